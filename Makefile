@@ -1,0 +1,101 @@
+# Everything that a person or a machine does with this repository. `make` alone lists it.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHONS := python3.14 python3.13 python3.12 python3.11 python3
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# Test processes. `make test PYTEST_WORKERS=0` runs in one, for a debugger.
+PYTEST_WORKERS ?= 2
+# More for pytest: `make test PYTEST_ARGS='-k reveal -x'`.
+PYTEST_ARGS ?=
+PYTEST := $(BIN)/python -m pytest
+
+UV := uv==0.13.8
+# `make lock LOCK_ARGS=--upgrade` takes the newest versions; without it only what must change does.
+LOCK_ARGS ?=
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+	$(LOCK_ARGS) pyproject.toml
+
+TEMPLATES := $(wildcard keys/*.template.yaml)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check test-all format lock clean compose-client
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo-installed ## the whole story in about a minute: queue, keys, tokens, one audited look
+	@$(BIN)/vault-etl demo
+
+test: $(VENV)/.dev-installed ## run every test that needs Python alone
+	$(PYTEST) -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of imports, templates
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(if $(TEMPLATES),$(BIN)/cfn-lint $(TEMPLATES))
+
+test-all: test compose-client ## `make test`, then the tests that need Debian packages (installs them, as root)
+	$(PYTEST) -m system $(PYTEST_ARGS)
+
+format: $(VENV)/.dev-installed ## format the code, and mend what ruff can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.demo-installed ## write requirements/*.txt anew from pyproject.toml
+	$(PIP) install '$(UV)'
+	$(COMPILE) --extra local --group build --group dev -o requirements/dev.txt >/dev/null
+	$(COMPILE) --extra local --group build -c requirements/dev.txt -o requirements/demo.txt >/dev/null
+	$(COMPILE) -c requirements/dev.txt -o requirements/runtime.txt >/dev/null
+	@! grep -nE '://|^ *--(index|extra-index|find-links)' requirements/*.txt \
+		|| { echo 'error: a lock file holds an address' >&2; exit 1; }
+
+clean: ## remove what make and the tools made; .vault-etl/ (your local data) stays
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The two halves of the environment. `make demo` waits for the first alone.
+# Both are stamped: nothing is asked or installed until a lock file or pyproject.toml changes.
+
+$(VENV)/.demo-installed: requirements/demo.txt pyproject.toml | $(VENV)/.made
+	@echo 'Installing what vault-etl needs into $(VENV) (about half a minute, once)'
+	@$(PIP) install --require-hashes -r requirements/demo.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev-installed: requirements/dev.txt $(VENV)/.demo-installed
+	@echo 'Installing the tools for tests and checks into $(VENV) (about half a minute, once)'
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# A name on the PATH proves nothing: version managers leave shims that fail, and Debian's python3
+# comes without ensurepip. So each is run.
+$(VENV)/.made:
+	@for python in $(PYTHONS); do \
+		if "$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' \
+			>/dev/null 2>&1; then \
+			echo "Making $(VENV) with $$("$$python" --version)"; \
+			"$$python" -m venv --clear $(VENV) && touch $@; \
+			exit; \
+		fi; \
+	done; \
+	echo 'error: no Python 3.11 or newer here runs and has ensurepip' >&2; \
+	echo 'hint: Debian, Ubuntu: apt-get install python3 python3-venv' >&2; \
+	echo 'hint: Fedora: dnf install python3; macOS: brew install python@3.13' >&2; \
+	exit 1
+
+# A compose implementation that can parse docker-compose.yml. No Docker engine is needed.
+compose-client:
+	@if command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo 'error: the system tests need docker-compose (no Docker engine)' >&2; \
+		echo 'hint: as root on Debian or Ubuntu: apt-get install docker-compose' >&2; \
+		exit 1; \
+	fi; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -qq -y --no-install-recommends docker-compose >/dev/null

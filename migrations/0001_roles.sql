@@ -1,0 +1,43 @@
+-- The roles of docs/design.md. They hold rights and no login: one login a person or process, which is
+-- granted one of them. Roles belong to the cluster, so another database may have made them already.
+
+DO $$
+DECLARE
+    role_name text;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY[
+        'vault_etl_owner', 'vault_etl_ingest', 'vault_etl_reveal', 'vault_etl_rotate',
+        'vault_etl_re_encrypt', 'vault_etl_erase', 'vault_etl_audit', 'vault_etl_analyst'
+    ] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', role_name);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
+    END LOOP;
+    -- Who migrates must be able to act as the owner: a superuser is, others are made members.
+    IF NOT pg_catalog.pg_has_role(current_user, 'vault_etl_owner', 'SET') THEN
+        EXECUTE format('GRANT vault_etl_owner TO %I WITH SET TRUE', current_user);
+    END IF;
+END
+$$;
+
+-- A caller's temporary table was seen to swallow an audit entry: only who stages rows may make one.
+DO $$
+BEGIN
+    EXECUTE format('REVOKE TEMPORARY, CREATE ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format(
+        'GRANT TEMPORARY ON DATABASE %I TO vault_etl_ingest, vault_etl_rotate, vault_etl_re_encrypt',
+        current_database()
+    );
+    EXECUTE format(
+        'GRANT CONNECT ON DATABASE %I TO vault_etl_ingest, vault_etl_reveal, vault_etl_rotate,'
+        ' vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit, vault_etl_analyst, vault_etl_owner',
+        current_database()
+    );
+END
+$$;
+
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO PUBLIC;
+GRANT USAGE, CREATE ON SCHEMA public TO vault_etl_owner;

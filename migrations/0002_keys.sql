@@ -1,0 +1,84 @@
+-- Wrapped keys, and the fence between those who write under a key and those who retire one.
+
+SET LOCAL ROLE vault_etl_owner;
+
+CREATE TABLE public.data_keys (
+    key_id bigint PRIMARY KEY CHECK (key_id BETWEEN 1 AND 4294967295),
+    purpose text NOT NULL DEFAULT 'data' CHECK (purpose IN ('data', 'token')),
+    field text NOT NULL CHECK (field IN ('ip', 'device_id', 'quarantine')),
+    generation smallint CHECK (generation > 0),
+    state text NOT NULL DEFAULT 'active'
+        CHECK (state IN ('pending', 'active', 'decrypt_only', 'destroyed')),
+    kms_key_arn text NOT NULL,
+    wrapped_key bytea,
+    fingerprint bytea NOT NULL CHECK (length(fingerprint) = 8),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    created_by text NOT NULL DEFAULT session_user,
+    expires_at timestamptz,
+    retired_at timestamptz,
+    destroyed_at timestamptz,
+    CONSTRAINT a_destroyed_key_has_no_bytes CHECK ((state = 'destroyed') = (wrapped_key IS NULL)),
+    CONSTRAINT only_token_keys_have_generations CHECK ((purpose = 'token') = (generation IS NOT NULL)),
+    CONSTRAINT only_records_have_tokens CHECK (purpose = 'data' OR field <> 'quarantine'),
+    CONSTRAINT data_keys_expire CHECK (purpose = 'token' OR expires_at IS NOT NULL),
+    CONSTRAINT only_token_keys_wait CHECK (purpose = 'token' OR state <> 'pending')
+);
+
+COMMENT ON TABLE public.data_keys IS 'Wrapped data keys and token keys. No plaintext key is ever stored.';
+
+CREATE UNIQUE INDEX one_token_key_a_generation ON public.data_keys (field, generation)
+    WHERE purpose = 'token';
+CREATE UNIQUE INDEX one_active_token_key ON public.data_keys (field)
+    WHERE purpose = 'token' AND state = 'active';
+CREATE UNIQUE INDEX one_pending_token_key ON public.data_keys (field)
+    WHERE purpose = 'token' AND state = 'pending';
+
+-- pending → active | destroyed; active → decrypt_only → destroyed. Everything else about a key stands.
+CREATE FUNCTION public.data_keys_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_OP <> 'UPDATE' THEN
+        RAISE EXCEPTION 'keys are destroyed by state, never deleted' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF (NEW.key_id, NEW.purpose, NEW.field, NEW.fingerprint, NEW.created_at, NEW.created_by)
+        IS DISTINCT FROM
+        (OLD.key_id, OLD.purpose, OLD.field, OLD.fingerprint, OLD.created_at, OLD.created_by)
+        OR NEW.generation IS DISTINCT FROM OLD.generation
+        OR NEW.expires_at IS DISTINCT FROM OLD.expires_at
+    THEN
+        RAISE EXCEPTION 'a key keeps its identity' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN (
+        ('pending', 'active'), ('pending', 'destroyed'),
+        ('active', 'decrypt_only'), ('decrypt_only', 'destroyed')
+    ) THEN
+        RAISE EXCEPTION 'a key does not go from % to %', OLD.state, NEW.state
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    NEW.retired_at := CASE WHEN NEW.state = 'decrypt_only' AND OLD.state = 'active'
+        THEN statement_timestamp() ELSE OLD.retired_at END;
+    NEW.destroyed_at := CASE WHEN NEW.state = 'destroyed' AND OLD.state <> 'destroyed'
+        THEN statement_timestamp() ELSE OLD.destroyed_at END;
+    RETURN NEW;
+END
+$$;
+REVOKE ALL ON FUNCTION public.data_keys_change() FROM PUBLIC;
+
+CREATE TRIGGER data_keys_change BEFORE UPDATE OR DELETE ON public.data_keys
+    FOR EACH ROW EXECUTE FUNCTION public.data_keys_change();
+CREATE TRIGGER data_keys_truncate BEFORE TRUNCATE ON public.data_keys
+    FOR EACH STATEMENT EXECUTE FUNCTION public.data_keys_change();
+
+-- Who writes under keys holds ROW EXCLUSIVE on this empty table, who changes keys SHARE ROW EXCLUSIVE:
+-- grants say who may hold the fence, which anybody may do with an advisory lock.
+CREATE TABLE public.key_fence (fence boolean PRIMARY KEY CHECK (false));
+COMMENT ON TABLE public.key_fence IS 'Always empty. Its lock is the fence between sealing and retiring keys.';
+
+GRANT SELECT ON public.data_keys TO
+    vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_audit;
+-- Purpose and state keep their defaults: ingest makes active data keys, and nothing else.
+GRANT INSERT (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)
+    ON public.data_keys TO vault_etl_ingest;
+GRANT INSERT, UPDATE ON public.data_keys TO vault_etl_rotate, vault_etl_re_encrypt;
+GRANT INSERT ON public.key_fence TO vault_etl_ingest;
+GRANT UPDATE ON public.key_fence TO vault_etl_rotate, vault_etl_re_encrypt;

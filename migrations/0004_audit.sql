@@ -1,0 +1,203 @@
+-- The audit log: append only, gapless, hash-chained, and the one way to a ciphertext for a reader.
+
+SET LOCAL ROLE vault_etl_owner;
+
+CREATE TABLE public.vault (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    vault_id uuid NOT NULL DEFAULT gen_random_uuid()
+);
+COMMENT ON TABLE public.vault IS 'Which vault this is: the audit chain starts from it.';
+INSERT INTO public.vault DEFAULT VALUES;
+
+CREATE TABLE public.audit_log (
+    seq bigint PRIMARY KEY CHECK (seq > 0),
+    logged_at timestamptz NOT NULL,
+    request_id uuid NOT NULL,
+    phase text NOT NULL CHECK (phase IN ('intent', 'outcome')),
+    login text NOT NULL,
+    client_address text,
+    actor text NOT NULL CHECK (char_length(actor) BETWEEN 1 AND 2048),
+    host text NOT NULL CHECK (char_length(host) BETWEEN 1 AND 255),
+    action text NOT NULL CHECK (action ~ '^[a-z][a-z -]{0,39}$'),
+    record_id uuid,
+    fields text[] NOT NULL CHECK (cardinality(fields) <= 16),
+    purpose text CHECK (char_length(purpose) BETWEEN 1 AND 64),
+    ticket text CHECK (char_length(ticket) BETWEEN 1 AND 64),
+    reason text NOT NULL CHECK (char_length(reason) BETWEEN 1 AND 500),
+    decision text NOT NULL,
+    error_code text CHECK (error_code ~ '^[a-z][a-z0-9_]{0,63}$'),
+    prev_hash bytea NOT NULL CHECK (length(prev_hash) = 32),
+    hash bytea NOT NULL CHECK (length(hash) = 32),
+    -- Not part of the entry: which transaction wrote it, so that a release can ask for another one.
+    written_by xid8 NOT NULL,
+    CONSTRAINT intents_are_decided_outcomes_happen CHECK (
+        (phase = 'intent' AND decision IN ('allowed', 'denied'))
+        OR (phase = 'outcome' AND decision IN ('done', 'failed'))
+    ),
+    CONSTRAINT one_line_a_text CHECK (
+        NOT (actor || host || coalesce(purpose, '') || coalesce(ticket, '') || reason) ~ '[[:cntrl:]]'
+    ),
+    CONSTRAINT one_entry_a_phase UNIQUE (request_id, phase)
+);
+COMMENT ON TABLE public.audit_log IS 'Every look at a personal field and every change of keys. docs/formats.md has the hash.';
+CREATE INDEX audit_log_record_id ON public.audit_log (record_id) WHERE record_id IS NOT NULL;
+CREATE INDEX audit_log_logged_at ON public.audit_log (logged_at);
+
+-- The end of the chain. Its row lock makes seq gapless.
+CREATE TABLE public.audit_head (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    seq bigint NOT NULL,
+    hash bytea NOT NULL CHECK (length(hash) = 32)
+);
+INSERT INTO public.audit_head (seq, hash)
+SELECT 0, sha256('vault-etl/1/audit-genesis'::bytea || uuid_send(vault_id)) FROM public.vault;
+
+CREATE TABLE public.audit_released (
+    seq bigint PRIMARY KEY REFERENCES public.audit_log,
+    released_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE public.audit_released IS 'Which intents have had their ciphertexts released.';
+
+CREATE FUNCTION public.audit_is_append_only() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'the audit log is append only' USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_is_append_only() FROM PUBLIC;
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.audit_log
+    FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_log
+    FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+
+-- One column in the hash: 0x00 for NULL, else 0x01 ‖ uint32 length ‖ bytes.
+CREATE FUNCTION public.audit_encode(value bytea) RETURNS bytea
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN value IS NULL THEN '\x00'::bytea ELSE '\x01'::bytea || int4send(length(value)) || value END
+$$;
+REVOKE ALL ON FUNCTION public.audit_encode(bytea) FROM PUBLIC;
+
+CREATE FUNCTION public.audit_encode(value text) RETURNS bytea
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT public.audit_encode(convert_to(value, 'UTF8'))
+$$;
+REVOKE ALL ON FUNCTION public.audit_encode(text) FROM PUBLIC;
+
+-- A list: uint16 count, then each element, sorted by its bytes.
+CREATE FUNCTION public.audit_encode(value text[]) RETURNS bytea
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT int2send(cardinality(value)::smallint)
+        || coalesce(string_agg(public.audit_encode(element), ''::bytea ORDER BY element COLLATE "C"), ''::bytea)
+    FROM unnest(value) AS element
+$$;
+REVOKE ALL ON FUNCTION public.audit_encode(text[]) FROM PUBLIC;
+
+CREATE FUNCTION public.audit_hash(entry public.audit_log) RETURNS bytea
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT sha256(
+        'vault-etl/1/audit'::bytea
+        || int8send(entry.seq)
+        || int8send((extract(epoch FROM entry.logged_at) * 1000000)::bigint)
+        || public.audit_encode(entry.request_id::text)
+        || public.audit_encode(entry.phase)
+        || public.audit_encode(entry.login)
+        || public.audit_encode(entry.client_address)
+        || public.audit_encode(entry.actor)
+        || public.audit_encode(entry.host)
+        || public.audit_encode(entry.action)
+        || public.audit_encode(entry.record_id::text)
+        || public.audit_encode(entry.fields)
+        || public.audit_encode(entry.purpose)
+        || public.audit_encode(entry.ticket)
+        || public.audit_encode(entry.reason)
+        || public.audit_encode(entry.decision)
+        || public.audit_encode(entry.error_code)
+        || public.audit_encode(entry.prev_hash)
+    )
+$$;
+REVOKE ALL ON FUNCTION public.audit_hash(public.audit_log) FROM PUBLIC;
+
+-- The one way into the log. The caller commits it, alone, before it does what the entry is about.
+CREATE FUNCTION public.audit_append(
+    request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[],
+    purpose text, ticket text, reason text, decision text, error_code text
+) RETURNS TABLE (seq bigint, hash bytea)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    head public.audit_head;
+    entry public.audit_log;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'the audit log is written in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    -- Not as the function's own SET, which would be off again when the transaction commits.
+    IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+    SELECT * INTO STRICT head FROM public.audit_head FOR UPDATE;
+    entry.seq := head.seq + 1;
+    entry.logged_at := clock_timestamp();
+    entry.request_id := audit_append.request_id;
+    entry.phase := audit_append.phase;
+    entry.login := session_user;
+    entry.client_address := host(inet_client_addr());
+    entry.actor := audit_append.actor;
+    entry.host := audit_append.host;
+    entry.action := audit_append.action;
+    entry.record_id := audit_append.record_id;
+    entry.fields := audit_append.fields;
+    entry.purpose := audit_append.purpose;
+    entry.ticket := audit_append.ticket;
+    entry.reason := audit_append.reason;
+    entry.decision := audit_append.decision;
+    entry.error_code := audit_append.error_code;
+    entry.prev_hash := head.hash;
+    entry.written_by := pg_current_xact_id();
+    entry.hash := public.audit_hash(entry);
+    INSERT INTO public.audit_log SELECT entry.*;
+    UPDATE public.audit_head AS h SET seq = entry.seq, hash = entry.hash;
+    RETURN QUERY SELECT entry.seq, entry.hash;
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_append(
+    uuid, text, text, text, text, uuid, text[], text, text, text, text, text
+) FROM PUBLIC;
+
+-- The ciphertexts that one committed intent names, once, to the login that wrote it, within 60 s.
+CREATE FUNCTION public.audit_release(intent_seq bigint) RETURNS TABLE (field text, ciphertext bytea)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    entry public.audit_log;
+BEGIN
+    SELECT * INTO entry FROM public.audit_log WHERE seq = intent_seq;
+    -- A row that is visible and not of this transaction is committed; a savepoint changes nothing,
+    -- since written_by is the top transaction's id.
+    IF NOT FOUND OR entry.written_by = pg_current_xact_id()
+        OR entry.phase <> 'intent' OR entry.decision <> 'allowed' OR entry.action <> 'reveal'
+        OR entry.login <> session_user
+        OR clock_timestamp() NOT BETWEEN entry.logged_at - interval '60 s' AND entry.logged_at + interval '60 s'
+    THEN
+        RAISE EXCEPTION 'no committed intent of this login releases this' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    BEGIN
+        INSERT INTO public.audit_released (seq) VALUES (intent_seq);
+    EXCEPTION WHEN unique_violation THEN
+        RAISE EXCEPTION 'this intent has had its release' USING ERRCODE = 'insufficient_privilege';
+    END;
+    RETURN QUERY
+        SELECT sealed.field, sealed.ciphertext
+        FROM public.user_logins AS r,
+            LATERAL (VALUES ('ip', r.ip_ciphertext), ('device_id', r.device_id_ciphertext))
+                AS sealed (field, ciphertext)
+        WHERE r.record_id = entry.record_id AND sealed.field = ANY (entry.fields);
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_release(bigint) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION public.audit_append(
+    uuid, text, text, text, text, uuid, text[], text, text, text, text, text
+) TO vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt;
+GRANT EXECUTE ON FUNCTION public.audit_release(bigint) TO vault_etl_reveal;
+GRANT SELECT ON public.audit_log, public.vault TO vault_etl_audit;

@@ -1,0 +1,111 @@
+"""What holds for every test: nothing of this user's AWS or vault-etl settings reaches one."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from tests.vault import ROLES, Vault
+from vault_etl.adapters.embedded.moto import start_moto
+from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
+from vault_etl.adapters.embedded.provision import Provisioned, provision
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_migrations import PostgresMigrations
+from vault_etl.adapters.resources import resource_dir
+
+OURS = ("AWS_", "VAULT_ETL_")
+TEMPLATE = "vault_template"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Forget the caller's settings, in this process and in those that it starts.
+
+    A profile or an endpoint in a developer's shell would point the tests at a real account.
+    """
+    del config
+    for name in [name for name in os.environ if name.startswith(OURS)]:
+        del os.environ[name]
+    os.environ["AWS_CONFIG_FILE"] = os.devnull
+    os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgres]:
+    """A PostgreSQL server of this test process, with a login a role."""
+    embedded = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False)
+    try:
+        running = embedded.start()
+        _migrate(running, TEMPLATE)
+        with admin(running, TEMPLATE) as cursor:
+            for role in ROLES:
+                name = role.replace("-", "_")
+                password = running.passwords.of(f"test_{name}")
+                cursor.execute(f"CREATE ROLE test_{name} LOGIN PASSWORD %s", (password,))
+                cursor.execute(f"GRANT vault_etl_{name} TO test_{name}")
+        yield running
+    finally:
+        embedded.destroy()
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Provisioned]]:
+    """A moto server of this test process: its endpoint, and what was made in it."""
+    emulator = start_moto(tmp_path_factory.mktemp("moto"))
+    try:
+        yield emulator.endpoint, provision(emulator.endpoint)
+    finally:
+        emulator.stop()
+
+
+@pytest.fixture
+def bare_vault(
+    postgres: RunningPostgres, moto: tuple[str, Provisioned], tmp_path: Path
+) -> Iterator[Vault]:
+    """A migrated database and an empty queue, without token keys."""
+    endpoint, provisioned = moto
+    database = f"vault_{uuid.uuid4().hex[:12]}"
+    with admin(postgres, "postgres") as cursor:
+        cursor.execute(f'CREATE DATABASE "{database}" TEMPLATE "{TEMPLATE}"')
+    # The rights on the database itself are not copied from a template.
+    _run_file(postgres, database, resource_dir("migrations") / "0001_roles.sql")
+    vault = Vault(postgres, database, endpoint, provisioned, tmp_path)
+    vault.emulator.client("sqs").purge_queue(QueueUrl=provisioned.queue_url)
+    yield vault
+    with admin(postgres, "postgres") as cursor:
+        cursor.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
+
+
+@pytest.fixture
+def vault(bare_vault: Vault) -> Vault:
+    """A vault with token keys, ready for `ingest`."""
+    bare_vault.ok("re-encrypt", "keys", "init")
+    return bare_vault
+
+
+@contextmanager
+def admin(server: RunningPostgres, database: str) -> Iterator[psycopg2.extensions.cursor]:
+    """A cursor of the superuser; every statement is committed."""
+    with closing(psycopg2.connect(server.url("admin", database))) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+
+
+def _migrate(server: RunningPostgres, database: str) -> None:
+    with admin(server, "postgres") as cursor:
+        cursor.execute(f'CREATE DATABASE "{database}"')
+    connection = Database(server.url("admin", database))
+    PostgresMigrations(connection, resource_dir("migrations")).apply()
+    connection.close()
+
+
+def _run_file(server: RunningPostgres, database: str, path: Path) -> None:
+    with admin(server, database) as cursor:
+        cursor.execute(path.read_text(encoding="utf-8"))

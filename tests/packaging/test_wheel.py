@@ -1,0 +1,115 @@
+"""The built wheel, in an empty environment, is all that a production machine needs."""
+
+import email.parser
+import json
+import re
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import vault_etl
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RUNTIME_LOCK = REPOSITORY / "requirements" / "runtime.txt"
+
+# Building, and installing 30 locked packages, takes about 20 s on two busy cores.
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the working tree with the locked build tools."""
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    subprocess.run([*build, str(REPOSITORY)], check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` folder of a new environment that has the runtime lock and the wheel, no more."""
+    folder = tmp_path_factory.mktemp("empty")
+    venv.create(folder, with_pip=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "--require-hashes", "-r", str(RUNTIME_LOCK)], check=True)
+    subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
+    return folder / "bin"
+
+
+def _run(program: Path, *arguments: str, cwd: Path) -> str:
+    """What a program prints, started in `cwd` with an empty environment. Its errors are ours."""
+    done = subprocess.run(
+        [str(program), *arguments],
+        cwd=cwd,
+        env={},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_version(installed: Path, tmp_path: Path) -> None:
+    """The installed command says its version, from any folder and without an environment."""
+    printed = _run(installed / "vault-etl", "--version", cwd=tmp_path)
+    assert vault_etl.__version__ in printed.split()
+
+
+def test_help(installed: Path, tmp_path: Path) -> None:
+    """The installed command lists its commands without the embedded stack's packages."""
+    printed = _run(installed / "vault-etl", "--help", cwd=tmp_path)
+    assert {"ingest", "reveal", "migrate"} <= set(re.findall(r"[a-z-]+", printed))
+
+
+def test_resources_are_inside_the_package(installed: Path, tmp_path: Path) -> None:
+    """Migrations and the key template are found beside the installed code, not in a checkout."""
+    script = """
+import json, pathlib, vault_etl
+from vault_etl.adapters.resources import resource_dir
+package = pathlib.Path(vault_etl.__file__).parent
+print(json.dumps([
+    sorted(path.name for path in resource_dir("migrations").rglob("*.sql")),
+    sorted(path.name for path in resource_dir("keys").rglob("*.yaml")),
+    all(resource_dir(name).is_relative_to(package.resolve()) for name in ("keys", "migrations")),
+]))
+"""
+    printed = _run(installed / "python", "-c", script, cwd=tmp_path)
+    migrations, templates, inside = json.loads(printed)
+    assert migrations == sorted(path.name for path in (REPOSITORY / "migrations").rglob("*.sql"))
+    assert migrations
+    assert "vault-etl.template.yaml" in templates
+    assert inside
+
+
+def test_nothing_else_is_inside(wheel: Path) -> None:
+    """The wheel installs one package and no tests, and production pulls in no emulator."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        fields = email.parser.Parser().parsestr(archive.read(metadata).decode())
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"vault_etl"}
+    always = [line for line in fields.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert not [line for line in always if re.match(r"moto|flask|pixeltable", line)]
+
+
+def test_the_runtime_lock_is_what_dev_was_tested_with() -> None:
+    """Every pin of the lock that production installs is in the lock that the tests ran with."""
+    pins = {
+        name: set(re.findall(r"^([\w.-]+==\S+)", path.read_text(), flags=re.MULTILINE))
+        for name, path in ((p.stem, p) for p in RUNTIME_LOCK.parent.glob("*.txt"))
+    }
+    assert pins["runtime"] <= pins["demo"] <= pins["dev"]
+
+
+def test_no_lock_names_an_address() -> None:
+    """Lock files hold names, versions and hashes; whence is the machine's matter."""
+    for lock in RUNTIME_LOCK.parent.glob("*.txt"):
+        assert "://" not in lock.read_text()
+        assert not re.search(r"^\s*--(?!hash=)", lock.read_text(), flags=re.MULTILINE)

@@ -1,0 +1,17 @@
+"""Unit tests need no network and no environment; here neither can be had by accident."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _no_network(socket_disabled: None) -> None:
+    """Creating a socket, or looking a name up, raises."""
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment is as `env -i` leaves it, but for pytest's own variables."""
+    for name in [name for name in os.environ if not name.startswith("PYTEST_")]:
+        monkeypatch.delenv(name)

@@ -1,0 +1,161 @@
+"""A whole vault for one test: a database of its own, the emulator's queue and keys, and the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import psycopg2.extras
+
+from vault_etl.adapters.embedded.aws_session import EmulatorSession
+from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.adapters.embedded.provision import Provisioned
+
+ROLES = ("ingest", "reveal", "rotate", "re-encrypt", "erase", "audit", "analyst")
+SAMPLES = Path(__file__).parent / "data" / "login-events.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command printed, and its exit code."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - whatever the command printed
+        """Standard output as one JSON value."""
+        return json.loads(self.stdout)
+
+    @property
+    def lines(self) -> list[Any]:
+        """Standard output as one JSON value a line."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """One test's vault. `role` below is one of `ROLES`, or `admin`: the database's superuser."""
+
+    server: RunningPostgres
+    database: str
+    endpoint: str
+    provisioned: Provisioned
+    home: Path
+    overrides: dict[str, str] = field(default_factory=dict)
+
+    def database_url(self, role: str) -> str:
+        """The URL of a role's login."""
+        login = "admin" if role == "admin" else f"test_{role.replace('-', '_')}"
+        return self.server.url(login, self.database)
+
+    def environment(self, role: str) -> dict[str, str]:
+        """All that a command of this role gets to see."""
+        key = self.provisioned.credentials["operator" if role == "admin" else role]
+        return {
+            "PATH": os.defpath,
+            "HOME": str(self.home),
+            "VAULT_ETL_DATABASE_URL": self.database_url(role),
+            "VAULT_ETL_QUEUE_URL": self.provisioned.queue_url,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": key.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+            **self.overrides,
+        }
+
+    def command(self, *args: str) -> list[str]:
+        """The command line of `vault-etl ARGS`, warnings being errors."""
+        return [sys.executable, "-W", "error", "-m", "vault_etl", *args]
+
+    def run(
+        self,
+        role: str,
+        *args: str,
+        extra: Mapping[str, str | None] | None = None,
+        stdin: str | None = None,
+        seconds: float = 60,
+    ) -> Result:
+        """Run `vault-etl ARGS` as a process with the role's credentials; None in `extra` unsets."""
+        environment = {
+            name: value
+            for name, value in {**self.environment(role), **(extra or {})}.items()
+            if value is not None
+        }
+        done = subprocess.run(
+            self.command(*args),
+            env=environment,
+            cwd=self.home,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def ok(self, role: str, *args: str, **options: Any) -> Result:  # noqa: ANN401 - as `run`
+        """Run a command that must succeed."""
+        result = self.run(role, *args, **options)
+        assert result.code == 0, result.stderr
+        return result
+
+    def sql(self, statement: str, *values: object, role: str = "admin") -> list[tuple[Any, ...]]:
+        """Run one statement, committed; its rows, if it has any."""
+        with closing(psycopg2.connect(self.database_url(role))) as connection:
+            connection.autocommit = True
+            psycopg2.extras.register_uuid(conn_or_curs=connection)
+            with connection.cursor() as cursor:
+                cursor.execute(statement, values or None)
+                return cursor.fetchall() if cursor.description else []
+
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        ((rows,),) = self.sql(f"SELECT count(*) FROM public.{table}")  # noqa: S608 - a name of ours
+        assert isinstance(rows, int)
+        return rows
+
+    @property
+    def emulator(self) -> EmulatorSession:
+        """The emulator, as the operator, who may do all that any role may."""
+        return EmulatorSession(self.endpoint, self.provisioned.credentials["admin"])
+
+    def send(self, bodies: Iterable[str]) -> None:
+        """Put bodies on the queue."""
+        sqs = self.emulator.client("sqs")
+        for ten in _tens(list(bodies)):
+            sent = sqs.send_message_batch(
+                QueueUrl=self.provisioned.queue_url,
+                Entries=[{"Id": str(i), "MessageBody": body} for i, body in enumerate(ten)],
+            )
+            assert not sent.get("Failed")
+
+    def depth(self) -> tuple[int, int, int]:
+        """Visible, in flight, delayed."""
+        attributes = self.emulator.client("sqs").get_queue_attributes(
+            QueueUrl=self.provisioned.queue_url, AttributeNames=["All"]
+        )["Attributes"]
+        names = ("", "NotVisible", "Delayed")
+        visible, in_flight, delayed = (
+            int(attributes[f"ApproximateNumberOfMessages{name}"]) for name in names
+        )
+        return visible, in_flight, delayed
+
+
+def sample_events() -> list[str]:
+    """The 100 sample bodies; one of them is no login event."""
+    return SAMPLES.read_text(encoding="utf-8").splitlines()
+
+
+def _tens(bodies: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (bodies[i : i + 10] for i in range(0, len(bodies), 10))

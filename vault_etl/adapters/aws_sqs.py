@@ -1,0 +1,99 @@
+"""The queue on SQS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from vault_etl.adapters.aws import translated
+from vault_etl.core.messages import Message
+from vault_etl.core.pii import Pii
+from vault_etl.errors import DataError
+from vault_etl.ports.queue import MAX_CALL, QueueDepth
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.client import SQSClient
+    from types_boto3_sqs.type_defs import MessageTypeDef
+
+SERVICE: Final = "SQS"
+
+
+class SqsQueue:
+    """`Queue` and `QueueGauge` on SQS.
+
+    `receiver` must not retry (a receive whose answer was lost has hidden its messages already);
+    see `AwsClients.sqs_receiver`.
+    """
+
+    def __init__(self, sqs: SQSClient, receiver: SQSClient, queue_url: str) -> None:
+        self._sqs = sqs
+        self._receiver = receiver
+        self._url = queue_url
+
+    def receive(self, wait_seconds: int, limit: int = MAX_CALL) -> Sequence[Message]:
+        """See `Queue.receive`."""
+        with translated(SERVICE):
+            received = self._receiver.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=limit,
+                WaitTimeSeconds=wait_seconds,
+                MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+            )
+        return [_message(message) for message in received.get("Messages", [])]
+
+    def delete(self, receipt_handles: Sequence[str]) -> Sequence[str]:
+        """See `Queue.delete`."""
+        with translated(SERVICE):
+            answer = self._sqs.delete_message_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(i), "ReceiptHandle": handle}
+                    for i, handle in enumerate(receipt_handles)
+                ],
+            )
+        return [receipt_handles[int(failed["Id"])] for failed in answer.get("Failed", [])]
+
+    def extend(self, seconds_by_handle: Mapping[str, int]) -> Sequence[str]:
+        """See `Queue.extend`."""
+        handles = list(seconds_by_handle)
+        with translated(SERVICE):
+            answer = self._sqs.change_message_visibility_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(i), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
+                    for i, (handle, seconds) in enumerate(seconds_by_handle.items())
+                ],
+            )
+        return [handles[int(failed["Id"])] for failed in answer.get("Failed", [])]
+
+    def depth(self) -> QueueDepth:
+        """See `QueueGauge.depth`."""
+        with translated(SERVICE):
+            attributes = self._sqs.get_queue_attributes(
+                QueueUrl=self._url,
+                AttributeNames=[
+                    "ApproximateNumberOfMessages",
+                    "ApproximateNumberOfMessagesNotVisible",
+                    "ApproximateNumberOfMessagesDelayed",
+                ],
+            )["Attributes"]
+        return QueueDepth(
+            visible=int(attributes["ApproximateNumberOfMessages"]),
+            in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+            delayed=int(attributes["ApproximateNumberOfMessagesDelayed"]),
+        )
+
+
+def _message(received: MessageTypeDef) -> Message:
+    """A lone surrogate in a body passes here, for the parser to reject as not UTF-8."""
+    attributes = received.get("Attributes", {})
+    if "SentTimestamp" not in attributes:
+        message = "SQS told no SentTimestamp, which record ids are made of"
+        raise DataError(message, hint="does this queue, or emulator, support system attributes?")
+    return Message(
+        message_id=received["MessageId"],
+        receipt_handle=received["ReceiptHandle"],
+        body=Pii(received["Body"].encode("utf-8", "surrogatepass")),
+        sent_ms=int(attributes["SentTimestamp"]),
+        receive_count=int(attributes.get("ApproximateReceiveCount", "1")),
+    )

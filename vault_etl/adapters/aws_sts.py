@@ -1,0 +1,27 @@
+"""Who the caller is, by AWS's word."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from vault_etl.adapters.aws import translated
+
+if TYPE_CHECKING:
+    from types_boto3_sts.client import STSClient
+
+
+class StsIdentity:
+    """`Identity` by sts:GetCallerIdentity, which no policy can forbid."""
+
+    def __init__(self, sts: STSClient) -> None:
+        self._sts = sts
+
+    def actor(self) -> str:
+        """See `Identity.actor`."""
+        with translated("STS"):
+            return self._sts.get_caller_identity()["Arn"]
+
+    def host(self) -> str:
+        """See `Identity.host`."""
+        return socket.gethostname()[:255] or "unknown"

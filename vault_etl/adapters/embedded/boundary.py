@@ -1,0 +1,68 @@
+"""Judges an AWS call by policy statements: action, resource and encryption context.
+
+An aid of the emulator, so that it says no where AWS would, and no proof that AWS would: AWS's own
+evaluation knows key policies, grants, organisations and far more operators. Whatever is not
+understood here denies.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+BOUNDARY_SUFFIX = "-boundary"
+"""The boundary of the user `vault-etl-ingest` is the managed policy `vault-etl-ingest-boundary`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeededPermission:
+    """What a call needs: `kms:Decrypt` on a key's ARN, with its encryption context."""
+
+    action: str
+    resource: str
+    context: Mapping[str, str] = field(default_factory=dict)
+    same_key: bool = False
+
+    def condition_value(self, name: str) -> str | None:
+        """The call's value of a condition key, or None where it has none."""
+        prefix = "kms:EncryptionContext:"
+        if name.startswith(prefix):
+            return self.context.get(name.removeprefix(prefix))
+        if name == "kms:ReEncryptOnSameKey":
+            return str(self.same_key).lower()
+        return None
+
+
+def is_allowed(needed: NeededPermission, statements: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether some statement allows it and none denies it."""
+    effects = {statement["Effect"] for statement in statements if _applies(statement, needed)}
+    return effects == {"Allow"}
+
+
+def _applies(statement: Mapping[str, Any], needed: NeededPermission) -> bool:
+    return (
+        _matches(needed.action, statement["Action"])
+        and _matches(needed.resource, statement["Resource"])
+        and all(
+            _holds(operator, needed.condition_value(name), expected)
+            for operator, conditions in statement.get("Condition", {}).items()
+            for name, expected in conditions.items()
+        )
+    )
+
+
+def _matches(value: str, patterns: str | Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(value, pattern) for pattern in _as_list(patterns))
+
+
+def _holds(operator: str, value: str | None, expected: str | Sequence[str]) -> bool:
+    if operator not in {"StringEquals", "Bool"}:
+        message = f"the emulator does not know the condition operator {operator}"
+        raise NotImplementedError(message)
+    return value in _as_list(expected)
+
+
+def _as_list(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value

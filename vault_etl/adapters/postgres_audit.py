@@ -1,0 +1,153 @@
+"""The audit log on Postgres: each entry in a transaction of its own, and committed before the call returns."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.sql import blocks
+from vault_etl.core.audit import AuditReceipt, AuditRequest, Decision, Phase, mint_receipt
+from vault_etl.core.fields import Field
+from vault_etl.errors import AuditError, DeniedError, VaultEtlError
+from vault_etl.ports.audit_log import AuditEntry
+from vault_etl.ports.record_store import RecordRow
+
+_SQL: Final = blocks("audit.sql")
+
+
+class PostgresAuditLog:
+    """`AuditLog` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def intend(self, request: AuditRequest) -> AuditReceipt:
+        """See `AuditLog.intend`."""
+        seq, hash_ = self._append(request, Phase.INTENT, Decision.ALLOWED, None)
+        return mint_receipt(request, seq, hash_)
+
+    def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> None:
+        """See `AuditLog.conclude`."""
+        decision = Decision.FAILED if error_code else Decision.DONE
+        self._append(receipt.request, Phase.OUTCOME, decision, error_code)
+
+    def _append(
+        self, request: AuditRequest, phase: Phase, decision: Decision, error_code: str | None
+    ) -> tuple[int, bytes]:
+        try:
+            with self._database.transaction() as cursor:
+                cursor.execute(
+                    _SQL["append"],
+                    {
+                        "request_id": request.request_id,
+                        "phase": phase.value,
+                        "actor": request.actor,
+                        "host": request.host,
+                        "action": request.action.value,
+                        "record_id": request.record_id,
+                        "fields": sorted(field.value for field in request.fields),
+                        "purpose": request.purpose,
+                        "ticket": request.ticket,
+                        "reason": request.reason,
+                        "decision": decision.value,
+                        "error_code": error_code,
+                    },
+                )
+                ((seq, hash_),) = cursor.fetchall()
+        except VaultEtlError as error:
+            message = f"the audit log could not be written: {error}"
+            raise AuditError(message, hint="nothing was shown; see to the audit log first") from None
+        return seq, bytes(hash_)
+
+
+class PostgresReleasedValues:
+    """`ReleasedValues` and `RecordReader` on Postgres, for the role reveal."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def check_role(self) -> None:
+        """Raise DeniedError if this login may not reveal at all."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["may_reveal"])
+            if cursor.fetchone() != (True,):
+                message = "Postgres: this login may not reveal"
+                raise DeniedError(message, hint="use a login that has the role vault_etl_reveal")
+
+    def release(self, receipt: AuditReceipt) -> Mapping[Field, bytes]:
+        """See `ReleasedValues.release`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["release"], {"seq": receipt.seq})
+            return {
+                Field(field): bytes(ciphertext)
+                for field, ciphertext in cursor.fetchall()
+                if ciphertext is not None
+            }
+
+    def record(self, record_id: uuid.UUID) -> RecordRow | None:
+        """See `RecordReader.record`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["record"], {"record_id": record_id})
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        found_id, user_id, masked_ip, masked_device_id, generation = row
+        return RecordRow(
+            record_id=found_id,
+            user_id=user_id,
+            tokens={Field.IP: masked_ip, Field.DEVICE_ID: masked_device_id},
+            token_generation=generation,
+        )
+
+
+class PostgresAuditReader:
+    """`AuditReader` on Postgres, for the role audit. Reads a thousand entries at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def entries(
+        self,
+        *,
+        since: dt.datetime | None = None,
+        record_id: uuid.UUID | None = None,
+        actor: str | None = None,
+    ) -> Iterator[AuditEntry]:
+        """See `AuditReader.entries`."""
+        after = 0
+        while True:
+            with self._database.transaction() as cursor:
+                cursor.execute(
+                    _SQL["entries"],
+                    {"since": since, "record_id": record_id, "actor": actor, "after": after},
+                )
+                rows = cursor.fetchall()
+            if not rows:
+                return
+            for row in rows:
+                *plain, fields, purpose, ticket, reason, decision, error_code, prev, hash_ = row
+                (seq, logged_at, request_id, phase, login, address, who, host, action, record) = plain
+                yield AuditEntry(
+                    seq=seq,
+                    logged_at=logged_at,
+                    request_id=request_id,
+                    phase=phase,
+                    login=login,
+                    client_address=address,
+                    actor=who,
+                    host=host,
+                    action=action,
+                    record_id=record,
+                    fields=tuple(fields),
+                    purpose=purpose,
+                    ticket=ticket,
+                    reason=reason,
+                    decision=decision,
+                    error_code=error_code,
+                    prev_hash=bytes(prev),
+                    hash=bytes(hash_),
+                )
+            after = rows[-1][0]

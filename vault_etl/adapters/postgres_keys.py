@@ -1,0 +1,103 @@
+"""The table of wrapped keys on Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import stamina
+
+from vault_etl.adapters.postgres import Database, LockTimeoutError
+from vault_etl.adapters.sql import blocks
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.keys import KeyState, StoredKey
+from vault_etl.ports.key_store import KeyUsage, NewKey
+
+_SQL: Final = blocks("keys.sql")
+
+_FENCE_TRIES: Final = 10
+_FENCE_SECONDS: Final = 60.0
+
+
+class PostgresKeyStore:
+    """Every port of `vault_etl.ports.key_store`; the login's grants say which of them work."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keys(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
+        """See `KeyReader.keys`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["keys_by_id"], {"key_ids": list(key_ids)})
+            return [_stored(row) for row in cursor.fetchall()]
+
+    def token_keys(self) -> Sequence[StoredKey]:
+        """See `KeyReader.token_keys`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["token_keys"])
+            return [_stored(row) for row in cursor.fetchall()]
+
+    def add_data_key(self, key: NewKey) -> bool:
+        """See `DataKeyWriter.add_data_key`. The lease runs by the database's clock."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["add_data_key"], {**_columns(key), "lease": key.lease})
+            return cursor.rowcount == 1
+
+    @stamina.retry(on=LockTimeoutError, attempts=_FENCE_TRIES, timeout=_FENCE_SECONDS)
+    def add_first_token_keys(self, keys: Sequence[NewKey]) -> bool:
+        """See `TokenKeyWriter.add_first_token_keys`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["set_lock_timeout"])
+            cursor.execute(_SQL["close_fence"])
+            cursor.execute(_SQL["any_token_key"])
+            if cursor.fetchone() != (0,):
+                return False
+            for key in keys:
+                cursor.execute(_SQL["add_token_key"], _columns(key))
+            return True
+
+    @stamina.retry(on=LockTimeoutError, attempts=_FENCE_TRIES, timeout=_FENCE_SECONDS)
+    def retire_data_keys(self, fields: Iterable[Field]) -> Sequence[int]:
+        """See `KeyRetirer.retire_data_keys`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["set_lock_timeout"])
+            cursor.execute(_SQL["close_fence"])
+            cursor.execute(_SQL["retire_data_keys"], {"fields": [field.value for field in fields]})
+            return sorted(key_id for (key_id,) in cursor.fetchall())
+
+    def usage(self) -> Sequence[KeyUsage]:
+        """See `KeyLister.usage`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["usage"])
+            return [KeyUsage(_stored(row[:-1]), row[-1]) for row in cursor.fetchall()]
+
+
+def _columns(key: NewKey) -> dict[str, object]:
+    return {
+        "key_id": key.key_id,
+        "field": key.field.value,
+        "generation": key.generation,
+        "kms_key_arn": key.kms_key_arn,
+        "wrapped_key": key.wrapped_key,
+        "fingerprint": key.fingerprint,
+    }
+
+
+def _stored(row: tuple[Any, ...]) -> StoredKey:
+    (key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fingerprint) = row[:8]
+    (created_at, created_by, expires_at, retired_at, destroyed_at) = row[8:]
+    return StoredKey(
+        key_id=key_id,
+        purpose=KeyPurpose(purpose),
+        field=Field(field),
+        generation=generation,
+        state=KeyState(state),
+        kms_key_arn=kms_key_arn,
+        wrapped_key=None if wrapped_key is None else bytes(wrapped_key),
+        fingerprint=bytes(fingerprint),
+        created_at=created_at,
+        created_by=created_by,
+        expires_at=expires_at,
+        retired_at=retired_at,
+        destroyed_at=destroyed_at,
+    )

@@ -1,0 +1,83 @@
+"""Migrations: plain SQL, forward only, checksummed, all of a run in one transaction behind one lock.
+
+psycopg2 runs a file of many statements as it is, so nothing here parses SQL
+(docs/adr/0003-migrations.md says why this is not a library).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psycopg2.extensions
+
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.sql import blocks
+from vault_etl.errors import ConfigurationError
+
+_SQL: Final = blocks("migrations.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file: its name, such as `0001_roles`, its text, and the SHA-256 of its bytes in hex."""
+
+    name: str
+    sql: str
+    checksum: str
+
+    @classmethod
+    def read(cls, path: Path) -> Migration:
+        """Read a file."""
+        content = path.read_bytes()
+        return cls(path.stem, content.decode(), hashlib.sha256(content).hexdigest())
+
+
+class PostgresMigrations:
+    """Brings a database up to date. Safe to run twice, and at once."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._migrations = [Migration.read(path) for path in sorted(folder.glob("*.sql"))]
+
+    def pending(self) -> Sequence[str]:
+        """The names of the migrations that the database does not have yet.
+
+        Raises ConfigurationError if it has one that was changed since, or one that is newer.
+        """
+        with self._database.transaction() as cursor:
+            return [migration.name for migration in self._pending(cursor)]
+
+    def apply(self) -> Sequence[str]:
+        """Apply what is pending, in one transaction; the names. Raises as `pending` does."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["lock"])
+            cursor.execute(_SQL["lengthen_timeouts"])
+            pending = self._pending(cursor)
+            for migration in pending:
+                cursor.execute(migration.sql)
+                cursor.execute(_SQL["act_as_login"])
+            if pending:
+                cursor.execute(_SQL["make_table"])
+            for migration in pending:
+                cursor.execute(_SQL["record"], (migration.name, migration.checksum))
+            return [migration.name for migration in pending]
+
+    def _pending(self, cursor: psycopg2.extensions.cursor) -> Sequence[Migration]:
+        cursor.execute(_SQL["exists"])
+        if cursor.fetchone() == (False,):
+            return self._migrations
+        cursor.execute(_SQL["applied"])
+        applied: dict[str, str] = dict(cursor.fetchall())
+        known = {migration.name: migration.checksum for migration in self._migrations}
+        if newer := sorted(applied.keys() - known.keys()):
+            message = f"the database has a migration that this version does not know: {newer[0]}"
+            raise ConfigurationError(message, hint="use a version of vault-etl that is at least as new")
+        for name, checksum in sorted(applied.items()):
+            if known[name] != checksum:
+                message = f"migration {name} was changed after it had been applied"
+                raise ConfigurationError(message, hint="migrations go forward only: add a new one")
+        return [migration for migration in self._migrations if migration.name not in applied]

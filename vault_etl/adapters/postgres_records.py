@@ -1,0 +1,133 @@
+"""The loader: fence, staging, insert, commit. It can write rows that it cannot read."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Sequence
+from typing import Final
+
+import psycopg2.extensions
+
+from vault_etl.adapters.copy_binary import copy_binary
+from vault_etl.adapters.postgres import Database, ValueRefusedError
+from vault_etl.adapters.sql import blocks
+from vault_etl.core.fields import Field
+from vault_etl.core.keys import DataKey
+from vault_etl.core.messages import RecordRange, SealedRecord, SealedRejection
+from vault_etl.ports.record_store import KeysChanged, Loaded, RowsRefused, WriteKeys
+
+_SQL: Final = blocks("records.sql")
+
+_MONTHS_BACK: Final = 2
+_MONTHS_AHEAD: Final = 3
+
+
+class PostgresRecordLoader:
+    """`RecordLoader` on Postgres, for the role ingest."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def prepare_partitions(self) -> tuple[RecordRange, ...]:
+        """See `RecordLoader.prepare_partitions`; each month in a transaction of its own."""
+        for ahead in range(-_MONTHS_BACK, _MONTHS_AHEAD + 1):
+            with self._database.transaction() as cursor:
+                cursor.execute(_SQL["ensure_partition"], {"ahead": ahead})
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["ranges"])
+            return tuple(RecordRange(first, end) for first, end in cursor.fetchall())
+
+    def load(
+        self,
+        records: Sequence[SealedRecord],
+        rejections: Sequence[SealedRejection],
+        keys: WriteKeys,
+    ) -> Loaded | KeysChanged | RowsRefused:
+        """See `RecordLoader.load`."""
+        try:
+            with self._database.transaction() as cursor:
+                if not fence_holds(cursor, keys.data_keys, keys.generations):
+                    return KeysChanged()
+                return Loaded(
+                    record_ids=_insert_records(cursor, records),
+                    rejection_ids=_insert_rejections(cursor, rejections),
+                )
+        except ValueRefusedError as error:
+            return RowsRefused(error.sqlstate)
+
+
+def fence_holds(
+    cursor: psycopg2.extensions.cursor,
+    data_keys: Sequence[DataKey],
+    generations: tuple[int, int | None] | None,
+) -> bool:
+    """Take the fence, the transaction's first statement, then look behind it with a second one.
+
+    In one statement the look would see the snapshot from before the wait (docs/design.md, Keys).
+    `generations` is None for a writer that makes no tokens.
+    """
+    cursor.execute(_SQL["lock_fence"])
+    cursor.execute(
+        _SQL["read_fence"],
+        {
+            "key_ids": [key.key_id for key in data_keys],
+            "fingerprints": [key.fingerprint for key in data_keys],
+        },
+    )
+    active, pending, good_keys, _ = cursor.fetchone() or (None, None, 0, None)
+    if good_keys != len(data_keys):
+        return False
+    if generations is None:
+        return True
+    expected_pending = None if generations[1] is None else [generations[1]]
+    return bool(active == [generations[0]] and pending == expected_pending)
+
+
+def _insert_records(
+    cursor: psycopg2.extensions.cursor, records: Sequence[SealedRecord]
+) -> frozenset[uuid.UUID]:
+    if not records:
+        return frozenset()
+    cursor.execute(_SQL["make_stage"])
+    cursor.copy_expert(_SQL["copy_stage"], io.BytesIO(copy_binary(map(_row, records))))
+    cursor.execute(_SQL["insert_records"])
+    return frozenset(record_id for (record_id,) in cursor.fetchall())
+
+
+def _insert_rejections(
+    cursor: psycopg2.extensions.cursor, rejections: Sequence[SealedRejection]
+) -> frozenset[uuid.UUID]:
+    if not rejections:
+        return frozenset()
+    cursor.execute(
+        _SQL["insert_rejections"],
+        {
+            "record_ids": [r.record_id for r in rejections],
+            "reasons": [r.reason.value for r in rejections],
+            "paths": [r.path for r in rejections],
+            "bodies": [r.body_ciphertext for r in rejections],
+        },
+    )
+    return frozenset(record_id for (record_id,) in cursor.fetchall())
+
+
+def _row(record: SealedRecord) -> tuple[object, ...]:
+    """In the order of `copy_stage`."""
+    next_tokens = record.next_tokens or {}
+    return (
+        record.record_id,
+        record.user_id,
+        record.device_type,
+        record.tokens[Field.IP],
+        record.tokens[Field.DEVICE_ID],
+        next_tokens.get(Field.IP),
+        next_tokens.get(Field.DEVICE_ID),
+        record.ciphertexts[Field.IP],
+        record.ciphertexts[Field.DEVICE_ID],
+        record.token_generation,
+        record.next_token_generation,
+        record.locale,
+        record.app_version,
+        record.create_date,
+    )

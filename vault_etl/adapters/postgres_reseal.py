@@ -1,0 +1,52 @@
+"""Reading ciphertexts under old keys and swapping them for new ones, for the role re-encrypt."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_records import fence_holds
+from vault_etl.adapters.sql import blocks
+from vault_etl.core.fields import Field
+from vault_etl.core.keys import DataKey
+from vault_etl.ports.record_store import Replacement, SealedValue
+
+_SQL: Final = blocks("keys.sql")
+
+
+class PostgresResealer:
+    """`Resealer` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def sealed_under(
+        self, key_ids: Iterable[int], field: Field, after: uuid.UUID | None, limit: int
+    ) -> Sequence[SealedValue]:
+        """See `Resealer.sealed_under`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                _SQL[f"sealed_under_{field.value}"],
+                {"key_ids": list(key_ids), "after": after, "limit": limit},
+            )
+            return [
+                SealedValue(field, record_id, user_id, bytes(ciphertext))
+                for record_id, user_id, ciphertext in cursor.fetchall()
+            ]
+
+    def replace(self, replacements: Sequence[Replacement], key: DataKey) -> int | None:
+        """See `Resealer.replace`."""
+        with self._database.transaction() as cursor:
+            if not fence_holds(cursor, (key,), None):
+                return None
+            cursor.execute(
+                _SQL[f"replace_{key.field.value}"],
+                {
+                    "record_ids": [r.value.record_id for r in replacements],
+                    "old": [r.value.ciphertext for r in replacements],
+                    "new": [r.ciphertext for r in replacements],
+                },
+            )
+            return cursor.rowcount

@@ -1,0 +1,27 @@
+-- The audit log and what it releases.
+
+-- name: may_reveal
+SELECT pg_has_role(session_user, 'vault_etl_reveal', 'USAGE')
+
+-- name: append
+SELECT seq, hash FROM public.audit_append(
+    %(request_id)s, %(phase)s, %(actor)s, %(host)s, %(action)s, %(record_id)s, %(fields)s::text[],
+    %(purpose)s, %(ticket)s, %(reason)s, %(decision)s, %(error_code)s
+)
+
+-- name: release
+SELECT field, ciphertext FROM public.audit_release(%(seq)s)
+
+-- name: record
+SELECT record_id, user_id, masked_ip, masked_device_id, token_generation
+FROM public.user_logins WHERE record_id = %(record_id)s
+
+-- name: entries
+SELECT seq, logged_at, request_id, phase, login, client_address, actor, host, action, record_id, fields,
+    purpose, ticket, reason, decision, error_code, prev_hash, hash
+FROM public.audit_log
+WHERE (%(since)s::timestamptz IS NULL OR logged_at >= %(since)s)
+    AND (%(record_id)s::uuid IS NULL OR record_id = %(record_id)s)
+    AND (%(actor)s::text IS NULL OR actor = %(actor)s OR login = %(actor)s)
+    AND seq > %(after)s
+ORDER BY seq LIMIT 1000

@@ -1,0 +1,13 @@
+-- What analysts ask. They read the view.
+
+-- name: shared_ip
+SELECT masked_ip, count(*), count(DISTINCT user_id), min(create_date), max(create_date)
+FROM public.user_logins_masked WHERE masked_ip IS NOT NULL
+GROUP BY masked_ip HAVING count(*) >= %(min_count)s
+ORDER BY count(*) DESC, masked_ip LIMIT %(limit)s
+
+-- name: shared_device_id
+SELECT masked_device_id, count(*), count(DISTINCT user_id), min(create_date), max(create_date)
+FROM public.user_logins_masked WHERE masked_device_id IS NOT NULL
+GROUP BY masked_device_id HAVING count(*) >= %(min_count)s
+ORDER BY count(*) DESC, masked_device_id LIMIT %(limit)s

@@ -1,0 +1,78 @@
+-- Loading behind the fence, for the role ingest.
+
+-- name: lock_fence
+LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE
+
+-- name: read_fence
+SELECT
+    (SELECT array_agg(DISTINCT generation) FROM public.data_keys
+        WHERE purpose = 'token' AND state = 'active') AS active,
+    (SELECT array_agg(DISTINCT generation) FROM public.data_keys
+        WHERE purpose = 'token' AND state = 'pending') AS pending,
+    (SELECT count(*) FROM public.data_keys AS k
+        JOIN unnest(%(key_ids)s::bigint[], %(fingerprints)s::bytea[]) AS used (key_id, fingerprint)
+            ON used.key_id = k.key_id AND used.fingerprint = k.fingerprint
+        WHERE k.purpose = 'data' AND k.state = 'active' AND k.expires_at > clock_timestamp()) AS good_keys,
+    (SELECT set_config('synchronous_commit', 'on', true)
+        WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')) AS raised
+
+-- name: make_stage
+CREATE TEMP TABLE IF NOT EXISTS stage_0003 (
+    record_id uuid,
+    user_id text STORAGE PLAIN,
+    device_type text STORAGE PLAIN,
+    masked_ip uuid,
+    masked_device_id uuid,
+    next_masked_ip uuid,
+    next_masked_device_id uuid,
+    ip_ciphertext bytea STORAGE PLAIN,
+    device_id_ciphertext bytea STORAGE PLAIN,
+    token_generation smallint,
+    next_token_generation smallint,
+    locale text STORAGE PLAIN,
+    app_version text STORAGE PLAIN,
+    create_date date
+) ON COMMIT DELETE ROWS
+
+-- name: copy_stage
+COPY pg_temp.stage_0003 (
+    record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
+    ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale, app_version,
+    create_date
+) FROM STDIN (FORMAT binary)
+
+-- name: insert_records
+INSERT INTO public.user_logins (
+    record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
+    ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale, app_version,
+    create_date
+)
+SELECT
+    record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
+    ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale, app_version,
+    create_date
+FROM pg_temp.stage_0003
+ORDER BY record_id
+ON CONFLICT (record_id) DO NOTHING
+RETURNING record_id
+
+-- name: insert_rejections
+INSERT INTO public.quarantine (record_id, reason_code, path, body_ciphertext)
+SELECT * FROM unnest(%(record_ids)s::uuid[], %(reasons)s::text[], %(paths)s::text[], %(bodies)s::bytea[])
+    AS rejected (record_id, reason_code, path, body_ciphertext)
+ORDER BY record_id
+ON CONFLICT (record_id) DO NOTHING
+RETURNING record_id
+
+-- name: ensure_partition
+SELECT public.ensure_partition((now() AT TIME ZONE 'UTC' + make_interval(months => %(ahead)s))::date)
+
+-- name: ranges
+SELECT bounds[1]::uuid, bounds[2]::uuid
+FROM pg_catalog.pg_inherits AS i
+JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid,
+    LATERAL regexp_match(
+        pg_catalog.pg_get_expr(c.relpartbound, c.oid), $$FROM \('([0-9a-f-]+)'\) TO \('([0-9a-f-]+)'\)$$
+    ) AS bounds
+WHERE i.inhparent = 'public.user_logins'::regclass AND bounds IS NOT NULL
+ORDER BY 1

@@ -1,0 +1,162 @@
+"""The only place that builds adapters: the settings go in, services come out."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import uuid
+from collections.abc import Mapping
+
+from vault_etl.adapters.aws import AwsClients
+from vault_etl.adapters.aws_kms import KmsKeyGenerator, KmsKeyUnwrapper, TrustedKeys
+from vault_etl.adapters.aws_sqs import SqsQueue
+from vault_etl.adapters.aws_sts import StsIdentity
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_audit import (
+    PostgresAuditLog,
+    PostgresAuditReader,
+    PostgresReleasedValues,
+)
+from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.adapters.postgres_keys import PostgresKeyStore
+from vault_etl.adapters.postgres_migrations import PostgresMigrations
+from vault_etl.adapters.postgres_records import PostgresRecordLoader
+from vault_etl.adapters.postgres_reseal import PostgresResealer
+from vault_etl.adapters.resources import resource_dir
+from vault_etl.adapters.system_clock import SystemClock
+from vault_etl.core.fields import KeyPurpose
+from vault_etl.core.keys import KeyState
+from vault_etl.ports.audit_log import AuditReader
+from vault_etl.ports.duplicates import DuplicateFinder
+from vault_etl.ports.progress import Progress
+from vault_etl.services.ingest import Ingest, IngestOptions
+from vault_etl.services.init_keys import InitReport, init_keys
+from vault_etl.services.key_ring import KeyRing
+from vault_etl.services.make_key import DataKeyLeases
+from vault_etl.services.prove_kms import prove_kms
+from vault_etl.services.reveal import Reveal
+from vault_etl.services.rotate_keys import Rotation
+from vault_etl.services.write_batch import BatchWriter
+from vault_etl.settings import Settings
+
+
+class Program:
+    """What one command needs, built from the settings when it is asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+
+    def migrations(self) -> PostgresMigrations:
+        """For `migrate`."""
+        return PostgresMigrations(self._database, resource_dir("migrations"))
+
+    def init_keys(self) -> InitReport:
+        """Run `keys init`."""
+        store = self._keys
+        return init_keys(
+            reader=store,
+            writer=store,
+            generator=self._generator,
+            unwrapper=self._unwrapper(),
+            audit=PostgresAuditLog(self._database),
+            identity=self.identity(),
+        )
+
+    def ingest(self, progress: Progress, options: IngestOptions) -> Ingest:
+        """For `ingest`: with partitions made, keys loaded and the KMS proved.
+
+        Raises ConfigurationError if the keys are not there or the KMS ignores contexts, and
+        whatever Postgres and KMS say.
+        """
+        queue = self._queue
+        loader = PostgresRecordLoader(self._database)
+        ranges = loader.prepare_partitions()
+        unwrapper = self._unwrapper()
+        ring = KeyRing(self._keys, unwrapper)
+        leases = self._leases()
+        writer = BatchWriter(loader, ring, leases, ranges)
+        active = [key for key in self._keys.token_keys() if key.state is KeyState.ACTIVE]
+        prove_kms(active[0], unwrapper)
+        return Ingest(queue, queue, writer, self._clock, progress, options)
+
+    def reveal(self, request_id: uuid.UUID) -> Reveal:
+        """For one reveal: KMS is asked anew, with the request id in the user agent."""
+        values = PostgresReleasedValues(self._database)
+        ring = KeyRing(self._keys, self._unwrapper(request_id))
+        return Reveal(PostgresAuditLog(self._database), values, values, ring)
+
+    def check_reveal_role(self) -> None:
+        """Raise DeniedError if this login may not reveal at all."""
+        PostgresReleasedValues(self._database).check_role()
+
+    def rotation(self, progress: Progress, request_id: uuid.UUID) -> Rotation:
+        """For `keys rotate`."""
+        return Rotation(
+            audit=PostgresAuditLog(self._database),
+            retirer=self._keys,
+            lister=self._keys,
+            resealer=PostgresResealer(self._database),
+            ring=KeyRing(self._keys, self._unwrapper(request_id)),
+            leases=self._leases(),
+            progress=progress,
+        )
+
+    def key_lister(self) -> PostgresKeyStore:
+        """For `keys list`, and for the plan of a rotation."""
+        return self._keys
+
+    def duplicate_finder(self) -> DuplicateFinder:
+        """For `duplicates`."""
+        return PostgresDuplicateFinder(self._database)
+
+    def audit_reader(self) -> AuditReader:
+        """For `audit list`."""
+        return PostgresAuditReader(self._database)
+
+    def identity(self) -> StsIdentity:
+        """Who runs this command, by AWS's word."""
+        return StsIdentity(self._aws.sts())
+
+    @functools.cached_property
+    def _database(self) -> Database:
+        return Database(self._settings.need_database_url())
+
+    @functools.cached_property
+    def _keys(self) -> PostgresKeyStore:
+        return PostgresKeyStore(self._database)
+
+    @functools.cached_property
+    def _aws(self) -> AwsClients:
+        return AwsClients()
+
+    @functools.cached_property
+    def _generator(self) -> KmsKeyGenerator:
+        return KmsKeyGenerator(self._aws.kms(), self._key_names)
+
+    @functools.cached_property
+    def _queue(self) -> SqsQueue:
+        url = self._settings.need_queue_url()
+        receiver = self._aws.sqs_receiver(self._settings.drain_wait)
+        return SqsQueue(self._aws.sqs(), receiver, url)
+
+    @property
+    def _key_names(self) -> Mapping[KeyPurpose, str]:
+        return {
+            KeyPurpose.DATA: self._settings.data_key,
+            KeyPurpose.TOKEN: self._settings.token_key,
+        }
+
+    def _unwrapper(self, request_id: uuid.UUID | None = None) -> KmsKeyUnwrapper:
+        kms = self._aws.kms(request_id)
+        listed = frozenset(self._settings.trusted_key_arns)
+        return KmsKeyUnwrapper(kms, TrustedKeys(kms, self._key_names, listed))
+
+    def _leases(self) -> DataKeyLeases:
+        return DataKeyLeases(
+            self._generator,
+            self._keys,
+            self._clock,
+            max_age=dt.timedelta(hours=self._settings.lease_hours),
+            max_seals=self._settings.lease_seals,
+        )

@@ -1,0 +1,24 @@
+"""Asking before what cannot be taken back."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from vault_etl.errors import IncompleteError, UsageError
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on if `yes`, or if a person at the terminal says so.
+
+    Raises UsageError without a terminal, IncompleteError if the person declines.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        message = "this cannot be undone, and there is no terminal to ask on"
+        raise UsageError(message, hint="add --yes, or --dry-run to see what would happen")
+    if not typer.confirm(question, err=True):
+        message = "declined, nothing was done"
+        raise IncompleteError(message)

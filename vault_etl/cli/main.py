@@ -1,0 +1,106 @@
+"""`vault-etl`: the commands, and the one place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+
+from vault_etl import __version__
+from vault_etl.cli import audit, config, demo, duplicates, ingest, keys, migrate, reveal
+from vault_etl.errors import VaultEtlError
+
+EXIT_BUG: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+EXIT_BROKEN_PIPE: Final = 141
+
+app = typer.Typer(
+    name="vault-etl",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (demo, migrate, ingest, reveal, duplicates, config):
+    command.register(app)
+app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"vault-etl {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Load login events from SQS into Postgres, tokenised and sealed; recover a value on the record.
+
+    To see it work, with nothing but Python: vault-etl demo
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line, and exit as docs/cli.md says."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        result: Any = app(standalone_mode=False)
+        sys.stdout.flush()
+    except VaultEtlError as error:
+        return _report(str(error), error.hint, error.exit_code)
+    except typer.Abort:
+        return _report("interrupted", None, EXIT_INTERRUPTED)
+    except typer.TyperException as error:
+        return _report(_usage_text(error), "add --help for usage", EXIT_USAGE)
+    except KeyboardInterrupt:
+        return _report("interrupted", None, EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit, and would complain of the same pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the last resort, and it must not print a value
+        return _report_bug(error)
+    return result if isinstance(result, int) else 0
+
+
+def _usage_text(error: typer.TyperException) -> str:
+    text = error.format_message() if hasattr(error, "format_message") else type(error).__name__
+    text = text.strip().rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _report(message: str, hint: str | None, exit_code: int) -> int:
+    sys.stderr.write(f"vault-etl: error: {message}\n")
+    if hint:
+        sys.stderr.write(f"vault-etl: hint: {hint}\n")
+    return exit_code
+
+
+def _report_bug(error: Exception) -> int:
+    """Where it happened and of what class it is: an exception's text may quote a value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(
+        f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}"  # noqa: PTH119
+        for frame in reversed(frames[-3:])
+    )
+    return _report(
+        f"a bug: {type(error).__name__} at {where}", "please report this line; nothing of it is secret",
+        EXIT_BUG,
+    )

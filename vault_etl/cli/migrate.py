@@ -1,0 +1,46 @@
+"""`vault-etl migrate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vault_etl.cli.output import OutputOption, QuietOption, print_object
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.errors import ConfigurationError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("migrate")(_migrate)
+
+
+def _migrate(
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit 78 if a migration is pending.")
+    ] = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Bring the database up to date: tables, roles, functions.
+
+    Needs a login that owns the database and may create roles. Safe to repeat, and to run twice
+    at once: all pending migrations are one transaction.
+
+    \b
+    Examples:
+      vault-etl migrate
+      vault-etl migrate --check
+    """
+    program, _ = start(quiet=quiet, verbose=verbose)
+    migrations = program.migrations()
+    if not check:
+        print_object({"applied": list(migrations.apply())}, output)
+        return
+    if pending := list(migrations.pending()):
+        message = f"{len(pending)} migrations are pending: {', '.join(pending)}"
+        raise ConfigurationError(message, hint="run `vault-etl migrate` as the owner")
+    print_object({"applied": []}, output)

@@ -1,0 +1,121 @@
+"""Data on standard output: a table for a person, JSON for a program. Nothing else goes there."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+class OutputFormat(StrEnum):
+    """How data is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+OutputOption = Annotated[
+    OutputFormat | None,
+    typer.Option("--output", "-o", help="Default: table on a terminal, json in a pipe."),
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no summary beside the data.")
+]
+
+
+def wants_json(output: OutputFormat | None) -> bool:
+    """Whether to print JSON: as asked, else on a terminal no, in a pipe yes."""
+    if output is None:
+        return not sys.stdout.isatty()
+    return output is OutputFormat.JSON
+
+
+def print_object(values: Mapping[str, object], output: OutputFormat | None) -> None:
+    """Print one object: JSON on one line, or two columns, name and value."""
+    if wants_json(output):
+        _print_json(values)
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        table.add_row(name.replace("_", " "), _cell(value))
+    _console().print(table)
+
+
+def print_rows(
+    rows: Iterable[Mapping[str, object]],
+    output: OutputFormat | None,
+    *,
+    columns: Sequence[str],
+    empty: str,
+) -> None:
+    """Print many objects: one JSON object a line (streamed), or a table of `columns`.
+
+    `empty` is what a person reads instead of a table without rows.
+    """
+    if wants_json(output):
+        for row in rows:
+            _print_json(row)
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    if table.row_count == 0:
+        sys.stderr.write(f"{empty}\n")
+        return
+    _console().print(table)
+
+
+def _print_json(values: Mapping[str, object]) -> None:
+    sys.stdout.write(json.dumps(values, default=_plain, ensure_ascii=False) + "\n")
+
+
+def _plain(value: object) -> str:
+    """How JSON writes what it has no type for. Raises TypeError for anything that is not listed."""
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, dt.datetime):
+        return utc_text(value)
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    message = f"{type(value).__name__} is not for output"
+    raise TypeError(message)
+
+
+def utc_text(moment: dt.datetime) -> str:
+    """ISO 8601 in UTC, to the second: 2026-01-31T12:00:00Z."""
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _cell(value: object) -> Text:
+    """A cell that cannot steer the terminal: what does not print is shown escaped."""
+    if value is None:
+        return Text("-", style="dim")
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    if isinstance(value, Mapping):
+        text = "\n".join(f"{name}: {inner}" for name, inner in value.items())
+    elif isinstance(value, list | tuple):
+        text = ", ".join(str(inner) for inner in value) or "-"
+    elif isinstance(value, int | float | str):
+        text = str(value)
+    else:
+        text = _plain(value)
+    return Text("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text))
+
+
+def _console() -> Console:
+    return Console(file=sys.stdout, highlight=False, soft_wrap=False)

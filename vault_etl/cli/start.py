@@ -1,0 +1,22 @@
+"""What every command that works on a vault begins with."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from vault_etl import logs, settings
+from vault_etl.bootstrap import Program
+
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Log more, to standard error.")
+]
+
+
+def start(*, quiet: bool, verbose: bool) -> tuple[Program, settings.Settings]:
+    """Read the settings, set up the logs. Raises ConfigurationError."""
+    loaded, _ = settings.load(os.environ)
+    logs.configure(loaded.log_format, verbose=verbose, quiet=quiet)
+    return Program(loaded), loaded

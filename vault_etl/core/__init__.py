@@ -1,0 +1,1 @@
+"""Pure rules: formats, keys, tokens, records. No I/O, no clock, no environment, no logging."""

@@ -1,0 +1,99 @@
+"""Login events that nobody made: for the demo, for `local seed`, and for tests.
+
+Addresses are from ranges that belong to nobody: 198.18.0.0/15 (RFC 2544, for benchmarks) and
+2001:db8::/32 (RFC 3849, for documentation).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeVar
+
+Item = TypeVar("Item")
+
+MESSY_EVERY: Final = 100
+"""One body in so many is no login event."""
+
+_LOCALES: Final = ("RU", "PH", "ID", "CN", "FR", "US", "BR", "PL", "PT", None)
+_VERSIONS: Final = ("2.3.0", "0.2.6", "2.2.1", "0.96", "4.3.9", "3.4", "1.1.6")
+_DEVICES: Final = ("android", "ios")
+_MESSY: Final = (
+    '{"foo": "oops_wrong_msg_type", "bar": "123"}',
+    '{"user_id": "u-1", "app_version": "1.0", "device_type": "ios", "ip": "", "locale": null,'
+    ' "device_id": "000-00-0000"}',
+    "not json at all",
+    "[]",
+)
+_REPEATS_AMONG: Final = 10_000
+"""How many earlier events are remembered, for others to repeat their device or address."""
+
+
+def made_up_events(count: int, *, seed: int, messy_every: int = MESSY_EVERY) -> Iterator[str]:
+    """`count` message bodies, always the same for a seed.
+
+    About one event in five repeats an earlier device, address, or both. One body in each
+    `messy_every` (0: none) is no login event.
+    """
+    draw = _Draw(seed)
+    seen: list[tuple[str, str]] = []
+    messy_at = 0
+    for index in range(count):
+        if messy_every and index % messy_every == 0:
+            messy_at = index + draw.below(min(messy_every, count - index))
+        if messy_every and index == messy_at:
+            yield draw.one_of(_MESSY)
+        else:
+            yield _event(draw, seen)
+
+
+def _event(draw: _Draw, seen: list[tuple[str, str]]) -> str:
+    ip, device_id = _address(draw), _device(draw)
+    if seen and draw.below(5) == 0:
+        earlier_ip, earlier_device = draw.one_of(seen)
+        ip, device_id = draw.one_of(
+            ((earlier_ip, device_id), (ip, earlier_device), (earlier_ip, earlier_device))
+        )
+    if len(seen) < _REPEATS_AMONG:
+        seen.append((ip, device_id))
+    return json.dumps(
+        {
+            "user_id": str(uuid.UUID(int=draw.below(1 << 128), version=4)),
+            "app_version": draw.one_of(_VERSIONS),
+            "device_type": draw.one_of(_DEVICES),
+            "ip": ip,
+            "locale": draw.one_of(_LOCALES),
+            "device_id": device_id,
+        }
+    )
+
+
+def _address(draw: _Draw) -> str:
+    if draw.below(20) == 0:
+        return str(ipaddress.IPv6Address((0x20010DB8 << 96) + draw.below(1 << 96)))
+    return str(ipaddress.IPv4Address((198 << 24) + (18 << 16) + draw.below(1 << 17)))
+
+
+def _device(draw: _Draw) -> str:
+    return f"{draw.below(1000):03}-{draw.below(100):02}-{draw.below(10_000):04}"
+
+
+class _Draw:
+    """Numbers from SHA-256 of the seed and a counter: the same in every version of Python."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._count = 0
+
+    def below(self, limit: int) -> int:
+        """A number from 0 to `limit` - 1, near enough evenly for made-up data."""
+        self._count += 1
+        digest = hashlib.sha256(f"vault-etl/made-up/{self._seed}/{self._count}".encode()).digest()
+        return int.from_bytes(digest, "big") % limit
+
+    def one_of(self, items: Sequence[Item]) -> Item:
+        """One of them."""
+        return items[self.below(len(items))]

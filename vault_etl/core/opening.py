@@ -1,0 +1,36 @@
+"""Opening: only against a receipt of the audit log."""
+
+from __future__ import annotations
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from vault_etl.core.audit import AuditReceipt
+from vault_etl.core.ciphertext import Ciphertext, Place
+from vault_etl.core.keys import DataKey
+from vault_etl.core.padding import unpad
+from vault_etl.core.pii import Pii
+from vault_etl.errors import IntegrityError
+
+
+class Opener:
+    """Opens values of ciphertext format 1 for one entry of the audit log."""
+
+    def __init__(self, receipt: AuditReceipt) -> None:
+        self.receipt = receipt
+
+    def open(self, stored: bytes, place: Place, key: DataKey) -> Pii:
+        """The value that was sealed for `place`.
+
+        Raises IntegrityError, one and the same, whatever is wrong: format, key, place or tag.
+        """
+        ciphertext = Ciphertext.parse(stored)
+        if ciphertext.key_id != key.key_id or place.field != key.field:
+            raise IntegrityError
+        try:
+            padded = AESGCM(key.material.expose()).decrypt(
+                ciphertext.nonce, ciphertext.sealed, place.associated_data(key.key_id)
+            )
+            return Pii(unpad(padded))
+        except (InvalidTag, ValueError):
+            raise IntegrityError from None

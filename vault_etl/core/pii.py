@@ -1,0 +1,48 @@
+"""Plaintext that must not get out by accident."""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn, final
+
+REDACTED: Final = "Pii(redacted)"
+
+
+@final
+class Pii:
+    """A personal value on its way from the parser to the sealer, or from the opener to the reader.
+
+    Formatting it gives `Pii(redacted)`; hashing, comparing by value, pickling, copying, JSON and
+    psycopg2 all refuse it, so that a leak by accident is an error. `expose()` is the one way to
+    the bytes, and easy to search for.
+    """
+
+    __slots__ = ("_value",)
+    __hash__ = None  # type: ignore[assignment]  # a dict or set key is a copy that nobody tracks
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    @classmethod
+    def of_text(cls, text: str) -> Pii:
+        """Wrap `text` as its UTF-8 bytes."""
+        return cls(text.encode())
+
+    def expose(self) -> bytes:
+        """The plaintext, byte for byte."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return REDACTED
+
+    __str__ = __repr__
+
+    def __format__(self, format_spec: str) -> str:
+        return REDACTED
+
+    def __eq__(self, other: object) -> NoReturn:
+        message = "personal values are not compared"
+        raise TypeError(message)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        message = "personal values are not pickled or copied"
+        raise TypeError(message)

@@ -1,0 +1,51 @@
+"""Token format 1: a blind index of a personal value, keyed, deterministic, 128 bits.
+
+    K     = HMAC-SHA-256(token key, "vault-etl/1/token" ‖ lp(field))
+    token = HMAC-SHA-256(K, canonical(value))[:16]
+
+Among 10^9 distinct values the chance of one collision is about 1.5e-21 (n^2 / 2^129).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from vault_etl.core.canonical import canonical
+from vault_etl.core.digest import hmac_sha256, lp
+from vault_etl.core.fields import PERSONAL_FIELDS, Field
+from vault_etl.core.keys import TokenKey
+from vault_etl.core.pii import Pii
+
+TOKEN_BYTES: Final = 16
+
+_LABEL: Final = b"vault-etl/1/token"
+
+
+class Tokenizer:
+    """Makes the tokens of one generation.
+
+    Raises ValueError unless it is given one key a personal field, all of one generation.
+    """
+
+    def __init__(self, keys: Iterable[TokenKey]) -> None:
+        by_field = {key.field: key for key in keys}
+        generations = {key.generation for key in by_field.values()}
+        if set(by_field) != set(PERSONAL_FIELDS) or len(generations) != 1:
+            message = "a tokenizer takes one key a personal field, all of one generation"
+            raise ValueError(message)
+        (self.generation,) = generations
+        self._macs: dict[Field, HMAC] = {
+            field: HMAC(hmac_sha256(key.material.expose(), _LABEL, lp(field)), SHA256())
+            for field, key in by_field.items()
+        }
+
+    def token(self, field: Field, value: Pii) -> uuid.UUID:
+        """The token of `value`. Raises ValueError if the field cannot hold it."""
+        mac = self._macs[field].copy()
+        mac.update(canonical(field, value))
+        return uuid.UUID(bytes=mac.finalize()[:TOKEN_BYTES])

@@ -1,0 +1,90 @@
+"""The project's own errors: one tree, each with its exit code and its hint.
+
+    VaultEtlError                 1   a bug, if nothing more precise was raised
+    ├── UsageError                2   the command line asks for something that it may not
+    ├── DataError                65   data that does not hold together
+    │   └── IntegrityError       65   a value that does not open; says nothing about why
+    ├── NotFoundError            66   no such record, or no such input file
+    ├── UnavailableError         69   SQS, KMS or Postgres cannot be reached
+    ├── AuditError               74   the audit log could not be written
+    ├── IncompleteError          75   stopped half way; safe to run again
+    ├── DeniedError              77   KMS, Postgres or the reveal policy said no
+    │   └── KeyUnavailableError  77   a key that may not, or can no longer, be used
+    └── ConfigurationError       78   a setting, the database or the keys are not ready
+
+Exit codes follow sysexits.h where it has one. Nothing below the command line exits or prints.
+A message is lower case, has no final period, and never holds a personal value.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VaultEtlError(Exception):
+    """What went wrong (`str(error)`), and what to do about it (`hint`, or None)."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(VaultEtlError):
+    """The command line asks for something that it may not."""
+
+    exit_code = 2
+
+
+class DataError(VaultEtlError):
+    """Stored data that does not hold together."""
+
+    exit_code = 65
+
+
+class IntegrityError(DataError):
+    """A sealed value did not open. Deliberately opaque: the caller learns nothing about why."""
+
+    def __init__(self) -> None:
+        super().__init__("a sealed value does not open: it, or its key, is not the one stored for it")
+
+
+class NotFoundError(VaultEtlError):
+    """There is no such record, or no such input file."""
+
+    exit_code = 66
+
+
+class UnavailableError(VaultEtlError):
+    """SQS, KMS or Postgres cannot be reached, or does not answer in time."""
+
+    exit_code = 69
+
+
+class AuditError(VaultEtlError):
+    """The audit log could not be written, so nothing was revealed."""
+
+    exit_code = 74
+
+
+class IncompleteError(VaultEtlError):
+    """The work stopped half way and is safe to run again."""
+
+    exit_code = 75
+
+
+class DeniedError(VaultEtlError):
+    """KMS, Postgres or the reveal policy said no."""
+
+    exit_code = 77
+
+
+class KeyUnavailableError(DeniedError):
+    """A key may not be used by this caller, or can be used by nobody any longer."""
+
+
+class ConfigurationError(VaultEtlError):
+    """A setting is missing or malformed, or the database or the keys are not ready."""
+
+    exit_code = 78

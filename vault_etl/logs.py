@@ -1,0 +1,59 @@
+"""Logs: events with names, counts and codes, on standard error. No value, no exception's text."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+_LOUD = ("boto3", "botocore", "s3transfer", "urllib3")
+
+
+def configure(log_format: Literal["text", "json"] | None, *, verbose: bool, quiet: bool) -> None:
+    """Set up structlog and silence the libraries.
+
+    botocore at DEBUG prints plaintext data keys, so it stays at WARNING whatever `--verbose` says.
+    """
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    text = log_format == "text" or (log_format is None and sys.stderr.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_no_exception)
+        if text
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _drop_exceptions,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get_logger() -> structlog.typing.FilteringBoundLogger:
+    """The program's logger."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+def _drop_exceptions(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """A traceback's text quotes rows and values: the error's class is all that is logged."""
+    info = event.pop("exc_info", None)
+    if info:
+        error = info if isinstance(info, BaseException) else sys.exc_info()[1]
+        event["error"] = type(error).__name__
+    return event
+
+
+def _no_exception(_stream: object, _info: object) -> None:
+    """Never called with `_drop_exceptions` before it; if it ever is, it prints nothing."""

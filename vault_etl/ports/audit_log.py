@@ -1,0 +1,76 @@
+"""The audit log: an intent before, an outcome after, or nothing at all."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from vault_etl.core.audit import AuditReceipt, AuditRequest
+from vault_etl.core.fields import Field
+
+
+class AuditLog(Protocol):
+    """Writes entries, each committed when the call returns."""
+
+    def intend(self, request: AuditRequest) -> AuditReceipt:
+        """Commit the intent. Raises AuditError if that is not certain."""
+
+    def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> None:
+        """Commit the outcome: done, or failed with a code. Raises AuditError if not certain."""
+
+
+class ReleasedValues(Protocol):
+    """Hands out ciphertexts against a committed intent."""
+
+    def release(self, receipt: AuditReceipt) -> Mapping[Field, bytes]:
+        """The ciphertexts that the intent names, once; a field that is not there is left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """An entry as it is listed."""
+
+    seq: int
+    logged_at: dt.datetime
+    request_id: uuid.UUID
+    phase: str
+    login: str
+    client_address: str | None
+    actor: str
+    host: str
+    action: str
+    record_id: uuid.UUID | None
+    fields: tuple[str, ...]
+    purpose: str | None
+    ticket: str | None
+    reason: str
+    decision: str
+    error_code: str | None
+    prev_hash: bytes
+    hash: bytes
+
+
+class AuditReader(Protocol):
+    """May read the log."""
+
+    def entries(
+        self,
+        *,
+        since: dt.datetime | None = None,
+        record_id: uuid.UUID | None = None,
+        actor: str | None = None,
+    ) -> Iterator[AuditEntry]:
+        """The entries in the order of `seq`, streamed."""
+
+
+class Identity(Protocol):
+    """Who the caller is, by AWS's word."""
+
+    def actor(self) -> str:
+        """The ARN of the caller (sts:GetCallerIdentity)."""
+
+    def host(self) -> str:
+        """The name of this machine."""

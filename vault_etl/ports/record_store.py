@@ -1,0 +1,110 @@
+"""Where records and quarantined messages are stored, read and sealed anew."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vault_etl.core.fields import Field
+from vault_etl.core.keys import DataKey
+from vault_etl.core.messages import RecordRange, SealedRecord, SealedRejection
+
+
+@dataclass(frozen=True, slots=True)
+class WriteKeys:
+    """What a batch was written under, for the fence to look at."""
+
+    generations: tuple[int, int | None]
+    """Of the tokens: the active generation, and the pending one or None."""
+    data_keys: tuple[DataKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The batch is committed; these ids are new, every other one was there before."""
+
+    record_ids: frozenset[uuid.UUID]
+    rejection_ids: frozenset[uuid.UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class KeysChanged:
+    """The fence found other keys than the batch was written under; nothing is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsRefused:
+    """A value was refused by the database (SQLSTATE), nobody knows of which row; nothing is stored."""
+
+    sqlstate: str
+
+
+class RecordLoader(Protocol):
+    """May write rows that it cannot read."""
+
+    def prepare_partitions(self) -> tuple[RecordRange, ...]:
+        """Make the months from two back to three ahead; the ranges of all partitions."""
+
+    def load(
+        self,
+        records: Sequence[SealedRecord],
+        rejections: Sequence[SealedRejection],
+        keys: WriteKeys,
+    ) -> Loaded | KeysChanged | RowsRefused:
+        """Store a batch in one transaction behind the fence, and commit it.
+
+        Raises UnavailableError, DeniedError or ConfigurationError; then nothing is stored, or it
+        is not known whether it was, which a second load finds out.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRow:
+    """What a reader may see of a record without the audit log's release."""
+
+    record_id: uuid.UUID
+    user_id: str
+    tokens: dict[Field, uuid.UUID | None]
+    token_generation: int | None
+
+
+class RecordReader(Protocol):
+    """May read plain columns and tokens, and no ciphertext."""
+
+    def record(self, record_id: uuid.UUID) -> RecordRow | None:
+        """The record, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedValue:
+    """A ciphertext where it stands. `user_id` is empty in quarantine."""
+
+    field: Field
+    record_id: uuid.UUID
+    user_id: str
+    ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A new ciphertext for a value that still is the old one."""
+
+    value: SealedValue
+    ciphertext: bytes
+
+
+class Resealer(Protocol):
+    """May read ciphertexts and replace them by compare-and-swap."""
+
+    def sealed_under(
+        self, key_ids: Iterable[int], field: Field, after: uuid.UUID | None, limit: int
+    ) -> Sequence[SealedValue]:
+        """The next values of a field under these keys, in the order of their record ids."""
+
+    def replace(self, replacements: Sequence[Replacement], key: DataKey) -> int | None:
+        """Swap old bytes for new ones behind the fence; how many still were the old ones.
+
+        None if the fence found that `key` may no longer be written under.
+        """

@@ -1,0 +1,1 @@
+"""One use case a file. Knows only the core and the ports."""

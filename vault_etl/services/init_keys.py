@@ -1,0 +1,69 @@
+"""The first token keys of a vault."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vault_etl.core.audit import Action, AuditRequest
+from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.core.keys import KeyState
+from vault_etl.errors import ConfigurationError
+from vault_etl.ports.audit_log import AuditLog, Identity
+from vault_etl.ports.key_service import KeyGenerator, KeyUnwrapper
+from vault_etl.ports.key_store import KeyReader, TokenKeyWriter
+from vault_etl.services.audited import audited
+from vault_etl.services.make_key import make_key
+from vault_etl.services.prove_kms import prove_kms
+
+_FIRST_GENERATION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InitReport:
+    """The ids of the keys made: none if there were token keys already."""
+
+    created: tuple[int, ...]
+
+
+def init_keys(
+    *,
+    reader: KeyReader,
+    writer: TokenKeyWriter,
+    generator: KeyGenerator,
+    unwrapper: KeyUnwrapper,
+    audit: AuditLog,
+    identity: Identity,
+) -> InitReport:
+    """Make the token keys of generation 1, one a field. Safe to repeat: then it makes none.
+
+    Raises ConfigurationError if the KMS ignores encryption contexts, and leaves no key behind then.
+    """
+    if reader.token_keys():
+        return InitReport(())
+    request = AuditRequest(
+        request_id=uuid.uuid4(),
+        action=Action.KEYS_INIT,
+        actor=identity.actor(),
+        host=identity.host(),
+        reason="the first token keys",
+        fields=PERSONAL_FIELDS,
+    )
+    with audited(audit, request):
+        made = [
+            make_key(generator, KeyPurpose.TOKEN, field, generation=_FIRST_GENERATION)[0]
+            for field in PERSONAL_FIELDS
+        ]
+        if not writer.add_first_token_keys(made):
+            return InitReport(())
+    _prove(reader, unwrapper)
+    return InitReport(tuple(key.key_id for key in made))
+
+
+def _prove(reader: KeyReader, unwrapper: KeyUnwrapper) -> None:
+    active: Sequence = [key for key in reader.token_keys() if key.state is KeyState.ACTIVE]
+    if not active:
+        message = "the token keys are not there after they were made"
+        raise ConfigurationError(message)
+    prove_kms(active[0], unwrapper)

@@ -1,0 +1,84 @@
+"""Unwrapped keys for those who may unwrap: one KMS call a key, however many threads ask, and not for ever."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+import cachetools
+
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.keys import (
+    DataKey,
+    KeyMaterial,
+    KeyState,
+    StoredKey,
+    TokenKey,
+    fingerprint,
+)
+from vault_etl.core.tokens import Tokenizer
+from vault_etl.errors import ConfigurationError, IntegrityError
+from vault_etl.ports.key_service import KeyUnwrapper
+from vault_etl.ports.key_store import KeyReader
+
+MAX_CACHED_KEYS: Final = 1_000
+MAX_CACHED_SECONDS: Final = 300.0
+
+
+class KeyRing:
+    """Unwraps keys, checks their fingerprints, and keeps them for at most five minutes."""
+
+    def __init__(
+        self,
+        reader: KeyReader,
+        unwrapper: KeyUnwrapper,
+        *,
+        max_keys: int = MAX_CACHED_KEYS,
+        max_seconds: float = MAX_CACHED_SECONDS,
+    ) -> None:
+        self._reader = reader
+        self._unwrapper = unwrapper
+        # With a condition, cachetools lets one caller work and the others wait for its answer.
+        self._material = cachetools.cached(
+            cachetools.TTLCache(max_keys, max_seconds),
+            key=lambda key: key.key_id,
+            condition=threading.Condition(),
+        )(self._unwrap)
+
+    def data_key(self, key_id: int, field: Field) -> DataKey:
+        """The data key of this id.
+
+        Raises IntegrityError if it is unknown, of another field or damaged; KeyUnavailableError if
+        KMS refuses it, or it is destroyed.
+        """
+        stored = self._reader.keys([key_id])
+        if not stored or stored[0].purpose is not KeyPurpose.DATA or stored[0].field is not field:
+            raise IntegrityError
+        return DataKey(key_id, field, self._material(stored[0]))
+
+    def tokenizers(self) -> tuple[Tokenizer, Tokenizer | None]:
+        """The tokenizers of the active generation and of the pending one, if there is one.
+
+        Raises ConfigurationError if there are no token keys yet.
+        """
+        stored = self._reader.token_keys()
+        active = self._tokenizer([key for key in stored if key.state is KeyState.ACTIVE])
+        if active is None:
+            message = "there are no token keys yet"
+            raise ConfigurationError(message, hint="run `vault-etl keys init` once")
+        return active, self._tokenizer([key for key in stored if key.state is KeyState.PENDING])
+
+    def _tokenizer(self, stored: Sequence[StoredKey]) -> Tokenizer | None:
+        if not stored:
+            return None
+        return Tokenizer(
+            TokenKey(key.key_id, key.field, key.generation or 0, self._material(key))
+            for key in stored
+        )
+
+    def _unwrap(self, key: StoredKey) -> KeyMaterial:
+        material = self._unwrapper.unwrap(key)
+        if fingerprint(material, key.key_id) != key.fingerprint:
+            raise IntegrityError
+        return material

@@ -1,0 +1,141 @@
+"""Settings: read once at start, from the environment, then from `vault-etl.toml`.
+
+AWS settings are AWS's own (AWS_REGION, AWS_ENDPOINT_URL, …): none of ours repeats them.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from vault_etl.core.keys import MAX_LEASE, MAX_SEALS
+from vault_etl.errors import ConfigurationError
+
+PREFIX: Final = "VAULT_ETL_"
+CONFIG_VARIABLE: Final = "VAULT_ETL_CONFIG"
+CONFIG_FILE: Final = "vault-etl.toml"
+
+_KUBERNETES: Final = re.compile(r"^VAULT_ETL_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_.*)?)$")
+_CONFIG_HINT: Final = "`vault-etl config` lists every setting"
+
+
+def _words(value: object) -> object:
+    """A list in an environment variable: separated by commas."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseModel):
+    """Every setting, its type, its bounds and its default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    database_url: SecretStr | None = Field(None, description="Postgres: postgresql://login:password@host:port/database")
+    queue_url: str | None = Field(None, pattern=r"^https?://\S+$", description="The queue's URL; `ingest` needs it")
+    data_key: str = Field("alias/vault-etl-data", min_length=1, description="KMS key that wraps data keys")
+    token_key: str = Field("alias/vault-etl-token", min_length=1, description="KMS key that wraps token keys")
+    audit_key: str = Field("alias/vault-etl-audit", min_length=1, description="KMS key that signs the audit log")
+    trusted_key_arns: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
+        (), description="KMS key ARNs that wrapped keys may name; empty: what the aliases point at"
+    )
+    log_format: Literal["text", "json"] | None = Field(None, description="text on a terminal, else json")
+    batch_size: int = Field(1_000, ge=1, le=10_000, description="Messages in one transaction")
+    linger: float = Field(1.0, ge=0, le=60, description="Seconds until a batch that is not full is written")
+    drain_wait: int = Field(1, ge=0, le=20, description="Seconds of one long poll of the queue")
+    lease_hours: float = Field(
+        MAX_LEASE.total_seconds() / 3600, gt=0, le=MAX_LEASE.total_seconds() / 3600,
+        description="Hours that one process seals under a data key",
+    )
+    lease_seals: int = Field(MAX_SEALS, ge=10_000, le=MAX_SEALS, description="Seals under one data key")
+
+    def need_database_url(self) -> str:
+        """The database's URL. Raises ConfigurationError if it is not set."""
+        if self.database_url is None:
+            raise _missing("DATABASE_URL")
+        return self.database_url.get_secret_value()
+
+    def need_queue_url(self) -> str:
+        """The queue's URL. Raises ConfigurationError if it is not set."""
+        if self.queue_url is None:
+            raise _missing("QUEUE_URL")
+        return self.queue_url
+
+
+def load(environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
+    """The settings, and where each came from: `environment`, a file's path, or `default`.
+
+    Raises ConfigurationError, naming the setting and never its value, for one that is unknown or
+    malformed, and for a file that cannot be read.
+    """
+    file, from_file = _read_file(environ)
+    from_environment = _read_environment(environ)
+    values = {**from_file, **from_environment}
+    sources = dict.fromkeys(Settings.model_fields, "default")
+    sources |= dict.fromkeys(from_file, file) | dict.fromkeys(from_environment, "environment")
+    try:
+        return Settings(**values), sources
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        name = str(first["loc"][0])
+        raise _malformed(name, sources.get(name, ""), first["type"], first["msg"]) from None
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    values = {}
+    for variable, value in environ.items():
+        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name in Settings.model_fields:
+            values[name] = value
+        elif not _KUBERNETES.match(variable):
+            message = f"unknown setting {variable}"
+            raise ConfigurationError(message, hint=_CONFIG_HINT)
+    return values
+
+
+def _read_file(environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    named = environ.get(CONFIG_VARIABLE)
+    path = Path(named or CONFIG_FILE)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if named is None:
+            return "", {}
+        message = f"{CONFIG_VARIABLE} names a file that is not there"
+        raise ConfigurationError(message) from None
+    except (OSError, ValueError) as error:
+        message = f"the configuration file {path} cannot be read ({type(error).__name__})"
+        raise ConfigurationError(message, hint="it is TOML: database_url = \"postgresql://…\"") from None
+    for name in values:
+        if name not in Settings.model_fields:
+            message = f"unknown setting {name} in {path}"
+            raise ConfigurationError(message, hint=_CONFIG_HINT)
+    return str(path), values
+
+
+def _missing(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{PREFIX}{name} is not set",
+        hint="set it; for a try: `vault-etl local start`, then `eval \"$(vault-etl local env)\"`",
+    )
+
+
+def _malformed(name: str, source: str, kind: str, text: str) -> ConfigurationError:
+    """pydantic's own words for bounds and types name no value; those of other checks might."""
+    where = f" ({source})" if source not in {"", "environment"} else ""
+    detail = text[0].lower() + text[1:] if kind in _KINDS_WITHOUT_VALUES else "it is malformed"
+    return ConfigurationError(f"{PREFIX}{name.upper()}{where}: {detail}", hint=_CONFIG_HINT)
+
+
+_KINDS_WITHOUT_VALUES: Final = frozenset(
+    {
+        "int_parsing", "float_parsing", "int_type", "float_type", "string_type", "string_too_short",
+        "greater_than", "greater_than_equal", "less_than", "less_than_equal", "literal_error",
+        "string_pattern_mismatch", "int_from_float",
+    }
+)
