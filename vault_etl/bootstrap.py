@@ -25,7 +25,6 @@ from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.adapters.resources import resource_dir
 from vault_etl.adapters.system_clock import SystemClock
 from vault_etl.core.fields import KeyPurpose
-from vault_etl.core.keys import KeyState
 from vault_etl.ports.audit_log import AuditReader
 from vault_etl.ports.duplicates import DuplicateFinder
 from vault_etl.ports.progress import Progress
@@ -33,7 +32,7 @@ from vault_etl.services.ingest import Ingest, IngestOptions
 from vault_etl.services.init_keys import InitReport, init_keys
 from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.make_key import DataKeyLeases
-from vault_etl.services.prove_kms import prove_kms
+from vault_etl.services.prove_kms import ProvenUnwrapper
 from vault_etl.services.reveal import Reveal
 from vault_etl.services.rotate_keys import Rotation
 from vault_etl.services.write_batch import BatchWriter
@@ -72,19 +71,13 @@ class Program:
         queue = self._queue
         loader = PostgresRecordLoader(self._database)
         ranges = loader.prepare_partitions()
-        unwrapper = self._unwrapper()
-        ring = KeyRing(self._keys, unwrapper)
-        leases = self._leases()
-        writer = BatchWriter(loader, ring, leases, ranges)
-        active = [key for key in self._keys.token_keys() if key.state is KeyState.ACTIVE]
-        prove_kms(active[0], unwrapper)
+        writer = BatchWriter(loader, self._ring(), self._leases(), ranges)
         return Ingest(queue, queue, writer, self._clock, progress, options)
 
     def reveal(self, request_id: uuid.UUID) -> Reveal:
         """For one reveal: KMS is asked anew, with the request id in the user agent."""
         values = PostgresReleasedValues(self._database)
-        ring = KeyRing(self._keys, self._unwrapper(request_id))
-        return Reveal(PostgresAuditLog(self._database), values, values, ring)
+        return Reveal(PostgresAuditLog(self._database), values, values, self._ring(request_id))
 
     def check_reveal_role(self) -> None:
         """Raise DeniedError if this login may not reveal at all."""
@@ -97,7 +90,7 @@ class Program:
             retirer=self._keys,
             lister=self._keys,
             resealer=PostgresResealer(self._database),
-            ring=KeyRing(self._keys, self._unwrapper(request_id)),
+            ring=self._ring(request_id),
             leases=self._leases(),
             progress=progress,
         )
@@ -146,6 +139,10 @@ class Program:
             KeyPurpose.DATA: self._settings.data_key,
             KeyPurpose.TOKEN: self._settings.token_key,
         }
+
+    def _ring(self, request_id: uuid.UUID | None = None) -> KeyRing:
+        """Keys, unwrapped by a KMS that has to prove itself with the first of them."""
+        return KeyRing(self._keys, ProvenUnwrapper(self._unwrapper(request_id)))
 
     def _unwrapper(self, request_id: uuid.UUID | None = None) -> KmsKeyUnwrapper:
         kms = self._aws.kms(request_id)

@@ -47,7 +47,9 @@ class IntegrityError(DataError):
     """A sealed value did not open. Deliberately opaque: the caller learns nothing about why."""
 
     def __init__(self) -> None:
-        super().__init__("a sealed value does not open: it, or its key, is not the one stored for it")
+        super().__init__(
+            "a sealed value does not open: it, or its key, is not the one stored for it"
+        )
 
 
 class NotFoundError(VaultEtlError):

@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import Literal
 
+import stamina
 import structlog
 
 _LOUD = ("boto3", "botocore", "s3transfer", "urllib3")
@@ -16,6 +17,7 @@ def configure(log_format: Literal["text", "json"] | None, *, verbose: bool, quie
 
     botocore at DEBUG prints plaintext data keys, so it stays at WARNING whatever `--verbose` says.
     """
+    stamina.instrumentation.set_on_retry_hooks([])  # its own one logs the arguments of the call
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.WARNING)
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO

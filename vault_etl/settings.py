@@ -26,7 +26,11 @@ _CONFIG_HINT: Final = "`vault-etl config` lists every setting"
 
 def _words(value: object) -> object:
     """A list in an environment variable: separated by commas."""
-    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+    return (
+        [word.strip() for word in value.split(",") if word.strip()]
+        if isinstance(value, str)
+        else value
+    )
 
 
 class Settings(BaseModel):
@@ -34,23 +38,41 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    database_url: SecretStr | None = Field(None, description="Postgres: postgresql://login:password@host:port/database")
-    queue_url: str | None = Field(None, pattern=r"^https?://\S+$", description="The queue's URL; `ingest` needs it")
-    data_key: str = Field("alias/vault-etl-data", min_length=1, description="KMS key that wraps data keys")
-    token_key: str = Field("alias/vault-etl-token", min_length=1, description="KMS key that wraps token keys")
-    audit_key: str = Field("alias/vault-etl-audit", min_length=1, description="KMS key that signs the audit log")
+    database_url: SecretStr | None = Field(
+        None, description="Postgres: postgresql://login:password@host:port/database"
+    )
+    queue_url: str | None = Field(
+        None, pattern=r"^https?://\S+$", description="The queue's URL; `ingest` needs it"
+    )
+    data_key: str = Field(
+        "alias/vault-etl-data", min_length=1, description="KMS key that wraps data keys"
+    )
+    token_key: str = Field(
+        "alias/vault-etl-token", min_length=1, description="KMS key that wraps token keys"
+    )
+    audit_key: str = Field(
+        "alias/vault-etl-audit", min_length=1, description="KMS key that signs the audit log"
+    )
     trusted_key_arns: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
         (), description="KMS key ARNs that wrapped keys may name; empty: what the aliases point at"
     )
-    log_format: Literal["text", "json"] | None = Field(None, description="text on a terminal, else json")
+    log_format: Literal["text", "json"] | None = Field(
+        None, description="text on a terminal, else json"
+    )
     batch_size: int = Field(1_000, ge=1, le=10_000, description="Messages in one transaction")
-    linger: float = Field(1.0, ge=0, le=60, description="Seconds until a batch that is not full is written")
+    linger: float = Field(
+        1.0, ge=0, le=60, description="Seconds until a batch that is not full is written"
+    )
     drain_wait: int = Field(1, ge=0, le=20, description="Seconds of one long poll of the queue")
     lease_hours: float = Field(
-        MAX_LEASE.total_seconds() / 3600, gt=0, le=MAX_LEASE.total_seconds() / 3600,
+        MAX_LEASE.total_seconds() / 3600,
+        gt=0,
+        le=MAX_LEASE.total_seconds() / 3600,
         description="Hours that one process seals under a data key",
     )
-    lease_seals: int = Field(MAX_SEALS, ge=10_000, le=MAX_SEALS, description="Seals under one data key")
+    lease_seals: int = Field(
+        MAX_SEALS, ge=10_000, le=MAX_SEALS, description="Seals under one data key"
+    )
 
     def need_database_url(self) -> str:
         """The database's URL. Raises ConfigurationError if it is not set."""
@@ -110,7 +132,9 @@ def _read_file(environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
         raise ConfigurationError(message) from None
     except (OSError, ValueError) as error:
         message = f"the configuration file {path} cannot be read ({type(error).__name__})"
-        raise ConfigurationError(message, hint="it is TOML: database_url = \"postgresql://…\"") from None
+        raise ConfigurationError(
+            message, hint='it is TOML: database_url = "postgresql://…"'
+        ) from None
     for name in values:
         if name not in Settings.model_fields:
             message = f"unknown setting {name} in {path}"
@@ -121,12 +145,12 @@ def _read_file(environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
 def _missing(name: str) -> ConfigurationError:
     return ConfigurationError(
         f"{PREFIX}{name} is not set",
-        hint="set it; for a try: `vault-etl local start`, then `eval \"$(vault-etl local env)\"`",
+        hint='set it; for a try: `vault-etl local start`, then `eval "$(vault-etl local env)"`',
     )
 
 
 def _malformed(name: str, source: str, kind: str, text: str) -> ConfigurationError:
-    """pydantic's own words for bounds and types name no value; those of other checks might."""
+    """Name the setting. The words of pydantic for bounds and types name no value; those of other checks might."""
     where = f" ({source})" if source not in {"", "environment"} else ""
     detail = text[0].lower() + text[1:] if kind in _KINDS_WITHOUT_VALUES else "it is malformed"
     return ConfigurationError(f"{PREFIX}{name.upper()}{where}: {detail}", hint=_CONFIG_HINT)
@@ -134,8 +158,18 @@ def _malformed(name: str, source: str, kind: str, text: str) -> ConfigurationErr
 
 _KINDS_WITHOUT_VALUES: Final = frozenset(
     {
-        "int_parsing", "float_parsing", "int_type", "float_type", "string_type", "string_too_short",
-        "greater_than", "greater_than_equal", "less_than", "less_than_equal", "literal_error",
-        "string_pattern_mismatch", "int_from_float",
+        "int_parsing",
+        "float_parsing",
+        "int_type",
+        "float_type",
+        "string_type",
+        "string_too_short",
+        "greater_than",
+        "greater_than_equal",
+        "less_than",
+        "less_than_equal",
+        "literal_error",
+        "string_pattern_mismatch",
+        "int_from_float",
     }
 )

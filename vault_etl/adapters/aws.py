@@ -66,7 +66,10 @@ _NO_QUEUE: Final = frozenset(
 
 
 def config(
-    *, request_id: uuid.UUID | None = None, attempts: int = ATTEMPTS, read_timeout: float = READ_TIMEOUT_S
+    *,
+    request_id: uuid.UUID | None = None,
+    attempts: int = ATTEMPTS,
+    read_timeout: float = READ_TIMEOUT_S,
 ) -> Config:
     """Bounded time-outs and tries. The request id goes into the user agent, where CloudTrail keeps it."""
     agent = f"vault-etl/{__version__}" + (f" request/{request_id}" if request_id else "")
@@ -114,10 +117,13 @@ def translated(service: str) -> Iterator[None]:
 def _service_error(service: str, code: str) -> VaultEtlError:
     if code in _KEY_REFUSED and service == "KMS":
         return KeyUnavailableError(
-            f"KMS does not use this key ({code})", hint="it may be disabled, deleted, or not the one"
+            f"KMS does not use this key ({code})",
+            hint="it may be disabled, deleted, or not the one",
         )
     if code in _DENIED:
-        return DeniedError(f"{service} denies this ({code})", hint="check the role of these credentials")
+        return DeniedError(
+            f"{service} denies this ({code})", hint="check the role of these credentials"
+        )
     if code in _NO_QUEUE:
         return ConfigurationError("SQS has no such queue", hint="check VAULT_ETL_QUEUE_URL")
     if code.isdigit() or not code:

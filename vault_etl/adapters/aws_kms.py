@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from vault_etl.adapters.aws import translated
 from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import KEY_BYTES, KeyMaterial, StoredKey, encryption_context
+from vault_etl.core.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
 from vault_etl.errors import DeniedError, KeyUnavailableError
 from vault_etl.ports.key_service import GeneratedKey
 
@@ -66,7 +66,7 @@ class KmsKeyUnwrapper:
         self._kms = kms
         self._trusted = trusted
 
-    def unwrap(self, key: StoredKey) -> KeyMaterial:
+    def unwrap(self, key: WrappedKey) -> KeyMaterial:
         """See `KeyUnwrapper.unwrap`.
 
         The row's ARN goes to KMS and is compared with the one that comes back: without it KMS

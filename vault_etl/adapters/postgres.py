@@ -7,7 +7,7 @@ text of the server ever leaves this file: an SQLSTATE does.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import psycopg2
@@ -90,7 +90,7 @@ class Database:
             self._connection.set_session(
                 isolation_level=psycopg2.extensions.ISOLATION_LEVEL_READ_COMMITTED
             )
-            psycopg2.extras.register_uuid(conn_or_curs=self._connection)
+            psycopg2.extras.register_uuid(conn_or_curs=self._connection)  # type: ignore[no-untyped-call]
         return self._connection
 
     def _abandon(self, error: psycopg2.Error | None = None) -> None:
@@ -116,13 +116,11 @@ def _parse(url: str) -> dict[str, Any]:
 
 
 def _connection_failure(error: psycopg2.OperationalError) -> VaultEtlError:
-    """libpq gives no SQLSTATE for a connection that failed, so its text decides, and stays here."""
+    """Libpq gives no SQLSTATE for a connection that failed, so its text decides, and stays here."""
     text = str(error)
     if "does not exist" in text and "database" in text:
         return ConfigurationError("Postgres has no such database", hint=_URL_HINT)
-    refusals = ("authentication failed", "no pg_hba.conf entry", "does not exist", "not permitted")
-    refusals += ("permission denied", "no password supplied")
-    if any(refusal in text for refusal in refusals):
+    if any(refusal in text for refusal in _REFUSALS):
         return DeniedError("Postgres refuses this login", hint=_URL_HINT)
     return UnavailableError(
         "Postgres cannot be reached", hint="is it running, and is VAULT_ETL_DATABASE_URL right?"
@@ -131,28 +129,54 @@ def _connection_failure(error: psycopg2.OperationalError) -> VaultEtlError:
 
 def _translated(error: psycopg2.Error) -> VaultEtlError:
     state = error.pgcode
-    if state is None and isinstance(error, psycopg2.ProgrammingError):
-        return VaultEtlError("a value of a type that Postgres is not given")
     if state is None:
+        if isinstance(error, psycopg2.ProgrammingError):
+            return VaultEtlError("a value of a type that Postgres is not given")
         return UnavailableError("the connection to Postgres was lost", hint="run the command again")
     named = error.diag.constraint_name is not None
     if state[:2] == "22" or state == "23502" or (state == "23514" and named):
         return ValueRefusedError(state)
-    if state in {"55P03", "40P01"}:
-        return LockTimeoutError(f"Postgres: a lock was not granted in time (SQLSTATE {state})")
-    if state == "42501":
-        return DeniedError(
-            "Postgres: this login may not do that (SQLSTATE 42501)",
-            hint="use a login that has the command's role (docs/design.md)",
-        )
-    if state in {"42P01", "42703", "42883", "3F000", "42704"}:
-        return ConfigurationError(
-            f"the database is not up to date (SQLSTATE {state})", hint=_MIGRATE_HINT
-        )
-    if state[:2] in {"08", "53", "57", "58"} or state in {"25006", "40001"}:
-        return UnavailableError(f"Postgres is not available (SQLSTATE {state})")
-    if state == "23514":
-        return ConfigurationError(
-            "a record has no partition to go to (SQLSTATE 23514)", hint=_MIGRATE_HINT
-        )
-    return VaultEtlError(f"Postgres refused a statement of ours (SQLSTATE {state})")
+    kind, message, hint = _BY_SQLSTATE.get(state) or _BY_CLASS.get(state[:2]) or _BUG
+    return kind(f"Postgres: {message} (SQLSTATE {state})", hint=hint)
+
+
+_REFUSALS: Final = (
+    "authentication failed",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "not permitted",
+    "permission denied",
+    "no password supplied",
+)
+
+_Answer = tuple[type[VaultEtlError], str, str | None]
+
+_DENIED: Final[_Answer] = (
+    DeniedError,
+    "this login may not do that",
+    "use a login that has the command's role (docs/design.md)",
+)
+_LOCKED: Final[_Answer] = (LockTimeoutError, "a lock was not granted in time", None)
+_NOT_MIGRATED: Final[_Answer] = (
+    ConfigurationError,
+    "the database is not up to date",
+    _MIGRATE_HINT,
+)
+_NO_PARTITION: Final[_Answer] = (
+    ConfigurationError,
+    "a record has no partition to go to",
+    _MIGRATE_HINT,
+)
+_AWAY: Final[_Answer] = (UnavailableError, "not available", "run the command again")
+_BUG: Final[_Answer] = (VaultEtlError, "a statement of ours was refused", None)
+
+_BY_SQLSTATE: Final[Mapping[str, _Answer]] = {
+    "23514": _NO_PARTITION,
+    "25006": _AWAY,  # read-only: a standby, or a server that is failing over
+    "40001": _AWAY,
+    "40P01": _LOCKED,
+    "42501": _DENIED,
+    "55P03": _LOCKED,
+} | dict.fromkeys(("3F000", "42703", "42704", "42883", "42P01"), _NOT_MIGRATED)
+
+_BY_CLASS: Final[Mapping[str, _Answer]] = dict.fromkeys(("08", "53", "57", "58"), _AWAY)

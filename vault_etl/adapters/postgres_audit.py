@@ -59,7 +59,9 @@ class PostgresAuditLog:
                 ((seq, hash_),) = cursor.fetchall()
         except VaultEtlError as error:
             message = f"the audit log could not be written: {error}"
-            raise AuditError(message, hint="nothing was shown; see to the audit log first") from None
+            raise AuditError(
+                message, hint="nothing was shown; see to the audit log first"
+            ) from None
         return seq, bytes(hash_)
 
 
@@ -129,7 +131,9 @@ class PostgresAuditReader:
                 return
             for row in rows:
                 *plain, fields, purpose, ticket, reason, decision, error_code, prev, hash_ = row
-                (seq, logged_at, request_id, phase, login, address, who, host, action, record) = plain
+                (seq, logged_at, request_id, phase, login, address, who, host, action, record) = (
+                    plain
+                )
                 yield AuditEntry(
                     seq=seq,
                     logged_at=logged_at,

@@ -75,7 +75,9 @@ class PostgresMigrations:
         known = {migration.name: migration.checksum for migration in self._migrations}
         if newer := sorted(applied.keys() - known.keys()):
             message = f"the database has a migration that this version does not know: {newer[0]}"
-            raise ConfigurationError(message, hint="use a version of vault-etl that is at least as new")
+            raise ConfigurationError(
+                message, hint="use a version of vault-etl that is at least as new"
+            )
         for name, checksum in sorted(applied.items()):
             if known[name] != checksum:
                 message = f"migration {name} was changed after it had been applied"

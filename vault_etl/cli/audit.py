@@ -23,8 +23,12 @@ def _audit() -> None:
 @app.command("list")
 def _list(
     *,
-    since: Annotated[dt.datetime | None, typer.Option(help="Only entries from then on (UTC).")] = None,
-    record: Annotated[uuid.UUID | None, typer.Option(help="Only entries about this record.")] = None,
+    since: Annotated[
+        dt.datetime | None, typer.Option(help="Only entries from then on (UTC).")
+    ] = None,
+    record: Annotated[
+        uuid.UUID | None, typer.Option(help="Only entries about this record.")
+    ] = None,
     actor: Annotated[
         str | None, typer.Option(help="Only entries of this actor (ARN) or database login.")
     ] = None,

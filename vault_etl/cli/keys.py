@@ -70,7 +70,9 @@ def _rotate(
     *,
     field: Annotated[
         list[Field] | None,
-        typer.Option("--field", "-f", help="Only this field's keys; may be repeated. [default: all]"),
+        typer.Option(
+            "--field", "-f", help="Only this field's keys; may be repeated. [default: all]"
+        ),
     ] = None,
     lazy: Annotated[
         bool, typer.Option("--lazy", help="Only retire: old rows keep their keys for now.")

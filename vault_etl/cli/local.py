@@ -2,24 +2,262 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vault_etl import logs, settings
+from vault_etl.adapters.aws import AwsClients
 from vault_etl.adapters.embedded.emulator import EmulatorName
-from vault_etl.adapters.embedded.policies import OPERATOR, ROLES
+from vault_etl.adapters.embedded.policies import ADMIN, OPERATOR, ROLES
+from vault_etl.adapters.embedded.seeding import send_all
 from vault_etl.adapters.embedded.stack import EmbeddedStack
-from vault_etl.cli import local_seed
 from vault_etl.cli.confirm import confirm
-from vault_etl.cli.local_stack import DirectoryOption, open_stack, say
-from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption, print_object
-from vault_etl.errors import UsageError
+from vault_etl.cli.output import (
+    OutputFormat,
+    OutputOption,
+    QuietOption,
+    print_object,
+    wants_json,
+)
+from vault_etl.cli.progress import progress
+from vault_etl.cli.start import VerboseOption
+from vault_etl.core.made_up_events import made_up_events
+from vault_etl.errors import ConfigurationError, DataError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.client import SQSClient
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Run Postgres and an AWS emulator on this machine, without Docker or an AWS account.",
 )
+
+DirectoryOption = Annotated[
+    Path, typer.Option("--dir", file_okay=False, help="Where the stack keeps its files.")
+]
+
+_DIRECTORY: Final = Path(".vault-etl")
+_EVENTS: Final = 100
+_TOO_MANY_FOR_MOTO: Final = 500
+# Left over in a shell, each of these would win over, or clash with, what `local env` sets.
+_IN_THE_WAY: Final = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_KMS",
+                      "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_STS")  # fmt: skip
+
+
+@app.command()
+def start(
+    *,
+    emulator: Annotated[
+        EmulatorName | None,
+        typer.Option(help="moto starts at once; localstack holds deep queues. [default: moto]"),
+    ] = None,
+    directory: DirectoryOption = _DIRECTORY,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Start the stack, with tables, keys, and a login and an access key for every role.
+
+    Safe to repeat: what runs is left alone. The KMS keys live in the emulator's memory, and end
+    with it.
+
+    \b
+    Examples:
+      vault-etl local start
+      eval "$(vault-etl local env)"
+    """
+    stack = _open(directory, quiet=quiet, verbose=verbose)
+    status = stack.start(emulator)
+    print_object(status.as_object(), output)
+    if not wants_json(output):
+        shown = "" if directory == _DIRECTORY else f" --dir {shlex.quote(str(directory))}"
+        _say(f'next: eval "$(vault-etl local env{shown})"', quiet=quiet)
+
+
+@app.command()
+def stop(
+    *,
+    directory: DirectoryOption = _DIRECTORY,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Stop everything that runs. Nothing that was sealed can be opened after it.
+
+    \b
+    Example:
+      vault-etl local stop
+    """
+    stopped = _open(directory, quiet=quiet, verbose=verbose).stop()
+    _say("stopped; the KMS keys ended with the emulator" if stopped else "nothing ran", quiet=quiet)
+
+
+@app.command()
+def status(
+    *,
+    directory: DirectoryOption = _DIRECTORY,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show what runs where, and what is wrong with it.
+
+    \b
+    Example:
+      vault-etl local status --output json
+    """
+    stack = _open(directory, quiet=quiet, verbose=verbose)
+    print_object(stack.status().as_object(), output)
+
+
+@app.command()
+def reset(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    directory: DirectoryOption = _DIRECTORY,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Stop everything, and delete all data, keys and passwords of the stack for good.
+
+    LocalStack's programs stay, so that they need not be fetched again.
+
+    \b
+    Example:
+      vault-etl local reset --yes && vault-etl local start
+    """
+    stack = _open(directory, quiet=quiet, verbose=verbose)
+    if dry_run:
+        print_object({"would_delete": [str(path) for path in stack.data_paths()]}, output)
+        return
+    confirm(f"Delete everything in {stack.directory}?", yes=yes)
+    deleted = [str(path) for path in stack.reset()]
+    print_object({"deleted": deleted}, output)
+
+
+@app.command()
+def env(
+    *,
+    role: Annotated[
+        str, typer.Option(help=f"Whose login and access key: {', '.join(ROLES)}.")
+    ] = OPERATOR,
+    directory: DirectoryOption = _DIRECTORY,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Print shell exports that point the other commands at the stack.
+
+    The operator, the default, holds every role but owner; admin is the database's superuser.
+
+    \b
+    Examples:
+      eval "$(vault-etl local env)"
+      eval "$(vault-etl local env --role ingest)"
+    """
+    values = _open(directory, quiet=quiet, verbose=verbose).environment(role)
+    if output is OutputFormat.JSON:
+        print_object(values, output)
+        return
+    lines = [f"unset {' '.join(_IN_THE_WAY)}"]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+@app.command()
+def seed(
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="JSON lines, one message a line; - reads standard input."),
+    ] = None,
+    events: Annotated[
+        int | None,
+        typer.Option(min=0, help=f"Send so many made-up events. [default: {_EVENTS}]"),
+    ] = None,
+    directory: DirectoryOption = _DIRECTORY,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Put login events on the queue: those of a file, or made-up ones.
+
+    One made-up body in a hundred is no login event, so that there is something to quarantine.
+    Where no stack runs, VAULT_ETL_QUEUE_URL and AWS's own settings say which queue.
+
+    \b
+    Examples:
+      vault-etl local seed --events 300
+      vault-etl local seed events.jsonl
+    """
+    if file is not None and events is not None:
+        raise UsageError("a file and --events exclude each other")
+    stack = _open(directory, quiet=quiet, verbose=verbose)
+    count = _EVENTS if events is None else events
+    bodies: Iterable[str] = made_up_events(count, seed=secrets.randbits(32))
+    if file is not None:
+        bodies = lines = _read_lines(file)
+        count = len(lines)
+    sqs, queue_url = _queue(stack, count, quiet=quiet)
+    quiet = quiet or not sys.stderr.isatty()  # a bar, or nothing: no log line for each ten
+    with progress("seed", total=count, quiet=quiet) as bar:
+        sent = send_all(sqs, queue_url, bodies, lambda n: None if quiet else bar.advance(n))
+    print_object({"sent": sent}, output)
+
+
+def _read_lines(file: Path) -> list[str]:
+    """The lines that are not blank. NotFoundError, and DataError for one that is not UTF-8."""
+    try:
+        content = sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
+    except OSError as error:
+        raise NotFoundError(f"{file} cannot be read: {error.strerror}") from None
+    lines = []
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        try:
+            lines.append(line.rstrip(b"\r").decode())
+        except UnicodeDecodeError:
+            raise DataError(f"line {number} is not UTF-8, and a queue carries text alone") from None
+    return [line for line in lines if line.strip()]
+
+
+def _queue(stack: EmbeddedStack, count: int, *, quiet: bool) -> tuple[SQSClient, str]:
+    """The stack's queue, under its admin: to send is no role's right. Else the environment's."""
+    status = stack.status()
+    if status.state != "stopped":
+        if (
+            count > _TOO_MANY_FOR_MOTO
+            and status.emulator
+            and status.emulator.name is EmulatorName.MOTO
+        ):
+            _say(
+                f"moto slows down with the depth of the queue, and {count:,} messages are deep; the"
+                " way out: vault-etl local reset, then vault-etl local start --emulator localstack",
+                quiet=quiet,
+            )
+        return stack.queue_client(), stack.environment(ADMIN)["VAULT_ETL_QUEUE_URL"]
+    loaded, _ = settings.load(os.environ)
+    if loaded.queue_url is None:
+        raise ConfigurationError(
+            f"no embedded stack runs in {stack.directory}, and VAULT_ETL_QUEUE_URL is not set",
+            hint="vault-etl local start",
+        )
+    return AwsClients().sqs(), loaded.queue_url
+
+
+def _open(directory: Path, *, quiet: bool, verbose: bool) -> EmbeddedStack:
+    logs.configure(None, verbose=verbose, quiet=quiet)
+    return EmbeddedStack(directory, notify=lambda text: _say(text, quiet=quiet))
+
+
+def _say(text: str, *, quiet: bool) -> None:
+    if not quiet:
+        sys.stderr.write(f"vault-etl: {text}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -63,20 +64,16 @@ def _run() -> int:
     try:
         result: Any = app(standalone_mode=False)
         sys.stdout.flush()
-    except VaultEtlError as error:
-        return _report(str(error), error.hint, error.exit_code)
-    except typer.Abort:
-        return _report("interrupted", None, EXIT_INTERRUPTED)
-    except typer.TyperException as error:
-        return _report(_usage_text(error), "add --help for usage", EXIT_USAGE)
-    except KeyboardInterrupt:
-        return _report("interrupted", None, EXIT_INTERRUPTED)
     except BrokenPipeError:
         # Python flushes stdout once more at exit, and would complain of the same pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001 - the last resort, and it must not print a value
-        return _report_bug(error)
+    except (typer.Abort, KeyboardInterrupt):
+        return _report("interrupted", None, EXIT_INTERRUPTED)
+    except typer.TyperException as error:
+        return _report(_usage_text(error), "add --help for usage", EXIT_USAGE)
+    except Exception as error:  # noqa: BLE001  # the last resort, and it must not print a value
+        return _report_error(error)
     return result if isinstance(result, int) else 0
 
 
@@ -93,14 +90,14 @@ def _report(message: str, hint: str | None, exit_code: int) -> int:
     return exit_code
 
 
-def _report_bug(error: Exception) -> int:
-    """Where it happened and of what class it is: an exception's text may quote a value."""
+def _report_error(error: Exception) -> int:
+    """Our own errors say what is wrong. Of others, where and of what class: their text may quote a value."""
+    if isinstance(error, VaultEtlError):
+        return _report(str(error), error.hint, error.exit_code)
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(
-        f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}"  # noqa: PTH119
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
         for frame in reversed(frames[-3:])
     )
-    return _report(
-        f"a bug: {type(error).__name__} at {where}", "please report this line; nothing of it is secret",
-        EXIT_BUG,
-    )
+    message = f"a bug: {type(error).__name__} at {where}"
+    return _report(message, "please report this line; nothing in it is secret", EXIT_BUG)

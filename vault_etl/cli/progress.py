@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -32,7 +33,7 @@ class LiveProgress:
         self._done = 0
         self._total = total
 
-    def __enter__(self) -> LiveProgress:
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
@@ -65,7 +66,9 @@ class LoggedProgress:
 
 
 @contextlib.contextmanager
-def progress(title: str, *, total: int | None, quiet: bool) -> Iterator[LiveProgress | LoggedProgress]:
+def progress(
+    title: str, *, total: int | None, quiet: bool
+) -> Iterator[LiveProgress | LoggedProgress]:
     """The progress for where standard error goes. `quiet` leaves the log lines to the log level."""
     if sys.stderr.isatty() and not quiet:
         with LiveProgress(title, total) as live:

@@ -185,9 +185,9 @@ def _text(value: object, name: str) -> str:
 
 
 def _address(text: str) -> Pii:
+    if len(text) > MAX_ADDRESS_CODE_POINTS:
+        raise _RejectedError(Reason.NOT_AN_ADDRESS, "ip")
     try:
-        if len(text) > MAX_ADDRESS_CODE_POINTS:
-            raise ValueError
         canonical_ip(text)
     except ValueError:
         raise _RejectedError(Reason.NOT_AN_ADDRESS, "ip") from None
@@ -205,9 +205,9 @@ def _device_id(text: str) -> Pii:
 def _date(text: str | None) -> dt.date | None:
     if text is None:
         return None
+    if not _DATE.fullmatch(text):
+        raise _RejectedError(Reason.NOT_A_DATE, "create_date")
     try:
-        if not _DATE.fullmatch(text):
-            raise ValueError
         return dt.date.fromisoformat(text)
     except ValueError:
         raise _RejectedError(Reason.NOT_A_DATE, "create_date") from None

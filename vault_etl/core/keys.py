@@ -67,17 +67,23 @@ class KeyMaterial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredKey:
-    """A row of `data_keys`. `wrapped_key` is None exactly when the key is destroyed."""
+class WrappedKey:
+    """A key as KMS wrapped it. `wrapped_key` is None exactly when the key is destroyed."""
 
     key_id: int
     purpose: KeyPurpose
     field: Field
     generation: int | None
-    state: KeyState
     kms_key_arn: str
     wrapped_key: bytes | None
     fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredKey(WrappedKey):
+    """A row of `data_keys`."""
+
+    state: KeyState
     created_at: dt.datetime
     created_by: str
     expires_at: dt.datetime | None = None

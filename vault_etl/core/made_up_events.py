@@ -23,8 +23,7 @@ _VERSIONS: Final = ("2.3.0", "0.2.6", "2.2.1", "0.96", "4.3.9", "3.4", "1.1.6")
 _DEVICES: Final = ("android", "ios")
 _MESSY: Final = (
     '{"foo": "oops_wrong_msg_type", "bar": "123"}',
-    '{"user_id": "u-1", "app_version": "1.0", "device_type": "ios", "ip": "", "locale": null,'
-    ' "device_id": "000-00-0000"}',
+    '{"user_id": "u-1", "device_type": "ios", "ip": "", "device_id": "000-00-0000"}',
     "not json at all",
     "[]",
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import KeyMaterial, StoredKey
+from vault_etl.core.keys import KeyMaterial, WrappedKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class KeyGenerator(Protocol):
 class KeyUnwrapper(Protocol):
     """May unwrap keys (kms:Decrypt)."""
 
-    def unwrap(self, key: StoredKey) -> KeyMaterial:
+    def unwrap(self, key: WrappedKey) -> KeyMaterial:
         """The plaintext of a stored key, under the context of its own columns.
 
         Raises KeyUnavailableError if KMS refuses it, its KMS key is not on the allow-list, or it is

@@ -7,21 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import StoredKey
+from vault_etl.core.fields import Field
+from vault_etl.core.keys import StoredKey, WrappedKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewKey:
+class NewKey(WrappedKey):
     """A row to be: the database adds who and when. `lease` is None for token keys, which do not expire."""
 
-    key_id: int
-    purpose: KeyPurpose
-    field: Field
-    generation: int | None
-    kms_key_arn: str
-    wrapped_key: bytes
-    fingerprint: bytes
     lease: dt.timedelta | None
 
 

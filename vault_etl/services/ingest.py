@@ -118,30 +118,29 @@ class Ingest:
                 return
 
     def _collect(self, stop: Stop) -> list[Message]:
+        """One batch, or nothing after one long poll. If a receive fails, what came before is given back."""
         batch: list[Message] = []
-        size = 0
-        wait = self._options.wait
         try:
-            while True:
-                received = self._queue.receive(wait, self._room(len(batch)))
-                batch += received
-                self.summary.received += len(received)
-                size += sum(len(message.body.expose()) for message in received)
-                if not batch:
-                    return batch
-                if wait:
-                    ends, wait = self._clock.monotonic() + self._options.linger, 0
-                if (
-                    not received
-                    or stop.is_set()
-                    or not self._room(len(batch))
-                    or size >= MAX_BATCH_BYTES
-                    or self._clock.monotonic() >= ends
-                ):
-                    return batch
+            received = self._receive(self._options.wait, batch)
+            ends = self._clock.monotonic() + self._options.linger
+            while (
+                received
+                and not stop.is_set()
+                and self._room(len(batch))
+                and _bytes(batch) < MAX_BATCH_BYTES
+                and self._clock.monotonic() < ends
+            ):
+                received = self._receive(0, batch)
         except BaseException:
             self._give_back(batch)
             raise
+        return batch
+
+    def _receive(self, wait: int, batch: list[Message]) -> int:
+        received = self._queue.receive(wait, self._room(len(batch)))
+        batch += received
+        self.summary.received += len(received)
+        return len(received)
 
     def _write(self, batch: Sequence[Message]) -> None:
         try:
@@ -165,9 +164,7 @@ class Ingest:
         """Delete what is committed. What cannot be deleted comes again, and is then a duplicate."""
         left = list(handles)
         for _ in range(DELETE_TRIES):
-            left = [
-                failed for ten in _tens(left) for failed in self._queue.delete(ten)
-            ]
+            left = [failed for ten in _tens(left) for failed in self._queue.delete(ten)]
             if not left:
                 break
         return len(handles) - len(left)
@@ -185,6 +182,10 @@ class Ingest:
         if self._options.max_messages is not None:
             room = min(room, self._options.max_messages - self.summary.received)
         return max(0, min(room, MAX_CALL))
+
+
+def _bytes(batch: Sequence[Message]) -> int:
+    return sum(len(message.body.expose()) for message in batch)
 
 
 def _is_empty(depth: QueueDepth) -> bool:

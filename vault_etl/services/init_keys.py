@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import ConfigurationError
 from vault_etl.ports.audit_log import AuditLog, Identity
 from vault_etl.ports.key_service import KeyGenerator, KeyUnwrapper
 from vault_etl.ports.key_store import KeyReader, TokenKeyWriter
@@ -55,15 +52,7 @@ def init_keys(
             make_key(generator, KeyPurpose.TOKEN, field, generation=_FIRST_GENERATION)[0]
             for field in PERSONAL_FIELDS
         ]
+        prove_kms(made[0], unwrapper)
         if not writer.add_first_token_keys(made):
             return InitReport(())
-    _prove(reader, unwrapper)
     return InitReport(tuple(key.key_id for key in made))
-
-
-def _prove(reader: KeyReader, unwrapper: KeyUnwrapper) -> None:
-    active: Sequence = [key for key in reader.token_keys() if key.state is KeyState.ACTIVE]
-    if not active:
-        message = "the token keys are not there after they were made"
-        raise ConfigurationError(message)
-    prove_kms(active[0], unwrapper)

@@ -15,6 +15,7 @@ from vault_etl.core.keys import (
     KeyState,
     StoredKey,
     TokenKey,
+    WrappedKey,
     fingerprint,
 )
 from vault_etl.core.tokens import Tokenizer
@@ -77,7 +78,7 @@ class KeyRing:
             for key in stored
         )
 
-    def _unwrap(self, key: StoredKey) -> KeyMaterial:
+    def _unwrap(self, key: WrappedKey) -> KeyMaterial:
         material = self._unwrapper.unwrap(key)
         if fingerprint(material, key.key_id) != key.fingerprint:
             raise IntegrityError

@@ -126,9 +126,7 @@ class Rotation:
             self._progress.advance(len(values), field=field.value)
         return done
 
-    def _reseal(
-        self, opener: Opener, values: Sequence[SealedValue], failed: set[uuid.UUID]
-    ) -> int:
+    def _reseal(self, opener: Opener, values: Sequence[SealedValue], failed: set[uuid.UUID]) -> int:
         field = values[0].field
         opened = []
         for value in values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import uuid
 from collections.abc import Sequence
 from typing import Final
 
@@ -119,9 +120,7 @@ class BatchWriter:
         )
 
 
-def _outcomes(
-    parsed: Sequence[Parsed], loaded: Loaded, refused: set[object]
-) -> list[Outcome]:
+def _outcomes(parsed: Sequence[Parsed], loaded: Loaded, refused: set[uuid.UUID]) -> list[Outcome]:
     """A message that stands twice in a batch is stored once: the second is a duplicate."""
     outcomes = []
     new = set(loaded.record_ids | loaded.rejection_ids)

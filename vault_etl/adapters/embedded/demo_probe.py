@@ -33,7 +33,7 @@ def most_shared_row(admin: Mapping[str, str]) -> StoredRow:
         closing(psycopg2.connect(admin["VAULT_ETL_DATABASE_URL"])) as connection,
         connection.cursor() as cursor,
     ):
-        psycopg2.extras.register_uuid(conn_or_curs=connection)
+        psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
         cursor.execute(
             "SELECT record_id, user_id, masked_ip, ip_ciphertext FROM public.user_logins"
             " ORDER BY count(*) OVER (PARTITION BY masked_ip) DESC, record_id LIMIT 1"

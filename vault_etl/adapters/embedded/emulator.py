@@ -45,15 +45,15 @@ def wait_until_ready(
 ) -> None:
     """Return once `is_ready()` says so. Otherwise end the process and raise UnavailableError."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.is_running():
-        if is_ready():
-            return
-        time.sleep(_POLL_SECONDS)
+    try:
+        while time.monotonic() < deadline and process.is_running():
+            if is_ready():
+                return
+            time.sleep(_POLL_SECONDS)
+    except BaseException:  # an interrupt too: nothing may be left behind
+        process.stop()
+        raise
     ended = not process.is_running()
     process.stop()
-    message = (
-        "the AWS emulator ended by itself"
-        if ended
-        else f"the AWS emulator was not ready after {seconds:.0f} s"
-    )
-    raise UnavailableError(message, hint=f"its log: {log}")
+    what = "ended by itself" if ended else f"was not ready after {seconds:.0f} s"
+    raise UnavailableError(f"the AWS emulator {what}", hint=f"see its log: {log}")

@@ -43,6 +43,7 @@ def start_localstack(directory: Path, notify: Callable[[str], None]) -> Emulator
         [str(python), "-m", "localstack.runtime.main"],
         marker=str(python),
         environment=_environment(directory, port),
+        directory=directory,
         log=log,
     )
     wait_until_ready(process, lambda: _is_ready(port), seconds=_READY_SECONDS, log=log)

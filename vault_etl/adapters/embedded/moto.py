@@ -35,6 +35,7 @@ def start_moto(directory: Path) -> Emulator:
         [sys.executable, "-P", "-m", _SERVER, str(directory)],
         marker=str(directory),
         environment=_environment(),
+        directory=directory,
         log=log,
     )
     wait_until_ready(process, port_file.exists, seconds=_READY_SECONDS, log=log)

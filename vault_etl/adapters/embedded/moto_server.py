@@ -14,8 +14,9 @@ import io
 import json
 import logging
 import math
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _ACCOUNT = "123456789012"  # moto's only account
+_JSON_SERVICES = {"kms", "sqs"}
+_JSON_NAMES = {
+    "AccessDenied": "AccessDeniedException",
+    "InvalidClientTokenId": "UnrecognizedClientException",
+    "SignatureDoesNotMatch": "InvalidSignatureException",
+}
 _BLOB_KEY_ID_BYTES = 36  # a ciphertext blob of moto's begins with the id of its key, as text
 
 
@@ -74,11 +81,13 @@ class PermissionsBoundary:
         scope = _credential_scope(environ)
         user = _user_of(scope[0]) if scope else None
         if (
-            scope and user and scope[3] in {"kms", "sqs"}
+            scope and user and scope[3] in _JSON_SERVICES
         ):  # of an unknown access key moto says what it says
             refusal = _judge(user, service=scope[3], region=scope[2], environ=environ)
             if refusal:
                 return _refuse(start_response, refusal)
+        if scope and scope[3] in _JSON_SERVICES:
+            return _with_json_errors(self._application, environ, start_response)
         return self._application(environ, start_response)
 
 
@@ -179,8 +188,32 @@ def _boundary_of(user: _User) -> list[dict[str, Any]]:
     return statements
 
 
-def _refuse(start_response: StartResponse, message: str) -> list[bytes]:
-    body = json.dumps({"__type": "AccessDeniedException", "message": message}).encode()
+def _with_json_errors(
+    application: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """moto refuses an access key or a signature in XML, which AWS's JSON services never do."""
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def remember(
+        status: str, headers: list[tuple[str, str]], _: object = None
+    ) -> Callable[[bytes], None]:
+        started.append((status, headers))
+        return lambda _: None
+
+    body = b"".join(application(environ, remember))
+    status, headers = started[-1]
+    code = re.search(rb"<Code>(\w+)</Code>", body) if status.startswith("403") else None
+    if code is None:
+        start_response(status, headers)
+        return [body]
+    name = _JSON_NAMES.get(code[1].decode(), "AccessDeniedException")
+    return _refuse(start_response, "the emulator does not accept these credentials", name)
+
+
+def _refuse(
+    start_response: StartResponse, message: str, name: str = "AccessDeniedException"
+) -> list[bytes]:
+    body = json.dumps({"__type": name, "message": message}).encode()
     start_response(
         "400 Bad Request",
         [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))],

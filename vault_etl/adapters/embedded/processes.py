@@ -14,10 +14,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from vault_etl.adapters.embedded.private_files import read_private_json, write_private_json
+
 _POLL_SECONDS = 0.02
+_RECORD = "process.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,19 @@ class BackgroundProcess:
 
 
 def spawn(
-    arguments: Sequence[str], *, marker: str, environment: Mapping[str, str], log: Path
+    arguments: Sequence[str],
+    *,
+    marker: str,
+    environment: Mapping[str, str],
+    directory: Path,
+    log: Path,
 ) -> BackgroundProcess:
     """Start a process in a session of its own, out of reach of our terminal's signals.
 
-    It writes to `log` (mode 0600).
+    It writes to `log` (mode 0600). `directory` remembers it: one that a start which was broken off
+    left behind there is stopped first.
     """
+    stop_recorded(directory)
     pid = os.posix_spawn(
         arguments[0],
         list(arguments),
@@ -75,10 +85,22 @@ def spawn(
         setsid=True,
     )
     process = BackgroundProcess(pid=pid, marker=marker)
+    write_private_json(directory / _RECORD, asdict(process))
     # The kernel lets us go on a moment before it shows the new process's arguments.
     while not process.is_running() and os.waitpid(pid, os.WNOHANG) == (0, 0):
         time.sleep(_POLL_SECONDS)
     return process
+
+
+def stop_recorded(directory: Path) -> bool:
+    """Stop the process that `spawn` recorded in `directory`, if it still runs. Whether it did."""
+    record = read_private_json(directory / _RECORD)
+    process = BackgroundProcess(**record) if record else None
+    was_running = process is not None and process.is_running()
+    if process:
+        process.stop()
+        (directory / _RECORD).unlink(missing_ok=True)
+    return was_running
 
 
 def has_argument(pid: int, argument: str) -> bool:

@@ -71,15 +71,16 @@ def _size(number: int, body: str) -> int:
 def _send(sqs: SQSClient, queue_url: str, batch: Sequence[Numbered]) -> None:
     """Send a batch; of a partial failure only what failed is sent again."""
     left = list(batch)
-    try:
-        for attempt in stamina.retry_context(on=_PartlyFailed, attempts=_ATTEMPTS):
-            with attempt:
-                left = _send_once(sqs, queue_url, left)
-                if left:
-                    raise _PartlyFailed
-    except _PartlyFailed:
-        message = f"SQS kept failing for {len(left)} of {len(batch)} messages"
-        raise UnavailableError(message, hint="run it again with what is missing") from None
+    for attempt in stamina.retry_context(on=_PartialFailureError, attempts=_ATTEMPTS):
+        with attempt:
+            left = _send_once(sqs, queue_url, left)
+            _insist_on_none(left)
+
+
+def _insist_on_none(left: Sequence[Numbered]) -> None:
+    if left:
+        message = f"SQS kept failing for {len(left)} messages of a call"
+        raise _PartialFailureError(message, hint="run it again with what is missing")
 
 
 def _send_once(sqs: SQSClient, queue_url: str, batch: Sequence[Numbered]) -> list[Numbered]:
@@ -91,9 +92,9 @@ def _send_once(sqs: SQSClient, queue_url: str, batch: Sequence[Numbered]) -> lis
                 Entries=[{"Id": str(i), "MessageBody": body} for i, (_, body) in enumerate(batch)],
             )
         except ClientError as error:
-            if "InvalidMessageContents" in error.response["Error"].get("Code", ""):
-                raise _not_taken(batch[0][0], batch[-1][0]) from None
-            raise
+            if "InvalidMessageContents" not in error.response["Error"].get("Code", ""):
+                raise
+            raise _not_taken(batch[0][0], batch[-1][0]) from None
     failed = answer.get("Failed", [])
     for failure in failed:
         if failure["SenderFault"]:
@@ -107,5 +108,5 @@ def _not_taken(first: int, last: int) -> DataError:
     return DataError(f"SQS does not take {which}", hint="control characters are not allowed")
 
 
-class _PartlyFailed(Exception):
+class _PartialFailureError(UnavailableError):
     """Some messages of a call did not go out."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
 from vault_etl.adapters.embedded.emulator import REGION, Emulator, EmulatorName
 from vault_etl.adapters.embedded.localstack import start_localstack
 from vault_etl.adapters.embedded.logins import create_logins, login_of
@@ -15,12 +17,29 @@ from vault_etl.adapters.embedded.own_command import RunCommand, run_own_command
 from vault_etl.adapters.embedded.policies import ADMIN, ROLES
 from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
 from vault_etl.adapters.embedded.private_files import make_private_directory
+from vault_etl.adapters.embedded.processes import stop_recorded
 from vault_etl.adapters.embedded.provision import Provisioned, provision
 from vault_etl.adapters.embedded.state import StackState, StateFile
 from vault_etl.adapters.embedded.status import StackStatus
 from vault_etl.errors import ConfigurationError, UsageError
 
+if TYPE_CHECKING:
+    from types_boto3_sqs.client import SQSClient
+
 Notify = Callable[[str], None]
+
+_MADE = (
+    "stack.json",
+    "postgres.json",
+    "passwords.json",
+    "postgres",
+    "moto",
+    "localstack/process.json",
+    "localstack/volume",
+    "localstack/fs",
+    "localstack/tmp",
+    "localstack/localstack.log",
+)
 
 
 class EmbeddedStack:
@@ -49,7 +68,7 @@ class EmbeddedStack:
         Raises ConfigurationError if it cannot run here, if it already runs with another emulator,
         or if rows remain that were sealed under keys which ended with their emulator.
         """
-        make_private_directory(self.directory)
+        self._claim_directory()
         with self._state.locked():
             state = self._usable(self._state.read(), emulator)
             postgres = self._postgres.running()
@@ -61,14 +80,12 @@ class EmbeddedStack:
 
     def stop(self) -> bool:
         """End everything, the KMS keys included: the emulator held them. Whether anything ran."""
-        if not self.directory.is_dir():
+        if not self._state.is_claimed:
             return False
-        make_private_directory(self.directory)
         with self._state.locked():
-            emulator = self._state.read().live_emulator
-            was_running = emulator is not None or self._postgres.running() is not None
-            if emulator:
-                emulator.stop()
+            was_running = self._postgres.running() is not None
+            for name in EmulatorName:  # each folder remembers what was started in it
+                was_running |= stop_recorded(self.directory / name)
             self._postgres.stop()
             self._state.delete()
         return was_running
@@ -83,24 +100,37 @@ class EmbeddedStack:
             recorded=state,
         )
 
-    def reset(self) -> None:
-        """End everything and delete all data, keys and passwords for good.
+    def data_paths(self) -> list[Path]:
+        """What `reset` deletes. The lock stays, and LocalStack's programs, which hold no data."""
+        if not self._state.is_claimed:
+            return []
+        place = self._postgres.place
+        made = [self.directory / name for name in _MADE]
+        return [
+            path for path in dict.fromkeys([*([place] if place else []), *made]) if path.exists()
+        ]
 
-        What stays is the lock, and LocalStack's environment, which holds no data.
-        """
-        if not self.directory.is_dir():
-            return
+    def reset(self) -> list[Path]:
+        """End everything and delete all data, keys and passwords for good. What was deleted."""
+        deleted = self.data_paths()
+        if not deleted:
+            return []
         self.stop()
         with self._state.locked():
             self._postgres.destroy()
-            for name in (
-                "postgres",
-                "moto",
-                "localstack/volume",
-                "localstack/fs",
-                "localstack/tmp",
-            ):
-                shutil.rmtree(self.directory / name, ignore_errors=True)
+            for path in deleted:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+        return deleted
+
+    def queue_client(self) -> SQSClient:
+        """An SQS client with the admin's rights. ConfigurationError if the stack does not run."""
+        admin = self.environment(ADMIN)
+        credentials = Credentials(admin["AWS_ACCESS_KEY_ID"], admin["AWS_SECRET_ACCESS_KEY"])
+        client: SQSClient = EmulatorSession(admin["AWS_ENDPOINT_URL"], credentials).client("sqs")
+        return client
 
     def environment(self, role: str) -> dict[str, str]:
         """The settings that point the other commands at this stack, under a role of design.md §2.
@@ -118,6 +148,16 @@ class EmbeddedStack:
                 hint="vault-etl local start",
             )
         return _environment(role, status.postgres, status.emulator, status.recorded.provisioned)
+
+    def _claim_directory(self) -> None:
+        """A folder with other things in it is left alone: `reset` deletes by name."""
+        found = self.directory.is_dir() and any(self.directory.iterdir())
+        if found and not self._state.is_claimed:
+            raise ConfigurationError(
+                f"{self.directory} is not empty, and no embedded stack made it",
+                hint="choose a new place with --dir",
+            )
+        make_private_directory(self.directory)
 
     def _usable(self, state: StackState, wanted: EmulatorName | None) -> StackState:
         """The recorded state, as far as it still holds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -50,6 +51,11 @@ class StateFile:
         self._path = directory / "stack.json"
         self._lock = directory / "lock"
 
+    @property
+    def is_claimed(self) -> bool:
+        """Whether a stack was ever started in this folder."""
+        return self._lock.exists()
+
     def read(self) -> StackState:
         """The state; that of a stack never started, if there is no file."""
         content = read_private_json(self._path)
@@ -73,7 +79,8 @@ class StateFile:
 
         Raises UnavailableError if another command holds it for 3 minutes.
         """
-        with self._lock.open("a", encoding="utf-8") as file:
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor) as file:
             deadline = time.monotonic() + _LOCK_SECONDS
             while not _try_lock(file.fileno()):
                 if time.monotonic() > deadline:

@@ -11,8 +11,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from vault_etl.adapters.resources import resource_dir
 from vault_etl.errors import ConfigurationError
 
@@ -42,7 +40,13 @@ class Template:
 
     @classmethod
     def load(cls) -> Template:
-        """Read the file that came with this installation."""
+        """Read the file that came with this installation. Raises ConfigurationError."""
+        try:
+            import yaml  # noqa: PLC0415  # of the extra `local`: other commands do without
+        except ImportError:
+            raise ConfigurationError(
+                "the embedded stack is not installed", hint="pip install 'vault-etl[local]'"
+            ) from None
         path = resource_dir("keys") / TEMPLATE_NAME
         try:
             return cls(yaml.safe_load(path.read_text(encoding="utf-8"))["Resources"])
