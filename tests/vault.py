@@ -114,7 +114,7 @@ class Vault:
         """Run one statement, committed; its rows, if it has any."""
         with closing(psycopg2.connect(self.database_url(role))) as connection:
             connection.autocommit = True
-            psycopg2.extras.register_uuid(conn_or_curs=connection)
+            psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
             with connection.cursor() as cursor:
                 cursor.execute(statement, values or None)
                 return cursor.fetchall() if cursor.description else []

@@ -49,7 +49,7 @@ def _list(
     print_rows(
         (_listed(entry) for entry in entries),
         output,
-        columns=("seq", "time", "login", "action", "phase", "decision", "fields", "reason"),
+        columns=("seq", "time", "login", "action", "decision", "reason"),
         empty="no entries",
     )
 

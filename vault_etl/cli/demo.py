@@ -66,7 +66,10 @@ def _demo(
 def _tell(stack: EmbeddedStack) -> None:
     _title("A PostgreSQL and an AWS emulator (SQS, KMS, STS, IAM), both on loopback")
     stack.start()
-    _say("Tables, keys, and a login and an access key for every role are made.")
+    _say(
+        "Tables and keys are made, and for every role a database login and an access key of its"
+        " own. The prompts below name the role."
+    )
     story = _Story(stack)
 
     _title("Login events on the queue, and from there into Postgres")
@@ -111,10 +114,11 @@ class _Story:
     def run(self, role: str, *arguments: str) -> None:
         """Run `vault-etl ARGUMENTS`. Raises IncompleteError if it fails."""
         shown = " ".join(_quoted(word) for word in arguments if word not in self._hidden)
-        sys.stdout.write(f"\n$ vault-etl {shown}        # as {role}\n")
-        sys.stdout.flush()
+        _say("", wrap=False)
+        _say(f"{role}$ vault-etl {shown}".replace(" --reason", " \\\n    --reason"), wrap=False)
+        quiet = [] if sys.stderr.isatty() else ["--quiet"]
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "vault_etl", *arguments, "--output", "table", "--quiet"],
+            [sys.executable, "-P", "-m", "vault_etl", *arguments, "--output", "table", *quiet],
             cwd=self._stack.directory,
             env=_environment(self._stack.environment(role)),
             stdin=subprocess.DEVNULL,

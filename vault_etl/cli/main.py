@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 
 from vault_etl import __version__
-from vault_etl.cli import audit, config, demo, duplicates, ingest, keys, migrate, reveal
+from vault_etl.cli import audit, config, demo, duplicates, ingest, keys, local, migrate, reveal
 from vault_etl.errors import VaultEtlError
 
 EXIT_BUG: Final = 1
@@ -31,6 +31,7 @@ for command in (demo, migrate, ingest, reveal, duplicates, config):
     command.register(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
+app.add_typer(local.app, name="local")
 
 
 def _print_version(wanted: bool) -> None:

@@ -8,13 +8,14 @@ import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+_PADDING: Final = (0, 2, 0, 0)
 
 
 class OutputFormat(StrEnum):
@@ -45,12 +46,12 @@ def print_object(values: Mapping[str, object], output: OutputFormat | None) -> N
     if wants_json(output):
         _print_json(values)
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = Table(box=None, show_header=False, padding=_PADDING)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in values.items():
         table.add_row(name.replace("_", " "), _cell(value))
-    _console().print(table)
+    _print_table(table)
 
 
 def print_rows(
@@ -62,21 +63,23 @@ def print_rows(
 ) -> None:
     """Print many objects: one JSON object a line (streamed), or a table of `columns`.
 
-    `empty` is what a person reads instead of a table without rows.
+    The last column of a table takes what room is left and wraps. `empty` is what a person reads
+    instead of a table without rows.
     """
     if wants_json(output):
         for row in rows:
             _print_json(row)
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+    table = Table(box=None, padding=_PADDING, header_style="bold")
+    for column in columns[:-1]:
+        table.add_column(column.replace("_", " "), no_wrap=True)
+    table.add_column(columns[-1].replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     if table.row_count == 0:
         sys.stderr.write(f"{empty}\n")
         return
-    _console().print(table)
+    _print_table(table)
 
 
 def _print_json(values: Mapping[str, object]) -> None:
@@ -117,5 +120,9 @@ def _cell(value: object) -> Text:
     return Text("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text))
 
 
-def _console() -> Console:
-    return Console(file=sys.stdout, highlight=False, soft_wrap=False)
+def _print_table(table: Table) -> None:
+    """Without the spaces that rich fills each line up with."""
+    console = Console(file=sys.stdout, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())

@@ -191,7 +191,7 @@ def _boundary_of(user: _User) -> list[dict[str, Any]]:
 def _with_json_errors(
     application: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """moto refuses an access key or a signature in XML, which AWS's JSON services never do."""
+    """XML is how moto refuses a key or a signature; AWS's JSON services never do."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
 
     def remember(

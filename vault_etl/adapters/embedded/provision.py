@@ -6,8 +6,9 @@ them: key policies and queue policies.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -64,46 +65,54 @@ def provision(endpoint: str, *, authenticate: bool = True) -> Provisioned:
     `authenticate` switches moto's checks of signatures and permissions on at the end; LocalStack's
     free edition has none. Raises UnavailableError if the emulator does not answer, or refuses.
     """
-    try:
-        return _provision(endpoint, authenticate=authenticate)
-    except (BotoCoreError, ClientError) as error:
-        message = f"the AWS emulator could not be set up: {type(error).__name__}"
-        raise UnavailableError(message, hint="start afresh: vault-etl local reset") from error
-
-
-def _provision(endpoint: str, *, authenticate: bool) -> Provisioned:
     session = EmulatorSession(endpoint, _ANYONE)
     resources = provision_resources(session)
-    iam = session.client("iam")
-    template = Template.load()
-    credentials = {role: _provision_user(iam, role, template, resources.names) for role in ROLES}
-    if authenticate:
-        session.switch_authentication_on()
-    for role in ROLES:
-        EmulatorSession(endpoint, credentials[role]).client("sts").get_caller_identity()
+    with _setting_up():
+        credentials = _provision_users(session, resources.names)
+        if authenticate:
+            session.switch_authentication_on()
+        for role in ROLES:
+            EmulatorSession(endpoint, credentials[role]).client("sts").get_caller_identity()
     return Provisioned(
         resources.queue_url, resources.dead_letter_url, resources.key_arns, credentials
     )
 
 
 def provision_resources(session: EmulatorSession) -> Resources:
-    """Make the keys, aliases and queues that are not there yet. Safe to repeat."""
+    """Make the keys, aliases and queues that are not there yet. Safe to repeat.
+
+    Raises UnavailableError if the emulator does not answer, or refuses.
+    """
     template = Template.load()
-    account = session.client("sts").get_caller_identity()["Account"]
-    names = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": account}
-    kms = session.client("kms")
-    arns = {purpose: _provision_key(kms, template, name) for purpose, name in KEYS.items()}
-    names |= {f"{KEYS[purpose]}.Arn": arn for purpose, arn in arns.items()}
-    sqs = session.client("sqs")
-    urls = {}
-    for queue in (DEAD_LETTER_QUEUE, QUEUE):
-        urls[queue], names[f"{queue}.Arn"] = _provision_queue(sqs, template, queue, names)
+    with _setting_up():
+        account = session.client("sts").get_caller_identity()["Account"]
+        names = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": account}
+        kms = session.client("kms")
+        arns = {purpose: _provision_key(kms, template, name) for purpose, name in KEYS.items()}
+        names |= {f"{KEYS[purpose]}.Arn": arn for purpose, arn in arns.items()}
+        sqs = session.client("sqs")
+        urls = {}
+        for queue in (DEAD_LETTER_QUEUE, QUEUE):
+            urls[queue], names[f"{queue}.Arn"] = _provision_queue(sqs, template, queue, names)
     return Resources(
         queue_url=session.on_endpoint(urls[QUEUE]),
         dead_letter_url=session.on_endpoint(urls[DEAD_LETTER_QUEUE]),
         key_arns=arns,
         names=names,
     )
+
+
+@contextlib.contextmanager
+def _setting_up() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        message = f"the AWS emulator refused to be set up ({error.operation_name}: {code})"
+        raise UnavailableError(message, hint="start it afresh") from None
+    except (BotoCoreError, OSError) as error:
+        message = f"the AWS emulator could not be set up ({type(error).__name__})"
+        raise UnavailableError(message, hint="check that it runs, and AWS_ENDPOINT_URL") from None
 
 
 def _provision_key(kms: KMSClient, template: Template, name: str) -> str:
@@ -144,6 +153,11 @@ def _attribute_text(value: object) -> str:
     if isinstance(value, dict):
         return json.dumps(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _provision_users(session: EmulatorSession, names: Mapping[str, str]) -> dict[str, Credentials]:
+    iam, template = session.client("iam"), Template.load()
+    return {role: _provision_user(iam, role, template, names) for role in ROLES}
 
 
 def _provision_user(

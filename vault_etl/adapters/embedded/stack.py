@@ -82,6 +82,7 @@ class EmbeddedStack:
         """End everything, the KMS keys included: the emulator held them. Whether anything ran."""
         if not self._state.is_claimed:
             return False
+        make_private_directory(self.directory)  # raises if it is another user's
         with self._state.locked():
             was_running = self._postgres.running() is not None
             for name in EmulatorName:  # each folder remembers what was started in it

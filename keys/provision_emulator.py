@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+"""Make the template's keys, aliases and queues in an AWS emulator. Safe to repeat.
+
+    AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \\
+        python keys/provision_emulator.py
+
+For docker-compose.yml and the like: `vault-etl local start` does this by itself, and AWS takes the
+template directly. Needs the package with its extra `local`. Prints one JSON object; exit codes as
+everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
+from vault_etl.adapters.embedded.provision import provision_resources
+from vault_etl.errors import ConfigurationError, VaultEtlError
+
+
+def main() -> int:
+    """The exit code."""
+    try:
+        session = EmulatorSession(
+            _setting("AWS_ENDPOINT_URL"),
+            Credentials(_setting("AWS_ACCESS_KEY_ID"), _setting("AWS_SECRET_ACCESS_KEY")),
+        )
+        made = provision_resources(session)
+    except VaultEtlError as error:
+        sys.stderr.write(f"provision_emulator: error: {error}\n")
+        if error.hint:
+            sys.stderr.write(f"provision_emulator: hint: {error.hint}\n")
+        return error.exit_code
+    shown = {
+        "queue_url": made.queue_url,
+        "dead_letter_url": made.dead_letter_url,
+        "key_arns": dict(made.key_arns),
+    }
+    sys.stdout.write(json.dumps(shown) + "\n")
+    return 0
+
+
+def _setting(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise ConfigurationError(f"{name} is not set", hint="an emulator's, never AWS's own")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

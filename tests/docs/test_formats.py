@@ -1,0 +1,266 @@
+"""docs/formats.md is true: its example bytes are what the code, and Postgres, make of the example values."""
+
+from __future__ import annotations
+
+import configparser
+import datetime as dt
+import hashlib
+import json
+import re
+import struct
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.vault import Vault
+from vault_etl.core.audit import Action, AuditRequest, mint_receipt
+from vault_etl.core.canonical import canonical
+from vault_etl.core.ciphertext import Place
+from vault_etl.core.digest import hmac_sha256, lp, sha256
+from vault_etl.core.events import MAX_BODY_BYTES, MAX_CODE_POINTS, MAX_NESTING, Reason
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey, encryption_context
+from vault_etl.core.opening import Opener
+from vault_etl.core.padding import pad, unpad
+from vault_etl.core.pii import Pii
+from vault_etl.core.record_id import record_id_of_message
+from vault_etl.core.sealing import Sealer
+from vault_etl.core.tokens import Tokenizer
+
+PAGE: Final = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+
+
+def _examples() -> configparser.ConfigParser:
+    """Every `ini` block of the page, as one."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    for block in re.findall(r"^```ini\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
+        parser.read_string(block)
+    return parser
+
+
+EXAMPLES: Final = _examples()
+
+
+def _named(prefix: str) -> list[str]:
+    return [name for name in EXAMPLES.sections() if name.startswith(prefix)]
+
+
+def _text(section: str, name: str) -> str:
+    value = json.loads(EXAMPLES[section][name])
+    assert isinstance(value, str)
+    return value
+
+
+def _bytes(section: str, name: str) -> bytes:
+    return bytes.fromhex(EXAMPLES[section][name])
+
+
+def _uuid(section: str, name: str) -> uuid.UUID:
+    return uuid.UUID(EXAMPLES[section][name])
+
+
+def test_the_record_id_of_the_page() -> None:
+    """The example's record id is the code's, and its hash is the page's formula."""
+    section = "record id"
+    message_id = _text(section, "message_id")
+    assert sha256(b"vault-etl/1/record", message_id.encode("ascii")) == _bytes(section, "h")
+    sent_ms = EXAMPLES.getint(section, "sent_ms")
+    assert record_id_of_message(message_id, sent_ms) == _uuid(section, "record_id")
+
+
+@pytest.mark.parametrize("section", _named("canonical "))
+def test_the_canonical_forms_of_the_page(section: str) -> None:
+    """Each spelling on the page has the canonical form that stands beside it."""
+    field = Field(section.split()[1])
+    value = Pii.of_text(_text(section, "text"))
+    assert canonical(field, value) == _bytes(section, "canonical")
+
+
+@pytest.mark.parametrize("section", _named("token "))
+def test_the_tokens_of_the_page(section: str) -> None:
+    """Key, derived key and token agree with the code and with the page's formula."""
+    field = Field(section.split()[1])
+    token_key = _bytes(section, "token_key")
+    value = Pii.of_text(_text(section, "text"))
+    derived = hmac_sha256(token_key, b"vault-etl/1/token", lp(field))
+    assert derived == _bytes(section, "K")
+    token = hmac_sha256(derived, canonical(field, value))[:16]
+    assert uuid.UUID(bytes=token) == _uuid(section, "token")
+    tokenizer = Tokenizer(TokenKey(1, f, 1, KeyMaterial(token_key)) for f in PERSONAL_FIELDS)
+    assert tokenizer.token(field, value) == _uuid(section, "token")
+
+
+@pytest.mark.parametrize("section", _named("padding"))
+def test_the_padding_of_the_page(section: str) -> None:
+    """Padding goes on and comes off as the page shows."""
+    plain = _text(section, "text").encode()
+    assert pad(plain) == _bytes(section, "padded")
+    assert unpad(_bytes(section, "padded")) == plain
+
+
+@pytest.mark.parametrize("section", _named("ciphertext "))
+def test_the_ciphertexts_of_the_page(section: str) -> None:
+    """Sealing with the example's nonce gives its bytes, which open to its text."""
+    field = Field(_text(section, "field"))
+    place = Place(
+        Table(_text(section, "table")),
+        field,
+        _uuid(section, "record_id"),
+        _text(section, "user_id"),
+    )
+    key_id = EXAMPLES.getint(section, "key_id")
+    key = DataKey(key_id, field, KeyMaterial(_bytes(section, "data_key")))
+    plain = _text(section, "text").encode()
+    assert place.associated_data(key_id) == _bytes(section, "associated_data")
+    sealed = Sealer([key])._seal_with_nonce(Pii(plain), place, _bytes(section, "nonce"))
+    assert sealed == _bytes(section, "ciphertext")
+    request = AuditRequest(
+        request_id=uuid.uuid4(), action=Action.REVEAL, actor="a", host="h", reason="a test vector"
+    )
+    opener = Opener(mint_receipt(request, 1, bytes(32)))
+    assert opener.open(sealed, place, key).expose() == plain
+
+
+def test_the_encryption_context_of_the_page() -> None:
+    """The context on the page is the one that KMS is given."""
+    section = "encryption context"
+    context = encryption_context(
+        KeyPurpose(_text(section, "purpose")),
+        Field(_text(section, "field")),
+        EXAMPLES.getint(section, "key_id"),
+    )
+    assert context == json.loads(EXAMPLES[section]["context"])
+
+
+def test_the_fingerprint_of_the_page() -> None:
+    """The fingerprint on the page is the code's."""
+    section = "fingerprint"
+    key = DataKey(EXAMPLES.getint(section, "key_id"), Field.IP, KeyMaterial(_bytes(section, "key")))
+    assert key.fingerprint == _bytes(section, "fingerprint")
+
+
+def test_the_page_knows_every_reason_and_limit() -> None:
+    """Every reason code and every limit of a message stands on the page, and no reason that is none."""
+    table = PAGE.split("| `reason_code` | what was wrong |")[1].split("\n## ")[0]
+    first_cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(first_cells))) == {reason.value for reason in Reason}
+    for name, limit in MAX_CODE_POINTS.items():
+        assert re.search(rf"^\| `{name}` .*\| {limit} \|$", PAGE, re.MULTILINE), name
+    assert f"{MAX_BODY_BYTES:,} bytes" in PAGE
+    assert f"nested at\nmost {MAX_NESTING} deep" in PAGE
+
+
+# --- The audit hash, written from the page alone: a second implementation beside Postgres's ---
+
+_COLUMNS: Final = (
+    "request_id",
+    "phase",
+    "login",
+    "client_address",
+    "actor",
+    "host",
+    "action",
+    "record_id",
+    "fields",
+    "purpose",
+    "ticket",
+    "reason",
+    "decision",
+    "error_code",
+    "prev_hash",
+)
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def _hashed(seq: int, logged_at: dt.datetime, columns: Sequence[object]) -> bytes:
+    microseconds = (logged_at - _EPOCH) // dt.timedelta(microseconds=1)
+    head = b"vault-etl/1/audit" + struct.pack(">qq", seq, microseconds)
+    return head + b"".join(_encoded(column) for column in columns)
+
+
+def _encoded(value: object) -> bytes:
+    if value is None:
+        return b"\x00"
+    if isinstance(value, list):
+        ordered = sorted(str(element).encode() for element in value)
+        return struct.pack(">H", len(ordered)) + b"".join(map(_encoded, ordered))
+    content = bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
+    return b"\x01" + struct.pack(">I", len(content)) + content
+
+
+def _example_columns() -> Iterator[object]:
+    for name in _COLUMNS:
+        if name in {"request_id", "record_id"}:
+            yield EXAMPLES["audit entry"][name]
+        elif name == "prev_hash":
+            yield _bytes("audit entry", name)
+        else:
+            yield json.loads(EXAMPLES["audit entry"][name])
+
+
+def test_the_page_lists_the_columns_in_their_order() -> None:
+    """The numbered table of the page is the order that this file hashes in."""
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", PAGE, re.MULTILINE)
+    assert rows == [(str(i), name) for i, name in enumerate(_COLUMNS, start=1)]
+
+
+def test_the_audit_hash_of_the_page() -> None:
+    """The bytes on the page follow from its rules, and hash to its hash."""
+    section = "audit entry"
+    logged_at = dt.datetime.fromisoformat(_text(section, "logged_at"))
+    assert (logged_at - _EPOCH) // dt.timedelta(microseconds=1) == EXAMPLES.getint(
+        section, "microseconds"
+    )
+    hashed = _hashed(EXAMPLES.getint(section, "seq"), logged_at, list(_example_columns()))
+    assert hashed == _bytes(section, "hashed")
+    assert hashlib.sha256(hashed).digest() == _bytes(section, "hash")
+    genesis = b"vault-etl/1/audit-genesis" + _uuid("audit genesis", "vault_id").bytes
+    assert hashlib.sha256(genesis).digest() == _bytes("audit genesis", "prev_hash")
+
+
+def test_postgres_hashes_the_entry_of_the_page_alike(bare_vault: Vault) -> None:
+    """The function that writes the log makes the page's hash of the page's entry."""
+    section = "audit entry"
+    ((hash_, genesis),) = bare_vault.sql(
+        "SELECT public.audit_hash(jsonb_populate_record("
+        " NULL::public.audit_log, %s::jsonb)), sha256(%s || uuid_send(%s::uuid))",
+        json.dumps(
+            {
+                "seq": EXAMPLES.getint(section, "seq"),
+                "logged_at": _text(section, "logged_at"),
+                **{
+                    name: f"\\x{value.hex()}" if isinstance(value, bytes) else value
+                    for name, value in zip(_COLUMNS, _example_columns(), strict=True)
+                },
+            }
+        ),
+        b"vault-etl/1/audit-genesis",
+        EXAMPLES["audit genesis"]["vault_id"],
+    )
+    assert bytes(hash_) == _bytes(section, "hash")
+    assert bytes(genesis) == _bytes("audit genesis", "prev_hash")
+
+
+def test_a_reader_of_the_page_alone_proves_a_real_log(vault: Vault) -> None:
+    """A log that the commands wrote holds together under this file's own hash, from its genesis on."""
+    vault.send(['{"user_id": "u", "device_type": "ios", "ip": "192.0.2.1", "device_id": "d"}'])
+    vault.ok("ingest", "ingest")
+    ((record_id,),) = vault.sql("SELECT record_id FROM public.user_logins")
+    vault.ok("reveal", "reveal", str(record_id), "--reason", "Prüfung № 1", "--ticket", "T-1")
+    ((vault_id,),) = vault.sql("SELECT vault_id FROM public.vault", role="audit")
+    entries = vault.sql(
+        f"SELECT hash, seq, logged_at, {', '.join(_COLUMNS)}"  # noqa: S608 - names of ours
+        " FROM public.audit_log ORDER BY seq",
+        role="audit",
+    )
+    assert len(entries) >= 4
+    previous = hashlib.sha256(b"vault-etl/1/audit-genesis" + vault_id.bytes).digest()
+    for number, (hash_, seq, logged_at, *columns) in enumerate(entries, start=1):
+        assert seq == number
+        assert bytes(columns[-1]) == previous
+        previous = hashlib.sha256(_hashed(seq, logged_at, columns)).digest()
+        assert bytes(hash_) == previous
