@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,6 +15,8 @@ import psycopg2
 import pytest
 
 from tests.vault import ROLES, Vault
+from vault_etl.adapters.embedded.emulator import Emulator
+from vault_etl.adapters.embedded.localstack import install_localstack, start_localstack
 from vault_etl.adapters.embedded.moto import start_moto
 from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
 from vault_etl.adapters.embedded.provision import Provisioned, provision
@@ -60,6 +65,24 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Provis
     emulator = start_moto(tmp_path_factory.mktemp("moto"))
     try:
         yield emulator.endpoint, provision(emulator.endpoint)
+    finally:
+        emulator.stop()
+
+
+@pytest.fixture(scope="session")
+def localstack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """A real LocalStack of this test process. Its environment is made once, inside ours."""
+    shared = Path(sys.prefix) / "localstack"
+    shared.mkdir(exist_ok=True)
+    own = tmp_path_factory.mktemp("localstack")
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        install_localstack(shared)
+    (own / "venv").symlink_to(shared / "venv")
+    shutil.copy(shared / "requirements.sha256", own)
+    emulator = start_localstack(own, lambda _: None)
+    try:
+        yield emulator
     finally:
         emulator.stop()
 

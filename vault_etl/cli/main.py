@@ -58,36 +58,39 @@ def _main(
 
 def main() -> NoReturn:
     """Run the command line, and exit as docs/cli.md says."""
+    streams.prepare()
     sys.exit(_run())
 
 
 def _run() -> int:
     try:
-        result: Any = app(standalone_mode=False)
+        result: Any = app(standalone_mode=False, prog_name="vault-etl")
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python flushes stdout once more at exit, and would complain of the same pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.give_up_stdout()
         return EXIT_BROKEN_PIPE
     except (typer.Abort, KeyboardInterrupt):
         return _report("interrupted", None, EXIT_INTERRUPTED)
     except typer.TyperException as error:
-        return _report(_usage_text(error), "add --help for usage", EXIT_USAGE)
+        return _report_usage(error)
     except Exception as error:  # noqa: BLE001  # the last resort, and it must not print a value
         return _report_error(error)
     return result if isinstance(result, int) else 0
 
 
-def _usage_text(error: typer.TyperException) -> str:
+def _report_usage(error: typer.TyperException) -> int:
     text = error.format_message() if hasattr(error, "format_message") else type(error).__name__
-    text = text.strip().rstrip(".")
-    return text[:1].lower() + text[1:]
+    if text.startswith("Usage:"):  # of a command that is none without another
+        sys.stderr.write(f"{text}\n")
+        return EXIT_USAGE
+    text = " ".join(text.split()).rstrip(".")
+    return _report(text[:1].lower() + text[1:], "add --help for usage", EXIT_USAGE)
 
 
 def _report(message: str, hint: str | None, exit_code: int) -> int:
-    sys.stderr.write(f"vault-etl: error: {message}\n")
+    sys.stderr.write(f"vault-etl: error: {printable(message)}\n")
     if hint:
-        sys.stderr.write(f"vault-etl: hint: {hint}\n")
+        sys.stderr.write(f"vault-etl: hint: {printable(hint)}\n")
     return exit_code
 
 
@@ -95,6 +98,10 @@ def _report_error(error: Exception) -> int:
     """Our own errors say what is wrong. Of others, where and of what class: their text may quote a value."""
     if isinstance(error, VaultEtlError):
         return _report(str(error), error.hint, error.exit_code)
+    if isinstance(error, streams.StdoutError):
+        streams.give_up_stdout()
+        hint = "what was done stays done, but not all of it was printed"
+        return _report(f"standard output: {error}", hint, UnavailableError.exit_code)
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(
         f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"

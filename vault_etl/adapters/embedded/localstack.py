@@ -35,8 +35,7 @@ def start_localstack(directory: Path, notify: Callable[[str], None]) -> Emulator
     cannot be fetched, or if it does not start.
     """
     directory = directory.resolve()
-    make_private_directory(directory)
-    python = _make_environment(directory, notify)
+    python = install_localstack(directory, notify)
     port = free_port()
     log = directory / "localstack.log"
     process = spawn(
@@ -50,8 +49,12 @@ def start_localstack(directory: Path, notify: Callable[[str], None]) -> Emulator
     return Emulator(EmulatorName.LOCALSTACK, f"http://127.0.0.1:{port}", process)
 
 
-def _make_environment(directory: Path, notify: Callable[[str], None]) -> Path:
-    """The environment's Python. The stamp is written last: half an environment is made anew."""
+def install_localstack(directory: Path, notify: Callable[[str], None] = lambda _: None) -> Path:
+    """Make LocalStack's environment in `directory`, if it is not there; its Python.
+
+    The stamp is written last: half an environment is made anew. Raises UnavailableError.
+    """
+    make_private_directory(directory)
     venv = directory / "venv"
     python = venv / "bin" / "python"
     stamp = directory / "requirements.sha256"
