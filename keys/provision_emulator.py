@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Make the template's keys, aliases and queues in an AWS emulator. Safe to repeat.
+r"""Make the template's keys, aliases and queues in an AWS emulator. Safe to repeat.
 
-    AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \\
+    AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \
         python keys/provision_emulator.py
 
 For docker-compose.yml and the like: `vault-etl local start` does this by itself, and AWS takes the

@@ -9,11 +9,14 @@ BEGIN
         'vault_etl_owner', 'vault_etl_ingest', 'vault_etl_reveal', 'vault_etl_rotate',
         'vault_etl_re_encrypt', 'vault_etl_erase', 'vault_etl_audit', 'vault_etl_analyst'
     ] LOOP
-        BEGIN
-            EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', role_name);
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;
-        END;
+        -- Looked for first: then a login that may not create roles can migrate once others have.
+        IF to_regrole(role_name) IS NULL THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', role_name);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;  -- another database's migration was faster
+            END;
+        END IF;
     END LOOP;
     -- Who migrates must be able to act as the owner: a superuser is, others are made members.
     IF NOT pg_catalog.pg_has_role(current_user, 'vault_etl_owner', 'SET') THEN

@@ -20,7 +20,10 @@ CREATE TABLE public.data_keys (
     CONSTRAINT a_destroyed_key_has_no_bytes CHECK ((state = 'destroyed') = (wrapped_key IS NULL)),
     CONSTRAINT only_token_keys_have_generations CHECK ((purpose = 'token') = (generation IS NOT NULL)),
     CONSTRAINT only_records_have_tokens CHECK (purpose = 'data' OR field <> 'quarantine'),
-    CONSTRAINT data_keys_expire CHECK (purpose = 'token' OR expires_at IS NOT NULL),
+    -- The lease of 24 h, and room between two looks at the clock.
+    CONSTRAINT data_keys_expire CHECK (
+        purpose = 'token' OR (expires_at IS NOT NULL AND expires_at <= created_at + interval '25 hours')
+    ),
     CONSTRAINT only_token_keys_wait CHECK (purpose = 'token' OR state <> 'pending')
 );
 
@@ -79,6 +82,9 @@ GRANT SELECT ON public.data_keys TO
 -- Purpose and state keep their defaults: ingest makes active data keys, and nothing else.
 GRANT INSERT (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)
     ON public.data_keys TO vault_etl_ingest;
-GRANT INSERT, UPDATE ON public.data_keys TO vault_etl_rotate, vault_etl_re_encrypt;
+-- Who made a key and when is the database's word, here too.
+GRANT INSERT (key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fingerprint, expires_at),
+    UPDATE (state, kms_key_arn, wrapped_key)
+    ON public.data_keys TO vault_etl_rotate, vault_etl_re_encrypt;
 GRANT INSERT ON public.key_fence TO vault_etl_ingest;
 GRANT UPDATE ON public.key_fence TO vault_etl_rotate, vault_etl_re_encrypt;

@@ -20,7 +20,8 @@ CREATE TABLE public.audit_log (
     host text NOT NULL CHECK (char_length(host) BETWEEN 1 AND 255),
     action text NOT NULL CHECK (action ~ '^[a-z][a-z -]{0,39}$'),
     record_id uuid,
-    fields text[] NOT NULL CHECK (cardinality(fields) <= 16),
+    fields text[] NOT NULL
+        CHECK (cardinality(fields) <= 16 AND fields <@ ARRAY['device_id', 'ip', 'quarantine']),
     purpose text CHECK (char_length(purpose) BETWEEN 1 AND 64),
     ticket text CHECK (char_length(ticket) BETWEEN 1 AND 64),
     reason text NOT NULL CHECK (char_length(reason) BETWEEN 1 AND 500),
@@ -34,8 +35,10 @@ CREATE TABLE public.audit_log (
         (phase = 'intent' AND decision IN ('allowed', 'denied'))
         OR (phase = 'outcome' AND decision IN ('done', 'failed'))
     ),
+    -- No control characters, whatever the locale, and nothing that turns a line around on a screen.
     CONSTRAINT one_line_a_text CHECK (
-        NOT (actor || host || coalesce(purpose, '') || coalesce(ticket, '') || reason) ~ '[[:cntrl:]]'
+        (actor || host || coalesce(purpose, '') || coalesce(ticket, '') || reason)
+            !~ '[\u0001-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]'
     ),
     CONSTRAINT one_entry_a_phase UNIQUE (request_id, phase)
 );
@@ -122,7 +125,7 @@ CREATE FUNCTION public.audit_append(
     request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[],
     purpose text, ticket text, reason text, decision text, error_code text
 ) RETURNS TABLE (seq bigint, hash bytea)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 #variable_conflict use_column
 DECLARE
     head public.audit_head;

@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 
 from tests.vault import ROLES, Vault
-from vault_etl.adapters.embedded.emulator import Emulator
+from vault_etl.adapters.embedded.emulator import Emulator, EmulatorName
 from vault_etl.adapters.embedded.localstack import install_localstack, start_localstack
 from vault_etl.adapters.embedded.moto import start_moto
 from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
@@ -26,6 +26,13 @@ from vault_etl.adapters.resources import resource_dir
 
 OURS = ("AWS_", "VAULT_ETL_")
 TEMPLATE = "vault_template"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Choose the emulator behind the fixture `vault`."""
+    parser.addoption(
+        "--emulator", choices=[*EmulatorName], default=EmulatorName.MOTO, help="AWS, emulated by"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,8 +67,17 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPostgr
 
 
 @pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Provisioned]]:
-    """A moto server of this test process: its endpoint, and what was made in it."""
+def moto(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Provisioned]]:
+    """A moto server of this test process: its endpoint, and what was made in it.
+
+    With `--emulator localstack` it is a LocalStack, which enforces no IAM policy.
+    """
+    if request.config.getoption("--emulator") == EmulatorName.LOCALSTACK:
+        endpoint = request.getfixturevalue("localstack").endpoint
+        yield endpoint, provision(endpoint, authenticate=False)
+        return
     emulator = start_moto(tmp_path_factory.mktemp("moto"))
     try:
         yield emulator.endpoint, provision(emulator.endpoint)
@@ -99,7 +115,7 @@ def bare_vault(
     # The rights on the database itself are not copied from a template.
     _run_file(postgres, database, resource_dir("migrations") / "0001_roles.sql")
     vault = Vault(postgres, database, endpoint, provisioned, tmp_path)
-    vault.emulator.client("sqs").purge_queue(QueueUrl=provisioned.queue_url)
+    vault.renew_queue()
     yield vault
     with admin(postgres, "postgres") as cursor:
         cursor.execute(f'DROP DATABASE "{database}" WITH (FORCE)')

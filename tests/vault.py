@@ -17,7 +17,7 @@ import psycopg2.extras
 
 from vault_etl.adapters.embedded.aws_session import EmulatorSession
 from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
+from vault_etl.adapters.embedded.provision import Provisioned, provision_resources
 
 ROLES = ("ingest", "reveal", "rotate", "re-encrypt", "erase", "audit", "analyst")
 SAMPLES = Path(__file__).parent / "data" / "login-events.jsonl"
@@ -129,6 +129,11 @@ class Vault:
     def emulator(self) -> EmulatorSession:
         """The emulator, as the operator, who may do all that any role may."""
         return EmulatorSession(self.endpoint, self.provisioned.credentials["admin"])
+
+    def renew_queue(self) -> None:
+        """Make the queue anew, empty. A purge would do so once in 60 seconds only, as on AWS."""
+        self.emulator.client("sqs").delete_queue(QueueUrl=self.provisioned.queue_url)
+        provision_resources(self.emulator)
 
     def send(self, bodies: Iterable[str]) -> None:
         """Put bodies on the queue."""

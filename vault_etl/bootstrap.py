@@ -11,6 +11,7 @@ from vault_etl.adapters.aws import AwsClients
 from vault_etl.adapters.aws_kms import KmsKeyGenerator, KmsKeyUnwrapper, TrustedKeys
 from vault_etl.adapters.aws_sqs import SqsQueue
 from vault_etl.adapters.aws_sts import StsIdentity
+from vault_etl.adapters.core_dumps import forbid_core_dumps
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_audit import (
     PostgresAuditLog,
@@ -30,7 +31,7 @@ from vault_etl.ports.duplicates import DuplicateFinder
 from vault_etl.ports.progress import Progress
 from vault_etl.services.ingest import Ingest, IngestOptions
 from vault_etl.services.init_keys import InitReport, init_keys
-from vault_etl.services.key_ring import KeyRing
+from vault_etl.services.key_ring import MAX_CACHED_SECONDS, KeyRing
 from vault_etl.services.make_key import DataKeyLeases
 from vault_etl.services.prove_kms import ProvenUnwrapper
 from vault_etl.services.reveal import Reveal
@@ -43,6 +44,7 @@ class Program:
     """What one command needs, built from the settings when it is asked for."""
 
     def __init__(self, settings: Settings) -> None:
+        forbid_core_dumps()
         self._settings = settings
         self._clock = SystemClock()
 
@@ -71,7 +73,9 @@ class Program:
         queue = self._queue
         loader = PostgresRecordLoader(self._database)
         ranges = loader.prepare_partitions()
-        writer = BatchWriter(loader, self._ring(), self._leases(), ranges)
+        ring = self._ring(max_seconds=self._lease.total_seconds())
+        ring.tokenizers()  # no keys, or a KMS that cannot be trusted: better known before a receive
+        writer = BatchWriter(loader, ring, self._leases(), ranges)
         return Ingest(queue, queue, writer, self._clock, progress, options)
 
     def reveal(self, request_id: uuid.UUID) -> Reveal:
@@ -140,9 +144,16 @@ class Program:
             KeyPurpose.TOKEN: self._settings.token_key,
         }
 
-    def _ring(self, request_id: uuid.UUID | None = None) -> KeyRing:
+    def _ring(
+        self, request_id: uuid.UUID | None = None, *, max_seconds: float = MAX_CACHED_SECONDS
+    ) -> KeyRing:
         """Keys, unwrapped by a KMS that has to prove itself with the first of them."""
-        return KeyRing(self._keys, ProvenUnwrapper(self._unwrapper(request_id)))
+        unwrapper = ProvenUnwrapper(self._unwrapper(request_id))
+        return KeyRing(self._keys, unwrapper, max_seconds=max_seconds)
+
+    @property
+    def _lease(self) -> dt.timedelta:
+        return dt.timedelta(hours=self._settings.lease_hours)
 
     def _unwrapper(self, request_id: uuid.UUID | None = None) -> KmsKeyUnwrapper:
         kms = self._aws.kms(request_id)
@@ -154,6 +165,6 @@ class Program:
             self._generator,
             self._keys,
             self._clock,
-            max_age=dt.timedelta(hours=self._settings.lease_hours),
+            max_age=self._lease,
             max_seals=self._settings.lease_seals,
         )

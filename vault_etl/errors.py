@@ -48,7 +48,8 @@ class IntegrityError(DataError):
 
     def __init__(self) -> None:
         super().__init__(
-            "a sealed value does not open: it, or its key, is not the one stored for it"
+            "a sealed value does not open: it, or its key, is not the one stored for it",
+            hint="the row was changed by other hands, or restored in part: compare with a backup",
         )
 
 

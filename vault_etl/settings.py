@@ -39,7 +39,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     database_url: SecretStr | None = Field(
-        None, description="Postgres: postgresql://login:password@host:port/database"
+        None, min_length=1, description="Postgres: postgresql://login:password@host:port/database"
     )
     queue_url: str | None = Field(
         None, pattern=r"^https?://\S+$", description="The queue's URL; `ingest` needs it"
@@ -112,8 +112,9 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
         if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
             continue
         name = variable.removeprefix(PREFIX).lower()
-        if name in Settings.model_fields:
-            values[name] = value
+        if name in Settings.model_fields and variable.isupper():
+            if value.strip():  # compose files set what nobody gave to nothing
+                values[name] = value
         elif not _KUBERNETES.match(variable):
             message = f"unknown setting {variable}"
             raise ConfigurationError(message, hint=_CONFIG_HINT)

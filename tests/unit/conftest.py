@@ -3,6 +3,12 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time, so that a clone's `make test` says what ours said; and no deadline,
+# since a busy machine is no bug.
+settings.register_profile("vault-etl", deadline=None, derandomize=True)
+settings.load_profile("vault-etl")
 
 
 @pytest.fixture(autouse=True)

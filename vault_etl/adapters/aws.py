@@ -60,6 +60,9 @@ _DENIED: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
+_HTTP_DENIED: Final = frozenset({"401", "403"})
+"""What botocore says of an answer without a code that it can read: moto's, to a bad signature."""
+
 _NO_QUEUE: Final = frozenset(
     {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "InvalidAddress"}
 )
@@ -104,7 +107,7 @@ def translated(service: str) -> Iterator[None]:
     except botocore.exceptions.ParamValidationError:
         message = f"{service}: a setting has a form that AWS does not take"
         raise ConfigurationError(message, hint="`vault-etl config` shows every setting") from None
-    except botocore.exceptions.HTTPClientError:
+    except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError):
         message = f"{service} cannot be reached"
         raise UnavailableError(
             message, hint="check AWS_REGION, AWS_ENDPOINT_URL and the network"
@@ -120,7 +123,7 @@ def _service_error(service: str, code: str) -> VaultEtlError:
             f"KMS does not use this key ({code})",
             hint="it may be disabled, deleted, or not the one",
         )
-    if code in _DENIED:
+    if code in _DENIED or code in _HTTP_DENIED:
         return DeniedError(
             f"{service} denies this ({code})", hint="check the role of these credentials"
         )
@@ -139,7 +142,8 @@ class AwsClients:
 
     def __init__(self) -> None:
         # The SDK for Python knows this name as AWS_DEFAULT_REGION alone.
-        self._session = boto3.session.Session(region_name=os.environ.get("AWS_REGION"))
+        with translated("AWS"):
+            self._session = boto3.session.Session(region_name=os.environ.get("AWS_REGION"))
 
     def kms(self, request_id: uuid.UUID | None = None) -> KMSClient:
         """A KMS client; the request id, if there is one, goes into the user agent."""

@@ -33,6 +33,9 @@ _DEFAULTS: Final = {
     "application_name": "vault-etl",
 }
 
+# COPY sends text as UTF-8, and PGCLIENTENCODING would have the server take it for something else.
+_FIXED: Final = {"client_encoding": "UTF8"}
+
 _URL_HINT: Final = "check VAULT_ETL_DATABASE_URL: postgresql://login:password@host:port/database"
 _MIGRATE_HINT: Final = "run `vault-etl migrate` as the owner; `vault-etl migrate --check` tells"
 
@@ -109,7 +112,7 @@ class Database:
 def _parse(url: str) -> dict[str, Any]:
     """The parts of the URL over our defaults. A malformed one puts its password into psycopg2's text."""
     try:
-        return {**_DEFAULTS, **psycopg2.extensions.parse_dsn(url)}
+        return {**_DEFAULTS, **psycopg2.extensions.parse_dsn(url), **_FIXED}
     except psycopg2.Error:
         message = "VAULT_ETL_DATABASE_URL is malformed"
         raise ConfigurationError(message, hint=_URL_HINT) from None
@@ -120,6 +123,8 @@ def _connection_failure(error: psycopg2.OperationalError) -> VaultEtlError:
     text = str(error)
     if "does not exist" in text and "database" in text:
         return ConfigurationError("Postgres has no such database", hint=_URL_HINT)
+    if any(fault in text for fault in _MALFORMED):
+        return ConfigurationError("VAULT_ETL_DATABASE_URL is malformed", hint=_URL_HINT)
     if any(refusal in text for refusal in _REFUSALS):
         return DeniedError("Postgres refuses this login", hint=_URL_HINT)
     return UnavailableError(
@@ -139,6 +144,16 @@ def _translated(error: psycopg2.Error) -> VaultEtlError:
     kind, message, hint = _BY_SQLSTATE.get(state) or _BY_CLASS.get(state[:2]) or _BUG
     return kind(f"Postgres: {message} (SQLSTATE {state})", hint=hint)
 
+
+_MALFORMED: Final = (
+    "invalid port number",
+    "invalid integer value",
+    "invalid sslmode value",
+    "invalid connection option",
+    "could not match",  # as many ports as hosts
+    "definition of service",
+    "unrecognized configuration parameter",
+)
 
 _REFUSALS: Final = (
     "authentication failed",

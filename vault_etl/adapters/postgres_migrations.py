@@ -20,6 +20,9 @@ from vault_etl.errors import ConfigurationError
 
 _SQL: Final = blocks("migrations.sql")
 
+_OLDEST: Final = 160000
+"""PostgreSQL 16: GRANT … WITH SET, and the privilege that `pg_has_role` calls SET."""
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
@@ -52,10 +55,15 @@ class PostgresMigrations:
             return [migration.name for migration in self._pending(cursor)]
 
     def apply(self) -> Sequence[str]:
-        """Apply what is pending, in one transaction; the names. Raises as `pending` does."""
+        """Apply what is pending, in one transaction; the names.
+
+        Raises as `pending` does, and ConfigurationError for a server that is too old or not UTF-8.
+        """
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["lock"])
             cursor.execute(_SQL["lengthen_timeouts"])
+            cursor.execute(_SQL["pin_search_path"])
+            _check_server(cursor)
             pending = self._pending(cursor)
             for migration in pending:
                 cursor.execute(migration.sql)
@@ -83,3 +91,16 @@ class PostgresMigrations:
                 message = f"migration {name} was changed after it had been applied"
                 raise ConfigurationError(message, hint="migrations go forward only: add a new one")
         return [migration for migration in self._migrations if migration.name not in applied]
+
+
+def _check_server(cursor: psycopg2.extensions.cursor) -> None:
+    cursor.execute(_SQL["server"])
+    version, encoding = cursor.fetchone() or (0, "")
+    if version < _OLDEST:
+        message = "vault-etl needs PostgreSQL 16 or newer"
+        raise ConfigurationError(message)
+    if encoding != "UTF8":
+        message = "the database's encoding is not UTF8"
+        raise ConfigurationError(
+            message, hint="CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import psycopg2.extensions
+import stamina
 
 from vault_etl.adapters.copy_binary import copy_binary
-from vault_etl.adapters.postgres import Database, ValueRefusedError
+from vault_etl.adapters.postgres import Database, LockTimeoutError, ValueRefusedError
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import Field
 from vault_etl.core.keys import DataKey
@@ -21,6 +22,8 @@ _SQL: Final = blocks("records.sql")
 
 _MONTHS_BACK: Final = 2
 _MONTHS_AHEAD: Final = 3
+_PARTITION_TRIES: Final = 5
+"""An ANALYZE of the whole table, or another process that makes a month, holds its lock for a while."""
 
 
 class PostgresRecordLoader:
@@ -32,11 +35,15 @@ class PostgresRecordLoader:
     def prepare_partitions(self) -> tuple[RecordRange, ...]:
         """See `RecordLoader.prepare_partitions`; each month in a transaction of its own."""
         for ahead in range(-_MONTHS_BACK, _MONTHS_AHEAD + 1):
-            with self._database.transaction() as cursor:
-                cursor.execute(_SQL["ensure_partition"], {"ahead": ahead})
+            self._ensure_partition(ahead)
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["ranges"])
             return tuple(RecordRange(first, end) for first, end in cursor.fetchall())
+
+    @stamina.retry(on=LockTimeoutError, attempts=_PARTITION_TRIES)
+    def _ensure_partition(self, ahead: int) -> None:
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["ensure_partition"], {"ahead": ahead})
 
     def load(
         self,

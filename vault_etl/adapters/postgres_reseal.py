@@ -6,7 +6,9 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from vault_etl.adapters.postgres import Database
+import stamina
+
+from vault_etl.adapters.postgres import Database, LockTimeoutError
 from vault_etl.adapters.postgres_records import fence_holds
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import Field
@@ -14,6 +16,11 @@ from vault_etl.core.keys import DataKey
 from vault_etl.ports.record_store import Replacement, SealedValue
 
 _SQL: Final = blocks("keys.sql")
+
+_QUARANTINE_ROWS: Final = 16
+"""Bodies at a time: each may be 1 MiB, travels as hex, and twice in a swap."""
+
+_TRIES: Final = 5
 
 
 class PostgresResealer:
@@ -25,7 +32,9 @@ class PostgresResealer:
     def sealed_under(
         self, key_ids: Iterable[int], field: Field, after: uuid.UUID | None, limit: int
     ) -> Sequence[SealedValue]:
-        """See `Resealer.sealed_under`."""
+        """See `Resealer.sealed_under`; fewer at a time of quarantine."""
+        if field is Field.QUARANTINE:
+            limit = min(limit, _QUARANTINE_ROWS)
         with self._database.transaction() as cursor:
             cursor.execute(
                 _SQL[f"sealed_under_{field.value}"],
@@ -36,15 +45,19 @@ class PostgresResealer:
                 for record_id, user_id, ciphertext in cursor.fetchall()
             ]
 
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def replace(self, replacements: Sequence[Replacement], key: DataKey) -> int | None:
-        """See `Resealer.replace`."""
+        """See `Resealer.replace`. A deadlock with another writer is tried again: swapping twice is once."""
+        record_ids = [r.value.record_id for r in replacements]
         with self._database.transaction() as cursor:
             if not fence_holds(cursor, (key,), None):
                 return None
             cursor.execute(
                 _SQL[f"replace_{key.field.value}"],
                 {
-                    "record_ids": [r.value.record_id for r in replacements],
+                    "record_ids": record_ids,
+                    "first": min(record_ids),
+                    "last": max(record_ids),
                     "old": [r.value.ciphertext for r in replacements],
                     "new": [r.ciphertext for r in replacements],
                 },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -11,6 +11,8 @@ from vault_etl.cli.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.reveal import PersonalField
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.fields import Field
+
+MAX_COUNT: Final = 2**31 - 1
 
 
 def register(app: typer.Typer) -> None:
@@ -21,8 +23,12 @@ def register(app: typer.Typer) -> None:
 def _duplicates(
     *,
     field: Annotated[PersonalField, typer.Option("--field", "-f", help="Which token to group by.")],
-    min_count: Annotated[int, typer.Option(min=2, help="Only tokens of this many records.")] = 2,
-    limit: Annotated[int, typer.Option(min=1, help="The most shared ones, this many.")] = 20,
+    min_count: Annotated[
+        int, typer.Option(min=2, max=MAX_COUNT, help="Only tokens of this many records.")
+    ] = 2,
+    limit: Annotated[
+        int, typer.Option(min=1, max=MAX_COUNT, help="The most shared ones, this many.")
+    ] = 20,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

@@ -11,8 +11,20 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 
 from vault_etl import __version__
-from vault_etl.cli import audit, config, demo, duplicates, ingest, keys, local, migrate, reveal
-from vault_etl.errors import VaultEtlError
+from vault_etl.cli import (
+    audit,
+    config,
+    demo,
+    duplicates,
+    ingest,
+    keys,
+    local,
+    migrate,
+    reveal,
+    streams,
+)
+from vault_etl.cli.output import printable
+from vault_etl.errors import UnavailableError, VaultEtlError
 
 EXIT_BUG: Final = 1
 EXIT_USAGE: Final = 2
@@ -98,10 +110,10 @@ def _report_error(error: Exception) -> int:
     """Our own errors say what is wrong. Of others, where and of what class: their text may quote a value."""
     if isinstance(error, VaultEtlError):
         return _report(str(error), error.hint, error.exit_code)
-    if isinstance(error, streams.StdoutError):
+    if isinstance(error, OSError) and error.errno in streams.NO_FAULT_OF_OURS:
         streams.give_up_stdout()
-        hint = "what was done stays done, but not all of it was printed"
-        return _report(f"standard output: {error}", hint, UnavailableError.exit_code)
+        message = f"writing fails: {os.strerror(error.errno)}"
+        return _report(message, "what was done stays done", UnavailableError.exit_code)
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(
         f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"

@@ -83,7 +83,8 @@ def print_rows(
 
 
 def _print_json(values: Mapping[str, object]) -> None:
-    sys.stdout.write(json.dumps(values, default=_plain, ensure_ascii=False) + "\n")
+    """In ASCII: any locale can print it, and nothing in it steers a terminal."""
+    sys.stdout.write(json.dumps(values, default=_plain) + "\n")
 
 
 def _plain(value: object) -> str:
@@ -110,14 +111,15 @@ def _cell(value: object) -> Text:
     if isinstance(value, bool):
         return Text("yes" if value else "no")
     if isinstance(value, Mapping):
-        text = "\n".join(f"{name}: {inner}" for name, inner in value.items())
-    elif isinstance(value, list | tuple):
-        text = ", ".join(str(inner) for inner in value) or "-"
-    elif isinstance(value, int | float | str):
-        text = str(value)
-    else:
-        text = _plain(value)
-    return Text("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text))
+        return Text("\n".join(printable(f"{name}: {inner}") for name, inner in value.items()))
+    if isinstance(value, list | tuple):
+        return Text(printable(", ".join(str(inner) for inner in value)) or "-")
+    return Text(printable(str(value) if isinstance(value, int | float | str) else _plain(value)))
+
+
+def printable(text: str) -> str:
+    """`text` in one line that cannot steer a terminal: what does not print is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _print_table(table: Table) -> None:

@@ -9,9 +9,15 @@ from typing import Annotated
 
 import typer
 
-from vault_etl.cli.output import OutputFormat, QuietOption, print_object
+from vault_etl.cli.output import OutputFormat, QuietOption, print_object, printable
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit import Action, AuditRequest, clean_reason
+from vault_etl.core.audit import (
+    MAX_WORD_CHARACTERS,
+    Action,
+    AuditRequest,
+    clean_reason,
+    clean_text,
+)
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.pii import Pii
 from vault_etl.errors import UsageError
@@ -68,6 +74,8 @@ def _reveal(
       vault-etl reveal 019a… --field ip --reason "abuse report" --output value
     """
     asked = clean_reason(_reason(reason))
+    kind = None if purpose is None else clean_text(purpose, "purpose", MAX_WORD_CHARACTERS)
+    reference = None if ticket is None else clean_text(ticket, "ticket", MAX_WORD_CHARACTERS)
     fields = tuple(Field(name) for name in dict.fromkeys(field or [])) or PERSONAL_FIELDS
     program, _ = start(quiet=quiet, verbose=verbose)
     program.check_reveal_role()
@@ -82,8 +90,8 @@ def _reveal(
             reason=asked,
             record_id=record_id,
             fields=fields,
-            purpose=clean_reason(purpose) if purpose else None,
-            ticket=clean_reason(ticket) if ticket else None,
+            purpose=kind,
+            ticket=reference,
         )
         _print(program.reveal(request.request_id)(request), output)
 
@@ -101,7 +109,8 @@ def _reason(given: str | None) -> str:
 def _print(revealed: Revealed, output: RevealOutput | None) -> None:
     values = {field.value: _text(value) for field, value in revealed.fields.items()}
     if output is RevealOutput.VALUE:
-        sys.stdout.writelines(f"{'' if text is None else text}\n" for text in values.values())
+        for text in values.values():
+            _print_value(text or "")
         return
     print_object(
         {
@@ -112,6 +121,14 @@ def _print(revealed: Revealed, output: RevealOutput | None) -> None:
         },
         None if output is None else OutputFormat(output.value),
     )
+
+
+def _print_value(text: str) -> None:
+    """Byte for byte in a pipe, whatever the locale; on a terminal, so that it cannot steer it."""
+    if sys.stdout.isatty():
+        sys.stdout.write(f"{printable(text)}\n")
+    else:
+        sys.stdout.buffer.write(f"{text}\n".encode())
 
 
 def _text(value: Pii | None) -> str | None:

@@ -12,6 +12,8 @@ from vault_etl.core.fields import Field
 from vault_etl.errors import UsageError
 
 MAX_REASON_CHARACTERS: Final = 500
+MAX_WORD_CHARACTERS: Final = 64
+"""Of a purpose or a ticket: the table's own limits."""
 
 _MINT: Final = object()
 
@@ -76,16 +78,24 @@ def mint_receipt(request: AuditRequest, seq: int, hash_: bytes) -> AuditReceipt:
 
 
 def clean_reason(text: str) -> str:
+    """`text` as `clean_text` leaves it; 500 characters at most."""
+    hint = "say why, in words that a reviewer will understand"
+    return clean_text(text, "reason", MAX_REASON_CHARACTERS, hint)
+
+
+def clean_text(
+    text: str, name: str, limit: int, hint: str = "leave it out, or say something"
+) -> str:
     """`text` without control characters and in one line.
 
-    Raises UsageError if nothing is left of it, or more than 500 characters.
+    Raises UsageError, calling it `name`, if nothing is left of it, or more than `limit` characters.
     """
     visible = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
-    reason = " ".join(visible.split())
-    if not reason:
-        message = "the reason is empty"
-        raise UsageError(message, hint="say why, in words that a reviewer will understand")
-    if len(reason) > MAX_REASON_CHARACTERS:
-        message = f"the reason is longer than {MAX_REASON_CHARACTERS} characters"
-        raise UsageError(message)
-    return reason
+    clean = " ".join(visible.split())
+    if not clean:
+        message = f"the {name} is empty"
+        raise UsageError(message, hint=hint)
+    if len(clean) > limit:
+        message = f"the {name} is longer than {limit} characters"
+        raise UsageError(message, hint="a reference to where the rest stands is enough")
+    return clean

@@ -13,7 +13,7 @@ from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KeyState
 from vault_etl.core.opening import Opener
 from vault_etl.core.sealing import Sealer
-from vault_etl.errors import IncompleteError, IntegrityError, KeyUnavailableError
+from vault_etl.errors import IncompleteError, IntegrityError
 from vault_etl.ports.audit_log import AuditLog
 from vault_etl.ports.key_store import KeyLister, KeyRetirer, KeyUsage
 from vault_etl.ports.progress import Progress
@@ -86,8 +86,9 @@ class Rotation:
     def rotate(self, request: AuditRequest) -> RotationReport:
         """Retire the active keys of `request.fields`, and seal anew everything under retired ones.
 
-        A value that does not open is left as it was and named in the report. Raises AuditError,
-        IncompleteError, UnavailableError; what was sealed anew until then stays so.
+        A value that does not open is left as it was and named in the report. A key that KMS
+        refuses ends the run: no value under it would open. Raises AuditError, IncompleteError,
+        KeyUnavailableError, UnavailableError; what was sealed anew until then stays so.
         """
         with audited(self._audit, request) as receipt:
             retired = tuple(self._retirer.retire_data_keys(request.fields))
@@ -133,7 +134,7 @@ class Rotation:
             try:
                 key = self._ring.data_key(Ciphertext.parse(value.ciphertext).key_id, field)
                 opened.append((value, opener.open(value.ciphertext, _place(value), key)))
-            except (IntegrityError, KeyUnavailableError):
+            except IntegrityError:
                 failed.add(value.record_id)
         for _ in range(MAX_FENCE_TRIES):
             if not opened:

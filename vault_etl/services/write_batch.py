@@ -46,7 +46,6 @@ class BatchWriter:
         self._ring = ring
         self._leases = leases
         self._ranges = ranges
-        self._tokenizers = ring.tokenizers()
         self._refused = collections.deque[bool](maxlen=REFUSED_WINDOW)
 
     def write(self, messages: Sequence[Message]) -> tuple[list[Outcome], int]:
@@ -102,7 +101,6 @@ class BatchWriter:
             if not isinstance(result, KeysChanged):
                 return result
             self._leases.forget()
-            self._tokenizers = self._ring.tokenizers()
         message = "the keys changed again and again under one batch"
         raise IncompleteError(message, hint="is a rotation running in a loop, or a clock wrong?")
 
@@ -112,7 +110,7 @@ class BatchWriter:
         seals = dict.fromkeys(PERSONAL_FIELDS, len(events)) | {Field.QUARANTINE: len(rejections)}
         keys = [self._leases.data_key(field, count) for field, count in seals.items() if count]
         sealer = Sealer(keys)
-        active, pending = self._tokenizers
+        active, pending = self._ring.tokenizers()
         return self._loader.load(
             [seal_event(p, event, sealer, active, pending) for p, event in events],
             [seal_rejection(p, rejection, sealer) for p, rejection in rejections],

@@ -25,14 +25,17 @@ class NeededPermission:
     context: Mapping[str, str] = field(default_factory=dict)
     same_key: bool = False
 
-    def condition_value(self, name: str) -> str | None:
-        """The call's value of a condition key, or None where it has none."""
+    def condition_values(self, name: str) -> Sequence[str]:
+        """The call's values of a condition key: none where it has none."""
         prefix = "kms:EncryptionContext:"
         if name.startswith(prefix):
-            return self.context.get(name.removeprefix(prefix))
+            value = self.context.get(name.removeprefix(prefix))
+            return [] if value is None else [value]
+        if name == "kms:EncryptionContextKeys":
+            return list(self.context)
         if name == "kms:ReEncryptOnSameKey":
-            return str(self.same_key).lower()
-        return None
+            return [str(self.same_key).lower()]
+        return []
 
 
 def is_allowed(needed: NeededPermission, statements: Iterable[Mapping[str, Any]]) -> bool:
@@ -46,7 +49,7 @@ def _applies(statement: Mapping[str, Any], needed: NeededPermission) -> bool:
         _matches(needed.action, statement["Action"])
         and _matches(needed.resource, statement["Resource"])
         and all(
-            _holds(operator, needed.condition_value(name), expected)
+            _holds(operator, needed.condition_values(name), expected)
             for operator, conditions in statement.get("Condition", {}).items()
             for name, expected in conditions.items()
         )
@@ -57,11 +60,16 @@ def _matches(value: str, patterns: str | Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(value, pattern) for pattern in _as_list(patterns))
 
 
-def _holds(operator: str, value: str | None, expected: str | Sequence[str]) -> bool:
-    if operator not in {"StringEquals", "Bool"}:
-        message = f"the emulator does not know the condition operator {operator}"
-        raise NotImplementedError(message)
-    return value in _as_list(expected)
+def _holds(operator: str, values: Sequence[str], expected: str | Sequence[str]) -> bool:
+    match operator:
+        case "StringEquals" | "Bool":
+            return any(value in _as_list(expected) for value in values)
+        case "ForAllValues:StringEquals":
+            return all(value in _as_list(expected) for value in values)
+        case "Null":
+            return ("false" if values else "true") in _as_list(expected)
+    message = f"the emulator does not know the condition operator {operator}"
+    raise NotImplementedError(message)
 
 
 def _as_list(value: str | Sequence[str]) -> Sequence[str]:

@@ -23,6 +23,7 @@ from vault_etl.adapters.embedded.private_files import make_private_directory
 from vault_etl.adapters.embedded.processes import free_port, spawn
 from vault_etl.errors import UnavailableError
 
+_SERVER = Path(__file__).with_name("localstack_server.py")
 _REQUIREMENTS = Path(__file__).with_name("localstack-requirements.txt")
 _READY_SECONDS = 120
 _HEALTH_SECONDS = 5
@@ -39,7 +40,8 @@ def start_localstack(directory: Path, notify: Callable[[str], None]) -> Emulator
     port = free_port()
     log = directory / "localstack.log"
     process = spawn(
-        [str(python), "-m", "localstack.runtime.main"],
+        # -P: beside that file stand modules of the names `localstack` and `moto`
+        [str(python), "-P", str(_SERVER)],
         marker=str(python),
         environment=_environment(directory, port),
         directory=directory,

@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vault_etl.adapters.embedded.template import POLICIES, Template
+from vault_etl.adapters.embedded.template import IAM_ROLES, Template
 
 ADMIN, OPERATOR = "admin", "operator"
 
-ROLES = ("owner", *POLICIES, "analyst", OPERATOR, ADMIN)
+ROLES = ("owner", *IAM_ROLES, "analyst", OPERATOR, ADMIN)
 """The roles of design.md §2; then who holds all of them but owner, and who may do everything."""
 
 # moto knows an action by the name of the API call, AWS by the name of the permission.
@@ -62,8 +62,8 @@ def identity_policy(boundary_document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parts(role: str) -> tuple[str, ...]:
     if role == OPERATOR:
-        return tuple(POLICIES)
-    return (role,) if role in POLICIES else ()
+        return tuple(IAM_ROLES)
+    return (role,) if role in IAM_ROLES else ()
 
 
 def _document(statements: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -21,15 +21,15 @@ KEYS = {"data": "DataKey", "token": "TokenKey", "audit": "AuditKey"}
 
 QUEUE, DEAD_LETTER_QUEUE = "LoginQueue", "DeadLetterQueue"
 
-POLICIES = {
-    "ingest": "IngestPolicy",
-    "reveal": "RevealPolicy",
-    "rotate": "RotatePolicy",
-    "re-encrypt": "ReEncryptPolicy",
-    "erase": "ErasePolicy",
-    "audit": "AuditPolicy",
+IAM_ROLES = {
+    "ingest": "IngestRole",
+    "reveal": "RevealRole",
+    "rotate": "RotateRole",
+    "re-encrypt": "ReEncryptRole",
+    "erase": "EraseRole",
+    "audit": "AuditRole",
 }
-"""Role → the name of its policy in the template. Owner and analyst may do nothing in AWS."""
+"""Role → the name of its IAM role in the template. Owner and analyst may do nothing in AWS."""
 
 
 class Template:
@@ -78,9 +78,13 @@ class Template:
         raise KeyError(key)
 
     def policy(self, role: str, names: Mapping[str, str]) -> dict[str, Any]:
-        """The policy document of a role, with real ARNs in it."""
-        document = self.properties(POLICIES[role])["PolicyDocument"]
-        return dict(resolve(document, names))
+        """All that a role may do: the statements of its policies in one document, with real ARNs in it."""
+        statements = [
+            statement
+            for policy in self.properties(IAM_ROLES[role])["ManagedPolicyArns"]
+            for statement in self.properties(policy["Ref"])["PolicyDocument"]["Statement"]
+        ]
+        return {"Version": "2012-10-17", "Statement": resolve(statements, names)}
 
 
 def resolve(value: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401  # any YAML

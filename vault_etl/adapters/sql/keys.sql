@@ -44,34 +44,48 @@ FROM public.data_keys AS k JOIN public.key_usage() AS u ON u.key_id = k.key_id
 ORDER BY k.created_at, k.key_id
 
 -- name: sealed_under_ip
-SELECT record_id, user_id, ip_ciphertext FROM public.user_logins
-WHERE (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid) AND ip_ciphertext IS NOT NULL
-    AND public.ciphertext_key_id(ip_ciphertext) = ANY (%(key_ids)s::bigint[])
+-- OFFSET 0 keeps the planner from reading and sorting all rows for each page, as it does since it takes
+-- the rows of a key to be rare: of 50,000 rows a page takes 41 ms without it, and 1 ms with it.
+SELECT record_id, user_id, ip_ciphertext FROM (
+    SELECT record_id, user_id, ip_ciphertext FROM public.user_logins
+    WHERE %(after)s::uuid IS NULL OR record_id > %(after)s::uuid
+    ORDER BY record_id OFFSET 0
+) AS in_order
+WHERE ip_ciphertext IS NOT NULL AND public.ciphertext_key_id(ip_ciphertext) = ANY (%(key_ids)s::bigint[])
 ORDER BY record_id LIMIT %(limit)s
 
 -- name: sealed_under_device_id
-SELECT record_id, user_id, device_id_ciphertext FROM public.user_logins
-WHERE (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid) AND device_id_ciphertext IS NOT NULL
-    AND public.ciphertext_key_id(device_id_ciphertext) = ANY (%(key_ids)s::bigint[])
+SELECT record_id, user_id, device_id_ciphertext FROM (
+    SELECT record_id, user_id, device_id_ciphertext FROM public.user_logins
+    WHERE %(after)s::uuid IS NULL OR record_id > %(after)s::uuid
+    ORDER BY record_id OFFSET 0
+) AS in_order
+WHERE device_id_ciphertext IS NOT NULL AND public.ciphertext_key_id(device_id_ciphertext) = ANY (%(key_ids)s::bigint[])
 ORDER BY record_id LIMIT %(limit)s
 
 -- name: sealed_under_quarantine
-SELECT record_id, '', body_ciphertext FROM public.quarantine
-WHERE (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid) AND body_ciphertext IS NOT NULL
-    AND public.ciphertext_key_id(body_ciphertext) = ANY (%(key_ids)s::bigint[])
+SELECT record_id, '', body_ciphertext FROM (
+    SELECT record_id, body_ciphertext FROM public.quarantine
+    WHERE %(after)s::uuid IS NULL OR record_id > %(after)s::uuid
+    ORDER BY record_id OFFSET 0
+) AS in_order
+WHERE body_ciphertext IS NOT NULL AND public.ciphertext_key_id(body_ciphertext) = ANY (%(key_ids)s::bigint[])
 ORDER BY record_id LIMIT %(limit)s
 
 -- name: replace_ip
 UPDATE public.user_logins AS r SET ip_ciphertext = swap.new_bytes
 FROM unnest(%(record_ids)s::uuid[], %(old)s::bytea[], %(new)s::bytea[]) AS swap (record_id, old_bytes, new_bytes)
 WHERE r.record_id = swap.record_id AND r.ip_ciphertext = swap.old_bytes
+    AND r.record_id BETWEEN %(first)s AND %(last)s
 
 -- name: replace_device_id
 UPDATE public.user_logins AS r SET device_id_ciphertext = swap.new_bytes
 FROM unnest(%(record_ids)s::uuid[], %(old)s::bytea[], %(new)s::bytea[]) AS swap (record_id, old_bytes, new_bytes)
 WHERE r.record_id = swap.record_id AND r.device_id_ciphertext = swap.old_bytes
+    AND r.record_id BETWEEN %(first)s AND %(last)s
 
 -- name: replace_quarantine
 UPDATE public.quarantine AS r SET body_ciphertext = swap.new_bytes
 FROM unnest(%(record_ids)s::uuid[], %(old)s::bytea[], %(new)s::bytea[]) AS swap (record_id, old_bytes, new_bytes)
 WHERE r.record_id = swap.record_id AND r.body_ciphertext = swap.old_bytes
+    AND r.record_id BETWEEN %(first)s AND %(last)s

@@ -74,5 +74,5 @@ JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid,
     LATERAL regexp_match(
         pg_catalog.pg_get_expr(c.relpartbound, c.oid), $$FROM \('([0-9a-f-]+)'\) TO \('([0-9a-f-]+)'\)$$
     ) AS bounds
-WHERE i.inhparent = 'public.user_logins'::regclass AND bounds IS NOT NULL
+WHERE i.inhparent = 'public.user_logins'::regclass AND bounds IS NOT NULL AND NOT i.inhdetachpending
 ORDER BY 1

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Writes docs/cli.md: every command from its own `--help`, every setting and exit code from the code.
+
+    .venv/bin/python docs/generate_cli.py
+
+tests/docs/test_cli_docs.py fails while the page is stale.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+from pydantic import SecretStr
+from typer.testing import CliRunner
+
+from vault_etl import errors, settings
+from vault_etl.cli import main
+
+PAGE: Final = Path(__file__).with_name("cli.md")
+COLUMNS: Final = 80
+
+_INTRODUCTION: Final = """\
+# Commands, settings and exit codes
+
+<!-- Written by docs/generate_cli.py. Change the code, then run it. -->
+
+Data goes to standard output: a table on a terminal, JSON in a pipe (`--output` decides). A list is one object a line.
+Everything else, progress and logs included, goes to standard error. An error is two lines there, `vault-etl: error: …`
+and `vault-etl: hint: …`, and an [exit code](#exit-codes). Times are UTC, ISO 8601.
+
+`.venv/bin/vault-etl` is there after `make demo`. Which role a command needs stands in [design.md](design.md#roles).
+
+"""
+
+_SETTINGS: Final = """\
+## Settings
+
+Read once at start: from the environment, then from `vault-etl.toml` in the working directory, or the file that
+`VAULT_ETL_CONFIG` names. In the file, names are in lower case and have no prefix: `batch_size = 500`. A list is a list
+there, and separated by commas in the environment. An unknown setting is an error that names it; what Kubernetes injects
+for a service of this name (`VAULT_ETL_SERVICE_HOST`, `VAULT_ETL_PORT…`) is passed over.
+
+AWS settings are AWS's own: `AWS_REGION`, `AWS_PROFILE`, `AWS_ENDPOINT_URL` and so on. So are libpq's in the database's
+URL: `?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem`.
+
+| setting | what it is | default | allowed |
+|---|---|---|---|
+"""
+
+_AFTER_SETTINGS: Final = """
+No command uses `VAULT_ETL_AUDIT_KEY` yet. `vault-etl config` shows each setting, its value and where it came from.
+
+"""
+
+_EXIT_CODES: Final = """\
+## Exit codes
+
+After sysexits.h, where it has one. What to do about each stands in [operations.md](operations.md#exit-codes).
+
+| code | meaning |
+|---|---|
+| 0 | Done. Also after SIGTERM, when ingest has finished the batch in hand. |
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    parts = [_INTRODUCTION, "## Commands\n\n"]
+    parts += [f"### `{command}`\n\n```text\n{text}```\n\n" for command, text in helps()]
+    parts += [_SETTINGS, *_setting_rows(), _AFTER_SETTINGS, _EXIT_CODES, *_exit_code_rows()]
+    return "".join(parts)
+
+
+def helps() -> Iterator[tuple[str, str]]:
+    """Each command that can be given, groups included, and what its `--help` prints."""
+    runner = CliRunner(env={"COLUMNS": str(COLUMNS), "TERMINAL_WIDTH": str(COLUMNS)})
+    for words in _commands(typer.main.get_command(main.app)):
+        shown = runner.invoke(main.app, [*words, "--help"], prog_name="vault-etl")
+        yield " ".join(("vault-etl", *words)), shown.stdout.rstrip() + "\n"
+
+
+def _commands(command: Any, *words: str) -> Iterator[tuple[str, ...]]:  # noqa: ANN401  # typer hides its types
+    yield words
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(inner, *words, name)
+
+
+def _setting_rows() -> Iterator[str]:
+    properties = settings.Settings.model_json_schema()["properties"]
+    for name, field in settings.Settings.model_fields.items():
+        kind = "secret" if field.annotation == SecretStr | None else _allowed(properties[name])
+        default = "" if field.default in (None, ()) else f"`{_plain(field.default)}`"
+        yield (
+            f"| `{settings.PREFIX}{name.upper()}` | {field.description} | {default} | {kind} |\n"
+        )
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """What a setting takes, from its JSON schema."""
+    for inner in schema.get("anyOf", []):
+        if inner != {"type": "null"}:
+            return _allowed(inner)
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    if schema["type"] == "array":
+        return "list"
+    if schema["type"] == "string":
+        return "URL" if "pattern" in schema else "text"
+    above = f"above {_plain(schema['exclusiveMinimum'])}" if "exclusiveMinimum" in schema else None
+    lowest = above or f"{_plain(schema['minimum'])}"
+    kind = "whole number, " if schema["type"] == "integer" else ""
+    return f"{kind}{lowest} to {_plain(schema['maximum'])}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _exit_code_rows() -> Iterator[str]:
+    meanings = {
+        vars(kind)["exit_code"]: (kind.__doc__ or "").splitlines()[0]
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and "exit_code" in vars(kind)
+    }
+    meanings[main.EXIT_BUG] = "A bug. Please report the line that says where; it holds no value."
+    meanings[main.EXIT_INTERRUPTED] = (
+        "Interrupted by Ctrl-C; ingest finishes the batch in hand first."
+    )
+    meanings[main.EXIT_BROKEN_PIPE] = "Whoever read our output closed it. Silent."
+    return (f"| {code} | {meaning} |\n" for code, meaning in sorted(meanings.items()))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")

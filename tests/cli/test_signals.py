@@ -1,0 +1,161 @@
+"""Signals and broken pipes: exit 0 or 130 after a clean drain, 130 at once, 141 in silence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.cli.events import events
+from tests.cli.processes import fails, finish, start
+from tests.cli.test_main_job import UNKNOWN, a_record
+from tests.proxy import Call, FaultProxy
+from tests.vault import Result, Vault
+
+
+@dataclass(slots=True)
+class Signaller:
+    """Sends signals to a process when it first makes a call, which is passed on all the same."""
+
+    operation: str
+    signals: tuple[signal.Signals, ...]
+    pid: int | None = None
+    sent: list[signal.Signals] = field(default_factory=list)
+
+    def __call__(self, call: Call) -> bool:
+        """Judge a call."""
+        if call.operation == self.operation and not self.sent:
+            while self.pid is None:
+                time.sleep(0.01)
+            for number in self.signals:
+                os.kill(self.pid, number)
+                self.sent.append(number)
+                time.sleep(0.2)  # two at once would be one
+        return True
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_one_signal_ends_ingest_after_the_batch_in_hand(
+    quick: Vault, number: signal.Signals, code: int
+) -> None:
+    """The batch in hand is stored and deleted, the rest stays on the queue, and the summary is printed."""
+    quick.send(events(30))
+    extra = {"VAULT_ETL_BATCH_SIZE": "10"}
+    signaller = Signaller("GenerateDataKey", (number,))
+    result = run(quick, signaller, "ingest", "ingest", extra=extra)
+    assert result.code == code
+    assert (result.json["received"], result.json["stored"], result.json["deleted"]) == (10, 10, 10)
+    assert result.json["given_back"] == 0
+    assert "vault-etl: finishing the batch in hand" in result.stderr
+    assert quick.count("user_logins") == 10
+    assert quick.depth() == (20, 0, 0)
+
+
+def test_a_second_signal_ends_ingest_at_once(quick: Vault) -> None:
+    """Nothing is stored, the messages are given back, and the exit code is 130."""
+    quick.send(events(30))
+    signaller = Signaller("GenerateDataKey", (signal.SIGINT, signal.SIGINT))
+    result = run(quick, signaller, "ingest", "ingest")
+    assert result.code == 130
+    assert result.stdout == ""
+    assert result.stderr.splitlines()[-1] == "vault-etl: error: interrupted"
+    assert "Traceback" not in result.stderr
+    assert quick.count("user_logins") == 0
+    assert quick.depth() == (0, 30, 0)  # given back: visible again in 5 to 30 seconds
+
+
+def test_an_interrupted_reveal_shows_nothing_and_is_on_the_record(loaded: Vault) -> None:
+    """Ctrl-C while KMS is asked: exit 130, nothing printed, and the outcome says so."""
+    record_id, _ = a_record(loaded)
+    signaller = Signaller("Decrypt", (signal.SIGINT,))
+    result = run(loaded, signaller, "reveal", "reveal", record_id, "--reason", "x")
+    assert (result.code, result.stdout) == (130, "")
+    assert result.stderr == "vault-etl: error: interrupted\n"
+    outcome = loaded.ok("audit", "audit", "list", "--record", record_id).lines[-1]
+    assert (outcome["decision"], outcome["error_code"]) == ("failed", "interrupted")
+
+
+@pytest.mark.parametrize(
+    ("role", "command"),
+    [
+        ("analyst", ("duplicates", "--field", "ip")),
+        ("analyst", ("duplicates", "--field", "ip", "--output", "table")),
+        ("audit", ("audit", "list")),
+        ("audit", ("keys", "list")),
+        ("analyst", ("config",)),
+        ("analyst", ("--version",)),
+        ("analyst", ("--help",)),
+        ("ingest", ("ingest", "--quiet")),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else "-".join(value),
+)
+def test_a_reader_that_leaves_ends_the_command_in_silence(
+    loaded: Vault, role: str, command: tuple[str, ...]
+) -> None:
+    """With nobody at the other end of the pipe: exit 141 and not a word."""
+    assert run_unread(loaded, role, *command) == Result(141, "", "")
+
+
+def test_a_full_disk_is_told_and_is_no_bug(loaded: Vault) -> None:
+    """What cannot be written to standard output is an error that says so."""
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            loaded.command("duplicates", "--field", "ip"),
+            env=loaded.environment("analyst"),
+            cwd=loaded.home,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    fails(Result(done.returncode, "", done.stderr), 69, "No space left on device")
+
+
+def test_closed_streams_are_nowhere_to_write(loaded: Vault) -> None:
+    """With all three standard streams closed a command still does its work, and nothing else's file is written."""
+    entries = loaded.count("audit_log")
+    shell = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    command = loaded.command("reveal", UNKNOWN, "--reason", "x")
+    done = subprocess.run(
+        [*shell, *command], env=loaded.environment("reveal"), cwd=loaded.home, check=False
+    )
+    assert done.returncode == 66
+    assert loaded.count("audit_log") == entries + 2
+
+
+def run(
+    vault: Vault, signaller: Signaller, role: str, *args: str, extra: dict[str, str] | None = None
+) -> Result:
+    """Run a command with the signaller before KMS."""
+    with FaultProxy(vault.endpoint, signaller) as kms:
+        process = start(
+            vault, role, *args, extra={"AWS_ENDPOINT_URL_KMS": kms.url, **(extra or {})}
+        )
+        signaller.pid = process.pid
+        result = finish(process)
+    assert tuple(signaller.sent) == signaller.signals
+    return result
+
+
+def run_unread(vault: Vault, role: str, *args: str) -> Result:
+    """Run a command whose standard output is a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            vault.command(*args),
+            env=vault.environment(role),
+            cwd=vault.home,
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    return Result(done.returncode, "", done.stderr)

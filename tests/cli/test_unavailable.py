@@ -1,0 +1,95 @@
+"""Exit 69: SQS, KMS, STS or Postgres is not there; said within a bounded time, and nothing is lost."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.cli.events import events
+from tests.cli.processes import fails, finish, start
+from tests.cli.test_main_job import UNKNOWN
+from tests.proxy import Call, FaultProxy, closed_port, silent_port
+from tests.vault import Vault
+
+BOUND_SECONDS = 45
+
+REVEAL = ("reveal", UNKNOWN, "--reason", "x")
+CASES = {
+    "Postgres": ("analyst", ("duplicates", "--field", "ip"), "VAULT_ETL_DATABASE_URL"),
+    "SQS": ("ingest", ("ingest",), "AWS_ENDPOINT_URL_SQS"),
+    "KMS": ("ingest", ("ingest",), "AWS_ENDPOINT_URL_KMS"),
+    "STS": ("reveal", REVEAL, "AWS_ENDPOINT_URL_STS"),
+}
+
+
+@pytest.mark.parametrize("service", CASES)
+def test_a_closed_port_is_told(loaded: Vault, service: str) -> None:
+    """Where nobody listens the command says what it cannot reach, and what to look at."""
+    role, command, setting = CASES[service]
+    result = loaded.run(role, *command, extra={setting: address(setting, closed_port())})
+    fails(result, 69, f"{service} cannot be reached")
+
+
+@pytest.mark.timeout(120)
+def test_silence_is_told_within_45_seconds(loaded: Vault) -> None:
+    """Where connections are taken and never answered, each command gives up by itself."""
+    with silent_port() as port:
+        running = {
+            service: start(loaded, role, *command, extra={setting: address(setting, port)})
+            for service, (role, command, setting) in CASES.items()
+        }
+        ends = time.monotonic() + BOUND_SECONDS
+        for service, process in running.items():
+            result = finish(process, max(1, ends - time.monotonic()))
+            fails(result, 69, f"{service} cannot be reached")
+
+
+def test_a_database_that_goes_away_in_mid_batch_loses_nothing(quick: Vault) -> None:
+    """Exit 69 with the connection cut while a batch is in hand; the next run stores all of it."""
+    quick.send(events(12))
+
+    def cut(call: Call) -> bool:
+        if call.operation == "GenerateDataKey":
+            quick.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND usename = 'test_ingest'"
+            )
+        return True
+
+    with FaultProxy(quick.endpoint, cut) as proxy:
+        result = quick.run("ingest", "ingest", extra={"AWS_ENDPOINT_URL_KMS": proxy.url})
+    fails(result, 69, "Postgres")
+    assert quick.count("user_logins") == 0
+    make_visible(quick)
+    assert quick.ok("ingest", "ingest").json["stored"] == 12
+
+
+def test_a_kms_that_goes_away_in_mid_batch_gives_the_messages_back(quick: Vault) -> None:
+    """Exit 69, and what was received is given back to be seen again in 5 to 30 seconds."""
+    quick.send(events(12))
+
+    def judge(call: Call) -> bool:
+        return call.operation != "GenerateDataKey"
+
+    with FaultProxy(quick.endpoint, judge) as kms, FaultProxy(quick.endpoint) as sqs:
+        extra = {"AWS_ENDPOINT_URL_KMS": kms.url, "AWS_ENDPOINT_URL_SQS": sqs.url}
+        fails(quick.run("ingest", "ingest", extra=extra), 69, "KMS cannot be reached")
+    given_back = [call for call in sqs.calls if call.operation == "ChangeMessageVisibilityBatch"]
+    assert len(given_back) == 2
+    assert "DeleteMessageBatch" not in sqs.operations()
+
+
+def address(setting: str, port: int) -> str:
+    """What the setting says, to lead there."""
+    if setting.startswith("AWS"):
+        return f"http://127.0.0.1:{port}"
+    return f"postgresql://someone:sekret-word@127.0.0.1:{port}/somewhere"
+
+
+def make_visible(vault: Vault) -> None:
+    """Wait until what was given back is seen again: 30 seconds at the most."""
+    ends = time.monotonic() + BOUND_SECONDS
+    while vault.depth()[1]:
+        assert time.monotonic() < ends
+        time.sleep(0.5)

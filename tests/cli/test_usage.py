@@ -1,0 +1,107 @@
+"""Exits 2, 66 and 75: what may not be asked for, what is not there, and what was declined."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.cli.processes import fails, on_terminal, terminal
+from tests.cli.test_main_job import UNKNOWN
+from tests.vault import Result, Vault
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        (("reveal", UNKNOWN), "--reason"),
+        (("reveal", UNKNOWN, "--reason", " \t\u202e"), "the reason is empty"),
+        (("reveal", UNKNOWN, "--reason", "x" * 501), "longer than 500"),
+        (("reveal", UNKNOWN, "--reason", "x", "--ticket", "x" * 65), "the ticket is longer"),
+        (("reveal", UNKNOWN, "--reason", "x", "--purpose", ""), "the purpose is empty"),
+        (("reveal", "4711", "--reason", "x"), "'ID…'"),
+        (("reveal", "--reason", "x"), "missing argument 'ID…'"),
+        (("reveal", UNKNOWN, "--reason", "x", "--field", "user_id"), "--field"),
+        (("reveal", UNKNOWN, "--reason", "x", "--output", "xml"), "--output"),
+        (("keys", "rotate"), "no terminal to ask on"),
+        (("keys", "rotate", "--lazy"), "no terminal to ask on"),
+        (("duplicates",), "missing option '--field'"),
+        (("duplicates", "--field", "ip", "--limit", "0"), "--limit"),
+        (("duplicates", "--field", "ip", "--limit", "99999999999999999999"), "--limit"),
+        (("ingest", "--no-such-option"), "no such option: --no-such-option"),
+        (("no-such-command",), "no such command"),
+        (("keys", "no-such-command"), "no such command"),
+        (("audit", "list", "--since", "2026-13-01"), "--since"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_command_line_is_told_in_one_line(
+    loaded: Vault, command: tuple[str, ...], names: str
+) -> None:
+    """Exit 2, one line that names what is wrong, a hint, and nothing done."""
+    fails(loaded.run("re-encrypt", *command), 2, names)
+
+
+@pytest.mark.parametrize("command", [(), ("keys",), ("audit",)])
+def test_half_a_command_shows_its_help(loaded: Vault, command: tuple[str, ...]) -> None:
+    """A command that needs another shows which there are, on standard error, and exits 2."""
+    result = loaded.run("analyst", *command)
+    assert (result.code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Usage: vault-etl")
+    assert "error" not in result.stderr
+
+
+def test_a_closed_standard_input_is_no_terminal(loaded: Vault) -> None:
+    """`reveal ID <&-` has nobody to ask for a reason: exit 2, and no bug."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *loaded.command("reveal", UNKNOWN)],
+        env=loaded.environment("reveal"),
+        cwd=loaded.home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    fails(Result(done.returncode, done.stdout, done.stderr), 2, "--reason")
+
+
+def test_what_steers_a_terminal_is_escaped_in_an_error(loaded: Vault) -> None:
+    """A wrong option with an escape sequence in it is quoted, not obeyed."""
+    result = loaded.run("analyst", "duplicates", "--\x1b[31mred")
+    fails(result, 2, r"\x1b[31mred")
+    assert "\x1b" not in result.stderr
+
+
+def test_an_unknown_record_is_not_found(loaded: Vault) -> None:
+    """Exit 66 for an id that no record has."""
+    fails(loaded.run("reveal", "reveal", UNKNOWN, "--reason", "x"), 66, "no such record")
+
+
+def test_a_reason_is_asked_for_on_a_terminal(loaded: Vault) -> None:
+    """Without `--reason` a terminal is asked, and what is typed stands in the log."""
+    with terminal(loaded, "reveal", "reveal", UNKNOWN) as shown:
+        shown.expect("Reason: ")
+        shown.type("typed by hand")
+        assert shown.finish().code == 66
+    entry = loaded.ok("audit", "audit", "list", "--record", UNKNOWN).lines[-1]
+    assert entry["reason"] == "typed by hand"
+
+
+def test_a_declined_rotation_does_nothing(loaded: Vault) -> None:
+    """Exit 75 when the answer is no, and every key is as it was."""
+    before = loaded.ok("audit", "keys", "list").stdout
+    with terminal(loaded, "re-encrypt", "keys", "rotate") as shown:
+        shown.expect("Retire 3 data keys and seal 199 values anew? [y/N]: ")
+        shown.type("n")
+        result = shown.finish()
+    assert result.code == 75
+    assert "vault-etl: error: declined, nothing was done" in result.stdout
+    assert loaded.ok("audit", "keys", "list").stdout == before
+
+
+def test_a_confirmed_rotation_is_done(quick: Vault) -> None:
+    """On a terminal, "y" is as good as `--yes`."""
+    with terminal(quick, "re-encrypt", "keys", "rotate") as shown:
+        shown.expect("[y/N]: ")
+        shown.type("y")
+        assert shown.finish().code == 0
+    assert on_terminal(quick, "re-encrypt", "keys", "rotate", "--yes").code == 0

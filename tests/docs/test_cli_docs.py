@@ -1,0 +1,74 @@
+"""docs/cli.md says what `--help`, the settings and the error classes say, and leaves nothing out."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import pytest
+
+from docs.generate_cli import PAGE, helps, render
+from vault_etl import errors, settings
+
+HELPS: Final = dict(helps())
+GROUPS: Final = {name for name, text in HELPS.items() if "\nCommands:\n" in text}
+COMMANDS: Final = sorted(set(HELPS) - GROUPS)
+
+
+def _examples(text: str) -> list[str]:
+    """The indented lines after "Example:" or "Examples:"."""
+    found = re.search(r"^  Examples?:\n((?:    .+\n)+)", text, re.MULTILINE)
+    return [line.strip() for line in found[1].splitlines()] if found else []
+
+
+def test_the_page_is_what_the_code_says() -> None:
+    """The page is not stale. If this fails: .venv/bin/python docs/generate_cli.py."""
+    assert PAGE.read_text(encoding="utf-8") == render()
+
+
+def test_every_command_stands_on_the_page() -> None:
+    """Whatever `--help` lists, at any depth, has a section of its own."""
+    sections = set(re.findall(r"^### `(.+)`$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    assert sections == set(HELPS)
+    for group in GROUPS:
+        listed = re.findall(
+            r"^  ([a-z][a-z-]*) ", HELPS[group].split("\nCommands:\n")[1], re.MULTILINE
+        )
+        assert {f"{group} {name}" for name in listed} <= sections
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_an_example_that_it_takes(command: str) -> None:
+    """Its help shows at least one use of it, with options that it has."""
+    text = HELPS[command]
+    own = [example for example in _examples(text) if f"{command} " in f"{example} "]
+    assert own
+    for example in own:
+        options = re.findall(r"(?<= )--[a-z-]+", example.split(command, 1)[1].split(" && ")[0])
+        assert all(re.search(rf"^  .*{option} ", text, re.MULTILINE) for option in options), example
+
+
+def test_no_line_of_a_help_is_wider_than_a_terminal() -> None:
+    """80 columns are enough."""
+    assert not [line for text in HELPS.values() for line in text.splitlines() if len(line) > 80]
+
+
+@pytest.mark.parametrize("name", settings.Settings.model_fields)
+def test_every_setting_is_documented(name: str) -> None:
+    """It has a description, and a row under "Settings"."""
+    description = settings.Settings.model_fields[name].description
+    assert description
+    section = PAGE.read_text(encoding="utf-8").split("## Settings")[1].split("## Exit codes")[0]
+    assert f"| `{settings.PREFIX}{name.upper()}` | {description} |" in section
+
+
+def test_every_exit_code_is_documented() -> None:
+    """Every class of error has its code's row under "Exit codes"."""
+    section = PAGE.read_text(encoding="utf-8").split("## Exit codes")[1]
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)}
+    raised = {
+        kind.exit_code
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.VaultEtlError)
+    }
+    assert raised | {0, 2, 130, 141} == documented

@@ -1,0 +1,98 @@
+"""What the pages point at is there: files, headings, commands, make targets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from docs.generate_cli import helps
+
+REPOSITORY: Final = Path(__file__).parents[2]
+PAGES: Final = sorted(
+    [
+        *REPOSITORY.glob("*.md"),
+        *(REPOSITORY / "docs").rglob("*.md"),
+        *(REPOSITORY / "keys").glob("*.md"),
+    ]
+)
+COMMANDS: Final = dict(helps())
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+
+
+def _prose(page: Path) -> str:
+    """The page without what stands in fences."""
+    return re.sub(
+        r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+
+
+def _anchors(page: Path) -> set[str]:
+    """The headings of a page, as GitHub makes anchors of them."""
+    headings = re.findall(r"^#+ (.+)$", _prose(page), re.MULTILINE)
+    kept = (re.sub(r"[^\w\s-]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in kept}
+
+
+@pages
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """Each relative link names a file of the repository, and its anchor a heading of that file."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", _prose(page)):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target), link
+
+
+@pages
+def test_every_command_on_a_page_exists(page: Path) -> None:
+    """`vault-etl …` with a word that is no command, or an option that it has not, is on no page."""
+    text = page.read_text(encoding="utf-8")
+    for line in re.findall(r"vault-etl ((?:[a-z][a-z-]+ )?[a-z][a-z-]+(?: [^`\n|]*)?)", text):
+        words = line.split()
+        name = next(
+            (
+                " ".join(("vault-etl", *words[:length]))
+                for length in (2, 1)
+                if " ".join(("vault-etl", *words[:length])) in COMMANDS
+            ),
+            None,
+        )
+        if name is None:
+            continue  # prose: "vault-etl is built today"
+        for option in re.findall(r"(?<= )--[a-z-]+", f" {line}".split("#")[0]):
+            assert f"{option}" in COMMANDS[name], f"{name} {option}"
+    for name in re.findall(r"`(?:\.venv/bin/)?vault-etl ([a-z-]+)", text):
+        assert f"vault-etl {name}" in COMMANDS, name
+
+
+@pages
+def test_every_make_target_on_a_page_exists(page: Path) -> None:
+    """`make …` on a page is a target of the Makefile."""
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    named = re.findall(
+        r"(?:`|^|\$ )make ([a-z][a-z-]*)", page.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert set(named) <= targets
+
+
+def test_the_repository_names_what_the_readme_needs() -> None:
+    """docker-compose.yml, the template and the embedded stack's page are where the README says."""
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert "docker compose up" in readme
+    assert "keys/vault-etl.template.yaml" in readme
+    assert (REPOSITORY / "docker-compose.yml").exists()
+    assert (REPOSITORY / "keys" / "vault-etl.template.yaml").exists()
+
+
+@pages
+def test_every_test_that_a_page_names_is_there(page: Path) -> None:
+    """A page that says which test holds a claim names a file that exists."""
+    for name in re.findall(r"`(tests/[\w/.-]+)`", page.read_text(encoding="utf-8")):
+        assert (REPOSITORY / name).exists(), name

@@ -1,0 +1,169 @@
+"""The template, read as data: who may do what, and what no policy may say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vault_etl.adapters.embedded.boundary import NeededPermission, is_allowed
+from vault_etl.adapters.embedded.policies import boundary, identity_policy
+from vault_etl.adapters.embedded.template import IAM_ROLES, TEMPLATE_NAME, Template, resolve
+from vault_etl.adapters.resources import resource_dir
+
+NAMES = {
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-central-1",
+    "AWS::AccountId": "111122223333",
+    "BreakGlassPrincipal": "role/vault-etl-break-glass",
+    "DataKey.Arn": "arn:aws:kms:eu-central-1:111122223333:key/data",
+    "TokenKey.Arn": "arn:aws:kms:eu-central-1:111122223333:key/token",
+    "AuditKey.Arn": "arn:aws:kms:eu-central-1:111122223333:key/audit",
+    "LoginQueue.Arn": "arn:aws:sqs:eu-central-1:111122223333:vault-etl-logins",
+    "DeadLetterQueue.Arn": "arn:aws:sqs:eu-central-1:111122223333:vault-etl-logins-dead",
+}
+DATA, TOKEN, AUDIT = (NAMES[f"{key}.Arn"] for key in ("DataKey", "TokenKey", "AuditKey"))
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    """The real one."""
+    return Template.load()
+
+
+def test_cfn_lint() -> None:
+    """CloudFormation's own linter finds nothing to say, not even to inform."""
+    path = resource_dir("keys") / TEMPLATE_NAME
+    command = [
+        str(Path(sys.executable).parent / "cfn-lint"),
+        "--include-checks",
+        "I",
+        "--",
+        str(path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("role", IAM_ROLES)
+def test_policies_name_arns(template: Template, role: str) -> None:
+    """A policy names keys and queues by ARN: no alias, no wildcard; and wildcards no action."""
+    for statement in template.policy(role, NAMES)["Statement"]:
+        assert statement["Effect"] == "Allow"
+        assert set(statement["Resource"]) <= set(NAMES.values())
+        assert not [action for action in statement["Action"] if "*" in action]
+
+
+@pytest.mark.parametrize("role", IAM_ROLES)
+def test_symmetric_calls_are_bound(template: Template, role: str) -> None:
+    """Every statement that opens, makes or rewraps a key is bound to app, purpose and field."""
+    purpose_of = {DATA: "data", TOKEN: "token"}
+    bound = {"kms:Decrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"}
+    for statement in template.policy(role, NAMES)["Statement"]:
+        if not bound & set(statement["Action"]):
+            continue
+        (key,) = statement["Resource"]
+        wanted = statement["Condition"]["StringEquals"]
+        assert wanted["kms:EncryptionContext:app"] == "vault-etl"
+        assert wanted["kms:EncryptionContext:purpose"] == purpose_of[key]
+        assert "kms:EncryptionContext:field" in wanted
+        if "kms:ReEncryptTo" in statement["Action"]:
+            assert statement["Condition"]["Bool"] == {"kms:ReEncryptOnSameKey": "true"}
+
+
+def test_reveal_is_by_field(template: Template) -> None:
+    """Each personal field that reveal opens is a statement of its own, to be left out for a person."""
+    fields = [
+        statement["Condition"]["StringEquals"]["kms:EncryptionContext:field"]
+        for statement in template.policy("reveal", NAMES)["Statement"]
+        if statement["Resource"] == [DATA] and statement["Action"] == ["kms:Decrypt"]
+    ]
+    assert fields == ["ip", "device_id", "quarantine"]
+
+
+@pytest.mark.parametrize("key", ["DataKey", "TokenKey", "AuditKey"])
+def test_key_policies_agree(template: Template, key: str) -> None:
+    """A key's policy denies each use to all but exactly the roles whose own policy allows it."""
+    statements = resolve(template.properties(key)["KeyPolicy"], NAMES)["Statement"]
+    seen = 0
+    for statement in statements:
+        if statement["Effect"] == "Deny" and "Condition" in statement:
+            named = statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
+            roles = {arn.rpartition("/vault-etl-")[2] for arn in named}
+            for action in statement["Action"]:
+                assert roles == _roles_with(template, action, NAMES[f"{key}.Arn"]), action
+                seen += 1
+    assert seen == (1 if key == "AuditKey" else 4)
+
+
+def test_administrator_may_not_use(template: Template) -> None:
+    """The account's own statement administers the keys, and neither uses nor grants them."""
+    for key in ("DataKey", "TokenKey", "AuditKey"):
+        statements = template.properties(key)["KeyPolicy"]["Statement"]
+        admin = next(s for s in statements if s["Sid"] == "AccountAdministers")
+        uses = ("Decrypt", "Encrypt", "Generate", "ReEncrypt", "Sign", "CreateGrant")
+        assert not [
+            action
+            for action in admin["Action"]
+            if action.startswith(tuple(f"kms:{u}" for u in uses))
+        ]
+
+
+def test_symmetric_keys_rotate(template: Template) -> None:
+    """AWS rotates the material of both symmetric keys."""
+    assert template.properties("DataKey")["EnableKeyRotation"] is True
+    assert template.properties("TokenKey")["EnableKeyRotation"] is True
+
+
+def test_identity_policy_knows_moto(template: Template) -> None:
+    """What moto judges by are actions alone, by the names of the calls."""
+    derived = identity_policy(boundary("ingest", template, NAMES))
+    (statement,) = derived["Statement"]
+    assert statement["Resource"] == "*"
+    assert "Condition" not in statement
+    assert {"kms:GenerateDataKey", "sqs:DeleteMessageBatch"} <= set(statement["Action"])
+    rotate = identity_policy(boundary("rotate", template, NAMES))["Statement"][0]["Action"]
+    assert "kms:ReEncrypt" in rotate
+
+
+def test_unknown_operator_denies() -> None:
+    """A condition that the judge does not know is no permission."""
+    statement = {
+        "Effect": "Allow",
+        "Action": ["kms:Sign"],
+        "Resource": ["*"],
+        "Condition": {"IpAddress": {"aws:SourceIp": "198.18.0.0/15"}},
+    }
+    with pytest.raises(NotImplementedError):
+        is_allowed(NeededPermission("kms:Sign", AUDIT), [statement])
+
+
+def test_deny_wins() -> None:
+    """A statement that denies beats one that allows, in either order."""
+    allow: dict[str, Any] = {"Effect": "Allow", "Action": ["kms:*"], "Resource": "*"}
+    deny = {"Effect": "Deny", "Action": ["kms:Sign"], "Resource": [AUDIT]}
+    needed = NeededPermission("kms:Sign", AUDIT)
+    assert is_allowed(needed, [allow])
+    assert not is_allowed(needed, [allow, deny])
+    assert not is_allowed(needed, [deny, allow])
+    assert not is_allowed(needed, [])
+
+
+def test_long_form_intrinsics() -> None:
+    """Any YAML reader loads the template: it has no tags of CloudFormation's."""
+    text = (resource_dir("keys") / TEMPLATE_NAME).read_text(encoding="utf-8")
+    assert "Resources" in yaml.safe_load(text)
+    assert "!Sub" not in text
+
+
+def _roles_with(template: Template, action: str, key: str) -> set[str]:
+    return {
+        role
+        for role in IAM_ROLES
+        for statement in template.policy(role, NAMES)["Statement"]
+        if action in statement["Action"] and key in statement["Resource"]
+    }

@@ -1,0 +1,121 @@
+"""The audit log, in memory: a gapless chain, and the release against it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import uuid
+from collections.abc import Iterator, Mapping
+
+from tests.fakes.database import FakeDatabase
+from vault_etl.core.audit import (
+    Action,
+    AuditReceipt,
+    AuditRequest,
+    Decision,
+    Phase,
+    mint_receipt,
+)
+from vault_etl.core.fields import Field
+from vault_etl.errors import AuditError, DeniedError
+from vault_etl.ports.audit_log import AuditEntry
+from vault_etl.ports.record_store import RecordRow
+
+_GENESIS = bytes(32)
+_FRESH = dt.timedelta(seconds=60)
+
+
+class FakeAuditLog:
+    """`AuditLog`, `AuditReader`, `ReleasedValues` and `RecordReader` in memory.
+
+    `broken` holds the phases that cannot be written.
+    """
+
+    def __init__(self, database: FakeDatabase, login: str = "fake") -> None:
+        self._database = database
+        self._login = login
+        self.broken: set[Phase] = set()
+
+    def intend(self, request: AuditRequest) -> AuditReceipt:
+        """See `AuditLog.intend`."""
+        entry = self._append(request, Phase.INTENT, Decision.ALLOWED, None)
+        return mint_receipt(request, entry.seq, entry.hash)
+
+    def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> None:
+        """See `AuditLog.conclude`."""
+        decision = Decision.FAILED if error_code else Decision.DONE
+        self._append(receipt.request, Phase.OUTCOME, decision, error_code)
+
+    def release(self, receipt: AuditReceipt) -> Mapping[Field, bytes]:
+        """See `ReleasedValues.release`."""
+        entry = next((e for e in self._database.audit if e.seq == receipt.seq), None)
+        if (
+            entry is None
+            or entry.phase != Phase.INTENT
+            or entry.action != Action.REVEAL
+            or entry.login != self._login
+            or self._database.clock.now() - entry.logged_at > _FRESH
+            or entry.seq in self._database.released
+        ):
+            raise DeniedError("no committed intent of this login releases this")
+        self._database.released.add(entry.seq)
+        record = self._database.records.get(entry.record_id) if entry.record_id else None
+        if record is None:
+            return {}
+        return {f: c for f, c in record.ciphertexts.items() if f.value in entry.fields}
+
+    def record(self, record_id: uuid.UUID) -> RecordRow | None:
+        """See `RecordReader.record`."""
+        record = self._database.records.get(record_id)
+        if record is None:
+            return None
+        tokens = {field: record.tokens.get(field) for field in (Field.IP, Field.DEVICE_ID)}
+        return RecordRow(record_id, record.user_id, tokens, record.token_generation)
+
+    def entries(
+        self,
+        *,
+        since: dt.datetime | None = None,
+        record_id: uuid.UUID | None = None,
+        actor: str | None = None,
+    ) -> Iterator[AuditEntry]:
+        """See `AuditReader.entries`."""
+        for entry in self._database.audit:
+            if (
+                (since is None or entry.logged_at >= since)
+                and (record_id is None or entry.record_id == record_id)
+                and (actor is None or actor in {entry.actor, entry.login})
+            ):
+                yield entry
+
+    def _append(
+        self, request: AuditRequest, phase: Phase, decision: Decision, error_code: str | None
+    ) -> AuditEntry:
+        log = self._database.audit
+        twice = any(e.request_id == request.request_id and e.phase == phase for e in log)
+        if phase in self.broken or twice:
+            raise AuditError("the audit log could not be written")
+        seq, previous = len(log) + 1, log[-1].hash if log else _GENESIS
+        content = f"{seq} {request.request_id} {phase} {decision} {error_code}".encode()
+        entry = AuditEntry(
+            seq=seq,
+            logged_at=self._database.clock.now(),
+            request_id=request.request_id,
+            phase=phase.value,
+            login=self._login,
+            client_address=None,
+            actor=request.actor,
+            host=request.host,
+            action=request.action.value,
+            record_id=request.record_id,
+            fields=tuple(sorted(field.value for field in request.fields)),
+            purpose=request.purpose,
+            ticket=request.ticket,
+            reason=request.reason,
+            decision=decision.value,
+            error_code=error_code,
+            prev_hash=previous,
+            hash=hashlib.sha256(previous + content).digest(),
+        )
+        log.append(entry)
+        return entry

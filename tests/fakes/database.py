@@ -1,0 +1,73 @@
+"""What the fakes of the Postgres adapters share: the rows, and the fence in front of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Iterable
+
+from tests.fakes.clock import FakeClock
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.keys import DataKey, KeyState, StoredKey
+from vault_etl.core.messages import SealedRecord, SealedRejection
+from vault_etl.ports.audit_log import AuditEntry
+
+
+class FakeDatabase:
+    """Tables in memory. Every change is committed when it is made."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.keys: dict[int, StoredKey] = {}
+        self.records: dict[uuid.UUID, SealedRecord] = {}
+        self.quarantine: dict[uuid.UUID, SealedRejection] = {}
+        self.audit: list[AuditEntry] = []
+        self.released: set[int] = set()
+
+    def fence_holds(
+        self, data_keys: Iterable[DataKey], generations: tuple[int, int | None] | None
+    ) -> bool:
+        """What the fence of docs/design.md, Keys, looks at; `generations` None: at no tokens."""
+        if not all(self._writable(key) for key in data_keys):
+            return False
+        if generations is None:
+            return True
+        active, pending = generations
+        return self._generations(KeyState.ACTIVE) == {active} and (
+            self._generations(KeyState.PENDING) == (set() if pending is None else {pending})
+        )
+
+    def set_state(self, key_id: int, state: KeyState) -> None:
+        """Move a key to a state, and note when it was retired."""
+        retired = self.clock.now() if state is KeyState.DECRYPT_ONLY else None
+        self.keys[key_id] = dataclasses.replace(self.keys[key_id], state=state, retired_at=retired)
+
+    def ciphertexts(self) -> list[tuple[Field, uuid.UUID, str, bytes]]:
+        """Every ciphertext: its field, its row, its person, its bytes."""
+        sealed = [
+            (field, record.record_id, record.user_id, ciphertext)
+            for record in self.records.values()
+            for field, ciphertext in record.ciphertexts.items()
+        ]
+        return sealed + [
+            (Field.QUARANTINE, rejection.record_id, "", rejection.body_ciphertext)
+            for rejection in self.quarantine.values()
+        ]
+
+    def _writable(self, key: DataKey) -> bool:
+        stored = self.keys.get(key.key_id)
+        return (
+            stored is not None
+            and stored.purpose is KeyPurpose.DATA
+            and stored.state is KeyState.ACTIVE
+            and stored.fingerprint == key.fingerprint
+            and stored.expires_at is not None
+            and stored.expires_at > self.clock.now()
+        )
+
+    def _generations(self, state: KeyState) -> set[int | None]:
+        return {
+            key.generation
+            for key in self.keys.values()
+            if key.purpose is KeyPurpose.TOKEN and key.state is state
+        }

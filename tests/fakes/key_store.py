@@ -1,0 +1,91 @@
+"""The table of wrapped keys, in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from tests.fakes.database import FakeDatabase
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.keys import KeyState, StoredKey
+from vault_etl.ports.key_store import KeyUsage, NewKey
+
+
+class FakeKeyStore:
+    """Every port of `vault_etl.ports.key_store`, in memory."""
+
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+
+    def keys(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
+        """See `KeyReader.keys`."""
+        stored = self._database.keys
+        return [stored[key_id] for key_id in key_ids if key_id in stored]
+
+    def token_keys(self) -> Sequence[StoredKey]:
+        """See `KeyReader.token_keys`."""
+        return [
+            key
+            for key in self._database.keys.values()
+            if key.purpose is KeyPurpose.TOKEN and key.state in {KeyState.ACTIVE, KeyState.PENDING}
+        ]
+
+    def add_data_key(self, key: NewKey) -> bool:
+        """See `DataKeyWriter.add_data_key`."""
+        if key.key_id in self._database.keys:
+            return False
+        self.store(key, KeyState.ACTIVE)
+        return True
+
+    def add_first_token_keys(self, keys: Sequence[NewKey]) -> bool:
+        """See `TokenKeyWriter.add_first_token_keys`."""
+        if any(key.purpose is KeyPurpose.TOKEN for key in self._database.keys.values()):
+            return False
+        for key in keys:
+            self.store(key, KeyState.ACTIVE)
+        return True
+
+    def retire_data_keys(self, fields: Iterable[Field]) -> Sequence[int]:
+        """See `KeyRetirer.retire_data_keys`."""
+        wanted = set(fields)
+        retired = [
+            key.key_id
+            for key in self._database.keys.values()
+            if key.purpose is KeyPurpose.DATA
+            and key.state is KeyState.ACTIVE
+            and key.field in wanted
+        ]
+        for key_id in retired:
+            self._database.set_state(key_id, KeyState.DECRYPT_ONLY)
+        return sorted(retired)
+
+    def usage(self) -> Sequence[KeyUsage]:
+        """See `KeyLister.usage`."""
+        sealed = Counter(
+            int.from_bytes(ciphertext[1:5], "big")
+            for _, _, _, ciphertext in self._database.ciphertexts()
+        )
+        records = self._database.records.values()
+        tokens = Counter(record.token_generation for record in records if record.tokens)
+        tokens += Counter(r.next_token_generation for r in records if r.next_token_generation)
+        return [
+            KeyUsage(key, tokens[key.generation] if key.generation else sealed[key.key_id])
+            for key in self._database.keys.values()
+        ]
+
+    def store(self, key: NewKey, state: KeyState) -> None:
+        """Add a row, whatever stands there."""
+        now = self._database.clock.now()
+        self._database.keys[key.key_id] = StoredKey(
+            key_id=key.key_id,
+            purpose=key.purpose,
+            field=key.field,
+            generation=key.generation,
+            kms_key_arn=key.kms_key_arn,
+            wrapped_key=key.wrapped_key,
+            fingerprint=key.fingerprint,
+            state=state,
+            created_at=now,
+            created_by="fake",
+            expires_at=now + key.lease if key.lease else None,
+        )

@@ -1,0 +1,155 @@
+"""A whole vault in memory: every port's fake over one set of tables, with token keys of generation 1."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from tests.fakes.audit_log import FakeAuditLog
+from tests.fakes.clock import FakeClock
+from tests.fakes.database import FakeDatabase
+from tests.fakes.identity import ACTOR
+from tests.fakes.key_service import FakeKms
+from tests.fakes.key_store import FakeKeyStore
+from tests.fakes.progress import FakeProgress
+from tests.fakes.queue import FakeQueue
+from tests.fakes.record_loader import FakeRecordLoader
+from tests.fakes.resealer import FakeResealer
+from vault_etl.core.audit import Action, AuditRequest
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.core.keys import MAX_LEASE, KeyState
+from vault_etl.core.messages import Message, Outcome
+from vault_etl.core.record_id import record_id_of_message
+from vault_etl.services.ingest import Ingest, IngestOptions, IngestSummary, Stop
+from vault_etl.services.key_ring import KeyRing
+from vault_etl.services.make_key import DataKeyLeases, make_key
+from vault_etl.services.reveal import Reveal
+from vault_etl.services.rotate_keys import Rotation
+from vault_etl.services.write_batch import BatchWriter
+
+
+class FakeVault:
+    """The parts, and the services built from them. Each service takes a part in another's place."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.kms = FakeKms()
+        self.database = FakeDatabase(self.clock)
+        self.keys = FakeKeyStore(self.database)
+        self.loader = FakeRecordLoader(self.database)
+        self.resealer = FakeResealer(self.database)
+        self.audit = FakeAuditLog(self.database)
+        self.queue = FakeQueue(self.clock)
+        self.queue.before_delete = self._must_be_committed
+        self.progress = FakeProgress()
+        self.add_token_keys(1, KeyState.ACTIVE)
+
+    def tapped(self, tap: Callable[[object], Any]) -> FakeVault:
+        """The same vault, seen by one process through taps: every call of a port goes through them."""
+        other = copy.copy(self)
+        other.kms, other.keys, other.queue = tap(self.kms), tap(self.keys), tap(self.queue)
+        other.loader, other.resealer = tap(self.loader), tap(self.resealer)
+        other.audit = tap(self.audit)
+        return other
+
+    def add_token_keys(self, generation: int, state: KeyState) -> None:
+        """One token key a personal field."""
+        for field in PERSONAL_FIELDS:
+            new, _ = make_key(self.kms, KeyPurpose.TOKEN, field, generation=generation)
+            self.keys.store(new, state)
+
+    def ring(self) -> KeyRing:
+        """A cold key ring."""
+        return KeyRing(self.keys, self.kms)
+
+    def leases(self, *, max_age: dt.timedelta = MAX_LEASE, max_seals: int = 2**28) -> DataKeyLeases:
+        """Leases of a process that has none yet."""
+        return DataKeyLeases(self.kms, self.keys, self.clock, max_age=max_age, max_seals=max_seals)
+
+    def writer(self) -> BatchWriter:
+        """What writes the batches of a new process."""
+        return BatchWriter(
+            self.loader, self.ring(), self.leases(), self.loader.prepare_partitions()
+        )
+
+    def ingest(self, **options: Any) -> Ingest:  # noqa: ANN401 - as `IngestOptions` has them
+        """One run of ingest, in a new process."""
+        return Ingest(
+            self.queue,
+            self.queue,
+            self.writer(),
+            self.clock,
+            self.progress,
+            IngestOptions(**options),
+        )
+
+    def rotation(self) -> Rotation:
+        """One rotation, in a new process."""
+        return Rotation(
+            audit=self.audit,
+            retirer=self.keys,
+            lister=self.keys,
+            resealer=self.resealer,
+            ring=self.ring(),
+            leases=self.leases(),
+            progress=self.progress,
+        )
+
+    def reveal(self) -> Reveal:
+        """One reveal, in a new process."""
+        return Reveal(self.audit, self.audit, self.audit, self.ring())
+
+    def drain(self, stop: Stop | None = None, **options: Any) -> IngestSummary:  # noqa: ANN401 - as above
+        """Run ingest to its end."""
+        return self.ingest(**options).drain(stop or threading.Event())
+
+    def receive(self, *bodies: bytes) -> list[Message]:
+        """Send these bodies and receive them again."""
+        for body in bodies:
+            self.queue.send(body)
+        received: list[Message] = []
+        while batch := self.queue.receive(0):
+            received += batch
+        return received
+
+    def store(self, *bodies: bytes) -> list[uuid.UUID]:
+        """Load these bodies as records; their ids, in the order that they were sent."""
+        before = set(self.database.records)
+        outcomes, _ = self.writer().write(self.receive(*bodies))
+        assert set(outcomes) <= {Outcome.STORED}
+        return [record_id for record_id in self.database.records if record_id not in before]
+
+    def _must_be_committed(self, message_id: str, sent_ms: int) -> None:
+        """Whatever the test is about: no message is deleted before the commit that stored it."""
+        record_id = record_id_of_message(message_id, sent_ms)
+        stored = record_id in self.database.records or record_id in self.database.quarantine
+        assert stored, "deleted before its commit"
+
+
+def reveal_request(record_id: uuid.UUID | None, *fields: Field) -> AuditRequest:
+    """A request to reveal these fields, or both."""
+    return AuditRequest(
+        request_id=uuid.uuid4(),
+        action=Action.REVEAL,
+        actor=ACTOR,
+        host="host.example",
+        reason="a test asks",
+        record_id=record_id,
+        fields=fields or PERSONAL_FIELDS,
+    )
+
+
+def rotate_request(*fields: Field) -> AuditRequest:
+    """A request to rotate the data keys of these fields, or all."""
+    return AuditRequest(
+        request_id=uuid.uuid4(),
+        action=Action.KEYS_ROTATE,
+        actor=ACTOR,
+        host="host.example",
+        reason="a test asks",
+        fields=fields or tuple(Field),
+    )

@@ -1,0 +1,203 @@
+"""Who may do what (docs/design.md, "Who may do what"): every role on every object, no more."""
+
+from __future__ import annotations
+
+import psycopg2
+import pytest
+
+from tests.postgres.scratch import Scratch
+
+PLAIN = ("record_id", "user_id", "device_type", "locale", "app_version", "create_date")
+TOKENS = ("masked_ip", "masked_device_id")
+NEXT = ("next_masked_ip", "next_masked_device_id", "token_generation", "next_token_generation")
+MADE = ("key_id", "field", "kms_key_arn", "wrapped_key", "fingerprint", "expires_at")
+
+
+def columns(right: str, table: str, *names: str) -> set[str]:
+    """A right on some columns."""
+    return {f"{right} {table}.{name}" for name in names}
+
+
+EVERYONE = {"SELECT vault_etl_migrations"}
+
+RE_ENCRYPT = {
+    "SELECT user_logins",
+    "UPDATE user_logins",
+    "SELECT quarantine",
+    "UPDATE quarantine",
+    "SELECT data_keys",
+    *columns("INSERT", "data_keys", *MADE, "purpose", "generation", "state"),
+    *columns("UPDATE", "data_keys", "state", "kms_key_arn", "wrapped_key"),
+    "UPDATE key_fence",
+    "EXECUTE key_usage",
+    "EXECUTE ciphertext_key_id",
+    "EXECUTE audit_append",
+    "TEMPORARY",
+}
+
+RIGHTS: dict[str, set[str]] = {
+    "ingest": {
+        "INSERT user_logins",
+        "SELECT user_logins.record_id",
+        "INSERT quarantine",
+        "SELECT quarantine.record_id",
+        "INSERT key_fence",
+        "SELECT data_keys",
+        *columns("INSERT", "data_keys", *MADE),
+        "EXECUTE ensure_partition",
+        "TEMPORARY",
+    },
+    "reveal": {
+        *columns("SELECT", "user_logins", *PLAIN, *TOKENS, *NEXT),
+        *columns("SELECT", "quarantine", "record_id", "reason_code", "path", "quarantined_at"),
+        "SELECT data_keys",
+        "EXECUTE audit_append",
+        "EXECUTE audit_release",
+    },
+    "rotate": RE_ENCRYPT,
+    "re_encrypt": RE_ENCRYPT,
+    "erase": set(),
+    "audit": {"SELECT audit_log", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"},
+    "analyst": {
+        "SELECT user_logins_masked",
+        *columns("SELECT", "user_logins", *PLAIN, *TOKENS),
+    },
+}
+
+ACTUAL = """
+WITH relations AS (
+    SELECT oid, relname FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
+), on_tables AS (
+    SELECT oid, relname, privilege FROM relations, unnest(ARRAY[
+        'SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN'
+    ]) AS privilege
+    WHERE has_table_privilege(%(role)s, oid, privilege)
+)
+SELECT privilege || ' ' || relname FROM on_tables
+UNION ALL
+SELECT may || ' ' || relname || '.' || attname
+FROM relations JOIN pg_attribute ON attrelid = relations.oid AND attnum > 0 AND NOT attisdropped,
+    unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) AS may
+WHERE has_column_privilege(%(role)s, attrelid, attnum, may)
+    AND NOT EXISTS (SELECT FROM on_tables AS t WHERE t.oid = attrelid AND t.privilege = may)
+UNION ALL
+SELECT 'USAGE ' || relname FROM pg_class
+WHERE relnamespace = 'public'::regnamespace
+    AND CASE WHEN relkind = 'S' THEN has_sequence_privilege(%(role)s, oid, 'USAGE, SELECT, UPDATE') END
+UNION ALL
+SELECT 'EXECUTE ' || proname FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace AND has_function_privilege(%(role)s, oid, 'EXECUTE')
+UNION ALL
+SELECT privilege FROM unnest(ARRAY['TEMPORARY', 'CREATE']) AS privilege
+WHERE has_database_privilege(%(role)s, current_database(), privilege)
+UNION ALL
+SELECT 'CREATE IN SCHEMA' WHERE has_schema_privilege(%(role)s, 'public', 'CREATE')
+"""
+
+
+def rights(database: Scratch, role: str) -> set[str]:
+    """All that a role, or `public`, may do in this database: its own rights and everybody's."""
+    with database.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(ACTUAL, {"role": role})
+        return {right for (right,) in cursor.fetchall()}
+
+
+@pytest.mark.parametrize("role", RIGHTS)
+def test_a_role_has_its_rights_and_no_other(shared: Scratch, role: str) -> None:
+    """What a role may do with every table, column, function and the database is what stands above."""
+    assert rights(shared, f"vault_etl_{role}") == RIGHTS[role] | EVERYONE
+
+
+@pytest.mark.parametrize("role", RIGHTS)
+def test_a_login_has_the_rights_of_its_role(shared: Scratch, role: str) -> None:
+    """A login that is granted a role has these rights at once, without SET ROLE."""
+    assert rights(shared, f"test_{role}") == RIGHTS[role] | EVERYONE
+
+
+def test_everybody_else_may_do_next_to_nothing(shared: Scratch) -> None:
+    """PUBLIC may see which migrations are there: no TEMP, no CREATE, no function."""
+    assert rights(shared, "public") == EVERYONE
+
+
+def test_there_is_no_other_role(shared: Scratch) -> None:
+    """A role that a migration adds has to stand in the table above."""
+    roles = shared.sql("SELECT rolname FROM pg_roles WHERE rolname LIKE 'vault\\_etl\\_%'")
+    assert {name for (name,) in roles} == {f"vault_etl_{role}" for role in (*RIGHTS, "owner")}
+
+
+def test_roles_carry_no_login_no_powers_and_no_membership(shared: Scratch) -> None:
+    """A group role cannot log in, create, replicate or bypass, and is a member of nothing."""
+    assert not shared.sql(
+        "SELECT rolname FROM pg_roles WHERE rolname LIKE 'vault\\_etl\\_%' AND (rolcanlogin"
+        " OR rolsuper OR rolinherit OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)"
+    )
+    assert not shared.sql(
+        "SELECT roleid::regrole FROM pg_auth_members WHERE member::regrole::text LIKE 'vault\\_etl%'"
+    )
+
+
+def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
+    """Of all roles, rotate and re-encrypt alone can SELECT a column that holds a ciphertext."""
+    readers = shared.sql(
+        "SELECT DISTINCT rolname FROM pg_attribute, pg_roles WHERE attname LIKE '%ciphertext'"
+        " AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)"
+        " AND rolname LIKE 'vault_etl_%' AND rolname <> 'vault_etl_owner'"
+        " AND has_column_privilege(rolname, attrelid, attnum, 'SELECT')"
+    )
+    assert {name for (name,) in readers} == {"vault_etl_rotate", "vault_etl_re_encrypt"}
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("reveal", "SELECT * FROM public.user_logins"),
+        ("reveal", "SELECT r FROM public.user_logins AS r"),
+        ("reveal", "SELECT body_ciphertext FROM public.quarantine"),
+        ("reveal", "SELECT count(*) FROM public.user_logins WHERE length(ip_ciphertext) > 0"),
+        ("analyst", "SELECT token_generation FROM public.user_logins"),
+        ("analyst", "SELECT xmin FROM public.user_logins"),
+        ("analyst", "SELECT record_id FROM public.user_logins_undated"),
+        ("ingest", "SELECT user_id FROM public.user_logins"),
+        ("ingest", "INSERT INTO public.user_logins DEFAULT VALUES RETURNING ip_ciphertext"),
+        ("ingest", "BEGIN; LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE"),
+        ("reveal", "BEGIN; LOCK TABLE public.key_fence IN ACCESS SHARE MODE"),
+        ("audit", "BEGIN; LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"),
+        ("rotate", "UPDATE public.data_keys SET created_by = 'somebody else'"),
+        ("rotate", "DELETE FROM public.data_keys"),
+        ("rotate", "SELECT * FROM public.audit_log"),
+        ("audit", "SELECT * FROM public.audit_released"),
+        ("erase", "SELECT record_id FROM public.user_logins"),
+    ],
+)
+def test_what_a_role_may_not_do_is_denied(shared: Scratch, role: str, statement: str) -> None:
+    """Ways around a missing right end in SQLSTATE 42501."""
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        shared.sql(statement, role=role)
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["purpose", "state", "created_by", "created_at", "retired_at", "destroyed_at", "generation"],
+)
+def test_ingest_makes_active_data_keys_in_its_own_name_only(shared: Scratch, column: str) -> None:
+    """Ingest names neither purpose nor state nor maker of a key, not even with their defaults."""
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        shared.sql(
+            f"INSERT INTO public.data_keys (key_id, field, kms_key_arn, {column}, wrapped_key,"  # noqa: S608
+            " fingerprint, expires_at) VALUES (1, 'ip', 'a', DEFAULT, 'b', '8 bytes!', now())",
+            role="ingest",
+        )
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM {}", "UPDATE {} SET seq = 1", "TRUNCATE {}"])
+@pytest.mark.parametrize("role", RIGHTS)
+def test_nobody_changes_the_audit_log(shared: Scratch, role: str, statement: str) -> None:
+    """UPDATE, DELETE and TRUNCATE of the log are denied to every role."""
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        shared.sql(
+            statement.format(
+                "public.audit_log CASCADE" if "TRUNC" in statement else "public.audit_log"
+            ),
+            role=role.replace("_", "-"),
+        )

@@ -1,0 +1,183 @@
+"""Migrations: once, in order, all or nothing, and never one that was changed."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from tests.conftest import admin
+from tests.postgres.conftest import empty
+from tests.postgres.scratch import Scratch
+from tests.vault import Vault
+from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.adapters.postgres_migrations import PostgresMigrations
+from vault_etl.adapters.resources import resource_dir
+from vault_etl.errors import ConfigurationError, DeniedError, VaultEtlError
+
+NAMES = sorted(path.stem for path in resource_dir("migrations").glob("*.sql"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the migrations, to be changed."""
+    return Path(shutil.copytree(resource_dir("migrations"), tmp_path / "migrations"))
+
+
+def _apply(database: Scratch, folder: Path | None = None, role: str = "admin") -> list[str]:
+    with database.database(role) as opened:
+        return list(PostgresMigrations(opened, folder or resource_dir("migrations")).apply())
+
+
+def _pending(database: Scratch, folder: Path | None = None) -> list[str]:
+    with database.database("admin") as opened:
+        return list(PostgresMigrations(opened, folder or resource_dir("migrations")).pending())
+
+
+def test_they_are_applied_once_and_in_order(postgres: RunningPostgres) -> None:
+    """The first run applies every file in the order of their names, the second none."""
+    with empty(postgres) as database:
+        assert _pending(database) == NAMES
+        assert _apply(database) == NAMES
+        assert _apply(database) == []
+        assert _pending(database) == []
+        recorded = database.sql(
+            "SELECT name, length(checksum) FROM vault_etl_migrations ORDER BY 1"
+        )
+        assert recorded == [(name, 64) for name in NAMES]
+
+
+def test_check_exits_78_while_any_is_pending(bare_vault: Vault) -> None:
+    """`migrate --check` exits 78 until the last one is there; applying is denied to every role but owner."""
+    assert bare_vault.ok("analyst", "migrate", "--check").json == {"applied": []}
+    bare_vault.sql("DELETE FROM public.vault_etl_migrations WHERE name = %s", NAMES[-1])
+    result = bare_vault.run("analyst", "migrate", "--check")
+    assert result.code == 78
+    assert NAMES[-1] in result.stderr
+    assert bare_vault.count("vault_etl_migrations") == len(NAMES) - 1
+    assert bare_vault.run("rotate", "migrate").code == 77
+
+
+def test_a_changed_file_is_refused(scratch: Scratch, folder: Path) -> None:
+    """One more blank in an applied migration, and nothing is applied or reported as up to date."""
+    changed = folder / f"{NAMES[0]}.sql"
+    changed.write_text(changed.read_text(encoding="utf-8") + " ", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=NAMES[0]):
+        _apply(scratch, folder)
+    with pytest.raises(ConfigurationError, match=NAMES[0]):
+        _pending(scratch, folder)
+
+
+def test_a_newer_database_is_refused(scratch: Scratch, folder: Path) -> None:
+    """A version that does not know one of the database's migrations leaves it alone."""
+    (folder / f"{NAMES[-1]}.sql").unlink()
+    with pytest.raises(ConfigurationError, match=NAMES[-1]):
+        _apply(scratch, folder)
+
+
+def test_two_at_once_both_succeed(postgres: RunningPostgres) -> None:
+    """Of two runs at the same moment one applies everything and the other waits and finds nothing to do."""
+    barrier = threading.Barrier(2)
+
+    def migrate(database: Scratch) -> list[str]:
+        barrier.wait()
+        return _apply(database)
+
+    with empty(postgres) as database, ThreadPoolExecutor(2) as pool:
+        results = sorted(pool.map(migrate, [database, database]))
+    assert results == [[], NAMES]
+
+
+def test_a_failing_last_migration_leaves_nothing(postgres: RunningPostgres, folder: Path) -> None:
+    """All pending migrations are one transaction: an error in the last one undoes the first."""
+    (folder / "9999_broken.sql").write_text("SELECT 1 FROM public.not_there;", encoding="utf-8")
+    with empty(postgres) as database:
+        with pytest.raises(VaultEtlError):
+            _apply(database, folder)
+        left = database.value(
+            "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        )
+        assert left == 0
+        assert _apply(database) == NAMES
+
+
+def test_an_added_file_is_all_that_is_applied_next(scratch: Scratch, folder: Path) -> None:
+    """An update applies only what the database does not have, as the owner."""
+    sql = "SET LOCAL ROLE vault_etl_owner; CREATE TABLE public.later (one boolean);"
+    (folder / "9999_later.sql").write_text(sql, encoding="utf-8")
+    assert _apply(scratch, folder) == ["9999_later"]
+    owner = scratch.value("SELECT relowner::regrole::text FROM pg_class WHERE relname = 'later'")
+    assert owner == "vault_etl_owner"
+
+
+def test_names_in_a_migration_are_not_looked_up_in_the_callers_schemas(
+    scratch: Scratch, folder: Path
+) -> None:
+    """A function of the same name in a schema that the login prefers is not called."""
+    scratch.sql(
+        "CREATE SCHEMA trap; CREATE FUNCTION trap.lpad(text, integer, text) RETURNS text"
+        " LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped'; END $$;"
+        f'ALTER DATABASE "{scratch.name}" SET search_path = trap, pg_catalog'
+    )
+    (folder / "9999_later.sql").write_text("SELECT lpad('a', 2, 'b');", encoding="utf-8")
+    assert _apply(scratch, folder) == ["9999_later"]
+
+
+def test_a_database_that_is_not_utf8_is_refused(postgres: RunningPostgres) -> None:
+    """COPY and the audit hash speak UTF-8; another encoding is a configuration error, not mojibake."""
+    with admin(postgres, "postgres") as cursor:
+        cursor.execute(
+            "CREATE DATABASE scratch_latin1 ENCODING 'LATIN1' TEMPLATE template0"
+            " LOCALE_PROVIDER libc LOCALE 'C'"
+        )
+    try:
+        with pytest.raises(ConfigurationError, match="UTF8"):
+            _apply(Scratch(postgres, "scratch_latin1"))
+    finally:
+        with admin(postgres, "postgres") as cursor:
+            cursor.execute("DROP DATABASE scratch_latin1 WITH (FORCE)")
+
+
+def test_a_login_that_may_not_create_roles_can_migrate_once_they_are_there(
+    postgres: RunningPostgres,
+) -> None:
+    """On a cluster whose roles an administrator made, owning the database and the owner role is enough."""
+    with empty(postgres) as database:
+        database.sql(
+            f"CREATE ROLE test_dba LOGIN PASSWORD '{postgres.passwords.of('test_dba')}';"
+            f'GRANT vault_etl_owner TO test_dba; ALTER DATABASE "{database.name}" OWNER TO test_dba'
+        )
+        try:
+            assert _apply(database, role="dba") == NAMES
+        finally:
+            database.sql("REASSIGN OWNED BY test_dba TO admin; DROP OWNED BY test_dba")
+            database.sql("DROP ROLE test_dba")
+
+
+def test_a_login_that_is_no_member_of_the_owner_cannot(postgres: RunningPostgres) -> None:
+    """Owning the database alone does not make one the owner of the vault."""
+    with empty(postgres) as database:
+        password = postgres.passwords.of("test_stranger")
+        database.sql(
+            f"CREATE ROLE test_stranger LOGIN CREATEROLE PASSWORD '{password}';"
+            f'ALTER DATABASE "{database.name}" OWNER TO test_stranger'
+        )
+        try:
+            with pytest.raises(DeniedError):
+                _apply(database, role="stranger")
+        finally:
+            database.sql("REASSIGN OWNED BY test_stranger TO admin; DROP OWNED BY test_stranger")
+            database.sql("DROP ROLE test_stranger")
+
+
+def test_every_login_may_ask_whether_the_database_is_up_to_date(shared: Scratch) -> None:
+    """The list of migrations is readable for all, and writable for the owner alone."""
+    assert len(shared.sql("SELECT name FROM public.vault_etl_migrations", role="erase")) == len(
+        NAMES
+    )
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        shared.sql("DELETE FROM public.vault_etl_migrations", role="rotate")

@@ -1,0 +1,51 @@
+"""Made-up events: repeatable, of nobody, and with the mess that real ones have."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections import Counter
+
+import pytest
+
+from vault_etl.core.events import LoginEvent, Rejection, parse_event
+from vault_etl.core.made_up_events import made_up_events
+
+NOBODYS = [ipaddress.ip_network("198.18.0.0/15"), ipaddress.ip_network("2001:db8::/32")]
+
+
+def test_a_seed_always_makes_the_same_events() -> None:
+    """And another seed others."""
+    assert list(made_up_events(50, seed=1)) == list(made_up_events(50, seed=1))
+    assert list(made_up_events(50, seed=1)) != list(made_up_events(50, seed=2))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 99, 100, 101, 250])
+def test_there_are_as_many_as_asked_for(count: int) -> None:
+    """To the one."""
+    assert len(list(made_up_events(count, seed=3))) == count
+
+
+@pytest.mark.parametrize(
+    ("count", "messy_every", "messy"), [(300, 100, 3), (300, 0, 0), (10, 1, 10)]
+)
+def test_one_body_in_so_many_is_no_login_event(count: int, messy_every: int, messy: int) -> None:
+    """Every other one is."""
+    bodies = made_up_events(count, seed=4, messy_every=messy_every)
+    kinds = Counter(type(parse_event(body.encode())) for body in bodies)
+    assert kinds == Counter({LoginEvent: count - messy, Rejection: messy})
+
+
+def test_the_addresses_belong_to_nobody() -> None:
+    """They are from ranges for benchmarks and documentation."""
+    for body in made_up_events(300, seed=5, messy_every=0):
+        address = ipaddress.ip_address(json.loads(body)["ip"])
+        assert any(address in network for network in NOBODYS)
+
+
+@pytest.mark.parametrize("field", ["ip", "device_id"])
+def test_some_values_repeat(field: str) -> None:
+    """About one event in five has an earlier device, address, or both: there are duplicates to see."""
+    values = [json.loads(body)[field] for body in made_up_events(500, seed=6, messy_every=0)]
+    repeats = len(values) - len(set(values))
+    assert 25 < repeats < 125

@@ -1,0 +1,328 @@
+"""Ingest on an ordinary day: what is counted, when it ends, what is deleted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.fakes.login_events import login_event
+from tests.fakes.tap import Recorder, Tap
+from tests.fakes.vault import FakeVault
+from vault_etl.core.messages import Message
+from vault_etl.errors import UnavailableError
+from vault_etl.services import ingest as ingest_module
+from vault_etl.services.ingest import IngestSummary
+
+
+@pytest.fixture
+def vault() -> FakeVault:
+    """An empty vault with token keys."""
+    return FakeVault()
+
+
+def send(vault: FakeVault, count: int) -> None:
+    """Put so many good events on the queue."""
+    for number in range(count):
+        vault.queue.send(login_event(user_id=f"user-{number}"))
+
+
+def counts(summary: IngestSummary) -> dict[str, object]:
+    """The summary without what depends on time, and without zeros."""
+    timed = {"seconds", "messages_per_second"}
+    return {k: v for k, v in summary.as_dict().items() if v and k not in timed}
+
+
+def test_everything_is_stored_or_quarantined_and_then_deleted(vault: FakeVault) -> None:
+    """Nothing is dropped, and nothing poisonous goes round for ever."""
+    send(vault, 25)
+    for body in (b"junk", b"\xff", b"[" * 10_000, login_event(ip="nowhere")):
+        vault.queue.send(body)
+    summary = vault.drain()
+    assert counts(summary) == {"received": 29, "stored": 25, "quarantined": 4, "deleted": 29}
+    assert len(vault.database.records) == 25
+    assert len(vault.database.quarantine) == 4
+    assert vault.queue.message_ids == []
+
+
+def test_an_empty_queue_is_no_work(vault: FakeVault) -> None:
+    """No key is made, and no transaction opened, for nothing."""
+    generated = len(vault.kms.generated)
+    assert counts(vault.drain()) == {}
+    assert len(vault.kms.generated) == generated
+    assert vault.loader.batches == []
+
+
+def test_a_message_that_comes_again_is_a_duplicate(vault: FakeVault) -> None:
+    """The second load stores nothing, and deletes."""
+    send(vault, 3)
+    vault.queue.send(b"junk")
+    vault.queue.refuse_deletes = 1000
+    first = vault.drain()
+    assert counts(first) == {
+        "received": 4,
+        "stored": 3,
+        "quarantined": 1,
+        "left_in_flight": 4,
+    }
+    vault.queue.refuse_deletes = 0
+    vault.clock.advance(61)
+    assert counts(vault.drain()) == {
+        "received": 4,
+        "duplicates": 3,
+        "already_quarantined": 1,
+        "deleted": 4,
+    }
+    assert (len(vault.database.records), len(vault.database.quarantine)) == (3, 1)
+
+
+def test_one_message_twice_in_a_batch_is_stored_once(vault: FakeVault) -> None:
+    """Standard queues deliver at least once, and both copies may come together."""
+    for body in (login_event(), b"junk"):
+        message_id = vault.queue.send(body)
+        vault.queue.send(body, message_id=message_id)
+    assert counts(vault.drain()) == {
+        "received": 4,
+        "stored": 1,
+        "duplicates": 1,
+        "quarantined": 1,
+        "already_quarantined": 1,
+        "deleted": 4,
+    }
+
+
+def test_two_equal_logins_are_two_events(vault: FakeVault) -> None:
+    """Content is no identity."""
+    vault.queue.send(login_event())
+    vault.queue.send(login_event())
+    assert vault.drain().stored == 2
+
+
+@pytest.mark.parametrize("wanted", [1, 9, 10, 11, 25, 26, 100])
+def test_max_messages_is_exact(vault: FakeVault, wanted: int) -> None:
+    """Not one more is received, though they come by tens and in batches."""
+    send(vault, 25)
+    summary = vault.drain(max_messages=wanted, batch_size=7)
+    expected = min(wanted, 25)
+    assert (summary.received, summary.stored, summary.deleted) == (expected,) * 3
+    assert len(vault.queue.message_ids) == 25 - expected
+    assert vault.queue.depth().in_flight == 0
+
+
+def test_max_messages_of_none_receives_none(vault: FakeVault) -> None:
+    """Nothing is hidden from others."""
+    send(vault, 3)
+    assert counts(vault.drain(max_messages=0)) == {}
+    assert vault.queue.depth().visible == 3
+
+
+@pytest.mark.parametrize("size", [1, 7, 10, 25, 1_000])
+def test_batches_are_of_the_size_that_was_asked_for(vault: FakeVault, size: int) -> None:
+    """One transaction a batch, the last one smaller."""
+    send(vault, 25)
+    vault.drain(batch_size=size)
+    assert max(vault.loader.batches) == min(size, 25)
+    assert sum(vault.loader.batches) == 25
+    assert len(vault.loader.batches) == -(-25 // size)
+
+
+def test_a_batch_is_bounded_in_bytes(vault: FakeVault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message can be 1 MiB: a batch closes when it holds its bytes."""
+    monkeypatch.setattr(ingest_module, "MAX_BATCH_BYTES", 10 * len(login_event(user_id="user-1")))
+    send(vault, 40)
+    assert vault.drain().stored == 40
+    assert max(vault.loader.batches) <= 20
+
+
+def test_a_batch_is_bounded_in_time(vault: FakeVault) -> None:
+    """It is written when its linger is over, full or not: what trickles in does not wait for ever."""
+    send(vault, 30)
+
+    def slowly(name: str, call: Callable[[], Any]) -> object:
+        if name == "receive":
+            vault.clock.advance(0.6)
+        return call()
+
+    slow = vault.tapped(lambda part: Tap(part, slowly))
+    slow.drain(linger=0.5)
+    assert vault.loader.batches == [20, 10]
+
+
+def test_a_drain_ends_after_two_empty_polls_when_nothing_waits(vault: FakeVault) -> None:
+    """Two long polls in a row that bring nothing, and then the queue's own word."""
+    recorder = Recorder()
+    seen = vault.tapped(recorder.tap)
+    seen.drain(wait=3)
+    assert [call for call in recorder.calls if call in {"receive", "depth"}] == [
+        "receive",
+        "receive",
+        "depth",
+        "depth",  # the last one is for the summary
+    ]
+    assert vault.clock.monotonic() == 6
+
+
+@pytest.mark.parametrize("seconds", [2, 15, 40])
+def test_a_drain_waits_for_what_is_delayed(vault: FakeVault, seconds: float) -> None:
+    """Two empty polls are not enough while the queue says that more will come."""
+    vault.queue.send(login_event(), delay=seconds)
+    assert vault.drain(wait=1).stored == 1
+
+
+def test_a_drain_goes_on_while_the_queue_says_that_something_is_visible(vault: FakeVault) -> None:
+    """SQS may answer an empty receive from servers that have none of the messages."""
+    send(vault, 1)
+    empty_answers = iter(range(5))
+
+    def sampled(name: str, call: Callable[[], Any]) -> object:
+        return [] if name == "receive" and next(empty_answers, None) is not None else call()
+
+    sampling = vault.tapped(lambda part: Tap(part, sampled))
+    assert sampling.drain().stored == 1
+
+
+def test_a_drain_does_not_wait_for_what_others_hold(vault: FakeVault) -> None:
+    """It tells of them, and ends."""
+    send(vault, 3)
+    vault.queue.receive(0, 2)
+    assert counts(vault.drain()) == {
+        "received": 1,
+        "stored": 1,
+        "deleted": 1,
+        "left_in_flight": 2,
+    }
+
+
+def test_an_empty_poll_between_messages_starts_the_count_again(vault: FakeVault) -> None:
+    """The two empty polls have to stand in a row."""
+    answers: Iterator[list[Message] | None] = iter([[], None, [], []])
+    send(vault, 1)
+
+    def now_and_then(name: str, call: Callable[[], Any]) -> object:
+        answer = next(answers, None) if name == "receive" else None
+        return call() if answer is None else answer
+
+    recorder = Recorder()
+    seen = vault.tapped(lambda part: recorder.tap(Tap(part, now_and_then)))
+    assert seen.drain().stored == 1
+    # nothing, the event, nothing (the batch closes), two empty polls
+    assert recorder.calls.count("receive") == 5
+
+
+def test_stop_ends_the_run_between_batches(vault: FakeVault) -> None:
+    """What was received is written and deleted; what was not stays for others."""
+    send(vault, 30)
+    stop = threading.Event()
+
+    def stopping(name: str, call: Callable[[], Any]) -> object:
+        if name == "load":
+            stop.set()
+        return call()
+
+    seen = vault.tapped(lambda part: Tap(part, stopping))
+    summary = seen.drain(stop, batch_size=10)
+    assert counts(summary) == {"received": 10, "stored": 10, "deleted": 10}
+    assert vault.queue.depth().visible == 20
+
+
+def test_stop_in_the_middle_of_a_batch_closes_it(vault: FakeVault) -> None:
+    """It is not filled up first."""
+    send(vault, 30)
+    stop = threading.Event()
+
+    def stopping(name: str, call: Callable[[], Any]) -> object:
+        if name == "receive":
+            stop.set()
+        return call()
+
+    summary = vault.tapped(lambda part: Tap(part, stopping)).drain(stop)
+    assert counts(summary) == {"received": 10, "stored": 10, "deleted": 10}
+
+
+def test_stop_before_the_start_receives_nothing(vault: FakeVault) -> None:
+    """Nothing is hidden from others."""
+    send(vault, 1)
+    stop = threading.Event()
+    stop.set()
+    assert counts(vault.drain(stop)) == {}
+
+
+def test_a_deletion_that_fails_is_tried_again(vault: FakeVault) -> None:
+    """Three times, and only what failed."""
+    send(vault, 12)
+    vault.queue.refuse_deletes = 14
+    summary = vault.drain()
+    # 12 refused, then 2 refused and 10 deleted, then the 2.
+    assert counts(summary) == {"received": 12, "stored": 12, "deleted": 12}
+
+
+def test_a_message_that_cannot_be_deleted_is_left(vault: FakeVault) -> None:
+    """It comes again, and is then a duplicate; the run goes on."""
+    send(vault, 2)
+    vault.queue.refuse_deletes = 3 * 2
+    summary = vault.drain()
+    assert counts(summary) == {"received": 2, "stored": 2, "left_in_flight": 2}
+
+
+@pytest.mark.parametrize("held", [1, 10, 25])
+def test_what_is_given_back_is_seen_again_after_5_to_30_seconds(
+    vault: FakeVault, held: int
+) -> None:
+    """At random, so that not all come at once; and none of it is counted as done."""
+    send(vault, held)
+    vault.kms.down = True
+    run = vault.ingest
+    vault.kms.down = False
+    ingest = run()
+    vault.kms.down = True
+    with pytest.raises(UnavailableError):
+        ingest.drain(threading.Event())
+    assert counts(ingest.summary) == {"received": held, "given_back": held}
+    assert all(5 <= seconds <= 30 for seconds in vault.queue.hidden_for())
+    assert held < 10 or len(set(vault.queue.hidden_for())) > 1
+
+
+def test_a_receive_that_fails_gives_back_what_came_before_it(vault: FakeVault) -> None:
+    """The first ten of a batch are not kept hidden because the second ten did not come."""
+    send(vault, 20)
+    receives = iter(range(100))
+
+    def failing(name: str, call: Callable[[], Any]) -> object:
+        if name == "receive" and next(receives) == 1:
+            raise UnavailableError("SQS cannot be reached")
+        return call()
+
+    ingest = vault.tapped(lambda part: Tap(part, failing)).ingest()
+    with pytest.raises(UnavailableError):
+        ingest.drain(threading.Event())
+    assert counts(ingest.summary) == {"received": 10, "given_back": 10}
+    assert sum(seconds > 0 for seconds in vault.queue.hidden_for()) == 10
+
+
+def test_progress_is_told_after_each_batch(vault: FakeVault) -> None:
+    """How many messages, what became of them, and how many extra fields were dropped."""
+    vault.queue.send(login_event(extra=1, more=2))
+    vault.queue.send(b"junk")
+    vault.drain()
+    assert vault.progress.steps == [
+        (
+            2,
+            {
+                "extra_fields": 2,
+                "stored": 1,
+                "quarantined": 1,
+                "duplicate": 0,
+                "already_quarantined": 0,
+            },
+        )
+    ]
+
+
+def test_the_summary_tells_the_speed(vault: FakeVault) -> None:
+    """Messages a second, without those given back."""
+    send(vault, 10)
+    summary = vault.drain(wait=5)
+    assert summary.seconds == 10  # two empty long polls of five seconds
+    assert summary.messages_per_second == 1.0

@@ -1,0 +1,220 @@
+"""The key ring: one KMS call a key, checked, bounded, and not for ever."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.fakes.tap import Tap
+from tests.fakes.vault import FakeVault
+from vault_etl.core.fields import Field
+from vault_etl.core.keys import DataKey, KeyState
+from vault_etl.core.pii import Pii
+from vault_etl.errors import (
+    ConfigurationError,
+    IntegrityError,
+    KeyUnavailableError,
+    UnavailableError,
+)
+from vault_etl.services.key_ring import MAX_CACHED_KEYS, MAX_CACHED_SECONDS, KeyRing
+
+THREADS = 64
+
+
+@pytest.fixture
+def vault() -> FakeVault:
+    """An empty vault with token keys."""
+    return FakeVault()
+
+
+def data_key(vault: FakeVault, field: Field = Field.IP) -> DataKey:
+    """A stored data key of another process."""
+    return vault.leases().data_key(field, 1)
+
+
+def damage(vault: FakeVault, key_id: int, **changes: Any) -> None:  # noqa: ANN401 - columns
+    """Change a row, as no command of ours would."""
+    vault.database.keys[key_id] = dataclasses.replace(vault.database.keys[key_id], **changes)
+
+
+def test_the_key_is_the_one_that_was_stored(vault: FakeVault) -> None:
+    """Its id, field and bytes."""
+    key = data_key(vault)
+    found = vault.ring().data_key(key.key_id, Field.IP)
+    assert (found.key_id, found.field) == (key.key_id, Field.IP)
+    assert found.material.expose() == key.material.expose()
+
+
+def test_a_cold_start_of_64_threads_makes_one_kms_call(vault: FakeVault) -> None:
+    """One of them asks, the others wait for its answer."""
+    key = data_key(vault)
+
+    def slowly(name: str, call: Callable[[], Any]) -> object:
+        if name == "unwrap":
+            time.sleep(0.05)
+        return call()
+
+    ring = vault.tapped(lambda part: Tap(part, slowly)).ring()
+    barrier = threading.Barrier(THREADS)
+
+    def ask(_: int) -> bytes:
+        barrier.wait()
+        return ring.data_key(key.key_id, Field.IP).material.expose()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = set(pool.map(ask, range(THREADS)))
+    assert found == {key.material.expose()}
+    assert vault.kms.unwrapped == [key.key_id]
+
+
+def test_when_the_one_call_fails_nobody_waits_for_ever(vault: FakeVault) -> None:
+    """Each of those that waited tries for itself, and is told."""
+    key = data_key(vault)
+    vault.kms.down = True
+    ring = vault.ring()
+    barrier = threading.Barrier(8)
+
+    def ask(_: int) -> type[BaseException]:
+        barrier.wait()
+        try:
+            ring.data_key(key.key_id, Field.IP)
+        except UnavailableError as error:
+            return type(error)
+        return KeyError
+
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(ask, range(8), timeout=10))
+    assert told == [UnavailableError] * 8
+
+
+def test_a_failure_is_not_kept(vault: FakeVault) -> None:
+    """When KMS answers again, or allows it again, the key is there."""
+    key = data_key(vault)
+    ring = vault.ring()
+    vault.kms.down = True
+    with pytest.raises(UnavailableError):
+        ring.data_key(key.key_id, Field.IP)
+    vault.kms.down = False
+    vault.kms.denied = {Field.IP}
+    with pytest.raises(KeyUnavailableError):
+        ring.data_key(key.key_id, Field.IP)
+    vault.kms.denied = set()
+    assert ring.data_key(key.key_id, Field.IP).key_id == key.key_id
+
+
+def test_a_cached_key_has_an_age_limit(vault: FakeVault) -> None:
+    """After it KMS is asked again, and may say no."""
+    key = data_key(vault)
+    ring = KeyRing(vault.keys, vault.kms, max_seconds=0.05)
+    ring.data_key(key.key_id, Field.IP)
+    ring.data_key(key.key_id, Field.IP)
+    assert vault.kms.unwrapped == [key.key_id]
+    time.sleep(0.06)
+    vault.kms.denied = {Field.IP}
+    with pytest.raises(KeyUnavailableError):
+        ring.data_key(key.key_id, Field.IP)
+
+
+def test_the_cache_is_bounded_and_drops_what_was_used_least_recently(vault: FakeVault) -> None:
+    """A rotation over a million keys does not hold a million keys."""
+    a, b, c = (data_key(vault).key_id for _ in range(3))
+    ring = KeyRing(vault.keys, vault.kms, max_keys=2)
+    for key_id in (a, b, a, c, a, b):
+        ring.data_key(key_id, Field.IP)
+    # c took b's place, since a had been used after b; then b took c's.
+    assert vault.kms.unwrapped == [a, b, c, b]
+
+
+def test_the_bounds_are_a_thousand_keys_and_five_minutes() -> None:
+    """The defaults of every ring."""
+    assert (MAX_CACHED_KEYS, MAX_CACHED_SECONDS) == (1_000, 300)
+
+
+def test_a_key_with_another_fingerprint_is_not_used(vault: FakeVault) -> None:
+    """Damage and mix-ups are caught before the first use, each time that the key is asked for."""
+    key = data_key(vault)
+    damage(vault, key.key_id, fingerprint=bytes(8))
+    ring = vault.ring()
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            ring.data_key(key.key_id, Field.IP)
+
+
+def test_a_token_key_with_another_fingerprint_is_not_used(vault: FakeVault) -> None:
+    """Its tokens would match nothing."""
+    damage(vault, vault.keys.token_keys()[0].key_id, fingerprint=bytes(8))
+    with pytest.raises(IntegrityError):
+        vault.ring().tokenizers()
+
+
+def test_an_unknown_key_is_an_integrity_failure(vault: FakeVault) -> None:
+    """The id came out of a ciphertext; KMS is not asked."""
+    with pytest.raises(IntegrityError):
+        vault.ring().data_key(4711, Field.IP)
+    assert vault.kms.unwrapped == []
+
+
+def test_a_key_of_another_field_is_an_integrity_failure(vault: FakeVault) -> None:
+    """A ciphertext that was moved names the other field's key; KMS is not asked."""
+    key = data_key(vault, Field.DEVICE_ID)
+    with pytest.raises(IntegrityError):
+        vault.ring().data_key(key.key_id, Field.IP)
+    assert vault.kms.unwrapped == []
+
+
+def test_a_token_key_is_no_data_key(vault: FakeVault) -> None:
+    """Even of the right field."""
+    token_key = next(key for key in vault.keys.token_keys() if key.field is Field.IP)
+    with pytest.raises(IntegrityError):
+        vault.ring().data_key(token_key.key_id, Field.IP)
+
+
+def test_a_destroyed_key_is_not_available(vault: FakeVault) -> None:
+    """There is nothing to unwrap."""
+    key = data_key(vault)
+    damage(vault, key.key_id, wrapped_key=None, state=KeyState.DESTROYED)
+    with pytest.raises(KeyUnavailableError):
+        vault.ring().data_key(key.key_id, Field.IP)
+
+
+def test_two_keys_are_not_mixed_up(vault: FakeVault) -> None:
+    """Each id has its own bytes in the cache."""
+    one, other = data_key(vault), data_key(vault)
+    ring = vault.ring()
+    for key in (one, other, one):
+        assert ring.data_key(key.key_id, Field.IP).material.expose() == key.material.expose()
+
+
+def test_there_are_tokenizers_of_the_active_and_of_the_pending_generation(
+    vault: FakeVault,
+) -> None:
+    """The second only while one is pending; their tokens differ."""
+    active, pending = vault.ring().tokenizers()
+    assert (active.generation, pending) == (1, None)
+    vault.add_token_keys(2, KeyState.PENDING)
+    active, pending = vault.ring().tokenizers()
+    assert pending is not None
+    assert (active.generation, pending.generation) == (1, 2)
+    value = Pii(b"198.51.100.7")
+    assert active.token(Field.IP, value) != pending.token(Field.IP, value)
+
+
+def test_without_token_keys_the_hint_says_what_to_run(vault: FakeVault) -> None:
+    """Keys init."""
+    vault.database.keys.clear()
+    with pytest.raises(ConfigurationError) as caught:
+        vault.ring().tokenizers()
+    assert "keys init" in (caught.value.hint or "")
+
+
+def test_a_generation_without_one_of_its_keys_is_no_generation(vault: FakeVault) -> None:
+    """It is never made up for with another generation's key."""
+    del vault.database.keys[vault.keys.token_keys()[0].key_id]
+    with pytest.raises(ValueError, match="one key a personal field"):
+        vault.ring().tokenizers()

@@ -1,0 +1,185 @@
+"""New keys, and the leases of a process on its data keys."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes.tap import Tap
+from tests.fakes.vault import FakeVault
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.keys import fingerprint
+from vault_etl.errors import IncompleteError, UnavailableError
+from vault_etl.services.make_key import DataKeyLeases, draw_key_id, make_key
+
+HOUR = dt.timedelta(hours=1)
+
+
+@pytest.fixture
+def vault() -> FakeVault:
+    """An empty vault with token keys."""
+    return FakeVault()
+
+
+def leases(
+    vault: FakeVault, *, max_seals: int = 100, max_age: dt.timedelta = HOUR
+) -> DataKeyLeases:
+    """Leases of these bounds."""
+    return vault.leases(max_age=max_age, max_seals=max_seals)
+
+
+@pytest.mark.parametrize(("drawn", "key_id"), [(0, 1), (2**32 - 2, 2**32 - 1)])
+def test_a_key_id_is_any_uint32_but_zero(
+    drawn: int, key_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first to the last that can be drawn."""
+
+    def randbelow(limit: int) -> int:
+        assert limit == 2**32 - 1
+        return drawn
+
+    monkeypatch.setattr(secrets, "randbelow", randbelow)
+    assert draw_key_id() == key_id
+
+
+def test_a_key_is_bound_to_its_purpose_field_and_id(vault: FakeVault) -> None:
+    """What KMS wrapped opens under the row's own context, to the key with the row's fingerprint."""
+    new, material = make_key(vault.kms, KeyPurpose.TOKEN, Field.IP, generation=3)
+    assert (new.purpose, new.field, new.generation, new.lease) == (
+        KeyPurpose.TOKEN,
+        Field.IP,
+        3,
+        None,
+    )
+    assert new.fingerprint == fingerprint(material, new.key_id)
+    assert vault.kms.unwrap(new).expose() == material.expose()
+
+
+def test_a_key_is_used_again_while_its_lease_runs(vault: FakeVault) -> None:
+    """One KMS call a field and process."""
+    mine = leases(vault)
+    assert mine.data_key(Field.IP, 10).key_id == mine.data_key(Field.IP, 10).key_id
+    assert len(mine.made) == 1
+
+
+def test_each_field_has_its_own_key(vault: FakeVault) -> None:
+    """Of its own id and bytes, so that IAM can let a person open one and not the other."""
+    mine = leases(vault)
+    keys = [mine.data_key(field, 1) for field in Field]
+    assert [key.field for key in keys] == list(Field)
+    assert len({key.key_id for key in keys}) == len({k.material.expose() for k in keys}) == 3
+
+
+def test_no_two_processes_share_a_key(vault: FakeVault) -> None:
+    """So there is nothing to coordinate."""
+    one, other = leases(vault), leases(vault)
+    assert one.data_key(Field.IP, 1).key_id != other.data_key(Field.IP, 1).key_id
+
+
+def test_a_lease_ends_with_its_age(vault: FakeVault) -> None:
+    """At the very moment, not after it."""
+    mine = leases(vault)
+    first = mine.data_key(Field.IP, 1)
+    vault.clock.advance(3_599)
+    assert mine.data_key(Field.IP, 1).key_id == first.key_id
+    vault.clock.advance(1)
+    assert mine.data_key(Field.IP, 1).key_id != first.key_id
+
+
+def test_a_lease_ends_with_its_seals(vault: FakeVault) -> None:
+    """A batch that does not fit into what is left gets a new key; no seal is beyond the bound."""
+    mine = leases(vault, max_seals=100)
+    first = mine.data_key(Field.IP, 60)
+    assert mine.data_key(Field.IP, 40).key_id == first.key_id
+    second = mine.data_key(Field.IP, 60)
+    assert second.key_id != first.key_id
+    assert mine.data_key(Field.IP, 41).key_id not in {first.key_id, second.key_id}
+
+
+def test_seals_are_counted_by_field(vault: FakeVault) -> None:
+    """Each key has its own bound."""
+    mine = leases(vault, max_seals=100)
+    first = mine.data_key(Field.IP, 100)
+    mine.data_key(Field.DEVICE_ID, 100)
+    assert len(mine.made) == 2
+    assert mine.data_key(Field.IP, 0).key_id == first.key_id
+
+
+def test_our_lease_ends_before_the_databases(vault: FakeVault) -> None:
+    """However long KMS took to make the key: nothing is sealed under a key that has expired there."""
+
+    def slowly(name: str, call: Callable[[], Any]) -> object:
+        if name == "generate":
+            vault.clock.advance(600)
+        return call()
+
+    mine = vault.tapped(lambda part: Tap(part, slowly)).leases(max_age=HOUR)
+    first = mine.data_key(Field.IP, 1)
+    for _ in range(100):
+        vault.clock.advance(60)
+        if mine.data_key(Field.IP, 1).key_id != first.key_id:
+            return
+        expires_at = vault.database.keys[first.key_id].expires_at
+        assert expires_at is not None
+        assert vault.clock.now() < expires_at
+    pytest.fail("the lease never ended")
+
+
+def test_an_id_that_is_taken_is_drawn_again(
+    vault: FakeVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a key of its own: the wrapped key is bound to the id."""
+    mine = leases(vault)
+    taken = mine.data_key(Field.IP, 1).key_id
+    mine.forget()
+    drawn = iter([taken - 1, taken - 1, 4711])
+    monkeypatch.setattr(secrets, "randbelow", lambda _: next(drawn))
+    key = mine.data_key(Field.IP, 1)
+    assert key.key_id == 4712
+    stored = vault.database.keys[4712]
+    assert vault.kms.unwrap(stored).expose() == key.material.expose()
+    assert stored.fingerprint == key.fingerprint
+    assert mine.made == [taken, 4712]
+
+
+def test_ids_that_are_all_taken_end_the_run(
+    vault: FakeVault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A generator that draws the same number for ever is not waited for."""
+    mine = leases(vault)
+    taken = mine.data_key(Field.IP, 1).key_id
+    mine.forget()
+    monkeypatch.setattr(secrets, "randbelow", lambda _: taken - 1)
+    with pytest.raises(IncompleteError, match="no free key id in 20 draws"):
+        mine.data_key(Field.IP, 1)
+
+
+def test_forget_drops_every_key(vault: FakeVault) -> None:
+    """The fence said that one of them may no longer be written under."""
+    mine = leases(vault)
+    before = {mine.data_key(field, 1).key_id for field in Field}
+    mine.forget()
+    assert not before & {mine.data_key(field, 1).key_id for field in Field}
+
+
+def test_a_key_that_kms_did_not_make_is_no_lease(vault: FakeVault) -> None:
+    """When KMS answers again, a key is made."""
+    mine = leases(vault)
+    vault.kms.down = True
+    with pytest.raises(UnavailableError):
+        mine.data_key(Field.IP, 1)
+    assert mine.made == []
+    vault.kms.down = False
+    assert [mine.data_key(Field.IP, 1).key_id] == mine.made
+
+
+def test_a_key_is_stored_before_it_is_handed_out(vault: FakeVault) -> None:
+    """Nothing is ever sealed under a key that nobody can find again; it expires with the lease."""
+    key = leases(vault).data_key(Field.IP, 1)
+    stored = vault.database.keys[key.key_id]
+    assert stored.expires_at == vault.clock.now() + HOUR
+    assert stored.field is Field.IP

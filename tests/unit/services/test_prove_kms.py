@@ -1,0 +1,136 @@
+"""A KMS is proved before it is trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.fakes.key_service import FakeKms
+from tests.fakes.tap import Tap
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.keys import WrappedKey
+from vault_etl.errors import (
+    ConfigurationError,
+    IntegrityError,
+    KeyUnavailableError,
+    UnavailableError,
+)
+from vault_etl.ports.key_store import NewKey
+from vault_etl.services.make_key import make_key
+from vault_etl.services.prove_kms import ProvenUnwrapper, prove_kms
+
+GULLIBLE = "ignores the encryption context"
+
+
+def key_of(kms: FakeKms, field: Field = Field.IP) -> NewKey:
+    """A token key that this KMS wrapped."""
+    return make_key(kms, KeyPurpose.TOKEN, field, generation=1)[0]
+
+
+@pytest.mark.parametrize("field", Field)
+def test_a_kms_that_keeps_to_the_context_is_trusted(field: Field) -> None:
+    """It opens the key, and not under another field; the key is handed out."""
+    kms = FakeKms()
+    new, material = make_key(kms, KeyPurpose.DATA, field)
+    assert prove_kms(new, kms).expose() == material.expose()
+    assert kms.unwrapped == [new.key_id] * 2
+
+
+@pytest.mark.parametrize("field", Field)
+def test_a_kms_that_ignores_the_context_is_refused(field: Field) -> None:
+    """Nothing that is sealed under it would be bound to anything."""
+    kms = FakeKms(ignores_context=True)
+    with pytest.raises(ConfigurationError, match=GULLIBLE):
+        prove_kms(key_of(kms, field), kms)
+
+
+def test_access_denied_passes_the_second_try() -> None:
+    """Who may open one field only has proved that KMS tells fields apart."""
+    kms = FakeKms(ignores_context=True)
+    kms.denied = {Field.DEVICE_ID}
+    assert prove_kms(key_of(kms, Field.IP), kms)
+
+
+def test_access_denied_on_its_own_key_is_told() -> None:
+    """The caller may not open what it needs: that is no proof of anything."""
+    kms = FakeKms()
+    kms.denied = {Field.IP}
+    with pytest.raises(KeyUnavailableError):
+        prove_kms(key_of(kms, Field.IP), kms)
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+def test_a_kms_that_does_not_answer_is_not_proved(answers: int) -> None:
+    """Neither the first time nor the second: silence is no refusal."""
+    kms = FakeKms()
+    key = key_of(kms)
+    left = iter(range(answers))
+
+    def failing(_: str, call: Callable[[], Any]) -> object:
+        if next(left, None) is None:
+            raise UnavailableError("KMS cannot be reached")
+        return call()
+
+    unwrapper: Any = Tap(kms, failing)
+    with pytest.raises(UnavailableError):
+        prove_kms(key, unwrapper)
+
+
+def test_a_key_that_is_not_the_one_stored_is_no_proof() -> None:
+    """Its fingerprint tells."""
+    kms = FakeKms()
+    one, other = make_key(kms, KeyPurpose.TOKEN, Field.IP)[1], key_of(kms)
+
+    def another(_: str, call: Callable[[], Any]) -> object:
+        call()
+        return one
+
+    unwrapper: Any = Tap(kms, another)
+    with pytest.raises(IntegrityError):
+        prove_kms(other, unwrapper)
+
+
+def test_a_proven_unwrapper_proves_once() -> None:
+    """With the first key: two calls for it, one for each that follows."""
+    kms = FakeKms()
+    keys = [key_of(kms) for _ in range(3)]
+    proven = ProvenUnwrapper(kms)
+    for key in keys:
+        proven.unwrap(key)
+    assert kms.unwrapped == [keys[0].key_id] * 2 + [keys[1].key_id, keys[2].key_id]
+
+
+def test_a_proven_unwrapper_never_hands_out_a_key_of_a_kms_that_failed() -> None:
+    """Not at the second try either."""
+    kms = FakeKms(ignores_context=True)
+    proven = ProvenUnwrapper(kms)
+    for _ in range(3):
+        with pytest.raises(ConfigurationError, match=GULLIBLE):
+            proven.unwrap(key_of(kms))
+
+
+def test_a_first_call_that_fails_proves_nothing() -> None:
+    """The next one does it."""
+    kms = FakeKms()
+    key = key_of(kms)
+    proven = ProvenUnwrapper(kms)
+    kms.down = True
+    with pytest.raises(UnavailableError):
+        proven.unwrap(key)
+    kms.down = False
+    proven.unwrap(key)
+    assert kms.unwrapped == [key.key_id] * 2
+
+
+def test_threads_that_start_together_prove_once() -> None:
+    """No key comes out before the proof."""
+    kms = FakeKms()
+    keys: list[WrappedKey] = [key_of(kms) for _ in range(16)]
+    proven = ProvenUnwrapper(kms)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(proven.unwrap, keys))
+    assert len(kms.unwrapped) == 17
+    assert kms.unwrapped[0] == kms.unwrapped[1]

@@ -1,0 +1,213 @@
+"""A batch behind the fence: keys that change under it, and rows that the database refuses."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fakes.login_events import login_event
+from tests.fakes.tap import Tap
+from tests.fakes.vault import FakeVault
+from vault_etl.core.ciphertext import Ciphertext
+from vault_etl.core.events import Reason
+from vault_etl.core.fields import PERSONAL_FIELDS, Field
+from vault_etl.core.keys import KeyState
+from vault_etl.core.messages import Message, Outcome
+from vault_etl.errors import ConfigurationError, IncompleteError
+from vault_etl.ports.record_store import KeysChanged
+from vault_etl.services.write_batch import MAX_FENCE_TRIES, MAX_REFUSED, REFUSED_WINDOW
+
+
+@pytest.fixture
+def vault() -> FakeVault:
+    """An empty vault with token keys."""
+    return FakeVault()
+
+
+def events(vault: FakeVault, *users: str) -> list[Message]:
+    """A message a user, received."""
+    return vault.receive(*(login_event(user_id=user) for user in users))
+
+
+def key_ids(vault: FakeVault) -> set[int]:
+    """The keys that stored values are sealed under."""
+    return {Ciphertext.parse(stored).key_id for *_, stored in vault.database.ciphertexts()}
+
+
+def test_outcomes_stand_in_the_order_of_the_messages(vault: FakeVault) -> None:
+    """One a message, and the extra fields of all of them."""
+    batch = vault.receive(login_event(), b"junk", login_event(extra=1, more=2))
+    outcomes, extras = vault.writer().write(batch)
+    assert outcomes == [Outcome.STORED, Outcome.QUARANTINED, Outcome.STORED]
+    assert extras == 2
+    again, _ = vault.writer().write(batch)
+    assert again == [Outcome.DUPLICATE, Outcome.ALREADY_QUARANTINED, Outcome.DUPLICATE]
+
+
+def test_a_batch_makes_only_the_keys_that_it_needs(vault: FakeVault) -> None:
+    """No quarantined body, no quarantine key."""
+    vault.writer().write(events(vault, "a"))
+    assert {key.field for key in vault.database.keys.values() if not key.generation} == {
+        Field.IP,
+        Field.DEVICE_ID,
+    }
+
+
+def test_a_process_seals_all_its_batches_under_one_key_a_field(vault: FakeVault) -> None:
+    """Until its lease ends."""
+    writer = vault.writer()
+    for user in "abc":
+        writer.write(events(vault, user))
+    assert len(key_ids(vault)) == 2
+
+
+def test_when_the_keys_are_retired_the_batch_is_sealed_anew(vault: FakeVault) -> None:
+    """The fence refuses it, the keys are reloaded, and nothing is left under the retired ones."""
+    writer = vault.writer()
+    writer.write(events(vault, "a"))
+    retired = set(vault.keys.retire_data_keys(Field))
+    before = key_ids(vault)
+    assert before == retired
+    outcomes, _ = writer.write(events(vault, "b"))
+    assert outcomes == [Outcome.STORED]
+    new = key_ids(vault) - before
+    assert len(new) == 2
+    assert all(vault.database.keys[key_id].state is KeyState.ACTIVE for key_id in new)
+    assert vault.loader.batches == [1, 1, 1]
+
+
+def test_when_the_keys_have_expired_the_batch_is_sealed_anew(vault: FakeVault) -> None:
+    """By the database's clock, which may run ahead of ours."""
+    writer = vault.writer()
+    writer.write(events(vault, "a"))
+    vault.clock.jump(dt.timedelta(hours=24))
+    outcomes, _ = writer.write(events(vault, "b"))
+    assert outcomes == [Outcome.STORED]
+    assert len(key_ids(vault)) == 4
+
+
+def test_a_pending_generation_fills_the_next_tokens(vault: FakeVault) -> None:
+    """From the first batch after it is there, under a writer that started before."""
+    writer = vault.writer()
+    writer.write(events(vault, "a"))
+    vault.add_token_keys(2, KeyState.PENDING)
+    writer.write(events(vault, "b"))
+    by_user = {record.user_id: record for record in vault.database.records.values()}
+    assert (by_user["a"].next_tokens, by_user["a"].next_token_generation) == (None, None)
+    assert by_user["b"].next_token_generation == 2
+    assert set(by_user["b"].next_tokens or {}) == set(PERSONAL_FIELDS)
+    assert by_user["b"].tokens == by_user["a"].tokens
+    assert by_user["b"].next_tokens != by_user["b"].tokens
+
+
+def test_after_the_cut_over_the_new_generation_is_the_active_one(vault: FakeVault) -> None:
+    """Its tokens are those that were the next ones."""
+    writer = vault.writer()
+    vault.add_token_keys(2, KeyState.PENDING)
+    writer.write(events(vault, "a"))
+    for key in vault.keys.token_keys():
+        old = key.generation == 1
+        vault.database.set_state(key.key_id, KeyState.DECRYPT_ONLY if old else KeyState.ACTIVE)
+    writer.write(events(vault, "b"))
+    by_user = {record.user_id: record for record in vault.database.records.values()}
+    assert (by_user["b"].token_generation, by_user["b"].next_tokens) == (2, None)
+    assert by_user["b"].tokens == by_user["a"].next_tokens
+
+
+def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
+    """Ten times in a row, and then somebody should look."""
+    tries = []
+
+    def changing(name: str, call: Callable[[], Any]) -> object:
+        if name != "load":
+            return call()
+        tries.append(name)
+        return KeysChanged()
+
+    writer = vault.tapped(lambda part: Tap(part, changing)).writer()
+    with pytest.raises(IncompleteError, match="keys changed"):
+        writer.write(events(vault, "a"))
+    assert len(tries) == MAX_FENCE_TRIES == 10
+    assert vault.database.records == {}
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40).filter(lambda bad: sum(bad) <= MAX_REFUSED))
+def test_exactly_the_refused_rows_are_quarantined(bad: list[bool]) -> None:
+    """The batch is split until each of them is alone; every other row is stored."""
+    vault = FakeVault()
+    users = [f"{'bad' if is_bad else 'good'}-{n}" for n, is_bad in enumerate(bad)]
+    vault.loader.refused_users = frozenset(user for user in users if user.startswith("bad"))
+    outcomes, _ = vault.writer().write(events(vault, *users))
+    assert outcomes == [Outcome.QUARANTINED if is_bad else Outcome.STORED for is_bad in bad]
+    stored = {record.user_id for record in vault.database.records.values()}
+    assert stored == {user for user in users if user.startswith("good")}
+    assert [r.reason for r in vault.database.quarantine.values()] == (
+        [Reason.REFUSED_BY_DATABASE] * sum(bad)
+    )
+
+
+def test_a_refused_row_that_comes_again_is_already_quarantined(vault: FakeVault) -> None:
+    """It is no new message."""
+    vault.loader.refused_users = frozenset({"bad"})
+    batch = events(vault, "good", "bad")
+    vault.writer().write(batch)
+    outcomes, _ = vault.writer().write(batch)
+    assert outcomes == [Outcome.DUPLICATE, Outcome.ALREADY_QUARANTINED]
+
+
+def test_more_than_ten_refused_rows_are_our_fault(vault: FakeVault) -> None:
+    """Nothing is quarantined for it; the error has the SQLSTATE and no value."""
+    vault.loader.refused_users = frozenset(f"bad-{n}" for n in range(11))
+    with pytest.raises(ConfigurationError, match=r"row after row \(SQLSTATE 23514\)"):
+        vault.writer().write(events(vault, *(f"bad-{n}" for n in range(11))))
+    assert vault.database.quarantine == {}
+
+
+def test_ten_refused_rows_are_quarantined(vault: FakeVault) -> None:
+    """The limit itself is allowed."""
+    vault.loader.refused_users = frozenset(f"bad-{n}" for n in range(10))
+    vault.writer().write(events(vault, *(f"bad-{n}" for n in range(10))))
+    assert len(vault.database.quarantine) == 10
+
+
+def test_refused_rows_are_counted_over_batches(vault: FakeVault) -> None:
+    """Six in one batch and five in the next are eleven; the five are not quarantined."""
+    vault.loader.refused_users = frozenset(f"bad-{n}" for n in range(11))
+    writer = vault.writer()
+    writer.write(events(vault, *(f"bad-{n}" for n in range(6))))
+    with pytest.raises(ConfigurationError):
+        writer.write(events(vault, *(f"bad-{n}" for n in range(6, 11))))
+    assert len(vault.database.quarantine) == 6
+
+
+def test_refused_rows_are_forgotten_after_a_thousand_good_ones(vault: FakeVault) -> None:
+    """One percent of the last thousand is what a run may meet."""
+    vault.loader.refused_users = frozenset(f"bad-{n}" for n in range(12))
+    writer = vault.writer()
+    writer.write(events(vault, *(f"bad-{n}" for n in range(6))))
+    writer.write(events(vault, *(f"good-{n}" for n in range(REFUSED_WINDOW))))
+    writer.write(events(vault, *(f"bad-{n}" for n in range(6, 12))))
+    assert len(vault.database.quarantine) == 12
+
+
+def test_a_database_that_refuses_quarantine_too_is_misconfigured(vault: FakeVault) -> None:
+    """There is nowhere left to put a message: the run ends, and none is lost."""
+    vault.loader.refuses_rejections = True
+    with pytest.raises(ConfigurationError):
+        vault.writer().write(vault.receive(b"junk"))
+    vault.loader.refused_users = frozenset({"bad"})
+    with pytest.raises(ConfigurationError):
+        vault.writer().write(events(vault, "bad"))
+
+
+def test_without_token_keys_there_is_no_writer(vault: FakeVault) -> None:
+    """The hint says what to run."""
+    vault.database.keys.clear()
+    with pytest.raises(ConfigurationError, match="no token keys") as caught:
+        vault.writer()
+    assert "keys init" in (caught.value.hint or "")

@@ -1,0 +1,239 @@
+"""The frozen vectors: what one version wrote, every later one reads.
+
+A case that fails here is a vault that cannot be read any more. Never change a file: a new format
+gets a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.fakes.receipts import any_receipt
+from tests.vectors.generate import documents
+from vault_etl.core.canonical import canonical
+from vault_etl.core.ciphertext import Place
+from vault_etl.core.events import Rejection, parse_event
+from vault_etl.core.fields import Field, KeyPurpose, Table
+from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey, encryption_context, fingerprint
+from vault_etl.core.opening import Opener
+from vault_etl.core.padding import pad, unpad
+from vault_etl.core.pii import Pii
+from vault_etl.core.record_id import record_id_of_message
+from vault_etl.core.sealing import Sealer
+from vault_etl.core.tokens import Tokenizer
+from vault_etl.errors import IntegrityError
+
+FROZEN: Final = {
+    "associated_data": "006827e35ab7ec7da647321b66cdceef511410820bc509969c6b1f2266d58c44",
+    "ciphertext": "ca4250c64f7d39000b39d355cc345bc28c046a650cf4cf1f861224fa90998c04",
+    "encryption_context": "c81d1b387f4ff9dcd84c9e70d4fde29764e1996c9ed7e864619db6154da530f1",
+    "fingerprint": "6533fdf16458f6f9ecf9f3e59ce808c81767b514121eeb046315db7420202d62",
+    "padding": "d23383ee1429ebbff50c733c7b69ea4c1aea446873b3c082323ebf9732ae83fa",
+    "record_id": "a0e5ad3c0fedb13030c20a81aeb71fb8bdcfaae1b93a5cf387c5733ec65030c2",
+    "token": "17b456477652ac8f8e9e5e5d1c79dcb4a22a9e33c74ec961dde2b0f34ba27ed3",
+}
+
+Case = dict[str, Any]
+
+HERE: Final = Path(__file__).parent
+
+
+def _file(name: str) -> Case:
+    document = json.loads((HERE / f"{name}.json").read_bytes())
+    assert isinstance(document, dict)
+    return document
+
+
+def _cases(name: str, expect: str) -> list[Any]:
+    """Each case of a file that expects this, by its comment."""
+    cases = enumerate(_file(name)["cases"])
+    return [
+        pytest.param(case, id=f"{number}: {ascii(case['comment'])[1:-1]}")
+        for number, case in cases
+        if case["expect"] == expect
+    ]
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_a_file_of_vectors_is_frozen(name: str) -> None:
+    """Byte for byte: what it says of vaults out there cannot be taken back."""
+    assert hashlib.sha256((HERE / f"{name}.json").read_bytes()).hexdigest() == FROZEN[name]
+
+
+def test_every_file_of_vectors_is_read_here() -> None:
+    """None lies about unused."""
+    assert {path.stem for path in HERE.glob("*.json")} == set(FROZEN)
+
+
+def test_the_generator_still_makes_what_is_frozen() -> None:
+    """The oracle, which knows nothing of our code, comes to the same bytes."""
+    for name, content in documents().items():
+        assert hashlib.sha256(content).hexdigest() == FROZEN[name.removesuffix(".json")]
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_a_file_of_vectors_describes_itself(name: str) -> None:
+    """It says what it is, where that is specified, what each `expect` means, and why each case is there."""
+    document = _file(name)
+    assert document["vectors"] == f"vault-etl/1/{name}"
+    assert document["about"]
+    assert document["notation"]
+    path, _, anchor = document["specification"].partition("#")
+    text = (HERE.parents[1] / path).read_text(encoding="utf-8")
+    assert f"## {anchor.replace('-', ' ')}" in text.lower()
+    assert {case["expect"] for case in document["cases"]} == set(document["expect"])
+    assert all(case["comment"] for case in document["cases"])
+
+
+# Tokens.
+
+
+def _pii(case: Case) -> Pii:
+    return Pii(bytes.fromhex(case["value"]))
+
+
+def _tokenizer(key: bytes) -> Tokenizer:
+    fields = (Field.IP, Field.DEVICE_ID)
+    return Tokenizer(TokenKey(1, field, 1, KeyMaterial(key)) for field in fields)
+
+
+@pytest.mark.parametrize("case", _cases("token", "token"))
+def test_a_value_has_the_token_that_it_had(case: Case) -> None:
+    """By its canonical form: else old and new rows of one person no longer join."""
+    field, value = Field(case["field"]), _pii(case)
+    assert value.expose() == case["text"].encode()
+    assert canonical(field, value).hex() == case["canonical"]
+    tokenizer = _tokenizer(bytes.fromhex(case["key"]))
+    assert str(tokenizer.token(field, value)) == case["token"]
+
+
+@pytest.mark.parametrize("case", _cases("token", "rejected"))
+def test_what_was_no_value_is_none(case: Case) -> None:
+    """It gets no token, and the parser lets no event with it through."""
+    field, value = Field(case["field"]), bytes.fromhex(case["value"])
+    with pytest.raises(ValueError, match=f"^not a canonical {field}$"):
+        _tokenizer(bytes(32)).token(field, Pii(value))
+    good = {"user_id": "u", "device_type": "d", "ip": "::1", "device_id": "x", field.value: "?"}
+    quoted = b'"' + b"".join(b"\\u%04x" % byte if byte < 0x20 else bytes([byte]) for byte in value)
+    assert isinstance(parse_event(json.dumps(good).encode().replace(b'"?', quoted)), Rejection)
+
+
+# Record ids.
+
+
+@pytest.mark.parametrize("case", _cases("record_id", "record_id"))
+def test_a_message_has_the_record_id_that_it_had(case: Case) -> None:
+    """Else a redelivery becomes a second record."""
+    made = record_id_of_message(case["message_id_text"], case["sent_ms"])
+    assert str(made) == case["record_id"]
+    assert (made.version, made.variant) == (7, uuid.RFC_4122)
+
+
+@pytest.mark.parametrize("case", _cases("record_id", "rejected"))
+def test_what_was_no_message_is_none(case: Case) -> None:
+    """No id is made up for it."""
+    with pytest.raises(ValueError, match=r"48 bits|ascii"):
+        record_id_of_message(case["message_id_text"], case["sent_ms"])
+
+
+# Fingerprints and encryption contexts.
+
+
+def _fingerprint(case: Case) -> str:
+    return fingerprint(KeyMaterial(bytes.fromhex(case["key"])), case["key_id"]).hex()
+
+
+@pytest.mark.parametrize("case", _cases("fingerprint", "fingerprint"))
+def test_a_key_has_the_fingerprint_that_it_had(case: Case) -> None:
+    """Else every stored key looks damaged."""
+    assert _fingerprint(case) == case["fingerprint"]
+
+
+@pytest.mark.parametrize("case", _cases("fingerprint", "differs"))
+def test_another_key_has_another_fingerprint(case: Case) -> None:
+    """Of other bytes, or of another id."""
+    assert _fingerprint(case) != case["fingerprint"]
+
+
+@pytest.mark.parametrize("case", _cases("fingerprint", "rejected"))
+def test_what_was_no_key_is_none(case: Case) -> None:
+    """A key has 32 bytes."""
+    with pytest.raises(ValueError, match="key material is 32 bytes"):
+        KeyMaterial(bytes.fromhex(case["key"]))
+
+
+@pytest.mark.parametrize("case", _cases("encryption_context", "context"))
+def test_a_key_has_the_context_that_it_was_wrapped_under(case: Case) -> None:
+    """Else KMS refuses every stored key, and the conditions of every policy miss."""
+    made = encryption_context(KeyPurpose(case["purpose"]), Field(case["field"]), case["key_id"])
+    assert made == case["context"]
+
+
+# Sealing.
+
+
+def _place(case: Case) -> Place:
+    record_id = uuid.UUID(case["record_id"])
+    return Place(Table(case["table"]), Field(case["field"]), record_id, case["user_id_text"])
+
+
+def _key(case: Case) -> DataKey:
+    material = KeyMaterial(bytes.fromhex(case["key"]))
+    return DataKey(case["key_id"], Field(case["key_field"]), material)
+
+
+def _open(case: Case) -> Pii:
+    return Opener(any_receipt()).open(bytes.fromhex(case["stored"]), _place(case), _key(case))
+
+
+@pytest.mark.parametrize("case", _cases("associated_data", "associated_data"))
+def test_a_place_has_the_associated_data_that_it_had(case: Case) -> None:
+    """Else nothing that was sealed for it opens."""
+    assert _place(case).associated_data(case["key_id"]).hex() == case["associated_data"]
+
+
+@pytest.mark.parametrize("case", _cases("padding", "padded"))
+def test_a_value_is_padded_as_it_was(case: Case) -> None:
+    """There, and back."""
+    value, padded = bytes.fromhex(case["value"]), bytes.fromhex(case["padded"])
+    assert pad(value) == padded
+    assert unpad(padded) == value
+
+
+@pytest.mark.parametrize("case", _cases("padding", "malformed"))
+def test_what_was_not_padded_is_not_unpadded(case: Case) -> None:
+    """Not even to something near."""
+    with pytest.raises(ValueError, match="malformed padding"):
+        unpad(bytes.fromhex(case["padded"]))
+
+
+@pytest.mark.parametrize("case", _cases("ciphertext", "opens"))
+def test_what_was_sealed_opens(case: Case) -> None:
+    """Byte for byte, whoever wrote it."""
+    assert _open(case).expose().hex() == case["value"]
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in _cases("ciphertext", "opens") if "nonce" in c.values[0]]
+)
+def test_sealing_makes_the_bytes_that_it_made(case: Case) -> None:
+    """So that older versions, and Tink, open what this one writes."""
+    nonce = bytes.fromhex(case["nonce"])
+    made = Sealer([_key(case)])._seal_with_nonce(_pii(case), _place(case), nonce)
+    assert made.hex() == case["stored"]
+
+
+@pytest.mark.parametrize("case", _cases("ciphertext", "fails"))
+def test_what_was_damaged_moved_or_forged_does_not_open(case: Case) -> None:
+    """With the one error that says nothing about why."""
+    with pytest.raises(IntegrityError) as caught:
+        _open(case)
+    the_one = IntegrityError()
+    assert (caught.value.args, caught.value.hint) == (the_one.args, the_one.hint)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
