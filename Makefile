@@ -10,6 +10,8 @@ PYTEST_WORKERS ?= 2
 # More for pytest: `make test PYTEST_ARGS='-k reveal -x'`.
 PYTEST_ARGS ?=
 PYTEST := $(BIN)/python -m pytest
+# Of `make fuzz`, all targets together.
+FUZZ_SECONDS ?= 60
 
 UV := uv==0.13.8
 # `make lock LOCK_ARGS=--upgrade` takes the newest versions; without it only what must change does.
@@ -22,7 +24,7 @@ TEMPLATES := $(wildcard keys/*.template.yaml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check test-all format lock clean compose-client
+.PHONY: help demo test check test-all fuzz format lock clean compose-client
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +44,9 @@ check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of impor
 
 test-all: test compose-client ## `make test`, then the tests that need Debian packages (installs them, as root)
 	$(PYTEST) -m system $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.dev-installed ## look for input that breaks the parsers, for FUZZ_SECONDS; Linux x86_64
+	$(BIN)/python -m tests.fuzz.run $(FUZZ_SECONDS)
 
 format: $(VENV)/.dev-installed ## format the code, and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .

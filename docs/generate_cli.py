@@ -28,9 +28,9 @@ _INTRODUCTION: Final = """\
 
 <!-- Written by docs/generate_cli.py. Change the code, then run it. -->
 
-Data goes to standard output: a table on a terminal, JSON in a pipe (`--output` decides). A list is one object a line.
-Everything else, progress and logs included, goes to standard error. An error is two lines there, `vault-etl: error: …`
-and `vault-etl: hint: …`, and an [exit code](#exit-codes). Times are UTC, ISO 8601.
+Data goes to standard output: a table on a terminal, JSON in a pipe (`--output` decides), in ASCII. A list is one object
+a line. Everything else, progress and logs included, goes to standard error. An error is two lines there,
+`vault-etl: error: …` and `vault-etl: hint: …`, and an [exit code](#exit-codes). Times are UTC, ISO 8601.
 
 `.venv/bin/vault-etl` is there after `make demo`. Which role a command needs stands in [design.md](design.md#roles).
 
@@ -41,8 +41,9 @@ _SETTINGS: Final = """\
 
 Read once at start: from the environment, then from `vault-etl.toml` in the working directory, or the file that
 `VAULT_ETL_CONFIG` names. In the file, names are in lower case and have no prefix: `batch_size = 500`. A list is a list
-there, and separated by commas in the environment. An unknown setting is an error that names it; what Kubernetes injects
-for a service of this name (`VAULT_ETL_SERVICE_HOST`, `VAULT_ETL_PORT…`) is passed over.
+there, and separated by commas in the environment; an empty variable is one that is not set. An unknown setting is an
+error that names it; what Kubernetes injects for a service of this name (`VAULT_ETL_SERVICE_HOST`, `VAULT_ETL_PORT…`) is
+passed over.
 
 AWS settings are AWS's own: `AWS_REGION`, `AWS_PROFILE`, `AWS_ENDPOINT_URL` and so on. So are libpq's in the database's
 URL: `?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem`.

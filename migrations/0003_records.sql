@@ -93,7 +93,8 @@ CREATE VIEW public.user_logins_masked AS
 SELECT record_id, user_id, device_type, masked_ip, masked_device_id, locale, app_version, create_date
 FROM public.user_logins;
 
-GRANT INSERT ON public.user_logins, public.quarantine TO vault_etl_ingest;
+GRANT INSERT ON public.user_logins TO vault_etl_ingest;
+GRANT INSERT (record_id, reason_code, path, body_ciphertext) ON public.quarantine TO vault_etl_ingest;
 GRANT SELECT (record_id) ON public.user_logins, public.quarantine TO vault_etl_ingest;
 GRANT EXECUTE ON FUNCTION public.ensure_partition(date) TO vault_etl_ingest;
 
@@ -103,7 +104,13 @@ GRANT SELECT (
 ) ON public.user_logins TO vault_etl_reveal;
 GRANT SELECT (record_id, reason_code, path, quarantined_at) ON public.quarantine TO vault_etl_reveal;
 
-GRANT SELECT, UPDATE ON public.user_logins, public.quarantine TO vault_etl_rotate, vault_etl_re_encrypt;
+-- What a rotation makes anew, and no plain column: whose event it was stands.
+GRANT SELECT ON public.user_logins, public.quarantine TO vault_etl_rotate, vault_etl_re_encrypt;
+GRANT UPDATE (
+    masked_ip, masked_device_id, next_masked_ip, next_masked_device_id, ip_ciphertext,
+    device_id_ciphertext, token_generation, next_token_generation
+) ON public.user_logins TO vault_etl_rotate, vault_etl_re_encrypt;
+GRANT UPDATE (body_ciphertext) ON public.quarantine TO vault_etl_rotate, vault_etl_re_encrypt;
 
 GRANT SELECT ON public.user_logins_masked TO vault_etl_analyst;
 GRANT SELECT (

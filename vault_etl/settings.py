@@ -130,7 +130,7 @@ def _read_file(environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
         if named is None:
             return "", {}
         message = f"{CONFIG_VARIABLE} names a file that is not there"
-        raise ConfigurationError(message) from None
+        raise ConfigurationError(message, hint="correct it, or unset it") from None
     except (OSError, ValueError) as error:
         message = f"the configuration file {path} cannot be read ({type(error).__name__})"
         raise ConfigurationError(

@@ -22,6 +22,13 @@ SWAP_ROWS = """
         SELECT c.record_id FROM user_logins c WHERE c.masked_ip <> a.masked_ip LIMIT 1
     )
 """
+COPY_ALL_BUT_THE_ID = """
+    UPDATE user_logins a SET ip_ciphertext = b.ip_ciphertext, masked_ip = b.masked_ip,
+        user_id = b.user_id
+    FROM user_logins b WHERE b.record_id = (
+        SELECT c.record_id FROM user_logins c WHERE c.masked_ip <> a.masked_ip LIMIT 1
+    )
+"""
 SWAP_COLUMNS = """
     UPDATE user_logins
     SET ip_ciphertext = device_id_ciphertext, device_id_ciphertext = ip_ciphertext
@@ -54,6 +61,7 @@ def mended(loaded: Vault) -> Iterator[Vault]:
         pytest.param("UPDATE user_logins SET ip_ciphertext = substr(ip_ciphertext, 2)", id="cut"),
         pytest.param("UPDATE user_logins SET ip_ciphertext = ''", id="empty"),
         pytest.param(SWAP_ROWS, id="rows swapped"),
+        pytest.param(COPY_ALL_BUT_THE_ID, id="another row under this id"),
         pytest.param(SWAP_COLUMNS, id="columns swapped"),
         pytest.param("UPDATE user_logins SET user_id = 'another'", id="user"),
         pytest.param("UPDATE user_logins SET masked_ip = gen_random_uuid()", id="token"),

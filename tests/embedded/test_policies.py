@@ -71,6 +71,10 @@ def test_symmetric_calls_are_bound(template: Template, role: str) -> None:
         assert wanted["kms:EncryptionContext:app"] == "vault-etl"
         assert wanted["kms:EncryptionContext:purpose"] == purpose_of[key]
         assert "kms:EncryptionContext:field" in wanted
+        assert statement["Condition"]["Null"] == {"kms:EncryptionContext:key_id": "false"}
+        assert statement["Condition"]["ForAllValues:StringEquals"] == {
+            "kms:EncryptionContextKeys": ["app", "purpose", "field", "key_id"]
+        }
         if "kms:ReEncryptTo" in statement["Action"]:
             assert statement["Condition"]["Bool"] == {"kms:ReEncryptOnSameKey": "true"}
 
@@ -91,12 +95,18 @@ def test_key_policies_agree(template: Template, key: str) -> None:
     statements = resolve(template.properties(key)["KeyPolicy"], NAMES)["Statement"]
     seen = 0
     for statement in statements:
-        if statement["Effect"] == "Deny" and "Condition" in statement:
-            named = statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
-            roles = {arn.rpartition("/vault-etl-")[2] for arn in named}
-            for action in statement["Action"]:
-                assert roles == _roles_with(template, action, NAMES[f"{key}.Arn"]), action
-                seen += 1
+        if statement["Effect"] == "Allow" or "Condition" not in statement:
+            continue
+        if statement["Sid"] == "BreakGlassAlone":
+            continue
+        named = statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
+        roles = {arn.rpartition("/vault-etl-")[2] for arn in named}
+        for action in statement["Action"]:
+            wanted = _roles_with(template, action, NAMES[f"{key}.Arn"])
+            if "reveal" in wanted:
+                wanted |= {"reveal-ip", "reveal-device-id"}  # reveal, for one field
+            assert roles == wanted, action
+            seen += 1
     assert seen == (1 if key == "AuditKey" else 4)
 
 
@@ -128,6 +138,24 @@ def test_identity_policy_knows_moto(template: Template) -> None:
     assert {"kms:GenerateDataKey", "sqs:DeleteMessageBatch"} <= set(statement["Action"])
     rotate = identity_policy(boundary("rotate", template, NAMES))["Statement"][0]["Action"]
     assert "kms:ReEncrypt" in rotate
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {},
+        {"app": "vault-etl", "purpose": "data", "field": "ip"},
+        {"app": "vault-etl", "purpose": "data", "field": "ip", "key_id": "7", "more": ""},
+        {"app": "vault-etl", "purpose": "token", "field": "ip", "key_id": "7"},
+        {"app": "vault-etl", "purpose": "data", "field": "user_id", "key_id": "7"},
+    ],
+)
+def test_exactly_four_pairs(template: Template, context: dict[str, str]) -> None:
+    """A context with a pair missing, added or changed is refused; the right one is not."""
+    statements = boundary("ingest", template, NAMES)["Statement"]
+    right = {"app": "vault-etl", "purpose": "data", "field": "ip", "key_id": "7"}
+    assert is_allowed(NeededPermission("kms:GenerateDataKey", DATA, right), statements)
+    assert not is_allowed(NeededPermission("kms:GenerateDataKey", DATA, context), statements)
 
 
 def test_unknown_operator_denies() -> None:

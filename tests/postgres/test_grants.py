@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import uuid
+
 import psycopg2
 import pytest
 
+from tests.postgres.entries import append_committed
 from tests.postgres.scratch import Scratch
+from vault_etl.adapters.postgres_audit import PostgresReleasedValues
+from vault_etl.errors import DeniedError
 
 PLAIN = ("record_id", "user_id", "device_type", "locale", "app_version", "create_date")
 TOKENS = ("masked_ip", "masked_device_id")
 NEXT = ("next_masked_ip", "next_masked_device_id", "token_generation", "next_token_generation")
+SEALED = ("ip_ciphertext", "device_id_ciphertext")
 MADE = ("key_id", "field", "kms_key_arn", "wrapped_key", "fingerprint", "expires_at")
 
 
@@ -22,9 +29,9 @@ EVERYONE = {"SELECT vault_etl_migrations"}
 
 RE_ENCRYPT = {
     "SELECT user_logins",
-    "UPDATE user_logins",
+    *columns("UPDATE", "user_logins", *TOKENS, *NEXT, *SEALED),
     "SELECT quarantine",
-    "UPDATE quarantine",
+    "UPDATE quarantine.body_ciphertext",
     "SELECT data_keys",
     *columns("INSERT", "data_keys", *MADE, "purpose", "generation", "state"),
     *columns("UPDATE", "data_keys", "state", "kms_key_arn", "wrapped_key"),
@@ -39,7 +46,7 @@ RIGHTS: dict[str, set[str]] = {
     "ingest": {
         "INSERT user_logins",
         "SELECT user_logins.record_id",
-        "INSERT quarantine",
+        *columns("INSERT", "quarantine", "record_id", "reason_code", "path", "body_ciphertext"),
         "SELECT quarantine.record_id",
         "INSERT key_fence",
         "SELECT data_keys",
@@ -165,6 +172,7 @@ def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
         ("audit", "BEGIN; LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"),
         ("rotate", "UPDATE public.data_keys SET created_by = 'somebody else'"),
         ("rotate", "DELETE FROM public.data_keys"),
+        ("rotate", "UPDATE public.user_logins SET user_id = 'somebody else'"),
         ("rotate", "SELECT * FROM public.audit_log"),
         ("audit", "SELECT * FROM public.audit_released"),
         ("erase", "SELECT record_id FROM public.user_logins"),
@@ -201,3 +209,31 @@ def test_nobody_changes_the_audit_log(shared: Scratch, role: str, statement: str
             ),
             role=role.replace("_", "-"),
         )
+
+
+def test_a_login_that_does_not_inherit_acts_by_set_role(shared: Scratch) -> None:
+    """NOINHERIT: denied until the login's own setting makes it act as its role, and then by its own name."""
+    password = shared.server.passwords.of("test_shy")
+    shared.sql(
+        f"CREATE ROLE test_shy LOGIN NOINHERIT PASSWORD '{password}';"
+        "GRANT vault_etl_ingest, vault_etl_reveal TO test_shy"
+    )
+    try:
+        for may_act in (False, True):
+            if may_act:
+                shared.sql("ALTER ROLE test_shy SET role = 'vault_etl_reveal'")
+            with shared.database("shy") as database:
+                reader = PostgresReleasedValues(database)
+                with contextlib.nullcontext() if may_act else pytest.raises(DeniedError):
+                    reader.check_role()
+                with contextlib.nullcontext() if may_act else pytest.raises(DeniedError):
+                    assert reader.record(uuid.uuid4()) is None
+        assert entry_login(shared) == "test_shy"
+    finally:
+        shared.sql("DROP ROLE test_shy")
+
+
+def entry_login(database: Scratch) -> str:
+    """The login of an entry that `test_shy` makes."""
+    seq = append_committed(database, "shy")
+    return str(database.value("SELECT login FROM audit_log WHERE seq = %s", seq))

@@ -186,9 +186,9 @@ def test_a_loader_does_not_wait_for_a_month_being_made(scratch: Scratch) -> None
 
 
 def test_months_that_are_there_take_no_lock(scratch: Scratch) -> None:
-    """Ingest starts while somebody holds even the strongest lock on the table, as a cut-over does."""
+    """Ingest starts while an ANALYZE, an index build or another month's ATTACH holds the table."""
     with scratch.connect() as other, other.cursor() as cursor, scratch.loader() as loader:
-        cursor.execute("LOCK TABLE public.user_logins IN ACCESS EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE public.user_logins IN SHARE ROW EXCLUSIVE MODE")
         assert len(loader.prepare_partitions()) == 7
 
 
@@ -209,14 +209,10 @@ def test_a_partition_that_is_being_detached_has_no_range(scratch: Scratch) -> No
     """A month whose DETACH CONCURRENTLY is under way takes no rows, so the loader does not count on it."""
     with scratch.connect() as other, other.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM public.user_logins")
-        with pytest.raises(psycopg2.errors.QueryCanceled), scratch.connect() as owner:
-            owner.autocommit = True
-            with owner.cursor() as detach:
-                detach.execute("SET statement_timeout = '300ms'")
-                detach.execute(
-                    "ALTER TABLE public.user_logins DETACH PARTITION public.user_logins_undated"
-                    " CONCURRENTLY"
-                )
+        scratch.sql(f'ALTER DATABASE "{scratch.name}" SET statement_timeout = 300')
+        with pytest.raises(psycopg2.errors.QueryCanceled):
+            scratch.sql("ALTER TABLE user_logins DETACH PARTITION user_logins_undated CONCURRENTLY")
+        scratch.sql(f'ALTER DATABASE "{scratch.name}" RESET statement_timeout')
         other.rollback()
     with scratch.loader() as loader:
         assert len(loader.prepare_partitions()) == 6

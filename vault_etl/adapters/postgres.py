@@ -183,7 +183,11 @@ _NO_PARTITION: Final[_Answer] = (
     _MIGRATE_HINT,
 )
 _AWAY: Final[_Answer] = (UnavailableError, "not available", "run the command again")
-_BUG: Final[_Answer] = (VaultEtlError, "a statement of ours was refused", None)
+_BUG: Final[_Answer] = (
+    VaultEtlError,
+    "a statement of ours was refused",
+    "please report this line; the server's log may say more",
+)
 
 _BY_SQLSTATE: Final[Mapping[str, _Answer]] = {
     "23514": _NO_PARTITION,

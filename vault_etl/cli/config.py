@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import typer
 from pydantic import SecretStr
 
-from vault_etl import settings
+from vault_etl import logs, settings
 from vault_etl.cli.output import OutputOption, QuietOption, print_rows
+from vault_etl.cli.start import VerboseOption
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +18,12 @@ def register(app: typer.Typer) -> None:
     app.command("config")(_config)
 
 
-def _config(*, output: OutputOption = None, quiet: QuietOption = False) -> None:
+def _config(
+    *,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
     """Show every setting, its value, and where it came from. Secrets are redacted.
 
     Settings come from the environment (VAULT_ETL_…), then from vault-etl.toml in the working
@@ -29,10 +35,11 @@ def _config(*, output: OutputOption = None, quiet: QuietOption = False) -> None:
       VAULT_ETL_CONFIG=production.toml vault-etl config --output json
     """
     loaded, sources = settings.load(os.environ)
+    logs.configure(loaded.log_format, verbose=verbose, quiet=quiet)
     print_rows(
         _rows(loaded, sources),
         output,
-        columns=("setting", "value", "source") if quiet else ("setting", "value", "source", "what"),
+        columns=("setting", "source", "value"),
         empty="no settings",
     )
 

@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from vault_etl import logs
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.errors import VaultEtlError
 from vault_etl.services.ingest import IngestOptions
 
 
@@ -67,6 +69,11 @@ def _ingest(
         max_messages=max_messages,
     )
     with progress("ingest", total=None, quiet=quiet) as bar:
-        summary = program.ingest(bar, options).drain(stop)
-    print_object(summary.as_dict(), output)
+        run = program.ingest(bar, options)
+        try:
+            run.drain(stop)
+        except VaultEtlError:
+            logs.get_logger().error("ingest stopped", **run.summary.as_dict())
+            raise
+    print_object(run.summary.as_dict(), output)
     return 128 + signal.SIGINT if stop.received == signal.SIGINT else 0

@@ -71,7 +71,12 @@ def _main(
 def main() -> NoReturn:
     """Run the command line, and exit as docs/cli.md says."""
     streams.prepare()
-    sys.exit(_run())
+    exit_code = _run()
+    try:
+        sys.stdout.flush()  # of what was printed before an error
+    except OSError:
+        streams.give_up(sys.stdout)
+    sys.exit(exit_code)
 
 
 def _run() -> int:
@@ -79,8 +84,12 @@ def _run() -> int:
         result: Any = app(standalone_mode=False, prog_name="vault-etl")
         sys.stdout.flush()
     except BrokenPipeError:
-        streams.give_up_stdout()
+        streams.give_up(sys.stdout)
         return EXIT_BROKEN_PIPE
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        return EXIT_BROKEN_PIPE  # typer has given stdout up already, and says 1
     except (typer.Abort, KeyboardInterrupt):
         return _report("interrupted", None, EXIT_INTERRUPTED)
     except typer.TyperException as error:
@@ -100,9 +109,13 @@ def _report_usage(error: typer.TyperException) -> int:
 
 
 def _report(message: str, hint: str | None, exit_code: int) -> int:
-    sys.stderr.write(f"vault-etl: error: {printable(message)}\n")
-    if hint:
-        sys.stderr.write(f"vault-etl: hint: {printable(hint)}\n")
+    try:
+        sys.stderr.write(f"vault-etl: error: {printable(message)}\n")
+        if hint:
+            sys.stderr.write(f"vault-etl: hint: {printable(hint)}\n")
+        sys.stderr.flush()
+    except OSError:  # nobody listens: the exit code tells all the same
+        streams.give_up(sys.stderr)
     return exit_code
 
 
@@ -111,7 +124,7 @@ def _report_error(error: Exception) -> int:
     if isinstance(error, VaultEtlError):
         return _report(str(error), error.hint, error.exit_code)
     if isinstance(error, OSError) and error.errno in streams.NO_FAULT_OF_OURS:
-        streams.give_up_stdout()
+        streams.give_up(sys.stdout)
         message = f"writing fails: {os.strerror(error.errno)}"
         return _report(message, "what was done stays done", UnavailableError.exit_code)
     frames = traceback.extract_tb(error.__traceback__)

@@ -16,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 _PADDING: Final = (0, 2, 0, 0)
+_LAST_COLUMN: Final = 12
+"""The characters in a line that the last column of a table has at the least."""
 
 
 class OutputFormat(StrEnum):
@@ -70,16 +72,20 @@ def print_rows(
         for row in rows:
             _print_json(row)
         return
-    table = Table(box=None, padding=_PADDING, header_style="bold")
-    for column in columns[:-1]:
-        table.add_column(column.replace("_", " "), no_wrap=True)
-    table.add_column(columns[-1].replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    if table.row_count == 0:
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    if not cells:
         sys.stderr.write(f"{empty}\n")
         return
-    _print_table(table)
+    table = Table(box=None, padding=_PADDING, header_style="bold")
+    room = 0
+    for index, column in enumerate(columns[:-1]):
+        width = max(len(column), *(line[index].cell_len for line in cells))
+        table.add_column(column.replace("_", " "), no_wrap=True, min_width=width)
+        room += width + _PADDING[1]
+    table.add_column(columns[-1].replace("_", " "), overflow="fold")
+    for line in cells:
+        table.add_row(*line)
+    _print_table(table, room + _LAST_COLUMN)
 
 
 def _print_json(values: Mapping[str, object]) -> None:
@@ -122,9 +128,13 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def _print_table(table: Table) -> None:
-    """Without the spaces that rich fills each line up with."""
+def _print_table(table: Table, at_least: int = 0) -> None:
+    """Without the spaces that rich fills each line up with.
+
+    A terminal that is narrower than `at_least` wraps the lines itself: rich would cut values off.
+    """
     console = Console(file=sys.stdout, highlight=False)
+    console.width = max(console.width, at_least)
     with console.capture() as captured:
         console.print(table)
     sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())

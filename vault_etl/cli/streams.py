@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import sys
-from typing import Final
+from typing import Final, TextIO
 
 NO_FAULT_OF_OURS: Final = frozenset({errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS})
 """What writing to a full or broken place fails with: no bug, and nothing to report."""
@@ -28,6 +28,6 @@ def prepare() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def give_up_stdout() -> None:
-    """Python flushes stdout once more at exit, and would complain of the same fault."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def give_up(stream: TextIO) -> None:
+    """Let nothing more come of it: Python flushes it once more at exit, and would fail as before."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

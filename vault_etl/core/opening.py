@@ -29,10 +29,10 @@ class Opener:
         ciphertext = Ciphertext.parse(stored)
         if ciphertext.key_id != key.key_id or place.field != key.field:
             raise IntegrityError
+        cipher = AESGCM(key.material.expose())
         # Raised outside the handler, so that not even __context__ tells a bad tag from bad padding.
         with contextlib.suppress(InvalidTag, ValueError):
-            padded = AESGCM(key.material.expose()).decrypt(
-                ciphertext.nonce, ciphertext.sealed, place.associated_data(key.key_id)
-            )
-            return Pii(unpad(padded))
+            bound = place.associated_data(key.key_id)
+            # Never a local: a traceback that prints them would show what failed on its padding.
+            return Pii(unpad(cipher.decrypt(ciphertext.nonce, ciphertext.sealed, bound)))
         raise IntegrityError

@@ -26,6 +26,22 @@ TOKEN_BYTES: Final = 16
 _LABEL: Final = b"vault-etl/1/token"
 
 
+class FieldTokenizer:
+    """Makes the tokens of one field in one generation."""
+
+    def __init__(self, key: TokenKey) -> None:
+        self.generation = key.generation
+        self._field = key.field
+        derived = hmac_sha256(key.material.expose(), _LABEL, lp(key.field))
+        self._mac = HMAC(derived, SHA256())
+
+    def token(self, value: Pii) -> uuid.UUID:
+        """The token of `value`. Raises ValueError if the field cannot hold it."""
+        mac = self._mac.copy()
+        mac.update(canonical(self._field, value))
+        return uuid.UUID(bytes=mac.finalize()[:TOKEN_BYTES])
+
+
 class Tokenizer:
     """Makes the tokens of one generation.
 
@@ -39,13 +55,8 @@ class Tokenizer:
             message = "a tokenizer takes one key a personal field, all of one generation"
             raise ValueError(message)
         (self.generation,) = generations
-        self._macs: dict[Field, HMAC] = {
-            field: HMAC(hmac_sha256(key.material.expose(), _LABEL, lp(field)), SHA256())
-            for field, key in by_field.items()
-        }
+        self._fields = {field: FieldTokenizer(key) for field, key in by_field.items()}
 
     def token(self, field: Field, value: Pii) -> uuid.UUID:
         """The token of `value`. Raises ValueError if the field cannot hold it."""
-        mac = self._macs[field].copy()
-        mac.update(canonical(field, value))
-        return uuid.UUID(bytes=mac.finalize()[:TOKEN_BYTES])
+        return self._fields[field].token(value)

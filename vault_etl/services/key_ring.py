@@ -18,7 +18,7 @@ from vault_etl.core.keys import (
     WrappedKey,
     fingerprint,
 )
-from vault_etl.core.tokens import Tokenizer
+from vault_etl.core.tokens import FieldTokenizer, Tokenizer
 from vault_etl.errors import ConfigurationError, IntegrityError
 from vault_etl.ports.key_service import KeyUnwrapper
 from vault_etl.ports.key_store import KeyReader
@@ -70,13 +70,21 @@ class KeyRing:
             raise ConfigurationError(message, hint="run `vault-etl keys init` once")
         return active, self._tokenizer([key for key in stored if key.state is KeyState.PENDING])
 
+    def field_tokenizer(self, field: Field, generation: int | None) -> FieldTokenizer:
+        """The tokenizer of one field, for who may open that field's keys and no other's.
+
+        Raises IntegrityError if no active or pending token key is of this field and generation.
+        """
+        for key in self._reader.token_keys():
+            if (key.field, key.generation) == (field, generation):
+                return FieldTokenizer(self._token_key(key))
+        raise IntegrityError
+
     def _tokenizer(self, stored: Sequence[StoredKey]) -> Tokenizer | None:
-        if not stored:
-            return None
-        return Tokenizer(
-            TokenKey(key.key_id, key.field, key.generation or 0, self._material(key))
-            for key in stored
-        )
+        return Tokenizer(map(self._token_key, stored)) if stored else None
+
+    def _token_key(self, key: StoredKey) -> TokenKey:
+        return TokenKey(key.key_id, key.field, key.generation or 0, self._material(key))
 
     def _unwrap(self, key: WrappedKey) -> KeyMaterial:
         material = self._unwrapper.unwrap(key)

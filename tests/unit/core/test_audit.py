@@ -17,6 +17,7 @@ from vault_etl.core.audit import (
     Decision,
     Phase,
     clean_reason,
+    clean_text,
 )
 from vault_etl.errors import UsageError
 
@@ -58,6 +59,15 @@ def test_a_reason_has_at_most_500_characters() -> None:
     assert clean_reason("  " + "é" * MAX_REASON_CHARACTERS + "\n") == "é" * 500
     with pytest.raises(UsageError, match="longer than 500"):
         clean_reason("é" * (MAX_REASON_CHARACTERS + 1))
+
+
+def test_other_texts_of_an_entry_are_cleaned_alike() -> None:
+    """A purpose and a ticket have their own limits, and their own names in the error."""
+    assert clean_text(" OPS-1\n", "ticket", 5) == "OPS-1"
+    with pytest.raises(UsageError, match="the ticket is longer than 5 characters"):
+        clean_text("OPS-12", "ticket", 5)
+    with pytest.raises(UsageError, match="the purpose is empty"):
+        clean_text("\x00", "purpose", 64)
 
 
 @given(st.text(st.characters(), max_size=600))

@@ -172,7 +172,7 @@ def test_every_failure_to_open_is_one_and_the_same(failure: Callable[[], bytes])
         failure()
     error = caught.value
     assert type(error) is IntegrityError
-    assert (error.args, error.hint) == (IntegrityError().args, None)
+    assert (error.args, error.hint) == (IntegrityError().args, IntegrityError().hint)
     assert error.__cause__ is None
     assert error.__context__ is None
     assert VALUE.decode() not in "".join(traceback.format_exception(error))

@@ -13,7 +13,7 @@ import pytest
 
 from tests.fakes.tap import Tap
 from tests.fakes.vault import FakeVault
-from vault_etl.core.fields import Field
+from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.keys import DataKey, KeyState
 from vault_etl.core.pii import Pii
 from vault_etl.errors import (
@@ -203,6 +203,24 @@ def test_there_are_tokenizers_of_the_active_and_of_the_pending_generation(
     assert (active.generation, pending.generation) == (1, 2)
     value = Pii(b"198.51.100.7")
     assert active.token(Field.IP, value) != pending.token(Field.IP, value)
+
+
+@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+def test_a_fields_tokenizer_needs_that_fields_key_alone(vault: FakeVault, field: Field) -> None:
+    """It makes the tokens that the whole tokenizer makes."""
+    whole, _ = vault.ring().tokenizers()
+    vault.kms.denied = set(PERSONAL_FIELDS) - {field}
+    value = Pii(b"198.51.100.7")
+    assert vault.ring().field_tokenizer(field, 1).token(value) == whole.token(field, value)
+
+
+@pytest.mark.parametrize("generation", [None, 0, 2])
+def test_there_is_no_tokenizer_of_an_unknown_generation(
+    vault: FakeVault, generation: int | None
+) -> None:
+    """The number came out of a row: that row is not one of ours."""
+    with pytest.raises(IntegrityError):
+        vault.ring().field_tokenizer(Field.IP, generation)
 
 
 def test_without_token_keys_the_hint_says_what_to_run(vault: FakeVault) -> None:

@@ -110,12 +110,12 @@ def test_seals_are_counted_by_field(vault: FakeVault) -> None:
 
 
 def test_our_lease_ends_before_the_databases(vault: FakeVault) -> None:
-    """However long KMS took to make the key: nothing is sealed under a key that has expired there."""
+    """However long KMS and Postgres took: nothing is sealed under a key that has expired there."""
 
-    def slowly(name: str, call: Callable[[], Any]) -> object:
-        if name == "generate":
-            vault.clock.advance(600)
-        return call()
+    def slowly(_: str, call: Callable[[], Any]) -> object:
+        result = call()
+        vault.clock.advance(600)
+        return result
 
     mine = vault.tapped(lambda part: Tap(part, slowly)).leases(max_age=HOUR)
     first = mine.data_key(Field.IP, 1)

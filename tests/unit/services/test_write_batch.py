@@ -105,6 +105,22 @@ def test_a_pending_generation_fills_the_next_tokens(vault: FakeVault) -> None:
     assert by_user["b"].next_tokens != by_user["b"].tokens
 
 
+def test_a_generation_that_becomes_pending_under_a_batch_is_noticed(vault: FakeVault) -> None:
+    """The fence looks at the generations themselves, after the tokens were made: none is missing."""
+
+    def just_before_the_fence(name: str, call: Callable[[], Any]) -> object:
+        if name == "load" and len(vault.keys.token_keys()) == len(PERSONAL_FIELDS):
+            vault.add_token_keys(2, KeyState.PENDING)
+        return call()
+
+    writer = vault.tapped(lambda part: Tap(part, just_before_the_fence)).writer()
+    outcomes, _ = writer.write(events(vault, "a"))
+    assert outcomes == [Outcome.STORED]
+    (record,) = vault.database.records.values()
+    assert record.next_token_generation == 2
+    assert vault.loader.batches == [1, 1]
+
+
 def test_after_the_cut_over_the_new_generation_is_the_active_one(vault: FakeVault) -> None:
     """Its tokens are those that were the next ones."""
     writer = vault.writer()
@@ -185,6 +201,11 @@ def test_refused_rows_are_counted_over_batches(vault: FakeVault) -> None:
     assert len(vault.database.quarantine) == 6
 
 
+def test_the_limits_of_refusal_are_ten_rows_in_a_thousand() -> None:
+    """More, and the fault is ours: docs/design.md, Ingest."""
+    assert (MAX_REFUSED, REFUSED_WINDOW) == (10, 1_000)
+
+
 def test_refused_rows_are_forgotten_after_a_thousand_good_ones(vault: FakeVault) -> None:
     """One percent of the last thousand is what a run may meet."""
     vault.loader.refused_users = frozenset(f"bad-{n}" for n in range(12))
@@ -205,9 +226,11 @@ def test_a_database_that_refuses_quarantine_too_is_misconfigured(vault: FakeVaul
         vault.writer().write(events(vault, "bad"))
 
 
-def test_without_token_keys_there_is_no_writer(vault: FakeVault) -> None:
+def test_without_token_keys_nothing_is_written(vault: FakeVault) -> None:
     """The hint says what to run."""
+    batch = events(vault, "a")
     vault.database.keys.clear()
     with pytest.raises(ConfigurationError, match="no token keys") as caught:
-        vault.writer()
+        vault.writer().write(batch)
     assert "keys init" in (caught.value.hint or "")
+    assert vault.database.records == {}

@@ -94,7 +94,7 @@ def _environment(directory: Path, port: int) -> dict[str, str]:
         "LC_ALL": "C.UTF-8",
         "TZ": "UTC",
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
-        "SERVICES": "sqs,kms,sts,iam",
+        "SERVICES": "sqs,kms,sts,iam,cloudformation",
         "STRICT_SERVICE_LOADING": "1",
         # Queue URLs by path: those by host name need DNS.
         "SQS_ENDPOINT_STRATEGY": "path",

@@ -78,10 +78,14 @@ class Template:
         raise KeyError(key)
 
     def policy(self, role: str, names: Mapping[str, str]) -> dict[str, Any]:
-        """All that a role may do: the statements of its policies in one document, with real ARNs in it."""
+        """All that a role may do, in one document with real ARNs in it. `role` is one of `IAM_ROLES`."""
+        return self.role_policy(IAM_ROLES[role], names)
+
+    def role_policy(self, name: str, names: Mapping[str, str]) -> dict[str, Any]:
+        """The statements of all policies of the IAM role called `name` in the template."""
         statements = [
             statement
-            for policy in self.properties(IAM_ROLES[role])["ManagedPolicyArns"]
+            for policy in self.properties(name)["ManagedPolicyArns"]
             for statement in self.properties(policy["Ref"])["PolicyDocument"]["Statement"]
         ]
         return {"Version": "2012-10-17", "Statement": resolve(statements, names)}

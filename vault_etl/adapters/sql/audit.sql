@@ -1,7 +1,7 @@
 -- The audit log and what it releases.
 
 -- name: may_reveal
-SELECT pg_has_role(session_user, 'vault_etl_reveal', 'USAGE')
+SELECT pg_has_role(current_user, 'vault_etl_reveal', 'USAGE')
 
 -- name: append
 SELECT seq, hash FROM public.audit_append(

@@ -1,0 +1,99 @@
+"""`--help`, `--version` and shell completion."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from tests.vault import Vault
+from vault_etl import __version__
+from vault_etl.cli.main import app
+
+SCRIPT = Path(sys.executable).with_name("vault-etl")
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Every command, as its words."""
+    found: list[tuple[str, ...]] = []
+    for name, command in sorted(typer.main.get_group(app).commands.items()):
+        inner = sorted(getattr(command, "commands", {}))
+        found += [(name, sub) for sub in inner] or [(name,)]
+    return found
+
+
+@pytest.mark.parametrize("words", commands(), ids="-".join)
+def test_help_has_an_example_and_fits(loaded: Vault, words: tuple[str, ...]) -> None:
+    """The help of every command says what it does, gives an example, and fits 80 columns."""
+    result = loaded.ok("analyst", *words, "--help")
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(f"Usage: vault-etl {' '.join(words)}")
+    example = lines.index(next(line for line in lines if line.strip() in {"Example:", "Examples:"}))
+    assert f"vault-etl {' '.join(words)}" in "\n".join(lines[example:])
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_help_needs_no_environment(loaded: Vault) -> None:
+    """Without HOME, PATH, AWS or a database there is still help."""
+    done = subprocess.run(
+        loaded.command("--help"), env={}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "vault-etl demo" in done.stdout
+
+
+def test_the_version_is_the_packages(loaded: Vault) -> None:
+    """`--version` prints name and version, in a pipe too."""
+    assert loaded.ok("analyst", "--version").stdout == f"vault-etl {__version__}\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_there_is_a_completion_script_for_each_shell(loaded: Vault, shell: str) -> None:
+    """The script is text, for `eval`, and asks the command itself."""
+    script = loaded.ok("analyst", extra={"_VAULT_ETL_COMPLETE": f"source_{shell}"}).stdout
+    assert "_VAULT_ETL_COMPLETE" in script
+    assert f"complete_{shell}" in script
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        (["vault-etl", "ke"], "keys"),
+        (["vault-etl", "keys", "ro"], "rotate"),
+        (["vault-etl", "duplicates", "--field", "dev"], "device_id"),
+        (["vault-etl", "ingest", "--max"], "--max-messages"),
+    ],
+)
+def test_bash_completes(loaded: Vault, typed: list[str], completed: str) -> None:
+    """With the script loaded, bash completes commands, options and their values."""
+    words = " ".join(f"'{word}'" for word in typed)
+    script = (
+        f'eval "$(_VAULT_ETL_COMPLETE=source_bash {SCRIPT})";'
+        f" COMP_WORDS=({words}) COMP_CWORD={len(typed) - 1};"
+        f' _vault_etl_completion {SCRIPT}; echo "${{COMPREPLY[@]}}"'
+    )
+    done = subprocess.run(
+        ["/bin/bash", "-c", script],
+        env=loaded.environment("analyst"),
+        cwd=loaded.home,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [completed]
+
+
+def test_completion_touches_nothing(loaded: Vault) -> None:
+    """Completing needs no setting and no network: pressing TAB must never hang."""
+    environment = {
+        "_VAULT_ETL_COMPLETE": "complete_bash",
+        "COMP_WORDS": "vault-etl ",
+        "COMP_CWORD": "1",
+    }
+    done = subprocess.run(
+        loaded.command(), env=environment, capture_output=True, text=True, check=True, timeout=10
+    )
+    assert {"demo", "ingest", "keys", "reveal"} <= set(done.stdout.split())

@@ -1,0 +1,168 @@
+"""Data goes to standard output: a table on a terminal, JSON in a pipe, and nothing that steers either."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from tests.cli.events import event, events
+from tests.cli.processes import on_terminal, terminal
+from tests.cli.test_main_job import a_record
+from tests.vault import Vault
+
+PRINTING = {
+    "duplicates": ("analyst", ("duplicates", "--field", "ip")),
+    "keys list": ("audit", ("keys", "list")),
+    "keys init": ("re-encrypt", ("keys", "init")),
+    "keys rotate": ("re-encrypt", ("keys", "rotate", "--dry-run")),
+    "audit list": ("audit", ("audit", "list")),
+    "config": ("ingest", ("config",)),
+    "ingest": ("ingest", ("ingest",)),
+    "migrate": ("admin", ("migrate",)),
+    "reveal": ("reveal", ("reveal", "ID", "--reason", "x")),
+}
+STEERING = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202edev\r\n ip: 1.2.3.4"
+
+
+def command(vault: Vault, name: str) -> tuple[str, tuple[str, ...]]:
+    """The role and the arguments of a command of `PRINTING`, with the id of some record."""
+    role, args = PRINTING[name]
+    record_id, _ = a_record(vault)
+    return role, tuple(record_id if arg == "ID" else arg for arg in args)
+
+
+@pytest.mark.parametrize("name", PRINTING)
+def test_a_pipe_gets_json_and_a_terminal_a_table(loaded: Vault, name: str) -> None:
+    """Without `--output` a pipe gets one JSON object a line, and 80 columns hold the table."""
+    role, args = command(loaded, name)
+    lines = loaded.ok(role, *args).stdout.splitlines()
+    assert lines
+    for line in lines:
+        assert isinstance(json.loads(line), dict)
+    shown = on_terminal(loaded, role, *args)
+    assert shown.code == 0
+    assert "{" not in shown.stdout
+    assert "…" not in shown.stdout  # what does not fit would be cut off with it
+    rows = [line for line in shown.stdout.splitlines() if "\x1b[?25" not in line]  # progress
+    assert max(len(plain(row)) for row in rows) <= 80
+
+
+@pytest.mark.parametrize("name", ["duplicates", "keys list", "keys rotate", "reveal"])
+def test_output_is_as_asked_for(loaded: Vault, name: str) -> None:
+    """`--output` decides, wherever standard output goes."""
+    role, args = command(loaded, name)
+    table = loaded.ok(role, *args, "--output", "table").stdout
+    assert not table.lstrip().startswith("{")
+    shown = on_terminal(loaded, role, *args, "--output", "json").stdout
+    assert all(isinstance(json.loads(line), dict) for line in shown.splitlines())
+
+
+def test_a_narrow_terminal_loses_nothing(loaded: Vault) -> None:
+    """Forty columns are too few for a row, which is then shown whole all the same."""
+    lines = loaded.ok("analyst", "duplicates", "-f", "ip").lines
+    shown = on_terminal(loaded, "analyst", "duplicates", "-f", "ip", columns=40).stdout
+    words = plain(shown).split()
+    for line in lines:
+        at = words.index(line["token"])
+        row = [str(line[name]) for name in ("token", "count", "users", "first_seen", "last_seen")]
+        assert words[at : at + len(row)] == row
+
+
+def test_the_table_tells_what_the_json_does(loaded: Vault) -> None:
+    """Every token and count of the JSON stands in the table, one row each."""
+    lines = loaded.ok("analyst", "duplicates", "-f", "ip").lines
+    shown = plain(on_terminal(loaded, "analyst", "duplicates", "-f", "ip").stdout).splitlines()
+    for line in lines:
+        (row,) = [row for row in shown if line["token"] in row]
+        assert row.split()[1:3] == [str(line["count"]), str(line["users"])]
+
+
+def test_an_empty_result_is_said_on_standard_error(loaded: Vault) -> None:
+    """Nothing found is no line of JSON; a person is told so beside the data."""
+    asked = ("duplicates", "--field", "ip", "--min-count", "1000")
+    assert loaded.ok("analyst", *asked).stdout == ""
+    as_table = loaded.ok("analyst", *asked, "--output", "table")
+    assert as_table.stdout == ""
+    assert as_table.stderr == "no ip is shared by 1000 records or more\n"
+
+
+def test_progress_is_a_bar_on_a_terminal_and_log_lines_in_a_pipe(quick: Vault) -> None:
+    """A live bar is drawn on a terminal alone; elsewhere each step is one line of JSON."""
+    quick.send(events(3))
+    assert "━" in on_terminal(quick, "ingest", "ingest").stdout
+    quick.send(events(3))
+    logged = quick.ok("ingest", "ingest").stderr.splitlines()
+    assert [json.loads(line)["stored"] for line in logged] == [3]
+
+
+def test_quiet_leaves_the_data_alone(quick: Vault) -> None:
+    """`--quiet` prints nothing beside the data, in a pipe and on a terminal."""
+    quick.send(events(3))
+    quiet = quick.ok("ingest", "ingest", "--quiet")
+    assert (quiet.stderr, quiet.json["stored"]) == ("", 3)
+    with terminal(
+        quick, "re-encrypt", "keys", "rotate", "--yes", "--quiet", stdout=subprocess.DEVNULL
+    ) as shown:
+        assert shown.finish().stdout == ""
+
+
+def test_verbose_shows_no_secret(quick: Vault) -> None:
+    """`--verbose` logs no password, no secret key, no wrapped or plaintext key."""
+    quick.send([*events(3), "not json"])
+    logged = ""
+    for role, *args in (
+        ("ingest", "ingest"),
+        ("re-encrypt", "keys", "rotate", "--yes"),
+        ("audit", "keys", "list"),
+        ("ingest", "config"),
+    ):
+        done = quick.ok(role, *args, "--verbose")
+        logged += done.stdout + done.stderr
+        assert quick.environment(role)["AWS_SECRET_ACCESS_KEY"] not in logged
+        assert quick.server.passwords.of(f"test_{role.replace('-', '_')}") not in logged
+    for (wrapped,) in quick.sql("SELECT wrapped_key FROM data_keys"):
+        assert bytes(wrapped).hex() not in logged
+
+
+@pytest.mark.parametrize("output", ["table", "json", "value"])
+def test_a_value_cannot_steer_the_terminal(quick: Vault, output: str) -> None:
+    """Control characters in a device id are shown escaped on a terminal, and forge no line."""
+    record_id = store(quick, STEERING)
+    asked = ("reveal", record_id, "-f", "device_id", "--reason", "x", "--output", output)
+    shown = on_terminal(quick, "reveal", *asked, extra={"NO_COLOR": "1", "TERM": "dumb"}).stdout
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    assert not any(line.startswith(" ip: 1.2.3.4") for line in shown.splitlines())
+    assert "ip: 1.2.3.4" in shown
+
+
+def test_a_piped_value_is_the_one_that_was_sent(quick: Vault) -> None:
+    """In a pipe `--output value` is byte for byte, and JSON parses to the same, in any locale."""
+    record_id = store(quick, STEERING)
+    asked = ("reveal", record_id, "-f", "device_id", "--reason", "x")
+    ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    as_json = quick.ok("reveal", *asked, extra=ascii_only).json
+    assert as_json["fields"]["device_id"] == STEERING
+    done = subprocess.run(
+        quick.command(*asked, "--output", "value"),
+        env={**quick.environment("reveal"), **ascii_only},
+        cwd=quick.home,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == f"{STEERING}\n".encode()
+
+
+def store(vault: Vault, device_id: str) -> str:
+    """Ingest one event with this device id; its record id."""
+    vault.send([event(device_id=device_id)])
+    assert vault.ok("ingest", "ingest").json["stored"] == 1
+    return a_record(vault)[0]
+
+
+def plain(text: str) -> str:
+    """Without what colours it."""
+    return "".join(
+        part.partition("m")[2] if i else part for i, part in enumerate(text.split("\x1b["))
+    )

@@ -1,0 +1,247 @@
+"""The same vault twice, once in memory and once in Postgres, for suites that run on both."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import secrets
+import uuid
+from typing import Protocol
+
+from tests.fakes.audit_log import FakeAuditLog
+from tests.fakes.clock import FakeClock
+from tests.fakes.database import FakeDatabase
+from tests.fakes.key_store import FakeKeyStore
+from tests.fakes.record_loader import FakeRecordLoader
+from tests.fakes.resealer import FakeResealer
+from tests.vault import Vault
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_audit import (
+    PostgresAuditLog,
+    PostgresAuditReader,
+    PostgresReleasedValues,
+)
+from vault_etl.adapters.postgres_keys import PostgresKeyStore
+from vault_etl.adapters.postgres_records import PostgresRecordLoader
+from vault_etl.adapters.postgres_reseal import PostgresResealer
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.core.keys import DataKey, KeyMaterial, KeyState, fingerprint
+from vault_etl.ports.audit_log import AuditLog, AuditReader, ReleasedValues
+from vault_etl.ports.key_store import (
+    DataKeyWriter,
+    KeyLister,
+    KeyReader,
+    KeyRetirer,
+    NewKey,
+    TokenKeyWriter,
+)
+from vault_etl.ports.record_store import RecordLoader, RecordReader, Resealer
+
+HOUR = dt.timedelta(hours=1)
+
+Row = tuple[object, ...]
+
+
+class KeyStore(KeyReader, TokenKeyWriter, KeyRetirer, KeyLister, Protocol):
+    """What rotation uses of the table of keys."""
+
+
+class Released(ReleasedValues, RecordReader, Protocol):
+    """What a reader may have."""
+
+
+class Bench:
+    """The adapters under test, each with its role's login, and ways to look behind them."""
+
+    loader: RecordLoader
+    data_keys: DataKeyWriter
+    keys: KeyStore
+    resealer: Resealer
+    audit: AuditLog
+    others_audit: AuditLog
+    released: Released
+    reader: AuditReader
+
+    def now(self) -> dt.datetime:
+        """The database's time."""
+        raise NotImplementedError
+
+    def pending(self, keys: list[NewKey]) -> None:
+        """Store token keys as the pending generation."""
+        raise NotImplementedError
+
+    def records(self) -> dict[uuid.UUID, Row]:
+        """Every record, its columns in the order of the table."""
+        raise NotImplementedError
+
+    def rejections(self) -> dict[uuid.UUID, Row]:
+        """Every row of quarantine: reason, path, body."""
+        raise NotImplementedError
+
+    def erase(self, record_id: uuid.UUID, field: Field) -> None:
+        """Take a token and a ciphertext away."""
+        raise NotImplementedError
+
+    def data_key(self, field: Field, lease: dt.timedelta = HOUR) -> DataKey:
+        """A stored, active data key."""
+        new, material = made_up_key(KeyPurpose.DATA, field, lease=lease)
+        assert self.data_keys.add_data_key(new)
+        return DataKey(new.key_id, field, material)
+
+    def first_token_keys(self) -> list[NewKey]:
+        """Generation 1, stored."""
+        made = token_keys(1)
+        assert self.keys.add_first_token_keys(made)
+        return made
+
+
+class FakeBench(Bench):
+    """In memory."""
+
+    def __init__(self) -> None:
+        self._clock = FakeClock()
+        self._database = database = FakeDatabase(self._clock)
+        store = FakeKeyStore(database)
+        self.data_keys = self.keys = self._store = store
+        self.loader, self.resealer = FakeRecordLoader(database), FakeResealer(database)
+        self.others_audit = FakeAuditLog(database, login="other")
+        self.audit = self.released = self.reader = FakeAuditLog(database)
+
+    def now(self) -> dt.datetime:
+        """See `Bench.now`."""
+        return self._clock.now()
+
+    def pending(self, keys: list[NewKey]) -> None:
+        """See `Bench.pending`."""
+        for key in keys:
+            self._store.store(key, KeyState.PENDING)
+
+    def records(self) -> dict[uuid.UUID, Row]:
+        """See `Bench.records`."""
+        return {
+            r.record_id: (
+                r.user_id,
+                r.device_type,
+                *(r.tokens.get(field) for field in PERSONAL_FIELDS),
+                *((r.next_tokens or {}).get(field) for field in PERSONAL_FIELDS),
+                *(r.ciphertexts.get(field) for field in PERSONAL_FIELDS),
+                r.token_generation,
+                r.next_token_generation,
+                r.locale,
+                r.app_version,
+                r.create_date,
+            )
+            for r in self._database.records.values()
+        }
+
+    def rejections(self) -> dict[uuid.UUID, Row]:
+        """See `Bench.rejections`."""
+        return {
+            r.record_id: (r.reason.value, r.path, r.body_ciphertext)
+            for r in self._database.quarantine.values()
+        }
+
+    def erase(self, record_id: uuid.UUID, field: Field) -> None:
+        """See `Bench.erase`."""
+        record = self._database.records[record_id]
+        del record.tokens[field], record.ciphertexts[field]
+
+
+class PostgresBench(Bench):
+    """In Postgres, each adapter under the role that uses it."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._databases: list[Database] = []
+        self.loader = PostgresRecordLoader(self._database("ingest"))
+        self.data_keys = PostgresKeyStore(self._database("ingest"))
+        self.keys = PostgresKeyStore(self._database("re-encrypt"))
+        self.resealer = PostgresResealer(self._database("re-encrypt"))
+        self.audit = PostgresAuditLog(self._database("reveal"))
+        self.others_audit = PostgresAuditLog(self._database("re-encrypt"))
+        self.released = PostgresReleasedValues(self._database("reveal"))
+        self.reader = PostgresAuditReader(self._database("audit"))
+
+    def close(self) -> None:
+        """Close every connection."""
+        for database in self._databases:
+            database.close()
+
+    def now(self) -> dt.datetime:
+        """See `Bench.now`."""
+        ((now,),) = self._vault.sql("SELECT now()")
+        assert isinstance(now, dt.datetime)
+        return now
+
+    def pending(self, keys: list[NewKey]) -> None:
+        """See `Bench.pending`."""
+        for key in keys:
+            self._vault.sql(
+                "INSERT INTO public.data_keys (key_id, purpose, field, generation, state,"
+                " kms_key_arn, wrapped_key, fingerprint)"
+                " VALUES (%s, 'token', %s, %s, 'pending', %s, %s, %s)",
+                key.key_id,
+                key.field.value,
+                key.generation,
+                key.kms_key_arn,
+                key.wrapped_key,
+                key.fingerprint,
+            )
+
+    def records(self) -> dict[uuid.UUID, Row]:
+        """See `Bench.records`."""
+        return self._rows("SELECT * FROM public.user_logins")
+
+    def rejections(self) -> dict[uuid.UUID, Row]:
+        """See `Bench.rejections`."""
+        return self._rows(
+            "SELECT record_id, reason_code, path, body_ciphertext FROM public.quarantine"
+        )
+
+    def erase(self, record_id: uuid.UUID, field: Field) -> None:
+        """See `Bench.erase`."""
+        self._vault.sql(
+            f"UPDATE public.user_logins SET masked_{field} = NULL, {field}_ciphertext = NULL"  # noqa: S608 - a name of ours
+            " WHERE record_id = %s",
+            record_id,
+        )
+
+    def _rows(self, statement: str) -> dict[uuid.UUID, Row]:
+        return {
+            row[0]: tuple(bytes(v) if isinstance(v, memoryview) else v for v in row[1:])
+            for row in self._vault.sql(statement)
+        }
+
+    def _database(self, role: str) -> Database:
+        database = Database(self._vault.database_url(role))
+        self._databases.append(database)
+        return database
+
+
+def made_up_key(
+    purpose: KeyPurpose,
+    field: Field,
+    *,
+    generation: int | None = None,
+    lease: dt.timedelta | None = None,
+) -> tuple[NewKey, KeyMaterial]:
+    """A key that no KMS wrapped: nothing here unwraps one."""
+    key_id, material = secrets.randbelow(2**32 - 1) + 1, KeyMaterial(os.urandom(32))
+    new = NewKey(
+        key_id=key_id,
+        purpose=purpose,
+        field=field,
+        generation=generation,
+        kms_key_arn="arn:aws:kms:eu-west-1:000000000000:key/made-up",
+        wrapped_key=os.urandom(64),
+        fingerprint=fingerprint(material, key_id),
+        lease=lease,
+    )
+    return new, material
+
+
+def token_keys(generation: int) -> list[NewKey]:
+    """One made-up token key a personal field."""
+    return [
+        made_up_key(KeyPurpose.TOKEN, field, generation=generation)[0] for field in PERSONAL_FIELDS
+    ]

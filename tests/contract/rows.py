@@ -1,0 +1,78 @@
+"""Rows for the loader, sealed under stored keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import os
+import uuid
+
+from tests.contract.bench import Bench
+from vault_etl.core.ciphertext import Place
+from vault_etl.core.events import Reason
+from vault_etl.core.fields import PERSONAL_FIELDS, Field
+from vault_etl.core.keys import DataKey
+from vault_etl.core.messages import SealedRecord, SealedRejection
+from vault_etl.core.pii import Pii
+from vault_etl.core.record_id import record_id_of_message
+from vault_etl.core.sealing import Sealer
+from vault_etl.ports.record_store import Loaded, WriteKeys
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Writer:
+    """The keys of one process, and rows sealed under them."""
+
+    bench: Bench
+    keys: tuple[DataKey, ...]
+
+    def write_keys(
+        self, active: int = 1, pending: int | None = None, keys: tuple[DataKey, ...] | None = None
+    ) -> WriteKeys:
+        """What the fence is shown."""
+        return WriteKeys((active, pending), self.keys if keys is None else keys)
+
+    def record(self, **changes: object) -> SealedRecord:
+        """A row of `user_logins`, sent now, with these columns changed."""
+        record_id = self.record_id()
+        sealer = Sealer(self.keys)
+        place = {field: Place.in_record(field, record_id, "user-1") for field in PERSONAL_FIELDS}
+        row = SealedRecord(
+            record_id=record_id,
+            user_id="user-1",
+            device_type="android",
+            tokens={field: uuid.uuid4() for field in PERSONAL_FIELDS},
+            next_tokens=None,
+            ciphertexts={f: sealer.seal(Pii(b"value"), place[f]) for f in PERSONAL_FIELDS},
+            token_generation=1,
+            next_token_generation=None,
+            locale="RU",
+            app_version="2.3.0",
+            create_date=dt.date(2026, 1, 31),
+        )
+        return dataclasses.replace(row, **changes)  # type: ignore[arg-type]
+
+    def rejection(self) -> SealedRejection:
+        """A row of `quarantine`, sent now."""
+        record_id = self.record_id()
+        body = Sealer(self.keys).seal(Pii(b"junk"), Place.in_quarantine(record_id))
+        return SealedRejection(record_id, Reason.NOT_AN_ADDRESS, "$.ip", body)
+
+    def record_id(self) -> uuid.UUID:
+        """Of a message sent now."""
+        return record_id_of_message(os.urandom(16).hex(), int(self.bench.now().timestamp() * 1000))
+
+    def load(self, *rows: SealedRecord | SealedRejection) -> Loaded:
+        """Load these rows; they must be taken."""
+        records = [row for row in rows if isinstance(row, SealedRecord)]
+        rejections = [row for row in rows if isinstance(row, SealedRejection)]
+        result = self.bench.loader.load(records, rejections, self.write_keys())
+        assert isinstance(result, Loaded)
+        return result
+
+
+def writer(bench: Bench) -> Writer:
+    """A process with a data key a field, in a vault that may lack its token keys."""
+    if not bench.keys.token_keys():
+        bench.first_token_keys()
+    return Writer(bench, tuple(bench.data_key(field) for field in Field))

@@ -1,0 +1,185 @@
+"""The audit log: gapless, chained, append only; and values only against a committed intent."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import itertools
+import uuid
+
+import pytest
+
+from tests.contract.bench import Bench
+from tests.contract.rows import writer
+from tests.fakes.receipts import any_receipt
+from tests.fakes.vault import reveal_request, rotate_request
+from vault_etl.core.fields import PERSONAL_FIELDS, Field
+from vault_etl.core.messages import SealedRecord
+from vault_etl.errors import AuditError, DeniedError
+from vault_etl.ports.record_store import RecordRow
+
+
+def stored(bench: Bench) -> SealedRecord:
+    """A record that is loaded."""
+    process = writer(bench)
+    row = process.record()
+    process.load(row)
+    return row
+
+
+def test_an_intent_and_its_outcome_are_two_entries(bench: Bench) -> None:
+    """With all that was asked, under one request id; the log adds time, login and address."""
+    request = dataclasses.replace(
+        reveal_request(uuid.UUID(int=7)), purpose="abuse", ticket="OPS-1", reason="because é"
+    )
+    receipt = bench.audit.intend(request)
+    bench.audit.conclude(receipt)
+    intent, outcome = bench.reader.entries()
+    assert (intent.seq, intent.hash) == (receipt.seq, receipt.hash)
+    assert receipt.request is request
+    assert (intent.phase, intent.decision, intent.error_code) == ("intent", "allowed", None)
+    assert (outcome.phase, outcome.decision, outcome.error_code) == ("outcome", "done", None)
+    for entry in (intent, outcome):
+        assert entry.request_id == request.request_id
+        assert (entry.actor, entry.host, entry.action) == (request.actor, request.host, "reveal")
+        assert entry.record_id == uuid.UUID(int=7)
+        assert entry.fields == ("device_id", "ip")
+        assert (entry.purpose, entry.ticket, entry.reason) == ("abuse", "OPS-1", "because é")
+        assert entry.login
+        assert abs(entry.logged_at - bench.now()) < dt.timedelta(minutes=1)
+
+
+def test_a_failed_outcome_has_its_code(bench: Bench) -> None:
+    """A word, and never a text."""
+    bench.audit.conclude(bench.audit.intend(reveal_request(None)), "integrity")
+    outcome = list(bench.reader.entries())[-1]
+    assert (outcome.decision, outcome.error_code) == ("failed", "integrity")
+
+
+def test_entries_are_numbered_without_gaps_and_chained(bench: Bench) -> None:
+    """From 1, each with the hash of the one before it; also over what was refused."""
+    for _ in range(3):
+        receipt = bench.audit.intend(reveal_request(None))
+        bench.audit.conclude(receipt)
+        with pytest.raises(AuditError):
+            bench.audit.conclude(receipt)
+        bench.others_audit.intend(rotate_request())
+    entries = list(bench.reader.entries())
+    assert [entry.seq for entry in entries] == list(range(1, 10))
+    for one, other in itertools.pairwise(entries):
+        assert other.prev_hash == one.hash
+    assert len({entry.hash for entry in entries}) == 9
+    assert all(len(entry.hash) == len(entry.prev_hash) == 32 for entry in entries)
+
+
+def test_a_request_is_logged_once_a_phase(bench: Bench) -> None:
+    """A receipt is not minted twice for it."""
+    request = reveal_request(None)
+    bench.audit.intend(request)
+    with pytest.raises(AuditError):
+        bench.audit.intend(request)
+    assert len(list(bench.reader.entries())) == 1
+
+
+def test_the_log_can_be_filtered(bench: Bench) -> None:
+    """By record, actor and time; in the order of seq."""
+    for number in (1, 2, 1):
+        bench.audit.intend(reveal_request(uuid.UUID(int=number)))
+    bench.audit.intend(dataclasses.replace(reveal_request(None), actor="somebody"))
+
+    def found(**filters: object) -> list[int]:
+        return [entry.seq for entry in bench.reader.entries(**filters)]  # type: ignore[arg-type]
+
+    assert found() == [1, 2, 3, 4]
+    assert found(record_id=uuid.UUID(int=1)) == [1, 3]
+    assert found(actor="somebody") == [4]
+    assert found(actor="nobody") == []
+    assert found(since=bench.now() - dt.timedelta(hours=1)) == [1, 2, 3, 4]
+    assert found(since=bench.now() + dt.timedelta(hours=1)) == []
+
+
+def test_an_actor_may_be_a_login(bench: Bench) -> None:
+    """Who looks for a person knows one of the two."""
+    bench.audit.intend(reveal_request(None))
+    (entry,) = bench.reader.entries()
+    assert [e.seq for e in bench.reader.entries(actor=entry.login)] == [1]
+
+
+def test_the_named_fields_are_released_against_an_intent(bench: Bench) -> None:
+    """Byte for byte."""
+    row = stored(bench)
+    receipt = bench.audit.intend(reveal_request(row.record_id))
+    assert bench.released.release(receipt) == row.ciphertexts
+
+
+@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+def test_only_the_named_field_is_released(bench: Bench, field: Field) -> None:
+    """The intent says which, not the caller."""
+    row = stored(bench)
+    receipt = bench.audit.intend(reveal_request(row.record_id, field))
+    assert bench.released.release(receipt) == {field: row.ciphertexts[field]}
+
+
+def test_values_are_released_once(bench: Bench) -> None:
+    """A second look is a second entry."""
+    receipt = bench.audit.intend(reveal_request(stored(bench).record_id))
+    bench.released.release(receipt)
+    with pytest.raises(DeniedError):
+        bench.released.release(receipt)
+
+
+def test_an_erased_field_is_left_out(bench: Bench) -> None:
+    """And a record that is not there has none."""
+    row = stored(bench)
+    bench.erase(row.record_id, Field.IP)
+    released = bench.released.release(bench.audit.intend(reveal_request(row.record_id)))
+    assert set(released) == {Field.DEVICE_ID}
+    nothing = bench.audit.intend(reveal_request(uuid.UUID(int=4711)))
+    assert bench.released.release(nothing) == {}
+
+
+def test_a_receipt_of_no_entry_releases_nothing(bench: Bench) -> None:
+    """Nor does one whose entry is an outcome."""
+    row = stored(bench)
+    with pytest.raises(DeniedError):
+        bench.released.release(any_receipt())
+    receipt = bench.audit.intend(rotate_request())
+    assert receipt.seq == 1
+    bench.audit.conclude(bench.audit.intend(reveal_request(row.record_id)))
+    receipt.seq = 3  # the outcome
+    with pytest.raises(DeniedError):
+        bench.released.release(receipt)
+
+
+def test_an_intent_about_something_else_releases_nothing(bench: Bench) -> None:
+    """A rotation is no reveal."""
+    row = stored(bench)
+    request = dataclasses.replace(rotate_request(), record_id=row.record_id)
+    receipt = bench.audit.intend(request)
+    with pytest.raises(DeniedError):
+        bench.released.release(receipt)
+
+
+def test_an_intent_of_another_login_releases_nothing(bench: Bench) -> None:
+    """Each person on their own record."""
+    receipt = bench.others_audit.intend(reveal_request(stored(bench).record_id))
+    with pytest.raises(DeniedError):
+        bench.released.release(receipt)
+
+
+def test_a_reader_sees_person_and_tokens_without_a_release(bench: Bench) -> None:
+    """And an unknown record as None."""
+    row = stored(bench)
+    assert bench.released.record(row.record_id) == RecordRow(
+        row.record_id, row.user_id, dict(row.tokens), 1
+    )
+    assert bench.released.record(uuid.UUID(int=4711)) is None
+
+
+def test_an_erased_token_is_seen_as_none(bench: Bench) -> None:
+    """Beside the other one."""
+    row = stored(bench)
+    bench.erase(row.record_id, Field.IP)
+    found = bench.released.record(row.record_id)
+    assert found is not None
+    assert found.tokens == {Field.IP: None, Field.DEVICE_ID: row.tokens[Field.DEVICE_ID]}

@@ -1,0 +1,189 @@
+"""KeyGenerator and KeyUnwrapper: a key opens under its own context, and under no other."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from tests.fakes.key_service import FakeKms
+from vault_etl.adapters.aws_kms import KmsKeyGenerator, KmsKeyUnwrapper, TrustedKeys
+from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
+from vault_etl.adapters.embedded.provision import Provisioned
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.core.keys import KEY_BYTES, WrappedKey, fingerprint
+from vault_etl.errors import (
+    DeniedError,
+    KeyUnavailableError,
+    UnavailableError,
+)
+from vault_etl.ports.key_service import KeyGenerator, KeyUnwrapper
+from vault_etl.ports.key_store import NewKey
+from vault_etl.services.make_key import make_key
+from vault_etl.services.prove_kms import prove_kms
+
+ALIASES = {KeyPurpose.DATA: "alias/vault-etl-data", KeyPurpose.TOKEN: "alias/vault-etl-token"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """A KMS as seen by who may do both, by who may not unwrap, and by who cannot reach it."""
+
+    generator: KeyGenerator
+    unwrapper: KeyUnwrapper
+    denied: KeyUnwrapper
+    cut_off: KeyUnwrapper
+
+
+Kms = Callable[[str], Any]
+
+
+@pytest.fixture(scope="module")
+def kms(moto: tuple[str, Provisioned]) -> Kms:
+    """KMS clients of the emulator by role."""
+    endpoint, provisioned = moto
+    clients: dict[str, Any] = {}
+
+    def client(role: str) -> Any:  # noqa: ANN401 - a client of boto3
+        if role not in clients:
+            session = EmulatorSession(endpoint, provisioned.credentials[role])
+            clients[role] = session.client("kms")
+        return clients[role]
+
+    return client
+
+
+def unwrapper(client: Any, listed: frozenset[str] = frozenset()) -> KmsKeyUnwrapper:  # noqa: ANN401 - of boto3
+    """The real adapter."""
+    return KmsKeyUnwrapper(client, TrustedKeys(client, ALIASES, listed))
+
+
+def arns(moto: tuple[str, Provisioned]) -> Mapping[str, str]:
+    """The KMS keys by purpose."""
+    return moto[1].key_arns
+
+
+@pytest.fixture(params=["fake", "kms"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    """A KMS with its keys."""
+    if request.param == "fake":
+        whole = FakeKms()
+        denied, cut_off = copy.copy(whole), copy.copy(whole)
+        denied.denied, cut_off.down = set(Field), True
+        return Bench(whole, whole, denied, cut_off)
+    kms: Kms = request.getfixturevalue("kms")
+    moto = request.getfixturevalue("moto")
+    nobody = EmulatorSession("http://127.0.0.1:1", Credentials("AKIAEXAMPLE", "secret"))
+    listed = frozenset(arns(moto).values())
+    return Bench(
+        KmsKeyGenerator(kms("re-encrypt"), ALIASES),
+        unwrapper(kms("re-encrypt")),
+        unwrapper(kms("rotate"), listed),
+        unwrapper(nobody.client("kms"), listed),
+    )
+
+
+def new_key(bench: Bench, field: Field = Field.IP, purpose: KeyPurpose = KeyPurpose.DATA) -> NewKey:
+    """A key that this KMS wrapped."""
+    return make_key(bench.generator, purpose, field)[0]
+
+
+@pytest.mark.parametrize(
+    ("purpose", "field"),
+    [
+        *((KeyPurpose.DATA, field) for field in Field),
+        *((KeyPurpose.TOKEN, field) for field in PERSONAL_FIELDS),
+    ],
+)
+def test_a_key_opens_to_what_was_generated(bench: Bench, purpose: KeyPurpose, field: Field) -> None:
+    """32 bytes, wrapped under the KMS key of the purpose, whose ARN is told."""
+    made = bench.generator.generate(purpose, field, 7)
+    key = WrappedKey(
+        key_id=7,
+        purpose=purpose,
+        field=field,
+        generation=None,
+        kms_key_arn=made.kms_key_arn,
+        wrapped_key=made.wrapped_key,
+        fingerprint=fingerprint(made.material, 7),
+    )
+    assert made.kms_key_arn.startswith("arn:aws:kms:")
+    assert made.material.expose() not in made.wrapped_key
+    assert bench.unwrapper.unwrap(key).expose() == made.material.expose()
+
+
+def test_every_key_is_another_one(bench: Bench) -> None:
+    """Also for the same purpose, field and id."""
+    made = [bench.generator.generate(KeyPurpose.DATA, Field.IP, 7) for _ in range(5)]
+    assert len({key.material.expose() for key in made}) == 5
+    assert len({key.wrapped_key for key in made}) == 5
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "another field": {"field": Field.DEVICE_ID},
+    "another purpose": {"purpose": KeyPurpose.TOKEN},
+    "another id": {"key_id": 4711},
+    "destroyed": {"wrapped_key": None},
+    "damaged": {"wrapped_key": b"damaged" * 20},
+    "an ARN that nobody trusts": {"kms_key_arn": "arn:aws:kms:us-east-1:123456789012:key/other"},
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES.keys())
+def test_a_key_does_not_open_as_anything_else(bench: Bench, changes: dict[str, Any]) -> None:
+    """The row's own columns are the context: a forged row opens nothing."""
+    key = new_key(bench)
+    with pytest.raises(KeyUnavailableError):
+        bench.unwrapper.unwrap(dataclasses.replace(key, **changes))
+    assert len(bench.unwrapper.unwrap(key).expose()) == KEY_BYTES
+
+
+def test_a_key_wrapped_for_the_other_purpose_does_not_open(bench: Bench) -> None:
+    """Each purpose has its own KMS key, and a row may not name the other's."""
+    data, token = new_key(bench), new_key(bench, purpose=KeyPurpose.TOKEN)
+    assert data.kms_key_arn != token.kms_key_arn
+    with pytest.raises(KeyUnavailableError):
+        bench.unwrapper.unwrap(dataclasses.replace(data, kms_key_arn=token.kms_key_arn))
+    with pytest.raises(KeyUnavailableError):
+        bench.unwrapper.unwrap(dataclasses.replace(data, wrapped_key=token.wrapped_key))
+
+
+def test_who_may_not_unwrap_is_told_so(bench: Bench) -> None:
+    """As a key that cannot be had, which is what it is to the caller."""
+    key = new_key(bench)
+    with pytest.raises(KeyUnavailableError):
+        bench.denied.unwrap(key)
+
+
+def test_a_kms_out_of_reach_is_unavailable(bench: Bench) -> None:
+    """Which is no refusal: it may be tried again."""
+    with pytest.raises(UnavailableError):
+        bench.cut_off.unwrap(new_key(bench))
+
+
+@pytest.mark.parametrize("field", Field)
+def test_it_proves_itself(bench: Bench, field: Field) -> None:
+    """It keeps to the encryption context."""
+    key = new_key(bench, field)
+    material = prove_kms(key, bench.unwrapper)
+    assert fingerprint(material, key.key_id) == key.fingerprint
+
+
+def test_a_listed_arn_is_trusted_and_no_other(kms: Kms, moto: tuple[str, Provisioned]) -> None:
+    """Of the real adapter: the explicit list takes the place of what the aliases point at."""
+    key, _ = make_key(KmsKeyGenerator(kms("re-encrypt"), ALIASES), KeyPurpose.DATA, Field.IP)
+    assert key.kms_key_arn == arns(moto)["data"]
+    listed = unwrapper(kms("re-encrypt"), frozenset({arns(moto)["data"]}))
+    assert len(listed.unwrap(key).expose()) == KEY_BYTES
+    elsewhere = unwrapper(kms("re-encrypt"), frozenset({arns(moto)["token"]}))
+    with pytest.raises(KeyUnavailableError, match="not trusted"):
+        elsewhere.unwrap(key)
+
+
+def test_who_may_not_make_keys_is_told_so(kms: Kms) -> None:
+    """Of the real adapter: the role reveal has no GenerateDataKey."""
+    with pytest.raises(DeniedError):
+        KmsKeyGenerator(kms("reveal"), ALIASES).generate(KeyPurpose.DATA, Field.IP, 7)

@@ -1,0 +1,236 @@
+"""Queue: a message stays until it is deleted, and is hidden while somebody holds it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.queue import FakeQueue
+from vault_etl.adapters.aws_sqs import SqsQueue
+from vault_etl.adapters.embedded.aws_session import EmulatorSession
+from vault_etl.adapters.embedded.provision import Provisioned
+from vault_etl.core.messages import Message
+from vault_etl.errors import ConfigurationError
+from vault_etl.ports.queue import Queue, QueueDepth, QueueGauge
+
+VISIBILITY_S = 2
+
+
+class WholeQueue(Queue, QueueGauge, Protocol):
+    """Both ports."""
+
+
+class Bench(Protocol):
+    """A queue with a visibility time-out of 2 s, and the other end of it."""
+
+    queue: WholeQueue
+
+    def send(self, body: str, delay: int = 0) -> str:
+        """Put a body on the queue; its message id."""
+
+    def now_ms(self) -> int:
+        """The queue's time."""
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+
+
+class FakeBench:
+    """In memory."""
+
+    def __init__(self) -> None:
+        self._clock = FakeClock()
+        self._queue = FakeQueue(self._clock, VISIBILITY_S)
+        self.queue: WholeQueue = self._queue
+
+    def send(self, body: str, delay: int = 0) -> str:
+        """See `Bench.send`."""
+        return self._queue.send(body, delay=delay)
+
+    def now_ms(self) -> int:
+        """See `Bench.now_ms`."""
+        return int(self._clock.now().timestamp() * 1000)
+
+    def wait(self, seconds: float) -> None:
+        """See `Bench.wait`."""
+        self._clock.advance(seconds)
+
+
+class SqsBench:
+    """In the emulator, as its administrator: the role ingest may use no other queue than its own."""
+
+    def __init__(self, sqs: Any) -> None:  # noqa: ANN401 - a client of boto3
+        self._sqs = sqs
+        self._url = sqs.create_queue(
+            QueueName=f"contract-{uuid.uuid4().hex}",
+            Attributes={"VisibilityTimeout": str(VISIBILITY_S)},
+        )["QueueUrl"]
+        self.queue: WholeQueue = SqsQueue(sqs, sqs, self._url)
+
+    def send(self, body: str, delay: int = 0) -> str:
+        """See `Bench.send`."""
+        sent = self._sqs.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=delay)
+        return str(sent["MessageId"])
+
+    def now_ms(self) -> int:
+        """See `Bench.now_ms`."""
+        return int(time.time() * 1000)
+
+    def wait(self, seconds: float) -> None:
+        """See `Bench.wait`."""
+        time.sleep(seconds)
+
+    def delete_queue(self) -> None:
+        """Take the whole queue away."""
+        self._sqs.delete_queue(QueueUrl=self._url)
+
+
+@pytest.fixture(scope="module")
+def sqs(moto: tuple[str, Provisioned]) -> Any:  # noqa: ANN401 - a client of boto3
+    """An SQS client of the emulator's administrator."""
+    endpoint, provisioned = moto
+    return EmulatorSession(endpoint, provisioned.credentials["admin"]).client("sqs")
+
+
+@pytest.fixture(params=["fake", "sqs"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """An empty queue."""
+    if request.param == "fake":
+        yield FakeBench()
+        return
+    real = SqsBench(request.getfixturevalue("sqs"))
+    yield real
+    real.delete_queue()
+
+
+def received(bench: Bench, count: int) -> list[Message]:
+    """So many messages, which must be there."""
+    messages: list[Message] = []
+    while len(messages) < count:
+        got = bench.queue.receive(0, min(10, count - len(messages)))
+        assert got
+        messages += got
+    return messages
+
+
+@pytest.mark.parametrize("body", ["plain", '{"ip": "198.51.100.7"}', "é\u4e2d😀", "\t\n\r", " x "])
+def test_a_message_comes_as_it_was_sent(bench: Bench, body: str) -> None:
+    """Its body byte for byte as UTF-8, its id, and when it was sent."""
+    message_id = bench.send(body)
+    (message,) = bench.queue.receive(0)
+    assert message.body.expose() == body.encode()
+    assert message.message_id == message_id
+    assert abs(message.sent_ms - bench.now_ms()) < 60_000
+    assert message.receive_count == 1
+    assert message.receipt_handle
+
+
+@pytest.mark.parametrize("limit", [1, 3, 10])
+def test_a_receive_brings_at_most_what_was_asked_for(bench: Bench, limit: int) -> None:
+    """Of twelve that are there."""
+    for number in range(12):
+        bench.send(str(number))
+    assert 1 <= len(bench.queue.receive(0, limit)) <= limit
+
+
+def test_an_empty_queue_brings_nothing(bench: Bench) -> None:
+    """With and without a wait."""
+    assert list(bench.queue.receive(0)) == []
+    assert list(bench.queue.receive(1)) == []
+
+
+def test_a_message_that_is_held_is_not_seen(bench: Bench) -> None:
+    """By nobody, until its time-out is over; then it comes again, with its id and its time."""
+    bench.send("body")
+    (first,) = bench.queue.receive(0)
+    assert list(bench.queue.receive(0)) == []
+    bench.wait(VISIBILITY_S + 0.3)
+    (second,) = bench.queue.receive(0)
+    assert (second.message_id, second.sent_ms) == (first.message_id, first.sent_ms)
+    assert second.receive_count == 2
+    assert second.receipt_handle != first.receipt_handle
+
+
+def test_a_long_poll_sees_what_becomes_visible(bench: Bench) -> None:
+    """Within its wait."""
+    bench.send("body", delay=1)
+    assert len(bench.queue.receive(5)) == 1
+
+
+def test_deleted_messages_are_gone_for_good(bench: Bench) -> None:
+    """Ten in one call; none of them is reported as left."""
+    for number in range(11):
+        bench.send(str(number))
+    handles = [message.receipt_handle for message in received(bench, 10)]
+    assert list(bench.queue.delete(handles)) == []
+    assert bench.queue.depth() == QueueDepth(visible=1, in_flight=0, delayed=0)
+
+
+def test_a_handle_that_never_was_cannot_be_deleted(bench: Bench) -> None:
+    """It is reported, and the others of the call are deleted."""
+    bench.send("body")
+    (message,) = bench.queue.receive(0)
+    left = bench.queue.delete(["never-was", message.receipt_handle])
+    assert list(left) == ["never-was"]
+    assert bench.queue.depth() == QueueDepth(0, 0, 0)
+
+
+def test_a_message_can_be_given_back(bench: Bench) -> None:
+    """With a visibility of 0 it is seen at once."""
+    bench.send("body")
+    (message,) = bench.queue.receive(0)
+    assert list(bench.queue.extend({message.receipt_handle: 0})) == []
+    (again,) = bench.queue.receive(0)
+    assert again.message_id == message.message_id
+
+
+def test_a_message_can_be_held_for_longer(bench: Bench) -> None:
+    """Beyond the time-out that it was received with."""
+    bench.send("one")
+    bench.send("two")
+    one, two = received(bench, 2)
+    assert list(bench.queue.extend({one.receipt_handle: 60})) == []
+    bench.wait(VISIBILITY_S + 0.3)
+    assert [m.message_id for m in bench.queue.receive(0)] == [two.message_id]
+
+
+def test_a_handle_gone_stale_cannot_be_extended(bench: Bench) -> None:
+    """It is reported, and the others of the call are extended."""
+    bench.send("one")
+    bench.send("two")
+    one, two = received(bench, 2)
+    bench.queue.delete([one.receipt_handle])
+    seconds = {one.receipt_handle: 30, "never-was": 30, two.receipt_handle: 30}
+    assert set(bench.queue.extend(seconds)) == {one.receipt_handle, "never-was"}
+    bench.wait(VISIBILITY_S + 0.3)
+    assert bench.queue.depth().in_flight == 1
+
+
+def test_the_depth_tells_the_three_states_apart(bench: Bench) -> None:
+    """Visible, in flight, delayed."""
+    for number in range(5):
+        bench.send(str(number))
+    bench.send("late", delay=60)
+    held = received(bench, 2)
+    assert bench.queue.depth() == QueueDepth(visible=3, in_flight=2, delayed=1)
+    bench.queue.delete([held[0].receipt_handle])
+    assert bench.queue.depth() == QueueDepth(visible=3, in_flight=1, delayed=1)
+
+
+def test_a_queue_that_is_not_there_is_a_matter_of_configuration(sqs: Any) -> None:  # noqa: ANN401 - a client
+    """Of the real adapter alone: no call of it lets a botocore error through."""
+    gone = SqsBench(sqs)
+    gone.delete_queue()
+    for attempt in (
+        lambda: gone.queue.receive(0),
+        lambda: gone.queue.delete(["handle"]),
+        lambda: gone.queue.extend({"handle": 1}),
+        gone.queue.depth,
+    ):
+        with pytest.raises(ConfigurationError, match="no such queue"):
+            attempt()

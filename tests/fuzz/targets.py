@@ -1,0 +1,117 @@
+"""What holds for any bytes whatever: the two parsers that read what others wrote.
+
+A target takes bytes and returns, or a law is broken. `run.py` looks for such bytes, guided by
+coverage; `test_corpus.py` replays what it has found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tests.fakes.receipts import any_receipt
+from vault_etl.core.ciphertext import Ciphertext, Place
+from vault_etl.core.events import MAX_CODE_POINTS, LoginEvent, Reason, Rejection, parse_event
+from vault_etl.core.fields import Field
+from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey
+from vault_etl.core.opening import Opener
+from vault_etl.core.padding import pad
+from vault_etl.core.pii import Pii
+from vault_etl.core.sealing import Sealer
+from vault_etl.core.tokens import Tokenizer
+from vault_etl.errors import IntegrityError
+
+RECORD: Final = uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4")
+PLACE: Final = Place.in_record(Field.IP, RECORD, "u-1")
+KEY: Final = DataKey(0x01020304, Field.IP, KeyMaterial(bytes(range(32))))
+WRONG_KEY: Final = DataKey(0x01020304, Field.IP, KeyMaterial(bytes(32)))
+NONCE: Final = bytes(range(12))
+VALUE: Final = b"203.0.113.7"
+STORED: Final = Sealer([KEY])._seal_with_nonce(Pii(VALUE), PLACE, NONCE)
+
+_TOKENIZER: Final = Tokenizer(
+    TokenKey(1, field, 1, KeyMaterial(bytes(32))) for field in (Field.IP, Field.DEVICE_ID)
+)
+_PATH: Final = re.compile(
+    r"\$(\.(user_id|device_type|ip|device_id|locale|app_version|create_date))?"
+)
+_NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+
+
+def event(data: bytes) -> None:
+    """`parse_event` never raises; what it lets through can be tokenised, sealed and stored."""
+    parsed = parse_event(data)
+    if isinstance(parsed, Rejection):
+        assert parsed.reason in Reason
+        assert _PATH.fullmatch(parsed.path)
+        assert parse_event(data) == parsed
+        return
+    texts = _texts(parsed)
+    given = json.loads(data)
+    for name, text in texts.items():
+        assert given.get(name) == text
+        assert len(text) <= MAX_CODE_POINTS.get(name, 64)
+        assert not _NOT_STORABLE.search(text)
+    assert all(texts[name].strip() for name in ("user_id", "device_type", "ip", "device_id"))
+    assert given.get("create_date") == (parsed.create_date and parsed.create_date.isoformat())
+    assert _TOKENIZER.token(Field.IP, parsed.ip) == _TOKENIZER.token(Field.IP, parsed.ip)
+    assert _TOKENIZER.token(Field.DEVICE_ID, parsed.device_id).int
+    place = Place.in_record(Field.IP, RECORD, parsed.user_id)
+    assert _opened(Sealer([KEY]).seal(parsed.ip, place), place, KEY) == parsed.ip.expose()
+
+
+def _texts(parsed: LoginEvent) -> dict[str, str]:
+    texts = {
+        "user_id": parsed.user_id,
+        "device_type": parsed.device_type,
+        "ip": parsed.ip.expose().decode(),
+        "device_id": parsed.device_id.expose().decode(),
+        "locale": parsed.locale,
+        "app_version": parsed.app_version,
+    }
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def ciphertext(data: bytes) -> None:
+    """Only what was sealed for the place opens. The first byte says what the rest is."""
+    how, rest = data[:1], data[1:]
+    (_stored_bytes, _damage, _padded_text)[how[0] % 3 if how else 0](rest)
+
+
+def _stored_bytes(stored: bytes) -> None:
+    """The rest is what stands in the database."""
+    with contextlib.suppress(IntegrityError):
+        assert Ciphertext.parse(stored).serialise() == stored
+    assert _opened(stored, PLACE, KEY) == (VALUE if stored == STORED else None)
+    assert _opened(stored, PLACE, WRONG_KEY) is None
+
+
+def _damage(mask: bytes) -> None:
+    """The rest is laid over an authentic ciphertext, bit for bit, and what is left over behind it."""
+    length = max(len(mask), len(STORED))
+    both = zip(mask.ljust(length, b"\x00"), STORED.ljust(length, b"\x00"), strict=True)
+    _stored_bytes(bytes(one ^ other for one, other in both))
+
+
+def _padded_text(padded: bytes) -> None:
+    """The rest was sealed by somebody who has the key: it opens exactly if `pad` makes it."""
+    sealed = AESGCM(KEY.material.expose()).encrypt(NONCE, padded, PLACE.associated_data(KEY.key_id))
+    opened = _opened(Ciphertext(KEY.key_id, NONCE, sealed).serialise(), PLACE, KEY)
+    value = padded.rstrip(b"\x00")[:-1]
+    assert opened == (value if pad(value) == padded else None)
+
+
+def _opened(stored: bytes, place: Place, key: DataKey) -> bytes | None:
+    try:
+        return Opener(any_receipt()).open(stored, place, key).expose()
+    except IntegrityError:
+        return None
+
+
+TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {"event": event, "ciphertext": ciphertext}

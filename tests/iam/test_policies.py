@@ -1,0 +1,201 @@
+"""The template's policies before an evaluator that understands conditions: every answer, and every loosening."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+
+from tests.iam.answers import (
+    ALLOWED,
+    ATTACHED,
+    DENIED,
+    MAY,
+    PRINCIPALS,
+    ROOT,
+    SILENT,
+    guard_says,
+)
+from tests.iam.documents import (
+    AUDIT,
+    DATA,
+    DEAD_LETTERS,
+    EVERYTHING,
+    KEY_POLICIES,
+    OPEN_KEY,
+    OWN_KEY,
+    QUEUE,
+    QUEUE_POLICY,
+    TOKEN,
+    Policy,
+    attached,
+    policies_of,
+    surroundings,
+)
+from tests.iam.loosened import loosened
+from tests.iam.questions import Question, context, questions
+from tests.iam.simulator import Mutant, Request, simulate
+from tests.iam.trust import trust_requests
+from vault_etl.adapters.embedded.template import Template
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
+GUARDED = {**KEY_POLICIES, QUEUE: QUEUE_POLICY, DEAD_LETTERS: QUEUE_POLICY}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table: who asks what, and the expected decision."""
+
+    who: str
+    asked: object
+    request: Request
+    expected: str
+
+
+def test_attached() -> None:
+    """Each role has the policies that the table says, and every policy of the template is in the table."""
+    template = Template.load()
+    assert {role: attached(template, role) for role in ATTACHED} == ATTACHED
+    everything = policies_of(template)
+    assert {name for name, policy in everything.items() if policy.kind == "identity"} == set(MAY)
+    assert {name for name, policy in everything.items() if policy.kind == "trust"} == set(ATTACHED)
+
+
+def test_every_row_of_the_table() -> None:
+    """What each policy, key, queue and role does with every question is what the table says."""
+    rows = table()
+    decided = simulate(all_policies(), [row.request for row in rows]).decisions
+    wrong = [
+        f"{row.who}: {row.asked}: {decision}, not {row.expected}"
+        for row, decision in zip(rows, decided, strict=True)
+        if decision != row.expected
+    ]
+    assert wrong == []
+    expected = Counter(row.expected for row in rows)
+    assert len(rows) > 10_000
+    assert min(expected[ALLOWED], expected[DENIED], expected[SILENT]) > 100
+
+
+HEADLINES = [
+    ("IngestRole", "kms:GenerateDataKey", DATA, context("data", "ip"), True),
+    ("IngestRole", "kms:Decrypt", TOKEN, context("token", "ip"), True),
+    ("IngestRole", "kms:Decrypt", DATA, context("data", "ip"), False),
+    ("IngestRole", "kms:Decrypt", DATA, (), False),
+    ("IngestRole", "kms:ReEncryptFrom", DATA, context("data", "ip"), False),
+    ("IngestRole", "kms:GenerateDataKey", TOKEN, context("token", "ip"), False),
+    ("RevealRole", "kms:Decrypt", DATA, context("data", "device_id"), True),
+    ("RevealRole", "kms:Decrypt", DATA, context("data", "ip", more="x"), False),
+    ("RevealRole", "kms:GenerateDataKey", DATA, context("data", "ip"), False),
+    ("RevealIpRole", "kms:Decrypt", DATA, context("data", "ip"), True),
+    ("RevealIpRole", "kms:Decrypt", DATA, context("data", "device_id"), False),
+    ("RevealIpRole", "kms:Decrypt", DATA, context("data", "quarantine"), False),
+    ("RevealIpRole", "kms:Decrypt", TOKEN, context("token", "device_id"), False),
+    ("RevealDeviceIdRole", "kms:Decrypt", DATA, context("data", "ip"), False),
+    ("RotateRole", "kms:Decrypt", DATA, context("data", "ip"), False),
+    ("RotateRole", "kms:Decrypt", TOKEN, context("token", "ip"), False),
+    ("RotateRole", "kms:ReEncryptTo", OWN_KEY, context("data", "ip"), False),
+    ("ReEncryptRole", "kms:Decrypt", DATA, context("data", "quarantine"), True),
+    ("EraseRole", "kms:Decrypt", DATA, context("data", "ip"), False),
+    ("EraseRole", "kms:Sign", AUDIT, (), True),
+    ("AuditRole", "kms:GetPublicKey", AUDIT, (), True),
+    ("AuditRole", "kms:Decrypt", TOKEN, context("token", "ip"), False),
+    ("administrator", "kms:Decrypt", DATA, context("data", "ip"), False),
+    ("administrator", "kms:PutKeyPolicy", DATA, (), False),
+    ("administrator", "sqs:ReceiveMessage", QUEUE, (), False),
+]
+
+
+def test_headlines() -> None:
+    """What design.md promises in words, on real requests: the role's policies and the key's together."""
+    requests = []
+    for who, action, resource, pairs, _ in HEADLINES:
+        same_key = False if "ReEncrypt" in action else None
+        requests.append(_both(who, Question(action, resource, pairs, same_key)))
+    decided = simulate(all_policies(), requests).decisions
+    assert [decision == ALLOWED for decision in decided] == [row[-1] for row in HEADLINES]
+
+
+def test_no_policy_can_be_loosened_by_a_word_unnoticed() -> None:
+    """Every statement is loosened in every way of `loosened.py`, and each time some row flips."""
+    rows, policies = table(), policies_of(Template.load())
+    mutants = [
+        Mutant(name, how, document)
+        for name, policy in policies.items()
+        for how, document in loosened(policy.document)
+    ]
+    flips = simulate(all_policies(), [row.request for row in rows], mutants).flips
+    unnoticed = [
+        f"{mutant.of}: {mutant.how}"
+        for mutant, flip in zip(mutants, flips, strict=True)
+        if flip is None
+    ]
+    assert unnoticed == []
+    statements = {(mutant.of, mutant.how.partition(":")[0]) for mutant in mutants}
+    assert len(statements) == sum(len(policy.document["Statement"]) for policy in policies.values())
+    assert len(mutants) > 500
+
+
+def all_policies() -> dict[str, Policy]:
+    """The template's, and what stands around them."""
+    return {**policies_of(Template.load()), **surroundings()}
+
+
+def table() -> list[Row]:
+    """Each policy by itself, each key and queue by itself, roles as they are on AWS, and trust.
+
+    A key or queue is tried by itself with principals whose own policy allows everything.
+    """
+    rows = []
+    asked = list(questions())
+    for policy, may in MAY.items():
+        for question in asked:
+            expected = ALLOWED if question in may else SILENT
+            rows.append(Row(policy, question, _alone(policy, question), expected))
+    for question in asked:
+        if question.resource not in GUARDED:
+            continue
+        for principal in PRINCIPALS:
+            expected = guard_says(principal, question)
+            rows.append(Row(principal, question, _guarded(principal, question), expected))
+        for role, policies in ATTACHED.items():
+            expected = guard_says(role, question)
+            if expected == ALLOWED and not any(question in MAY[name] for name in policies):
+                expected = SILENT
+            rows.append(Row(role, question, _both(role, question), expected))
+    rows += [Row(what, "", request, expected) for what, request, expected in trust_requests()]
+    return rows
+
+
+def _alone(policy: str, question: Question) -> Request:
+    """A policy by itself: the key's own lets the account do everything."""
+    guard = OPEN_KEY if ":kms:" in question.resource else None
+    return _request("IngestRole", question, (policy,), guard)
+
+
+def _guarded(principal: str, question: Question) -> Request:
+    """A key's or queue's policy by itself: the principal's own allows everything."""
+    return _request(principal, question, (EVERYTHING,), GUARDED[question.resource])
+
+
+def _both(role: str, question: Question) -> Request:
+    """As it is on AWS. Who has no role of the template is an administrator."""
+    return _request(
+        role, question, ATTACHED.get(role, (EVERYTHING,)), GUARDED.get(question.resource, OPEN_KEY)
+    )
+
+
+def _request(
+    principal: str, question: Question, identity: tuple[str, ...], guard: str | None
+) -> Request:
+    arn = PRINCIPALS[principal]
+    caller = arn if principal == ROOT else _session(arn)
+    sent = {"aws:PrincipalArn": arn} | question.condition_keys()
+    return Request(caller, question.action, question.resource, sent, identity, guard)
+
+
+def _session(role_arn: str) -> str:
+    """A session of a role, which is who calls; `aws:PrincipalArn` is the role."""
+    account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+    return f"arn:aws:sts::{account}:assumed-role/{name}/ana"

@@ -1,0 +1,70 @@
+"""Entries of the audit log, as a client of the database makes them, honest or not."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from psycopg2.extensions import connection, cursor
+
+from tests.postgres.scratch import Scratch, sealed_record
+from vault_etl.core.messages import SealedRecord
+
+APPEND = """
+SELECT seq, hash FROM public.audit_append(
+    %(request_id)s, %(phase)s, %(actor)s, %(host)s, %(action)s, %(record_id)s, %(fields)s::text[],
+    %(purpose)s, %(ticket)s, %(reason)s, %(decision)s, %(error_code)s
+)
+"""
+RELEASE = "SELECT field, ciphertext FROM public.audit_release(%s)"
+
+
+def append(opened: cursor, **changes: object) -> int:
+    """Append an intent to reveal both fields of a record, changed as told; its seq. Does not commit."""
+    opened.execute(
+        APPEND,
+        {
+            "request_id": uuid.uuid4(),
+            "phase": "intent",
+            "actor": "arn:aws:sts::123456789012:assumed-role/reveal/someone",
+            "host": "laptop",
+            "action": "reveal",
+            "record_id": None,
+            "fields": ["device_id", "ip"],
+            "purpose": "support",
+            "ticket": "T-1",
+            "reason": "a customer asked",
+            "decision": "allowed",
+            "error_code": None,
+            **changes,
+        },
+    )
+    ((seq, _),) = opened.fetchall()
+    assert isinstance(seq, int)
+    return seq
+
+
+def append_committed(database: Scratch, role: str = "reveal", /, **changes: object) -> int:
+    """Append an entry and commit it; its seq."""
+    with database.connect(role) as opened, opened.cursor() as cursor_:
+        seq = append(cursor_, **changes)
+        opened.commit()
+    return seq
+
+
+def release(opened: connection, seq: int) -> dict[str, bytes]:
+    """Ask for what an intent names, and commit."""
+    with opened.cursor() as cursor_:
+        cursor_.execute(RELEASE, (seq,))
+        rows: list[tuple[str, Any]] = cursor_.fetchall()
+    opened.commit()
+    return {field: bytes(value) for field, value in rows}
+
+
+def stored_record(database: Scratch) -> SealedRecord:
+    """A record that is in the database."""
+    keys = database.write_keys()
+    record = sealed_record(keys)
+    with database.loader() as loader:
+        loader.load([record], [], keys)
+    return record

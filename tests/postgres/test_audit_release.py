@@ -1,0 +1,271 @@
+"""`audit_release` as an attacker with the reveal role's login meets it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg2
+import pytest
+
+from tests.postgres.entries import APPEND, RELEASE, append, append_committed, release, stored_record
+from tests.postgres.scratch import Scratch
+from vault_etl.core.fields import Field
+from vault_etl.core.messages import SealedRecord
+
+Denied = psycopg2.errors.InsufficientPrivilege
+
+
+@pytest.fixture(scope="module")
+def record(shared: Scratch) -> SealedRecord:
+    """A stored record."""
+    shared.add_token_keys()
+    return stored_record(shared)
+
+
+def take(database: Scratch, seq: int, role: str = "reveal") -> dict[str, bytes]:
+    """Release in a new session."""
+    with database.connect(role) as opened:
+        return release(opened, seq)
+
+
+@pytest.mark.parametrize("fields", [["ip"], ["device_id"], ["device_id", "ip"], []])
+def test_a_committed_intent_releases_what_it_names(
+    shared: Scratch, record: SealedRecord, fields: list[str]
+) -> None:
+    """The ciphertexts of that record and of those fields, and of no other."""
+    seq = append_committed(shared, record_id=record.record_id, fields=fields)
+    assert take(shared, seq) == {name: record.ciphertexts[Field(name)] for name in fields}
+
+
+def test_it_releases_once(shared: Scratch, record: SealedRecord) -> None:
+    """A second release of one intent is refused."""
+    seq = append_committed(shared, record_id=record.record_id)
+    assert take(shared, seq)
+    with pytest.raises(Denied, match="has had its release"):
+        take(shared, seq)
+
+
+def test_it_releases_once_to_ten_at_a_time(shared: Scratch, record: SealedRecord) -> None:
+    """Of ten sessions that ask at once, one gets the values."""
+    seq = append_committed(shared, record_id=record.record_id)
+
+    def got(_: int) -> bool:
+        try:
+            return bool(take(shared, seq))
+        except Denied:
+            return False
+
+    with ThreadPoolExecutor(10) as pool:
+        assert sum(pool.map(got, range(10))) == 1
+
+
+def test_a_release_rolled_back_gives_only_the_same_again(
+    shared: Scratch, record: SealedRecord
+) -> None:
+    """Rolling the release back buys the same values under the same committed intent, and no others."""
+    seq = append_committed(shared, record_id=record.record_id, fields=["ip"])
+    for _ in range(2):
+        with shared.connect("reveal") as opened, opened.cursor() as cursor:
+            cursor.execute(RELEASE, (seq,))
+            assert [field for field, _ in cursor.fetchall()] == ["ip"]
+            opened.rollback()
+    assert shared.value("SELECT count(*) FROM audit_log WHERE seq = %s", seq) == 1
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        "SELECT 1",
+        "SAVEPOINT a",
+        "SAVEPOINT a; RELEASE SAVEPOINT a",
+        "SET CONSTRAINTS ALL IMMEDIATE",
+        "SET LOCAL ROLE vault_etl_reveal",
+    ],
+)
+def test_an_intent_of_the_same_transaction_releases_nothing(
+    shared: Scratch, record: SealedRecord, between: str
+) -> None:
+    """Append and take in one transaction, which could be rolled back after: refused."""
+    with shared.connect("reveal") as opened, opened.cursor() as cursor:
+        seq = append(cursor, record_id=record.record_id)
+        cursor.execute(between)
+        with pytest.raises(Denied):
+            cursor.execute(RELEASE, (seq,))
+
+
+def test_an_intent_of_a_subtransaction_releases_nothing(
+    shared: Scratch, record: SealedRecord
+) -> None:
+    """A savepoint around the intent, released before, makes it no other transaction."""
+    with shared.connect("reveal") as opened, opened.cursor() as cursor:
+        cursor.execute("SAVEPOINT a")
+        seq = append(cursor, record_id=record.record_id)
+        cursor.execute("RELEASE SAVEPOINT a")
+        with pytest.raises(Denied):
+            cursor.execute(RELEASE, (seq,))
+
+
+def test_one_statement_is_one_transaction(shared: Scratch, record: SealedRecord) -> None:
+    """Append and release in one SELECT, by a LATERAL join, is refused."""
+    with shared.connect("reveal") as opened, opened.cursor() as cursor, pytest.raises(Denied):
+        cursor.execute(
+            f"WITH a AS MATERIALIZED ({APPEND})"  # noqa: S608
+            " SELECT r.* FROM a, public.audit_release(a.seq) AS r",
+            {
+                **dict.fromkeys(("purpose", "ticket", "error_code")),
+                "request_id": uuid.uuid4(),
+                "record_id": record.record_id,
+                "phase": "intent",
+                "action": "reveal",
+                "decision": "allowed",
+                "fields": ["ip"],
+                **dict.fromkeys(("actor", "host", "reason"), "x"),
+            },
+        )
+
+
+def test_a_cursor_opened_before_the_commit_gives_nothing(
+    shared: Scratch, record: SealedRecord
+) -> None:
+    """A holdable cursor over the release does not outlive the rule: it is materialised at the COMMIT."""
+    with shared.connect("reveal") as opened, opened.cursor() as cursor:
+        seq = append(cursor, record_id=record.record_id)
+        cursor.execute(f"DECLARE held CURSOR WITH HOLD FOR {RELEASE}", (seq,))
+        with pytest.raises(Denied):
+            opened.commit()
+
+
+def test_an_intent_rolled_back_releases_nothing(shared: Scratch, record: SealedRecord) -> None:
+    """What is not in the log is no intent; its seq goes to the next one."""
+    with shared.connect("reveal") as opened, opened.cursor() as cursor:
+        seq = append(cursor, record_id=record.record_id)
+        opened.rollback()
+        with pytest.raises(Denied):
+            cursor.execute(RELEASE, (seq,))
+
+
+def test_an_intent_not_yet_committed_releases_nothing(
+    shared: Scratch, record: SealedRecord
+) -> None:
+    """A second session cannot take against the open transaction of the first."""
+    with shared.connect("reveal") as opened, opened.cursor() as cursor:
+        seq = append(cursor, record_id=record.record_id)
+        with pytest.raises(Denied):
+            take(shared, seq)
+
+
+@pytest.fixture
+def colleague(shared: Scratch) -> Iterator[str]:
+    """A second login with the role reveal, which may make temporary tables too."""
+    password = shared.server.passwords.of("test_colleague")
+    shared.sql(
+        f"CREATE ROLE test_colleague LOGIN PASSWORD '{password}';"
+        "GRANT vault_etl_reveal, vault_etl_ingest TO test_colleague"
+    )
+    yield "colleague"
+    shared.sql("DROP ROLE test_colleague")
+
+
+def test_another_logins_intent_releases_nothing(
+    shared: Scratch, record: SealedRecord, colleague: str
+) -> None:
+    """An intent is its login's own, whatever role both act as."""
+    seq = append_committed(shared, record_id=record.record_id)
+    with pytest.raises(Denied):
+        take(shared, seq, colleague)
+    with shared.connect(colleague) as opened, opened.cursor() as cursor:
+        cursor.execute("SET ROLE vault_etl_reveal")
+        with pytest.raises(Denied):
+            cursor.execute(RELEASE, (seq,))
+
+
+def test_a_forged_log_in_a_temporary_table_is_not_read(
+    shared: Scratch, record: SealedRecord, colleague: str
+) -> None:
+    """With TEMP, a search path of one's own and tables of our names, the real log decides."""
+    seq = append_committed(shared, record_id=record.record_id)
+    with shared.connect(colleague) as opened, opened.cursor() as cursor:
+        cursor.execute(
+            "CREATE TEMP TABLE audit_log AS SELECT %s::bigint AS seq, now() AS logged_at,"
+            " 'intent' AS phase, 'test_colleague' AS login, %s::uuid AS record_id,"
+            " ARRAY['ip', 'device_id'] AS fields, 'allowed' AS decision, 'reveal' AS action;"
+            "CREATE TEMP TABLE audit_released (seq bigint);"
+            "CREATE TEMP TABLE user_logins (record_id uuid); SET search_path = pg_temp, public",
+            (seq, record.record_id),
+        )
+        opened.commit()
+        with pytest.raises(Denied):
+            cursor.execute("SELECT * FROM audit_release(%s)", (seq,))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"phase": "outcome", "decision": "done"},
+        {"phase": "outcome", "decision": "failed", "error_code": "denied"},
+        {"decision": "denied"},
+        {"action": "keys rotate"},
+        {"action": "erase"},
+    ],
+)
+def test_only_an_allowed_intent_to_reveal_releases(
+    shared: Scratch, record: SealedRecord, changes: dict[str, object]
+) -> None:
+    """No outcome, no denied intent, and no intent of another action."""
+    seq = append_committed(shared, record_id=record.record_id, **changes)
+    with pytest.raises(Denied):
+        take(shared, seq)
+
+
+@pytest.mark.parametrize(("age", "released"), [("59 s", True), ("61 s", False), ("-61 s", False)])
+def test_an_intent_lasts_a_minute(
+    shared: Scratch, record: SealedRecord, age: str, released: bool
+) -> None:
+    """After 60 s an intent releases nothing, nor does one from the future."""
+    seq = append_committed(shared, record_id=record.record_id)
+    shared.sql(
+        "BEGIN; SET LOCAL session_replication_role = replica;"
+        "UPDATE audit_log SET logged_at = clock_timestamp() - %s::interval WHERE seq = %s; COMMIT",
+        age,
+        seq,
+    )
+    if released:
+        assert take(shared, seq)
+    else:
+        with pytest.raises(Denied):
+            take(shared, seq)
+
+
+@pytest.mark.parametrize("seq", [0, -1, 10**12, None])
+def test_a_seq_that_is_none_releases_nothing(shared: Scratch, seq: int | None) -> None:
+    """Unknown numbers and NULL are refused with the same words as another's intent."""
+    with pytest.raises(Denied, match="no committed intent of this login"):
+        shared.sql(RELEASE, seq, role="reveal")
+
+
+@pytest.mark.usefixtures("record")
+def test_an_intent_for_no_record_releases_nothing(shared: Scratch) -> None:
+    """Neither NULL nor an unknown id matches a row, whatever fields are named."""
+    for record_id in (None, uuid.uuid4()):
+        seq = append_committed(
+            shared, record_id=record_id, fields=["device_id", "ip", "quarantine"]
+        )
+        assert take(shared, seq) == {}
+
+
+def test_an_erased_value_is_released_as_null(shared: Scratch) -> None:
+    """After an erasure there is nothing to take, and the release says so."""
+    record = stored_record(shared)
+    shared.sql("UPDATE user_logins SET ip_ciphertext = NULL WHERE record_id = %s", record.record_id)
+    seq = append_committed(shared, record_id=record.record_id, fields=["ip"])
+    assert shared.sql(RELEASE, seq, role="reveal") == [("ip", None)]
+
+
+@pytest.mark.parametrize("role", ["ingest", "rotate", "re-encrypt", "erase", "audit", "analyst"])
+def test_no_other_role_takes(shared: Scratch, record: SealedRecord, role: str) -> None:
+    """EXECUTE is reveal's alone."""
+    seq = append_committed(shared, record_id=record.record_id)
+    with pytest.raises(Denied, match="permission denied for function"):
+        take(shared, seq, role)

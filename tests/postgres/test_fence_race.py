@@ -1,0 +1,135 @@
+"""The fence under load: no row appears under a retired key after its retirement was committed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg2.extensions
+import pytest
+
+from tests.postgres.scratch import Scratch, sealed_record
+from vault_etl.adapters import postgres_records
+from vault_etl.adapters.postgres_keys import PostgresKeyStore
+from vault_etl.adapters.postgres_records import PostgresRecordLoader, fence_holds
+from vault_etl.adapters.sql import blocks
+from vault_etl.core.fields import PERSONAL_FIELDS
+from vault_etl.core.keys import DataKey
+from vault_etl.ports.record_store import Loaded
+
+RETIREMENTS = 25
+LOADERS = 2
+
+_SQL = blocks("records.sql")
+_ROWS_UNDER = "SELECT count(*) FROM user_logins WHERE ciphertext_key_id(ip_ciphertext) = ANY (%s)"
+
+Fence = Callable[
+    [psycopg2.extensions.cursor, Sequence[DataKey], tuple[int, int | None] | None], bool
+]
+
+
+def look_then_lock(
+    cursor: psycopg2.extensions.cursor,
+    data_keys: Sequence[DataKey],
+    _: tuple[int, int | None] | None,
+) -> bool:
+    """The fence the wrong way round: it sees the keys as they were before it waited."""
+    key_ids = [key.key_id for key in data_keys]
+    prints = [key.fingerprint for key in data_keys]
+    cursor.execute(_SQL["read_fence"], {"key_ids": key_ids, "fingerprints": prints})
+    _, _, good, _ = cursor.fetchone() or (None, None, 0, None)
+    time.sleep(0.005)
+    cursor.execute(_SQL["lock_fence"])
+    return bool(good == len(data_keys))
+
+
+def lock_in_a_stale_snapshot(
+    cursor: psycopg2.extensions.cursor,
+    data_keys: Sequence[DataKey],
+    generations: tuple[int, int | None] | None,
+) -> bool:
+    """The right order, with the snapshot of before the lock: what REPEATABLE READ would do."""
+    cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    cursor.execute("SELECT count(*) FROM public.data_keys")
+    time.sleep(0.005)
+    return fence_holds(cursor, data_keys, generations)
+
+
+def no_fence(
+    cursor: psycopg2.extensions.cursor,
+    data_keys: Sequence[DataKey],
+    generations: tuple[int, int | None] | None,
+) -> bool:
+    """Nothing at all: the loader writes under what it has until it is told otherwise."""
+    del cursor, data_keys, generations
+    return True
+
+
+def test_no_row_appears_under_a_retired_key(scratch: Scratch) -> None:
+    """Two loaders and 25 retirements: after each COMMIT the rows under the retired keys stay as many."""
+    late, loaded = _race(scratch)
+    assert loaded > RETIREMENTS
+    assert late == 0
+
+
+@pytest.mark.parametrize("fence", [look_then_lock, lock_in_a_stale_snapshot, no_fence])
+def test_the_race_is_lost_without_the_order(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch, fence: Fence
+) -> None:
+    """The same load with a look before the lock, an old snapshot, or no fence leaves rows under retired keys."""
+    monkeypatch.setattr(postgres_records, "fence_holds", fence)
+    late, _ = _race(scratch)
+    assert late > 0
+
+
+def _race(scratch: Scratch) -> tuple[int, int]:
+    """Rows that appeared under keys whose retirement was committed before; and batches loaded."""
+    scratch.add_token_keys()
+    stop = threading.Event()
+    with ThreadPoolExecutor(LOADERS) as pool:
+        loaders = [pool.submit(_load_until, scratch, stop) for _ in range(LOADERS)]
+        try:
+            counted = _retire(scratch)
+        finally:
+            stop.set()
+        batches = sum(loader.result() for loader in loaders)
+    late = sum(scratch.value(_ROWS_UNDER, list(ids)) - rows for ids, rows in counted)
+    return late, batches
+
+
+def _load_until(scratch: Scratch, stop: threading.Event) -> int:
+    batches = 0
+    keys = None
+    with scratch.loader() as loader:
+        while not stop.is_set():
+            keys = keys or scratch.write_keys()
+            result = loader.load([sealed_record(keys) for _ in range(3)], [], keys)
+            if isinstance(result, Loaded):
+                batches += 1
+            else:
+                keys = None
+            if batches % 20 == 0:
+                keys = None  # even a loader that never looks takes a new key now and then
+    return batches
+
+
+def _retire(scratch: Scratch) -> list[tuple[tuple[int, ...], int]]:
+    """Retire again and again; which keys, and how many rows they had once that was committed."""
+    counted = []
+    with scratch.database("rotate") as database:
+        store = PostgresKeyStore(database)
+        for _ in range(RETIREMENTS):
+            time.sleep(0.03)
+            ids = tuple(store.retire_data_keys(PERSONAL_FIELDS))
+            with database.transaction() as cursor:
+                cursor.execute(_ROWS_UNDER, (list(ids),))
+                ((rows,),) = cursor.fetchall()
+            counted.append((ids, rows))
+    return counted
+
+
+def test_the_loader_uses_the_fence_of_this_file() -> None:
+    """What the race replaces is what the loader calls."""
+    assert "fence_holds" in PostgresRecordLoader.load.__code__.co_names

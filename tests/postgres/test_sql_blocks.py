@@ -1,0 +1,142 @@
+"""Every named block of SQL is used, and runs on a migrated database under the role that runs it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import re
+import uuid
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import vault_etl.adapters
+from tests.postgres.scratch import Scratch
+from vault_etl.adapters.copy_binary import copy_binary
+from vault_etl.adapters.sql import blocks
+
+RE_ENCRYPT = ("re-encrypt",)
+ROTATE = ("rotate", "re-encrypt")
+
+# Which roles run a block. A block that is not here fails the first test below.
+RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
+    "audit.sql": {
+        "may_reveal": ("reveal",),
+        "append": ("reveal", *ROTATE),
+        "release": ("reveal",),
+        "record": ("reveal",),
+        "entries": ("audit",),
+    },
+    "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
+    "keys.sql": {
+        "keys_by_id": ("reveal", *RE_ENCRYPT),
+        "token_keys": ("ingest", "reveal", *RE_ENCRYPT),
+        "add_data_key": ("ingest", *RE_ENCRYPT),
+        "set_lock_timeout": ROTATE,
+        "close_fence": ROTATE,
+        "any_token_key": RE_ENCRYPT,
+        "add_token_key": RE_ENCRYPT,
+        "retire_data_keys": ROTATE,
+        "usage": ("audit", *ROTATE),
+        "sealed_under_ip": RE_ENCRYPT,
+        "sealed_under_device_id": RE_ENCRYPT,
+        "sealed_under_quarantine": RE_ENCRYPT,
+        "replace_ip": RE_ENCRYPT,
+        "replace_device_id": RE_ENCRYPT,
+        "replace_quarantine": RE_ENCRYPT,
+    },
+    "migrations.sql": dict.fromkeys(
+        (
+            *("lock", "lengthen_timeouts", "pin_search_path", "server", "act_as_login"),
+            *("exists", "applied", "make_table", "record"),
+        ),
+        ("admin",),
+    ),
+    "records.sql": {
+        "lock_fence": ("ingest", *RE_ENCRYPT),
+        "read_fence": ("ingest", *RE_ENCRYPT),
+        "make_stage": ("ingest",),
+        "copy_stage": ("ingest",),
+        "insert_records": ("ingest",),
+        "insert_rejections": ("ingest",),
+        "ensure_partition": ("ingest",),
+        "ranges": ("ingest",),
+    },
+}
+
+UUID = uuid.UUID(int=1)
+VALUES: dict[str, object] = {
+    **dict.fromkeys(("request_id", "record_id", "first", "last"), UUID),
+    **dict.fromkeys(("seq", "generation", "ahead", "min_count", "limit", "key_id"), 1),
+    **dict.fromkeys(("phase", "actor", "host", "action", "purpose", "ticket"), "x"),
+    **dict.fromkeys(("reason", "decision", "error_code", "field", "kms_key_arn"), "x"),
+    **dict.fromkeys(("wrapped_key", "fingerprint"), b"8 bytes!"),
+    **{name: ["x"] for name in ("fields", "reasons", "paths")},
+    **{name: [b"x"] for name in ("fingerprints", "old", "new", "bodies")},
+    "record_ids": [UUID],
+    "key_ids": [1],
+    "lease": dt.timedelta(hours=1),
+    "since": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+}
+
+CASES = [
+    pytest.param(file, name, role, id=f"{name}-{role}")
+    for file, by_name in RUN_BY.items()
+    for name, roles in by_name.items()
+    for role in roles
+]
+
+
+def test_the_table_is_complete() -> None:
+    """Every file and every block in it stands in the table above, and nothing else does."""
+    files = [file.name for file in resources.files("vault_etl.adapters.sql").iterdir()]
+    there = {name: set(blocks(name)) for name in files if name.endswith(".sql")}
+    assert {file: set(by_name) for file, by_name in RUN_BY.items()} == there
+
+
+@pytest.mark.parametrize("file", RUN_BY)
+def test_every_block_is_used_and_every_use_is_there(file: str) -> None:
+    """The adapters ask for exactly the blocks that a file has."""
+    used = set()
+    for path in Path(vault_etl.adapters.__path__[0]).glob("*.py"):
+        code = path.read_text(encoding="utf-8")
+        for variable in re.findall(rf'(\w+): Final = blocks\("{re.escape(file)}"\)', code):
+            for key in re.findall(rf'{variable}\[f?"([^"]+)"\]', code):
+                pattern = re.compile(re.sub(r"\{[^}]*\}", r"\\w+", key))
+                matching = {name for name in RUN_BY[file] if pattern.fullmatch(name)}
+                assert matching, f"{path.name} uses {key}"
+                used |= matching
+    assert used == set(RUN_BY[file])
+
+
+@pytest.mark.parametrize(("file", "name", "role"), CASES)
+def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role: str) -> None:
+    """Queries are planned with the role's rights checked; locks, settings and tables are made."""
+    sql = blocks(file)[name]
+    with shared.connect(role) as connection, connection.cursor() as cursor:
+        if name in {"copy_stage", "insert_records"}:
+            cursor.execute(blocks(file)["make_stage"])
+        if name == "copy_stage":
+            cursor.copy_expert(sql, io.BytesIO(copy_binary([])))
+        elif re.match(r"(--[^\n]*\n)*(SELECT|INSERT|UPDATE)\b", sql):
+            after = 0 if file == "audit.sql" else UUID
+            positional = ("name", "checksum") if "(%s" in sql else None
+            cursor.execute("EXPLAIN " + sql, positional or {**VALUES, "after": after})
+            assert cursor.fetchall()
+        else:
+            cursor.execute(sql)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("keys.sql", "replace_ip"), ("keys.sql", "add_data_key"), ("audit.sql", "release")],
+)
+def test_planning_checks_rights(shared: Scratch, file: str, name: str) -> None:
+    """What the test above relies on: EXPLAIN is denied to a role that may not run the statement."""
+    with (
+        shared.connect("analyst") as connection,
+        connection.cursor() as cursor,
+        pytest.raises(Exception, match="permission denied"),
+    ):
+        cursor.execute("EXPLAIN " + blocks(file)[name], VALUES)

@@ -1,0 +1,96 @@
+"""One vault for all of these tests, put right again after each."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg2
+import psycopg2.extras
+import pytest
+
+from tests.conftest import admin
+from tests.tampering.site import ALICE, Key, Site, opens, silent
+from tests.vault import Vault
+from vault_etl.adapters.aws_kms import KmsKeyGenerator
+from vault_etl.adapters.embedded.aws_session import EmulatorSession
+from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.adapters.embedded.provision import Provisioned
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_keys import PostgresKeyStore
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.keys import MAX_LEASE
+from vault_etl.services.make_key import make_key
+
+BODIES = (
+    {"user_id": ALICE, "ip": "198.51.100.77", "device_id": "canary-device-1"},
+    {"user_id": ALICE, "ip": "198.51.100.78", "device_id": "canary-device-2"},
+    {"user_id": "bob", "ip": "198.51.100.79", "device_id": "canary-device-3"},
+)
+BAD_BODY = "198.51.100.77 is not JSON"
+NO_TRIGGERS = "SET session_replication_role = replica"
+
+
+@pytest.fixture(scope="session")
+def whole_site(
+    postgres: RunningPostgres,
+    moto: tuple[str, Provisioned],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Site]:
+    """A vault with three records and a quarantined body, loaded by the real command."""
+    endpoint, provisioned = moto
+    database = f"tampering_{uuid.uuid4().hex[:12]}"
+    with admin(postgres, "postgres") as cursor:
+        cursor.execute(f'CREATE DATABASE "{database}"')
+    home = tmp_path_factory.mktemp("tampering")
+    vault = Vault(postgres, database, endpoint, provisioned, home, {"VAULT_ETL_DRAIN_WAIT": "0"})
+    vault.ok("admin", "migrate")
+    vault.ok("re-encrypt", "keys", "init")
+    vault.renew_queue()
+    vault.send([json.dumps({"device_type": "ios", **body}) for body in BODIES] + [BAD_BODY])
+    vault.ok("ingest", "ingest")
+    with closing(psycopg2.connect(vault.database_url("admin"))) as connection:
+        connection.autocommit = True
+        psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
+        yield _site(vault, connection)
+    with admin(postgres, "postgres") as cursor:
+        cursor.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
+
+
+@pytest.fixture
+def site(whole_site: Site, capfd: pytest.CaptureFixture[str]) -> Iterator[Site]:
+    """The vault, whole; afterwards nothing was printed that it holds, and it is whole again."""
+    yield whole_site
+    silent(*capfd.readouterr())
+    whole_site.restore()
+
+
+def _site(vault: Vault, connection: psycopg2.extensions.connection) -> Site:
+    by_user = vault.sql("SELECT record_id FROM user_logins ORDER BY user_id, record_id")
+    ((quarantined,),) = vault.sql("SELECT record_id FROM quarantine")
+    spare = {state: _spare_key(vault) for state in ("live", "retired", "destroyed")}
+    for state in ("retired", "destroyed"):
+        key_id = spare[state].key_id
+        vault.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", key_id)
+    vault.sql(
+        "UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL WHERE key_id = %s",
+        spare["destroyed"].key_id,
+    )
+    site = Site(vault, connection, [record_id for (record_id,) in by_user], quarantined, spare)
+    site.sql(NO_TRIGGERS)
+    site.keep()
+    assert opens(site, site.records[0], reveal=site.warm)
+    return site
+
+
+def _spare_key(vault: Vault) -> Key:
+    """A data key of `ip`, made as ingest makes one."""
+    kms = EmulatorSession(vault.endpoint, vault.provisioned.credentials["ingest"]).client("kms")
+    names = {purpose: vault.provisioned.key_arns[purpose.value] for purpose in KeyPurpose}
+    new, _ = make_key(KmsKeyGenerator(kms, names), KeyPurpose.DATA, Field.IP, lease=MAX_LEASE)
+    database = Database(vault.database_url("ingest"))
+    assert PostgresKeyStore(database).add_data_key(new)
+    database.close()
+    return Key(new.key_id, new.kms_key_arn, new.wrapped_key, new.fingerprint)

@@ -1,0 +1,62 @@
+"""The key id in a ciphertext's header, changed to that of another key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.tampering.site import Site, refused
+from vault_etl.core.fields import Field
+from vault_etl.errors import IntegrityError, KeyUnavailableError, VaultEtlError
+
+KEY_IDS: dict[str, tuple[Callable[[Site], int], type[VaultEtlError]]] = {
+    "another live one": (lambda site: site.spare["live"].key_id, IntegrityError),
+    "a retired one": (lambda site: site.spare["retired"].key_id, IntegrityError),
+    "a destroyed one": (lambda site: site.spare["destroyed"].key_id, KeyUnavailableError),
+    "an unknown one": (lambda _: 0x12345678, IntegrityError),
+    "0": (lambda _: 0, IntegrityError),
+    "the highest": (lambda _: 2**32 - 1, IntegrityError),
+    "another field's": (lambda site: site.key_of(Field.DEVICE_ID).key_id, IntegrityError),
+    "quarantine's": (lambda site: site.key_of(Field.QUARANTINE).key_id, IntegrityError),
+    "its field's token key": (
+        lambda site: site.key_of(Field.IP, "token").key_id,
+        IntegrityError,
+    ),
+}
+
+
+@pytest.mark.parametrize(("key_id", "error"), KEY_IDS.values(), ids=KEY_IDS.keys())
+def test_another_key_id_does_not_open(
+    site: Site, key_id: Callable[[Site], int], error: type[VaultEtlError]
+) -> None:
+    """Live, retired, destroyed or unknown: with fresh keys, and with cached ones."""
+    stored = site.ciphertext(site.records[0])
+    site.put(site.records[0], stored[:1] + key_id(site).to_bytes(4, "big") + stored[5:])
+    refused(site, site.records[0], Field.IP, error=error)
+    refused(site, site.records[0], Field.IP, error=error, reveal=site.warm)
+
+
+@pytest.mark.parametrize("state", ["live", "retired"])
+def test_a_key_with_the_id_of_another_does_not_open(site: Site, state: str) -> None:
+    """The row's whole identity exchanged: its id, its wrapped bytes and its fingerprint stay together."""
+    mine, other = site.key_of(Field.IP), site.spare[state]
+    site.sql("DELETE FROM data_keys WHERE key_id = %s", mine.key_id)
+    site.sql("UPDATE data_keys SET key_id = %s WHERE key_id = %s", mine.key_id, other.key_id)
+    refused(site, site.records[0], Field.IP, error=KeyUnavailableError)
+
+
+def test_a_deleted_key_does_not_open(site: Site) -> None:
+    """A row that is gone is an unknown key."""
+    site.sql("DELETE FROM data_keys WHERE key_id = %s", site.key_of(Field.IP).key_id)
+    refused(site, site.records[0], Field.IP)
+
+
+def test_a_destroyed_key_does_not_open(site: Site) -> None:
+    """Its id is known, and its bytes are gone: exit 77, not 65."""
+    site.sql(
+        "UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL WHERE key_id = %s",
+        site.key_of(Field.IP).key_id,
+    )
+    text = refused(site, site.records[0], Field.IP, error=KeyUnavailableError)
+    assert "is destroyed" in text

@@ -1,0 +1,282 @@
+"""Rotation of the data keys: online, resumable, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes.login_events import login_event
+from tests.fakes.tap import Breaker, Tap
+from tests.fakes.vault import FakeVault, reveal_request, rotate_request
+from vault_etl.core.audit import Phase
+from vault_etl.core.ciphertext import Ciphertext
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.keys import KeyState
+from vault_etl.errors import (
+    AuditError,
+    IncompleteError,
+    KeyUnavailableError,
+    UnavailableError,
+)
+from vault_etl.services import rotate_keys
+from vault_etl.services.rotate_keys import MAX_FENCE_TRIES, plan_rotation
+
+CALLS = 48
+"""Of all ports, in the rotation of the fixture below."""
+
+BODIES = [login_event(user_id=f"user-{n}", ip=f"198.51.100.{n}") for n in range(7)]
+
+
+@pytest.fixture
+def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+    """Seven records and a quarantined body, to be sealed anew three at a time."""
+    monkeypatch.setattr(rotate_keys, "BATCH_ROWS", 3)
+    filled = FakeVault()
+    filled.store(*BODIES)
+    filled.writer().write(filled.receive(b"junk"))
+    return filled
+
+
+def key_ids(vault: FakeVault, *fields: Field) -> set[int]:
+    """The keys that stored values of these fields are sealed under."""
+    return {
+        Ciphertext.parse(stored).key_id
+        for field, _, _, stored in vault.database.ciphertexts()
+        if field in (fields or Field)
+    }
+
+
+def addresses(vault: FakeVault) -> set[bytes]:
+    """Every address, revealed."""
+    revealed = [
+        vault.reveal()(reveal_request(record_id, Field.IP)).fields[Field.IP]
+        for record_id in vault.database.records
+    ]
+    return {value.expose() for value in revealed if value}
+
+
+EVERY_ADDRESS = {f"198.51.100.{n}".encode() for n in range(7)}
+
+
+def test_everything_is_sealed_anew_under_new_keys(vault: FakeVault) -> None:
+    """The old ones are retired, nothing needs them any more, and every value still opens."""
+    old = key_ids(vault)
+    report = vault.rotation().rotate(rotate_request())
+    assert set(report.retired) == old
+    assert set(report.created) == key_ids(vault)
+    assert not old & key_ids(vault)
+    assert (report.rows_reencrypted, report.rows_remaining, report.failed) == (15, 0, ())
+    assert all(vault.database.keys[key_id].state is KeyState.DECRYPT_ONLY for key_id in old)
+    assert addresses(vault) == EVERY_ADDRESS
+
+
+def test_a_quarantined_body_is_sealed_anew_too(vault: FakeVault) -> None:
+    """It holds personal values as well as a row does."""
+    old = key_ids(vault, Field.QUARANTINE)
+    vault.rotation().rotate(rotate_request(Field.QUARANTINE))
+    assert not old & key_ids(vault, Field.QUARANTINE)
+
+
+def test_only_the_fields_that_were_asked_for_are_rotated(vault: FakeVault) -> None:
+    """The other fields keep their keys."""
+    others = key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE)
+    report = vault.rotation().rotate(rotate_request(Field.IP))
+    assert report.rows_reencrypted == 7
+    assert key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE) == others
+
+
+def test_tokens_and_token_keys_are_left_alone(vault: FakeVault) -> None:
+    """Duplicates stay duplicates."""
+    tokens = {r.record_id: dict(r.tokens) for r in vault.database.records.values()}
+    vault.rotation().rotate(rotate_request())
+    assert {r.record_id: dict(r.tokens) for r in vault.database.records.values()} == tokens
+    states = {k.state for k in vault.database.keys.values() if k.purpose is KeyPurpose.TOKEN}
+    assert states == {KeyState.ACTIVE}
+
+
+def test_to_retire_is_to_retire_alone(vault: FakeVault) -> None:
+    """Old rows keep their keys for now; new messages get new ones."""
+    old = key_ids(vault)
+    assert set(vault.rotation().retire(rotate_request())) == old
+    assert key_ids(vault) == old
+    (new,) = vault.store(login_event())
+    sealed = vault.database.records[new].ciphertexts.values()
+    assert not old & {Ciphertext.parse(stored).key_id for stored in sealed}
+
+
+def test_what_was_only_retired_is_sealed_anew_by_the_next_run(vault: FakeVault) -> None:
+    """It looks for retired keys with rows, not for those that it retired itself."""
+    vault.rotation().retire(rotate_request())
+    report = vault.rotation().rotate(rotate_request())
+    assert (report.retired, report.rows_reencrypted, report.rows_remaining) == ((), 15, 0)
+
+
+def test_a_second_rotation_has_nothing_old_to_seal(vault: FakeVault) -> None:
+    """Only what the first one sealed."""
+    first = vault.rotation().rotate(rotate_request())
+    second = vault.rotation().rotate(rotate_request())
+    assert set(second.retired) == set(first.created)
+    assert (second.rows_reencrypted, second.rows_remaining) == (15, 0)
+
+
+def test_a_plan_counts_and_changes_nothing(vault: FakeVault) -> None:
+    """What a rotation would retire, and how many values it would seal anew."""
+    before = dict(vault.database.keys)
+    plan = plan_rotation(vault.keys, tuple(Field))
+    assert (set(plan.retire), plan.rows) == (key_ids(vault), 15)
+    assert vault.database.keys == before
+    assert plan_rotation(vault.keys, [Field.IP]).rows == 7
+
+
+def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
+    """The claim of the next test is no smaller than it looks."""
+    breaker = Breaker(10**9, UnavailableError("away"))
+    vault.tapped(breaker.tap).rotation().rotate(rotate_request())
+    assert breaker.calls == CALLS
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(CALLS))
+def test_a_rotation_that_was_interrupted_goes_on(vault: FakeVault, at: int, after: bool) -> None:
+    """Wherever it stopped: no value is lost, and the next run finishes."""
+    breaker = Breaker(at, UnavailableError("away"), after=after)
+    with pytest.raises((UnavailableError, AuditError)):
+        vault.tapped(breaker.tap).rotation().rotate(rotate_request())
+    assert addresses(vault) == EVERY_ADDRESS
+    report = vault.rotation().rotate(rotate_request())
+    assert report.rows_remaining == 0
+    assert addresses(vault) == EVERY_ADDRESS
+    active = {k.key_id for k in vault.database.keys.values() if k.state is KeyState.ACTIVE}
+    assert key_ids(vault) <= active
+
+
+def test_a_value_that_does_not_open_is_left_and_named(vault: FakeVault) -> None:
+    """Byte for byte as it was, while everything else is done."""
+    damaged = sorted(vault.database.records)[2]
+    stored = bytearray(vault.database.records[damaged].ciphertexts[Field.IP])
+    stored[-1] ^= 1
+    vault.database.records[damaged].ciphertexts[Field.IP] = bytes(stored)
+    report = vault.rotation().rotate(rotate_request())
+    assert report.failed == (damaged,)
+    assert (report.rows_reencrypted, report.rows_remaining) == (14, 1)
+    assert vault.database.records[damaged].ciphertexts[Field.IP] == bytes(stored)
+
+
+def test_a_page_of_values_that_do_not_open_does_not_stop_the_rest(vault: FakeVault) -> None:
+    """Three at a time, and the first three are damaged."""
+    damaged = sorted(vault.database.records)[:3]
+    for record_id in damaged:
+        ciphertexts = vault.database.records[record_id].ciphertexts
+        ciphertexts[Field.IP] = ciphertexts[Field.IP][:-16] + bytes(16)
+    report = vault.rotation().rotate(rotate_request(Field.IP))
+    assert report.failed == tuple(damaged)
+    assert (report.rows_reencrypted, report.rows_remaining) == (4, 3)
+
+
+def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
+    """No value under it would open: that is no damage to any of them, and KMS is not asked for each."""
+    vault.kms.denied = {Field.IP}
+    vault.kms.unwrapped.clear()
+    with pytest.raises(KeyUnavailableError):
+        vault.rotation().rotate(rotate_request(Field.IP))
+    assert len(vault.kms.unwrapped) == 1
+    assert vault.database.audit[-1].error_code == "key_unavailable"
+    vault.kms.denied = set()
+    assert addresses(vault) == EVERY_ADDRESS
+
+
+def test_a_value_that_was_erased_in_between_stays_erased(vault: FakeVault) -> None:
+    """Compare-and-swap: what changed since it was read is not written over, and not counted."""
+    erased = min(vault.database.records)
+
+    def erasing(name: str, call: Callable[[], Any]) -> object:
+        if name == "replace":
+            vault.database.records[erased].ciphertexts.pop(Field.IP, None)
+        return call()
+
+    seen = vault.tapped(lambda part: Tap(part, erasing))
+    report = seen.rotation().rotate(rotate_request(Field.IP))
+    assert report.rows_reencrypted == 6
+    assert Field.IP not in vault.database.records[erased].ciphertexts
+
+
+def test_keys_that_another_rotation_retires_are_not_written_under(vault: FakeVault) -> None:
+    """The fence says so, and the batch is sealed anew under a third key."""
+    retired: list[int] = []
+
+    def retiring(name: str, call: Callable[[], Any]) -> object:
+        if name == "replace" and not retired:
+            retired.extend(vault.keys.retire_data_keys([Field.IP]))
+        return call()
+
+    seen = vault.tapped(lambda part: Tap(part, retiring))
+    report = seen.rotation().rotate(rotate_request(Field.IP))
+    assert retired
+    assert report.rows_reencrypted == 7
+    assert not set(retired) & key_ids(vault)
+    assert addresses(vault) == EVERY_ADDRESS
+
+
+def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
+    """Safe to run again, when the other rotation is over."""
+    tries = []
+
+    def retiring(name: str, call: Callable[[], Any]) -> object:
+        if name == "replace":
+            tries.append(vault.keys.retire_data_keys([Field.IP]))
+        return call()
+
+    seen = vault.tapped(lambda part: Tap(part, retiring))
+    with pytest.raises(IncompleteError):
+        seen.rotation().rotate(rotate_request(Field.IP))
+    assert len(tries) == MAX_FENCE_TRIES
+    assert addresses(vault) == EVERY_ADDRESS
+
+
+def test_without_an_intent_nothing_is_retired(vault: FakeVault) -> None:
+    """Neither by a rotation nor by its lazy form."""
+    vault.audit.broken = {Phase.INTENT}
+    before = dict(vault.database.keys)
+    with pytest.raises(AuditError):
+        vault.rotation().rotate(rotate_request())
+    with pytest.raises(AuditError):
+        vault.rotation().retire(rotate_request())
+    assert vault.database.keys == before
+
+
+def test_a_rotation_is_one_entry_with_its_outcome(vault: FakeVault) -> None:
+    """Of all fields that it was asked for."""
+    vault.rotation().rotate(rotate_request(Field.IP, Field.QUARANTINE))
+    intent, outcome = vault.database.audit[-2:]
+    assert (intent.action, intent.fields) == ("keys rotate", ("ip", "quarantine"))
+    assert (outcome.phase, outcome.decision) == ("outcome", "done")
+
+
+def test_progress_counts_every_value(vault: FakeVault) -> None:
+    """Three at a time."""
+    vault.rotation().rotate(rotate_request())
+    assert sum(done for done, _ in vault.progress.steps) == 15
+    assert max(done for done, _ in vault.progress.steps) == 3
+
+
+def test_an_empty_vault_has_nothing_to_rotate() -> None:
+    """No key is made for nothing."""
+    report = FakeVault().rotation().rotate(rotate_request())
+    assert (report.retired, report.created, report.rows_reencrypted) == ((), (), 0)
+
+
+def test_records_that_are_loaded_meanwhile_are_not_touched(vault: FakeVault) -> None:
+    """They are under keys of their own, which are active."""
+    loaded: list[uuid.UUID] = []
+
+    def loading(name: str, call: Callable[[], Any]) -> object:
+        if name == "replace" and not loaded:
+            loaded.extend(vault.store(login_event(user_id="late", ip="198.51.100.99")))
+        return call()
+
+    report = vault.tapped(lambda part: Tap(part, loading)).rotation().rotate(rotate_request())
+    assert (report.rows_reencrypted, report.rows_remaining) == (15, 0)
+    assert addresses(vault) == EVERY_ADDRESS | {b"198.51.100.99"}
