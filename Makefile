@@ -24,7 +24,7 @@ TEMPLATES := $(wildcard keys/*.template.yaml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check test-all fuzz format lock clean compose-client
+.PHONY: help demo test check test-all fuzz format lock clean compose-client policy-evaluator
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of impor
 	$(BIN)/lint-imports
 	$(if $(TEMPLATES),$(BIN)/cfn-lint $(TEMPLATES))
 
-test-all: test compose-client ## `make test`, then the tests that need Debian packages (installs them, as root)
+test-all: test compose-client policy-evaluator ## `make test`, then the tests that need Debian packages (installs them, as root)
 	$(PYTEST) -m system $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.dev-installed ## look for input that breaks the parsers, for FUZZ_SECONDS; Linux x86_64
@@ -62,6 +62,7 @@ lock: $(VENV)/.demo-installed ## write requirements/*.txt anew from pyproject.to
 
 clean: ## remove what make and the tools made; .vault-etl/ (your local data) stays
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf tests/iam/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The two halves of the environment. `make demo` waits for the first alone.
@@ -104,3 +105,19 @@ compose-client:
 	fi; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 		apt-get install -qq -y --no-install-recommends docker-compose >/dev/null
+
+# The evaluator of IAM policies that tests/iam runs, from npm, locked by hash. Stamped like the rest.
+policy-evaluator: tests/iam/node_modules/.installed
+
+tests/iam/node_modules/.installed: tests/iam/package-lock.json
+	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+			echo 'error: the system tests need Node and npm' >&2; \
+			echo 'hint: as root on Debian or Ubuntu: apt-get install nodejs npm' >&2; \
+			exit 1; \
+		fi; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq -y --no-install-recommends nodejs npm >/dev/null; \
+	fi
+	@cd tests/iam && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@

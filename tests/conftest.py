@@ -35,6 +35,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On LocalStack: what works with an emulator at all, but for what asks it to enforce policies."""
+    if config.getoption("--emulator") != EmulatorName.LOCALSTACK:
+        return
+    fit = {
+        item
+        for item in items
+        if "moto" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("iam")
+    }
+    config.hook.pytest_deselected(items=[item for item in items if item not in fit])
+    items[:] = [item for item in items if item in fit]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Forget the caller's settings, in this process and in those that it starts.
 

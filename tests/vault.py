@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 import psycopg2
 import psycopg2.extras
 
-from vault_etl.adapters.embedded.aws_session import EmulatorSession
+from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
 from vault_etl.adapters.embedded.postgres import RunningPostgres
 from vault_etl.adapters.embedded.provision import Provisioned, provision_resources
 
@@ -128,7 +129,13 @@ class Vault:
     @property
     def emulator(self) -> EmulatorSession:
         """The emulator, as the operator, who may do all that any role may."""
-        return EmulatorSession(self.endpoint, self.provisioned.credentials["admin"])
+        return _session(self.endpoint, self.provisioned.credentials["admin"])
+
+    def actor(self, role: str) -> str:
+        """The ARN of who uses a role's access key, by the emulator's word."""
+        session = _session(self.endpoint, self.provisioned.credentials[role])
+        arn: str = session.client("sts").get_caller_identity()["Arn"]
+        return arn
 
     def renew_queue(self) -> None:
         """Make the queue anew, empty. A purge would do so once in 60 seconds only, as on AWS."""
@@ -160,6 +167,12 @@ class Vault:
 def sample_events() -> list[str]:
     """The 100 sample bodies; one of them is no login event."""
     return SAMPLES.read_text(encoding="utf-8").splitlines()
+
+
+@functools.cache
+def _session(endpoint: str, credentials: Credentials) -> EmulatorSession:
+    """Made once: boto3 reads its models from files for each."""
+    return EmulatorSession(endpoint, credentials)
 
 
 def _tens(bodies: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -83,9 +83,9 @@ class Program:
         values = PostgresReleasedValues(self._database)
         return Reveal(PostgresAuditLog(self._database), values, values, self._ring(request_id))
 
-    def check_reveal_role(self) -> None:
-        """Raise DeniedError if this login may not reveal at all."""
-        PostgresReleasedValues(self._database).check_role()
+    def check_role(self, *roles: str) -> None:
+        """Raise DeniedError unless the database's login acts as one of these roles."""
+        PostgresAuditLog(self._database).check_role(*roles)
 
     def rotation(self, progress: Progress, request_id: uuid.UUID) -> Rotation:
         """For `keys rotate`."""

@@ -24,6 +24,7 @@ SWAP_ROWS = """
 """
 COPY_ALL_BUT_THE_ID = """
     UPDATE user_logins a SET ip_ciphertext = b.ip_ciphertext, masked_ip = b.masked_ip,
+        device_id_ciphertext = b.device_id_ciphertext, masked_device_id = b.masked_device_id,
         user_id = b.user_id
     FROM user_logins b WHERE b.record_id = (
         SELECT c.record_id FROM user_logins c WHERE c.masked_ip <> a.masked_ip LIMIT 1
@@ -36,7 +37,7 @@ SWAP_COLUMNS = """
 RESTORE = """
     UPDATE user_logins r SET user_id = s.user_id, ip_ciphertext = s.ip_ciphertext,
         device_id_ciphertext = s.device_id_ciphertext, masked_ip = s.masked_ip,
-        token_generation = s.token_generation
+        masked_device_id = s.masked_device_id, token_generation = s.token_generation
     FROM saved s WHERE s.record_id = r.record_id
 """
 

@@ -102,7 +102,7 @@ def test_a_reveal_is_on_the_record(loaded: Vault) -> None:
     assert entries[0]["seq"] == shown["audit_seq"] == entries[1]["seq"] - 1
     assert entries[0]["hash"] == shown["audit_hash"] == entries[1]["prev_hash"]
     for entry in entries:
-        assert entry["actor"] == "arn:aws:iam::123456789012:user/vault-etl-reveal"
+        assert entry["actor"] == loaded.actor("reveal")
         assert entry["login"] == "test_reveal"
         assert (entry["action"], entry["record_id"]) == ("reveal", record_id)
         assert entry["fields"] == ["device_id", "ip"]
@@ -122,7 +122,7 @@ def test_a_look_for_what_is_not_there_is_on_the_record_too(loaded: Vault) -> Non
 
 def test_the_log_can_be_asked(loaded: Vault) -> None:
     """`audit list` finds entries by actor and by login, and none from the future."""
-    arn = "arn:aws:iam::123456789012:user/vault-etl-re-encrypt"
+    arn = loaded.actor("re-encrypt")
     by_arn = loaded.ok("audit", "audit", "list", "--actor", arn).lines
     by_login = loaded.ok("audit", "audit", "list", "--actor", "test_re_encrypt").lines
     assert by_arn == by_login

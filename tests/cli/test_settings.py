@@ -8,24 +8,28 @@ from pathlib import Path
 import pytest
 
 from tests.cli.processes import fails
+from tests.cli.test_main_job import UNKNOWN
 from tests.vault import Vault
 
 SECRET = "sekret-Wort-4711"
 DUPLICATES = ("duplicates", "--field", "ip")
+REVEAL = ("reveal", UNKNOWN, "--reason", "x")
 
 
 @pytest.mark.parametrize(
-    ("role", "command", "setting"),
+    ("role", "command", "setting", "value"),
     [
-        ("analyst", DUPLICATES, "VAULT_ETL_DATABASE_URL"),
-        ("analyst", ("migrate",), "VAULT_ETL_DATABASE_URL"),
-        ("reveal", ("reveal", str(uuid.UUID(int=1)), "--reason", "x"), "VAULT_ETL_DATABASE_URL"),
-        ("ingest", ("ingest",), "VAULT_ETL_DATABASE_URL"),
-        ("ingest", ("ingest",), "VAULT_ETL_QUEUE_URL"),
+        ("analyst", DUPLICATES, "VAULT_ETL_DATABASE_URL", None),
+        ("analyst", DUPLICATES, "VAULT_ETL_DATABASE_URL", ""),
+        ("analyst", DUPLICATES, "VAULT_ETL_DATABASE_URL", " "),
+        ("analyst", ("migrate",), "VAULT_ETL_DATABASE_URL", None),
+        ("reveal", REVEAL, "VAULT_ETL_DATABASE_URL", None),
+        ("ingest", ("ingest",), "VAULT_ETL_DATABASE_URL", None),
+        ("ingest", ("ingest",), "VAULT_ETL_QUEUE_URL", None),
+        ("ingest", ("ingest",), "VAULT_ETL_QUEUE_URL", ""),
     ],
-    ids=lambda value: value if isinstance(value, str) else value[0],
+    ids=lambda value: value[0] if isinstance(value, tuple) else repr(value),
 )
-@pytest.mark.parametrize("value", [None, "", " "], ids=["unset", "empty", "blank"])
 def test_a_missing_setting_is_named(
     loaded: Vault, role: str, command: tuple[str, ...], setting: str, value: str | None
 ) -> None:
@@ -40,17 +44,13 @@ def test_a_missing_setting_is_named(
         ("QUEUE_URL", f"https://queue/{SECRET} b"),
         ("LOG_FORMAT", SECRET),
         ("BATCH_SIZE", SECRET),
-        ("BATCH_SIZE", "0"),
         ("BATCH_SIZE", "10001"),
-        ("LINGER", SECRET),
         ("LINGER", "-1"),
         ("LINGER", "nan"),
         ("DRAIN_WAIT", "21"),
         ("DRAIN_WAIT", "1.5"),
-        ("LEASE_HOURS", "0"),
         ("LEASE_HOURS", "25"),
         ("LEASE_SEALS", "9999"),
-        ("LEASE_SEALS", str(2**28 + 1)),
     ],
 )
 def test_a_malformed_setting_is_named_and_not_quoted(
@@ -66,15 +66,12 @@ def test_a_malformed_setting_is_named_and_not_quoted(
     "url",
     [
         SECRET,
-        f"postgresql://someone:{SECRET}@[::1",
         f"postgresql://someone:{SECRET}%zz@127.0.0.1/x",
         f"mysql://someone:{SECRET}@127.0.0.1/x",
         f"postgresql://someone:{SECRET}@127.0.0.1:99999/x",
         f"postgresql://someone:{SECRET}@127.0.0.1/x?no_such_option=1",
         f"postgresql://someone:{SECRET}@127.0.0.1/x?sslmode={SECRET}",
-        f"postgresql://someone:{SECRET}@127.0.0.1/x?connect_timeout={SECRET}",
         f"host=127.0.0.1 password={SECRET} port={SECRET}",
-        f"host=127.0.0.1 password='{SECRET}",
         f"service={SECRET}",
     ],
 )

@@ -151,6 +151,7 @@ def test_a_key_wrapped_for_the_other_purpose_does_not_open(bench: Bench) -> None
         bench.unwrapper.unwrap(dataclasses.replace(data, wrapped_key=token.wrapped_key))
 
 
+@pytest.mark.iam
 def test_who_may_not_unwrap_is_told_so(bench: Bench) -> None:
     """As a key that cannot be had, which is what it is to the caller."""
     key = new_key(bench)
@@ -183,6 +184,7 @@ def test_a_listed_arn_is_trusted_and_no_other(kms: Kms, moto: tuple[str, Provisi
         elsewhere.unwrap(key)
 
 
+@pytest.mark.iam
 def test_who_may_not_make_keys_is_told_so(kms: Kms) -> None:
     """Of the real adapter: the role reveal has no GenerateDataKey."""
     with pytest.raises(DeniedError):

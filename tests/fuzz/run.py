@@ -21,7 +21,7 @@ from typing import Final
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 CORPUS: Final = HERE / "corpus"
-TARGETS: Final = ("event", "ciphertext")
+TARGETS: Final = ("event", "fields", "ciphertext")
 MAX_BYTES: Final = 8_192
 """Of an input: room for the deepest nesting that is let through, and for every field."""
 SLOW_SECONDS: Final = 5
@@ -70,7 +70,9 @@ def _run(name: str, *arguments: str) -> int:
 
 def _fuzz(name: str, arguments: list[str]) -> None:
     atheris = importlib.import_module("atheris")  # has no types
-    sys.modules.pop("ipaddress", None)  # somebody has imported it, and coverage would not see into it
+    sys.modules.pop(
+        "ipaddress", None
+    )  # somebody has imported it, and coverage would not see into it
     with atheris.instrument_imports(include=["ipaddress", "json", "vault_etl"]):
         targets = importlib.import_module("tests.fuzz.targets")
     # To merge, libFuzzer runs "its program" in a shell, by the first argument, and quotes nothing.

@@ -6,12 +6,14 @@ coverage; `test_corpus.py` replays what it has found.
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import json
 import re
+import socket
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NoReturn
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -38,9 +40,14 @@ STORED: Final = Sealer([KEY])._seal_with_nonce(Pii(VALUE), PLACE, NONCE)
 _TOKENIZER: Final = Tokenizer(
     TokenKey(1, field, 1, KeyMaterial(bytes(32))) for field in (Field.IP, Field.DEVICE_ID)
 )
+_REQUIRED: Final = ("user_id", "device_type", "ip", "device_id")
+_NAMES: Final = (*_REQUIRED, "create_date", "locale", "app_version")
+_NOT_JSON: Final = (Reason.NOT_UTF8, Reason.NOT_JSON)
+_UNREAD: Final = (Reason.BODY_TOO_LARGE, Reason.NESTED_TOO_DEEP)
 _PATH: Final = re.compile(
     r"\$(\.(user_id|device_type|ip|device_id|locale|app_version|create_date))?"
 )
+_DATE: Final = re.compile("([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -51,19 +58,67 @@ def event(data: bytes) -> None:
         assert parsed.reason in Reason
         assert _PATH.fullmatch(parsed.path)
         assert parse_event(data) == parsed
+        if parsed.reason not in _UNREAD:
+            assert _is_json(data) == (parsed.reason not in _NOT_JSON)
         return
     texts = _texts(parsed)
-    given = json.loads(data)
+    given = json.loads(data, parse_int=float)
     for name, text in texts.items():
         assert given.get(name) == text
         assert len(text) <= MAX_CODE_POINTS.get(name, 64)
         assert not _NOT_STORABLE.search(text)
-    assert all(texts[name].strip() for name in ("user_id", "device_type", "ip", "device_id"))
+    assert all(texts[name].strip() for name in _REQUIRED)
     assert given.get("create_date") == (parsed.create_date and parsed.create_date.isoformat())
     assert _TOKENIZER.token(Field.IP, parsed.ip) == _TOKENIZER.token(Field.IP, parsed.ip)
     assert _TOKENIZER.token(Field.DEVICE_ID, parsed.device_id).int
     place = Place.in_record(Field.IP, RECORD, parsed.user_id)
     assert _opened(Sealer([KEY]).seal(parsed.ip, place), place, KEY) == parsed.ip.expose()
+
+
+def _is_json(data: bytes) -> bool:
+    """RFC 8259: numbers of any length, and no NaN."""
+    try:
+        json.loads(data.decode(), parse_int=float, parse_constant=_no_constant)
+    except ValueError:
+        return False
+    return True
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError
+
+
+def fields(data: bytes) -> None:
+    """The lines are the values of one event: it is let through exactly if each of them is good."""
+    texts = [line.decode("utf-8", "surrogateescape") for line in data.split(b"\n")]
+    given = dict(zip(_NAMES, texts, strict=False))
+    body = json.dumps(given).encode()
+    event(body)
+    good = all(name in given and given[name].strip() for name in _REQUIRED) and all(
+        len(text) <= MAX_CODE_POINTS.get(name, 64) and not _NOT_STORABLE.search(text)
+        for name, text in given.items()
+    )
+    good = good and _is_address(given["ip"].strip(" ")) and _is_date(given.get("create_date"))
+    assert isinstance(parse_event(body), LoginEvent) == good
+
+
+def _is_address(text: str) -> bool:
+    """By the C library: an oracle that has read none of Python's."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError, ValueError):
+            socket.inet_pton(family, text)
+            return True
+    return False
+
+
+def _is_date(text: str | None) -> bool:
+    if text is None:
+        return True
+    parts = _DATE.fullmatch(text)
+    if not parts:
+        return False
+    year, month, day = map(int, parts.groups())
+    return year > 0 and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]
 
 
 def _texts(parsed: LoginEvent) -> dict[str, str]:
@@ -114,4 +169,8 @@ def _opened(stored: bytes, place: Place, key: DataKey) -> bytes | None:
         return None
 
 
-TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {"event": event, "ciphertext": ciphertext}
+TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
+    "event": event,
+    "fields": fields,
+    "ciphertext": ciphertext,
+}

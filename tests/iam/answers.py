@@ -114,6 +114,8 @@ _NOBODY: set[str] = set()
 
 _GUARDED_ALIKE = {
     "kms:Encrypt": _NOBODY,
+    "kms:GenerateDataKeyPair": _NOBODY,
+    "kms:GenerateDataKeyPairWithoutPlaintext": _NOBODY,
     "kms:GenerateDataKeyWithoutPlaintext": _NOBODY,
     "kms:ReEncryptFrom": _ROTATORS,
     "kms:ReEncryptTo": _ROTATORS,

@@ -30,19 +30,22 @@ _ACCOUNT_ROOT: Final = f"arn:aws:iam::{ACCOUNT}:root"
 
 def loosened(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each way, in words, and the policy that it makes."""
-    never = _denied_to_all(document)
     for index, statement in enumerate(document["Statement"]):
-        ways = (
-            _of_allow(statement, never) if statement["Effect"] == "Allow" else _of_deny(statement)
-        )
+        if statement["Effect"] == "Allow":
+            idle, kept = _changes_nothing(document, statement), _kept_to_names(document)
+            ways = _of_allow(statement, idle, kept)
+        else:
+            ways = _of_deny(statement)
         for how, changed in ways:
             loose = copy.deepcopy(dict(document))
             loose["Statement"][index : index + 1] = [] if changed is None else [changed]
             yield f"{statement['Sid']}: {how}", loose
 
 
-def _of_allow(statement: Statement, never: set[str]) -> Iterator[tuple[str, Statement | None]]:
-    yield from _more_actions(statement, never)
+def _of_allow(
+    statement: Statement, idle: set[str], kept: set[str]
+) -> Iterator[tuple[str, Statement | None]]:
+    yield from _more_actions(statement, idle)
     if statement.get("Resource", "*") != "*":
         yield "any resource", statement | {"Resource": "*"}
         own = _as_list(statement["Resource"])
@@ -52,7 +55,7 @@ def _of_allow(statement: Statement, never: set[str]) -> Iterator[tuple[str, Stat
                 yield f"also {more}", statement | {"Resource": [*own, more]}
     yield from _fewer_conditions(statement)
     principal = statement.get("Principal")
-    if principal:
+    if principal and not set(_as_list(statement["Action"])) <= kept:
         yield "any principal", statement | {"Principal": "*"}
         if "Service" in principal:
             services = {"Service": [principal["Service"], "lambda.amazonaws.com"]}
@@ -62,26 +65,26 @@ def _of_allow(statement: Statement, never: set[str]) -> Iterator[tuple[str, Stat
             yield "another account too", statement | {"Principal": accounts}
 
 
-def _more_actions(statement: Statement, never: set[str]) -> Iterator[tuple[str, Statement | None]]:
-    """A conditioned statement can be widened only to what carries the keys of its conditions."""
+def _more_actions(statement: Statement, idle: set[str]) -> Iterator[tuple[str, Statement | None]]:
+    """A conditioned statement can be widened only to what carries the keys of its conditions.
+
+    `idle`: actions that it can have besides without any effect.
+    """
     own = _as_list(statement["Action"])
     service = own[0].partition(":")[0]
     keys = {key for pairs in statement.get("Condition", {}).values() for key in pairs}
-    if "sts:RoleSessionName" in keys:  # which is sent with no other call of an AWS principal
+    if keys & {"sts:RoleSessionName", "kms:ReEncryptOnSameKey"}:  # sent with no other action
         return
     yield f"{service}:*", statement | {"Action": f"{service}:*"}
-    if "kms:ReEncryptOnSameKey" in keys:
-        every: tuple[str, ...] = REWRAP
-    elif keys:
-        every = (*WITH_CONTEXT, *REWRAP)
-    else:
-        every = (*WITH_CONTEXT, *REWRAP, *WITHOUT_CONTEXT)
+    every: tuple[str, ...] = (*WITH_CONTEXT, *REWRAP)
+    if not keys:
+        every += WITHOUT_CONTEXT
     if service == "sqs":
         every = OF_QUEUES
     if service == "sts":
         every = ("sts:TagSession",)
     for more in every:
-        if more not in own and more not in never:
+        if more not in own and more not in idle:
             yield f"also {more}", statement | {"Action": [*own, more]}
 
 
@@ -100,7 +103,8 @@ def _fewer_conditions(statement: Statement) -> Iterator[tuple[str, Statement | N
             for more in _more_values(key, _as_list(values)):
                 wide = {operator: pairs | {key: [*_as_list(values), more]}}
                 yield f"{key} also {more}", statement | {"Condition": conditions | wide}
-            if operator in {"StringEquals", "Bool"}:
+            # AWS sends this one with every rewrap.
+            if operator in {"StringEquals", "Bool"} and key != "kms:ReEncryptOnSameKey":
                 lax = {f"{operator}IfExists": {key: values}}
                 strict = {operator: rest} if rest else {}
                 yield f"{key} if it exists", statement | {"Condition": others | strict | lax}
@@ -140,14 +144,33 @@ def _more_excepted(statement: Statement) -> Iterator[tuple[str, Statement | None
             yield f"{name} excepted", statement | {"Condition": excepted}
 
 
-def _denied_to_all(document: Mapping[str, Any]) -> set[str]:
-    """Actions that the policy denies to everybody: to allow them besides changes nothing."""
+def _changes_nothing(document: Mapping[str, Any], allow: Statement) -> set[str]:
+    """Actions that the policy denies to everybody, or allows as widely by another statement."""
     return {
         action
         for statement in document["Statement"]
-        if statement["Effect"] == "Deny" and "Condition" not in statement
+        if "Condition" not in statement
+        and (statement["Effect"] == "Deny" or _covers(statement, allow))
         for action in _as_list(statement["Action"])
     }
+
+
+def _kept_to_names(document: Mapping[str, Any]) -> set[str]:
+    """Actions that the policy denies to all but principals whom it names, of this account."""
+    return {
+        action
+        for statement in document["Statement"]
+        if statement["Effect"] == "Deny"
+        and "aws:PrincipalArn" in statement.get("Condition", {}).get("ArnNotEquals", {})
+        for action in _as_list(statement["Action"])
+    }
+
+
+def _covers(wide: Statement, narrow: Statement) -> bool:
+    if wide.get("Principal") != narrow.get("Principal"):
+        return False
+    own = set(_as_list(wide.get("Resource", "*")))
+    return own >= set(_as_list(narrow.get("Resource", "*")))
 
 
 def _as_list(value: str | list[str]) -> list[str]:

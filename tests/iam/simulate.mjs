@@ -77,13 +77,26 @@ function decide(request, policyOf) {
 function flip({ of, document }) {
   const loosened = load(of, { kind: input.policies[of].kind, document })
   const policyOf = (name) => (name === of ? loosened : policies.get(name))
+  const touched = touchedActions(input.policies[of].document, document)
   for (const [index, request] of requests.entries()) {
     const uses = request.guard === of || request.identity.includes(of)
-    if (uses && decide(request, policyOf) !== decisions[index]) {
+    if (uses && touched(request.action) && decide(request, policyOf) !== decisions[index]) {
       return index
     }
   }
   return null
+}
+
+// Only requests for an action of a statement that is not in both documents can be decided otherwise.
+function touchedActions(before, after) {
+  const [left, right] = [before, after].map(({ Statement }) => Statement.map((each) => JSON.stringify(each)))
+  const differing = [
+    ...before.Statement.filter((_, index) => !right.includes(left[index])),
+    ...after.Statement.filter((_, index) => !left.includes(right[index]))
+  ]
+  const patterns = differing.flatMap(({ Action }) => Action)
+  return (action) =>
+    patterns.some((pattern) => pattern === action || pattern === `${action.split(':')[0]}:*`)
 }
 
 // An action that AWS does not know, or a condition key that it does not send with it, proves nothing.

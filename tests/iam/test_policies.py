@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pytest
@@ -34,7 +35,7 @@ from tests.iam.documents import (
     surroundings,
 )
 from tests.iam.loosened import loosened
-from tests.iam.questions import Question, context, questions
+from tests.iam.questions import BAD, REWRAP, WITH_CONTEXT, Question, context, questions
 from tests.iam.simulator import Mutant, Request, simulate
 from tests.iam.trust import trust_requests
 from vault_etl.adapters.embedded.template import Template
@@ -52,6 +53,8 @@ class Row:
     asked: object
     request: Request
     expected: str
+    composed: bool = False
+    """Follows from other rows, and so adds nothing to the search for what a loosening flips."""
 
 
 def test_attached() -> None:
@@ -119,13 +122,14 @@ def test_headlines() -> None:
 
 def test_no_policy_can_be_loosened_by_a_word_unnoticed() -> None:
     """Every statement is loosened in every way of `loosened.py`, and each time some row flips."""
-    rows, policies = table(), policies_of(Template.load())
+    policies = policies_of(Template.load())
+    requests = [row.request for row in table() if not row.composed]
     mutants = [
         Mutant(name, how, document)
         for name, policy in policies.items()
         for how, document in loosened(policy.document)
     ]
-    flips = simulate(all_policies(), [row.request for row in rows], mutants).flips
+    flips = simulate(all_policies(), requests, mutants).flips
     unnoticed = [
         f"{mutant.of}: {mutant.how}"
         for mutant, flip in zip(mutants, flips, strict=True)
@@ -156,16 +160,24 @@ def table() -> list[Row]:
     for question in asked:
         if question.resource not in GUARDED:
             continue
-        for principal in PRINCIPALS:
+        for principal in _tried_with(question):
             expected = guard_says(principal, question)
             rows.append(Row(principal, question, _guarded(principal, question), expected))
         for role, policies in ATTACHED.items():
             expected = guard_says(role, question)
             if expected == ALLOWED and not any(question in MAY[name] for name in policies):
                 expected = SILENT
-            rows.append(Row(role, question, _both(role, question), expected))
+            rows.append(Row(role, question, _both(role, question), expected, composed=True))
     rows += [Row(what, "", request, expected) for what, request, expected in trust_requests()]
     return rows
+
+
+def _tried_with(question: Question) -> Iterable[str]:
+    """A context that nobody may use is tried with one who may use others, and two who may not."""
+    takes_context = question.action in (*WITH_CONTEXT, *REWRAP)
+    if takes_context and question.context in BAD.get(question.resource, ()):
+        return ("ReEncryptRole", "AuditRole", "administrator")
+    return PRINCIPALS
 
 
 def _alone(policy: str, question: Question) -> Request:

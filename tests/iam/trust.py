@@ -66,6 +66,7 @@ def trust_requests() -> Iterator[tuple[str, Request, str]]:
             SILENT,
         )
         tags = without("sts:RoleSessionName")
+        yield f"{role}: no name", ask(tags), SILENT
         yield f"{role}: session tags", ask(tags, action="sts:TagSession"), SILENT
         yield (
             f"{role}: the service, for this account",

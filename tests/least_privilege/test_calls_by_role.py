@@ -12,6 +12,8 @@ from botocore.exceptions import ClientError
 from vault_etl.adapters.embedded.aws_session import EmulatorSession
 from vault_etl.adapters.embedded.provision import Provisioned
 
+pytestmark = pytest.mark.iam
+
 ROLES = ("owner", "ingest", "reveal", "rotate", "re-encrypt", "erase", "audit", "analyst")
 NOBODY: frozenset[str] = frozenset()
 WRITERS = frozenset({"ingest", "rotate", "re-encrypt"})

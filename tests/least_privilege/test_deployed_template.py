@@ -20,6 +20,8 @@ from vault_etl.adapters.embedded.template import KEYS, TEMPLATE_NAME, Template
 from vault_etl.adapters.resources import resource_dir
 
 ACCOUNT, REGION = "111122223333", "eu-central-1"  # LocalStack takes its account from the access key
+pytestmark = pytest.mark.iam
+
 STACK = "vault-etl"
 QUEUE_ATTRIBUTES = (
     "SqsManagedSseEnabled",

@@ -14,6 +14,8 @@ from vault_etl.adapters.embedded.boundary import BOUNDARY_SUFFIX
 from vault_etl.adapters.embedded.policies import identity_policy
 from vault_etl.adapters.embedded.template import KEYS, Template
 
+pytestmark = pytest.mark.iam
+
 OF_ROLE = {"ip": "RevealIpRole", "device_id": "RevealDeviceIdRole"}
 VALUES = {"ip": "203.0.113.7", "device_id": "593-47-5928"}
 

@@ -28,6 +28,8 @@ from tests.vault import Vault
 from vault_etl.adapters.embedded.postgres_binaries import find_postgres_binaries
 
 USER, ADDRESS, DEVICE = "user-1", "198.18.77.203", "593-47-5928"
+pytestmark = pytest.mark.iam
+
 RANGE = "198.18.0.0/16"
 
 

@@ -17,6 +17,7 @@ from tests.postgres.scratch import (
     sealed_rejection,
 )
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
+from vault_etl.adapters.postgres_records import fence_holds
 from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.core.fields import Field
 from vault_etl.core.keys import DataKey, KeyMaterial
@@ -83,16 +84,18 @@ def test_an_unknown_key_stops_the_batch(scratch: Scratch, keys: WriteKeys) -> No
     assert _refused(scratch, _other_keys(keys, unknown))
 
 
-def test_a_token_key_is_no_data_key(scratch: Scratch, keys: WriteKeys) -> None:
-    """A key is good for its purpose only, whatever its fingerprint."""
+@pytest.mark.usefixtures("keys")
+def test_a_token_key_is_no_data_key(scratch: Scratch) -> None:
+    """A key is good for its purpose only, be it active, not expired, and of the right fingerprint."""
     key = DataKey(7, Field.IP, KeyMaterial(bytes(32)))
+    scratch.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE purpose = 'token'")
     scratch.sql(
         "INSERT INTO data_keys (key_id, purpose, field, generation, kms_key_arn, wrapped_key,"
-        " fingerprint, state) VALUES (7, 'token', 'ip', 2, 'a', 'w', %s, 'pending')",
+        " fingerprint, expires_at) VALUES (7, 'token', 'ip', 2, 'a', 'w', %s, 'infinity')",
         key.fingerprint,
     )
-    other = WriteKeys((1, 2), (*keys.data_keys[:2], key))
-    assert _refused(scratch, other)
+    with scratch.database("ingest") as database, database.transaction() as cursor:
+        assert not fence_holds(cursor, (key,), None)
 
 
 @pytest.mark.parametrize(

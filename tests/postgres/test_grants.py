@@ -10,7 +10,7 @@ import pytest
 
 from tests.postgres.entries import append_committed
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.postgres_audit import PostgresReleasedValues
+from vault_etl.adapters.postgres_audit import PostgresAuditLog, PostgresReleasedValues
 from vault_etl.errors import DeniedError
 
 PLAIN = ("record_id", "user_id", "device_type", "locale", "app_version", "create_date")
@@ -225,7 +225,7 @@ def test_a_login_that_does_not_inherit_acts_by_set_role(shared: Scratch) -> None
             with shared.database("shy") as database:
                 reader = PostgresReleasedValues(database)
                 with contextlib.nullcontext() if may_act else pytest.raises(DeniedError):
-                    reader.check_role()
+                    PostgresAuditLog(database).check_role("vault_etl_reveal")
                 with contextlib.nullcontext() if may_act else pytest.raises(DeniedError):
                     assert reader.record(uuid.uuid4()) is None
         assert entry_login(shared) == "test_shy"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
@@ -28,6 +28,10 @@ COLUMNS = (
     " next_token_generation, locale, app_version, create_date"
 )
 NOTHING = Loaded(frozenset(), frozenset())
+_WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = 'test_ingest' AND wait_event_type = 'Lock'
+"""
 
 
 @pytest.fixture(scope="module")
@@ -128,20 +132,23 @@ def test_a_record_that_is_there_stays_as_it_is(shared: Scratch, keys: WriteKeys)
     assert _stored(shared)[record.record_id] == _row_of(record)
 
 
-def test_loaders_of_the_same_messages_do_not_deadlock(shared: Scratch, keys: WriteKeys) -> None:
-    """Two processes with the same batch in opposite orders: each row is stored by exactly one of them."""
-    records = [sealed_record(keys) for _ in range(300)]
-    barrier = threading.Barrier(2)
-
-    def load(batch: list[SealedRecord]) -> int:
-        with shared.loader() as loader:
-            barrier.wait()
-            result = loader.load(batch, [], keys)
-        assert isinstance(result, Loaded)
-        return len(result.record_ids)
-
-    with ThreadPoolExecutor(2) as pool:
-        assert sum(pool.map(load, [records, records[::-1]])) == len(records)
+def test_rows_go_in_in_the_order_of_their_ids(shared: Scratch, keys: WriteKeys) -> None:
+    """So two processes with the same messages wait for each other, and never in a circle."""
+    low, high = sorted((sealed_record(keys) for _ in range(2)), key=lambda r: r.record_id)
+    insert = "INSERT INTO public.user_logins (record_id, user_id, device_type, create_date)"
+    with (
+        shared.loader() as loader,
+        shared.connect() as other,
+        other.cursor() as cursor,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        cursor.execute(f"{insert} VALUES (%s, 'u', 'd', now())", (low.record_id,))
+        loading = pool.submit(loader.load, [high, low], [], keys)
+        while not shared.value(_WAITING):
+            time.sleep(0.02)
+        cursor.execute(f"{insert} VALUES (%s, 'u', 'd', now())", (high.record_id,))
+        other.commit()
+        assert loading.result() == NOTHING
 
 
 def test_nothing_at_all_is_a_batch_too(shared: Scratch, keys: WriteKeys) -> None:

@@ -22,7 +22,7 @@ ROTATE = ("rotate", "re-encrypt")
 # Which roles run a block. A block that is not here fails the first test below.
 RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "audit.sql": {
-        "may_reveal": ("reveal",),
+        "acts_as": ("reveal", *ROTATE),
         "append": ("reveal", *ROTATE),
         "release": ("reveal",),
         "record": ("reveal",),
@@ -75,6 +75,7 @@ VALUES: dict[str, object] = {
     **{name: ["x"] for name in ("fields", "reasons", "paths")},
     **{name: [b"x"] for name in ("fingerprints", "old", "new", "bodies")},
     "record_ids": [UUID],
+    "roles": ["vault_etl_reveal"],
     "key_ids": [1],
     "lease": dt.timedelta(hours=1),
     "since": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),

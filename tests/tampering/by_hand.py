@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 
@@ -51,10 +51,21 @@ def sealed_by_hand(
     field: Field,
     padded: bytes,
     key: tuple[int, bytes] | None = None,
+    elsewhere: dict[str, Any] | None = None,
 ) -> bytes:
-    """A ciphertext of Alice's, of a text padded by whoever calls; under the field's own key, or another."""
+    """A ciphertext of Alice's, of a text padded by whoever calls.
+
+    It is sealed under the field's own key or another, for this place, or `elsewhere`: with a part
+    of the associated data that is wrong.
+    """
     key_id, material = key or _own_key(site, field)
-    aad = oracle.associated_data("user_logins", field, record_id, key_id, "alice")
+    place: dict[str, Any] = {
+        "table": "user_logins",
+        "field": field,
+        "record": record_id,
+        "user_id": "alice",
+    }
+    aad = oracle.associated_data(**{**place, "key_id": key_id, **(elsewhere or {})})
     return oracle.seal(material, key_id, os.urandom(12), padded, aad)
 
 

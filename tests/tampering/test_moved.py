@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from tests.tampering.site import Site, opens, refused
+from tests.tampering.by_hand import sealed_by_hand
+from tests.tampering.site import Site, opens, refused, value
+from tests.vectors.oracle import pad
 from vault_etl.core.fields import Field
 from vault_etl.errors import NotFoundError
 
@@ -123,6 +126,29 @@ def test_a_row_of_another_person_does_not_open(site: Site, user_id: str) -> None
     site.sql("UPDATE user_logins SET user_id = %s WHERE record_id = %s", user_id, site.records[0])
     refused(site, site.records[0], Field.IP, reveal=site.warm)
     refused(site, site.records[0], Field.DEVICE_ID, reveal=site.warm)
+
+
+ELSEWHERE: dict[str, dict[str, Any]] = {
+    "another table": {"table": "quarantine"},
+    "another field": {"field": "device_id"},
+    "another record": {"record": uuid.UUID(int=1)},
+    "another key": {"key_id": 1},
+    "another person": {"user_id": "bob"},
+    "nobody": {"user_id": ""},
+}
+
+
+@pytest.mark.parametrize("elsewhere", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_a_value_sealed_for_another_place_does_not_open(
+    site: Site, elsewhere: dict[str, Any]
+) -> None:
+    """Though key, padding and token are the row's own: each part of the associated data counts alone."""
+    record_id = site.records[0]
+    padded = pad(value(site, record_id, Field.IP))
+    site.put(record_id, sealed_by_hand(site, record_id, Field.IP, padded))
+    assert opens(site, record_id, Field.IP, reveal=site.warm)
+    site.put(record_id, sealed_by_hand(site, record_id, Field.IP, padded, None, elsewhere))
+    refused(site, record_id, Field.IP, reveal=site.warm)
 
 
 TOKENS = {

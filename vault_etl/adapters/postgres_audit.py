@@ -24,6 +24,19 @@ class PostgresAuditLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def check_role(self, *roles: str) -> None:
+        """Raise DeniedError unless this login acts as one of these roles.
+
+        Before the intent: afterwards, not being able to write the log is a fault of the log (exit 74).
+        """
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["acts_as"], {"roles": list(roles)})
+            if cursor.fetchone() != (True,):
+                message = "Postgres: this login may not do that"
+                raise DeniedError(
+                    message, hint=f"use a login that has the role {' or '.join(roles)}"
+                )
+
     def intend(self, request: AuditRequest) -> AuditReceipt:
         """See `AuditLog.intend`."""
         seq, hash_ = self._append(request, Phase.INTENT, Decision.ALLOWED, None)
@@ -70,14 +83,6 @@ class PostgresReleasedValues:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def check_role(self) -> None:
-        """Raise DeniedError if this login may not reveal at all."""
-        with self._database.transaction() as cursor:
-            cursor.execute(_SQL["may_reveal"])
-            if cursor.fetchone() != (True,):
-                message = "Postgres: this login may not reveal"
-                raise DeniedError(message, hint="use a login that has the role vault_etl_reveal")
 
     def release(self, receipt: AuditReceipt) -> Mapping[Field, bytes]:
         """See `ReleasedValues.release`."""

@@ -95,6 +95,7 @@ def _rotate(
       vault-etl keys rotate --field ip --lazy --yes
     """
     program, _ = start(quiet=quiet, verbose=verbose)
+    program.check_role("vault_etl_rotate", "vault_etl_re_encrypt")
     fields = tuple(dict.fromkeys(field or [])) or tuple(Field)
     plan = plan_rotation(program.key_lister(), fields)
     if dry_run:

@@ -78,7 +78,7 @@ def _reveal(
     reference = None if ticket is None else clean_text(ticket, "ticket", MAX_WORD_CHARACTERS)
     fields = tuple(Field(name) for name in dict.fromkeys(field or [])) or PERSONAL_FIELDS
     program, _ = start(quiet=quiet, verbose=verbose)
-    program.check_reveal_role()
+    program.check_role("vault_etl_reveal")
     identity = program.identity()
     actor, host = identity.actor(), identity.host()
     for record_id in record_ids:

@@ -18,12 +18,6 @@ from vault_etl.errors import (
 from vault_etl.services.audited import audited
 
 
-@pytest.fixture
-def vault() -> FakeVault:
-    """An empty vault."""
-    return FakeVault()
-
-
 def entries(vault: FakeVault) -> list[tuple[str, str, str | None]]:
     """Phase, decision and error code of every entry."""
     return [(e.phase, e.decision, e.error_code) for e in vault.database.audit]

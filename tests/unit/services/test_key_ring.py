@@ -27,12 +27,6 @@ from vault_etl.services.key_ring import MAX_CACHED_KEYS, MAX_CACHED_SECONDS, Key
 THREADS = 64
 
 
-@pytest.fixture
-def vault() -> FakeVault:
-    """An empty vault with token keys."""
-    return FakeVault()
-
-
 def data_key(vault: FakeVault, field: Field = Field.IP) -> DataKey:
     """A stored data key of another process."""
     return vault.leases().data_key(field, 1)

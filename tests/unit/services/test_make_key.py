@@ -19,12 +19,6 @@ from vault_etl.services.make_key import DataKeyLeases, draw_key_id, make_key
 HOUR = dt.timedelta(hours=1)
 
 
-@pytest.fixture
-def vault() -> FakeVault:
-    """An empty vault with token keys."""
-    return FakeVault()
-
-
 def leases(
     vault: FakeVault, *, max_seals: int = 100, max_age: dt.timedelta = HOUR
 ) -> DataKeyLeases:

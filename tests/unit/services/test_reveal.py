@@ -28,12 +28,6 @@ from vault_etl.errors import (
 
 
 @pytest.fixture
-def vault() -> FakeVault:
-    """An empty vault with token keys."""
-    return FakeVault()
-
-
-@pytest.fixture
 def record(vault: FakeVault) -> uuid.UUID:
     """A stored record."""
     (record_id,) = vault.store(login_event(ip=" 198.51.100.7", device_id="593-47-5928"))

@@ -23,12 +23,6 @@ from vault_etl.ports.record_store import KeysChanged
 from vault_etl.services.write_batch import MAX_FENCE_TRIES, MAX_REFUSED, REFUSED_WINDOW
 
 
-@pytest.fixture
-def vault() -> FakeVault:
-    """An empty vault with token keys."""
-    return FakeVault()
-
-
 def events(vault: FakeVault, *users: str) -> list[Message]:
     """A message a user, received."""
     return vault.receive(*(login_event(user_id=user) for user in users))

@@ -1,7 +1,7 @@
 -- The audit log and what it releases.
 
--- name: may_reveal
-SELECT pg_has_role(current_user, 'vault_etl_reveal', 'USAGE')
+-- name: acts_as
+SELECT bool_or(pg_has_role(current_user, role, 'USAGE')) FROM unnest(%(roles)s::text[]) AS role
 
 -- name: append
 SELECT seq, hash FROM public.audit_append(
