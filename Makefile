@@ -24,16 +24,20 @@ TEMPLATES := $(wildcard keys/*.template.yaml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check test-all fuzz format lock clean compose-client policy-evaluator
+.PHONY: help demo test test-localstack check test-all fuzz format lock clean policy-evaluator
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo-installed ## the whole story in about a minute: queue, keys, tokens, one audited look
 	@$(BIN)/vault-etl demo
 
-test: $(VENV)/.dev-installed ## run every test that needs Python alone
+test: $(VENV)/.dev-installed ## run every test that needs Python alone, on both emulators
 	$(PYTEST) -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory test-localstack
+
+test-localstack: $(VENV)/.dev-installed ## run what needs an emulator on a real LocalStack
+	$(PYTEST) -n $(PYTEST_WORKERS) --dist loadfile --emulator localstack $(PYTEST_ARGS)
 
 check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of imports, templates
 	$(BIN)/ruff format --check .
@@ -42,7 +46,7 @@ check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of impor
 	$(BIN)/lint-imports
 	$(if $(TEMPLATES),$(BIN)/cfn-lint $(TEMPLATES))
 
-test-all: test compose-client policy-evaluator ## `make test`, then the tests that need Debian packages (installs them, as root)
+test-all: test policy-evaluator ## `make test`, then the tests that need Node (installs it, as root)
 	$(PYTEST) -m system $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.dev-installed ## look for input that breaks the parsers, for FUZZ_SECONDS; Linux x86_64
@@ -94,17 +98,6 @@ $(VENV)/.made:
 	echo 'hint: Debian, Ubuntu: apt-get install python3 python3-venv' >&2; \
 	echo 'hint: Fedora: dnf install python3; macOS: brew install python@3.13' >&2; \
 	exit 1
-
-# A compose implementation that can parse docker-compose.yml. No Docker engine is needed.
-compose-client:
-	@if command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1; then exit 0; fi; \
-	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-		echo 'error: the system tests need docker-compose (no Docker engine)' >&2; \
-		echo 'hint: as root on Debian or Ubuntu: apt-get install docker-compose' >&2; \
-		exit 1; \
-	fi; \
-	apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-		apt-get install -qq -y --no-install-recommends docker-compose >/dev/null
 
 # The evaluator of IAM policies that tests/iam runs, from npm, locked by hash. Stamped like the rest.
 policy-evaluator: tests/iam/node_modules/.installed

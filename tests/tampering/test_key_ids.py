@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.tampering.site import Site, refused
+from tests.tampering.by_hand import opened_by_hand, sealed_by_hand
+from tests.tampering.site import Site, refused, value
+from tests.vectors.oracle import pad
 from vault_etl.core.fields import Field
 from vault_etl.errors import IntegrityError, KeyUnavailableError, VaultEtlError
 
@@ -60,3 +62,22 @@ def test_a_destroyed_key_does_not_open(site: Site) -> None:
     )
     text = refused(site, site.records[0], Field.IP, error=KeyUnavailableError)
     assert "is destroyed" in text
+
+
+@pytest.mark.parametrize("field", [Field.DEVICE_ID, Field.QUARANTINE])
+def test_a_value_sealed_under_another_fields_key_does_not_open(site: Site, field: Field) -> None:
+    """Bound to its place, padded and of the row's token: a key opens values of its own field alone."""
+    record_id, its = site.records[0], site.key_of(field)
+    padded = pad(value(site, record_id, Field.IP))
+    key = (its.key_id, opened_by_hand(site, its, field))
+    site.put(record_id, sealed_by_hand(site, record_id, Field.IP, padded, key))
+    refused(site, record_id, Field.IP)
+
+
+def test_a_value_sealed_under_a_token_key_does_not_open(site: Site) -> None:
+    """Nor do token keys open anything."""
+    record_id, its = site.records[0], site.key_of(Field.IP, "token")
+    padded = pad(value(site, record_id, Field.IP))
+    key = (its.key_id, opened_by_hand(site, its, Field.IP, "token"))
+    site.put(record_id, sealed_by_hand(site, record_id, Field.IP, padded, key))
+    refused(site, record_id, Field.IP)
