@@ -90,6 +90,7 @@ def test_a_rotation_that_kms_denies_changes_no_row(quick: Vault) -> None:
     assert quick.ok("re-encrypt", "keys", "rotate", "--yes").json["rows_remaining"] == 0
 
 
+@pytest.mark.iam
 def test_ingest_cannot_open_what_is_sealed(loaded: Vault) -> None:
     """With reveal's database login and ingest's access key a reveal is denied by KMS, and recorded."""
     record_id, user_id = a_record(loaded)

@@ -19,6 +19,8 @@ from vault_etl.adapters.embedded.provision import Provisioned, provision
 
 Moto = tuple[str, Provisioned]
 
+pytestmark = pytest.mark.iam
+
 READERS = {"reveal", "re-encrypt", "operator", "admin"}
 TOKEN_MAKERS = {"ingest", "reveal", "re-encrypt", "operator", "admin"}
 WRITERS = {"ingest", "rotate", "re-encrypt", "operator", "admin"}

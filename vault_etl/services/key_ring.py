@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from typing import Final
@@ -81,7 +82,13 @@ class KeyRing:
         raise IntegrityError
 
     def _tokenizer(self, stored: Sequence[StoredKey]) -> Tokenizer | None:
-        return Tokenizer(map(self._token_key, stored)) if stored else None
+        """Raises IntegrityError for keys that are not one a field, of one generation."""
+        if not stored:
+            return None
+        keys = [self._token_key(key) for key in stored]
+        with contextlib.suppress(ValueError):
+            return Tokenizer(keys)
+        raise IntegrityError
 
     def _token_key(self, key: StoredKey) -> TokenKey:
         return TokenKey(key.key_id, key.field, key.generation or 0, self._material(key))
