@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import sys
 import uuid
 from collections.abc import Iterator
@@ -54,6 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
     A profile or an endpoint in a developer's shell would point the tests at a real account.
     """
     del config
+    # A shell's background job ignores Ctrl-C, and what it starts would too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith(OURS)]:
         del os.environ[name]
     os.environ["AWS_CONFIG_FILE"] = os.devnull
