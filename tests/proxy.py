@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -25,8 +26,11 @@ class Call:
     body: bytes = field(repr=False)
 
 
-Judge = Callable[[Call], bool]
-"""Asked before a call is passed on. False: the connection is closed without an answer."""
+Judge = Callable[[Call], bool | str]
+"""Asked before a call is passed on. False: the connection is closed without an answer.
+
+A text is the code of an AWS error, which is the answer.
+"""
 
 
 class FaultProxy:
@@ -86,9 +90,14 @@ def _handler(upstream: str, judge: Judge, calls: list[Call]) -> type[BaseHTTPReq
                 body,
             )
             calls.append(call)
-            if not judge(call):
+            verdict = judge(call)
+            if verdict is False:
                 return
-            status, headers, answer = _ask(address, self.path, body, dict(self.headers.items()))
+            status, headers, answer = (
+                _refuse(verdict)
+                if isinstance(verdict, str)
+                else _ask(address, self.path, body, dict(self.headers.items()))
+            )
             self.send_response_only(status)
             for name, value in headers:
                 if name.lower() not in HOP_BY_HOP:
@@ -102,6 +111,10 @@ def _handler(upstream: str, judge: Judge, calls: list[Call]) -> type[BaseHTTPReq
             """Say nothing."""
 
     return Handler
+
+
+def _refuse(code: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    return 400, [], json.dumps({"__type": code}).encode()
 
 
 def _ask(

@@ -74,6 +74,35 @@ def test_without_a_new_key_ingest_stops_receiving_says_so_and_gives_back(vault: 
     assert stored + visible + in_flight + delayed == 300
 
 
+def test_a_kms_that_is_slow_and_throttles_is_waited_for(vault: Vault) -> None:
+    """Every call takes a second and is throttled once: all is stored, and no key is made twice."""
+    seen: list[str] = []
+
+    def throttles_every_other_call(call: Call) -> bool | str:
+        time.sleep(1)
+        seen.append(call.operation)
+        return "ThrottlingException" if seen.count(call.operation) % 2 else True
+
+    vault.send(events(20))
+    with FaultProxy(vault.endpoint, throttles_every_other_call) as kms:
+        summary = vault.ok("ingest", "ingest", extra={"AWS_ENDPOINT_URL_KMS": kms.url}).json
+    assert (summary["stored"], summary["deleted"]) == (20, 20)
+    assert seen.count("GenerateDataKey") == 4
+    assert vault.sql("SELECT count(*) FROM data_keys WHERE purpose = 'data'") == [(2,)]
+
+
+def test_a_kms_that_only_throttles_is_away(vault: Vault) -> None:
+    """After the tries that the SDK is given: exit 69 names KMS, and everything is back in the queue."""
+    vault.send(events(20))
+    with FaultProxy(
+        vault.endpoint, lambda call: call.operation != "GenerateDataKey" or "ThrottlingException"
+    ) as kms:
+        result = vault.run("ingest", "ingest", extra={"AWS_ENDPOINT_URL_KMS": kms.url})
+    fails(result, 69, "KMS")
+    assert vault.count("user_logins") == 0
+    assert sum(vault.depth()) == 20
+
+
 def test_an_empty_run_makes_no_key(vault: Vault) -> None:
     """A key is made before its first seal, and not at all if there is none."""
     vault.ok("ingest", "ingest")
