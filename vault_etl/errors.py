@@ -8,7 +8,7 @@
     ├── UnavailableError         69   SQS, KMS or Postgres cannot be reached
     ├── AuditError               74   the audit log could not be written
     ├── IncompleteError          75   stopped half way; safe to run again
-    ├── DeniedError              77   KMS, Postgres or the reveal policy said no
+    ├── DeniedError              77   KMS or Postgres said no
     │   └── KeyUnavailableError  77   a key that may not, or can no longer, be used
     └── ConfigurationError       78   a setting, the database or the keys are not ready
 
@@ -78,7 +78,7 @@ class IncompleteError(VaultEtlError):
 
 
 class DeniedError(VaultEtlError):
-    """KMS, Postgres or the reveal policy said no."""
+    """KMS or Postgres said no."""
 
     exit_code = 77
 
