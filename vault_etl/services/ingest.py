@@ -122,25 +122,27 @@ class Ingest:
         batch: list[Message] = []
         try:
             received = self._receive(self._options.wait, batch)
+            size = _bytes(received)
             ends = self._clock.monotonic() + self._options.linger
             while (
                 received
                 and not stop.is_set()
                 and self._room(len(batch))
-                and _bytes(batch) < MAX_BATCH_BYTES
+                and size < MAX_BATCH_BYTES
                 and self._clock.monotonic() < ends
             ):
                 received = self._receive(0, batch)
+                size += _bytes(received)
         except BaseException:
             self._give_back(batch)
             raise
         return batch
 
-    def _receive(self, wait: int, batch: list[Message]) -> int:
+    def _receive(self, wait: int, batch: list[Message]) -> Sequence[Message]:
         received = self._queue.receive(wait, self._room(len(batch)))
         batch += received
         self.summary.received += len(received)
-        return len(received)
+        return received
 
     def _write(self, batch: Sequence[Message]) -> None:
         try:
@@ -184,8 +186,8 @@ class Ingest:
         return max(0, min(room, MAX_CALL))
 
 
-def _bytes(batch: Sequence[Message]) -> int:
-    return sum(len(message.body.expose()) for message in batch)
+def _bytes(messages: Sequence[Message]) -> int:
+    return sum(len(message.body.expose()) for message in messages)
 
 
 def _is_empty(depth: QueueDepth) -> bool:
