@@ -24,6 +24,8 @@ class Action(StrEnum):
     REVEAL = "reveal"
     KEYS_INIT = "keys init"
     KEYS_ROTATE = "keys rotate"
+    QUARANTINE_SHOW = "quarantine show"
+    QUARANTINE_RETRY = "quarantine retry"
 
 
 class Phase(StrEnum):
