@@ -24,7 +24,7 @@ TEMPLATES := $(wildcard keys/*.template.yaml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-localstack check test-all fuzz format lock clean policy-evaluator
+.PHONY: help demo test test-localstack check test-all chaos fuzz format lock clean policy-evaluator
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of impor
 
 test-all: test policy-evaluator ## `make test`, then the tests that need Node (installs it, as root)
 	$(PYTEST) -m system $(PYTEST_ARGS)
+
+chaos: $(VENV)/.dev-installed ## kill, cut and silence everything under load for minutes; CHAOS_SEED=N repeats a run
+	$(PYTEST) -m chaos -s $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.dev-installed ## look for input that breaks the parsers, for FUZZ_SECONDS; Linux x86_64
 	$(BIN)/python -m tests.fuzz.run $(FUZZ_SECONDS)

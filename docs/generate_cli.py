@@ -110,7 +110,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     if schema["type"] == "array":
         return "list"
     if schema["type"] == "string":
-        return "URL" if "pattern" in schema else "text"
+        return "URL" if schema.get("pattern", "").startswith("^http") else "text"
     above = f"above {_plain(schema['exclusiveMinimum'])}" if "exclusiveMinimum" in schema else None
     lowest = above or f"{_plain(schema['minimum'])}"
     kind = "whole number, " if schema["type"] == "integer" else ""

@@ -41,6 +41,11 @@ BEGIN
 END
 $$;
 
+-- How often the queue had handed the message out: many times, and it was not the message's fault alone.
+ALTER TABLE public.quarantine ADD COLUMN receive_count integer NOT NULL DEFAULT 1 CHECK (receive_count > 0);
+GRANT INSERT (receive_count) ON public.quarantine TO vault_etl_ingest;
+GRANT SELECT (receive_count) ON public.quarantine TO vault_etl_reveal;
+
 -- `quarantine retry` stores what passes today, and takes it out of quarantine, in one transaction.
 GRANT INSERT ON public.user_logins TO vault_etl_re_encrypt;
 GRANT DELETE ON public.quarantine TO vault_etl_re_encrypt;

@@ -43,7 +43,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     fit = {
         item
         for item in items
-        if "moto" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("iam")
+        if ("moto" in getattr(item, "fixturenames", ()) or item.get_closest_marker("emulator"))
+        and not item.get_closest_marker("iam")
     }
     config.hook.pytest_deselected(items=[item for item in items if item not in fit])
     items[:] = [item for item in items if item in fit]

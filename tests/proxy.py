@@ -26,10 +26,19 @@ class Call:
     body: bytes = field(repr=False)
 
 
-Judge = Callable[[Call], bool | str]
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of the proxy's own."""
+
+    status: int
+    body: bytes = b""
+
+
+Verdict = bool | str | bytes | Answer
+Judge = Callable[[Call], Verdict]
 """Asked before a call is passed on. False: the connection is closed without an answer.
 
-A text is the code of an AWS error, which is the answer.
+A text is the code of an AWS error, which is the answer. Bytes are the body of the answer.
 """
 
 
@@ -94,9 +103,9 @@ def _handler(upstream: str, judge: Judge, calls: list[Call]) -> type[BaseHTTPReq
             if verdict is False:
                 return
             status, headers, answer = (
-                _refuse(verdict)
-                if isinstance(verdict, str)
-                else _ask(address, self.path, body, dict(self.headers.items()))
+                _ask(address, self.path, body, dict(self.headers.items()))
+                if isinstance(verdict, bool)
+                else _own(verdict)
             )
             self.send_response_only(status)
             for name, value in headers:
@@ -113,8 +122,12 @@ def _handler(upstream: str, judge: Judge, calls: list[Call]) -> type[BaseHTTPReq
     return Handler
 
 
-def _refuse(code: str) -> tuple[int, list[tuple[str, str]], bytes]:
-    return 400, [], json.dumps({"__type": code}).encode()
+def _own(verdict: str | bytes | Answer) -> tuple[int, list[tuple[str, str]], bytes]:
+    if isinstance(verdict, Answer):
+        return verdict.status, [], verdict.body
+    if isinstance(verdict, bytes):
+        return 200, [], verdict
+    return 400, [], json.dumps({"__type": verdict}).encode()
 
 
 def _ask(

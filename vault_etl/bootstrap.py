@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from vault_etl.adapters.aws import AwsClients
 from vault_etl.adapters.aws_kms import KmsKeyGenerator, KmsKeyUnwrapper, TrustedKeys
 from vault_etl.adapters.aws_sqs import SqsQueue
+from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
 from vault_etl.adapters.aws_sts import StsIdentity
 from vault_etl.adapters.core_dumps import forbid_core_dumps
+from vault_etl.adapters.lines_file import LinesFile
+from vault_etl.adapters.open_lines import open_lines
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_audit import (
     PostgresAuditLog,
@@ -21,23 +27,56 @@ from vault_etl.adapters.postgres_audit import (
 from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_migrations import PostgresMigrations
+from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.adapters.resources import resource_dir
 from vault_etl.adapters.system_clock import SystemClock
+from vault_etl.adapters.worker_processes import LIFELINE_OPTION, WorkerProcesses
 from vault_etl.core.fields import KeyPurpose
+from vault_etl.core.ingest_engine import IngestEngine, Limits
 from vault_etl.ports.audit_log import AuditReader
+from vault_etl.ports.call_observer import CallObserver
 from vault_etl.ports.duplicates import DuplicateFinder
+from vault_etl.ports.ingest_observer import IngestObserver
 from vault_etl.ports.progress import Progress
-from vault_etl.services.ingest import Ingest, IngestOptions
+from vault_etl.ports.quarantine import QuarantineReader
+from vault_etl.ports.workers import WorkersObserver
+from vault_etl.services.ingest import HEARTBEATS, Ingest, IngestOptions
+from vault_etl.services.ingest_steps import Bounds, IngestSteps
 from vault_etl.services.init_keys import InitReport, init_keys
 from vault_etl.services.key_ring import MAX_CACHED_SECONDS, KeyRing
 from vault_etl.services.make_key import DataKeyLeases
+from vault_etl.services.outage import FOLLOWING, Patience
 from vault_etl.services.prove_kms import ProvenUnwrapper
+from vault_etl.services.readiness import Readiness
+from vault_etl.services.retry_quarantine import QuarantineRetry
 from vault_etl.services.reveal import Reveal
 from vault_etl.services.rotate_keys import Rotation
+from vault_etl.services.show_quarantined import ShowQuarantined
+from vault_etl.services.supervise import Supervisor
 from vault_etl.services.write_batch import BatchWriter
 from vault_etl.settings import Settings
+
+if TYPE_CHECKING:
+    from vault_etl.adapters.served_metrics import ServedMetrics
+
+__all__ = ["LIFELINE_OPTION", "Program", "Source"]
+
+WORKERS_STOP_SOONER_S: Final = 1.5
+"""So that a parent that waits for its workers ends in time itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an ingest's messages come from: the queue, unless something else is said."""
+
+    file: str | None = None
+    name: str | None = None
+    """What the identities of lines are made of; None: the content of the file."""
+    sent: dt.date | None = None
+    """The day of lines that name none."""
+    dead_letters: bool = False
 
 
 class Program:
@@ -47,6 +86,7 @@ class Program:
         forbid_core_dumps()
         self._settings = settings
         self._clock = SystemClock()
+        self._calls: CallObserver | None = None
 
     def migrations(self) -> PostgresMigrations:
         """For `migrate`."""
@@ -64,19 +104,77 @@ class Program:
             identity=self.identity(),
         )
 
-    def ingest(self, progress: Progress, options: IngestOptions) -> Ingest:
+    def ingest(self, observer: IngestObserver, source: Source, bounds: Bounds) -> Ingest:
         """For `ingest`: with partitions made, keys loaded and the KMS proved.
 
         Raises ConfigurationError if the keys are not there or the KMS ignores contexts, and
-        whatever Postgres and KMS say.
+        whatever Postgres, KMS and the source say.
         """
-        queue = self._queue
+        settings = self._settings
+        wait = settings.follow_wait if bounds.follow else settings.drain_wait
+        queue = self._source(source, wait)
+        writer = self.batch_writer()
+        writer.prepare()  # no keys, or a KMS that cannot be trusted: better known before a receive
+        receivers = 1 if source.file else settings.receivers
+        limits = Limits(
+            batch_size=settings.batch_size,
+            linger=settings.linger,
+            max_held=settings.max_held,
+            max_held_bytes=settings.max_held_mib * 1024 * 1024,
+            visibility=queue.visibility_timeout(),
+            receivers=receivers,
+            heartbeats=HEARTBEATS,
+            max_messages=bounds.max_messages,
+        )
+        patience = FOLLOWING if bounds.follow else Patience(settings.outage_wait, denied=0)
+        steps = IngestSteps(
+            IngestEngine(limits), queue, queue, writer, self._clock, observer, patience, bounds
+        )
+        options = IngestOptions(wait=wait, receivers=receivers, stop_within=settings.stop_within)
+        return Ingest(steps, self._clock, options)
+
+    def supervisor(
+        self,
+        observer: WorkersObserver,
+        bounds: Bounds,
+        workers: int,
+        arguments: Sequence[str],
+        metrics: ServedMetrics | None,
+    ) -> Supervisor:
+        """For `ingest --workers`: the parent of processes that run `vault-etl ARGUMENTS`.
+
+        Raises ConfigurationError for settings that every worker would miss.
+        """
+        self._settings.need_database_url()
+        self._settings.need_queue_url()
+        stop_within = max(1.0, self._settings.stop_within - WORKERS_STOP_SOONER_S)
+        environment = {**os.environ, "VAULT_ETL_STOP_WITHIN": str(stop_within)}
+        starter = WorkerProcesses(arguments, environment, metrics.workers if metrics else None)
+        return Supervisor(starter, workers, bounds, self._clock, observer, stop_within)
+
+    def metrics(self, address: str, ready: Readiness, workers: int) -> ServedMetrics:
+        """For `ingest --metrics-address`; to be called before what it tells of is built."""
+        from vault_etl.adapters.served_metrics import ServedMetrics  # noqa: PLC0415 - 45 ms
+
+        served = ServedMetrics(address, ready.reason, workers)
+        self._calls = served.observer
+        return served
+
+    def worker_metrics(self) -> IngestObserver | None:
+        """The metrics of a worker whose parent serves them; as `metrics`."""
+        from vault_etl.adapters.prometheus import MetricsSlot, PrometheusMetrics  # noqa: PLC0415
+
+        slot = MetricsSlot.from_environment()
+        if slot is None:
+            return None
+        self._calls = metrics = PrometheusMetrics(slot)
+        return metrics
+
+    def batch_writer(self) -> BatchWriter:
+        """What stores batches of messages, wherever they come from."""
         loader = PostgresRecordLoader(self._database)
-        ranges = loader.prepare_partitions()
         ring = self._ring(max_seconds=self._lease.total_seconds())
-        ring.tokenizers()  # no keys, or a KMS that cannot be trusted: better known before a receive
-        writer = BatchWriter(loader, ring, self._leases(), ranges)
-        return Ingest(queue, queue, writer, self._clock, progress, options)
+        return BatchWriter(loader, ring, self._leases(), self._clock)
 
     def reveal(self, request_id: uuid.UUID) -> Reveal:
         """For one reveal: KMS is asked anew, with the request id in the user agent."""
@@ -99,6 +197,31 @@ class Program:
             progress=progress,
         )
 
+    def quarantine_reader(self) -> QuarantineReader:
+        """For `quarantine list`, and for the question before a retry."""
+        return PostgresQuarantineReader(self._database)
+
+    def show_quarantined(self, request_id: uuid.UUID) -> ShowQuarantined:
+        """For `quarantine show`: KMS is asked anew, with the request id in the user agent."""
+        return ShowQuarantined(
+            PostgresAuditLog(self._database),
+            PostgresReleasedValues(self._database),
+            self.quarantine_reader(),
+            self._ring(request_id),
+        )
+
+    def quarantine_retry(self, progress: Progress, request_id: uuid.UUID) -> QuarantineRetry:
+        """For `quarantine retry`."""
+        return QuarantineRetry(
+            audit=PostgresAuditLog(self._database),
+            mover=PostgresQuarantineMover(self._database),
+            partitions=PostgresRecordLoader(self._database),
+            ring=self._ring(request_id),
+            leases=self._leases(),
+            clock=self._clock,
+            progress=progress,
+        )
+
     def key_lister(self) -> PostgresKeyStore:
         """For `keys list`, and for the plan of a rotation."""
         return self._keys
@@ -117,7 +240,7 @@ class Program:
 
     @functools.cached_property
     def _database(self) -> Database:
-        return Database(self._settings.need_database_url())
+        return Database(self._settings.need_database_url(), self._calls)
 
     @functools.cached_property
     def _keys(self) -> PostgresKeyStore:
@@ -125,17 +248,19 @@ class Program:
 
     @functools.cached_property
     def _aws(self) -> AwsClients:
-        return AwsClients()
+        return AwsClients(self._calls)
 
     @functools.cached_property
     def _generator(self) -> KmsKeyGenerator:
         return KmsKeyGenerator(self._aws.kms(), self._key_names)
 
-    @functools.cached_property
-    def _queue(self) -> SqsQueue:
+    def _source(self, source: Source, wait: int) -> SqsQueue | LinesFile:
+        if source.file:
+            return open_lines(source.file, self._clock, source=source.name, sent=source.sent)
         url = self._settings.need_queue_url()
-        receiver = self._aws.sqs_receiver(self._settings.drain_wait)
-        return SqsQueue(self._aws.sqs(), receiver, url)
+        if source.dead_letters:
+            url = dead_letter_queue_url(self._aws.sqs(), url)
+        return SqsQueue(self._aws.sqs(), self._aws.sqs_receiver(wait), url)
 
     @property
     def _key_names(self) -> Mapping[KeyPurpose, str]:

@@ -91,3 +91,10 @@ class ConfigurationError(VaultEtlError):
     """A setting is missing or malformed, or the database or the keys are not ready."""
 
     exit_code = 78
+
+
+def error_of_code(exit_code: int, message: str, hint: str | None) -> VaultEtlError:
+    """The error that another process of ours ended with, from its exit code and its two lines."""
+    kinds: list[type[VaultEtlError]] = VaultEtlError.__subclasses__()
+    kind = next((kind for kind in kinds if kind.exit_code == exit_code), VaultEtlError)
+    return kind(message, hint=hint)

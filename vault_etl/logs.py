@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from pathlib import Path
 from typing import Literal
 
 import stamina
@@ -35,7 +37,8 @@ def configure(log_format: Literal["text", "json"] | None, *, verbose: bool, quie
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Where standard error goes at that time: above a live line, while there is one.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
 
@@ -44,6 +47,16 @@ def get_logger() -> structlog.typing.FilteringBoundLogger:
     """The program's logger."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return logger
+
+
+def bug(error: BaseException) -> str:
+    """Where an error was raised, and of what class: all that may be told of one whose text may quote a value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in reversed(frames[-3:])
+    )
+    return f"a bug: {type(error).__name__} at {where}"
 
 
 def _drop_exceptions(

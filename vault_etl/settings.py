@@ -59,11 +59,32 @@ class Settings(BaseModel):
     log_format: Literal["text", "json"] | None = Field(
         None, description="text on a terminal, else json"
     )
+    metrics_address: str | None = Field(
+        None,
+        pattern=r"^(\[[^\s\[\]]+\]|[^\s:\[\]]+):[0-9]{1,5}$",
+        description="HOST:PORT where `ingest` serves metrics and probes; none: nowhere",
+    )
     batch_size: int = Field(1_000, ge=1, le=10_000, description="Messages in one transaction")
     linger: float = Field(
         1.0, ge=0, le=60, description="Seconds until a batch that is not full is written"
     )
-    drain_wait: int = Field(1, ge=0, le=20, description="Seconds of one long poll of the queue")
+    receivers: int = Field(4, ge=1, le=32, description="Long polls under way at a time")
+    drain_wait: int = Field(1, ge=0, le=20, description="Seconds of one long poll of a drain")
+    follow_wait: int = Field(
+        20, ge=0, le=20, description="Seconds of one long poll with `--follow`"
+    )
+    outage_wait: float = Field(
+        60, ge=0, le=43_200, description="Seconds that a drain waits for what is away"
+    )
+    stop_within: float = Field(
+        28, ge=1, le=3_600, description="Seconds from a signal to the end, with `--follow`"
+    )
+    max_held: int = Field(
+        10_000, ge=10, le=100_000, description="Messages received and not settled yet"
+    )
+    max_held_mib: int = Field(
+        64, ge=10, le=1_024, description="MiB of bodies received and not stored yet"
+    )
     lease_hours: float = Field(
         MAX_LEASE.total_seconds() / 3600,
         gt=0,

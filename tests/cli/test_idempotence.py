@@ -15,6 +15,7 @@ from tests.proxy import Call, FaultProxy
 from tests.vault import Result, Vault, sample_events
 
 VISIBILITY_SECONDS = 4
+ONE_BATCH = {"VAULT_ETL_BATCH_SIZE": "100", "VAULT_ETL_LINGER": "30"}
 
 
 @dataclass(slots=True)
@@ -82,7 +83,8 @@ def run_killed(vault: Vault, endpoint: str, operation: str) -> Result:
     """Run ingest until it makes this call, which kills it."""
     killer = Killer(operation)
     with FaultProxy(vault.endpoint, killer) as proxy:
-        ingest = start(vault, "ingest", "ingest", extra={endpoint: proxy.url})
+        extra = {endpoint: proxy.url, **ONE_BATCH}
+        ingest = start(vault, "ingest", "ingest", extra=extra)
         killer.pid = ingest.pid
         result = finish(ingest)
     assert killer.struck == [operation]

@@ -21,6 +21,8 @@ PRINTING = {
     "config": ("ingest", ("config",)),
     "ingest": ("ingest", ("ingest",)),
     "migrate": ("admin", ("migrate",)),
+    "quarantine list": ("reveal", ("quarantine", "list")),
+    "quarantine retry": ("re-encrypt", ("quarantine", "retry", "--all", "--dry-run")),
     "reveal": ("reveal", ("reveal", "ID", "--reason", "x")),
 }
 STEERING = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202edev\r\n ip: 1.2.3.4"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import subprocess
 import time
 from typing import Any
 
@@ -10,7 +10,6 @@ import pytest
 
 from tests.cli.events import events
 from tests.cli.processes import finish, start
-from tests.proxy import Call, FaultProxy
 from tests.vault import Vault
 
 EVENTS = 6
@@ -98,25 +97,25 @@ def test_what_comes_after_a_rotation_has_new_keys(filled: Vault) -> None:
 
 def test_a_rotation_while_ingest_runs_loses_nothing(quick: Vault) -> None:
     """Between two batches of a running ingest: it meets the fence, takes new keys, and all opens."""
-    quick.send(events(40))
-    rotated = threading.Event()
-
-    def wait_for_rotation(call: Call) -> bool:
-        return call.operation != "DeleteMessageBatch" or rotated.wait(60)
-
-    with FaultProxy(quick.endpoint, wait_for_rotation) as sqs:
-        extra = {"VAULT_ETL_BATCH_SIZE": "10", "AWS_ENDPOINT_URL_SQS": sqs.url}
-        ingest = start(quick, "ingest", "ingest", extra=extra)
-        while "DeleteMessageBatch" not in sqs.operations():  # a batch is committed
-            assert ingest.poll() is None
-            time.sleep(0.05)
-        report = quick.ok("re-encrypt", "keys", "rotate", "--yes").json
-        rotated.set()
-        assert finish(ingest).json["stored"] == 40
-    assert (report["rows_reencrypted"], report["rows_remaining"]) == (20, 0)
+    extra = {"VAULT_ETL_FOLLOW_WAIT": "0", "VAULT_ETL_LINGER": "0.2"}
+    ingest = start(quick, "ingest", "ingest", "--follow", extra=extra)
+    send_and_wait(quick, ingest, 20)
+    report = quick.ok("re-encrypt", "keys", "rotate", "--yes").json
+    send_and_wait(quick, ingest, 40)
+    ingest.terminate()
+    assert finish(ingest).json["stored"] == 40
+    assert (report["rows_reencrypted"], report["rows_remaining"]) == (40, 0)
     rows = {key["key_id"]: key["rows"] for key in data_keys(quick) if key["field"] == "ip"}
-    assert sorted(rows.values()) == [0, 10, 30]  # retired, the rotation's own, ingest's second
+    assert sorted(rows.values()) == [0, 20, 20]  # retired, the rotation's own, ingest's second
     assert len(reveal_all(quick)) == 40
+
+
+def send_and_wait(vault: Vault, ingest: subprocess.Popen[str], stored: int) -> None:
+    """Send 20 events; wait until so many are stored in all."""
+    vault.send(events(20))
+    while vault.count("user_logins") < stored:
+        assert ingest.poll() is None
+        time.sleep(0.05)
 
 
 def reveal_all(vault: Vault) -> dict[str, dict[str, str]]:

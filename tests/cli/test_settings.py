@@ -43,6 +43,8 @@ def test_a_missing_setting_is_named(
         ("QUEUE_URL", f"ftp://{SECRET}/queue"),
         ("QUEUE_URL", f"https://queue/{SECRET} b"),
         ("LOG_FORMAT", SECRET),
+        ("METRICS_ADDRESS", SECRET),
+        ("METRICS_ADDRESS", ":9464"),
         ("BATCH_SIZE", SECRET),
         ("BATCH_SIZE", "10001"),
         ("LINGER", "-1"),

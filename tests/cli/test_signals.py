@@ -39,32 +39,33 @@ class Signaller:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_one_signal_ends_ingest_after_the_batch_in_hand(
+def test_one_signal_ends_ingest_after_what_was_begun(
     quick: Vault, number: signal.Signals, code: int
 ) -> None:
-    """The batch in hand is stored and deleted, the rest stays on the queue, and the summary is printed."""
+    """What is in hand is stored and deleted, what comes later given back, and the summary is printed."""
     quick.send(events(30))
     extra = {"VAULT_ETL_BATCH_SIZE": "10"}
     signaller = Signaller("GenerateDataKey", (number,))
     result = run(quick, signaller, "ingest", "ingest", extra=extra)
     assert result.code == code
-    assert (result.json["received"], result.json["stored"], result.json["deleted"]) == (10, 10, 10)
-    assert result.json["given_back"] == 0
+    summary = result.json
+    assert summary["stored"] == summary["deleted"] == quick.count("user_logins") >= 10
+    assert summary["received"] == summary["stored"] + summary["given_back"]
     assert "vault-etl: finishing the batch in hand" in result.stderr
-    assert quick.count("user_logins") == 10
-    assert quick.depth() == (20, 0, 0)
+    visible, in_flight, _ = quick.depth()
+    assert (visible, in_flight) == (30 - summary["received"], summary["given_back"])
 
 
 def test_a_second_signal_ends_ingest_at_once(quick: Vault) -> None:
-    """Nothing is stored, the messages are given back, and the exit code is 130."""
+    """Nothing is deleted, the messages are given back, and the exit code is 130."""
     quick.send(events(30))
     signaller = Signaller("GenerateDataKey", (signal.SIGINT, signal.SIGINT))
     result = run(quick, signaller, "ingest", "ingest")
     assert result.code == 130
     assert result.stdout == ""
-    assert result.stderr == "vault-etl: finishing the batch in hand; once more to end at once\n"
-    assert quick.count("user_logins") == 0
-    assert quick.depth() == (0, 30, 0)  # given back: visible again in 5 to 30 seconds
+    ours = [line for line in result.stderr.splitlines() if not line.startswith('{"')]  # no logs
+    assert ours == ["vault-etl: finishing the batch in hand; once more to end at once"]
+    assert sum(quick.depth()) == 30
 
 
 def test_an_interrupted_reveal_shows_nothing_and_is_on_the_record(loaded: Vault) -> None:

@@ -12,6 +12,7 @@ from tests.fakes.audit_log import FakeAuditLog
 from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
 from tests.fakes.key_store import FakeKeyStore
+from tests.fakes.quarantine import FakeQuarantine
 from tests.fakes.record_loader import FakeRecordLoader
 from tests.fakes.resealer import FakeResealer
 from tests.vault import Vault
@@ -22,6 +23,7 @@ from vault_etl.adapters.postgres_audit import (
     PostgresReleasedValues,
 )
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
+from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
@@ -35,6 +37,7 @@ from vault_etl.ports.key_store import (
     NewKey,
     TokenKeyWriter,
 )
+from vault_etl.ports.quarantine import QuarantineMover, QuarantineReader
 from vault_etl.ports.record_store import RecordLoader, RecordReader, Resealer
 
 HOUR = dt.timedelta(hours=1)
@@ -61,6 +64,8 @@ class Bench:
     others_audit: AuditLog
     released: Released
     reader: AuditReader
+    quarantine: QuarantineReader
+    mover: QuarantineMover
 
     def now(self) -> dt.datetime:
         """The database's time."""
@@ -79,7 +84,7 @@ class Bench:
         raise NotImplementedError
 
     def erase(self, record_id: uuid.UUID, field: Field) -> None:
-        """Take a token and a ciphertext away."""
+        """Take a token and a ciphertext away, or a quarantined body."""
         raise NotImplementedError
 
     def data_key(self, field: Field, lease: dt.timedelta = HOUR) -> DataKey:
@@ -103,7 +108,9 @@ class FakeBench(Bench):
         self._database = database = FakeDatabase(self._clock)
         store = FakeKeyStore(database)
         self.data_keys = self.keys = self._store = store
-        self.loader, self.resealer = FakeRecordLoader(database), FakeResealer(database)
+        loader = FakeRecordLoader(database)
+        self.loader, self.resealer = loader, FakeResealer(database)
+        self.quarantine = self.mover = FakeQuarantine(database, loader)
         self.others_audit = FakeAuditLog(database, login="other")
         self.audit = self.released = self.reader = FakeAuditLog(database)
 
@@ -137,12 +144,19 @@ class FakeBench(Bench):
     def rejections(self) -> dict[uuid.UUID, Row]:
         """See `Bench.rejections`."""
         return {
-            r.record_id: (r.reason.value, r.path, r.body_ciphertext)
+            r.record_id: (
+                r.reason.value,
+                r.path,
+                None if r.record_id in self._database.erased_bodies else r.body_ciphertext,
+            )
             for r in self._database.quarantine.values()
         }
 
     def erase(self, record_id: uuid.UUID, field: Field) -> None:
         """See `Bench.erase`."""
+        if field is Field.QUARANTINE:
+            self._database.erased_bodies.add(record_id)
+            return
         record = self._database.records[record_id]
         del record.tokens[field], record.ciphertexts[field]
 
@@ -161,6 +175,8 @@ class PostgresBench(Bench):
         self.others_audit = PostgresAuditLog(self._database("re-encrypt"))
         self.released = PostgresReleasedValues(self._database("reveal"))
         self.reader = PostgresAuditReader(self._database("audit"))
+        self.quarantine = PostgresQuarantineReader(self._database("reveal"))
+        self.mover = PostgresQuarantineMover(self._database("re-encrypt"))
 
     def close(self) -> None:
         """Close every connection."""
@@ -200,6 +216,12 @@ class PostgresBench(Bench):
 
     def erase(self, record_id: uuid.UUID, field: Field) -> None:
         """See `Bench.erase`."""
+        if field is Field.QUARANTINE:
+            self._vault.sql(
+                "UPDATE public.quarantine SET body_ciphertext = NULL WHERE record_id = %s",
+                record_id,
+            )
+            return
         self._vault.sql(
             f"UPDATE public.user_logins SET masked_{field} = NULL, {field}_ciphertext = NULL"  # noqa: S608 - a name of ours
             " WHERE record_id = %s",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import TEMPLATE, admin
 from tests.contract.bench import Bench, FakeBench, PostgresBench
 from tests.vault import Vault
+from vault_etl.adapters.embedded.aws_session import EmulatorSession
 from vault_etl.adapters.embedded.postgres import RunningPostgres
 from vault_etl.adapters.embedded.provision import Provisioned
 from vault_etl.adapters.resources import resource_dir
@@ -31,6 +33,13 @@ def database(postgres: RunningPostgres, tmp_path: Path) -> Iterator[Vault]:
     yield Vault(postgres, name, "", NO_EMULATOR, tmp_path)
     with admin(postgres, "postgres") as cursor:
         cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="module")
+def sqs(moto: tuple[str, Provisioned]) -> Any:  # noqa: ANN401 - a client of boto3
+    """An SQS client of the emulator's administrator."""
+    endpoint, provisioned = moto
+    return EmulatorSession(endpoint, provisioned.credentials["admin"]).client("sqs")
 
 
 @pytest.fixture(params=["fake", "postgres"])

@@ -66,7 +66,7 @@ def arns(moto: tuple[str, Provisioned]) -> Mapping[str, str]:
     return moto[1].key_arns
 
 
-@pytest.fixture(params=["fake", "kms"])
+@pytest.fixture(params=["fake", pytest.param("kms", marks=pytest.mark.emulator)])
 def bench(request: pytest.FixtureRequest) -> Bench:
     """A KMS with its keys."""
     if request.param == "fake":

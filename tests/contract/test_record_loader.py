@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import itertools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -14,8 +14,8 @@ from tests.contract.bench import Bench, token_keys
 from tests.contract.rows import Writer, writer
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.keys import DataKey, KeyMaterial
-from vault_etl.core.messages import SealedRecord
-from vault_etl.core.record_id import record_id_of_message
+from vault_etl.core.messages import RecordRange, SealedRecord
+from vault_etl.core.record_id import first_millisecond, record_id_of_message
 from vault_etl.ports.record_store import KeysChanged, Loaded, RowsRefused, WriteKeys
 
 DAY_MS = 24 * 3600 * 1000
@@ -231,3 +231,42 @@ def test_a_row_at_each_end_of_a_partition_is_stored(bench: Bench) -> None:
     ends += [uuid.UUID(int=r.end.int - 1) for r in bench.loader.prepare_partitions()]
     process.load(*(process.record(record_id=record_id) for record_id in ends))
     assert set(bench.records()) == set(ends)
+
+
+def _day(bench: Bench, months_ahead: int) -> dt.date:
+    """The 17th of a month around the database's own."""
+    now = bench.now()
+    years, month = divmod(now.month - 1 + months_ahead, 12)
+    return dt.date(now.year + years, month + 1, 17)
+
+
+def _holds(ranges: Iterable[RecordRange], day: dt.date) -> bool:
+    record_id = record_id_of_message("m", first_millisecond(day))
+    return any(r.first <= record_id < r.end for r in ranges)
+
+
+@pytest.mark.parametrize("ahead", [-24, -23, -3])
+def test_a_month_is_made_when_it_is_asked_for(bench: Bench, ahead: int) -> None:
+    """By any day of it, besides those around now; and it stays."""
+    day = _day(bench, ahead)
+    before = bench.loader.prepare_partitions()
+    assert not _holds(before, day)
+    made = bench.loader.prepare_partitions([day, day.replace(day=1)])
+    assert _holds(made, day)
+    assert set(before) < set(made)
+    assert len(made) == len(before) + 1
+    assert bench.loader.prepare_partitions() == made
+    process = writer(bench)
+    row = dataclasses.replace(
+        process.record(), record_id=record_id_of_message("m", first_millisecond(day))
+    )
+    assert process.load(row).record_ids == {row.record_id}
+
+
+def test_a_month_out_of_bounds_is_left_out_quietly(bench: Bench) -> None:
+    """A file may name any day; the months within bounds are made all the same."""
+    before = bench.loader.prepare_partitions()
+    outside = [_day(bench, -25), _day(bench, 4), dt.date(1, 1, 1), dt.date(1970, 1, 1), dt.date.max]
+    assert bench.loader.prepare_partitions(outside) == before
+    inside = _day(bench, -5)
+    assert _holds(bench.loader.prepare_partitions([*outside, inside, *outside]), inside)

@@ -26,7 +26,7 @@ from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey, encryption_conte
 from vault_etl.core.opening import Opener
 from vault_etl.core.padding import pad, unpad
 from vault_etl.core.pii import Pii
-from vault_etl.core.record_id import record_id_of_message
+from vault_etl.core.record_id import record_id_of_line, record_id_of_message
 from vault_etl.core.sealing import Sealer
 from vault_etl.core.tokens import Tokenizer
 
@@ -70,6 +70,19 @@ def test_the_record_id_of_the_page() -> None:
     assert sha256(b"vault-etl/1/record", message_id.encode("ascii")) == _bytes(section, "h")
     sent_ms = EXAMPLES.getint(section, "sent_ms")
     assert record_id_of_message(message_id, sent_ms) == _uuid(section, "record_id")
+
+
+def test_the_line_id_of_the_page() -> None:
+    """The example is a file of that one line, its record id is the code's, and its hash the formula's."""
+    section = "line id"
+    source, line = _bytes(section, "source"), _text(section, "line").encode()
+    number = EXAMPLES.getint(section, "number")
+    assert sha256(line, b"\n") == source
+    hashed = struct.pack(">H", 32) + source + struct.pack(">Q", number) + line
+    assert sha256(b"vault-etl/1/line", hashed) == _bytes(section, "h")
+    milliseconds = EXAMPLES.getint(section, "milliseconds")
+    made = record_id_of_line(source, number, line, milliseconds)
+    assert made == _uuid(section, "record_id")
 
 
 @pytest.mark.parametrize("section", _named("canonical "))

@@ -52,14 +52,18 @@ class FakeAuditLog:
         if (
             entry is None
             or entry.phase != Phase.INTENT
-            or entry.action != Action.REVEAL
+            or entry.action not in {Action.REVEAL, Action.QUARANTINE_SHOW}
             or entry.login != self._login
             or self._database.clock.now() - entry.logged_at > _FRESH
             or entry.seq in self._database.released
         ):
             raise DeniedError("no committed intent of this login releases this")
         self._database.released.add(entry.seq)
-        record = self._database.records.get(entry.record_id) if entry.record_id else None
+        if entry.record_id is None:
+            return {}
+        if entry.action == Action.QUARANTINE_SHOW:
+            return self._body(entry.record_id) if Field.QUARANTINE in entry.fields else {}
+        record = self._database.records.get(entry.record_id)
         if record is None:
             return {}
         return {f: c for f, c in record.ciphertexts.items() if f.value in entry.fields}
@@ -87,6 +91,12 @@ class FakeAuditLog:
                 and (actor is None or actor in {entry.actor, entry.login})
             ):
                 yield entry
+
+    def _body(self, record_id: uuid.UUID) -> Mapping[Field, bytes]:
+        rejection = self._database.quarantine.get(record_id)
+        if rejection is None or record_id in self._database.erased_bodies:
+            return {}
+        return {Field.QUARANTINE: rejection.body_ciphertext}
 
     def _append(
         self, request: AuditRequest, phase: Phase, decision: Decision, error_code: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import uuid
 from collections.abc import Iterable
 
@@ -21,6 +22,8 @@ class FakeDatabase:
         self.keys: dict[int, StoredKey] = {}
         self.records: dict[uuid.UUID, SealedRecord] = {}
         self.quarantine: dict[uuid.UUID, SealedRejection] = {}
+        self.quarantined_at: dict[uuid.UUID, dt.datetime] = {}
+        self.erased_bodies: set[uuid.UUID] = set()
         self.audit: list[AuditEntry] = []
         self.released: set[int] = set()
 
@@ -52,6 +55,7 @@ class FakeDatabase:
         return sealed + [
             (Field.QUARANTINE, rejection.record_id, "", rejection.body_ciphertext)
             for rejection in self.quarantine.values()
+            if rejection.record_id not in self.erased_bodies
         ]
 
     def _writable(self, key: DataKey) -> bool:

@@ -22,3 +22,20 @@ def login_event(**changes: object) -> bytes:
 def login_event_without(*names: str) -> bytes:
     """The JSON of a good login event, without these fields."""
     return json.dumps({k: v for k, v in DEFAULTS.items() if k not in names}).encode()
+
+
+def sns_envelope(message: str) -> bytes:
+    """What SNS delivers to a queue without raw delivery, as its documentation shows it."""
+    envelope = {
+        "Type": "Notification",
+        "MessageId": "63a3f6b6-d533-4a47-aef9-fcf5cf758c76",
+        "TopicArn": "arn:aws:sns:us-west-2:123456789012:MyTopic",
+        "Subject": "Testing publish to subscribed queues",
+        "Message": message,
+        "Timestamp": "2012-03-29T05:12:16.901Z",
+        "SignatureVersion": "1",
+        "Signature": "EXAMPLEnTrFPa3",
+        "SigningCertURL": "https://sns.us-west-2.amazonaws.com/SimpleNotificationService.pem",
+        "UnsubscribeURL": "https://sns.us-west-2.amazonaws.com/?Action=Unsubscribe",
+    }
+    return json.dumps(envelope).encode()

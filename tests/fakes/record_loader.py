@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tests.fakes.database import FakeDatabase
 from vault_etl.core.messages import RecordRange, SealedRecord, SealedRejection
 from vault_etl.ports.record_store import KeysChanged, Loaded, RowsRefused, WriteKeys
 
-_MONTHS = range(-2, 5)
+_MONTHS = range(-2, 4)
+_BOUNDS = range(-24, 4)
 _LONGEST = {"user_id": 128, "device_type": 32, "locale": 32, "app_version": 32}
 _REQUIRED = frozenset(("user_id", "device_type"))
 
@@ -26,15 +26,19 @@ class FakeRecordLoader:
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
         self.batches: list[int] = []
+        self._made: set[int] = set()
         self.refused_users: frozenset[str] = frozenset()
         self.refuses_rejections = False
+        self.before_commit: Callable[[], None] = lambda: None
+        """Called when all is written, and nothing of it is there yet."""
 
-    def prepare_partitions(self) -> tuple[RecordRange, ...]:
+    def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
         """See `RecordLoader.prepare_partitions`."""
         today = self._database.clock.now()
-        months = [_month(today, ahead) for ahead in _MONTHS]
+        self._made |= {_months_between(today, month) for month in months} & set(_BOUNDS)
         undated = RecordRange(uuid.UUID(int=0), uuid.UUID(int=1 << 80))
-        return (undated, *(RecordRange(a, b) for a, b in itertools.pairwise(months)))
+        made = sorted(self._made | set(_MONTHS))
+        return (undated, *(RecordRange(_month(today, n), _month(today, n + 1)) for n in made))
 
     def load(
         self,
@@ -55,9 +59,15 @@ class FakeRecordLoader:
             return RowsRefused(sqlstates[0])
         new_records = {r.record_id: r for r in records if r.record_id not in database.records}
         new = {r.record_id: r for r in rejections if r.record_id not in database.quarantine}
+        self.before_commit()
         database.records |= new_records
         database.quarantine |= new
+        database.quarantined_at |= dict.fromkeys(new, database.clock.now())
         return Loaded(frozenset(new_records), frozenset(new))
+
+
+def _months_between(today: dt.datetime, month: dt.date) -> int:
+    return (month.year - today.year) * 12 + month.month - today.month
 
 
 def _month(today: dt.datetime, ahead: int) -> uuid.UUID:

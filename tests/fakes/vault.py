@@ -13,40 +13,61 @@ from tests.fakes.audit_log import FakeAuditLog
 from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
 from tests.fakes.identity import ACTOR
+from tests.fakes.ingest_observer import FakeIngestObserver
 from tests.fakes.key_service import FakeKms
 from tests.fakes.key_store import FakeKeyStore
 from tests.fakes.progress import FakeProgress
 from tests.fakes.queue import FakeQueue
 from tests.fakes.record_loader import FakeRecordLoader
 from tests.fakes.resealer import FakeResealer
+from tests.fakes.stepped_ingest import SteppedIngest
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.core.ingest_engine import IngestEngine, Limits
 from vault_etl.core.keys import MAX_LEASE, KeyState
 from vault_etl.core.messages import Message, Outcome
 from vault_etl.core.record_id import record_id_of_message
-from vault_etl.services.ingest import Ingest, IngestOptions, IngestSummary, Stop
+from vault_etl.services.ingest import HEARTBEATS, Ingest, IngestOptions, IngestSummary
+from vault_etl.services.ingest_steps import Bounds, IngestSteps
 from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.make_key import DataKeyLeases, make_key
+from vault_etl.services.outage import Patience
 from vault_etl.services.reveal import Reveal
 from vault_etl.services.rotate_keys import Rotation
 from vault_etl.services.write_batch import BatchWriter
 
+UNTIL_EMPTY = Bounds()
+
+IMPATIENT = Patience(unavailable=0, denied=0)
+"""Of a process that gives up at its first failure."""
+
+PATIENT = Patience(unavailable=None, denied=None)
+"""Of one that never does."""
+
 
 class FakeVault:
-    """The parts, and the services built from them. Each service takes a part in another's place."""
+    """The parts, and the services built from them. Each service takes a part in another's place.
 
-    def __init__(self) -> None:
-        self.clock = FakeClock()
+    `clock` may be a `RunningClock`, where a test does without `FakeClock.jump`.
+    """
+
+    def __init__(self, clock: Any = None) -> None:  # noqa: ANN401 - see above
+        self.clock: FakeClock = clock or FakeClock()
         self.kms = FakeKms()
         self.database = FakeDatabase(self.clock)
         self.keys = FakeKeyStore(self.database)
         self.loader = FakeRecordLoader(self.database)
         self.resealer = FakeResealer(self.database)
         self.audit = FakeAuditLog(self.database)
-        self.queue = FakeQueue(self.clock)
-        self.queue.before_delete = self._must_be_committed
+        self.use_queue(FakeQueue(self.clock))
         self.progress = FakeProgress()
+        self.observer = FakeIngestObserver()
         self.add_token_keys(1, KeyState.ACTIVE)
+
+    def use_queue(self, queue: FakeQueue) -> None:
+        """Another one, with whatever is wrong with it."""
+        self.queue = queue
+        self.queue.before_delete = self._must_be_committed
 
     def tapped(self, tap: Callable[[object], Any]) -> FakeVault:
         """The same vault, seen by one process through taps: every call of a port goes through them."""
@@ -72,20 +93,48 @@ class FakeVault:
 
     def writer(self) -> BatchWriter:
         """What writes the batches of a new process."""
-        return BatchWriter(
-            self.loader, self.ring(), self.leases(), self.loader.prepare_partitions()
-        )
+        return BatchWriter(self.loader, self.ring(), self.leases(), self.clock)
 
-    def ingest(self, **options: Any) -> Ingest:  # noqa: ANN401 - as `IngestOptions` has them
-        """One run of ingest, in a new process."""
-        return Ingest(
+    def steps(
+        self,
+        *,
+        bounds: Bounds = UNTIL_EMPTY,
+        patience: Patience = IMPATIENT,
+        **limits: Any,  # noqa: ANN401 - as `Limits` has them
+    ) -> IngestSteps:
+        """The steps of one ingest, in a new process."""
+        limits["max_messages"] = bounds.max_messages
+        if "visibility" not in limits:
+            limits["visibility"] = self.queue.visibility_timeout()
+        return IngestSteps(
+            IngestEngine(Limits(**limits)),
             self.queue,
             self.queue,
             self.writer(),
             self.clock,
-            self.progress,
-            IngestOptions(**options),
+            self.observer,
+            patience,
+            bounds,
         )
+
+    def ingest(self, *, wait: int = 1, receivers: int = 1, **options: Any) -> SteppedIngest:  # noqa: ANN401 - as `steps` has them
+        """One ingest in one thread, in a new process."""
+        steps = self.steps(receivers=receivers, **options)
+        return SteppedIngest(steps, self.clock, receivers=receivers, wait=wait)
+
+    def threads(
+        self,
+        *,
+        wait: int = 1,
+        receivers: int = 1,
+        stop_within: float = 28.0,
+        tick: float = 0.005,
+        **options: Any,  # noqa: ANN401 - as `steps` has them
+    ) -> Ingest:
+        """One ingest with its threads, in a new process."""
+        steps = self.steps(receivers=receivers, heartbeats=HEARTBEATS, **options)
+        how = IngestOptions(wait, receivers, stop_within, tick)
+        return Ingest(steps, self.clock, how)
 
     def rotation(self) -> Rotation:
         """One rotation, in a new process."""
@@ -103,9 +152,9 @@ class FakeVault:
         """One reveal, in a new process."""
         return Reveal(self.audit, self.audit, self.audit, self.ring())
 
-    def drain(self, stop: Stop | None = None, **options: Any) -> IngestSummary:  # noqa: ANN401 - as above
+    def drain(self, stop: threading.Event | None = None, **options: Any) -> IngestSummary:  # noqa: ANN401 - as above
         """Run ingest to its end."""
-        return self.ingest(**options).drain(stop or threading.Event())
+        return self.ingest(**options).run(stop or threading.Event())
 
     def receive(self, *bodies: bytes) -> list[Message]:
         """Send these bodies and receive them again."""
@@ -119,8 +168,8 @@ class FakeVault:
     def store(self, *bodies: bytes) -> list[uuid.UUID]:
         """Load these bodies as records; their ids, in the order that they were sent."""
         before = set(self.database.records)
-        outcomes, _ = self.writer().write(self.receive(*bodies))
-        assert set(outcomes) <= {Outcome.STORED}
+        written = self.writer().write(self.receive(*bodies))
+        assert set(written.outcomes) <= {Outcome.STORED}
         return [record_id for record_id in self.database.records if record_id not in before]
 
     def _must_be_committed(self, message_id: str, sent_ms: int) -> None:

@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from tests.fakes.login_events import sns_envelope
 from tests.fakes.receipts import any_receipt
 from vault_etl.core.ciphertext import Ciphertext, Place
 from vault_etl.core.events import MAX_CODE_POINTS, LoginEvent, Reason, Rejection, parse_event
@@ -43,7 +44,8 @@ _TOKENIZER: Final = Tokenizer(
 _REQUIRED: Final = ("user_id", "device_type", "ip", "device_id")
 _NAMES: Final = (*_REQUIRED, "create_date", "locale", "app_version")
 _NOT_JSON: Final = (Reason.NOT_UTF8, Reason.NOT_JSON)
-_UNREAD: Final = (Reason.BODY_TOO_LARGE, Reason.NESTED_TOO_DEEP)
+_UNREAD: Final = (Reason.BODY_TOO_LARGE, Reason.NESTED_TOO_DEEP, Reason.FIELD_TWICE)
+"""Decided before all is read: what stands behind may be no JSON, or an envelope's message none."""
 _PATH: Final = re.compile(
     r"\$(\.(user_id|device_type|ip|device_id|locale|app_version|create_date))?"
 )
@@ -54,15 +56,17 @@ _NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 def event(data: bytes) -> None:
     """`parse_event` never raises; what it lets through can be tokenised, sealed and stored."""
     parsed = parse_event(data)
+    message = _unwrapped(data)
     if isinstance(parsed, Rejection):
         assert parsed.reason in Reason
         assert _PATH.fullmatch(parsed.path)
         assert parse_event(data) == parsed
         if parsed.reason not in _UNREAD:
-            assert _is_json(data) == (parsed.reason not in _NOT_JSON)
+            readable = _is_json(data) and _is_json(message)
+            assert readable == (parsed.reason not in _NOT_JSON)
         return
     texts = _texts(parsed)
-    given = json.loads(data, parse_int=float)
+    given = json.loads(message, parse_int=float)
     for name, text in texts.items():
         assert given.get(name) == text
         assert len(text) <= MAX_CODE_POINTS.get(name, 64)
@@ -75,6 +79,20 @@ def event(data: bytes) -> None:
     assert _opened(Sealer([KEY]).seal(parsed.ip, place), place, KEY) == parsed.ip.expose()
 
 
+def _unwrapped(data: bytes) -> bytes:
+    """The message in an SNS envelope, and of everything else what it is."""
+    try:
+        fields = json.loads(data.decode(), parse_int=float, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return data
+    if not isinstance(fields, dict) or not fields.keys().isdisjoint(_NAMES):
+        return data
+    of_envelope = [fields.get(name) for name in ("Type", "TopicArn", "Message")]
+    if of_envelope[0] != "Notification" or not all(isinstance(text, str) for text in of_envelope):
+        return data
+    return str(of_envelope[2]).encode("utf-8", "surrogatepass")
+
+
 def _is_json(data: bytes) -> bool:
     """RFC 8259: numbers of any length, and no NaN."""
     try:
@@ -82,6 +100,21 @@ def _is_json(data: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+def enveloped(data: bytes) -> None:
+    """A message in an envelope is, or is refused as, what it would be without; but for an envelope."""
+    with contextlib.suppress(UnicodeDecodeError):
+        if _unwrapped(data) == data:
+            alone, wrapped = parse_event(data), parse_event(sns_envelope(data.decode()))
+            assert _shown(wrapped) == _shown(alone)
+    event(sns_envelope(data.decode("utf-8", "surrogateescape")))
+
+
+def _shown(parsed: LoginEvent | Rejection) -> object:
+    if isinstance(parsed, Rejection):
+        return parsed
+    return _texts(parsed), parsed.create_date, parsed.extra_fields
 
 
 def _no_constant(_: str) -> NoReturn:
@@ -171,6 +204,7 @@ def _opened(stored: bytes, place: Place, key: DataKey) -> bytes | None:
 
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "event": event,
+    "enveloped": enveloped,
     "fields": fields,
     "ciphertext": ciphertext,
 }

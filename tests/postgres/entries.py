@@ -7,8 +7,9 @@ from typing import Any
 
 from psycopg2.extensions import connection, cursor
 
-from tests.postgres.scratch import Scratch, sealed_record
-from vault_etl.core.messages import SealedRecord
+from tests.postgres.scratch import Scratch, sealed_record, sealed_rejection
+from vault_etl.core.fields import Field
+from vault_etl.core.messages import SealedRecord, SealedRejection
 
 APPEND = """
 SELECT seq, hash FROM public.audit_append(
@@ -68,3 +69,12 @@ def stored_record(database: Scratch) -> SealedRecord:
     with database.loader() as loader:
         loader.load([record], [], keys)
     return record
+
+
+def stored_rejection(database: Scratch) -> SealedRejection:
+    """A quarantined message that is in the database, which has token keys."""
+    keys = database.write_keys(Field.QUARANTINE)
+    rejection = sealed_rejection(keys)
+    with database.loader() as loader:
+        loader.load([], [rejection], keys)
+    return rejection

@@ -9,10 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg2
 import pytest
 
-from tests.postgres.entries import APPEND, RELEASE, append, append_committed, release, stored_record
+from tests.postgres.entries import (
+    APPEND,
+    RELEASE,
+    append,
+    append_committed,
+    release,
+    stored_record,
+    stored_rejection,
+)
 from tests.postgres.scratch import Scratch
 from vault_etl.core.fields import Field
-from vault_etl.core.messages import SealedRecord
+from vault_etl.core.messages import SealedRecord, SealedRejection
 
 Denied = psycopg2.errors.InsufficientPrivilege
 
@@ -22,6 +30,13 @@ def record(shared: Scratch) -> SealedRecord:
     """A stored record."""
     shared.add_token_keys()
     return stored_record(shared)
+
+
+@pytest.fixture(scope="module")
+def rejection(record: SealedRecord, shared: Scratch) -> SealedRejection:
+    """A quarantined message, beside the record."""
+    del record
+    return stored_rejection(shared)
 
 
 def take(database: Scratch, seq: int, role: str = "reveal") -> dict[str, bytes]:
@@ -245,14 +260,98 @@ def test_a_seq_that_is_none_releases_nothing(shared: Scratch, seq: int | None) -
         shared.sql(RELEASE, seq, role="reveal")
 
 
-@pytest.mark.usefixtures("record")
-def test_an_intent_for_no_record_releases_nothing(shared: Scratch) -> None:
+@pytest.mark.usefixtures("record", "rejection")
+@pytest.mark.parametrize("action", ["reveal", "quarantine show"])
+def test_an_intent_for_no_record_releases_nothing(shared: Scratch, action: str) -> None:
     """Neither NULL nor an unknown id matches a row, whatever fields are named."""
     for record_id in (None, uuid.uuid4()):
         seq = append_committed(
-            shared, record_id=record_id, fields=["device_id", "ip", "quarantine"]
+            shared, action=action, record_id=record_id, fields=["device_id", "ip", "quarantine"]
         )
         assert take(shared, seq) == {}
+
+
+def show(shared: Scratch, record_id: uuid.UUID, **changes: object) -> int:
+    """An intent to show a quarantined message, changed as told; its seq."""
+    intent = {"action": "quarantine show", "fields": ["quarantine"], "record_id": record_id}
+    return append_committed(shared, **{**intent, **changes})
+
+
+def test_an_intent_to_show_releases_the_body_once(
+    shared: Scratch, rejection: SealedRejection
+) -> None:
+    """Of the quarantined message that it names."""
+    seq = show(shared, rejection.record_id)
+    assert take(shared, seq) == {"quarantine": rejection.body_ciphertext}
+    with pytest.raises(Denied, match="has had its release"):
+        take(shared, seq)
+
+
+@pytest.mark.parametrize("fields", [[], ["ip"], ["device_id", "ip"]])
+def test_an_intent_to_show_that_does_not_name_quarantine_releases_nothing(
+    shared: Scratch, rejection: SealedRejection, fields: list[str]
+) -> None:
+    """The log would not show what was looked at."""
+    assert take(shared, show(shared, rejection.record_id, fields=fields)) == {}
+
+
+def test_the_two_actions_do_not_stand_in_for_each_other(
+    shared: Scratch, record: SealedRecord, rejection: SealedRejection
+) -> None:
+    """A reveal releases no body, and a show no field of a record, even where one id has both rows."""
+    every = ["device_id", "ip", "quarantine"]
+    shared.sql(
+        "INSERT INTO quarantine (record_id, reason_code, path, body_ciphertext)"
+        " VALUES (%s, 'not_json', '$', %s)",
+        record.record_id,
+        b"a body",
+    )
+    seq = append_committed(shared, record_id=record.record_id, fields=every)
+    assert set(take(shared, seq)) == {"device_id", "ip"}
+    assert take(shared, show(shared, record.record_id, fields=every)) == {"quarantine": b"a body"}
+    seq = append_committed(shared, record_id=rejection.record_id, fields=every)
+    assert take(shared, seq) == {}
+    shared.sql("DELETE FROM quarantine WHERE record_id = %s", record.record_id)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"phase": "outcome", "decision": "done"},
+        {"decision": "denied"},
+        {"action": "quarantine retry"},
+        {"action": "quarantine list"},
+    ],
+)
+def test_only_an_allowed_intent_to_show_releases_a_body(
+    shared: Scratch, rejection: SealedRejection, changes: dict[str, object]
+) -> None:
+    """No outcome, no denied intent, and no intent of another action with quarantine."""
+    seq = show(shared, rejection.record_id, **changes)
+    with pytest.raises(Denied):
+        take(shared, seq)
+
+
+def test_an_intent_to_show_of_the_same_transaction_releases_nothing(
+    shared: Scratch, rejection: SealedRejection
+) -> None:
+    """As with a reveal, it could be rolled back afterwards."""
+    with shared.connect("reveal") as opened, opened.cursor() as cursor:
+        seq = append(
+            cursor,
+            action="quarantine show",
+            record_id=rejection.record_id,
+            fields=["quarantine"],
+        )
+        with pytest.raises(Denied):
+            cursor.execute(RELEASE, (seq,))
+
+
+def test_an_erased_body_is_released_as_null(shared: Scratch) -> None:
+    """There is nothing to take, and the release says so."""
+    record_id = stored_rejection(shared).record_id
+    shared.sql("UPDATE quarantine SET body_ciphertext = NULL WHERE record_id = %s", record_id)
+    assert shared.sql(RELEASE, show(shared, record_id), role="reveal") == [("quarantine", None)]
 
 
 def test_an_erased_value_is_released_as_null(shared: Scratch) -> None:

@@ -27,7 +27,7 @@ def columns(right: str, table: str, *names: str) -> set[str]:
 
 EVERYONE = {"SELECT vault_etl_migrations"}
 
-RE_ENCRYPT = {
+ROTATE = {
     "SELECT user_logins",
     *columns("UPDATE", "user_logins", *TOKENS, *NEXT, *SEALED),
     "SELECT quarantine",
@@ -46,7 +46,15 @@ RIGHTS: dict[str, set[str]] = {
     "ingest": {
         "INSERT user_logins",
         "SELECT user_logins.record_id",
-        *columns("INSERT", "quarantine", "record_id", "reason_code", "path", "body_ciphertext"),
+        *columns(
+            "INSERT",
+            "quarantine",
+            "record_id",
+            "reason_code",
+            "path",
+            "body_ciphertext",
+            "receive_count",
+        ),
         "SELECT quarantine.record_id",
         "INSERT key_fence",
         "SELECT data_keys",
@@ -56,13 +64,21 @@ RIGHTS: dict[str, set[str]] = {
     },
     "reveal": {
         *columns("SELECT", "user_logins", *PLAIN, *TOKENS, *NEXT),
-        *columns("SELECT", "quarantine", "record_id", "reason_code", "path", "quarantined_at"),
+        *columns(
+            "SELECT",
+            "quarantine",
+            "record_id",
+            "reason_code",
+            "path",
+            "receive_count",
+            "quarantined_at",
+        ),
         "SELECT data_keys",
         "EXECUTE audit_append",
         "EXECUTE audit_release",
     },
-    "rotate": RE_ENCRYPT,
-    "re_encrypt": RE_ENCRYPT,
+    "rotate": ROTATE,
+    "re_encrypt": ROTATE | {"INSERT user_logins", "DELETE quarantine", "EXECUTE ensure_partition"},
     "erase": set(),
     "audit": {"SELECT audit_log", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"},
     "analyst": {
@@ -173,6 +189,13 @@ def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
         ("rotate", "UPDATE public.data_keys SET created_by = 'somebody else'"),
         ("rotate", "DELETE FROM public.data_keys"),
         ("rotate", "UPDATE public.user_logins SET user_id = 'somebody else'"),
+        ("rotate", "DELETE FROM public.quarantine"),
+        ("rotate", "INSERT INTO public.user_logins DEFAULT VALUES"),
+        ("re-encrypt", "UPDATE public.quarantine SET reason_code = 'not_json'"),
+        ("re-encrypt", "INSERT INTO public.quarantine DEFAULT VALUES"),
+        ("re-encrypt", "DELETE FROM public.user_logins"),
+        ("ingest", "DELETE FROM public.quarantine"),
+        ("reveal", "DELETE FROM public.quarantine"),
         ("rotate", "SELECT * FROM public.audit_log"),
         ("audit", "SELECT * FROM public.audit_released"),
         ("erase", "SELECT record_id FROM public.user_logins"),

@@ -53,32 +53,46 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         ("admin",),
     ),
+    "quarantine.sql": {
+        "rows": ("reveal",),
+        "before_the_newest": ("reveal",),
+        "counts": ("reveal", *RE_ENCRYPT),
+        "row": ("reveal",),
+        "bodies": RE_ENCRYPT,
+        "lock_bodies": RE_ENCRYPT,
+        "delete_rows": RE_ENCRYPT,
+    },
     "records.sql": {
         "lock_fence": ("ingest", *RE_ENCRYPT),
         "read_fence": ("ingest", *RE_ENCRYPT),
-        "make_stage": ("ingest",),
-        "copy_stage": ("ingest",),
-        "insert_records": ("ingest",),
+        "make_stage": ("ingest", *RE_ENCRYPT),
+        "copy_stage": ("ingest", *RE_ENCRYPT),
+        "insert_records": ("ingest", *RE_ENCRYPT),
         "insert_rejections": ("ingest",),
-        "ensure_partition": ("ingest",),
-        "ranges": ("ingest",),
+        "ensure_partition": ("ingest", *RE_ENCRYPT),
+        "ensure_month": ("ingest", *RE_ENCRYPT),
+        "ranges": ("ingest", *RE_ENCRYPT),
     },
 }
 
 UUID = uuid.UUID(int=1)
 VALUES: dict[str, object] = {
     **dict.fromkeys(("request_id", "record_id", "first", "last"), UUID),
-    **dict.fromkeys(("seq", "generation", "ahead", "min_count", "limit", "key_id"), 1),
+    **dict.fromkeys(("seq", "generation", "min_count", "limit", "key_id"), 1),
     **dict.fromkeys(("phase", "actor", "host", "action", "purpose", "ticket"), "x"),
     **dict.fromkeys(("reason", "decision", "error_code", "field", "kms_key_arn"), "x"),
     **dict.fromkeys(("wrapped_key", "fingerprint"), b"8 bytes!"),
     **{name: ["x"] for name in ("fields", "reasons", "paths")},
     **{name: [b"x"] for name in ("fingerprints", "old", "new", "bodies")},
     "record_ids": [UUID],
+    "only": [UUID],
+    "receives": [1],
+    **dict.fromkeys(("since", "after_time"), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)),
+    "reason_code": "x",
+    "after_id": UUID,
     "roles": ["vault_etl_reveal"],
     "key_ids": [1],
     "lease": dt.timedelta(hours=1),
-    "since": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
 }
 
 CASES = [
@@ -120,10 +134,12 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
             cursor.execute(blocks(file)["make_stage"])
         if name == "copy_stage":
             cursor.copy_expert(sql, io.BytesIO(copy_binary([])))
-        elif re.match(r"(--[^\n]*\n)*(SELECT|INSERT|UPDATE)\b", sql):
+        elif re.match(r"(--[^\n]*\n)*(SELECT|INSERT|UPDATE|DELETE)\b", sql):
             after = 0 if file == "audit.sql" else UUID
+            month = dt.date(2026, 1, 1) if name == "ensure_month" else 1  # a day of it, or a number
             positional = ("name", "checksum") if "(%s" in sql else None
-            cursor.execute("EXPLAIN " + sql, positional or {**VALUES, "after": after})
+            named = {**VALUES, "after": after, "month": month}
+            cursor.execute("EXPLAIN " + sql, positional or named)
             assert cursor.fetchall()
         else:
             cursor.execute(sql)

@@ -3,11 +3,16 @@
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# The same examples every time, so that a clone's `make test` says what ours said; and no deadline,
-# since a busy machine is no bug.
-settings.register_profile("vault-etl", deadline=None, derandomize=True)
+# The same examples every time, so that a clone's `make test` says what ours said; and no deadline or
+# other clock, since a busy machine is no bug.
+settings.register_profile(
+    "vault-etl",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("vault-etl")
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from tests.vectors.canonical_cases import token_cases
 from tests.vectors.key_cases import encryption_context_cases, fingerprint_cases, record_id_cases
+from tests.vectors.line_cases import line_id_cases
 from tests.vectors.sealed_cases import associated_data_cases, ciphertext_cases, padding_cases
 
 Case = dict[str, Any]
@@ -41,6 +42,17 @@ FILES: Final[Mapping[str, tuple[Callable[[], list[Case]], dict[str, Any]]]] = {
             "expect": {
                 "record_id": "the message has this `record_id`",
                 "rejected": "there is no record id of such a message",
+            },
+        },
+    ),
+    "line_id": (
+        line_id_cases,
+        {
+            "about": "The UUIDv7 that is a function of the line of a file, and of the file.",
+            "specification": "docs/formats.md#record-id-of-a-line",
+            "expect": {
+                "record_id": "the line has this `record_id`",
+                "rejected": "there is no record id of such a line",
             },
         },
     ),

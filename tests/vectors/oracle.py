@@ -45,10 +45,19 @@ def fingerprint(key: bytes, key_id: int) -> bytes:
 
 def record_id(message_id: str, sent_ms: int) -> uuid.UUID:
     """By arithmetic on one number of 128 bits."""
-    digest = hashlib.sha256(b"vault-etl/1/record" + message_id.encode("ascii")).digest()
-    number = sent_ms << 80 | int.from_bytes(digest[:10], "big")
-    number = number & ~(0xF << 76) | 0x7 << 76
-    return uuid.UUID(int=number & ~(0x3 << 62) | 0x2 << 62)
+    return _uuid_7(sent_ms, hashlib.sha256(b"vault-etl/1/record" + message_id.encode("ascii")))
+
+
+def line_id(source: bytes, number: int, line: bytes, milliseconds: int) -> uuid.UUID:
+    """The same of the line of a file."""
+    hashed = struct.pack(">H", len(source)) + source + struct.pack(">Q", number) + line
+    return _uuid_7(milliseconds, hashlib.sha256(b"vault-etl/1/line" + hashed))
+
+
+def _uuid_7(milliseconds: int, digest: hashlib._Hash) -> uuid.UUID:
+    made = milliseconds << 80 | int.from_bytes(digest.digest()[:10], "big")
+    made = made & ~(0xF << 76) | 0x7 << 76
+    return uuid.UUID(int=made & ~(0x3 << 62) | 0x2 << 62)
 
 
 def associated_data(table: str, field: str, record: uuid.UUID, key_id: int, user_id: str) -> bytes:

@@ -24,7 +24,7 @@ from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey, encryption_conte
 from vault_etl.core.opening import Opener
 from vault_etl.core.padding import pad, unpad
 from vault_etl.core.pii import Pii
-from vault_etl.core.record_id import record_id_of_message
+from vault_etl.core.record_id import record_id_of_line, record_id_of_message
 from vault_etl.core.sealing import Sealer
 from vault_etl.core.tokens import Tokenizer
 from vault_etl.errors import IntegrityError
@@ -34,6 +34,7 @@ FROZEN: Final = {
     "ciphertext": "ca4250c64f7d39000b39d355cc345bc28c046a650cf4cf1f861224fa90998c04",
     "encryption_context": "c81d1b387f4ff9dcd84c9e70d4fde29764e1996c9ed7e864619db6154da530f1",
     "fingerprint": "6533fdf16458f6f9ecf9f3e59ce808c81767b514121eeb046315db7420202d62",
+    "line_id": "6497e30f3ced730bbe1a04805392df9fbb076cbae4460315f42fbbb642904587",
     "padding": "d23383ee1429ebbff50c733c7b69ea4c1aea446873b3c082323ebf9732ae83fa",
     "record_id": "a0e5ad3c0fedb13030c20a81aeb71fb8bdcfaae1b93a5cf387c5733ec65030c2",
     "token": "17b456477652ac8f8e9e5e5d1c79dcb4a22a9e33c74ec961dde2b0f34ba27ed3",
@@ -140,6 +141,24 @@ def test_what_was_no_message_is_none(case: Case) -> None:
     """No id is made up for it."""
     with pytest.raises(ValueError, match=r"48 bits|ascii"):
         record_id_of_message(case["message_id_text"], case["sent_ms"])
+
+
+def _record_id_of_line(case: Case) -> uuid.UUID:
+    source, line = bytes.fromhex(case["source"]), bytes.fromhex(case["line"])
+    return record_id_of_line(source, case["number"], line, case["milliseconds"])
+
+
+@pytest.mark.parametrize("case", _cases("line_id", "record_id"))
+def test_a_line_has_the_record_id_that_it_had(case: Case) -> None:
+    """Else a file that is loaded again is stored again."""
+    assert str(_record_id_of_line(case)) == case["record_id"]
+
+
+@pytest.mark.parametrize("case", _cases("line_id", "rejected"))
+def test_what_was_no_line_is_none(case: Case) -> None:
+    """No id is made up for it."""
+    with pytest.raises(ValueError, match="bits"):
+        _record_id_of_line(case)
 
 
 # Fingerprints and encryption contexts.

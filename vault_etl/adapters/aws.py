@@ -13,6 +13,7 @@ import botocore.exceptions
 from botocore.config import Config
 
 from vault_etl import __version__
+from vault_etl.adapters.aws_calls import observe_calls
 from vault_etl.errors import (
     ConfigurationError,
     DeniedError,
@@ -20,6 +21,7 @@ from vault_etl.errors import (
     UnavailableError,
     VaultEtlError,
 )
+from vault_etl.ports.call_observer import CallObserver
 
 if TYPE_CHECKING:
     from types_boto3_kms.client import KMSClient
@@ -63,6 +65,10 @@ _DENIED: Final = frozenset(
 _HTTP_DENIED: Final = frozenset({"401", "403"})
 """What botocore says of an answer without a code that it can read: moto's, to a bad signature."""
 
+_CLOCK: Final = frozenset({"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"})
+_CLOCK_TEXTS: Final = ("Signature expired", "Signature not yet current")
+"""How AWS begins the text of a refused signature whose only fault is its time (SigV4)."""
+
 _NO_QUEUE: Final = frozenset(
     {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "InvalidAddress"}
 )
@@ -90,7 +96,8 @@ def translated(service: str) -> Iterator[None]:
     try:
         yield
     except botocore.exceptions.ClientError as error:
-        raise _service_error(service, error.response.get("Error", {}).get("Code", "")) from None
+        told = error.response.get("Error", {})
+        raise _service_error(service, told.get("Code", ""), told.get("Message", "")) from None
     except (
         botocore.exceptions.NoCredentialsError,
         botocore.exceptions.PartialCredentialsError,
@@ -117,7 +124,13 @@ def translated(service: str) -> Iterator[None]:
         raise ConfigurationError(message, hint="check AWS_REGION and AWS_ENDPOINT_URL") from None
 
 
-def _service_error(service: str, code: str) -> VaultEtlError:
+def _service_error(service: str, code: str, text: str) -> VaultEtlError:
+    """The text is looked at, for what the code leaves open, and goes no further."""
+    if code in _CLOCK or (code in _DENIED and text.startswith(_CLOCK_TEXTS)):
+        return UnavailableError(
+            f"{service} finds this machine's clock wrong ({code})",
+            hint="set the clock: AWS refuses what was signed more than five minutes ago, or to come",
+        )
     if code in _KEY_REFUSED and service == "KMS":
         return KeyUnavailableError(
             f"KMS does not use this key ({code})",
@@ -138,12 +151,14 @@ def _service_error(service: str, code: str) -> VaultEtlError:
 
 
 class AwsClients:
-    """Clients of one session: AWS's own settings, read once."""
+    """Clients of one session: AWS's own settings, read once. `observer` is told of every call."""
 
-    def __init__(self) -> None:
+    def __init__(self, observer: CallObserver | None = None) -> None:
         # The SDK for Python knows this name as AWS_DEFAULT_REGION alone.
         with translated("AWS"):
             self._session = boto3.session.Session(region_name=os.environ.get("AWS_REGION"))
+        if observer is not None:
+            observe_calls(self._session.events, observer)
 
     def kms(self, request_id: uuid.UUID | None = None) -> KMSClient:
         """A KMS client; the request id, if there is one, goes into the user agent."""

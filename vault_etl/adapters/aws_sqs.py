@@ -17,6 +17,21 @@ if TYPE_CHECKING:
 
 SERVICE: Final = "SQS"
 
+_STALE: Final = frozenset(
+    {
+        "AWS.SimpleQueueService.MessageNotInflight",
+        "InvalidParameterValue",
+        "InvalidParameterValueException",  # LocalStack's name for it
+        "MessageNotInflight",
+        "ReceiptHandleIsInvalid",
+    }
+)
+"""Why a handle can hide its message no longer, or (12 hours in all) not for so long.
+
+Any other failure passes. `SenderFault` does not tell them apart: throttling is an error of the
+sender's kind, and LocalStack never sets it.
+"""
+
 
 class SqsQueue:
     """`Queue` and `QueueGauge` on SQS.
@@ -64,7 +79,8 @@ class SqsQueue:
                     for i, (handle, seconds) in enumerate(seconds_by_handle.items())
                 ],
             )
-        return [handles[int(failed["Id"])] for failed in answer.get("Failed", [])]
+        failed = answer.get("Failed", [])
+        return [handles[int(entry["Id"])] for entry in failed if entry["Code"] in _STALE]
 
     def depth(self) -> QueueDepth:
         """See `QueueGauge.depth`."""
@@ -82,6 +98,14 @@ class SqsQueue:
             in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
             delayed=int(attributes["ApproximateNumberOfMessagesDelayed"]),
         )
+
+    def visibility_timeout(self) -> int:
+        """See `QueueGauge.visibility_timeout`."""
+        with translated(SERVICE):
+            attributes = self._sqs.get_queue_attributes(
+                QueueUrl=self._url, AttributeNames=["VisibilityTimeout"]
+            )["Attributes"]
+        return int(attributes["VisibilityTimeout"])
 
 
 def _message(received: MessageTypeDef) -> Message:

@@ -7,6 +7,7 @@ text of the server ever leaves this file: an SQLSTATE does.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -14,15 +15,27 @@ import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
 
+from vault_etl.adapters.postgres_silence import Silence
 from vault_etl.errors import (
     ConfigurationError,
     DeniedError,
     UnavailableError,
     VaultEtlError,
 )
+from vault_etl.ports.call_observer import CallObserver
+
+SERVICE: Final = "postgres"
+
+READ_ONLY: Final = "25006"
 
 CONNECT_TIMEOUT_S: Final = 10
 TCP_USER_TIMEOUT_MS: Final = 15_000
+
+ANSWER_WITHIN_S: Final = 40.0
+"""For transactions that are short by their nature, from the first statement to COMMIT's answer.
+
+The longest of them, 10,000 rows and 16 MiB, takes a second, and a lock is waited for 30 s at most.
+"""
 
 _DEFAULTS: Final = {
     "connect_timeout": CONNECT_TIMEOUT_S,
@@ -53,30 +66,41 @@ class LockTimeoutError(UnavailableError):
 
 
 class Database:
-    """A connection that is made when it is needed, and made again after it was lost."""
+    """A connection that is made when it is needed, and made again after it was lost.
 
-    def __init__(self, url: str) -> None:
+    `observer` is told of each connect, of each transaction's statements by the transaction's name,
+    and of each commit.
+    """
+
+    def __init__(self, url: str, observer: CallObserver | None = None) -> None:
         self._dsn = _parse(url)
+        self._observer = observer
         self._connection: psycopg2.extensions.connection | None = None
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[psycopg2.extensions.cursor]:
+    def transaction(
+        self, name: str = "transaction", *, within: float | None = None
+    ) -> Iterator[psycopg2.extensions.cursor]:
         """One READ COMMITTED transaction: committed at the end, rolled back if anything is raised.
 
         Raises UnavailableError, DeniedError, ConfigurationError, ValueRefusedError or
-        LockTimeoutError for what the server says. A COMMIT whose answer is lost raises too.
+        LockTimeoutError for what the server says, and UnavailableError if that takes longer than
+        `within` seconds. A COMMIT whose answer is lost raises too.
         """
-        try:
-            connection = self._connect()
-            with connection.cursor() as cursor:
-                yield cursor
-            connection.commit()
-        except psycopg2.Error as error:
-            self._abandon(error)
-            raise _translated(error) from None
-        except BaseException:
-            self._abandon()
-            raise
+        with Silence(within) as silence:
+            try:
+                connection = self._connect()
+                silence.watch(connection)
+                with self._told(name), connection.cursor() as cursor:
+                    yield cursor
+                with self._told("commit"):
+                    connection.commit()
+            except psycopg2.Error as error:
+                self._abandon(error)
+                raise _too_slow() if silence.was_too_long else _translated(error) from None
+            except BaseException:
+                self._abandon()
+                raise
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -87,7 +111,8 @@ class Database:
     def _connect(self) -> psycopg2.extensions.connection:
         if self._connection is None or self._connection.closed:
             try:
-                self._connection = psycopg2.connect(**self._dsn)
+                with self._told("connect"):
+                    self._connection = psycopg2.connect(**self._dsn)
             except psycopg2.OperationalError as error:
                 raise _connection_failure(error) from None
             self._connection.set_session(
@@ -95,6 +120,11 @@ class Database:
             )
             psycopg2.extras.register_uuid(conn_or_curs=self._connection)  # type: ignore[no-untyped-call]
         return self._connection
+
+    def _told(self, operation: str) -> contextlib.AbstractContextManager[None]:
+        if self._observer is None:
+            return contextlib.nullcontext()
+        return _timed(self._observer, operation)
 
     def _abandon(self, error: psycopg2.Error | None = None) -> None:
         """Roll back; a connection that cannot is closed."""
@@ -105,8 +135,23 @@ class Database:
             connection.rollback()
         except psycopg2.Error:
             connection.close()
-        if isinstance(error, psycopg2.InterfaceError) or connection.closed:
+        # A server that turned read-only has failed over: a new connection finds the new primary.
+        moved = error is not None and error.pgcode == READ_ONLY
+        if isinstance(error, psycopg2.InterfaceError) or connection.closed or moved:
             self.close()
+
+
+@contextlib.contextmanager
+def _timed(observer: CallObserver, operation: str) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    except psycopg2.Error as error:
+        code = error.pgcode[:2] if error.pgcode else type(error).__name__
+        observer.failed(SERVICE, operation, code)
+        raise
+    finally:
+        observer.called(SERVICE, operation, time.monotonic() - started)
 
 
 def _parse(url: str) -> dict[str, Any]:
@@ -129,6 +174,13 @@ def _connection_failure(error: psycopg2.OperationalError) -> VaultEtlError:
         return DeniedError("Postgres refuses this login", hint=_URL_HINT)
     return UnavailableError(
         "Postgres cannot be reached", hint="is it running, and is VAULT_ETL_DATABASE_URL right?"
+    )
+
+
+def _too_slow() -> UnavailableError:
+    return UnavailableError(
+        "Postgres did not answer in time",
+        hint="is it frozen or overloaded, or is a proxy before it that lost it?",
     )
 
 
@@ -191,7 +243,9 @@ _BUG: Final[_Answer] = (
 
 _BY_SQLSTATE: Final[Mapping[str, _Answer]] = {
     "23514": _NO_PARTITION,
-    "25006": _AWAY,  # read-only: a standby, or a server that is failing over
+    READ_ONLY: _AWAY,  # a standby, or a server that is failing over
+    "25P03": _AWAY,  # the server ended a transaction in which nothing was said for too long
+    "25P04": _AWAY,  # or one that took too long in all
     "40001": _AWAY,
     "40P01": _LOCKED,
     "42501": _DENIED,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import stamina
 
-from vault_etl.adapters.postgres import Database, LockTimeoutError
+from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database, LockTimeoutError
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KeyState, StoredKey
@@ -27,19 +27,19 @@ class PostgresKeyStore:
 
     def keys(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
         """See `KeyReader.keys`."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["keys_by_id"], {"key_ids": list(key_ids)})
             return [_stored(row) for row in cursor.fetchall()]
 
     def token_keys(self) -> Sequence[StoredKey]:
         """See `KeyReader.token_keys`."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["token_keys"])
             return [_stored(row) for row in cursor.fetchall()]
 
     def add_data_key(self, key: NewKey) -> bool:
         """See `DataKeyWriter.add_data_key`. The lease runs by the database's clock."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["add_data_key"], {**_columns(key), "lease": key.lease})
             return cursor.rowcount == 1
 

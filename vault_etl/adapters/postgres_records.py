@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import io
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import psycopg2.extensions
 import stamina
 
 from vault_etl.adapters.copy_binary import copy_binary
-from vault_etl.adapters.postgres import Database, LockTimeoutError, ValueRefusedError
+from vault_etl.adapters.postgres import (
+    ANSWER_WITHIN_S,
+    Database,
+    LockTimeoutError,
+    ValueRefusedError,
+)
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import Field
 from vault_etl.core.keys import DataKey
@@ -32,18 +39,21 @@ class PostgresRecordLoader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def prepare_partitions(self) -> tuple[RecordRange, ...]:
+    def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
         """See `RecordLoader.prepare_partitions`; each month in a transaction of its own."""
         for ahead in range(-_MONTHS_BACK, _MONTHS_AHEAD + 1):
-            self._ensure_partition(ahead)
-        with self._database.transaction() as cursor:
+            self._ensure_partition(_SQL["ensure_partition"], ahead)
+        for month in months:
+            with contextlib.suppress(ValueRefusedError):  # out of bounds, or of the calendar
+                self._ensure_partition(_SQL["ensure_month"], month)
+        with self._database.transaction("ranges", within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["ranges"])
             return tuple(RecordRange(first, end) for first, end in cursor.fetchall())
 
     @stamina.retry(on=LockTimeoutError, attempts=_PARTITION_TRIES)
-    def _ensure_partition(self, ahead: int) -> None:
-        with self._database.transaction() as cursor:
-            cursor.execute(_SQL["ensure_partition"], {"ahead": ahead})
+    def _ensure_partition(self, statement: str, month: int | dt.date) -> None:
+        with self._database.transaction("partition", within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute(statement, {"month": month})
 
     def load(
         self,
@@ -53,11 +63,11 @@ class PostgresRecordLoader:
     ) -> Loaded | KeysChanged | RowsRefused:
         """See `RecordLoader.load`."""
         try:
-            with self._database.transaction() as cursor:
+            with self._database.transaction("load", within=ANSWER_WITHIN_S) as cursor:
                 if not fence_holds(cursor, keys.data_keys, keys.generations):
                     return KeysChanged()
                 return Loaded(
-                    record_ids=_insert_records(cursor, records),
+                    record_ids=insert_records(cursor, records),
                     rejection_ids=_insert_rejections(cursor, rejections),
                 )
         except ValueRefusedError as error:
@@ -82,7 +92,7 @@ def fence_holds(
             "fingerprints": [key.fingerprint for key in data_keys],
         },
     )
-    active, pending, good_keys, _ = cursor.fetchone() or (None, None, 0, None)
+    active, pending, good_keys, *_ = cursor.fetchone() or (None, None, 0)
     if good_keys != len(data_keys):
         return False
     if generations is None:
@@ -91,9 +101,10 @@ def fence_holds(
     return bool(active == [generations[0]] and pending == expected_pending)
 
 
-def _insert_records(
+def insert_records(
     cursor: psycopg2.extensions.cursor, records: Sequence[SealedRecord]
 ) -> frozenset[uuid.UUID]:
+    """Stage the rows and store those that are new, behind a fence that holds; the ids of these."""
     if not records:
         return frozenset()
     cursor.execute(_SQL["make_stage"])
@@ -114,6 +125,7 @@ def _insert_rejections(
             "reasons": [r.reason.value for r in rejections],
             "paths": [r.path for r in rejections],
             "bodies": [r.body_ciphertext for r in rejections],
+            "receives": [r.receive_count for r in rejections],
         },
     )
     return frozenset(record_id for (record_id,) in cursor.fetchall())

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-from types import FrameType
-from typing import Annotated
+import contextlib
+import datetime as dt
+import os
+from collections.abc import Callable
+from typing import Annotated, Final
 
 import typer
 
 from vault_etl import logs
+from vault_etl.bootstrap import LIFELINE_OPTION, Program, Source
+from vault_etl.cli.ingest_view import ingest_view
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
-from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.errors import VaultEtlError
-from vault_etl.services.ingest import IngestOptions
+from vault_etl.cli.stop_on_signal import StopOnSignal
+from vault_etl.cli.worker import Lifeline, ReportingObserver
+from vault_etl.errors import IncompleteError, UsageError, VaultEtlError
+from vault_etl.ports.ingest_observer import IngestObserver
+from vault_etl.ports.observers import observers
+from vault_etl.ports.workers import WorkersObserver, all_observers
+from vault_etl.services.ingest import Ingest
+from vault_etl.services.ingest_steps import Bounds
+from vault_etl.services.readiness import Readiness
+from vault_etl.services.supervise import Supervisor
+
+_MAX_WORKERS: Final = 64
 
 
 def register(app: typer.Typer) -> None:
@@ -22,30 +34,48 @@ def register(app: typer.Typer) -> None:
     app.command("ingest")(_ingest)
 
 
-class StopOnSignal:
-    """Set by SIGINT or SIGTERM: the batch in hand is finished first. A second signal ends at once."""
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def is_set(self) -> bool:
-        """Whether to end."""
-        return self.received is not None
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self.received is not None:
-            raise KeyboardInterrupt
-        self.received = number
-        sys.stderr.write("vault-etl: finishing the batch in hand; once more to end at once\n")
-
-
 def _ingest(
     *,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on when the queue is empty, until a signal.")
+    ] = False,
+    file: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Load JSON lines (.gz, .zst too); - is standard input."),
+    ] = None,
+    dead_letters: Annotated[
+        bool, typer.Option("--dead-letters", help="Load the queue's dead-letter queue.")
+    ] = False,
     max_messages: Annotated[
         int | None, typer.Option(min=1, help="Stop after this many messages.")
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, max=_MAX_WORKERS, help="Processes, each with its own keys and connections."
+        ),
+    ] = 1,
+    wait_in_flight: Annotated[
+        bool,
+        typer.Option("--wait-in-flight", help="End no sooner than others have settled theirs."),
+    ] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="What the lines' identities are made of, instead of the content."
+        ),
+    ] = None,
+    sent: Annotated[
+        dt.datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], help="The day of lines that have no create_date, in UTC."
+        ),
+    ] = None,
+    metrics_address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there."),
+    ] = None,
+    lifeline: Annotated[int | None, typer.Option(LIFELINE_OPTION, hidden=True)] = None,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -54,26 +84,101 @@ def _ingest(
 
     Every message is stored, or quarantined with a reason; it is deleted from the queue only after
     the commit that did so. Safe to kill and to run again: nothing is lost, nothing stored twice.
+    SIGTERM and Ctrl-C finish what was begun; a second one ends at once.
 
     \b
     Examples:
       vault-etl ingest
+      vault-etl ingest --follow --workers 4 --metrics-address 127.0.0.1:9464
       vault-etl ingest --max-messages 1000 --output json
+      vault-etl ingest --file logins.jsonl.zst
+      zcat logins-*.gz | vault-etl ingest --file - --source logins-2026-05
+      vault-etl ingest --dead-letters
     """
-    program, settings = start(quiet=quiet, verbose=verbose)
-    stop = StopOnSignal()
-    options = IngestOptions(
-        batch_size=settings.batch_size,
-        linger=settings.linger,
-        wait=settings.drain_wait,
-        max_messages=max_messages,
+    bounds = Bounds(follow=follow, wait_in_flight=wait_in_flight, max_messages=max_messages)
+    origin = Source(
+        file=file, name=source, sent=sent.date() if sent else None, dead_letters=dead_letters
     )
-    with progress("ingest", total=None, quiet=quiet) as bar:
-        run = program.ingest(bar, options)
+    _check(origin, bounds, workers)
+    program, settings = start(quiet=quiet, verbose=verbose)
+    if lifeline is not None:
+        return _work(program, origin, bounds, Lifeline(lifeline))
+    stop = StopOnSignal()
+    readiness = Readiness(workers, stop.is_set)
+    with contextlib.ExitStack() as stack:
+        metrics = None
+        if address := metrics_address or settings.metrics_address:
+            metrics = stack.enter_context(program.metrics(address, readiness, workers))
+            logs.get_logger().info("metrics", address=metrics.address)
+        view = stack.enter_context(ingest_view(quiet=quiet))
+        shown = all_observers(view, readiness)
+        run: Ingest | Supervisor
+        if workers > 1:
+            arguments = _arguments(origin, bounds, verbose=verbose)
+            run = program.supervisor(shown, bounds, workers, arguments, metrics)
+        else:
+            run = _alone(program, shown, origin, bounds, metrics.observer if metrics else None)
         try:
-            run.drain(stop)
+            summary = run.run(stop)
         except VaultEtlError:
-            logs.get_logger().error("ingest stopped", **run.summary.as_dict())
+            logs.get_logger().error("ingest stopped", **run.summary().as_dict())
             raise
-    print_object(run.summary.as_dict(), output)
-    return 128 + signal.SIGINT if stop.received == signal.SIGINT else 0
+    print_object(summary.as_dict(), output)
+    halfway = isinstance(run, Ingest) and run.has_left_some
+    if file and halfway and stop.is_set() and stop.exit_code == 0:
+        message = "the file is not loaded to its end"
+        raise IncompleteError(message, hint="run the command again: it stores nothing twice")
+    return stop.exit_code
+
+
+def _check(source: Source, bounds: Bounds, workers: int) -> None:
+    """Raise UsageError for options that contradict each other."""
+    together: dict[str, tuple[bool, Callable[[], bool]]] = {
+        "--file goes without --dead-letters": (source.dead_letters, lambda: bool(source.file)),
+        "--file goes without --follow": (bounds.follow, lambda: bool(source.file)),
+        "--file goes without --workers": (workers > 1, lambda: bool(source.file)),
+        "--file goes without --wait-in-flight": (
+            bounds.wait_in_flight,
+            lambda: bool(source.file),
+        ),
+        "--source goes with --file": (source.name is not None, lambda: not source.file),
+        "--sent goes with --file": (source.sent is not None, lambda: not source.file),
+    }
+    for message, (given, contradicts) in together.items():
+        if given and contradicts():
+            raise UsageError(message, hint="add --help for usage")
+
+
+def _alone(
+    program: Program,
+    shown: WorkersObserver,
+    source: Source,
+    bounds: Bounds,
+    metrics: IngestObserver | None,
+) -> Ingest:
+    observer = shown.worker(os.getpid())
+    return program.ingest(observers(observer, metrics) if metrics else observer, source, bounds)
+
+
+def _work(program: Program, source: Source, bounds: Bounds, lifeline: Lifeline) -> int:
+    """Be one of several workers: the parent prints what is to be printed."""
+    reporting = ReportingObserver()
+    metrics = program.worker_metrics()
+    observer = reporting if metrics is None else observers(reporting, metrics)
+    try:
+        program.ingest(observer, source, bounds).run(StopOnSignal(lifeline))
+    except VaultEtlError as error:
+        reporting.error(error)
+        return error.exit_code
+    return 0
+
+
+def _arguments(source: Source, bounds: Bounds, *, verbose: bool) -> list[str]:
+    """What a worker is called with."""
+    flags = {
+        "--follow": bounds.follow,
+        "--dead-letters": source.dead_letters,
+        "--wait-in-flight": bounds.wait_in_flight,
+        "--verbose": verbose,
+    }
+    return ["ingest", *(flag for flag, given in flags.items() if given)]

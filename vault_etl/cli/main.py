@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
-from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -20,11 +18,13 @@ from vault_etl.cli import (
     keys,
     local,
     migrate,
+    quarantine,
     reveal,
     streams,
 )
 from vault_etl.cli.output import printable
 from vault_etl.errors import UnavailableError, VaultEtlError
+from vault_etl.logs import bug
 
 EXIT_BUG: Final = 1
 EXIT_USAGE: Final = 2
@@ -41,6 +41,7 @@ app = typer.Typer(
 
 for command in (demo, migrate, ingest, reveal, duplicates, config):
     command.register(app)
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(local.app, name="local")
@@ -127,10 +128,4 @@ def _report_error(error: Exception) -> int:
         streams.give_up(sys.stdout)
         message = f"writing fails: {os.strerror(error.errno)}"
         return _report(message, "what was done stays done", UnavailableError.exit_code)
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(
-        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
-        for frame in reversed(frames[-3:])
-    )
-    message = f"a bug: {type(error).__name__} at {where}"
-    return _report(message, "please report this line; nothing in it is secret", EXIT_BUG)
+    return _report(bug(error), "please report this line; nothing in it is secret", EXIT_BUG)

@@ -29,8 +29,12 @@ def lp(text: str) -> bytes:
 
     Raises ValueError for more than 65,535 bytes: no field that may be stored is that long.
     """
-    encoded = text.encode()
-    if len(encoded) > MAX_PREFIXED_BYTES:
+    return lp_bytes(text.encode())
+
+
+def lp_bytes(content: bytes) -> bytes:
+    """The bytes behind their length as a big-endian uint16. Raises ValueError for more than 65,535."""
+    if len(content) > MAX_PREFIXED_BYTES:
         message = "text is too long for a length prefix of 16 bits"
         raise ValueError(message)
-    return len(encoded).to_bytes(2, "big") + encoded
+    return len(content).to_bytes(2, "big") + content

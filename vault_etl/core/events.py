@@ -12,9 +12,10 @@ from typing import Final, NoReturn
 
 from vault_etl.core.canonical import canonical_device_id, canonical_ip
 from vault_etl.core.pii import Pii
+from vault_etl.core.sns_envelope import message_in_envelope
 
 MAX_BODY_BYTES: Final = 256 * 1024
-"""No login event is near it; a body of 1 MiB, SQS's own limit, is quarantined."""
+"""No login event is near it; a body of 1 MiB, SQS's own limit, is quarantined. An envelope counts."""
 
 MAX_NESTING: Final = 64
 """Far below the interpreter's recursion limit, so that every process decides alike."""
@@ -85,9 +86,14 @@ class Rejection:
 
 
 def parse_event(body: bytes) -> LoginEvent | Rejection:
-    """Read one message body. Never raises, and never keeps a value in what it rejects with."""
+    """Read one message body, or the message in its SNS envelope.
+
+    Never raises, and never keeps a value in what it rejects with.
+    """
     try:
-        return _event(_object(body))
+        fields = _object(body)
+        inner = message_in_envelope(fields) if _KNOWN.isdisjoint(fields) else None
+        return _event(fields if inner is None else _object(inner))
     except _RejectedError as rejected:
         return rejected.rejection
 

@@ -1,4 +1,4 @@
-"""A message of the queue, and what became of it."""
+"""A message of the queue, or a line of a file, and what became of it."""
 
 from __future__ import annotations
 
@@ -11,29 +11,49 @@ from vault_etl.core.ciphertext import Place
 from vault_etl.core.events import LoginEvent, Reason, Rejection, parse_event
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.pii import Pii
-from vault_etl.core.record_id import MAX_MILLISECONDS, record_id_of_message
+from vault_etl.core.record_id import (
+    FIRST_DAY,
+    MAX_MILLISECONDS,
+    first_millisecond,
+    record_id_of_line,
+    record_id_of_message,
+)
 from vault_etl.core.sealing import Sealer
 from vault_etl.core.tokens import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """Which line of which file a message is, counted from 1. `source` is as `record_id_of_line` has it."""
+
+    source: bytes
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One receive of a message. `sent_ms` is its SentTimestamp, milliseconds since 1970 UTC."""
+    """One receive of a message. `sent_ms` is its SentTimestamp, milliseconds since 1970 UTC.
+
+    Of a line it is the day that somebody named for the whole file, or 0; the line decides about
+    its record id, and `message_id` does not.
+    """
 
     message_id: str
     receipt_handle: str
     body: Pii
     sent_ms: int
     receive_count: int = 1
+    line: Line | None = None
 
 
 class Outcome(StrEnum):
-    """What became of a message. The first two mean that it is stored from now on."""
+    """What became of a message. All but the last mean that it is committed, and may be deleted."""
 
     STORED = "stored"
     QUARANTINED = "quarantined"
     DUPLICATE = "duplicate"
     ALREADY_QUARANTINED = "already_quarantined"
+    RETRY = "retry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +98,41 @@ class SealedRejection:
     reason: Reason
     path: str
     body_ciphertext: bytes
+    receive_count: int = 1
 
 
 def parse_message(message: Message, ranges: tuple[RecordRange, ...]) -> Parsed:
     """Read a message. One sent outside every partition is rejected before any SQL sees it.
 
-    Raises ValueError if `sent_ms` does not fit a record id: no queue sends that.
+    A line was sent on the day that its event names, if it names one. Raises ValueError if `sent_ms`
+    does not fit a record id: no queue sends that.
     """
-    record_id = record_id_of_message(message.message_id, min(message.sent_ms, MAX_MILLISECONDS))
     content = parse_event(message.body.expose())
-    if isinstance(content, LoginEvent) and not any(r.first <= record_id < r.end for r in ranges):
-        content = Rejection(Reason.SENT_OUT_OF_RANGE)
+    named = _day_of_line(message, content)
+    record_id = _record_id(message, named)
+    in_range = named is None or named >= FIRST_DAY
+    if isinstance(content, LoginEvent) and not (
+        in_range and any(r.first <= record_id < r.end for r in ranges)
+    ):
+        content = Rejection(Reason.SENT_OUT_OF_RANGE, "$" if named is None else "$.create_date")
     return Parsed(record_id, message, content)
+
+
+def _day_of_line(message: Message, content: LoginEvent | Rejection) -> dt.date | None:
+    """The day that the event of a line names. That of a queue's message is no time of sending."""
+    is_line = message.line is not None
+    return content.create_date if is_line and isinstance(content, LoginEvent) else None
+
+
+def _record_id(message: Message, named: dt.date | None) -> uuid.UUID:
+    """No id has a time before 1970: such a day does not count, and its event is rejected."""
+    sent_ms = min(message.sent_ms, MAX_MILLISECONDS)
+    if message.line is None:
+        return record_id_of_message(message.message_id, sent_ms)
+    if named is not None and named >= FIRST_DAY:
+        sent_ms = first_millisecond(named)
+    line, body = message.line, message.body.expose()
+    return record_id_of_line(line.source, line.number, body, sent_ms)
 
 
 def seal_event(
@@ -128,6 +171,7 @@ def seal_rejection(parsed: Parsed, rejection: Rejection, sealer: Sealer) -> Seal
         reason=rejection.reason,
         path=rejection.path,
         body_ciphertext=sealer.seal(parsed.message.body, Place.in_quarantine(parsed.record_id)),
+        receive_count=max(1, parsed.message.receive_count),
     )
 
 

@@ -1,23 +1,30 @@
-"""Record ids: a UUIDv7 (RFC 9562, 5.7) that is a function of the message.
+"""Record ids: a UUIDv7 (RFC 9562, 5.7) that is a function of the message, or of the line of a file.
 
     b = milliseconds, 6 bytes big-endian ‖ h[0:10]
-    h = SHA-256("vault-etl/1/record" ‖ ASCII message id)
+    h = SHA-256("vault-etl/1/record" ‖ ASCII message id), or
+        SHA-256("vault-etl/1/line" ‖ lp(source) ‖ line number, 8 bytes big-endian ‖ line)
     b[6] = 0x70 | b[6] & 0x0f        version 7
     b[8] = 0x80 | b[8] & 0x3f        variant
 
-A redelivered message has the id that it had, and meets its row on the primary key.
+A redelivered message, or a line that is read again, has the id that it had, and meets its row on
+the primary key.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from typing import Final
 
-from vault_etl.core.digest import sha256
+from vault_etl.core.digest import lp_bytes, sha256
 
 MAX_MILLISECONDS: Final = 2**48 - 1
 
+FIRST_DAY: Final = dt.date(1970, 1, 1)
+MAX_LINES: Final = 2**64 - 1
+
 _LABEL: Final = b"vault-etl/1/record"
+_LINE_LABEL: Final = b"vault-etl/1/line"
 
 
 def record_id_of_message(message_id: str, sent_ms: int) -> uuid.UUID:
@@ -27,6 +34,25 @@ def record_id_of_message(message_id: str, sent_ms: int) -> uuid.UUID:
     fit 48 bits, or if the message id is not ASCII.
     """
     return _record_id(sent_ms, sha256(_LABEL, message_id.encode("ascii")))
+
+
+def record_id_of_line(source: bytes, number: int, line: bytes, milliseconds: int) -> uuid.UUID:
+    """The record id of a line: the `number`-th, from 1, of what `source` names.
+
+    `source` is the SHA-256 of the whole content, 32 bytes, or a name in UTF-8. `line` is without
+    its line end. `milliseconds` count from 1970. Raises ValueError if they do not fit 48 bits, the
+    number is not from 1 to 2^64 - 1, or the source has more than 65,535 bytes.
+    """
+    if not 1 <= number <= MAX_LINES:
+        message = "lines are counted from 1, in 64 bits"
+        raise ValueError(message)
+    digest = sha256(_LINE_LABEL, lp_bytes(source), number.to_bytes(8, "big"), line)
+    return _record_id(milliseconds, digest)
+
+
+def first_millisecond(day: dt.date) -> int:
+    """Midnight, UTC, at the beginning of a day: in milliseconds since 1970, below 0 for a day before."""
+    return (day - FIRST_DAY) // dt.timedelta(milliseconds=1)
 
 
 def milliseconds_of(record_id: uuid.UUID) -> int:

@@ -28,14 +28,20 @@ class Queue(Protocol):
         """Up to `limit` messages (1 to 10), after at most `wait_seconds` (0 to 20)."""
 
     def delete(self, receipt_handles: Sequence[str]) -> Sequence[str]:
-        """Delete up to ten messages; the handles that could not be deleted."""
+        """Delete up to ten messages; the handles that could not be deleted, for whatever reason."""
 
     def extend(self, seconds_by_handle: Mapping[str, int]) -> Sequence[str]:
-        """Set when up to ten messages are seen again; the handles that have gone stale."""
+        """Set when up to ten messages are seen again; the handles that have gone stale.
+
+        A message that the queue did not extend for another reason is not told of: it is still due.
+        """
 
 
 class QueueGauge(Protocol):
-    """Tells how deep a queue is."""
+    """Tells of a queue what no message tells."""
 
     def depth(self) -> QueueDepth:
         """The three counts."""
+
+    def visibility_timeout(self) -> int:
+        """How many seconds a message that is received stays unseen by others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -44,8 +45,11 @@ class RowsRefused:
 class RecordLoader(Protocol):
     """May write rows that it cannot read."""
 
-    def prepare_partitions(self) -> tuple[RecordRange, ...]:
-        """Make the months from two back to three ahead; the ranges of all partitions."""
+    def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
+        """Make the months from two back to three ahead, and these; the ranges of all partitions.
+
+        A month is named by any day of it. One more than 24 months back or three ahead is not made.
+        """
 
     def load(
         self,

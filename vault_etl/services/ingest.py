@@ -1,61 +1,59 @@
-"""Load the queue: receive, write a batch, delete what is committed; until the queue is empty."""
+"""Run an ingest: threads that take the steps, until the queue is empty or somebody says stop."""
 
 from __future__ import annotations
 
-import contextlib
-import random
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Final, Protocol
 
-from vault_etl.core.messages import Message, Outcome
-from vault_etl.errors import VaultEtlError
+from vault_etl.core.ingest_engine import Tally
+from vault_etl.errors import DeniedError, IncompleteError, UnavailableError
 from vault_etl.ports.clock import Clock
-from vault_etl.ports.progress import Progress
-from vault_etl.ports.queue import MAX_CALL, Queue, QueueDepth, QueueGauge
-from vault_etl.services.write_batch import BatchWriter
+from vault_etl.services.ingest_steps import IngestSteps
 
-MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
-"""A batch of the largest messages (1 MiB each) closes here."""
+DELETERS: Final = 2
+HEARTBEATS: Final = 2
 
-EMPTY_POLLS: Final = 2
-"""Long polls in a row that must bring nothing before the queue's own counts are believed."""
+GIVE_BACK_MARGIN_S: Final = 3.0
+"""The end of the time to stop in, which is kept for giving back what could not be committed."""
 
-DELETE_TRIES: Final = 3
 
-GIVE_BACK_SECONDS: Final = (5, 30)
-"""When a message that is given back is seen again: at random, so that not all come at once."""
+HEARD_WITHIN_S: Final = 0.1
+"""How long a signal waits to be noticed."""
+
+URGENT_S: Final = 2.0
+"""For giving back, when somebody will not even wait for the batch in hand."""
 
 
 class Stop(Protocol):
-    """Asked before each receive whether to end."""
+    """Asked again and again whether to end."""
 
     def is_set(self) -> bool:
-        """Whether to end."""
+        """Whether to end, after what was begun."""
+
+    def is_urgent(self) -> bool:
+        """Whether to end at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """The bounds of a run. `linger` and `wait` are in seconds, `wait` from 0 to 20."""
+    """How a run behaves. Times are in seconds; `wait`, of one long poll, is from 0 to 20."""
 
-    batch_size: int = 1_000
-    linger: float = 1.0
     wait: int = 1
-    max_messages: int | None = None
+    receivers: int = 4
+    stop_within: float = 28.0
+    """From the signal to the end: below the 30 s after which orchestrators kill."""
+    tick: float = 0.5
+    """How long a thread that finds nothing to do sleeps at most."""
 
 
 @dataclass(slots=True)
-class IngestSummary:
+class IngestSummary(Tally):
     """received = stored + duplicates + quarantined + already_quarantined + given_back, always."""
 
-    received: int = 0
-    stored: int = 0
-    duplicates: int = 0
-    quarantined: int = 0
-    already_quarantined: int = 0
-    given_back: int = 0
-    deleted: int = 0
     left_in_flight: int = 0
     left_delayed: int = 0
     seconds: float = 0.0
@@ -67,132 +65,118 @@ class IngestSummary:
 
 
 class Ingest:
-    """One receiver and one loader. What a message became is a value; a failure ends the run."""
+    """One run. What a message became is a value; what cannot be waited for ends the run."""
 
-    def __init__(
-        self,
-        queue: Queue,
-        gauge: QueueGauge,
-        writer: BatchWriter,
-        clock: Clock,
-        progress: Progress,
-        options: IngestOptions,
-    ) -> None:
-        self._queue = queue
-        self._gauge = gauge
-        self._writer = writer
+    def __init__(self, steps: IngestSteps, clock: Clock, options: IngestOptions) -> None:
+        self._steps = steps
         self._clock = clock
-        self._progress = progress
         self._options = options
-        self.summary = IngestSummary()
+        self._began = 0.0
+        self._over = threading.Event()
+        self._failure: BaseException | None = None
 
-    def drain(self, stop: Stop) -> IngestSummary:
-        """Load until the queue is empty, `max_messages` are received, or `stop` is set.
+    def run(self, stop: Stop) -> IngestSummary:
+        """Load until the queue is empty, as many as asked for are received, or `stop` is set.
 
-        Raises what the queue, KMS and the database raise, after giving back what was received.
+        The main thread only waits, so that a signal is always heard. Raises what the queue, KMS
+        and the database raise when patience is over, after giving back what is not committed;
+        IncompleteError if the time to stop in was too short for that; KeyboardInterrupt if `stop`
+        was urgent.
         """
-        started = self._clock.monotonic()
+        self._began = self._clock.monotonic()
+        if stop.is_set():  # before the threads are: no long poll need be begun, and waited for
+            self._steps.engine.stop()
+        threads = [
+            threading.Thread(target=self._repeat, args=(step,), name=name, daemon=True)
+            for name, step in self._work()
+        ]
+        for thread in threads:
+            thread.start()
         try:
-            for batch in self._batches(stop):
-                self._write(batch)
+            self._wait(lambda: self._is_over or stop.is_set())
+            clean = self._settle(stop)
         finally:
-            self.summary.seconds = round(self._clock.monotonic() - started, 3)
-            done = self.summary.received - self.summary.given_back
-            self.summary.messages_per_second = round(done / max(self.summary.seconds, 0.001), 1)
-        depth = self._gauge.depth()
-        self.summary.left_in_flight = depth.in_flight
-        self.summary.left_delayed = depth.delayed
-        return self.summary
+            self._over.set()
+        if self._failure is None and not stop.is_urgent():
+            with suppress(UnavailableError, DeniedError):  # the summary can do without
+                self._steps.measure()
+        self._steps.tell()
+        if self._failure is not None:
+            raise self._failure
+        if stop.is_urgent():
+            raise KeyboardInterrupt
+        if not clean:
+            message = "there was no time to finish what was begun"
+            raise IncompleteError(message, hint="nothing is lost: what is left comes again")
+        return self.summary()
 
-    def _batches(self, stop: Stop) -> Iterator[list[Message]]:
-        """Batches of messages, each closed by its size, its bytes, its linger or an empty receive."""
-        empty_polls = 0
-        while not stop.is_set() and self._room(0):
-            batch = self._collect(stop)
-            if batch:
-                empty_polls = 0
-                yield batch
-                continue
-            empty_polls += 1
-            if empty_polls >= EMPTY_POLLS and _is_empty(self._gauge.depth()):
-                return
+    def summary(self) -> IngestSummary:
+        """What has become of the messages so far."""
+        summary = IngestSummary(**asdict(self._steps.engine.tally))
+        summary.seconds = round(self._clock.monotonic() - self._began, 3)
+        done = summary.received - summary.given_back
+        summary.messages_per_second = round(done / max(summary.seconds, 0.001), 1)
+        if self._steps.depth is not None:
+            summary.left_in_flight = self._steps.depth.in_flight
+            summary.left_delayed = self._steps.depth.delayed
+        return summary
 
-    def _collect(self, stop: Stop) -> list[Message]:
-        """One batch, or nothing after one long poll. If a receive fails, what came before is given back."""
-        batch: list[Message] = []
+    @property
+    def has_left_some(self) -> bool:
+        """Whether something of the source is still to be loaded, as far as it says."""
+        depth = self._steps.depth
+        return depth is None or bool(depth.visible or depth.delayed)
+
+    def _work(self) -> list[tuple[str, Callable[[], bool]]]:
+        steps, wait = self._steps, self._options.wait
+        receive = [partial(steps.receive, n, wait) for n in range(self._options.receivers)]
+        return [
+            *((f"receive-{n}", step) for n, step in enumerate(receive)),
+            ("write", steps.write),
+            *((f"delete-{n}", steps.delete) for n in range(DELETERS)),
+            *((f"hold-{n}", steps.hold) for n in range(HEARTBEATS)),
+            ("give-back", steps.give_back),
+            ("look", steps.look),
+        ]
+
+    def _repeat(self, step: Callable[[], bool]) -> None:
+        """What a thread does. The first failure of any ends the run."""
         try:
-            received = self._receive(self._options.wait, batch)
-            size = _bytes(received)
-            ends = self._clock.monotonic() + self._options.linger
-            while (
-                received
-                and not stop.is_set()
-                and self._room(len(batch))
-                and size < MAX_BATCH_BYTES
-                and self._clock.monotonic() < ends
-            ):
-                received = self._receive(0, batch)
-                size += _bytes(received)
-        except BaseException:
-            self._give_back(batch)
-            raise
-        return batch
+            while not self._over.is_set():
+                if not step():
+                    with self._steps.changed:
+                        self._steps.changed.wait(self._options.tick)
+        except BaseException as error:  # noqa: BLE001 - it is raised by the main thread
+            with self._steps.changed:
+                self._failure = self._failure or error
+                self._steps.changed.notify_all()
 
-    def _receive(self, wait: int, batch: list[Message]) -> Sequence[Message]:
-        received = self._queue.receive(wait, self._room(len(batch)))
-        batch += received
-        self.summary.received += len(received)
-        return received
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        while True:
+            with self._steps.changed:
+                if condition():
+                    return
+                self._steps.changed.wait(min(self._options.tick, HEARD_WITHIN_S))
 
-    def _write(self, batch: Sequence[Message]) -> None:
-        try:
-            outcomes, extra_fields = self._writer.write(batch)
-        except BaseException:
-            self._give_back(batch)
-            raise
-        counts = Counter(outcomes)
-        self.summary.stored += counts[Outcome.STORED]
-        self.summary.duplicates += counts[Outcome.DUPLICATE]
-        self.summary.quarantined += counts[Outcome.QUARANTINED]
-        self.summary.already_quarantined += counts[Outcome.ALREADY_QUARANTINED]
-        self.summary.deleted += self._delete([message.receipt_handle for message in batch])
-        self._progress.advance(
-            len(batch),
-            extra_fields=extra_fields,
-            **{outcome.value: counts[outcome] for outcome in Outcome},
-        )
+    @property
+    def _is_over(self) -> bool:
+        return self._failure is not None or self._steps.engine.is_finished
 
-    def _delete(self, handles: Sequence[str]) -> int:
-        """Delete what is committed. What cannot be deleted comes again, and is then a duplicate."""
-        left = list(handles)
-        for _ in range(DELETE_TRIES):
-            left = [failed for ten in _tens(left) for failed in self._queue.delete(ten)]
-            if not left:
-                break
-        return len(handles) - len(left)
-
-    def _give_back(self, batch: Sequence[Message]) -> None:
-        """Let what is not stored be seen again soon. A queue that cannot be told shows it by itself later."""
-        self.summary.given_back += len(batch)
-        for ten in _tens([message.receipt_handle for message in batch]):
-            with contextlib.suppress(VaultEtlError):
-                self._queue.extend({handle: random.randint(*GIVE_BACK_SECONDS) for handle in ten})  # noqa: S311 - no secret
-
-    def _room(self, held: int) -> int:
-        """How many messages the next receive may bring: 0 when the batch, or the run, is full."""
-        room = self._options.batch_size - held
-        if self._options.max_messages is not None:
-            room = min(room, self._options.max_messages - self.summary.received)
-        return max(0, min(room, MAX_CALL))
-
-
-def _bytes(messages: Sequence[Message]) -> int:
-    return sum(len(message.body.expose()) for message in messages)
-
-
-def _is_empty(depth: QueueDepth) -> bool:
-    return depth.visible == 0 and depth.delayed == 0
-
-
-def _tens(handles: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (handles[i : i + MAX_CALL] for i in range(0, len(handles), MAX_CALL))
+    def _settle(self, stop: Stop) -> bool:
+        """Commit, delete, give back. Whether all of it was done in time."""
+        engine, clock = self._steps.engine, self._clock
+        ends = clock.monotonic() + self._options.stop_within
+        with self._steps.changed:
+            engine.stop(give_back=self._failure is not None)
+            self._steps.changed.notify_all()
+        margin = ends - min(GIVE_BACK_MARGIN_S, self._options.stop_within / 2)
+        self._wait(lambda: engine.is_finished or stop.is_urgent() or clock.monotonic() >= margin)
+        if engine.is_finished:
+            return True
+        if stop.is_urgent():
+            ends = clock.monotonic() + URGENT_S
+        with self._steps.changed:
+            given_up = engine.abandon()
+            self._steps.changed.notify_all()
+        self._wait(lambda: engine.is_settled or clock.monotonic() >= ends)
+        return engine.is_finished and not given_up

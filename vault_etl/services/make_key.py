@@ -80,6 +80,11 @@ class DataKeyLeases:
         lease.seals_left -= seals
         return lease.key
 
+    @property
+    def seals_left(self) -> dict[Field, int]:
+        """How many more values may be sealed under each lease."""
+        return {field: lease.seals_left for field, lease in self._leases.copy().items()}
+
     def forget(self) -> None:
         """Drop every key: the fence said that one of them may no longer be written under."""
         self._leases.clear()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
+import datetime as dt
+import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from vault_etl.core.events import LoginEvent, Reason, Rejection
@@ -18,8 +22,10 @@ from vault_etl.core.messages import (
     seal_event,
     seal_rejection,
 )
+from vault_etl.core.record_id import milliseconds_of
 from vault_etl.core.sealing import Sealer
-from vault_etl.errors import ConfigurationError, IncompleteError
+from vault_etl.errors import ConfigurationError, DeniedError, IncompleteError, UnavailableError
+from vault_etl.ports.clock import Clock
 from vault_etl.ports.record_store import KeysChanged, Loaded, RecordLoader, RowsRefused, WriteKeys
 from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.make_key import DataKeyLeases
@@ -27,72 +33,125 @@ from vault_etl.services.make_key import DataKeyLeases
 MAX_FENCE_TRIES: Final = 10
 """How often in a row the keys may change under a batch before somebody should look."""
 
+RANGES_SECONDS: Final = 86_400.0
+"""How often the months are looked at, and those to come made."""
+
 REFUSED_WINDOW: Final = 1_000
 MAX_REFUSED: Final = 10
 """More refused rows than this among the last thousand, and the fault is ours, not the data's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of each message of a batch, in order, and why some are to be tried again."""
+
+    outcomes: list[Outcome]
+    reasons: Mapping[Reason, int]
+    """Of the newly quarantined ones."""
+    extra_fields: int
+    """Unknown fields that were dropped."""
+    cause: UnavailableError | IncompleteError | DeniedError | None
+    """What kept the messages of outcome `RETRY` from being stored."""
 
 
 class BatchWriter:
     """Writes batches. Keeps the plaintext of one until it is committed, and no longer."""
 
     def __init__(
-        self,
-        loader: RecordLoader,
-        ring: KeyRing,
-        leases: DataKeyLeases,
-        ranges: tuple[RecordRange, ...],
+        self, loader: RecordLoader, ring: KeyRing, leases: DataKeyLeases, clock: Clock
     ) -> None:
         self._loader = loader
         self._ring = ring
         self._leases = leases
-        self._ranges = ranges
+        self._clock = clock
+        self._ranges: tuple[RecordRange, ...] = ()
+        self._ranges_end = -math.inf
+        self._hopeless: set[dt.date] = set()
         self._refused = collections.deque[bool](maxlen=REFUSED_WINDOW)
 
-    def write(self, messages: Sequence[Message]) -> tuple[list[Outcome], int]:
-        """Store or quarantine every message; its outcome, in order, and how many extra fields were dropped.
+    def prepare(self) -> None:
+        """Make the partitions and load the token keys, before there is anything to write.
 
-        When it returns, all is committed. When it raises, what was committed before is found again
-        as duplicates. Raises ConfigurationError if the database refuses too many rows.
+        Raises ConfigurationError if there are no keys or the KMS ignores contexts, and whatever
+        Postgres and KMS say.
         """
-        parsed = [parse_message(message, self._ranges) for message in messages]
-        extras = sum(p.content.extra_fields for p in parsed if isinstance(p.content, LoginEvent))
-        first = list({p.record_id: p for p in reversed(parsed)}.values())
-        loaded, refused = self._load(first)
-        if refused:
-            again, still = self._load(refused)
-            if still:
-                message = "the database refuses quarantine rows"
-                raise ConfigurationError(message, hint="run `vault-etl migrate --check`")
-            loaded = Loaded(
-                loaded.record_ids | again.record_ids, loaded.rejection_ids | again.rejection_ids
-            )
-        rejected = {p.record_id for p in refused}
-        return _outcomes(parsed, loaded, rejected), extras
+        self._find_ranges(())
+        self._ring.tokenizers()
 
-    def _load(self, batch: Sequence[Parsed]) -> tuple[Loaded, list[Parsed]]:
-        """Store what the database takes; what it refuses comes back as rejections, not stored yet."""
+    @property
+    def seals_left(self) -> Mapping[Field, int]:
+        """How many more values may be sealed under the data keys in use."""
+        return self._leases.seals_left
+
+    def write(self, messages: Sequence[Message]) -> Written:
+        """Store or quarantine every message.
+
+        An outcome but `RETRY` is committed. Raises ConfigurationError if the database refuses too
+        many rows, and what else time does not mend; what was committed before is found again as
+        duplicates.
+        """
+        progress = _Progress()
+        parsed: list[Parsed] = []
+        try:
+            parsed = self._parse(messages)
+            first = list({p.record_id: p for p in reversed(parsed)}.values())
+            self._load(first, progress)
+            if progress.refused:
+                self._quarantine(progress)
+        except (UnavailableError, IncompleteError, DeniedError) as error:
+            progress.cause = error
+        return _written(messages, parsed, progress)
+
+    def _parse(self, messages: Sequence[Message]) -> list[Parsed]:
+        """Read the messages; those outside every partition once more, when its month is made."""
+        if self._clock.monotonic() >= self._ranges_end:
+            self._find_ranges(())
+        parsed = [parse_message(message, self._ranges) for message in messages]
+        missing = {_month(p) for p in parsed if _is_out_of_range(p)} - self._hopeless
+        if not missing:
+            return parsed
+        self._find_ranges(missing)
+        parsed = [
+            parse_message(p.message, self._ranges) if _is_out_of_range(p) else p for p in parsed
+        ]
+        self._hopeless |= missing & {_month(p) for p in parsed if _is_out_of_range(p)}
+        return parsed
+
+    def _find_ranges(self, months: Iterable[dt.date]) -> None:
+        """Which months may be loaded: looked at once a day, since months go by."""
+        self._ranges = self._loader.prepare_partitions(months)
+        if self._clock.monotonic() >= self._ranges_end:
+            self._ranges_end = self._clock.monotonic() + RANGES_SECONDS
+            self._hopeless.clear()
+
+    def _load(self, batch: Sequence[Parsed], progress: _Progress) -> None:
+        """Store what the database takes, by halves if it refuses a row."""
         result = self._load_fenced(batch)
         if isinstance(result, Loaded):
             self._refused.extend([False] * len(batch))
-            return result, []
+            progress.loaded(batch, result)
+            return
         if len(batch) == 1:
-            self._refused.append(True)
-            if sum(self._refused) > MAX_REFUSED:
+            rejection = Rejection(Reason.REFUSED_BY_DATABASE)
+            progress.refused.append(dataclasses.replace(batch[0], content=rejection))
+            if sum(self._refused) + len(progress.refused) > MAX_REFUSED:
                 message = f"the database refuses row after row (SQLSTATE {result.sqlstate})"
                 raise ConfigurationError(
                     message, hint="no event is at fault for that: run `vault-etl migrate --check`"
                 )
-            parsed = batch[0]
-            rejection = Rejection(Reason.REFUSED_BY_DATABASE)
-            return Loaded(frozenset(), frozenset()), [
-                Parsed(parsed.record_id, parsed.message, rejection)
-            ]
+            return
         middle = len(batch) // 2
-        left, refused_left = self._load(batch[:middle])
-        right, refused_right = self._load(batch[middle:])
-        return Loaded(
-            left.record_ids | right.record_ids, left.rejection_ids | right.rejection_ids
-        ), refused_left + refused_right
+        self._load(batch[:middle], progress)
+        self._load(batch[middle:], progress)
+
+    def _quarantine(self, progress: _Progress) -> None:
+        """Counted when it is committed: a row that waits for an outage to end is refused again and again."""
+        result = self._load_fenced(progress.refused)
+        if not isinstance(result, Loaded):
+            message = "the database refuses quarantine rows"
+            raise ConfigurationError(message, hint="run `vault-etl migrate --check`")
+        self._refused.extend([True] * len(progress.refused))
+        progress.loaded(progress.refused, result)
 
     def _load_fenced(self, batch: Sequence[Parsed]) -> Loaded | RowsRefused:
         """Seal and store; when the fence finds that the keys have changed, seal anew and try again."""
@@ -118,15 +177,55 @@ class BatchWriter:
         )
 
 
-def _outcomes(parsed: Sequence[Parsed], loaded: Loaded, refused: set[uuid.UUID]) -> list[Outcome]:
+@dataclass(slots=True)
+class _Progress:
+    """What is committed of a batch so far: its records, whether new, and how they were stored."""
+
+    settled: dict[uuid.UUID, Rejection | None] = field(default_factory=dict)
+    new: set[uuid.UUID] = field(default_factory=set)
+    refused: list[Parsed] = field(default_factory=list)
+    cause: UnavailableError | IncompleteError | DeniedError | None = None
+
+    def loaded(self, batch: Sequence[Parsed], result: Loaded) -> None:
+        """This part of the batch is committed."""
+        self.new |= result.record_ids | result.rejection_ids
+        for parsed in batch:
+            content = parsed.content
+            self.settled[parsed.record_id] = content if isinstance(content, Rejection) else None
+
+
+def _written(messages: Sequence[Message], parsed: Sequence[Parsed], progress: _Progress) -> Written:
     """A message that stands twice in a batch is stored once: the second is a duplicate."""
+    if not parsed:
+        return Written([Outcome.RETRY] * len(messages), {}, 0, progress.cause)
     outcomes = []
-    new = set(loaded.record_ids | loaded.rejection_ids)
+    reasons: collections.Counter[Reason] = collections.Counter()
+    extra_fields = 0
     for p in parsed:
-        quarantine = isinstance(p.content, Rejection) or p.record_id in refused
-        if p.record_id in new:
-            new.remove(p.record_id)
-            outcomes.append(Outcome.QUARANTINED if quarantine else Outcome.STORED)
+        if p.record_id not in progress.settled:
+            outcomes.append(Outcome.RETRY)
+            continue
+        rejection, is_new = progress.settled[p.record_id], p.record_id in progress.new
+        progress.new.discard(p.record_id)
+        if rejection is None:
+            outcomes.append(Outcome.STORED if is_new else Outcome.DUPLICATE)
         else:
-            outcomes.append(Outcome.ALREADY_QUARANTINED if quarantine else Outcome.DUPLICATE)
-    return outcomes
+            outcomes.append(Outcome.QUARANTINED if is_new else Outcome.ALREADY_QUARANTINED)
+            reasons[rejection.reason] += is_new
+        if isinstance(p.content, LoginEvent):
+            extra_fields += p.content.extra_fields
+    return Written(outcomes, +reasons, extra_fields, progress.cause)
+
+
+def _is_out_of_range(parsed: Parsed) -> bool:
+    content = parsed.content
+    return isinstance(content, Rejection) and content.reason is Reason.SENT_OUT_OF_RANGE
+
+
+def _month(parsed: Parsed) -> dt.date:
+    """The first day of the month that a record's id is of."""
+    try:
+        moment = dt.datetime.fromtimestamp(milliseconds_of(parsed.record_id) / 1000, dt.UTC)
+    except (ValueError, OverflowError):
+        return dt.date.max
+    return moment.date().replace(day=1)

@@ -12,8 +12,13 @@ from tests.fakes.login_events import login_event
 from tests.fakes.tap import Tap
 from tests.fakes.vault import FakeVault
 from tests.unit.services.runs import counts, send
+from vault_etl.core.events import Reason
+from vault_etl.core.ingest_engine import Tally
+from vault_etl.core.messages import Outcome
 from vault_etl.errors import UnavailableError
-from vault_etl.services import ingest as ingest_module
+from vault_etl.ports.ingest_observer import Movement
+from vault_etl.services.ingest import Ingest, IngestOptions
+from vault_etl.services.ingest_steps import Bounds
 
 
 def test_everything_is_stored_or_quarantined_and_then_deleted(vault: FakeVault) -> None:
@@ -85,7 +90,7 @@ def test_two_equal_logins_are_two_events(vault: FakeVault) -> None:
 def test_max_messages_is_exact(vault: FakeVault, wanted: int) -> None:
     """Not one more is received, though they come by tens and in batches."""
     send(vault, 25)
-    summary = vault.drain(max_messages=wanted, batch_size=7)
+    summary = vault.drain(bounds=Bounds(max_messages=wanted), batch_size=7)
     expected = min(wanted, 25)
     assert (summary.received, summary.stored, summary.deleted) == (expected,) * 3
     assert len(vault.queue.message_ids) == 25 - expected
@@ -95,7 +100,7 @@ def test_max_messages_is_exact(vault: FakeVault, wanted: int) -> None:
 def test_max_messages_of_none_receives_none(vault: FakeVault) -> None:
     """Nothing is hidden from others."""
     send(vault, 3)
-    assert counts(vault.drain(max_messages=0)) == {}
+    assert counts(vault.drain(bounds=Bounds(max_messages=0))) == {}
     assert vault.queue.depth().visible == 3
 
 
@@ -109,12 +114,11 @@ def test_batches_are_of_the_size_that_was_asked_for(vault: FakeVault, size: int)
     assert len(vault.loader.batches) == -(-25 // size)
 
 
-def test_a_batch_is_bounded_in_bytes(vault: FakeVault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message can be 1 MiB: a batch closes when it holds its bytes."""
-    monkeypatch.setattr(ingest_module, "MAX_BATCH_BYTES", 10 * len(login_event(user_id="user-1")))
+def test_a_batch_is_bounded_in_bytes(vault: FakeVault) -> None:
+    """A message can be 1 MiB: a batch closes before it holds more bytes than it may."""
     send(vault, 40)
-    assert vault.drain().stored == 40
-    assert max(vault.loader.batches) <= 20
+    assert vault.drain(batch_bytes=10 * len(login_event(user_id="user-10"))).stored == 40
+    assert max(vault.loader.batches) == 10
 
 
 def test_a_batch_is_bounded_in_time(vault: FakeVault) -> None:
@@ -157,8 +161,9 @@ def test_what_is_given_back_is_seen_again_after_5_to_30_seconds(
     vault.kms.down = True
     ingest = vault.ingest()
     with pytest.raises(UnavailableError):
-        ingest.drain(threading.Event())
-    assert counts(ingest.summary) == {"received": held, "given_back": held}
+        ingest.run(threading.Event())
+    tally = ingest.steps.engine.tally
+    assert tally == Tally(received=held, given_back=held)
     assert all(5 <= seconds <= 30 for seconds in vault.queue.hidden_for())
     assert held < 10 or len(set(vault.queue.hidden_for())) > 1
 
@@ -175,33 +180,39 @@ def test_a_receive_that_fails_gives_back_what_came_before_it(vault: FakeVault) -
 
     ingest = vault.tapped(lambda part: Tap(part, failing)).ingest()
     with pytest.raises(UnavailableError):
-        ingest.drain(threading.Event())
-    assert counts(ingest.summary) == {"received": 10, "given_back": 10}
+        ingest.run(threading.Event())
+    assert ingest.steps.engine.tally == Tally(received=10, given_back=10)
     assert sum(seconds > 0 for seconds in vault.queue.hidden_for()) == 10
 
 
-def test_progress_is_told_after_each_batch(vault: FakeVault) -> None:
-    """How many messages, what became of them, and how many extra fields were dropped."""
+def test_each_batch_is_told(vault: FakeVault) -> None:
+    """How many messages, what became of them and why, how old they are, and nothing of what they say."""
     vault.queue.send(login_event(extra=1, more=2))
+    vault.clock.advance(100)
     vault.queue.send(b"junk")
-    vault.drain()
-    assert vault.progress.steps == [
-        (
-            2,
-            {
-                "extra_fields": 2,
-                "stored": 1,
-                "quarantined": 1,
-                "duplicate": 0,
-                "already_quarantined": 0,
-            },
-        )
-    ]
+    vault.drain(wait=0, linger=0)
+    (report,) = vault.observer.batches
+    assert report.messages == 2
+    assert report.outcomes == {Outcome.STORED: 1, Outcome.QUARANTINED: 1}
+    assert report.reasons == {Reason.NOT_JSON: 1}
+    assert report.extra_fields == 2
+    assert report.bytes == len(login_event(extra=1, more=2)) + len(b"junk")
+    assert (report.oldest_age, report.newest_age) == (100, 0)
+    assert (report.max_receive_count, report.cause) == (1, None)
+
+
+def test_movements_are_told_once(vault: FakeVault) -> None:
+    """However often it is looked at: they add up to the summary."""
+    send(vault, 25)
+    summary = vault.drain(batch_size=7)
+    told = vault.observer.movements
+    assert told == {Movement.RECEIVED: summary.received, Movement.DELETED: summary.deleted}
 
 
 def test_the_summary_tells_the_speed(vault: FakeVault) -> None:
     """Messages a second, without those given back."""
-    send(vault, 10)
-    summary = vault.drain(wait=5)
-    assert summary.seconds == 10  # two empty long polls of five seconds
-    assert summary.messages_per_second == 1.0
+    steps = vault.steps()
+    ingest = Ingest(steps, vault.clock, IngestOptions())
+    steps.engine.tally.received, steps.engine.tally.given_back = 25, 5
+    vault.clock.advance(10)
+    assert (ingest.summary().seconds, ingest.summary().messages_per_second) == (10, 2.0)

@@ -10,9 +10,11 @@ import pytest
 
 from tests.fakes.login_events import login_event
 from tests.fakes.tap import Recorder, Tap
-from tests.fakes.vault import FakeVault
+from tests.fakes.vault import PATIENT, FakeVault
 from tests.unit.services.runs import counts, send
 from vault_etl.core.messages import Message
+from vault_etl.ports.queue import QueueDepth
+from vault_etl.services.ingest_steps import Bounds
 
 
 def test_a_drain_ends_after_two_empty_polls_when_nothing_waits(vault: FakeVault) -> None:
@@ -22,11 +24,12 @@ def test_a_drain_ends_after_two_empty_polls_when_nothing_waits(vault: FakeVault)
     seen.drain(wait=3)
     assert [call for call in recorder.calls if call in {"receive", "depth"}] == [
         "receive",
+        "depth",  # the first one is for the gauges
         "receive",
         "depth",
         "depth",  # the last one is for the summary
     ]
-    assert vault.clock.monotonic() == 6
+    assert 6 <= vault.clock.monotonic() < 7
 
 
 @pytest.mark.parametrize("seconds", [2, 15, 40])
@@ -60,6 +63,39 @@ def test_a_drain_does_not_wait_for_what_others_hold(vault: FakeVault) -> None:
     }
 
 
+def test_a_drain_may_wait_for_what_others_hold(vault: FakeVault) -> None:
+    """They may crash, and then it is for us."""
+    send(vault, 3)
+    vault.queue.receive(0, 2)
+    summary = vault.drain(bounds=Bounds(wait_in_flight=True))
+    assert counts(summary) == {"received": 3, "stored": 3, "deleted": 3}
+    assert vault.clock.monotonic() > vault.queue.visibility_timeout()
+
+
+def test_a_drain_by_several_receivers_ends_when_each_of_them_found_nothing(
+    vault: FakeVault,
+) -> None:
+    """Two long polls each."""
+    recorder = Recorder()
+    vault.tapped(recorder.tap).drain(receivers=3)
+    assert recorder.calls.count("receive") == 6
+
+
+def test_following_goes_on_when_the_queue_is_empty(vault: FakeVault) -> None:
+    """Until somebody says stop; what comes late is loaded."""
+    ingest = vault.ingest(bounds=Bounds(follow=True))
+    for _ in range(50):
+        ingest.round()
+    assert not ingest.steps.engine.is_finished
+    send(vault, 3)
+    for _ in range(5):
+        ingest.round()
+    assert len(vault.database.records) == 3
+    stop = threading.Event()
+    stop.set()
+    assert counts(ingest.run(stop)) == {"received": 3, "stored": 3, "deleted": 3}
+
+
 def test_an_empty_poll_between_messages_starts_the_count_again(vault: FakeVault) -> None:
     """The two empty polls have to stand in a row."""
     answers: Iterator[list[Message] | None] = iter([[], None, [], []])
@@ -76,9 +112,9 @@ def test_an_empty_poll_between_messages_starts_the_count_again(vault: FakeVault)
     assert recorder.calls.count("receive") == 5
 
 
-def test_stop_ends_the_run_between_batches(vault: FakeVault) -> None:
-    """What was received is written and deleted; what was not stays for others."""
-    send(vault, 30)
+def test_stop_writes_what_is_buffered(vault: FakeVault) -> None:
+    """What was received is written and deleted, one batch after the other; the rest stays for others."""
+    send(vault, 60)
     stop = threading.Event()
 
     def stopping(name: str, call: Callable[[], Any]) -> object:
@@ -87,13 +123,13 @@ def test_stop_ends_the_run_between_batches(vault: FakeVault) -> None:
         return call()
 
     seen = vault.tapped(lambda part: Tap(part, stopping))
-    summary = seen.drain(stop, batch_size=10)
-    assert counts(summary) == {"received": 10, "stored": 10, "deleted": 10}
-    assert vault.queue.depth().visible == 20
+    summary = seen.drain(stop, receivers=3, batch_size=7)
+    assert counts(summary) == {"received": 30, "stored": 30, "deleted": 30}
+    assert vault.queue.depth() == QueueDepth(visible=30, in_flight=0, delayed=0)
 
 
-def test_stop_in_the_middle_of_a_batch_closes_it(vault: FakeVault) -> None:
-    """It is not filled up first."""
+def test_stop_closes_a_batch_that_lingers(vault: FakeVault) -> None:
+    """It is not filled up first, and nobody waits for its time."""
     send(vault, 30)
     stop = threading.Event()
 
@@ -102,8 +138,23 @@ def test_stop_in_the_middle_of_a_batch_closes_it(vault: FakeVault) -> None:
             stop.set()
         return call()
 
-    summary = vault.tapped(lambda part: Tap(part, stopping)).drain(stop)
+    seen = vault.tapped(lambda part: Tap(part, stopping))
+    summary = seen.drain(stop, linger=3_600)
     assert counts(summary) == {"received": 10, "stored": 10, "deleted": 10}
+    assert vault.clock.monotonic() < 1
+
+
+def test_stop_in_an_outage_gives_back(vault: FakeVault) -> None:
+    """What cannot be written now is for others, soon."""
+    send(vault, 10)
+    vault.kms.down = True
+    stop = threading.Event()
+    ingest = vault.ingest(patience=PATIENT)
+    for _ in range(100):
+        ingest.round()
+    stop.set()
+    assert counts(ingest.run(stop)) == {"received": 10, "given_back": 10, "left_in_flight": 10}
+    assert all(5 <= seconds <= 30 for seconds in vault.queue.hidden_for())
 
 
 def test_stop_before_the_start_receives_nothing(vault: FakeVault) -> None:

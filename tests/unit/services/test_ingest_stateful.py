@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.fakes.faulty_queue import BAD_DAY, FaultyQueue
 from tests.fakes.login_events import login_event
 from tests.fakes.receipts import any_receipt
 from tests.fakes.tap import Breaker
-from tests.fakes.vault import FakeVault
+from tests.fakes.vault import IMPATIENT, PATIENT, FakeVault
 from vault_etl.core.ciphertext import Ciphertext, Place
 from vault_etl.core.fields import Field
 from vault_etl.core.keys import KeyState
 from vault_etl.core.opening import Opener
 from vault_etl.core.record_id import record_id_of_message
 from vault_etl.errors import UnavailableError
+from vault_etl.services.ingest_steps import Bounds
+from vault_etl.services.outage import Patience
 
 
 class Death(BaseException):
@@ -27,10 +28,13 @@ class Death(BaseException):
 class IngestMachine(RuleBasedStateMachine):
     """One queue, one database, and processes that come and go."""
 
-    @initialize()
-    def start(self) -> None:
-        """An empty vault."""
+    @initialize(seed=st.none() | st.integers(0, 999))
+    def start(self, seed: int | None) -> None:
+        """An empty vault, and a queue that has a good day or a bad one."""
         self.vault = FakeVault()
+        self.is_bad_day = seed is not None
+        if seed is not None:
+            self.vault.use_queue(FaultyQueue(self.vault.clock, BAD_DAY, seed=seed))
         self.sent: dict[object, bytes] = {}
         self.pending = False
 
@@ -48,16 +52,29 @@ class IngestMachine(RuleBasedStateMachine):
         after=st.booleans(),
         dies=st.booleans(),
         batch_size=st.sampled_from([1, 7, 1_000]),
+        receivers=st.integers(1, 3),
+        patience=st.sampled_from([IMPATIENT, PATIENT]),
     )
-    def run_and_break(self, at: int, after: bool, dies: bool, batch_size: int) -> None:
-        """A process runs until one of its calls fails."""
+    def run_and_break(
+        self,
+        at: int,
+        after: bool,
+        dies: bool,
+        batch_size: int,
+        receivers: int,
+        patience: Patience,
+    ) -> None:
+        """A process runs until one of its calls fails, or waits until it works again."""
         error: BaseException = Death() if dies else UnavailableError("not there")
         breaker = Breaker(at, error, after=after, for_good=dies)
         try:
-            run = self.vault.tapped(breaker.tap).ingest(batch_size=batch_size, wait=1)
-            run.drain(threading.Event())
-        except (Death, UnavailableError):
+            self.vault.tapped(breaker.tap).drain(
+                batch_size=batch_size, receivers=receivers, patience=patience
+            )
+        except Death:
             assert breaker.broke
+        except UnavailableError:
+            assert breaker.broke or self.is_bad_day
 
     @rule(seconds=st.sampled_from([1, 31, 61, 90_000]))
     def wait(self, seconds: int) -> None:
@@ -101,7 +118,7 @@ class IngestMachine(RuleBasedStateMachine):
             return
         vault = self.vault
         vault.clock.advance(3_600)
-        vault.drain()
+        vault.drain(visibility=60, patience=PATIENT, bounds=Bounds(wait_in_flight=True))
         stored = {**vault.database.records, **vault.database.quarantine}
         assert set(stored) == set(self.sent)
         assert vault.queue.message_ids == []

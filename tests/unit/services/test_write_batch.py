@@ -36,11 +36,14 @@ def key_ids(vault: FakeVault) -> set[int]:
 def test_outcomes_stand_in_the_order_of_the_messages(vault: FakeVault) -> None:
     """One a message, and the extra fields of all of them."""
     batch = vault.receive(login_event(), b"junk", login_event(extra=1, more=2))
-    outcomes, extras = vault.writer().write(batch)
-    assert outcomes == [Outcome.STORED, Outcome.QUARANTINED, Outcome.STORED]
-    assert extras == 2
-    again, _ = vault.writer().write(batch)
-    assert again == [Outcome.DUPLICATE, Outcome.ALREADY_QUARANTINED, Outcome.DUPLICATE]
+    written = vault.writer().write(batch)
+    assert written.outcomes == [Outcome.STORED, Outcome.QUARANTINED, Outcome.STORED]
+    assert written.extra_fields == 2
+    assert written.reasons == {Reason.NOT_JSON: 1}
+    assert written.cause is None
+    again = vault.writer().write(batch)
+    assert again.outcomes == [Outcome.DUPLICATE, Outcome.ALREADY_QUARANTINED, Outcome.DUPLICATE]
+    assert again.reasons == {}
 
 
 def test_a_batch_makes_only_the_keys_that_it_needs(vault: FakeVault) -> None:
@@ -67,7 +70,7 @@ def test_when_the_keys_are_retired_the_batch_is_sealed_anew(vault: FakeVault) ->
     retired = set(vault.keys.retire_data_keys(Field))
     before = key_ids(vault)
     assert before == retired
-    outcomes, _ = writer.write(events(vault, "b"))
+    outcomes = writer.write(events(vault, "b")).outcomes
     assert outcomes == [Outcome.STORED]
     new = key_ids(vault) - before
     assert len(new) == 2
@@ -80,7 +83,7 @@ def test_when_the_keys_have_expired_the_batch_is_sealed_anew(vault: FakeVault) -
     writer = vault.writer()
     writer.write(events(vault, "a"))
     vault.clock.jump(dt.timedelta(hours=24))
-    outcomes, _ = writer.write(events(vault, "b"))
+    outcomes = writer.write(events(vault, "b")).outcomes
     assert outcomes == [Outcome.STORED]
     assert len(key_ids(vault)) == 4
 
@@ -108,7 +111,7 @@ def test_a_generation_that_becomes_pending_under_a_batch_is_noticed(vault: FakeV
         return call()
 
     writer = vault.tapped(lambda part: Tap(part, just_before_the_fence)).writer()
-    outcomes, _ = writer.write(events(vault, "a"))
+    outcomes = writer.write(events(vault, "a")).outcomes
     assert outcomes == [Outcome.STORED]
     (record,) = vault.database.records.values()
     assert record.next_token_generation == 2
@@ -129,8 +132,8 @@ def test_after_the_cut_over_the_new_generation_is_the_active_one(vault: FakeVaul
     assert by_user["b"].tokens == by_user["a"].next_tokens
 
 
-def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
-    """Ten times in a row, and then somebody should look."""
+def test_keys_that_change_under_every_try_are_tried_again_later(vault: FakeVault) -> None:
+    """Ten times in a row, and the batch waits as it does in an outage."""
     tries = []
 
     def changing(name: str, call: Callable[[], Any]) -> object:
@@ -140,8 +143,9 @@ def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
         return KeysChanged()
 
     writer = vault.tapped(lambda part: Tap(part, changing)).writer()
-    with pytest.raises(IncompleteError, match="keys changed"):
-        writer.write(events(vault, "a"))
+    written = writer.write(events(vault, "a"))
+    assert written.outcomes == [Outcome.RETRY]
+    assert isinstance(written.cause, IncompleteError)
     assert len(tries) == MAX_FENCE_TRIES == 10
     assert vault.database.records == {}
 
@@ -152,7 +156,7 @@ def test_exactly_the_refused_rows_are_quarantined(bad: list[bool]) -> None:
     vault = FakeVault()
     users = [f"{'bad' if is_bad else 'good'}-{n}" for n, is_bad in enumerate(bad)]
     vault.loader.refused_users = frozenset(user for user in users if user.startswith("bad"))
-    outcomes, _ = vault.writer().write(events(vault, *users))
+    outcomes = vault.writer().write(events(vault, *users)).outcomes
     assert outcomes == [Outcome.QUARANTINED if is_bad else Outcome.STORED for is_bad in bad]
     stored = {record.user_id for record in vault.database.records.values()}
     assert stored == {user for user in users if user.startswith("good")}
@@ -166,7 +170,7 @@ def test_a_refused_row_that_comes_again_is_already_quarantined(vault: FakeVault)
     vault.loader.refused_users = frozenset({"bad"})
     batch = events(vault, "good", "bad")
     vault.writer().write(batch)
-    outcomes, _ = vault.writer().write(batch)
+    outcomes = vault.writer().write(batch).outcomes
     assert outcomes == [Outcome.DUPLICATE, Outcome.ALREADY_QUARANTINED]
 
 

@@ -16,6 +16,8 @@ import logging
 import math
 import re
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,7 @@ from moto.moto_server.werkzeug_app import (
     MotoRequestHandler,
     create_backend_app,
 )
+from moto.sqs.models import Message, SQSBackend
 from werkzeug.serving import make_server
 
 from vault_etl.adapters.embedded.boundary import BOUNDARY_SUFFIX, NeededPermission, is_allowed
@@ -43,6 +46,7 @@ _JSON_NAMES = {
     "InvalidClientTokenId": "UnrecognizedClientException",
     "SignatureDoesNotMatch": "InvalidSignatureException",
 }
+_POLL_SECONDS = 0.05
 _BLOB_KEY_ID_BYTES = 36  # a ciphertext blob of moto's begins with the id of its key, as text
 
 
@@ -50,6 +54,7 @@ def main() -> None:
     """Serve until the process is ended."""
     directory = Path(sys.argv[1])
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line a request
+    _receive_one_at_a_time()
     application = PermissionsBoundary(DomainDispatcherApplication(create_backend_app))
     server = make_server(
         "127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler
@@ -58,6 +63,32 @@ def main() -> None:
     unfinished.write_text(str(server.port), encoding="utf-8")
     unfinished.rename(directory / "port")
     server.serve_forever()
+
+
+def _receive_one_at_a_time() -> None:
+    """Keep two receives from handing out the same message, which moto's threads do, and SQS seldom."""
+    receive_now = SQSBackend.receive_message
+    lock = threading.Lock()
+
+    def receive(  # the names are moto's
+        backend: SQSBackend,
+        queue_name: str,
+        count: int,
+        wait_seconds_timeout: int,
+        *args: Any,  # noqa: ANN401 - passed on
+        **kwargs: Any,  # noqa: ANN401 - passed on
+    ) -> list[Message]:
+        ends = time.monotonic() + wait_seconds_timeout
+        while True:
+            with lock:
+                messages: list[Message] = receive_now(
+                    backend, queue_name, count, 0, *args, **kwargs
+                )
+            if messages or time.monotonic() >= ends:
+                return messages
+            time.sleep(_POLL_SECONDS)
+
+    SQSBackend.receive_message = receive  # type: ignore[assignment,method-assign]
 
 
 class PermissionsBoundary:

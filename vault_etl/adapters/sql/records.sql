@@ -14,7 +14,12 @@ SELECT
             ON used.key_id = k.key_id AND used.fingerprint = k.fingerprint
         WHERE k.purpose = 'data' AND k.state = 'active' AND k.expires_at > clock_timestamp()) AS good_keys,
     (SELECT set_config('synchronous_commit', 'on', true)
-        WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')) AS raised
+        WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')) AS raised,
+    -- What follows waits for no lock without end. The fence itself is only ever held for moments.
+    set_config('lock_timeout', '30s', true) AS bounded,
+    -- A client that is gone without a word would keep the fence, and its rows' keys, for hours.
+    (SELECT set_config('idle_in_transaction_session_timeout', '2min', true)
+        WHERE current_setting('idle_in_transaction_session_timeout') = '0') AS ended
 
 -- name: make_stage
 CREATE TEMP TABLE IF NOT EXISTS stage_0003 (
@@ -57,15 +62,19 @@ ON CONFLICT (record_id) DO NOTHING
 RETURNING record_id
 
 -- name: insert_rejections
-INSERT INTO public.quarantine (record_id, reason_code, path, body_ciphertext)
-SELECT * FROM unnest(%(record_ids)s::uuid[], %(reasons)s::text[], %(paths)s::text[], %(bodies)s::bytea[])
-    AS rejected (record_id, reason_code, path, body_ciphertext)
+INSERT INTO public.quarantine (record_id, reason_code, path, body_ciphertext, receive_count)
+SELECT * FROM unnest(
+    %(record_ids)s::uuid[], %(reasons)s::text[], %(paths)s::text[], %(bodies)s::bytea[], %(receives)s::int[]
+) AS rejected (record_id, reason_code, path, body_ciphertext, receive_count)
 ORDER BY record_id
 ON CONFLICT (record_id) DO NOTHING
 RETURNING record_id
 
 -- name: ensure_partition
-SELECT public.ensure_partition((now() AT TIME ZONE 'UTC' + make_interval(months => %(ahead)s))::date)
+SELECT public.ensure_partition((now() AT TIME ZONE 'UTC' + make_interval(months => %(month)s))::date)
+
+-- name: ensure_month
+SELECT public.ensure_partition(%(month)s)
 
 -- name: ranges
 SELECT bounds[1]::uuid, bounds[2]::uuid

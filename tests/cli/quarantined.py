@@ -1,0 +1,53 @@
+"""Bodies in a real vault's quarantine, whatever the rules of today would say of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+
+from tests.vault import Vault
+from vault_etl.adapters.aws_kms import KmsKeyGenerator
+from vault_etl.adapters.embedded.aws_session import EmulatorSession
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_keys import PostgresKeyStore
+from vault_etl.adapters.postgres_records import PostgresRecordLoader
+from vault_etl.adapters.system_clock import SystemClock
+from vault_etl.core.ciphertext import Place
+from vault_etl.core.events import Reason
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.messages import SealedRejection
+from vault_etl.core.pii import Pii
+from vault_etl.core.record_id import record_id_of_message
+from vault_etl.core.sealing import Sealer
+from vault_etl.ports.record_store import Loaded, WriteKeys
+from vault_etl.services.make_key import DataKeyLeases
+
+
+def quarantine(
+    vault: Vault, *bodies: bytes, reason: Reason = Reason.REFUSED_BY_DATABASE, path: str = "$"
+) -> list[str]:
+    """Quarantine bodies as ingest would, for a reason of yesterday's; their ids, which are in order."""
+    credentials = vault.provisioned.credentials["ingest"]
+    kms = EmulatorSession(vault.endpoint, credentials).client("kms")
+    names: Mapping[KeyPurpose, str] = {
+        purpose: vault.provisioned.key_arns[purpose.value] for purpose in KeyPurpose
+    }
+    database = Database(vault.database_url("ingest"))
+    try:
+        leases = DataKeyLeases(
+            KmsKeyGenerator(kms, names), PostgresKeyStore(database), SystemClock()
+        )
+        key = leases.data_key(Field.QUARANTINE, len(bodies))
+        sent = round(dt.datetime.now(dt.UTC).timestamp() * 1000)
+        rows = []
+        for later, body in enumerate(bodies):
+            record_id = record_id_of_message(str(uuid.uuid4()), sent + later)
+            sealed = Sealer([key]).seal(Pii(body), Place.in_quarantine(record_id))
+            rows.append(SealedRejection(record_id, reason, path, sealed))
+        loaded = PostgresRecordLoader(database).load([], rows, WriteKeys((1, None), (key,)))
+    finally:
+        database.close()
+    assert isinstance(loaded, Loaded)
+    assert len(loaded.rejection_ids) == len(bodies)
+    return [str(row.record_id) for row in rows]

@@ -1,0 +1,104 @@
+"""Made-up reports and states, and the metrics that a scrape finds."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from vault_etl.core.events import Reason
+from vault_etl.core.fields import Field
+from vault_etl.core.messages import Outcome
+from vault_etl.ports.ingest_observer import BatchReport, IngestState
+from vault_etl.ports.queue import QueueDepth
+
+COUNTS = st.integers(0, 2**40)
+SECONDS = st.floats(0, 1e9)
+WORDS = st.none() | st.text(max_size=40)
+
+REPORTS = st.builds(
+    BatchReport,
+    outcomes=st.dictionaries(st.sampled_from(Outcome), COUNTS),
+    reasons=st.dictionaries(st.sampled_from(Reason), COUNTS),
+    extra_fields=COUNTS,
+    bytes=COUNTS,
+    seconds=SECONDS,
+    newest_age=SECONDS,
+    oldest_age=SECONDS,
+    max_receive_count=COUNTS,
+    cause=WORDS,
+)
+STATES = st.builds(
+    IngestState,
+    ready=st.booleans(),
+    away=WORDS,
+    held=COUNTS,
+    held_bytes=COUNTS,
+    depth=st.none() | st.builds(QueueDepth, COUNTS, COUNTS, COUNTS),
+    seals_left=st.dictionaries(st.sampled_from(Field), COUNTS),
+)
+
+
+def report(
+    stored: int = 0,
+    duplicates: int = 0,
+    retry: int = 0,
+    *,
+    reasons: dict[Reason, int] | None = None,
+    cause: str | None = None,
+    oldest_age: float = 2.0,
+    max_receive_count: int = 1,
+) -> BatchReport:
+    """A batch of half a second, of 1,000 bytes."""
+    reasons = reasons or {}
+    return BatchReport(
+        outcomes={
+            Outcome.STORED: stored,
+            Outcome.DUPLICATE: duplicates,
+            Outcome.QUARANTINED: sum(reasons.values()),
+            Outcome.RETRY: retry,
+        },
+        reasons=reasons,
+        extra_fields=1,
+        bytes=1_000,
+        seconds=0.5,
+        newest_age=0.25,
+        oldest_age=oldest_age,
+        max_receive_count=max_receive_count,
+        cause=cause,
+    )
+
+
+def state(
+    *,
+    ready: bool = True,
+    away: str | None = None,
+    held: int = 0,
+    depth: QueueDepth | None = None,
+    seals_left: dict[Field, int] | None = None,
+) -> IngestState:
+    """A state; 10 bytes a held message."""
+    return IngestState(
+        ready=ready,
+        away=away,
+        held=held,
+        held_bytes=10 * held,
+        depth=depth,
+        seals_left=seals_left or {},
+    )
+
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def samples(body: bytes) -> Samples:
+    """What an exposition says: from names and labels, in the order of their names, to values."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+    }
+
+
+def value(found: Samples, name: str, **labels: str) -> float | None:
+    """One sample of ours; None if it is not there."""
+    return found.get((f"vault_etl_{name}", tuple(sorted(labels.items()))))

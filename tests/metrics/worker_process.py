@@ -1,0 +1,81 @@
+"""A worker of a test, as a process: it takes its slot from the environment and does as it is told.
+
+Each line of standard input is a list of JSON: the name of a step below, and its arguments. It is
+answered by an empty line when it is done.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from vault_etl.adapters.prometheus import MetricsSlot, PrometheusMetrics
+from vault_etl.core.fields import Field
+from vault_etl.ports.ingest_observer import BatchReport, IngestState, Movement
+from vault_etl.ports.queue import QueueDepth
+
+
+class Steps:
+    """What a worker can be told to do."""
+
+    def __init__(self) -> None:
+        self._metrics = PrometheusMetrics(MetricsSlot.from_environment())
+
+    def receive(self, messages: int) -> None:
+        """Count received messages, and the call that brought them."""
+        self._metrics.moved(Movement.RECEIVED, messages)
+        self._metrics.called("sqs", "ReceiveMessage", 0.02)
+
+    def batch(self, oldest_age: float) -> None:
+        """A batch of nothing, of that age."""
+        self._metrics.batch(
+            BatchReport(
+                outcomes={},
+                reasons={},
+                extra_fields=0,
+                bytes=0,
+                seconds=0.1,
+                newest_age=oldest_age / 2,
+                oldest_age=oldest_age,
+                max_receive_count=1,
+                cause=None,
+            )
+        )
+
+    def state(self, *, ready: bool, held: int, visible: int, seals: int) -> None:
+        """Tell a state."""
+        self._metrics.state(
+            IngestState(
+                ready=ready,
+                away=None,
+                held=held,
+                held_bytes=held,
+                depth=QueueDepth(visible, 0, 0),
+                seals_left={Field.IP: seals},
+            )
+        )
+
+    def fail(self, code: str) -> None:
+        """Count an error."""
+        self._metrics.failed("kms", "Decrypt", code)
+
+    def fail_often(self) -> None:
+        """Count as many errors of as many calls as may be told apart, and more."""
+        for operation in range(4):
+            for number in range(200):
+                letters = chr(97 + number // 26) + chr(97 + number % 26)
+                self._metrics.failed("kms", "Call" + "abcd"[operation], f"An{letters}Error")
+
+    def call_often(self) -> None:
+        """Time twice as many operations as there are."""
+        for number in range(40):
+            self._metrics.called("service", f"OperationWithALongName{number}", 1)
+
+
+if __name__ == "__main__":
+    steps = Steps()
+    for line in sys.stdin:
+        step, args, kwargs = json.loads(line)
+        getattr(steps, step)(*args, **kwargs)
+        sys.stdout.write("\n")
+        sys.stdout.flush()

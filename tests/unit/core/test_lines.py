@@ -1,0 +1,127 @@
+"""Lines of a file, from messages to rows: whose time their ids have, and which days are none."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+import pytest
+
+from tests.fakes.login_events import login_event, sns_envelope
+from vault_etl.core.events import LoginEvent, Reason, Rejection
+from vault_etl.core.fields import PERSONAL_FIELDS, Field
+from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey
+from vault_etl.core.messages import (
+    Line,
+    Message,
+    Parsed,
+    RecordRange,
+    parse_message,
+    seal_event,
+)
+from vault_etl.core.pii import Pii
+from vault_etl.core.record_id import (
+    first_millisecond,
+    milliseconds_of,
+    record_id_of_line,
+    record_id_of_message,
+)
+from vault_etl.core.sealing import Sealer
+from vault_etl.core.tokens import Tokenizer
+
+SOURCE = bytes(32)
+SENT = dt.date(2026, 3, 1)
+SENT_MS = first_millisecond(SENT)
+EVERYTHING = (RecordRange(uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)),)
+OLD = "1969-12-31"
+
+
+def parse(
+    body: bytes,
+    sent_ms: int = 0,
+    *,
+    number: int = 7,
+    ranges: tuple[RecordRange, ...] = EVERYTHING,
+) -> Parsed:
+    """A line of a file, read."""
+    message = Message("line", "receipt", Pii(body), sent_ms, line=Line(SOURCE, number))
+    return parse_message(message, ranges)
+
+
+def create_date(parsed: Parsed) -> dt.date:
+    """Of the row that a line becomes."""
+    assert isinstance(parsed.content, LoginEvent)
+    sealer = Sealer(DataKey(1, field, KeyMaterial(bytes(32))) for field in Field)
+    tokenizer = Tokenizer(TokenKey(1, f, 1, KeyMaterial(bytes(32))) for f in PERSONAL_FIELDS)
+    return seal_event(parsed, parsed.content, sealer, tokenizer, None).create_date
+
+
+@pytest.mark.parametrize(
+    ("changes", "sent_ms", "day"),
+    [
+        ({"create_date": "2025-12-24"}, 0, dt.date(2025, 12, 24)),
+        ({"create_date": "2025-12-24"}, SENT_MS, dt.date(2025, 12, 24)),
+        ({"create_date": "1970-01-01"}, SENT_MS, dt.date(1970, 1, 1)),
+        ({"create_date": None}, SENT_MS, SENT),
+        ({}, SENT_MS, SENT),
+        ({}, 0, dt.date(1970, 1, 1)),
+    ],
+)
+def test_a_line_was_sent_on_its_own_day(
+    changes: dict[str, object], sent_ms: int, day: dt.date
+) -> None:
+    """Else on the day that somebody named, else at the time 0; its row has that day too."""
+    body = login_event(**changes)
+    parsed = parse(body, sent_ms)
+    assert parsed.record_id == record_id_of_line(SOURCE, 7, body, first_millisecond(day))
+    assert create_date(parsed) == day
+
+
+def test_a_message_of_the_queue_was_sent_when_the_queue_says() -> None:
+    """Whatever day its event names."""
+    body = login_event(create_date="2025-12-24")
+    parsed = parse_message(Message("id", "receipt", Pii(body), SENT_MS), EVERYTHING)
+    assert parsed.record_id == record_id_of_message("id", SENT_MS)
+    old = parse_message(Message("id", "r", Pii(login_event(create_date=OLD)), SENT_MS), EVERYTHING)
+    assert isinstance(old.content, LoginEvent)
+
+
+def test_the_day_of_an_event_in_an_envelope_counts() -> None:
+    """It is the event's; the line is the envelope."""
+    body = sns_envelope(login_event(create_date="2025-12-24").decode())
+    day = first_millisecond(dt.date(2025, 12, 24))
+    assert parse(body).record_id == record_id_of_line(SOURCE, 7, body, day)
+
+
+@pytest.mark.parametrize("sent_ms", [0, SENT_MS])
+def test_a_line_that_is_no_event_has_the_time_of_the_file(sent_ms: int) -> None:
+    """What its own day is, nobody knows."""
+    for body in (b"junk", login_event(create_date="2025-12-24", ip="?")):
+        parsed = parse(body, sent_ms)
+        assert isinstance(parsed.content, Rejection)
+        assert parsed.record_id == record_id_of_line(SOURCE, 7, body, sent_ms)
+
+
+@pytest.mark.parametrize("sent_ms", [0, SENT_MS])
+def test_a_day_before_1970_is_out_of_range(sent_ms: int) -> None:
+    """No record id has such a time, so it has that of the file, and no partition takes it."""
+    body = login_event(create_date=OLD)
+    parsed = parse(body, sent_ms)
+    assert parsed.content == Rejection(Reason.SENT_OUT_OF_RANGE, "$.create_date")
+    assert parsed.record_id == record_id_of_line(SOURCE, 7, body, sent_ms)
+
+
+def test_a_line_outside_every_partition_keeps_its_own_time() -> None:
+    """So that it can become a record when its month is made, and loading the file again finds it."""
+    body = login_event(create_date="2001-09-09")
+    parsed = parse(body, SENT_MS, ranges=())
+    assert parsed.content == Rejection(Reason.SENT_OUT_OF_RANGE, "$.create_date")
+    assert parsed.record_id == parse(body, SENT_MS).record_id
+    assert milliseconds_of(parsed.record_id) == first_millisecond(dt.date(2001, 9, 9))
+    undated = parse(login_event(), SENT_MS, ranges=())
+    assert undated.content == Rejection(Reason.SENT_OUT_OF_RANGE, "$")
+
+
+def test_two_equal_lines_are_two_events() -> None:
+    """Content is no identity."""
+    assert parse(login_event(), number=1).record_id != parse(login_event(), number=2).record_id

@@ -1,0 +1,77 @@
+"""A quarantined message, read again: what its record id says, and what today's rules say of its body."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+import pytest
+
+from tests.fakes.login_events import login_event
+from vault_etl.core.events import LoginEvent, Reason, Rejection
+from vault_etl.core.pii import Pii
+from vault_etl.core.quarantine import is_undated, month_to_make, parse_again, sent_at
+from vault_etl.core.record_id import MAX_MILLISECONDS, record_id_of_message
+
+TODAY = dt.datetime(2026, 1, 31, 12, 0, tzinfo=dt.UTC)
+
+
+def sent(moment: dt.datetime) -> uuid.UUID:
+    """The record id of a message sent then."""
+    return record_id_of_message("m", round(moment.timestamp() * 1000))
+
+
+def at(text: str) -> dt.datetime:
+    """A moment in UTC."""
+    return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    "text", ["1970-01-01T00:00:00.001", "2026-01-31T23:59:59.999", "9999-12-31T23:59:59.999"]
+)
+def test_a_record_id_says_when_it_was_sent(text: str) -> None:
+    """To the millisecond."""
+    assert sent_at(sent(at(text))) == at(text)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 253_402_300_800_000, MAX_MILLISECONDS])
+def test_a_time_that_is_no_time_is_none(milliseconds: int) -> None:
+    """The time 0 is that of lines whose day nobody knows; after the year 9999 Python has no date."""
+    record_id = record_id_of_message("m", milliseconds)
+    assert sent_at(record_id) is None
+    assert month_to_make(record_id, TODAY) is None
+    assert is_undated(record_id) is (milliseconds == 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "month"),
+    [
+        ("2023-12-31T23:59:59.999", None),
+        ("2024-01-01T00:00:00", dt.date(2024, 1, 1)),
+        ("2025-12-31T23:59:59.999", dt.date(2025, 12, 1)),
+        ("2026-01-31T12:00:00", dt.date(2026, 1, 1)),
+        ("2026-04-30T23:59:59.999", dt.date(2026, 4, 1)),
+        ("2026-05-01T00:00:00", None),
+        ("2126-01-01T00:00:00", None),
+    ],
+)
+def test_a_month_is_made_from_two_years_back_to_three_months_ahead(
+    text: str, month: dt.date | None
+) -> None:
+    """As `ensure_partition` has it: whole months, counted from this one."""
+    assert month_to_make(sent(at(text)), TODAY) == month
+
+
+def test_a_body_is_read_by_the_rules_of_today() -> None:
+    """Under the record id that it has, whose time is when it was sent."""
+    record_id = sent(TODAY)
+    parsed = parse_again(record_id, Pii(login_event(user_id="user-7")))
+    assert isinstance(parsed.content, LoginEvent)
+    assert (parsed.record_id, parsed.content.user_id) == (record_id, "user-7")
+    assert parsed.message.sent_ms == round(TODAY.timestamp() * 1000)
+
+
+def test_a_body_that_still_fails_says_why() -> None:
+    """As when it came."""
+    parsed = parse_again(sent(TODAY), Pii(login_event(ip="no-address")))
+    assert parsed.content == Rejection(Reason.NOT_AN_ADDRESS, "$.ip")

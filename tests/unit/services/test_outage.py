@@ -1,0 +1,71 @@
+"""Patience: when to try again, and when to give up."""
+
+from __future__ import annotations
+
+import pytest
+
+from vault_etl.errors import DeniedError, UnavailableError
+from vault_etl.services.outage import Outage, Patience
+
+AWAY = UnavailableError("not there")
+NO = DeniedError("no")
+FOR_EVER = Patience(unavailable=None, denied=None)
+
+
+def test_the_wait_doubles_up_to_half_a_minute() -> None:
+    """With up to a second at random, so that not all come at once."""
+    outage = Outage(FOR_EVER)
+    now = 0.0
+    for least in (0.5, 1, 2, 4, 8, 16, 30, 30, 30):
+        delay = outage.failed(AWAY, now)
+        assert least <= delay <= least + 1
+        assert outage.retry_at == now + delay
+        now += delay
+
+
+def test_calls_that_fail_together_are_one_try() -> None:
+    """Several receivers meet one outage: it does not wait longer because they are many."""
+    outage = Outage(FOR_EVER)
+    first = outage.failed(AWAY, 0)
+    assert [outage.failed(AWAY, 0.1) for _ in range(3)] == [first - 0.1] * 3
+    assert outage.failed(AWAY, outage.retry_at) <= 2
+
+
+def test_patience_zero_is_none_at_all() -> None:
+    """The first failure is raised."""
+    outage = Outage(Patience(unavailable=0, denied=0))
+    with pytest.raises(UnavailableError):
+        outage.failed(AWAY, 100)
+    with pytest.raises(UnavailableError):
+        outage.failed(AWAY, 100)
+
+
+def test_patience_counts_from_the_first_failure() -> None:
+    """The last try is made when it ends, not long before."""
+    outage = Outage(Patience(unavailable=10, denied=None))
+    now = 1_000.0
+    while now < 1_010:
+        now += outage.failed(AWAY, now)
+    assert now == pytest.approx(1_010)
+    with pytest.raises(UnavailableError):
+        outage.failed(AWAY, 1_010)
+
+
+def test_what_works_again_begins_anew() -> None:
+    """Its patience, and its waits."""
+    outage = Outage(Patience(unavailable=10, denied=None))
+    outage.failed(AWAY, 0)
+    outage.failed(AWAY, 5)
+    outage.ended()
+    assert (outage.error, outage.retry_at) == (None, 0)
+    assert outage.failed(AWAY, 1_000) <= 1.5
+
+
+def test_a_refusal_counts_from_the_first_refusal() -> None:
+    """Not from the outage before it."""
+    outage = Outage(Patience(unavailable=None, denied=10))
+    outage.failed(AWAY, 0)
+    assert outage.failed(NO, 1_000) <= 1.5
+    assert outage.error is NO
+    with pytest.raises(DeniedError):
+        outage.failed(NO, 1_010)

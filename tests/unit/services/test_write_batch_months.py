@@ -1,0 +1,139 @@
+"""Months: made when a message needs one, looked at once a day, and hopeless ones not asked for again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Iterable
+
+import pytest
+
+from tests.fakes.login_events import login_event
+from tests.fakes.record_loader import FakeRecordLoader
+from tests.fakes.vault import FakeVault
+from vault_etl.core.events import Reason
+from vault_etl.core.messages import Message, Outcome, RecordRange
+from vault_etl.core.pii import Pii
+from vault_etl.core.record_id import MAX_MILLISECONDS
+from vault_etl.errors import UnavailableError
+
+DAY_S = 86_400.0
+NUMBERS = itertools.count()
+
+
+class AskedLoader(FakeRecordLoader):
+    """Remembers which months were asked for."""
+
+    def __init__(self, vault: FakeVault) -> None:
+        super().__init__(vault.database)
+        self.asked: list[list[dt.date]] = []
+        self.down = False
+
+    def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
+        """See `RecordLoader.prepare_partitions`."""
+        months = sorted(months)
+        self.asked.append(months)
+        if self.down:
+            raise UnavailableError("not there")
+        return super().prepare_partitions(months)
+
+
+@pytest.fixture
+def loader(vault: FakeVault) -> AskedLoader:
+    """In the place of the vault's own."""
+    vault.loader = AskedLoader(vault)
+    return vault.loader
+
+
+def sent(moment: dt.datetime | int, body: bytes | None = None) -> Message:
+    """A message that was sent then."""
+    ms = moment if isinstance(moment, int) else int(moment.timestamp() * 1000)
+    return Message(f"id-{next(NUMBERS)}", "handle", Pii(body or login_event()), ms)
+
+
+def months_ago(vault: FakeVault, months: int) -> dt.datetime:
+    """Some moment of that month."""
+    now = vault.clock.now()
+    number = now.year * 12 + now.month - 1 - months
+    return dt.datetime(number // 12, number % 12 + 1, 17, 3, tzinfo=dt.UTC)
+
+
+def test_a_month_is_made_when_a_message_needs_it(vault: FakeVault, loader: AskedLoader) -> None:
+    """A message of half a year ago, from a dead-letter queue or a file, is stored with the rest."""
+    writer = vault.writer()
+    old = months_ago(vault, 6)
+    written = writer.write([sent(vault.clock.now()), sent(old), sent(old)])
+    assert written.outcomes == [Outcome.STORED] * 3
+    assert loader.asked == [[], [old.date().replace(day=1)]]
+    assert writer.write([sent(old)]).outcomes == [Outcome.STORED]
+    assert len(loader.asked) == 2
+
+
+def test_all_months_of_a_batch_are_made_at_once(vault: FakeVault, loader: AskedLoader) -> None:
+    """One question, however many messages there are."""
+    moments = [months_ago(vault, months) for months in (5, 6, 7, 5)]
+    written = vault.writer().write([sent(moment) for moment in moments])
+    assert written.outcomes == [Outcome.STORED] * 4
+    assert loader.asked == [[], sorted({moment.date().replace(day=1) for moment in moments})]
+
+
+@pytest.mark.parametrize("too_far", [25, 300])
+def test_a_month_out_of_bounds_is_asked_for_once_a_day(
+    vault: FakeVault, loader: AskedLoader, too_far: int
+) -> None:
+    """Its messages are quarantined; the bounds move, so tomorrow it is asked for again."""
+    writer = vault.writer()
+    for _ in range(3):
+        written = writer.write([sent(months_ago(vault, too_far)), sent(vault.clock.now())])
+        assert written.outcomes == [Outcome.QUARANTINED, Outcome.STORED]
+        assert written.reasons == {Reason.SENT_OUT_OF_RANGE: 1}
+    assert [len(months) for months in loader.asked] == [0, 1]
+    vault.clock.advance(DAY_S)
+    writer.write([sent(months_ago(vault, too_far))])
+    assert [len(months) for months in loader.asked] == [0, 1, 0, 1]
+
+
+def test_a_time_that_no_calendar_has_is_quarantined(vault: FakeVault, loader: AskedLoader) -> None:
+    """48 bits of milliseconds reach beyond the year 9999."""
+    writer = vault.writer()
+    for _ in range(2):
+        written = writer.write([sent(MAX_MILLISECONDS), sent(vault.clock.now())])
+        assert written.outcomes == [Outcome.QUARANTINED, Outcome.STORED]
+    assert loader.asked == [[], [dt.date.max]]
+
+
+def test_the_months_are_looked_at_once_a_day(vault: FakeVault, loader: AskedLoader) -> None:
+    """So that an ingest which runs for a year always has the months to come."""
+    writer = vault.writer()
+    for _ in range(400):
+        assert writer.write([sent(vault.clock.now())]).outcomes == [Outcome.STORED]
+        vault.clock.advance(DAY_S)
+    assert loader.asked == [[]] * 400
+    vault.clock.advance(-DAY_S / 2)
+    writer.write([sent(vault.clock.now())])
+    assert len(loader.asked) == 400
+
+
+def test_what_is_no_event_needs_no_month(vault: FakeVault, loader: AskedLoader) -> None:
+    """Quarantine is one table."""
+    written = vault.writer().write([sent(months_ago(vault, 6), b"junk")])
+    assert written.reasons == {Reason.NOT_JSON: 1}
+    assert loader.asked == [[]]
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_months_that_cannot_be_made_now_are_waited_for(
+    vault: FakeVault, loader: AskedLoader, asked_before: bool
+) -> None:
+    """A missing partition must not quarantine a queue."""
+    writer = vault.writer()
+    if asked_before:
+        writer.prepare()
+    loader.down = True
+    batch = [sent(vault.clock.now()), sent(months_ago(vault, 6))]
+    written = writer.write(batch)
+    assert written.outcomes == [Outcome.RETRY] * 2
+    assert isinstance(written.cause, UnavailableError)
+    assert vault.database.quarantine == {}
+    loader.down = False
+    assert writer.write(batch).outcomes == [Outcome.STORED] * 2

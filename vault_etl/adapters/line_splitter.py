@@ -1,0 +1,58 @@
+"""Content, as it comes in pieces, split into numbered lines."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vault_etl.errors import DataError
+
+MAX_LINE_BYTES: Final = 1024 * 1024
+"""Without its line end. SQS's own limit of a message; what is longer may be no JSON lines at all."""
+
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_COMPRESSED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+"""How gzip (RFC 1952) and Zstandard (RFC 8878) begin. No JSON in UTF-8 does."""
+
+
+class LineSplitter:
+    """Holds the line that has begun, and no more. What a line is: docs/formats.md, Record id of a line."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._number = 0
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
+        """The lines that end in this piece, without the blank ones, each with its number from 1.
+
+        Raises DataError, naming the line, if one is longer than `MAX_LINE_BYTES`; or if the content
+        is compressed.
+        """
+        content = self._rest + chunk
+        if not self._number and content.startswith(_COMPRESSED):
+            message = f"{self._name} is compressed"
+            raise DataError(message, hint="name the file .gz or .zst, or decompress it in a pipe")
+        *ended, self._rest = content.split(b"\n")
+        lines = [line for end in ended if (line := self._line(end))[1].strip(b" \t\r")]
+        if len(self._rest) > MAX_LINE_BYTES + len(_BYTE_ORDER_MARK) + len(b"\r"):
+            raise self._too_long(self._number + 1)
+        return lines
+
+    def finish(self) -> list[tuple[int, bytes]]:
+        """The last line, if the content does not end with a line end. Raises as `feed` does."""
+        return self.feed(b"\n") if self._rest else []
+
+    def _line(self, end: bytes) -> tuple[int, bytes]:
+        self._number += 1
+        line = end.removesuffix(b"\r")
+        if self._number == 1:
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+        if len(line) > MAX_LINE_BYTES:
+            raise self._too_long(self._number)
+        return self._number, line
+
+    def _too_long(self, number: int) -> DataError:
+        return DataError(
+            f"line {number} of {self._name} is longer than {MAX_LINE_BYTES:,} bytes",
+            hint="JSON lines are one event a line",
+        )

@@ -1,0 +1,47 @@
+-- The messages that could not be records: their metadata for the role reveal, the way out for re-encrypt.
+
+-- name: rows
+SELECT record_id, reason_code, path, receive_count, quarantined_at FROM public.quarantine
+WHERE (%(reason_code)s::text IS NULL OR reason_code = %(reason_code)s)
+    AND (%(since)s::timestamptz IS NULL OR quarantined_at >= %(since)s)
+    AND (
+        %(after_time)s::timestamptz IS NULL
+        OR (quarantined_at, record_id) > (%(after_time)s::timestamptz, %(after_id)s::uuid)
+    )
+ORDER BY quarantined_at, record_id LIMIT 1000
+
+-- name: before_the_newest
+-- The last row that is not among the newest ones: a listing of these begins behind it.
+SELECT quarantined_at, record_id FROM public.quarantine
+WHERE (%(reason_code)s::text IS NULL OR reason_code = %(reason_code)s)
+    AND (%(since)s::timestamptz IS NULL OR quarantined_at >= %(since)s)
+ORDER BY quarantined_at DESC, record_id DESC OFFSET %(limit)s LIMIT 1
+
+-- name: counts
+SELECT reason_code, path, count(*), max(quarantined_at) FROM public.quarantine
+WHERE (%(reason_code)s::text IS NULL OR reason_code = %(reason_code)s)
+    AND (%(since)s::timestamptz IS NULL OR quarantined_at >= %(since)s)
+GROUP BY reason_code, path ORDER BY 3 DESC, 1, 2
+
+-- name: row
+SELECT record_id, reason_code, path, receive_count, quarantined_at FROM public.quarantine
+WHERE record_id = %(record_id)s
+
+-- name: bodies
+SELECT record_id, body_ciphertext FROM public.quarantine
+WHERE body_ciphertext IS NOT NULL
+    AND (%(only)s::uuid[] IS NULL OR record_id = ANY (%(only)s::uuid[]))
+    AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
+ORDER BY record_id LIMIT %(limit)s
+
+-- name: lock_bodies
+-- Locked and compared before anything is stored: who erases a body meanwhile waits for us, or we for
+-- them. Deleted only when the records are in, when we wait for nobody any more: an ingest that meets
+-- one of our records or rows waits for us, and never we for it in turn.
+SELECT q.record_id FROM public.quarantine AS q
+JOIN unnest(%(record_ids)s::uuid[], %(bodies)s::bytea[]) AS was_read (record_id, body_ciphertext)
+    ON q.record_id = was_read.record_id AND q.body_ciphertext = was_read.body_ciphertext
+ORDER BY q.record_id FOR UPDATE OF q
+
+-- name: delete_rows
+DELETE FROM public.quarantine WHERE record_id = ANY (%(record_ids)s::uuid[])

@@ -1,0 +1,164 @@
+"""A Lambda function that loads what an SQS event source brings: `vault_etl.aws_lambda.handler`.
+
+The event source mapping must have ReportBatchItemFailures: without it Lambda deletes what the
+answer names as failed. How to deploy it: docs/lambda.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import structlog
+
+from vault_etl import logs, settings
+from vault_etl.bootstrap import Program
+from vault_etl.core.messages import Message, Outcome
+from vault_etl.core.pii import Pii
+from vault_etl.errors import ConfigurationError, UnavailableError, VaultEtlError
+from vault_etl.services.write_batch import BatchWriter
+
+SECOND_TRY_MS: Final = 10_000
+"""A second try is begun only with so much time left: one that is cut off helps nobody."""
+
+_MILLISECONDS: Final = re.compile("[0-9]{1,15}")
+_HINT: Final = "its trigger is to be an SQS event source mapping, and nothing else"
+
+
+class LambdaContext(Protocol):
+    """What is used of Lambda's own context."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Until this call is cut off."""
+
+
+def handler(event: object, context: LambdaContext) -> dict[str, Any]:
+    """Store or quarantine the messages of one event; the ids of those that are not committed.
+
+    Lambda deletes the others. If none could be committed it raises, which Lambda counts, and after
+    which it slows down; the messages come again all the same. Raises ConfigurationError for an
+    event that is not of SQS, and what `BatchWriter.write` raises. No error shows a value: Lambda
+    writes its text and its traceback to the log.
+    """
+    try:
+        return _answer(_records(event), context)
+    except VaultEtlError as error:
+        failure = error
+    except Exception as error:  # noqa: BLE001 - the last resort, and its text may quote a value
+        failure = VaultEtlError(logs.bug(error))
+    # Out of the except clauses: else the first error, and what it quotes, would hang on this one.
+    failure.__cause__ = failure.__context__ = None
+    _log().error(
+        "failed",
+        request_id=context.aws_request_id,
+        error=type(failure).__name__,
+        text=str(failure),
+        hint=failure.hint,
+    )
+    raise failure.with_traceback(None)
+
+
+def _answer(records: Sequence[Mapping[str, Any]], context: LambdaContext) -> dict[str, Any]:
+    messages = [_message(record) for record in records if _sent_ms(record) is not None]
+    outcomes, cause = _write(messages, context)
+    failed = [record["messageId"] for record in records if _sent_ms(record) is None] + [
+        message.message_id
+        for message, outcome in zip(messages, outcomes, strict=True)
+        if outcome is Outcome.RETRY
+    ]
+    counts = Counter(outcomes)
+    tell = _log().warning if failed else _log().info
+    tell(
+        "batch",
+        request_id=context.aws_request_id,
+        messages=len(records),
+        **{outcome.value: counts[outcome] for outcome in Outcome},
+        without_sent_timestamp=len(records) - len(messages),
+        cause=type(cause).__name__ if cause else None,
+    )
+    if cause is not None and len(failed) == len(records):
+        raise cause
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def _write(
+    messages: Sequence[Message], context: LambdaContext
+) -> tuple[list[Outcome], VaultEtlError | None]:
+    """Write once, and what could not be written once more.
+
+    Between two calls Lambda freezes the process, and what stands between it and the database drops
+    a connection that is silent: the first to use it finds out.
+    """
+    if not messages:
+        return [], None
+    writer = _writer()
+    written = writer.write(messages)
+    outcomes, cause = written.outcomes, written.cause
+    again = [i for i, outcome in enumerate(outcomes) if outcome is Outcome.RETRY]
+    if isinstance(cause, UnavailableError) and _has_time(context):
+        second = writer.write([messages[i] for i in again])
+        cause = second.cause
+        for i, outcome in zip(again, second.outcomes, strict=True):
+            outcomes[i] = outcome
+    return outcomes, cause
+
+
+def _has_time(context: LambdaContext) -> bool:
+    return context.get_remaining_time_in_millis() >= SECOND_TRY_MS
+
+
+@functools.cache
+def _writer() -> BatchWriter:
+    """Made by the first call of a process, and kept by the warm ones: its keys as long as their lease."""
+    loaded, _ = settings.load(os.environ)
+    writer = Program(loaded).batch_writer()
+    writer.prepare()
+    return writer
+
+
+@functools.cache
+def _log() -> structlog.typing.FilteringBoundLogger:
+    """JSON, whatever the settings say: they may be what is wrong."""
+    logs.configure("json", verbose=False, quiet=False)
+    return logs.get_logger()
+
+
+def _records(event: object) -> Sequence[Mapping[str, Any]]:
+    """The records of an event of SQS. Raises ConfigurationError for every other event."""
+    records = event.get("Records") if isinstance(event, Mapping) else None
+    if not isinstance(records, list) or not all(map(_is_of_sqs, records)):
+        message = "this event is not of SQS"
+        raise ConfigurationError(message, hint=_HINT)
+    return records
+
+
+def _is_of_sqs(record: object) -> bool:
+    return (
+        isinstance(record, Mapping)
+        and record.get("eventSource") == "aws:sqs"
+        and isinstance(record.get("messageId"), str)
+        and record["messageId"].isascii()
+        and isinstance(record.get("body"), str)
+    )
+
+
+def _sent_ms(record: Mapping[str, Any]) -> int | None:
+    """When SQS says that it was sent. Without that there is no record id, and no clock stands in for it."""
+    sent = (record.get("attributes") or {}).get("SentTimestamp")
+    return int(sent) if isinstance(sent, str) and _MILLISECONDS.fullmatch(sent) else None
+
+
+def _message(record: Mapping[str, Any]) -> Message:
+    return Message(
+        message_id=record["messageId"],
+        receipt_handle=record.get("receiptHandle", ""),
+        body=Pii(record["body"].encode("utf-8", "surrogatepass")),
+        sent_ms=_sent_ms(record) or 0,
+        receive_count=int(record["attributes"].get("ApproximateReceiveCount", "1")),
+    )

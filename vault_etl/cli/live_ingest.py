@@ -1,0 +1,149 @@
+"""One line on a terminal that says how an ingest is doing."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from vault_etl.core.messages import Outcome
+from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
+
+RATE_SECONDS: Final = 10.0
+"""The rate is that of the last ten seconds: short enough to see, longer than most batches."""
+
+_REFRESHES: Final = 4
+_MINUTE: Final = 60
+_HOUR: Final = 3600
+
+
+class LiveIngest:
+    """`IngestView` that a person watches. Told by several threads."""
+
+    def __init__(
+        self, console: Console | None = None, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._began = now()
+        self._totals: Counter[Outcome] = Counter()
+        self._recent: deque[tuple[float, int]] = deque()
+        self._ages: dict[int, float] = {}
+        self._states: dict[int, IngestState] = {}
+        self._live = Live(
+            console=console or Console(file=sys.stderr),
+            get_renderable=lambda: Text(self.line(), no_wrap=True, overflow="ellipsis"),
+            refresh_per_second=_REFRESHES,
+            transient=True,
+            redirect_stdout=False,  # a log line goes above the live one; data goes where it goes
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def worker(self, pid: int) -> IngestObserver:
+        """See `IngestView.worker`."""
+        return _LiveWorker(self, pid)
+
+    def forget(self, pid: int) -> None:
+        """See `IngestView.forget`."""
+        with self._lock:
+            self._states.pop(pid, None)
+            self._ages.pop(pid, None)
+
+    def batch(self, pid: int, report: BatchReport) -> None:
+        """A worker's batch."""
+        with self._lock:
+            self._totals.update(report.outcomes)
+            self._recent.append(
+                (self._now(), report.messages - report.outcomes.get(Outcome.RETRY, 0))
+            )
+            self._ages[pid] = report.oldest_age
+
+    def state(self, pid: int, state: IngestState) -> None:
+        """A worker's state."""
+        with self._lock:
+            self._states.pop(pid, None)
+            self._states[pid] = state
+            if state.held == 0 and state.depth is not None and state.depth.visible == 0:
+                self._ages[pid] = 0.0
+
+    def line(self) -> str:
+        """What is shown now: the most urgent first, since a narrow terminal cuts the end off."""
+        with self._lock:
+            quarantined = self._totals[Outcome.QUARANTINED]
+            parts = [
+                f"ingest: {self._condition()}",
+                f"{self._rate():,.0f}/s",
+                f"lag {_duration(max(self._ages.values(), default=0.0))}",
+                self._queue(),
+                f"stored {self._totals[Outcome.STORED]:,}",
+                f"duplicates {self._totals[Outcome.DUPLICATE]:,}",
+                f"quarantined {quarantined + self._totals[Outcome.ALREADY_QUARANTINED]:,}",
+            ]
+        return "  ".join(part for part in parts if part)
+
+    def _condition(self) -> str:
+        states = self._states.values()
+        away = [state.away for state in states if state.away is not None]
+        if away:
+            return f"waiting ({away[0]})"
+        if not states:
+            return "starting"
+        return "ready" if all(state.ready for state in states) else "stopping"
+
+    def _rate(self) -> float:
+        now = self._now()
+        while self._recent and self._recent[0][0] <= now - RATE_SECONDS:
+            self._recent.popleft()
+        seconds = min(RATE_SECONDS, max(now - self._began, 1.0))
+        return sum(messages for _, messages in self._recent) / seconds
+
+    def _queue(self) -> str:
+        """The queue, by the word of the worker that was heard last: all of them ask the same one."""
+        depths = [state.depth for state in self._states.values() if state.depth is not None]
+        return (
+            f"queue {depths[-1].visible:,} + {depths[-1].in_flight:,} in flight" if depths else ""
+        )
+
+
+class _LiveWorker:
+    def __init__(self, view: LiveIngest, pid: int) -> None:
+        self._view = view
+        self._pid = pid
+
+    def moved(self, movement: Movement, messages: int) -> None:
+        """See `IngestObserver.moved`; the batches tell the rest."""
+
+    def batch(self, report: BatchReport) -> None:
+        """See `IngestObserver.batch`."""
+        self._view.batch(self._pid, report)
+
+    def state(self, state: IngestState) -> None:
+        """See `IngestObserver.state`."""
+        self._view.state(self._pid, state)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds / _MINUTE:.0f} min"
+    return f"{seconds / _HOUR:.1f} h"

@@ -1,0 +1,251 @@
+"""`vault-etl quarantine …`."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import uuid
+from dataclasses import asdict
+from typing import Annotated, Final
+
+import typer
+
+from vault_etl.bootstrap import Program
+from vault_etl.cli.confirm import confirm
+from vault_etl.cli.looking import (
+    LookOutput,
+    LookOutputOption,
+    PurposeOption,
+    ReasonOption,
+    TicketOption,
+    look,
+    output_format,
+    print_value,
+)
+from vault_etl.cli.output import OutputOption, QuietOption, print_object, print_rows
+from vault_etl.cli.progress import progress
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.core.audit import Action, AuditRequest
+from vault_etl.core.events import Reason
+from vault_etl.core.fields import Field
+from vault_etl.core.pii import Pii
+from vault_etl.core.quarantine import sent_at
+from vault_etl.errors import DataError, NotFoundError, UsageError
+from vault_etl.ports.quarantine import QuarantinedRow
+from vault_etl.services.retry_quarantine import RetryReport
+from vault_etl.services.show_quarantined import ShownMessage
+
+app = typer.Typer(
+    help="List, show and retry the messages that could not be records.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+MAX_COUNT: Final = 2**31 - 1
+
+_SHOWN_IDS = 10
+
+
+@app.command("list")
+def _list(
+    *,
+    reason_code: Annotated[
+        Reason | None,
+        typer.Option(metavar="CODE", help="Only rows with this reason, such as not_an_address."),
+    ] = None,
+    since: Annotated[
+        dt.datetime | None, typer.Option(help="Only rows quarantined from then on (UTC).")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=MAX_COUNT, help="The newest ones, this many.")
+    ] = None,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Count by reason and path instead.")
+    ] = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show which messages could not be records, and why; the newest last. Needs no key.
+
+    \b
+    Examples:
+      vault-etl quarantine list --summary
+      vault-etl quarantine list --reason-code not_an_address --limit 20
+      vault-etl quarantine list --since 2026-01-31 --output json
+    """
+    if summary and limit is not None:
+        message = "--summary counts all rows, and takes no --limit"
+        raise UsageError(message, hint="leave one of them out")
+    program, _ = start(quiet=quiet, verbose=verbose)
+    code = reason_code.value if reason_code else None
+    moment = since.replace(tzinfo=dt.UTC) if since and since.tzinfo is None else since
+    reader = program.quarantine_reader()
+    if summary:
+        print_rows(
+            (asdict(count) for count in reader.counts(reason_code=code, since=moment)),
+            output,
+            columns=("reason_code", "count", "newest", "path"),
+            empty="nothing is quarantined",
+        )
+        return
+    print_rows(
+        (_listed(row) for row in reader.rows(reason_code=code, since=moment, limit=limit)),
+        output,
+        columns=("record_id", "reason_code", "path"),
+        empty="nothing is quarantined",
+    )
+
+
+@app.command("show")
+def _show(
+    record_id: Annotated[uuid.UUID, typer.Argument(metavar="ID", help="The record_id.")],
+    *,
+    reason: ReasonOption = None,
+    purpose: PurposeOption = None,
+    ticket: TicketOption = None,
+    output: LookOutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Open a quarantined message. It is an entry in the audit log, as a reveal is.
+
+    A body that is not UTF-8 is printed as base64; `--output value` prints its very bytes.
+
+    \b
+    Examples:
+      vault-etl quarantine show 019a… --reason "what does the new app send?"
+      vault-etl quarantine show 019a… --reason "bug 4711" --output value
+    """
+    why = look("a look at a message", reason, purpose, ticket)
+    program, _ = start(quiet=quiet, verbose=verbose)
+    program.check_role("vault_etl_reveal")
+    identity = program.identity()
+    request = why.request(
+        Action.QUARANTINE_SHOW,
+        record_id,
+        Field.QUARANTINE,
+        actor=identity.actor(),
+        host=identity.host(),
+    )
+    _print(program.show_quarantined(request.request_id)(request), output)
+
+
+@app.command("retry")
+def _retry(
+    record_ids: Annotated[
+        list[uuid.UUID] | None, typer.Argument(metavar="ID…", help="The record_id.")
+    ] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every quarantined message.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would move, and move nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Parse quarantined messages again with today's rules; what passes becomes a record.
+
+    It keeps its record id. What still fails stays, with the reason that it had. Safe to interrupt,
+    to run again, and while ingest runs. A body that does not open is left as it is and named; the
+    command then exits 65. A dry run opens bodies too: both are entries in the audit log.
+
+    \b
+    Examples:
+      vault-etl quarantine retry --all --dry-run
+      vault-etl quarantine retry 019a… --yes
+    """
+    if bool(record_ids) == every:
+        message = "a retry needs the ID of a message, or --all, and not both"
+        raise UsageError(message, hint="`vault-etl quarantine list` shows what there is")
+    program, _ = start(quiet=quiet, verbose=verbose)
+    program.check_role("vault_etl_re_encrypt")
+    only = list(dict.fromkeys(record_ids)) if record_ids else None
+    total = len(only) if only else sum(c.count for c in program.quarantine_reader().counts())
+    if not dry_run:
+        confirm(f"Retry {total} quarantined messages?", yes=yes)
+    report = _run(program, only, total, dry_run=dry_run, quiet=quiet)
+    print_object(
+        {
+            "retried": report.retried,
+            "moved": report.moved,
+            "still_quarantined": report.still_quarantined,
+            "not_opened": report.not_opened,
+            "not_found": report.not_found,
+        },
+        output,
+    )
+    _complain(report)
+
+
+def _run(
+    program: Program, only: list[uuid.UUID] | None, total: int, *, dry_run: bool, quiet: bool
+) -> RetryReport:
+    identity = program.identity()
+    what = "every message" if only is None else f"{len(only)} messages by their ids"
+    request = AuditRequest(
+        request_id=uuid.uuid4(),
+        action=Action.QUARANTINE_RETRY,
+        actor=identity.actor(),
+        host=identity.host(),
+        reason=f"{'count what would pass of' if dry_run else 'parse again'} {what}",
+        record_id=only[0] if only and len(only) == 1 else None,
+        fields=(Field.QUARANTINE,),
+    )
+    with progress("retry", total=total, quiet=quiet) as bar:
+        retry = program.quarantine_retry(bar, request.request_id)
+        return retry.count(request, only) if dry_run else retry.move(request, only)
+
+
+def _complain(report: RetryReport) -> None:
+    """Of what was not tried, after everything else is done and printed."""
+    if report.not_opened:
+        message = f"{len(report.not_opened)} messages do not open: {_some(report.not_opened)}"
+        raise DataError(message, hint="they are left as they were; everything else is done")
+    if report.not_found:
+        message = f"{len(report.not_found)} ids are not in quarantine, or erased: {_some(report.not_found)}"
+        raise NotFoundError(message, hint="they may be records by now; everything else is done")
+
+
+def _some(ids: tuple[uuid.UUID, ...]) -> str:
+    return ", ".join(str(record_id) for record_id in ids[:_SHOWN_IDS])
+
+
+def _listed(row: QuarantinedRow) -> dict[str, object]:
+    return {
+        "record_id": row.record_id,
+        "reason_code": row.reason_code,
+        "path": row.path,
+        "receive_count": row.receive_count,
+        "quarantined_at": row.quarantined_at,
+        "sent_at": sent_at(row.record_id),
+    }
+
+
+def _print(shown: ShownMessage, output: LookOutput | None) -> None:
+    if output is LookOutput.VALUE:
+        print_value(shown.body.expose() if shown.body else b"", end=b"")
+        return
+    body, encoding = (None, None) if shown.body is None else _readable(shown.body)
+    print_object(
+        {
+            "record_id": shown.row.record_id,
+            "reason_code": shown.row.reason_code,
+            "path": shown.row.path,
+            "body": body,
+            "body_encoding": encoding,
+            "audit_seq": shown.receipt.seq,
+            "audit_hash": shown.receipt.hash.hex(),
+        },
+        output_format(output),
+    )
+
+
+def _readable(body: Pii) -> tuple[str, str]:
+    """The body as text if it is one, else as base64 (RFC 4648, section 4); and which of both."""
+    try:
+        return body.expose().decode(), "utf-8"
+    except UnicodeDecodeError:
+        return base64.b64encode(body.expose()).decode(), "base64"

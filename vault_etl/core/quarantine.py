@@ -1,0 +1,53 @@
+"""A quarantined message, read again: by today's rules, and by nothing but its row."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Final
+
+from vault_etl.core.events import parse_event
+from vault_etl.core.messages import Message, Parsed
+from vault_etl.core.pii import Pii
+from vault_etl.core.record_id import milliseconds_of
+
+MAX_MONTHS_BACK: Final = 24
+MAX_MONTHS_AHEAD: Final = 3
+"""Which months may get a partition: the bounds of `ensure_partition` in the database, which has the last word."""
+
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def parse_again(record_id: uuid.UUID, body: Pii) -> Parsed:
+    """Read a body as `parse_message` would today. The record id stays, and says when it was sent.
+
+    The ids that the queue gave the message are not kept with it, and are empty here.
+    """
+    message = Message(
+        message_id="", receipt_handle="", body=body, sent_ms=milliseconds_of(record_id)
+    )
+    return Parsed(record_id, message, parse_event(body.expose()))
+
+
+def is_undated(record_id: uuid.UUID) -> bool:
+    """Whether it has the time 0: a line of a file whose day nobody knows. These have a partition of their own."""
+    return milliseconds_of(record_id) == 0
+
+
+def sent_at(record_id: uuid.UUID) -> dt.datetime | None:
+    """The moment in a record id. None for the time 0, which is nobody's, and for one after the year 9999."""
+    if is_undated(record_id):
+        return None
+    try:
+        return _EPOCH + dt.timedelta(milliseconds=milliseconds_of(record_id))
+    except OverflowError:
+        return None
+
+
+def month_to_make(record_id: uuid.UUID, today: dt.datetime) -> dt.date | None:
+    """The first day of the month that the record belongs to, if that month may get a partition today."""
+    sent = sent_at(record_id)
+    if sent is None:
+        return None
+    ahead = (sent.year - today.year) * 12 + sent.month - today.month
+    return sent.date().replace(day=1) if -MAX_MONTHS_BACK <= ahead <= MAX_MONTHS_AHEAD else None

@@ -1,0 +1,191 @@
+"""Parse quarantined messages again with today's rules, and make records of those that pass."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vault_etl.core.audit import AuditRequest
+from vault_etl.core.ciphertext import Ciphertext, Place
+from vault_etl.core.events import LoginEvent
+from vault_etl.core.fields import PERSONAL_FIELDS, Field
+from vault_etl.core.messages import Parsed, RecordRange, seal_event
+from vault_etl.core.opening import Opener
+from vault_etl.core.quarantine import is_undated, month_to_make, parse_again
+from vault_etl.core.sealing import Sealer
+from vault_etl.errors import IncompleteError, IntegrityError
+from vault_etl.ports.audit_log import AuditLog
+from vault_etl.ports.clock import Clock
+from vault_etl.ports.progress import Progress
+from vault_etl.ports.quarantine import Moved, PartitionMaker, QuarantineMover, Release
+from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue, WriteKeys
+from vault_etl.services.audited import audited
+from vault_etl.services.key_ring import KeyRing
+from vault_etl.services.make_key import DataKeyLeases
+
+BATCH_ROWS: Final = 16
+"""Bodies in memory at once, and in one transaction: each may be 1 MiB, and travels as hex."""
+
+MAX_FENCE_TRIES: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RetryReport:
+    """What a retry did, or would do. What does not open was tried, and is still quarantined."""
+
+    retried: int
+    moved: int
+    not_opened: tuple[uuid.UUID, ...]
+    not_found: tuple[uuid.UUID, ...]
+    """Ids that were asked for and have no row, or an erased body."""
+
+    @property
+    def still_quarantined(self) -> int:
+        """How many were tried and are no records."""
+        return self.retried - self.moved
+
+
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    """A body, and the event in it."""
+
+    body: SealedValue
+    parsed: Parsed
+    event: LoginEvent
+
+
+class QuarantineRetry:
+    """One retry: online, safe to interrupt, to run again, and to run twice at once."""
+
+    def __init__(
+        self,
+        *,
+        audit: AuditLog,
+        mover: QuarantineMover,
+        partitions: PartitionMaker,
+        ring: KeyRing,
+        leases: DataKeyLeases,
+        clock: Clock,
+        progress: Progress,
+    ) -> None:
+        self._audit = audit
+        self._mover = mover
+        self._partitions = partitions
+        self._ring = ring
+        self._leases = leases
+        self._clock = clock
+        self._progress = progress
+        self._ranges: tuple[RecordRange, ...] = ()
+        self._asked_for: set[dt.date] = set()
+
+    def move(self, request: AuditRequest, only: Sequence[uuid.UUID] | None) -> RetryReport:
+        """Try the rows of these ids, or all. One that still fails stays, and its reason with it.
+
+        A body that does not open is left and named in the report. A key that KMS refuses ends the
+        run, since no body under it would open. Raises AuditError, IncompleteError,
+        ConfigurationError, KeyUnavailableError, UnavailableError; what was moved until then stays
+        moved.
+        """
+        return self._run(request, only, self._move)
+
+    def count(self, request: AuditRequest, only: Sequence[uuid.UUID] | None) -> RetryReport:
+        """What `move` would do now. Bodies are opened for it; nothing is written but the log."""
+        return self._run(request, only, self._count)
+
+    def _run(
+        self,
+        request: AuditRequest,
+        only: Sequence[uuid.UUID] | None,
+        settle: Callable[[list[_Passed]], int],
+    ) -> RetryReport:
+        retried = moved = 0
+        missing = set(only or ())
+        not_opened: list[uuid.UUID] = []
+        after: uuid.UUID | None = None
+        with audited(self._audit, request) as receipt:
+            opener = Opener(receipt)
+            while bodies := self._mover.bodies(only, after, BATCH_ROWS):
+                after = bodies[-1].record_id
+                moved += settle(self._events(opener, bodies, not_opened))
+                retried += len(bodies)
+                missing.difference_update(body.record_id for body in bodies)
+                self._progress.advance(len(bodies), moved=moved)
+        return RetryReport(retried, moved, tuple(not_opened), tuple(sorted(missing)))
+
+    def _events(
+        self, opener: Opener, bodies: Sequence[SealedValue], not_opened: list[uuid.UUID]
+    ) -> list[_Passed]:
+        """The bodies that are login events by today's rules."""
+        events = []
+        for body in bodies:
+            try:
+                key = self._ring.data_key(
+                    Ciphertext.parse(body.ciphertext).key_id, Field.QUARANTINE
+                )
+                place = Place.in_quarantine(body.record_id)
+                parsed = parse_again(body.record_id, opener.open(body.ciphertext, place, key))
+            except IntegrityError:
+                not_opened.append(body.record_id)
+                continue
+            if isinstance(parsed.content, LoginEvent):
+                events.append(_Passed(body, parsed, parsed.content))
+        return events
+
+    def _count(self, events: list[_Passed]) -> int:
+        now = self._clock.now()
+        return sum(
+            is_undated(p.body.record_id) or month_to_make(p.body.record_id, now) is not None
+            for p in events
+        )
+
+    def _move(self, events: list[_Passed]) -> int:
+        """What has a month to go to is moved. The rest was sent out of range, and stays."""
+        if events and not self._ranges:
+            self._ranges = self._partitions.prepare_partitions()
+        now = self._clock.now()
+        homeless = [p.body.record_id for p in events if not self._has_room(p.body.record_id)]
+        months = {month for i in homeless if (month := month_to_make(i, now))} - self._asked_for
+        if months:
+            self._ranges = self._partitions.prepare_partitions(sorted(months))
+            self._asked_for |= months  # a detached one stays away, however often it is asked for
+        return self._move_taken([p for p in events if self._has_room(p.body.record_id)])
+
+    def _has_room(self, record_id: uuid.UUID) -> bool:
+        return any(r.first <= record_id < r.end for r in self._ranges)
+
+    def _move_taken(self, events: Sequence[_Passed]) -> int:
+        """Move what the database takes. A row with a value that it refuses is found by halving, and stays."""
+        if not events:
+            return 0
+        result = self._move_fenced(events)
+        if isinstance(result, Moved):
+            return len(result.record_ids)
+        if len(events) == 1:
+            return 0
+        middle = len(events) // 2
+        return self._move_taken(events[:middle]) + self._move_taken(events[middle:])
+
+    def _move_fenced(self, events: Sequence[_Passed]) -> Moved | RowsRefused:
+        """Seal and move; when the fence finds that the keys have changed, seal anew and try again."""
+        for _ in range(MAX_FENCE_TRIES):
+            result = self._seal_and_move(events)
+            if not isinstance(result, KeysChanged):
+                return result
+            self._leases.forget()
+        message = "the keys changed again and again under one batch"
+        raise IncompleteError(message, hint="is a rotation running in a loop, or a clock wrong?")
+
+    def _seal_and_move(self, events: Sequence[_Passed]) -> Moved | KeysChanged | RowsRefused:
+        keys = tuple(self._leases.data_key(field, len(events)) for field in PERSONAL_FIELDS)
+        sealer = Sealer(keys)
+        active, pending = self._ring.tokenizers()
+        return self._mover.move(
+            [
+                Release(p.body, seal_event(p.parsed, p.event, sealer, active, pending))
+                for p in events
+            ],
+            WriteKeys((active.generation, pending.generation if pending else None), keys),
+        )

@@ -1,0 +1,58 @@
+"""Look at a quarantined message, on the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vault_etl.core.audit import AuditReceipt, AuditRequest
+from vault_etl.core.ciphertext import Ciphertext, Place
+from vault_etl.core.fields import Field
+from vault_etl.core.opening import Opener
+from vault_etl.core.pii import Pii
+from vault_etl.errors import NotFoundError
+from vault_etl.ports.audit_log import AuditLog, ReleasedValues
+from vault_etl.ports.quarantine import QuarantinedRow, QuarantineReader
+from vault_etl.services.audited import audited
+from vault_etl.services.key_ring import KeyRing
+
+
+@dataclass(frozen=True, slots=True)
+class ShownMessage:
+    """What could not be a record, and why. A body that was erased is None. `receipt` is of the intent."""
+
+    row: QuarantinedRow
+    body: Pii | None
+    receipt: AuditReceipt
+
+
+class ShowQuarantined:
+    """Intent, release, KMS, outcome: in this order, and nothing is returned before the last."""
+
+    def __init__(
+        self, audit: AuditLog, released: ReleasedValues, reader: QuarantineReader, ring: KeyRing
+    ) -> None:
+        self._audit = audit
+        self._released = released
+        self._reader = reader
+        self._ring = ring
+
+    def __call__(self, request: AuditRequest) -> ShownMessage:
+        """Open the body of `request.record_id`.
+
+        Raises AuditError if the log could not be written, NotFoundError, IntegrityError,
+        KeyUnavailableError, UnavailableError.
+        """
+        with audited(self._audit, request) as receipt:
+            stored = self._released.release(receipt).get(Field.QUARANTINE)
+            row = self._reader.row(request.record_id) if request.record_id else None
+            if row is None:
+                message = "there is no such quarantined message"
+                raise NotFoundError(
+                    message, hint="`vault-etl quarantine list` shows the record_id of each"
+                )
+            body = None if stored is None else self._open(Opener(receipt), row, stored)
+        return ShownMessage(row, body, receipt)
+
+    def _open(self, opener: Opener, row: QuarantinedRow, stored: bytes) -> Pii:
+        key = self._ring.data_key(Ciphertext.parse(stored).key_id, Field.QUARANTINE)
+        return opener.open(stored, Place.in_quarantine(row.record_id), key)

@@ -1,0 +1,118 @@
+"""The place of one worker, what all that stood in it have told, and when the next may start."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Final
+
+import tenacity
+
+from vault_etl.core.ingest_engine import Tally
+from vault_etl.core.messages import Outcome
+from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
+from vault_etl.ports.queue import QueueDepth
+from vault_etl.ports.workers import Worker, WorkersObserver
+
+RESTART_DELAY: Final = tenacity.wait_exponential(multiplier=0.5, max=30)
+"""Seconds before a crashed worker is started anew: 0.5, 1, 2, … 30."""
+
+STEADY_SECONDS: Final = 60.0
+"""A worker that ran for so long did not crash at once: its next delay is the first one again.
+
+So is that of one which stored something new: a job that advances is not to wait, and one that only
+meets the same messages again does not advance.
+"""
+
+
+class WorkerSlot:
+    """An `IngestObserver` of its workers. `share` is how many messages it may receive, or None."""
+
+    def __init__(self, number: int, share: int | None, observer: WorkersObserver) -> None:
+        self.number = number
+        self.worker: Worker | None = None
+        self.finished = share == 0
+        self.crashes = 0
+        """In a row."""
+        self.start_at = 0.0
+        self.last_depth: QueueDepth | None = None
+        self._share = share
+        self._workers = observer
+        self._observer: IngestObserver | None = None
+        self._tally = Tally()
+        self._started_at = 0.0
+        self._has_advanced = False
+        self._lock = threading.Lock()
+        self._tries = _tries()
+
+    @property
+    def max_messages(self) -> int | None:
+        """What is left of the share for the next worker."""
+        tally = self.tally
+        return None if self._share is None else self._share - tally.received + tally.given_back
+
+    @property
+    def tally(self) -> Tally:
+        """What became of the messages so far."""
+        with self._lock:
+            return replace(self._tally)
+
+    def started(self, worker: Worker, now: float) -> None:
+        """A worker stands here from `now` on."""
+        self.worker = worker
+        self._started_at = now
+        self._has_advanced = False
+        self._observer = self._workers.worker(worker.pid)
+        worker.watch(self)
+
+    def ended(self) -> None:
+        """The worker is gone. What it had in hand the queue shows again: it counts as given back."""
+        if self.worker is not None:
+            self._workers.forget(self.worker.pid)
+        self.worker = None
+        with self._lock:
+            tally = self._tally
+            settled = (
+                tally.stored + tally.duplicates + tally.quarantined + tally.already_quarantined
+            )
+            # A batch is told of at once, a receive a moment later: death may come in between.
+            tally.received = max(tally.received, settled + tally.given_back)
+            tally.given_back = tally.received - settled
+
+    def crashed(self, now: float) -> None:
+        """It may be started anew, but not at once."""
+        if self._has_advanced or now >= self._started_at + STEADY_SECONDS:
+            self._tries, self.crashes = _tries(), 0
+        self.crashes += 1
+        self.start_at = now + RESTART_DELAY(self._tries)
+        self._tries.prepare_for_next_attempt()
+
+    def moved(self, movement: Movement, messages: int) -> None:
+        """See `IngestObserver.moved`."""
+        with self._lock:
+            setattr(self._tally, movement, getattr(self._tally, movement) + messages)
+        if self._observer is not None:
+            self._observer.moved(movement, messages)
+
+    def batch(self, report: BatchReport) -> None:
+        """See `IngestObserver.batch`."""
+        with self._lock:
+            tally, outcomes = self._tally, report.outcomes
+            tally.stored += outcomes.get(Outcome.STORED, 0)
+            tally.duplicates += outcomes.get(Outcome.DUPLICATE, 0)
+            tally.quarantined += outcomes.get(Outcome.QUARANTINED, 0)
+            tally.already_quarantined += outcomes.get(Outcome.ALREADY_QUARANTINED, 0)
+            new = outcomes.get(Outcome.STORED, 0) + outcomes.get(Outcome.QUARANTINED, 0)
+            self._has_advanced = self._has_advanced or new > 0
+        if self._observer is not None:
+            self._observer.batch(report)
+
+    def state(self, state: IngestState) -> None:
+        """See `IngestObserver.state`."""
+        self.last_depth = state.depth or self.last_depth
+        if self._observer is not None:
+            self._observer.state(state)
+
+
+def _tries() -> tenacity.RetryCallState:
+    return tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
