@@ -25,6 +25,7 @@ def shared_vault(
     around = Vault(postgres, "postgres", *moto, home)
     around.sql(f'CREATE DATABASE "{database}"')
     vault.ok("admin", "migrate")
+    vault.register_audit_key()
     vault.ok("re-encrypt", "keys", "init")
     vault.renew_queue()
     yield vault

@@ -9,7 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg2
 import pytest
 
-from tests.postgres.entries import APPEND, RELEASE, append, append_committed, release, stored_record
+from tests.postgres.entries import (
+    APPEND,
+    NO_QUOTA,
+    RELEASE,
+    append,
+    append_committed,
+    release,
+    stored_record,
+)
 from tests.postgres.scratch import Scratch
 from vault_etl.core.fields import Field
 from vault_etl.core.messages import SealedRecord
@@ -20,6 +28,7 @@ Denied = psycopg2.errors.InsufficientPrivilege
 @pytest.fixture(scope="module")
 def record(shared: Scratch) -> SealedRecord:
     """A stored record."""
+    shared.sql(NO_QUOTA)  # this file reveals more than the default allows
     shared.add_token_keys()
     return stored_record(shared)
 
