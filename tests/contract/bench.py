@@ -11,7 +11,9 @@ from typing import Protocol
 from tests.fakes.audit_log import FakeAuditLog
 from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
+from tests.fakes.eraser import FakeEraser
 from tests.fakes.key_store import FakeKeyStore
+from tests.fakes.record_finder import FakeRecordFinder
 from tests.fakes.record_loader import FakeRecordLoader
 from tests.fakes.resealer import FakeResealer
 from tests.vault import Vault
@@ -21,12 +23,17 @@ from vault_etl.adapters.postgres_audit import (
     PostgresAuditReader,
     PostgresReleasedValues,
 )
+from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.adapters.postgres_erase import PostgresEraser
+from vault_etl.adapters.postgres_finder import PostgresRecordFinder
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.keys import DataKey, KeyMaterial, KeyState, fingerprint
 from vault_etl.ports.audit_log import AuditLog, AuditReader, ReleasedValues
+from vault_etl.ports.duplicates import DuplicateFinder
+from vault_etl.ports.eraser import Eraser
 from vault_etl.ports.key_store import (
     DataKeyWriter,
     KeyLister,
@@ -35,6 +42,7 @@ from vault_etl.ports.key_store import (
     NewKey,
     TokenKeyWriter,
 )
+from vault_etl.ports.record_finder import RecordFinder
 from vault_etl.ports.record_store import RecordLoader, RecordReader, Resealer
 
 HOUR = dt.timedelta(hours=1)
@@ -61,6 +69,9 @@ class Bench:
     others_audit: AuditLog
     released: Released
     reader: AuditReader
+    finder: RecordFinder
+    duplicates: DuplicateFinder
+    eraser: Eraser
 
     def now(self) -> dt.datetime:
         """The database's time."""
@@ -106,6 +117,8 @@ class FakeBench(Bench):
         self.loader, self.resealer = FakeRecordLoader(database), FakeResealer(database)
         self.others_audit = FakeAuditLog(database, login="other")
         self.audit = self.released = self.reader = FakeAuditLog(database)
+        self.finder = self.duplicates = FakeRecordFinder(database)
+        self.eraser = FakeEraser(database)
 
     def now(self) -> dt.datetime:
         """See `Bench.now`."""
@@ -161,6 +174,9 @@ class PostgresBench(Bench):
         self.others_audit = PostgresAuditLog(self._database("re-encrypt"))
         self.released = PostgresReleasedValues(self._database("reveal"))
         self.reader = PostgresAuditReader(self._database("audit"))
+        self.finder = PostgresRecordFinder(self._database("reveal"))
+        self.duplicates = PostgresDuplicateFinder(self._database("analyst"))
+        self.eraser = PostgresEraser(self._database("erase"))
 
     def close(self) -> None:
         """Close every connection."""

@@ -9,7 +9,11 @@ import pytest
 
 from tests.postgres.scratch import Scratch
 
-DEFINERS = {"ensure_partition", "audit_append", "audit_release", "key_usage"}
+DEFINERS = {
+    *("ensure_partition", "audit_append", "audit_release", "key_usage"),
+    *("audit_register_key", "audit_signer", "audit_checkpoint"),
+    *("erase", "erase_preview"),
+}
 PINNED = "search_path=pg_catalog, pg_temp"
 
 _RELATION = re.compile(

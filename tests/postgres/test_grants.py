@@ -63,7 +63,12 @@ RIGHTS: dict[str, set[str]] = {
     },
     "rotate": RE_ENCRYPT,
     "re_encrypt": RE_ENCRYPT,
-    "erase": set(),
+    "erase": {
+        "EXECUTE erase",
+        "EXECUTE erase_preview",
+        "EXECUTE audit_signer",
+        "EXECUTE audit_checkpoint",
+    },
     "audit": {"SELECT audit_log", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"},
     "analyst": {
         "SELECT user_logins_masked",

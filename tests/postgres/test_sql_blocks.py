@@ -29,9 +29,12 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "entries": ("audit",),
     },
     "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
+    "erase.sql": {"preview": ("erase",), "erase": ("erase",)},
+    "find.sql": {"holding_ip": ("reveal",), "holding_device_id": ("reveal",)},
     "keys.sql": {
         "keys_by_id": ("reveal", *RE_ENCRYPT),
         "token_keys": ("ingest", "reveal", *RE_ENCRYPT),
+        "field_token_keys": ("reveal",),
         "add_data_key": ("ingest", *RE_ENCRYPT),
         "set_lock_timeout": ROTATE,
         "close_fence": ROTATE,
@@ -68,7 +71,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
 UUID = uuid.UUID(int=1)
 VALUES: dict[str, object] = {
     **dict.fromkeys(("request_id", "record_id", "first", "last"), UUID),
-    **dict.fromkeys(("seq", "generation", "ahead", "min_count", "limit", "key_id"), 1),
+    **dict.fromkeys(("seq", "generation", "ahead", "min_count", "min_users", "limit", "key_id"), 1),
     **dict.fromkeys(("phase", "actor", "host", "action", "purpose", "ticket"), "x"),
     **dict.fromkeys(("reason", "decision", "error_code", "field", "kms_key_arn"), "x"),
     **dict.fromkeys(("wrapped_key", "fingerprint"), b"8 bytes!"),
@@ -79,6 +82,9 @@ VALUES: dict[str, object] = {
     "key_ids": [1],
     "lease": dt.timedelta(hours=1),
     "since": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    "until": dt.date(2026, 1, 31),
+    "user_id": None,
+    "tokens": [UUID],
 }
 
 CASES = [

@@ -88,6 +88,26 @@ def print_rows(
     _print_table(table, room + _LAST_COLUMN)
 
 
+def print_listing(
+    values: Mapping[str, object],
+    name: str,
+    rows: Iterable[Mapping[str, object]],
+    output: OutputFormat | None,
+    *,
+    columns: Sequence[str],
+) -> None:
+    """Print one object that ends in a list, `name`, of any length: streamed as JSON, or two tables."""
+    if not wants_json(output):
+        print_object(values, output)
+        sys.stdout.write("\n")
+        print_rows(rows, output, columns=columns, empty=f"no {name}")
+        return
+    sys.stdout.write(f'{json.dumps(values, default=_plain)[:-1]}, "{name}": [')
+    for index, row in enumerate(rows):
+        sys.stdout.write((", " if index else "") + json.dumps(row, default=_plain))
+    sys.stdout.write("]}\n")
+
+
 def _print_json(values: Mapping[str, object]) -> None:
     """In ASCII: any locale can print it, and nothing in it steers a terminal."""
     sys.stdout.write(json.dumps(values, default=_plain) + "\n")
