@@ -240,12 +240,12 @@ BEGIN
         PERFORM '' ~ ('^(?:' || pattern || ')$');
     END LOOP;
     intent := public.audit_write(
-        request_id, 'intent', actor, host, 'audit policy set', NULL, '{}', NULL, digest, reason,
+        request_id, 'intent', actor, host, 'policy set', NULL, '{}', NULL, digest, reason,
         'allowed', NULL
     );
     INSERT INTO public.reveal_policies VALUES (intent.seq, document);
     outcome := public.audit_write(
-        request_id, 'outcome', actor, host, 'audit policy set', NULL, '{}', NULL, digest, reason,
+        request_id, 'outcome', actor, host, 'policy set', NULL, '{}', NULL, digest, reason,
         'done', NULL
     );
     RETURN QUERY SELECT outcome.seq, outcome.hash;

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import sys
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from vault_etl import logs
 from vault_etl.adapters.aws import AwsClients
@@ -26,11 +27,14 @@ from vault_etl.adapters.postgres_erase import PostgresEraser
 from vault_etl.adapters.postgres_finder import PostgresRecordFinder
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_migrations import PostgresMigrations
+from vault_etl.adapters.postgres_policy import PostgresPolicy
+from vault_etl.adapters.postgres_proof import PostgresProver
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.adapters.resources import resource_dir
 from vault_etl.adapters.system_clock import SystemClock
 from vault_etl.core.audit import AuditRequest
+from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import Checkpoint
 from vault_etl.core.fields import KeyPurpose
 from vault_etl.ports.audit_log import AuditReader
@@ -47,6 +51,8 @@ from vault_etl.services.prove_kms import ProvenUnwrapper
 from vault_etl.services.reveal import Reveal
 from vault_etl.services.rotate_keys import Rotation
 from vault_etl.services.signed_log import SignedLog
+from vault_etl.services.verify_log import Proof, verify_log
+from vault_etl.services.verify_notes import KeptNote
 from vault_etl.services.write_batch import BatchWriter
 from vault_etl.settings import Settings
 
@@ -148,12 +154,22 @@ class Program:
         """Who runs this command, by AWS's word."""
         return self._identity
 
+    def verify_log(self, keys: Sequence[AuditKey], kept: Sequence[KeptNote]) -> Proof:
+        """Run `audit verify`, with the key that KMS names if none is given."""
+        known = keys or [self._public_key.signing_key().key]
+        with PostgresProver(self._database).snapshot() as snapshot:
+            return verify_log(snapshot, known, kept)
+
+    def policy(self) -> PostgresPolicy:
+        """For `audit policy`."""
+        return PostgresPolicy(self._database)
+
     def checkpoints(self) -> Checkpointer:
         """For `audit checkpoint`."""
         return Checkpointer(
             registry=PostgresKeyRegistry(self._database),
             checkpoints=PostgresCheckpoints(self._database),
-            public_key=KmsPublicKey(self._aws.kms(), self._settings.audit_key),
+            public_key=self._public_key,
             signer=KmsHeadSigner(self._aws.kms(), self._settings.audit_key),
             identity=self.identity(),
             keep=_keep,
@@ -162,6 +178,10 @@ class Program:
     @functools.cached_property
     def _database(self) -> Database:
         return Database(self._settings.need_database_url())
+
+    @property
+    def _public_key(self) -> KmsPublicKey:
+        return KmsPublicKey(self._aws.kms(), self._settings.audit_key)
 
     @functools.cached_property
     def _identity(self) -> StsIdentity:
@@ -219,5 +239,7 @@ class Program:
 
 
 def _keep(checkpoint: Checkpoint) -> None:
-    """Log a signed head: logs are kept where the database's owner cannot reach."""
-    logs.get_logger().info("checkpoint", seq=checkpoint.head.seq, note=checkpoint.note)
+    """Log a signed head: logs are kept where the database's owner cannot reach. A screen is no log."""
+    logger = logs.get_logger()
+    log = logger.debug if sys.stderr.isatty() else logger.info
+    log("checkpoint", seq=checkpoint.head.seq, note=checkpoint.note)

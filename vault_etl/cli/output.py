@@ -62,11 +62,12 @@ def print_rows(
     *,
     columns: Sequence[str],
     empty: str,
+    last: int = _LAST_COLUMN,
 ) -> None:
     """Print many objects: one JSON object a line (streamed), or a table of `columns`.
 
-    The last column of a table takes what room is left and wraps. `empty` is what a person reads
-    instead of a table without rows.
+    The last column of a table takes what room is left, `last` characters at least, and wraps.
+    `empty` is what a person reads instead of a table without rows.
     """
     if wants_json(output):
         for row in rows:
@@ -85,7 +86,7 @@ def print_rows(
     table.add_column(columns[-1].replace("_", " "), overflow="fold")
     for line in cells:
         table.add_row(*line)
-    _print_table(table, room + _LAST_COLUMN)
+    _print_table(table, room + last)
 
 
 def print_listing(

@@ -29,7 +29,7 @@ class Action(StrEnum):
     KEYS_ROTATE = "keys rotate"
     QUARANTINE_SHOW = "quarantine show"
     QUARANTINE_RETRY = "quarantine retry"
-    POLICY_SET = "audit policy set"
+    POLICY_SET = "policy set"
     KEY_REGISTER = "audit key"
 
 
