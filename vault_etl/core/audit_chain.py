@@ -48,13 +48,10 @@ class LoggedEntry(NamedTuple):
         if self.microseconds is None or self.fields is None:
             return None
         parts = [_ENTRY, _pack_numbers(self.seq, self.microseconds)]
-        for before in self[2:10]:
-            parts += _encoded(before)
+        parts += [_encoded(value) for value in self[2:10]]
         parts.append(_pack_count(len(self.fields)))
-        for element in sorted((e or "").encode() for e in self.fields):
-            parts += _encoded(element)
-        for behind in self[11:17]:
-            parts += _encoded(behind)
+        parts += [_encoded(element) for element in sorted(e or "" for e in self.fields)]
+        parts += [_encoded(value) for value in self[11:17]]
         return sha256(b"".join(parts))
 
 
@@ -63,11 +60,11 @@ def genesis(vault_id: uuid.UUID) -> bytes:
     return sha256(_GENESIS, vault_id.bytes)
 
 
-def _encoded(value: object) -> tuple[bytes, ...]:
+def _encoded(value: object) -> bytes:
     if value is None:
-        return (b"\0",)
+        return b"\0"
     content = value.encode() if isinstance(value, str) else value
     if not isinstance(content, bytes):
         message = "an entry has text and bytes alone"
         raise TypeError(message)
-    return _pack_length(1, len(content)), content
+    return _pack_length(1, len(content)) + content
