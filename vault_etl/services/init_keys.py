@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from vault_etl.core.audit import Action
 from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
@@ -13,6 +14,8 @@ from vault_etl.services.audit_request import audit_request
 from vault_etl.services.audited import audited
 from vault_etl.services.make_key import make_key
 from vault_etl.services.prove_kms import prove_kms
+
+INIT_REASON: Final = "the first token keys"
 
 _FIRST_GENERATION = 1
 
@@ -39,9 +42,7 @@ def init_keys(
     """
     if reader.token_keys():
         return InitReport(())
-    request = audit_request(
-        identity, Action.KEYS_INIT, "the first token keys", fields=PERSONAL_FIELDS
-    )
+    request = audit_request(identity, Action.KEYS_INIT, INIT_REASON, fields=PERSONAL_FIELDS)
     with audited(audit, request):
         made = [
             make_key(generator, KeyPurpose.TOKEN, field, generation=_FIRST_GENERATION)[0]
