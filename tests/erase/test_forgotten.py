@@ -143,6 +143,14 @@ def test_what_stays_is_the_row_and_the_record_of_it(forgotten: Forgotten) -> Non
     assert "ann" not in json.dumps(entries)
 
 
+def test_the_log_still_proves_itself(forgotten: Forgotten) -> None:
+    """An erasure adds to the chain and takes nothing out of it; a kept certificate is a checkpoint of it."""
+    kept = forgotten.vault.home / "certificate.note"
+    kept.write_text(forgotten.certificate.json["checkpoint"], encoding="utf-8")
+    proof = forgotten.vault.ok("audit", "audit", "verify", "--checkpoint", str(kept)).json
+    assert proof["ok"]
+
+
 def test_the_certificate_says_what_when_and_what_not(forgotten: Forgotten) -> None:
     """Counts, the database's time, the entry, the signed head, and what an erasure cannot reach."""
     certificate = forgotten.certificate.json
