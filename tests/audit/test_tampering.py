@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.audit.logbook import LET_IN_TWICE, REBUILD, Logbook
 from tests.fakes.checkpoints import FakeHeadSigner
+from vault_etl.adapters.postgres_proof import PostgresProver, PostgresSnapshot
+from vault_etl.core.audit_chain import LoggedEntry
 from vault_etl.core.checkpoint import Checkpoint, Head, Signature
-from vault_etl.services.verify_log import Proof
+from vault_etl.services.verify_log import Proof, verify_log
 
 COLUMNS = (
     "seq, logged_at, request_id, phase, login, client_address, actor, host, action, record_id, fields,"
@@ -291,3 +295,18 @@ def test_a_key_that_was_replaced(log: Logbook) -> None:
     newer.look()
     assert newer.prove(signers=[log.signer, newer.signer]).problem is None
     named(newer.prove(), 6, "signed by a key that was not given")
+
+
+def test_verify_sees_one_moment(log: Logbook) -> None:
+    """What is appended between its first look and its second is not half in it."""
+
+    class Overtaken(PostgresSnapshot):
+        def entries(self) -> Iterator[LoggedEntry]:
+            log.look()
+            return super().entries()
+
+    with log.database.database("audit") as opened, PostgresProver(opened).snapshot() as snapshot:
+        overtaken = Overtaken(snapshot._cursor)
+        proof = verify_log(overtaken, [log.signer.signing_key().key])
+    assert (proof.problem, proof.head.seq) == (None, 14)
+    assert log.prove().head.seq == 16

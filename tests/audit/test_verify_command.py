@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.cli.processes import fails
 from tests.proxy import FaultProxy, closed_port
-from tests.vault import Result, Vault
+from tests.vault import Vault
 from vault_etl.core.checkpoint import Checkpoint
 
 OFFLINE = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{closed_port()}"}
@@ -136,21 +136,6 @@ def test_a_file_that_is_none(
 def test_a_file_that_is_not_there(site: Vault, option: str) -> None:
     """Exit 66: nobody takes a proof without it for one with it."""
     fails(site.run("audit", "audit", "verify", option, "nowhere"), 66, "nowhere")
-
-
-def test_verify_reads_one_moment(site: Vault, record_id: str) -> None:
-    """An entry that is appended while it reads is not half in it."""
-    appended: list[Result] = []
-
-    def append(_: object) -> bool:
-        if not appended:
-            appended.append(site.ok("reveal", "reveal", record_id, "--reason", "meanwhile"))
-        return True
-
-    with FaultProxy(site.endpoint, append) as kms:
-        proof = site.ok("audit", "audit", "verify", extra={"AWS_ENDPOINT_URL_KMS": kms.url}).json
-    assert appended
-    assert proof["ok"]
 
 
 def test_a_checkpoint_of_the_head(site: Vault) -> None:

@@ -21,7 +21,16 @@ _RELATION = re.compile(
     re.IGNORECASE,
 )
 # `SELECT … INTO entry FROM` names a variable, LATERAL and unnest no relation.
-_NO_RELATION = {"strict", "entry", "policy", "pattern", "jsonb_each", "unnest", "intent_seq", "moment"}
+_NO_RELATION = {
+    "strict",
+    "entry",
+    "policy",
+    "pattern",
+    "jsonb_each",
+    "unnest",
+    "intent_seq",
+    "moment",
+}
 
 
 def _functions(database: Scratch, condition: str) -> list[tuple[str, str]]:
