@@ -50,12 +50,22 @@ def test_an_empty_log_has_a_checkpoint_too(scratch: Scratch) -> None:
 
 
 @pytest.mark.parametrize(
-    "forged", ["unknown seq", "other hash", "other seq in the note", "no note", "NULL hash", "NULL"]
+    "forged",
+    [
+        "unknown seq",
+        "other hash",
+        "other seq in the note",
+        "no note",
+        "NULL hash",
+        "NULL",
+        "made up",
+    ],
 )
 def test_a_checkpoint_of_no_entry_is_refused(logbook: Logbook, forged: str) -> None:
     """Seq, hash and the note's own text must be those of an entry that is there."""
     checkpoint = logbook.look()
     seq, hash_, note = checkpoint.head.seq, checkpoint.head.hash, checkpoint.note
+    made_up = Checkpoint(checkpoint.vault_id, Head(99, bytes(32)), checkpoint.signatures)
     parts: tuple[object, ...] = {
         "unknown seq": (99, hash_, note),
         "other hash": (seq, bytes(32), note),
@@ -63,6 +73,7 @@ def test_a_checkpoint_of_no_entry_is_refused(logbook: Logbook, forged: str) -> N
         "no note": (seq, hash_, "signed, honestly"),
         "NULL hash": (99, None, note),
         "NULL": (None, None, None),
+        "made up": (99, bytes(32), made_up.note),
     }[forged]
     before = logbook.database.value("SELECT count(*) FROM audit_checkpoints")
     with pytest.raises((Denied, psycopg2.IntegrityError)):
