@@ -53,7 +53,7 @@ URL: `?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem`.
 """
 
 _AFTER_SETTINGS: Final = """
-No command uses `VAULT_ETL_AUDIT_KEY` yet. `vault-etl config` shows each setting, its value and where it came from.
+`vault-etl config` shows each setting, its value and where it came from.
 
 """
 

@@ -125,7 +125,7 @@ def localstack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 def bare_vault(
     postgres: RunningPostgres, moto: tuple[str, Provisioned], tmp_path: Path
 ) -> Iterator[Vault]:
-    """A migrated database and an empty queue, without token keys."""
+    """A migrated database, whose log somebody signs, and an empty queue, without token keys."""
     endpoint, provisioned = moto
     database = f"vault_{uuid.uuid4().hex[:12]}"
     with admin(postgres, "postgres") as cursor:
@@ -134,6 +134,7 @@ def bare_vault(
     _run_file(postgres, database, resource_dir("migrations") / "0001_roles.sql")
     vault = Vault(postgres, database, endpoint, provisioned, tmp_path)
     vault.renew_queue()
+    vault.register_audit_key()
     yield vault
     with admin(postgres, "postgres") as cursor:
         cursor.execute(f'DROP DATABASE "{database}" WITH (FORCE)')

@@ -137,6 +137,22 @@ class Vault:
         arn: str = session.client("sts").get_caller_identity()["Arn"]
         return arn
 
+    def register_audit_key(self) -> None:
+        """What the first `audit checkpoint` does, without a process: looks need a registered key."""
+        found = self.emulator.client("kms").get_public_key(KeyId="alias/vault-etl-audit")
+        self.sql(
+            "SELECT public.audit_register_key(gen_random_uuid(), 'a', 'h', 'registered', %s, %s)",
+            found["KeyId"],
+            found["PublicKey"],
+        )
+
+    def set_policy(self, policy: Mapping[str, object]) -> None:
+        """What `audit policy set` does, without a process."""
+        self.sql(
+            "SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'set', %s)",
+            json.dumps(policy),
+        )
+
     def renew_queue(self) -> None:
         """Make the queue anew, empty. A purge would do so once in 60 seconds only, as on AWS."""
         self.emulator.client("sqs").delete_queue(QueueUrl=self.provisioned.queue_url)

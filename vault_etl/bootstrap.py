@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import os
+import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from vault_etl import logs
 from vault_etl.adapters.aws import AwsClients
 from vault_etl.adapters.aws_kms import KmsKeyGenerator, KmsKeyUnwrapper, TrustedKeys
+from vault_etl.adapters.aws_kms_sign import KmsHeadSigner, KmsPublicKey
 from vault_etl.adapters.aws_sqs import SqsQueue
 from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
 from vault_etl.adapters.aws_sts import StsIdentity
@@ -24,15 +27,23 @@ from vault_etl.adapters.postgres_audit import (
     PostgresAuditReader,
     PostgresReleasedValues,
 )
+from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints, PostgresKeyRegistry
 from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.adapters.postgres_erase import PostgresEraser
+from vault_etl.adapters.postgres_finder import PostgresRecordFinder
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_migrations import PostgresMigrations
+from vault_etl.adapters.postgres_policy import PostgresPolicy
+from vault_etl.adapters.postgres_proof import PostgresProver
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.adapters.resources import resource_dir
 from vault_etl.adapters.system_clock import SystemClock
 from vault_etl.adapters.worker_processes import LIFELINE_OPTION, WorkerProcesses
+from vault_etl.core.audit import AuditRequest
+from vault_etl.core.audit_key import AuditKey
+from vault_etl.core.checkpoint import Checkpoint
 from vault_etl.core.fields import KeyPurpose
 from vault_etl.core.ingest_engine import IngestEngine, Limits
 from vault_etl.ports.audit_log import AuditReader
@@ -42,6 +53,9 @@ from vault_etl.ports.ingest_observer import IngestObserver
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.quarantine import QuarantineReader
 from vault_etl.ports.workers import WorkersObserver
+from vault_etl.services.checkpoint import Checkpointer
+from vault_etl.services.erase import Erase
+from vault_etl.services.find import Find
 from vault_etl.services.ingest import HEARTBEATS, Ingest, IngestOptions
 from vault_etl.services.ingest_steps import Bounds, IngestSteps
 from vault_etl.services.init_keys import InitReport, init_keys
@@ -54,7 +68,10 @@ from vault_etl.services.retry_quarantine import QuarantineRetry
 from vault_etl.services.reveal import Reveal
 from vault_etl.services.rotate_keys import Rotation
 from vault_etl.services.show_quarantined import ShowQuarantined
+from vault_etl.services.signed_log import SignedLog
 from vault_etl.services.supervise import Supervisor
+from vault_etl.services.verify_log import Proof, verify_log
+from vault_etl.services.verify_notes import KeptNote
 from vault_etl.services.write_batch import BatchWriter
 from vault_etl.settings import Settings
 
@@ -100,7 +117,7 @@ class Program:
             writer=store,
             generator=self._generator,
             unwrapper=self._unwrapper(),
-            audit=PostgresAuditLog(self._database),
+            audit=self.audit_log(),
             identity=self.identity(),
         )
 
@@ -179,16 +196,38 @@ class Program:
     def reveal(self, request_id: uuid.UUID) -> Reveal:
         """For one reveal: KMS is asked anew, with the request id in the user agent."""
         values = PostgresReleasedValues(self._database)
-        return Reveal(PostgresAuditLog(self._database), values, values, self._ring(request_id))
+        return Reveal(self.audit_log(request_id), values, values, self._ring(request_id))
 
-    def check_role(self, *roles: str) -> None:
-        """Raise DeniedError unless the database's login acts as one of these roles."""
-        PostgresAuditLog(self._database).check_role(*roles)
+    def find(self, request_id: uuid.UUID) -> Find:
+        """For `find`: as for a reveal."""
+        finder = PostgresRecordFinder(self._database)
+        return Find(self.audit_log(request_id), finder, self._ring(request_id))
+
+    def erase(self, request_id: uuid.UUID) -> Erase:
+        """For `erase`."""
+        signer = KmsHeadSigner(self._aws.kms(request_id), self._settings.audit_key)
+        checkpoints = PostgresCheckpoints(self._database)
+        return Erase(PostgresEraser(self._database), checkpoints, signer, _keep)
+
+    def check_role(
+        self, *roles: str, requests: Callable[[], Iterable[AuditRequest]] = tuple
+    ) -> None:
+        """Raise DeniedError unless the database's login acts as one of these roles.
+
+        `requests` are then put on the record, as denied, if the login may write the log at all.
+        """
+        PostgresAuditLog(self._database).check_role(*roles, requests=requests)
+
+    def audit_log(self, request_id: uuid.UUID | None = None) -> SignedLog:
+        """The log for an audited command: its head is signed, stored and logged at the end."""
+        signer = KmsHeadSigner(self._aws.kms(request_id), self._settings.audit_key)
+        checkpoints = PostgresCheckpoints(self._database)
+        return SignedLog(PostgresAuditLog(self._database), checkpoints, signer, _keep)
 
     def rotation(self, progress: Progress, request_id: uuid.UUID) -> Rotation:
         """For `keys rotate`."""
         return Rotation(
-            audit=PostgresAuditLog(self._database),
+            audit=self.audit_log(request_id),
             retirer=self._keys,
             lister=self._keys,
             resealer=PostgresResealer(self._database),
@@ -204,7 +243,7 @@ class Program:
     def show_quarantined(self, request_id: uuid.UUID) -> ShowQuarantined:
         """For `quarantine show`: KMS is asked anew, with the request id in the user agent."""
         return ShowQuarantined(
-            PostgresAuditLog(self._database),
+            self.audit_log(request_id),
             PostgresReleasedValues(self._database),
             self.quarantine_reader(),
             self._ring(request_id),
@@ -213,7 +252,7 @@ class Program:
     def quarantine_retry(self, progress: Progress, request_id: uuid.UUID) -> QuarantineRetry:
         """For `quarantine retry`."""
         return QuarantineRetry(
-            audit=PostgresAuditLog(self._database),
+            audit=self.audit_log(request_id),
             mover=PostgresQuarantineMover(self._database),
             partitions=PostgresRecordLoader(self._database),
             ring=self._ring(request_id),
@@ -236,11 +275,40 @@ class Program:
 
     def identity(self) -> StsIdentity:
         """Who runs this command, by AWS's word."""
-        return StsIdentity(self._aws.sts())
+        return self._identity
+
+    def verify_log(self, keys: Sequence[AuditKey], kept: Sequence[KeptNote]) -> Proof:
+        """Run `audit verify`, with the key that KMS names if none is given."""
+        known = keys or [self._public_key.signing_key().key]
+        with PostgresProver(self._database).snapshot() as snapshot:
+            return verify_log(snapshot, known, kept)
+
+    def policy(self) -> PostgresPolicy:
+        """For `audit policy`."""
+        return PostgresPolicy(self._database)
+
+    def checkpoints(self) -> Checkpointer:
+        """For `audit checkpoint`."""
+        return Checkpointer(
+            registry=PostgresKeyRegistry(self._database),
+            checkpoints=PostgresCheckpoints(self._database),
+            public_key=self._public_key,
+            signer=KmsHeadSigner(self._aws.kms(), self._settings.audit_key),
+            identity=self.identity(),
+            keep=_keep,
+        )
 
     @functools.cached_property
     def _database(self) -> Database:
         return Database(self._settings.need_database_url(), self._calls)
+
+    @property
+    def _public_key(self) -> KmsPublicKey:
+        return KmsPublicKey(self._aws.kms(), self._settings.audit_key)
+
+    @functools.cached_property
+    def _identity(self) -> StsIdentity:
+        return StsIdentity(self._aws.sts())
 
     @functools.cached_property
     def _keys(self) -> PostgresKeyStore:
@@ -293,3 +361,10 @@ class Program:
             max_age=self._lease,
             max_seals=self._settings.lease_seals,
         )
+
+
+def _keep(checkpoint: Checkpoint) -> None:
+    """Log a signed head: logs are kept where the database's owner cannot reach. A screen is no log."""
+    logger = logs.get_logger()
+    log = logger.debug if sys.stderr.isatty() else logger.info
+    log("checkpoint", seq=checkpoint.head.seq, note=checkpoint.note)

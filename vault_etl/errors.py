@@ -8,8 +8,9 @@
     ├── UnavailableError         69   SQS, KMS or Postgres cannot be reached
     ├── AuditError               74   the audit log could not be written
     ├── IncompleteError          75   stopped half way; safe to run again
-    ├── DeniedError              77   KMS or Postgres said no
-    │   └── KeyUnavailableError  77   a key that may not, or can no longer, be used
+    ├── DeniedError              77   KMS, Postgres or the reveal policy said no
+    │   ├── KeyUnavailableError  77   a key that may not, or can no longer, be used
+    │   └── PolicyDeniedError    77   the reveal policy said no, on the record
     └── ConfigurationError       78   a setting, the database or the keys are not ready
 
 Exit codes follow sysexits.h where it has one. Nothing below the command line exits or prints.
@@ -78,13 +79,22 @@ class IncompleteError(VaultEtlError):
 
 
 class DeniedError(VaultEtlError):
-    """KMS or Postgres said no."""
+    """KMS, Postgres or the reveal policy said no."""
 
     exit_code = 77
 
 
 class KeyUnavailableError(DeniedError):
     """A key may not be used by this caller, or can be used by nobody any longer."""
+
+
+class PolicyDeniedError(DeniedError):
+    """The reveal policy said no. The denied intent is an entry: `seq`, and its hash of 32 bytes."""
+
+    def __init__(self, message: str, *, hint: str, seq: int, hash_: bytes) -> None:
+        super().__init__(message, hint=hint)
+        self.seq = seq
+        self.hash = hash_
 
 
 class ConfigurationError(VaultEtlError):

@@ -28,6 +28,8 @@ def loaded(
     Vault(postgres, "postgres", endpoint, provisioned, home).sql(f'CREATE DATABASE "{database}"')
     vault = Vault(postgres, database, endpoint, provisioned, home, dict(IMPATIENT))
     vault.ok("admin", "migrate")
+    vault.register_audit_key()
+    vault.set_policy({"reveals_an_hour": 100_000, "purposes": {}})
     vault.ok("re-encrypt", "keys", "init")
     vault.renew_queue()
     vault.send(sample_events())

@@ -11,8 +11,10 @@ from typing import Protocol
 from tests.fakes.audit_log import FakeAuditLog
 from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
+from tests.fakes.eraser import FakeEraser
 from tests.fakes.key_store import FakeKeyStore
 from tests.fakes.quarantine import FakeQuarantine
+from tests.fakes.record_finder import FakeRecordFinder
 from tests.fakes.record_loader import FakeRecordLoader
 from tests.fakes.resealer import FakeResealer
 from tests.vault import Vault
@@ -22,6 +24,9 @@ from vault_etl.adapters.postgres_audit import (
     PostgresAuditReader,
     PostgresReleasedValues,
 )
+from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.adapters.postgres_erase import PostgresEraser
+from vault_etl.adapters.postgres_finder import PostgresRecordFinder
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
@@ -29,6 +34,8 @@ from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.keys import DataKey, KeyMaterial, KeyState, fingerprint
 from vault_etl.ports.audit_log import AuditLog, AuditReader, ReleasedValues
+from vault_etl.ports.duplicates import DuplicateFinder
+from vault_etl.ports.eraser import Eraser
 from vault_etl.ports.key_store import (
     DataKeyWriter,
     KeyLister,
@@ -38,6 +45,7 @@ from vault_etl.ports.key_store import (
     TokenKeyWriter,
 )
 from vault_etl.ports.quarantine import QuarantineMover, QuarantineReader
+from vault_etl.ports.record_finder import RecordFinder
 from vault_etl.ports.record_store import RecordLoader, RecordReader, Resealer
 
 HOUR = dt.timedelta(hours=1)
@@ -66,6 +74,9 @@ class Bench:
     reader: AuditReader
     quarantine: QuarantineReader
     mover: QuarantineMover
+    finder: RecordFinder
+    duplicates: DuplicateFinder
+    eraser: Eraser
 
     def now(self) -> dt.datetime:
         """The database's time."""
@@ -113,6 +124,8 @@ class FakeBench(Bench):
         self.quarantine = self.mover = FakeQuarantine(database, loader)
         self.others_audit = FakeAuditLog(database, login="other")
         self.audit = self.released = self.reader = FakeAuditLog(database)
+        self.finder = self.duplicates = FakeRecordFinder(database)
+        self.eraser = FakeEraser(database)
 
     def now(self) -> dt.datetime:
         """See `Bench.now`."""
@@ -177,6 +190,9 @@ class PostgresBench(Bench):
         self.reader = PostgresAuditReader(self._database("audit"))
         self.quarantine = PostgresQuarantineReader(self._database("reveal"))
         self.mover = PostgresQuarantineMover(self._database("re-encrypt"))
+        self.finder = PostgresRecordFinder(self._database("reveal"))
+        self.duplicates = PostgresDuplicateFinder(self._database("analyst"))
+        self.eraser = PostgresEraser(self._database("erase"))
 
     def close(self) -> None:
         """Close every connection."""

@@ -7,7 +7,7 @@ import datetime as dt
 
 from tests.contract.bench import HOUR, Bench, made_up_key, token_keys
 from tests.contract.rows import writer
-from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.keys import KeyState
 from vault_etl.ports.key_store import NewKey
 
@@ -106,6 +106,17 @@ def test_retiring_twice_takes_nothing_the_second_time(bench: Bench) -> None:
     assert list(bench.keys.retire_data_keys([Field.IP])) == []
     bench.data_key(Field.IP)
     assert list(bench.keys.retire_data_keys([])) == []
+
+
+def test_a_fields_token_keys_are_all_that_are_left_the_active_one_first(bench: Bench) -> None:
+    """Of that field alone, a pending one behind it."""
+    bench.first_token_keys()
+    bench.pending(token_keys(2))
+    for field in PERSONAL_FIELDS:
+        keys = bench.keys.field_token_keys(field)
+        assert [(key.field, key.generation) for key in keys] == [(field, 1), (field, 2)]
+        assert [key.state for key in keys] == [KeyState.ACTIVE, KeyState.PENDING]
+    assert list(bench.keys.field_token_keys(Field.QUARANTINE)) == []
 
 
 def test_usage_counts_the_values_that_need_each_key(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import configparser
 import datetime as dt
 import hashlib
@@ -17,7 +18,9 @@ import pytest
 
 from tests.vault import Vault
 from vault_etl.core.audit import Action, AuditRequest, mint_receipt
+from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.canonical import canonical
+from vault_etl.core.checkpoint import Checkpoint, Head
 from vault_etl.core.ciphertext import Place
 from vault_etl.core.digest import hmac_sha256, lp, sha256
 from vault_etl.core.events import MAX_BODY_BYTES, MAX_CODE_POINTS, MAX_NESTING, Reason
@@ -26,6 +29,7 @@ from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey, encryption_conte
 from vault_etl.core.opening import Opener
 from vault_etl.core.padding import pad, unpad
 from vault_etl.core.pii import Pii
+from vault_etl.core.policy import DENIALS, parse_policy
 from vault_etl.core.record_id import record_id_of_line, record_id_of_message
 from vault_etl.core.sealing import Sealer
 from vault_etl.core.tokens import Tokenizer
@@ -165,6 +169,43 @@ def test_the_page_knows_every_reason_and_limit() -> None:
         assert re.search(rf"^\| `{name}` .*\| {limit} \|$", PAGE, re.MULTILINE), name
     assert f"{MAX_BODY_BYTES:,} bytes" in PAGE
     assert f"nested at\nmost {MAX_NESTING} deep" in PAGE
+
+
+def test_the_checkpoint_of_the_page() -> None:
+    """Text, key hash and note follow from the page's rules, and the code reads the note and verifies it."""
+    section = "checkpoint"
+    encoded = base64.b64encode(_bytes(section, "hash")).decode()
+    vault_id, seq = _uuid(section, "vault_id"), EXAMPLES.getint(section, "seq")
+    text = f"vault-etl/audit/{vault_id}\n{seq}\n{encoded}\n"
+    assert text == _text(section, "text")
+    spki, signature = _bytes(section, "public_key"), _bytes(section, "signature")
+    key_hash = hashlib.sha256(spki).digest()[:4]
+    assert key_hash == _bytes(section, "key_hash")
+    line = base64.b64encode(key_hash + signature).decode()
+    note = f"{text}\n\u2014 vault-etl/audit/{vault_id} {line}\n"
+    assert note == _text(section, "note")
+    checkpoint = Checkpoint.parse(note)
+    assert (checkpoint.vault_id, checkpoint.head) == (vault_id, Head(seq, _bytes(section, "hash")))
+    assert AuditKey(spki).signed(checkpoint)
+    assert _bytes(section, "hash") == _bytes("audit entry", "hash")
+
+
+def test_the_page_knows_every_action_and_denial() -> None:
+    """Every action of the code stands on the page, and every code of a denial."""
+    section = PAGE.split("## Audit hash")[1].split("## Checkpoint")[0]
+    for word in (*Action, *DENIALS, "role"):
+        assert f"`{word}`" in section, word
+
+
+def test_the_policy_of_the_page_is_one() -> None:
+    """The example is taken as it is, and its names are the code's."""
+    section = PAGE.split("## Reveal policy")[1]
+    (example,) = re.findall(r"^```json\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    policy = json.loads(parse_policy(example))
+    assert policy["reveals_an_hour"] == 20
+    (rule,) = policy["purposes"].values()
+    for name in (*policy, *rule):
+        assert f"`{name}`" in section
 
 
 # --- The audit hash, written from the page alone: a second implementation beside Postgres's ---

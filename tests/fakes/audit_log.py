@@ -16,6 +16,7 @@ from vault_etl.core.audit import (
     Phase,
     mint_receipt,
 )
+from vault_etl.core.checkpoint import Head
 from vault_etl.core.fields import Field
 from vault_etl.errors import AuditError, DeniedError
 from vault_etl.ports.audit_log import AuditEntry
@@ -41,10 +42,11 @@ class FakeAuditLog:
         entry = self._append(request, Phase.INTENT, Decision.ALLOWED, None)
         return mint_receipt(request, entry.seq, entry.hash)
 
-    def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> None:
+    def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
         """See `AuditLog.conclude`."""
         decision = Decision.FAILED if error_code else Decision.DONE
-        self._append(receipt.request, Phase.OUTCOME, decision, error_code)
+        entry = self._append(receipt.request, Phase.OUTCOME, decision, error_code)
+        return Head(entry.seq, entry.hash)
 
     def release(self, receipt: AuditReceipt) -> Mapping[Field, bytes]:
         """See `ReleasedValues.release`."""
@@ -52,7 +54,7 @@ class FakeAuditLog:
         if (
             entry is None
             or entry.phase != Phase.INTENT
-            or entry.action not in {Action.REVEAL, Action.QUARANTINE_SHOW}
+            or entry.action not in {Action.REVEAL, Action.REVEAL_MASKED, Action.QUARANTINE_SHOW}
             or entry.login != self._login
             or self._database.clock.now() - entry.logged_at > _FRESH
             or entry.seq in self._database.released

@@ -30,6 +30,19 @@ class FakeKeyStore:
             if key.purpose is KeyPurpose.TOKEN and key.state in {KeyState.ACTIVE, KeyState.PENDING}
         ]
 
+    def field_token_keys(self, field: Field) -> Sequence[StoredKey]:
+        """See `KeyReader.field_token_keys`."""
+        there = [
+            key
+            for key in self._database.keys.values()
+            if key.purpose is KeyPurpose.TOKEN
+            and key.field is field
+            and key.state is not KeyState.DESTROYED
+        ]
+        return sorted(
+            there, key=lambda k: (k.state is KeyState.ACTIVE, k.generation or 0), reverse=True
+        )
+
     def add_data_key(self, key: NewKey) -> bool:
         """See `DataKeyWriter.add_data_key`."""
         if key.key_id in self._database.keys:

@@ -25,6 +25,8 @@ def shared_vault(
     around = Vault(postgres, "postgres", *moto, home)
     around.sql(f'CREATE DATABASE "{database}"')
     vault.ok("admin", "migrate")
+    vault.register_audit_key()
+    vault.set_policy({"reveals_an_hour": 1_000_000, "purposes": {}})
     vault.ok("re-encrypt", "keys", "init")
     vault.renew_queue()
     yield vault

@@ -95,6 +95,7 @@ def vault(
 def test_the_main_job_runs_on_what_cloudformation_made(vault: Vault) -> None:
     """Migrate, keys init, seed, ingest, reveal, rotate, reveal: on the stack's keys and queue alone."""
     vault.ok("admin", "migrate")
+    assert vault.ok("audit", "audit", "checkpoint").json["seq"] == 2
     vault.ok("re-encrypt", "keys", "init")
     assert vault.ok("admin", "local", "seed", str(SAMPLES)).json == {"sent": 100}
     summary = vault.ok("ingest", "ingest").json

@@ -17,6 +17,9 @@ SELECT seq, hash FROM public.audit_append(
     %(purpose)s, %(ticket)s, %(reason)s, %(decision)s, %(error_code)s
 )
 """
+NO_QUOTA = """
+SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'set', '{"reveals_an_hour": 100000, "purposes": {}}')
+"""
 RELEASE = "SELECT field, ciphertext FROM public.audit_release(%s)"
 
 

@@ -11,11 +11,17 @@ import psycopg2
 import psycopg2.extensions
 import pytest
 
-from tests.postgres.entries import append, append_committed
+from tests.postgres.entries import NO_QUOTA, append, append_committed
 from tests.postgres.scratch import Scratch
 from vault_etl.adapters.postgres_audit import PostgresAuditLog
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.errors import AuditError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _many(shared: Scratch) -> None:
+    """This file reveals more than the default policy allows."""
+    shared.sql(NO_QUOTA)
 
 
 def entry(database: Scratch, seq: int, column: str) -> object:

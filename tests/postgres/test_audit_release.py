@@ -11,6 +11,7 @@ import pytest
 
 from tests.postgres.entries import (
     APPEND,
+    NO_QUOTA,
     RELEASE,
     append,
     append_committed,
@@ -28,6 +29,7 @@ Denied = psycopg2.errors.InsufficientPrivilege
 @pytest.fixture(scope="module")
 def record(shared: Scratch) -> SealedRecord:
     """A stored record."""
+    shared.sql(NO_QUOTA)  # this file reveals more than the default allows
     shared.add_token_keys()
     return stored_record(shared)
 

@@ -9,7 +9,11 @@ import pytest
 
 from tests.postgres.scratch import Scratch
 
-DEFINERS = {"ensure_partition", "audit_append", "audit_release", "key_usage"}
+DEFINERS = {
+    *("ensure_partition", "audit_append", "audit_release", "key_usage"),
+    *("audit_register_key", "audit_signer", "audit_checkpoint"),
+    *("erase", "erase_preview"),
+}
 PINNED = "search_path=pg_catalog, pg_temp"
 
 _RELATION = re.compile(
@@ -17,7 +21,16 @@ _RELATION = re.compile(
     re.IGNORECASE,
 )
 # `SELECT … INTO entry FROM` names a variable, LATERAL and unnest no relation.
-_NO_RELATION = {"strict", "entry", "unnest", "intent_seq", "moment"}
+_NO_RELATION = {
+    "strict",
+    "entry",
+    "policy",
+    "pattern",
+    "jsonb_each",
+    "unnest",
+    "intent_seq",
+    "moment",
+}
 
 
 def _functions(database: Scratch, condition: str) -> list[tuple[str, str]]:

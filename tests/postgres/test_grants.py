@@ -25,6 +25,7 @@ def columns(right: str, table: str, *names: str) -> set[str]:
     return {f"{right} {table}.{name}" for name in names}
 
 
+SIGN = {"EXECUTE audit_signer", "EXECUTE audit_checkpoint"}
 EVERYONE = {"SELECT vault_etl_migrations"}
 
 ROTATE = {
@@ -39,6 +40,7 @@ ROTATE = {
     "EXECUTE key_usage",
     "EXECUTE ciphertext_key_id",
     "EXECUTE audit_append",
+    *SIGN,
     "TEMPORARY",
 }
 
@@ -76,11 +78,21 @@ RIGHTS: dict[str, set[str]] = {
         "SELECT data_keys",
         "EXECUTE audit_append",
         "EXECUTE audit_release",
+        *SIGN,
     },
     "rotate": ROTATE,
     "re_encrypt": ROTATE | {"INSERT user_logins", "DELETE quarantine", "EXECUTE ensure_partition"},
-    "erase": set(),
-    "audit": {"SELECT audit_log", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"},
+    "erase": {
+        "EXECUTE erase",
+        "EXECUTE erase_preview",
+        *SIGN,
+    },
+    "audit": {
+        *(f"SELECT audit_{name}" for name in ("log", "head", "checkpoints", "keys")),
+        *("SELECT reveal_policies", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"),
+        "EXECUTE audit_register_key",
+        *SIGN,
+    },
     "analyst": {
         "SELECT user_logins_masked",
         *columns("SELECT", "user_logins", *PLAIN, *TOKENS),
@@ -198,6 +210,12 @@ def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
         ("reveal", "DELETE FROM public.quarantine"),
         ("rotate", "SELECT * FROM public.audit_log"),
         ("audit", "SELECT * FROM public.audit_released"),
+        ("audit", "INSERT INTO public.audit_checkpoints DEFAULT VALUES"),
+        ("audit", "INSERT INTO public.audit_keys VALUES (1, 'arn', 'key')"),
+        ("audit", "SELECT public.reveal_policy_set(NULL, NULL, NULL, NULL, NULL)"),
+        ("reveal", "SELECT * FROM public.reveal_policies"),
+        ("reveal", "SELECT public.audit_denial('find', '{}', NULL, NULL)"),
+        ("reveal", "SELECT public.audit_register_key(NULL, NULL, NULL, NULL, NULL, NULL)"),
         ("erase", "SELECT record_id FROM public.user_logins"),
     ],
 )

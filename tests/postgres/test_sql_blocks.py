@@ -18,6 +18,7 @@ from vault_etl.adapters.sql import blocks
 
 RE_ENCRYPT = ("re-encrypt",)
 ROTATE = ("rotate", "re-encrypt")
+SIGNERS = ("reveal", *ROTATE, "erase", "audit")
 
 # Which roles run a block. A block that is not here fails the first test below.
 RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
@@ -28,10 +29,25 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "record": ("reveal",),
         "entries": ("audit",),
     },
+    "checkpoints.sql": {
+        "signer": SIGNERS,
+        "store": SIGNERS,
+        "register": ("audit",),
+        "head": ("audit",),
+    },
+    "policy.sql": {
+        "current": ("audit", "admin"),
+        "act_as_owner": ("admin",),
+        "set": ("admin",),
+    },
+    "proof.sql": dict.fromkeys(("freeze", "beginning", "bound", "log", "notes"), ("audit",)),
     "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
+    "erase.sql": {"preview": ("erase",), "erase": ("erase",)},
+    "find.sql": {"holding_ip": ("reveal",), "holding_device_id": ("reveal",)},
     "keys.sql": {
         "keys_by_id": ("reveal", *RE_ENCRYPT),
         "token_keys": ("ingest", "reveal", *RE_ENCRYPT),
+        "field_token_keys": ("reveal",),
         "add_data_key": ("ingest", *RE_ENCRYPT),
         "set_lock_timeout": ROTATE,
         "close_fence": ROTATE,
@@ -78,10 +94,11 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
 UUID = uuid.UUID(int=1)
 VALUES: dict[str, object] = {
     **dict.fromkeys(("request_id", "record_id", "first", "last"), UUID),
-    **dict.fromkeys(("seq", "generation", "min_count", "limit", "key_id"), 1),
+    **dict.fromkeys(("seq", "generation", "ahead", "min_count", "min_users", "limit", "key_id"), 1),
     **dict.fromkeys(("phase", "actor", "host", "action", "purpose", "ticket"), "x"),
     **dict.fromkeys(("reason", "decision", "error_code", "field", "kms_key_arn"), "x"),
-    **dict.fromkeys(("wrapped_key", "fingerprint"), b"8 bytes!"),
+    **dict.fromkeys(("note", "document"), "x"),
+    **dict.fromkeys(("wrapped_key", "fingerprint", "hash", "public_key"), b"8 bytes!"),
     **{name: ["x"] for name in ("fields", "reasons", "paths")},
     **{name: [b"x"] for name in ("fingerprints", "old", "new", "bodies")},
     "record_ids": [UUID],
@@ -93,6 +110,10 @@ VALUES: dict[str, object] = {
     "roles": ["vault_etl_reveal"],
     "key_ids": [1],
     "lease": dt.timedelta(hours=1),
+    "since": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    "until": dt.date(2026, 1, 31),
+    "user_id": None,
+    "tokens": [UUID],
 }
 
 CASES = [

@@ -47,6 +47,8 @@ def whole_site(
     home = tmp_path_factory.mktemp("tampering")
     vault = Vault(postgres, database, endpoint, provisioned, home, {"VAULT_ETL_DRAIN_WAIT": "0"})
     vault.ok("admin", "migrate")
+    vault.register_audit_key()
+    vault.set_policy({"reveals_an_hour": 1_000_000, "purposes": {}})
     vault.ok("re-encrypt", "keys", "init")
     vault.renew_queue()
     vault.send([json.dumps({"device_type": "ios", **body}) for body in BODIES] + [BAD_BODY])

@@ -78,7 +78,10 @@ def test_a_key_that_cannot_be_used_is_exit_77(site: Site, tamper: Callable[[Site
 
 def _reveal(site: Site) -> Result:
     asked = ("reveal", str(site.records[0]), "--reason", "a test asks", "--verbose")
-    return site.vault.run("reveal", *asked)
+    result = site.vault.run("reveal", *asked)
+    lines = result.stderr.splitlines(keepends=True)
+    unlogged = "".join(line for line in lines if '"event": "checkpoint"' not in line)
+    return Result(result.code, result.stdout, unlogged)
 
 
 def _on_the_record(site: Site, result: Result, error_code: str) -> None:

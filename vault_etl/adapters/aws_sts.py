@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 from typing import TYPE_CHECKING
 
@@ -12,16 +13,20 @@ if TYPE_CHECKING:
 
 
 class StsIdentity:
-    """`Identity` by sts:GetCallerIdentity, which no policy can forbid."""
+    """`Identity` by sts:GetCallerIdentity, which no policy can forbid. Asked once."""
 
     def __init__(self, sts: STSClient) -> None:
         self._sts = sts
 
     def actor(self) -> str:
         """See `Identity.actor`."""
-        with translated("STS"):
-            return self._sts.get_caller_identity()["Arn"]
+        return self._arn
 
     def host(self) -> str:
         """See `Identity.host`."""
         return socket.gethostname()[:255] or "unknown"
+
+    @functools.cached_property
+    def _arn(self) -> str:
+        with translated("STS"):
+            return self._sts.get_caller_identity()["Arn"]

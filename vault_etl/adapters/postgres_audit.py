@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditReceipt, AuditRequest, Decision, Phase, mint_receipt
+from vault_etl.core.checkpoint import Head
 from vault_etl.core.fields import Field
-from vault_etl.errors import AuditError, DeniedError, VaultEtlError
+from vault_etl.core.policy import DENIALS
+from vault_etl.errors import AuditError, DeniedError, PolicyDeniedError, VaultEtlError
 from vault_etl.ports.audit_log import AuditEntry
 from vault_etl.ports.record_store import RecordRow
 
@@ -24,32 +26,42 @@ class PostgresAuditLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def check_role(self, *roles: str) -> None:
+    def check_role(
+        self, *roles: str, requests: Callable[[], Iterable[AuditRequest]] = tuple
+    ) -> None:
         """Raise DeniedError unless this login acts as one of these roles.
 
-        Before the intent: afterwards, not being able to write the log is a fault of the log (exit 74).
+        Before the intent: afterwards, not being able to write the log is a fault of the log (exit
+        74). What a login asks for that may write the log all the same is on the record, as denied.
         """
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["acts_as"], {"roles": list(roles)})
-            if cursor.fetchone() != (True,):
-                message = "Postgres: this login may not do that"
-                raise DeniedError(
-                    message, hint=f"use a login that has the role {' or '.join(roles)}"
-                )
+            ((acts, may_append),) = cursor.fetchall()
+        if acts:
+            return
+        if may_append:
+            for request in requests():
+                self._append(request, Phase.INTENT, Decision.DENIED, "role")
+        message = "Postgres: this login may not do that"
+        raise DeniedError(message, hint=f"use a login that has the role {' or '.join(roles)}")
 
     def intend(self, request: AuditRequest) -> AuditReceipt:
         """See `AuditLog.intend`."""
-        seq, hash_ = self._append(request, Phase.INTENT, Decision.ALLOWED, None)
-        return mint_receipt(request, seq, hash_)
+        head, denial = self._append(request, Phase.INTENT, Decision.ALLOWED, None)
+        if denial is not None:
+            message, hint = DENIALS.get(denial, (f"the reveal policy says no ({denial})", ""))
+            raise PolicyDeniedError(message, hint=hint, seq=head.seq, hash_=head.hash)
+        return mint_receipt(request, head.seq, head.hash)
 
-    def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> None:
+    def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
         """See `AuditLog.conclude`."""
         decision = Decision.FAILED if error_code else Decision.DONE
-        self._append(receipt.request, Phase.OUTCOME, decision, error_code)
+        return self._append(receipt.request, Phase.OUTCOME, decision, error_code)[0]
 
     def _append(
         self, request: AuditRequest, phase: Phase, decision: Decision, error_code: str | None
-    ) -> tuple[int, bytes]:
+    ) -> tuple[Head, str | None]:
+        """The entry, and why it was denied, if it was."""
         try:
             with self._database.transaction() as cursor:
                 cursor.execute(
@@ -69,13 +81,13 @@ class PostgresAuditLog:
                         "error_code": error_code,
                     },
                 )
-                ((seq, hash_),) = cursor.fetchall()
+                ((seq, hash_, decided, code),) = cursor.fetchall()
         except VaultEtlError as error:
             message = f"the audit log could not be written: {error}"
             raise AuditError(
                 message, hint="nothing was shown; see to the audit log first"
             ) from None
-        return seq, bytes(hash_)
+        return Head(seq, bytes(hash_)), code if decided == Decision.DENIED else None
 
 
 class PostgresReleasedValues:

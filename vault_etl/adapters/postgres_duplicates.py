@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_stream import stream
 from vault_etl.adapters.sql import blocks
-from vault_etl.core.fields import Field
-from vault_etl.ports.duplicates import SharedToken
+from vault_etl.ports.duplicates import SharedToken, SharedTokenQuery
 
 _SQL: Final = blocks("duplicates.sql")
 
@@ -19,8 +19,14 @@ class PostgresDuplicateFinder:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def shared_tokens(self, field: Field, min_count: int, limit: int) -> Sequence[SharedToken]:
-        """See `DuplicateFinder.shared_tokens`."""
-        with self._database.transaction() as cursor:
-            cursor.execute(_SQL[f"shared_{field.value}"], {"min_count": min_count, "limit": limit})
-            return [SharedToken(*row) for row in cursor.fetchall()]
+    def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
+        """See `DuplicateFinder.shared_tokens`. One statement: a cut-over is before it, or after it."""
+        values = {
+            "min_count": query.min_count,
+            "min_users": query.min_users,
+            "since": query.since,
+            "until": query.until,
+            "limit": query.limit,
+        }
+        rows = stream(self._database, _SQL[f"shared_{query.field.value}"], values)
+        return (SharedToken(*row) for row in rows)

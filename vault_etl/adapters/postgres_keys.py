@@ -37,6 +37,12 @@ class PostgresKeyStore:
             cursor.execute(_SQL["token_keys"])
             return [_stored(row) for row in cursor.fetchall()]
 
+    def field_token_keys(self, field: Field) -> Sequence[StoredKey]:
+        """See `KeyReader.field_token_keys`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["field_token_keys"], {"field": field.value})
+            return [_stored(row) for row in cursor.fetchall()]
+
     def add_data_key(self, key: NewKey) -> bool:
         """See `DataKeyWriter.add_data_key`. The lease runs by the database's clock."""
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:

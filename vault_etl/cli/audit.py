@@ -1,4 +1,4 @@
-"""`vault-etl audit …`."""
+"""`vault-etl audit …`: the group, and `audit list`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from typing import Annotated
 
 import typer
 
+from vault_etl.cli import audit_checkpoint, audit_policy, audit_verify
 from vault_etl.cli.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.ports.audit_log import AuditEntry
 
-app = typer.Typer(help="Read the audit log.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Read, prove and sign the audit log.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.callback()
 def _audit() -> None:
-    """Read the audit log."""
+    """Read, prove and sign the audit log."""
 
 
 @app.command("list")
@@ -51,6 +54,7 @@ def _list(
         output,
         columns=("seq", "time", "login", "action", "decision", "reason"),
         empty="no entries",
+        last=8,  # of words: there is much before them
     )
 
 
@@ -75,3 +79,8 @@ def _listed(entry: AuditEntry) -> dict[str, object]:
         "prev_hash": entry.prev_hash.hex(),
         "hash": entry.hash.hex(),
     }
+
+
+audit_verify.register(app)
+audit_checkpoint.register(app)
+app.add_typer(audit_policy.app, name="policy")

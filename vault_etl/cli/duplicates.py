@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import asdict
 from typing import Annotated, Final
 
@@ -11,8 +12,11 @@ from vault_etl.cli.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.reveal import PersonalField
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.fields import Field
+from vault_etl.ports.duplicates import SharedTokenQuery
 
 MAX_COUNT: Final = 2**31 - 1
+
+_DAY: Final = ["%Y-%m-%d"]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +30,15 @@ def _duplicates(
     min_count: Annotated[
         int, typer.Option(min=2, max=MAX_COUNT, help="Only tokens of this many records.")
     ] = 2,
+    min_users: Annotated[
+        int, typer.Option(min=1, max=MAX_COUNT, help="Only tokens of this many users.")
+    ] = 1,
+    since: Annotated[
+        dt.datetime | None, typer.Option(formats=_DAY, help="Only records of this day and later.")
+    ] = None,
+    until: Annotated[
+        dt.datetime | None, typer.Option(formats=_DAY, help="Only records of this day and earlier.")
+    ] = None,
     limit: Annotated[
         int, typer.Option(min=1, max=MAX_COUNT, help="The most shared ones, this many.")
     ] = 20,
@@ -35,13 +48,25 @@ def _duplicates(
 ) -> None:
     """Show which tokens several records share. Needs no key: it reads tokens alone.
 
+    Days are those of `create_date`, in UTC; `first_seen` and `last_seen` are the first and the last of
+    them.
+
     \b
     Examples:
       vault-etl duplicates --field ip
+      vault-etl duplicates --field ip --min-users 3 --since 2026-01-01
       vault-etl duplicates --field device_id --min-count 5 --output json
     """
     program, _ = start(quiet=quiet, verbose=verbose)
-    shared = program.duplicate_finder().shared_tokens(Field(field), min_count, limit)
+    query = SharedTokenQuery(
+        field=Field(field),
+        min_count=min_count,
+        min_users=min_users,
+        since=None if since is None else since.date(),
+        until=None if until is None else until.date(),
+        limit=limit,
+    )
+    shared = program.duplicate_finder().shared_tokens(query)
     print_rows(
         (asdict(token) for token in shared),
         output,

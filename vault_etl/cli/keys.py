@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from typing import Annotated
 
 import typer
@@ -14,9 +13,11 @@ from vault_etl.cli.output import OutputOption, QuietOption, print_object, print_
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import Field
+from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.errors import DataError
 from vault_etl.ports.key_store import KeyUsage
+from vault_etl.services.audit_request import audit_request
+from vault_etl.services.init_keys import INIT_REASON
 from vault_etl.services.rotate_keys import RotationPlan, RotationReport, plan_rotation
 
 app = typer.Typer(help="Make, list and rotate keys.", no_args_is_help=True, rich_markup_mode=None)
@@ -38,6 +39,12 @@ def _init(
       vault-etl keys init
     """
     program, _ = start(quiet=quiet, verbose=verbose)
+    program.check_role(
+        "vault_etl_re_encrypt",
+        requests=lambda: [
+            audit_request(program.identity(), Action.KEYS_INIT, INIT_REASON, fields=PERSONAL_FIELDS)
+        ],
+    )
     print_object({"created": list(program.init_keys().created)}, output)
 
 
@@ -95,8 +102,12 @@ def _rotate(
       vault-etl keys rotate --field ip --lazy --yes
     """
     program, _ = start(quiet=quiet, verbose=verbose)
-    program.check_role("vault_etl_rotate", "vault_etl_re_encrypt")
     fields = tuple(dict.fromkeys(field or [])) or tuple(Field)
+    program.check_role(
+        "vault_etl_rotate",
+        "vault_etl_re_encrypt",
+        requests=lambda: [] if dry_run else [_request(program, fields, lazy=lazy)],
+    )
     plan = plan_rotation(program.key_lister(), fields)
     if dry_run:
         print_object(_report(retired=plan.retire, remaining=plan.rows), output)
@@ -124,20 +135,17 @@ def _rotate(
 def _run(
     program: Program, plan: RotationPlan, fields: tuple[Field, ...], *, lazy: bool, quiet: bool
 ) -> RotationReport:
-    identity = program.identity()
-    request = AuditRequest(
-        request_id=uuid.uuid4(),
-        action=Action.KEYS_ROTATE,
-        actor=identity.actor(),
-        host=identity.host(),
-        reason="retire only" if lazy else "retire and re-encrypt",
-        fields=fields,
-    )
+    request = _request(program, fields, lazy=lazy)
     with progress("rotate", total=plan.rows, quiet=quiet) as bar:
         rotation = program.rotation(bar, request.request_id)
         if lazy:
             return RotationReport(rotation.retire(request), (), 0, plan.rows, ())
         return rotation.rotate(request)
+
+
+def _request(program: Program, fields: tuple[Field, ...], *, lazy: bool) -> AuditRequest:
+    reason = "retire only" if lazy else "retire and re-encrypt"
+    return audit_request(program.identity(), Action.KEYS_ROTATE, reason, fields=fields)
 
 
 def _report(

@@ -14,6 +14,8 @@ from vault_etl.cli import (
     config,
     demo,
     duplicates,
+    erase,
+    find,
     ingest,
     keys,
     local,
@@ -39,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (demo, migrate, ingest, reveal, duplicates, config):
+for command in (demo, migrate, ingest, reveal, find, duplicates, erase, config):
     command.register(app)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(keys.app, name="keys")

@@ -62,11 +62,12 @@ def print_rows(
     *,
     columns: Sequence[str],
     empty: str,
+    last: int = _LAST_COLUMN,
 ) -> None:
     """Print many objects: one JSON object a line (streamed), or a table of `columns`.
 
-    The last column of a table takes what room is left and wraps. `empty` is what a person reads
-    instead of a table without rows.
+    The last column of a table takes what room is left, `last` characters at least, and wraps.
+    `empty` is what a person reads instead of a table without rows.
     """
     if wants_json(output):
         for row in rows:
@@ -85,7 +86,27 @@ def print_rows(
     table.add_column(columns[-1].replace("_", " "), overflow="fold")
     for line in cells:
         table.add_row(*line)
-    _print_table(table, room + _LAST_COLUMN)
+    _print_table(table, room + last)
+
+
+def print_listing(
+    values: Mapping[str, object],
+    name: str,
+    rows: Iterable[Mapping[str, object]],
+    output: OutputFormat | None,
+    *,
+    columns: Sequence[str],
+) -> None:
+    """Print one object that ends in a list, `name`, of any length: streamed as JSON, or two tables."""
+    if not wants_json(output):
+        print_object(values, output)
+        sys.stdout.write("\n")
+        print_rows(rows, output, columns=columns, empty=f"no {name}")
+        return
+    sys.stdout.write(f'{json.dumps(values, default=_plain)[:-1]}, "{name}": [')
+    for index, row in enumerate(rows):
+        sys.stdout.write((", " if index else "") + json.dumps(row, default=_plain))
+    sys.stdout.write("]}\n")
 
 
 def _print_json(values: Mapping[str, object]) -> None:

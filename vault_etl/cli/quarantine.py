@@ -12,18 +12,10 @@ import typer
 
 from vault_etl.bootstrap import Program
 from vault_etl.cli.confirm import confirm
-from vault_etl.cli.looking import (
-    LookOutput,
-    LookOutputOption,
-    PurposeOption,
-    ReasonOption,
-    TicketOption,
-    look,
-    output_format,
-    print_value,
-)
+from vault_etl.cli.look_output import LookOutput, LookOutputOption, print_look, print_value
 from vault_etl.cli.output import OutputOption, QuietOption, print_object, print_rows
 from vault_etl.cli.progress import progress
+from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.events import Reason
@@ -32,6 +24,7 @@ from vault_etl.core.pii import Pii
 from vault_etl.core.quarantine import sent_at
 from vault_etl.errors import DataError, NotFoundError, UsageError
 from vault_etl.ports.quarantine import QuarantinedRow
+from vault_etl.services.audit_request import audit_request
 from vault_etl.services.retry_quarantine import RetryReport
 from vault_etl.services.show_quarantined import ShownMessage
 
@@ -110,6 +103,8 @@ def _show(
 ) -> None:
     """Open a quarantined message. It is an entry in the audit log, as a reveal is.
 
+    It is under the reveal policy and its quota, the field being `quarantine`, and the head of the
+    log is signed before anything is printed: if that cannot be done, nothing is shown (exit 74).
     A body that is not UTF-8 is printed as base64; `--output value` prints its very bytes.
 
     \b
@@ -117,17 +112,19 @@ def _show(
       vault-etl quarantine show 019a… --reason "what does the new app send?"
       vault-etl quarantine show 019a… --reason "bug 4711" --output value
     """
-    why = look("a look at a message", reason, purpose, ticket)
+    asked = reason_for("a look at a message", reason)
+    kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
     program, _ = start(quiet=quiet, verbose=verbose)
-    program.check_role("vault_etl_reveal")
-    identity = program.identity()
-    request = why.request(
+    request = audit_request(
+        program.identity(),
         Action.QUARANTINE_SHOW,
-        record_id,
-        Field.QUARANTINE,
-        actor=identity.actor(),
-        host=identity.host(),
+        asked,
+        record_id=record_id,
+        fields=(Field.QUARANTINE,),
+        purpose=kind,
+        ticket=reference,
     )
+    program.check_role("vault_etl_reveal", requests=lambda: [request])
     _print(program.show_quarantined(request.request_id)(request), output)
 
 
@@ -161,12 +158,15 @@ def _retry(
         message = "a retry needs the ID of a message, or --all, and not both"
         raise UsageError(message, hint="`vault-etl quarantine list` shows what there is")
     program, _ = start(quiet=quiet, verbose=verbose)
-    program.check_role("vault_etl_re_encrypt")
     only = list(dict.fromkeys(record_ids)) if record_ids else None
+    request = _request(program, only, dry_run=dry_run)
+    program.check_role("vault_etl_re_encrypt", requests=lambda: [request])
     total = len(only) if only else sum(c.count for c in program.quarantine_reader().counts())
     if not dry_run:
         confirm(f"Retry {total} quarantined messages?", yes=yes)
-    report = _run(program, only, total, dry_run=dry_run, quiet=quiet)
+    with progress("retry", total=total, quiet=quiet) as bar:
+        retry = program.quarantine_retry(bar, request.request_id)
+        report = retry.count(request, only) if dry_run else retry.move(request, only)
     print_object(
         {
             "retried": report.retried,
@@ -180,23 +180,15 @@ def _retry(
     _complain(report)
 
 
-def _run(
-    program: Program, only: list[uuid.UUID] | None, total: int, *, dry_run: bool, quiet: bool
-) -> RetryReport:
-    identity = program.identity()
+def _request(program: Program, only: list[uuid.UUID] | None, *, dry_run: bool) -> AuditRequest:
     what = "every message" if only is None else f"{len(only)} messages by their ids"
-    request = AuditRequest(
-        request_id=uuid.uuid4(),
-        action=Action.QUARANTINE_RETRY,
-        actor=identity.actor(),
-        host=identity.host(),
-        reason=f"{'count what would pass of' if dry_run else 'parse again'} {what}",
+    return audit_request(
+        program.identity(),
+        Action.QUARANTINE_RETRY,
+        f"{'count what would pass of' if dry_run else 'parse again'} {what}",
         record_id=only[0] if only and len(only) == 1 else None,
         fields=(Field.QUARANTINE,),
     )
-    with progress("retry", total=total, quiet=quiet) as bar:
-        retry = program.quarantine_retry(bar, request.request_id)
-        return retry.count(request, only) if dry_run else retry.move(request, only)
 
 
 def _complain(report: RetryReport) -> None:
@@ -229,18 +221,14 @@ def _print(shown: ShownMessage, output: LookOutput | None) -> None:
         print_value(shown.body.expose() if shown.body else b"", end=b"")
         return
     body, encoding = (None, None) if shown.body is None else _readable(shown.body)
-    print_object(
-        {
-            "record_id": shown.row.record_id,
-            "reason_code": shown.row.reason_code,
-            "path": shown.row.path,
-            "body": body,
-            "body_encoding": encoding,
-            "audit_seq": shown.receipt.seq,
-            "audit_hash": shown.receipt.hash.hex(),
-        },
-        output_format(output),
-    )
+    values = {
+        "record_id": shown.row.record_id,
+        "reason_code": shown.row.reason_code,
+        "path": shown.row.path,
+        "body": body,
+        "body_encoding": encoding,
+    }
+    print_look(values, shown.receipt, output)
 
 
 def _readable(body: Pii) -> tuple[str, str]:

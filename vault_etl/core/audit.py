@@ -22,10 +22,19 @@ class Action(StrEnum):
     """What an entry is about."""
 
     REVEAL = "reveal"
+    REVEAL_MASKED = "reveal masked"
+    FIND = "find"
+    ERASE = "erase"
     KEYS_INIT = "keys init"
     KEYS_ROTATE = "keys rotate"
     QUARANTINE_SHOW = "quarantine show"
     QUARANTINE_RETRY = "quarantine retry"
+    POLICY_SET = "policy set"
+    KEY_REGISTER = "audit key"
+
+
+LOOKS: Final = frozenset({Action.REVEAL, Action.REVEAL_MASKED, Action.QUARANTINE_SHOW, Action.FIND})
+"""What shows or confirms a personal value: under the policy and its quota."""
 
 
 class Phase(StrEnum):
@@ -61,9 +70,13 @@ class AuditRequest:
 
 @final
 class AuditReceipt:
-    """Proof that an intent is committed. Only the audit log makes one (`mint_receipt`)."""
+    """Proof that an intent is committed. Only the audit log makes one (`mint_receipt`).
 
-    __slots__ = ("hash", "request", "seq")
+    `checkpoint` is the signed note of the head after the outcome, for the person to keep: None
+    until then.
+    """
+
+    __slots__ = ("checkpoint", "hash", "request", "seq")
 
     def __init__(self, mint: object, request: AuditRequest, seq: int, hash_: bytes) -> None:
         if mint is not _MINT:
@@ -72,6 +85,7 @@ class AuditReceipt:
         self.request = request
         self.seq = seq
         self.hash = hash_
+        self.checkpoint: str | None = None
 
 
 def mint_receipt(request: AuditRequest, seq: int, hash_: bytes) -> AuditReceipt:

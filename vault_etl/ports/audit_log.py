@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vault_etl.core.audit import AuditReceipt, AuditRequest
+from vault_etl.core.checkpoint import Head
 from vault_etl.core.fields import Field
 
 
@@ -16,9 +17,12 @@ class AuditLog(Protocol):
     """Writes entries, each committed when the call returns."""
 
     def intend(self, request: AuditRequest) -> AuditReceipt:
-        """Commit the intent. Raises AuditError if that is not certain."""
+        """Commit the intent. Raises AuditError if that is not certain.
 
-    def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> None:
+        Raises PolicyDeniedError if the reveal policy says no: then the denied intent is committed.
+        """
+
+    def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
         """Commit the outcome: done, or failed with a code. Raises AuditError if not certain."""
 
 

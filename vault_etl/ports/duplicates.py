@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from vault_etl.core.fields import Field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedTokenQuery:
+    """Which tokens: those of at least so many records and users, in days from `since` to `until`.
+
+    Both days are included; None is no bound.
+    """
+
+    field: Field
+    min_count: int = 2
+    min_users: int = 1
+    since: dt.date | None = None
+    until: dt.date | None = None
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +40,5 @@ class SharedToken:
 class DuplicateFinder(Protocol):
     """Groups records by token. Needs no key."""
 
-    def shared_tokens(self, field: Field, min_count: int, limit: int) -> Sequence[SharedToken]:
-        """The most shared tokens first."""
+    def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
+        """The most shared tokens first, streamed."""

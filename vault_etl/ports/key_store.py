@@ -27,6 +27,9 @@ class KeyReader(Protocol):
     def token_keys(self) -> Sequence[StoredKey]:
         """The active and the pending token keys."""
 
+    def field_token_keys(self, field: Field) -> Sequence[StoredKey]:
+        """The token keys of one field that are not destroyed: the active one, then the newest first."""
+
 
 class DataKeyWriter(Protocol):
     """May add data keys."""

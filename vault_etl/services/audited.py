@@ -22,8 +22,11 @@ def audited(audit: AuditLog, request: AuditRequest) -> Iterator[AuditReceipt]:
     """Commit the intent, run the block, commit the outcome.
 
     When the block raises, a failed outcome is committed and the error goes on. Raises AuditError
-    if an entry is not certain to be committed: then nothing may be shown. Being killed in between
-    leaves an intent without an outcome, which reads as "possibly revealed".
+    if an entry is not certain to be committed, or the head not signed (`SignedLog`): then nothing
+    may be shown. Raises PolicyDeniedError, before the block, for what the policy denies. Being
+    killed in between leaves an intent without an outcome, which reads as "possibly revealed".
+
+    After the block, the receipt has the checkpoint that the person keeps.
     """
     receipt = audit.intend(request)
     try:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
+from typing import Final
 
-from vault_etl.core.audit import Action, AuditRequest
+from vault_etl.core.audit import Action
 from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.ports.audit_log import AuditLog, Identity
 from vault_etl.ports.key_service import KeyGenerator, KeyUnwrapper
 from vault_etl.ports.key_store import KeyReader, TokenKeyWriter
+from vault_etl.services.audit_request import audit_request
 from vault_etl.services.audited import audited
 from vault_etl.services.make_key import make_key
 from vault_etl.services.prove_kms import prove_kms
+
+INIT_REASON: Final = "the first token keys"
 
 _FIRST_GENERATION = 1
 
@@ -39,14 +42,7 @@ def init_keys(
     """
     if reader.token_keys():
         return InitReport(())
-    request = AuditRequest(
-        request_id=uuid.uuid4(),
-        action=Action.KEYS_INIT,
-        actor=identity.actor(),
-        host=identity.host(),
-        reason="the first token keys",
-        fields=PERSONAL_FIELDS,
-    )
+    request = audit_request(identity, Action.KEYS_INIT, INIT_REASON, fields=PERSONAL_FIELDS)
     with audited(audit, request):
         made = [
             make_key(generator, KeyPurpose.TOKEN, field, generation=_FIRST_GENERATION)[0]

@@ -67,8 +67,7 @@ class KeyRing:
         stored = self._reader.token_keys()
         active = self._tokenizer([key for key in stored if key.state is KeyState.ACTIVE])
         if active is None:
-            message = "there are no token keys yet"
-            raise ConfigurationError(message, hint="run `vault-etl keys init` once")
+            raise _no_token_keys()
         return active, self._tokenizer([key for key in stored if key.state is KeyState.PENDING])
 
     def field_tokenizer(self, field: Field, generation: int | None) -> FieldTokenizer:
@@ -80,6 +79,17 @@ class KeyRing:
             if (key.field, key.generation) == (field, generation):
                 return FieldTokenizer(self._token_key(key))
         raise IntegrityError
+
+    def field_tokenizers(self, field: Field) -> Sequence[FieldTokenizer]:
+        """The tokenizers of one field in every generation that rows may hold: the active one first.
+
+        After a cut-over the old generation's tokens stand in rows until its keys are destroyed.
+        Raises ConfigurationError if there are no token keys yet.
+        """
+        stored = self._reader.field_token_keys(field)
+        if not stored or stored[0].state is not KeyState.ACTIVE:
+            raise _no_token_keys()
+        return [FieldTokenizer(self._token_key(key)) for key in stored]
 
     def _tokenizer(self, stored: Sequence[StoredKey]) -> Tokenizer | None:
         """Raises IntegrityError for keys that are not one a field, of one generation."""
@@ -98,3 +108,7 @@ class KeyRing:
         if fingerprint(material, key.key_id) != key.fingerprint:
             raise IntegrityError
         return material
+
+
+def _no_token_keys() -> ConfigurationError:
+    return ConfigurationError("there are no token keys yet", hint="run `vault-etl keys init` once")

@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vault_etl.core.audit import AuditReceipt, AuditRequest
+from vault_etl.core.audit import Action, AuditReceipt, AuditRequest
 from vault_etl.core.ciphertext import Ciphertext, Place
 from vault_etl.core.fields import Field
+from vault_etl.core.masking import masked
 from vault_etl.core.opening import Opener
 from vault_etl.core.pii import Pii
 from vault_etl.errors import IntegrityError, NotFoundError
@@ -21,7 +22,10 @@ from vault_etl.services.key_ring import KeyRing
 
 @dataclass(frozen=True, slots=True)
 class Revealed:
-    """What a record held. A field that was erased is None. `receipt` is of the intent."""
+    """What a record held, masked if that was asked for. A field that was erased is None.
+
+    `receipt` is of the intent, and has the checkpoint of the outcome.
+    """
 
     record_id: uuid.UUID
     fields: Mapping[Field, Pii | None]
@@ -42,8 +46,9 @@ class Reveal:
     def __call__(self, request: AuditRequest) -> Revealed:
         """Recover `request.fields` of `request.record_id`.
 
-        Raises AuditError if the log could not be written, NotFoundError, IntegrityError if one
-        field does not open (then none is returned), KeyUnavailableError, UnavailableError.
+        Raises AuditError if the log could not be written or signed, PolicyDeniedError before the
+        record is looked for, NotFoundError, IntegrityError if one field does not open (then none
+        is returned), KeyUnavailableError, UnavailableError.
         """
         with audited(self._audit, request) as receipt:
             ciphertexts = self._released.release(receipt)
@@ -52,7 +57,9 @@ class Reveal:
                 message = "there is no such record"
                 raise NotFoundError(message, hint="the id is the record_id of user_logins")
             values = {
-                field: self._open(Opener(receipt), row, field, ciphertexts.get(field))
+                field: _shown(
+                    request, field, self._open(Opener(receipt), row, field, ciphertexts.get(field))
+                )
                 for field in request.fields
             }
         return Revealed(row.record_id, values, receipt)
@@ -78,3 +85,10 @@ class Reveal:
             if tokenizer.token(value) == row.tokens[field]:
                 return
         raise IntegrityError
+
+
+def _shown(request: AuditRequest, field: Field, value: Pii | None) -> Pii | None:
+    """A full value does not leave here if a masked one was asked for."""
+    if value is None or request.action is not Action.REVEAL_MASKED:
+        return value
+    return masked(field, value)

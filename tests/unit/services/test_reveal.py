@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.login_events import login_event
 from tests.fakes.tap import Recorder
 from tests.fakes.vault import FakeVault, reveal_request
-from vault_etl.core.audit import Phase
+from vault_etl.core.audit import Action, Phase
 from vault_etl.core.ciphertext import Place
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.keys import KeyState
@@ -55,6 +55,19 @@ def test_the_originals_come_back_byte_for_byte(vault: FakeVault, record: uuid.UU
     assert revealed.record_id == record
     assert revealed.receipt.seq == vault.database.audit[-2].seq
     assert outcome(vault) == ("done", None)
+
+
+def test_a_masked_reveal_returns_the_ends_alone(vault: FakeVault, record: uuid.UUID) -> None:
+    """The full values do not leave the service; they were opened, and their tokens checked, as ever."""
+    request = dataclasses.replace(reveal_request(record), action=Action.REVEAL_MASKED)
+    shown = vault.reveal()(request).fields
+    assert {field: value.expose() for field, value in shown.items() if value} == {
+        Field.IP: b"*.*.*.7",
+        Field.DEVICE_ID: b"*28",
+    }
+    forge(vault, record, tokens={})
+    with pytest.raises(IntegrityError):
+        vault.reveal()(dataclasses.replace(request, request_id=uuid.uuid4()))
 
 
 def test_intent_release_unwrap_outcome_in_this_order(vault: FakeVault, record: uuid.UUID) -> None:

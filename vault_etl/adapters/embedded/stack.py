@@ -205,13 +205,15 @@ class EmbeddedStack:
         return state
 
     def _prepare(self, postgres: RunningPostgres, state: StackState) -> None:
-        """Tables, logins and the first token keys. Each step is safe to repeat."""
+        """Tables, logins, the key that signs the log, the first token keys. Safe to repeat, each."""
         emulator, provisioned = state.emulator, state.provisioned
         if emulator is None or provisioned is None:
             raise AssertionError
         as_admin = _environment(ADMIN, postgres, emulator, provisioned)
         self._run_command(["migrate"], as_admin, self.directory)
         create_logins(postgres)
+        as_audit = _environment("audit", postgres, emulator, provisioned)
+        self._run_command(["audit", "checkpoint"], as_audit, self.directory)
         as_re_encrypt = _environment("re-encrypt", postgres, emulator, provisioned)
         self._run_command(["keys", "init"], as_re_encrypt, self.directory)
         self._state.write(state.prepared())

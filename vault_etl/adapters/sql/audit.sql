@@ -1,10 +1,16 @@
 -- The audit log and what it releases.
 
 -- name: acts_as
-SELECT bool_or(pg_has_role(current_user, role, 'USAGE')) FROM unnest(%(roles)s::text[]) AS role
+SELECT
+    bool_or(pg_has_role(current_user, role, 'USAGE')),
+    has_function_privilege(
+        'public.audit_append(uuid, text, text, text, text, uuid, text[], text, text, text, text, text)',
+        'EXECUTE'
+    )
+FROM unnest(%(roles)s::text[]) AS role
 
 -- name: append
-SELECT seq, hash FROM public.audit_append(
+SELECT seq, hash, decided, code FROM public.audit_append(
     %(request_id)s, %(phase)s, %(actor)s, %(host)s, %(action)s, %(record_id)s, %(fields)s::text[],
     %(purpose)s, %(ticket)s, %(reason)s, %(decision)s, %(error_code)s
 )

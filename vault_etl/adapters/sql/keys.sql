@@ -11,6 +11,12 @@ SELECT key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fing
 FROM public.data_keys WHERE purpose = 'token' AND state IN ('active', 'pending')
 ORDER BY generation, field
 
+-- name: field_token_keys
+SELECT key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fingerprint, created_at,
+    created_by, expires_at, retired_at, destroyed_at
+FROM public.data_keys WHERE purpose = 'token' AND field = %(field)s AND state <> 'destroyed'
+ORDER BY state = 'active' DESC, generation DESC
+
 -- name: add_data_key
 INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)
 VALUES (

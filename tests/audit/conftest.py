@@ -1,0 +1,66 @@
+"""A log that was written honestly, copied for each test that changes it; and a vault for the real command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.audit.logbook import Logbook
+from tests.cli.events import event
+from tests.fakes.checkpoints import FakeHeadSigner
+from tests.filled_vault import filled_vault
+from tests.postgres.conftest import clone, empty
+from tests.postgres.scratch import Scratch
+from tests.vault import Vault
+from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.adapters.embedded.provision import Provisioned
+
+ADDRESSES = ("198.51.100.77", "198.51.100.78", "198.51.100.79")
+DEVICE = "canary-device-4711"
+POLICY = '{"reveals_an_hour": 100000, "purposes": {}}'
+
+
+@pytest.fixture(scope="session")
+def written(postgres: RunningPostgres) -> Iterator[Logbook]:
+    """Entries 1 and 2 register a key, 3 and 4 set a policy, 5 to 14 are looks, each with its checkpoint."""
+    with clone(postgres) as database:
+        logbook = Logbook(database, FakeHeadSigner())
+        logbook.register()
+        logbook.set_policy(POLICY)
+        for _ in range(5):
+            logbook.look()
+        yield logbook
+
+
+@pytest.fixture
+def log(written: Logbook) -> Iterator[Logbook]:
+    """A copy of it."""
+    with empty(written.database.server, written.database.name) as copy:
+        yield Logbook(copy, written.signer)
+
+
+@pytest.fixture(scope="module")
+def site(
+    postgres: RunningPostgres,
+    moto: tuple[str, Provisioned],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Vault]:
+    """A vault with three records, loaded by the real commands."""
+    bodies = [event(ip=address, device_id=DEVICE) for address in ADDRESSES]
+    with filled_vault(postgres, moto, tmp_path_factory.mktemp("site"), bodies) as vault:
+        yield vault
+
+
+@pytest.fixture
+def record_id(site: Vault) -> str:
+    """One of its records."""
+    ((found,),) = site.sql("SELECT min(record_id::text) FROM user_logins")
+    return str(found)
+
+
+@pytest.fixture
+def scratch(postgres: RunningPostgres) -> Iterator[Scratch]:
+    """A migrated database without a key or a policy."""
+    with clone(postgres) as database:
+        yield database

@@ -1,0 +1,105 @@
+"""A log with honest entries and checkpoints, and somebody with the whole machine in hand who changes it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.fakes.checkpoints import FakeHeadSigner
+from tests.fakes.vault import reveal_request
+from tests.postgres.scratch import Scratch
+from vault_etl.adapters.postgres_audit import PostgresAuditLog
+from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints
+from vault_etl.adapters.postgres_proof import PostgresProver
+from vault_etl.core.checkpoint import Checkpoint
+from vault_etl.services.audited import audited
+from vault_etl.services.signed_log import SignedLog
+from vault_etl.services.verify_log import Proof, verify_log
+from vault_etl.services.verify_notes import KeptNote
+
+DROP_TRIGGERS = "".join(
+    f"ALTER TABLE public.{table} DISABLE TRIGGER ALL;"
+    for table in ("audit_log", "audit_checkpoints", "audit_keys", "reveal_policies")
+)
+LET_IN_TWICE = "ALTER TABLE public.audit_log DROP CONSTRAINT one_entry_a_phase, DROP CONSTRAINT audit_log_pkey CASCADE;"
+
+REBUILD = """
+DO $$
+DECLARE
+    entry public.audit_log;
+    previous bytea := coalesce(
+        (SELECT hash FROM public.audit_log WHERE seq = {first} - 1),
+        (SELECT sha256('vault-etl/1/audit-genesis'::bytea || uuid_send(vault_id)) FROM public.vault)
+    );
+BEGIN
+    FOR entry IN SELECT * FROM public.audit_log WHERE seq >= {first} ORDER BY seq LOOP
+        entry.prev_hash := previous;
+        entry.hash := public.audit_hash(entry);
+        UPDATE public.audit_log SET prev_hash = entry.prev_hash, hash = entry.hash WHERE seq = entry.seq;
+        previous := entry.hash;
+    END LOOP;
+    UPDATE public.audit_head SET hash = previous, seq = (SELECT coalesce(max(seq), 0) FROM public.audit_log);
+END
+$$;
+"""
+"""Makes the chain agree with itself again, from one entry on, and the head with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logbook:
+    """One database and who signs its log."""
+
+    database: Scratch
+    signer: FakeHeadSigner
+
+    def register(self) -> None:
+        """Register the signer's key: entries 1 and 2."""
+        key = self.signer.signing_key()
+        self.database.sql(
+            "SELECT public.audit_register_key(gen_random_uuid(), 'a', 'h', 'registered', %s, %s)",
+            key.kms_key_arn,
+            key.key.spki,
+            role="audit",
+        )
+
+    def set_policy(self, document: str) -> None:
+        """Set the policy: two entries."""
+        self.database.sql(
+            "SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'set', %s)", document
+        )
+
+    def look(self) -> Checkpoint:
+        """An honest look: two entries, and the receipt that the person keeps."""
+        with self.database.database("reveal") as opened:
+            log = SignedLog(
+                PostgresAuditLog(opened), PostgresCheckpoints(opened), self.signer, lambda _: None
+            )
+            with audited(log, reveal_request(uuid.uuid4())) as receipt:
+                pass
+        assert receipt.checkpoint is not None
+        return Checkpoint.parse(receipt.checkpoint)
+
+    def leave_open(self) -> None:
+        """An intent without an outcome: one entry."""
+        with self.database.database("reveal") as opened:
+            PostgresAuditLog(opened).intend(reveal_request(uuid.uuid4()))
+
+    def prove(self, *kept: Checkpoint, signers: Sequence[FakeHeadSigner] = ()) -> Proof:
+        """Verify it, as the role audit."""
+        keys = [signer.signing_key().key for signer in signers or [self.signer]]
+        notes = [KeptNote("receipt.txt", checkpoint) for checkpoint in kept]
+        with (
+            self.database.database("audit") as opened,
+            PostgresProver(opened).snapshot() as snapshot,
+        ):
+            return verify_log(snapshot, keys, notes)
+
+    def tamper(self, *statements: str) -> None:
+        """Change it as the superuser, with the triggers off."""
+        self.database.sql(f"BEGIN; {DROP_TRIGGERS} {'; '.join(statements)}; COMMIT")
+
+    def rebuild(self, first: int, *, forget: bool) -> None:
+        """Make the chain consistent from an entry on, and forget the checkpoints that would tell."""
+        dropped = f"DELETE FROM public.audit_checkpoints WHERE seq >= {first if forget else 10**9}"  # noqa: S608
+        self.tamper(REBUILD.format(first=first), dropped)

@@ -1,0 +1,82 @@
+"""Fifty people at once, and one who is killed in the middle: one chain, and what is unfinished is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from tests.audit.conftest import ADDRESSES, DEVICE
+from tests.cli.processes import finish, start
+from tests.proxy import Call, FaultProxy
+from tests.vault import Vault
+from vault_etl import settings
+from vault_etl.bootstrap import Program
+from vault_etl.core.audit import Action
+from vault_etl.core.fields import PERSONAL_FIELDS
+from vault_etl.services.audit_request import audit_request
+
+
+def test_fifty_reveals_at_once(
+    site: Vault, record_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with its own connections: all succeed, seq is gapless, and there is one chain."""
+    environment = site.environment("reveal")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    loaded, _ = settings.load(environment)
+    barrier = Barrier(50)
+    before = site.count("audit_log")
+
+    def reveal(_: int) -> int:
+        program = Program(loaded)
+        request = audit_request(
+            program.identity(),
+            Action.REVEAL,
+            "fifty at once",
+            record_id=uuid.UUID(record_id),
+            fields=PERSONAL_FIELDS,
+        )
+        service = program.reveal(request.request_id)
+        barrier.wait()
+        revealed = service(request)
+        assert all(revealed.fields.values())
+        assert revealed.receipt.checkpoint is not None
+        return revealed.receipt.seq
+
+    with ThreadPoolExecutor(50) as pool:
+        seqs = list(pool.map(reveal, range(50)))
+    assert len(set(seqs)) == 50
+    rows = [seq for (seq,) in site.sql("SELECT seq FROM audit_log ORDER BY seq")]
+    assert rows == list(range(1, before + 101))
+    proof = site.ok("audit", "audit", "verify").json
+    assert (proof["ok"], proof["entries"], proof["unfinished"]) == (True, before + 100, [])
+
+
+def test_killed_between_intent_and_outcome(site: Vault, record_id: str) -> None:
+    """`verify` reports the request as unfinished, and nothing was printed."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def kill(call: Call) -> bool:
+        if call.operation != "Decrypt":
+            return True
+        os.kill(processes[0].pid, signal.SIGKILL)
+        return False
+
+    with FaultProxy(site.endpoint, kill) as kms:
+        extra = {"AWS_ENDPOINT_URL_KMS": kms.url}
+        processes.append(start(site, "reveal", "reveal", record_id, "--reason", "x", extra=extra))
+        result = finish(processes[0])
+    assert (result.code, result.stdout, result.stderr) == (-signal.SIGKILL, "", "")
+    ((seq, phase),) = site.sql("SELECT seq, phase FROM audit_log ORDER BY seq DESC LIMIT 1")
+    assert phase == "intent"
+    verified = site.ok("audit", "audit", "verify")
+    assert verified.json["ok"]
+    assert seq in verified.json["unfinished"]
+    assert f"possibly revealed: intent {seq}" in verified.stderr
+    assert not any(value in verified.stdout for value in (*ADDRESSES, DEVICE))

@@ -1,0 +1,266 @@
+"""The reveal policy: the database decides it, before a record is looked for, and puts it on the record."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests.audit.conftest import ADDRESSES, DEVICE
+from tests.audit.logbook import Logbook
+from tests.cli.processes import fails
+from tests.cli.test_main_job import UNKNOWN
+from tests.postgres.entries import append, append_committed
+from tests.postgres.scratch import Scratch
+from tests.proxy import FaultProxy
+from tests.vault import Vault
+
+FRAUD = {"fields": ["ip"], "masked_fields": ["device_id"], "ticket_pattern": "F-[0-9]+"}
+POLICY = {"reveals_an_hour": 1_000_000, "purposes": {"fraud": FRAUD, "support": {"fields": ["ip"]}}}
+GENEROUS = {"reveals_an_hour": 1_000_000, "purposes": {}}
+
+LAST = "SELECT phase, decision, error_code FROM audit_log ORDER BY seq DESC LIMIT 1"
+
+
+def decided(database: Scratch, **changes: object) -> tuple[str, str | None]:
+    """What became of an intent: its decision and its code."""
+    seq = append_committed(database, **changes)
+    ((decision, code),) = database.sql(
+        "SELECT decision, error_code FROM audit_log WHERE seq = %s", seq
+    )
+    return decision, code
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"purpose": "fraud", "ticket": "F-12", "fields": ["ip"]}, None),
+        ({"purpose": "support", "ticket": None, "fields": ["ip"]}, None),
+        ({"purpose": "support", "fields": []}, None),
+        ({"purpose": None}, "purpose"),
+        ({"purpose": "Fraud", "ticket": "F-12", "fields": ["ip"]}, "purpose"),
+        ({"purpose": "reveals_an_hour"}, "purpose"),
+        ({"purpose": "support", "fields": ["device_id"]}, "field"),
+        ({"purpose": "support", "fields": ["device_id", "ip"]}, "field"),
+        ({"purpose": "fraud", "ticket": "F-12"}, "masked_only"),
+        ({"purpose": "fraud", "ticket": "F-12", "action": "reveal masked"}, None),
+        ({"purpose": "support", "action": "reveal masked"}, "field"),
+        ({"purpose": "fraud", "ticket": None, "fields": ["ip"]}, "ticket"),
+        ({"purpose": "fraud", "ticket": "F-", "fields": ["ip"]}, "ticket"),
+        ({"purpose": "fraud", "ticket": "xF-12", "fields": ["ip"]}, "ticket"),
+        ({"purpose": "fraud", "ticket": "F-12x", "fields": ["ip"]}, "ticket"),
+        ({"purpose": "support", "action": "find", "fields": ["ip"]}, None),
+        ({"purpose": "support", "action": "find", "fields": ["device_id"]}, "field"),
+        ({"purpose": "fraud", "ticket": "F-1", "action": "find", "fields": ["device_id"]},
+         "masked_only"),
+        ({"purpose": "support", "action": "quarantine show", "fields": ["quarantine"]}, "field"),
+        ({"purpose": None, "action": "keys rotate"}, None),
+        ({"purpose": None, "action": "quarantine retry"}, None),
+    ],
+)  # fmt: skip
+def test_what_the_policy_decides(
+    log: Logbook, changes: dict[str, object], code: str | None
+) -> None:
+    """Purpose, fields, masking and ticket of looks; changes of keys are under no policy."""
+    log.set_policy(json.dumps(POLICY))
+    assert decided(log.database, **changes) == ("allowed" if code is None else "denied", code)
+
+
+def test_without_purposes_any_will_do(scratch: Scratch) -> None:
+    """The default: a reason is asked for, and 50 an hour."""
+    for turn in range(51):
+        expected = ("allowed", None) if turn < 50 else ("denied", "quota")
+        assert decided(scratch, purpose=str(turn), ticket=None) == expected
+
+
+def test_a_denied_intent_releases_nothing(log: Logbook) -> None:
+    """Whatever the client makes of the answer."""
+    log.set_policy(json.dumps({**POLICY, "reveals_an_hour": 0}))
+    seq = append_committed(log.database)
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        log.database.sql("SELECT * FROM public.audit_release(%s)", seq, role="reveal")
+
+
+def test_a_client_cannot_allow_itself(log: Logbook) -> None:
+    """Nor does it count what it denied itself, or an outcome without an intent."""
+    log.set_policy(json.dumps({**GENEROUS, "reveals_an_hour": 1}))
+    assert decided(log.database, decision="denied", error_code="role") == ("denied", "role")
+    assert decided(log.database, phase="outcome", decision="done") == ("done", None)
+    assert decided(log.database)[0] == "denied"  # five looks of the fixture stand before it
+
+
+def test_the_quota_is_of_the_last_hour_and_of_one_login(log: Logbook) -> None:
+    """What is older does not count, nor what another login did, or was denied."""
+    log.set_policy(json.dumps({**GENEROUS, "reveals_an_hour": 6}))
+    assert decided(log.database) == ("allowed", None)  # the sixth
+    assert decided(log.database) == ("denied", "quota")
+    assert decided(log.database, action="keys rotate") == ("allowed", None)
+    log.tamper("UPDATE audit_log SET login = 'somebody_else' WHERE seq = 5")
+    assert decided(log.database) == ("allowed", None)
+    assert decided(log.database, action="find") == ("denied", "quota")
+    log.tamper(
+        "UPDATE audit_log SET logged_at = logged_at - interval '61 minutes' WHERE seq IN (7, 9)"
+    )
+    assert decided(log.database, action="reveal masked") == ("allowed", None)
+    assert decided(log.database) == ("allowed", None)
+    assert decided(log.database) == ("denied", "quota")
+
+
+def test_the_quota_holds_under_concurrency(log: Logbook) -> None:
+    """Of 40 sessions that ask at once, some of which roll back, exactly as many as allowed are."""
+    log.set_policy(json.dumps({**GENEROUS, "reveals_an_hour": 12}))  # 5 are used up
+    barrier = Barrier(40)
+
+    def ask(number: int) -> str | None:
+        with log.database.connect("reveal") as opened, opened.cursor() as cursor:
+            barrier.wait()
+            seq = append(cursor)
+            cursor.execute("SELECT 1")
+            if number % 8 == 0:
+                opened.rollback()
+                return None
+            opened.commit()
+        ((decision,),) = log.database.sql("SELECT decision FROM audit_log WHERE seq = %s", seq)
+        return str(decision)
+
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(ask, range(40)))
+    assert (answers.count("allowed"), answers.count("denied")) == (7, 28)
+    assert log.prove().problem is None
+
+
+def test_a_policy_that_postgres_does_not_take_changes_nothing(log: Logbook) -> None:
+    """A pattern that is none is refused when it is set, and not at somebody's reveal."""
+    broken = {"purposes": {"fraud": {"fields": ["ip"], "ticket_pattern": "("}}}
+    with pytest.raises(psycopg2.errors.InvalidRegularExpression):
+        log.set_policy(json.dumps(broken))
+    assert log.database.value("SELECT count(*) FROM reveal_policies") == 1
+
+
+@pytest.mark.parametrize("role", ["reveal", "audit", "rotate", "re-encrypt", "erase", "ingest"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO public.reveal_policies VALUES (1, '{}')",
+        "UPDATE public.reveal_policies SET document = '{}'",
+        "DELETE FROM public.reveal_policies",
+        "TRUNCATE public.reveal_policies",
+        "SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'r', '{}')",
+        "SET ROLE vault_etl_owner",
+    ],
+)
+def test_nobody_but_the_owner_sets_it(written: Logbook, role: str, statement: str) -> None:
+    """Neither by the function nor by hand."""
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        written.database.sql(statement, role=role)
+
+
+@pytest.fixture
+def restored(site: Vault) -> Iterator[Vault]:
+    """The vault, whose policy is as it was afterwards."""
+    yield site
+    site.set_policy(GENEROUS)
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked", "words"),
+    [
+        (POLICY, (), "does not know this purpose"),
+        (POLICY, ("--purpose", "support"), "does not allow this field"),
+        (POLICY, ("--purpose", "fraud", "--ticket", "F-1"), "masked only"),
+        (POLICY, ("--purpose", "fraud", "--masked"), "ticket of another form"),
+        ({**GENEROUS, "reveals_an_hour": 0}, (), "quota"),
+    ],
+)
+def test_denied_is_denied_for_any_id(
+    restored: Vault, record_id: str, policy: dict[str, Any], asked: tuple[str, ...], words: str
+) -> None:
+    """Exit 77 before KMS is asked or the record looked for; the same words whether it is there or not."""
+    restored.set_policy(policy)
+    answers = []
+    for asked_id in (record_id, UNKNOWN):
+        before = restored.count("audit_log")
+        with FaultProxy(restored.endpoint) as kms:
+            extra = {"AWS_ENDPOINT_URL_KMS": kms.url}
+            result = restored.run(
+                "reveal", "reveal", asked_id, "--reason", "x", "--quiet", *asked, extra=extra
+            )
+        fails(result, 77, words)
+        assert "Decrypt" not in kms.operations()
+        assert restored.count("audit_log") == before + 1
+        assert restored.sql(LAST)[0][:2] == ("intent", "denied")
+        answers.append(result)
+    assert answers[0] == answers[1]
+
+
+def test_one_denied_field_prints_nothing(restored: Vault, record_id: str) -> None:
+    """Not even the field that alone would be allowed."""
+    restored.set_policy(POLICY)
+    asked = ("reveal", record_id, "--reason", "x", "--purpose", "support")
+    result = restored.run("reveal", *asked)
+    fails(result, 77, "does not allow this field")
+    assert not any(value in result.stderr for value in (*ADDRESSES, DEVICE))
+    assert restored.ok("reveal", *asked, "--field", "ip").json["fields"]["ip"] in ADDRESSES
+
+
+def test_masked_shows_the_end_alone(restored: Vault, record_id: str) -> None:
+    """The last octet, the last two characters; the entry says that it was masked."""
+    restored.set_policy(POLICY)
+    asked = ("--reason", "x", "--purpose", "fraud", "--ticket", "F-1", "--masked")
+    shown = restored.ok("reveal", "reveal", record_id, *asked)
+    assert shown.json["fields"]["device_id"] == f"*{DEVICE[-2:]}"
+    assert shown.json["fields"]["ip"] in {f"*.*.*.{a.rpartition('.')[2]}" for a in ADDRESSES}
+    assert not any(value in shown.stdout + shown.stderr for value in (*ADDRESSES, DEVICE))
+    listed = restored.ok("audit", "audit", "list", "--record", record_id).lines[-2:]
+    assert {entry["action"] for entry in listed} == {"reveal masked"}
+
+
+def test_it_is_set_by_the_owner_and_shown_to_the_auditor(restored: Vault) -> None:
+    """The whole document, its one spelling, the digest in its entries; and `verify` agrees."""
+    text = json.dumps({"reveals_an_hour": 7, "purposes": {"fraud": FRAUD}})
+    done = restored.ok("admin", "audit", "policy", "set", "-", "--reason", "CISO-12", stdin=text)
+    shown = restored.ok("audit", "audit", "policy").json
+    assert shown == {"reveals_an_hour": 7, "purposes": {"fraud": FRAUD}}
+    assert {name: done.json[name] for name in shown} == shown
+    entries = restored.ok("audit", "audit", "list").lines[-2:]
+    assert [e["seq"] for e in entries] == [done.json["audit_seq"] - 1, done.json["audit_seq"]]
+    assert {(e["action"], e["reason"]) for e in entries} == {("policy set", "CISO-12")}
+    assert restored.ok("audit", "audit", "verify").json["ok"]
+
+
+@pytest.mark.parametrize("role", ["audit", "reveal", "rotate", "erase", "analyst"])
+def test_others_are_told_that_they_may_not(restored: Vault, role: str) -> None:
+    """Exit 77, and the policy is as it was."""
+    before = restored.sql("SELECT max(seq) FROM reveal_policies")
+    result = restored.run(role, "audit", "policy", "set", "-", "--reason", "mine", stdin="{}")
+    fails(result, 77, "Postgres")
+    assert restored.sql("SELECT max(seq) FROM reveal_policies") == before
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ("{", 78),
+        ('{"purposes": {"fraud": {"ticket_pattern": "("}}}', 78),
+        ("x" * 70_000, 2),
+    ],
+    ids=["no JSON", "no pattern", "too long"],
+)
+def test_what_is_no_policy_is_refused(restored: Vault, document: str, code: int) -> None:
+    """With a hint, and nothing is changed."""
+    before = restored.count("audit_log")
+    asked = ("audit", "policy", "set", "-", "--reason", "x")
+    fails(restored.run("admin", *asked, stdin=document), code, "policy")
+    assert restored.count("audit_log") == before
+
+
+def test_a_policy_that_is_no_file(restored: Vault) -> None:
+    """Exit 66."""
+    name = f"{uuid.uuid4()}.json"
+    fails(restored.run("admin", "audit", "policy", "set", name, "--reason", "x"), 66, name)

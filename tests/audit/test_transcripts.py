@@ -1,0 +1,186 @@
+"""What the commands of the log print, word for word, on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.audit.conftest import ADDRESSES, DEVICE
+from tests.cli.events import event
+from tests.cli.processes import on_terminal, terminal
+from tests.filled_vault import filled_vault
+from tests.vault import Vault
+from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.adapters.embedded.provision import Provisioned
+
+PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}
+NOTE = "vault-etl/audit/<uuid>\n<n>\n<base64>\n\n\u2014 vault-etl/audit/<uuid> <base64>\n"
+
+VARYING = (
+    (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<uuid>"),
+    (r"\b[0-9a-f]{64}\b", "<sha256>"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "<time>"),
+    (r"(?<=[\s])[A-Za-z0-9+/]{43,120}={0,2}", "<base64>"),
+    (r"^\d+$", "<n>"),
+)
+
+
+def steady(text: str) -> str:
+    """Without what differs from run to run."""
+    for pattern, name in VARYING:
+        text = re.sub(pattern, name, text, flags=re.MULTILINE)
+    return text.replace("\r", "")
+
+
+@pytest.fixture(scope="module")
+def one(
+    postgres: RunningPostgres,
+    moto: tuple[str, Provisioned],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Vault]:
+    """A vault with one record, whose entries are counted."""
+    body = event(ip=ADDRESSES[0], device_id=DEVICE)
+    with filled_vault(postgres, moto, tmp_path_factory.mktemp("one"), [body]) as vault:
+        yield vault
+
+
+@pytest.fixture
+def the_id(one: Vault) -> str:
+    """Its record."""
+    ((found,),) = one.sql("SELECT record_id::text FROM user_logins")
+    return str(found)
+
+
+def shown(vault: Vault, role: str, *args: str) -> str:
+    """What a terminal shows of a command that succeeds."""
+    result = on_terminal(vault, role, *args, extra=PLAIN)
+    assert result.code == 0, result.stdout
+    return steady(result.stdout)
+
+
+def test_reveal_on_a_terminal(one: Vault, the_id: str) -> None:
+    """The reason is asked for; the values, the entry, and the receipt."""
+    with terminal(one, "reveal", "reveal", the_id, "--masked", extra=PLAIN) as screen:
+        screen.expect("Reason: ")
+        screen.type("chargeback 4711")
+        result = screen.finish()
+    assert result.code == 0
+    text = re.sub(r"(?<=seq   )\d+", "<n>", steady(result.stdout))
+    assert text == (
+        "chargeback 4711\n"
+        "record id   <uuid>\n"
+        "fields      ip: *.*.*.77\n"
+        "            device_id: *11\n"
+        "audit seq   <n>\n"
+        "audit hash  <sha256>\n"
+        "\n"
+        "Keep this receipt (vault-etl audit verify):\n"
+        "\n" + NOTE + "\n"
+    )
+
+
+def test_reveal_in_a_pipe(one: Vault, the_id: str) -> None:
+    """One object a line; ids come from standard input as well, each its own entry."""
+    before = one.count("audit_log")
+    done = one.ok("reveal", "reveal", "--reason", "x", "--quiet", stdin=f"{the_id}\n\n {the_id} \n")
+    assert one.count("audit_log") == before + 4
+    first, second = done.lines
+    assert first["audit_seq"] == before + 1
+    assert second["audit_seq"] == before + 3
+    assert first["fields"] == {"ip": ADDRESSES[0], "device_id": DEVICE}
+    assert steady(first["checkpoint"]) == NOTE
+    assert done.stderr == ""
+
+
+def test_reveal_of_the_value_alone(one: Vault, the_id: str) -> None:
+    """For pipes: one line a value, and the dash stands for standard input."""
+    asked = ("reveal", "-", "--reason", "x", "--output", "value", "--quiet")
+    assert one.ok("reveal", *asked, stdin=the_id).stdout == f"{ADDRESSES[0]}\n{DEVICE}\n"
+
+
+def test_a_reveal_that_is_denied(one: Vault, the_id: str) -> None:
+    """On a terminal: two lines, and no value."""
+    one.set_policy({"reveals_an_hour": 0, "purposes": {}})
+    try:
+        asked = ("reveal", "reveal", the_id, "--reason", "x")
+        result = on_terminal(one, *asked, extra=PLAIN)
+    finally:
+        one.set_policy({"reveals_an_hour": 100_000, "purposes": {}})
+    assert result.code == 77
+    assert result.stdout == (
+        "vault-etl: error: the reveal policy's quota for one hour is used up\n"
+        "vault-etl: hint: wait, or have somebody else look; the denial is on the record\n"
+    )
+
+
+def test_verify(one: Vault) -> None:
+    """A table and a warning on a terminal; in a pipe an object, and the warning beside it."""
+    text = shown(one, "audit", "audit", "verify")
+    assert re.sub(r"  \d+$", "  <n>", text, flags=re.MULTILINE) == (
+        "entries      <n>\n"
+        "head seq     <n>\n"
+        "head hash    <sha256>\n"
+        "checkpoints  <n>\n"
+        "unfinished   -\n"
+        "unsigned     -\n"
+        "ok           yes\n"
+        "vault-etl: warning: without a --checkpoint from outside the database, an end that was"
+        " cut, or a chain that was written anew, goes unnoticed\n"
+    )
+    done = one.ok("audit", "audit", "verify")
+    assert list(done.json) == [
+        *("entries", "head_seq", "head_hash", "checkpoints", "unfinished", "unsigned", "ok")
+    ]
+    assert done.stderr.startswith("vault-etl: warning: without a --checkpoint")
+    assert one.ok("audit", "audit", "verify", "--quiet").stderr == ""
+
+
+def test_checkpoint(one: Vault) -> None:
+    """The signed note on a terminal; an object in a pipe."""
+    assert shown(one, "audit", "audit", "checkpoint") == NOTE
+    made = one.ok("audit", "audit", "checkpoint").json
+    assert list(made) == ["seq", "hash", "checkpoint"]
+    assert steady(made["checkpoint"]) == NOTE
+
+
+def test_policy(one: Vault) -> None:
+    """As it is set, as it is shown, as it is piped: and the pipe's object can be set again."""
+    rule = {"fields": ["ip"], "masked_fields": ["device_id"], "ticket_pattern": "F-[0-9]+"}
+    text = json.dumps({"purposes": {"fraud": rule}})
+    done = one.ok("admin", "audit", "policy", "set", "-", "--reason", "CISO-1", stdin=text)
+    try:
+        assert done.json == {
+            "reveals_an_hour": 50,
+            "purposes": {"fraud": rule},
+            "audit_seq": one.count("audit_log"),
+            "audit_hash": done.json["audit_hash"],
+        }
+        assert shown(one, "audit", "audit", "policy") == (
+            "reveals an hour  50\n"
+            "purpose  fields  masked fields  ticket pattern\n"
+            "fraud    ip      device_id      F-[0-9]+\n"
+        )
+        piped = one.ok("audit", "audit", "policy").stdout
+        assert json.loads(piped) == {"reveals_an_hour": 50, "purposes": {"fraud": rule}}
+        asked = ("audit", "policy", "set", "-", "--reason", "the same")
+        assert one.ok("admin", *asked, stdin=piped).json["purposes"] == {"fraud": rule}
+    finally:
+        one.set_policy({"reveals_an_hour": 100_000, "purposes": {}})
+
+
+def test_list(one: Vault, the_id: str) -> None:
+    """Newest last; what was asked for and what became of it."""
+    one.ok("reveal", "reveal", the_id, "--reason", "why")
+    asked = ("audit", "list", "--record", the_id)
+    *_, intent, outcome = shown(one, "audit", *asked).splitlines()
+    assert re.fullmatch(r"\d+ +<time>  test_reveal  reveal +allowed +why", intent)
+    assert re.fullmatch(r"\d+ +<time>  test_reveal  reveal +done +why", outcome)
+    last = one.ok("audit", *asked).lines[-1]
+    assert list(last) == [
+        *("seq", "time", "request_id", "phase", "login", "client_address", "actor", "host"),
+        *("action", "record_id", "fields", "purpose", "ticket", "reason", "decision"),
+        *("error_code", "prev_hash", "hash"),
+    ]

@@ -1,0 +1,53 @@
+"""Databases and vaults for the tests of forgetting."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.postgres.conftest import clone
+from tests.postgres.scratch import Scratch
+from tests.vault import Vault
+from vault_etl.adapters.embedded.postgres import RunningPostgres
+
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND wait_event_type = 'Lock'"
+)
+
+
+@pytest.fixture
+def scratch(postgres: RunningPostgres) -> Iterator[Scratch]:
+    """A migrated database of this test, without keys."""
+    with clone(postgres) as database:
+        yield database
+
+
+@pytest.fixture
+def quick(vault: Vault) -> Vault:
+    """A vault whose drains do not wait for more."""
+    vault.overrides["VAULT_ETL_DRAIN_WAIT"] = "0"
+    return vault
+
+
+@contextmanager
+def in_the_way(scratch: Scratch, work: Callable[[], Any]) -> Iterator[list[Any]]:
+    """Run `work` in a thread; the block begins when it waits for a lock, and its result comes after."""
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(work()))
+    thread.start()
+    ends = time.monotonic() + 20
+    while not scratch.value(WAITING):
+        assert thread.is_alive(), "it did not wait"
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    try:
+        yield results
+    finally:
+        thread.join(20)
+    assert len(results) == 1

@@ -1,0 +1,52 @@
+"""Look-ups by token, in memory."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Iterator, Sequence
+
+from tests.fakes.database import FakeDatabase
+from vault_etl.core.fields import Field
+from vault_etl.core.messages import SealedRecord
+from vault_etl.ports.duplicates import SharedToken, SharedTokenQuery
+from vault_etl.ports.record_finder import Holder, Holders
+
+
+class FakeRecordFinder:
+    """`RecordFinder` and `DuplicateFinder` in memory."""
+
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+
+    def holding(self, field: Field, tokens: Sequence[uuid.UUID], limit: int) -> Holders:
+        """See `RecordFinder.holding`."""
+        holding = [
+            Holder(record.record_id, record.user_id, record.create_date)
+            for record in self._database.records.values()
+            if {record.tokens.get(field), (record.next_tokens or {}).get(field)} & set(tokens)
+        ]
+        newest = sorted(holding, key=lambda holder: holder.record_id, reverse=True)
+        return Holders(len(holding), iter(newest[:limit]))
+
+    def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
+        """See `DuplicateFinder.shared_tokens`."""
+        by_token: dict[uuid.UUID, list[SealedRecord]] = {}
+        for record in self._database.records.values():
+            token = record.tokens.get(query.field)
+            if (
+                token is not None
+                and (query.since is None or record.create_date >= query.since)
+                and (query.until is None or record.create_date <= query.until)
+            ):
+                by_token.setdefault(token, []).append(record)
+        shared = [_shared(token, records) for token, records in by_token.items()]
+        wanted = [s for s in shared if s.count >= query.min_count and s.users >= query.min_users]
+        wanted.sort(key=lambda s: (-s.count, s.token))
+        return itertools.islice(wanted, query.limit)
+
+
+def _shared(token: uuid.UUID, records: Sequence[SealedRecord]) -> SharedToken:
+    days = [record.create_date for record in records]
+    users = {record.user_id for record in records}
+    return SharedToken(token, len(records), len(users), min(days), max(days))

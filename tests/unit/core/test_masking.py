@@ -1,0 +1,49 @@
+"""What is left of a value that may be seen masked only."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vault_etl.core.fields import Field
+from vault_etl.core.masking import masked
+from vault_etl.core.pii import Pii
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "shown"),
+    [
+        (Field.IP, "203.0.113.7", "*.*.*.7"),
+        (Field.IP, " 203.0.113.207 ", "*.*.*.207"),
+        (Field.IP, "::ffff:203.0.113.7", "*.*.*.7"),
+        (Field.IP, "2001:db8::a07", "*:*07"),
+        (Field.DEVICE_ID, "593-47-5928", "*28"),
+        (Field.DEVICE_ID, "12345678", "*78"),
+        (Field.DEVICE_ID, "1234567", "*"),
+        (Field.DEVICE_ID, "x", "*"),
+        (Field.DEVICE_ID, "gerät-№-鍵é", "*鍵é"),
+    ],
+)
+def test_the_end_is_left(field: Field, value: str, shown: str) -> None:
+    """The last octet, or the last two characters; of a short one nothing."""
+    assert masked(field, Pii.of_text(value)).expose().decode() == shown
+
+
+@given(st.ip_addresses(v=4))
+def test_addresses_that_differ_before_the_last_octet_look_alike(address: object) -> None:
+    """Nothing else of an address is in it, its length neither."""
+    last = str(address).rpartition(".")[2]
+    assert masked(Field.IP, Pii.of_text(str(address))).expose() == f"*.*.*.{last}".encode()
+
+
+@given(st.text(min_size=8, max_size=60, alphabet=st.characters(codec="utf-8")))
+def test_two_characters_and_no_more(text: str) -> None:
+    """Of a device id of whatever length."""
+    assert masked(Field.DEVICE_ID, Pii.of_text(text)).expose().decode() == f"*{text[-2:]}"
+
+
+def test_what_is_no_address_is_refused() -> None:
+    """It could be anything, and would be shown."""
+    with pytest.raises(ValueError, match=r".+"):
+        masked(Field.IP, Pii(b"no-address-4711"))

@@ -1,0 +1,75 @@
+"""The reveal policy's document: one spelling, and anything else is refused with its place."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from vault_etl.core.policy import DEFAULT_POLICY, parse_policy
+from vault_etl.errors import ConfigurationError
+
+FULL = {
+    "reveals_an_hour": 5,
+    "purposes": {
+        "fraud": {
+            "fields": ["ip"],
+            "masked_fields": ["device_id", "device_id"],
+            "ticket_pattern": "F-[0-9]+",
+        },
+        "support call": {},
+    },
+}
+
+
+def test_it_has_one_spelling() -> None:
+    """Sorted, complete, and the same again when it is parsed again."""
+    text = parse_policy(json.dumps(FULL))
+    assert json.loads(text)["purposes"] == {
+        "fraud": {
+            "fields": ["ip"],
+            "masked_fields": ["device_id"],
+            "ticket_pattern": "F-[0-9]+",
+        },
+        "support call": {"fields": [], "masked_fields": [], "ticket_pattern": None},
+    }
+    assert parse_policy(text) == text
+
+
+def test_what_is_left_out_is_the_default() -> None:
+    """An empty object is the policy that is in force when none was set: 50 an hour, any purpose."""
+    assert json.loads(parse_policy("{}")) == DEFAULT_POLICY
+    assert DEFAULT_POLICY["reveals_an_hour"] == 50
+
+
+@pytest.mark.parametrize(
+    ("policy", "place"),
+    [
+        ("", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "the policy is an object"),
+        ('{"quota": 5}', "quota"),
+        ('{"reveals_an_hour": true}', "reveals_an_hour"),
+        ('{"reveals_an_hour": 1.5}', "reveals_an_hour"),
+        ('{"reveals_an_hour": -1}', "reveals_an_hour"),
+        ('{"reveals_an_hour": 1000001}', "reveals_an_hour"),
+        ('{"purposes": []}', "purposes"),
+        ('{"purposes": {"": {}}}', "a purpose is a word"),
+        ('{"purposes": {"a\\nb": {}}}', "a purpose is a word"),
+        ('{"purposes": {" a": {}}}', "a purpose is a word"),
+        ('{"purposes": {"' + "a" * 65 + '": {}}}', "a purpose is a word"),
+        ('{"purposes": {"fraud": []}}', "the purpose fraud"),
+        ('{"purposes": {"fraud": {"field": ["ip"]}}}', "unknown: field"),
+        ('{"purposes": {"fraud": {"fields": "ip"}}}', "the fields of fraud"),
+        ('{"purposes": {"fraud": {"fields": ["user_id"]}}}', "the fields of fraud"),
+        ('{"purposes": {"fraud": {"masked_fields": [[]]}}}', "the fields of fraud"),
+        ('{"purposes": {"fraud": {"ticket_pattern": 5}}}', "ticket_pattern"),
+        ('{"purposes": {"fraud": {"ticket_pattern": "' + "a" * 201 + '"}}}', "ticket_pattern"),
+    ],
+)
+def test_what_is_none_is_refused(policy: str, place: str) -> None:
+    """With the place, exit 78."""
+    with pytest.raises(ConfigurationError, match="no reveal policy") as caught:
+        parse_policy(policy)
+    assert place in str(caught.value)
+    assert caught.value.hint

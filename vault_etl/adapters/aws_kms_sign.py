@@ -1,0 +1,51 @@
+"""KMS: signing the head of the log, and the public half of the key, as two types: two permissions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vault_etl.adapters.aws import translated
+from vault_etl.core.audit_key import AuditKey
+from vault_etl.errors import ConfigurationError
+from vault_etl.ports.checkpoints import SigningKey
+
+if TYPE_CHECKING:
+    from types_boto3_kms.client import KMSClient
+
+SERVICE: Final = "KMS"
+
+
+class KmsHeadSigner:
+    """`HeadSigner` on KMS. `key` is an alias, an id or an ARN."""
+
+    def __init__(self, kms: KMSClient, key: str) -> None:
+        self._kms = kms
+        self._key = key
+
+    def sign(self, text: bytes) -> bytes:
+        """See `HeadSigner.sign`."""
+        with translated(SERVICE):
+            return self._kms.sign(
+                KeyId=self._key,
+                Message=text,
+                MessageType="RAW",
+                SigningAlgorithm="ECDSA_SHA_256",
+            )["Signature"]
+
+
+class KmsPublicKey:
+    """`PublicKeySource` on KMS."""
+
+    def __init__(self, kms: KMSClient, key: str) -> None:
+        self._kms = kms
+        self._key = key
+
+    def signing_key(self) -> SigningKey:
+        """See `PublicKeySource.signing_key`."""
+        with translated(SERVICE):
+            found = self._kms.get_public_key(KeyId=self._key)
+        try:
+            return SigningKey(found["KeyId"], AuditKey(found["PublicKey"]))
+        except ValueError:
+            message = "the key that signs the audit log is not of the kind ECC_NIST_P256"
+            raise ConfigurationError(message, hint="check VAULT_ETL_AUDIT_KEY") from None

@@ -1,0 +1,58 @@
+"""Forgetting on Postgres, for the role erase, which holds no right to a table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import stamina
+
+from vault_etl.adapters.postgres import Database, LockTimeoutError
+from vault_etl.adapters.sql import blocks
+from vault_etl.core.audit import AuditRequest
+from vault_etl.core.erasure import Erasable, Erasure, RecordTarget, Target
+
+_SQL: Final = blocks("erase.sql")
+
+_TRIES: Final = 3
+"""Each waits up to ten seconds for a lock. A deadlock with a rotation's batch ends one of the two."""
+
+
+class PostgresEraser:
+    """`Eraser` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def preview(self, target: Target) -> Erasable | None:
+        """See `Eraser.preview`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["preview"], _columns(target))
+            ((matching, records, bodies),) = cursor.fetchall()
+        return Erasable(records, bodies) if matching else None
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def erase(self, request: AuditRequest, target: Target) -> Erasure | None:
+        """See `Eraser.erase`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                _SQL["erase"],
+                {
+                    "request_id": request.request_id,
+                    "actor": request.actor,
+                    "host": request.host,
+                    "ticket": request.ticket,
+                    "reason": request.reason,
+                    **_columns(target),
+                },
+            )
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        records, bodies, erased_at, seq, entry_hash = row
+        return Erasure(records, bodies, erased_at, seq, bytes(entry_hash))
+
+
+def _columns(target: Target) -> dict[str, object]:
+    if isinstance(target, RecordTarget):
+        return {"record_id": target.record_id, "user_id": None}
+    return {"record_id": None, "user_id": target.user_id}

@@ -1,0 +1,62 @@
+"""The reveal policy in Postgres. The owner's function sets it, on the record; whoever audits reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from vault_etl.adapters.postgres import Database, ValueRefusedError
+from vault_etl.adapters.sql import blocks
+from vault_etl.core.audit import AuditRequest
+from vault_etl.core.checkpoint import Head
+from vault_etl.errors import AuditError, ConfigurationError, DeniedError, VaultEtlError
+
+_SQL: Final = blocks("policy.sql")
+
+
+class PostgresPolicy:
+    """`PolicyReader` and `PolicyWriter` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def current(self) -> Mapping[str, Any] | None:
+        """See `PolicyReader.current`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["current"])
+            row = cursor.fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def check_owner(self) -> None:
+        """Raise DeniedError unless this login may act as the owner."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["act_as_owner"])
+
+    def replace(self, request: AuditRequest, document: str) -> Head:
+        """See `PolicyWriter.replace`."""
+        try:
+            with self._database.transaction() as cursor:
+                cursor.execute(_SQL["act_as_owner"])
+                cursor.execute(
+                    _SQL["set"],
+                    {
+                        "request_id": request.request_id,
+                        "actor": request.actor,
+                        "host": request.host,
+                        "reason": request.reason,
+                        "document": document,
+                    },
+                )
+                ((seq, hash_),) = cursor.fetchall()
+        except DeniedError:
+            raise
+        except ValueRefusedError as error:
+            message = f"Postgres does not take this policy (SQLSTATE {error.sqlstate})"
+            raise ConfigurationError(
+                message, hint="is each ticket_pattern a regular expression?"
+            ) from None
+        except VaultEtlError as error:
+            message = f"the audit log could not be written: {error}"
+            raise AuditError(message, hint="the policy is as it was") from None
+        return Head(seq, bytes(hash_))

@@ -1,0 +1,110 @@
+"""`vault-etl audit policy`, and `audit policy set`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from vault_etl.cli.output import OutputOption, QuietOption, print_object, print_rows, wants_json
+from vault_etl.cli.reason import ReasonOption, reason_for
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.core.audit import Action
+from vault_etl.core.policy import DEFAULT_POLICY, parse_policy
+from vault_etl.errors import NotFoundError, UsageError
+from vault_etl.services.audit_request import audit_request
+
+MAX_FILE_BYTES: Final = 65_536
+
+app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _policy(
+    context: typer.Context,
+    *,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show the reveal policy, or set it: who may look at what, for which purpose, how often.
+
+    It stands in the database, which enforces it before a record is looked for. No purposes: any
+    purpose or none, and every field. One or more: a look must name one of them with --purpose, and
+    sees what its fields say, in full or masked. The quota counts one login's looks in the last
+    hour.
+
+    \b
+    Examples:
+      vault-etl audit policy
+      vault-etl audit policy --output json > policy.json
+      vault-etl audit policy set policy.json --reason "CISO-12"
+    """
+    if context.invoked_subcommand is not None:
+        return
+    program, _ = start(quiet=quiet, verbose=verbose)
+    policy = program.policy().current() or DEFAULT_POLICY
+    if wants_json(output):
+        print_object(policy, output)
+        return
+    print_object({"reveals_an_hour": policy["reveals_an_hour"]}, output)
+    print_rows(
+        _rules(policy),
+        output,
+        columns=("purpose", "fields", "masked_fields", "ticket_pattern"),
+        empty="no purposes: any purpose, every field",
+    )
+
+
+@app.command("set")
+def _set(
+    file: Annotated[Path, typer.Argument(help="The policy as JSON; - reads standard input.")],
+    *,
+    reason: ReasonOption = None,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Put a policy in force, on the record. For the owner's login alone.
+
+    The whole policy is replaced. The entry holds the SHA-256 of the document, so that `audit
+    verify` sees whether it was changed since.
+
+    \b
+    Examples:
+      vault-etl audit policy set policy.json --reason "CISO-12"
+      jq .reveals_an_hour=5 old.json | vault-etl audit policy set - --reason x
+    """
+    asked = reason_for("a policy", reason)
+    document = parse_policy(_read(file))
+    program, _ = start(quiet=quiet, verbose=verbose)
+    policy = program.policy()
+    policy.check_owner()
+    request = audit_request(program.identity(), Action.POLICY_SET, asked)
+    head = policy.replace(request, document)
+    shown = json.loads(document)
+    print_object({**shown, "audit_seq": head.seq, "audit_hash": head.hash.hex()}, output)
+
+
+def _rules(policy: Mapping[str, Any]) -> list[dict[str, object]]:
+    return [{"purpose": name, **rule} for name, rule in sorted(policy["purposes"].items())]
+
+
+def _read(path: Path) -> str:
+    try:
+        if str(path) == "-":
+            content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        else:
+            with path.open("rb") as file:
+                content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        message = f"{path} cannot be read ({type(error).__name__})"
+        raise NotFoundError(message, hint="check the name of the file") from None
+    if len(content) > MAX_FILE_BYTES:
+        message = "the policy is longer than 64 KiB"
+        raise UsageError(message, hint="fewer purposes will do")
+    return content.decode("utf-8", "replace")

@@ -1,0 +1,154 @@
+"""`vault-etl audit verify`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from vault_etl.cli.output import OutputOption, QuietOption, print_object
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.core.audit_key import AuditKey
+from vault_etl.core.checkpoint import ORIGIN, Checkpoint
+from vault_etl.errors import DataError, NotFoundError, UsageError
+from vault_etl.services.verify_log import Proof
+from vault_etl.services.verify_notes import KeptNote
+
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+_SHOWN: Final = 10
+_NOTE: Final = re.compile(
+    rf"^{re.escape(ORIGIN)}\S+\n.*\n.*\n\n(?:\u2014 .*(?:\n|\Z))+", re.MULTILINE
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("verify")(_verify)
+
+
+def _verify(
+    *,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="Signed notes kept outside, or what reveal printed. Repeatable."),
+    ] = None,
+    public_key: Annotated[
+        list[Path] | None,
+        typer.Option(help="The audit key's public half, DER or PEM. Then KMS is not asked."),
+    ] = None,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Prove the audit log: every entry, every signature; exit 65 names the first bad entry.
+
+    Alone, it proves that the log agrees with itself and with the checkpoints stored beside it. With
+    --checkpoint, which is the normal use, that nothing before that checkpoint was rewritten or cut.
+
+    \b
+    Examples:
+      vault-etl audit verify --checkpoint receipt.txt
+      vault-etl audit verify --public-key audit.pem --checkpoint receipt.json
+    """
+    kept = [note for path in checkpoint or [] for note in _notes(path)]
+    keys = [_key(path) for path in public_key or []]
+    program, _ = start(quiet=quiet, verbose=verbose)
+    proof = program.verify_log(keys, kept)
+    print_object(_proof(proof), output)
+    if not quiet:
+        _warn(proof, outside=bool(kept))
+    if proof.problem is not None:
+        message = f"the audit log does not hold: {proof.problem}"
+        raise DataError(
+            message, hint="do not repair it: keep a copy, and find out who changed it, and when"
+        )
+
+
+def _proof(proof: Proof) -> dict[str, object]:
+    found: dict[str, object] = {
+        "entries": proof.head.seq,
+        "head_seq": proof.head.seq,
+        "head_hash": proof.head.hash.hex(),
+        "checkpoints": proof.checkpoints,
+        "unfinished": proof.unfinished,
+        "unsigned": proof.unsigned,
+        "ok": proof.problem is None,
+    }
+    if proof.problem is not None:
+        found |= {"bad_seq": proof.problem.seq, "problem": str(proof.problem)}
+    return found
+
+
+def _warn(proof: Proof, *, outside: bool) -> None:
+    warnings = []
+    if not outside:
+        warnings.append(
+            "without a --checkpoint from outside the database, an end that was cut, or a chain"
+            " that was written anew, goes unnoticed"
+        )
+    if proof.unfinished:
+        warnings.append(f"no outcome, so possibly revealed: intent {_listed(proof.unfinished)}")
+    if proof.unsigned:
+        warnings.append(
+            f"no checkpoint of its own, so not shown, or removed since: entry {_listed(proof.unsigned)}"
+        )
+    for warning in warnings:
+        sys.stderr.write(f"vault-etl: warning: {warning}\n")
+
+
+def _listed(seqs: list[int]) -> str:
+    more = f" and {len(seqs) - _SHOWN} more" if len(seqs) > _SHOWN else ""
+    return ", ".join(map(str, seqs[:_SHOWN])) + more
+
+
+def _notes(path: Path) -> list[KeptNote]:
+    """Every checkpoint in a file: signed notes as they are, or in JSON that was printed or logged."""
+    text = _read(path).decode("utf-8", "replace").replace("\r\n", "\n")
+    notes = [found[0].rstrip("\n") + "\n" for found in _NOTE.finditer(text)]
+    for line in text.split("\n"):
+        notes += _of_json(line)
+    if not notes:
+        message = f"{path}: there is no checkpoint in it"
+        raise DataError(message, hint="it is what reveal and audit checkpoint print, or log")
+    try:
+        return [KeptNote(str(path), Checkpoint.parse(note)) for note in notes]
+    except ValueError as error:
+        message = f"{path}: {error}"
+        raise DataError(message, hint="it is what reveal and audit checkpoint print") from None
+
+
+def _of_json(line: str) -> list[str]:
+    try:
+        found = json.loads(line) if line.startswith("{") else None
+    except (ValueError, RecursionError):
+        return []
+    note = (found.get("checkpoint") or found.get("note")) if isinstance(found, dict) else None
+    return [note] if isinstance(note, str) else []
+
+
+def _key(path: Path) -> AuditKey:
+    try:
+        return AuditKey(_read(path))
+    except ValueError as error:
+        message = f"{path}: {error}"
+        raise UsageError(
+            message,
+            hint="aws kms get-public-key --key-id alias/vault-etl-audit prints it in base64",
+        ) from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        message = f"{path} cannot be read ({type(error).__name__})"
+        raise NotFoundError(message, hint="check the name of the file") from None
+    if len(content) > MAX_FILE_BYTES:
+        message = f"{path} is longer than any checkpoint or key"
+        raise UsageError(message, hint="check the name of the file")
+    return content

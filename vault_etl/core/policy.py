@@ -1,0 +1,108 @@
+"""The reveal policy: a document that the database keeps, and enforces itself (docs/formats.md)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from vault_etl.core.fields import Field
+from vault_etl.errors import ConfigurationError
+
+DEFAULT_REVEALS_AN_HOUR: Final = 50
+MAX_REVEALS_AN_HOUR: Final = 1_000_000
+MAX_PURPOSES: Final = 100
+MAX_PATTERN_CHARACTERS: Final = 200
+
+DEFAULT_POLICY: Final[Mapping[str, object]] = {
+    "reveals_an_hour": DEFAULT_REVEALS_AN_HOUR,
+    "purposes": {},
+}
+"""In force until one is set: any purpose or none, every field, a reason always."""
+
+DENIALS: Final[Mapping[str, tuple[str, str]]] = {
+    "purpose": (
+        "the reveal policy does not know this purpose",
+        "name one of the policy's with --purpose",
+    ),
+    "field": (
+        "the reveal policy does not allow this field for this purpose",
+        "ask for fewer with --field, or name the purpose that it is",
+    ),
+    "masked_only": (
+        "the reveal policy allows this field masked only",
+        "add --masked, if it is a reveal",
+    ),
+    "ticket": (
+        "the reveal policy asks for a ticket of another form",
+        "name it with --ticket",
+    ),
+    "quota": (
+        "the reveal policy's quota for one hour is used up",
+        "wait, or have somebody else look; the denial is on the record",
+    ),
+}
+"""What the database answers → the message and the hint."""
+
+_PURPOSE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,64}")
+_RULE_KEYS: Final = {"fields", "masked_fields", "ticket_pattern"}
+_HINT: Final = "`vault-etl audit policy --output json` prints one that is right"
+
+
+def parse_policy(text: str) -> str:
+    """The document in its one spelling: JSON with sorted keys.
+
+    Raises ConfigurationError, naming the place, for what is no policy. Patterns are Postgres's
+    regular expressions, and only it can tell whether one is.
+    """
+    try:
+        policy = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _wrong("it is not JSON") from None
+    _check_names(policy, DEFAULT_POLICY.keys(), "the policy")
+    quota = policy.get("reveals_an_hour", DEFAULT_REVEALS_AN_HOUR)
+    if type(quota) is not int or not 0 <= quota <= MAX_REVEALS_AN_HOUR:
+        raise _wrong(f"reveals_an_hour is a whole number from 0 to {MAX_REVEALS_AN_HOUR:,}")
+    purposes = policy.get("purposes", {})
+    if not isinstance(purposes, dict) or len(purposes) > MAX_PURPOSES:
+        raise _wrong(f"purposes is an object of at most {MAX_PURPOSES}")
+    document = {
+        "reveals_an_hour": quota,
+        "purposes": {name: _rule(name, rule) for name, rule in purposes.items()},
+    }
+    return json.dumps(document, sort_keys=True, ensure_ascii=False)
+
+
+def _rule(name: str, rule: Any) -> dict[str, object]:  # noqa: ANN401 - whatever JSON held
+    if not _PURPOSE.fullmatch(name) or name != " ".join(name.split()):
+        raise _wrong("a purpose is a word or words of at most 64 characters")
+    _check_names(rule, _RULE_KEYS, f"the purpose {name}")
+    pattern = rule.get("ticket_pattern")
+    if pattern is not None and not (
+        isinstance(pattern, str) and len(pattern) <= MAX_PATTERN_CHARACTERS and "\0" not in pattern
+    ):
+        raise _wrong(f"the ticket_pattern of {name} is a text of at most 200 characters, or null")
+    return {
+        "fields": _fields(name, rule.get("fields", [])),
+        "masked_fields": _fields(name, rule.get("masked_fields", [])),
+        "ticket_pattern": pattern,
+    }
+
+
+def _fields(name: str, fields: Any) -> list[str]:  # noqa: ANN401 - as above
+    if not isinstance(fields, list) or any(field not in list(Field) for field in fields):
+        raise _wrong(f"the fields of {name} are a list of {', '.join(Field)}")
+    return sorted(set(fields))
+
+
+def _check_names(found: Any, known: Any, where: str) -> None:  # noqa: ANN401 - as above
+    if not isinstance(found, dict):
+        raise _wrong(f"{where} is an object")
+    for name in found:
+        if name not in known:
+            raise _wrong(f"{where} has a name that is unknown: {name}")
+
+
+def _wrong(what: str) -> ConfigurationError:
+    return ConfigurationError(f"this is no reveal policy: {what}", hint=_HINT)

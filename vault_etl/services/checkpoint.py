@@ -1,0 +1,66 @@
+"""Sign the head of the audit log, and register the key that signs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from vault_etl.core.audit import Action
+from vault_etl.core.checkpoint import Checkpoint
+from vault_etl.errors import ConfigurationError
+from vault_etl.ports.audit_log import Identity
+from vault_etl.ports.checkpoints import (
+    CheckpointStore,
+    HeadSigner,
+    KeyRegistry,
+    PublicKeySource,
+)
+from vault_etl.services.audit_request import audit_request
+from vault_etl.services.signed_log import sign_head
+
+_HINT: Final = (
+    "was it replaced? then add --new-key, and keep the old public key: "
+    "`audit verify` needs both (--public-key)"
+)
+
+
+class Checkpointer:
+    """`audit checkpoint`: for the role audit, which may read the public key and sign."""
+
+    def __init__(
+        self,
+        *,
+        registry: KeyRegistry,
+        checkpoints: CheckpointStore,
+        public_key: PublicKeySource,
+        signer: HeadSigner,
+        identity: Identity,
+        keep: Callable[[Checkpoint], None],
+    ) -> None:
+        self._registry = registry
+        self._checkpoints = checkpoints
+        self._public_key = public_key
+        self._signer = signer
+        self._identity = identity
+        self._keep = keep
+
+    def __call__(self, *, new_key: bool = False) -> Checkpoint:
+        """Sign the head, an empty log's too, and store it.
+
+        The first run registers the key, on the record. Raises ConfigurationError if another key
+        is registered, unless `new_key`; AuditError, DeniedError, UnavailableError.
+        """
+        head = self._registry.head()
+        key = self._public_key.signing_key()
+        expected = self._checkpoints.expected_key()
+        if expected is None or expected.key.spki != key.key.spki:
+            if expected is not None and not new_key:
+                message = "the key that signs the audit log is another than the registered one"
+                raise ConfigurationError(message, hint=_HINT)
+            request = audit_request(
+                self._identity, Action.KEY_REGISTER, "this key signs the log from now on"
+            )
+            head = self._registry.register(request, key)
+        checkpoint = sign_head(head, self._checkpoints, self._signer, key)
+        self._keep(checkpoint)
+        return checkpoint

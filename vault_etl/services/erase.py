@@ -1,0 +1,84 @@
+"""Forget the personal fields of a record or a user for good, and certify it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vault_etl.core.audit import AuditRequest
+from vault_etl.core.checkpoint import Checkpoint, Head
+from vault_etl.core.erasure import Erasable, Erasure, RecordTarget, Target
+from vault_etl.errors import AuditError, NotFoundError, VaultEtlError
+from vault_etl.ports.checkpoints import CheckpointStore, HeadSigner
+from vault_etl.ports.eraser import Eraser
+from vault_etl.services.signed_log import sign_head
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What was erased, and the signed head of the log at that entry.
+
+    `checkpoint` is None while no key is registered, and when signing failed: `unsigned` says why.
+    """
+
+    erasure: Erasure
+    checkpoint: Checkpoint | None
+    unsigned: AuditError | None = None
+
+
+class Erase:
+    """One transaction that erases and is on the record, then a signature. `keep` gets the checkpoint."""
+
+    def __init__(
+        self,
+        eraser: Eraser,
+        checkpoints: CheckpointStore,
+        signer: HeadSigner,
+        keep: Callable[[Checkpoint], None],
+    ) -> None:
+        self._eraser = eraser
+        self._checkpoints = checkpoints
+        self._signer = signer
+        self._keep = keep
+
+    def preview(self, target: Target) -> Erasable:
+        """Count what there is to erase, and change nothing. Raises NotFoundError."""
+        found = self._eraser.preview(target)
+        if found is None:
+            raise _not_found(target)
+        return found
+
+    def __call__(self, request: AuditRequest, target: Target) -> Certificate:
+        """Erase. A second time takes nothing more away, and is on the record too.
+
+        Raises NotFoundError, DeniedError or UnavailableError: then nothing was erased, or, when the
+        answer to the commit was lost, it is not known whether it was.
+        """
+        erasure = self._eraser.erase(request, target)
+        if erasure is None:
+            raise _not_found(target)
+        try:
+            return Certificate(erasure, self._signed(Head(erasure.seq, erasure.hash)))
+        except VaultEtlError as error:
+            # What is erased is erased: the certificate says so, without the signature.
+            unsigned = AuditError(
+                f"the head of the audit log could not be signed: {error}",
+                hint="it is erased and on the record; `vault-etl audit checkpoint` signs the log",
+            )
+            return Certificate(erasure, None, unsigned)
+
+    def _signed(self, head: Head) -> Checkpoint | None:
+        key = self._checkpoints.expected_key()
+        if key is None:
+            return None
+        checkpoint = sign_head(head, self._checkpoints, self._signer, key)
+        self._keep(checkpoint)
+        return checkpoint
+
+
+def _not_found(target: Target) -> NotFoundError:
+    if isinstance(target, RecordTarget):
+        return NotFoundError(
+            "there is no such record", hint="the id is that of a record or a quarantined message"
+        )
+    return NotFoundError("there is no record of this user", hint="the id is matched as it stands")

@@ -1,0 +1,107 @@
+"""The audit log whose head is signed after every outcome, before anything is shown."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from vault_etl.core.audit import LOOKS, AuditReceipt, AuditRequest
+from vault_etl.core.checkpoint import Checkpoint, Head, Signature
+from vault_etl.errors import (
+    AuditError,
+    ConfigurationError,
+    PolicyDeniedError,
+    VaultEtlError,
+)
+from vault_etl.ports.audit_log import AuditLog
+from vault_etl.ports.checkpoints import CheckpointStore, HeadSigner, SigningKey
+
+
+class SignedLog:
+    """`AuditLog`, signed.
+
+    A look needs a registered key, and is refused before its intent without one. A change of keys
+    does not: the first of them may come before the first checkpoint. `keep` gets every signed
+    note, so that it leaves the database.
+    """
+
+    def __init__(
+        self,
+        log: AuditLog,
+        checkpoints: CheckpointStore,
+        signer: HeadSigner,
+        keep: Callable[[Checkpoint], None],
+    ) -> None:
+        self._log = log
+        self._checkpoints = checkpoints
+        self._signer = signer
+        self._keep = keep
+
+    def intend(self, request: AuditRequest) -> AuditReceipt:
+        """See `AuditLog.intend`. Raises ConfigurationError if a look could not be signed."""
+        if request.action in LOOKS and self._checkpoints.expected_key() is None:
+            message = "no key is registered that signs the audit log"
+            raise ConfigurationError(
+                message, hint="once, with the role audit: `vault-etl audit checkpoint`"
+            )
+        try:
+            return self._log.intend(request)
+        except PolicyDeniedError as denied:
+            with contextlib.suppress(VaultEtlError):
+                self._sign(Head(denied.seq, denied.hash))
+            raise
+
+    def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
+        """See `AuditLog.conclude`. Raises AuditError if the head is not signed and kept.
+
+        Not after a failure, which shows nothing, and whose own error says more.
+        """
+        head = self._log.conclude(receipt, error_code)
+        if error_code is None:
+            receipt.checkpoint = self.sign(head)
+        else:
+            with contextlib.suppress(VaultEtlError):
+                self._sign(head)
+        return head
+
+    def sign(self, head: Head) -> str | None:
+        """The signed note of an outcome that is committed, stored and kept.
+
+        None if no key is registered. Raises AuditError if it cannot be done: then show nothing.
+        """
+        try:
+            return self._sign(head)
+        except VaultEtlError as error:
+            message = f"the head of the audit log could not be signed: {error}"
+            raise AuditError(
+                message, hint="nothing was shown; see to the audit key first"
+            ) from None
+
+    def _sign(self, head: Head) -> str | None:
+        key = self._checkpoints.expected_key()
+        if key is None:
+            return None
+        checkpoint = sign_head(head, self._checkpoints, self._signer, key)
+        self._keep(checkpoint)
+        return checkpoint.note
+
+
+def sign_head(
+    head: Head, checkpoints: CheckpointStore, signer: HeadSigner, key: SigningKey
+) -> Checkpoint:
+    """Sign `head`, check the signature, and store it.
+
+    Raises AuditError if it was not signed by `key`, and whatever KMS and Postgres say.
+    """
+    unsigned = Checkpoint(checkpoints.vault_id(), head)
+    text = unsigned.text.encode()
+    signature = signer.sign(text)
+    if not key.key.verifies(text, signature):
+        message = "another key signs than the one that is registered"
+        raise AuditError(
+            message, hint="is VAULT_ETL_AUDIT_KEY right? `vault-etl audit checkpoint --new-key`"
+        )
+    line = Signature(unsigned.origin, key.key.hash, signature)
+    checkpoint = Checkpoint(unsigned.vault_id, head, (line,))
+    checkpoints.store(checkpoint)
+    return checkpoint
