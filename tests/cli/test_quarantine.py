@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import json
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ MOVE = (
 )
 LIST = ("quarantine", "list")
 SHOW = ("quarantine", "show", UNKNOWN, "--reason", "x")
+MAY_APPEND = {"reveal", "rotate", "re-encrypt"}
+GENEROUS: dict[str, object] = {"reveals_an_hour": 100_000, "purposes": {}}
 BYTES = b"\xff\xfe\x00 no text \n"
 
 
@@ -67,6 +70,8 @@ def held(
     around.sql(f'CREATE DATABASE "{database}"')
     vault = Vault(postgres, database, *moto, home, dict(IMPATIENT))
     vault.ok("admin", "migrate")
+    vault.register_audit_key()
+    vault.set_policy(GENEROUS)
     vault.ok("re-encrypt", "keys", "init")
     (text,) = quarantine(vault, STEERING.encode(), reason=Reason.NOT_JSON)
     (raw,) = quarantine(vault, BYTES, reason=Reason.NOT_UTF8)
@@ -163,6 +168,7 @@ def test_show_opens_the_body_on_the_record(held: Quarantine) -> None:
         "body_encoding": "utf-8",
         "audit_seq": shown["audit_seq"],
         "audit_hash": shown["audit_hash"],
+        "checkpoint": shown["checkpoint"],
     }
     intent, outcome = held.vault.ok("audit", "audit", "list", "--record", held.text).lines[-2:]
     assert held.vault.count("audit_log") == before + 2
@@ -202,7 +208,9 @@ def test_a_piped_value_is_the_very_body(held: Quarantine, kind: str) -> None:
         capture_output=True,
         check=True,
     )
-    assert (done.stdout, done.stderr) == (body, b"")
+    assert done.stdout == body
+    (logged,) = done.stderr.splitlines()  # the signed head, which leaves the database as a log
+    assert json.loads(logged)["event"] == "checkpoint"
 
 
 @pytest.mark.parametrize("output", ["table", "json", "value"])
@@ -274,10 +282,17 @@ def test_an_unknown_message_is_not_found(held: Quarantine, record_id: str) -> No
     ids=lambda value: value if isinstance(value, str) else "-".join(value[1:3:2]),
 )
 def test_each_command_needs_its_role(held: Quarantine, role: str, command: tuple[str, ...]) -> None:
-    """Exit 77, a hint, and nothing in the log."""
+    """Exit 77, a hint, and an entry that says denied for a look, where the login may append one."""
     before = held.vault.count("audit_log")
     fails(held.vault.run(role, *command), 77, "Postgres", "login")
-    assert held.vault.count("audit_log") == before
+    new = held.vault.sql(
+        "SELECT phase, decision, error_code, action, login, record_id::text, fields"
+        " FROM audit_log WHERE seq > %s",
+        before,
+    )
+    login = f"test_{role.replace('-', '_')}"
+    denied = ("intent", "denied", "role", "quarantine show", login, UNKNOWN, ["quarantine"])
+    assert new == ([denied] if command is SHOW and role in MAY_APPEND else [])
 
 
 @pytest.mark.iam
@@ -343,7 +358,7 @@ def test_what_was_tampered_with_does_not_open(quick: Vault) -> None:
     errors = set()
     for damage in ((FLIP, mine), (MOVE, other, mine)):
         quick.sql(*damage)
-        result = quick.run("reveal", "quarantine", "show", mine, "--reason", "x")
+        result = quick.run("reveal", "quarantine", "show", mine, "--reason", "x", "--quiet")
         fails(result, 65, "a sealed value does not open")
         errors.add(result.stderr)
     assert len(errors) == 1

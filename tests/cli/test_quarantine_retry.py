@@ -12,7 +12,7 @@ from tests.cli.processes import fails, on_terminal, terminal
 from tests.cli.quarantined import quarantine
 from tests.cli.test_main_job import UNKNOWN
 from tests.cli.test_not_allowed import access_key
-from tests.cli.test_quarantine import MOVE
+from tests.cli.test_quarantine import MAY_APPEND, MOVE
 from tests.proxy import Call, FaultProxy
 from tests.vault import Vault
 
@@ -114,10 +114,11 @@ def test_a_person_is_asked_first(quick: Vault) -> None:
 
 
 def test_progress_is_a_log_line_in_a_pipe(quick: Vault) -> None:
-    """A batch each, with counts alone; `--quiet` leaves it out."""
+    """A batch each, with counts alone, and the signed head at the end; `--quiet` leaves both out."""
     quarantine(quick, good(1), b"junk")
-    (line,) = quick.ok("re-encrypt", *RETRY, "--all", "--yes").stderr.splitlines()
+    line, signed = quick.ok("re-encrypt", *RETRY, "--all", "--yes").stderr.splitlines()
     logged = json.loads(line)
+    assert json.loads(signed)["event"] == "checkpoint"
     assert (logged["event"], logged["done"], logged["moved"]) == ("retry", 2, 1)
     assert quick.ok("re-encrypt", *RETRY, "--all", "--yes", "--quiet").stderr == ""
     assert "━" not in on_terminal(quick, "re-encrypt", *RETRY, "--all", "-y", "--quiet").stdout
@@ -146,10 +147,15 @@ def test_a_wrong_command_line_is_told_in_one_line(
 @pytest.mark.parametrize("mode", ["--yes", "--dry-run"])
 @pytest.mark.parametrize("role", ["ingest", "reveal", "rotate", "erase", "audit", "analyst"])
 def test_it_needs_its_role(loaded: Vault, role: str, mode: str) -> None:
-    """Exit 77, a hint, and nothing in the log."""
+    """Exit 77, a hint, and an entry that says denied, where the login may append one."""
     before = loaded.count("audit_log")
     fails(loaded.run(role, *RETRY, "--all", mode), 77, "Postgres", "login")
-    assert loaded.count("audit_log") == before
+    new = loaded.sql(
+        "SELECT phase, decision, error_code, action, login FROM audit_log WHERE seq > %s", before
+    )
+    login = f"test_{role.replace('-', '_')}"
+    denied = ("intent", "denied", "role", "quarantine retry", login)
+    assert new == ([denied] if role in MAY_APPEND else [])
 
 
 def test_what_does_not_open_is_named_and_the_rest_is_done(quick: Vault) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.cli.events import event
-from tests.cli.test_idempotence import VISIBILITY_SECONDS, wait_until
+from tests.cli.quarantined import quarantine
+from tests.cli.test_idempotence import VISIBILITY_SECONDS, run_killed, wait_until
 from tests.filled_vault import filled_vault
 from tests.leaks.test_samples import dump
 from tests.proxy import Call, FaultProxy
@@ -199,6 +200,40 @@ def test_a_rotation_across_does_not_bring_it_back(quick: Vault) -> None:
     assert [line["fields"] for line in lines] == [{"ip": None, "device_id": None}] * 2
 
 
+def test_a_retry_across_does_not_bring_it_back(quick: Vault) -> None:
+    """Erased after a running retry has read the body, and before it moves: it is no record, and no body."""
+    ids = quarantine(quick, *(body.encode() for body in BODIES[:2]))
+    erasures: list[Result] = []
+
+    def erase_meanwhile(call: Call) -> bool:
+        # The page of bodies is read; the key to open them is on its way.
+        if call.operation == "Decrypt" and not erasures:
+            erasures.append(quick.run("erase", "erase", ids[0], "--reason", "x", "--yes"))
+        return True
+
+    with FaultProxy(quick.endpoint, erase_meanwhile) as kms:
+        extra = {"AWS_ENDPOINT_URL_KMS": kms.url}
+        asked = ("quarantine", "retry", "--all", "--yes")
+        report = quick.ok("re-encrypt", *asked, extra=extra).json
+    assert [erasure.json["quarantined"] for erasure in erasures] == [1]
+    assert (report["retried"], report["moved"], report["still_quarantined"]) == (2, 1, 1)
+    assert quick.sql("SELECT record_id::text FROM user_logins") == [(ids[1],)]
+    left = quick.sql("SELECT record_id::text, body_ciphertext FROM quarantine")
+    assert left == [(ids[0], None)]
+    assert quick.ok("re-encrypt", *asked).json["retried"] == 0
+    shown = quick.ok("reveal", "quarantine", "show", ids[0], "--reason", "x").json
+    assert shown["body"] is None
+
+
+def test_what_a_retry_moved_is_erased_where_it_is(quick: Vault) -> None:
+    """By the id that it had in quarantine, as a record."""
+    (moved,) = quarantine(quick, BODIES[0].encode())
+    quick.ok("re-encrypt", "quarantine", "retry", moved, "--yes")
+    certificate = quick.ok("erase", "erase", moved, "--reason", "x", "--yes").json
+    assert (certificate["records"], certificate["quarantined"]) == (1, 0)
+    assert gone(quick, "ann")
+
+
 def test_a_message_that_comes_again_does_not_bring_it_back(quick: Vault) -> None:
     """Stored and not deleted from the queue, erased, delivered again: known, and still forgotten."""
     quick.emulator.client("sqs").set_queue_attributes(
@@ -206,8 +241,7 @@ def test_a_message_that_comes_again_does_not_bring_it_back(quick: Vault) -> None
         Attributes={"VisibilityTimeout": str(VISIBILITY_SECONDS)},
     )
     quick.send((BODIES[0], BODIES[-1]))
-    with FaultProxy(quick.endpoint, lambda call: call.operation != "DeleteMessageBatch") as sqs:
-        assert quick.run("ingest", "ingest", extra={"AWS_ENDPOINT_URL_SQS": sqs.url}).code != 1
+    run_killed(quick, "AWS_ENDPOINT_URL_SQS", "DeleteMessageBatch")
     ids = quick.sql("SELECT record_id FROM user_logins UNION ALL SELECT record_id FROM quarantine")
     assert len(ids) == 2
     for (record_id,) in ids:

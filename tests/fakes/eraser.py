@@ -26,7 +26,7 @@ class FakeEraser:
             return None
         return Erasable(
             sum(bool(r.tokens or r.next_tokens or r.ciphertexts) for r in records),
-            sum(q.body_ciphertext is not None for q in bodies),
+            sum(q.record_id not in self._database.erased_bodies for q in bodies),
         )
 
     def erase(self, request: AuditRequest, target: Target) -> Erasure | None:
@@ -44,11 +44,7 @@ class FakeEraser:
                 token_generation=None,  # type: ignore[arg-type]  # as the loader never writes it
                 next_token_generation=None,
             )
-        for body in bodies:
-            self._database.quarantine[body.record_id] = dataclasses.replace(
-                body,
-                body_ciphertext=None,  # type: ignore[arg-type]  # nor this
-            )
+        self._database.erased_bodies.update(body.record_id for body in bodies)
         self._log.conclude(self._log.intend(request))
         entry = self._database.audit[-1]
         return Erasure(there.records, there.bodies, entry.logged_at, entry.seq, entry.hash)

@@ -166,8 +166,10 @@ def test_bodies_of_a_megabyte_are_quarantined(
     with shared.loader() as loader:
         loaded = loader.load([], rejections, keys)
     assert loaded == Loaded(frozenset(), frozenset(r.record_id for r in rejections))
-    rows = shared.sql("SELECT record_id, reason_code, path, body_ciphertext FROM quarantine")
-    assert {(a, b, c, bytes(d)) for a, b, c, d in rows} == {astuple(r) for r in rejections}
+    rows = shared.sql(
+        "SELECT record_id, reason_code, path, body_ciphertext, receive_count FROM quarantine"
+    )
+    assert {(a, b, c, bytes(d), e) for a, b, c, d, e in rows} == {astuple(r) for r in rejections}
 
 
 def test_records_and_rejections_are_one_transaction(shared: Scratch, keys: WriteKeys) -> None:

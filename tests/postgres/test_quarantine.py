@@ -119,7 +119,12 @@ def test_no_other_role_moves(scratch: Scratch, keys: WriteKeys, role: str) -> No
 
 @pytest.mark.parametrize(
     "erasing",
-    ["UPDATE public.quarantine SET body_ciphertext = NULL", "DELETE FROM public.quarantine"],
+    [
+        "UPDATE public.quarantine SET body_ciphertext = NULL",
+        "DELETE FROM public.quarantine",
+        "SELECT erase(gen_random_uuid(), 'a', 'h', record_id, NULL, NULL, 'x') FROM quarantine",
+    ],
+    ids=["a body", "a row", "erase"],
 )
 def test_an_erasure_in_progress_wins(scratch: Scratch, keys: WriteKeys, erasing: str) -> None:
     """The move waits for it, looks again at the row, and stores nothing."""
