@@ -25,7 +25,6 @@ REVEAL = ("reveal", UNKNOWN, "--reason", "curiosity")
         ("ingest", ("duplicates", "--field", "ip")),
         ("ingest", ("keys", "list")),
         ("ingest", ("keys", "rotate", "--yes")),
-        ("reveal", ("keys", "rotate", "--yes")),
         ("audit", ("keys", "rotate", "--yes")),
         ("audit", ("keys", "rotate", "--dry-run")),
         ("ingest", ("keys", "rotate", "--lazy", "--yes")),

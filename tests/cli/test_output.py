@@ -31,6 +31,8 @@ STEERING = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202edev\r\n ip: 1.2.3.4"
 def command(vault: Vault, name: str) -> tuple[str, tuple[str, ...]]:
     """The role and the arguments of a command of `PRINTING`, with the id of some record."""
     role, args = PRINTING[name]
+    if name == "ingest":
+        vault.renew_queue()  # what another test left on it does not belong into this vault
     record_id, _ = a_record(vault)
     return role, tuple(record_id if arg == "ID" else arg for arg in args)
 
