@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,20 +21,23 @@ ONE_BATCH = {"VAULT_ETL_BATCH_SIZE": "100", "VAULT_ETL_LINGER": "30"}
 
 @dataclass(slots=True)
 class Killer:
-    """Kills a process the moment it makes a call, which is then not passed on."""
+    """Kills a process the moment it makes a call, which is then not passed on, nor is one beside it."""
 
     operation: str
     pid: int | None = None
     struck: list[str] = field(default_factory=list)
+    one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, call: Call) -> bool:
         """Judge a call."""
-        if call.operation != self.operation or self.struck:
+        if call.operation != self.operation:
             return True
-        while self.pid is None:
-            time.sleep(0.01)
-        os.kill(self.pid, signal.SIGKILL)
-        self.struck.append(call.operation)
+        with self.one_at_a_time:
+            if not self.struck:
+                while self.pid is None:
+                    time.sleep(0.01)
+                os.kill(self.pid, signal.SIGKILL)
+                self.struck.append(call.operation)
         return False
 
 
