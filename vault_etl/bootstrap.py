@@ -184,7 +184,10 @@ class Program:
         slot = MetricsSlot.from_environment()
         if slot is None:
             return None
-        self._calls = metrics = PrometheusMetrics(slot)
+        try:
+            self._calls = metrics = PrometheusMetrics(slot)
+        except FileNotFoundError:  # the parent was killed, and its successor has tidied up
+            return None
         return metrics
 
     def batch_writer(self) -> BatchWriter:

@@ -27,23 +27,23 @@ SEED_VARIABLE = "CHAOS_SEED"
 WORKERS = 3
 WORKER_MIB = 250
 GROWTH_MIB = 10
-DRAIN_S = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form of the test. `visibility` is the queue's, in seconds."""
+    """One form of the test. `visibility` is the queue's, in seconds, and so is `drain`: the end's bound."""
 
     messages: int
     per_second: float
     visibility: int
+    drain: int
     plan: Plan
 
 
-SHORT = Form(1_500, 30, 10, Plan(1, 1, kills=5, fault_seconds=(0.5, 1.5)))
+SHORT = Form(1_500, 30, 10, 120, Plan(1, 1, kills=5, fault_seconds=(0.5, 1.5)))
 """About a minute: each kind of fault of each service once."""
 
-LONG = Form(20_000, 200, 20, Plan(3, 2, kills=20, fault_seconds=(2, 6)))
+LONG = Form(20_000, 200, 20, 300, Plan(3, 2, kills=20, fault_seconds=(2, 6)))
 """The template has a visibility of 60 s. What a killed worker held is seen again after so long, up to
 five times, and nothing is proved by waiting for that."""
 
@@ -74,15 +74,15 @@ def weather(site: Site, tmp_path: Path, form: Form, seed: int) -> None:
         storm = Storm(site, ingest, traffic, form.plan, seed)
         storm.run()
         stormed = time.monotonic()
-        traffic.finish(DRAIN_S)
-        drain(site, ingest, form.messages)
+        traffic.finish(form.drain)
+        drain(site, ingest, form)
         metrics = ingest.metrics()
         summary = ingest.stop()
     finally:
         ingest.end()
         traffic.end()
     dead = site.dead_letters()
-    loaded = site.vault.ok("ingest", "ingest", "--dead-letters", seconds=DRAIN_S).json
+    loaded = site.vault.ok("ingest", "ingest", "--dead-letters", seconds=form.drain).json
     told = {
         **report(storm.count, ingest.watched),
         "dead letters": dead,
@@ -103,10 +103,10 @@ def weather(site: Site, tmp_path: Path, form: Form, seed: int) -> None:
     as_much_broke_as_was_planned(storm.count, form.plan)
 
 
-def drain(site: Site, ingest: Supervised, messages: int) -> None:
+def drain(site: Site, ingest: Supervised, form: Form) -> None:
     """Wait until nothing is on the queue, and all of it is settled or a dead letter."""
-    ends = time.monotonic() + DRAIN_S
-    while site.depth() != (0, 0, 0) or site.settled() + site.dead_letters() < messages:
+    ends = time.monotonic() + form.drain
+    while site.depth() != (0, 0, 0) or site.settled() + site.dead_letters() < form.messages:
         ingest.assert_running()
         assert time.monotonic() < ends, (site.depth(), site.settled(), site.dead_letters())
         ingest.watch()

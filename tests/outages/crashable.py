@@ -45,9 +45,7 @@ def make_template(
     vault.ok("admin", "migrate")
     for role in ROLES:
         name = role.replace("-", "_")
-        vault.sql(
-            f"CREATE ROLE test_{name} LOGIN PASSWORD %s", server.passwords.of(f"test_{name}")
-        )
+        vault.sql(f"CREATE ROLE test_{name} LOGIN PASSWORD %s", server.passwords.of(f"test_{name}"))
         vault.sql(f"GRANT vault_etl_{name} TO test_{name}")
     vault.ok("re-encrypt", "keys", "init")
     return vault

@@ -115,7 +115,7 @@ class Following:
 
     def most_receives(self) -> int:
         """The highest receive count of any message, by the batches' log lines."""
-        return max(line["max_receive_count"] for line in self.lines("batch"))
+        return max(int(line["max_receive_count"]) for line in self.lines("batch"))
 
     def send(self, *numbers: signal.Signals) -> None:
         """Send these, each when the one before it was heard."""

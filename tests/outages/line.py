@@ -20,6 +20,7 @@ class Line:
 
     def __init__(self, fault: Judge | None = None) -> None:
         self._fault = fault
+        self._mended = threading.Event()
         self.hits = 0
         """How many calls met a fault."""
 
@@ -35,12 +36,20 @@ class Line:
     def broken(self, fault: Judge) -> Iterator[None]:
         """Calls meet this fault while the block runs, and some do."""
         before = self.hits
+        self._mended.clear()
         self._fault = fault
         try:
             yield
         finally:
             self._fault = None
+            self._mended.set()
         assert self.hits > before
+
+    def silence(self, call: Call) -> Verdict:
+        """A fault: nothing is answered, and the connection closed when the line is mended."""
+        del call
+        self._mended.wait(HANG_SECONDS)
+        return False
 
 
 class QueueLine(Line):
@@ -55,7 +64,7 @@ class QueueLine(Line):
     def __call__(self, call: Call) -> Verdict:
         """See `Judge`."""
         if call.operation == "DeleteMessageBatch":
-            self._deleting |= {entry["ReceiptHandle"] for entry in entries(call)}
+            self._deleting |= {str(entry["ReceiptHandle"]) for entry in entries(call)}
             committed = self._committed()
             if len(self._deleting) > committed:
                 self.early.append((len(self._deleting), committed))
@@ -66,25 +75,6 @@ class QueueLine(Line):
             return self._vault.count("user_logins") + self._vault.count("quarantine")
         except psycopg2.OperationalError:
             return 0  # away: nothing that was not deleted before can be known to be committed
-
-
-class Silence:
-    """A judge that answers nothing until it is over, and then closes the connection."""
-
-    def __init__(self) -> None:
-        self._over = threading.Event()
-
-    def __call__(self, call: Call) -> Verdict:
-        """See `Judge`."""
-        del call
-        self._over.wait(HANG_SECONDS)
-        return False
-
-    def __enter__(self) -> Silence:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
 
 
 def always(verdict: Verdict) -> Judge:

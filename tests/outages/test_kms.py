@@ -9,8 +9,8 @@ import time
 import pytest
 
 from tests.cli.events import events
-from tests.outages.following import following
-from tests.outages.line import CLOCK_BEHIND, Silence, always, set_visibility
+from tests.outages.following import Following, following
+from tests.outages.line import CLOCK_BEHIND, always, set_visibility
 from tests.outages.survival import everything_once, survives
 from tests.outages.together import Together
 from tests.proxy import Answer, Call, Judge, Verdict
@@ -29,11 +29,8 @@ def an_outage(vault: Vault, fault: Judge, word: str) -> None:
 def throttled_now_and_then(vault: Vault) -> None:
     """Every second call: nobody notices."""
     calls = itertools.count()
-
-    def every_second(_call: Call) -> Verdict:
-        return "ThrottlingException" if next(calls) % 2 == 0 else True
-
-    absorbed(vault, every_second)
+    with following(vault) as run:
+        absorbed(run, lambda _call: "ThrottlingException" if next(calls) % 2 == 0 else True)
 
 
 def slow(vault: Vault) -> None:
@@ -46,35 +43,25 @@ def slow(vault: Vault) -> None:
         return True
 
     with following(vault) as run:
-        run.until_ready()
-        with run.kms.broken(late):
-            vault.send(events(MESSAGES))
-            run.until_settled(MESSAGES)
+        absorbed(run, late)
         assert set(run.extended()) == {visibility}
-        assert run.was_away() == set()
-        everything_once(run, MESSAGES)
 
 
 def silent_for_a_while(vault: Vault) -> None:
     """One call without an answer, and an answer to the next: nobody notices."""
-    with Silence() as silence:
-        calls = itertools.count()
-
-        def first(call: Call) -> Verdict:
-            return silence(call) if next(calls) == 0 else True
-
-        absorbed(vault, first)
-
-
-def absorbed(vault: Vault, fault: Judge) -> None:
-    """It is never not ready, and everything is stored once."""
+    calls = itertools.count()
     with following(vault) as run:
-        run.until_ready()
-        with run.kms.broken(fault):
-            vault.send(events(MESSAGES))
-            run.until_settled(MESSAGES)
-        assert run.was_away() == set()
-        everything_once(run, MESSAGES)
+        absorbed(run, lambda call: run.kms.silence(call) if next(calls) == 0 else True)
+
+
+def absorbed(run: Following, fault: Judge) -> None:
+    """It is never not ready, and everything is stored once."""
+    run.until_ready()
+    with run.kms.broken(fault):
+        run.vault.send(events(MESSAGES))
+        run.until_settled(MESSAGES)
+    assert run.was_away() == set()
+    everything_once(run, MESSAGES)
 
 
 def denied_to_a_drain(vault: Vault) -> None:

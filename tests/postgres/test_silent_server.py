@@ -22,6 +22,9 @@ from vault_etl.adapters.postgres_records import PostgresRecordLoader, fence_hold
 from vault_etl.errors import UnavailableError
 from vault_etl.ports.record_store import Loaded
 
+# A thread in libpq hears no signal: without the bound only the end of the process would end the test.
+pytestmark = pytest.mark.timeout(60, method="thread")
+
 WITHIN_S = 0.5
 SOON_S = 5
 MANY = 20_000

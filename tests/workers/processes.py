@@ -34,16 +34,16 @@ def running(
     try:
         yield parent
     finally:
-        kill_all(parent.pid)
+        kill_all(vault)
         with suppress(ValueError):  # its output was read
             parent.communicate(timeout=SECONDS)
 
 
-def kill_all(pid: int) -> None:
-    """End a parent and its workers, if they live."""
-    with suppress(psutil.NoSuchProcess):
-        for process in (*psutil.Process(pid).children(), psutil.Process(pid)):
-            with suppress(psutil.NoSuchProcess):
+def kill_all(vault: Vault) -> None:
+    """End whatever works in this vault's folder, workers whose parent is gone too."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd() == str(vault.home):
                 process.kill()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
@@ -69,6 +71,24 @@ def test_an_orphan_finishes_what_it_began(quick: Vault) -> None:
         psutil.wait_procs(orphans, ORPHANS_END_S)
     assert quick.count("user_logins") == 20
     assert quick.depth() == (0, 0, 0)
+
+
+def test_a_worker_whose_parent_is_gone_ends_in_silence(quick: Vault, tmp_path: Path) -> None:
+    """It was only just started, and the folder of the metrics is removed already: that is no bug of its."""
+    reader, writer = os.pipe()
+    os.close(writer)
+    gone = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "gone"), "PROMETHEUS_MULTIPROC_SLOT": "0"}
+    done = subprocess.run(
+        [*quick.command("ingest", "--follow"), "--lifeline", str(reader)],
+        env={**quick.environment("ingest"), **gone},
+        cwd=quick.home,
+        pass_fds=[reader],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(reader)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_nothing_is_left_of_many_that_were_killed(quick: Vault) -> None:

@@ -77,7 +77,7 @@ def test_ctrl_c_on_a_terminal_reaches_the_parent_alone(quick: Vault) -> None:
                 sessions = {session_of(worker.pid) for worker in workers_of(parent.pid)}
                 _, stderr = parent.communicate(timeout=60)
             finally:
-                kill_all(parent.pid)
+                kill_all(quick)
     finally:
         os.close(its)
         os.close(ours)

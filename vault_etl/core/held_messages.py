@@ -101,9 +101,12 @@ class HeldMessages:
             ends = held.stage in {Stage.DELETING, Stage.RETURNING} or held.is_stale(now)
             if ends or held.extending or held.must_go(now, self._visibility):
                 continue
-            held.extending = True
             left = held.received_at + MAX_HOLD - now
-            seconds[held.handle] = max(1, int(min(self._visibility, left)))
+            wanted = max(1, int(min(self._visibility, left)))
+            if left < self._visibility and now + wanted < held.visible_until + 1:
+                continue  # its last one, cut to whole seconds, would be due again at once
+            held.extending = True
+            seconds[held.handle] = wanted
         return seconds
 
     def extended(self, seconds_by_handle: dict[str, int], now: float) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from vault_etl.core.ingest_engine import Tally
-from vault_etl.errors import DeniedError, IncompleteError, UnavailableError
+from vault_etl.errors import IncompleteError, VaultEtlError
 from vault_etl.ports.clock import Clock
 from vault_etl.services.ingest_steps import IngestSteps
 
@@ -72,6 +72,7 @@ class Ingest:
         self._clock = clock
         self._options = options
         self._began = 0.0
+        self._ends = 0.0
         self._over = threading.Event()
         self._failure: BaseException | None = None
 
@@ -80,8 +81,8 @@ class Ingest:
 
         The main thread only waits, so that a signal is always heard. Raises what the queue, KMS
         and the database raise when patience is over, after giving back what is not committed;
-        IncompleteError if the time to stop in was too short for that; KeyboardInterrupt if `stop`
-        was urgent.
+        IncompleteError if the time to stop in was too short for that, or for a write that was begun;
+        KeyboardInterrupt if `stop` was urgent.
         """
         self._began = self._clock.monotonic()
         if stop.is_set():  # before the threads are: no long poll need be begun, and waited for
@@ -97,9 +98,8 @@ class Ingest:
             clean = self._settle(stop)
         finally:
             self._over.set()
-        if self._failure is None and not stop.is_urgent():
-            with suppress(UnavailableError, DeniedError):  # the summary can do without
-                self._steps.measure()
+        if clean and self._failure is None and not stop.is_urgent():
+            self._measure()
         self._steps.tell()
         if self._failure is not None:
             raise self._failure
@@ -162,10 +162,21 @@ class Ingest:
     def _is_over(self) -> bool:
         return self._failure is not None or self._steps.engine.is_finished
 
+    def _measure(self) -> None:
+        """Ask the queue once more, for what is left of the time: the summary can do without."""
+
+        def ask() -> None:
+            with suppress(VaultEtlError):
+                self._steps.measure()
+
+        asking = threading.Thread(target=ask, name="measure", daemon=True)
+        asking.start()
+        asking.join(max(HEARD_WITHIN_S, self._ends - self._clock.monotonic()))
+
     def _settle(self, stop: Stop) -> bool:
         """Commit, delete, give back. Whether all of it was done in time."""
         engine, clock = self._steps.engine, self._clock
-        ends = clock.monotonic() + self._options.stop_within
+        self._ends = ends = clock.monotonic() + self._options.stop_within
         with self._steps.changed:
             engine.stop(give_back=self._failure is not None)
             self._steps.changed.notify_all()

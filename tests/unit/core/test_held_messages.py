@@ -107,6 +107,22 @@ def test_nothing_is_held_beyond_twelve_hours(visibility: float) -> None:
     assert engine.tally.given_back == 1
 
 
+def test_the_last_extension_is_not_asked_for_again_and_again() -> None:
+    """Cut to whole seconds, it would be due again at once, if half of the visibility is left by then."""
+    engine = new_engine(visibility=30.0, linger=0)
+    began = 1_000.3
+    receive(engine, 1, now=began)
+    now = began
+    while not engine.next_returns():
+        engine.written(batch := engine.next_batch(now), [Outcome.RETRY] * len(batch), now, 10**6)
+        now += 0.25
+        if seconds := engine.next_extensions(now):
+            engine.extended(seconds, [], now)
+        assert engine.next_extensions(now) == {}
+        engine.sort_out(now)
+    assert now >= began + MAX_HOLD - 15
+
+
 def test_twelve_hours_are_sqs_s_own() -> None:
     """From its receive, however often it is extended."""
     assert MAX_HOLD == 12 * 60 * 60

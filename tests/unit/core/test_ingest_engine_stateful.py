@@ -185,7 +185,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_message_has_one_fate(self) -> None:
-        """received = what has an end + what has none yet, at all times."""
+        """What was received has an end, or has none yet, at all times."""
         engine = self.world.engine
         stages = Counter(held.stage for held in engine._held)
         without_end = stages[Stage.BUFFERED] + stages[Stage.WRITING] + stages[Stage.RETURNING]

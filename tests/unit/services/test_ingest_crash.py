@@ -11,8 +11,8 @@ import threading
 import pytest
 
 from tests.fakes.login_events import login_event
-from tests.fakes.tap import Breaker
 from tests.fakes.stepped_ingest import SteppedIngest
+from tests.fakes.tap import Breaker
 from tests.fakes.vault import PATIENT, FakeVault
 from vault_etl.core.record_id import record_id_of_message
 from vault_etl.errors import UnavailableError
@@ -123,5 +123,6 @@ def test_an_outage_of_one_call_is_waited_for(at: int, after: bool) -> None:
     summary = seen.drain(batch_size=12, patience=PATIENT, bounds=bounds)
     assert breaker.broke
     assert_adds_up(summary)
+    assert summary.left_in_flight == summary.left_delayed == 0
     assert len(vault.database.records | vault.database.quarantine) == len(ids)
     assert vault.queue.message_ids == []

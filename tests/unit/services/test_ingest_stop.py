@@ -181,6 +181,24 @@ def test_a_second_signal_ends_at_once(hung: Gate) -> None:
     assert nothing_is_stranded(vault)
 
 
+def test_a_second_signal_waits_two_seconds_for_a_queue_that_hangs(hung: Gate) -> None:
+    """Then what could not be given back comes again when its visibility is over."""
+    vault = new_vault(1)
+    send(vault, 10)
+    giving_back = Gate("extend")
+    both = vault.tapped(hung.tap).tapped(giving_back.tap)
+    process = Process(both.threads(bounds=FOLLOW, batch_size=10))
+    hung.waiting.wait(PATIENCE_S)
+    process.signals.first.set()
+    process.signals.second.set()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        process.end()
+    assert giving_back.waiting.is_set()
+    assert time.monotonic() - began < URGENT_S + 0.5
+    giving_back.opened.set()
+
+
 def test_a_second_signal_asks_the_queue_nothing_more() -> None:
     """Which may be what hangs."""
     vault = new_vault(1)
