@@ -12,6 +12,7 @@ from tests.proxy import Call, FaultProxy
 from tests.vault import Vault
 
 SHORT = {"VAULT_ETL_LEASE_HOURS": str(0.2 / 3600)}
+IMPATIENT = {"VAULT_ETL_OUTAGE_WAIT": "1"}
 SMALL_BATCHES = {"VAULT_ETL_BATCH_SIZE": "10", "VAULT_ETL_LINGER": "0"}
 
 
@@ -66,7 +67,7 @@ def test_without_a_new_key_ingest_stops_receiving_says_so_and_gives_back(vault: 
         FaultProxy(vault.endpoint, unhurried) as sqs,
     ):
         urls = {"AWS_ENDPOINT_URL_KMS": kms.url, "AWS_ENDPOINT_URL_SQS": sqs.url}
-        extra = {**urls, **SHORT, **SMALL_BATCHES}
+        extra = {**urls, **SHORT, **SMALL_BATCHES, **IMPATIENT}
         fails(vault.run("ingest", "ingest", extra=extra), 69, "KMS")
     stored = vault.count("user_logins")
     assert 0 < stored < 300
@@ -97,7 +98,8 @@ def test_a_kms_that_only_throttles_is_away(vault: Vault) -> None:
     with FaultProxy(
         vault.endpoint, lambda call: call.operation != "GenerateDataKey" or "ThrottlingException"
     ) as kms:
-        result = vault.run("ingest", "ingest", extra={"AWS_ENDPOINT_URL_KMS": kms.url})
+        extra = {"AWS_ENDPOINT_URL_KMS": kms.url, **IMPATIENT}
+        result = vault.run("ingest", "ingest", extra=extra)
     fails(result, 69, "KMS")
     assert vault.count("user_logins") == 0
     assert sum(vault.depth()) == 20

@@ -33,7 +33,7 @@ BODIES = (
 @pytest.fixture
 def planted(vault: Vault) -> Vault:
     """A vault with a good canary, a bad one, one that the database refuses, and one in an extra field."""
-    vault.overrides["VAULT_ETL_DRAIN_WAIT"] = "0"
+    vault.overrides.update({"VAULT_ETL_DRAIN_WAIT": "0", "VAULT_ETL_OUTAGE_WAIT": "1"})
     vault.sql("ALTER TABLE user_logins ADD CONSTRAINT odd CHECK (locale <> 'XX')")
     vault.send(BODIES)
     return vault
