@@ -48,7 +48,7 @@ def test_silence_is_told_within_45_seconds(loaded: Vault) -> None:
 
 def test_a_database_that_comes_back_is_waited_for(quick: Vault) -> None:
     """With the connection cut while a batch is in hand: it is held, and stored by a new one."""
-    cuts = []
+    cuts: list[Call] = []
 
     def cut_once(call: Call) -> bool:
         if call.operation == "GenerateDataKey" and not cuts:

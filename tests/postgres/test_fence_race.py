@@ -39,7 +39,7 @@ def look_then_lock(
     key_ids = [key.key_id for key in data_keys]
     prints = [key.fingerprint for key in data_keys]
     cursor.execute(_SQL["read_fence"], {"key_ids": key_ids, "fingerprints": prints})
-    _, _, good, *_ = cursor.fetchone() or (None, None, 0)
+    good = (cursor.fetchone() or (None, None, 0))[2]
     time.sleep(0.005)
     cursor.execute(_SQL["lock_fence"])
     return bool(good == len(data_keys))

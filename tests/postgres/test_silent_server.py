@@ -152,12 +152,12 @@ def test_what_was_answered_in_time_is_not_cut_later(database: Database) -> None:
     """The connection stays, and no thread or descriptor of the watch does."""
     pid = pid_of(database)
     before = descriptors()
+    threads = set(threading.enumerate())
     with database.transaction(within=WITHIN_S) as cursor:
         cursor.execute("SELECT 1")
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.join(SOON_S)
-            assert not thread.is_alive()
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(SOON_S)
+        assert not thread.is_alive()
     assert descriptors() == before
     assert pid_of(database) == pid
 
