@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vault_etl import logs
-from vault_etl.adapters.aws import AwsClients
+from vault_etl.adapters.aws import RECEIVE_MARGIN_S, AwsClients
 from vault_etl.adapters.aws_kms import KmsKeyGenerator, KmsKeyUnwrapper, TrustedKeys
 from vault_etl.adapters.aws_kms_sign import KmsHeadSigner, KmsPublicKey
 from vault_etl.adapters.aws_sqs import SqsQueue
@@ -45,7 +45,9 @@ from vault_etl.core.audit import AuditRequest
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import Checkpoint
 from vault_etl.core.fields import KeyPurpose
-from vault_etl.core.ingest_engine import IngestEngine, Limits
+from vault_etl.core.ingest_engine import IngestEngine
+from vault_etl.core.ingest_limits import Limits
+from vault_etl.errors import ConfigurationError
 from vault_etl.ports.audit_log import AuditReader
 from vault_etl.ports.call_observer import CallObserver
 from vault_etl.ports.duplicates import DuplicateFinder
@@ -130,6 +132,13 @@ class Program:
         settings = self._settings
         wait = settings.follow_wait if bounds.follow else settings.drain_wait
         queue = self._source(source, wait)
+        visibility = queue.visibility_timeout()
+        if visibility < 1:
+            message = "the queue shows messages to others while they are held"
+            raise ConfigurationError(message, hint="set its VisibilityTimeout: 60 s is a good one")
+        if wait + RECEIVE_MARGIN_S >= visibility:  # an answer must not come when it is stale
+            wait = max(0, visibility - RECEIVE_MARGIN_S - 1)
+            queue = self._source(source, wait)
         writer = self.batch_writer()
         writer.prepare()  # no keys, or a KMS that cannot be trusted: better known before a receive
         receivers = 1 if source.file else settings.receivers
@@ -138,7 +147,7 @@ class Program:
             linger=settings.linger,
             max_held=settings.max_held,
             max_held_bytes=settings.max_held_mib * 1024 * 1024,
-            visibility=queue.visibility_timeout(),
+            visibility=visibility,
             receivers=receivers,
             heartbeats=HEARTBEATS,
             max_messages=bounds.max_messages,

@@ -10,6 +10,7 @@ import pytest
 from tests.proxy import Call, FaultProxy
 from vault_etl.adapters.aws_sqs import SqsQueue
 from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
+from vault_etl.errors import UnavailableError
 
 HANDLES = [f"handle-{number}" for number in range(5)]
 THEIRS = ["InternalError", "RequestThrottled", "ServiceUnavailable"]
@@ -55,9 +56,12 @@ def test_what_cannot_be_extended_any_more_has_gone_stale(code: str, sender_fault
 @pytest.mark.parametrize("sender_fault", [True, False])
 @pytest.mark.parametrize("code", THEIRS)
 def test_what_was_not_extended_for_now_has_not_gone_stale(code: str, sender_fault: bool) -> None:
-    """The message is still ours, and still due to be extended."""
-    with FaultProxy("", in_part(code, sender_fault=sender_fault)) as proxy:
-        assert list(queue_behind(proxy).extend(dict.fromkeys(HANDLES, 30))) == []
+    """The messages are still ours, and still due to be extended: none may be taken for extended."""
+    with (
+        FaultProxy("", in_part(code, sender_fault=sender_fault)) as proxy,
+        pytest.raises(UnavailableError, match="did not extend 2 of 5"),
+    ):
+        queue_behind(proxy).extend(dict.fromkeys(HANDLES, 30))
     assert proxy.operations() == ["ChangeMessageVisibilityBatch"]
 
 

@@ -95,6 +95,7 @@ class FaultyQueue(FakeQueue):
         self.fallen: Counter[Fault] = Counter()
         self._random = random.Random(seed)
         self._twice: list[Held] = []
+        self._unextended = 0
         self._undead: dict[Held, float] = {}  # and until when each may come
 
     def receive(self, wait_seconds: int, limit: int = MAX_CALL) -> Sequence[Message]:
@@ -112,8 +113,12 @@ class FaultyQueue(FakeQueue):
 
     def extend(self, seconds_by_handle: Mapping[str, int]) -> Sequence[str]:
         """See `Queue.extend`."""
-        with self._call():
-            return super().extend(seconds_by_handle)
+        with self._call(), self._lock:
+            self._unextended = 0
+            stale = super().extend(seconds_by_handle)
+            if self._unextended:
+                raise UnavailableError("SQS did not extend some (a fault of this test)")
+            return stale
 
     def depth(self) -> QueueDepth:
         """See `QueueGauge.depth`."""
@@ -181,4 +186,7 @@ class FaultyQueue(FakeQueue):
             self._undead[held] = now + UNDEAD_S
 
     def _extend(self, handle: str, seconds: int) -> bool:
-        return self._falls(Fault.EXTEND_FAILURE) or super()._extend(handle, seconds)
+        if self._falls(Fault.EXTEND_FAILURE):
+            self._unextended += 1
+            return True
+        return super()._extend(handle, seconds)

@@ -23,7 +23,8 @@ from tests.fakes.resealer import FakeResealer
 from tests.fakes.stepped_ingest import SteppedIngest
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
-from vault_etl.core.ingest_engine import IngestEngine, Limits
+from vault_etl.core.ingest_engine import IngestEngine
+from vault_etl.core.ingest_limits import Limits
 from vault_etl.core.keys import MAX_LEASE, KeyState
 from vault_etl.core.messages import Message, Outcome
 from vault_etl.core.record_id import record_id_of_message

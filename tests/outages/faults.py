@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg2
 
 from tests.outages.crashable import Crashable
+from tests.tcp_proxy import HOST, TcpProxy
 from tests.vault import Vault
 
 ServerFault = Callable[[Vault, Crashable], AbstractContextManager[None]]
@@ -74,6 +76,18 @@ def failed_over(vault: Vault) -> Iterator[None]:
         write(vault, f'ALTER DATABASE "{vault.database}" RESET default_transaction_read_only')
 
 
+@contextmanager
+def closed_to_ingest(vault: Vault) -> Iterator[None]:
+    """Ingest's login may connect no more."""
+    everybody = f'CONNECT ON DATABASE "{vault.database}" %s PUBLIC, vault_etl_ingest'
+    vault.sql("REVOKE " + everybody % "FROM")
+    try:
+        cut(vault)
+        yield
+    finally:
+        vault.sql("GRANT " + everybody % "TO")
+
+
 def refusing(sqlstate: str) -> DatabaseFault:
     """Every INSERT of records ends with this SQLSTATE."""
 
@@ -101,6 +115,13 @@ def write(vault: Vault, statement: str) -> None:
         connection.set_session(readonly=False, autocommit=True)
         with connection.cursor() as cursor:
             cursor.execute(statement)
+
+
+def behind(vault: Vault, line: TcpProxy) -> str:
+    """The setting that leads ingest to the database by way of this proxy."""
+    parts = urlsplit(vault.database_url("ingest"))
+    login = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{login}@{HOST}:{line.port}"))
 
 
 def cut(vault: Vault) -> None:

@@ -7,17 +7,16 @@ import signal
 import time
 from contextlib import ExitStack
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from tests.cli.events import events
-from tests.outages.faults import full_up, locked, waiting_backend
+from tests.outages.faults import behind, full_up, locked, waiting_backend
 from tests.outages.following import Following, following
 from tests.outages.line import always, set_visibility
 from tests.outages.survival import everything_once, survives
 from tests.outages.together import Together
-from tests.tcp_proxy import HOST, Fault, TcpProxy
+from tests.tcp_proxy import Fault, TcpProxy
 from tests.vault import Vault
 
 AT_ONCE = 8
@@ -79,20 +78,19 @@ def frozen(vault: Vault) -> None:
 
 def silent_database(vault: Vault) -> None:
     """So is a line that takes everything and answers nothing."""
-    parts = urlsplit(vault.database_url("ingest"))
-    login = parts.netloc.rpartition("@")[0]
-    with TcpProxy(vault.server.port) as line:
-        url = urlunsplit(parts._replace(netloc=f"{login}@{HOST}:{line.port}"))
-        with following(vault, VAULT_ETL_DATABASE_URL=url) as run:
-            run.until_ready()
-            with line.broken(Fault.BLACKHOLE):
-                vault.send(events(MESSAGES))
-                run.until(lambda: vault.depth()[1] > 0)
-                away_after(run, ANSWER_WITHIN_S, "UnavailableError")
-            assert line.hits[Fault.BLACKHOLE] >= 1
-            run.until_settled(MESSAGES)
-            run.until_ready()
-            everything_once(run, MESSAGES)
+    with (
+        TcpProxy(vault.server.port) as line,
+        following(vault, VAULT_ETL_DATABASE_URL=behind(vault, line)) as run,
+    ):
+        run.until_ready()
+        with line.broken(Fault.BLACKHOLE):
+            vault.send(events(MESSAGES))
+            run.until(lambda: vault.depth()[1] > 0)
+            away_after(run, ANSWER_WITHIN_S, "UnavailableError")
+        assert line.hits[Fault.BLACKHOLE] >= 1
+        run.until_settled(MESSAGES)
+        run.until_ready()
+        everything_once(run, MESSAGES)
 
 
 def silent_kms(vault: Vault) -> None:

@@ -10,6 +10,8 @@ import pytest
 from tests.cli.events import events
 from tests.outages.faults import (
     DatabaseFault,
+    behind,
+    closed_to_ingest,
     cut,
     failed_over,
     full_up,
@@ -21,6 +23,7 @@ from tests.outages.following import following
 from tests.outages.line import set_visibility
 from tests.outages.survival import everything_once, survives
 from tests.outages.together import Together
+from tests.tcp_proxy import Fault, TcpProxy
 from tests.vault import Vault
 
 AT_ONCE = 4
@@ -32,6 +35,16 @@ def an_outage(vault: Vault, fault: DatabaseFault, word: str) -> None:
         vault.send(events(3))
         run.until_settled(3)
         survives(run, fault(vault), word)
+
+
+def reset(vault: Vault) -> None:
+    """The line to it is cut, again and again."""
+    with (
+        TcpProxy(vault.server.port) as line,
+        following(vault, VAULT_ETL_DATABASE_URL=behind(vault, line)) as run,
+    ):
+        survives(run, line.broken(Fault.RESET), "UnavailableError")
+        assert line.hits[Fault.RESET] >= 2
 
 
 def killed_while_idle(vault: Vault) -> None:
@@ -100,6 +113,8 @@ def _outage(fault: DatabaseFault, word: str = "UnavailableError") -> functools.p
 
 CASES = {
     "full up": _outage(full_up),
+    "closed to ingest": _outage(closed_to_ingest, "DeniedError"),
+    "reset": reset,
     "failed over": _outage(failed_over),
     "disk full": _outage(refusing("53100")),
     "serialization failure": _outage(refusing("40001")),

@@ -6,17 +6,15 @@ import functools
 import signal
 import threading
 import time
-from typing import Any
 
 import pytest
 
 from tests.cli.events import events
-from tests.outages.faults import full_up, locked, waiting_backend
+from tests.outages.faults import behind, full_up, locked, waiting_backend
 from tests.outages.following import Following, following
-from tests.outages.line import set_visibility
 from tests.outages.together import Together
 from tests.proxy import Call, Verdict
-from tests.tcp_proxy import HOST, Fault, TcpProxy
+from tests.tcp_proxy import Fault, TcpProxy
 from tests.vault import Vault
 
 AT_ONCE = 5
@@ -104,19 +102,21 @@ def while_postgres_is_away(vault: Vault) -> None:
 
 def while_postgres_is_silent(vault: Vault) -> None:
     """A batch of which nobody knows: given back when the time is over, exit 75."""
-    parts = vault.database_url("ingest").rpartition("@")
-    with TcpProxy(vault.server.port) as line:
-        url = f"{parts[0]}@{HOST}:{line.port}/{vault.database}"
-        with following(vault, VAULT_ETL_DATABASE_URL=url, VAULT_ETL_STOP_WITHIN="6") as run:
-            run.until_ready()
-            with line.broken(Fault.BLACKHOLE):
-                vault.send(events(MESSAGES))
-                run.until(lambda: vault.depth()[1] == MESSAGES)
-                run.until(lambda: line.hits[Fault.BLACKHOLE] > 0)
-                ends_soon(run, 6, 75)
-            assert run.calls("DeleteMessageBatch") == 0
-            assert min(run.extended()) >= GIVEN_BACK_S[0]
-            assert len(run.extended()) == MESSAGES
+    with (
+        TcpProxy(vault.server.port) as line,
+        following(
+            vault, VAULT_ETL_DATABASE_URL=behind(vault, line), VAULT_ETL_STOP_WITHIN="6"
+        ) as run,
+    ):
+        run.until_ready()
+        with line.broken(Fault.BLACKHOLE):
+            vault.send(events(MESSAGES))
+            run.until(lambda: vault.depth()[1] == MESSAGES)
+            run.until(lambda: line.hits[Fault.BLACKHOLE] > 0)
+            ends_soon(run, 6, 75)
+        assert run.calls("DeleteMessageBatch") == 0
+        assert min(run.extended()) >= GIVEN_BACK_S[0]
+        assert len(run.extended()) == MESSAGES
 
 
 def while_sqs_is_silent(vault: Vault) -> None:
@@ -167,51 +167,6 @@ def at_once(vault: Vault, first: signal.Signals, second: signal.Signals) -> None
         assert all(GIVEN_BACK_S[0] <= s <= GIVEN_BACK_S[1] for s in run.extended())
 
 
-def killed_in_mid_transaction(vault: Vault) -> None:
-    """SIGKILL: nothing is stored, and the next one stores all of it once."""
-    set_visibility(vault, 5)
-    with following(vault) as run:
-        run.until_ready()
-        with locked(vault):
-            vault.send(events(MESSAGES))
-            waiting_backend(vault)
-            run.until(lambda: vault.depth()[1] == MESSAGES)
-            run.process.kill()
-            run.process.wait()
-    assert vault.count("user_logins") == 0
-    summary = the_next_one(vault)
-    assert (summary["stored"], summary["duplicates"]) == (MESSAGES, 0)
-
-
-def killed_before_the_delete(vault: Vault) -> None:
-    """SIGKILL after the commit: the next one finds the same messages to be duplicates, and deletes them."""
-    set_visibility(vault, 5)
-    with following(vault) as run:
-        run.until_ready()
-
-        def kill(call: Call) -> Verdict:
-            if call.operation != "DeleteMessageBatch":
-                return True
-            run.process.kill()
-            return False
-
-        with run.sqs.broken(kill):
-            vault.send(events(MESSAGES))
-            run.process.wait(SECONDS)
-    stored = vault.count("user_logins")
-    assert stored > 0
-    summary = the_next_one(vault)
-    assert (summary["stored"], summary["duplicates"]) == (MESSAGES - stored, stored)
-
-
-def the_next_one(vault: Vault) -> dict[str, Any]:
-    """What another process makes of all the messages, once they are seen again."""
-    with following(vault) as run:
-        run.until_settled(MESSAGES)
-        run.until(lambda: run.calls("DeleteMessageBatch") > 0)
-        return run.stop()
-
-
 def before_the_first_receive(vault: Vault) -> None:
     """At the start: exit 0 soon, and no long poll is begun."""
     asked = threading.Event()
@@ -244,8 +199,6 @@ CASES = {
     "after SQS fell silent": after_sqs_fell_silent,
     "SIGTERM twice": functools.partial(at_once, first=signal.SIGTERM, second=signal.SIGTERM),
     "SIGTERM, then SIGINT": functools.partial(at_once, first=signal.SIGTERM, second=signal.SIGINT),
-    "SIGKILL in mid-transaction": killed_in_mid_transaction,
-    "SIGKILL before the delete": killed_before_the_delete,
     "before the first receive": before_the_first_receive,
 }
 

@@ -151,7 +151,8 @@ def test_a_frozen_server_is_given_up(scratch: Scratch) -> None:
 def test_what_was_answered_in_time_is_not_cut_later(database: Database) -> None:
     """The connection stays, and no thread or descriptor of the watch does."""
     pid = pid_of(database)
-    before, threads = descriptors(), set(threading.enumerate())
+    before = descriptors()
+    threads = set(threading.enumerate())
     with database.transaction(within=WITHIN_S) as cursor:
         cursor.execute("SELECT 1")
     for thread in set(threading.enumerate()) - threads:

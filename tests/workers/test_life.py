@@ -28,6 +28,7 @@ def test_a_killed_worker_is_started_anew(quick: Vault) -> None:
         before = workers_of(parent.pid)
         before[0].kill()
         until(lambda: len(set(workers_of(parent.pid)) - {before[0]}) == 2)
+        until(lambda: listening(quick, 2))  # by now what it had asked for comes to nobody any more
         quick.send(events(25))
         until(lambda: quick.count("user_logins") == 25)
         result = stopped(parent, signal.SIGTERM)

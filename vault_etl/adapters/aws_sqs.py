@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from vault_etl.adapters.aws import translated
 from vault_etl.core.messages import Message
 from vault_etl.core.pii import Pii
-from vault_etl.errors import DataError
+from vault_etl.errors import DataError, UnavailableError
 from vault_etl.ports.queue import MAX_CALL, QueueDepth
 
 if TYPE_CHECKING:
@@ -80,7 +80,11 @@ class SqsQueue:
                 ],
             )
         failed = answer.get("Failed", [])
-        return [handles[int(entry["Id"])] for entry in failed if entry["Code"] in _STALE]
+        passing = [entry["Code"] for entry in failed if entry["Code"] not in _STALE]
+        if passing:
+            message = f"SQS did not extend {len(passing)} of {len(handles)} messages"
+            raise UnavailableError(message, hint="it is tried again")
+        return [handles[int(entry["Id"])] for entry in failed]
 
     def depth(self) -> QueueDepth:
         """See `QueueGauge.depth`."""

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from vault_etl.core.heartbeat import Heartbeat
 from vault_etl.core.held_messages import Held, HeldMessages, Stage
+from vault_etl.core.ingest_buffer import IngestBuffer
+from vault_etl.core.ingest_limits import MAX_MESSAGE_BYTES, Limits, Tally
 from vault_etl.core.messages import Message, Outcome
-
-MAX_MESSAGE_BYTES: Final = 1024 * 1024
-"""SQS's own limit."""
 
 MAX_CALL: Final = 10
 """Messages in one call of the queue, SQS's own limit."""
@@ -29,39 +27,6 @@ EMPTY_POLLS: Final = 2
 
 DELETE_TRIES: Final = 3
 """Refusals of one deletion, after which the message is left to come again: as a duplicate."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The bounds of an ingest. Times are in seconds."""
-
-    batch_size: int = 1_000
-    batch_bytes: int = 16 * MAX_MESSAGE_BYTES
-    linger: float = 1.0
-    max_held: int = 10_000
-    max_held_bytes: int = 64 * MAX_MESSAGE_BYTES
-    visibility: float = 30.0
-    receivers: int = 1
-    heartbeats: int = 1
-    max_messages: int | None = None
-
-    def __post_init__(self) -> None:
-        least = min(self.batch_size, self.batch_bytes, self.max_held, self.receivers)
-        if least < 1 or self.visibility <= 0 or self.max_held_bytes < MAX_MESSAGE_BYTES:
-            raise ValueError("nothing could ever be received within these limits")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of the messages so far."""
-
-    received: int = 0
-    stored: int = 0
-    duplicates: int = 0
-    quarantined: int = 0
-    already_quarantined: int = 0
-    given_back: int = 0
-    deleted: int = 0
 
 
 class IngestEngine:
@@ -74,11 +39,9 @@ class IngestEngine:
         """Whether the last batch was not written: then nothing more is received."""
         self._limits = limits
         self._held = HeldMessages(limits.visibility)
-        self._buffer: deque[Held] = deque()
+        self._buffer = IngestBuffer(limits)
         self._committed: deque[Held] = deque()
         self._returning: deque[Held] = deque()
-        self._buffer_bytes = 0
-        self._buffered_since = 0.0
         self._finishing = False
         self._granted = 0
         self._empty_polls = dict.fromkeys(range(limits.receivers), 0)
@@ -116,8 +79,6 @@ class IngestEngine:
         self._empty_polls[receiver] = 0 if messages else self._empty_polls[receiver] + 1
         self._finishing = self._finishing and not messages
         self.tally.received += len(messages)
-        if not self._buffer:
-            self._buffered_since = now
         for message in messages:
             held = self._held.add(message, now)
             if held is None:
@@ -125,25 +86,12 @@ class IngestEngine:
             elif self.stopping:
                 self._return(held)
             else:
-                self._keep(held)
+                self._buffer.add(held, now)
 
     def receive_failed(self, receiver: int, granted: int) -> None:
         """A receive has brought an error: nothing is known of the queue."""
         self._granted -= granted
         self._empty_polls[receiver] = 0
-
-    def _keep(self, held: Held, *, first: bool = False) -> None:
-        held.stage = Stage.BUFFERED
-        self._buffer_bytes += held.bytes
-        if first:
-            self._buffer.appendleft(held)
-        else:
-            self._buffer.append(held)
-
-    def _take(self) -> Held:
-        held = self._buffer.popleft()
-        self._buffer_bytes -= held.bytes
-        return held
 
     # Writing
 
@@ -155,16 +103,9 @@ class IngestEngine:
         if not self._buffer or now < self._retry_at or not self._closes(now):
             return []
         self.sort_out(now)
-        batch: list[Held] = []
-        size = 0
-        while self._buffer and len(batch) < self._limits.batch_size:
-            size += self._buffer[0].bytes
-            if batch and size > self._limits.batch_bytes:
-                break
-            held = self._take()
+        batch = self._buffer.take_batch(now)
+        for held in batch:
             held.stage = Stage.WRITING
-            batch.append(held)
-        self._buffered_since = now
         return batch
 
     def written(
@@ -182,7 +123,7 @@ class IngestEngine:
                 continue  # given back, when time was over
             counts[outcome] += 1
             if outcome is Outcome.RETRY:
-                self._keep(held, first=True)
+                self._buffer.put_back(held)
             else:
                 self._held.let_go(held, Stage.COMMITTED)
                 self._committed.append(held)
@@ -196,25 +137,21 @@ class IngestEngine:
     def sort_out(self, now: float) -> None:
         """Take from the buffer what others may have by now, and what cannot be held for longer."""
         self._heartbeat.forget(now)
+        kept: list[Held] = []
         for _ in range(len(self._buffer)):
-            held = self._take()
+            held = self._buffer.take()
             if held.is_stale(now):
                 self._give_up(held)
             elif held.must_go(now, self._limits.visibility):
                 self._return(held)
             else:
-                self._keep(held)
+                kept.append(held)
+        for held in reversed(kept):
+            self._buffer.put_back(held)
 
     def _closes(self, now: float) -> bool:
-        limits = self._limits
-        return (
-            self.stopping
-            or self.away
-            or len(self._buffer) >= limits.batch_size
-            or self._buffer_bytes >= limits.batch_bytes
-            or now >= self._buffered_since + limits.linger
-            or not (self._granted or self._may_receive())
-        )
+        nothing_comes = not (self._granted or self._may_receive())
+        return self.stopping or self.away or self._buffer.is_due(now) or nothing_comes
 
     def _may_receive(self) -> bool:
         granted = self.grant()
@@ -304,7 +241,7 @@ class IngestEngine:
 
     def _return_buffer(self) -> None:
         while self._buffer:
-            self._return(self._take())
+            self._return(self._buffer.take())
 
     def _give_up(self, held: Held) -> None:
         self.tally.given_back += 1

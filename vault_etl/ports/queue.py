@@ -33,7 +33,7 @@ class Queue(Protocol):
     def extend(self, seconds_by_handle: Mapping[str, int]) -> Sequence[str]:
         """Set when up to ten messages are seen again; the handles that have gone stale.
 
-        A message that the queue did not extend for another reason is not told of: it is still due.
+        Raises UnavailableError if any was not extended for another reason: all are still due.
         """
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Final, Protocol
 
-from vault_etl.core.ingest_engine import Tally
+from vault_etl.core.ingest_limits import Tally
 from vault_etl.errors import IncompleteError, VaultEtlError
 from vault_etl.ports.clock import Clock
 from vault_etl.services.ingest_steps import IngestSteps
@@ -141,15 +141,16 @@ class Ingest:
 
     def _repeat(self, step: Callable[[], bool]) -> None:
         """What a thread does. The first failure of any ends the run."""
+        changed = self._steps.changed
         try:
             while not self._over.is_set():
                 if not step():
-                    with self._steps.changed:
-                        self._steps.changed.wait(self._options.tick)
+                    with changed:
+                        changed.wait(self._options.tick)
         except BaseException as error:  # noqa: BLE001 - it is raised by the main thread
-            with self._steps.changed:
+            with changed:
                 self._failure = self._failure or error
-                self._steps.changed.notify_all()
+                changed.notify_all()
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         while True:

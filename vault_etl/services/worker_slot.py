@@ -8,7 +8,7 @@ from typing import Final
 
 import tenacity
 
-from vault_etl.core.ingest_engine import Tally
+from vault_etl.core.ingest_limits import Tally
 from vault_etl.core.messages import Outcome
 from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
 from vault_etl.ports.queue import QueueDepth

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from vault_etl.core.held_messages import Held
-from vault_etl.core.ingest_engine import IngestEngine, Limits
+from vault_etl.core.ingest_engine import IngestEngine
+from vault_etl.core.ingest_limits import Limits
 from vault_etl.core.messages import Message, Outcome
 from vault_etl.core.pii import Pii
 

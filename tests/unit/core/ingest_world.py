@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from tests.fakes.clock import FakeClock
 from tests.fakes.queue import FakeQueue
 from vault_etl.core.held_messages import Held, Stage
-from vault_etl.core.ingest_engine import IngestEngine, Limits
+from vault_etl.core.ingest_engine import IngestEngine
+from vault_etl.core.ingest_limits import Limits
 from vault_etl.core.messages import Message, Outcome
 
 VISIBILITY_S = 30

@@ -200,7 +200,7 @@ class EngineMachine(RuleBasedStateMachine):
         sizes = [len(held.message.body.expose()) for held in engine._held if held.message]
         assert engine.held_bytes == sum(sizes) <= LIMITS.max_held_bytes
         buffered = [held for held in engine._held if held.stage is Stage.BUFFERED]
-        assert engine._buffer_bytes == sum(held.bytes for held in buffered)
+        assert engine._buffer._bytes == sum(held.bytes for held in buffered)
         assert len(engine._buffer) == len(buffered)
 
     @invariant()

@@ -13,7 +13,7 @@ from tests.fakes.tap import Tap
 from tests.fakes.vault import FakeVault
 from tests.unit.services.runs import counts, send
 from vault_etl.core.events import Reason
-from vault_etl.core.ingest_engine import Tally
+from vault_etl.core.ingest_limits import Tally
 from vault_etl.core.messages import Outcome
 from vault_etl.errors import UnavailableError
 from vault_etl.ports.ingest_observer import Movement

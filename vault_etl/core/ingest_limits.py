@@ -1,0 +1,45 @@
+"""The bounds of an ingest, and what has become of its messages within them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
+"""SQS's own limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The bounds of an ingest. Times are in seconds.
+
+    Raises ValueError for limits within which nothing could ever be received.
+    """
+
+    batch_size: int = 1_000
+    batch_bytes: int = 16 * MAX_MESSAGE_BYTES
+    linger: float = 1.0
+    max_held: int = 10_000
+    max_held_bytes: int = 64 * MAX_MESSAGE_BYTES
+    visibility: float = 30.0
+    receivers: int = 1
+    heartbeats: int = 1
+    max_messages: int | None = None
+
+    def __post_init__(self) -> None:
+        least = min(self.batch_size, self.batch_bytes, self.max_held, self.receivers)
+        if least < 1 or self.visibility <= 0 or self.max_held_bytes < MAX_MESSAGE_BYTES:
+            raise ValueError("nothing could ever be received within these limits")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the messages so far."""
+
+    received: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    already_quarantined: int = 0
+    given_back: int = 0
+    deleted: int = 0
