@@ -19,8 +19,10 @@ from tests.chaos.traffic import Traffic
 from tests.tcp_proxy import Fault
 
 DELAY_MS = 300
-FELT_WITHIN_S = 45
-"""KMS is asked by who lives: a worker may have to wait half a minute until it is started anew."""
+FELT_WITHIN_S = 150
+"""A worker that could not begin is started anew after half a minute."""
+
+WHILE_S = 8
 
 BUSY_WITHIN_S = 60
 LOOK_S = 0.1
@@ -92,15 +94,30 @@ class Storm:
         return acts
 
     def _break(self, service: Service, fault: Fault) -> None:
-        """Break the line until somebody has felt it with messages in flight, and a little longer."""
+        """Break the line, until that was felt while messages were in flight; and a little longer.
+
+        Who is cut off receives nothing: if nobody was there to feel it, it is mended and broken again.
+        """
         proxy = self._site.proxies[service]
-        self._until_busy()
-        before = proxy.hits[fault]
-        with proxy.broken(fault, DELAY_MS):
-            felt = f"{service} {fault}"
-            self._until(felt, lambda: proxy.hits[fault] > before and self._is_busy(), FELT_WITHIN_S)
-            self.count.faults[service, fault] += 1
-            time.sleep(self._draw.uniform(*self._plan.fault_seconds))
+        ends = time.monotonic() + FELT_WITHIN_S
+        while True:
+            assert time.monotonic() < ends, f"not within {FELT_WITHIN_S} s: {service} {fault}"
+            self._until_busy()
+            before = proxy.hits[fault]
+            with proxy.broken(fault, DELAY_MS):
+                if self._is_so(lambda: proxy.hits[fault] > before and self._is_busy()):
+                    self.count.faults[service, fault] += 1
+                    time.sleep(self._draw.uniform(*self._plan.fault_seconds))
+                    return
+
+    def _is_so(self, condition: Callable[[], bool]) -> bool:
+        """Whether it becomes so in a while."""
+        ends = time.monotonic() + WHILE_S
+        while time.monotonic() < ends:
+            if condition():
+                return True
+            time.sleep(LOOK_S)
+        return False
 
     def _restart_postgres(self) -> None:
         self._until_busy()
