@@ -46,6 +46,38 @@ ALTER TABLE public.quarantine ADD COLUMN receive_count integer NOT NULL DEFAULT 
 GRANT INSERT (receive_count) ON public.quarantine TO vault_etl_ingest;
 GRANT SELECT (receive_count) ON public.quarantine TO vault_etl_reveal;
 
+-- As in 0003, and who is slower may also find the new table's row type there already.
+-- Makes the partition of a month, if it is not there: CREATE and ATTACH, which lock out no loader.
+-- `month` is any day of it; two years back to three months ahead.
+CREATE OR REPLACE FUNCTION public.ensure_partition(month date) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    first_day timestamp := date_trunc('month', month::timestamp);
+    this_month timestamp := date_trunc('month', now() AT TIME ZONE 'UTC');
+    partition_name text := 'user_logins_' || to_char(first_day, 'YYYY_MM');
+BEGIN
+    IF first_day NOT BETWEEN this_month - interval '24 months' AND this_month + interval '3 months' THEN
+        RAISE EXCEPTION 'a partition is made for 24 months back to 3 months ahead'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF to_regclass(format('public.%I', partition_name)) IS NULL THEN
+        EXECUTE format(
+            'CREATE TABLE public.%I (LIKE public.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+            partition_name
+        );
+        EXECUTE format(
+            'ALTER TABLE public.user_logins ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+            partition_name,
+            public.first_record_id(first_day AT TIME ZONE 'UTC'),
+            public.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC')
+        );
+    END IF;
+    RETURN partition_name;
+EXCEPTION WHEN duplicate_table OR duplicate_object OR unique_violation THEN
+    RETURN partition_name;  -- another process was faster
+END
+$$;
+
 -- `quarantine retry` stores what passes today, and takes it out of quarantine, in one transaction.
 GRANT INSERT ON public.user_logins TO vault_etl_re_encrypt;
 GRANT DELETE ON public.quarantine TO vault_etl_re_encrypt;

@@ -132,6 +132,8 @@ class Program:
         settings = self._settings
         wait = settings.follow_wait if bounds.follow else settings.drain_wait
         queue = self._source(source, wait)
+        writer = self.batch_writer()
+        writer.prepare()  # no keys, or a KMS that cannot be trusted: better known before a receive
         visibility = queue.visibility_timeout()
         if visibility < 1:
             message = "the queue shows messages to others while they are held"
@@ -139,8 +141,6 @@ class Program:
         if wait + RECEIVE_MARGIN_S >= visibility:  # an answer must not come when it is stale
             wait = max(0, visibility - RECEIVE_MARGIN_S - 1)
             queue = self._source(source, wait)
-        writer = self.batch_writer()
-        writer.prepare()  # no keys, or a KMS that cannot be trusted: better known before a receive
         receivers = 1 if source.file else settings.receivers
         limits = Limits(
             batch_size=settings.batch_size,

@@ -98,17 +98,20 @@ class Storm:
 
         Who is cut off receives nothing: if nobody was there to feel it, it is mended and broken again.
         """
-        proxy = self._site.proxies[service]
         ends = time.monotonic() + FELT_WITHIN_S
-        while True:
+        while not self._broke(service, fault):
             assert time.monotonic() < ends, f"not within {FELT_WITHIN_S} s: {service} {fault}"
-            self._until_busy()
-            before = proxy.hits[fault]
-            with proxy.broken(fault, DELAY_MS):
-                if self._is_so(lambda: proxy.hits[fault] > before and self._is_busy()):
-                    self.count.faults[service, fault] += 1
-                    time.sleep(self._draw.uniform(*self._plan.fault_seconds))
-                    return
+
+    def _broke(self, service: Service, fault: Fault) -> bool:
+        self._until_busy()
+        proxy = self._site.proxies[service]
+        before = proxy.hits[fault]
+        with proxy.broken(fault, DELAY_MS):
+            felt = self._is_so(lambda: proxy.hits[fault] > before and self._is_busy())
+            if felt:
+                self.count.faults[service, fault] += 1
+                time.sleep(self._draw.uniform(*self._plan.fault_seconds))
+        return felt
 
     def _is_so(self, condition: Callable[[], bool]) -> bool:
         """Whether it becomes so in a while."""

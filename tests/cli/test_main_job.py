@@ -126,7 +126,7 @@ def test_the_log_can_be_asked(loaded: Vault) -> None:
     by_arn = loaded.ok("audit", "audit", "list", "--actor", arn).lines
     by_login = loaded.ok("audit", "audit", "list", "--actor", "test_re_encrypt").lines
     assert by_arn == by_login
-    assert {entry["action"] for entry in by_arn} == {"keys init"}
+    assert "keys init" in {entry["action"] for entry in by_arn}
     assert loaded.ok("audit", "audit", "list", "--since", "2999-01-01").lines == []
 
 

@@ -65,6 +65,7 @@ class FakeStarter:
         """The slots whose workers ended, in order."""
         self.observer = FakeIngestObserver()
         self.forgotten: list[int] = []
+        self.exit_codes: list[int] = []
         self._clock = clock
         self._scripts = [iter(script) for script in scripts]
 
@@ -86,6 +87,7 @@ class FakeStarter:
         assert pid
         return self.observer
 
-    def forget(self, pid: int) -> None:
-        """See `WorkersObserver.forget`."""
+    def worker_ended(self, pid: int, exit_code: int) -> None:
+        """See `WorkersObserver.worker_ended`."""
         self.forgotten.append(pid)
+        self.exit_codes.append(exit_code)

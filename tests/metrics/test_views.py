@@ -150,6 +150,17 @@ def test_the_line_says_how_it_goes() -> None:
     assert view.line().startswith("ingest: stopping  ")
 
 
+def test_a_worker_that_crashed_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """By its id and its exit code; one that has done its work is not."""
+    logs.configure("json", verbose=False, quiet=False)
+    view = LoggedIngest()
+    view.worker_ended(7, 0)
+    view.worker_ended(8, -9)
+    (line,) = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["pid"], told["exit_code"]) == ("worker ended", 8, -9)
+
+
 def test_workers_share_one_line() -> None:
     """Totals add up; the worst lag and state show; a worker that ended is not waited for."""
     view = LiveIngest(Console(file=io.StringIO()), Clock())
@@ -159,7 +170,7 @@ def test_workers_share_one_line() -> None:
     first.state(state(ready=False, away="DeniedError", depth=QueueDepth(1, 0, 0)))
     second.state(state(depth=QueueDepth(2, 0, 0)))
     assert "waiting (DeniedError)  15/s  lag 2.0 h  queue 2 + 0" in view.line()
-    view.forget(1)
+    view.worker_ended(1, 0)
     assert "ready  15/s  lag 5 s  queue 2 + 0 in flight  stored 15" in view.line()
 
 

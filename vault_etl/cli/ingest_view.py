@@ -23,7 +23,7 @@ class IngestView(Protocol):
     def worker(self, pid: int) -> IngestObserver:
         """The observer of the worker with this process id. One a worker, not one a call."""
 
-    def forget(self, pid: int) -> None:
+    def worker_ended(self, pid: int, exit_code: int) -> None:
         """This worker has ended: its state no longer counts. What it has done does."""
 
 
@@ -47,8 +47,10 @@ class LoggedIngest:
         """See `IngestView.worker`."""
         return _LoggedWorker(pid, self._warned)
 
-    def forget(self, pid: int) -> None:
-        """See `IngestView.forget`."""
+    def worker_ended(self, pid: int, exit_code: int) -> None:
+        """See `IngestView.worker_ended`: a crash is worth a line."""
+        if exit_code:
+            logs.get_logger().warning("worker ended", pid=pid, exit_code=exit_code)
 
 
 class _LoggedWorker:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from vault_etl import logs
 from vault_etl.core.messages import Outcome
 from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
 
@@ -62,8 +63,10 @@ class LiveIngest:
         """See `IngestView.worker`."""
         return _LiveWorker(self, pid)
 
-    def forget(self, pid: int) -> None:
-        """See `IngestView.forget`."""
+    def worker_ended(self, pid: int, exit_code: int) -> None:
+        """See `IngestView.worker_ended`; a worker that crashed is told of above the line."""
+        if exit_code:
+            logs.get_logger().warning("worker ended", pid=pid, exit_code=exit_code)
         with self._lock:
             self._states.pop(pid, None)
             self._ages.pop(pid, None)

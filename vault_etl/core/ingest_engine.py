@@ -43,6 +43,7 @@ class IngestEngine:
         self._committed: deque[Held] = deque()
         self._returning: deque[Held] = deque()
         self._finishing = False
+        self._abandoned = False
         self._granted = 0
         self._empty_polls = dict.fromkeys(range(limits.receivers), 0)
         self._heartbeat = Heartbeat(limits.heartbeats, limits.visibility)
@@ -223,7 +224,12 @@ class IngestEngine:
         self._held.not_extended(list(handles))
 
     def next_returns(self) -> list[str]:
-        """Up to ten handles to give back. Answered by `returned`."""
+        """Up to ten handles to give back. Answered by `returned`.
+
+        Once stopping, not before the last long poll is over: it would bring them again.
+        """
+        if self.stopping and self._granted and not self._abandoned:
+            return []
         return [
             self._returning.popleft().handle for _ in range(min(MAX_CALL, len(self._returning)))
         ]
@@ -261,6 +267,7 @@ class IngestEngine:
         Whether something was being written: its commit may come yet, and is not told any more.
         """
         self.stop(give_back=True)
+        self._abandoned = True
         writing = [held for held in self._held if held.stage is Stage.WRITING]
         for held in writing:
             self._return(held)

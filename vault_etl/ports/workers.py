@@ -42,7 +42,7 @@ class WorkersObserver(Protocol):
     def worker(self, pid: int) -> IngestObserver:
         """The observer of the worker with this process id. One a worker, not one a call."""
 
-    def forget(self, pid: int) -> None:
+    def worker_ended(self, pid: int, exit_code: int) -> None:
         """This worker has ended: its state no longer counts. What it has done does."""
 
 
@@ -59,7 +59,7 @@ class _All:
         """See `WorkersObserver.worker`."""
         return observers(*(target.worker(pid) for target in self._targets))
 
-    def forget(self, pid: int) -> None:
-        """See `WorkersObserver.forget`."""
+    def worker_ended(self, pid: int, exit_code: int) -> None:
+        """See `WorkersObserver.worker_ended`."""
         for target in self._targets:
-            target.forget(pid)
+            target.worker_ended(pid, exit_code)

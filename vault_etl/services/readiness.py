@@ -36,8 +36,8 @@ class Readiness:
         """See `WorkersObserver.worker`."""
         return _Worker(self, pid)
 
-    def forget(self, pid: int) -> None:
-        """See `WorkersObserver.forget`."""
+    def worker_ended(self, pid: int, exit_code: int) -> None:  # noqa: ARG002 - why it did is all the same
+        """See `WorkersObserver.worker_ended`."""
         with self._lock:
             self._states.pop(pid, None)
 

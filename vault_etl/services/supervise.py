@@ -68,8 +68,7 @@ class Supervisor:
             for slot in self._slots:
                 if slot.worker is not None:
                     slot.worker.stop(now=True)
-                    slot.worker.exit_code()
-                    self._ended(slot)
+                    self._ended(slot, slot.worker.exit_code() or 0)
         if self._failure is not None:
             raise self._failure
         if stop.is_urgent():
@@ -106,7 +105,7 @@ class Supervisor:
         if code is None:
             return
         error = slot.worker.error
-        self._ended(slot)
+        self._ended(slot, code)
         if code == 0:
             slot.finished = True
         elif code in FINAL_CODES and error is not None:
@@ -130,19 +129,22 @@ class Supervisor:
         urgent = False
         while running and self._clock.monotonic() < ends:
             for slot in running:
-                if slot.worker is not None and slot.worker.exit_code() is not None:
-                    self._ended(slot)
-                elif slot.worker is not None and stop.is_urgent() and not urgent:
+                if slot.worker is None:
+                    continue
+                code = slot.worker.exit_code()
+                if code is not None:
+                    self._ended(slot, code)
+                elif stop.is_urgent() and not urgent:
                     slot.worker.stop()
             urgent = urgent or stop.is_urgent()
             running = [slot for slot in running if slot.worker is not None]
             time.sleep(TICK_S)
         return len(running)
 
-    def _ended(self, slot: WorkerSlot) -> None:
+    def _ended(self, slot: WorkerSlot, exit_code: int) -> None:
         """Who ends last knows best how deep the queue is."""
         self._depth = slot.last_depth or self._depth
-        slot.ended()
+        slot.ended(exit_code)
         self._starter.ended(slot.number)
 
 

@@ -65,10 +65,10 @@ class WorkerSlot:
         self._observer = self._workers.worker(worker.pid)
         worker.watch(self)
 
-    def ended(self) -> None:
+    def ended(self, exit_code: int) -> None:
         """The worker is gone. What it had in hand the queue shows again: it counts as given back."""
         if self.worker is not None:
-            self._workers.forget(self.worker.pid)
+            self._workers.worker_ended(self.worker.pid, exit_code)
         self.worker = None
         with self._lock:
             tally = self._tally

@@ -113,6 +113,7 @@ def test_all_workers_are_counted_together(clock: FakeClock) -> None:
     assert 3 <= summary.seconds < 3.5
     assert starter.ends == [0, 1]
     assert starter.forgotten == [100, 200]
+    assert starter.exit_codes == [0, 0]
     assert starter.observer.movements[Movement.RECEIVED] == 17
 
 
