@@ -27,6 +27,8 @@ from vault_etl.adapters.resources import resource_dir
 
 OURS = ("AWS_", "VAULT_ETL_")
 TEMPLATE = "vault_template"
+ONCE = ("outages", "workers")
+"""Folders of tests that run in the first half of `make test` only, so that it ends in time."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,7 +39,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On LocalStack: what works with an emulator at all, but for what asks it to enforce policies."""
+    """On LocalStack: what works with an emulator at all, but for what asks it to enforce policies.
+
+    And but for `ONCE`, which is about us and not about the emulator, and mostly waits.
+    """
     if config.getoption("--emulator") != EmulatorName.LOCALSTACK:
         return
     fit = {
@@ -45,6 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items
         if ("moto" in getattr(item, "fixturenames", ()) or item.get_closest_marker("emulator"))
         and not item.get_closest_marker("iam")
+        and item.path.parent.name not in ONCE
     }
     config.hook.pytest_deselected(items=[item for item in items if item not in fit])
     items[:] = [item for item in items if item in fit]

@@ -70,7 +70,7 @@ def test_without_a_new_key_ingest_stops_receiving_says_so_and_gives_back(vault: 
         extra = {**urls, **SHORT, **SMALL_BATCHES, **IMPATIENT}
         fails(vault.run("ingest", "ingest", extra=extra), 69, "KMS")
     stored = vault.count("user_logins")
-    assert 0 < stored < 300
+    assert stored < 300  # none, if the lease was over before the first batch was written
     visible, in_flight, delayed = vault.depth()
     assert stored + visible + in_flight + delayed == 300
 

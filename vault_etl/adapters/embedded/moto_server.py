@@ -15,6 +15,7 @@ import json
 import logging
 import math
 import re
+import socket
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import flask
 from moto import settings
 from moto.iam.models import User as _User
 from moto.iam.models import iam_backends
@@ -66,7 +68,10 @@ def main() -> None:
 
 
 def _receive_one_at_a_time() -> None:
-    """Keep two receives from handing out the same message, which moto's threads do, and SQS seldom."""
+    """Keep two receives from handing out the same message, which moto's threads do, and SQS seldom.
+
+    And hand none to a caller that has hung up: a worker that was killed has long polls under way.
+    """
     receive_now = SQSBackend.receive_message
     lock = threading.Lock()
 
@@ -79,7 +84,7 @@ def _receive_one_at_a_time() -> None:
         **kwargs: Any,  # noqa: ANN401 - passed on
     ) -> list[Message]:
         ends = time.monotonic() + wait_seconds_timeout
-        while True:
+        while not _has_hung_up():
             with lock:
                 messages: list[Message] = receive_now(
                     backend, queue_name, count, 0, *args, **kwargs
@@ -87,8 +92,22 @@ def _receive_one_at_a_time() -> None:
             if messages or time.monotonic() >= ends:
                 return messages
             time.sleep(_POLL_SECONDS)
+        return []
 
     SQSBackend.receive_message = receive  # type: ignore[assignment,method-assign]
+
+
+def _has_hung_up() -> bool:
+    """Whether the caller of the present request has closed its connection."""
+    connection: socket.socket | None = flask.request.environ.get("werkzeug.socket")
+    try:
+        return connection is not None and not connection.recv(
+            1, socket.MSG_PEEK | socket.MSG_DONTWAIT
+        )
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 class PermissionsBoundary:
