@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from vault_etl.core.ingest_limits import MAX_CALL
 from vault_etl.core.messages import Message
 from vault_etl.core.pii import Pii
 from vault_etl.ports.clock import Clock
-from vault_etl.ports.queue import MAX_CALL, QueueDepth
+from vault_etl.ports.queue import QueueDepth
 
 MAX_WAIT = 20
 MAX_VISIBILITY = 43_200

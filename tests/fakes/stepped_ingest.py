@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from dataclasses import asdict
 
 from tests.fakes.clock import FakeClock
 from vault_etl.errors import DeniedError, UnavailableError
@@ -53,11 +52,7 @@ class SteppedIngest:
 
     def summary(self) -> IngestSummary:
         """What has become of the messages so far."""
-        summary = IngestSummary(**asdict(self.steps.engine.tally))
-        if self.steps.depth is not None:
-            summary.left_in_flight = self.steps.depth.in_flight
-            summary.left_delayed = self.steps.depth.delayed
-        return summary
+        return IngestSummary.of(self.steps.engine.tally, self.steps.depth, seconds=0)
 
     def _settle(self) -> None:
         """Delete what is committed, once, and give back the rest."""

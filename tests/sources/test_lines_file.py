@@ -19,11 +19,12 @@ from vault_etl.adapters.line_content import StreamContent
 from vault_etl.adapters.lines_file import VISIBILITY_S, LinesFile
 from vault_etl.adapters.open_lines import open_lines
 from vault_etl.adapters.system_clock import SystemClock
+from vault_etl.core.ingest_limits import MAX_CALL
 from vault_etl.core.messages import Line, Message
 from vault_etl.core.record_id import first_millisecond
 from vault_etl.errors import DataError, NotFoundError, UsageError
 from vault_etl.ports.clock import Clock
-from vault_etl.ports.queue import MAX_CALL, QueueDepth
+from vault_etl.ports.queue import QueueDepth
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from vault_etl.adapters.aws import translated
+from vault_etl.core.ingest_limits import MAX_CALL
 from vault_etl.core.messages import Message
 from vault_etl.core.pii import Pii
 from vault_etl.errors import DataError, UnavailableError
-from vault_etl.ports.queue import MAX_CALL, QueueDepth
+from vault_etl.ports.queue import QueueDepth
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient

@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from vault_etl.adapters.line_content import LineContent
 from vault_etl.adapters.line_splitter import LineSplitter
+from vault_etl.core.ingest_limits import MAX_CALL
 from vault_etl.core.messages import Line, Message
 from vault_etl.core.pii import Pii
 from vault_etl.errors import DataError
 from vault_etl.ports.clock import Clock
-from vault_etl.ports.queue import MAX_CALL, QueueDepth
+from vault_etl.ports.queue import QueueDepth
 
 VISIBILITY_S: Final = 43_200
 """The longest that SQS has: nobody else reads these lines, so none need come again by itself."""

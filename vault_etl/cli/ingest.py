@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
-from collections.abc import Callable
 from typing import Annotated, Final
 
 import typer
@@ -133,19 +132,17 @@ def _ingest(
 
 def _check(source: Source, bounds: Bounds, workers: int) -> None:
     """Raise UsageError for options that contradict each other."""
-    together: dict[str, tuple[bool, Callable[[], bool]]] = {
-        "--file goes without --dead-letters": (source.dead_letters, lambda: bool(source.file)),
-        "--file goes without --follow": (bounds.follow, lambda: bool(source.file)),
-        "--file goes without --workers": (workers > 1, lambda: bool(source.file)),
-        "--file goes without --wait-in-flight": (
-            bounds.wait_in_flight,
-            lambda: bool(source.file),
-        ),
-        "--source goes with --file": (source.name is not None, lambda: not source.file),
-        "--sent goes with --file": (source.sent is not None, lambda: not source.file),
+    file = bool(source.file)
+    contradictions = {
+        "--file goes without --dead-letters": file and source.dead_letters,
+        "--file goes without --follow": file and bounds.follow,
+        "--file goes without --workers": file and workers > 1,
+        "--file goes without --wait-in-flight": file and bounds.wait_in_flight,
+        "--source goes with --file": not file and source.name is not None,
+        "--sent goes with --file": not file and source.sent is not None,
     }
-    for message, (given, contradicts) in together.items():
-        if given and contradicts():
+    for message, holds in contradictions.items():
+        if holds:
             raise UsageError(message, hint="add --help for usage")
 
 

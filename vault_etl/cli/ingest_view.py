@@ -6,29 +6,20 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Final
 
 from vault_etl import logs
 from vault_etl.cli.live_ingest import LiveIngest
 from vault_etl.core.messages import Outcome
 from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
+from vault_etl.ports.workers import WorkersObserver
 
 MANY_RECEIVES: Final = 3
 """A message that is received so often is soon in the dead-letter queue (keys/: after five)."""
 
 
-class IngestView(Protocol):
-    """Shows the workers of one ingest together; one without worker processes has one worker."""
-
-    def worker(self, pid: int) -> IngestObserver:
-        """The observer of the worker with this process id. One a worker, not one a call."""
-
-    def worker_ended(self, pid: int, exit_code: int) -> None:
-        """This worker has ended: its state no longer counts. What it has done does."""
-
-
 @contextlib.contextmanager
-def ingest_view(*, quiet: bool) -> Iterator[IngestView]:
+def ingest_view(*, quiet: bool) -> Iterator[WorkersObserver]:
     """A live line on a terminal, log lines elsewhere. `quiet` leaves of these what warns."""
     if sys.stderr.isatty() and not quiet:
         with LiveIngest() as live:
@@ -38,17 +29,17 @@ def ingest_view(*, quiet: bool) -> Iterator[IngestView]:
 
 
 class LoggedIngest:
-    """`IngestView` as log lines: one a batch, one when readiness changes, and one warning."""
+    """`WorkersObserver` as log lines: one a batch, one when readiness changes, and one warning."""
 
     def __init__(self) -> None:
         self._warned = threading.Event()
 
     def worker(self, pid: int) -> IngestObserver:
-        """See `IngestView.worker`."""
+        """See `WorkersObserver.worker`."""
         return _LoggedWorker(pid, self._warned)
 
     def worker_ended(self, pid: int, exit_code: int) -> None:
-        """See `IngestView.worker_ended`: a crash is worth a line."""
+        """See `WorkersObserver.worker_ended`: a crash is worth a line."""
         if exit_code:
             logs.get_logger().warning("worker ended", pid=pid, exit_code=exit_code)
 

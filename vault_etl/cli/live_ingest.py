@@ -27,7 +27,7 @@ _HOUR: Final = 3600
 
 
 class LiveIngest:
-    """`IngestView` that a person watches. Told by several threads."""
+    """`WorkersObserver` that a person watches. Told by several threads."""
 
     def __init__(
         self, console: Console | None = None, now: Callable[[], float] = time.monotonic
@@ -60,11 +60,11 @@ class LiveIngest:
         self._live.stop()
 
     def worker(self, pid: int) -> IngestObserver:
-        """See `IngestView.worker`."""
+        """See `WorkersObserver.worker`."""
         return _LiveWorker(self, pid)
 
     def worker_ended(self, pid: int, exit_code: int) -> None:
-        """See `IngestView.worker_ended`; a worker that crashed is told of above the line."""
+        """See `WorkersObserver.worker_ended`; a worker that crashed is told of above the line."""
         if exit_code:
             logs.get_logger().warning("worker ended", pid=pid, exit_code=exit_code)
         with self._lock:

@@ -16,11 +16,8 @@ from typing import Final
 from vault_etl.core.heartbeat import Heartbeat
 from vault_etl.core.held_messages import Held, HeldMessages, Stage
 from vault_etl.core.ingest_buffer import IngestBuffer
-from vault_etl.core.ingest_limits import MAX_MESSAGE_BYTES, Limits, Tally
+from vault_etl.core.ingest_limits import MAX_CALL, MAX_MESSAGE_BYTES, Limits, Tally
 from vault_etl.core.messages import Message, Outcome
-
-MAX_CALL: Final = 10
-"""Messages in one call of the queue, SQS's own limit."""
 
 EMPTY_POLLS: Final = 2
 """Long polls in a row, by every receiver, that must bring nothing before the queue's counts are believed."""
@@ -128,10 +125,7 @@ class IngestEngine:
             else:
                 self._held.let_go(held, Stage.COMMITTED)
                 self._committed.append(held)
-        self.tally.stored += counts[Outcome.STORED]
-        self.tally.duplicates += counts[Outcome.DUPLICATE]
-        self.tally.quarantined += counts[Outcome.QUARANTINED]
-        self.tally.already_quarantined += counts[Outcome.ALREADY_QUARANTINED]
+        self.tally.add(counts)
         if self.stopping and self.away:
             self._return_buffer()
 

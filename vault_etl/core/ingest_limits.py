@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from vault_etl.core.messages import Outcome
+
+MAX_CALL: Final = 10
+"""Messages in one call of the queue, SQS's own limit."""
 
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
 """SQS's own limit."""
@@ -43,3 +49,15 @@ class Tally:
     already_quarantined: int = 0
     given_back: int = 0
     deleted: int = 0
+
+    @property
+    def settled(self) -> int:
+        """How many are committed, in one way or another."""
+        return self.stored + self.duplicates + self.quarantined + self.already_quarantined
+
+    def add(self, outcomes: Mapping[Outcome, int]) -> None:
+        """So many messages of a batch have become this."""
+        self.stored += outcomes.get(Outcome.STORED, 0)
+        self.duplicates += outcomes.get(Outcome.DUPLICATE, 0)
+        self.quarantined += outcomes.get(Outcome.QUARANTINED, 0)
+        self.already_quarantined += outcomes.get(Outcome.ALREADY_QUARANTINED, 0)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
+from vault_etl.core.ingest_limits import MAX_CALL
 from vault_etl.core.messages import Message
-
-MAX_CALL: Final = 10
-"""Messages in one call, SQS's own limit."""
 
 
 @dataclass(frozen=True, slots=True)

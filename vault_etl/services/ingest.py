@@ -7,11 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from vault_etl.core.ingest_limits import Tally
 from vault_etl.errors import IncompleteError, VaultEtlError
 from vault_etl.ports.clock import Clock
+from vault_etl.ports.queue import QueueDepth
 from vault_etl.services.ingest_steps import IngestSteps
 
 DELETERS: Final = 2
@@ -19,7 +20,6 @@ HEARTBEATS: Final = 2
 
 GIVE_BACK_MARGIN_S: Final = 3.0
 """The end of the time to stop in, which is kept for giving back what could not be committed."""
-
 
 HEARD_WITHIN_S: Final = 0.1
 """How long a signal waits to be noticed."""
@@ -58,6 +58,19 @@ class IngestSummary(Tally):
     left_delayed: int = 0
     seconds: float = 0.0
     messages_per_second: float = 0.0
+
+    @classmethod
+    def of(cls, tally: Tally, depth: QueueDepth | None, seconds: float) -> Self:
+        """Of what became of the messages in so many seconds, and what the queue said last."""
+        return cls(
+            **asdict(tally),
+            left_in_flight=depth.in_flight if depth else 0,
+            left_delayed=depth.delayed if depth else 0,
+            seconds=round(seconds, 3),
+            messages_per_second=round(
+                (tally.received - tally.given_back) / max(round(seconds, 3), 0.001), 1
+            ),
+        )
 
     def as_dict(self) -> dict[str, object]:
         """The summary in the order of the fields."""
@@ -112,14 +125,8 @@ class Ingest:
 
     def summary(self) -> IngestSummary:
         """What has become of the messages so far."""
-        summary = IngestSummary(**asdict(self._steps.engine.tally))
-        summary.seconds = round(self._clock.monotonic() - self._began, 3)
-        done = summary.received - summary.given_back
-        summary.messages_per_second = round(done / max(summary.seconds, 0.001), 1)
-        if self._steps.depth is not None:
-            summary.left_in_flight = self._steps.depth.in_flight
-            summary.left_delayed = self._steps.depth.delayed
-        return summary
+        seconds = self._clock.monotonic() - self._began
+        return IngestSummary.of(self._steps.engine.tally, self._steps.depth, seconds)
 
     @property
     def has_left_some(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Final
 import tenacity
 
 from vault_etl.errors import DeniedError, VaultEtlError
+from vault_etl.services.backoff import Backoff
 
 BACKOFF: Final = tenacity.wait_exponential(multiplier=0.5, max=30) + tenacity.wait_random(0, 1)
 """Seconds between two tries: 0.5, 1, 2, … 30, and up to one more at random."""
@@ -32,7 +33,7 @@ class Outage:
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._began = 0.0
-        self._tries = _tries()
+        self._backoff = Backoff(BACKOFF)
         self.error: VaultEtlError | None = None
         """The last one, or None: it is not away."""
         self.retry_at = 0.0
@@ -46,13 +47,12 @@ class Outage:
         denied = isinstance(error, DeniedError)
         if self.error is None or denied is not isinstance(self.error, DeniedError):
             self._began = now
-            self._tries = _tries()
+            self._backoff.reset()
         elif now < self.retry_at:
             return self.retry_at - now
         self.error = error
         patience = self._patience.denied if denied else self._patience.unavailable
-        delay = BACKOFF(self._tries)
-        self._tries.prepare_for_next_attempt()
+        delay = self._backoff.next()
         if patience is not None:
             left = self._began + patience - now
             if left <= 0:
@@ -66,7 +66,3 @@ class Outage:
         if self.error is not None:
             self.error = None
             self.retry_at = 0.0
-
-
-def _tries() -> tenacity.RetryCallState:
-    return tenacity.RetryCallState(tenacity.Retrying(), None, (), {})

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Final
 
+from vault_etl.core.ingest_limits import Tally
 from vault_etl.errors import IncompleteError, VaultEtlError
 from vault_etl.ports.clock import Clock
 from vault_etl.ports.queue import QueueDepth
@@ -83,14 +84,8 @@ class Supervisor:
         total: Counter[str] = Counter()
         for slot in self._slots:
             total.update(asdict(slot.tally))
-        summary = IngestSummary(**total)
-        if self._depth is not None:
-            summary.left_in_flight = self._depth.in_flight
-            summary.left_delayed = self._depth.delayed
-        summary.seconds = round(self._clock.monotonic() - self._began, 3)
-        done = summary.received - summary.given_back
-        summary.messages_per_second = round(done / max(summary.seconds, 0.001), 1)
-        return summary
+        seconds = self._clock.monotonic() - self._began
+        return IngestSummary.of(Tally(**total), self._depth, seconds)
 
     def _watch(self, slot: WorkerSlot) -> None:
         """Start it, see whether it has ended, and decide what that means."""

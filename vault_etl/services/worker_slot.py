@@ -13,6 +13,7 @@ from vault_etl.core.messages import Outcome
 from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
 from vault_etl.ports.queue import QueueDepth
 from vault_etl.ports.workers import Worker, WorkersObserver
+from vault_etl.services.backoff import Backoff
 
 RESTART_DELAY: Final = tenacity.wait_exponential(multiplier=0.5, max=30)
 """Seconds before a crashed worker is started anew: 0.5, 1, 2, … 30."""
@@ -43,7 +44,7 @@ class WorkerSlot:
         self._started_at = 0.0
         self._has_advanced = False
         self._lock = threading.Lock()
-        self._tries = _tries()
+        self._backoff = Backoff(RESTART_DELAY)
 
     @property
     def max_messages(self) -> int | None:
@@ -72,20 +73,17 @@ class WorkerSlot:
         self.worker = None
         with self._lock:
             tally = self._tally
-            settled = (
-                tally.stored + tally.duplicates + tally.quarantined + tally.already_quarantined
-            )
             # A batch is told of at once, a receive a moment later: death may come in between.
-            tally.received = max(tally.received, settled + tally.given_back)
-            tally.given_back = tally.received - settled
+            tally.received = max(tally.received, tally.settled + tally.given_back)
+            tally.given_back = tally.received - tally.settled
 
     def crashed(self, now: float) -> None:
         """It may be started anew, but not at once."""
         if self._has_advanced or now >= self._started_at + STEADY_SECONDS:
-            self._tries, self.crashes = _tries(), 0
+            self._backoff.reset()
+            self.crashes = 0
         self.crashes += 1
-        self.start_at = now + RESTART_DELAY(self._tries)
-        self._tries.prepare_for_next_attempt()
+        self.start_at = now + self._backoff.next()
 
     def moved(self, movement: Movement, messages: int) -> None:
         """See `IngestObserver.moved`."""
@@ -97,11 +95,8 @@ class WorkerSlot:
     def batch(self, report: BatchReport) -> None:
         """See `IngestObserver.batch`."""
         with self._lock:
-            tally, outcomes = self._tally, report.outcomes
-            tally.stored += outcomes.get(Outcome.STORED, 0)
-            tally.duplicates += outcomes.get(Outcome.DUPLICATE, 0)
-            tally.quarantined += outcomes.get(Outcome.QUARANTINED, 0)
-            tally.already_quarantined += outcomes.get(Outcome.ALREADY_QUARANTINED, 0)
+            outcomes = report.outcomes
+            self._tally.add(outcomes)
             new = outcomes.get(Outcome.STORED, 0) + outcomes.get(Outcome.QUARANTINED, 0)
             self._has_advanced = self._has_advanced or new > 0
         if self._observer is not None:
@@ -112,7 +107,3 @@ class WorkerSlot:
         self.last_depth = state.depth or self.last_depth
         if self._observer is not None:
             self._observer.state(state)
-
-
-def _tries() -> tenacity.RetryCallState:
-    return tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
