@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 import os
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from vault_etl.adapters.postgres_audit import (
     PostgresReleasedValues,
 )
 from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints, PostgresKeyRegistry
+from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
 from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_erase import PostgresEraser
 from vault_etl.adapters.postgres_finder import PostgresRecordFinder
@@ -38,13 +40,20 @@ from vault_etl.adapters.postgres_proof import PostgresProver
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.adapters.postgres_reseal import PostgresResealer
+from vault_etl.adapters.postgres_rotation import (
+    PostgresDataRotations,
+    PostgresRangeClaims,
+    PostgresRotationReader,
+    PostgresTokenRotations,
+)
+from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill, PostgresTokenChecker
 from vault_etl.adapters.resources import resource_dir
 from vault_etl.adapters.system_clock import SystemClock
 from vault_etl.adapters.worker_processes import LIFELINE_OPTION, WorkerProcesses
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import Checkpoint
-from vault_etl.core.fields import KeyPurpose
+from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.ingest_engine import IngestEngine
 from vault_etl.core.ingest_limits import Limits
 from vault_etl.errors import ConfigurationError
@@ -55,7 +64,10 @@ from vault_etl.ports.ingest_observer import IngestObserver
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.quarantine import QuarantineReader
 from vault_etl.ports.workers import WorkersObserver
+from vault_etl.services.backfill import Backfill, BackfillWorker
+from vault_etl.services.begin_tokens import BeginTokens
 from vault_etl.services.checkpoint import Checkpointer
+from vault_etl.services.cut_over import CutOver
 from vault_etl.services.erase import Erase
 from vault_etl.services.find import Find
 from vault_etl.services.ingest import HEARTBEATS, Ingest, IngestOptions
@@ -64,11 +76,20 @@ from vault_etl.services.init_keys import InitReport, init_keys
 from vault_etl.services.key_ring import MAX_CACHED_SECONDS, KeyRing
 from vault_etl.services.make_key import DataKeyLeases
 from vault_etl.services.outage import FOLLOWING, Patience
+from vault_etl.services.pace import Pace
 from vault_etl.services.prove_kms import ProvenUnwrapper
 from vault_etl.services.readiness import Readiness
+from vault_etl.services.reseal import WorkersKeys
 from vault_etl.services.retry_quarantine import QuarantineRetry
 from vault_etl.services.reveal import Reveal
-from vault_etl.services.rotate_keys import Rotation
+from vault_etl.services.rotate_keys import (
+    ResealWorker,
+    Rotation,
+    RotationPlan,
+    plan_rotation,
+    retire_data_keys,
+)
+from vault_etl.services.rotate_tokens import TokenPlan, TokenRotation, plan_tokens
 from vault_etl.services.show_quarantined import ShowQuarantined
 from vault_etl.services.signed_log import SignedLog
 from vault_etl.services.supervise import Supervisor
@@ -81,6 +102,9 @@ if TYPE_CHECKING:
     from vault_etl.adapters.served_metrics import ServedMetrics
 
 __all__ = ["LIFELINE_OPTION", "Program", "Source"]
+
+ROTATION_WORKERS: Final = 4
+"""Threads, so that sealing and waiting for Postgres overlap. More processes share the same ranges."""
 
 WORKERS_STOP_SOONER_S: Final = 1.5
 """So that a parent that waits for its workers ends in time itself."""
@@ -236,16 +260,59 @@ class Program:
         checkpoints = PostgresCheckpoints(self._database)
         return SignedLog(PostgresAuditLog(self._database), checkpoints, signer, _keep)
 
-    def rotation(self, progress: Progress, request_id: uuid.UUID) -> Rotation:
+    def plan_rotation(self, fields: Sequence[Field], *, lazy: bool) -> RotationPlan:
+        """For `keys rotate`: what it would do."""
+        return plan_rotation(self._keys, PostgresRotationReader(self._database), fields, lazy=lazy)
+
+    def retire_data_keys(self, request: AuditRequest) -> tuple[int, ...]:
+        """Run `keys rotate --lazy`."""
+        return retire_data_keys(self.audit_log(request.request_id), self._keys, request)
+
+    def rotation(self, progress: Progress, request_id: uuid.UUID, rate: float | None) -> Rotation:
         """For `keys rotate`."""
         return Rotation(
             audit=self.audit_log(request_id),
-            retirer=self._keys,
-            lister=self._keys,
-            resealer=PostgresResealer(self._database),
-            ring=self._ring(request_id),
-            leases=self._leases(),
+            rotations=PostgresDataRotations(self._database),
+            workers=[
+                ResealWorker(PostgresRangeClaims(database), PostgresResealer(database))
+                for database in self._workers_databases()
+            ],
+            keys=WorkersKeys(self._ring(request_id), self._leases()),
+            pace=Pace(self._clock, rate),
             progress=progress,
+        )
+
+    def plan_tokens(self) -> TokenPlan:
+        """For `keys rotate --tokens`: what it would do."""
+        return plan_tokens(self._keys, PostgresTokenChecker(self._database))
+
+    def token_rotation(
+        self, progress: Progress, request_id: uuid.UUID, rate: float | None, wait: float
+    ) -> TokenRotation:
+        """For `keys rotate --tokens`; the cut-over is tried for `wait` seconds."""
+        database = self._database
+        return TokenRotation(
+            audit=self.audit_log(request_id),
+            identity=self.identity(),
+            begin=BeginTokens(
+                self._keys,
+                PostgresTokenRotations(database),
+                self._generator,
+                self._unwrapper(request_id),
+            ),
+            backfill=Backfill(
+                [
+                    BackfillWorker(PostgresRangeClaims(own), PostgresTokenBackfill(own))
+                    for own in self._workers_databases()
+                ],
+                WorkersKeys(self._ring(request_id), self._leases()),
+                Pace(self._clock, rate),
+                progress,
+            ),
+            checker=PostgresTokenChecker(database),
+            cut_over=CutOver(
+                PostgresTokenCutOver(database), self._clock, threading.Event(), progress, wait
+            ),
         )
 
     def quarantine_reader(self) -> QuarantineReader:
@@ -313,6 +380,11 @@ class Program:
     @functools.cached_property
     def _database(self) -> Database:
         return Database(self._settings.need_database_url(), self._calls)
+
+    def _workers_databases(self) -> list[Database]:
+        """A connection for each worker of a rotation."""
+        url = self._settings.need_database_url()
+        return [Database(url, self._calls) for _ in range(ROTATION_WORKERS)]
 
     @property
     def _public_key(self) -> KmsPublicKey:

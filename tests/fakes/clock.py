@@ -29,3 +29,25 @@ class FakeClock:
     def jump(self, by: dt.timedelta) -> None:
         """Set the time of day, while no time passes."""
         self._start += by
+
+
+class FakeStop:
+    """`Stop` that lets the time pass for which somebody waits."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """See `Stop.is_set`."""
+        return self._is_set
+
+    def set(self) -> None:
+        """See `Stop.set`."""
+        self._is_set = True
+
+    def wait(self, timeout: float) -> bool:
+        """See `Stop.wait`."""
+        if not self._is_set:
+            self._clock.advance(timeout)
+        return self._is_set

@@ -11,7 +11,18 @@ from tests.fakes.clock import FakeClock
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import DataKey, KeyState, StoredKey
 from vault_etl.core.messages import SealedRecord, SealedRejection
+from vault_etl.core.rotation import OpenRotation, Range
 from vault_etl.ports.audit_log import AuditEntry
+
+
+@dataclasses.dataclass(slots=True)
+class FakeRange:
+    """A range of a rotation, and who works on it."""
+
+    range: Range
+    is_done: bool = False
+    claim: uuid.UUID | None = None
+    claimed_until: float = 0
 
 
 class FakeDatabase:
@@ -24,6 +35,8 @@ class FakeDatabase:
         self.quarantine: dict[uuid.UUID, SealedRejection] = {}
         self.quarantined_at: dict[uuid.UUID, dt.datetime] = {}
         self.erased_bodies: set[uuid.UUID] = set()
+        self.rotations: dict[KeyPurpose, OpenRotation] = {}
+        self.ranges: dict[uuid.UUID, list[FakeRange]] = {}
         self.audit: list[AuditEntry] = []
         self.released: set[int] = set()
 

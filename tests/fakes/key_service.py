@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
-from vault_etl.errors import KeyUnavailableError, UnavailableError
+from vault_etl.errors import KeyDestroyedError, KeyUnavailableError, UnavailableError
 from vault_etl.ports.key_service import GeneratedKey
 
 _NONCE_BYTES = 12
@@ -46,7 +46,7 @@ class FakeKms:
         self._answer()
         self.unwrapped.append(key.key_id)
         if key.wrapped_key is None:
-            raise KeyUnavailableError("the key is destroyed")
+            raise KeyDestroyedError("the key is destroyed")
         if key.kms_key_arn != arn_of(key.purpose):
             raise KeyUnavailableError("the KMS key is not trusted here")
         if key.field in self.denied:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tests.fakes.database import FakeDatabase
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import DataKey
-from vault_etl.ports.record_store import Replacement, SealedValue
+from tests.fakes.rotation import move_range
+from vault_etl.core.fields import Field, KeyPurpose, Table
+from vault_etl.core.keys import DataKey, KeyState
+from vault_etl.core.rotation import OpenRotation, Range, Step
+from vault_etl.ports.resealer import Page, Replacement, SealedRow, Swap
+from vault_etl.ports.rotation import Left
 
 
 class FakeResealer:
@@ -18,37 +21,68 @@ class FakeResealer:
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
 
-    def sealed_under(
-        self, key_ids: Iterable[int], field: Field, after: uuid.UUID | None, limit: int
-    ) -> Sequence[SealedValue]:
-        """See `Resealer.sealed_under`."""
-        wanted = set(key_ids)
-        found = [
-            SealedValue(*value)
-            for value in self._database.ciphertexts()
-            if value[0] is field and int.from_bytes(value[3][1:5], "big") in wanted
-        ]
-        later = [value for value in found if after is None or value.record_id > after]
-        return sorted(later, key=lambda value: value.record_id)[:limit]
+    def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page:
+        """See `Resealer.page`."""
+        rows = [
+            row
+            for row in self._old(rotation, at.place)
+            if at.first <= row.record_id <= at.last
+            and (at.after is None or row.record_id > at.after)
+        ][:limit]
+        return Page(rows, is_last=len(rows) < limit)
 
-    def replace(self, replacements: Sequence[Replacement], key: DataKey) -> int | None:
+    def replace(
+        self, replacements: Sequence[Replacement], keys: Sequence[DataKey], step: Step
+    ) -> Swap | None:
         """See `Resealer.replace`."""
-        if not self._database.fence_holds((key,), None):
+        if replacements and not self._database.fence_holds(keys, None):
             return None
-        return sum(self._swap(replacement) for replacement in replacements)
+        swapped = [r for r in replacements if self._swap(r)]
+        move_range(self._database, step, is_whole=len(swapped) == len(replacements))
+        return Swap(len(swapped), sum(len(r.ciphertexts) for r in swapped))
+
+    def left(self, rotation: OpenRotation) -> Left:
+        """See `Resealer.left`."""
+        rows = [row for place in Table for row in self._old(rotation, place)]
+        values = sum(len(row.ciphertexts) for row in rows)
+        return Left(values, tuple(row.record_id for row in rows)[:10])
+
+    def _old(self, rotation: OpenRotation, place: Table) -> list[SealedRow]:
+        rows: dict[uuid.UUID, SealedRow] = {}
+        for field, record_id, user_id, ciphertext in self._database.ciphertexts():
+            is_body = field is Field.QUARANTINE
+            if is_body is not (place is Table.QUARANTINE) or field not in rotation.fields:
+                continue
+            if not self._stays(rotation, field, ciphertext):
+                row = rows.get(record_id, SealedRow(place, record_id, user_id, {}))
+                rows[record_id] = dataclasses.replace(
+                    row, ciphertexts={**row.ciphertexts, field: ciphertext}
+                )
+        return sorted(rows.values(), key=lambda row: row.record_id)
+
+    def _stays(self, rotation: OpenRotation, field: Field, ciphertext: bytes) -> bool:
+        key_id = int.from_bytes(ciphertext[1:5], "big")
+        key = self._database.keys.get(key_id)
+        return (
+            key is not None
+            and key.purpose is KeyPurpose.DATA
+            and key.field is field
+            and key.state is not KeyState.DESTROYED
+            and key_id not in rotation.old_keys
+        )
 
     def _swap(self, replacement: Replacement) -> bool:
-        old, new = replacement.value, replacement.ciphertext
-        if old.field is Field.QUARANTINE:
-            rejection = self._database.quarantine[old.record_id]
-            if rejection.body_ciphertext != old.ciphertext:
+        row, new = replacement.row, replacement.ciphertexts
+        if row.place is Table.QUARANTINE:
+            rejection = self._database.quarantine[row.record_id]
+            if rejection.body_ciphertext != row.ciphertexts[Field.QUARANTINE]:
                 return False
-            self._database.quarantine[old.record_id] = dataclasses.replace(
-                rejection, body_ciphertext=new
+            self._database.quarantine[row.record_id] = dataclasses.replace(
+                rejection, body_ciphertext=new[Field.QUARANTINE]
             )
             return True
-        record = self._database.records[old.record_id]
-        if record.ciphertexts.get(old.field) != old.ciphertext:
+        record = self._database.records[row.record_id]
+        if any(record.ciphertexts.get(field) != row.ciphertexts[field] for field in new):
             return False
-        record.ciphertexts[old.field] = new
+        record.ciphertexts.update(new)
         return True

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.fakes.audit_log import FakeAuditLog
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, FakeStop
 from tests.fakes.database import FakeDatabase
-from tests.fakes.identity import ACTOR
+from tests.fakes.identity import ACTOR, FakeIdentity
 from tests.fakes.ingest_observer import FakeIngestObserver
 from tests.fakes.key_service import FakeKms
 from tests.fakes.key_store import FakeKeyStore
@@ -20,7 +20,14 @@ from tests.fakes.progress import FakeProgress
 from tests.fakes.queue import FakeQueue
 from tests.fakes.record_loader import FakeRecordLoader
 from tests.fakes.resealer import FakeResealer
+from tests.fakes.rotation import (
+    FakeDataRotations,
+    FakeRangeClaims,
+    FakeRotationReader,
+    FakeTokenRotations,
+)
 from tests.fakes.stepped_ingest import SteppedIngest
+from tests.fakes.tokens import FakeTokens
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.ingest_engine import IngestEngine
@@ -28,13 +35,19 @@ from vault_etl.core.ingest_limits import Limits
 from vault_etl.core.keys import MAX_LEASE, KeyState
 from vault_etl.core.messages import Message, Outcome
 from vault_etl.core.record_id import record_id_of_message
+from vault_etl.services.backfill import Backfill, BackfillWorker
+from vault_etl.services.begin_tokens import BeginTokens
+from vault_etl.services.cut_over import CutOver
 from vault_etl.services.ingest import HEARTBEATS, Ingest, IngestOptions, IngestSummary
 from vault_etl.services.ingest_steps import Bounds, IngestSteps
 from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.make_key import DataKeyLeases, make_key
 from vault_etl.services.outage import Patience
+from vault_etl.services.pace import Pace
+from vault_etl.services.reseal import WorkersKeys
 from vault_etl.services.reveal import Reveal
-from vault_etl.services.rotate_keys import Rotation
+from vault_etl.services.rotate_keys import ResealWorker, Rotation, RotationReport, plan_rotation
+from vault_etl.services.rotate_tokens import TokenReport, TokenRotation, plan_tokens
 from vault_etl.services.write_batch import BatchWriter
 
 UNTIL_EMPTY = Bounds()
@@ -59,7 +72,12 @@ class FakeVault:
         self.keys = FakeKeyStore(self.database)
         self.loader = FakeRecordLoader(self.database)
         self.resealer = FakeResealer(self.database)
+        self.rotations = FakeRotationReader(self.database)
+        self.data_rotations = FakeDataRotations(self.database, self.keys)
+        self.token_rotations = FakeTokenRotations(self.database, self.keys)
+        self.claims = FakeRangeClaims(self.database)
         self.audit = FakeAuditLog(self.database)
+        self.tokens = FakeTokens(self.database, self.audit)
         self.use_queue(FakeQueue(self.clock))
         self.progress = FakeProgress()
         self.observer = FakeIngestObserver()
@@ -75,6 +93,9 @@ class FakeVault:
         other = copy.copy(self)
         other.kms, other.keys, other.queue = tap(self.kms), tap(self.keys), tap(self.queue)
         other.loader, other.resealer = tap(self.loader), tap(self.resealer)
+        other.claims, other.tokens = tap(self.claims), tap(self.tokens)
+        other.data_rotations = tap(self.data_rotations)
+        other.token_rotations = tap(self.token_rotations)
         other.audit = tap(self.audit)
         return other
 
@@ -137,17 +158,45 @@ class FakeVault:
         how = IngestOptions(wait, receivers, stop_within, tick)
         return Ingest(steps, self.clock, how)
 
-    def rotation(self) -> Rotation:
-        """One rotation, in a new process."""
+    def rotation(self, *, rate: float | None = None) -> Rotation:
+        """One rotation of data keys, in a new process with one worker."""
         return Rotation(
             audit=self.audit,
-            retirer=self.keys,
-            lister=self.keys,
-            resealer=self.resealer,
-            ring=self.ring(),
-            leases=self.leases(),
+            rotations=self.data_rotations,
+            workers=[ResealWorker(self.claims, self.resealer)],
+            keys=WorkersKeys(self.ring(), self.leases()),
+            pace=Pace(self.clock, rate, FakeStop(self.clock)),
             progress=self.progress,
         )
+
+    def rotate(self, *fields: Field) -> RotationReport:
+        """Plan a rotation of these fields, or all, and run it."""
+        request = rotate_request(*fields)
+        plan = plan_rotation(self.keys, self.rotations, request.fields)
+        return self.rotation().rotate(request, plan)
+
+    def token_rotation(self, *, wait: float = 60.0) -> TokenRotation:
+        """One rotation of the token keys, in a new process with one worker."""
+        pace = Pace(self.clock, stop=FakeStop(self.clock))
+        return TokenRotation(
+            audit=self.audit,
+            identity=FakeIdentity(),
+            begin=BeginTokens(self.keys, self.token_rotations, self.kms, self.kms),
+            backfill=Backfill(
+                [BackfillWorker(self.claims, self.tokens)],
+                WorkersKeys(self.ring(), self.leases()),
+                pace,
+                self.progress,
+            ),
+            checker=self.tokens,
+            cut_over=CutOver(self.tokens, self.clock, pace.stop, self.progress, wait),
+        )
+
+    def rotate_tokens(self, *leave_out: uuid.UUID, wait: float = 60.0) -> TokenReport:
+        """Plan a rotation of the token keys, and run it."""
+        plan = plan_tokens(self.keys, self.tokens)
+        request = rotate_request(*PERSONAL_FIELDS)
+        return self.token_rotation(wait=wait).rotate(request, plan, leave_out)
 
     def reveal(self) -> Reveal:
         """One reveal, in a new process."""

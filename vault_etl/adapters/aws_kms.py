@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from vault_etl.adapters.aws import translated
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
-from vault_etl.errors import DeniedError, KeyUnavailableError
+from vault_etl.errors import DeniedError, KeyDestroyedError, KeyUnavailableError
 from vault_etl.ports.key_service import GeneratedKey
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class KmsKeyUnwrapper:
         """
         if key.wrapped_key is None:
             message = f"key {key.key_id} is destroyed"
-            raise KeyUnavailableError(message)
+            raise KeyDestroyedError(message)
         if not self._trusted.trusts(key.purpose, key.kms_key_arn):
             message = f"key {key.key_id} is wrapped by a KMS key that is not trusted here"
             raise KeyUnavailableError(message, hint="see VAULT_ETL_TRUSTED_KEY_ARNS")

@@ -19,6 +19,7 @@ from vault_etl.adapters.postgres_silence import Silence
 from vault_etl.errors import (
     ConfigurationError,
     DeniedError,
+    IncompleteError,
     UnavailableError,
     VaultEtlError,
 )
@@ -63,6 +64,10 @@ class ValueRefusedError(VaultEtlError):
 
 class LockTimeoutError(UnavailableError):
     """Somebody else held a lock for too long (SQLSTATE 55P03, or 40P01 for a deadlock)."""
+
+
+class ObjectsDependError(ConfigurationError):
+    """Other objects depend on what is to be changed (SQLSTATE 2BP01)."""
 
 
 class Database:
@@ -235,6 +240,12 @@ _NO_PARTITION: Final[_Answer] = (
     _MIGRATE_HINT,
 )
 _AWAY: Final[_Answer] = (UnavailableError, "not available", "run the command again")
+_DEPENDED_ON: Final[_Answer] = (ObjectsDependError, "other objects depend on this one", None)
+_OTHERWISE: Final[_Answer] = (
+    IncompleteError,
+    "it is not in the state that this needs",
+    "somebody else may have been faster: run the command again",
+)
 _BUG: Final[_Answer] = (
     VaultEtlError,
     "a statement of ours was refused",
@@ -243,12 +254,14 @@ _BUG: Final[_Answer] = (
 
 _BY_SQLSTATE: Final[Mapping[str, _Answer]] = {
     "23514": _NO_PARTITION,
+    "2BP01": _DEPENDED_ON,
     READ_ONLY: _AWAY,  # a standby, or a server that is failing over
     "25P03": _AWAY,  # the server ended a transaction in which nothing was said for too long
     "25P04": _AWAY,  # or one that took too long in all
     "40001": _AWAY,
     "40P01": _LOCKED,
     "42501": _DENIED,
+    "55000": _OTHERWISE,  # of our own functions and triggers
     "55P03": _LOCKED,
 } | dict.fromkeys(("3F000", "42703", "42704", "42883", "42P01"), _NOT_MIGRATED)
 

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import uuid
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
+import psycopg2.extensions
 import stamina
 
+from vault_etl.adapters.copy_binary import copy_binary
 from vault_etl.adapters.postgres import Database, LockTimeoutError
 from vault_etl.adapters.postgres_records import fence_holds
+from vault_etl.adapters.postgres_rotation import move_range
 from vault_etl.adapters.sql import blocks
-from vault_etl.core.fields import Field
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.core.keys import DataKey
-from vault_etl.ports.record_store import Replacement, SealedValue
+from vault_etl.core.rotation import OpenRotation, Range, Step
+from vault_etl.ports.resealer import Page, Replacement, SealedRow, Swap
+from vault_etl.ports.rotation import Left
 
-_SQL: Final = blocks("keys.sql")
+MAX_LEFT_IDS: Final = 10
+
+_SQL: Final = blocks("reseal.sql")
 
 _QUARANTINE_ROWS: Final = 16
 """Bodies at a time: each may be 1 MiB, travels as hex, and twice in a swap."""
 
 _TRIES: Final = 5
+
+_FIELDS: Final = {Table.USER_LOGINS: PERSONAL_FIELDS, Table.QUARANTINE: (Field.QUARANTINE,)}
+"""In the order of the columns of `page_…`."""
 
 
 class PostgresResealer:
@@ -29,37 +40,96 @@ class PostgresResealer:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def sealed_under(
-        self, key_ids: Iterable[int], field: Field, after: uuid.UUID | None, limit: int
-    ) -> Sequence[SealedValue]:
-        """See `Resealer.sealed_under`; fewer at a time of quarantine."""
-        if field is Field.QUARANTINE:
+    def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page:
+        """See `Resealer.page`; fewer at a time of quarantine."""
+        if at.place is Table.QUARANTINE:
             limit = min(limit, _QUARANTINE_ROWS)
         with self._database.transaction() as cursor:
             cursor.execute(
-                _SQL[f"sealed_under_{field.value}"],
-                {"key_ids": list(key_ids), "after": after, "limit": limit},
-            )
-            return [
-                SealedValue(field, record_id, user_id, bytes(ciphertext))
-                for record_id, user_id, ciphertext in cursor.fetchall()
-            ]
-
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
-    def replace(self, replacements: Sequence[Replacement], key: DataKey) -> int | None:
-        """See `Resealer.replace`. A deadlock with another writer is tried again: swapping twice is once."""
-        record_ids = [r.value.record_id for r in replacements]
-        with self._database.transaction() as cursor:
-            if not fence_holds(cursor, (key,), None):
-                return None
-            cursor.execute(
-                _SQL[f"replace_{key.field.value}"],
+                _SQL[f"page_{at.place.value}"],
                 {
-                    "record_ids": record_ids,
-                    "first": min(record_ids),
-                    "last": max(record_ids),
-                    "old": [r.value.ciphertext for r in replacements],
-                    "new": [r.ciphertext for r in replacements],
+                    **_what(rotation),
+                    "first": at.first,
+                    "last": at.last,
+                    "after": at.after,
+                    "limit": limit,
                 },
             )
-            return cursor.rowcount
+            rows = [_row(at.place, row) for row in cursor.fetchall()]
+        return Page(rows, is_last=len(rows) < limit)
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def replace(
+        self, replacements: Sequence[Replacement], keys: Sequence[DataKey], step: Step
+    ) -> Swap | None:
+        """See `Resealer.replace`. A deadlock with another writer is tried again: swapping twice is once."""
+        with self._database.transaction() as cursor:
+            if replacements and not fence_holds(cursor, keys, None):
+                return None
+            swap = Swap(0, 0)
+            if replacements:
+                swap = _SWAPS[step.range.place](cursor, replacements)
+            move_range(cursor, step, is_whole=swap.rows == len(replacements))
+            return swap
+
+    def left(self, rotation: OpenRotation) -> Left:
+        """See `Resealer.left`. Reads both tables."""
+        values, record_ids = 0, list[uuid.UUID]()
+        with self._database.transaction() as cursor:
+            for place in Table:
+                cursor.execute(
+                    _SQL[f"left_{place.value}"], {**_what(rotation), "limit": MAX_LEFT_IDS}
+                )
+                ((count, found),) = cursor.fetchall()
+                values += count
+                record_ids += found or ()
+        return Left(values, tuple(record_ids[:MAX_LEFT_IDS]))
+
+
+def _what(rotation: OpenRotation) -> dict[str, object]:
+    return {
+        "fields": [field.value for field in rotation.fields],
+        "old_keys": sorted(rotation.old_keys),
+    }
+
+
+def _row(place: Table, row: Sequence[Any]) -> SealedRow:
+    record_id, user_id, *sealed = row
+    ciphertexts = {
+        field: bytes(value)
+        for field, value in zip(_FIELDS[place], sealed, strict=True)
+        if value is not None
+    }
+    return SealedRow(place, record_id, user_id, ciphertexts)
+
+
+def _swap_records(cursor: psycopg2.extensions.cursor, batch: Sequence[Replacement]) -> Swap:
+    cursor.execute(_SQL["make_stage"])
+    rows = (
+        (r.row.record_id, *_old_and_new(r, Field.IP), *_old_and_new(r, Field.DEVICE_ID))
+        for r in batch
+    )
+    cursor.copy_expert(_SQL["copy_stage"], io.BytesIO(copy_binary(rows)))
+    record_ids = [r.row.record_id for r in batch]
+    cursor.execute(_SQL["replace_user_logins"], {"first": min(record_ids), "last": max(record_ids)})
+    ((rows, values),) = cursor.fetchall()
+    return Swap(rows, values)
+
+
+def _old_and_new(replacement: Replacement, field: Field) -> tuple[bytes | None, bytes | None]:
+    """What is not replaced is not compared either."""
+    new = replacement.ciphertexts.get(field)
+    return (None if new is None else replacement.row.ciphertexts[field]), new
+
+
+def _swap_bodies(cursor: psycopg2.extensions.cursor, batch: Sequence[Replacement]) -> Swap:
+    values: Mapping[str, object] = {
+        "record_ids": [r.row.record_id for r in batch],
+        "old": [r.row.ciphertexts[Field.QUARANTINE] for r in batch],
+        "new": [r.ciphertexts[Field.QUARANTINE] for r in batch],
+    }
+    cursor.execute(_SQL["replace_quarantine"], values)
+    return Swap(cursor.rowcount, cursor.rowcount)
+
+
+_SWAPS: Final = {Table.USER_LOGINS: _swap_records, Table.QUARANTINE: _swap_bodies}

@@ -89,26 +89,3 @@ class SealedValue:
     record_id: uuid.UUID
     user_id: str
     ciphertext: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Replacement:
-    """A new ciphertext for a value that still is the old one."""
-
-    value: SealedValue
-    ciphertext: bytes
-
-
-class Resealer(Protocol):
-    """May read ciphertexts and replace them by compare-and-swap."""
-
-    def sealed_under(
-        self, key_ids: Iterable[int], field: Field, after: uuid.UUID | None, limit: int
-    ) -> Sequence[SealedValue]:
-        """The next values of a field under these keys, in the order of their record ids."""
-
-    def replace(self, replacements: Sequence[Replacement], key: DataKey) -> int | None:
-        """Swap old bytes for new ones behind the fence; how many still were the old ones.
-
-        None if the fence found that `key` may no longer be written under.
-        """

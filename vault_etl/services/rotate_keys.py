@@ -7,38 +7,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vault_etl.core.audit import AuditReceipt, AuditRequest
-from vault_etl.core.ciphertext import Ciphertext, Place
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KeyState
 from vault_etl.core.opening import Opener
-from vault_etl.core.sealing import Sealer
-from vault_etl.errors import IncompleteError, IntegrityError
 from vault_etl.ports.audit_log import AuditLog
 from vault_etl.ports.key_store import KeyLister, KeyRetirer, KeyUsage
 from vault_etl.ports.progress import Progress
-from vault_etl.ports.record_store import Replacement, Resealer, SealedValue
+from vault_etl.ports.resealer import Resealer
+from vault_etl.ports.rotation import DataRotations, RangeClaims, RotationReader
 from vault_etl.services.audited import audited
-from vault_etl.services.key_ring import KeyRing
-from vault_etl.services.make_key import DataKeyLeases
+from vault_etl.services.pace import Pace
+from vault_etl.services.reseal import Resealing, WorkersKeys
+from vault_etl.services.work_ranges import RangeWorker, RangeWorkers
 
-BATCH_ROWS: Final = 500
-MAX_FENCE_TRIES: Final = 10
+ROWS_A_RANGE: Final = 10_000
+MAX_SLICES: Final = 16
+"""A month is cut into at most so many ranges, and into fewer of a small table."""
 
 _WRITABLE: Final = {KeyState.ACTIVE}
 
 
 @dataclass(frozen=True, slots=True)
 class RotationPlan:
-    """What a rotation would do. `rows` counts values: a record has one a field."""
+    """What a rotation would do. `rows` counts values: a record has one a field.
+
+    `resumes`: it would go on with one that was interrupted, of these fields, and retire nothing.
+    """
 
     retire: tuple[int, ...]
     rows: int
+    resumes: tuple[Field, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RotationReport:
-    """What a rotation did. `failed` names the records with a value that does not open."""
+    """What a rotation did. `failed` names records with a value that does not open, ten at the most."""
 
     retired: tuple[int, ...]
     created: tuple[int, ...]
@@ -47,13 +51,35 @@ class RotationReport:
     failed: tuple[uuid.UUID, ...]
 
 
-def plan_rotation(lister: KeyLister, fields: Sequence[Field]) -> RotationPlan:
+def plan_rotation(
+    lister: KeyLister, reader: RotationReader, fields: Sequence[Field], *, lazy: bool = False
+) -> RotationPlan:
     """Count what `Rotation` would do now, and change nothing."""
-    data_keys = _data_keys(lister, fields)
+    going_on = None if lazy else reader.open(KeyPurpose.DATA)
+    data_keys = _data_keys(lister, going_on.fields if going_on else fields)
+    if going_on is not None:
+        rows = sum(u.rows for u in data_keys if u.key.key_id in going_on.old_keys)
+        return RotationPlan((), rows, going_on.fields)
     return RotationPlan(
         retire=tuple(u.key.key_id for u in data_keys if u.key.state in _WRITABLE),
         rows=sum(u.rows for u in data_keys),
     )
+
+
+def retire_data_keys(
+    audit: AuditLog, retirer: KeyRetirer, request: AuditRequest
+) -> tuple[int, ...]:
+    """Retire only: new messages get new keys, old rows keep theirs until they are sealed anew."""
+    with audited(audit, request):
+        return tuple(retirer.retire_data_keys(request.fields))
+
+
+@dataclass(frozen=True, slots=True)
+class ResealWorker:
+    """What one worker needs of the database, over a connection of its own."""
+
+    claims: RangeClaims
+    resealer: Resealer
 
 
 class Rotation:
@@ -63,99 +89,52 @@ class Rotation:
         self,
         *,
         audit: AuditLog,
-        retirer: KeyRetirer,
-        lister: KeyLister,
-        resealer: Resealer,
-        ring: KeyRing,
-        leases: DataKeyLeases,
+        rotations: DataRotations,
+        workers: Sequence[ResealWorker],
+        keys: WorkersKeys,
+        pace: Pace,
         progress: Progress,
     ) -> None:
         self._audit = audit
-        self._retirer = retirer
-        self._lister = lister
-        self._resealer = resealer
-        self._ring = ring
-        self._leases = leases
+        self._rotations = rotations
+        self._workers = workers
+        self._keys = keys
+        self._pace = pace
         self._progress = progress
 
-    def retire(self, request: AuditRequest) -> tuple[int, ...]:
-        """Retire only: new messages get new keys, old rows keep theirs until they are sealed anew."""
-        with audited(self._audit, request):
-            return tuple(self._retirer.retire_data_keys(request.fields))
-
-    def rotate(self, request: AuditRequest) -> RotationReport:
+    def rotate(self, request: AuditRequest, plan: RotationPlan) -> RotationReport:
         """Retire the active keys of `request.fields`, and seal anew everything under retired ones.
 
-        A value that does not open is left as it was and named in the report. A key that KMS
-        refuses ends the run: no value under it would open. Raises AuditError, IncompleteError,
+        A rotation that was interrupted is finished instead, under the same receipt as any other. A
+        value that does not open is left as it was and named in the report. A key that KMS refuses
+        ends the run: no value under it would open. Raises AuditError, IncompleteError,
         KeyUnavailableError, UnavailableError; what was sealed anew until then stays so.
         """
         with audited(self._audit, request) as receipt:
-            retired = tuple(self._retirer.retire_data_keys(request.fields))
-            done = 0
-            failed: set[uuid.UUID] = set()
-            for field in request.fields:
-                old = self._retired_ids(field)
-                done += self._reseal_field(receipt, field, old, failed)
-            remaining = sum(
-                usage.rows
-                for usage in _data_keys(self._lister, request.fields)
-                if usage.key.state not in _WRITABLE
-            )
+            rotation = self._rotations.begin(request.request_id, request.fields, slices(plan.rows))
+            pages = [
+                Resealing(each.resealer, self._keys, Opener(receipt), rotation, self._progress)
+                for each in self._workers
+            ]
+            workers = [
+                RangeWorker(each.claims, work)
+                for each, work in zip(self._workers, pages, strict=True)
+            ]
+            RangeWorkers(workers, self._pace).run(rotation.rotation_id)
+            left = self._workers[0].resealer.left(rotation)
+            self._rotations.end(rotation.rotation_id)
         return RotationReport(
-            retired, tuple(self._leases.made), done, remaining, tuple(sorted(failed))
+            retired=rotation.retired,
+            created=tuple(self._keys.made),
+            rows_reencrypted=sum(work.done for work in pages),
+            rows_remaining=left.values,
+            failed=left.record_ids,
         )
 
-    def _retired_ids(self, field: Field) -> list[int]:
-        return [
-            usage.key.key_id
-            for usage in _data_keys(self._lister, [field])
-            if usage.key.state not in _WRITABLE and usage.rows
-        ]
 
-    def _reseal_field(
-        self, receipt: AuditReceipt, field: Field, old: Sequence[int], failed: set[uuid.UUID]
-    ) -> int:
-        done = 0
-        after: uuid.UUID | None = None
-        while old:
-            values = self._resealer.sealed_under(old, field, after, BATCH_ROWS)
-            if not values:
-                break
-            after = values[-1].record_id
-            done += self._reseal(Opener(receipt), values, failed)
-            self._progress.advance(len(values), field=field.value)
-        return done
-
-    def _reseal(self, opener: Opener, values: Sequence[SealedValue], failed: set[uuid.UUID]) -> int:
-        field = values[0].field
-        opened = []
-        for value in values:
-            try:
-                key = self._ring.data_key(Ciphertext.parse(value.ciphertext).key_id, field)
-                opened.append((value, opener.open(value.ciphertext, _place(value), key)))
-            except IntegrityError:
-                failed.add(value.record_id)
-        for _ in range(MAX_FENCE_TRIES):
-            if not opened:
-                return 0
-            key = self._leases.data_key(field, len(opened))
-            sealer = Sealer([key])
-            swapped = self._resealer.replace(
-                [Replacement(value, sealer.seal(plain, _place(value))) for value, plain in opened],
-                key,
-            )
-            if swapped is not None:
-                return swapped
-            self._leases.forget()
-        message = "the keys changed again and again under one batch"
-        raise IncompleteError(message, hint="is another rotation running in a loop?")
-
-
-def _place(value: SealedValue) -> Place:
-    if value.field is Field.QUARANTINE:
-        return Place.in_quarantine(value.record_id)
-    return Place.in_record(value.field, value.record_id, value.user_id)
+def slices(rows: int) -> int:
+    """How many ranges to cut a month into, of a table with so many rows."""
+    return max(1, min(MAX_SLICES, rows // ROWS_A_RANGE))
 
 
 def _data_keys(lister: KeyLister, fields: Sequence[Field]) -> list[KeyUsage]:

@@ -21,8 +21,9 @@ from vault_etl.errors import (
     KeyUnavailableError,
     UnavailableError,
 )
-from vault_etl.services import rotate_keys
-from vault_etl.services.rotate_keys import MAX_FENCE_TRIES, plan_rotation
+from vault_etl.services import work_ranges
+from vault_etl.services.reseal import MAX_FENCE_TRIES
+from vault_etl.services.rotate_keys import plan_rotation, retire_data_keys
 
 CALLS = 48
 """Of all ports, in the rotation of the fixture below."""
@@ -33,7 +34,7 @@ BODIES = [login_event(user_id=f"user-{n}", ip=f"198.51.100.{n}") for n in range(
 @pytest.fixture
 def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     """Seven records and a quarantined body, to be sealed anew three at a time."""
-    monkeypatch.setattr(rotate_keys, "BATCH_ROWS", 3)
+    monkeypatch.setattr(work_ranges, "PAGE_ROWS", 3)
     filled = FakeVault()
     filled.store(*BODIES)
     filled.writer().write(filled.receive(b"junk"))
@@ -64,7 +65,7 @@ EVERY_ADDRESS = {f"198.51.100.{n}".encode() for n in range(7)}
 def test_everything_is_sealed_anew_under_new_keys(vault: FakeVault) -> None:
     """The old ones are retired, nothing needs them any more, and every value still opens."""
     old = key_ids(vault)
-    report = vault.rotation().rotate(rotate_request())
+    report = vault.rotate()
     assert set(report.retired) == old
     assert set(report.created) == key_ids(vault)
     assert not old & key_ids(vault)
@@ -76,14 +77,14 @@ def test_everything_is_sealed_anew_under_new_keys(vault: FakeVault) -> None:
 def test_a_quarantined_body_is_sealed_anew_too(vault: FakeVault) -> None:
     """It holds personal values as well as a row does."""
     old = key_ids(vault, Field.QUARANTINE)
-    vault.rotation().rotate(rotate_request(Field.QUARANTINE))
+    vault.rotate(Field.QUARANTINE)
     assert not old & key_ids(vault, Field.QUARANTINE)
 
 
 def test_only_the_fields_that_were_asked_for_are_rotated(vault: FakeVault) -> None:
     """The other fields keep their keys."""
     others = key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE)
-    report = vault.rotation().rotate(rotate_request(Field.IP))
+    report = vault.rotate(Field.IP)
     assert report.rows_reencrypted == 7
     assert key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE) == others
 
@@ -91,7 +92,7 @@ def test_only_the_fields_that_were_asked_for_are_rotated(vault: FakeVault) -> No
 def test_tokens_and_token_keys_are_left_alone(vault: FakeVault) -> None:
     """Duplicates stay duplicates."""
     tokens = {r.record_id: dict(r.tokens) for r in vault.database.records.values()}
-    vault.rotation().rotate(rotate_request())
+    vault.rotate()
     assert {r.record_id: dict(r.tokens) for r in vault.database.records.values()} == tokens
     states = {k.state for k in vault.database.keys.values() if k.purpose is KeyPurpose.TOKEN}
     assert states == {KeyState.ACTIVE}
@@ -100,7 +101,7 @@ def test_tokens_and_token_keys_are_left_alone(vault: FakeVault) -> None:
 def test_to_retire_is_to_retire_alone(vault: FakeVault) -> None:
     """Old rows keep their keys for now; new messages get new ones."""
     old = key_ids(vault)
-    assert set(vault.rotation().retire(rotate_request())) == old
+    assert set(retire_data_keys(vault.audit, vault.keys, rotate_request())) == old
     assert key_ids(vault) == old
     (new,) = vault.store(login_event())
     sealed = vault.database.records[new].ciphertexts.values()
@@ -109,15 +110,15 @@ def test_to_retire_is_to_retire_alone(vault: FakeVault) -> None:
 
 def test_what_was_only_retired_is_sealed_anew_by_the_next_run(vault: FakeVault) -> None:
     """It looks for retired keys with rows, not for those that it retired itself."""
-    vault.rotation().retire(rotate_request())
-    report = vault.rotation().rotate(rotate_request())
+    retire_data_keys(vault.audit, vault.keys, rotate_request())
+    report = vault.rotate()
     assert (report.retired, report.rows_reencrypted, report.rows_remaining) == ((), 15, 0)
 
 
 def test_a_second_rotation_has_nothing_old_to_seal(vault: FakeVault) -> None:
     """Only what the first one sealed."""
-    first = vault.rotation().rotate(rotate_request())
-    second = vault.rotation().rotate(rotate_request())
+    first = vault.rotate()
+    second = vault.rotate()
     assert set(second.retired) == set(first.created)
     assert (second.rows_reencrypted, second.rows_remaining) == (15, 0)
 
@@ -125,16 +126,16 @@ def test_a_second_rotation_has_nothing_old_to_seal(vault: FakeVault) -> None:
 def test_a_plan_counts_and_changes_nothing(vault: FakeVault) -> None:
     """What a rotation would retire, and how many values it would seal anew."""
     before = dict(vault.database.keys)
-    plan = plan_rotation(vault.keys, tuple(Field))
+    plan = plan_rotation(vault.keys, vault.rotations, tuple(Field))
     assert (set(plan.retire), plan.rows) == (key_ids(vault), 15)
     assert vault.database.keys == before
-    assert plan_rotation(vault.keys, [Field.IP]).rows == 7
+    assert plan_rotation(vault.keys, vault.rotations, [Field.IP]).rows == 7
 
 
 def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
     """The claim of the next test is no smaller than it looks."""
     breaker = Breaker(10**9, UnavailableError("away"))
-    vault.tapped(breaker.tap).rotation().rotate(rotate_request())
+    vault.tapped(breaker.tap).rotate()
     assert breaker.calls == CALLS
 
 
@@ -144,9 +145,9 @@ def test_a_rotation_that_was_interrupted_goes_on(vault: FakeVault, at: int, afte
     """Wherever it stopped: no value is lost, and the next run finishes."""
     breaker = Breaker(at, UnavailableError("away"), after=after)
     with pytest.raises((UnavailableError, AuditError)):
-        vault.tapped(breaker.tap).rotation().rotate(rotate_request())
+        vault.tapped(breaker.tap).rotate()
     assert addresses(vault) == EVERY_ADDRESS
-    report = vault.rotation().rotate(rotate_request())
+    report = vault.rotate()
     assert report.rows_remaining == 0
     assert addresses(vault) == EVERY_ADDRESS
     active = {k.key_id for k in vault.database.keys.values() if k.state is KeyState.ACTIVE}
@@ -159,7 +160,7 @@ def test_a_value_that_does_not_open_is_left_and_named(vault: FakeVault) -> None:
     stored = bytearray(vault.database.records[damaged].ciphertexts[Field.IP])
     stored[-1] ^= 1
     vault.database.records[damaged].ciphertexts[Field.IP] = bytes(stored)
-    report = vault.rotation().rotate(rotate_request())
+    report = vault.rotate()
     assert report.failed == (damaged,)
     assert (report.rows_reencrypted, report.rows_remaining) == (14, 1)
     assert vault.database.records[damaged].ciphertexts[Field.IP] == bytes(stored)
@@ -171,7 +172,7 @@ def test_a_page_of_values_that_do_not_open_does_not_stop_the_rest(vault: FakeVau
     for record_id in damaged:
         ciphertexts = vault.database.records[record_id].ciphertexts
         ciphertexts[Field.IP] = ciphertexts[Field.IP][:-16] + bytes(16)
-    report = vault.rotation().rotate(rotate_request(Field.IP))
+    report = vault.rotate(Field.IP)
     assert report.failed == tuple(damaged)
     assert (report.rows_reencrypted, report.rows_remaining) == (4, 3)
 
@@ -181,7 +182,7 @@ def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
     vault.kms.denied = {Field.IP}
     vault.kms.unwrapped.clear()
     with pytest.raises(KeyUnavailableError):
-        vault.rotation().rotate(rotate_request(Field.IP))
+        vault.rotate(Field.IP)
     assert len(vault.kms.unwrapped) == 1
     assert vault.database.audit[-1].error_code == "key_unavailable"
     vault.kms.denied = set()
@@ -198,7 +199,7 @@ def test_a_value_that_was_erased_in_between_stays_erased(vault: FakeVault) -> No
         return call()
 
     seen = vault.tapped(lambda part: Tap(part, erasing))
-    report = seen.rotation().rotate(rotate_request(Field.IP))
+    report = seen.rotate(Field.IP)
     assert report.rows_reencrypted == 6
     assert Field.IP not in vault.database.records[erased].ciphertexts
 
@@ -213,7 +214,7 @@ def test_keys_that_another_rotation_retires_are_not_written_under(vault: FakeVau
         return call()
 
     seen = vault.tapped(lambda part: Tap(part, retiring))
-    report = seen.rotation().rotate(rotate_request(Field.IP))
+    report = seen.rotate(Field.IP)
     assert retired
     assert report.rows_reencrypted == 7
     assert not set(retired) & key_ids(vault)
@@ -231,7 +232,7 @@ def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
 
     seen = vault.tapped(lambda part: Tap(part, retiring))
     with pytest.raises(IncompleteError):
-        seen.rotation().rotate(rotate_request(Field.IP))
+        seen.rotate(Field.IP)
     assert len(tries) == MAX_FENCE_TRIES
     assert addresses(vault) == EVERY_ADDRESS
 
@@ -241,15 +242,15 @@ def test_without_an_intent_nothing_is_retired(vault: FakeVault) -> None:
     vault.audit.broken = {Phase.INTENT}
     before = dict(vault.database.keys)
     with pytest.raises(AuditError):
-        vault.rotation().rotate(rotate_request())
+        vault.rotate()
     with pytest.raises(AuditError):
-        vault.rotation().retire(rotate_request())
+        retire_data_keys(vault.audit, vault.keys, rotate_request())
     assert vault.database.keys == before
 
 
 def test_a_rotation_is_one_entry_with_its_outcome(vault: FakeVault) -> None:
     """Of all fields that it was asked for."""
-    vault.rotation().rotate(rotate_request(Field.IP, Field.QUARANTINE))
+    vault.rotate(Field.IP, Field.QUARANTINE)
     intent, outcome = vault.database.audit[-2:]
     assert (intent.action, intent.fields) == ("keys rotate", ("ip", "quarantine"))
     assert (outcome.phase, outcome.decision) == ("outcome", "done")
@@ -257,14 +258,14 @@ def test_a_rotation_is_one_entry_with_its_outcome(vault: FakeVault) -> None:
 
 def test_progress_counts_every_value(vault: FakeVault) -> None:
     """Three at a time."""
-    vault.rotation().rotate(rotate_request())
+    vault.rotate()
     assert sum(done for done, _ in vault.progress.steps) == 15
     assert max(done for done, _ in vault.progress.steps) == 3
 
 
 def test_an_empty_vault_has_nothing_to_rotate() -> None:
     """No key is made for nothing."""
-    report = FakeVault().rotation().rotate(rotate_request())
+    report = FakeVault().rotate()
     assert (report.retired, report.created, report.rows_reencrypted) == ((), (), 0)
 
 
@@ -277,6 +278,6 @@ def test_records_that_are_loaded_meanwhile_are_not_touched(vault: FakeVault) -> 
             loaded.extend(vault.store(login_event(user_id="late", ip="198.51.100.99")))
         return call()
 
-    report = vault.tapped(lambda part: Tap(part, loading)).rotation().rotate(rotate_request())
+    report = vault.tapped(lambda part: Tap(part, loading)).rotate()
     assert (report.rows_reencrypted, report.rows_remaining) == (15, 0)
     assert addresses(vault) == EVERY_ADDRESS | {b"198.51.100.99"}

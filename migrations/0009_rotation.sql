@@ -1,0 +1,197 @@
+-- Rotations that are under way, how far they are, and the cut-over to a new generation of tokens.
+
+-- Whoever waits for a lock cancels the autovacuum that holds it, but after `deadlock_timeout` (1 s) alone, and
+-- a cut-over waits for 200 ms. Only a superuser, or whom one lets, may give the owner the right to shorten it.
+DO $$
+BEGIN
+    GRANT SET ON PARAMETER deadlock_timeout TO vault_etl_owner;
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;  -- then a cut-over waits until the autovacuum is done
+END
+$$;
+
+SET LOCAL ROLE vault_etl_owner;
+
+CREATE TABLE public.key_rotations (
+    purpose text PRIMARY KEY CHECK (purpose IN ('data', 'token')),
+    rotation_id uuid NOT NULL UNIQUE,
+    fields text[] NOT NULL CHECK (fields <@ ARRAY['device_id', 'ip', 'quarantine']),
+    old_keys bigint[] NOT NULL,
+    began_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE public.key_rotations IS 'Rotations that are under way: of each purpose one at most.';
+
+CREATE TABLE public.rotation_ranges (
+    rotation_id uuid NOT NULL REFERENCES public.key_rotations (rotation_id) ON DELETE CASCADE,
+    place text NOT NULL CHECK (place IN ('user_logins', 'quarantine')),
+    first uuid NOT NULL,
+    last uuid NOT NULL,
+    after uuid,
+    done boolean NOT NULL DEFAULT false,
+    claim uuid,
+    claimed_until timestamptz,
+    PRIMARY KEY (rotation_id, place, first)
+);
+COMMENT ON TABLE public.rotation_ranges IS
+    'Which rows a rotation goes through, one worker a range. Everything up to `after` is done.';
+
+GRANT SELECT ON public.key_rotations TO vault_etl_rotate, vault_etl_audit;
+GRANT SELECT, INSERT, DELETE ON public.key_rotations TO vault_etl_re_encrypt;
+GRANT SELECT, INSERT, UPDATE ON public.rotation_ranges TO vault_etl_re_encrypt;
+
+-- What a lock may still be waited for, in all: each wait has what the ones before it have left.
+CREATE FUNCTION public.token_cut_over_wait(deadline timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config(
+        'lock_timeout',
+        greatest(1, (extract(epoch FROM deadline - clock_timestamp()) * 1000)::integer) || 'ms',
+        true
+    );
+END
+$$;
+REVOKE ALL ON FUNCTION public.token_cut_over_wait(timestamptz) FROM PUBLIC;
+
+-- The new tokens, which stand in next_*, take the names of the old ones, and these theirs: in the table, in
+-- what was granted, and in the analysts' view. In the same transaction the generations change their states,
+-- and the log gets its two entries. Nobody sees a moment in between.
+--
+-- The transaction's first statement, in READ COMMITTED. All locks together are waited for 200 ms, since
+-- loaders wait behind the first of them: the fence, the view, the table, its partitions. Raises 55P03 after
+-- that, 55000 if the generation is not pending, and 2BP01, naming them, while other objects depend on the
+-- columns: those would go on with the old tokens, unnoticed.
+--
+-- Whether old and new tokens map one to one was checked before: that takes longer than anybody should wait.
+CREATE FUNCTION public.token_cut_over(
+    request_id uuid, actor text, host text, reason text, new_generation smallint
+) RETURNS TABLE (seq bigint, hash bytea, held_ms double precision)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
+#variable_conflict use_column
+DECLARE
+    deadline timestamptz := clock_timestamp() + interval '200 ms';
+    granted_at timestamptz;
+    relations oid[];
+    relation oid;
+    name text;
+    dependents text;
+    grants text[];
+    statement text;
+    outcome public.audit_log;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'a cut-over is made in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    IF has_parameter_privilege('deadlock_timeout', 'SET') THEN
+        PERFORM set_config('deadlock_timeout', '50ms', true);
+    END IF;
+    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    granted_at := clock_timestamp();
+    -- LOCK TABLE would go from the view on to the table and each partition, 200 ms for each. This is the
+    -- view alone, and changes nothing.
+    PERFORM public.token_cut_over_wait(deadline);
+    ALTER VIEW public.user_logins_masked OWNER TO vault_etl_owner;
+    PERFORM public.token_cut_over_wait(deadline);
+    LOCK TABLE ONLY public.user_logins IN ACCESS EXCLUSIVE MODE;
+    relations := ARRAY(
+        SELECT 'public.user_logins'::regclass::oid
+        UNION ALL (
+            SELECT inhrelid FROM pg_inherits WHERE inhparent = 'public.user_logins'::regclass ORDER BY inhrelid
+        )
+    );
+    FOREACH relation IN ARRAY relations[2:] LOOP
+        PERFORM public.token_cut_over_wait(deadline);
+        EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation::regclass);
+    END LOOP;
+
+    IF 2 <> (
+        SELECT count(*) FROM public.data_keys
+        WHERE purpose = 'token' AND state = 'pending' AND generation = new_generation
+    ) THEN
+        RAISE EXCEPTION 'generation % is not pending', new_generation
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+
+    SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') INTO dependents
+    FROM pg_depend AS d
+    JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (relations)
+        AND a.attname IN (
+            'masked_ip', 'masked_device_id', 'token_generation',
+            'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
+        )
+        AND NOT EXISTS (  -- an index stays with its column, and serves it under its new name
+            SELECT FROM pg_class AS c
+            WHERE d.classid = 'pg_class'::regclass AND c.oid = d.objid AND c.relkind IN ('i', 'I')
+        )
+        AND NOT EXISTS (
+            SELECT FROM pg_rewrite AS w
+            WHERE d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
+                AND w.ev_class = 'public.user_logins_masked'::regclass
+        );
+    IF dependents IS NOT NULL THEN
+        RAISE EXCEPTION 'other objects depend on the token columns'
+            USING ERRCODE = 'dependent_objects_still_exist', DETAIL = dependents;
+    END IF;
+
+    -- Rights belong to a column and not to its name: taken from all, and given again by name.
+    grants := ARRAY(
+        SELECT format(
+            'GRANT %s (%I) ON %s TO %s%s', acl.privilege_type, a.attname, a.attrelid::regclass,
+            CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END,
+            CASE WHEN acl.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+        )
+        FROM pg_attribute AS a, aclexplode(a.attacl) AS acl
+        WHERE a.attrelid = ANY (relations) AND a.attname IN (
+            'masked_ip', 'masked_device_id', 'token_generation',
+            'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
+        )
+    );
+    FOR statement IN
+        SELECT DISTINCT format(
+            'REVOKE ALL (%I) ON %s FROM %s', a.attname, a.attrelid::regclass,
+            CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END
+        )
+        FROM pg_attribute AS a, aclexplode(a.attacl) AS acl
+        WHERE a.attrelid = ANY (relations) AND a.attname IN (
+            'masked_ip', 'masked_device_id', 'token_generation',
+            'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
+        )
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+    FOREACH name IN ARRAY ARRAY['masked_ip', 'masked_device_id', 'token_generation'] LOOP
+        EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', name, 'old_' || name);
+        EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', 'next_' || name, name);
+        EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', 'old_' || name, 'next_' || name);
+    END LOOP;
+    FOREACH statement IN ARRAY grants LOOP
+        EXECUTE statement;
+    END LOOP;
+    FOREACH name IN ARRAY ARRAY['user_logins_masked_ip', 'user_logins_masked_device_id'] LOOP
+        EXECUTE format('ALTER INDEX public.%I RENAME TO %I', name, 'old_' || name);
+        EXECUTE format('ALTER INDEX public.%I RENAME TO %I', replace(name, '_masked', '_next_masked'), name);
+        EXECUTE format('ALTER INDEX public.%I RENAME TO %I', 'old_' || name, replace(name, '_masked', '_next_masked'));
+    END LOOP;
+    -- Bound to columns too: the same text means the new ones from here on. Its rights stay.
+    CREATE OR REPLACE VIEW public.user_logins_masked AS
+    SELECT record_id, user_id, device_type, masked_ip, masked_device_id, locale, app_version, create_date
+    FROM public.user_logins;
+
+    UPDATE public.data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND state = 'active';
+    UPDATE public.data_keys SET state = 'active' WHERE purpose = 'token' AND generation = new_generation;
+    DELETE FROM public.key_rotations WHERE purpose = 'token';
+    PERFORM set_config('lock_timeout', '200ms', true);
+    PERFORM public.audit_write(
+        request_id, 'intent', actor, host, 'keys cut-over', NULL, ARRAY['device_id', 'ip'], NULL, NULL,
+        reason, 'allowed', NULL
+    );
+    outcome := public.audit_write(
+        request_id, 'outcome', actor, host, 'keys cut-over', NULL, ARRAY['device_id', 'ip'], NULL, NULL,
+        reason, 'done', NULL
+    );
+    RETURN QUERY SELECT outcome.seq, outcome.hash,
+        extract(epoch FROM clock_timestamp() - granted_at)::double precision * 1000;
+END
+$$;
+REVOKE ALL ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint) TO vault_etl_re_encrypt;

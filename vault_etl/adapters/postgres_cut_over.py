@@ -1,0 +1,61 @@
+"""The cut-over on Postgres: the owner's function, called by the role re-encrypt."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from vault_etl.adapters.postgres import Database, LockTimeoutError, ObjectsDependError
+from vault_etl.adapters.sql import blocks
+from vault_etl.core.audit import AuditRequest
+from vault_etl.core.checkpoint import Head
+from vault_etl.errors import ConfigurationError
+from vault_etl.ports.tokens import Blocked, Swapped
+
+_SQL: Final = blocks("tokens.sql")
+
+
+class PostgresTokenCutOver:
+    """`TokenCutOver` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def cut_over(self, request: AuditRequest, generation: int) -> Swapped | Blocked:
+        """See `TokenCutOver.cut_over`."""
+        try:
+            with self._database.transaction() as cursor:
+                cursor.execute(
+                    _SQL["cut_over"],
+                    {
+                        "request_id": request.request_id,
+                        "actor": request.actor,
+                        "host": request.host,
+                        "reason": request.reason,
+                        "generation": generation,
+                    },
+                )
+                ((seq, entry_hash, held_ms),) = cursor.fetchall()
+                done = time.monotonic()
+        except LockTimeoutError:
+            return Blocked(self._lock_holders())
+        except ObjectsDependError:
+            message = f"other objects depend on the token columns: {', '.join(self._dependents())}"
+            raise ConfigurationError(
+                message, hint="drop them, run this again, and make them anew afterwards"
+            ) from None
+        committed_ms = (time.monotonic() - done) * 1000
+        return Swapped(Head(seq, bytes(entry_hash)), held_ms + committed_ms)
+
+    def _lock_holders(self) -> tuple[str, ...]:
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["lock_holders"])
+            return tuple(
+                f"pid {pid} ({', '.join(filter(None, (login, program))) or 'a background process'})"
+                for pid, login, program in cursor.fetchall()
+            )
+
+    def _dependents(self) -> list[str]:
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["dependents"])
+            return [name for (name,) in cursor.fetchall()]

@@ -1,0 +1,234 @@
+"""Rotations that are under way on Postgres, for the role re-encrypt: begun behind the fence, claimed range by range."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import psycopg2.extensions
+import stamina
+
+from vault_etl.adapters.postgres import Database, LockTimeoutError
+from vault_etl.adapters.postgres_keys import FENCE_SECONDS, FENCE_TRIES, close_fence, key_columns
+from vault_etl.adapters.sql import blocks
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.core.keys import KeyState
+from vault_etl.core.rotation import OpenRotation, Range, Step, split
+from vault_etl.errors import ConfigurationError
+from vault_etl.ports.key_store import NewKey
+
+CLAIM_LEASE: Final = dt.timedelta(seconds=10)
+"""After which a range that nothing was done in is free again. A page takes a tenth of a second."""
+
+_SQL: Final = blocks("rotation.sql")
+_KEYS: Final = blocks("keys.sql")
+_RECORDS: Final = blocks("records.sql")
+
+
+class PostgresRotationReader:
+    """`RotationReader` on Postgres; the role rotate may have one too."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(self, purpose: KeyPurpose) -> OpenRotation | None:
+        """See `RotationReader.open`."""
+        with self._database.transaction() as cursor:
+            return _open(cursor, purpose)
+
+
+class PostgresDataRotations:
+    """`DataRotations` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    def begin(self, rotation_id: uuid.UUID, fields: Sequence[Field], slices: int) -> OpenRotation:
+        """See `DataRotations.begin`."""
+        names = [field.value for field in fields]
+        with self._database.transaction() as cursor:
+            close_fence(cursor)
+            if (going_on := _open(cursor, KeyPurpose.DATA)) is not None:
+                return going_on
+            cursor.execute(_KEYS["retire_data_keys"], {"fields": names})
+            retired = tuple(sorted(key_id for (key_id,) in cursor.fetchall()))
+            cursor.execute(_SQL["old_data_keys"], {"fields": names})
+            old = frozenset(key_id for (key_id,) in cursor.fetchall())
+            begun = OpenRotation(
+                rotation_id=rotation_id, fields=tuple(fields), old_keys=old, retired=retired
+            )
+            _add(cursor, KeyPurpose.DATA, begun, slices)
+            return begun
+
+    def end(self, rotation_id: uuid.UUID) -> None:
+        """See `DataRotations.end`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["end_rotation"], {"rotation_id": rotation_id})
+
+
+class PostgresTokenRotations:
+    """`TokenRotations` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def next_generation(self) -> int:
+        """See `TokenRotations.next_generation`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["next_generation"])
+            ((generation,),) = cursor.fetchall()
+        return int(generation)
+
+    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    def begin(self, rotation_id: uuid.UUID, keys: Sequence[NewKey], slices: int) -> OpenRotation:
+        """See `TokenRotations.begin`. Raises ConfigurationError while an old generation is kept."""
+        with self._database.transaction() as cursor:
+            close_fence(cursor)
+            if (going_on := _open(cursor, KeyPurpose.TOKEN)) is not None:
+                return going_on
+            by_state = _token_keys(cursor)
+            if kept := by_state.get(KeyState.DECRYPT_ONLY):
+                message = "the tokens of the generation before are still kept in the rows"
+                raise ConfigurationError(
+                    message, hint=f"they make room with `vault-etl keys destroy {min(kept)}`"
+                )
+            if KeyState.PENDING not in by_state:
+                for key in keys:
+                    cursor.execute(_SQL["add_pending_key"], key_columns(key))
+            begun = OpenRotation(
+                rotation_id=rotation_id,
+                fields=PERSONAL_FIELDS,
+                old_keys=frozenset(by_state.get(KeyState.ACTIVE, ())),
+            )
+            _add(cursor, KeyPurpose.TOKEN, begun, slices)
+            return begun
+
+    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    def abort(self) -> Sequence[int]:
+        """See `TokenRotations.abort`."""
+        with self._database.transaction() as cursor:
+            close_fence(cursor)
+            cursor.execute(_SQL["destroy_pending_keys"])
+            destroyed = sorted(key_id for (key_id,) in cursor.fetchall())
+            cursor.execute(_SQL["end_token_rotation"])
+            return destroyed
+
+
+class PostgresRangeClaims:
+    """`RangeClaims` on Postgres, by its clock."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, rotation_id: uuid.UUID, claim: uuid.UUID) -> Range | None:
+        """See `RangeClaims.claim`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                _SQL["claim_range"],
+                {"rotation_id": rotation_id, "claim": claim, "lease": CLAIM_LEASE},
+            )
+            row = cursor.fetchone()
+        return None if row is None else Range(Table(row[0]), *row[1:])
+
+    def unfinished(self, rotation_id: uuid.UUID) -> int:
+        """See `RangeClaims.unfinished`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["unfinished_ranges"], {"rotation_id": rotation_id})
+            ((count,),) = cursor.fetchall()
+        return int(count)
+
+    def release(self, claim: uuid.UUID) -> None:
+        """See `RangeClaims.release`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["release_ranges"], {"claim": claim})
+
+
+def move_range(cursor: psycopg2.extensions.cursor, step: Step, *, is_whole: bool) -> None:
+    """Move a range on in the transaction that did a page of it; not, if a part of that was not done.
+
+    A range that somebody else has claimed since stays as they have it.
+    """
+    cursor.execute(
+        _SQL["move_range"],
+        {
+            "claim": step.claim,
+            "place": step.range.place.value,
+            "first": step.range.first,
+            "after": step.after if is_whole else None,
+            "done": step.is_done and is_whole,
+            "lease": CLAIM_LEASE,
+        },
+    )
+
+
+def month_bounds(cursor: psycopg2.extensions.cursor) -> list[tuple[uuid.UUID, uuid.UUID]]:
+    """The first and the last record of each month that has one."""
+    cursor.execute(_RECORDS["ranges"])
+    months = cursor.fetchall()
+    cursor.execute(
+        _SQL["bounds"],
+        {"firsts": [first for first, _ in months], "ends": [end for _, end in months]},
+    )
+    return list(cursor.fetchall())
+
+
+def _open(cursor: psycopg2.extensions.cursor, purpose: KeyPurpose) -> OpenRotation | None:
+    cursor.execute(_SQL["open"], {"purpose": purpose.value})
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    return OpenRotation(
+        rotation_id=row[0],
+        fields=tuple(Field(name) for name in row[1]),
+        old_keys=frozenset(row[2]),
+        resumed=True,
+    )
+
+
+def _token_keys(cursor: psycopg2.extensions.cursor) -> dict[KeyState, list[int]]:
+    cursor.execute(_SQL["token_keys_by_state"])
+    by_state: dict[KeyState, list[int]] = {}
+    for key_id, state in cursor.fetchall():
+        by_state.setdefault(KeyState(state), []).append(key_id)
+    return by_state
+
+
+def _add(
+    cursor: psycopg2.extensions.cursor, purpose: KeyPurpose, begun: OpenRotation, slices: int
+) -> None:
+    """The rotation and its ranges, looked for behind the fence: what comes later needs no work."""
+    cursor.execute(
+        _SQL["add_rotation"],
+        {
+            "purpose": purpose.value,
+            "rotation_id": begun.rotation_id,
+            "fields": [field.value for field in begun.fields],
+            "old_keys": sorted(begun.old_keys),
+        },
+    )
+    ranges = list(_ranges(cursor, begun.fields, slices))
+    cursor.execute(
+        _SQL["add_ranges"],
+        {
+            "rotation_id": begun.rotation_id,
+            "places": [r.place.value for r in ranges],
+            "firsts": [r.first for r in ranges],
+            "lasts": [r.last for r in ranges],
+        },
+    )
+
+
+def _ranges(
+    cursor: psycopg2.extensions.cursor, fields: Sequence[Field], slices: int
+) -> Iterator[Range]:
+    if set(fields) & set(PERSONAL_FIELDS):
+        for first, last in month_bounds(cursor):
+            yield from split(Table.USER_LOGINS, first, last, slices)
+    if Field.QUARANTINE in fields:
+        cursor.execute(_SQL["quarantine_bounds"])
+        ((first, last),) = cursor.fetchall()
+        if first is not None:
+            yield Range(Table.QUARANTINE, first, last)

@@ -1,0 +1,84 @@
+-- Which rotations are under way, and how far they are. Beginning and aborting are behind the closed fence.
+
+-- name: open
+SELECT rotation_id, fields, old_keys FROM public.key_rotations WHERE purpose = %(purpose)s
+
+-- name: old_data_keys
+SELECT key_id FROM public.data_keys
+WHERE purpose = 'data' AND state = 'decrypt_only' AND field = ANY (%(fields)s::text[])
+
+-- name: next_generation
+SELECT coalesce(max(generation), 0) + 1 FROM public.data_keys WHERE purpose = 'token'
+
+-- name: token_keys_by_state
+SELECT key_id, state FROM public.data_keys WHERE purpose = 'token' AND state <> 'destroyed'
+
+-- name: add_pending_key
+INSERT INTO public.data_keys (
+    key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fingerprint
+) VALUES (
+    %(key_id)s, 'token', %(field)s, %(generation)s, 'pending', %(kms_key_arn)s, %(wrapped_key)s,
+    %(fingerprint)s
+)
+
+-- name: destroy_pending_keys
+UPDATE public.data_keys SET state = 'destroyed', wrapped_key = NULL
+WHERE purpose = 'token' AND state = 'pending'
+RETURNING key_id
+
+-- name: add_rotation
+INSERT INTO public.key_rotations (purpose, rotation_id, fields, old_keys)
+VALUES (%(purpose)s, %(rotation_id)s, %(fields)s::text[], %(old_keys)s::bigint[])
+
+-- name: end_rotation
+DELETE FROM public.key_rotations WHERE rotation_id = %(rotation_id)s
+
+-- name: end_token_rotation
+DELETE FROM public.key_rotations WHERE purpose = 'token'
+
+-- name: bounds
+-- The first and the last record of each month that has one.
+SELECT bounds.first, bounds.last
+FROM unnest(%(firsts)s::uuid[], %(ends)s::uuid[]) AS month (first, "end"),
+    LATERAL (
+        SELECT
+            (SELECT record_id FROM public.user_logins
+                WHERE record_id >= month.first AND record_id < month."end" ORDER BY record_id LIMIT 1) AS first,
+            (SELECT record_id FROM public.user_logins
+                WHERE record_id >= month.first AND record_id < month."end" ORDER BY record_id DESC LIMIT 1) AS last
+    ) AS bounds
+WHERE bounds.first IS NOT NULL
+ORDER BY bounds.first
+
+-- name: quarantine_bounds
+SELECT
+    (SELECT record_id FROM public.quarantine ORDER BY record_id LIMIT 1),
+    (SELECT record_id FROM public.quarantine ORDER BY record_id DESC LIMIT 1)
+
+-- name: add_ranges
+INSERT INTO public.rotation_ranges (rotation_id, place, first, last)
+SELECT %(rotation_id)s, cut.place, cut.first, cut.last
+FROM unnest(%(places)s::text[], %(firsts)s::uuid[], %(lasts)s::uuid[]) AS cut (place, first, last)
+
+-- name: claim_range
+UPDATE public.rotation_ranges AS r
+SET claim = %(claim)s, claimed_until = clock_timestamp() + %(lease)s
+FROM (
+    SELECT rotation_id, place, first FROM public.rotation_ranges
+    WHERE rotation_id = %(rotation_id)s AND NOT done
+        AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
+    ORDER BY place, first LIMIT 1 FOR UPDATE SKIP LOCKED
+) AS free
+WHERE r.rotation_id = free.rotation_id AND r.place = free.place AND r.first = free.first
+RETURNING r.place, r.first, r.last, r.after
+
+-- name: unfinished_ranges
+SELECT count(*) FROM public.rotation_ranges WHERE rotation_id = %(rotation_id)s AND NOT done
+
+-- name: move_range
+UPDATE public.rotation_ranges
+SET after = coalesce(%(after)s, after), done = %(done)s, claimed_until = clock_timestamp() + %(lease)s
+WHERE claim = %(claim)s AND place = %(place)s AND first = %(first)s
+
+-- name: release_ranges
+UPDATE public.rotation_ranges SET claimed_until = NULL WHERE claim = %(claim)s

@@ -1,0 +1,179 @@
+-- A new generation of tokens, for the role re-encrypt.
+
+-- name: page
+SELECT record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
+    next_masked_ip, next_masked_device_id
+FROM (
+    SELECT record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
+        next_masked_ip, next_masked_device_id, token_generation, next_token_generation
+    FROM public.user_logins
+    WHERE record_id >= %(first)s AND record_id <= %(last)s
+        AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
+    ORDER BY record_id OFFSET 0
+) AS in_order
+WHERE token_generation = %(active)s AND next_token_generation IS DISTINCT FROM %(pending)s
+ORDER BY record_id LIMIT %(limit)s
+
+-- name: make_stage
+CREATE TEMP TABLE IF NOT EXISTS stage_0009_tokens (
+    record_id uuid,
+    masked_ip uuid,
+    masked_device_id uuid,
+    ip_ciphertext bytea STORAGE PLAIN,
+    device_id_ciphertext bytea STORAGE PLAIN,
+    next_masked_ip uuid,
+    next_masked_device_id uuid
+) ON COMMIT DELETE ROWS
+
+-- name: copy_stage
+COPY pg_temp.stage_0009_tokens (
+    record_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext, next_masked_ip,
+    next_masked_device_id
+) FROM STDIN (FORMAT binary)
+
+-- name: fill
+-- The old tokens and the ciphertexts are still what was read: an erase in between wins.
+UPDATE public.user_logins AS r SET
+    next_masked_ip = made.next_masked_ip,
+    next_masked_device_id = made.next_masked_device_id,
+    next_token_generation = %(pending)s
+FROM pg_temp.stage_0009_tokens AS made
+WHERE r.record_id = made.record_id AND r.record_id BETWEEN %(first)s AND %(last)s
+    AND r.token_generation = %(active)s
+    AND r.masked_ip IS NOT DISTINCT FROM made.masked_ip
+    AND r.masked_device_id IS NOT DISTINCT FROM made.masked_device_id
+    AND r.ip_ciphertext IS NOT DISTINCT FROM made.ip_ciphertext
+    AND r.device_id_ciphertext IS NOT DISTINCT FROM made.device_id_ciphertext
+
+-- name: leave_out
+UPDATE public.user_logins
+SET next_masked_ip = NULL, next_masked_device_id = NULL, next_token_generation = NULL
+WHERE record_id = ANY (%(record_ids)s::uuid[])
+
+-- name: freeze
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
+
+-- name: map_ip
+-- A pair with a NULL counts as a pair, and as no token: then the three numbers differ.
+SELECT count(DISTINCT old), count(DISTINCT new), count(*)
+FROM (
+    SELECT masked_ip AS old, next_masked_ip AS new FROM public.user_logins
+    WHERE num_nonnulls(masked_ip, next_masked_ip) > 0 AND record_id <> ALL (%(leave_out)s::uuid[])
+    GROUP BY masked_ip, next_masked_ip
+) AS pairs
+
+-- name: map_device_id
+SELECT count(DISTINCT old), count(DISTINCT new), count(*)
+FROM (
+    SELECT masked_device_id AS old, next_masked_device_id AS new FROM public.user_logins
+    WHERE num_nonnulls(masked_device_id, next_masked_device_id) > 0
+        AND record_id <> ALL (%(leave_out)s::uuid[])
+    GROUP BY masked_device_id, next_masked_device_id
+) AS pairs
+
+-- name: missing
+SELECT count(*) OVER (), record_id FROM public.user_logins
+WHERE num_nonnulls(
+        masked_ip, masked_device_id, next_masked_ip, next_masked_device_id, token_generation,
+        next_token_generation
+    ) > 0
+    AND NOT (
+        token_generation IS NOT DISTINCT FROM %(active)s
+        AND next_token_generation IS NOT DISTINCT FROM %(pending)s
+        AND (masked_ip IS NULL) = (next_masked_ip IS NULL)
+        AND (masked_device_id IS NULL) = (next_masked_device_id IS NULL)
+    )
+    AND record_id <> ALL (%(leave_out)s::uuid[])
+ORDER BY record_id LIMIT %(limit)s
+
+-- name: unequal_ip
+-- The rarest pairs first: a token that somebody has changed stands in few rows.
+WITH pairs AS (
+    SELECT masked_ip AS old, next_masked_ip AS new, count(*) AS rows FROM public.user_logins
+    WHERE num_nonnulls(masked_ip, next_masked_ip) > 0 AND record_id <> ALL (%(leave_out)s::uuid[])
+    GROUP BY masked_ip, next_masked_ip
+), counted AS (
+    SELECT old, new, rows, count(*) OVER (PARTITION BY old) AS news, count(*) OVER (PARTITION BY new) AS olds
+    FROM pairs
+)
+SELECT r.record_id FROM public.user_logins AS r
+JOIN counted AS c ON c.old = r.masked_ip AND c.new = r.next_masked_ip
+WHERE (c.news > 1 OR c.olds > 1) AND r.record_id <> ALL (%(leave_out)s::uuid[])
+ORDER BY c.rows, r.record_id LIMIT %(limit)s
+
+-- name: unequal_device_id
+WITH pairs AS (
+    SELECT masked_device_id AS old, next_masked_device_id AS new, count(*) AS rows FROM public.user_logins
+    WHERE num_nonnulls(masked_device_id, next_masked_device_id) > 0
+        AND record_id <> ALL (%(leave_out)s::uuid[])
+    GROUP BY masked_device_id, next_masked_device_id
+), counted AS (
+    SELECT old, new, rows, count(*) OVER (PARTITION BY old) AS news, count(*) OVER (PARTITION BY new) AS olds
+    FROM pairs
+)
+SELECT r.record_id FROM public.user_logins AS r
+JOIN counted AS c ON c.old = r.masked_device_id AND c.new = r.next_masked_device_id
+WHERE (c.news > 1 OR c.olds > 1) AND r.record_id <> ALL (%(leave_out)s::uuid[])
+ORDER BY c.rows, r.record_id LIMIT %(limit)s
+
+-- name: sample
+SELECT r.* FROM unnest(%(starts)s::uuid[]) AS start (record_id),
+    LATERAL (
+        SELECT record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
+            next_masked_ip, next_masked_device_id
+        FROM public.user_logins
+        WHERE record_id >= start.record_id
+            AND token_generation = %(active)s AND next_token_generation = %(pending)s
+        ORDER BY record_id LIMIT 1
+    ) AS r
+
+-- name: count
+SELECT count(*) FROM public.user_logins
+WHERE token_generation IS NOT NULL AND next_token_generation IS DISTINCT FROM %(pending)s
+
+-- name: cut_over
+SELECT seq, hash, held_ms
+FROM public.token_cut_over(%(request_id)s, %(actor)s, %(host)s, %(reason)s, %(generation)s::smallint)
+
+-- name: lock_holders
+-- Who keeps the cut-over from its locks: on the fence whoever writes, on the view and the table anybody.
+SELECT DISTINCT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, '')
+FROM pg_catalog.pg_locks AS l
+JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.granted AND l.pid <> pg_catalog.pg_backend_pid()
+    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    AND (
+        (l.relation = 'public.key_fence'::regclass AND l.mode <> 'AccessShareLock')
+        OR l.relation IN ('public.user_logins_masked'::regclass, 'public.user_logins'::regclass)
+        OR l.relation IN (
+            SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = 'public.user_logins'::regclass
+        )
+    )
+ORDER BY a.pid LIMIT 10
+
+-- name: dependents
+-- As the cut-over itself finds them (migrations/0009_rotation.sql).
+SELECT DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
+FROM pg_catalog.pg_depend AS d
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+WHERE d.refclassid = 'pg_catalog.pg_class'::regclass
+    AND (
+        d.refobjid = 'public.user_logins'::regclass
+        OR d.refobjid IN (
+            SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = 'public.user_logins'::regclass
+        )
+    )
+    AND a.attname IN (
+        'masked_ip', 'masked_device_id', 'token_generation',
+        'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
+    )
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_class AS c
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid AND c.relkind IN ('i', 'I')
+    )
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_rewrite AS w
+        WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND w.oid = d.objid
+            AND w.ev_class = 'public.user_logins_masked'::regclass
+    )
+ORDER BY 1

@@ -1,0 +1,202 @@
+"""`vault-etl keys rotate`: data keys here, the token keys in `keys_rotate_tokens`."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import typer
+
+from vault_etl import logs
+from vault_etl.bootstrap import Program
+from vault_etl.cli import keys_rotate_tokens
+from vault_etl.cli.confirm import confirm
+from vault_etl.cli.duration import Duration
+from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption
+from vault_etl.cli.progress import progress
+from vault_etl.cli.rotation_report import print_report
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.stop_when_told import stop_when_told
+from vault_etl.core.audit import Action, AuditRequest
+from vault_etl.core.fields import Field
+from vault_etl.errors import DataError, UsageError
+from vault_etl.services.audit_request import audit_request
+from vault_etl.services.rotate_keys import RotationPlan
+
+WAIT_S: Final = 600.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("rotate")(_rotate)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """How to run, whatever is rotated."""
+
+    rate: float | None
+    dry_run: bool
+    yes: bool
+    output: OutputFormat | None
+    quiet: bool
+
+
+def _rotate(
+    *,
+    field: Annotated[
+        list[Field] | None,
+        typer.Option(
+            "--field", "-f", help="Only this field's keys; may be repeated. [default: all]"
+        ),
+    ] = None,
+    lazy: Annotated[
+        bool, typer.Option("--lazy", help="Only retire: old rows keep their keys for now.")
+    ] = False,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Rotate the token keys, and every row's tokens.")
+    ] = False,
+    abort: Annotated[
+        bool, typer.Option("--abort", help="With --tokens, before the cut-over: put all back.")
+    ] = False,
+    leave_out: Annotated[
+        list[uuid.UUID] | None,
+        typer.Option(
+            metavar="ID",
+            help="With --tokens: a record that does not open gets no new token; may be repeated.",
+        ),
+    ] = None,
+    wait: Annotated[
+        float,
+        typer.Option(
+            parser=Duration(),
+            metavar="TIME",
+            help="With --tokens: how long to wait for locks that others hold, as 90s, 10m, 2h.",
+        ),
+    ] = WAIT_S,
+    rate: Annotated[
+        float | None, typer.Option(min=1, help="Rows a second at the most. [default: no limit]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Retire the data keys, and seal anew what they sealed, while ingest runs.
+
+    With --tokens, make new token keys instead: every row gets a second token, old and new ones are
+    checked to map one to one, and then change places at once. No duplicate is missed meanwhile. Old
+    tokens are kept beside the new ones until `keys destroy`.
+
+    Safe to interrupt, to run again, and to run twice at once: it goes on where it was. A value that
+    does not open is left as it is and named; the command then exits 65.
+
+    \b
+    Examples:
+      vault-etl keys rotate --dry-run
+      vault-etl keys rotate --yes
+      vault-etl keys rotate --field ip --lazy --yes
+      vault-etl keys rotate --rate 2000 --yes
+      vault-etl keys rotate --tokens --wait 30m --yes
+      vault-etl keys rotate --tokens --abort --yes
+    """
+    _check(
+        {
+            "--abort goes with --tokens": abort and not tokens,
+            "--leave-out goes with --tokens": bool(leave_out) and not tokens,
+            "--wait goes with --tokens": wait != WAIT_S and not tokens,
+            "--tokens goes without --field: all fields rotate together": tokens and bool(field),
+            "--tokens goes without --lazy": tokens and lazy,
+            "--lazy goes without --rate": lazy and rate is not None,
+            "--abort goes without --leave-out": abort and bool(leave_out),
+        }
+    )
+    program, _ = start(quiet=quiet, verbose=verbose)
+    run = _Run(rate, dry_run, yes, output, quiet)
+    if tokens:
+        keys_rotate_tokens.run(
+            program,
+            keys_rotate_tokens.Options(
+                abort=abort,
+                leave_out=tuple(dict.fromkeys(leave_out or ())),
+                wait=wait,
+                rate=rate,
+                dry_run=dry_run,
+                yes=yes,
+                output=output,
+                quiet=quiet,
+            ),
+        )
+        return
+    fields = tuple(dict.fromkeys(field or ())) or tuple(Field)
+    if lazy:
+        _retire(program, fields, run)
+    else:
+        _reencrypt(program, fields, run)
+
+
+def _check(contradictions: dict[str, bool]) -> None:
+    for message, holds in contradictions.items():
+        if holds:
+            raise UsageError(message, hint="add --help for usage")
+
+
+def _retire(program: Program, fields: tuple[Field, ...], run: _Run) -> None:
+    program.check_role(
+        "vault_etl_rotate",
+        "vault_etl_re_encrypt",
+        requests=lambda: [] if run.dry_run else [_request(program, fields, "retire only")],
+    )
+    plan = program.plan_rotation(fields, lazy=True)
+    if not run.dry_run:
+        confirm(f"Retire {len(plan.retire)} data keys?", yes=run.yes)
+        retired = program.retire_data_keys(_request(program, fields, "retire only"))
+        print_report(run.output, retired=retired, remaining=plan.rows)
+        return
+    print_report(run.output, retired=plan.retire, remaining=plan.rows)
+
+
+def _reencrypt(program: Program, fields: tuple[Field, ...], run: _Run) -> None:
+    reason = "retire and re-encrypt"
+    roles = ("vault_etl_rotate",) if run.dry_run else ()
+    program.check_role(
+        "vault_etl_re_encrypt",
+        *roles,
+        requests=lambda: [] if run.dry_run else [_request(program, fields, reason)],
+    )
+    plan = program.plan_rotation(fields, lazy=False)
+    if plan.resumes is not None:
+        logs.get_logger().info(
+            "going on with a rotation that was interrupted",
+            fields=[field.value for field in plan.resumes],
+        )
+    if run.dry_run:
+        print_report(run.output, retired=plan.retire, remaining=plan.rows)
+        return
+    confirm(_question(plan), yes=run.yes)
+    request = _request(program, fields, reason)
+    with progress("rotate", total=plan.rows, quiet=run.quiet) as bar, stop_when_told():
+        report = program.rotation(bar, request.request_id, run.rate).rotate(request, plan)
+    print_report(
+        run.output,
+        retired=report.retired,
+        created=report.created,
+        done=report.rows_reencrypted,
+        remaining=report.rows_remaining,
+    )
+    if report.failed:
+        shown = ", ".join(str(record_id) for record_id in report.failed)
+        message = f"{report.rows_remaining} values do not open, among them those of {shown}"
+        raise DataError(message, hint="they are left as they were; everything else is done")
+
+
+def _question(plan: RotationPlan) -> str:
+    if plan.resumes is not None:
+        return f"Go on with the rotation that was interrupted, {plan.rows} values to seal anew?"
+    return f"Retire {len(plan.retire)} data keys and seal {plan.rows} values anew?"
+
+
+def _request(program: Program, fields: tuple[Field, ...], reason: str) -> AuditRequest:
+    return audit_request(program.identity(), Action.KEYS_ROTATE, reason, fields=fields)

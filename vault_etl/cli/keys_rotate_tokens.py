@@ -1,0 +1,78 @@
+"""`vault-etl keys rotate --tokens`."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from dataclasses import dataclass
+
+from vault_etl.bootstrap import Program
+from vault_etl.cli.confirm import confirm
+from vault_etl.cli.output import OutputFormat
+from vault_etl.cli.progress import progress
+from vault_etl.cli.rotation_report import print_report
+from vault_etl.cli.stop_when_told import stop_when_told
+from vault_etl.core.audit import Action, AuditRequest
+from vault_etl.core.fields import PERSONAL_FIELDS
+from vault_etl.services.audit_request import audit_request
+from vault_etl.services.rotate_tokens import TokenPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says."""
+
+    abort: bool
+    leave_out: tuple[uuid.UUID, ...]
+    wait: float
+    rate: float | None
+    dry_run: bool
+    yes: bool
+    output: OutputFormat | None
+    quiet: bool
+
+
+def run(program: Program, options: Options) -> None:
+    """Rotate the token keys, go on with a rotation, or abort it."""
+    reason = "abort the rotation of the token keys" if options.abort else "rotate the token keys"
+    roles = ("vault_etl_rotate",) if options.dry_run else ()
+    program.check_role(
+        "vault_etl_re_encrypt",
+        *roles,
+        requests=lambda: [] if options.dry_run else [_request(program, reason)],
+    )
+    if options.abort:
+        return  # TO BE DONE
+    plan = program.plan_tokens()
+    if options.dry_run:
+        print_report(options.output, retired=plan.retire, remaining=plan.rows)
+        return
+    confirm(_question(plan, options), yes=options.yes)
+    request = _request(program, reason)
+    with progress("rotate tokens", total=plan.rows, quiet=options.quiet) as bar, stop_when_told():
+        rotation = program.token_rotation(bar, request.request_id, options.rate, options.wait)
+        report = rotation.rotate(request, plan, options.leave_out)
+    print_report(
+        options.output,
+        retired=report.retired,
+        created=report.created,
+        done=report.rows,
+        remaining=0,
+    )
+    if not options.quiet:
+        sys.stderr.write(
+            f"vault-etl: generation {report.generation} is active; the cut-over held its locks for"
+            f" {report.held_ms:.0f} ms\n"
+            "vault-etl: tokens that were saved elsewhere do not join any more; old ones are kept in"
+            " the rows until `keys destroy`\n"
+        )
+
+
+def _question(plan: TokenPlan, options: Options) -> str:
+    left_out = f", leave {len(options.leave_out)} records out" if options.leave_out else ""
+    begin = f"Go on with generation {plan.pending}" if plan.pending else "Make new token keys"
+    return f"{begin}, give {plan.rows} rows a new token{left_out}, and cut over?"
+
+
+def _request(program: Program, reason: str) -> AuditRequest:
+    return audit_request(program.identity(), Action.KEYS_ROTATE, reason, fields=PERSONAL_FIELDS)

@@ -1,0 +1,58 @@
+"""A rotation that is under way, and the stretches of rows that its workers go through."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vault_etl.core.fields import Field, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Rows from `first` to `last`, both included, of which those up to `after` are done."""
+
+    place: Table
+    first: uuid.UUID
+    last: uuid.UUID
+    after: uuid.UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRotation:
+    """A rotation that has begun and not ended, whoever began it.
+
+    `old_keys` are those that it takes the rows away from. `retired` are those that the caller has
+    retired just now: none if it goes on with what another process began.
+    """
+
+    rotation_id: uuid.UUID
+    fields: tuple[Field, ...]
+    old_keys: frozenset[int]
+    retired: tuple[int, ...] = ()
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far one worker is in its range after a page: behind `after`, or at the end.
+
+    `claim` is what the range is claimed by.
+    """
+
+    claim: uuid.UUID
+    range: Range
+    after: uuid.UUID | None
+    is_done: bool
+
+
+def split(place: Table, first: uuid.UUID, last: uuid.UUID, parts: int) -> Iterator[Range]:
+    """Cut a stretch of record ids into so many ranges of equal width, or fewer if it is narrower.
+
+    Record ids of one month are spread evenly, near enough: their first bits are the time.
+    """
+    width = max(1, -(-(last.int - first.int + 1) // parts))
+    for start in range(first.int, last.int + 1, width):
+        end = min(start + width - 1, last.int)
+        yield Range(place, uuid.UUID(int=start), uuid.UUID(int=end))

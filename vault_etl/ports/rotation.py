@@ -1,0 +1,71 @@
+"""Where it is kept which rotation is under way, and how far each range of rows is."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.rotation import OpenRotation, Range
+from vault_etl.ports.key_store import NewKey
+
+
+class RotationReader(Protocol):
+    """May see which rotations are under way."""
+
+    def open(self, purpose: KeyPurpose) -> OpenRotation | None:
+        """The rotation of these keys that has begun and not ended, if there is one."""
+
+
+class DataRotations(Protocol):
+    """May begin and end rotations of data keys, behind the fence."""
+
+    def begin(self, rotation_id: uuid.UUID, fields: Sequence[Field], slices: int) -> OpenRotation:
+        """Retire the active data keys of these fields, and cut each month into so many ranges.
+
+        Goes on with the rotation that is under way instead, if there is one; then nothing is
+        retired.
+        """
+
+    def end(self, rotation_id: uuid.UUID) -> None:
+        """It is over. Nothing happens if somebody else has said so."""
+
+
+class TokenRotations(Protocol):
+    """May begin and abort rotations of the token keys, behind the fence."""
+
+    def next_generation(self) -> int:
+        """The number of the next generation: no number ever comes twice."""
+
+    def begin(self, rotation_id: uuid.UUID, keys: Sequence[NewKey], slices: int) -> OpenRotation:
+        """Make these keys the pending generation: from the commit on, every batch has both tokens.
+
+        Goes on with the rotation that is under way instead, if there is one; then these keys are
+        not stored.
+        """
+
+    def abort(self) -> Sequence[int]:
+        """Destroy the keys of the pending generation; their ids, none if there is no such one."""
+
+
+class RangeClaims(Protocol):
+    """May claim ranges. A claim ends when nothing was done for a while: its holder was killed."""
+
+    def claim(self, rotation_id: uuid.UUID, claim: uuid.UUID) -> Range | None:
+        """A range that is not done, and that nobody else works on; None if there is none."""
+
+    def unfinished(self, rotation_id: uuid.UUID) -> int:
+        """How many ranges are not done, whoever works on them."""
+
+    def release(self, claim: uuid.UUID) -> None:
+        """Let go of what is claimed, for others to go on with at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a rotation could not do: how many values, and the first of their records."""
+
+    values: int
+    record_ids: tuple[uuid.UUID, ...]

@@ -1,0 +1,158 @@
+"""Rows are opened, and given a token of the pending generation beside the one that they have."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vault_etl.core.audit import AuditReceipt
+from vault_etl.core.ciphertext import Ciphertext, Place
+from vault_etl.core.fields import Field
+from vault_etl.core.keys import DataKey
+from vault_etl.core.opening import Opener
+from vault_etl.core.rotation import OpenRotation, Range, Step
+from vault_etl.core.tokens import Tokenizer
+from vault_etl.errors import IncompleteError, IntegrityError, NotFoundError
+from vault_etl.ports.progress import Progress
+from vault_etl.ports.rotation import RangeClaims
+from vault_etl.ports.tokens import Generations, NextTokens, TokenBackfill, TokenRow
+from vault_etl.services.pace import Pace
+from vault_etl.services.reseal import WorkersKeys
+from vault_etl.services.work_ranges import Paged, RangeWorker, RangeWorkers
+
+
+class NextTokenMaker:
+    """Makes next tokens from what the ciphertexts hold, if the row's own token is of the same value."""
+
+    def __init__(
+        self, keys: WorkersKeys, opener: Opener, active: Tokenizer, pending: Tokenizer
+    ) -> None:
+        self._keys = keys
+        self._opener = opener
+        self._active = active
+        self._pending = pending
+        self.generations = Generations(active.generation, pending.generation)
+
+    def make(self, rows: Sequence[TokenRow]) -> Mapping[uuid.UUID, Mapping[Field, uuid.UUID]]:
+        """The next tokens of these rows, but for those that do not open or hold another's token.
+
+        Raises KeyUnavailableError if KMS refuses a key, and UnavailableError.
+        """
+        keys = self._keys.old(
+            {
+                (int.from_bytes(sealed[1:5], "big"), field)
+                for row in rows
+                for field, sealed in row.ciphertexts.items()
+            }
+        )
+        made = {}
+        for row in rows:
+            # A ValueError: what was sealed has no token at all, and was not sealed by us.
+            with contextlib.suppress(IntegrityError, ValueError):
+                made[row.record_id] = {
+                    field: self._next(row, field, token, keys)
+                    for field, token in row.tokens.items()
+                }
+        return made
+
+    def _next(
+        self, row: TokenRow, field: Field, token: uuid.UUID, keys: Mapping[int, DataKey]
+    ) -> uuid.UUID:
+        sealed = row.ciphertexts.get(field, b"")
+        key = keys.get(Ciphertext.parse(sealed).key_id)
+        if key is None:
+            raise IntegrityError
+        value = self._opener.open(sealed, Place.in_record(field, row.record_id, row.user_id), key)
+        if self._active.token(field, value) != token:
+            raise IntegrityError
+        return self._pending.token(field, value)
+
+
+class Backfilling:
+    """`PageWork` of a rotation of the token keys."""
+
+    def __init__(self, backfill: TokenBackfill, maker: NextTokenMaker, progress: Progress) -> None:
+        self._backfill = backfill
+        self._maker = maker
+        self._progress = progress
+        self.done = 0
+
+    def page(self, at: Range, claim: uuid.UUID, limit: int) -> Paged:
+        """See `PageWork.page`. A row that does not open is left as it is, and passed.
+
+        Raises KeyUnavailableError, UnavailableError, and IncompleteError if the rotation was ended by
+        somebody else.
+        """
+        page = self._backfill.page(self._maker.generations, at, limit)
+        after = page.rows[-1].record_id if page.rows else at.after
+        step = Step(claim, at, after, page.is_last)
+        made = self._maker.make(page.rows)
+        ready = [NextTokens(row, made[row.record_id]) for row in page.rows if row.record_id in made]
+        filled = self._backfill.fill(ready, self._maker.generations, step)
+        if filled is None:
+            raise ended_elsewhere()
+        self.done += filled
+        self._progress.advance(filled, place=at.place.value)
+        return Paged(len(page.rows), step if filled == len(ready) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillWorker:
+    """What one worker needs of the database, over a connection of its own."""
+
+    claims: RangeClaims
+    backfill: TokenBackfill
+
+
+class Backfill:
+    """Gives every row of the active generation its next token."""
+
+    def __init__(
+        self,
+        workers: Sequence[BackfillWorker],
+        keys: WorkersKeys,
+        pace: Pace,
+        progress: Progress,
+    ) -> None:
+        self._workers = workers
+        self._keys = keys
+        self._pace = pace
+        self._progress = progress
+
+    def maker(self, receipt: AuditReceipt) -> NextTokenMaker:
+        """What makes next tokens now. Raises IncompleteError if no generation is pending any more."""
+        active, pending = self._keys.tokenizers()
+        if pending is None:
+            raise ended_elsewhere()
+        return NextTokenMaker(self._keys, Opener(receipt), active, pending)
+
+    def fill(self, rotation: OpenRotation, maker: NextTokenMaker) -> int:
+        """Go through all ranges; how many rows this process gave a next token.
+
+        Raises what `RangeWorkers.run` and `Backfilling.page` raise.
+        """
+        pages = [Backfilling(each.backfill, maker, self._progress) for each in self._workers]
+        workers = [
+            RangeWorker(each.claims, work) for each, work in zip(self._workers, pages, strict=True)
+        ]
+        RangeWorkers(workers, self._pace).run(rotation.rotation_id)
+        return sum(work.done for work in pages)
+
+    def leave_out(self, record_id: uuid.UUID, generations: Generations) -> None:
+        """Take away what next token a record has. Raises NotFoundError if there is no such record."""
+        left_out = self._workers[0].backfill.leave_out([record_id], generations)
+        if left_out is None:
+            raise ended_elsewhere()
+        if not left_out:
+            message = f"there is no record {record_id} to leave out"
+            raise NotFoundError(message, hint="the id is the record_id of user_logins")
+
+
+def ended_elsewhere() -> IncompleteError:
+    """The fence found other generations than those that this rotation is about."""
+    return IncompleteError(
+        "somebody else has ended or aborted this rotation of the token keys",
+        hint="`vault-etl keys list` shows the generations",
+    )

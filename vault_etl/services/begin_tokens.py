@@ -1,0 +1,51 @@
+"""The beginning of a rotation of the token keys: a pending generation, made or found."""
+
+from __future__ import annotations
+
+import uuid
+
+from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.core.keys import KeyState
+from vault_etl.core.rotation import OpenRotation
+from vault_etl.ports.key_service import KeyGenerator, KeyUnwrapper
+from vault_etl.ports.key_store import KeyReader, NewKey
+from vault_etl.ports.rotation import TokenRotations
+from vault_etl.services.make_key import make_key
+from vault_etl.services.prove_kms import prove_kms
+
+
+class BeginTokens:
+    """Makes a generation pending, from a KMS that has to prove itself."""
+
+    def __init__(
+        self,
+        reader: KeyReader,
+        rotations: TokenRotations,
+        generator: KeyGenerator,
+        unwrapper: KeyUnwrapper,
+    ) -> None:
+        self._reader = reader
+        self._rotations = rotations
+        self._generator = generator
+        self._unwrapper = unwrapper
+
+    def __call__(self, rotation_id: uuid.UUID, slices: int) -> OpenRotation:
+        """Begin, or go on with what has begun.
+
+        Raises ConfigurationError while the generation before is still kept in the rows, or if the
+        KMS ignores contexts; then no key is stored. And what KMS and Postgres say.
+        """
+        new: list[NewKey] = []
+        if not self.pending_ids():
+            generation = self._rotations.next_generation()
+            new = [
+                make_key(self._generator, KeyPurpose.TOKEN, field, generation=generation)[0]
+                for field in PERSONAL_FIELDS
+            ]
+            prove_kms(new[0], self._unwrapper)
+        return self._rotations.begin(rotation_id, new, slices)
+
+    def pending_ids(self) -> tuple[int, ...]:
+        """The ids of the pending keys: none if there is no such generation."""
+        keys = self._reader.token_keys()
+        return tuple(sorted(key.key_id for key in keys if key.state is KeyState.PENDING))

@@ -1,0 +1,153 @@
+"""One page of rows: opened under their old keys, sealed anew, and swapped behind the fence."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from vault_etl.core.ciphertext import Ciphertext, Place
+from vault_etl.core.fields import Field
+from vault_etl.core.keys import DataKey
+from vault_etl.core.opening import Opener
+from vault_etl.core.pii import Pii
+from vault_etl.core.rotation import OpenRotation, Range, Step
+from vault_etl.core.sealing import Sealer
+from vault_etl.core.tokens import Tokenizer
+from vault_etl.errors import IncompleteError, IntegrityError, KeyDestroyedError
+from vault_etl.ports.progress import Progress
+from vault_etl.ports.resealer import Replacement, Resealer, SealedRow, Swap
+from vault_etl.services.key_ring import KeyRing
+from vault_etl.services.make_key import DataKeyLeases
+from vault_etl.services.work_ranges import Paged
+
+MAX_FENCE_TRIES: Final = 10
+
+
+class WorkersKeys:
+    """The keys of one process, for its workers in turn: they come over one connection."""
+
+    def __init__(self, ring: KeyRing, leases: DataKeyLeases) -> None:
+        self._ring = ring
+        self._leases = leases
+        self._lock = threading.Lock()
+
+    @property
+    def made(self) -> Sequence[int]:
+        """The ids of the keys that were made."""
+        return self._leases.made
+
+    def old(self, wanted: set[tuple[int, Field]]) -> Mapping[int, DataKey]:
+        """These keys, but for those that nothing opens any more.
+
+        Raises KeyUnavailableError if KMS refuses one, and UnavailableError.
+        """
+        found = {}
+        for key_id, field in wanted:
+            with self._lock:
+                try:
+                    found[key_id] = self._ring.data_key(key_id, field)
+                except (IntegrityError, KeyDestroyedError):
+                    continue
+        return found
+
+    def tokenizers(self) -> tuple[Tokenizer, Tokenizer | None]:
+        """See `KeyRing.tokenizers`."""
+        with self._lock:
+            return self._ring.tokenizers()
+
+    def new(self, seals: Mapping[Field, int]) -> Sequence[DataKey]:
+        """A key for each field that is good for so many more seals."""
+        with self._lock:
+            return [self._leases.data_key(field, count) for field, count in seals.items()]
+
+    def forget(self) -> None:
+        """The fence said that one of the new keys may no longer be written under."""
+        with self._lock:
+            self._leases.forget()
+
+
+class Resealing:
+    """`PageWork` of a rotation of data keys."""
+
+    def __init__(
+        self,
+        resealer: Resealer,
+        keys: WorkersKeys,
+        opener: Opener,
+        rotation: OpenRotation,
+        progress: Progress,
+    ) -> None:
+        self._resealer = resealer
+        self._keys = keys
+        self._opener = opener
+        self._rotation = rotation
+        self._progress = progress
+        self.done = 0
+
+    def page(self, at: Range, claim: uuid.UUID, limit: int) -> Paged:
+        """See `PageWork.page`. A value that does not open is left as it is, and passed.
+
+        Raises KeyUnavailableError, UnavailableError, and IncompleteError if the keys change again
+        and again.
+        """
+        page = self._resealer.page(self._rotation, at, limit)
+        after = page.rows[-1].record_id if page.rows else at.after
+        step = Step(claim, at, after, page.is_last)
+        opened = self._open(page.rows)
+        swap = self._swap(opened, step)
+        self.done += swap.values
+        self._progress.advance(swap.values, place=at.place.value)
+        return Paged(len(page.rows), step if swap.rows == len(opened) else None)
+
+    def _open(self, rows: Sequence[SealedRow]) -> list[tuple[SealedRow, Mapping[Field, Pii]]]:
+        wanted = {
+            (int.from_bytes(sealed[1:5], "big"), field)
+            for row in rows
+            for field, sealed in row.ciphertexts.items()
+        }
+        keys = self._keys.old(wanted)
+        opened: list[tuple[SealedRow, Mapping[Field, Pii]]] = []
+        for row in rows:
+            values = {}
+            for field, sealed in row.ciphertexts.items():
+                try:
+                    key = keys.get(Ciphertext.parse(sealed).key_id)
+                    if key is not None:
+                        values[field] = self._opener.open(sealed, _place(row, field), key)
+                except IntegrityError:
+                    continue
+            if values:
+                opened.append((row, values))
+        return opened
+
+    def _swap(self, opened: Sequence[tuple[SealedRow, Mapping[Field, Pii]]], step: Step) -> Swap:
+        seals: dict[Field, int] = {}
+        for _, values in opened:
+            for field in values:
+                seals[field] = seals.get(field, 0) + 1
+        for _ in range(MAX_FENCE_TRIES):
+            keys = self._keys.new(seals)
+            sealer = Sealer(keys)
+            swap = self._resealer.replace(
+                [
+                    Replacement(
+                        row, {f: sealer.seal(value, _place(row, f)) for f, value in values.items()}
+                    )
+                    for row, values in opened
+                ],
+                keys,
+                step,
+            )
+            if swap is not None:
+                return swap
+            self._keys.forget()
+        message = "the keys changed again and again under one page"
+        raise IncompleteError(message, hint="is another rotation running in a loop?")
+
+
+def _place(row: SealedRow, field: Field) -> Place:
+    if field is Field.QUARANTINE:
+        return Place.in_quarantine(row.record_id)
+    return Place.in_record(field, row.record_id, row.user_id)

@@ -1,0 +1,134 @@
+"""Rotate the token keys: a pending generation, filled in beside the active one, checked, and cut over to."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vault_etl.core.audit import Action, AuditReceipt, AuditRequest
+from vault_etl.core.fields import PERSONAL_FIELDS
+from vault_etl.core.keys import KeyState
+from vault_etl.errors import ConfigurationError
+from vault_etl.ports.audit_log import AuditLog, Identity
+from vault_etl.ports.key_store import KeyReader
+from vault_etl.ports.tokens import Generations, TokenChecker
+from vault_etl.services.audit_request import audit_request
+from vault_etl.services.audited import audited
+from vault_etl.services.backfill import Backfill
+from vault_etl.services.begin_tokens import BeginTokens
+from vault_etl.services.check_tokens import check_tokens
+from vault_etl.services.cut_over import CutOver
+from vault_etl.services.rotate_keys import slices
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPlan:
+    """What a rotation would do: which keys it takes out of use, and how many rows get a next token.
+
+    `pending` is the generation of a rotation that it would go on with.
+    """
+
+    retire: tuple[int, ...]
+    pending: int | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReport:
+    """What a rotation did. `held_ms`: how long the cut-over held its locks."""
+
+    retired: tuple[int, ...]
+    created: tuple[int, ...]
+    generation: int
+    rows: int
+    held_ms: float
+
+
+def plan_tokens(reader: KeyReader, checker: TokenChecker) -> TokenPlan:
+    """Count what `TokenRotation` would do now, and change nothing.
+
+    Raises ConfigurationError if there are no token keys yet.
+    """
+    keys = reader.token_keys()
+    active = [key for key in keys if key.state is KeyState.ACTIVE]
+    pending = [key.generation for key in keys if key.state is KeyState.PENDING]
+    if not active:
+        raise ConfigurationError("there are no token keys yet", hint="run `vault-etl keys init`")
+    generations = None
+    if pending:
+        generations = Generations(active[0].generation or 0, pending[0] or 0)
+    return TokenPlan(
+        retire=tuple(sorted(key.key_id for key in active)),
+        pending=generations.pending if generations else None,
+        rows=checker.count(generations),
+    )
+
+
+class TokenRotation:
+    """A rotation of the token keys of all fields: online, resumable, safe to run twice at once."""
+
+    def __init__(
+        self,
+        *,
+        audit: AuditLog,
+        identity: Identity,
+        begin: BeginTokens,
+        backfill: Backfill,
+        checker: TokenChecker,
+        cut_over: CutOver,
+    ) -> None:
+        self._audit = audit
+        self._identity = identity
+        self._begin = begin
+        self._backfill = backfill
+        self._checker = checker
+        self._cut_over = cut_over
+
+    def rotate(
+        self, request: AuditRequest, plan: TokenPlan, leave_out: Sequence[uuid.UUID] = ()
+    ) -> TokenReport:
+        """Make a generation pending, give every row a token of it, check, and cut over.
+
+        A rotation that was interrupted is gone on with. `leave_out` names rows that shall have no
+        token of the new generation, each its own entry in the log. Raises DataError, naming records,
+        if rows do not open or if old and new tokens do not map one to one: then nothing is cut over.
+        Raises ConfigurationError while the generation before is still kept, or while other views
+        depend on the columns; IncompleteError while others hold locks that the cut-over needs; and
+        NotFoundError, AuditError, KeyUnavailableError, UnavailableError. Whatever was done stays.
+        """
+        with audited(self._audit, request) as receipt:
+            rotation = self._begin(request.request_id, slices(plan.rows))
+            created = self._begin.pending_ids()
+            maker = self._backfill.maker(receipt)
+            rows = self._backfill.fill(rotation, maker)
+            for record_id in leave_out:
+                self._leave_out(receipt, record_id, maker.generations)
+            check_tokens(self._checker, maker, leave_out)
+            generation = maker.generations.pending
+            reason = f"cut over to generation {generation} of the tokens"
+            swapped = self._cut_over(
+                audit_request(self._identity, Action.KEYS_CUT_OVER, reason, fields=PERSONAL_FIELDS),
+                generation,
+            )
+        return TokenReport(
+            retired=tuple(sorted(rotation.old_keys)),
+            created=created,
+            generation=generation,
+            rows=rows,
+            held_ms=swapped.held_ms,
+        )
+
+    def _leave_out(
+        self, receipt: AuditReceipt, record_id: uuid.UUID, generations: Generations
+    ) -> None:
+        reason = f"left out of generation {generations.pending} of the tokens"
+        entry = audit_request(
+            self._identity,
+            Action.KEYS_ROTATE,
+            reason,
+            record_id=record_id,
+            fields=receipt.request.fields,
+        )
+        with audited(self._audit, entry):
+            self._backfill.leave_out(record_id, generations)

@@ -1,0 +1,95 @@
+"""Several workers go through the ranges of a rotation, each through one at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from vault_etl.core.rotation import Range, Step
+from vault_etl.errors import VaultEtlError
+from vault_etl.ports.rotation import RangeClaims
+from vault_etl.services.pace import Pace
+
+PAGE_ROWS: Final = 1_000
+LOOK_AGAIN_S: Final = 0.2
+"""Between two looks whether what others work on is done, or free again since they were killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paged:
+    """What became of a page: how many rows were read, and the cursor. None: some are to be read again."""
+
+    rows: int
+    step: Step | None
+
+
+class PageWork(Protocol):
+    """Does one page of a range, and commits it together with the cursor."""
+
+    def page(self, at: Range, claim: uuid.UUID, limit: int) -> Paged:
+        """Do up to `limit` rows behind `at.after`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RangeWorker:
+    """One worker: what it claims with, and what it does. No two share a connection."""
+
+    claims: RangeClaims
+    work: PageWork
+
+
+class RangeWorkers:
+    """Goes through all ranges of a rotation, beside other processes that may do the same."""
+
+    def __init__(self, workers: Sequence[RangeWorker], pace: Pace) -> None:
+        self._workers = workers
+        self._pace = pace
+        self._stop = pace.stop
+
+    def run(self, rotation_id: uuid.UUID) -> None:
+        """Return when every range is done, whoever did it.
+
+        Raises what the first worker that fails raises, when all have ended; so does Ctrl-C. What was
+        done stays done, and what was claimed is let go of.
+        """
+        if len(self._workers) == 1:
+            self._run(self._workers[0], rotation_id)
+            return
+        with ThreadPoolExecutor(len(self._workers), "rotation") as pool:
+            try:
+                running = [pool.submit(self._run, each, rotation_id) for each in self._workers]
+                wait(running, return_when=FIRST_EXCEPTION)
+            finally:
+                self._stop.set()
+        for each in running:
+            each.result()
+
+    def _run(self, worker: RangeWorker, rotation_id: uuid.UUID) -> None:
+        claim = uuid.uuid4()
+        try:
+            while not self._stop.is_set():
+                at = worker.claims.claim(rotation_id, claim)
+                if at is not None:
+                    self._work_off(worker.work, at, claim)
+                elif worker.claims.unfinished(rotation_id):
+                    self._stop.wait(LOOK_AGAIN_S)
+                else:
+                    return
+        finally:
+            with suppress(VaultEtlError):
+                worker.claims.release(claim)
+
+    def _work_off(self, work: PageWork, at: Range, claim: uuid.UUID) -> None:
+        while not self._stop.is_set():
+            paged = work.page(at, claim, self._pace.page_rows(PAGE_ROWS))
+            self._pace.wait(paged.rows)
+            if paged.step is None:
+                continue
+            if paged.step.is_done:
+                return
+            at = dataclasses.replace(at, after=paged.step.after)
