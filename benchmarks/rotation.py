@@ -114,7 +114,9 @@ def main(rows: int) -> None:
             report(f"`ingest --file`, {rows:,} rows", rows, loaded)
             for copy in ("bare_seals", "bare_tokens", "tokens"):
                 stack.sql("postgres", f'CREATE DATABASE "{copy}" TEMPLATE vault_etl')
-            bare = stack.sql("bare_seals", _CIPHERTEXTS[0], "VACUUM ANALYZE", "CHECKPOINT", _CIPHERTEXTS[1])
+            bare = stack.sql(
+                "bare_seals", _CIPHERTEXTS[0], "VACUUM ANALYZE", "CHECKPOINT", _CIPHERTEXTS[1]
+            )
             report("bare UPDATE of both ciphertexts", rows, bare)
             seconds, _ = rotate(stack, "vault_etl")
             report("`keys rotate`", rows, seconds, bare)

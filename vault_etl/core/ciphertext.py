@@ -26,7 +26,10 @@ NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
 HEADER_BYTES: Final = 1 + 4 + NONCE_BYTES
 
-_ASSOCIATED_DATA_LABEL: Final = b"vault-etl/1"
+_BOUND_TO: Final = {
+    (table, field): b"vault-etl/1" + lp(table) + lp(field) for table in Table for field in Field
+}
+"""How associated data begins. Made once: a rotation needs it four times a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +87,7 @@ class Place:
         """
         return b"".join(
             (
-                _ASSOCIATED_DATA_LABEL,
-                lp(self.table),
-                lp(self.field),
+                _BOUND_TO[self.table, self.field],
                 self.record_id.bytes,
                 key_id.to_bytes(4, "big"),
                 lp(self.user_id),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from vault_etl.core.ciphertext import Ciphertext, Place
+from vault_etl.core.ciphertext import Place
 from vault_etl.core.fields import Field
 from vault_etl.core.keys import DataKey
 from vault_etl.core.opening import Opener
@@ -101,41 +103,41 @@ class Resealing:
         self._progress.advance(swap.values, place=at.place.value)
         return Paged(len(page.rows), step if swap.rows == len(opened) else None)
 
-    def _open(self, rows: Sequence[SealedRow]) -> list[tuple[SealedRow, Mapping[Field, Pii]]]:
+    def _open(self, rows: Sequence[SealedRow]) -> list[_Opened]:
         wanted = {
             (int.from_bytes(sealed[1:5], "big"), field)
             for row in rows
             for field, sealed in row.ciphertexts.items()
         }
         keys = self._keys.old(wanted)
-        opened: list[tuple[SealedRow, Mapping[Field, Pii]]] = []
+        opened = []
         for row in rows:
             values = {}
             for field, sealed in row.ciphertexts.items():
+                key = keys.get(int.from_bytes(sealed[1:5], "big"))
+                if key is None:
+                    continue
+                place = _place(row, field)
                 try:
-                    key = keys.get(Ciphertext.parse(sealed).key_id)
-                    if key is not None:
-                        values[field] = self._opener.open(sealed, _place(row, field), key)
+                    values[field] = place, self._opener.open(sealed, place, key)
                 except IntegrityError:
                     continue
             if values:
-                opened.append((row, values))
+                opened.append(_Opened(row, values))
         return opened
 
-    def _swap(self, opened: Sequence[tuple[SealedRow, Mapping[Field, Pii]]], step: Step) -> Swap:
-        seals: dict[Field, int] = {}
-        for _, values in opened:
-            for field in values:
-                seals[field] = seals.get(field, 0) + 1
+    def _swap(self, opened: Sequence[_Opened], step: Step) -> Swap:
+        seals = Counter(field for row in opened for field in row.values)
         for _ in range(MAX_FENCE_TRIES):
             keys = self._keys.new(seals)
             sealer = Sealer(keys)
             swap = self._resealer.replace(
                 [
                     Replacement(
-                        row, {f: sealer.seal(value, _place(row, f)) for f, value in values.items()}
+                        each.row,
+                        {f: sealer.seal(value, place) for f, (place, value) in each.values.items()},
                     )
-                    for row, values in opened
+                    for each in opened
                 ],
                 keys,
                 step,
@@ -145,6 +147,14 @@ class Resealing:
             self._keys.forget()
         message = "the keys changed again and again under one page"
         raise IncompleteError(message, hint="is another rotation running in a loop?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A row, and what it holds of the rotation's fields, each with its place."""
+
+    row: SealedRow
+    values: Mapping[Field, tuple[Place, Pii]]
 
 
 def _place(row: SealedRow, field: Field) -> Place:
