@@ -129,7 +129,8 @@ SELECT r.* FROM unnest(%(starts)s::uuid[]) AS start (record_id),
 
 -- name: count
 SELECT count(*) FROM public.user_logins
-WHERE token_generation IS NOT NULL AND next_token_generation IS DISTINCT FROM %(pending)s
+WHERE token_generation IS NOT NULL
+    AND (%(pending)s::smallint IS NULL OR next_token_generation IS DISTINCT FROM %(pending)s::smallint)
 
 -- name: cut_over
 SELECT seq, hash, held_ms
