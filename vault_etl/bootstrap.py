@@ -31,6 +31,7 @@ from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints, Postgre
 from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_erase import PostgresEraser
 from vault_etl.adapters.postgres_finder import PostgresRecordFinder
+from vault_etl.adapters.postgres_key_ages import SeldomAskedKeyAges
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_migrations import PostgresMigrations
 from vault_etl.adapters.postgres_policy import PostgresPolicy
@@ -47,11 +48,14 @@ from vault_etl.core.checkpoint import Checkpoint
 from vault_etl.core.fields import KeyPurpose
 from vault_etl.core.ingest_engine import IngestEngine
 from vault_etl.core.ingest_limits import Limits
+from vault_etl.core.key_age import KeyAge, key_age
+from vault_etl.core.keys import KeyState
 from vault_etl.errors import ConfigurationError
 from vault_etl.ports.audit_log import AuditReader
 from vault_etl.ports.call_observer import CallObserver
 from vault_etl.ports.duplicates import DuplicateFinder
 from vault_etl.ports.ingest_observer import IngestObserver
+from vault_etl.ports.key_ages import KeyAgeObserver
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.quarantine import QuarantineReader
 from vault_etl.ports.workers import WorkersObserver
@@ -74,6 +78,7 @@ from vault_etl.services.signed_log import SignedLog
 from vault_etl.services.supervise import Supervisor
 from vault_etl.services.verify_log import Proof, verify_log
 from vault_etl.services.verify_notes import KeptNote
+from vault_etl.services.watch_key_ages import KeyAgeWatch
 from vault_etl.services.write_batch import BatchWriter
 from vault_etl.settings import Settings
 
@@ -106,6 +111,7 @@ class Program:
         self._settings = settings
         self._clock = SystemClock()
         self._calls: CallObserver | None = None
+        self._ages: KeyAgeObserver | None = None
 
     def migrations(self) -> PostgresMigrations:
         """For `migrate`."""
@@ -157,7 +163,8 @@ class Program:
             IngestEngine(limits), queue, queue, writer, self._clock, observer, patience, bounds
         )
         options = IngestOptions(wait=wait, receivers=receivers, stop_within=settings.stop_within)
-        return Ingest(steps, self._clock, options)
+        watch = self._key_age_watch()
+        return Ingest(steps, self._clock, options, watch.look if watch else None)
 
     def supervisor(
         self,
@@ -183,7 +190,7 @@ class Program:
         from vault_etl.adapters.served_metrics import ServedMetrics  # noqa: PLC0415 - 45 ms
 
         served = ServedMetrics(address, ready.reason, workers)
-        self._calls = served.observer
+        self._calls = self._ages = served.observer
         return served
 
     def worker_metrics(self) -> IngestObserver | None:
@@ -194,7 +201,7 @@ class Program:
         if slot is None:
             return None
         try:
-            self._calls = metrics = PrometheusMetrics(slot)
+            self._calls = self._ages = metrics = PrometheusMetrics(slot)
         except FileNotFoundError:  # the parent was killed, and its successor has tidied up
             return None
         return metrics
@@ -277,6 +284,13 @@ class Program:
         """For `keys list`, and for the plan of a rotation."""
         return self._keys
 
+    def key_age(self, purpose: KeyPurpose) -> KeyAge:
+        """For `keys rotate --if-due`: whether the keys of this purpose are due.
+
+        Raises UnavailableError, DeniedError, ConfigurationError.
+        """
+        return key_age(purpose, self._keys.oldest(KeyState.ACTIVE), self._settings.key_age_limits)
+
     def duplicate_finder(self) -> DuplicateFinder:
         """For `duplicates`."""
         return PostgresDuplicateFinder(self._database)
@@ -313,6 +327,14 @@ class Program:
     @functools.cached_property
     def _database(self) -> Database:
         return Database(self._settings.need_database_url(), self._calls)
+
+    def _key_age_watch(self) -> KeyAgeWatch | None:
+        """None if nobody is told."""
+        if self._ages is None:
+            return None
+        database = Database(self._settings.need_database_url(), self._calls)
+        limits = self._settings.key_age_limits
+        return KeyAgeWatch(SeldomAskedKeyAges(database), limits, self._clock, self._ages)
 
     @property
     def _public_key(self) -> KmsPublicKey:
