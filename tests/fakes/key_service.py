@@ -11,7 +11,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
-from vault_etl.errors import KeyDestroyedError, KeyUnavailableError, UnavailableError
+from vault_etl.errors import (
+    KeyDeniedError,
+    KeyDestroyedError,
+    KeyUnavailableError,
+    UnavailableError,
+)
 from vault_etl.ports.key_service import GeneratedKey
 
 _NONCE_BYTES = 12
@@ -50,7 +55,7 @@ class FakeKms:
         if key.kms_key_arn != arn_of(key.purpose):
             raise KeyUnavailableError("the KMS key is not trusted here")
         if key.field in self.denied:
-            raise KeyUnavailableError("KMS denies this (AccessDeniedException)")
+            raise KeyDeniedError("KMS denies this (AccessDeniedException)")
         nonce, sealed = key.wrapped_key[:_NONCE_BYTES], key.wrapped_key[_NONCE_BYTES:]
         context = self._context(encryption_context(key.purpose, key.field, key.key_id))
         try:
