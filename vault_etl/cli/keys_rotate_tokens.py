@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from vault_etl.bootstrap import Program
 from vault_etl.cli.confirm import confirm
+from vault_etl.cli.if_due import is_due
 from vault_etl.cli.output import OutputFormat
 from vault_etl.cli.progress import progress
 from vault_etl.cli.rotation_report import print_report
 from vault_etl.cli.stop_when_told import stop_when_told
 from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import PERSONAL_FIELDS
+from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.rotate_tokens import TokenPlan
 
@@ -23,6 +24,7 @@ class Options:
     """What the command line says."""
 
     abort: bool
+    if_due: bool
     leave_out: tuple[uuid.UUID, ...]
     wait: float
     rate: float | None
@@ -44,6 +46,11 @@ def run(program: Program, options: Options) -> None:
     if options.abort:
         return  # TO BE DONE
     plan = program.plan_tokens()
+    if options.if_due and not is_due(
+        program, KeyPurpose.TOKEN, quiet=options.quiet, unfinished=plan.pending is not None
+    ):
+        print_report(options.output, retired=(), remaining=0)
+        return
     if options.dry_run:
         print_report(options.output, retired=plan.retire, remaining=plan.rows)
         return
