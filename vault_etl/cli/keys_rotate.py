@@ -176,7 +176,7 @@ def _reencrypt(program: Program, fields: tuple[Field, ...], run: _Run) -> None:
         print_report(run.output, retired=plan.retire, remaining=plan.rows)
         return
     confirm(_question(plan), yes=run.yes)
-    request = _request(program, fields, reason)
+    request = _request(program, plan.resumes or fields, reason)
     with progress("rotate", total=plan.rows, quiet=run.quiet) as bar, stop_when_told():
         report = program.rotation(bar, request.request_id, run.rate).rotate(request, plan)
     print_report(
