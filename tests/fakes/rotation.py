@@ -11,7 +11,7 @@ from tests.fakes.key_store import FakeKeyStore
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.core.keys import KeyState
 from vault_etl.core.rotation import OpenRotation, Range, Step, split
-from vault_etl.errors import ConfigurationError
+from vault_etl.errors import ConfigurationError, IncompleteError
 from vault_etl.ports.key_store import NewKey
 
 CLAIM_SECONDS = 10
@@ -53,7 +53,7 @@ class FakeDataRotations:
 
     def end(self, rotation_id: uuid.UUID) -> None:
         """See `DataRotations.end`."""
-        _end(self._database, rotation_id)
+        end_rotation(self._database, rotation_id)
 
 
 class FakeTokenRotations:
@@ -74,6 +74,8 @@ class FakeTokenRotations:
         if self._in(KeyState.DECRYPT_ONLY):
             raise ConfigurationError("the tokens of the generation before are still kept")
         if not self._in(KeyState.PENDING):
+            if not keys:
+                raise IncompleteError("the generation that was pending is not any more")
             for key in keys:
                 self._keys.store(key, KeyState.PENDING)
         begun = OpenRotation(
@@ -90,7 +92,7 @@ class FakeTokenRotations:
         for key_id in pending:
             self._database.set_state(key_id, KeyState.DESTROYED)
         if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
-            _end(self._database, going_on.rotation_id)
+            end_rotation(self._database, going_on.rotation_id)
         return pending
 
     def _in(self, state: KeyState) -> list[int]:
@@ -155,7 +157,8 @@ def _ranges(database: FakeDatabase, fields: Sequence[Field], slices: int) -> Ite
         yield from split(Table.USER_LOGINS, min(database.records), max(database.records), slices)
 
 
-def _end(database: FakeDatabase, rotation_id: uuid.UUID) -> None:
+def end_rotation(database: FakeDatabase, rotation_id: uuid.UUID) -> None:
+    """It is over, and so are its ranges."""
     for purpose, going_on in list(database.rotations.items()):
         if going_on.rotation_id == rotation_id:
             del database.rotations[purpose], database.ranges[rotation_id]
