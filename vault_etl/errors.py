@@ -10,6 +10,8 @@
     ├── IncompleteError          75   stopped half way; safe to run again
     ├── DeniedError              77   KMS, Postgres or the reveal policy said no
     │   ├── KeyUnavailableError  77   a key that may not, or can no longer, be used
+    │   │   ├── KeyDestroyedError 77  a key whose bytes are gone, for everybody and for good
+    │   │   └── KeyDeniedError   77   a key that this caller may not use
     │   └── PolicyDeniedError    77   the reveal policy said no, on the record
     └── ConfigurationError       78   a setting, the database or the keys are not ready
 
@@ -86,6 +88,14 @@ class DeniedError(VaultEtlError):
 
 class KeyUnavailableError(DeniedError):
     """A key may not be used by this caller, or can be used by nobody any longer."""
+
+
+class KeyDestroyedError(KeyUnavailableError):
+    """A key's bytes are gone, for everybody and for good."""
+
+
+class KeyDeniedError(KeyUnavailableError):
+    """KMS denies this caller a key: others may be allowed to use it."""
 
 
 class PolicyDeniedError(DeniedError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import psycopg2.extensions
 import stamina
 
 from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database, LockTimeoutError
@@ -15,8 +16,9 @@ from vault_etl.ports.key_store import KeyUsage, NewKey
 
 _SQL: Final = blocks("keys.sql")
 
-_FENCE_TRIES: Final = 10
-_FENCE_SECONDS: Final = 60.0
+FENCE_TRIES: Final = 10
+FENCE_SECONDS: Final = 60.0
+"""How often, and for how long, a fence that others hold is tried to be closed."""
 
 
 class PostgresKeyStore:
@@ -46,28 +48,26 @@ class PostgresKeyStore:
     def add_data_key(self, key: NewKey) -> bool:
         """See `DataKeyWriter.add_data_key`. The lease runs by the database's clock."""
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
-            cursor.execute(_SQL["add_data_key"], {**_columns(key), "lease": key.lease})
+            cursor.execute(_SQL["add_data_key"], {**key_columns(key), "lease": key.lease})
             return cursor.rowcount == 1
 
-    @stamina.retry(on=LockTimeoutError, attempts=_FENCE_TRIES, timeout=_FENCE_SECONDS)
+    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def add_first_token_keys(self, keys: Sequence[NewKey]) -> bool:
         """See `TokenKeyWriter.add_first_token_keys`."""
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["set_lock_timeout"])
-            cursor.execute(_SQL["close_fence"])
+            close_fence(cursor)
             cursor.execute(_SQL["any_token_key"])
             if cursor.fetchone() != (0,):
                 return False
             for key in keys:
-                cursor.execute(_SQL["add_token_key"], _columns(key))
+                cursor.execute(_SQL["add_token_key"], key_columns(key))
             return True
 
-    @stamina.retry(on=LockTimeoutError, attempts=_FENCE_TRIES, timeout=_FENCE_SECONDS)
+    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def retire_data_keys(self, fields: Iterable[Field]) -> Sequence[int]:
         """See `KeyRetirer.retire_data_keys`."""
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["set_lock_timeout"])
-            cursor.execute(_SQL["close_fence"])
+            close_fence(cursor)
             cursor.execute(_SQL["retire_data_keys"], {"fields": [field.value for field in fields]})
             return sorted(key_id for (key_id,) in cursor.fetchall())
 
@@ -78,7 +78,14 @@ class PostgresKeyStore:
             return [KeyUsage(_stored(row[:-1]), row[-1]) for row in cursor.fetchall()]
 
 
-def _columns(key: NewKey) -> dict[str, object]:
+def close_fence(cursor: psycopg2.extensions.cursor) -> None:
+    """Take the fence as whoever changes keys does, as the transaction's first statement."""
+    cursor.execute(_SQL["set_lock_timeout"])
+    cursor.execute(_SQL["close_fence"])
+
+
+def key_columns(key: NewKey) -> dict[str, object]:
+    """A key's part of its row to be."""
     return {
         "key_id": key.key_id,
         "field": key.field.value,

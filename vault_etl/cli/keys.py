@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vault_etl.bootstrap import Program
+from vault_etl.cli import keys_rewrap
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.output import OutputOption, QuietOption, print_object, print_rows
 from vault_etl.cli.progress import progress
@@ -20,7 +21,9 @@ from vault_etl.services.audit_request import audit_request
 from vault_etl.services.init_keys import INIT_REASON
 from vault_etl.services.rotate_keys import RotationPlan, RotationReport, plan_rotation
 
-app = typer.Typer(help="Make, list and rotate keys.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Make, list, rotate and rewrap keys.", no_args_is_help=True, rich_markup_mode=None
+)
 
 _SHOWN_FAILURES = 10
 
@@ -130,6 +133,9 @@ def _rotate(
         shown = ", ".join(str(record_id) for record_id in report.failed[:_SHOWN_FAILURES])
         message = f"{len(report.failed)} records have a value that does not open: {shown}"
         raise DataError(message, hint="they are left as they were; everything else is done")
+
+
+keys_rewrap.register(app)
 
 
 def _run(

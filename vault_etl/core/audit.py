@@ -27,6 +27,7 @@ class Action(StrEnum):
     ERASE = "erase"
     KEYS_INIT = "keys init"
     KEYS_ROTATE = "keys rotate"
+    KEYS_REWRAP = "keys rewrap"
     QUARANTINE_SHOW = "quarantine show"
     QUARANTINE_RETRY = "quarantine retry"
     POLICY_SET = "policy set"
