@@ -16,6 +16,7 @@ from vault_etl import logs
 from vault_etl.adapters.aws import RECEIVE_MARGIN_S, AwsClients
 from vault_etl.adapters.aws_kms import KmsKeyGenerator, KmsKeyUnwrapper, TrustedKeys
 from vault_etl.adapters.aws_kms_describe import KmsKeyDescriber
+from vault_etl.adapters.aws_kms_rewrap import KmsKeyFinder, KmsKeyRewrapper
 from vault_etl.adapters.aws_kms_sign import KmsHeadSigner, KmsPublicKey
 from vault_etl.adapters.aws_sqs import SqsQueue
 from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
@@ -43,6 +44,7 @@ from vault_etl.adapters.postgres_proof import PostgresProver
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.adapters.postgres_reseal import PostgresResealer
+from vault_etl.adapters.postgres_rewrap import PostgresWrappedKeys
 from vault_etl.adapters.postgres_rotation import (
     PostgresDataRotations,
     PostgresRangeClaims,
@@ -94,6 +96,9 @@ from vault_etl.services.readiness import Readiness
 from vault_etl.services.reseal import WorkersKeys
 from vault_etl.services.retry_quarantine import QuarantineRetry
 from vault_etl.services.reveal import Reveal
+from vault_etl.services.rewrap_key import KeyRewrap
+from vault_etl.services.rewrap_keys import Rewrap
+from vault_etl.services.rewrap_target import RewrapTarget
 from vault_etl.services.rotate_keys import (
     ResealWorker,
     Rotation,
@@ -330,6 +335,20 @@ class Program:
             ),
         )
 
+    def wrapped_keys(self) -> PostgresWrappedKeys:
+        """For `keys rewrap`: what there is to wrap anew."""
+        return PostgresWrappedKeys(self._database)
+
+    def rewrap(self, progress: Progress) -> Rewrap:
+        """For `keys rewrap`: KMS is asked by each key's own request id, in the user agent."""
+        return Rewrap(self._key_rewrap, self.identity(), progress)
+
+    def rewrap_target(self, request: AuditRequest | None) -> RewrapTarget:
+        """For `keys rewrap --to`."""
+        request_id = request.request_id if request else None
+        kms_keys = KmsKeyFinder(self._aws.kms(request_id), self._trusted)
+        return RewrapTarget(self.audit_log(request_id), kms_keys)
+
     def quarantine_reader(self) -> QuarantineReader:
         """For `quarantine list`, and for the question before a retry."""
         return PostgresQuarantineReader(self._database)
@@ -476,7 +495,7 @@ class Program:
         aliases = () if listed else ("kms_data_key", "kms_token_key")
         yield Check(
             "trusted_keys",
-            lambda: key_checks.trusted(facts(), self._trusted()),
+            lambda: key_checks.trusted(facts(), self._trusted),
             (*migrated, *aliases),
         )
         yield Check(
@@ -544,11 +563,22 @@ class Program:
         return dt.timedelta(hours=self._settings.lease_hours)
 
     def _unwrapper(self, request_id: uuid.UUID | None = None) -> KmsKeyUnwrapper:
-        return KmsKeyUnwrapper(self._aws.kms(request_id), self._trusted(request_id))
+        return KmsKeyUnwrapper(self._aws.kms(request_id), self._trusted)
 
-    def _trusted(self, request_id: uuid.UUID | None = None) -> TrustedKeys:
+    def _key_rewrap(self, request_id: uuid.UUID) -> KeyRewrap:
+        kms = self._aws.kms(request_id)
+        return KeyRewrap(
+            self.audit_log(request_id),
+            KmsKeyRewrapper(kms, self._trusted),
+            KmsKeyUnwrapper(kms, self._trusted),
+            self.wrapped_keys(),
+        )
+
+    @functools.cached_property
+    def _trusted(self) -> TrustedKeys:
+        """Of a run over many keys: aliases are looked up once."""
         listed = frozenset(self._settings.trusted_key_arns)
-        return TrustedKeys(self._aws.kms(request_id), self._key_names, listed)
+        return TrustedKeys(self._aws.kms(), self._key_names, listed)
 
     def _leases(self) -> DataKeyLeases:
         return DataKeyLeases(
