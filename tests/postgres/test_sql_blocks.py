@@ -56,12 +56,6 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "retire_data_keys": ROTATE,
         "oldest": ("ingest", "reveal", "audit", *ROTATE),
         "usage": ("audit", *ROTATE),
-        "sealed_under_ip": RE_ENCRYPT,
-        "sealed_under_device_id": RE_ENCRYPT,
-        "sealed_under_quarantine": RE_ENCRYPT,
-        "replace_ip": RE_ENCRYPT,
-        "replace_device_id": RE_ENCRYPT,
-        "replace_quarantine": RE_ENCRYPT,
     },
     "migrations.sql": dict.fromkeys(
         (
@@ -79,6 +73,33 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "lock_bodies": RE_ENCRYPT,
         "delete_rows": RE_ENCRYPT,
     },
+    "rotation.sql": {
+        "open": ROTATE,
+        **dict.fromkeys(
+            (
+                *("old_data_keys", "next_generation", "token_keys_by_state", "add_pending_key"),
+                *("destroy_pending_keys", "add_rotation", "end_rotation", "end_token_rotation"),
+                *("bounds", "quarantine_bounds", "add_ranges", "claim_range", "unfinished_ranges"),
+                *("move_range", "release_ranges"),
+            ),
+            RE_ENCRYPT,
+        ),
+    },
+    "reseal.sql": dict.fromkeys(
+        (
+            *("page_user_logins", "page_quarantine", "make_stage", "copy_stage"),
+            *("replace_user_logins", "replace_quarantine", "left_user_logins", "left_quarantine"),
+        ),
+        RE_ENCRYPT,
+    ),
+    "tokens.sql": dict.fromkeys(
+        (
+            *("page", "make_stage", "copy_stage", "fill", "leave_out", "freeze", "map_ip"),
+            *("map_device_id", "missing", "unequal_ip", "unequal_device_id", "sample", "count"),
+            *("cut_over", "lock_holders", "dependents"),
+        ),
+        RE_ENCRYPT,
+    ),
     "records.sql": {
         "lock_fence": ("ingest", *RE_ENCRYPT),
         "read_fence": ("ingest", *RE_ENCRYPT),
@@ -95,6 +116,13 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
 UUID = uuid.UUID(int=1)
 VALUES: dict[str, object] = {
     **dict.fromkeys(("request_id", "record_id", "first", "last"), UUID),
+    **dict.fromkeys(("rotation_id", "claim"), UUID),
+    **dict.fromkeys(("active", "pending"), 1),
+    **{name: [UUID] for name in ("firsts", "lasts", "ends", "starts", "leave_out")},
+    "place": "user_logins",
+    "places": ["user_logins"],
+    "done": False,
+    "old_keys": [1],
     **dict.fromkeys(("seq", "generation", "ahead", "min_count", "min_users", "limit", "key_id"), 1),
     **dict.fromkeys(("phase", "actor", "host", "action", "purpose", "ticket"), "x"),
     **dict.fromkeys(("reason", "decision", "error_code", "field", "kms_key_arn", "state"), "x"),
@@ -152,11 +180,11 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
     """Queries are planned with the role's rights checked; locks, settings and tables are made."""
     sql = blocks(file)[name]
     with shared.connect(role) as connection, connection.cursor() as cursor:
-        if name in {"copy_stage", "insert_records"}:
+        if name in {"copy_stage", "insert_records", "replace_user_logins", "fill"}:
             cursor.execute(blocks(file)["make_stage"])
         if name == "copy_stage":
             cursor.copy_expert(sql, io.BytesIO(copy_binary([])))
-        elif re.match(r"(--[^\n]*\n)*(SELECT|INSERT|UPDATE|DELETE)\b", sql):
+        elif re.match(r"(--[^\n]*\n)*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", sql):
             after = 0 if file == "audit.sql" else UUID
             month = dt.date(2026, 1, 1) if name == "ensure_month" else 1  # a day of it, or a number
             positional = ("name", "checksum") if "(%s" in sql else None
@@ -169,7 +197,7 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("keys.sql", "replace_ip"), ("keys.sql", "add_data_key"), ("audit.sql", "release")],
+    [("reseal.sql", "left_user_logins"), ("keys.sql", "add_data_key"), ("audit.sql", "release")],
 )
 def test_planning_checks_rights(shared: Scratch, file: str, name: str) -> None:
     """What the test above relies on: EXPLAIN is denied to a role that may not run the statement."""
