@@ -42,8 +42,9 @@ class TokenRotations(Protocol):
     def begin(self, rotation_id: uuid.UUID, keys: Sequence[NewKey], slices: int) -> OpenRotation:
         """Make these keys the pending generation: from the commit on, every batch has both tokens.
 
-        Goes on with the rotation that is under way instead, if there is one; then these keys are
-        not stored.
+        Goes on with the rotation that is under way instead, if there is one, or with the pending
+        generation: then these keys are not stored. Raises IncompleteError if there are neither such
+        nor keys to store, and ConfigurationError while the generation before is kept in the rows.
         """
 
     def abort(self) -> Sequence[int]:
