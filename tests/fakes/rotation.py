@@ -70,6 +70,7 @@ class FakeTokenRotations:
     def begin(self, rotation_id: uuid.UUID, keys: Sequence[NewKey], slices: int) -> OpenRotation:
         """See `TokenRotations.begin`."""
         if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
+            _reopen(self._database.ranges[going_on.rotation_id])
             return going_on
         if self._in(KeyState.DECRYPT_ONLY):
             raise ConfigurationError("the tokens of the generation before are still kept")
@@ -148,6 +149,12 @@ def _add(database: FakeDatabase, purpose: KeyPurpose, begun: OpenRotation, slice
     database.ranges[begun.rotation_id] = [
         FakeRange(cut) for cut in _ranges(database, begun.fields, slices)
     ]
+
+
+def _reopen(ranges: Sequence[FakeRange]) -> None:
+    if all(held.is_done for held in ranges):
+        for held in ranges:
+            held.is_done, held.range = False, dataclasses.replace(held.range, after=None)
 
 
 def _ranges(database: FakeDatabase, fields: Sequence[Field], slices: int) -> Iterator[Range]:

@@ -43,7 +43,8 @@ class TokenRotations(Protocol):
         """Make these keys the pending generation: from the commit on, every batch has both tokens.
 
         Goes on with the rotation that is under way instead, if there is one; then these keys are
-        not stored.
+        not stored. If it has been through all of its ranges, it goes through them again: rows that
+        did not open then may do so now.
         """
 
     def abort(self) -> Sequence[int]:
