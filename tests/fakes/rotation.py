@@ -70,6 +70,7 @@ class FakeTokenRotations:
     def begin(self, rotation_id: uuid.UUID, keys: Sequence[NewKey], slices: int) -> OpenRotation:
         """See `TokenRotations.begin`."""
         if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
+            _reopen(self._database.ranges[going_on.rotation_id])
             return going_on
         if kept := self._in(KeyState.DECRYPT_ONLY):
             hint = f"vault-etl keys destroy {min(kept)}"
@@ -95,6 +96,14 @@ class FakeTokenRotations:
         if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
             end_rotation(self._database, going_on.rotation_id)
         return pending
+
+    def _reopen(self, rotation_id: uuid.UUID) -> None:
+        """Once all ranges are done: rows that were passed over may open by now."""
+        ranges = self._database.ranges[rotation_id]
+        if all(held.is_done for held in ranges):
+            self._database.ranges[rotation_id] = [
+                FakeRange(dataclasses.replace(held.range, after=None)) for held in ranges
+            ]
 
     def _in(self, state: KeyState) -> list[int]:
         return [
@@ -150,6 +159,12 @@ def _add(database: FakeDatabase, purpose: KeyPurpose, begun: OpenRotation, slice
     database.ranges[begun.rotation_id] = [
         FakeRange(cut) for cut in _ranges(database, begun.fields, slices)
     ]
+
+
+def _reopen(ranges: Sequence[FakeRange]) -> None:
+    if all(held.is_done for held in ranges):
+        for held in ranges:
+            held.is_done, held.range = False, dataclasses.replace(held.range, after=None)
 
 
 def _ranges(database: FakeDatabase, fields: Sequence[Field], slices: int) -> Iterator[Range]:
