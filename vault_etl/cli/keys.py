@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vault_etl.bootstrap import Program
-from vault_etl.cli import keys_rewrap
+from vault_etl.cli import keys_destroy, keys_rewrap
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.output import OutputOption, QuietOption, print_object, print_rows
 from vault_etl.cli.progress import progress
@@ -22,7 +22,7 @@ from vault_etl.services.init_keys import INIT_REASON
 from vault_etl.services.rotate_keys import RotationPlan, RotationReport, plan_rotation
 
 app = typer.Typer(
-    help="Make, list, rotate and rewrap keys.", no_args_is_help=True, rich_markup_mode=None
+    help="Make, list, rotate, rewrap and destroy keys.", no_args_is_help=True, rich_markup_mode=None
 )
 
 _SHOWN_FAILURES = 10
@@ -136,6 +136,7 @@ def _rotate(
 
 
 keys_rewrap.register(app)
+keys_destroy.register(app)
 
 
 def _run(
