@@ -8,13 +8,15 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from vault_etl import logs
 from vault_etl.adapters.aws import RECEIVE_MARGIN_S, AwsClients
 from vault_etl.adapters.aws_kms import KmsKeyGenerator, KmsKeyUnwrapper, TrustedKeys
+from vault_etl.adapters.aws_kms_describe import KmsKeyDescriber
+from vault_etl.adapters.aws_kms_rewrap import KmsKeyFinder, KmsKeyRewrapper
 from vault_etl.adapters.aws_kms_sign import KmsHeadSigner, KmsPublicKey
 from vault_etl.adapters.aws_sqs import SqsQueue
 from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
@@ -30,16 +32,21 @@ from vault_etl.adapters.postgres_audit import (
 )
 from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints, PostgresKeyRegistry
 from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
+from vault_etl.adapters.postgres_doctor import PostgresFacts
 from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_erase import PostgresEraser
 from vault_etl.adapters.postgres_finder import PostgresRecordFinder
+from vault_etl.adapters.postgres_key_ages import SeldomAskedKeyAges
+from vault_etl.adapters.postgres_key_end import PostgresKeyEnder, PostgresKeyNeeds
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_migrations import PostgresMigrations
+from vault_etl.adapters.postgres_old_tokens import PostgresOldTokens
 from vault_etl.adapters.postgres_policy import PostgresPolicy
 from vault_etl.adapters.postgres_proof import PostgresProver
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.adapters.postgres_reseal import PostgresResealer
+from vault_etl.adapters.postgres_rewrap import PostgresWrappedKeys
 from vault_etl.adapters.postgres_rotation import (
     PostgresDataRotations,
     PostgresRangeClaims,
@@ -56,18 +63,30 @@ from vault_etl.core.checkpoint import Checkpoint
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.ingest_engine import IngestEngine
 from vault_etl.core.ingest_limits import Limits
+from vault_etl.core.key_age import KeyAge, key_age
+from vault_etl.core.keys import KeyState
 from vault_etl.errors import ConfigurationError
 from vault_etl.ports.audit_log import AuditReader
 from vault_etl.ports.call_observer import CallObserver
 from vault_etl.ports.duplicates import DuplicateFinder
 from vault_etl.ports.ingest_observer import IngestObserver
+from vault_etl.ports.key_ages import KeyAgeObserver
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.quarantine import QuarantineReader
 from vault_etl.ports.workers import WorkersObserver
+from vault_etl.services.abort_tokens import Aborted, AbortTokens
 from vault_etl.services.backfill import Backfill, BackfillWorker
 from vault_etl.services.begin_tokens import BeginTokens
 from vault_etl.services.checkpoint import Checkpointer
+from vault_etl.services.checks import audit as audit_checks
+from vault_etl.services.checks import aws as aws_checks
+from vault_etl.services.checks import database as database_checks
+from vault_etl.services.checks import keys as key_checks
+from vault_etl.services.checks import logins as login_checks
 from vault_etl.services.cut_over import CutOver
+from vault_etl.services.destroy_key import KeyDestruction
+from vault_etl.services.doctor import Check, Finding, Verdict, diagnose
+from vault_etl.services.doomed_keys import DoomedKeys
 from vault_etl.services.erase import Erase
 from vault_etl.services.find import Find
 from vault_etl.services.ingest import HEARTBEATS, Ingest, IngestOptions
@@ -82,6 +101,9 @@ from vault_etl.services.readiness import Readiness
 from vault_etl.services.reseal import WorkersKeys
 from vault_etl.services.retry_quarantine import QuarantineRetry
 from vault_etl.services.reveal import Reveal
+from vault_etl.services.rewrap_key import KeyRewrap
+from vault_etl.services.rewrap_keys import Rewrap
+from vault_etl.services.rewrap_target import RewrapTarget
 from vault_etl.services.rotate_keys import (
     ResealWorker,
     Rotation,
@@ -95,6 +117,7 @@ from vault_etl.services.signed_log import SignedLog
 from vault_etl.services.supervise import Supervisor
 from vault_etl.services.verify_log import Proof, verify_log
 from vault_etl.services.verify_notes import KeptNote
+from vault_etl.services.watch_key_ages import KeyAgeWatch
 from vault_etl.services.write_batch import BatchWriter
 from vault_etl.settings import Settings
 
@@ -130,6 +153,7 @@ class Program:
         self._settings = settings
         self._clock = SystemClock()
         self._calls: CallObserver | None = None
+        self._ages: KeyAgeObserver | None = None
 
     def migrations(self) -> PostgresMigrations:
         """For `migrate`."""
@@ -181,7 +205,8 @@ class Program:
             IngestEngine(limits), queue, queue, writer, self._clock, observer, patience, bounds
         )
         options = IngestOptions(wait=wait, receivers=receivers, stop_within=settings.stop_within)
-        return Ingest(steps, self._clock, options)
+        watch = self._key_age_watch()
+        return Ingest(steps, self._clock, options, watch.look if watch else None)
 
     def supervisor(
         self,
@@ -207,7 +232,7 @@ class Program:
         from vault_etl.adapters.served_metrics import ServedMetrics  # noqa: PLC0415 - 45 ms
 
         served = ServedMetrics(address, ready.reason, workers)
-        self._calls = served.observer
+        self._calls = self._ages = served.observer
         return served
 
     def worker_metrics(self) -> IngestObserver | None:
@@ -218,7 +243,7 @@ class Program:
         if slot is None:
             return None
         try:
-            self._calls = metrics = PrometheusMetrics(slot)
+            self._calls = self._ages = metrics = PrometheusMetrics(slot)
         except FileNotFoundError:  # the parent was killed, and its successor has tidied up
             return None
         return metrics
@@ -315,6 +340,46 @@ class Program:
             ),
         )
 
+    def wrapped_keys(self) -> PostgresWrappedKeys:
+        """For `keys rewrap`: what there is to wrap anew."""
+        return PostgresWrappedKeys(self._database)
+
+    def rewrap(self, progress: Progress) -> Rewrap:
+        """For `keys rewrap`: KMS is asked by each key's own request id, in the user agent."""
+        return Rewrap(self._key_rewrap, self.identity(), progress)
+
+    def rewrap_target(self, request: AuditRequest | None) -> RewrapTarget:
+        """For `keys rewrap --to`."""
+        request_id = request.request_id if request else None
+        kms_keys = KmsKeyFinder(self._aws.kms(request_id), self._trusted)
+        return RewrapTarget(self.audit_log(request_id), kms_keys)
+
+    def doomed_keys(self) -> DoomedKeys:
+        """For `keys destroy`: what would go, and what needs it."""
+        return DoomedKeys(self._keys, PostgresKeyNeeds(self._database))
+
+    def destroy_key(self, progress: Progress, request_id: uuid.UUID) -> KeyDestruction:
+        """For `keys destroy`."""
+        return KeyDestruction(
+            audit=self.audit_log(request_id),
+            doomed_keys=self.doomed_keys(),
+            ender=PostgresKeyEnder(self._database),
+            old_tokens=PostgresOldTokens(self._database),
+            progress=progress,
+        )
+
+    def abort_tokens(self, progress: Progress, request: AuditRequest) -> Aborted:
+        """Run `keys rotate --tokens --abort`."""
+        database = self._database
+        abort = AbortTokens(
+            self.audit_log(request.request_id),
+            PostgresTokenRotations(database),
+            self._keys,
+            PostgresOldTokens(database),
+            progress,
+        )
+        return abort(request)
+
     def quarantine_reader(self) -> QuarantineReader:
         """For `quarantine list`, and for the question before a retry."""
         return PostgresQuarantineReader(self._database)
@@ -343,6 +408,17 @@ class Program:
     def key_lister(self) -> PostgresKeyStore:
         """For `keys list`, and for the plan of a rotation."""
         return self._keys
+
+    def key_age(self, purpose: KeyPurpose) -> KeyAge:
+        """For `keys rotate --if-due`: whether the keys of this purpose are due.
+
+        Raises UnavailableError, DeniedError, ConfigurationError.
+        """
+        return key_age(purpose, self._keys.oldest(KeyState.ACTIVE), self._settings.key_age_limits)
+
+    def doctor(self) -> Iterator[Finding]:
+        """For `doctor`. What a check needs is built when it looks: if that fails, the check does."""
+        return diagnose([*self._settings_checks(), *self._aws_checks(), *self._database_checks()])
 
     def duplicate_finder(self) -> DuplicateFinder:
         """For `duplicates`."""
@@ -385,6 +461,91 @@ class Program:
         """A connection for each worker of a rotation."""
         url = self._settings.need_database_url()
         return [Database(url, self._calls) for _ in range(ROTATION_WORKERS)]
+
+    def _settings_checks(self) -> Iterable[Check]:
+        yield Check("settings", self._check_settings)
+
+    def _check_settings(self) -> Verdict:
+        self._settings.need_database_url()
+        if self._settings.queue_url is None:
+            return Verdict.good("complete but for VAULT_ETL_QUEUE_URL, which `ingest` needs")
+        return Verdict.good("complete")
+
+    def _aws_checks(self) -> Iterable[Check]:
+        settings = self._settings
+
+        def kms_key(name: str, kind: aws_checks.Kind) -> Verdict:
+            return aws_checks.kms_key(KmsKeyDescriber(self._aws.kms()), name, kind)
+
+        def queue(url: str) -> SqsQueue:
+            return SqsQueue(self._aws.sqs(), self._aws.sqs(), url)
+
+        def look_at_queue() -> Verdict:
+            if settings.queue_url is None:
+                return Verdict.unknown("VAULT_ETL_QUEUE_URL is not set")
+            dead = functools.partial(dead_letter_queue_url, self._aws.sqs(), settings.queue_url)
+            longest = max(settings.follow_wait, settings.drain_wait) + RECEIVE_MARGIN_S
+            return aws_checks.queue(queue(settings.queue_url), lambda: queue(dead()), longest)
+
+        def credentials() -> Verdict:
+            return Verdict.good(f"there are credentials, for {self._aws.region()}")
+
+        def identity() -> Verdict:
+            return aws_checks.identity(self.identity())
+
+        wraps, signs, signed = aws_checks.WRAPS, aws_checks.SIGNS, ("aws_credentials",)
+        yield Check("aws_credentials", credentials)
+        yield Check("aws_identity", identity, signed, for_all=True)
+        yield Check("kms_data_key", lambda: kms_key(settings.data_key, wraps), signed)
+        yield Check("kms_token_key", lambda: kms_key(settings.token_key, wraps), signed)
+        yield Check("kms_audit_key", lambda: kms_key(settings.audit_key, signs), signed)
+        yield Check("queue", look_at_queue, signed)
+
+    def _database_checks(self) -> Iterable[Check]:
+        def facts() -> PostgresFacts:
+            return PostgresFacts(self._database)
+
+        def migrations() -> Verdict:
+            return database_checks.migrations(self.migrations().pending())
+
+        migrated = ("migrations",)
+        yield Check(
+            "postgres", lambda: database_checks.server(facts()), ("settings",), for_all=True
+        )
+        yield Check("migrations", migrations, ("postgres",), for_all=True)
+        yield Check("roles", lambda: login_checks.roles(facts()), migrated)
+        yield Check("separation", lambda: login_checks.separation(facts(), self.identity), migrated)
+        yield Check("partitions", lambda: database_checks.partitions(facts()), migrated)
+        yield Check("fence", lambda: database_checks.fence(facts()), migrated)
+        yield Check("token_keys", lambda: key_checks.token_keys(self._keys), migrated)
+        yield Check("pending_token_keys", lambda: key_checks.pending(self._keys), migrated)
+        for purpose in KeyPurpose:
+            look = functools.partial(self._check_age, purpose)
+            yield Check(f"{purpose}_key_age", look, migrated)
+        listed = bool(self._settings.trusted_key_arns)
+        aliases = () if listed else ("kms_data_key", "kms_token_key")
+        yield Check(
+            "trusted_keys",
+            lambda: key_checks.trusted(facts(), self._trusted),
+            (*migrated, *aliases),
+        )
+        yield Check(
+            "kms_contexts",
+            lambda: key_checks.contexts(self._keys, self._unwrapper()),
+            ("token_keys", "kms_token_key"),
+        )
+        yield Check("audit_log", lambda: audit_checks.signed(facts()), migrated)
+
+    def _check_age(self, purpose: KeyPurpose) -> Verdict:
+        return key_checks.age(self.key_age(purpose))
+
+    def _key_age_watch(self) -> KeyAgeWatch | None:
+        """None if nobody is told."""
+        if self._ages is None:
+            return None
+        database = Database(self._settings.need_database_url(), self._calls)
+        limits = self._settings.key_age_limits
+        return KeyAgeWatch(SeldomAskedKeyAges(database), limits, self._clock, self._ages)
 
     @property
     def _public_key(self) -> KmsPublicKey:
@@ -433,9 +594,22 @@ class Program:
         return dt.timedelta(hours=self._settings.lease_hours)
 
     def _unwrapper(self, request_id: uuid.UUID | None = None) -> KmsKeyUnwrapper:
+        return KmsKeyUnwrapper(self._aws.kms(request_id), self._trusted)
+
+    def _key_rewrap(self, request_id: uuid.UUID) -> KeyRewrap:
         kms = self._aws.kms(request_id)
+        return KeyRewrap(
+            self.audit_log(request_id),
+            KmsKeyRewrapper(kms, self._trusted),
+            KmsKeyUnwrapper(kms, self._trusted),
+            self.wrapped_keys(),
+        )
+
+    @functools.cached_property
+    def _trusted(self) -> TrustedKeys:
+        """Of a run over many keys: aliases are looked up once."""
         listed = frozenset(self._settings.trusted_key_arns)
-        return KmsKeyUnwrapper(kms, TrustedKeys(kms, self._key_names, listed))
+        return TrustedKeys(self._aws.kms(), self._key_names, listed)
 
     def _leases(self) -> DataKeyLeases:
         return DataKeyLeases(

@@ -53,6 +53,7 @@ from vault_etl.core.rotation import Range
 from vault_etl.ports.audit_log import AuditLog, AuditReader, ReleasedValues
 from vault_etl.ports.duplicates import DuplicateFinder
 from vault_etl.ports.eraser import Eraser
+from vault_etl.ports.key_ages import KeyAges
 from vault_etl.ports.key_store import (
     DataKeyWriter,
     KeyLister,
@@ -80,7 +81,7 @@ _COLUMNS = (
 Row = tuple[object, ...]
 
 
-class KeyStore(KeyReader, TokenKeyWriter, KeyRetirer, KeyLister, Protocol):
+class KeyStore(KeyReader, TokenKeyWriter, KeyRetirer, KeyLister, KeyAges, Protocol):
     """What rotation uses of the table of keys."""
 
 
@@ -118,6 +119,14 @@ class Bench:
 
     def pending(self, keys: list[NewKey]) -> None:
         """Store token keys as the pending generation."""
+        raise NotImplementedError
+
+    def grow_older(self, by: dt.timedelta) -> None:
+        """Let the keys that there are be so much older."""
+        raise NotImplementedError
+
+    def keys_of(self, role: str) -> KeyAges:
+        """The table of keys as a role sees it."""
         raise NotImplementedError
 
     def records(self) -> dict[uuid.UUID, Row]:
@@ -192,6 +201,15 @@ class FakeBench(Bench):
         """See `Bench.pending`."""
         for key in keys:
             self._store.store(key, KeyState.PENDING)
+
+    def grow_older(self, by: dt.timedelta) -> None:
+        """See `Bench.grow_older`."""
+        self._clock.jump(by)
+
+    def keys_of(self, role: str) -> KeyAges:
+        """See `Bench.keys_of`: a fake denies nobody."""
+        del role
+        return self._store
 
     def records(self) -> dict[uuid.UUID, Row]:
         """See `Bench.records`."""
@@ -308,6 +326,14 @@ class PostgresBench(Bench):
                 key.wrapped_key,
                 key.fingerprint,
             )
+
+    def grow_older(self, by: dt.timedelta) -> None:
+        """See `Bench.grow_older`. The trigger, which holds a key to its date, looks away."""
+        self._vault.grow_older(by)
+
+    def keys_of(self, role: str) -> KeyAges:
+        """See `Bench.keys_of`."""
+        return PostgresKeyStore(self._database(role))
 
     def records(self) -> dict[uuid.UUID, Row]:
         """See `Bench.records`."""

@@ -53,7 +53,7 @@ class FakeDataRotations:
 
     def end(self, rotation_id: uuid.UUID) -> None:
         """See `DataRotations.end`."""
-        _end(self._database, rotation_id)
+        end_rotation(self._database, rotation_id)
 
 
 class FakeTokenRotations:
@@ -70,6 +70,7 @@ class FakeTokenRotations:
     def begin(self, rotation_id: uuid.UUID, keys: Sequence[NewKey], slices: int) -> OpenRotation:
         """See `TokenRotations.begin`."""
         if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
+            _reopen(self._database.ranges[going_on.rotation_id])
             return going_on
         if kept := self._in(KeyState.DECRYPT_ONLY):
             hint = f"vault-etl keys destroy {min(kept)}"
@@ -93,8 +94,16 @@ class FakeTokenRotations:
         for key_id in pending:
             self._database.set_state(key_id, KeyState.DESTROYED)
         if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
-            _end(self._database, going_on.rotation_id)
+            end_rotation(self._database, going_on.rotation_id)
         return pending
+
+    def _reopen(self, rotation_id: uuid.UUID) -> None:
+        """Once all ranges are done: rows that were passed over may open by now."""
+        ranges = self._database.ranges[rotation_id]
+        if all(held.is_done for held in ranges):
+            self._database.ranges[rotation_id] = [
+                FakeRange(dataclasses.replace(held.range, after=None)) for held in ranges
+            ]
 
     def _in(self, state: KeyState) -> list[int]:
         return [
@@ -152,6 +161,12 @@ def _add(database: FakeDatabase, purpose: KeyPurpose, begun: OpenRotation, slice
     ]
 
 
+def _reopen(ranges: Sequence[FakeRange]) -> None:
+    if all(held.is_done for held in ranges):
+        for held in ranges:
+            held.is_done, held.range = False, dataclasses.replace(held.range, after=None)
+
+
 def _ranges(database: FakeDatabase, fields: Sequence[Field], slices: int) -> Iterator[Range]:
     if database.quarantine and Field.QUARANTINE in fields:
         yield Range(Table.QUARANTINE, min(database.quarantine), max(database.quarantine))
@@ -159,7 +174,8 @@ def _ranges(database: FakeDatabase, fields: Sequence[Field], slices: int) -> Ite
         yield from split(Table.USER_LOGINS, min(database.records), max(database.records), slices)
 
 
-def _end(database: FakeDatabase, rotation_id: uuid.UUID) -> None:
+def end_rotation(database: FakeDatabase, rotation_id: uuid.UUID) -> None:
+    """It is over, and so are its ranges."""
     for purpose, going_on in list(database.rotations.items()):
         if going_on.rotation_id == rotation_id:
             del database.rotations[purpose], database.ranges[rotation_id]

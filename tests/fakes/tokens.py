@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tests.fakes.audit_log import FakeAuditLog
 from tests.fakes.database import FakeDatabase
-from tests.fakes.rotation import move_range
+from tests.fakes.rotation import end_rotation, move_range
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.keys import KeyState
@@ -106,6 +106,7 @@ class FakeTokens:
         pending = [k for k in keys if k.state is KeyState.PENDING and k.generation == generation]
         if not pending:
             raise IncompleteError("the generation is not pending")
+        head = self._log.conclude(self._log.intend(request))
         for key in [k for k in keys if k.state is KeyState.ACTIVE]:
             self._database.set_state(key.key_id, KeyState.DECRYPT_ONLY)
         for key in pending:
@@ -118,8 +119,8 @@ class FakeTokens:
                 token_generation=record.next_token_generation,
                 next_token_generation=record.token_generation,
             )
-        self._database.rotations.pop(KeyPurpose.TOKEN, None)
-        head = self._log.conclude(self._log.intend(request))
+        if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
+            end_rotation(self._database, going_on.rotation_id)
         return Swapped(head, 1.0)
 
     def _fill(self, made: NextTokens, generations: Generations) -> bool:

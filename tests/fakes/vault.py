@@ -43,7 +43,7 @@ from vault_etl.services.ingest_steps import Bounds, IngestSteps
 from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.make_key import DataKeyLeases, make_key
 from vault_etl.services.outage import Patience
-from vault_etl.services.pace import Pace
+from vault_etl.services.pace import Pace, Stop
 from vault_etl.services.reseal import WorkersKeys
 from vault_etl.services.reveal import Reveal
 from vault_etl.services.rotate_keys import ResealWorker, Rotation, RotationReport, plan_rotation
@@ -158,32 +158,36 @@ class FakeVault:
         how = IngestOptions(wait, receivers, stop_within, tick)
         return Ingest(steps, self.clock, how)
 
-    def rotation(self, *, rate: float | None = None) -> Rotation:
-        """One rotation of data keys, in a new process with one worker."""
+    def rotation(
+        self, *, rate: float | None = None, workers: int = 1, stop: Stop | None = None
+    ) -> Rotation:
+        """One rotation of data keys, in a new process. More workers than one are threads."""
         return Rotation(
             audit=self.audit,
             rotations=self.data_rotations,
-            workers=[ResealWorker(self.claims, self.resealer)],
+            workers=[ResealWorker(self.claims, self.resealer)] * workers,
             keys=WorkersKeys(self.ring(), self.leases()),
-            pace=Pace(self.clock, rate, FakeStop(self.clock)),
+            pace=Pace(self.clock, rate, stop or FakeStop(self.clock)),
             progress=self.progress,
         )
 
-    def rotate(self, *fields: Field) -> RotationReport:
+    def rotate(self, *fields: Field, **options: Any) -> RotationReport:  # noqa: ANN401 - of `rotation`
         """Plan a rotation of these fields, or all, and run it."""
         request = rotate_request(*fields)
         plan = plan_rotation(self.keys, self.rotations, request.fields)
-        return self.rotation().rotate(request, plan)
+        return self.rotation(**options).rotate(request, plan)
 
-    def token_rotation(self, *, wait: float = 60.0) -> TokenRotation:
-        """One rotation of the token keys, in a new process with one worker."""
-        pace = Pace(self.clock, stop=FakeStop(self.clock))
+    def token_rotation(
+        self, *, wait: float = 60.0, workers: int = 1, stop: Stop | None = None
+    ) -> TokenRotation:
+        """One rotation of the token keys, in a new process. More workers than one are threads."""
+        pace = Pace(self.clock, stop=stop or FakeStop(self.clock))
         return TokenRotation(
             audit=self.audit,
             identity=FakeIdentity(),
             begin=BeginTokens(self.keys, self.token_rotations, self.kms, self.kms),
             backfill=Backfill(
-                [BackfillWorker(self.claims, self.tokens)],
+                [BackfillWorker(self.claims, self.tokens)] * workers,
                 WorkersKeys(self.ring(), self.leases()),
                 pace,
                 self.progress,
@@ -192,11 +196,11 @@ class FakeVault:
             cut_over=CutOver(self.tokens, self.clock, pace.stop, self.progress, wait),
         )
 
-    def rotate_tokens(self, *leave_out: uuid.UUID, wait: float = 60.0) -> TokenReport:
+    def rotate_tokens(self, *leave_out: uuid.UUID, **options: Any) -> TokenReport:  # noqa: ANN401 - of `token_rotation`
         """Plan a rotation of the token keys, and run it."""
         plan = plan_tokens(self.keys, self.tokens)
         request = rotate_request(*PERSONAL_FIELDS)
-        return self.token_rotation(wait=wait).rotate(request, plan, leave_out)
+        return self.token_rotation(**options).rotate(request, plan, leave_out)
 
     def reveal(self) -> Reveal:
         """One reveal, in a new process."""

@@ -44,16 +44,24 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
     "erase.sql": {"preview": ("erase",), "erase": ("erase",)},
     "find.sql": {"holding_ip": ("reveal",), "holding_device_id": ("reveal",)},
+    "key_end.sql": dict.fromkeys(
+        (
+            *("needs_of_data_key", "needs_of_generation"),
+            *("retire_expired", "commit_for_good", "destroy"),
+        ),
+        ROTATE,
+    ),
     "keys.sql": {
-        "keys_by_id": ("reveal", *RE_ENCRYPT),
+        "keys_by_id": ("reveal", *ROTATE),
         "token_keys": ("ingest", "reveal", *RE_ENCRYPT),
-        "field_token_keys": ("reveal",),
+        "field_token_keys": ("reveal", *ROTATE),
         "add_data_key": ("ingest", *RE_ENCRYPT),
         "set_lock_timeout": ROTATE,
         "close_fence": ROTATE,
         "any_token_key": RE_ENCRYPT,
         "add_token_key": RE_ENCRYPT,
         "retire_data_keys": ROTATE,
+        "oldest": ("ingest", "reveal", "audit", *ROTATE),
         "usage": ("audit", *ROTATE),
     },
     "migrations.sql": dict.fromkeys(
@@ -63,6 +71,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         ("admin",),
     ),
+    "old_tokens.sql": dict.fromkeys(("page", "clear"), ROTATE),
     "quarantine.sql": {
         "rows": ("reveal",),
         "before_the_newest": ("reveal",),
@@ -100,8 +109,8 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         RE_ENCRYPT,
     ),
     "records.sql": {
-        "lock_fence": ("ingest", *RE_ENCRYPT),
-        "read_fence": ("ingest", *RE_ENCRYPT),
+        "lock_fence": ("ingest", *ROTATE),
+        "read_fence": ("ingest", *ROTATE),
         "make_stage": ("ingest", *RE_ENCRYPT),
         "copy_stage": ("ingest", *RE_ENCRYPT),
         "insert_records": ("ingest", *RE_ENCRYPT),
@@ -110,6 +119,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "ensure_month": ("ingest", *RE_ENCRYPT),
         "ranges": ("ingest", *RE_ENCRYPT),
     },
+    "rewrap.sql": dict.fromkeys(("live_key_ids", "swap"), ROTATE),
 }
 
 UUID = uuid.UUID(int=1)
@@ -124,7 +134,9 @@ VALUES: dict[str, object] = {
     "old_keys": [1],
     **dict.fromkeys(("seq", "generation", "ahead", "min_count", "min_users", "limit", "key_id"), 1),
     **dict.fromkeys(("phase", "actor", "host", "action", "purpose", "ticket"), "x"),
-    **dict.fromkeys(("reason", "decision", "error_code", "field", "kms_key_arn"), "x"),
+    **dict.fromkeys(("reason", "decision", "error_code", "field", "kms_key_arn", "state"), "x"),
+    "old_kms_key_arn": "x",
+    "old_wrapped_key": b"8 bytes!",
     **dict.fromkeys(("note", "document"), "x"),
     **dict.fromkeys(("wrapped_key", "fingerprint", "hash", "public_key"), b"8 bytes!"),
     **{name: ["x"] for name in ("fields", "reasons", "paths")},

@@ -88,6 +88,7 @@ class PostgresTokenRotations:
         with self._database.transaction() as cursor:
             close_fence(cursor)
             if (going_on := _open(cursor, KeyPurpose.TOKEN)) is not None:
+                cursor.execute(_SQL["reopen_ranges"], {"rotation_id": going_on.rotation_id})
                 return going_on
             by_state = _token_keys(cursor)
             if kept := by_state.get(KeyState.DECRYPT_ONLY):

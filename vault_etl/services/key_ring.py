@@ -73,10 +73,11 @@ class KeyRing:
     def field_tokenizer(self, field: Field, generation: int | None) -> FieldTokenizer:
         """The tokenizer of one field, for who may open that field's keys and no other's.
 
-        Raises IntegrityError if no active or pending token key is of this field and generation.
+        Of a retired generation too: a cut-over may come between the look at a row and this one.
+        Raises IntegrityError if no token key is of this field and generation.
         """
-        for key in self._reader.token_keys():
-            if (key.field, key.generation) == (field, generation):
+        for key in self._reader.field_token_keys(field):
+            if key.generation == generation:
                 return FieldTokenizer(self._token_key(key))
         raise IntegrityError
 

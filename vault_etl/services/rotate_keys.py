@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KeyState
 from vault_etl.core.opening import Opener
+from vault_etl.errors import IncompleteError
 from vault_etl.ports.audit_log import AuditLog
 from vault_etl.ports.key_store import KeyLister, KeyRetirer, KeyUsage
 from vault_etl.ports.progress import Progress
@@ -33,11 +35,13 @@ class RotationPlan:
     """What a rotation would do. `rows` counts values: a record has one a field.
 
     `resumes`: it would go on with one that was interrupted, of these fields, and retire nothing.
+    `oldest`: when the oldest retired key was made that rows are still sealed under.
     """
 
     retire: tuple[int, ...]
     rows: int
     resumes: tuple[Field, ...] | None = None
+    oldest: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,10 @@ def plan_rotation(
     return RotationPlan(
         retire=tuple(u.key.key_id for u in data_keys if u.key.state in _WRITABLE),
         rows=sum(u.rows for u in data_keys),
+        oldest=min(
+            (u.key.created_at for u in data_keys if u.rows and u.key.state not in _WRITABLE),
+            default=None,
+        ),
     )
 
 
@@ -107,11 +115,15 @@ class Rotation:
 
         A rotation that was interrupted is finished instead, under the same receipt as any other. A
         value that does not open is left as it was and named in the report. A key that KMS refuses
-        ends the run: no value under it would open. Raises AuditError, IncompleteError,
-        KeyUnavailableError, UnavailableError; what was sealed anew until then stays so.
+        ends the run: no value under it would open. Raises AuditError, KeyUnavailableError,
+        UnavailableError, and IncompleteError, also if that rotation is of fields (`plan.resumes`)
+        that `request` does not name; what was sealed anew until then stays so.
         """
         with audited(self._audit, request) as receipt:
             rotation = self._rotations.begin(request.request_id, request.fields, slices(plan.rows))
+            if not set(rotation.fields) <= set(request.fields):  # not without an entry that says so
+                message = "a rotation of other fields was begun meanwhile, or interrupted"
+                raise IncompleteError(message, hint="run it again: it goes on with that one first")
             pages = [
                 Resealing(each.resealer, self._keys, Opener(receipt), rotation, self._progress)
                 for each in self._workers

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from vault_etl.core.audit import Action, AuditReceipt, AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS
 from vault_etl.core.keys import KeyState
-from vault_etl.errors import ConfigurationError
+from vault_etl.errors import ConfigurationError, DataError
 from vault_etl.ports.audit_log import AuditLog, Identity
 from vault_etl.ports.key_store import KeyReader
 from vault_etl.ports.tokens import Generations, TokenChecker
@@ -104,7 +104,12 @@ class TokenRotation:
             rows = self._backfill.fill(rotation, maker)
             for record_id in leave_out:
                 self._leave_out(receipt, record_id, maker.generations)
-            check_tokens(self._checker, maker, leave_out)
+            try:
+                check_tokens(self._checker, maker, leave_out)
+            except DataError:
+                # Nothing is wrong with the rows if somebody else has cut over or aborted meanwhile.
+                self._backfill.must_be_pending(maker.generations)
+                raise
             generation = maker.generations.pending
             reason = f"cut over to generation {generation} of the tokens"
             swapped = self._cut_over(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vault_etl.core.rotation import Range, Step
-from vault_etl.errors import VaultEtlError
+from vault_etl.errors import IncompleteError, VaultEtlError
 from vault_etl.ports.rotation import RangeClaims
 from vault_etl.services.pace import Pace
 
@@ -54,19 +54,29 @@ class RangeWorkers:
     def run(self, rotation_id: uuid.UUID) -> None:
         """Return when every range is done, whoever did it.
 
-        Raises what the first worker that fails raises, when all have ended; so does Ctrl-C. What was
-        done stays done, and what was claimed is let go of.
+        Raises what the first worker that fails raises, when all have ended, and IncompleteError if
+        they were stopped; Ctrl-C and SIGTERM end them too. What was done stays done, and what was
+        claimed is let go of.
         """
         if len(self._workers) == 1:
             self._run(self._workers[0], rotation_id)
-            return
+        else:
+            self._run_all(rotation_id)
+        if self._stop.is_set():
+            message = "stopped before every row was done"
+            raise IncompleteError(message, hint="run it again: it goes on where it was")
+
+    def _run_all(self, rotation_id: uuid.UUID) -> None:
         with ThreadPoolExecutor(len(self._workers), "rotation") as pool:
             try:
                 running = [pool.submit(self._run, each, rotation_id) for each in self._workers]
-                wait(running, return_when=FIRST_EXCEPTION)
-            finally:
+                done, going_on = wait(running, return_when=FIRST_EXCEPTION)
+            except BaseException:
                 self._stop.set()
-        for each in running:
+                raise
+            if going_on:  # one has failed
+                self._stop.set()
+        for each in (*done, *going_on):
             each.result()
 
     def _run(self, worker: RangeWorker, rotation_id: uuid.UUID) -> None:
@@ -75,7 +85,7 @@ class RangeWorkers:
             while not self._stop.is_set():
                 at = worker.claims.claim(rotation_id, claim)
                 if at is not None:
-                    self._work_off(worker.work, at, claim)
+                    work_off(worker.work, at, claim, self._pace)
                 elif worker.claims.unfinished(rotation_id):
                     self._stop.wait(LOOK_AGAIN_S)
                 else:
@@ -84,12 +94,14 @@ class RangeWorkers:
             with suppress(VaultEtlError):
                 worker.claims.release(claim)
 
-    def _work_off(self, work: PageWork, at: Range, claim: uuid.UUID) -> None:
-        while not self._stop.is_set():
-            paged = work.page(at, claim, self._pace.page_rows(PAGE_ROWS))
-            self._pace.wait(paged.rows)
-            if paged.step is None:
-                continue
-            if paged.step.is_done:
-                return
-            at = dataclasses.replace(at, after=paged.step.after)
+
+def work_off(work: PageWork, at: Range, claim: uuid.UUID, pace: Pace) -> None:
+    """Go through one range, page by page, until it is done or time to end."""
+    while not pace.stop.is_set():
+        paged = work.page(at, claim, pace.page_rows(PAGE_ROWS))
+        pace.wait(paged.rows)
+        if paged.step is None:
+            continue
+        if paged.step.is_done:
+            return
+        at = dataclasses.replace(at, after=paged.step.after)

@@ -208,6 +208,15 @@ def test_a_fields_tokenizer_needs_that_fields_key_alone(vault: FakeVault, field:
     assert vault.ring().field_tokenizer(field, 1).token(value) == whole.token(field, value)
 
 
+@pytest.mark.parametrize("state", [KeyState.PENDING, KeyState.DECRYPT_ONLY])
+def test_a_row_may_be_of_a_generation_before_or_after_the_active_one(
+    vault: FakeVault, state: KeyState
+) -> None:
+    """A cut-over may come between the look at the row and the look at its key."""
+    vault.add_token_keys(2, state)
+    assert vault.ring().field_tokenizer(Field.IP, 2).generation == 2
+
+
 @pytest.mark.parametrize("generation", [None, 0, 2])
 def test_there_is_no_tokenizer_of_an_unknown_generation(
     vault: FakeVault, generation: int | None

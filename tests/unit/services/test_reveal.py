@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from tests.fakes.login_events import login_event
-from tests.fakes.tap import Recorder
+from tests.fakes.tap import Recorder, Tap
 from tests.fakes.vault import FakeVault, reveal_request
 from vault_etl.core.audit import Action, Phase
 from vault_etl.core.ciphertext import Place
@@ -222,6 +224,24 @@ def test_a_row_of_the_pending_generation_is_checked_against_it(
     forge(vault, newer, tokens=row.next_tokens, token_generation=2)
     for record_id in (newer, record):
         assert vault.reveal()(reveal_request(record_id)).fields[Field.IP] is not None
+
+
+def test_a_cut_over_in_the_middle_is_no_integrity_failure(
+    vault: FakeVault, record: uuid.UUID
+) -> None:
+    """The row was read before it, and its token key, which is retired now, after it."""
+
+    def cutting_over(name: str, call: Callable[[], Any]) -> object:
+        answer = call()
+        if name == "record":
+            vault.rotate_tokens()
+        return answer
+
+    revealed = vault.tapped(lambda part: Tap(part, cutting_over)).reveal()(reveal_request(record))
+    assert {value.expose() for value in revealed.fields.values() if value} == {
+        b" 198.51.100.7",
+        b"593-47-5928",
+    }
 
 
 def test_a_ciphertext_from_another_row_is_an_integrity_failure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -9,57 +10,33 @@ from typing import Any
 import pytest
 
 from tests.fakes.login_events import login_event
-from tests.fakes.tap import Breaker, Tap
-from tests.fakes.vault import FakeVault, reveal_request, rotate_request
+from tests.fakes.vault import FakeVault, rotate_request
+from tests.unit.services.rotation_world import (
+    EVERY_ADDRESS,
+    addresses,
+    filled_vault,
+    key_ids,
+    seen_by,
+)
 from vault_etl.core.audit import Phase
-from vault_etl.core.ciphertext import Ciphertext
+from vault_etl.core.ciphertext import Ciphertext, Place
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KeyState
+from vault_etl.core.pii import Pii
+from vault_etl.core.sealing import Sealer
 from vault_etl.errors import (
     AuditError,
     IncompleteError,
     KeyUnavailableError,
-    UnavailableError,
 )
-from vault_etl.services import work_ranges
 from vault_etl.services.reseal import MAX_FENCE_TRIES
 from vault_etl.services.rotate_keys import plan_rotation, retire_data_keys
-
-CALLS = 48
-"""Of all ports, in the rotation of the fixture below."""
-
-BODIES = [login_event(user_id=f"user-{n}", ip=f"198.51.100.{n}") for n in range(7)]
 
 
 @pytest.fixture
 def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
-    """Seven records and a quarantined body, to be sealed anew three at a time."""
-    monkeypatch.setattr(work_ranges, "PAGE_ROWS", 3)
-    filled = FakeVault()
-    filled.store(*BODIES)
-    filled.writer().write(filled.receive(b"junk"))
-    return filled
-
-
-def key_ids(vault: FakeVault, *fields: Field) -> set[int]:
-    """The keys that stored values of these fields are sealed under."""
-    return {
-        Ciphertext.parse(stored).key_id
-        for field, _, _, stored in vault.database.ciphertexts()
-        if field in (fields or Field)
-    }
-
-
-def addresses(vault: FakeVault) -> set[bytes]:
-    """Every address, revealed."""
-    revealed = [
-        vault.reveal()(reveal_request(record_id, Field.IP)).fields[Field.IP]
-        for record_id in vault.database.records
-    ]
-    return {value.expose() for value in revealed if value}
-
-
-EVERY_ADDRESS = {f"198.51.100.{n}".encode() for n in range(7)}
+    """Seven records and a quarantined body."""
+    return filled_vault(monkeypatch)
 
 
 def test_everything_is_sealed_anew_under_new_keys(vault: FakeVault) -> None:
@@ -132,28 +109,6 @@ def test_a_plan_counts_and_changes_nothing(vault: FakeVault) -> None:
     assert plan_rotation(vault.keys, vault.rotations, [Field.IP]).rows == 7
 
 
-def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
-    """The claim of the next test is no smaller than it looks."""
-    breaker = Breaker(10**9, UnavailableError("away"))
-    vault.tapped(breaker.tap).rotate()
-    assert breaker.calls == CALLS
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("at", range(CALLS))
-def test_a_rotation_that_was_interrupted_goes_on(vault: FakeVault, at: int, after: bool) -> None:
-    """Wherever it stopped: no value is lost, and the next run finishes."""
-    breaker = Breaker(at, UnavailableError("away"), after=after)
-    with pytest.raises((UnavailableError, AuditError)):
-        vault.tapped(breaker.tap).rotate()
-    assert addresses(vault) == EVERY_ADDRESS
-    report = vault.rotate()
-    assert report.rows_remaining == 0
-    assert addresses(vault) == EVERY_ADDRESS
-    active = {k.key_id for k in vault.database.keys.values() if k.state is KeyState.ACTIVE}
-    assert key_ids(vault) <= active
-
-
 def test_a_value_that_does_not_open_is_left_and_named(vault: FakeVault) -> None:
     """Byte for byte as it was, while everything else is done."""
     damaged = sorted(vault.database.records)[2]
@@ -177,6 +132,65 @@ def test_a_page_of_values_that_do_not_open_does_not_stop_the_rest(vault: FakeVau
     assert (report.rows_reencrypted, report.rows_remaining) == (4, 3)
 
 
+def _other_fields_key(vault: FakeVault, sealed: bytes) -> bytes:
+    """The ciphertext, as if it were under a data key of `device_id`."""
+    (other,) = key_ids(vault, Field.DEVICE_ID)
+    return sealed[:1] + other.to_bytes(4, "big") + sealed[5:]
+
+
+def _destroyed_key(vault: FakeVault, sealed: bytes) -> bytes:
+    """The ciphertext, under a key that was destroyed."""
+    key = vault.leases().data_key(Field.IP, 1)
+    vault.database.keys[key.key_id] = dataclasses.replace(
+        vault.database.keys[key.key_id], state=KeyState.DESTROYED, wrapped_key=None
+    )
+    return sealed[:1] + key.key_id.to_bytes(4, "big") + sealed[5:]
+
+
+def _token_key(vault: FakeVault, sealed: bytes) -> bytes:
+    """The ciphertext, as if it were under the token key of its field."""
+    key_id = next(key.key_id for key in vault.keys.token_keys() if key.field is Field.IP)
+    return sealed[:1] + key_id.to_bytes(4, "big") + sealed[5:]
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda _, sealed: sealed[:1] + (2**32 - 1).to_bytes(4, "big") + sealed[5:],
+        _other_fields_key,
+        _destroyed_key,
+        _token_key,
+        lambda _, sealed: b"\x02" + sealed[1:],
+        lambda _, sealed: sealed[:4],
+    ],
+    ids=["unknown", "another field's", "destroyed", "a token key", "no format", "cut off"],
+)
+def test_a_value_under_no_key_of_its_field_is_left_and_named(
+    vault: FakeVault, break_it: Callable[[FakeVault, bytes], bytes]
+) -> None:
+    """Every time, and the rest is done every time."""
+    broken = sorted(vault.database.records)[4]
+    ciphertexts = vault.database.records[broken].ciphertexts
+    stored = ciphertexts[Field.IP] = break_it(vault, ciphertexts[Field.IP])
+    for _ in range(2):
+        report = vault.rotate()
+        assert report.failed == (broken,)
+        assert (report.rows_reencrypted, report.rows_remaining) == (14, 1)
+        assert vault.database.records[broken].ciphertexts[Field.IP] == stored
+
+
+def test_a_value_that_was_moved_to_another_row_is_left_and_named(vault: FakeVault) -> None:
+    """Both of two that were swapped: sealed anew, they would open where they do not belong."""
+    first, second = sorted(vault.database.records)[2:4]
+    a, b = vault.database.records[first].ciphertexts, vault.database.records[second].ciphertexts
+    a[Field.IP], b[Field.IP] = b[Field.IP], a[Field.IP]
+    before = (a[Field.IP], b[Field.IP])
+    report = vault.rotate()
+    assert report.failed == (first, second)
+    assert (a[Field.IP], b[Field.IP]) == before
+    assert report.rows_reencrypted == 13
+
+
 def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
     """No value under it would open: that is no damage to any of them, and KMS is not asked for each."""
     vault.kms.denied = {Field.IP}
@@ -198,10 +212,31 @@ def test_a_value_that_was_erased_in_between_stays_erased(vault: FakeVault) -> No
             vault.database.records[erased].ciphertexts.pop(Field.IP, None)
         return call()
 
-    seen = vault.tapped(lambda part: Tap(part, erasing))
+    seen = seen_by(vault, erasing)
     report = seen.rotate(Field.IP)
     assert report.rows_reencrypted == 6
     assert Field.IP not in vault.database.records[erased].ciphertexts
+
+
+def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None:
+    """Twice sealed by somebody else, under an old key, between the look and the swap; and then no more."""
+    changing = vault.database.records[min(vault.database.records)]
+    place = Place.in_record(Field.IP, changing.record_id, changing.user_id)
+    value = Pii(b"198.51.100." + changing.user_id.removeprefix("user-").encode())
+    old_key = vault.leases().data_key(Field.IP, 1)
+    vault.keys.retire_data_keys([Field.IP])
+    calls: list[str] = []
+
+    def resealing(name: str, call: Callable[[], Any]) -> object:
+        calls.append(name)
+        if name == "replace" and calls.count("replace") <= 2:
+            changing.ciphertexts[Field.IP] = Sealer([old_key]).seal(value, place)
+        return call()
+
+    report = seen_by(vault, resealing).rotate(Field.IP)
+    assert (report.rows_reencrypted, report.rows_remaining) == (7, 0)
+    assert calls.count("page") <= 6
+    assert addresses(vault) == EVERY_ADDRESS
 
 
 def test_keys_that_another_rotation_retires_are_not_written_under(vault: FakeVault) -> None:
@@ -213,7 +248,7 @@ def test_keys_that_another_rotation_retires_are_not_written_under(vault: FakeVau
             retired.extend(vault.keys.retire_data_keys([Field.IP]))
         return call()
 
-    seen = vault.tapped(lambda part: Tap(part, retiring))
+    seen = seen_by(vault, retiring)
     report = seen.rotate(Field.IP)
     assert retired
     assert report.rows_reencrypted == 7
@@ -230,7 +265,7 @@ def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
             tries.append(vault.keys.retire_data_keys([Field.IP]))
         return call()
 
-    seen = vault.tapped(lambda part: Tap(part, retiring))
+    seen = seen_by(vault, retiring)
     with pytest.raises(IncompleteError):
         seen.rotate(Field.IP)
     assert len(tries) == MAX_FENCE_TRIES
@@ -257,10 +292,10 @@ def test_a_rotation_is_one_entry_with_its_outcome(vault: FakeVault) -> None:
 
 
 def test_progress_counts_every_value(vault: FakeVault) -> None:
-    """Three at a time."""
+    """Of two fields, three rows at a time."""
     vault.rotate()
     assert sum(done for done, _ in vault.progress.steps) == 15
-    assert max(done for done, _ in vault.progress.steps) == 3
+    assert max(done for done, _ in vault.progress.steps) == 6
 
 
 def test_an_empty_vault_has_nothing_to_rotate() -> None:
@@ -278,6 +313,6 @@ def test_records_that_are_loaded_meanwhile_are_not_touched(vault: FakeVault) -> 
             loaded.extend(vault.store(login_event(user_id="late", ip="198.51.100.99")))
         return call()
 
-    report = vault.tapped(lambda part: Tap(part, loading)).rotate()
+    report = seen_by(vault, loading).rotate()
     assert (report.rows_reencrypted, report.rows_remaining) == (15, 0)
     assert addresses(vault) == EVERY_ADDRESS | {b"198.51.100.99"}
