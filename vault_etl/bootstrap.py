@@ -316,8 +316,10 @@ class Program:
     ) -> TokenRotation:
         """For `keys rotate --tokens`; the cut-over is tried for `wait` seconds."""
         database = self._database
+        log = self.audit_log(request_id)
         return TokenRotation(
-            audit=self.audit_log(request_id),
+            audit=log,
+            sign=log.sign,
             identity=self.identity(),
             begin=BeginTokens(
                 self._keys,
