@@ -88,7 +88,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
                 *("old_data_keys", "next_generation", "token_keys_by_state", "add_pending_key"),
                 *("destroy_pending_keys", "add_rotation", "end_rotation", "end_token_rotation"),
                 *("bounds", "quarantine_bounds", "add_ranges", "claim_range", "unfinished_ranges"),
-                *("move_range", "release_ranges"),
+                *("move_range", "release_ranges", "reopen_ranges"),
             ),
             RE_ENCRYPT,
         ),
