@@ -65,7 +65,7 @@ def test_a_writer_in_each_phase_misses_no_duplicate(vault: FakeVault) -> None:
     def writing(_: str, call: Callable[[], Any]) -> object:
         answer = call()
         (message,) = vault.receive(event(next(numbers)))
-        writer.write([message])
+        assert writer.write([message]).cause is None
         watch.look()
         newest = list(vault.database.records.values())[-1]
         pairs.add((newest.token_generation, newest.next_token_generation))
