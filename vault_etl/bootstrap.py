@@ -37,8 +37,10 @@ from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_erase import PostgresEraser
 from vault_etl.adapters.postgres_finder import PostgresRecordFinder
 from vault_etl.adapters.postgres_key_ages import SeldomAskedKeyAges
+from vault_etl.adapters.postgres_key_end import PostgresKeyEnder, PostgresKeyNeeds
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_migrations import PostgresMigrations
+from vault_etl.adapters.postgres_old_tokens import PostgresOldTokens
 from vault_etl.adapters.postgres_policy import PostgresPolicy
 from vault_etl.adapters.postgres_proof import PostgresProver
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
@@ -72,6 +74,7 @@ from vault_etl.ports.key_ages import KeyAgeObserver
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.quarantine import QuarantineReader
 from vault_etl.ports.workers import WorkersObserver
+from vault_etl.services.abort_tokens import Aborted, AbortTokens
 from vault_etl.services.backfill import Backfill, BackfillWorker
 from vault_etl.services.begin_tokens import BeginTokens
 from vault_etl.services.checkpoint import Checkpointer
@@ -81,7 +84,9 @@ from vault_etl.services.checks import database as database_checks
 from vault_etl.services.checks import keys as key_checks
 from vault_etl.services.checks import logins as login_checks
 from vault_etl.services.cut_over import CutOver
+from vault_etl.services.destroy_key import KeyDestruction
 from vault_etl.services.doctor import Check, Finding, Verdict, diagnose
+from vault_etl.services.doomed_keys import DoomedKeys
 from vault_etl.services.erase import Erase
 from vault_etl.services.find import Find
 from vault_etl.services.ingest import HEARTBEATS, Ingest, IngestOptions
@@ -348,6 +353,32 @@ class Program:
         request_id = request.request_id if request else None
         kms_keys = KmsKeyFinder(self._aws.kms(request_id), self._trusted)
         return RewrapTarget(self.audit_log(request_id), kms_keys)
+
+    def doomed_keys(self) -> DoomedKeys:
+        """For `keys destroy`: what would go, and what needs it."""
+        return DoomedKeys(self._keys, PostgresKeyNeeds(self._database))
+
+    def destroy_key(self, progress: Progress, request_id: uuid.UUID) -> KeyDestruction:
+        """For `keys destroy`."""
+        return KeyDestruction(
+            audit=self.audit_log(request_id),
+            doomed_keys=self.doomed_keys(),
+            ender=PostgresKeyEnder(self._database),
+            old_tokens=PostgresOldTokens(self._database),
+            progress=progress,
+        )
+
+    def abort_tokens(self, progress: Progress, request: AuditRequest) -> Aborted:
+        """Run `keys rotate --tokens --abort`."""
+        database = self._database
+        abort = AbortTokens(
+            self.audit_log(request.request_id),
+            PostgresTokenRotations(database),
+            self._keys,
+            PostgresOldTokens(database),
+            progress,
+        )
+        return abort(request)
 
     def quarantine_reader(self) -> QuarantineReader:
         """For `quarantine list`, and for the question before a retry."""

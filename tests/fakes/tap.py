@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
+
+from vault_etl.errors import VaultEtlError
 
 Around = Callable[[str, Callable[[], Any]], Any]
 
@@ -89,5 +92,6 @@ class Breaker:
             return call()
         self.broken = self.broken or name
         if number == self._at and self._after:
-            call()
+            with contextlib.suppress(VaultEtlError):  # an answer too
+                call()
         raise self._error

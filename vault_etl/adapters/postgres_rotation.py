@@ -16,7 +16,7 @@ from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.core.keys import KeyState
 from vault_etl.core.rotation import OpenRotation, Range, Step, split
-from vault_etl.errors import ConfigurationError
+from vault_etl.errors import ConfigurationError, IncompleteError
 from vault_etl.ports.key_store import NewKey
 
 CLAIM_LEASE: Final = dt.timedelta(seconds=10)
@@ -84,7 +84,7 @@ class PostgresTokenRotations:
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def begin(self, rotation_id: uuid.UUID, keys: Sequence[NewKey], slices: int) -> OpenRotation:
-        """See `TokenRotations.begin`. Raises ConfigurationError while an old generation is kept."""
+        """See `TokenRotations.begin`."""
         with self._database.transaction() as cursor:
             close_fence(cursor)
             if (going_on := _open(cursor, KeyPurpose.TOKEN)) is not None:
@@ -97,6 +97,9 @@ class PostgresTokenRotations:
                     message, hint=f"they make room with `vault-etl keys destroy {min(kept)}`"
                 )
             if KeyState.PENDING not in by_state:
+                if not keys:
+                    message = "somebody else has just aborted this rotation of the token keys"
+                    raise IncompleteError(message, hint="run the command again to begin another")
                 for key in keys:
                     cursor.execute(_SQL["add_pending_key"], key_columns(key))
             begun = OpenRotation(

@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command("rotate")(_rotate)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
     """How to run, whatever is rotated."""
 
@@ -121,7 +121,7 @@ def _rotate(
         }
     )
     program, _ = start(quiet=quiet, verbose=verbose)
-    run = _Run(if_due, rate, dry_run, yes, output, quiet)
+    run = _Run(if_due=if_due, rate=rate, dry_run=dry_run, yes=yes, output=output, quiet=quiet)
     if tokens:
         keys_rotate_tokens.run(
             program,

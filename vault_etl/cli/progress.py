@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -21,15 +24,19 @@ from rich.progress import Progress as RichProgress
 
 from vault_etl import logs
 
+BETWEEN_LINES_S: Final = 5.0
+"""A rotation of a million rows has a thousand steps."""
+
 
 class LiveProgress:
-    """`Progress` that a person watches. `total` is a guess that may grow, or None."""
+    """`Progress` that a person watches, safe for threads. `total` is a guess that may grow, or None."""
 
     def __init__(self, title: str, total: int | None) -> None:
         columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24)]
         columns += [MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()]
         self._bars = RichProgress(*columns, console=Console(file=sys.stderr), transient=True)
         self._task = self._bars.add_task(title, total=total)
+        self._lock = threading.Lock()
         self._done = 0
         self._total = total
 
@@ -47,22 +54,55 @@ class LiveProgress:
 
     def advance(self, done: int, **_details: int | str) -> None:
         """See `Progress.advance`."""
-        self._done += done
-        if self._total is not None:
-            self._total = max(self._total, self._done)
-        self._bars.update(self._task, completed=self._done, total=self._total)
+        with self._lock:
+            self._done += done
+            if self._total is not None:
+                self._total = max(self._total, self._done)
+            self._bars.update(self._task, completed=self._done, total=self._total)
 
 
 class LoggedProgress:
-    """`Progress` as one log line a step."""
+    """`Progress` as log lines, safe for threads: the first step at once, then what came since.
 
-    def __init__(self, title: str) -> None:
+    A line tells how many items are done in all, and the details of the last step with one. There is
+    one in five seconds at the most, and one at the end if that has anything to add.
+    """
+
+    def __init__(self, title: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._title = title
+        self._monotonic = monotonic
         self._log = logs.get_logger()
+        self._lock = threading.Lock()
+        self._done = self._written = 0
+        self._details: dict[str, int | str] = {}
+        self._next = -math.inf
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            if self._done > self._written:
+                self._write(self._details)
 
     def advance(self, done: int, **details: int | str) -> None:
-        """See `Progress.advance`."""
-        self._log.info(self._title, done=done, **details)
+        """See `Progress.advance`. A step of no items tells what is waited for, or nothing."""
+        with self._lock:
+            self._done += done
+            if done:
+                self._details = details
+            if self._monotonic() >= self._next:
+                self._write(details)
+
+    def _write(self, details: dict[str, int | str]) -> None:
+        self._log.info(self._title, done=self._done, **details)
+        self._written = self._done
+        self._next = self._monotonic() + BETWEEN_LINES_S
 
 
 @contextlib.contextmanager
@@ -74,4 +114,5 @@ def progress(
         with LiveProgress(title, total) as live:
             yield live
     else:
-        yield LoggedProgress(title)
+        with LoggedProgress(title) as logged:
+            yield logged

@@ -44,7 +44,10 @@ class TokenRotations(Protocol):
 
         Goes on with the rotation that is under way instead, if there is one; then these keys are
         not stored. If it has been through all of its ranges, it goes through them again: rows that
-        did not open then may do so now.
+        did not open then may do so now. A call without keys has seen a pending generation.
+
+        Raises ConfigurationError while an old generation is kept; IncompleteError if there are
+        neither keys nor a pending generation any more.
         """
 
     def abort(self) -> Sequence[int]:

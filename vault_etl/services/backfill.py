@@ -140,6 +140,12 @@ class Backfill:
         RangeWorkers(workers, self._pace).run(rotation.rotation_id)
         return sum(work.done for work in pages)
 
+    def must_be_pending(self, generations: Generations) -> None:
+        """Raise IncompleteError if these are not the generations any more."""
+        active, pending = self._keys.tokenizers()
+        if pending is None or generations != Generations(active.generation, pending.generation):
+            raise ended_elsewhere()
+
     def leave_out(self, record_id: uuid.UUID, generations: Generations) -> None:
         """Take away what next token a record has. Raises NotFoundError if there is no such record."""
         left_out = self._workers[0].backfill.leave_out([record_id], generations)

@@ -15,7 +15,7 @@ from vault_etl.ports.key_store import KeyReader
 from vault_etl.ports.tokens import Generations, TokenChecker
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.audited import audited
-from vault_etl.services.backfill import Backfill, NextTokenMaker, ended_elsewhere
+from vault_etl.services.backfill import Backfill
 from vault_etl.services.begin_tokens import BeginTokens
 from vault_etl.services.check_tokens import check_tokens
 from vault_etl.services.cut_over import CutOver
@@ -104,7 +104,12 @@ class TokenRotation:
             rows = self._backfill.fill(rotation, maker)
             for record_id in leave_out:
                 self._leave_out(receipt, record_id, maker.generations)
-            self._check(maker, created, leave_out)
+            try:
+                check_tokens(self._checker, maker, leave_out)
+            except DataError:
+                # Nothing is wrong with the rows if somebody else has cut over or aborted meanwhile.
+                self._backfill.must_be_pending(maker.generations)
+                raise
             generation = maker.generations.pending
             reason = f"cut over to generation {generation} of the tokens"
             swapped = self._cut_over(
@@ -118,17 +123,6 @@ class TokenRotation:
             rows=rows,
             held_ms=swapped.held_ms,
         )
-
-    def _check(
-        self, maker: NextTokenMaker, pending: Sequence[int], leave_out: Sequence[uuid.UUID]
-    ) -> None:
-        """Nothing is wrong with records that another process has cut over since they were filled."""
-        try:
-            check_tokens(self._checker, maker, leave_out)
-        except DataError:
-            if self._begin.pending_ids() == pending:
-                raise
-            raise ended_elsewhere() from None
 
     def _leave_out(
         self, receipt: AuditReceipt, record_id: uuid.UUID, generations: Generations

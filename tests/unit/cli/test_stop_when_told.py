@@ -1,0 +1,57 @@
+"""SIGTERM ends long work as Ctrl-C does."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from vault_etl.cli.stop_when_told import stop_when_told
+from vault_etl.errors import IncompleteError
+
+
+@pytest.fixture(autouse=True)
+def _handler() -> Iterator[None]:
+    """Whatever the runner of the tests has, it has again."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_within_it_the_signal_is_an_error_that_says_to_run_it_again() -> None:
+    """Exit 75: what was done stays done."""
+    with pytest.raises(IncompleteError) as caught, stop_when_told():
+        signal.raise_signal(signal.SIGTERM)
+    assert caught.value.exit_code == 75
+    assert "run it again" in (caught.value.hint or "")
+
+
+def test_what_is_in_hand_is_tidied_up() -> None:
+    """The error passes through every `finally`, as an exception does."""
+    tidied: list[str] = []
+
+    def work() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            tidied.append("up")
+
+    with pytest.raises(IncompleteError), stop_when_told():
+        work()
+    assert tidied == ["up"]
+
+
+@pytest.mark.parametrize("error", [None, ValueError("a bug"), KeyboardInterrupt()])
+def test_after_it_the_signal_means_what_it_meant_before(error: BaseException | None) -> None:
+    """However the work ended."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with stop_when_told():
+            assert signal.getsignal(signal.SIGTERM) is not before
+            if error is not None:
+                raise error
+    except (ValueError, KeyboardInterrupt) as raised:
+        assert raised is error  # noqa: PT017 - there is none in the first case
+    assert signal.getsignal(signal.SIGTERM) is before
+    signal.raise_signal(signal.SIGTERM)
