@@ -17,6 +17,7 @@ from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.keys import KEY_BYTES, WrappedKey, fingerprint
 from vault_etl.errors import (
     DeniedError,
+    KeyDeniedError,
     KeyUnavailableError,
     UnavailableError,
 )
@@ -153,9 +154,9 @@ def test_a_key_wrapped_for_the_other_purpose_does_not_open(bench: Bench) -> None
 
 @pytest.mark.iam
 def test_who_may_not_unwrap_is_told_so(bench: Bench) -> None:
-    """As a key that cannot be had, which is what it is to the caller."""
+    """As a key that cannot be had, which is what it is to the caller; another one may."""
     key = new_key(bench)
-    with pytest.raises(KeyUnavailableError):
+    with pytest.raises(KeyDeniedError):
         bench.denied.unwrap(key)
 
 
