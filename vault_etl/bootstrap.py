@@ -422,6 +422,17 @@ class Program:
         """For `doctor`. What a check needs is built when it looks: if that fails, the check does."""
         return diagnose([*self._settings_checks(), *self._aws_checks(), *self._database_checks()])
 
+    def _acts_as(self, *roles: str) -> Callable[[], bool]:
+        """Whether the database's login has one of these roles, of which each has rights to match."""
+
+        def look() -> bool:
+            rights = PostgresFacts(self._database).rights()
+            return not rights.superuser and any(
+                f"vault_etl_{role}" in rights.roles for role in roles
+            )
+
+        return look
+
     def duplicate_finder(self) -> DuplicateFinder:
         """For `duplicates`."""
         return PostgresDuplicateFinder(self._database)
@@ -495,13 +506,15 @@ class Program:
         def identity() -> Verdict:
             return aws_checks.identity(self.identity())
 
-        wraps, signs, signed = aws_checks.WRAPS, aws_checks.SIGNS, ("aws_credentials",)
+        wraps, signs, needs = aws_checks.WRAPS, aws_checks.SIGNS, ("aws_credentials",)
+        seal = self._acts_as("ingest", "reveal", "rotate", "re_encrypt")
+        sign = self._acts_as("reveal", "rotate", "re_encrypt", "erase", "audit")
         yield Check("aws_credentials", credentials)
-        yield Check("aws_identity", identity, signed, for_all=True)
-        yield Check("kms_data_key", lambda: kms_key(settings.data_key, wraps), signed)
-        yield Check("kms_token_key", lambda: kms_key(settings.token_key, wraps), signed)
-        yield Check("kms_audit_key", lambda: kms_key(settings.audit_key, signs), signed)
-        yield Check("queue", look_at_queue, signed)
+        yield Check("aws_identity", identity, needs, lambda: True)
+        yield Check("kms_data_key", lambda: kms_key(settings.data_key, wraps), needs, seal)
+        yield Check("kms_token_key", lambda: kms_key(settings.token_key, wraps), needs, seal)
+        yield Check("kms_audit_key", lambda: kms_key(settings.audit_key, signs), needs, sign)
+        yield Check("queue", look_at_queue, needs, self._acts_as("ingest"))
 
     def _database_checks(self) -> Iterable[Check]:
         def facts() -> PostgresFacts:
@@ -510,33 +523,37 @@ class Program:
         def migrations() -> Verdict:
             return database_checks.migrations(self.migrations().pending())
 
-        migrated = ("migrations",)
+        def separation() -> Verdict:
+            return login_checks.separation(facts(), self.identity)
+
+        def trusted() -> Verdict:
+            return key_checks.trusted(facts(), self._trusted)
+
+        def contexts() -> Verdict:
+            return key_checks.contexts(self._keys, self._unwrapper())
+
+        needs = ("migrations",)
+        aliases = () if self._settings.trusted_key_arns else ("kms_data_key", "kms_token_key")
+        keys = self._acts_as("ingest", "reveal", "rotate", "re_encrypt", "audit")
+        opens = self._acts_as("ingest", "reveal", "re_encrypt")
         yield Check(
-            "postgres", lambda: database_checks.server(facts()), ("settings",), for_all=True
+            "postgres", lambda: database_checks.server(facts()), ("settings",), lambda: True
         )
-        yield Check("migrations", migrations, ("postgres",), for_all=True)
-        yield Check("roles", lambda: login_checks.roles(facts()), migrated)
-        yield Check("separation", lambda: login_checks.separation(facts(), self.identity), migrated)
-        yield Check("partitions", lambda: database_checks.partitions(facts()), migrated)
-        yield Check("fence", lambda: database_checks.fence(facts()), migrated)
-        yield Check("token_keys", lambda: key_checks.token_keys(self._keys), migrated)
-        yield Check("pending_token_keys", lambda: key_checks.pending(self._keys), migrated)
+        yield Check("migrations", migrations, ("postgres",), lambda: True)
+        yield Check("roles", lambda: login_checks.roles(facts()), needs)
+        yield Check("separation", separation, needs)
+        yield Check("partitions", lambda: database_checks.partitions(facts()), needs)
+        yield Check("fence", lambda: database_checks.fence(facts()), needs)
+        yield Check("token_keys", lambda: key_checks.token_keys(self._keys), needs, keys)
+        yield Check("pending_token_keys", lambda: key_checks.pending(self._keys), needs, keys)
         for purpose in KeyPurpose:
             look = functools.partial(self._check_age, purpose)
-            yield Check(f"{purpose}_key_age", look, migrated)
-        listed = bool(self._settings.trusted_key_arns)
-        aliases = () if listed else ("kms_data_key", "kms_token_key")
+            yield Check(f"{purpose}_key_age", look, needs, keys)
+        yield Check("trusted_keys", trusted, (*needs, *aliases), keys)
+        yield Check("kms_contexts", contexts, ("token_keys", "kms_token_key"), opens)
         yield Check(
-            "trusted_keys",
-            lambda: key_checks.trusted(facts(), self._trusted),
-            (*migrated, *aliases),
+            "audit_log", lambda: audit_checks.signed(facts()), needs, self._acts_as("audit")
         )
-        yield Check(
-            "kms_contexts",
-            lambda: key_checks.contexts(self._keys, self._unwrapper()),
-            ("token_keys", "kms_token_key"),
-        )
-        yield Check("audit_log", lambda: audit_checks.signed(facts()), migrated)
 
     def _check_age(self, purpose: KeyPurpose) -> Verdict:
         return key_checks.age(self.key_age(purpose))
