@@ -128,6 +128,7 @@ SELECT r.* FROM unnest(%(starts)s::uuid[]) AS start (record_id),
     ) AS r
 
 -- name: count
+-- Without a pending generation: all of them, whatever an aborted one has left in next_*.
 SELECT count(*) FROM public.user_logins
 WHERE token_generation IS NOT NULL
     AND (%(pending)s::smallint IS NULL OR next_token_generation IS DISTINCT FROM %(pending)s::smallint)
