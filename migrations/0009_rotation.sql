@@ -57,9 +57,10 @@ REVOKE ALL ON FUNCTION public.token_cut_over_wait(timestamptz) FROM PUBLIC;
 -- and the log gets its two entries. Nobody sees a moment in between.
 --
 -- The transaction's first statement, in READ COMMITTED. All locks together are waited for 200 ms, since
--- loaders wait behind the first of them: the fence, the view, the table, its partitions. Raises 55P03 after
--- that, 55000 if the generation is not pending, and 2BP01, naming them, while other objects depend on the
--- columns: those would go on with the old tokens, unnoticed.
+-- loaders wait behind the first of them: the fence, the end of the log, the view, the table, its partitions.
+-- Rows of keys and of the rotation are not waited for at all. Raises 55P03 after that, 55000 if the
+-- generation is not pending, and 2BP01, naming them, while other objects depend on the columns: those would
+-- go on with the old tokens, unnoticed.
 --
 -- Whether old and new tokens map one to one was checked before: that takes longer than anybody should wait.
 CREATE FUNCTION public.token_cut_over(
@@ -74,6 +75,7 @@ DECLARE
     relation oid;
     name text;
     dependents text;
+    definition text;
     grants text[];
     statement text;
     outcome public.audit_log;
@@ -86,6 +88,18 @@ BEGIN
     END IF;
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     granted_at := clock_timestamp();
+    IF 2 <> (
+        SELECT count(*) FROM public.data_keys
+        WHERE purpose = 'token' AND state = 'pending' AND generation = new_generation
+    ) THEN
+        RAISE EXCEPTION 'generation % is not pending', new_generation
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    PERFORM FROM public.data_keys WHERE purpose = 'token' AND state <> 'destroyed' FOR UPDATE NOWAIT;
+    PERFORM FROM public.key_rotations AS k JOIN public.rotation_ranges AS r USING (rotation_id)
+    WHERE k.purpose = 'token' FOR UPDATE NOWAIT;
+    PERFORM public.token_cut_over_wait(deadline);
+    PERFORM public.audit_lock();
     -- LOCK TABLE would go from the view on to the table and each partition, 200 ms for each. This is the
     -- view alone, and changes nothing.
     PERFORM public.token_cut_over_wait(deadline);
@@ -103,14 +117,6 @@ BEGIN
         EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation::regclass);
     END LOOP;
 
-    IF 2 <> (
-        SELECT count(*) FROM public.data_keys
-        WHERE purpose = 'token' AND state = 'pending' AND generation = new_generation
-    ) THEN
-        RAISE EXCEPTION 'generation % is not pending', new_generation
-            USING ERRCODE = 'object_not_in_prerequisite_state';
-    END IF;
-
     SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') INTO dependents
     FROM pg_depend AS d
     JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
@@ -126,14 +132,24 @@ BEGIN
         AND NOT EXISTS (
             SELECT FROM pg_rewrite AS w
             WHERE d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
-                AND w.ev_class = 'public.user_logins_masked'::regclass
+                AND w.ev_class = 'public.user_logins_masked'::regclass AND w.rulename = '_RETURN'
         );
     IF dependents IS NOT NULL THEN
         RAISE EXCEPTION 'other objects depend on the token columns'
             USING ERRCODE = 'dependent_objects_still_exist', DETAIL = dependents;
     END IF;
 
-    -- Rights belong to a column and not to its name: taken from all, and given again by name.
+    -- What it says now, by name: somebody may have narrowed it since it was made.
+    definition := (
+        SELECT format(
+            'CREATE OR REPLACE VIEW public.user_logins_masked %s AS %s',
+            'WITH (' || array_to_string(c.reloptions, ', ') || ')', pg_get_viewdef(c.oid)
+        )
+        FROM pg_class AS c WHERE c.oid = 'public.user_logins_masked'::regclass
+    );
+
+    -- Rights belong to a column and not to its name: taken from all, and given again by name. Who was
+    -- given one by somebody with the grant option has it from the owner afterwards.
     grants := ARRAY(
         SELECT format(
             'GRANT %s (%I) ON %s TO %s%s', acl.privilege_type, a.attname, a.attrelid::regclass,
@@ -148,7 +164,7 @@ BEGIN
     );
     FOR statement IN
         SELECT DISTINCT format(
-            'REVOKE ALL (%I) ON %s FROM %s', a.attname, a.attrelid::regclass,
+            'REVOKE ALL (%I) ON %s FROM %s CASCADE', a.attname, a.attrelid::regclass,
             CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END
         )
         FROM pg_attribute AS a, aclexplode(a.attacl) AS acl
@@ -173,14 +189,11 @@ BEGIN
         EXECUTE format('ALTER INDEX public.%I RENAME TO %I', 'old_' || name, replace(name, '_masked', '_next_masked'));
     END LOOP;
     -- Bound to columns too: the same text means the new ones from here on. Its rights stay.
-    CREATE OR REPLACE VIEW public.user_logins_masked AS
-    SELECT record_id, user_id, device_type, masked_ip, masked_device_id, locale, app_version, create_date
-    FROM public.user_logins;
+    EXECUTE definition;
 
     UPDATE public.data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND state = 'active';
     UPDATE public.data_keys SET state = 'active' WHERE purpose = 'token' AND generation = new_generation;
     DELETE FROM public.key_rotations WHERE purpose = 'token';
-    PERFORM set_config('lock_timeout', '200ms', true);
     PERFORM public.audit_write(
         request_id, 'intent', actor, host, 'keys cut-over', NULL, ARRAY['device_id', 'ip'], NULL, NULL,
         reason, 'allowed', NULL

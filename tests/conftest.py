@@ -27,7 +27,7 @@ from vault_etl.adapters.resources import resource_dir
 
 OURS = ("AWS_", "VAULT_ETL_")
 TEMPLATE = "vault_template"
-ONCE = ("outages", "workers")
+ONCE = ("outages", "rotation", "workers")
 """Folders of tests that run in the first half of `make test` only, so that it ends in time."""
 
 

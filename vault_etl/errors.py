@@ -10,6 +10,7 @@
     ├── IncompleteError          75   stopped half way; safe to run again
     ├── DeniedError              77   KMS, Postgres or the reveal policy said no
     │   ├── KeyUnavailableError  77   a key that may not, or can no longer, be used
+    │   │   ├── KeyDeniedError   77   a key that this caller may not use
     │   │   └── KeyDestroyedError 77  a key whose bytes are gone, for everybody and for good
     │   └── PolicyDeniedError    77   the reveal policy said no, on the record
     └── ConfigurationError       78   a setting, the database or the keys are not ready
@@ -87,6 +88,10 @@ class DeniedError(VaultEtlError):
 
 class KeyUnavailableError(DeniedError):
     """A key may not be used by this caller, or can be used by nobody any longer."""
+
+
+class KeyDeniedError(KeyUnavailableError):
+    """KMS does not let this caller use a key. Another one may."""
 
 
 class KeyDestroyedError(KeyUnavailableError):

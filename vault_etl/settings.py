@@ -5,6 +5,7 @@ AWS settings are AWS's own (AWS_REGION, AWS_ENDPOINT_URL, …): none of ours rep
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from vault_etl.core.fields import KeyPurpose
+from vault_etl.core.key_age import Ages
 from vault_etl.core.keys import MAX_LEASE, MAX_SEALS
 from vault_etl.errors import ConfigurationError
 
@@ -94,6 +97,20 @@ class Settings(BaseModel):
     lease_seals: int = Field(
         MAX_SEALS, ge=10_000, le=MAX_SEALS, description="Seals under one data key"
     )
+    data_key_max_age_days: int = Field(
+        90, ge=0, le=36_500, description="Days until data keys are due for rotation; 0: never"
+    )
+    token_key_max_age_days: int = Field(
+        365, ge=0, le=36_500, description="Days until the token keys are due for rotation; 0: never"
+    )
+
+    @property
+    def key_age_limits(self) -> Ages:
+        """How old the keys of each purpose may become; 0: as old as they like."""
+        return {
+            KeyPurpose.DATA: dt.timedelta(days=self.data_key_max_age_days),
+            KeyPurpose.TOKEN: dt.timedelta(days=self.token_key_max_age_days),
+        }
 
     def need_database_url(self) -> str:
         """The database's URL. Raises ConfigurationError if it is not set."""

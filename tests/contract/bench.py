@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import os
 import secrets
@@ -17,6 +18,13 @@ from tests.fakes.quarantine import FakeQuarantine
 from tests.fakes.record_finder import FakeRecordFinder
 from tests.fakes.record_loader import FakeRecordLoader
 from tests.fakes.resealer import FakeResealer
+from tests.fakes.rotation import (
+    FakeDataRotations,
+    FakeRangeClaims,
+    FakeRotationReader,
+    FakeTokenRotations,
+)
+from tests.fakes.tokens import FakeTokens
 from tests.vault import Vault
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_audit import (
@@ -24,6 +32,7 @@ from vault_etl.adapters.postgres_audit import (
     PostgresAuditReader,
     PostgresReleasedValues,
 )
+from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
 from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_erase import PostgresEraser
 from vault_etl.adapters.postgres_finder import PostgresRecordFinder
@@ -31,11 +40,20 @@ from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.adapters.postgres_reseal import PostgresResealer
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.adapters.postgres_rotation import (
+    PostgresDataRotations,
+    PostgresRangeClaims,
+    PostgresRotationReader,
+    PostgresTokenRotations,
+)
+from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill, PostgresTokenChecker
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.core.keys import DataKey, KeyMaterial, KeyState, fingerprint
+from vault_etl.core.rotation import Range
 from vault_etl.ports.audit_log import AuditLog, AuditReader, ReleasedValues
 from vault_etl.ports.duplicates import DuplicateFinder
 from vault_etl.ports.eraser import Eraser
+from vault_etl.ports.key_ages import KeyAges
 from vault_etl.ports.key_store import (
     DataKeyWriter,
     KeyLister,
@@ -46,14 +64,24 @@ from vault_etl.ports.key_store import (
 )
 from vault_etl.ports.quarantine import QuarantineMover, QuarantineReader
 from vault_etl.ports.record_finder import RecordFinder
-from vault_etl.ports.record_store import RecordLoader, RecordReader, Resealer
+from vault_etl.ports.record_store import RecordLoader, RecordReader
+from vault_etl.ports.resealer import Resealer
+from vault_etl.ports.rotation import DataRotations, RangeClaims, RotationReader, TokenRotations
+from vault_etl.ports.tokens import TokenBackfill, TokenChecker, TokenCutOver
 
 HOUR = dt.timedelta(hours=1)
+
+_COLUMNS = (
+    "user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,"
+    " ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale,"
+    " app_version, create_date"
+)
+"""By name: a cut-over changes their order in the table."""
 
 Row = tuple[object, ...]
 
 
-class KeyStore(KeyReader, TokenKeyWriter, KeyRetirer, KeyLister, Protocol):
+class KeyStore(KeyReader, TokenKeyWriter, KeyRetirer, KeyLister, KeyAges, Protocol):
     """What rotation uses of the table of keys."""
 
 
@@ -77,6 +105,13 @@ class Bench:
     finder: RecordFinder
     duplicates: DuplicateFinder
     eraser: Eraser
+    rotations: RotationReader
+    data_rotations: DataRotations
+    token_rotations: TokenRotations
+    claims: RangeClaims
+    backfill: TokenBackfill
+    checker: TokenChecker
+    cut_over: TokenCutOver
 
     def now(self) -> dt.datetime:
         """The database's time."""
@@ -86,8 +121,16 @@ class Bench:
         """Store token keys as the pending generation."""
         raise NotImplementedError
 
+    def grow_older(self, by: dt.timedelta) -> None:
+        """Let the keys that there are be so much older."""
+        raise NotImplementedError
+
+    def keys_of(self, role: str) -> KeyAges:
+        """The table of keys as a role sees it."""
+        raise NotImplementedError
+
     def records(self) -> dict[uuid.UUID, Row]:
-        """Every record, its columns in the order of the table."""
+        """Every record, its columns in the order of the table before any cut-over."""
         raise NotImplementedError
 
     def rejections(self) -> dict[uuid.UUID, Row]:
@@ -96,6 +139,24 @@ class Bench:
 
     def erase(self, record_id: uuid.UUID, field: Field) -> None:
         """Take a token and a ciphertext away, or a quarantined body."""
+        raise NotImplementedError
+
+    def destroy(self, key_id: int) -> None:
+        """Take a retired key's bytes away, whatever still needs it."""
+        raise NotImplementedError
+
+    def change_token(
+        self, record_id: uuid.UUID, field: Field, token: uuid.UUID | None, *, is_next: bool = False
+    ) -> None:
+        """Write over a token, as somebody who may UPDATE records can."""
+        raise NotImplementedError
+
+    def ranges(self, rotation_id: uuid.UUID) -> list[tuple[Range, bool]]:
+        """The ranges of a rotation, in the order in which they are claimed, and whether they are done."""
+        raise NotImplementedError
+
+    def pass_lease(self, seconds: float) -> None:
+        """So much time goes by in which nobody works on a range."""
         raise NotImplementedError
 
     def data_key(self, field: Field, lease: dt.timedelta = HOUR) -> DataKey:
@@ -126,6 +187,11 @@ class FakeBench(Bench):
         self.audit = self.released = self.reader = FakeAuditLog(database)
         self.finder = self.duplicates = FakeRecordFinder(database)
         self.eraser = FakeEraser(database)
+        self.rotations = FakeRotationReader(database)
+        self.data_rotations = FakeDataRotations(database, store)
+        self.token_rotations = FakeTokenRotations(database, store)
+        self.claims = FakeRangeClaims(database)
+        self.backfill = self.checker = self.cut_over = FakeTokens(database, FakeAuditLog(database))
 
     def now(self) -> dt.datetime:
         """See `Bench.now`."""
@@ -135,6 +201,15 @@ class FakeBench(Bench):
         """See `Bench.pending`."""
         for key in keys:
             self._store.store(key, KeyState.PENDING)
+
+    def grow_older(self, by: dt.timedelta) -> None:
+        """See `Bench.grow_older`."""
+        self._clock.jump(by)
+
+    def keys_of(self, role: str) -> KeyAges:
+        """See `Bench.keys_of`: a fake denies nobody."""
+        del role
+        return self._store
 
     def records(self) -> dict[uuid.UUID, Row]:
         """See `Bench.records`."""
@@ -173,6 +248,31 @@ class FakeBench(Bench):
         record = self._database.records[record_id]
         del record.tokens[field], record.ciphertexts[field]
 
+    def destroy(self, key_id: int) -> None:
+        """See `Bench.destroy`."""
+        self._database.set_state(key_id, KeyState.DESTROYED)
+
+    def change_token(
+        self, record_id: uuid.UUID, field: Field, token: uuid.UUID | None, *, is_next: bool = False
+    ) -> None:
+        """See `Bench.change_token`."""
+        record = self._database.records[record_id]
+        tokens = {**((record.next_tokens if is_next else record.tokens) or {}), field: token}
+        there = {f: t for f, t in tokens.items() if t is not None}
+        self._database.records[record_id] = (
+            dataclasses.replace(record, next_tokens=there)
+            if is_next
+            else dataclasses.replace(record, tokens=there)
+        )
+
+    def ranges(self, rotation_id: uuid.UUID) -> list[tuple[Range, bool]]:
+        """See `Bench.ranges`."""
+        return [(held.range, held.is_done) for held in self._database.ranges.get(rotation_id, [])]
+
+    def pass_lease(self, seconds: float) -> None:
+        """See `Bench.pass_lease`."""
+        self._clock.advance(seconds)
+
 
 class PostgresBench(Bench):
     """In Postgres, each adapter under the role that uses it."""
@@ -193,6 +293,13 @@ class PostgresBench(Bench):
         self.finder = PostgresRecordFinder(self._database("reveal"))
         self.duplicates = PostgresDuplicateFinder(self._database("analyst"))
         self.eraser = PostgresEraser(self._database("erase"))
+        self.rotations = PostgresRotationReader(self._database("rotate"))
+        self.data_rotations = PostgresDataRotations(self._database("re-encrypt"))
+        self.token_rotations = PostgresTokenRotations(self._database("re-encrypt"))
+        self.claims = PostgresRangeClaims(self._database("re-encrypt"))
+        self.backfill = PostgresTokenBackfill(self._database("re-encrypt"))
+        self.checker = PostgresTokenChecker(self._database("re-encrypt"))
+        self.cut_over = PostgresTokenCutOver(self._database("re-encrypt"))
 
     def close(self) -> None:
         """Close every connection."""
@@ -220,9 +327,17 @@ class PostgresBench(Bench):
                 key.fingerprint,
             )
 
+    def grow_older(self, by: dt.timedelta) -> None:
+        """See `Bench.grow_older`. The trigger, which holds a key to its date, looks away."""
+        self._vault.grow_older(by)
+
+    def keys_of(self, role: str) -> KeyAges:
+        """See `Bench.keys_of`."""
+        return PostgresKeyStore(self._database(role))
+
     def records(self) -> dict[uuid.UUID, Row]:
         """See `Bench.records`."""
-        return self._rows("SELECT * FROM public.user_logins")
+        return self._rows(f"SELECT record_id, {_COLUMNS} FROM public.user_logins")  # noqa: S608
 
     def rejections(self) -> dict[uuid.UUID, Row]:
         """See `Bench.rejections`."""
@@ -242,6 +357,40 @@ class PostgresBench(Bench):
             f"UPDATE public.user_logins SET masked_{field} = NULL, {field}_ciphertext = NULL"  # noqa: S608 - a name of ours
             " WHERE record_id = %s",
             record_id,
+        )
+
+    def destroy(self, key_id: int) -> None:
+        """See `Bench.destroy`."""
+        self._vault.sql(
+            "UPDATE public.data_keys SET state = 'destroyed', wrapped_key = NULL WHERE key_id = %s",
+            key_id,
+        )
+
+    def change_token(
+        self, record_id: uuid.UUID, field: Field, token: uuid.UUID | None, *, is_next: bool = False
+    ) -> None:
+        """See `Bench.change_token`."""
+        column = f"next_masked_{field}" if is_next else f"masked_{field}"
+        self._vault.sql(
+            f"UPDATE public.user_logins SET {column} = %s WHERE record_id = %s",  # noqa: S608
+            token,
+            record_id,
+        )
+
+    def ranges(self, rotation_id: uuid.UUID) -> list[tuple[Range, bool]]:
+        """See `Bench.ranges`."""
+        rows = self._vault.sql(
+            "SELECT done, place, first, last, after FROM public.rotation_ranges"
+            " WHERE rotation_id = %s ORDER BY place, first",
+            rotation_id,
+        )
+        return [(Range(Table(place), *rest), done) for done, place, *rest in rows]
+
+    def pass_lease(self, seconds: float) -> None:
+        """See `Bench.pass_lease`. Only the leases get older: the clock is the server's."""
+        self._vault.sql(
+            "UPDATE public.rotation_ranges SET claimed_until = claimed_until - make_interval(secs => %s)",
+            seconds,
         )
 
     def _rows(self, statement: str) -> dict[uuid.UUID, Row]:

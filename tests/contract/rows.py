@@ -8,6 +8,8 @@ import os
 import uuid
 
 from tests.contract.bench import Bench
+from tests.fakes.identity import ACTOR
+from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.ciphertext import Place
 from vault_etl.core.events import Reason
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
@@ -76,3 +78,15 @@ def writer(bench: Bench) -> Writer:
     if not bench.keys.token_keys():
         bench.first_token_keys()
     return Writer(bench, tuple(bench.data_key(field) for field in Field))
+
+
+def cut_over_request() -> AuditRequest:
+    """A request to cut over to another generation of tokens."""
+    return AuditRequest(
+        request_id=uuid.uuid4(),
+        action=Action.KEYS_CUT_OVER,
+        actor=ACTOR,
+        host="host.example",
+        reason="a test asks",
+        fields=PERSONAL_FIELDS,
+    )

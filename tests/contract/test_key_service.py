@@ -1,4 +1,4 @@
-"""KeyGenerator and KeyUnwrapper: a key opens under its own context, and under no other."""
+"""KeyGenerator, KeyUnwrapper and KeyRewrapper: a key opens under its own context, and under no other."""
 
 from __future__ import annotations
 
@@ -9,33 +9,46 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.key_service import FakeKms
+from tests.fakes.key_service import FakeKms, arn_of
 from vault_etl.adapters.aws_kms import KmsKeyGenerator, KmsKeyUnwrapper, TrustedKeys
+from vault_etl.adapters.aws_kms_rewrap import KmsKeyFinder, KmsKeyRewrapper
 from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
 from vault_etl.adapters.embedded.provision import Provisioned
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.keys import KEY_BYTES, WrappedKey, fingerprint
 from vault_etl.errors import (
     DeniedError,
+    KeyDeniedError,
     KeyUnavailableError,
     UnavailableError,
 )
-from vault_etl.ports.key_service import KeyGenerator, KeyUnwrapper
+from vault_etl.ports.key_service import KeyGenerator, KeyRewrapper, KeyUnwrapper, KmsKeys
 from vault_etl.ports.key_store import NewKey
 from vault_etl.services.make_key import make_key
 from vault_etl.services.prove_kms import prove_kms
 
 ALIASES = {KeyPurpose.DATA: "alias/vault-etl-data", KeyPurpose.TOKEN: "alias/vault-etl-token"}
 
+OTHER = "arn:aws:kms:eu-west-1:000000000000:key/other"
+"""Of the fake."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """A KMS as seen by who may do both, by who may not unwrap, and by who cannot reach it."""
+    """A KMS as seen by who may do all, by who may not unwrap or rewrap, and by who cannot reach it.
+
+    `other` is a KMS key that `rewrapper` and `unwrapper` trust, and `rewrapper` may rewrap onto.
+    """
 
     generator: KeyGenerator
     unwrapper: KeyUnwrapper
     denied: KeyUnwrapper
     cut_off: KeyUnwrapper
+    rewrapper: KeyRewrapper
+    denied_rewrapper: KeyRewrapper
+    cut_off_rewrapper: KeyRewrapper
+    kms_keys: KmsKeys
+    other: str
 
 
 Kms = Callable[[str], Any]
@@ -61,6 +74,11 @@ def unwrapper(client: Any, listed: frozenset[str] = frozenset()) -> KmsKeyUnwrap
     return KmsKeyUnwrapper(client, TrustedKeys(client, ALIASES, listed))
 
 
+def rewrapper(client: Any, listed: frozenset[str] = frozenset()) -> KmsKeyRewrapper:  # noqa: ANN401 - of boto3
+    """The real adapter."""
+    return KmsKeyRewrapper(client, TrustedKeys(client, ALIASES, listed))
+
+
 def arns(moto: tuple[str, Provisioned]) -> Mapping[str, str]:
     """The KMS keys by purpose."""
     return moto[1].key_arns
@@ -71,18 +89,28 @@ def bench(request: pytest.FixtureRequest) -> Bench:
     """A KMS with its keys."""
     if request.param == "fake":
         whole = FakeKms()
+        whole.make_kms_key(OTHER)
+        whole.aliases = {ALIASES[purpose]: arn_of(purpose) for purpose in KeyPurpose}
+        whole.trusted[KeyPurpose.DATA].add(OTHER)
         denied, cut_off = copy.copy(whole), copy.copy(whole)
         denied.denied, cut_off.down = set(Field), True
-        return Bench(whole, whole, denied, cut_off)
+        denied.denied_rewraps = set(Field)
+        return Bench(whole, whole, denied, cut_off, whole, denied, cut_off, whole, OTHER)
     kms: Kms = request.getfixturevalue("kms")
     moto = request.getfixturevalue("moto")
     nobody = EmulatorSession("http://127.0.0.1:1", Credentials("AKIAEXAMPLE", "secret"))
-    listed = frozenset(arns(moto).values())
+    other: str = kms("admin").create_key()["KeyMetadata"]["Arn"]
+    listed = frozenset({*arns(moto).values(), other})
     return Bench(
         KmsKeyGenerator(kms("re-encrypt"), ALIASES),
-        unwrapper(kms("re-encrypt")),
+        unwrapper(kms("admin"), listed),
         unwrapper(kms("rotate"), listed),
         unwrapper(nobody.client("kms"), listed),
+        rewrapper(kms("admin"), listed),
+        rewrapper(kms("reveal"), listed),
+        rewrapper(nobody.client("kms"), listed),
+        KmsKeyFinder(kms("rotate"), TrustedKeys(kms("rotate"), ALIASES, listed)),
+        other,
     )
 
 
@@ -153,9 +181,9 @@ def test_a_key_wrapped_for_the_other_purpose_does_not_open(bench: Bench) -> None
 
 @pytest.mark.iam
 def test_who_may_not_unwrap_is_told_so(bench: Bench) -> None:
-    """As a key that cannot be had, which is what it is to the caller."""
+    """As a key that cannot be had, which is what it is to the caller; another one may."""
     key = new_key(bench)
-    with pytest.raises(KeyUnavailableError):
+    with pytest.raises(KeyDeniedError):
         bench.denied.unwrap(key)
 
 
@@ -189,3 +217,81 @@ def test_who_may_not_make_keys_is_told_so(kms: Kms) -> None:
     """Of the real adapter: the role reveal has no GenerateDataKey."""
     with pytest.raises(DeniedError):
         KmsKeyGenerator(kms("reveal"), ALIASES).generate(KeyPurpose.DATA, Field.IP, 7)
+
+
+# --- Rewrapping ---
+
+
+@pytest.mark.parametrize("purpose", KeyPurpose)
+def test_a_rewrapped_key_is_the_same_key(bench: Bench, purpose: KeyPurpose) -> None:
+    """Other bytes, which open to it under the same context; the old ones still do too."""
+    key = new_key(bench, purpose=purpose)
+    again = dataclasses.replace(key, wrapped_key=bench.rewrapper.rewrap(key, key.kms_key_arn))
+    assert again.wrapped_key != key.wrapped_key
+    opened = [bench.unwrapper.unwrap(each) for each in (key, again)]
+    assert {fingerprint(material, key.key_id) for material in opened} == {key.fingerprint}
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES.keys())
+def test_a_key_is_not_rewrapped_as_anything_else(bench: Bench, changes: dict[str, Any]) -> None:
+    """The row's own columns are both contexts: a forged row gets no new bytes."""
+    key = dataclasses.replace(new_key(bench), **changes)
+    with pytest.raises(KeyUnavailableError):
+        bench.rewrapper.rewrap(key, key.kms_key_arn)
+
+
+def test_a_rewrapped_key_opens_under_its_own_context_alone(bench: Bench) -> None:
+    """To wrap anew unbinds nothing."""
+    key = new_key(bench)
+    again = dataclasses.replace(key, wrapped_key=bench.rewrapper.rewrap(key, key.kms_key_arn))
+    assert fingerprint(prove_kms(again, bench.unwrapper), key.key_id) == key.fingerprint
+
+
+def test_bytes_that_another_kms_key_made_are_not_rewrapped(bench: Bench) -> None:
+    """The row names the KMS key that it is under: KMS must not find another one by itself."""
+    data, token = new_key(bench), new_key(bench, purpose=KeyPurpose.TOKEN)
+    forged = dataclasses.replace(data, wrapped_key=token.wrapped_key)
+    with pytest.raises(KeyUnavailableError):
+        bench.rewrapper.rewrap(forged, data.kms_key_arn)
+
+
+def test_a_key_moves_to_another_kms_key_that_is_trusted(bench: Bench) -> None:
+    """And opens under the ARN of that one, not of the old one."""
+    key = new_key(bench)
+    moved = dataclasses.replace(key, wrapped_key=bench.rewrapper.rewrap(key, bench.other))
+    there = dataclasses.replace(moved, kms_key_arn=bench.other)
+    assert fingerprint(bench.unwrapper.unwrap(there), key.key_id) == key.fingerprint
+    with pytest.raises(KeyUnavailableError):
+        bench.unwrapper.unwrap(moved)
+
+
+def test_a_key_does_not_move_where_nobody_trusts_it(bench: Bench) -> None:
+    """Whoever reads it there would refuse it."""
+    key = new_key(bench)
+    with pytest.raises(KeyUnavailableError):
+        bench.rewrapper.rewrap(key, "arn:aws:kms:us-east-1:123456789012:key/other")
+
+
+@pytest.mark.iam
+def test_who_may_not_rewrap_is_told_so(bench: Bench) -> None:
+    """As denied to this caller, which says nothing about the key."""
+    key = new_key(bench)
+    with pytest.raises(KeyDeniedError):
+        bench.denied_rewrapper.rewrap(key, key.kms_key_arn)
+
+
+def test_rewrapping_out_of_reach_is_unavailable(bench: Bench) -> None:
+    """Which is no refusal: it may be tried again."""
+    key = new_key(bench)
+    with pytest.raises(UnavailableError):
+        bench.cut_off_rewrapper.rewrap(key, key.kms_key_arn)
+
+
+def test_a_kms_key_is_looked_up_by_each_of_its_names(bench: Bench) -> None:
+    """Alias and ARN; one that is not there is a refusal. What is trusted is told by ARN."""
+    arn = new_key(bench).kms_key_arn
+    assert bench.kms_keys.arn(ALIASES[KeyPurpose.DATA]) == bench.kms_keys.arn(arn) == arn
+    with pytest.raises(DeniedError):
+        bench.kms_keys.arn("alias/nobody")
+    assert bench.kms_keys.trusts(KeyPurpose.DATA, bench.other)
+    assert not bench.kms_keys.trusts(KeyPurpose.DATA, "arn:aws:kms:us-east-1:123456789012:key/x")

@@ -13,13 +13,15 @@ from tests.contract.bench import Bench, token_keys
 from tests.contract.rows import Writer, writer
 from tests.contract.test_record_loader import CHANGES, columns
 from tests.fakes.vault import reveal_request
+from tests.postgres.swaps import outside
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.events import Reason
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.core.messages import SealedRejection
 from vault_etl.errors import DeniedError
 from vault_etl.ports.quarantine import Moved, QuarantinedCount, QuarantinedRow, Release
-from vault_etl.ports.record_store import KeysChanged, Replacement, RowsRefused, SealedValue
+from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue
+from vault_etl.ports.resealer import Replacement, SealedRow, Swap
 
 
 @pytest.fixture
@@ -216,7 +218,10 @@ def erased(process: Writer, row: SealedRejection) -> None:
 def sealed_anew(process: Writer, row: SealedRejection) -> None:
     """A rotation sealed it anew."""
     key = process.bench.data_key(Field.QUARANTINE)
-    assert process.bench.resealer.replace([Replacement(value(row), b"\x01 anew")], key) == 1
+    old = SealedRow(Table.QUARANTINE, row.record_id, "", {Field.QUARANTINE: row.body_ciphertext})
+    anew = Replacement(old, {Field.QUARANTINE: b"\x01 anew"})
+    swap = process.bench.resealer.replace([anew], [key], outside(Table.QUARANTINE))
+    assert swap == Swap(1, 1)
 
 
 def moved_before(process: Writer, row: SealedRejection) -> None:

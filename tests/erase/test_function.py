@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
 
 import psycopg2
 import pytest
 
 from tests.erase.conftest import in_the_way
-from tests.postgres.scratch import (
-    Scratch,
-    ciphertext,
-    new_record_id,
-    sealed_record,
-    sealed_rejection,
-)
+from tests.postgres.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
+from tests.postgres.swaps import replaced, swaps
 from vault_etl.adapters.postgres_erase import PostgresEraser
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.erasure import Erasure, RecordTarget, Target, UserTarget
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.messages import SealedRecord
 from vault_etl.errors import VaultEtlError
-from vault_etl.ports.record_store import Replacement, SealedValue, WriteKeys
+from vault_etl.ports.record_store import WriteKeys
+from vault_etl.ports.resealer import Swap
 
 ERASE = (
     "SELECT records, bodies, seq FROM public.erase("
@@ -66,18 +60,6 @@ def erased(scratch: Scratch, target: Target) -> Erasure | None:
 def of(record: SealedRecord) -> dict[str, object]:
     """The arguments of `ERASE` for one record."""
     return {"record_id": record.record_id, "user_id": None}
-
-
-def swaps(records: Sequence[SealedRecord], keys: WriteKeys) -> list[Replacement]:
-    """New bytes for the addresses that these records were stored with."""
-    key_id = keys.data_keys[0].key_id
-    return [
-        Replacement(
-            SealedValue(Field.IP, r.record_id, r.user_id, r.ciphertexts[Field.IP]),
-            ciphertext(key_id),
-        )
-        for r in records
-    ]
 
 
 def test_it_erases_in_every_partition(scratch: Scratch, keys: WriteKeys) -> None:
@@ -188,16 +170,16 @@ def test_it_wins_over_a_swap_that_comes_second(scratch: Scratch, keys: WriteKeys
     """A rotation that has read the old bytes finds NULL in their place, and swaps the others only."""
     forgotten, other = stored(scratch, keys, 2)
 
-    def swap() -> int | None:
-        with scratch.database("re-encrypt") as database:
-            batch = swaps([forgotten, other], keys)
-            return PostgresResealer(database).replace(batch, keys.data_keys[0])
+    ip = keys.data_keys[0]
+
+    def swap() -> Swap | None:
+        return replaced(scratch, swaps([forgotten, other], ip), ip)
 
     with scratch.connect("erase") as erasing, erasing.cursor() as cursor:
         cursor.execute(ERASE, of(forgotten))
         with in_the_way(scratch, swap) as swapped:
             erasing.commit()
-    assert swapped == [1]
+    assert swapped == [Swap(1, 1)]
     assert scratch.value(FORGOTTEN, forgotten.record_id)
 
 

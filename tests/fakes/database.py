@@ -54,9 +54,13 @@ class FakeDatabase:
         )
 
     def set_state(self, key_id: int, state: KeyState) -> None:
-        """Move a key to a state, and note when it was retired."""
-        retired = self.clock.now() if state is KeyState.DECRYPT_ONLY else None
-        self.keys[key_id] = dataclasses.replace(self.keys[key_id], state=state, retired_at=retired)
+        """Move a key to a state, note when, and take a destroyed one's bytes away."""
+        now, key = self.clock.now(), self.keys[key_id]
+        if state is KeyState.DECRYPT_ONLY:
+            key = dataclasses.replace(key, retired_at=now)
+        if state is KeyState.DESTROYED:
+            key = dataclasses.replace(key, wrapped_key=None, destroyed_at=now)
+        self.keys[key_id] = dataclasses.replace(key, state=state)
 
     def ciphertexts(self) -> list[tuple[Field, uuid.UUID, str, bytes]]:
         """Every ciphertext: its field, its row, its person, its bytes."""

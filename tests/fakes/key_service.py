@@ -11,54 +11,97 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
-from vault_etl.errors import KeyDestroyedError, KeyUnavailableError, UnavailableError
+from vault_etl.errors import (
+    KeyDeniedError,
+    KeyDestroyedError,
+    KeyUnavailableError,
+    UnavailableError,
+)
 from vault_etl.ports.key_service import GeneratedKey
 
 _NONCE_BYTES = 12
 
 
 class FakeKms:
-    """`KeyGenerator` and `KeyUnwrapper` in memory, one KMS key a purpose.
+    """`KeyGenerator`, `KeyUnwrapper`, `KeyRewrapper` and `KmsKeys` in memory, one KMS key a purpose.
 
-    `denied` names the fields whose keys this caller may not unwrap; `ignores_context` makes it the
-    KMS that must never be trusted; `down` makes it one that does not answer.
+    `denied` names the fields whose keys this caller may not unwrap, `denied_rewraps` those that it
+    may not rewrap; `ignores_context` makes it the KMS that must never be trusted; `garbles` makes
+    it one that rewraps to bytes that do not open, and `down` one that does not answer.
     """
 
     def __init__(self, *, ignores_context: bool = False) -> None:
         self._ignores_context = ignores_context
         self._masters = {arn_of(purpose): os.urandom(KEY_BYTES) for purpose in KeyPurpose}
+        self.trusted = {purpose: {arn_of(purpose)} for purpose in KeyPurpose}
+        self.aliases: dict[str, str] = {}
         self.denied: set[Field] = set()
+        self.denied_rewraps: set[Field] = set()
+        self.garbles = False
         self.down = False
         self.generated: list[int] = []
         self.unwrapped: list[int] = []
+        self.rewrapped: list[int] = []
+
+    def make_kms_key(self, arn: str) -> None:
+        """One more KMS key, which nobody trusts yet."""
+        self._masters[arn] = os.urandom(KEY_BYTES)
 
     def generate(self, purpose: KeyPurpose, field: Field, key_id: int) -> GeneratedKey:
         """See `KeyGenerator.generate`."""
         self._answer()
         self.generated.append(key_id)
-        material, nonce, arn = os.urandom(KEY_BYTES), os.urandom(_NONCE_BYTES), arn_of(purpose)
-        context = self._context(encryption_context(purpose, field, key_id))
-        wrapped = nonce + AESGCM(self._masters[arn]).encrypt(nonce, material, context)
+        material, arn = os.urandom(KEY_BYTES), arn_of(purpose)
+        wrapped = self._wrap(material, arn, encryption_context(purpose, field, key_id))
         return GeneratedKey(KeyMaterial(material), wrapped, arn)
 
     def unwrap(self, key: WrappedKey) -> KeyMaterial:
         """See `KeyUnwrapper.unwrap`."""
         self._answer()
         self.unwrapped.append(key.key_id)
+        return KeyMaterial(self._open(key, self.denied))
+
+    def rewrap(self, key: WrappedKey, kms_key_arn: str) -> bytes:
+        """See `KeyRewrapper.rewrap`."""
+        self._answer()
+        self.rewrapped.append(key.key_id)
+        material = self._open(key, self.denied_rewraps)
+        if not self.trusts(key.purpose, kms_key_arn):
+            raise KeyUnavailableError("the KMS key is not trusted here")
+        if self.garbles:
+            return b"garbled" * 9
+        context = encryption_context(key.purpose, key.field, key.key_id)
+        return self._wrap(material, kms_key_arn, context)
+
+    def arn(self, name: str) -> str:
+        """See `KmsKeys.arn`."""
+        self._answer()
+        found = self.aliases.get(name, name)
+        if found not in self._masters:
+            raise KeyUnavailableError("KMS does not use this key")
+        return found
+
+    def trusts(self, purpose: KeyPurpose, kms_key_arn: str) -> bool:
+        """See `KmsKeys.trusts`."""
+        return kms_key_arn in self.trusted[purpose]
+
+    def _open(self, key: WrappedKey, denied: set[Field]) -> bytes:
         if key.wrapped_key is None:
             raise KeyDestroyedError("the key is destroyed")
-        if key.kms_key_arn != arn_of(key.purpose):
+        if not self.trusts(key.purpose, key.kms_key_arn):
             raise KeyUnavailableError("the KMS key is not trusted here")
-        if key.field in self.denied:
-            raise KeyUnavailableError("KMS denies this (AccessDeniedException)")
+        if key.field in denied:
+            raise KeyDeniedError("KMS denies this (AccessDeniedException)")
         nonce, sealed = key.wrapped_key[:_NONCE_BYTES], key.wrapped_key[_NONCE_BYTES:]
         context = self._context(encryption_context(key.purpose, key.field, key.key_id))
         try:
-            return KeyMaterial(
-                AESGCM(self._masters[key.kms_key_arn]).decrypt(nonce, sealed, context)
-            )
+            return AESGCM(self._masters[key.kms_key_arn]).decrypt(nonce, sealed, context)
         except InvalidTag:
             raise KeyUnavailableError("KMS does not use this key") from None
+
+    def _wrap(self, material: bytes, arn: str, context: Mapping[str, str]) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + AESGCM(self._masters[arn]).encrypt(nonce, material, self._context(context))
 
     def _answer(self) -> None:
         if self.down:

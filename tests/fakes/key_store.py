@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 
 from tests.fakes.database import FakeDatabase
 from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.key_age import Ages
 from vault_etl.core.keys import KeyState, StoredKey
 from vault_etl.ports.key_store import KeyUsage, NewKey
 
 
 class FakeKeyStore:
-    """Every port of `vault_etl.ports.key_store`, in memory."""
+    """Every port of `vault_etl.ports.key_store`, and `KeyAges`, in memory."""
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
@@ -71,6 +72,16 @@ class FakeKeyStore:
         for key_id in retired:
             self._database.set_state(key_id, KeyState.DECRYPT_ONLY)
         return sorted(retired)
+
+    def oldest(self, state: KeyState) -> Ages:
+        """See `KeyAges.oldest`."""
+        now = self._database.clock.now()
+        ages = [
+            (key.purpose, now - key.created_at)
+            for key in self._database.keys.values()
+            if key.state is state
+        ]
+        return {purpose: max(a for p, a in ages if p is purpose) for purpose, _ in ages}
 
     def usage(self) -> Sequence[KeyUsage]:
         """See `KeyLister.usage`."""

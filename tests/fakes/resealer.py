@@ -75,7 +75,8 @@ class FakeResealer:
         row, new = replacement.row, replacement.ciphertexts
         if row.place is Table.QUARANTINE:
             rejection = self._database.quarantine[row.record_id]
-            if rejection.body_ciphertext != row.ciphertexts[Field.QUARANTINE]:
+            is_erased = row.record_id in self._database.erased_bodies
+            if is_erased or rejection.body_ciphertext != row.ciphertexts[Field.QUARANTINE]:
                 return False
             self._database.quarantine[row.record_id] = dataclasses.replace(
                 rejection, body_ciphertext=new[Field.QUARANTINE]

@@ -70,12 +70,14 @@ class FakeTokenRotations:
     def begin(self, rotation_id: uuid.UUID, keys: Sequence[NewKey], slices: int) -> OpenRotation:
         """See `TokenRotations.begin`."""
         if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
+            _reopen(self._database.ranges[going_on.rotation_id])
             return going_on
-        if self._in(KeyState.DECRYPT_ONLY):
-            raise ConfigurationError("the tokens of the generation before are still kept")
+        if kept := self._in(KeyState.DECRYPT_ONLY):
+            hint = f"vault-etl keys destroy {min(kept)}"
+            raise ConfigurationError("the generation before is still kept in the rows", hint=hint)
         if not self._in(KeyState.PENDING):
             if not keys:
-                raise IncompleteError("the generation that was pending is not any more")
+                raise IncompleteError("no generation is pending any more")
             for key in keys:
                 self._keys.store(key, KeyState.PENDING)
         begun = OpenRotation(
@@ -94,6 +96,14 @@ class FakeTokenRotations:
         if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
             end_rotation(self._database, going_on.rotation_id)
         return pending
+
+    def _reopen(self, rotation_id: uuid.UUID) -> None:
+        """Once all ranges are done: rows that were passed over may open by now."""
+        ranges = self._database.ranges[rotation_id]
+        if all(held.is_done for held in ranges):
+            self._database.ranges[rotation_id] = [
+                FakeRange(dataclasses.replace(held.range, after=None)) for held in ranges
+            ]
 
     def _in(self, state: KeyState) -> list[int]:
         return [
@@ -134,7 +144,8 @@ def move_range(database: FakeDatabase, step: Step, *, is_whole: bool) -> None:
     """Move a range on, if it is still claimed as the step says."""
     for ranges in database.ranges.values():
         for held in ranges:
-            if held.claim == step.claim and held.range.first == step.range.first:
+            at = held.range.place, held.range.first
+            if held.claim == step.claim and at == (step.range.place, step.range.first):
                 held.claimed_until = database.clock.monotonic() + CLAIM_SECONDS
                 if is_whole:
                     held.range = dataclasses.replace(
@@ -148,6 +159,12 @@ def _add(database: FakeDatabase, purpose: KeyPurpose, begun: OpenRotation, slice
     database.ranges[begun.rotation_id] = [
         FakeRange(cut) for cut in _ranges(database, begun.fields, slices)
     ]
+
+
+def _reopen(ranges: Sequence[FakeRange]) -> None:
+    if all(held.is_done for held in ranges):
+        for held in ranges:
+            held.is_done, held.range = False, dataclasses.replace(held.range, after=None)
 
 
 def _ranges(database: FakeDatabase, fields: Sequence[Field], slices: int) -> Iterator[Range]:

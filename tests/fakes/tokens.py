@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 
 from tests.fakes.audit_log import FakeAuditLog
@@ -77,7 +78,7 @@ class FakeTokens:
             old, new = {o for o, _ in pairs} - {None}, {n for _, n in pairs} - {None}
             fields[field] = Mapped(len(old), len(new), len(pairs))
             if not len(old) == len(new) == len(pairs):
-                unequal += [r.record_id for r in rows if _is_unequal(r, field, pairs)]
+                unequal += _unequal(rows, field)
         return Check(fields, len(missing), tuple(missing[:10]), tuple(dict.fromkeys(unequal))[:10])
 
     def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:
@@ -93,8 +94,8 @@ class FakeTokens:
         """See `TokenChecker.count`."""
         pending = generations.pending if generations else None
         return sum(
-            bool(r.tokens) and (pending is None or r.next_token_generation != pending)
-            for r in self._in_order()
+            active is not None and (pending is None or made != pending)
+            for active, made in map(_numbers, self._in_order())
         )
 
     def cut_over(self, request: AuditRequest, generation: int) -> Swapped | Blocked:
@@ -159,19 +160,27 @@ def _pair(record: SealedRecord, field: Field) -> tuple[uuid.UUID | None, uuid.UU
     return record.tokens.get(field), (record.next_tokens or {}).get(field)
 
 
+def _numbers(record: SealedRecord) -> tuple[int | None, int | None]:
+    """Its generations; what was erased has neither."""
+    return record.token_generation, record.next_token_generation
+
+
 def _is_missing(record: SealedRecord, generations: Generations) -> bool:
-    if not record.tokens and not record.next_tokens:
+    numbers = _numbers(record)
+    if not record.tokens and not record.next_tokens and numbers == (None, None):
         return False
-    return (record.token_generation, record.next_token_generation) != (
-        generations.active,
-        generations.pending,
-    ) or any((old is None) != (new is None) for old, new in (_pair(record, f) for f in Field))
+    return numbers != (generations.active, generations.pending) or any(
+        (old is None) != (new is None) for old, new in (_pair(record, f) for f in PERSONAL_FIELDS)
+    )
 
 
-def _is_unequal(
-    record: SealedRecord,
-    field: Field,
-    pairs: set[tuple[uuid.UUID | None, uuid.UUID | None]],
-) -> bool:
-    old, new = _pair(record, field)
-    return sum(o == old for o, _ in pairs) > 1 or sum(n == new for _, n in pairs) > 1
+def _unequal(rows: Sequence[SealedRecord], field: Field) -> list[uuid.UUID]:
+    """The records with a token that stands for two, those with the rarest pairs first."""
+    counts = Counter(_pair(record, field) for record in rows)
+    olds, news = Counter(old for old, _ in counts), Counter(new for _, new in counts)
+    found = []
+    for record in rows:
+        old, new = pair = _pair(record, field)
+        if None not in pair and (olds[old] > 1 or news[new] > 1):
+            found.append((counts[pair], record.record_id))
+    return [record_id for _, record_id in sorted(found)]

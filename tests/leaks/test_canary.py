@@ -97,7 +97,17 @@ def _looks(vault: Vault) -> list[Result]:
         vault.ok("audit", "audit", "list", "--verbose"),
         vault.ok("audit", "keys", "list", "--verbose"),
         on_terminal(vault, "re-encrypt", "keys", "rotate", "--yes", "--verbose"),
+        on_terminal(vault, "re-encrypt", "keys", "rewrap", "--verbose"),
+        vault.ok("rotate", "keys", "destroy", _retired(vault), "--yes", "--verbose"),
     ]
+
+
+def _retired(vault: Vault) -> str:
+    """The id of a data key that a rotation has left behind."""
+    ((key_id,),) = vault.sql(
+        "SELECT max(key_id)::text FROM data_keys WHERE purpose = 'data' AND state = 'decrypt_only'"
+    )
+    return str(key_id)
 
 
 def _trap(vault: Vault, body: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import signal
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
+import pytest
 
 from tests.cli.events import event
 from tests.cli.processes import TERMINAL, fails, terminal
@@ -23,6 +25,7 @@ from tests.metrics.reports import Samples, samples, value
 from tests.tcp_proxy import Fault, TcpProxy
 from tests.vault import Vault
 
+DAY = 86_400
 CANARY = "203.0.113.77"
 SECONDS = 60
 
@@ -178,6 +181,21 @@ def test_an_outage_shows_and_passes(vault: Vault) -> None:
         events = [line["event"] for line in running.lines() if line["event"] != "batch"]
     assert events[:4] == ["metrics", "ready", "not ready", "ready"]
     assert vault.count("user_logins") == 1
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["alone", "workers"])
+def test_keys_that_are_overdue_show(vault: Vault, workers: tuple[str, ...]) -> None:
+    """Their age by the database's word, beside what the settings allow; no data key yet is 0."""
+    vault.grow_older(dt.timedelta(days=40))
+    with served(vault, *workers, VAULT_ETL_TOKEN_KEY_MAX_AGE_DAYS="30") as running:
+        running.until(
+            lambda: (value(running.scrape(), "key_age_seconds", purpose="token") or 0) > 40 * DAY
+        )
+        running.until(lambda: value(running.scrape(), "key_age_seconds", purpose="data") == 0)
+        now = running.scrape()
+        assert value(now, "key_max_age_seconds", purpose="token") == 30 * DAY
+        assert value(now, "key_max_age_seconds", purpose="data") == 90 * DAY
+        running.until_ready()
 
 
 def test_a_taken_address_ends_it_before_anything_is_received(vault: Vault) -> None:

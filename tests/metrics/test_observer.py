@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import string
 import threading
 
@@ -12,7 +13,7 @@ from tests.metrics.reports import report, samples, state, value
 from vault_etl import __version__
 from vault_etl.adapters.prometheus import MAX_CODES, OTHER, BoundedCodes, PrometheusMetrics
 from vault_etl.core.events import Reason
-from vault_etl.core.fields import Field
+from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.ports.ingest_observer import Movement
 from vault_etl.ports.queue import QueueDepth
 
@@ -77,6 +78,22 @@ def test_what_is_not_known_is_not_there() -> None:
     metrics.state(state())
     names = {name for name, _ in samples(metrics.exposition("")[0])}
     assert not names & {"vault_etl_queue_messages", "vault_etl_lease_seals_left"}
+
+
+def test_the_ages_of_keys_show_beside_their_limits() -> None:
+    """In seconds, each purpose for itself; no key any more is 0, and so is no limit."""
+    metrics = PrometheusMetrics()
+    metrics.key_limit(KeyPurpose.DATA, dt.timedelta(days=90))
+    metrics.key_limit(KeyPurpose.TOKEN, dt.timedelta())
+    found = samples(metrics.exposition("")[0])
+    assert value(found, "key_max_age_seconds", purpose="data") == 90 * 86_400
+    assert value(found, "key_max_age_seconds", purpose="token") == 0
+    assert value(found, "key_age_seconds", purpose="data") is None
+    for age, seconds in ((dt.timedelta(hours=2), 7_200), (None, 0)):
+        metrics.key_age(KeyPurpose.DATA, age)
+        found = samples(metrics.exposition("")[0])
+        assert value(found, "key_age_seconds", purpose="data") == seconds
+    assert value(found, "key_age_seconds", purpose="token") is None
 
 
 def test_ages_are_over_when_nothing_waits() -> None:

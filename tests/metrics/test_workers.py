@@ -135,6 +135,17 @@ def test_a_killed_worker_leaves_its_counts_and_takes_its_gauges(parent: WorkerMe
     second.end()
 
 
+def test_the_oldest_key_that_any_worker_saw_counts(parent: WorkerMetrics) -> None:
+    """They look at different seconds; one that has ended says nothing more."""
+    first, second = Worker(parent, 0).do("keys", 91, 90), Worker(parent, 1).do("keys", 1, 90)
+    found = scrape(parent)
+    assert value(found, "key_age_seconds", purpose="data") == 91 * 86_400
+    assert value(found, "key_max_age_seconds", purpose="data") == 90 * 86_400
+    first.end(kill=True)
+    assert value(scrape(parent), "key_age_seconds", purpose="data") == 86_400
+    second.end()
+
+
 def test_restarts_leave_no_files_behind(parent: WorkerMetrics) -> None:
     """After the first start in a slot no start makes the folder larger, nor loses a count."""
     sizes = set()

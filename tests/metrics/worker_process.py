@@ -6,11 +6,12 @@ answered by an empty line when it is done.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sys
 
 from vault_etl.adapters.prometheus import MetricsSlot, PrometheusMetrics
-from vault_etl.core.fields import Field
+from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.ports.ingest_observer import BatchReport, IngestState, Movement
 from vault_etl.ports.queue import QueueDepth
 
@@ -54,6 +55,11 @@ class Steps:
                 seals_left={Field.IP: seals},
             )
         )
+
+    def keys(self, days: int, limit: int) -> None:
+        """Tell how old the data keys are, and may be."""
+        self._metrics.key_limit(KeyPurpose.DATA, dt.timedelta(days=limit))
+        self._metrics.key_age(KeyPurpose.DATA, dt.timedelta(days=days))
 
     def fail(self, code: str) -> None:
         """Count an error."""

@@ -10,18 +10,13 @@ import psycopg2
 import pytest
 import stamina.instrumentation
 
-from tests.postgres.scratch import (
-    Scratch,
-    ciphertext,
-    sealed_record,
-    sealed_rejection,
-)
+from tests.postgres.scratch import Scratch, sealed_record, sealed_rejection
+from tests.postgres.swaps import replaced, swaps
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_records import fence_holds
-from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.core.fields import Field
 from vault_etl.core.keys import DataKey, KeyMaterial
-from vault_etl.ports.record_store import KeysChanged, Loaded, Replacement, SealedValue, WriteKeys
+from vault_etl.ports.record_store import KeysChanged, Loaded, WriteKeys
 
 
 @pytest.fixture
@@ -126,12 +121,10 @@ def test_sealing_anew_is_fenced_too(scratch: Scratch, keys: WriteKeys) -> None:
     with scratch.loader() as loader:
         loader.load([record], [], keys)
     key = scratch.add_data_key(Field.IP, role="re-encrypt")
-    old = SealedValue(Field.IP, record.record_id, record.user_id, record.ciphertexts[Field.IP])
-    swap = Replacement(old, ciphertext(key.key_id))
     scratch.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", key.key_id)
-    with scratch.database("re-encrypt") as database:
-        assert PostgresResealer(database).replace([swap], key) is None
-    assert bytes(scratch.value("SELECT ip_ciphertext FROM user_logins")) == old.ciphertext
+    assert replaced(scratch, swaps([record], key), key) is None
+    stored = bytes(scratch.value("SELECT ip_ciphertext FROM user_logins"))
+    assert stored == record.ciphertexts[Field.IP]
 
 
 @pytest.fixture

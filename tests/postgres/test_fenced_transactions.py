@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable
 
 import pytest
 
+from tests.contract.bench import token_keys
 from tests.postgres.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
+from tests.postgres.swaps import outside, swaps
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_records import PostgresRecordLoader, fence_holds
 from vault_etl.adapters.postgres_reseal import PostgresResealer
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.ports.record_store import Replacement, SealedValue, WriteKeys
+from vault_etl.adapters.postgres_rotation import PostgresDataRotations, PostgresTokenRotations
+from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill, PostgresTokenChecker
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.ports.record_store import WriteKeys
+from vault_etl.ports.resealer import Replacement, SealedRow
+from vault_etl.ports.tokens import Generations, NextTokens, TokenRow
 
 
 @pytest.fixture
@@ -25,14 +32,15 @@ def keys(scratch: Scratch) -> WriteKeys:
 
 def _statements(scratch: Scratch, database: Database, work: Callable[[], object]) -> list[str]:
     """What the server's log says that `work` made this connection execute, one line a statement."""
+    look = "SELECT pg_backend_pid()"
     with database.transaction() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
+        cursor.execute(look)
         ((pid,),) = cursor.fetchall()
     work()
     log = scratch.server.log.read_text(encoding="utf-8")
-    _, *statements = re.findall(rf"\[{pid}\] LOG:  statement: (.*(?:\n\t.*)*)", log)
-    after_look = statements[statements.index("COMMIT") + 1 :]
-    return [re.sub(r"\s+", " ", statement) for statement in after_look]
+    statements = re.findall(rf"\[{pid}\] LOG:  statement: (.*(?:\n\t.*)*)", log)
+    after_look = statements[len(statements) - statements[::-1].index(look) + 1 :]
+    return [" ".join(re.sub(r"--.*", "", statement).split()) for statement in after_look]
 
 
 @pytest.fixture
@@ -65,23 +73,75 @@ def test_the_lock_is_the_first_statement_and_the_look_the_second(
     ]
 
 
-def test_a_swap_locks_first_too(logged: Scratch, keys: WriteKeys) -> None:
-    """Sealing anew takes the same lock as its first statement, and looks with the second."""
-    key = keys.data_keys[0]
-    value = SealedValue(Field.IP, new_record_id(), "u", b"old")
+LOOK = "SELECT (SELECT array_agg(DISTINCT generation)"
+
+
+def _fenced(statements: list[str]) -> list[str]:
+    """The first words of what comes behind the lock and the look, which are the first two."""
+    assert statements[1] == "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"
+    assert statements[2].startswith(LOOK)
+    return [" ".join(statement.split()[:2]) for statement in statements[3:]]
+
+
+MOVED = ["UPDATE public.rotation_ranges", "COMMIT"]
+
+
+def test_a_swap_of_records_locks_first_too(logged: Scratch, keys: WriteKeys) -> None:
+    """Sealing anew takes the same lock, and looks; rows and cursor are of one transaction."""
+    batch = swaps([sealed_record(keys)], keys.data_keys[0])
     with logged.database("re-encrypt") as database:
         resealer = PostgresResealer(database)
         statements = _statements(
-            logged, database, lambda: resealer.replace([Replacement(value, b"new")], key)
+            logged, database, lambda: resealer.replace(batch, keys.data_keys, outside())
         )
-    assert statements[1] == "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"
-    assert [statement.split()[0] for statement in statements] == [
-        "BEGIN",
-        "LOCK",
-        "SELECT",
-        "UPDATE",
-        "COMMIT",
-    ]
+    swap = ["CREATE TEMP", "COPY pg_temp.stage_0009_seals", "WITH swapped"]
+    assert _fenced(statements) == [*swap, *MOVED]
+
+
+def test_a_swap_of_bodies_locks_first_too(logged: Scratch, keys: WriteKeys) -> None:
+    """The same in quarantine."""
+    row = SealedRow(Table.QUARANTINE, new_record_id(), "", {Field.QUARANTINE: b"old"})
+    batch, step = [Replacement(row, {Field.QUARANTINE: b"new"})], outside(Table.QUARANTINE)
+    with logged.database("re-encrypt") as database:
+        resealer = PostgresResealer(database)
+        statements = _statements(
+            logged, database, lambda: resealer.replace(batch, keys.data_keys, step)
+        )
+    assert _fenced(statements) == ["UPDATE public.quarantine", *MOVED]
+
+
+def test_what_writes_next_tokens_locks_first_too(logged: Scratch, keys: WriteKeys) -> None:
+    """The backfill, and leaving a row out."""
+    logged.add_token_keys(2, "pending")
+    generations, row = Generations(1, 2), sealed_record(keys)
+    made = NextTokens(TokenRow(row.record_id, "u", row.tokens, row.ciphertexts, {}), row.tokens)
+    with logged.database("re-encrypt") as database:
+        backfill = PostgresTokenBackfill(database)
+        filling = _statements(
+            logged, database, lambda: backfill.fill([made], generations, outside())
+        )
+        leaving = _statements(
+            logged, database, lambda: backfill.leave_out([row.record_id], generations)
+        )
+    fill = ["CREATE TEMP", "COPY pg_temp.stage_0009_tokens", "UPDATE public.user_logins"]
+    assert _fenced(filling) == [*fill, *MOVED]
+    assert _fenced(leaving) == ["UPDATE public.user_logins", "COMMIT"]
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_check_is_one_snapshot(logged: Scratch) -> None:
+    """All of its looks are in one REPEATABLE READ transaction, which could not write."""
+    with logged.database("re-encrypt") as database:
+        checker = PostgresTokenChecker(database)
+        statements = _statements(logged, database, lambda: checker.check(Generations(1, 2), ()))
+    assert statements[1] == "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+    assert [statement.split()[0] for statement in statements[2:]] == [*["SELECT"] * 3, "COMMIT"]
+
+
+CLOSED = [
+    "SET LOCAL lock_timeout = '2s'",
+    "LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE",
+]
 
 
 @pytest.mark.usefixtures("keys")
@@ -90,11 +150,23 @@ def test_retiring_locks_first_with_a_time_limit(logged: Scratch) -> None:
     with logged.database("rotate") as database:
         store = PostgresKeyStore(database)
         statements = _statements(logged, database, lambda: store.retire_data_keys(PERSONAL_FIELDS))
-    assert statements[1:3] == [
-        "SET LOCAL lock_timeout = '2s'",
-        "LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE",
-    ]
+    assert statements[1:3] == CLOSED
     assert statements[3].startswith("UPDATE public.data_keys")
+
+
+@pytest.mark.usefixtures("keys")
+def test_beginning_and_aborting_lock_first_with_a_time_limit(logged: Scratch) -> None:
+    """Rotations begin and end behind the closed fence, and look for their rows behind it too."""
+    with logged.database("re-encrypt") as database:
+        data, tokens = PostgresDataRotations(database), PostgresTokenRotations(database)
+        for work in (
+            lambda: data.begin(uuid.uuid4(), tuple(Field), 1),
+            lambda: tokens.begin(uuid.uuid4(), token_keys(2), 1),
+            tokens.abort,
+        ):
+            statements = _statements(logged, database, work)
+            assert statements[1:3] == CLOSED
+            assert statements[-1] == "COMMIT"
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,15 @@ ROTATE = {
     "EXECUTE key_usage",
     "EXECUTE ciphertext_key_id",
     "EXECUTE audit_append",
+    "SELECT key_rotations",
     *SIGN,
     "TEMPORARY",
+}
+RE_ENCRYPT = ROTATE | {
+    *("INSERT user_logins", "DELETE quarantine", "EXECUTE ensure_partition"),
+    *(f"{right} key_rotations" for right in ("INSERT", "DELETE")),
+    *(f"{right} rotation_ranges" for right in ("SELECT", "INSERT", "UPDATE")),
+    "EXECUTE token_cut_over",
 }
 
 RIGHTS: dict[str, set[str]] = {
@@ -81,7 +88,7 @@ RIGHTS: dict[str, set[str]] = {
         *SIGN,
     },
     "rotate": ROTATE,
-    "re_encrypt": ROTATE | {"INSERT user_logins", "DELETE quarantine", "EXECUTE ensure_partition"},
+    "re_encrypt": RE_ENCRYPT,
     "erase": {
         "EXECUTE erase",
         "EXECUTE erase_preview",
@@ -90,6 +97,7 @@ RIGHTS: dict[str, set[str]] = {
     "audit": {
         *(f"SELECT audit_{name}" for name in ("log", "head", "checkpoints", "keys")),
         *("SELECT reveal_policies", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"),
+        "SELECT key_rotations",
         "EXECUTE audit_register_key",
         *SIGN,
     },
@@ -98,6 +106,8 @@ RIGHTS: dict[str, set[str]] = {
         *columns("SELECT", "user_logins", *PLAIN, *TOKENS),
     },
 }
+
+CUT_OVER = "SELECT public.token_cut_over(gen_random_uuid(), 'a', 'h', 'r', 2::smallint)"
 
 ACTUAL = """
 WITH relations AS (
@@ -217,6 +227,14 @@ def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
         ("reveal", "SELECT public.audit_denial('find', '{}', NULL, NULL)"),
         ("reveal", "SELECT public.audit_register_key(NULL, NULL, NULL, NULL, NULL, NULL)"),
         ("erase", "SELECT record_id FROM public.user_logins"),
+        ("rotate", "SELECT * FROM public.rotation_ranges"),
+        ("rotate", "DELETE FROM public.key_rotations"),
+        ("re-encrypt", "UPDATE public.key_rotations SET old_keys = '{}'"),
+        ("re-encrypt", "DELETE FROM public.rotation_ranges"),
+        ("re-encrypt", "ALTER VIEW public.user_logins_masked OWNER TO test_re_encrypt"),
+        ("re-encrypt", "SET deadlock_timeout = '50ms'"),
+        ("re-encrypt", "SELECT public.token_cut_over_wait(now())"),
+        *((role, CUT_OVER) for role in ("ingest", "reveal", "rotate", "erase", "audit", "analyst")),
     ],
 )
 def test_what_a_role_may_not_do_is_denied(shared: Scratch, role: str, statement: str) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Sequence
 
 import pytest
 
 from tests.postgres.scratch import Scratch, ciphertext, sealed_record, sealed_rejection
+from tests.postgres.swaps import everything, outside, replaced, swaps
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_reseal import PostgresResealer
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.keys import DataKey
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.core.messages import SealedRecord
-from vault_etl.ports.record_store import Replacement, SealedValue, WriteKeys
+from vault_etl.core.rotation import OpenRotation
+from vault_etl.ports.record_store import WriteKeys
+from vault_etl.ports.resealer import Replacement, Swap
 
 
 @pytest.fixture
@@ -37,23 +38,6 @@ def usage(scratch: Scratch, role: str = "audit") -> dict[int, int]:
     """How many values each key still has."""
     with scratch.database(role) as database:
         return {used.key.key_id: used.rows for used in PostgresKeyStore(database).usage()}
-
-
-def swaps(records: Sequence[SealedRecord], field: Field, key: DataKey) -> list[Replacement]:
-    """New bytes under a key for what these records were stored with."""
-    return [
-        Replacement(
-            SealedValue(field, record.record_id, record.user_id, record.ciphertexts[field]),
-            ciphertext(key.key_id),
-        )
-        for record in records
-    ]
-
-
-def replaced(scratch: Scratch, batch: Sequence[Replacement], key: DataKey) -> int | None:
-    """Swap a batch; how many were swapped."""
-    with scratch.database("re-encrypt") as database:
-        return PostgresResealer(database).replace(batch, key)
 
 
 def stored(scratch: Scratch, field: Field = Field.IP) -> dict[uuid.UUID, bytes | None]:
@@ -101,19 +85,26 @@ def test_what_is_too_short_to_name_a_key_stops_no_count(shared: Scratch, damaged
     assert shared.value("SELECT public.ciphertext_key_id(%s)", damaged) < 2**16
 
 
+def rotation_of(keys: WriteKeys) -> OpenRotation:
+    """A rotation that takes the rows away from these keys."""
+    old = frozenset(key.key_id for key in keys.data_keys)
+    return OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(Field), old_keys=old)
+
+
 def test_pages_come_in_order_and_leave_nothing_out(scratch: Scratch, keys: WriteKeys) -> None:
-    """Keyset pages of the values under the wanted keys only, each once, in the order of record ids."""
+    """Keyset pages of the values under old keys only, each once, in the order of record ids."""
     records = load(scratch, keys, 25)
     others = load(scratch, scratch.write_keys(), 25)
     assert others
     seen: list[uuid.UUID] = []
     with scratch.database("re-encrypt") as database:
         resealer = PostgresResealer(database)
-        after = None
-        while page := resealer.sealed_under([keys.data_keys[0].key_id], Field.IP, after, 10):
-            assert len(page) <= 10
-            seen += [value.record_id for value in page]
-            after = page[-1].record_id
+        after, is_last = None, False
+        while not is_last:
+            page = resealer.page(rotation_of(keys), everything(after=after), 10)
+            assert len(page.rows) <= 10
+            seen += [row.record_id for row in page.rows]
+            after, is_last = page.rows[-1].record_id, page.is_last
     assert seen == [record.record_id for record in records]
 
 
@@ -125,10 +116,11 @@ def test_quarantined_bodies_come_a_few_at_a_time(scratch: Scratch, keys: WriteKe
     key = scratch.add_data_key(Field.QUARANTINE, role="re-encrypt")
     with scratch.database("re-encrypt") as database:
         resealer = PostgresResealer(database)
-        page = resealer.sealed_under([keys.data_keys[2].key_id], Field.QUARANTINE, None, 500)
-        assert len(page) == 16
-        batch = [Replacement(value, ciphertext(key.key_id, 2**18)) for value in page]
-        assert resealer.replace(batch, key) == 16
+        page = resealer.page(rotation_of(keys), everything(Table.QUARANTINE), 500)
+        assert (len(page.rows), page.is_last) == (16, False)
+        new = {Field.QUARANTINE: ciphertext(key.key_id, 2**18)}
+        batch = [Replacement(row, new) for row in page.rows]
+        assert resealer.replace(batch, [key], outside(Table.QUARANTINE)) == Swap(16, 16)
     assert usage(scratch)[keys.data_keys[2].key_id] == 4
 
 
@@ -141,9 +133,9 @@ def test_a_swap_changes_its_field_and_nothing_else(
     rest = f"SELECT to_jsonb(r) - '{field}_ciphertext' FROM user_logins AS r ORDER BY record_id"  # noqa: S608
     before = scratch.sql(rest)
     key = scratch.add_data_key(field, role="re-encrypt")
-    batch = swaps(records, field, key)
-    assert replaced(scratch, batch, key) == 5
-    assert stored(scratch, field) == {swap.value.record_id: swap.ciphertext for swap in batch}
+    batch = swaps(records, key)
+    assert replaced(scratch, batch, key) == Swap(5, 5)
+    assert stored(scratch, field) == {swap.row.record_id: swap.ciphertexts[field] for swap in batch}
     assert scratch.sql(rest) == before
 
 
@@ -155,9 +147,10 @@ def test_a_value_that_changed_meanwhile_is_left_alone(scratch: Scratch, keys: Wr
         "UPDATE user_logins SET ip_ciphertext = %s WHERE record_id = %s", newer, changed.record_id
     )
     key = scratch.add_data_key(Field.IP, role="re-encrypt")
-    batch = swaps([changed, same], Field.IP, key)
-    assert replaced(scratch, batch, key) == 1
-    assert stored(scratch) == {changed.record_id: newer, same.record_id: batch[1].ciphertext}
+    batch = swaps([changed, same], key)
+    assert replaced(scratch, batch, key) == Swap(1, 1)
+    swapped = batch[1].ciphertexts[Field.IP]
+    assert stored(scratch) == {changed.record_id: newer, same.record_id: swapped}
 
 
 def test_an_erased_value_stays_erased(scratch: Scratch, keys: WriteKeys) -> None:
@@ -167,7 +160,7 @@ def test_an_erased_value_stays_erased(scratch: Scratch, keys: WriteKeys) -> None
         "UPDATE user_logins SET ip_ciphertext = NULL WHERE record_id = %s", erased.record_id
     )
     key = scratch.add_data_key(Field.IP, role="re-encrypt")
-    assert replaced(scratch, swaps([erased, same], Field.IP, key), key) == 1
+    assert replaced(scratch, swaps([erased, same], key), key) == Swap(1, 1)
     assert stored(scratch)[erased.record_id] is None
 
 
@@ -179,7 +172,7 @@ def test_an_erasure_in_progress_wins_too(scratch: Scratch, keys: WriteKeys) -> N
         cursor.execute("UPDATE public.user_logins SET ip_ciphertext = NULL")
         timer = threading.Timer(0.3, erasing.commit)
         timer.start()
-        assert replaced(scratch, swaps([record], Field.IP, key), key) == 0
+        assert replaced(scratch, swaps([record], key), key) == Swap(0, 0)
         timer.join()
     assert stored(scratch) == {record.record_id: None}
 
@@ -192,15 +185,13 @@ def test_a_deadlock_is_tried_again(scratch: Scratch, keys: WriteKeys) -> None:
     with scratch.connect() as other, other.cursor() as cursor:
         cursor.execute("SET deadlock_timeout = '30s'")  # so that it is not the victim
         cursor.execute(lock, (second.record_id,))
-        results: list[int | None] = []
+        results: list[Swap | None] = []
         swapping = threading.Thread(
-            target=lambda: results.append(
-                replaced(scratch, swaps([first, second], Field.IP, key), key)
-            )
+            target=lambda: results.append(replaced(scratch, swaps([first, second], key), key))
         )
         swapping.start()
         time.sleep(0.3)
         cursor.execute(lock, (first.record_id,))
         other.commit()
         swapping.join()
-    assert results == [2]
+    assert results == [Swap(2, 2)]

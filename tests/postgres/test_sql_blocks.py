@@ -13,6 +13,7 @@ import pytest
 
 import vault_etl.adapters
 from tests.postgres.scratch import Scratch
+from tests.vault import ROLES
 from vault_etl.adapters.copy_binary import copy_binary
 from vault_etl.adapters.sql import blocks
 
@@ -41,26 +42,34 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "set": ("admin",),
     },
     "proof.sql": dict.fromkeys(("freeze", "beginning", "bound", "log", "notes"), ("audit",)),
+    "doctor.sql": {
+        **dict.fromkeys(("server", "fence_bytes", "missing_months"), ROLES),
+        **dict.fromkeys(("rights", "mixed_logins"), ROLES),
+        "wrappings": ("ingest", "reveal", "audit", *ROTATE),
+        "unsigned": ("audit",),
+    },
     "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
     "erase.sql": {"preview": ("erase",), "erase": ("erase",)},
     "find.sql": {"holding_ip": ("reveal",), "holding_device_id": ("reveal",)},
+    "key_end.sql": dict.fromkeys(
+        (
+            *("needs_of_data_key", "needs_of_generation"),
+            *("retire_expired", "commit_for_good", "destroy"),
+        ),
+        ROTATE,
+    ),
     "keys.sql": {
-        "keys_by_id": ("reveal", *RE_ENCRYPT),
+        "keys_by_id": ("reveal", *ROTATE),
         "token_keys": ("ingest", "reveal", *RE_ENCRYPT),
-        "field_token_keys": ("reveal",),
+        "field_token_keys": ("reveal", *ROTATE),
         "add_data_key": ("ingest", *RE_ENCRYPT),
         "set_lock_timeout": ROTATE,
         "close_fence": ROTATE,
         "any_token_key": RE_ENCRYPT,
         "add_token_key": RE_ENCRYPT,
         "retire_data_keys": ROTATE,
+        "oldest": ("ingest", "reveal", "audit", *ROTATE),
         "usage": ("audit", *ROTATE),
-        "sealed_under_ip": RE_ENCRYPT,
-        "sealed_under_device_id": RE_ENCRYPT,
-        "sealed_under_quarantine": RE_ENCRYPT,
-        "replace_ip": RE_ENCRYPT,
-        "replace_device_id": RE_ENCRYPT,
-        "replace_quarantine": RE_ENCRYPT,
     },
     "migrations.sql": dict.fromkeys(
         (
@@ -69,6 +78,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         ("admin",),
     ),
+    "old_tokens.sql": dict.fromkeys(("page", "clear"), ROTATE),
     "quarantine.sql": {
         "rows": ("reveal",),
         "before_the_newest": ("reveal",),
@@ -78,9 +88,36 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "lock_bodies": RE_ENCRYPT,
         "delete_rows": RE_ENCRYPT,
     },
+    "rotation.sql": {
+        "open": ROTATE,
+        **dict.fromkeys(
+            (
+                *("old_data_keys", "next_generation", "token_keys_by_state", "add_pending_key"),
+                *("destroy_pending_keys", "add_rotation", "end_rotation", "end_token_rotation"),
+                *("bounds", "quarantine_bounds", "add_ranges", "claim_range", "unfinished_ranges"),
+                *("move_range", "release_ranges", "reopen_ranges"),
+            ),
+            RE_ENCRYPT,
+        ),
+    },
+    "reseal.sql": dict.fromkeys(
+        (
+            *("page_user_logins", "page_quarantine", "make_stage", "copy_stage"),
+            *("replace_user_logins", "replace_quarantine", "left_user_logins", "left_quarantine"),
+        ),
+        RE_ENCRYPT,
+    ),
+    "tokens.sql": dict.fromkeys(
+        (
+            *("page", "make_stage", "copy_stage", "fill", "leave_out", "freeze", "map_ip"),
+            *("map_device_id", "missing", "unequal_ip", "unequal_device_id", "sample", "count"),
+            *("cut_over", "lock_holders", "dependents"),
+        ),
+        RE_ENCRYPT,
+    ),
     "records.sql": {
-        "lock_fence": ("ingest", *RE_ENCRYPT),
-        "read_fence": ("ingest", *RE_ENCRYPT),
+        "lock_fence": ("ingest", *ROTATE),
+        "read_fence": ("ingest", *ROTATE),
         "make_stage": ("ingest", *RE_ENCRYPT),
         "copy_stage": ("ingest", *RE_ENCRYPT),
         "insert_records": ("ingest", *RE_ENCRYPT),
@@ -89,14 +126,24 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "ensure_month": ("ingest", *RE_ENCRYPT),
         "ranges": ("ingest", *RE_ENCRYPT),
     },
+    "rewrap.sql": dict.fromkeys(("live_key_ids", "swap"), ROTATE),
 }
 
 UUID = uuid.UUID(int=1)
 VALUES: dict[str, object] = {
     **dict.fromkeys(("request_id", "record_id", "first", "last"), UUID),
+    **dict.fromkeys(("rotation_id", "claim"), UUID),
+    **dict.fromkeys(("active", "pending"), 1),
+    **{name: [UUID] for name in ("firsts", "lasts", "ends", "starts", "leave_out")},
+    "place": "user_logins",
+    "places": ["user_logins"],
+    "done": False,
+    "old_keys": [1],
     **dict.fromkeys(("seq", "generation", "ahead", "min_count", "min_users", "limit", "key_id"), 1),
     **dict.fromkeys(("phase", "actor", "host", "action", "purpose", "ticket"), "x"),
-    **dict.fromkeys(("reason", "decision", "error_code", "field", "kms_key_arn"), "x"),
+    **dict.fromkeys(("reason", "decision", "error_code", "field", "kms_key_arn", "state"), "x"),
+    "old_kms_key_arn": "x",
+    "old_wrapped_key": b"8 bytes!",
     **dict.fromkeys(("note", "document"), "x"),
     **dict.fromkeys(("wrapped_key", "fingerprint", "hash", "public_key"), b"8 bytes!"),
     **{name: ["x"] for name in ("fields", "reasons", "paths")},
@@ -151,11 +198,11 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
     """Queries are planned with the role's rights checked; locks, settings and tables are made."""
     sql = blocks(file)[name]
     with shared.connect(role) as connection, connection.cursor() as cursor:
-        if name in {"copy_stage", "insert_records"}:
+        if name in {"copy_stage", "insert_records", "replace_user_logins", "fill"}:
             cursor.execute(blocks(file)["make_stage"])
         if name == "copy_stage":
             cursor.copy_expert(sql, io.BytesIO(copy_binary([])))
-        elif re.match(r"(--[^\n]*\n)*(SELECT|INSERT|UPDATE|DELETE)\b", sql):
+        elif re.match(r"(--[^\n]*\n)*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", sql):
             after = 0 if file == "audit.sql" else UUID
             month = dt.date(2026, 1, 1) if name == "ensure_month" else 1  # a day of it, or a number
             positional = ("name", "checksum") if "(%s" in sql else None
@@ -168,7 +215,7 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("keys.sql", "replace_ip"), ("keys.sql", "add_data_key"), ("audit.sql", "release")],
+    [("reseal.sql", "left_user_logins"), ("keys.sql", "add_data_key"), ("audit.sql", "release")],
 )
 def test_planning_checks_rights(shared: Scratch, file: str, name: str) -> None:
     """What the test above relies on: EXPLAIN is denied to a role that may not run the statement."""

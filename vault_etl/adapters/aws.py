@@ -160,6 +160,15 @@ class AwsClients:
         if observer is not None:
             observe_calls(self._session.events, observer)
 
+    def region(self) -> str:
+        """The region of calls that are signed. Raises ConfigurationError without one, or credentials."""
+        with translated("AWS"):
+            if self._session.get_credentials() is None:
+                raise botocore.exceptions.NoCredentialsError
+            if self._session.region_name is None:
+                raise botocore.exceptions.NoRegionError
+            return self._session.region_name
+
     def kms(self, request_id: uuid.UUID | None = None) -> KMSClient:
         """A KMS client; the request id, if there is one, goes into the user agent."""
         with translated("KMS"):

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Final
 from vault_etl.adapters.aws import translated
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
-from vault_etl.errors import DeniedError, KeyDestroyedError, KeyUnavailableError
+from vault_etl.errors import (
+    DeniedError,
+    KeyDeniedError,
+    KeyDestroyedError,
+    KeyUnavailableError,
+)
 from vault_etl.ports.key_service import GeneratedKey
 
 if TYPE_CHECKING:
@@ -89,7 +94,7 @@ class KmsKeyUnwrapper:
             raise
         except DeniedError as error:
             message = f"{error}: key {key.key_id} ({key.purpose}, {key.field})"
-            raise KeyUnavailableError(message, hint=error.hint) from None
+            raise KeyDeniedError(message, hint=error.hint) from None
         if opened["KeyId"] != key.kms_key_arn or len(opened["Plaintext"]) != KEY_BYTES:
             message = f"KMS opened key {key.key_id} with another KMS key than the row names"
             raise KeyUnavailableError(message)

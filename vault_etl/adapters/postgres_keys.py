@@ -11,6 +11,7 @@ import stamina
 from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database, LockTimeoutError
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.key_age import Ages
 from vault_etl.core.keys import KeyState, StoredKey
 from vault_etl.ports.key_store import KeyUsage, NewKey
 
@@ -22,7 +23,7 @@ FENCE_SECONDS: Final = 60.0
 
 
 class PostgresKeyStore:
-    """Every port of `vault_etl.ports.key_store`; the login's grants say which of them work."""
+    """Every port of `vault_etl.ports.key_store`, and `KeyAges`; the login's grants say which work."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -70,6 +71,12 @@ class PostgresKeyStore:
             close_fence(cursor)
             cursor.execute(_SQL["retire_data_keys"], {"fields": [field.value for field in fields]})
             return sorted(key_id for (key_id,) in cursor.fetchall())
+
+    def oldest(self, state: KeyState) -> Ages:
+        """See `KeyAges.oldest`: by the database's clock."""
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute(_SQL["oldest"], {"state": state.value})
+            return {KeyPurpose(purpose): age for purpose, age in cursor.fetchall()}
 
     def usage(self) -> Sequence[KeyUsage]:
         """See `KeyLister.usage`."""

@@ -88,6 +88,7 @@ class PostgresTokenRotations:
         with self._database.transaction() as cursor:
             close_fence(cursor)
             if (going_on := _open(cursor, KeyPurpose.TOKEN)) is not None:
+                cursor.execute(_SQL["reopen_ranges"], {"rotation_id": going_on.rotation_id})
                 return going_on
             by_state = _token_keys(cursor)
             if kept := by_state.get(KeyState.DECRYPT_ONLY):
@@ -97,8 +98,8 @@ class PostgresTokenRotations:
                 )
             if KeyState.PENDING not in by_state:
                 if not keys:
-                    message = "the generation that was pending is not any more"
-                    raise IncompleteError(message, hint="run it again: it makes another one")
+                    message = "somebody else has just aborted this rotation of the token keys"
+                    raise IncompleteError(message, hint="run the command again to begin another")
                 for key in keys:
                     cursor.execute(_SQL["add_pending_key"], key_columns(key))
             begun = OpenRotation(

@@ -6,6 +6,7 @@ Importing this imports prometheus_client (45 ms), so whoever does not serve metr
 from __future__ import annotations
 
 import atexit
+import datetime as dt
 import os
 import platform
 import re
@@ -20,6 +21,7 @@ from prometheus_client import CollectorRegistry, values
 from vault_etl import __version__
 from vault_etl.adapters.prometheus_families import Families
 from vault_etl.core.events import Reason
+from vault_etl.core.fields import KeyPurpose
 from vault_etl.core.messages import Outcome
 from vault_etl.ports.ingest_observer import BatchReport, IngestState, Movement
 
@@ -60,7 +62,7 @@ class MetricsSlot:
 
 
 class PrometheusMetrics:
-    """`IngestObserver` and `CallObserver` that count. One a process, and for good."""
+    """`IngestObserver`, `CallObserver` and `KeyAgeObserver` that count. One a process, and for good."""
 
     def __init__(self, slot: MetricsSlot | None = None) -> None:
         self._registry = CollectorRegistry()
@@ -118,6 +120,14 @@ class PrometheusMetrics:
         if state.held == 0 and state.depth.visible == 0:
             families.newest_age.set(0)
             families.oldest_age.set(0)
+
+    def key_limit(self, purpose: KeyPurpose, limit: dt.timedelta) -> None:
+        """See `KeyAgeObserver.key_limit`."""
+        self._families.key_max_age.labels(purpose.value).set(limit.total_seconds())
+
+    def key_age(self, purpose: KeyPurpose, age: dt.timedelta | None) -> None:
+        """See `KeyAgeObserver.key_age`. No key is no age: 0, since workers cannot take one back."""
+        self._families.key_age.labels(purpose.value).set(age.total_seconds() if age else 0)
 
     def called(self, service: str, operation: str, seconds: float) -> None:
         """See `CallObserver.called`."""

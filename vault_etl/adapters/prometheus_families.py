@@ -71,6 +71,15 @@ class Families:
         self.seals_left = gauge(
             "lease_seals_left", "Seals left under the data key in use.", "field", mode="livemin"
         )
+        self.key_age = gauge(
+            "key_age_seconds", "Age of the oldest active key.", "purpose", mode="livemax"
+        )
+        self.key_max_age = gauge(
+            "key_max_age_seconds",
+            "How old a key may become; 0: any age.",
+            "purpose",
+            mode="livemax",
+        )
         self.ready = gauge("ready", "1 while all that is needed is there.", mode="livemin")
         self.build = gauge(
             "build_info", "1, with the versions.", "version", "python", mode="livemax"

@@ -100,6 +100,11 @@ def _tell(stack: EmbeddedStack) -> None:
     story.run("audit", "keys", "list")
     story.run("reveal", *reveal[:2], "--reason", "demo: still the same value")
 
+    _title("New token keys: every row gets other tokens, all of them at once")
+    story.run("re-encrypt", "keys", "rotate", "--tokens", "--yes")
+    story.run("analyst", "duplicates", "--field", "ip", "--limit", "2")
+    _say("The same rows share an address, before and after, and at every moment in between.")
+
     _title("That was it")
     _say(_NEXT, wrap=False)
 

@@ -6,7 +6,7 @@ import datetime as dt
 
 import typer
 
-from vault_etl.cli import keys_rotate
+from vault_etl.cli import keys_destroy, keys_rewrap, keys_rotate
 from vault_etl.cli.output import OutputOption, QuietOption, print_object, print_rows
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit import Action
@@ -15,7 +15,9 @@ from vault_etl.ports.key_store import KeyUsage
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.init_keys import INIT_REASON
 
-app = typer.Typer(help="Make, list and rotate keys.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Make, list, rotate, rewrap and destroy keys.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("init")
@@ -66,6 +68,8 @@ def _list(
 
 
 keys_rotate.register(app)
+keys_rewrap.register(app)
+keys_destroy.register(app)
 
 
 def _listed(usage: KeyUsage, now: dt.datetime) -> dict[str, object]:

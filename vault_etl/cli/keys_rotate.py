@@ -13,13 +13,14 @@ from vault_etl.bootstrap import Program
 from vault_etl.cli import keys_rotate_tokens
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.duration import Duration
+from vault_etl.cli.if_due import is_due
 from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption
 from vault_etl.cli.progress import progress
 from vault_etl.cli.rotation_report import print_report
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_when_told import stop_when_told
 from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import Field
+from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.errors import DataError, UsageError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.rotate_keys import RotationPlan
@@ -32,10 +33,11 @@ def register(app: typer.Typer) -> None:
     app.command("rotate")(_rotate)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
     """How to run, whatever is rotated."""
 
+    if_due: bool
     rate: float | None
     dry_run: bool
     yes: bool
@@ -75,6 +77,10 @@ def _rotate(
             help="With --tokens: how long to wait for locks that others hold, as 90s, 10m, 2h.",
         ),
     ] = WAIT_S,
+    if_due: Annotated[
+        bool,
+        typer.Option("--if-due", help="For a scheduler: only if keys are older than they may be."),
+    ] = False,
     rate: Annotated[
         float | None, typer.Option(min=1, help="Rows a second at the most. [default: no limit]")
     ] = None,
@@ -98,7 +104,7 @@ def _rotate(
       vault-etl keys rotate --dry-run
       vault-etl keys rotate --yes
       vault-etl keys rotate --field ip --lazy --yes
-      vault-etl keys rotate --rate 2000 --yes
+      vault-etl keys rotate --if-due --rate 2000 --yes
       vault-etl keys rotate --tokens --wait 30m --yes
       vault-etl keys rotate --tokens --abort --yes
     """
@@ -111,15 +117,17 @@ def _rotate(
             "--tokens goes without --lazy": tokens and lazy,
             "--lazy goes without --rate": lazy and rate is not None,
             "--abort goes without --leave-out": abort and bool(leave_out),
+            "--abort goes without --if-due": abort and if_due,
         }
     )
     program, _ = start(quiet=quiet, verbose=verbose)
-    run = _Run(rate, dry_run, yes, output, quiet)
+    run = _Run(if_due=if_due, rate=rate, dry_run=dry_run, yes=yes, output=output, quiet=quiet)
     if tokens:
         keys_rotate_tokens.run(
             program,
             keys_rotate_tokens.Options(
                 abort=abort,
+                if_due=if_due,
                 leave_out=tuple(dict.fromkeys(leave_out or ())),
                 wait=wait,
                 rate=rate,
@@ -150,6 +158,9 @@ def _retire(program: Program, fields: tuple[Field, ...], run: _Run) -> None:
         requests=lambda: [] if run.dry_run else [_request(program, fields, "retire only")],
     )
     plan = program.plan_rotation(fields, lazy=True)
+    if run.if_due and not is_due(program, KeyPurpose.DATA, quiet=run.quiet):
+        print_report(run.output, retired=(), remaining=plan.rows)
+        return
     if not run.dry_run:
         confirm(f"Retire {len(plan.retire)} data keys?", yes=run.yes)
         retired = program.retire_data_keys(_request(program, fields, "retire only"))
@@ -167,6 +178,12 @@ def _reencrypt(program: Program, fields: tuple[Field, ...], run: _Run) -> None:
         requests=lambda: [] if run.dry_run else [_request(program, fields, reason)],
     )
     plan = program.plan_rotation(fields, lazy=False)
+    unfinished = plan.resumes is not None
+    if run.if_due and not is_due(
+        program, KeyPurpose.DATA, quiet=run.quiet, unfinished=unfinished, oldest=plan.oldest
+    ):
+        print_report(run.output, retired=(), remaining=plan.rows)
+        return
     if plan.resumes is not None:
         logs.get_logger().info(
             "going on with a rotation that was interrupted",

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from vault_etl.bootstrap import Program
 from vault_etl.cli.confirm import confirm
+from vault_etl.cli.if_due import is_due
 from vault_etl.cli.output import OutputFormat
 from vault_etl.cli.progress import progress
 from vault_etl.cli.rotation_report import print_report
 from vault_etl.cli.stop_when_told import stop_when_told
 from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import PERSONAL_FIELDS
+from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.rotate_tokens import TokenPlan
 
@@ -23,6 +24,7 @@ class Options:
     """What the command line says."""
 
     abort: bool
+    if_due: bool
     leave_out: tuple[uuid.UUID, ...]
     wait: float
     rate: float | None
@@ -42,8 +44,14 @@ def run(program: Program, options: Options) -> None:
         requests=lambda: [] if options.dry_run else [_request(program, reason)],
     )
     if options.abort:
-        return  # TO BE DONE
+        _abort(program, options, reason)
+        return
     plan = program.plan_tokens()
+    if options.if_due and not is_due(
+        program, KeyPurpose.TOKEN, quiet=options.quiet, unfinished=plan.pending is not None
+    ):
+        print_report(options.output, retired=(), remaining=0)
+        return
     if options.dry_run:
         print_report(options.output, retired=plan.retire, remaining=plan.rows)
         return
@@ -65,6 +73,24 @@ def run(program: Program, options: Options) -> None:
             f" {report.held_ms:.0f} ms\n"
             "vault-etl: tokens that were saved elsewhere do not join any more; old ones are kept in"
             " the rows until `keys destroy`\n"
+        )
+
+
+def _abort(program: Program, options: Options, reason: str) -> None:
+    """Nothing is lost by it but the work: the active generation is as it was."""
+    plan = program.plan_tokens()
+    if options.dry_run:
+        print_report(options.output, retired=(), remaining=plan.rows)
+        return
+    confirm("Destroy the pending token keys, and take their tokens away?", yes=options.yes)
+    with progress("abort", total=None, quiet=options.quiet) as bar, stop_when_told():
+        aborted = program.abort_tokens(bar, _request(program, reason))
+    print_report(options.output, retired=aborted.destroyed, remaining=0)
+    if not options.quiet:
+        sys.stderr.write(
+            f"vault-etl: {aborted.rows} rows have their tokens of the active generation alone again\n"
+            if aborted.destroyed or aborted.rows
+            else "vault-etl: no rotation of the token keys was under way\n"
         )
 
 

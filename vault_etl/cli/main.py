@@ -13,6 +13,7 @@ from vault_etl.cli import (
     audit,
     config,
     demo,
+    doctor,
     duplicates,
     erase,
     find,
@@ -41,7 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (demo, migrate, ingest, reveal, find, duplicates, erase, config):
+for command in (demo, migrate, ingest, reveal, find, duplicates, erase, config, doctor):
     command.register(app)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(keys.app, name="keys")

@@ -28,6 +28,8 @@ class Action(StrEnum):
     KEYS_INIT = "keys init"
     KEYS_ROTATE = "keys rotate"
     KEYS_CUT_OVER = "keys cut-over"
+    KEYS_REWRAP = "keys rewrap"
+    KEYS_DESTROY = "keys destroy"
     QUARANTINE_SHOW = "quarantine show"
     QUARANTINE_RETRY = "quarantine retry"
     POLICY_SET = "policy set"

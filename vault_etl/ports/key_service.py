@@ -35,5 +35,29 @@ class KeyUnwrapper(Protocol):
         """The plaintext of a stored key, under the context of its own columns.
 
         Raises KeyUnavailableError if KMS refuses it, its KMS key is not on the allow-list, or it is
-        destroyed; UnavailableError if KMS does not answer.
+        destroyed (KeyDestroyedError), and KeyDeniedError if this caller may not; UnavailableError if
+        KMS does not answer.
         """
+
+
+class KeyRewrapper(Protocol):
+    """May rewrap keys (kms:ReEncrypt), and sees no plaintext."""
+
+    def rewrap(self, key: WrappedKey, kms_key_arn: str) -> bytes:
+        """The same key, wrapped by the newest material of this KMS key, under the same context.
+
+        Raises what `KeyUnwrapper.unwrap` raises; both KMS keys must be on the allow-list.
+        """
+
+
+class KmsKeys(Protocol):
+    """May look up KMS keys (kms:DescribeKey)."""
+
+    def arn(self, name: str) -> str:
+        """The ARN of the key with this id, ARN or alias.
+
+        Raises DeniedError, KeyUnavailableError or UnavailableError.
+        """
+
+    def trusts(self, purpose: KeyPurpose, kms_key_arn: str) -> bool:
+        """Whether keys of this purpose may be wrapped by this KMS key: the allow-list."""

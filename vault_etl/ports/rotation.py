@@ -42,9 +42,12 @@ class TokenRotations(Protocol):
     def begin(self, rotation_id: uuid.UUID, keys: Sequence[NewKey], slices: int) -> OpenRotation:
         """Make these keys the pending generation: from the commit on, every batch has both tokens.
 
-        Goes on with the rotation that is under way instead, if there is one, or with the pending
-        generation: then these keys are not stored. Raises IncompleteError if there are neither such
-        nor keys to store, and ConfigurationError while the generation before is kept in the rows.
+        Goes on with the rotation that is under way instead, if there is one; then these keys are
+        not stored. If it has been through all of its ranges, it goes through them again: rows that
+        did not open then may do so now. A call without keys has seen a pending generation.
+
+        Raises ConfigurationError while an old generation is kept; IncompleteError if there are
+        neither keys nor a pending generation any more.
         """
 
     def abort(self) -> Sequence[int]:

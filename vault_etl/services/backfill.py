@@ -6,11 +6,10 @@ import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from vault_etl.core.audit import AuditReceipt
 from vault_etl.core.ciphertext import Ciphertext, Place
-from vault_etl.core.fields import Field, Table
+from vault_etl.core.fields import Field
 from vault_etl.core.keys import DataKey
 from vault_etl.core.opening import Opener
 from vault_etl.core.rotation import OpenRotation, Range, Step
@@ -21,9 +20,7 @@ from vault_etl.ports.rotation import RangeClaims
 from vault_etl.ports.tokens import Generations, NextTokens, TokenBackfill, TokenRow
 from vault_etl.services.pace import Pace
 from vault_etl.services.reseal import WorkersKeys
-from vault_etl.services.work_ranges import Paged, RangeWorker, RangeWorkers, work_off
-
-_EVERYTHING: Final = Range(Table.USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
+from vault_etl.services.work_ranges import Paged, RangeWorker, RangeWorkers
 
 
 class NextTokenMaker:
@@ -141,9 +138,6 @@ class Backfill:
             RangeWorker(each.claims, work) for each, work in zip(self._workers, pages, strict=True)
         ]
         RangeWorkers(workers, self._pace).run(rotation.rotation_id)
-        if rotation.resumed:
-            # What did not open for whoever went through its range may have been mended since.
-            work_off(pages[0], _EVERYTHING, uuid.uuid4(), self._pace)
         return sum(work.done for work in pages)
 
     def must_be_pending(self, generations: Generations) -> None:

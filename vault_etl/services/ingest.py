@@ -78,12 +78,22 @@ class IngestSummary(Tally):
 
 
 class Ingest:
-    """One run. What a message became is a value; what cannot be waited for ends the run."""
+    """One run. What a message became is a value; what cannot be waited for ends the run.
 
-    def __init__(self, steps: IngestSteps, clock: Clock, options: IngestOptions) -> None:
+    `watch` is one more step, of what looks at something else meanwhile.
+    """
+
+    def __init__(
+        self,
+        steps: IngestSteps,
+        clock: Clock,
+        options: IngestOptions,
+        watch: Callable[[], bool] | None = None,
+    ) -> None:
         self._steps = steps
         self._clock = clock
         self._options = options
+        self._watch = watch
         self._began = 0.0
         self._ends = 0.0
         self._over = threading.Event()
@@ -144,6 +154,7 @@ class Ingest:
             *((f"hold-{n}", steps.hold) for n in range(HEARTBEATS)),
             ("give-back", steps.give_back),
             ("look", steps.look),
+            *([("watch", self._watch)] if self._watch else []),
         ]
 
     def _repeat(self, step: Callable[[], bool]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,11 +35,13 @@ class RotationPlan:
     """What a rotation would do. `rows` counts values: a record has one a field.
 
     `resumes`: it would go on with one that was interrupted, of these fields, and retire nothing.
+    `oldest`: when the oldest retired key was made that rows are still sealed under.
     """
 
     retire: tuple[int, ...]
     rows: int
     resumes: tuple[Field, ...] | None = None
+    oldest: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,10 @@ def plan_rotation(
     return RotationPlan(
         retire=tuple(u.key.key_id for u in data_keys if u.key.state in _WRITABLE),
         rows=sum(u.rows for u in data_keys),
+        oldest=min(
+            (u.key.created_at for u in data_keys if u.rows and u.key.state not in _WRITABLE),
+            default=None,
+        ),
     )
 
 

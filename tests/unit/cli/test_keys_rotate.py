@@ -52,7 +52,9 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 
 def rotate(vault: FakeVault, *fields: Field, dry_run: bool = False) -> None:
     """Run it, as `keys rotate --yes --output json` does."""
-    run = keys_rotate._Run(None, dry_run, yes=True, output=None, quiet=True)
+    run = keys_rotate._Run(
+        if_due=False, rate=None, dry_run=dry_run, yes=True, output=None, quiet=True
+    )
     keys_rotate._reencrypt(cast("Program", FakeProgram(vault)), fields or tuple(Field), run)
 
 

@@ -43,6 +43,10 @@ UPDATE public.data_keys SET state = 'decrypt_only'
 WHERE purpose = 'data' AND state = 'active' AND field = ANY (%(fields)s::text[])
 RETURNING key_id
 
+-- name: oldest
+SELECT purpose, clock_timestamp() - min(created_at)
+FROM public.data_keys WHERE state = %(state)s GROUP BY purpose
+
 -- name: usage
 SELECT k.key_id, k.purpose, k.field, k.generation, k.state, k.kms_key_arn, k.wrapped_key, k.fingerprint,
     k.created_at, k.created_by, k.expires_at, k.retired_at, k.destroyed_at, u.rows

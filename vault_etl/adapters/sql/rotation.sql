@@ -80,5 +80,12 @@ UPDATE public.rotation_ranges
 SET after = coalesce(%(after)s, after), done = %(done)s, claimed_until = clock_timestamp() + %(lease)s
 WHERE claim = %(claim)s AND place = %(place)s AND first = %(first)s
 
+-- name: reopen_ranges
+-- If all are done: rows that were passed over may open by now, and all others are passed over in their turn.
+UPDATE public.rotation_ranges SET done = false, after = NULL, claim = NULL, claimed_until = NULL
+WHERE rotation_id = %(rotation_id)s AND NOT EXISTS (
+    SELECT FROM public.rotation_ranges AS r WHERE r.rotation_id = %(rotation_id)s AND NOT r.done
+)
+
 -- name: release_ranges
 UPDATE public.rotation_ranges SET claimed_until = NULL WHERE claim = %(claim)s

@@ -128,22 +128,29 @@ SELECT r.* FROM unnest(%(starts)s::uuid[]) AS start (record_id),
     ) AS r
 
 -- name: count
+-- Without a pending generation: all of them, whatever an aborted one has left in next_*.
 SELECT count(*) FROM public.user_logins
-WHERE token_generation IS NOT NULL AND next_token_generation IS DISTINCT FROM %(pending)s
+WHERE token_generation IS NOT NULL
+    AND (%(pending)s::smallint IS NULL OR next_token_generation IS DISTINCT FROM %(pending)s::smallint)
 
 -- name: cut_over
 SELECT seq, hash, held_ms
 FROM public.token_cut_over(%(request_id)s, %(actor)s, %(host)s, %(reason)s, %(generation)s::smallint)
 
 -- name: lock_holders
--- Who keeps the cut-over from its locks: on the fence whoever writes, on the view and the table anybody.
+-- Who keeps the cut-over from its locks: on the view and the table anybody, elsewhere whoever writes.
 SELECT DISTINCT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, '')
 FROM pg_catalog.pg_locks AS l
 JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.granted AND l.pid <> pg_catalog.pg_backend_pid()
     AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
     AND (
-        (l.relation = 'public.key_fence'::regclass AND l.mode <> 'AccessShareLock')
+        (
+            l.mode <> 'AccessShareLock' AND l.relation IN (
+                'public.key_fence'::regclass, 'public.audit_head'::regclass, 'public.data_keys'::regclass,
+                'public.key_rotations'::regclass, 'public.rotation_ranges'::regclass
+            )
+        )
         OR l.relation IN ('public.user_logins_masked'::regclass, 'public.user_logins'::regclass)
         OR l.relation IN (
             SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = 'public.user_logins'::regclass
@@ -174,6 +181,6 @@ WHERE d.refclassid = 'pg_catalog.pg_class'::regclass
     AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_rewrite AS w
         WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND w.oid = d.objid
-            AND w.ev_class = 'public.user_logins_masked'::regclass
+            AND w.ev_class = 'public.user_logins_masked'::regclass AND w.rulename = '_RETURN'
     )
 ORDER BY 1

@@ -1,0 +1,84 @@
+"""The end of keys, in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Sequence
+
+from tests.fakes.database import FakeDatabase
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.keys import KeyState, StoredKey
+from vault_etl.ports.key_end import Needs
+from vault_etl.ports.old_tokens import Cleared
+
+
+class FakeKeyEnd:
+    """`KeyNeeds`, `KeyEnder` and `OldTokens` in memory."""
+
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+
+    def of_data_key(self, key_id: int) -> Needs:
+        """See `KeyNeeds.of_data_key`."""
+        fields = [
+            field
+            for field, _, _, ciphertext in self._database.ciphertexts()
+            if int.from_bytes(ciphertext[1:5], "big") == key_id
+        ]
+        bodies = fields.count(Field.QUARANTINE)
+        key = self._database.keys[key_id]
+        leases = int(key.state is KeyState.ACTIVE and not self._is_over(key))
+        return Needs(values=len(fields) - bodies, bodies=bodies, leases=leases)
+
+    def of_generation(self, generation: int) -> Needs:
+        """See `KeyNeeds.of_generation`."""
+        records = self._database.records.values()
+        return Needs(
+            values=sum(r.token_generation == generation for r in records),
+            old_tokens=sum(r.next_token_generation == generation for r in records),
+        )
+
+    def retire_expired(self, key_id: int) -> bool:
+        """See `KeyEnder.retire_expired`."""
+        key = self._database.keys[key_id]
+        if key.state is not KeyState.ACTIVE or not self._is_over(key):
+            return False
+        self._database.set_state(key_id, KeyState.DECRYPT_ONLY)
+        return True
+
+    def destroy(self, key_ids: Sequence[int]) -> Sequence[int]:
+        """See `KeyEnder.destroy`."""
+        keys = self._database.keys
+        ended = sorted(k for k in key_ids if k in keys and keys[k].state is KeyState.DECRYPT_ONLY)
+        for key_id in ended:
+            self._database.set_state(key_id, KeyState.DESTROYED)
+        return ended
+
+    def clear(self, generation: int, after: uuid.UUID | None, limit: int) -> Cleared:
+        """See `OldTokens.clear`."""
+        records = self._database.records
+        page = sorted(
+            record_id
+            for record_id, record in records.items()
+            if record.next_token_generation == generation and (after is None or record_id > after)
+        )[:limit]
+        if not page:
+            return Cleared(0, None)
+        in_use = {
+            key.generation
+            for key in self._database.keys.values()
+            if key.state in {KeyState.ACTIVE, KeyState.PENDING}
+        }
+        if generation in in_use:
+            return Cleared(0, page[-1])
+        for record_id in page:
+            records[record_id] = dataclasses.replace(
+                records[record_id], next_tokens=None, next_token_generation=None
+            )
+        return Cleared(len(page), page[-1])
+
+    def _is_over(self, key: StoredKey) -> bool:
+        expires_at = key.expires_at
+        over = expires_at is not None and expires_at <= self._database.clock.now()
+        return key.purpose is KeyPurpose.DATA and over

@@ -1,0 +1,32 @@
+"""Compare-and-swap of wrapped keys, in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from tests.fakes.database import FakeDatabase
+from vault_etl.core.keys import KeyState, StoredKey
+
+
+class FakeWrappedKeys:
+    """`WrappedKeys` in memory."""
+
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+
+    def live(self) -> Sequence[StoredKey]:
+        """See `WrappedKeys.live`."""
+        live = (key for key in self._database.keys.values() if key.state is not KeyState.DESTROYED)
+        return sorted(live, key=lambda k: (k.purpose, k.field, k.created_at, k.key_id))
+
+    def swap(self, key: StoredKey, wrapped_key: bytes, kms_key_arn: str) -> bool:
+        """See `WrappedKeys.swap`."""
+        stored = self._database.keys[key.key_id]
+        there = (stored.wrapped_key, stored.kms_key_arn)
+        if stored.state is KeyState.DESTROYED or there != (key.wrapped_key, key.kms_key_arn):
+            return False
+        self._database.keys[key.key_id] = dataclasses.replace(
+            stored, wrapped_key=wrapped_key, kms_key_arn=kms_key_arn
+        )
+        return True

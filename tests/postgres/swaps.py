@@ -1,0 +1,48 @@
+"""Swaps of ciphertexts, outside of any rotation."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+
+from tests.postgres.scratch import Scratch, ciphertext
+from vault_etl.adapters.postgres_reseal import PostgresResealer
+from vault_etl.core.fields import Table
+from vault_etl.core.keys import DataKey
+from vault_etl.core.messages import SealedRecord
+from vault_etl.core.rotation import Range, Step
+from vault_etl.ports.resealer import Replacement, SealedRow, Swap
+
+FIRST, LAST = uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)
+
+
+def everything(place: Table = Table.USER_LOGINS, after: uuid.UUID | None = None) -> Range:
+    """All rows behind `after`."""
+    return Range(place, FIRST, LAST, after)
+
+
+def outside(place: Table = Table.USER_LOGINS) -> Step:
+    """A step in a range that nobody has claimed, and that no rotation has."""
+    return Step(uuid.uuid4(), everything(place), None, is_done=False)
+
+
+def swaps(records: Iterable[SealedRecord], *keys: DataKey) -> list[Replacement]:
+    """New bytes under these keys, one a field, for what the records were stored with."""
+    return [
+        Replacement(
+            SealedRow(
+                Table.USER_LOGINS,
+                record.record_id,
+                record.user_id,
+                {key.field: record.ciphertexts[key.field] for key in keys},
+            ),
+            {key.field: ciphertext(key.key_id) for key in keys},
+        )
+        for record in records
+    ]
+
+
+def replaced(scratch: Scratch, batch: list[Replacement], *keys: DataKey) -> Swap | None:
+    """Swap a batch through the real adapter."""
+    with scratch.database("re-encrypt") as database:
+        return PostgresResealer(database).replace(batch, keys, outside(batch[0].row.place))

@@ -1,0 +1,51 @@
+"""Login events in several months, each of another user, and how they get into a vault."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable
+
+from tests.cli.events import event
+from tests.vault import Vault
+
+SETTINGS = {
+    "VAULT_ETL_DRAIN_WAIT": "0",
+    "VAULT_ETL_FOLLOW_WAIT": "1",
+    "VAULT_ETL_LINGER": "0.2",
+    "VAULT_ETL_RECEIVERS": "2",
+}
+
+
+def dated_events(count: int, months: int, *, prefix: str = "u") -> list[str]:
+    """`count` events, as many in each of the last `months` months.
+
+    The users are called `prefix`-0 and so on. Two of them share an address, and three a device.
+    """
+    return [
+        json.dumps(
+            json.loads(
+                event(
+                    user_id=f"{prefix}-{n}",
+                    ip=f"198.18.{n // 2 // 250}.{n // 2 % 250}",
+                    device_id=f"dev-{n // 3:05}",
+                )
+            )
+            | {"create_date": month(n % months).isoformat()}
+        )
+        for n in range(count)
+    ]
+
+
+def month(back: int) -> dt.date:
+    """The first day of the month so many months ago."""
+    today = dt.datetime.now(dt.UTC).date()
+    months = today.year * 12 + today.month - 1 - back
+    return dt.date(months // 12, months % 12 + 1, 1)
+
+
+def load_file(vault: Vault, bodies: Iterable[str], seconds: float = 120) -> None:
+    """Load bodies as lines of a file."""
+    lines = vault.home / "events.jsonl"
+    lines.write_text("\n".join(bodies), encoding="utf-8")
+    vault.ok("ingest", "ingest", "--file", lines.name, seconds=seconds)

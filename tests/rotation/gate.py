@@ -1,0 +1,41 @@
+"""A proxy before Postgres that holds back the statement which takes the fence: tokens are made by then."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from tests.tcp_proxy import CHUNK, TcpProxy, _Line
+from vault_etl.adapters.sql import blocks
+
+FENCE = blocks("records.sql")["lock_fence"].encode()
+
+
+class Gate(TcpProxy):
+    """Open until it is shut. `held` says how many transactions wait before it, or did."""
+
+    def __init__(self, upstream_port: int) -> None:
+        super().__init__(upstream_port)
+        self.held = 0
+        self._way = asyncio.Event()
+        self._way.set()
+
+    def shut(self) -> None:
+        """From now on nobody takes the fence."""
+        self._loop.call_soon_threadsafe(self._way.clear)
+
+    def open(self) -> None:
+        """Who waits goes on."""
+        self._loop.call_soon_threadsafe(self._way.set)
+
+    async def _pump(
+        self, line: _Line, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        del line
+        with suppress(OSError):
+            while chunk := await reader.read(CHUNK):
+                if FENCE in chunk and not self._way.is_set():
+                    self.held += 1
+                    await self._way.wait()
+                writer.write(chunk)
+                await writer.drain()

@@ -1,0 +1,77 @@
+"""Rotations that are killed with -9 at points of their work that a seed draws."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from dataclasses import dataclass
+
+from tests.cli.processes import start
+from tests.rotation.watch import LOOK_S, Watch
+from tests.vault import Vault
+
+JITTER_S = 0.1
+"""After the drawn share of the work is seen to be done, so that kills fall into statements too."""
+
+WORK_LEFT = {
+    "data": (
+        "SELECT count(*) FROM user_logins WHERE ciphertext_key_id(ip_ciphertext) = ANY (ARRAY("
+        "SELECT unnest(old_keys) FROM key_rotations WHERE purpose = 'data'))"
+    ),
+    "token": "SELECT count(*) FROM user_logins WHERE next_token_generation IS NULL",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """How far it was when it was killed. `ended`: it was done before that, with this exit code."""
+
+    share: float
+    done: int
+    left: int
+    ended: int | None
+
+    @property
+    def in_the_middle(self) -> bool:
+        """Ranges were done, and others not."""
+        return self.ended is None and self.done > 0 and self.left > 0
+
+
+def rotating(vault: Vault, *args: str) -> subprocess.Popen[str]:
+    """Start `keys rotate`."""
+    return start(vault, "re-encrypt", "keys", "rotate", "--yes", "--quiet", *args)
+
+
+class Killer:
+    """Kills rotations of one purpose, `rows` rows in all, when a share of these was done."""
+
+    def __init__(self, watch: Watch, purpose: str, rows: int, draw: random.Random) -> None:
+        self._watch = watch
+        self._purpose = purpose
+        self._rows = rows
+        self._draw = draw
+
+    def shares(self, count: int) -> list[float]:
+        """When to kill: spread over the work, at a point drawn of each of so many equal parts."""
+        return [(n + self._draw.random()) / count for n in range(count)]
+
+    def kill(self, process: subprocess.Popen[str], share: float) -> Kill:
+        """Wait until so much is done, and a moment; then kill it."""
+        while process.poll() is None and not self._is_done(share):
+            time.sleep(LOOK_S)
+        time.sleep(self._draw.uniform(0, JITTER_S))
+        ended = process.poll()
+        process.kill()
+        process.communicate()
+        done, left = self._watch.ranges(self._purpose)
+        return Kill(share, done, left, ended)
+
+    def _is_done(self, share: float) -> bool:
+        begun, left = sum(self._watch.ranges(self._purpose)), self._left()
+        return begun > 0 and left <= self._rows * (1 - share)
+
+    def _left(self) -> int:
+        left = self._watch.value(WORK_LEFT[self._purpose])
+        assert isinstance(left, int)
+        return left

@@ -1,0 +1,73 @@
+"""Those who read for long, and do not get out of the way of a cut-over."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg2
+
+from tests.vault import Vault
+from vault_etl.adapters.embedded.postgres_binaries import find_postgres_binaries
+
+BULK = "CREATE TABLE public.bulk AS SELECT repeat('x', 1000) AS x FROM generate_series(1, 20000)"
+"""More than what fits between pg_dump and who does not read what it writes."""
+
+SECONDS = 120
+
+
+@contextmanager
+def analyst(vault: Vault, seconds: float) -> Iterator[int]:
+    """A query on the view that takes so long, in a transaction that stays; the pid of its session."""
+    gone = threading.Event()
+    with closing(psycopg2.connect(vault.database_url("analyst"))) as connection:
+        pid = connection.info.backend_pid
+
+        def read() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(%s) FROM user_logins_masked LIMIT 1", (seconds,))
+            gone.wait(SECONDS)
+            connection.commit()
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        try:
+            yield pid
+        finally:
+            gone.set()
+            thread.join(SECONDS)
+
+
+class Dump:
+    """A real pg_dump, which hangs on its reader until `finish`."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def finish(self) -> bytes:
+        """Read all of it."""
+        stdout, stderr = self._process.communicate(timeout=SECONDS)
+        assert self._process.returncode == 0, stderr
+        return stdout
+
+
+@contextmanager
+def dumping(vault: Vault) -> Iterator[Dump]:
+    """`pg_dump` of the whole database."""
+    vault.sql(BULK)
+    server = vault.server
+    where = ["--host=127.0.0.1", f"--port={server.port}", "--username=admin", vault.database]
+    process = subprocess.Popen(
+        [find_postgres_binaries().bin / "pg_dump", *where],
+        env={"PATH": os.defpath, "PGPASSWORD": server.passwords.of("admin")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield Dump(process)
+    finally:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,55 @@
+"""Ingests that are stopped with SIGSTOP when they have made tokens, and before they take the fence."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.cli.processes import start
+from tests.outages.faults import behind
+from tests.rotation.gate import Gate
+from tests.rotation.watch import SECONDS
+from tests.vault import Result, Vault
+from tests.workers.processes import until
+
+
+class Stopped:
+    """An ingest that stands still until `goes_on`."""
+
+    def __init__(self, process: subprocess.Popen[str], gate: Gate) -> None:
+        self._process = process
+        self._gate = gate
+
+    def goes_on(self) -> None:
+        """SIGCONT, and its statement reaches the server."""
+        self._gate.open()
+        self._process.send_signal(signal.SIGCONT)
+
+    def ends(self) -> Result:
+        """Wait for its end, if it ends by itself; a worker that follows is told to."""
+        stdout, stderr = self._process.communicate(timeout=SECONDS)
+        return Result(self._process.returncode, stdout, stderr)
+
+    def is_told_to_end(self) -> Result:
+        """SIGTERM."""
+        self._process.send_signal(signal.SIGTERM)
+        return self.ends()
+
+
+@contextmanager
+def stopped(vault: Vault, *args: str) -> Iterator[Stopped]:
+    """`vault-etl ingest ARGS`, stopped with the first tokens that it has made."""
+    with Gate(vault.server.port) as gate:
+        gate.shut()
+        extra = {"VAULT_ETL_DATABASE_URL": behind(vault, gate)}
+        process = start(vault, "ingest", "ingest", *args, extra=extra)
+        try:
+            until(lambda: gate.held > 0 or process.poll() is not None)
+            assert process.poll() is None
+            process.send_signal(signal.SIGSTOP)
+            yield Stopped(process, gate)
+        finally:
+            process.kill()
+            process.communicate()

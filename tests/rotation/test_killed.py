@@ -1,0 +1,167 @@
+"""Rotations that are killed again and again while ingest runs: in the end nothing shows of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from tests.cli.processes import finish
+from tests.rotation.contents import Contents, contents, of_bodies, of_events
+from tests.rotation.events import dated_events, load_file
+from tests.rotation.feed import Feed
+from tests.rotation.kills import Kill, Killer, rotating
+from tests.rotation.watch import Growth, Watch, holding
+from tests.vault import Vault
+from tests.workers.processes import listening, running, stopped, until
+
+SEED_VARIABLE = "CHAOS_SEED"
+WORKERS = 2
+END_S = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One form of the test. `rate` is the rotation's, in rows a second; 0 is as fast as it can.
+
+    `lapse`: what a killed worker has claimed is made free at once, and not waited for.
+    """
+
+    rows: int
+    months: int
+    kills: int
+    rate: int
+    per_second: float
+    backlog: int
+    look_s: float
+    lapse: bool
+
+
+SHORT = Form(800, 16, kills=3, rate=400, per_second=40, backlog=100, look_s=0.05, lapse=True)
+LONG = Form(40_000, 24, kills=10, rate=0, per_second=1_500, backlog=3_000, look_s=0.2, lapse=False)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("purpose", ["data", "token"])
+def test_a_rotation_survives_kills(empty: Vault, purpose: str) -> None:
+    """Three kills while two workers ingest, then two rotations at once; always the same draw."""
+    storm(empty, SHORT, purpose, int(os.environ.get(SEED_VARIABLE, "6")))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(1_500)
+@pytest.mark.parametrize("purpose", ["data", "token"])
+def test_a_rotation_survives_many_kills(large: Vault, purpose: str) -> None:
+    """Ten kills, 40,000 rows and more, both at full speed."""
+    seed = int(os.environ.get(SEED_VARIABLE) or secrets.randbelow(10**6))
+    storm(large, LONG, purpose, seed)
+
+
+def storm(vault: Vault, form: Form, purpose: str, seed: int) -> None:
+    """Load, rotate and kill, rotate twice at once, and look at everything."""
+    print(f"\nrotation: {SEED_VARIABLE}={seed}")  # noqa: T201 - to run the same again
+    bulk = dated_events(form.rows, form.months)
+    load_file(vault, bulk, END_S)
+    growth = Growth(vault, form.look_s)
+    with Watch(vault) as watch, running(vault, "--follow", workers=WORKERS) as ingest:
+        until(lambda: listening(vault, WORKERS))
+        began = time.monotonic()
+        since = watch.value("SELECT clock_timestamp()")
+        with growth.watched(), Feed(vault, form.per_second, form.backlog) as feed:
+            killer = Killer(watch, purpose, form.rows, random.Random(f"{seed} {purpose}"))
+            killed = kill(vault, watch, killer, form, purpose)
+            codes = two_at_once(vault, form, purpose)
+        took = time.monotonic() - began
+        until(lambda: vault.count("user_logins") == form.rows + len(feed.events), END_S)
+        until(lambda: vault.count("quarantine") == len(feed.others), END_S)
+        assert stopped(ingest, signal.SIGTERM).code == 0
+        report(form, killed, codes, feed.sent, took, growth)
+
+        found = contents(vault)
+        assert found.records == of_events([*bulk, *feed.events])
+        assert found.bodies == of_bodies(feed.others)
+        assert found.wrong_tokens == ()
+        assert growth.grown == set()
+        EXPECTED[purpose](watch, found, since, growth)
+    assert all(each.ended is None for each in killed), killed
+    assert any(each.in_the_middle for each in killed), killed
+    assert feed.sent > 0
+
+
+def kill(vault: Vault, watch: Watch, killer: Killer, form: Form, purpose: str) -> list[Kill]:
+    """Begin or go on, and be killed: so often."""
+    killed = []
+    for share in killer.shares(form.kills + 1)[:-1]:  # the last part is done by two at once
+        killed.append(killer.kill(rotating(vault, *options(form, purpose)), share))
+        if form.lapse:
+            watch.let_claims_lapse()
+    if purpose == "token":
+        killed.append(kill_the_cut_over(vault, watch, killer, form))
+    return killed
+
+
+def kill_the_cut_over(vault: Vault, watch: Watch, killer: Killer, form: Form) -> Kill:
+    """And once more while an analyst is in the way of the cut-over, somewhere in its tries."""
+    with holding(vault, "SELECT count(*) FROM user_logins_masked", "analyst"):
+        process = rotating(vault, *options(form, "token"))
+        watch.until(lambda: watch.is_filled() or process.poll() is not None, END_S)
+        return killer.kill(process, 0)
+
+
+def two_at_once(vault: Vault, form: Form, purpose: str) -> list[int]:
+    """Two go on together. One is done; so is the other, or it says that somebody else was faster."""
+    both = [rotating(vault, *options(form, purpose)) for _ in range(2)]
+    results = [finish(each, END_S) for each in both]
+    codes = sorted(result.code for result in results)
+    assert codes[0] == 0, [result.stderr for result in results]
+    assert codes[1] in ({0} if purpose == "data" else {0, 75, 78}), [r.stderr for r in results]
+    return codes
+
+
+def options(form: Form, purpose: str) -> list[str]:
+    """Of the command."""
+    rate = ["--rate", str(form.rate)] if form.rate else []
+    return [*rate, *(["--tokens"] if purpose == "token" else [])]
+
+
+def new_data_keys(watch: Watch, found: Contents, since: object, growth: Growth) -> None:
+    """Everything is sealed under keys that were made since, and those of before were seen retired."""
+    old = {
+        key for (key,) in watch.rows("SELECT key_id FROM data_keys WHERE created_at < %s", since)
+    }
+    assert not old & found.key_ids
+    assert growth.retired
+    assert watch.rows("SELECT * FROM key_rotations") == []
+
+
+def new_tokens(watch: Watch, found: Contents, since: object, growth: Growth) -> None:
+    """Every record's token is of the new generation; old ones are kept beside it where there were any."""
+    del since, growth
+    assert {active for active, _ in found.generations} == {2}
+    assert {kept for _, kept in found.generations} <= {1, None}
+    assert watch.rows("SELECT * FROM key_rotations") == []
+
+
+EXPECTED: dict[str, Callable[[Watch, Contents, object, Growth], None]] = {
+    "data": new_data_keys,
+    "token": new_tokens,
+}
+
+
+def report(
+    form: Form, killed: list[Kill], codes: list[int], sent: int, took: float, growth: Growth
+) -> None:
+    """What is printed of a run."""
+    where = ", ".join(
+        f"{each.share:.0%} ({each.done} of {each.done + each.left} ranges)" for each in killed
+    )
+    print(  # noqa: T201 - the same
+        f"rotation: {form.rows} rows; killed at {where}; two at once: {codes}; {sent} messages in"
+        f" {took:.0f} s; {len(growth.retired)} retired keys in {growth.looks} looks"
+    )

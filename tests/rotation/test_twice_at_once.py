@@ -1,0 +1,47 @@
+"""Two rotations of the token keys at once, the slower of which comes too late."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from tests.fakes.progress import FakeProgress
+from tests.rotation.contents import contents, program_of
+from tests.vault import Vault
+from vault_etl.core.audit import Action
+from vault_etl.core.fields import PERSONAL_FIELDS
+from vault_etl.errors import IncompleteError
+from vault_etl.ports.tokens import Check, Generations, TokenChecker
+from vault_etl.services.audit_request import audit_request
+
+ROTATE = ("keys", "rotate", "--tokens", "--yes", "--quiet")
+
+
+class Overtaken:
+    """`TokenChecker`, before whose check something else happens."""
+
+    def __init__(self, checker: TokenChecker, meanwhile: Callable[[], object]) -> None:
+        self._checker = checker
+        self._meanwhile = meanwhile
+        self.sample = checker.sample
+        self.count = checker.count
+
+    def check(self, generations: Generations, leave_out: Sequence[uuid.UUID]) -> Check:
+        """See `TokenChecker.check`."""
+        self._meanwhile()
+        return self._checker.check(generations, leave_out)
+
+
+def test_who_is_overtaken_before_the_check_blames_no_record(filled: Vault) -> None:
+    """Another process has cut over: it says that, and not that all records lack a next token."""
+    with program_of(filled, "re-encrypt") as program:
+        identity = program.identity()
+        request = audit_request(identity, Action.KEYS_ROTATE, "a test", fields=PERSONAL_FIELDS)
+        plan = program.plan_tokens()
+        rotation = program.token_rotation(FakeProgress(), request.request_id, None, 10)
+        rotation._checker = Overtaken(rotation._checker, lambda: filled.ok("re-encrypt", *ROTATE))
+        with pytest.raises(IncompleteError, match="somebody else has ended"):
+            rotation.rotate(request, plan)
+    assert contents(filled).wrong_tokens == ()

@@ -1,0 +1,138 @@
+"""A rotation seen from the database, over a connection that stays: how far it is, and what must never grow."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg2
+import psycopg2.extras
+
+from tests.vault import Vault
+
+SECONDS = 60
+LOOK_S = 0.005
+
+ROWS_UNDER = """
+    SELECT k.key_id, (
+        SELECT count(*) FROM user_logins
+        WHERE ciphertext_key_id(CASE k.field WHEN 'ip' THEN ip_ciphertext ELSE device_id_ciphertext END) = k.key_id
+    ) FROM data_keys AS k
+    WHERE k.purpose = 'data' AND k.state = 'decrypt_only' AND k.field IN ('ip', 'device_id')
+"""
+"""One statement, and so one snapshot: a key that it finds retired was retired by a commit before it."""
+
+
+class Watch:
+    """The superuser's connection, one statement a transaction."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._connection = psycopg2.connect(vault.database_url("admin"))
+        self._connection.autocommit = True
+        psycopg2.extras.register_uuid(conn_or_curs=self._connection)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """What it returns."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def value(self, statement: str, *values: object) -> Any:  # noqa: ANN401 - whatever it is
+        """The one value of one row."""
+        ((value,),) = self.rows(statement, *values)
+        return value
+
+    def until(self, condition: Callable[[], bool], seconds: float = SECONDS) -> None:
+        """Wait for it."""
+        ends = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < ends
+            time.sleep(LOOK_S)
+
+    def ranges(self, purpose: str) -> tuple[int, int]:
+        """Of the rotation under way: ranges that are done, and that are not."""
+        ((done, left),) = self.rows(
+            "SELECT count(*) FILTER (WHERE done), count(*) FILTER (WHERE NOT done)"
+            " FROM rotation_ranges JOIN key_rotations USING (rotation_id) WHERE purpose = %s",
+            purpose,
+        )
+        return done, left
+
+    def is_filled(self) -> bool:
+        """Whether a rotation of the token keys has been through all of its ranges."""
+        done, left = self.ranges("token")
+        return done > 0 and left == 0
+
+    def let_claims_lapse(self) -> None:
+        """What ten seconds do to the claims of a worker that was killed."""
+        self.rows("UPDATE rotation_ranges SET claimed_until = clock_timestamp() WHERE NOT done")
+
+
+class Growth:
+    """Keys under which rows appeared after their retirement was committed. There must be none."""
+
+    def __init__(self, vault: Vault, pause: float) -> None:
+        self.grown: set[int] = set()
+        self.looks = 0
+        self.retired: dict[int, int] = {}
+        """The fewest rows that each retired key had so far."""
+        self._vault = vault
+        self._pause = pause
+        self._over = threading.Event()
+        self._failure: BaseException | None = None
+
+    @contextmanager
+    def watched(self) -> Iterator[Self]:
+        """Look again and again while the block runs, and a last time after it."""
+        thread = threading.Thread(target=self._run)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._over.set()
+            thread.join(SECONDS)
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            with Watch(self._vault) as watch:
+                over = False
+                while not over:
+                    over = self._over.wait(self._pause)
+                    self._look(watch)
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _look(self, watch: Watch) -> None:
+        self.looks += 1
+        for key_id, rows in watch.rows(ROWS_UNDER):
+            if rows > self.retired.get(key_id, rows):
+                self.grown.add(key_id)
+            self.retired[key_id] = min(rows, self.retired.get(key_id, rows))
+
+
+@contextmanager
+def holding(vault: Vault, statement: str, role: str = "admin") -> Iterator[int]:
+    """Somebody has run a statement and sits in the open transaction; the pid of the session."""
+    with closing(psycopg2.connect(vault.database_url(role))) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+        yield connection.info.backend_pid
+        connection.rollback()

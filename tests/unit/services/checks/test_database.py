@@ -1,0 +1,77 @@
+"""The server is new enough and UTF-8, its months have places, and the fence is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from vault_etl.ports.doctor import Server
+from vault_etl.services.checks import database
+
+
+@dataclass
+class Facts:
+    """`ServerFacts` as a test says."""
+
+    found: Server = field(default_factory=lambda: Server(160_000, "UTF8"))
+    size: int = 0
+    missing: Sequence[str] = ()
+    asked: int = 0
+
+    def server(self) -> Server:
+        """See `ServerFacts.server`."""
+        return self.found
+
+    def fence_bytes(self) -> int:
+        """See `ServerFacts.fence_bytes`."""
+        return self.size
+
+    def missing_months(self, ahead: int) -> Sequence[str]:
+        """See `ServerFacts.missing_months`."""
+        self.asked = ahead
+        return self.missing
+
+
+@pytest.mark.parametrize(
+    ("version", "encoding", "ok"),
+    [
+        (159_999, "UTF8", False),
+        (160_000, "UTF8", True),
+        (180_001, "UTF8", True),
+        (180_001, "SQL_ASCII", False),
+        (180_001, "LATIN1", False),
+    ],
+)
+def test_a_server_is_16_or_newer_and_utf8(version: int, encoding: str, ok: bool) -> None:
+    """And whatever it is, the line names it."""
+    verdict = database.server(Facts(Server(version, encoding)))
+    assert verdict.ok is ok
+    assert bool(verdict.hint) is not ok
+    assert encoding in verdict.detail or str(version // 10_000) in verdict.detail
+
+
+def test_a_pending_migration_is_named() -> None:
+    """With who applies it."""
+    assert database.migrations([]).ok
+    verdict = database.migrations(["0009_next"])
+    assert (verdict.ok, verdict.detail) == (False, "pending: 0009_next")
+    assert "vault-etl migrate" in str(verdict.hint)
+
+
+def test_three_months_ahead_need_partitions() -> None:
+    """Those that lack one are named."""
+    facts = Facts()
+    assert database.partitions(facts).ok
+    assert facts.asked == 3
+    verdict = database.partitions(Facts(missing=["2026-03", "2026-04"]))
+    assert verdict.ok is False
+    assert "2026-03, 2026-04" in verdict.detail
+    assert "vault-etl ingest" in str(verdict.hint)
+
+
+def test_a_fence_that_holds_something_is_none() -> None:
+    """Its lock is all that it is for."""
+    assert database.fence(Facts()).ok
+    assert database.fence(Facts(size=8_192)).ok is False

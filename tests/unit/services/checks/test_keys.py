@@ -1,0 +1,150 @@
+"""Token keys come in whole generations, nothing waits or ages unseen, and KMS keeps contexts apart."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import pytest
+
+from tests.fakes.key_service import FakeKms
+from tests.fakes.vault import FakeVault
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.core.key_age import KeyAge
+from vault_etl.core.keys import KeyState
+from vault_etl.errors import ConfigurationError, KeyDeniedError, KeyUnavailableError
+from vault_etl.ports.doctor import Wrapping
+from vault_etl.services.checks import keys
+from vault_etl.services.make_key import make_key
+
+HOUR = 3_600.0
+DAY = dt.timedelta(days=1)
+
+
+def add(vault: FakeVault, generation: int, state: KeyState, field: Field) -> None:
+    """One token key."""
+    new, _ = make_key(vault.kms, KeyPurpose.TOKEN, field, generation=generation)
+    vault.keys.store(new, state)
+
+
+def test_one_whole_generation_is_enough(vault: FakeVault) -> None:
+    """And one more may be pending."""
+    assert keys.token_keys(vault.keys).detail == "generation 1 active"
+    vault.add_token_keys(2, KeyState.PENDING)
+    verdict = keys.token_keys(vault.keys)
+    assert (verdict.ok, verdict.detail) == (True, "generation 1 active, generation 2 pending")
+
+
+def test_without_token_keys_somebody_has_to_make_them(vault: FakeVault) -> None:
+    """The hint says how."""
+    vault.database.keys.clear()
+    verdict = keys.token_keys(vault.keys)
+    assert verdict.ok is False
+    assert "keys init" in str(verdict.hint)
+
+
+@pytest.mark.parametrize("state", [KeyState.ACTIVE, KeyState.PENDING])
+def test_two_generations_in_one_state_are_damage(vault: FakeVault, state: KeyState) -> None:
+    """Rows would have tokens of either."""
+    vault.add_token_keys(2, state)
+    vault.add_token_keys(3, state)
+    verdict = keys.token_keys(vault.keys)
+    assert (verdict.ok, verdict.detail) == (False, f"more than one generation is {state}")
+
+
+@pytest.mark.parametrize("state", [KeyState.ACTIVE, KeyState.PENDING])
+@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+def test_a_generation_that_lacks_a_field_is_damage(
+    vault: FakeVault, state: KeyState, field: Field
+) -> None:
+    """Its number is named."""
+    if state is KeyState.ACTIVE:
+        vault.database.keys.clear()
+    add(vault, 7, state, field)
+    verdict = keys.token_keys(vault.keys)
+    assert (verdict.ok, verdict.detail) == (False, f"generation 7 ({state}) is not whole")
+
+
+def test_a_pending_generation_alone_is_damage(vault: FakeVault) -> None:
+    """There is nothing to write tokens with."""
+    vault.database.keys.clear()
+    vault.add_token_keys(2, KeyState.PENDING)
+    assert keys.token_keys(vault.keys).detail == "no generation is active"
+
+
+def test_a_token_rotation_has_a_day(vault: FakeVault) -> None:
+    """After that it was left unfinished."""
+    assert keys.pending(vault.keys).ok
+    vault.add_token_keys(2, KeyState.PENDING)
+    vault.clock.advance(24 * HOUR)
+    assert keys.pending(vault.keys).ok
+    vault.clock.advance(1)
+    verdict = keys.pending(vault.keys)
+    assert (verdict.ok, "24 hours" in verdict.detail) == (False, True)
+    assert "--abort" in str(verdict.hint)
+
+
+@pytest.mark.parametrize("purpose", KeyPurpose)
+def test_keys_that_are_due_are_a_fault(purpose: KeyPurpose) -> None:
+    """With the command that mends it; at the limit they are none."""
+    assert keys.age(KeyAge(purpose, 90 * DAY, 90 * DAY)).ok
+    verdict = keys.age(KeyAge(purpose, 91 * DAY, 90 * DAY))
+    assert verdict.ok is False
+    assert ("--tokens" in str(verdict.hint)) == (purpose is KeyPurpose.TOKEN)
+
+
+class Wrapped:
+    """`KeyWrappings` and `Trust`: one KMS key of each purpose is trusted."""
+
+    def wrappings(self) -> Sequence[Wrapping]:
+        """Five keys; two of them under the KMS key of the other purpose."""
+        return [
+            Wrapping(KeyPurpose.DATA, "arn:data", 3),
+            Wrapping(KeyPurpose.TOKEN, "arn:data", 2),
+        ]
+
+    def trusts(self, purpose: KeyPurpose, arn: str) -> bool:
+        """See `Trust.trusts`."""
+        return arn == f"arn:{purpose}"
+
+
+def test_keys_that_a_stranger_wrapped_are_counted() -> None:
+    """By the KMS key that did; it is trusted for its own purpose alone."""
+    verdict = keys.trusted(Wrapped(), Wrapped())
+    assert verdict.ok is False
+    assert verdict.detail.endswith(": 2 token keys by arn:data")
+
+
+def test_a_kms_proves_itself(vault: FakeVault) -> None:
+    """By a token key, opened under its own context alone."""
+    assert keys.contexts(vault.keys, vault.kms).ok
+    tokens = {key.key_id for key in vault.keys.token_keys()}
+    assert set(vault.kms.unwrapped) <= tokens
+
+
+def test_a_kms_that_ignores_contexts_is_found_out(vault: FakeVault) -> None:
+    """It opens a key under another field's."""
+    vault.kms = FakeKms(ignores_context=True)
+    vault.database.keys.clear()
+    vault.add_token_keys(1, KeyState.ACTIVE)
+    with pytest.raises(ConfigurationError, match="ignores the encryption context"):
+        keys.contexts(vault.keys, vault.kms)
+
+
+@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+def test_a_role_for_one_field_proves_it_with_that_one(vault: FakeVault, field: Field) -> None:
+    """The other is refused, which is no fault."""
+    vault.kms.denied = {field}
+    assert keys.contexts(vault.keys, vault.kms).ok
+
+
+def test_a_role_for_no_field_proves_nothing(vault: FakeVault) -> None:
+    """It is refused, which is another thing than a key that nobody can open."""
+    vault.kms.denied = set(PERSONAL_FIELDS)
+    with pytest.raises(KeyDeniedError):
+        keys.contexts(vault.keys, vault.kms)
+    vault.kms.denied = set()
+    vault.kms = FakeKms()  # another KMS
+    with pytest.raises(KeyUnavailableError) as raised:
+        keys.contexts(vault.keys, vault.kms)
+    assert not isinstance(raised.value, KeyDeniedError)

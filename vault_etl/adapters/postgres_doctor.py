@@ -1,0 +1,62 @@
+"""What `doctor` asks of Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database
+from vault_etl.adapters.sql import blocks
+from vault_etl.core.fields import KeyPurpose
+from vault_etl.ports.doctor import LoginRights, MixedLogins, Server, Unsigned, Wrapping
+
+_SQL: Final = blocks("doctor.sql")
+_NOTHING: Final[Mapping[str, object]] = {}
+
+
+class PostgresFacts:
+    """Every port of `vault_etl.ports.doctor` that is about the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def server(self) -> Server:
+        """See `ServerFacts.server`."""
+        ((version, encoding),) = self._rows(_SQL["server"])
+        return Server(version, encoding)
+
+    def fence_bytes(self) -> int:
+        """See `ServerFacts.fence_bytes`."""
+        ((size,),) = self._rows(_SQL["fence_bytes"])
+        return int(size)
+
+    def missing_months(self, ahead: int) -> Sequence[str]:
+        """See `ServerFacts.missing_months`."""
+        return [month for (month,) in self._rows(_SQL["missing_months"], {"ahead": ahead})]
+
+    def rights(self) -> LoginRights:
+        """See `LoginFacts.rights`."""
+        ((superuser, roles),) = self._rows(_SQL["rights"])
+        return LoginRights(superuser, roles)
+
+    def mixed_logins(self) -> MixedLogins:
+        """See `LoginFacts.mixed_logins`."""
+        ((this, others),) = self._rows(_SQL["mixed_logins"])
+        return MixedLogins(this, others)
+
+    def wrappings(self) -> Sequence[Wrapping]:
+        """See `KeyWrappings.wrappings`."""
+        rows = self._rows(_SQL["wrappings"])
+        return [Wrapping(KeyPurpose(purpose), arn, keys) for purpose, arn, keys in rows]
+
+    def unsigned(self) -> Unsigned:
+        """See `SignedState.unsigned`."""
+        ((registered, entries, oldest),) = self._rows(_SQL["unsigned"])
+        return Unsigned(registered, entries, oldest)
+
+    def _rows(
+        self, statement: str, values: Mapping[str, object] = _NOTHING
+    ) -> list[tuple[Any, ...]]:
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall()

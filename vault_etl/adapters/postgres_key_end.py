@@ -1,0 +1,60 @@
+"""The end of keys on Postgres, for the roles rotate and re-encrypt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import stamina
+
+from vault_etl.adapters.postgres import Database, LockTimeoutError
+from vault_etl.adapters.postgres_keys import FENCE_SECONDS, FENCE_TRIES, close_fence
+from vault_etl.adapters.sql import blocks
+from vault_etl.ports.key_end import Needs
+
+_SQL: Final = blocks("key_end.sql")
+
+
+class PostgresKeyNeeds:
+    """`KeyNeeds` on Postgres. Holds no fence: docs/adr/0011-destroy-counts-before-the-fence.md."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of_data_key(self, key_id: int) -> Needs:
+        """See `KeyNeeds.of_data_key`. One statement, so one snapshot."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["needs_of_data_key"], {"key_id": key_id})
+            ((values, bodies, leases),) = cursor.fetchall()
+        return Needs(values=values, bodies=bodies, leases=leases)
+
+    def of_generation(self, generation: int) -> Needs:
+        """See `KeyNeeds.of_generation`. One statement, so one snapshot."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["needs_of_generation"], {"generation": generation})
+            ((values, old_tokens),) = cursor.fetchall()
+        return Needs(values=values, old_tokens=old_tokens)
+
+
+class PostgresKeyEnder:
+    """`KeyEnder` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    def retire_expired(self, key_id: int) -> bool:
+        """See `KeyEnder.retire_expired`."""
+        with self._database.transaction() as cursor:
+            close_fence(cursor)
+            cursor.execute(_SQL["retire_expired"], {"key_id": key_id})
+            return cursor.rowcount == 1
+
+    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    def destroy(self, key_ids: Sequence[int]) -> Sequence[int]:
+        """See `KeyEnder.destroy`."""
+        with self._database.transaction() as cursor:
+            close_fence(cursor)
+            cursor.execute(_SQL["commit_for_good"])
+            cursor.execute(_SQL["destroy"], {"key_ids": list(key_ids)})
+            return sorted(key_id for (key_id,) in cursor.fetchall())

@@ -1,0 +1,31 @@
+"""`--if-due`: a scheduler calls every day, and something is done when it is time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+
+from vault_etl.bootstrap import Program
+from vault_etl.core.fields import KeyPurpose
+
+
+def is_due(
+    program: Program,
+    purpose: KeyPurpose,
+    *,
+    quiet: bool,
+    unfinished: bool = False,
+    oldest: dt.datetime | None = None,
+) -> bool:
+    """Whether to rotate: keys in use are older than they may be, or a rotation was left half way.
+
+    Or rows are still under a retired key, made at `oldest`, that is older than a key may be: a lazy
+    rotation was never followed by another. Says so if not.
+    """
+    age = program.key_age(purpose)
+    left = age.limit and oldest is not None and dt.datetime.now(dt.UTC) - oldest > age.limit
+    if age.is_due or unfinished or left:
+        return True
+    if not quiet:
+        sys.stderr.write(f"vault-etl: nothing is due: {age}\n")
+    return False

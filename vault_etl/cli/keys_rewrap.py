@@ -1,0 +1,114 @@
+"""`vault-etl keys rewrap`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from vault_etl.bootstrap import Program
+from vault_etl.cli.confirm import confirm
+from vault_etl.cli.output import OutputOption, QuietOption, print_object
+from vault_etl.cli.progress import progress
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.core.audit import Action, AuditRequest, clean_text
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.errors import KeyUnavailableError, UsageError
+from vault_etl.services.audit_request import audit_request
+from vault_etl.services.rewrap_keys import RewrapReport
+from vault_etl.services.rewrap_target import to_move
+
+_MAX_NAME: Final = 300
+"""Characters in the name of a KMS key: it goes into a reason of 500."""
+
+_SHOWN_KEYS: Final = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("rewrap")(_rewrap)
+
+
+def _rewrap(
+    *,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Break glass: under this KMS key (id, ARN or alias), and not under their own.",
+        ),
+    ] = None,
+    purpose: Annotated[
+        KeyPurpose | None, typer.Option(help="With --to: whose keys to move.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask (with --to).")] = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Wrap every key anew under its KMS key's newest material. No row changes.
+
+    One call of KMS a key, and no right to open one. Who may open keys has one of each purpose and
+    field opened before it is stored. Safe to interrupt, to run again, and to run twice at once. A
+    key that KMS refuses is left as it is and named; the command then exits 77. A key that was
+    wrapped before, in a backup, still opens.
+
+    --to moves the keys of one purpose to another KMS key. No role of the template may do that, and
+    VAULT_ETL_TRUSTED_KEY_ARNS has to list the old KMS key and the new one, everywhere.
+
+    \b
+    Examples:
+      vault-etl keys rewrap --dry-run
+      vault-etl keys rewrap
+      vault-etl keys rewrap --to alias/vault-etl-data-2 --purpose data
+    """
+    if (to is None) is not (purpose is None):
+        message = "--to and --purpose go together"
+        raise UsageError(message, hint="a KMS key is for one purpose: data or token")
+    program, _ = start(quiet=quiet, verbose=verbose)
+    request = None if dry_run else _run_request(program, to, purpose)
+    program.check_role(
+        "vault_etl_rotate",
+        "vault_etl_re_encrypt",
+        requests=lambda: [] if request is None else [request],
+    )
+    keys = program.wrapped_keys().live()
+    target = None
+    if to is not None and purpose is not None:
+        if not dry_run:
+            count = sum(key.purpose is purpose for key in keys)
+            confirm(f"Move {count} {purpose.value} keys to the KMS key {to}?", yes=yes)
+        target = program.rewrap_target(request)(request, keys, purpose, to)
+        keys = to_move(keys, purpose, target)
+    if dry_run:
+        print_object({"rewrapped": len(keys)}, output)
+        return
+    with progress("rewrap", total=len(keys), quiet=quiet) as bar:
+        report = program.rewrap(bar)(keys, target)
+    print_object({"rewrapped": report.rewrapped}, output)
+    if report.unproven and not quiet:
+        typer.echo("no new bytes were opened for proof: KMS lets this role open no key", err=True)
+    _refused(report)
+
+
+def _refused(report: RewrapReport) -> None:
+    if not report.refused:
+        return
+    shown = ", ".join(map(str, report.refused[:_SHOWN_KEYS]))
+    if len(report.refused) > _SHOWN_KEYS:
+        shown += ", …"
+    message = f"KMS does not rewrap {len(report.refused)} keys: {shown}"
+    raise KeyUnavailableError(
+        message,
+        hint="they are as they were, everything else is done; `vault-etl audit list` says why",
+    )
+
+
+def _run_request(program: Program, to: str | None, purpose: KeyPurpose | None) -> AuditRequest:
+    """Of the whole run: what is denied to a login, and the look at where keys are to be moved."""
+    reason, fields = "all keys", tuple(Field)
+    if to is not None and purpose is not None:
+        reason = f"all {purpose.value} keys, to {clean_text(to, 'name of the KMS key', _MAX_NAME)}"
+        fields = PERSONAL_FIELDS if purpose is KeyPurpose.TOKEN else fields
+    return audit_request(program.identity(), Action.KEYS_REWRAP, reason, fields=fields)

@@ -1,0 +1,117 @@
+"""What `doctor` looks at, beside what other commands use: each port as one role or another may see it.
+
+All raise UnavailableError, ConfigurationError, and DeniedError for what the caller may not see.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vault_etl.core.fields import KeyPurpose
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A database server. `version` is as in `server_version_num`: 160004."""
+
+    version: int
+    encoding: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRights:
+    """Of the login that asks."""
+
+    superuser: bool
+    roles: Sequence[str]
+    """The roles `vault_etl_…` that it acts as."""
+
+
+@dataclass(frozen=True, slots=True)
+class MixedLogins:
+    """Who may ingest and read rows. Superusers, who may do everything, are not among them."""
+
+    this: bool
+    others: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """What of the audit log no checkpoint covers."""
+
+    key_registered: bool
+    entries: int
+    oldest: dt.timedelta | None
+    """How long ago the first of them was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapping:
+    """How many keys of a purpose, destroyed ones aside, a KMS key has wrapped."""
+
+    purpose: KeyPurpose
+    kms_key_arn: str
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class KmsKey:
+    """A KMS key, in KMS's own words."""
+
+    state: str
+    spec: str
+    usage: str
+
+
+class ServerFacts(Protocol):
+    """Visible to every login."""
+
+    def server(self) -> Server:
+        """Version and encoding."""
+
+    def fence_bytes(self) -> int:
+        """The size of `key_fence`: 0 unless it ever held a row."""
+
+    def missing_months(self, ahead: int) -> Sequence[str]:
+        """The months (2026-01) without a partition, from the present one to `ahead` later."""
+
+
+class LoginFacts(Protocol):
+    """Visible to every login: who has which role is in the catalog."""
+
+    def rights(self) -> LoginRights:
+        """Of this login."""
+
+    def mixed_logins(self) -> MixedLogins:
+        """Who holds what nobody may hold together."""
+
+
+class SignedState(Protocol):
+    """For the role audit."""
+
+    def unsigned(self) -> Unsigned:
+        """What is not signed yet."""
+
+
+class KeyWrappings(Protocol):
+    """For whoever may read `data_keys`."""
+
+    def wrappings(self) -> Sequence[Wrapping]:
+        """By purpose and KMS key."""
+
+
+class KmsKeys(Protocol):
+    """May look at a KMS key (kms:DescribeKey)."""
+
+    def describe(self, name: str) -> KmsKey:
+        """The key of this alias, id or ARN. Raises KeyUnavailableError if there is none."""
+
+
+class Trust(Protocol):
+    """Which KMS keys may have wrapped ours."""
+
+    def trusts(self, purpose: KeyPurpose, arn: str) -> bool:
+        """Whether keys of this purpose may be wrapped by the KMS key `arn`."""

@@ -1,0 +1,44 @@
+"""The end of keys: what still needs one, and taking its bytes away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What needs a key: values of records, quarantined bodies, a lease that runs.
+
+    Of a generation of token keys, `values` are the rows whose tokens it made. `old_tokens` are the
+    rows that keep its tokens beside newer ones: those go with it.
+    """
+
+    values: int = 0
+    bodies: int = 0
+    leases: int = 0
+    old_tokens: int = 0
+
+
+class KeyNeeds(Protocol):
+    """May count what needs a key. Reads all records."""
+
+    def of_data_key(self, key_id: int) -> Needs:
+        """Of a data key; its lease runs by the database's clock."""
+
+    def of_generation(self, generation: int) -> Needs:
+        """Of a generation of token keys."""
+
+
+class KeyEnder(Protocol):
+    """May end keys, behind the fence."""
+
+    def retire_expired(self, key_id: int) -> bool:
+        """Make a data key `decrypt_only` whose lease is over. False if it runs, or is not active."""
+
+    def destroy(self, key_ids: Sequence[int]) -> Sequence[int]:
+        """Take the bytes of these keys away, in one transaction; the ids of those that had some.
+
+        Only of keys that are `decrypt_only` then: those gain no row any more.
+        """

@@ -1,0 +1,60 @@
+"""The server, its migrations, the months that have a place, and the fence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from vault_etl.ports.doctor import ServerFacts
+from vault_etl.services.doctor import Verdict
+
+OLDEST: Final = 160_000
+"""PostgreSQL 16."""
+
+MONTHS_AHEAD: Final = 3
+"""How far ahead ingest makes partitions, at its start and once a day."""
+
+
+def server(facts: ServerFacts) -> Verdict:
+    """Reachable, new enough, UTF-8."""
+    found = facts.server()
+    if found.version < OLDEST:
+        return Verdict.bad(
+            f"PostgreSQL {found.version // 10_000} is too old",
+            "vault-etl needs PostgreSQL 16 or newer",
+        )
+    if found.encoding != "UTF8":
+        return Verdict.bad(
+            f"the database's encoding is {found.encoding}",
+            "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move to it",
+        )
+    return Verdict.good(f"PostgreSQL {found.version // 10_000}, UTF8")
+
+
+def migrations(pending: Sequence[str]) -> Verdict:
+    """None is pending."""
+    if pending:
+        return Verdict.bad(f"pending: {', '.join(pending)}", "run `vault-etl migrate` as the owner")
+    return Verdict.good("up to date")
+
+
+def partitions(facts: ServerFacts) -> Verdict:
+    """Events of this month and the next ones have a place to go to."""
+    if missing := facts.missing_months(MONTHS_AHEAD):
+        return Verdict.bad(
+            f"months without a partition: {', '.join(missing)}",
+            "start `vault-etl ingest`, which makes them at its start and once a day;"
+            " if it runs, is a month detached that should not be?",
+        )
+    return Verdict.good(f"this month and {MONTHS_AHEAD} more have partitions")
+
+
+def fence(facts: ServerFacts) -> Verdict:
+    """The table whose lock is the fence holds nothing, and never did."""
+    if facts.fence_bytes():
+        return Verdict.bad(
+            "key_fence is not empty, or was not",
+            "it is only there to be locked: find out who wrote to it, then"
+            " TRUNCATE public.key_fence as the owner",
+        )
+    return Verdict.good("key_fence is empty")

@@ -1,0 +1,107 @@
+"""The table of keys: the generations of the token keys, ages, and who wrapped them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.core.key_age import KeyAge
+from vault_etl.core.keys import KeyState, StoredKey
+from vault_etl.errors import VaultEtlError
+from vault_etl.ports.doctor import KeyWrappings, Trust
+from vault_etl.ports.key_ages import KeyAges
+from vault_etl.ports.key_service import KeyUnwrapper
+from vault_etl.ports.key_store import KeyReader
+from vault_etl.services.doctor import Verdict
+from vault_etl.services.prove_kms import prove_kms
+
+MAX_PENDING: Final = dt.timedelta(days=1)
+"""A rotation of the token keys that takes longer was left unfinished."""
+
+_DAMAGE: Final = "keys were changed by other hands, or restored in part: compare with a backup"
+_ROTATE: Final = {
+    KeyPurpose.DATA: "`vault-etl keys rotate`; with --if-due for a scheduler",
+    KeyPurpose.TOKEN: "`vault-etl keys rotate --tokens`",
+}
+
+
+def token_keys(reader: KeyReader) -> Verdict:
+    """One whole generation is active, and at most one, as whole, is pending."""
+    keys = reader.token_keys()
+    active, pending = (_generations(keys, state) for state in (KeyState.ACTIVE, KeyState.PENDING))
+    if not active and not pending:
+        return Verdict.bad("there are none", "`vault-etl keys init` with the role re-encrypt")
+    for state, generations in ((KeyState.ACTIVE, active), (KeyState.PENDING, pending)):
+        if len(generations) > 1:
+            return Verdict.bad(f"more than one generation is {state}", _DAMAGE)
+        for generation, fields in generations.items():
+            if fields != set(PERSONAL_FIELDS):
+                return Verdict.bad(f"generation {generation} ({state}) is not whole", _DAMAGE)
+    if not active:
+        return Verdict.bad("no generation is active", _DAMAGE)
+    waiting = "".join(f", generation {generation} pending" for generation in pending)
+    return Verdict.good(f"generation {next(iter(active))} active{waiting}")
+
+
+def pending(ages: KeyAges) -> Verdict:
+    """No generation of token keys has been waiting for its cut-over for long."""
+    age = ages.oldest(KeyState.PENDING).get(KeyPurpose.TOKEN)
+    if age is None:
+        return Verdict.good("no generation waits")
+    hours = int(age.total_seconds() // 3600)
+    detail = f"a generation has been waiting for its cut-over for {hours} hours"
+    if age > MAX_PENDING:
+        return Verdict.bad(
+            detail,
+            "`vault-etl keys rotate --tokens` goes on where it was left; --abort takes it back",
+        )
+    return Verdict.good(detail)
+
+
+def age(found: KeyAge) -> Verdict:
+    """The oldest active key of a purpose is not older than it may be."""
+    if found.is_due:
+        return Verdict.bad(str(found), _ROTATE[found.purpose])
+    return Verdict.good(str(found))
+
+
+def trusted(facts: KeyWrappings, trust: Trust) -> Verdict:
+    """Every key that is not destroyed was wrapped by a KMS key that the settings trust."""
+    strange = [w for w in facts.wrappings() if not trust.trusts(w.purpose, w.kms_key_arn)]
+    if strange:
+        counts = (f"{w.keys} {w.purpose} keys by {w.kms_key_arn}" for w in strange)
+        return Verdict.bad(
+            f"wrapped by KMS keys that are not trusted here: {', '.join(counts)}",
+            "if they are yours, add them to VAULT_ETL_TRUSTED_KEY_ARNS; else find out who wrote them",
+        )
+    return Verdict.good("every key was wrapped by a trusted KMS key")
+
+
+def contexts(reader: KeyReader, unwrapper: KeyUnwrapper) -> Verdict:
+    """KMS opens a token key, and under no other context than its own.
+
+    A role that may open one field alone proves it with that one. Raises KeyDeniedError for a role
+    that may open none.
+    """
+    refusal: VaultEtlError | None = None
+    for key in reader.token_keys():
+        if key.state is KeyState.ACTIVE:
+            try:
+                prove_kms(key, unwrapper)
+            except VaultEtlError as error:
+                refusal = refusal or error
+            else:
+                return Verdict.good("KMS opens keys under their own context alone")
+    if refusal is None:
+        return Verdict.unknown("there is no token key to prove it with")
+    raise refusal
+
+
+def _generations(keys: Sequence[StoredKey], state: KeyState) -> Mapping[int | None, set[Field]]:
+    found: dict[int | None, set[Field]] = {}
+    for key in keys:
+        if key.state is state:
+            found.setdefault(key.generation, set()).add(key.field)
+    return found

@@ -1,0 +1,105 @@
+"""What would go with a key that is destroyed, and what still needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vault_etl.core.fields import PERSONAL_FIELDS, Field
+from vault_etl.core.keys import KeyState, StoredKey
+from vault_etl.errors import ConfigurationError, NotFoundError
+from vault_etl.ports.key_end import KeyNeeds, Needs
+from vault_etl.ports.key_store import KeyReader
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """What goes when `key_id` is destroyed: a data key, or a whole generation of token keys.
+
+    `keys` are those that are not destroyed yet: none if all is done.
+    """
+
+    key_id: int
+    generation: int | None
+    fields: tuple[Field, ...]
+    keys: tuple[StoredKey, ...]
+
+    @property
+    def key_ids(self) -> tuple[int, ...]:
+        """Of `keys`, in order."""
+        return tuple(sorted(key.key_id for key in self.keys))
+
+    def __str__(self) -> str:
+        if self.generation is None:
+            return f"data key {self.key_id} of {self.fields[0].value}"
+        ids = " and ".join(map(str, self.key_ids))
+        return f"generation {self.generation} of the token keys ({ids})"
+
+
+class DoomedKeys:
+    """Finds what would go, and refuses while it is needed."""
+
+    def __init__(self, reader: KeyReader, needs: KeyNeeds) -> None:
+        self._reader = reader
+        self._needs = needs
+
+    def find(self, key_id: int) -> Doomed:
+        """What would go with this key. Raises NotFoundError if there is none with this id."""
+        found = self._reader.keys([key_id])
+        if not found:
+            message = f"there is no key {key_id}"
+            raise NotFoundError(message, hint="`vault-etl keys list` shows every key")
+        (key,) = found
+        if key.generation is None:
+            live = key.state is not KeyState.DESTROYED
+            return Doomed(key_id, None, (key.field,), (key,) if live else ())
+        generation = [
+            each
+            for field in PERSONAL_FIELDS
+            for each in self._reader.field_token_keys(field)
+            if each.generation == key.generation
+        ]
+        return Doomed(key_id, key.generation, PERSONAL_FIELDS, tuple(generation))
+
+    def old_tokens(self, doomed: Doomed) -> int:
+        """How many rows keep old tokens of it, if nothing else needs it: 0 for a data key.
+
+        Raises ConfigurationError, with the counts, if something does. Reads all records.
+        """
+        if doomed.generation is None:
+            _refuse_if_needed(doomed, self._needs.of_data_key(doomed.key_id))
+            return 0
+        _refuse_in_use(doomed)
+        needs = self._needs.of_generation(doomed.generation)
+        _refuse_if_needed(doomed, needs)
+        return needs.old_tokens
+
+
+def _refuse_in_use(doomed: Doomed) -> None:
+    states = {key.state for key in doomed.keys}
+    if KeyState.PENDING in states:
+        message = f"{doomed} is pending"
+        raise ConfigurationError(message, hint="`vault-etl keys rotate --tokens` is not done")
+    if KeyState.ACTIVE in states:
+        message = f"{doomed} is active"
+        hint = "`vault-etl keys rotate --tokens` puts another one in its place first"
+        raise ConfigurationError(message, hint=hint)
+
+
+def _refuse_if_needed(doomed: Doomed, needs: Needs) -> None:
+    counts = {
+        "values of records" if doomed.generation is None else "rows with its tokens": needs.values,
+        "quarantined bodies": needs.bodies,
+        "running lease": needs.leases,
+    }
+    there = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    if there:
+        message = f"{doomed} is needed: {there}"
+        raise ConfigurationError(message, hint=_what_to_do(doomed, needs))
+
+
+def _what_to_do(doomed: Doomed, needs: Needs) -> str:
+    if doomed.generation is not None:
+        return "`vault-etl keys rotate --tokens` gives them new tokens"
+    if needs.values or needs.bodies:
+        return "`vault-etl keys rotate` seals them anew under other keys"
+    return "a process may seal under it until it expires; `vault-etl keys rotate` retires it"
