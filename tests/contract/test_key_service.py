@@ -181,7 +181,7 @@ def test_a_key_wrapped_for_the_other_purpose_does_not_open(bench: Bench) -> None
 
 @pytest.mark.iam
 def test_who_may_not_unwrap_is_told_so(bench: Bench) -> None:
-    """As a key that cannot be had, which is what it is to the caller."""
+    """As a key that cannot be had, which is what it is to the caller; another one may."""
     key = new_key(bench)
     with pytest.raises(KeyDeniedError):
         bench.denied.unwrap(key)

@@ -29,6 +29,7 @@ from tests.fakes.rotation import (
 from tests.fakes.stepped_ingest import SteppedIngest
 from tests.fakes.tokens import FakeTokens
 from vault_etl.core.audit import Action, AuditRequest
+from vault_etl.core.checkpoint import Head
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.ingest_engine import IngestEngine
 from vault_etl.core.ingest_limits import Limits
@@ -80,6 +81,7 @@ class FakeVault:
         self.tokens = FakeTokens(self.database, self.audit)
         self.use_queue(FakeQueue(self.clock))
         self.progress = FakeProgress()
+        self.signed: list[Head] = []
         self.observer = FakeIngestObserver()
         self.add_token_keys(1, KeyState.ACTIVE)
 
@@ -184,6 +186,7 @@ class FakeVault:
         pace = Pace(self.clock, stop=stop or FakeStop(self.clock))
         return TokenRotation(
             audit=self.audit,
+            sign=self.signed.append,
             identity=FakeIdentity(),
             begin=BeginTokens(self.keys, self.token_rotations, self.kms, self.kms),
             backfill=Backfill(

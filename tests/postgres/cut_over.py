@@ -104,6 +104,21 @@ def fill(scratch: Scratch, generation: int = 2) -> None:
     )
 
 
+def cut_over_again(scratch: Scratch, generation: int) -> None:
+    """Forget the old generation, as `keys destroy` does, fill in another one, and cut over to it."""
+    scratch.sql(
+        "UPDATE user_logins SET next_masked_ip = NULL, next_masked_device_id = NULL,"
+        " next_token_generation = NULL;"
+        "UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL"
+        " WHERE purpose = 'token' AND state = 'decrypt_only'"
+    )
+    with scratch.database("re-encrypt") as database:
+        PostgresTokenRotations(database).begin(uuid.uuid4(), token_keys(generation), 1)
+        fill(scratch, generation)
+        swapped = PostgresTokenCutOver(database).cut_over(cut_over_request(), generation)
+    assert isinstance(swapped, Swapped)
+
+
 def next_of(token: uuid.UUID) -> uuid.UUID:
     """What `fill` makes of a token."""
     return uuid.UUID(hashlib.md5(str(token).encode(), usedforsecurity=False).hexdigest())

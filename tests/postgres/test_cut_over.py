@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
-
 import psycopg2
 import pytest
 
-from tests.contract.bench import token_keys
 from tests.contract.rows import cut_over_request
-from tests.postgres.cut_over import CUT_OVER, Ready, fill, next_of, ready, state
+from tests.postgres.cut_over import CUT_OVER, Ready, cut_over_again, next_of, ready, state
 from tests.postgres.scratch import Scratch
 from tests.postgres.test_audit_chain import broken
 from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
-from vault_etl.adapters.postgres_rotation import PostgresTokenRotations
 from vault_etl.core.fields import Field
 from vault_etl.errors import DeniedError, IncompleteError, VaultEtlError
 from vault_etl.ports.tokens import Swapped
@@ -177,18 +173,7 @@ def test_it_can_be_done_again(vault: Ready) -> None:
     scratch = vault.scratch
     first = state(scratch)
     vault.swap()
-    scratch.sql(
-        "UPDATE user_logins SET next_masked_ip = NULL, next_masked_device_id = NULL,"
-        " next_token_generation = NULL"
-    )
-    scratch.sql(
-        "UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL WHERE state = 'decrypt_only'"
-    )
-    with scratch.database("re-encrypt") as database:
-        PostgresTokenRotations(database).begin(uuid.uuid4(), token_keys(3), 1)
-        fill(scratch, 3)
-        swapped = PostgresTokenCutOver(database).cut_over(cut_over_request(), 3)
-    assert isinstance(swapped, Swapped)
+    cut_over_again(scratch, 3)
     last = state(scratch)
     for name in ("columns", "rights", "indexes", "view"):
         assert last[name] == first[name]

@@ -21,7 +21,7 @@ from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.messages import SealedRecord
 from vault_etl.ports.record_store import KeysChanged, Loaded, WriteKeys
 
-_DEFINITIONS = """
+DEFINITIONS = """
 SELECT 'function ' || oid::regprocedure::text || coalesce(prosrc, '') || coalesce(proconfig::text, '')
     || prosecdef::text || proowner::regrole::text
 FROM pg_proc WHERE pronamespace = 'public'::regnamespace
@@ -91,7 +91,7 @@ def test_every_definition_is_there(
     original: tuple[Scratch, WriteKeys, SealedRecord], restored: Scratch
 ) -> None:
     """Functions with their settings, triggers, constraints, indexes, partitions and owners are equal."""
-    there, here = (sorted(d.sql(_DEFINITIONS)) for d in (original[0], restored))
+    there, here = (sorted(d.sql(DEFINITIONS)) for d in (original[0], restored))
     assert here == there
 
 

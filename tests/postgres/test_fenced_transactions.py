@@ -16,7 +16,7 @@ from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_records import PostgresRecordLoader, fence_holds
 from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.adapters.postgres_rotation import PostgresDataRotations, PostgresTokenRotations
-from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill
+from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill, PostgresTokenChecker
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.ports.record_store import WriteKeys
 from vault_etl.ports.resealer import Replacement, SealedRow
@@ -126,6 +126,16 @@ def test_what_writes_next_tokens_locks_first_too(logged: Scratch, keys: WriteKey
     fill = ["CREATE TEMP", "COPY pg_temp.stage_0009_tokens", "UPDATE public.user_logins"]
     assert _fenced(filling) == [*fill, *MOVED]
     assert _fenced(leaving) == ["UPDATE public.user_logins", "COMMIT"]
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_check_is_one_snapshot(logged: Scratch) -> None:
+    """All of its looks are in one REPEATABLE READ transaction, which could not write."""
+    with logged.database("re-encrypt") as database:
+        checker = PostgresTokenChecker(database)
+        statements = _statements(logged, database, lambda: checker.check(Generations(1, 2), ()))
+    assert statements[1] == "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+    assert [statement.split()[0] for statement in statements[2:]] == [*["SELECT"] * 3, "COMMIT"]
 
 
 CLOSED = [

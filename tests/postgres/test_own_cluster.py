@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import admin
+from tests.postgres.cut_over import cut_over_again, next_of
 from tests.postgres.scratch import Scratch, sealed_record, sealed_rejection
 from vault_etl.adapters.embedded.passwords import Passwords
 from vault_etl.adapters.embedded.postgres import RunningPostgres
@@ -125,6 +126,16 @@ def test_an_ordinary_login_migrates_two_databases_and_the_roles_work(cluster: Sc
         loaded = loader.load([record], [rejection], keys)
         assert loaded == Loaded(frozenset({record.record_id}), frozenset({rejection.record_id}))
     assert cluster.value("SELECT count(*) FROM user_logins_masked", role="analyst") == 1
+
+
+def test_it_cuts_over_where_no_superuser_migrated(cluster: Scratch) -> None:
+    """The owner may not look for deadlocks sooner there, and waits for an autovacuum instead."""
+    may = "SELECT has_parameter_privilege('vault_etl_owner', 'deadlock_timeout', 'SET')"
+    assert not cluster.value(may)
+    analysts = "SELECT masked_ip FROM user_logins_masked"
+    before = cluster.value(analysts, role="analyst")
+    cut_over_again(cluster, 2)
+    assert cluster.value(analysts, role="analyst") == next_of(before)
 
 
 def test_every_object_belongs_to_the_owner_role(cluster: Scratch) -> None:

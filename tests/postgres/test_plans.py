@@ -2,90 +2,234 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from psycopg2.extensions import cursor
 
 from tests.postgres.scratch import Scratch
+from tests.postgres.swaps import everything
+from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.adapters.sql import blocks
+from vault_etl.core.fields import PERSONAL_FIELDS, Field
+from vault_etl.core.rotation import OpenRotation
 
 ROWS = 20_000
 PAGE = 500
+OLD_KEYS = 10_000
 
 _FILL = """
 INSERT INTO public.user_logins (
-    record_id, user_id, device_type, masked_ip, masked_device_id, ip_ciphertext,
-    device_id_ciphertext, token_generation, create_date
+    record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
+    ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, create_date
 )
 SELECT overlay(
         overlay(public.first_record_id(now() - make_interval(secs => 3600.0 * 24 * 40 * i / %(rows)s))::text
             PLACING '7' FROM 15 FOR 1)
         PLACING lpad(i::text, 12, '0') FROM 25 FOR 12)::uuid,
     'user ' || i, 'android', md5((i %% 900)::text)::uuid, md5((i %% 700)::text)::uuid,
+    md5('next' || i %% 900)::uuid, md5('next' || i %% 700)::uuid,
     '\\x0100000007'::bytea || sha256(i::text::bytea), '\\x0100000008'::bytea || sha256(i::text::bytea),
-    1, current_date
-FROM generate_series(1, %(rows)s) AS i
+    1, 2, current_date
+FROM generate_series(1, %(rows)s) AS i;
+INSERT INTO public.quarantine (record_id, reason_code, path, body_ciphertext)
+SELECT overlay(md5(i::text) PLACING '7' FROM 13 FOR 1)::uuid, 'not_json', '$', '\\x0100000009'::bytea
+FROM generate_series(1, %(rows)s) AS i;
+INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, state, expires_at)
+SELECT i, (ARRAY['ip', 'device_id', 'quarantine'])[1 + i %% 3], 'a', 'w', '8 bytes!', 'decrypt_only', now()
+FROM generate_series(100, 99 + %(keys)s) AS i
 """
 
 
 @pytest.fixture(scope="module")
 def filled(shared: Scratch) -> Scratch:
-    """Twenty thousand rows of forty days, and statistics of them."""
+    """Twenty thousand rows of forty days and as many in quarantine, ten thousand keys; and statistics."""
     with shared.connect() as connection, connection.cursor() as cursor:
-        cursor.execute(_FILL, {"rows": ROWS})
-        cursor.execute("ANALYZE public.user_logins")
+        cursor.execute(_FILL, {"rows": ROWS, "keys": OLD_KEYS})
+        cursor.execute("ANALYZE public.user_logins, public.quarantine, public.data_keys")
         connection.commit()
     return shared
 
 
-def nodes(database: Scratch, statement: str, values: dict[str, object]) -> Iterator[dict[str, Any]]:
-    """The nodes of a plan, with what they did."""
-    with database.connect("re-encrypt") as connection, connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
-        (((plan,),),) = cursor.fetchall()
+def nodes(
+    database: Scratch,
+    statement: str,
+    values: Mapping[str, object],
+    before: Callable[[cursor], object] = lambda _: None,
+) -> Iterator[dict[str, Any]]:
+    """The nodes of a plan, with what they did. Nothing of it, or of what came before, is committed."""
+    with database.connect("re-encrypt") as connection, connection.cursor() as opened:
+        before(opened)
+        opened.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
+        (((plan,),),) = opened.fetchall()
     found = [plan["Plan"]]
     for node in found:
         found += node.get("Plans", [])
     yield from found
 
 
-def rows_read(plan: list[dict[str, Any]]) -> float:
-    """Rows that the leaves of a plan gave or threw away."""
+def rows_read(plan: Iterable[dict[str, Any]]) -> float:
+    """Rows of records or of quarantine that the leaves of a plan gave or threw away."""
     read = 0.0
     for node in plan:
-        if "Relation Name" in node:
+        if node["Node Type"] != "ModifyTable" and node.get("Relation Name", "").startswith(
+            ("user_logins", "quarantine")
+        ):
             rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
             read += rows * node["Actual Loops"]
     return read
 
 
-@pytest.mark.parametrize("field", ["ip", "device_id"])
+def row_ids(database: Scratch, table: str, start: int, count: int) -> list[uuid.UUID]:
+    """So many record ids, from a place of the table on."""
+    statement = f"SELECT record_id FROM {table} ORDER BY 1 OFFSET %s LIMIT %s"  # noqa: S608
+    return [record_id for (record_id,) in database.sql(statement, start, count)]
+
+
+def whole_range(database: Scratch, table: str, start: int | None) -> dict[str, object]:
+    """A range of all rows, of which some are done already."""
+    (first,), (last,) = row_ids(database, table, 0, 1), row_ids(database, table, ROWS - 1, 1)
+    after = None if start is None else row_ids(database, table, start - 1, 1)[0]
+    return {"first": first, "last": last, "after": after}
+
+
+@pytest.mark.parametrize("old_keys", [(7, 8, 9), tuple(range(100, 100 + OLD_KEYS))])
 @pytest.mark.parametrize("start", [None, ROWS // 2])
-def test_a_page_reads_a_page(filled: Scratch, field: str, start: int | None) -> None:
-    """A page of values to seal anew is read from the primary key, and no further than it goes."""
-    after = None
-    if start is not None:
-        after = filled.value(
-            "SELECT record_id FROM user_logins ORDER BY 1 OFFSET %s LIMIT 1", start
-        )
-    values = {"after": after, "key_ids": [7, 8], "limit": PAGE}
-    plan = list(nodes(filled, blocks("keys.sql")[f"sealed_under_{field}"], values))
+@pytest.mark.parametrize("table", ["user_logins", "quarantine"])
+def test_a_page_reads_a_page(
+    filled: Scratch, table: str, start: int | None, old_keys: tuple[int, ...]
+) -> None:
+    """What is to be sealed anew is read from the primary key, at the beginning and in the middle.
+
+    And no further than the page goes, however many keys are old.
+    """
+    old = f"{{{','.join(map(str, old_keys))}}}"
+    values = {
+        **whole_range(filled, table, start),
+        "fields": [field.value for field in Field],
+        "old_keys": old,
+    }
+    statement = blocks("reseal.sql")[f"page_{table}"]
+    plan = list(nodes(filled, statement, {**values, "limit": PAGE}))
     assert not [node for node in plan if "Sort" in node["Node Type"]]
+    assert plan[0]["Actual Rows"] == PAGE
     assert rows_read(plan) <= PAGE
 
 
-def test_a_swap_reads_its_rows(filled: Scratch) -> None:
-    """A batch of swaps touches the stretch of the table where its records are, not the table."""
-    rows = filled.sql(
-        "SELECT record_id, ip_ciphertext FROM user_logins ORDER BY 1 OFFSET 999 LIMIT %s", PAGE
-    )
-    ids = [row[0] for row in rows]
-    old = [bytes(row[1]) for row in rows]
-    values = {"record_ids": ids, "old": old, "new": old, "first": ids[0], "last": ids[-1]}
-    plan = list(nodes(filled, blocks("keys.sql")["replace_ip"], values))
-    assert rows_read([n for n in plan if n["Node Type"] != "ModifyTable"]) <= 2 * PAGE
+@pytest.mark.parametrize("start", [None, ROWS // 2])
+def test_a_page_of_the_backfill_reads_a_page(filled: Scratch, start: int | None) -> None:
+    """The same of rows without a token of the pending generation."""
+    values = {**whole_range(filled, "user_logins", start), "active": 1, "pending": 3}
+    plan = list(nodes(filled, blocks("tokens.sql")["page"], {**values, "limit": PAGE}))
+    assert not [node for node in plan if "Sort" in node["Node Type"]]
+    assert plan[0]["Actual Rows"] == PAGE
+    assert rows_read(plan) <= PAGE
+
+
+def test_a_page_is_planned_as_fast_with_ten_thousand_old_keys(filled: Scratch) -> None:
+    """They are one literal: the server does not look at each of them before it begins."""
+    old = frozenset(range(100, 100 + OLD_KEYS))
+    rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=PERSONAL_FIELDS, old_keys=old)
+    log = "log_statement = 'all'"
+    with filled.database("re-encrypt") as database:
+        filled.sql(f'ALTER DATABASE "{filled.name}" SET {log}')
+        offset = filled.server.log.stat().st_size
+        page = PostgresResealer(database).page(rotation, everything(), PAGE)
+        filled.sql(f'ALTER DATABASE "{filled.name}" RESET log_statement')
+    assert len(page.rows) == PAGE
+    statements = filled.server.log.read_bytes()[offset:].decode()
+    assert "'{" in statements
+    assert "ARRAY[1" not in statements
+
+
+def staged(file: str, *columns: str) -> Callable[[cursor], object]:
+    """Put a page from the middle of the table into the stage of a statement."""
+
+    def stage(opened: cursor) -> None:
+        opened.execute(blocks(file)["make_stage"])
+        opened.execute(
+            f"INSERT INTO {re.findall(r'stage_[0-9a-z_]+', blocks(file)['make_stage'])[0]}"  # noqa: S608
+            f" SELECT record_id, {', '.join(columns)} FROM user_logins"
+            " ORDER BY record_id OFFSET %s LIMIT %s",
+            (ROWS // 2, PAGE),
+        )
+
+    return stage
+
+
+SEALED = ("ip_ciphertext", "ip_ciphertext", "device_id_ciphertext", "device_id_ciphertext")
+TOKENS = (
+    *("masked_ip", "masked_device_id", "ip_ciphertext", "device_id_ciphertext"),
+    *("next_masked_ip", "next_masked_device_id"),
+)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "columns"),
+    [("reseal.sql", "replace_user_logins", SEALED), ("tokens.sql", "fill", TOKENS)],
+)
+def test_a_batch_reads_its_rows(
+    filled: Scratch, file: str, name: str, columns: tuple[str, ...]
+) -> None:
+    """A batch of swaps or fills touches the stretch of the table where its records are, and no more."""
+    ids = row_ids(filled, "user_logins", ROWS // 2, PAGE)
+    values = {"first": ids[0], "last": ids[-1], "active": 1, "pending": 3}
+    plan = list(nodes(filled, blocks(file)[name], values, staged(file, *columns)))
+    assert PAGE <= rows_read(plan) <= 2 * PAGE
+    written = next(node for node in plan if node["Node Type"] == "ModifyTable")
+    assert sum(node["Actual Rows"] for node in written["Plans"]) == PAGE
+
+
+def test_a_batch_of_bodies_reads_its_rows(filled: Scratch) -> None:
+    """By the primary key."""
+    ids = row_ids(filled, "quarantine", ROWS // 2, 16)
+    body = b"\x01\x00\x00\x00\x09"
+    values = {"record_ids": ids, "old": [body] * 16, "new": [body] * 16}
+    plan = list(nodes(filled, blocks("reseal.sql")["replace_quarantine"], values))
+    assert rows_read(plan) == 16
+
+
+def test_a_sample_does_not_scan(filled: Scratch) -> None:
+    """A row for each place, the next one in the primary key."""
+    starts = row_ids(filled, "user_logins", 0, ROWS)[50 :: ROWS // 100]
+    values = {"starts": starts, "active": 1, "pending": 2}
+    plan = list(nodes(filled, blocks("tokens.sql")["sample"], values))
+    assert rows_read(plan) <= len(starts)
+    assert plan[0]["Actual Rows"] == len(starts)
+
+
+def test_the_ends_of_the_months_are_looked_up(filled: Scratch) -> None:
+    """The first and the last record of each month come from the primary key."""
+    months = filled.sql(blocks("records.sql")["ranges"])
+    values = {"firsts": [first for first, _ in months], "ends": [end for _, end in months]}
+    plan = list(nodes(filled, blocks("rotation.sql")["bounds"], values))
+    assert rows_read(plan) <= 2 * len(months)
+    assert rows_read(nodes(filled, blocks("rotation.sql")["quarantine_bounds"], {})) <= 2
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "times"),
+    [
+        ("reseal.sql", "left_user_logins", 1),
+        ("reseal.sql", "left_quarantine", 1),
+        ("tokens.sql", "missing", 1),
+        ("tokens.sql", "map_ip", 1),
+        ("tokens.sql", "map_device_id", 1),
+        ("tokens.sql", "count", 1),
+        ("tokens.sql", "unequal_ip", 2),  # only when something is wrong: to find it, and to name it
+        ("tokens.sql", "unequal_device_id", 2),
+    ],
+)
+def test_a_look_at_everything_reads_it_once(
+    filled: Scratch, file: str, name: str, times: int
+) -> None:
+    """What counts or checks all rows reads the table once a statement."""
+    values = {"fields": [field.value for field in Field], "old_keys": [7, 8, 9], "limit": 10}
+    tokens = {"active": 1, "pending": 2, "leave_out": [uuid.uuid4()]}
+    assert rows_read(nodes(filled, blocks(file)[name], {**values, **tokens})) <= times * ROWS
 
 
 def test_a_record_is_found_in_one_partition(filled: Scratch) -> None:

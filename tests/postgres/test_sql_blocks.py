@@ -13,6 +13,7 @@ import pytest
 
 import vault_etl.adapters
 from tests.postgres.scratch import Scratch
+from tests.vault import ROLES
 from vault_etl.adapters.copy_binary import copy_binary
 from vault_etl.adapters.sql import blocks
 
@@ -41,6 +42,12 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "set": ("admin",),
     },
     "proof.sql": dict.fromkeys(("freeze", "beginning", "bound", "log", "notes"), ("audit",)),
+    "doctor.sql": {
+        **dict.fromkeys(("server", "fence_bytes", "missing_months"), ROLES),
+        **dict.fromkeys(("rights", "mixed_logins"), ROLES),
+        "wrappings": ("ingest", "reveal", "audit", *ROTATE),
+        "unsigned": ("audit",),
+    },
     "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
     "erase.sql": {"preview": ("erase",), "erase": ("erase",)},
     "find.sql": {"holding_ip": ("reveal",), "holding_device_id": ("reveal",)},
@@ -88,7 +95,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
                 *("old_data_keys", "next_generation", "token_keys_by_state", "add_pending_key"),
                 *("destroy_pending_keys", "add_rotation", "end_rotation", "end_token_rotation"),
                 *("bounds", "quarantine_bounds", "add_ranges", "claim_range", "unfinished_ranges"),
-                *("move_range", "release_ranges"),
+                *("move_range", "release_ranges", "reopen_ranges"),
             ),
             RE_ENCRYPT,
         ),

@@ -22,4 +22,8 @@ class KmsKeyDescriber:
         """See `KmsKeys.describe`."""
         with translated(SERVICE):
             found = self._kms.describe_key(KeyId=name)["KeyMetadata"]
-        return KmsKey(found["KeyState"], found["KeySpec"], found["KeyUsage"])
+        # AWS always tells all three; an emulator may not.
+        state, spec, usage = (
+            str(found.get(name, f"no {name}")) for name in ("KeyState", "KeySpec", "KeyUsage")
+        )
+        return KmsKey(state, spec, usage)

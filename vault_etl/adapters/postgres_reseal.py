@@ -87,9 +87,10 @@ class PostgresResealer:
 
 
 def _what(rotation: OpenRotation) -> dict[str, object]:
+    """The keys as one literal: of 10,000 single ones the server makes a plan for 50 ms, for each page."""
     return {
         "fields": [field.value for field in rotation.fields],
-        "old_keys": sorted(rotation.old_keys),
+        "old_keys": f"{{{','.join(map(str, rotation.old_keys))}}}",
     }
 
 

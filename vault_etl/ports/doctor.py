@@ -27,7 +27,7 @@ class LoginRights:
 
     superuser: bool
     roles: Sequence[str]
-    """The roles `vault_etl_…` that it acts as, or may set."""
+    """The roles `vault_etl_…` that it acts as."""
 
 
 @dataclass(frozen=True, slots=True)

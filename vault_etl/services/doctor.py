@@ -43,8 +43,8 @@ class Check:
     look: Callable[[], Verdict]
     rests_on: tuple[str, ...] = ()
     """Checks that come before: unless they hold, this one names the first that does not."""
-    for_all: bool = False
-    """Every role may look, so that a refusal is a fault."""
+    ought: Callable[[], bool] = lambda: False
+    """Whether this caller ought to see it, so that a refusal is a fault. Asked if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,16 @@ def _look(check: Check) -> Verdict:
     try:
         return check.look()
     except VaultEtlError as error:
-        if _is_refusal(error) and not check.for_all:
+        if _is_refusal(error) and not _ought(check):
             return Verdict.unknown("not visible to this role")
         return Verdict.bad(str(error), error.hint)
+
+
+def _ought(check: Check) -> bool:
+    try:
+        return check.ought()
+    except VaultEtlError:
+        return False
 
 
 def _is_refusal(error: VaultEtlError) -> bool:

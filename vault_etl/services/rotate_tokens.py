@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vault_etl.core.audit import Action, AuditReceipt, AuditRequest
+from vault_etl.core.checkpoint import Head
 from vault_etl.core.fields import PERSONAL_FIELDS
 from vault_etl.core.keys import KeyState
 from vault_etl.errors import ConfigurationError, DataError
@@ -66,12 +67,16 @@ def plan_tokens(reader: KeyReader, checker: TokenChecker) -> TokenPlan:
 
 
 class TokenRotation:
-    """A rotation of the token keys of all fields: online, resumable, safe to run twice at once."""
+    """A rotation of the token keys of all fields: online, resumable, safe to run twice at once.
+
+    `sign` signs the head of the log that the cut-over itself has written.
+    """
 
     def __init__(
         self,
         *,
         audit: AuditLog,
+        sign: Callable[[Head], object],
         identity: Identity,
         begin: BeginTokens,
         backfill: Backfill,
@@ -79,6 +84,7 @@ class TokenRotation:
         cut_over: CutOver,
     ) -> None:
         self._audit = audit
+        self._sign = sign
         self._identity = identity
         self._begin = begin
         self._backfill = backfill
@@ -116,6 +122,7 @@ class TokenRotation:
                 audit_request(self._identity, Action.KEYS_CUT_OVER, reason, fields=PERSONAL_FIELDS),
                 generation,
             )
+            self._sign(swapped.head)
         return TokenReport(
             retired=tuple(sorted(rotation.old_keys)),
             created=created,

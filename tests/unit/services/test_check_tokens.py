@@ -22,6 +22,8 @@ from tests.unit.services.token_world import (
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.keys import KeyState
 from vault_etl.errors import DataError, IncompleteError, NotFoundError
+from vault_etl.ports.tokens import Check, Mapped
+from vault_etl.services import check_tokens
 
 Damage = Callable[[FakeVault, uuid.UUID], None]
 
@@ -188,6 +190,35 @@ def test_a_next_token_that_somebody_changed_is_named(
     with pytest.raises(DataError, match=str(damaged)):
         vault.rotate_tokens()
     assert generations(vault) == NOT_CUT_OVER
+
+
+@pytest.mark.parametrize("damage", AFTER)
+def test_what_no_sample_shows_is_counted(
+    vault: FakeVault, damaged: uuid.UUID, damage: Damage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many rows the sample has few: a token that stands for two is found in all of them."""
+    monkeypatch.setattr(check_tokens, "SAMPLE_ROWS", 0)
+    with pytest.raises(DataError, match=str(damaged)):
+        rotate_with(vault, damage, damaged)
+    assert generations(vault) == NOT_CUT_OVER
+
+
+@pytest.mark.parametrize(
+    ("mapped", "missing", "holds"),
+    [
+        (Mapped(3, 3, 3), 0, True),
+        (Mapped(0, 0, 0), 0, True),
+        (Mapped(3, 3, 3), 1, False),
+        (Mapped(2, 3, 3), 0, False),
+        (Mapped(3, 2, 3), 0, False),
+        (Mapped(3, 3, 4), 0, False),
+    ],
+)
+def test_a_check_holds_if_all_numbers_agree(mapped: Mapped, missing: int, holds: bool) -> None:
+    """As many old tokens as new ones and as pairs, in each field, and no row without."""
+    good = Mapped(1, 1, 1)
+    assert Check({Field.IP: mapped, Field.DEVICE_ID: good}, missing, (), ()).holds is holds
+    assert Check({Field.IP: good, Field.DEVICE_ID: mapped}, missing, (), ()).holds is holds
 
 
 @pytest.mark.parametrize("damage", BEFORE)

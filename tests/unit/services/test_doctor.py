@@ -40,11 +40,11 @@ def found(*checks: Check) -> dict[str, tuple[bool | None, str]]:
     ],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("for_all", [False, True])
-def test_an_error_is_a_finding_with_its_hint(error: VaultEtlError, for_all: bool) -> None:
+@pytest.mark.parametrize("ought", [False, True])
+def test_an_error_is_a_finding_with_its_hint(error: VaultEtlError, ought: bool) -> None:
     """And what comes after it is looked at all the same."""
     first, second = diagnose(
-        [Check("a", lambda: raising(error), for_all=for_all), Check("b", lambda: GOOD)]
+        [Check("a", lambda: raising(error), ought=lambda: ought), Check("b", lambda: GOOD)]
     )
     assert first.verdict == Verdict.bad(str(error), error.hint)
     assert second.verdict == GOOD
@@ -60,11 +60,22 @@ def test_an_error_is_a_finding_with_its_hint(error: VaultEtlError, for_all: bool
     ids=lambda error: type(error).__name__,
 )
 def test_what_a_role_may_not_see_is_no_fault(error: VaultEtlError) -> None:
-    """Unless every role may see it: then the refusal is one."""
+    """Unless it ought to see it: then the refusal is one."""
     shown = found(
-        Check("a", lambda: raising(error)), Check("b", lambda: raising(error), for_all=True)
+        Check("a", lambda: raising(error)), Check("b", lambda: raising(error), ought=lambda: True)
     )
     assert shown == {"a": (None, "not visible to this role"), "b": (False, "no")}
+
+
+def test_who_cannot_say_what_it_ought_to_see_is_not_told_off() -> None:
+    """The database that would know is away, which is a finding of its own."""
+
+    def ought() -> bool:
+        raise UnavailableError("away")
+
+    assert found(Check("a", lambda: raising(DeniedError("no")), ought=ought)) == {
+        "a": (None, "not visible to this role")
+    }
 
 
 def test_what_rests_on_a_fault_names_it() -> None:

@@ -20,6 +20,7 @@ from tests.unit.services.token_world import (
     watched,
 )
 from vault_etl.core.audit import Phase
+from vault_etl.core.checkpoint import Head
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.keys import KeyState
 from vault_etl.errors import AuditError, ConfigurationError, KeyUnavailableError
@@ -64,7 +65,7 @@ def test_a_writer_in_each_phase_misses_no_duplicate(vault: FakeVault) -> None:
     def writing(_: str, call: Callable[[], Any]) -> object:
         answer = call()
         (message,) = vault.receive(event(next(numbers)))
-        writer.write([message])
+        assert writer.write([message]).cause is None
         watch.look()
         newest = list(vault.database.records.values())[-1]
         pairs.add((newest.token_generation, newest.next_token_generation))
@@ -176,6 +177,15 @@ def test_a_rotation_is_two_entries_with_their_outcomes(vault: FakeVault) -> None
     ]
     assert all(entry.fields == ("device_id", "ip") for entry in entries)
     assert "generation 2" in (entries[1].reason or "")
+
+
+def test_the_head_that_the_cut_over_wrote_is_signed(vault: FakeVault) -> None:
+    """By itself: the last entry of the command is another's head, and an auditor misses none."""
+    vault.rotate_tokens()
+    (done,) = (
+        e for e in vault.database.audit if (e.action, e.phase) == ("keys cut-over", "outcome")
+    )
+    assert vault.signed == [Head(done.seq, done.hash)]
 
 
 def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:

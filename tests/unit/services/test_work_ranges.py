@@ -109,6 +109,7 @@ class Failing:
         self._meeting = Meeting()
         self._stop = stop
         self._fail = fail
+        self._second = threading.Barrier(WORKERS)
         self.told: list[bool] = []
         self.pages_after: Counter[int] = Counter()
 
@@ -117,13 +118,17 @@ class Failing:
         me = threading.get_ident()
         if name != "page":
             return call()
+        is_last = threading.current_thread().name == f"rotation_{WORKERS - 1}"
+        if self._meeting.pages[me] == 1 and not is_last:
+            self._second.wait(PATIENCE_S)
         if self._meeting.pages[me]:
             self.told.append(self._stop.wait(PATIENCE_S))
             self._meeting.pages[me] += 1
             self.pages_after[me] += 1
             return call()
         answer = self._meeting.around(name, call)
-        if threading.current_thread().name == f"rotation_{WORKERS - 1}":
+        if is_last:
+            self._second.wait(PATIENCE_S)
             self._fail()
         return answer
 

@@ -25,8 +25,7 @@ SELECT
     (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user),
     array(
         SELECT rolname::text FROM pg_catalog.pg_roles
-        WHERE rolname LIKE 'vault\_etl\_%%'
-            AND (pg_has_role(session_user, oid, 'USAGE') OR pg_has_role(session_user, oid, 'SET'))
+        WHERE rolname LIKE 'vault\_etl\_%%' AND pg_has_role(current_user, oid, 'USAGE')
         ORDER BY rolname
     )
 

@@ -21,8 +21,8 @@ def roles(facts: LoginFacts) -> Verdict:
         return Verdict.good("a superuser, who may do everything")
     if not found.roles:
         return Verdict.bad(
-            "this login has no role",
-            "GRANT it one of the roles vault_etl_… (docs/operations.md, Database)",
+            "this login acts as no role",
+            "GRANT it one of the roles vault_etl_…, WITH INHERIT TRUE (docs/operations.md, Database)",
         )
     return Verdict.good(", ".join(role.removeprefix("vault_etl_") for role in found.roles))
 

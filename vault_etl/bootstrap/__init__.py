@@ -1,0 +1,15 @@
+"""The only place that builds adapters: the settings go in, services come out."""
+
+from __future__ import annotations
+
+from vault_etl.adapters.worker_processes import LIFELINE_OPTION
+from vault_etl.bootstrap.doctor import DoctorProgram
+from vault_etl.bootstrap.ingest import IngestProgram, Source
+from vault_etl.bootstrap.looks import LooksProgram
+from vault_etl.bootstrap.rotation import RotationProgram
+
+__all__ = ["LIFELINE_OPTION", "Program", "Source"]
+
+
+class Program(IngestProgram, LooksProgram, RotationProgram, DoctorProgram):
+    """What one command needs, built from the settings when it is asked for."""

@@ -1,0 +1,54 @@
+"""For `audit` and `migrate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vault_etl.adapters.aws_kms_sign import KmsHeadSigner
+from vault_etl.adapters.postgres_audit import (
+    PostgresAuditReader,
+)
+from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints, PostgresKeyRegistry
+from vault_etl.adapters.postgres_migrations import PostgresMigrations
+from vault_etl.adapters.postgres_policy import PostgresPolicy
+from vault_etl.adapters.postgres_proof import PostgresProver
+from vault_etl.adapters.resources import resource_dir
+from vault_etl.bootstrap.parts import Parts, keep_checkpoint
+from vault_etl.core.audit_key import AuditKey
+from vault_etl.ports.audit_log import AuditReader
+from vault_etl.services.checkpoint import Checkpointer
+from vault_etl.services.verify_log import Proof, verify_log
+from vault_etl.services.verify_notes import KeptNote
+
+
+class AuditProgram(Parts):
+    """What `audit` and `migrate` need."""
+
+    def migrations(self) -> PostgresMigrations:
+        """For `migrate`."""
+        return PostgresMigrations(self._database, resource_dir("migrations"))
+
+    def audit_reader(self) -> AuditReader:
+        """For `audit list`."""
+        return PostgresAuditReader(self._database)
+
+    def verify_log(self, keys: Sequence[AuditKey], kept: Sequence[KeptNote]) -> Proof:
+        """Run `audit verify`, with the key that KMS names if none is given."""
+        known = keys or [self._public_key.signing_key().key]
+        with PostgresProver(self._database).snapshot() as snapshot:
+            return verify_log(snapshot, known, kept)
+
+    def policy(self) -> PostgresPolicy:
+        """For `audit policy`."""
+        return PostgresPolicy(self._database)
+
+    def checkpoints(self) -> Checkpointer:
+        """For `audit checkpoint`."""
+        return Checkpointer(
+            registry=PostgresKeyRegistry(self._database),
+            checkpoints=PostgresCheckpoints(self._database),
+            public_key=self._public_key,
+            signer=KmsHeadSigner(self._aws.kms(), self._settings.audit_key),
+            identity=self.identity(),
+            keep=keep_checkpoint,
+        )

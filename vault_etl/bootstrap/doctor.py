@@ -1,0 +1,123 @@
+"""For `doctor`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+
+from vault_etl.adapters.aws import RECEIVE_MARGIN_S
+from vault_etl.adapters.aws_kms_describe import KmsKeyDescriber
+from vault_etl.adapters.aws_sqs import SqsQueue
+from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
+from vault_etl.adapters.postgres_doctor import PostgresFacts
+from vault_etl.bootstrap.audit import AuditProgram
+from vault_etl.bootstrap.keys import KeysProgram
+from vault_etl.core.fields import KeyPurpose
+from vault_etl.services.checks import audit as audit_checks
+from vault_etl.services.checks import aws as aws_checks
+from vault_etl.services.checks import database as database_checks
+from vault_etl.services.checks import keys as key_checks
+from vault_etl.services.checks import logins as login_checks
+from vault_etl.services.doctor import Check, Finding, Verdict, diagnose
+
+
+class DoctorProgram(AuditProgram, KeysProgram):
+    """The checks of `doctor`, each built when it looks: if that fails, the check does."""
+
+    def doctor(self) -> Iterator[Finding]:
+        """For `doctor`. What a check needs is built when it looks: if that fails, the check does."""
+        return diagnose([*self._settings_checks(), *self._aws_checks(), *self._database_checks()])
+
+    def _acts_as(self, *roles: str) -> Callable[[], bool]:
+        """Whether the database's login has one of these roles, of which each has rights to match."""
+
+        def look() -> bool:
+            rights = PostgresFacts(self._database).rights()
+            return not rights.superuser and any(
+                f"vault_etl_{role}" in rights.roles for role in roles
+            )
+
+        return look
+
+    def _settings_checks(self) -> Iterable[Check]:
+        yield Check("settings", self._check_settings)
+
+    def _check_settings(self) -> Verdict:
+        self._settings.need_database_url()
+        if self._settings.queue_url is None:
+            return Verdict.good("complete but for VAULT_ETL_QUEUE_URL, which `ingest` needs")
+        return Verdict.good("complete")
+
+    def _aws_checks(self) -> Iterable[Check]:
+        settings = self._settings
+
+        def kms_key(name: str, kind: aws_checks.Kind) -> Verdict:
+            return aws_checks.kms_key(KmsKeyDescriber(self._aws.kms()), name, kind)
+
+        def queue(url: str) -> SqsQueue:
+            return SqsQueue(self._aws.sqs(), self._aws.sqs(), url)
+
+        def look_at_queue() -> Verdict:
+            if settings.queue_url is None:
+                return Verdict.unknown("VAULT_ETL_QUEUE_URL is not set")
+            dead = functools.partial(dead_letter_queue_url, self._aws.sqs(), settings.queue_url)
+            longest = max(settings.follow_wait, settings.drain_wait) + RECEIVE_MARGIN_S
+            return aws_checks.queue(queue(settings.queue_url), lambda: queue(dead()), longest)
+
+        def credentials() -> Verdict:
+            return Verdict.good(f"there are credentials, for {self._aws.region()}")
+
+        def identity() -> Verdict:
+            return aws_checks.identity(self.identity())
+
+        wraps, signs, needs = aws_checks.WRAPS, aws_checks.SIGNS, ("aws_credentials",)
+        seal = self._acts_as("ingest", "reveal", "rotate", "re_encrypt")
+        sign = self._acts_as("reveal", "rotate", "re_encrypt", "erase", "audit")
+        yield Check("aws_credentials", credentials)
+        yield Check("aws_identity", identity, needs, lambda: True)
+        yield Check("kms_data_key", lambda: kms_key(settings.data_key, wraps), needs, seal)
+        yield Check("kms_token_key", lambda: kms_key(settings.token_key, wraps), needs, seal)
+        yield Check("kms_audit_key", lambda: kms_key(settings.audit_key, signs), needs, sign)
+        yield Check("queue", look_at_queue, needs, self._acts_as("ingest"))
+
+    def _database_checks(self) -> Iterable[Check]:
+        def facts() -> PostgresFacts:
+            return PostgresFacts(self._database)
+
+        def migrations() -> Verdict:
+            return database_checks.migrations(self.migrations().pending())
+
+        def separation() -> Verdict:
+            return login_checks.separation(facts(), self.identity)
+
+        def trusted() -> Verdict:
+            return key_checks.trusted(facts(), self._trusted)
+
+        def contexts() -> Verdict:
+            return key_checks.contexts(self._keys, self._unwrapper())
+
+        needs = ("migrations",)
+        aliases = () if self._settings.trusted_key_arns else ("kms_data_key", "kms_token_key")
+        keys = self._acts_as("ingest", "reveal", "rotate", "re_encrypt", "audit")
+        opens = self._acts_as("ingest", "reveal", "re_encrypt")
+        yield Check(
+            "postgres", lambda: database_checks.server(facts()), ("settings",), lambda: True
+        )
+        yield Check("migrations", migrations, ("postgres",), lambda: True)
+        yield Check("roles", lambda: login_checks.roles(facts()), needs)
+        yield Check("separation", separation, needs)
+        yield Check("partitions", lambda: database_checks.partitions(facts()), needs)
+        yield Check("fence", lambda: database_checks.fence(facts()), needs)
+        yield Check("token_keys", lambda: key_checks.token_keys(self._keys), needs, keys)
+        yield Check("pending_token_keys", lambda: key_checks.pending(self._keys), needs, keys)
+        for purpose in KeyPurpose:
+            look = functools.partial(self._check_age, purpose)
+            yield Check(f"{purpose}_key_age", look, needs, keys)
+        yield Check("trusted_keys", trusted, (*needs, *aliases), keys)
+        yield Check("kms_contexts", contexts, ("token_keys", "kms_token_key"), opens)
+        yield Check(
+            "audit_log", lambda: audit_checks.signed(facts()), needs, self._acts_as("audit")
+        )
+
+    def _check_age(self, purpose: KeyPurpose) -> Verdict:
+        return key_checks.age(self.key_age(purpose))

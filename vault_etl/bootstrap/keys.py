@@ -1,0 +1,88 @@
+"""For the other commands of `keys`."""
+
+from __future__ import annotations
+
+import uuid
+
+from vault_etl.adapters.aws_kms import KmsKeyUnwrapper
+from vault_etl.adapters.aws_kms_rewrap import KmsKeyFinder, KmsKeyRewrapper
+from vault_etl.adapters.postgres_key_end import PostgresKeyEnder, PostgresKeyNeeds
+from vault_etl.adapters.postgres_keys import PostgresKeyStore
+from vault_etl.adapters.postgres_old_tokens import PostgresOldTokens
+from vault_etl.adapters.postgres_rewrap import PostgresWrappedKeys
+from vault_etl.bootstrap.parts import Parts
+from vault_etl.core.audit import AuditRequest
+from vault_etl.core.fields import KeyPurpose
+from vault_etl.core.key_age import KeyAge, key_age
+from vault_etl.core.keys import KeyState
+from vault_etl.ports.progress import Progress
+from vault_etl.services.destroy_key import KeyDestruction
+from vault_etl.services.doomed_keys import DoomedKeys
+from vault_etl.services.init_keys import InitReport, init_keys
+from vault_etl.services.rewrap_key import KeyRewrap
+from vault_etl.services.rewrap_keys import Rewrap
+from vault_etl.services.rewrap_target import RewrapTarget
+
+
+class KeysProgram(Parts):
+    """What the other commands of `keys` need."""
+
+    def init_keys(self) -> InitReport:
+        """Run `keys init`."""
+        store = self._keys
+        return init_keys(
+            reader=store,
+            writer=store,
+            generator=self._generator,
+            unwrapper=self._unwrapper(),
+            audit=self.audit_log(),
+            identity=self.identity(),
+        )
+
+    def key_lister(self) -> PostgresKeyStore:
+        """For `keys list`, and for the plan of a rotation."""
+        return self._keys
+
+    def key_age(self, purpose: KeyPurpose) -> KeyAge:
+        """For `keys rotate --if-due`: whether the keys of this purpose are due.
+
+        Raises UnavailableError, DeniedError, ConfigurationError.
+        """
+        return key_age(purpose, self._keys.oldest(KeyState.ACTIVE), self._settings.key_age_limits)
+
+    def wrapped_keys(self) -> PostgresWrappedKeys:
+        """For `keys rewrap`: what there is to wrap anew."""
+        return PostgresWrappedKeys(self._database)
+
+    def rewrap(self, progress: Progress) -> Rewrap:
+        """For `keys rewrap`: KMS is asked by each key's own request id, in the user agent."""
+        return Rewrap(self._key_rewrap, self.identity(), progress)
+
+    def rewrap_target(self, request: AuditRequest | None) -> RewrapTarget:
+        """For `keys rewrap --to`."""
+        request_id = request.request_id if request else None
+        kms_keys = KmsKeyFinder(self._aws.kms(request_id), self._trusted)
+        return RewrapTarget(self.audit_log(request_id), kms_keys)
+
+    def doomed_keys(self) -> DoomedKeys:
+        """For `keys destroy`: what would go, and what needs it."""
+        return DoomedKeys(self._keys, PostgresKeyNeeds(self._database))
+
+    def destroy_key(self, progress: Progress, request_id: uuid.UUID) -> KeyDestruction:
+        """For `keys destroy`."""
+        return KeyDestruction(
+            audit=self.audit_log(request_id),
+            doomed_keys=self.doomed_keys(),
+            ender=PostgresKeyEnder(self._database),
+            old_tokens=PostgresOldTokens(self._database),
+            progress=progress,
+        )
+
+    def _key_rewrap(self, request_id: uuid.UUID) -> KeyRewrap:
+        kms = self._aws.kms(request_id)
+        return KeyRewrap(
+            self.audit_log(request_id),
+            KmsKeyRewrapper(kms, self._trusted),
+            KmsKeyUnwrapper(kms, self._trusted),
+            self.wrapped_keys(),
+        )

@@ -1,0 +1,74 @@
+"""For whoever looks for, at, or after stored values."""
+
+from __future__ import annotations
+
+import uuid
+
+from vault_etl.adapters.aws_kms_sign import KmsHeadSigner
+from vault_etl.adapters.postgres_audit import (
+    PostgresReleasedValues,
+)
+from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints
+from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.adapters.postgres_erase import PostgresEraser
+from vault_etl.adapters.postgres_finder import PostgresRecordFinder
+from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
+from vault_etl.adapters.postgres_records import PostgresRecordLoader
+from vault_etl.bootstrap.parts import Parts, keep_checkpoint
+from vault_etl.ports.duplicates import DuplicateFinder
+from vault_etl.ports.progress import Progress
+from vault_etl.ports.quarantine import QuarantineReader
+from vault_etl.services.erase import Erase
+from vault_etl.services.find import Find
+from vault_etl.services.retry_quarantine import QuarantineRetry
+from vault_etl.services.reveal import Reveal
+from vault_etl.services.show_quarantined import ShowQuarantined
+
+
+class LooksProgram(Parts):
+    """What `reveal`, `find`, `erase`, `duplicates` and `quarantine` need."""
+
+    def reveal(self, request_id: uuid.UUID) -> Reveal:
+        """For one reveal: KMS is asked anew, with the request id in the user agent."""
+        values = PostgresReleasedValues(self._database)
+        return Reveal(self.audit_log(request_id), values, values, self._ring(request_id))
+
+    def find(self, request_id: uuid.UUID) -> Find:
+        """For `find`: as for a reveal."""
+        finder = PostgresRecordFinder(self._database)
+        return Find(self.audit_log(request_id), finder, self._ring(request_id))
+
+    def erase(self, request_id: uuid.UUID) -> Erase:
+        """For `erase`."""
+        signer = KmsHeadSigner(self._aws.kms(request_id), self._settings.audit_key)
+        checkpoints = PostgresCheckpoints(self._database)
+        return Erase(PostgresEraser(self._database), checkpoints, signer, keep_checkpoint)
+
+    def quarantine_reader(self) -> QuarantineReader:
+        """For `quarantine list`, and for the question before a retry."""
+        return PostgresQuarantineReader(self._database)
+
+    def show_quarantined(self, request_id: uuid.UUID) -> ShowQuarantined:
+        """For `quarantine show`: KMS is asked anew, with the request id in the user agent."""
+        return ShowQuarantined(
+            self.audit_log(request_id),
+            PostgresReleasedValues(self._database),
+            self.quarantine_reader(),
+            self._ring(request_id),
+        )
+
+    def quarantine_retry(self, progress: Progress, request_id: uuid.UUID) -> QuarantineRetry:
+        """For `quarantine retry`."""
+        return QuarantineRetry(
+            audit=self.audit_log(request_id),
+            mover=PostgresQuarantineMover(self._database),
+            partitions=PostgresRecordLoader(self._database),
+            ring=self._ring(request_id),
+            leases=self._leases(),
+            clock=self._clock,
+            progress=progress,
+        )
+
+    def duplicate_finder(self) -> DuplicateFinder:
+        """For `duplicates`."""
+        return PostgresDuplicateFinder(self._database)

@@ -1,0 +1,138 @@
+"""What the commands are made of: each part is built when it is first needed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+
+from vault_etl import logs
+from vault_etl.adapters.aws import AwsClients
+from vault_etl.adapters.aws_kms import KmsKeyGenerator, KmsKeyUnwrapper, TrustedKeys
+from vault_etl.adapters.aws_kms_sign import KmsHeadSigner, KmsPublicKey
+from vault_etl.adapters.aws_sts import StsIdentity
+from vault_etl.adapters.core_dumps import forbid_core_dumps
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_audit import (
+    PostgresAuditLog,
+)
+from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints
+from vault_etl.adapters.postgres_keys import PostgresKeyStore
+from vault_etl.adapters.postgres_records import PostgresRecordLoader
+from vault_etl.adapters.system_clock import SystemClock
+from vault_etl.core.audit import AuditRequest
+from vault_etl.core.checkpoint import Checkpoint
+from vault_etl.core.fields import KeyPurpose
+from vault_etl.ports.call_observer import CallObserver
+from vault_etl.ports.key_ages import KeyAgeObserver
+from vault_etl.services.key_ring import MAX_CACHED_SECONDS, KeyRing
+from vault_etl.services.make_key import DataKeyLeases
+from vault_etl.services.prove_kms import ProvenUnwrapper
+from vault_etl.services.signed_log import SignedLog
+from vault_etl.services.write_batch import BatchWriter
+from vault_etl.settings import Settings
+
+
+class Parts:
+    """What commands share. Each part is built when it is first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        forbid_core_dumps()
+        self._settings = settings
+        self._clock = SystemClock()
+        self._calls: CallObserver | None = None
+        self._ages: KeyAgeObserver | None = None
+
+    def check_role(
+        self, *roles: str, requests: Callable[[], Iterable[AuditRequest]] = tuple
+    ) -> None:
+        """Raise DeniedError unless the database's login acts as one of these roles.
+
+        `requests` are then put on the record, as denied, if the login may write the log at all.
+        """
+        PostgresAuditLog(self._database).check_role(*roles, requests=requests)
+
+    def audit_log(self, request_id: uuid.UUID | None = None) -> SignedLog:
+        """The log for an audited command: its head is signed, stored and logged at the end."""
+        signer = KmsHeadSigner(self._aws.kms(request_id), self._settings.audit_key)
+        checkpoints = PostgresCheckpoints(self._database)
+        return SignedLog(PostgresAuditLog(self._database), checkpoints, signer, keep_checkpoint)
+
+    def identity(self) -> StsIdentity:
+        """Who runs this command, by AWS's word."""
+        return self._identity
+
+    def batch_writer(self) -> BatchWriter:
+        """What stores batches of messages, wherever they come from."""
+        loader = PostgresRecordLoader(self._database)
+        ring = self._ring(max_seconds=self._lease.total_seconds())
+        return BatchWriter(loader, ring, self._leases(), self._clock)
+
+    @functools.cached_property
+    def _database(self) -> Database:
+        return Database(self._settings.need_database_url(), self._calls)
+
+    @property
+    def _public_key(self) -> KmsPublicKey:
+        return KmsPublicKey(self._aws.kms(), self._settings.audit_key)
+
+    @functools.cached_property
+    def _identity(self) -> StsIdentity:
+        return StsIdentity(self._aws.sts())
+
+    @functools.cached_property
+    def _keys(self) -> PostgresKeyStore:
+        return PostgresKeyStore(self._database)
+
+    @functools.cached_property
+    def _aws(self) -> AwsClients:
+        return AwsClients(self._calls)
+
+    @functools.cached_property
+    def _generator(self) -> KmsKeyGenerator:
+        return KmsKeyGenerator(self._aws.kms(), self._key_names)
+
+    @property
+    def _key_names(self) -> Mapping[KeyPurpose, str]:
+        return {
+            KeyPurpose.DATA: self._settings.data_key,
+            KeyPurpose.TOKEN: self._settings.token_key,
+        }
+
+    def _ring(
+        self, request_id: uuid.UUID | None = None, *, max_seconds: float = MAX_CACHED_SECONDS
+    ) -> KeyRing:
+        """Keys, unwrapped by a KMS that has to prove itself with the first of them."""
+        unwrapper = ProvenUnwrapper(self._unwrapper(request_id))
+        return KeyRing(self._keys, unwrapper, max_seconds=max_seconds)
+
+    @property
+    def _lease(self) -> dt.timedelta:
+        return dt.timedelta(hours=self._settings.lease_hours)
+
+    def _unwrapper(self, request_id: uuid.UUID | None = None) -> KmsKeyUnwrapper:
+        return KmsKeyUnwrapper(self._aws.kms(request_id), self._trusted)
+
+    @functools.cached_property
+    def _trusted(self) -> TrustedKeys:
+        """Of a run over many keys: aliases are looked up once."""
+        listed = frozenset(self._settings.trusted_key_arns)
+        return TrustedKeys(self._aws.kms(), self._key_names, listed)
+
+    def _leases(self) -> DataKeyLeases:
+        return DataKeyLeases(
+            self._generator,
+            self._keys,
+            self._clock,
+            max_age=self._lease,
+            max_seals=self._settings.lease_seals,
+        )
+
+
+def keep_checkpoint(checkpoint: Checkpoint) -> None:
+    """Log a signed head: logs are kept where the database's owner cannot reach. A screen is no log."""
+    logger = logs.get_logger()
+    log = logger.debug if sys.stderr.isatty() else logger.info
+    log("checkpoint", seq=checkpoint.head.seq, note=checkpoint.note)

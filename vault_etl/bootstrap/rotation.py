@@ -1,0 +1,119 @@
+"""For `keys rotate`."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Sequence
+from typing import Final
+
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
+from vault_etl.adapters.postgres_old_tokens import PostgresOldTokens
+from vault_etl.adapters.postgres_reseal import PostgresResealer
+from vault_etl.adapters.postgres_rotation import (
+    PostgresDataRotations,
+    PostgresRangeClaims,
+    PostgresRotationReader,
+    PostgresTokenRotations,
+)
+from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill, PostgresTokenChecker
+from vault_etl.bootstrap.parts import Parts
+from vault_etl.core.audit import AuditRequest
+from vault_etl.core.fields import Field
+from vault_etl.ports.progress import Progress
+from vault_etl.services.abort_tokens import Aborted, AbortTokens
+from vault_etl.services.backfill import Backfill, BackfillWorker
+from vault_etl.services.begin_tokens import BeginTokens
+from vault_etl.services.cut_over import CutOver
+from vault_etl.services.pace import Pace
+from vault_etl.services.reseal import WorkersKeys
+from vault_etl.services.rotate_keys import (
+    ResealWorker,
+    Rotation,
+    RotationPlan,
+    plan_rotation,
+    retire_data_keys,
+)
+from vault_etl.services.rotate_tokens import TokenPlan, TokenRotation, plan_tokens
+
+ROTATION_WORKERS: Final = 4
+"""Threads, so that sealing and waiting for Postgres overlap. More processes share the same ranges."""
+
+
+class RotationProgram(Parts):
+    """What `keys rotate` needs."""
+
+    def plan_rotation(self, fields: Sequence[Field], *, lazy: bool) -> RotationPlan:
+        """For `keys rotate`: what it would do."""
+        return plan_rotation(self._keys, PostgresRotationReader(self._database), fields, lazy=lazy)
+
+    def retire_data_keys(self, request: AuditRequest) -> tuple[int, ...]:
+        """Run `keys rotate --lazy`."""
+        return retire_data_keys(self.audit_log(request.request_id), self._keys, request)
+
+    def rotation(self, progress: Progress, request_id: uuid.UUID, rate: float | None) -> Rotation:
+        """For `keys rotate`."""
+        return Rotation(
+            audit=self.audit_log(request_id),
+            rotations=PostgresDataRotations(self._database),
+            workers=[
+                ResealWorker(PostgresRangeClaims(database), PostgresResealer(database))
+                for database in self._workers_databases()
+            ],
+            keys=WorkersKeys(self._ring(request_id), self._leases()),
+            pace=Pace(self._clock, rate),
+            progress=progress,
+        )
+
+    def plan_tokens(self) -> TokenPlan:
+        """For `keys rotate --tokens`: what it would do."""
+        return plan_tokens(self._keys, PostgresTokenChecker(self._database))
+
+    def token_rotation(
+        self, progress: Progress, request_id: uuid.UUID, rate: float | None, wait: float
+    ) -> TokenRotation:
+        """For `keys rotate --tokens`; the cut-over is tried for `wait` seconds."""
+        database = self._database
+        log = self.audit_log(request_id)
+        return TokenRotation(
+            audit=log,
+            sign=log.sign,
+            identity=self.identity(),
+            begin=BeginTokens(
+                self._keys,
+                PostgresTokenRotations(database),
+                self._generator,
+                self._unwrapper(request_id),
+            ),
+            backfill=Backfill(
+                [
+                    BackfillWorker(PostgresRangeClaims(own), PostgresTokenBackfill(own))
+                    for own in self._workers_databases()
+                ],
+                WorkersKeys(self._ring(request_id), self._leases()),
+                Pace(self._clock, rate),
+                progress,
+            ),
+            checker=PostgresTokenChecker(database),
+            cut_over=CutOver(
+                PostgresTokenCutOver(database), self._clock, threading.Event(), progress, wait
+            ),
+        )
+
+    def abort_tokens(self, progress: Progress, request: AuditRequest) -> Aborted:
+        """Run `keys rotate --tokens --abort`."""
+        database = self._database
+        abort = AbortTokens(
+            self.audit_log(request.request_id),
+            PostgresTokenRotations(database),
+            self._keys,
+            PostgresOldTokens(database),
+            progress,
+        )
+        return abort(request)
+
+    def _workers_databases(self) -> list[Database]:
+        """A connection for each worker of a rotation."""
+        url = self._settings.need_database_url()
+        return [Database(url, self._calls) for _ in range(ROTATION_WORKERS)]
