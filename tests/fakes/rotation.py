@@ -97,14 +97,6 @@ class FakeTokenRotations:
             end_rotation(self._database, going_on.rotation_id)
         return pending
 
-    def _reopen(self, rotation_id: uuid.UUID) -> None:
-        """Once all ranges are done: rows that were passed over may open by now."""
-        ranges = self._database.ranges[rotation_id]
-        if all(held.is_done for held in ranges):
-            self._database.ranges[rotation_id] = [
-                FakeRange(dataclasses.replace(held.range, after=None)) for held in ranges
-            ]
-
     def _in(self, state: KeyState) -> list[int]:
         return [
             key.key_id
