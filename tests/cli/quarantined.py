@@ -25,7 +25,11 @@ from vault_etl.services.make_key import DataKeyLeases
 
 
 def quarantine(
-    vault: Vault, *bodies: bytes, reason: Reason = Reason.REFUSED_BY_DATABASE, path: str = "$"
+    vault: Vault,
+    *bodies: bytes,
+    reason: Reason = Reason.REFUSED_BY_DATABASE,
+    path: str = "$",
+    generations: tuple[int, int | None] = (1, None),
 ) -> list[str]:
     """Quarantine bodies as ingest would, for a reason of yesterday's; their ids, which are in order."""
     credentials = vault.provisioned.credentials["ingest"]
@@ -45,7 +49,7 @@ def quarantine(
             record_id = record_id_of_message(str(uuid.uuid4()), sent + later)
             sealed = Sealer([key]).seal(Pii(body), Place.in_quarantine(record_id))
             rows.append(SealedRejection(record_id, reason, path, sealed))
-        loaded = PostgresRecordLoader(database).load([], rows, WriteKeys((1, None), (key,)))
+        loaded = PostgresRecordLoader(database).load([], rows, WriteKeys(generations, (key,)))
     finally:
         database.close()
     assert isinstance(loaded, Loaded)

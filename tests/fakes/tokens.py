@@ -170,7 +170,9 @@ def _is_missing(record: SealedRecord, generations: Generations) -> bool:
     if not record.tokens and not record.next_tokens and numbers == (None, None):
         return False
     return numbers != (generations.active, generations.pending) or any(
-        (old is None) != (new is None) for old, new in (_pair(record, f) for f in PERSONAL_FIELDS)
+        not (old is None) == (new is None) == (record.ciphertexts.get(field) is None)
+        for field in PERSONAL_FIELDS
+        for old, new in (_pair(record, field),)
     )
 
 

@@ -49,6 +49,22 @@ def loaded(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[V
         yield vault
 
 
+@pytest.fixture(scope="session")
+def of_two_loads(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """With as many records of "old" users as of "new" ones, of later months, under other data keys: to be copied."""
+    with copied(keyed, tmp_path_factory.mktemp("two")) as vault:
+        load_file(vault, dated_events(RECORDS, MONTHS, prefix="old", back=MONTHS))
+        load_file(vault, dated_events(RECORDS, MONTHS, prefix="new"))
+        yield vault
+
+
+@pytest.fixture
+def two(of_two_loads: Vault, tmp_path: Path) -> Iterator[Vault]:
+    """A vault with records of two loads, each under data keys of its own. The old ones are rotated first."""
+    with copied(of_two_loads, tmp_path) as vault:
+        yield vault
+
+
 @pytest.fixture
 def empty(keyed: Vault, tmp_path: Path) -> Iterator[Vault]:
     """A vault with token keys, without records, and an empty queue."""

@@ -47,6 +47,8 @@ class Contents:
     generations: Counter[tuple[int | None, int | None]]
     """Of the tokens and of the next ones, by record."""
     wrong_tokens: tuple[uuid.UUID, ...]
+    erased: tuple[str, ...]
+    """The users whose records hold nothing personal any more, of any name."""
 
 
 def of_events(bodies: Iterable[str]) -> Counter[str]:
@@ -94,7 +96,11 @@ class _Reader:
             for tokenizer in self._ring.field_tokenizers(field)
         }
         records, generations, wrong = Counter[str](), Counter[tuple[int | None, int | None]](), []
+        erased = []
         for record_id, user_id, *sealed_and_tokens in self._vault.sql(COLUMNS):
+            if set(sealed_and_tokens) == {None}:
+                erased.append(user_id)
+                continue
             sealed, tokens = sealed_and_tokens[:2], sealed_and_tokens[2:6]
             active, pending = sealed_and_tokens[6:]
             values = [
@@ -111,7 +117,9 @@ class _Reader:
         ):
             body = self._open(Field.QUARANTINE, bytes(stored), Place.in_quarantine(record_id))
             bodies[_digest(body.expose())] += 1
-        return Contents(records, bodies, frozenset(self._keys), generations, tuple(wrong))
+        return Contents(
+            records, bodies, frozenset(self._keys), generations, tuple(wrong), tuple(erased)
+        )
 
     def _open(self, field: Field, stored: bytes, place: Place) -> Pii:
         key_id = int.from_bytes(stored[1:5], "big")

@@ -17,8 +17,8 @@ SETTINGS = {
 }
 
 
-def dated_events(count: int, months: int, *, prefix: str = "u") -> list[str]:
-    """`count` events, as many in each of the last `months` months.
+def dated_events(count: int, months: int, *, prefix: str = "u", back: int = 0) -> list[str]:
+    """`count` events, as many in each of `months` months, the last of which is `back` months ago.
 
     The users are called `prefix`-0 and so on. Two of them share an address, and three a device.
     """
@@ -31,7 +31,7 @@ def dated_events(count: int, months: int, *, prefix: str = "u") -> list[str]:
                     device_id=f"dev-{n // 3:05}",
                 )
             )
-            | {"create_date": month(n % months).isoformat()}
+            | {"create_date": month(back + n % months).isoformat()}
         )
         for n in range(count)
     ]

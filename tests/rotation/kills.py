@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.cli.processes import start
 from tests.rotation.watch import LOOK_S, Watch
-from tests.vault import Vault
+from tests.vault import Result, Vault
 
 JITTER_S = 0.1
 """After the drawn share of the work is seen to be done, so that kills fall into statements too."""
@@ -43,6 +44,11 @@ def rotating(vault: Vault, *args: str) -> subprocess.Popen[str]:
     return start(vault, "re-encrypt", "keys", "rotate", "--yes", "--quiet", *args)
 
 
+def rotate(vault: Vault, *args: str, extra: Mapping[str, str] | None = None) -> Result:
+    """Run it to its end."""
+    return vault.run("re-encrypt", "keys", "rotate", "--yes", "--quiet", *args, extra=extra)
+
+
 class Killer:
     """Kills rotations of one purpose, `rows` rows in all, when a share of these was done."""
 
@@ -65,6 +71,7 @@ class Killer:
         process.kill()
         process.communicate()
         done, left = self._watch.ranges(self._purpose)
+        assert self._watch.left_behind(self._purpose) == 0
         return Kill(share, done, left, ended)
 
     def _is_done(self, share: float) -> bool:

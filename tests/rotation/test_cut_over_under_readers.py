@@ -38,7 +38,7 @@ GRANTS = """
 """
 """Who may do what, index for index, and what the view says: by the names that columns have now."""
 
-TOKENS = "SELECT record_id, masked_ip, masked_device_id FROM user_logins WHERE user_id LIKE 'u-%'"
+TOKENS = "SELECT record_id, masked_ip, masked_device_id FROM user_logins WHERE user_id LIKE 'u-%' ORDER BY 1"
 STATES = "SELECT DISTINCT generation, state FROM data_keys WHERE purpose = 'token' ORDER BY 1"
 
 

@@ -135,7 +135,9 @@ def new_data_keys(watch: Watch, found: Contents, since: object, growth: Growth) 
     old = {
         key for (key,) in watch.rows("SELECT key_id FROM data_keys WHERE created_at < %s", since)
     }
+    active = {key for (key,) in watch.rows("SELECT key_id FROM data_keys WHERE state = 'active'")}
     assert not old & found.key_ids
+    assert found.key_ids <= active  # none that a run has made, and the next one has retired
     assert growth.retired
     assert watch.rows("SELECT * FROM key_rotations") == []
 

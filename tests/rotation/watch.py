@@ -27,6 +27,13 @@ ROWS_UNDER = """
 """One statement, and so one snapshot: a key that it finds retired was retired by a commit before it."""
 
 
+LEFT_BEHIND = {
+    "data": "ciphertext_key_id(u.ip_ciphertext) = ANY (k.old_keys)"
+    " OR ciphertext_key_id(u.device_id_ciphertext) = ANY (k.old_keys)",
+    "token": "u.next_token_generation IS NULL",
+}
+
+
 class Watch:
     """The superuser's connection, one statement a transaction."""
 
@@ -77,6 +84,17 @@ class Watch:
         """Whether a rotation of the token keys has been through all of its ranges."""
         done, left = self.ranges("token")
         return done > 0 and left == 0
+
+    def left_behind(self, purpose: str) -> int:
+        """Records that the cursors of the rotation under way have passed, and that are as they were."""
+        behind = self.value(
+            "SELECT count(*) FROM key_rotations AS k JOIN rotation_ranges AS r USING (rotation_id)"  # noqa: S608
+            " JOIN user_logins AS u ON u.record_id BETWEEN r.first AND CASE WHEN r.done THEN r.last ELSE r.after END"
+            f" WHERE r.place = 'user_logins' AND k.purpose = %s AND ({LEFT_BEHIND[purpose]})",
+            purpose,
+        )
+        assert isinstance(behind, int)
+        return behind
 
     def let_claims_lapse(self) -> None:
         """What ten seconds do to the claims of a worker that was killed."""

@@ -36,7 +36,7 @@ class NextTokenMaker:
         self.generations = Generations(active.generation, pending.generation)
 
     def make(self, rows: Sequence[TokenRow]) -> Mapping[uuid.UUID, Mapping[Field, uuid.UUID]]:
-        """The next tokens of these rows, but for those that do not open or hold another's token.
+        """The next tokens of these rows, but for those that do not open or hold another's token, or none.
 
         Raises KeyUnavailableError if KMS refuses a key, and UnavailableError.
         """
@@ -52,20 +52,18 @@ class NextTokenMaker:
             # A ValueError: what was sealed has no token at all, and was not sealed by us.
             with contextlib.suppress(IntegrityError, ValueError):
                 made[row.record_id] = {
-                    field: self._next(row, field, token, keys)
-                    for field, token in row.tokens.items()
+                    field: self._next(row, field, keys)
+                    for field in row.tokens.keys() | row.ciphertexts.keys()
                 }
         return made
 
-    def _next(
-        self, row: TokenRow, field: Field, token: uuid.UUID, keys: Mapping[int, DataKey]
-    ) -> uuid.UUID:
+    def _next(self, row: TokenRow, field: Field, keys: Mapping[int, DataKey]) -> uuid.UUID:
         sealed = row.ciphertexts.get(field, b"")
         key = keys.get(Ciphertext.parse(sealed).key_id)
         if key is None:
             raise IntegrityError
         value = self._opener.open(sealed, Place.in_record(field, row.record_id, row.user_id), key)
-        if self._active.token(field, value) != token:
+        if self._active.token(field, value) != row.tokens.get(field):
             raise IntegrityError
         return self._pending.token(field, value)
 

@@ -82,6 +82,8 @@ WHERE num_nonnulls(
         AND next_token_generation IS NOT DISTINCT FROM %(pending)s
         AND (masked_ip IS NULL) = (next_masked_ip IS NULL)
         AND (masked_device_id IS NULL) = (next_masked_device_id IS NULL)
+        AND (masked_ip IS NULL) = (ip_ciphertext IS NULL)
+        AND (masked_device_id IS NULL) = (device_id_ciphertext IS NULL)
     )
     AND record_id <> ALL (%(leave_out)s::uuid[])
 ORDER BY record_id LIMIT %(limit)s

@@ -1,0 +1,139 @@
+"""Rows that do not open, or hold another's token: named, left as they are, and nothing else is held up."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+
+from tests.cli.processes import fails
+from tests.rotation.conftest import RECORDS
+from tests.rotation.contents import contents
+from tests.rotation.kills import rotate
+from tests.rotation.rows import Row, put, rows
+from tests.vault import Result, Vault
+
+DESTROY = (
+    "UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s",
+    "UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL WHERE key_id = %s",
+)
+
+
+def damage(vault: Vault) -> dict[str, Row]:
+    """A flipped bit, a value cut short, two swapped, a token that is gone; the rows as they were."""
+    whole = rows(vault)
+    flipped = bytearray(whole["u-0"]["ip"])
+    flipped[-1] ^= 1
+    put(vault, "u-0", ip_ciphertext=bytes(flipped))
+    put(vault, "u-1", device_id_ciphertext=whole["u-1"]["device_id"][:-1])
+    put(vault, "u-2", ip_ciphertext=whole["u-3"]["ip"])
+    put(vault, "u-3", ip_ciphertext=whole["u-2"]["ip"])
+    put(vault, "u-4", masked_ip=None)
+    return whole
+
+
+def names(result: Result, whole: dict[str, Row], users: Iterable[str]) -> None:
+    """The error is about the records of these users, and no others."""
+    for user_id, row in whole.items():
+        assert (str(row["id"]) in result.stderr) is (user_id in users), user_id
+
+
+def test_a_rotation_of_data_keys_leaves_what_does_not_open(filled: Vault) -> None:
+    """Exit 65, each record named, its value byte for byte as it was; all others are sealed anew."""
+    whole = damage(filled)
+    damaged = rows(filled)
+    result = rotate(filled)
+    assert result.code == 65, result.stderr
+    assert result.json["rows_remaining"] == 4
+    assert result.json["rows_reencrypted"] == 2 * RECORDS + 1 - 4
+    names(result, whole, {"u-0", "u-1", "u-2", "u-3"})
+    after = rows(filled)
+    kept = {("u-0", "ip"), ("u-1", "device_id"), ("u-2", "ip"), ("u-3", "ip")}
+    for user_id, row in after.items():
+        for field in ("ip", "device_id"):
+            assert (row[field] == damaged[user_id][field]) is ((user_id, field) in kept)
+
+
+def test_a_rotation_of_token_keys_refuses_and_goes_on_when_they_are_mended(filled: Vault) -> None:
+    """Exit 65 and nothing is cut over; mended, or left out on the record, the same rotation is finished."""
+    whole = damage(filled)
+    damaged = rows(filled)
+    bad = {"u-0", "u-1", "u-2", "u-3", "u-4"}
+    result = rotate(filled, "--tokens")
+    fails(result, 65, "nothing is cut over: no next token in 5 records")
+    names(result, whole, bad)
+    after = rows(filled)
+    assert {user for user in after if after[user] == damaged[user]} == bad
+    assert {user for user in after if after[user]["next_generation"] == 2} == set(after) - bad
+
+    put(filled, "u-0", ip_ciphertext=whole["u-0"]["ip"])
+    put(filled, "u-1", device_id_ciphertext=whole["u-1"]["device_id"])
+    put(filled, "u-2", ip_ciphertext=whole["u-2"]["ip"])
+    put(filled, "u-3", ip_ciphertext=whole["u-3"]["ip"])
+    left_out = whole["u-4"]["id"]
+    result = rotate(filled, "--tokens", "--leave-out", str(left_out))
+    assert result.code == 0, result.stderr
+    assert result.json["rows_reencrypted"] == 4
+    assert contents(filled).wrong_tokens == (left_out,)
+    assert logged(filled, left_out) == ["left out of generation 2 of the tokens"] * 2
+
+
+def test_records_under_a_destroyed_key_are_named(two: Vault) -> None:
+    """For either rotation: exit 65, these records as they were, and everything else is done."""
+    whole = rows(two)
+    lost = {user for user in whole if user.startswith("new")}
+    key_id = int.from_bytes(whole["new-0"]["ip"][1:5], "big")
+    for statement in DESTROY:
+        two.sql(statement, key_id)
+    result = rotate(two)
+    assert result.code == 65
+    assert result.json["rows_remaining"] == len(lost)
+    assert f"{len(lost)} values do not open" in result.stderr
+    after = rows(two)
+    assert {user for user in after if after[user]["ip"] == whole[user]["ip"]} == lost
+    assert not {user for user in after if after[user]["device_id"] == whole[user]["device_id"]}
+
+    result = rotate(two, "--tokens")
+    fails(result, 65, f"no next token in {len(lost)} records")
+    filled = {user for user, row in rows(two).items() if row["next_generation"] == 2}
+    assert filled == set(after) - lost
+
+
+def test_a_forged_token_is_named_and_left_out_on_the_record(filled: Vault) -> None:
+    """Planted before the backfill, or behind it: exit 65; without it the others are cut over."""
+    whole = rows(filled)
+    put(filled, "u-2", masked_ip=uuid.uuid4())
+    result = rotate(filled, "--tokens")
+    fails(result, 65, "no next token in 1 records")
+    names(result, whole, {"u-2"})
+    assert rows(filled)["u-2"]["next_generation"] is None
+
+    put(filled, "u-2", masked_ip=whole["u-2"]["masked_ip"])
+    put(filled, "u-0", next_masked_ip=uuid.uuid4())
+    put(filled, "u-0", next_masked_device_id=rows(filled)["u-9"]["next_masked_device_id"])
+    put(filled, "u-0", next_token_generation=2)
+    result = rotate(filled, "--tokens")
+    fails(result, 65, "tokens that do not map one to one")
+    assert str(whole["u-0"]["id"]) in result.stderr
+    assert {row["generation"] for row in rows(filled).values()} == {1}
+
+    left_out = whole["u-0"]["id"]
+    result = rotate(filled, "--tokens", "--leave-out", str(left_out))
+    assert result.code == 0, result.stderr
+    assert logged(filled, left_out) == ["left out of generation 2 of the tokens"] * 2
+    assert contents(filled).wrong_tokens == ()
+    after = rows(filled)
+    assert (after["u-0"]["masked_ip"], after["u-0"]["next_masked_ip"]) == (
+        None,
+        whole["u-0"]["masked_ip"],
+    )
+    assert {row["generation"] for user, row in after.items() if user != "u-0"} == {2}
+
+
+def logged(vault: Vault, record_id: uuid.UUID) -> list[str]:
+    """The reasons of the entries about a record."""
+    return [
+        reason
+        for (reason,) in vault.sql(
+            "SELECT reason FROM audit_log WHERE record_id = %s ORDER BY seq", record_id
+        )
+    ]

@@ -1,0 +1,68 @@
+"""Rotations that are told to stop or to be slow, and those that may not begin or cut over."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tests.cli.processes import fails, finish
+from tests.rotation.conftest import MONTHS, RECORDS
+from tests.rotation.contents import contents, of_events
+from tests.rotation.events import dated_events
+from tests.rotation.kills import WORK_LEFT, rotate, rotating
+from tests.rotation.watch import Watch
+from tests.vault import Vault
+
+SLOW = ("--rate", "4")
+RATE = 50
+"""Of 48 records: without it they take a tenth of a second, and the whole command less than one."""
+
+
+@pytest.mark.parametrize(
+    ("options", "purpose", "number", "code"),
+    [((), "data", signal.SIGTERM, 75), (("--tokens",), "token", signal.SIGINT, 130)],
+)
+def test_a_rotation_that_is_stopped_goes_on_later(
+    filled: Vault, options: tuple[str, ...], purpose: str, number: signal.Signals, code: int
+) -> None:
+    """SIGTERM is exit 75 and Ctrl-C 130; claims are let go of, and the next run does the rest alone."""
+    with Watch(filled) as watch:
+        process = rotating(filled, *options, *SLOW)
+        watch.until(lambda: 0 < watch.value(WORK_LEFT[purpose]) < RECORDS)
+        process.send_signal(number)
+        stopped = finish(process)
+        assert stopped.code == code, stopped.stderr
+        left = watch.value(WORK_LEFT[purpose])
+        assert 0 < left < RECORDS
+        claims = "SELECT count(*) FROM rotation_ranges WHERE NOT done AND claimed_until IS NOT NULL"
+        assert watch.value(claims) == 0
+        assert watch.left_behind(purpose) == 0
+    result = rotate(filled, *options)
+    assert result.code == 0, result.stderr
+    assert result.json["rows_remaining"] == 0
+    found = contents(filled)
+    assert found.records == of_events(dated_events(RECORDS, MONTHS))
+    assert found.wrong_tokens == ()
+
+
+def test_a_rate_is_kept(two: Vault) -> None:
+    """So many rows a second, all workers together: it does not take less time than that."""
+    began = time.monotonic()
+    assert rotate(two, "--rate", str(RATE)).code == 0
+    assert time.monotonic() - began >= 2 * RECORDS / RATE
+
+
+def test_what_depends_on_the_columns_is_in_the_way(filled: Vault) -> None:
+    """Exit 78, naming the view, and nothing is cut over; without it the same rotation is finished.
+
+    The next one has to wait until the old tokens are gone: 78 too.
+    """
+    filled.sql("CREATE VIEW public.of_devices AS SELECT masked_device_id FROM public.user_logins")
+    fails(rotate(filled, "--tokens"), 78, "view of_devices")
+    assert filled.sql("SELECT DISTINCT token_generation FROM user_logins") == [(1,)]
+    filled.sql("DROP VIEW public.of_devices")
+    assert rotate(filled, "--tokens").code == 0
+    assert contents(filled).generations == {(2, 1): RECORDS}
+    fails(rotate(filled, "--tokens"), 78, "the tokens of the generation before are still kept")
