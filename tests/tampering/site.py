@@ -154,7 +154,7 @@ def refused(
     asked = request(record_id, *fields)
     with pytest.raises(error) as caught:
         (reveal or site.reveal())(asked)
-    assert type(caught.value) is error
+    assert isinstance(caught.value, error)
     assert caught.value.exit_code == {IntegrityError: 65, KeyUnavailableError: 77}[error]
     if error is IntegrityError:
         the_one = IntegrityError()
