@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 import boto3
+import botocore.loaders
 import botocore.session
 from botocore.config import Config
 
@@ -21,6 +22,8 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 3},
     proxies={},  # a proxy of the environment is not for loopback
 )
+_MODELS = botocore.loaders.create_loader()
+"""Of AWS's services: read once, since most of what it takes to make a session is to read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class EmulatorSession:
                 "credentials_file": (None, None, os.devnull, None),
             }
         )
+        bare.register_component("data_loader", _MODELS)
         self._session = boto3.session.Session(
             aws_access_key_id=credentials.access_key_id,
             aws_secret_access_key=credentials.secret_access_key,
