@@ -44,6 +44,19 @@ def stack(tmp_path: Path) -> Iterator[EmbeddedStack]:
         made.reset()
 
 
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
+    """One that runs, for tests that leave it as it is. A start takes seconds."""
+    made = EmbeddedStack(
+        tmp_path_factory.mktemp("started") / "stack", durable=False, run_command=least_commands
+    )
+    try:
+        made.start()
+        yield made
+    finally:
+        made.reset()
+
+
 def least_commands(
     arguments: Sequence[str], environment: Mapping[str, str], _directory: Path
 ) -> None:

@@ -47,10 +47,9 @@ def test_start_and_stop(stack: EmbeddedStack) -> None:
     assert not stack.stop()
 
 
-def test_environment(stack: EmbeddedStack) -> None:
+def test_environment(started: EmbeddedStack) -> None:
     """Every role has a login and an access key of its own, and both work."""
-    stack.start()
-    environments = [stack.environment(role) for role in ROLES]
+    environments = [started.environment(role) for role in ROLES]
     for environment in environments:
         with closing(psycopg2.connect(environment["VAULT_ETL_DATABASE_URL"])):
             pass
@@ -59,12 +58,12 @@ def test_environment(stack: EmbeddedStack) -> None:
     for secret in ("VAULT_ETL_DATABASE_URL", "AWS_SECRET_ACCESS_KEY"):
         assert len({environment[secret] for environment in environments}) == len(ROLES)
     with pytest.raises(UsageError, match="no role 'root'"):
-        stack.environment("root")
+        started.environment("root")
 
 
-def test_logins_hold_their_role_alone(stack: EmbeddedStack) -> None:
+def test_logins_hold_their_role_alone(started: EmbeddedStack) -> None:
     """A login is a member of its own role's group; the operator of all but the owner's."""
-    status = stack.start()
+    status = started.status()
     assert status.postgres is not None
     with (
         closing(psycopg2.connect(status.postgres.admin_url)) as connection,
@@ -83,11 +82,10 @@ def test_logins_hold_their_role_alone(stack: EmbeddedStack) -> None:
     assert len(groups) == 8
 
 
-def test_files_are_private(stack: EmbeddedStack) -> None:
+def test_files_are_private(started: EmbeddedStack) -> None:
     """Whatever holds a secret is readable by its owner alone."""
-    stack.start()
-    assert stack.directory.stat().st_mode & 0o077 == 0
-    for path in stack.directory.rglob("*.json"):
+    assert started.directory.stat().st_mode & 0o077 == 0
+    for path in started.directory.rglob("*.json"):
         assert path.stat().st_mode & 0o077 == 0, path
 
 
@@ -196,11 +194,11 @@ def test_two_starts_at_once(stack: EmbeddedStack) -> None:
     assert results[0].state == "running"
 
 
-def test_another_emulator(stack: EmbeddedStack) -> None:
+def test_another_emulator(started: EmbeddedStack) -> None:
     """A running stack does not change its emulator under its records."""
-    stack.start(EmulatorName.MOTO)
+    assert started.start(EmulatorName.MOTO).state == "running"
     with pytest.raises(ConfigurationError, match="runs on moto, not on localstack"):
-        stack.start(EmulatorName.LOCALSTACK)
+        started.start(EmulatorName.LOCALSTACK)
 
 
 def test_reset(stack: EmbeddedStack) -> None:
