@@ -5,11 +5,14 @@ BIN := $(VENV)/bin
 PYTHONS := python3.14 python3.13 python3.12 python3.11 python3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# Test processes. `make test PYTEST_WORKERS=0` runs in one, for a debugger.
-PYTEST_WORKERS ?= 2
+# Test processes: three for two processors, since much of a test is waiting.
+# `make test PYTEST_WORKERS=0` runs in one, for a debugger.
+PYTEST_WORKERS ?= 3
 # More for pytest: `make test PYTEST_ARGS='-k reveal -x'`.
 PYTEST_ARGS ?=
 PYTEST := $(BIN)/python -m pytest
+# A file at a time, in the order of tests/conftest.py: the longest first.
+SPREAD := -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # Of `make fuzz`, all targets together.
 FUZZ_SECONDS ?= 60
 
@@ -33,11 +36,11 @@ demo: $(VENV)/.demo-installed ## the whole story in about a minute: queue, keys,
 	@$(BIN)/vault-etl demo
 
 test: $(VENV)/.dev-installed ## run every test that needs Python alone, on both emulators
-	$(PYTEST) -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(PYTEST) $(SPREAD) $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory test-localstack
 
 test-localstack: $(VENV)/.dev-installed ## run what needs an emulator on a real LocalStack
-	$(PYTEST) -n $(PYTEST_WORKERS) --dist loadfile --emulator localstack $(PYTEST_ARGS)
+	$(PYTEST) $(SPREAD) --emulator localstack $(PYTEST_ARGS)
 
 check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of imports, templates
 	$(BIN)/ruff format --check .
