@@ -45,6 +45,11 @@ class Line:
             self._mended.set()
         assert self.hits > before
 
+    def break_for_good(self, fault: Judge) -> None:
+        """Calls meet this fault from now on: those too that are on the line when their process is dead."""
+        self._mended.clear()
+        self._fault = fault
+
     def silence(self, call: Call) -> Verdict:
         """A fault: nothing is answered, and the connection closed when the line is mended."""
         del call

@@ -46,9 +46,10 @@ def killed_before_the_delete(vault: Vault) -> None:
             run.process.kill()
             return False
 
-        with run.sqs.broken(kill):
-            vault.send(events(MESSAGES))
-            run.process.wait(SECONDS)
+        run.sqs.break_for_good(kill)
+        vault.send(events(MESSAGES))
+        run.process.wait(SECONDS)
+        assert run.sqs.hits > 0
     stored = vault.count("user_logins")
     assert stored > 0
     summary = the_next_one(vault)
