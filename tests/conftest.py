@@ -27,6 +27,8 @@ from vault_etl.adapters.resources import resource_dir
 
 OURS = ("AWS_", "VAULT_ETL_")
 TEMPLATE = "vault_template"
+COPY = "STRATEGY file_copy"
+"""Of a template: without fsync, a third of the time that a copy through the log takes."""
 ONCE = ("outages", "rotation", "workers")
 """Folders of tests that run in the first half of `make test` only, so that it ends in time."""
 
@@ -135,7 +137,7 @@ def bare_vault(
     endpoint, provisioned = moto
     database = f"vault_{uuid.uuid4().hex[:12]}"
     with admin(postgres, "postgres") as cursor:
-        cursor.execute(f'CREATE DATABASE "{database}" TEMPLATE "{TEMPLATE}"')
+        cursor.execute(f'CREATE DATABASE "{database}" TEMPLATE "{TEMPLATE}" {COPY}')
     # The rights on the database itself are not copied from a template.
     _run_file(postgres, database, resource_dir("migrations") / "0001_roles.sql")
     vault = Vault(postgres, database, endpoint, provisioned, tmp_path)

@@ -17,6 +17,7 @@ from typing import Any
 import psycopg2
 import psycopg2.extras
 
+from tests.forking import can_fork, run_forked
 from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
 from vault_etl.adapters.embedded.postgres import RunningPostgres
 from vault_etl.adapters.embedded.provision import Provisioned, provision_resources
@@ -87,23 +88,29 @@ class Vault:
         stdin: str | None = None,
         seconds: float = 60,
     ) -> Result:
-        """Run `vault-etl ARGS` as a process with the role's credentials; None in `extra` unsets."""
+        """Run `vault-etl ARGS` as a process with the role's credentials; None in `extra` unsets.
+
+        Where it can be, the process is a fork of one that has imported the command: `tests/forked.py`.
+        """
         environment = {
             name: value
             for name, value in {**self.environment(role), **(extra or {})}.items()
             if value is not None
         }
-        done = subprocess.run(
-            self.command(*args),
-            env=environment,
-            cwd=self.home,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
+        if can_fork(args, environment):
+            done = run_forked(args, environment, self.home, stdin=stdin, seconds=seconds)
+        else:
+            done = subprocess.run(
+                self.command(*args),
+                env=environment,
+                cwd=self.home,
+                input=stdin,
+                stdin=subprocess.DEVNULL if stdin is None else None,
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                check=False,
+            )
         return Result(done.returncode, done.stdout, done.stderr)
 
     def ok(self, role: str, *args: str, **options: Any) -> Result:  # noqa: ANN401 - as `run`
@@ -139,11 +146,11 @@ class Vault:
     @property
     def emulator(self) -> EmulatorSession:
         """The emulator, as the operator, who may do all that any role may."""
-        return _session(self.endpoint, self.provisioned.credentials["admin"])
+        return emulator_session(self.endpoint, self.provisioned.credentials["admin"])
 
     def actor(self, role: str) -> str:
         """The ARN of who uses a role's access key, by the emulator's word."""
-        session = _session(self.endpoint, self.provisioned.credentials[role])
+        session = emulator_session(self.endpoint, self.provisioned.credentials[role])
         arn: str = session.client("sts").get_caller_identity()["Arn"]
         return arn
 
@@ -196,7 +203,7 @@ def sample_events() -> list[str]:
 
 
 @functools.cache
-def _session(endpoint: str, credentials: Credentials) -> EmulatorSession:
+def emulator_session(endpoint: str, credentials: Credentials) -> EmulatorSession:
     """Made once: boto3 reads its models from files for each."""
     return EmulatorSession(endpoint, credentials)
 

@@ -62,6 +62,23 @@ def test_a_key_that_nothing_needs_is_destroyed(filled: Vault, role: str) -> None
     assert filled.ok("audit", "audit", "verify").json["ok"]
 
 
+def test_the_end_is_on_disk_when_it_is_reported(filled: Vault) -> None:
+    """Whatever the server does otherwise: a crash must not bring the bytes back."""
+    key_id = data_key(filled, "ip")
+    filled.ok("re-encrypt", "keys", "rotate", "--yes")
+    filled.sql(f'ALTER DATABASE "{filled.database}" SET synchronous_commit = off')
+    filled.sql(
+        "CREATE FUNCTION told() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " NEW.destroyed_at := CASE current_setting('synchronous_commit') WHEN 'on' THEN now() END;"
+        " RETURN NEW; END $$"
+    )
+    filled.sql(
+        "CREATE TRIGGER told BEFORE UPDATE ON data_keys FOR EACH ROW EXECUTE FUNCTION told()"
+    )
+    filled.ok("rotate", "keys", "destroy", str(key_id), "--yes")
+    assert filled.sql(STATE, key_id) == [GONE]
+
+
 def test_a_second_time_there_is_nothing_left(filled: Vault) -> None:
     """Exit 0, says so, and is no entry; --quiet says nothing."""
     key_id = data_key(filled, "ip")
@@ -218,6 +235,16 @@ def test_killed_half_way_it_is_finished_by_the_next_run(cut_over: Vault) -> None
     assert cut_over.sql("SELECT count(next_masked_ip) FROM user_logins") == [(0,)]
     unfinished = cut_over.ok("audit", "audit", "verify").json["unfinished"]
     assert len(unfinished) == 1
+
+
+def test_old_tokens_go_behind_the_fence(cut_over: Vault) -> None:
+    """A cut-over or a beginning rotation, which hold it, have no row change under them."""
+    key_id = token_keys(cut_over, 1)[0]
+    with holding(cut_over, "LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE"):
+        process = start(cut_over, "rotate", "keys", "destroy", str(key_id), "--yes")
+        waits(cut_over, process)
+        assert cut_over.sql("SELECT count(next_masked_ip) FROM user_logins") == [(5,)]
+    assert finish(process).json["rows_cleared"] == 5
 
 
 # --- Others at the same time ---

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TEMPLATE, admin
+from tests.conftest import COPY, TEMPLATE, admin
 from tests.contract.bench import Bench, FakeBench, PostgresBench
 from tests.vault import Vault
 from vault_etl.adapters.embedded.aws_session import EmulatorSession
@@ -25,7 +25,7 @@ def database(postgres: RunningPostgres, tmp_path: Path) -> Iterator[Vault]:
     """A migrated database alone: no queue and no KMS, which take longer to make."""
     name = f"contract_{uuid.uuid4().hex[:12]}"
     with admin(postgres, "postgres") as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
+        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}" {COPY}')
     # The rights on the database itself are not copied from a template.
     roles = resource_dir("migrations") / "0001_roles.sql"
     with admin(postgres, name) as cursor:

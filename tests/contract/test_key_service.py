@@ -263,6 +263,8 @@ def test_a_key_moves_to_another_kms_key_that_is_trusted(bench: Bench) -> None:
     assert fingerprint(bench.unwrapper.unwrap(there), key.key_id) == key.fingerprint
     with pytest.raises(KeyUnavailableError):
         bench.unwrapper.unwrap(moved)
+    with pytest.raises(KeyUnavailableError):
+        bench.rewrapper.rewrap(moved, bench.other)
 
 
 def test_a_key_does_not_move_where_nobody_trusts_it(bench: Bench) -> None:
@@ -295,3 +297,14 @@ def test_a_kms_key_is_looked_up_by_each_of_its_names(bench: Bench) -> None:
         bench.kms_keys.arn("alias/nobody")
     assert bench.kms_keys.trusts(KeyPurpose.DATA, bench.other)
     assert not bench.kms_keys.trusts(KeyPurpose.DATA, "arn:aws:kms:us-east-1:123456789012:key/x")
+
+
+def test_neither_kms_key_is_used_for_rewrapping_unless_listed(
+    kms: Kms, moto: tuple[str, Provisioned]
+) -> None:
+    """Of the real adapter: the allow-list comes before the call, for where a key is and where it goes."""
+    key, _ = make_key(KmsKeyGenerator(kms("re-encrypt"), ALIASES), KeyPurpose.DATA, Field.IP)
+    data, token = arns(moto)["data"], arns(moto)["token"]
+    for listed, target in (({token}, data), ({data}, token), ({token}, token)):
+        with pytest.raises(KeyUnavailableError, match="not trusted"):
+            rewrapper(kms("admin"), frozenset(listed)).rewrap(key, target)

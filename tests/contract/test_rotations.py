@@ -295,6 +295,25 @@ def test_another_beginning_of_tokens_stores_no_key(bench: Bench, process: Writer
     assert bench.keys.token_keys() == pending
 
 
+def test_tokens_that_were_passed_over_are_gone_through_again(bench: Bench, process: Writer) -> None:
+    """Once every range is done, by who begins anew; not while others are still at work."""
+    scattered(process)
+    begun = begin_tokens(bench, slices=4)
+    cut = [held for held, _ in bench.ranges(begun.rotation_id)]
+    claims = claimed(bench, begun)
+    for claim, held in claims[:-1]:
+        bench.resealer.replace([], [], Step(claim, held, held.last, is_done=True))
+    before = bench.ranges(begun.rotation_id)
+    begin_tokens(bench, 3)
+    assert bench.ranges(begun.rotation_id) == before
+    claim, held = claims[-1]
+    bench.resealer.replace([], [], Step(claim, held, held.last, is_done=True))
+    assert bench.claims.unfinished(begun.rotation_id) == 0
+    begin_tokens(bench, 3)
+    assert bench.ranges(begun.rotation_id) == [(held, False) for held in cut]
+    assert [held for _, held in claimed(bench, begun)] == cut
+
+
 def test_a_pending_generation_without_a_rotation_is_gone_on_with(
     bench: Bench, process: Writer
 ) -> None:

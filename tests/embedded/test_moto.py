@@ -12,6 +12,7 @@ from urllib.request import urlopen
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.vault import emulator_session
 from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
 from vault_etl.adapters.embedded.moto import start_moto
 from vault_etl.adapters.embedded.policies import ROLES
@@ -188,7 +189,7 @@ def test_dead_letters(tmp_path: Path) -> None:
 
 
 def _client(moto: Moto, role: str, service: str) -> Any:  # noqa: ANN401  # boto3's
-    return EmulatorSession(moto[0], moto[1].credentials[role]).client(service)
+    return emulator_session(moto[0], moto[1].credentials[role]).client(service)
 
 
 def _context(purpose: str) -> dict[str, str]:

@@ -97,14 +97,6 @@ class FakeTokenRotations:
             end_rotation(self._database, going_on.rotation_id)
         return pending
 
-    def _reopen(self, rotation_id: uuid.UUID) -> None:
-        """Once all ranges are done: rows that were passed over may open by now."""
-        ranges = self._database.ranges[rotation_id]
-        if all(held.is_done for held in ranges):
-            self._database.ranges[rotation_id] = [
-                FakeRange(dataclasses.replace(held.range, after=None)) for held in ranges
-            ]
-
     def _in(self, state: KeyState) -> list[int]:
         return [
             key.key_id
@@ -165,6 +157,7 @@ def _reopen(ranges: Sequence[FakeRange]) -> None:
     if all(held.is_done for held in ranges):
         for held in ranges:
             held.is_done, held.range = False, dataclasses.replace(held.range, after=None)
+            held.claim, held.claimed_until = None, 0
 
 
 def _ranges(database: FakeDatabase, fields: Sequence[Field], slices: int) -> Iterator[Range]:

@@ -18,7 +18,7 @@ class FakeWrappedKeys:
     def live(self) -> Sequence[StoredKey]:
         """See `WrappedKeys.live`."""
         live = (key for key in self._database.keys.values() if key.state is not KeyState.DESTROYED)
-        return sorted(live, key=lambda k: (k.purpose, k.field, k.created_at, k.key_id))
+        return sorted(live, key=lambda key: (key.purpose, key.field, key.created_at))
 
     def swap(self, key: StoredKey, wrapped_key: bytes, kms_key_arn: str) -> bool:
         """See `WrappedKeys.swap`."""

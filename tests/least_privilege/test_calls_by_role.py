@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.vault import emulator_session
 from vault_etl.adapters.embedded.aws_session import EmulatorSession
 from vault_etl.adapters.embedded.provision import Provisioned
 
@@ -154,7 +155,7 @@ CALLS: dict[str, tuple[Call, frozenset[str]]] = {
 def scene(moto: tuple[str, Provisioned]) -> Scene:
     """Made by the emulator's administrator."""
     endpoint, provisioned = moto
-    kms = EmulatorSession(endpoint, provisioned.credentials["admin"]).client("kms")
+    kms = emulator_session(endpoint, provisioned.credentials["admin"]).client("kms")
     data, token = (
         kms.generate_data_key(
             KeyId=provisioned.key_arns[purpose],
@@ -173,7 +174,7 @@ def test_each_call_is_for_its_roles_alone(
 ) -> None:
     """A role's own access key makes the call if the table says so, and is denied it otherwise."""
     call, allowed = CALLS[name]
-    session = EmulatorSession(moto[0], moto[1].credentials[role])
+    session = emulator_session(moto[0], moto[1].credentials[role])
     assert _passes(call, session, scene) is (role in allowed)
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.conftest import TEMPLATE, admin
+from tests.conftest import COPY, TEMPLATE, admin
 from tests.postgres.scratch import Scratch
 from vault_etl.adapters.embedded.postgres import RunningPostgres
 from vault_etl.adapters.resources import resource_dir
@@ -41,7 +41,7 @@ def empty(server: RunningPostgres, template: str = "template1") -> Iterator[Scra
     """A database that is dropped afterwards."""
     name = f"scratch_{uuid.uuid4().hex[:12]}"
     with admin(server, "postgres") as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {COPY}')
     try:
         yield Scratch(server, name)
     finally:

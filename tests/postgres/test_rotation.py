@@ -81,6 +81,7 @@ def test_a_rotation_is_begun_once(scratch: Scratch, keys: WriteKeys, is_of_token
 def test_no_range_is_claimed_by_two_at_once(scratch: Scratch, keys: WriteKeys) -> None:
     """However they meet: each is one worker's, none is forgotten, and nobody waits for another."""
     load(scratch, keys, 50)
+    scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET lock_timeout = '2s'")
     with scratch.database("re-encrypt") as database:
         begun = PostgresDataRotations(database).begin(uuid.uuid4(), tuple(Field), 40)
 

@@ -11,6 +11,7 @@ from vault_etl.cli.confirm import confirm
 from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption, print_object
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.stop_when_told import stop_when_told
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import Field
 from vault_etl.services.audit_request import audit_request
@@ -73,7 +74,7 @@ def _destroy(
     old_tokens = "" if doomed.generation is None else " and its old tokens"
     confirm(f"Destroy {doomed}{old_tokens} for good?", yes=yes)
     request = _request(program, str(doomed), doomed.fields)
-    with progress("clear old tokens", total=None, quiet=quiet) as bar:
+    with progress("clear old tokens", total=None, quiet=quiet) as bar, stop_when_told():
         destroyed = program.destroy_key(bar, request.request_id)(request, doomed)
     _print(destroyed, output)
     if destroyed.key_ids and not quiet:

@@ -11,6 +11,7 @@ from vault_etl.cli.confirm import confirm
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.stop_when_told import stop_when_told
 from vault_etl.core.audit import Action, AuditRequest, clean_text
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.errors import KeyUnavailableError, UsageError
@@ -84,7 +85,7 @@ def _rewrap(
     if dry_run:
         print_object({"rewrapped": len(keys)}, output)
         return
-    with progress("rewrap", total=len(keys), quiet=quiet) as bar:
+    with progress("rewrap", total=len(keys), quiet=quiet) as bar, stop_when_told():
         report = program.rewrap(bar)(keys, target)
     print_object({"rewrapped": report.rewrapped}, output)
     if report.unproven and not quiet:

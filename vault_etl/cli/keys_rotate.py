@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 import typer
 
-from vault_etl import logs
 from vault_etl.bootstrap import Program
 from vault_etl.cli import keys_rotate_tokens
 from vault_etl.cli.confirm import confirm
@@ -184,11 +184,6 @@ def _reencrypt(program: Program, fields: tuple[Field, ...], run: _Run) -> None:
     ):
         print_report(run.output, retired=(), remaining=plan.rows)
         return
-    if plan.resumes is not None:
-        logs.get_logger().info(
-            "going on with a rotation that was interrupted",
-            fields=[field.value for field in plan.resumes],
-        )
     if run.dry_run:
         print_report(run.output, retired=plan.retire, remaining=plan.rows)
         return
@@ -203,6 +198,12 @@ def _reencrypt(program: Program, fields: tuple[Field, ...], run: _Run) -> None:
         done=report.rows_reencrypted,
         remaining=report.rows_remaining,
     )
+    if plan.resumes is not None and not run.quiet:
+        names = ", ".join(plan.resumes)
+        sys.stderr.write(
+            f"vault-etl: this was the rest of a rotation of {names} that was interrupted; the keys"
+            " that were active when this began still are: run it again to retire them\n"
+        )
     if report.failed:
         shown = ", ".join(str(record_id) for record_id in report.failed)
         message = f"{report.rows_remaining} values do not open, among them those of {shown}"

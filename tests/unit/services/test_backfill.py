@@ -63,15 +63,20 @@ def test_rows_that_are_sealed_anew_meanwhile_are_read_again(vault: FakeVault) ->
     """A rotation of the data keys changes every ciphertext under the first page."""
     watch = Watch(vault)
     calls: list[str] = []
+    filled: list[int] = []
 
     def counting(name: str, call: Callable[[], Any]) -> object:
         calls.append(name)
-        return call()
+        answer = call()
+        if name == "fill":
+            filled.append(answer)
+        return answer
 
     seen = seen_by(seen_by(vault, at_first("fill", vault.rotate)), counting)
     report = watched(seen, watch).rotate_tokens()
-    assert report.rows == 7
+    assert (report.rows, filled[0]) == (7, 0)
     assert calls.count("page") <= 6
+    assert vault.clock.monotonic() == 0, "it waited for its own claim to end"
     assert generations(vault) == CUT_OVER
 
 

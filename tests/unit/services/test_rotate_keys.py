@@ -236,6 +236,7 @@ def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None
     report = seen_by(vault, resealing).rotate(Field.IP)
     assert (report.rows_reencrypted, report.rows_remaining) == (7, 0)
     assert calls.count("page") <= 6
+    assert vault.clock.monotonic() == 0, "it waited for its own claim to end"
     assert addresses(vault) == EVERY_ADDRESS
 
 

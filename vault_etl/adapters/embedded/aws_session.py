@@ -49,10 +49,15 @@ class EmulatorSession:
             region_name=REGION,
             botocore_session=bare,
         )
+        self._clients: dict[str, Any] = {}
 
     def client(self, service: Any) -> Any:  # noqa: ANN401  # as boto3's own type says
-        """A client of one service: "sqs", "kms", "sts" or "iam"."""
-        return self._session.client(service, endpoint_url=self._endpoint, config=_CONFIG)
+        """The client of one service: "sqs", "kms", "sts" or "iam". Making one takes longer than a call."""
+        if service not in self._clients:
+            self._clients[service] = self._session.client(
+                service, endpoint_url=self._endpoint, config=_CONFIG
+            )
+        return self._clients[service]
 
     def on_endpoint(self, queue_url: str) -> str:
         """The same URL on the emulator's own address: LocalStack's host name needs DNS."""

@@ -7,6 +7,7 @@ described twice.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -39,8 +40,9 @@ class Template:
         self._resources = resources
 
     @classmethod
+    @functools.cache
     def load(cls) -> Template:
-        """Read the file that came with this installation. Raises ConfigurationError."""
+        """Read the file that came with this installation, once. Raises ConfigurationError."""
         try:
             import yaml  # noqa: PLC0415  # of the extra `local`: other commands do without
         except ImportError:
