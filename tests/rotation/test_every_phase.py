@@ -113,7 +113,7 @@ def test_everything_works_in_every_phase(function: Vault) -> None:
 def half_way(vault: Vault, purpose: str, *options: str) -> None:
     """A rotation that was told to stop when some of it was done."""
     with Watch(vault) as watch:
-        process = rotating(vault, *options, "--rate", "4")
+        process = rotating(vault, *options, "--rate", "1")
         watch.until(lambda: 0 < watch.value(WORK_LEFT[purpose]) < RECORDS)
         process.send_signal(signal.SIGTERM)
         assert finish(process).code == 75

@@ -43,7 +43,7 @@ class Form:
     lapse: bool
 
 
-SHORT = Form(800, 16, kills=3, rate=400, per_second=40, backlog=100, look_s=0.05, lapse=True)
+SHORT = Form(800, 16, kills=3, rate=300, per_second=40, backlog=100, look_s=0.05, lapse=True)
 LONG = Form(40_000, 24, kills=10, rate=0, per_second=1_500, backlog=3_000, look_s=0.2, lapse=False)
 
 
@@ -89,29 +89,24 @@ def storm(vault: Vault, form: Form, purpose: str, seed: int) -> None:
         assert found.wrong_tokens == ()
         assert growth.grown == set()
         EXPECTED[purpose](watch, found, since, growth)
-    assert all(each.ended is None for each in killed), killed
-    assert any(each.in_the_middle for each in killed), killed
+    assert {each.ended for each in killed} <= {None, 0}, killed  # a busy machine may be too late
+    assert sum(each.in_the_middle for each in killed) > len(killed) // 3, killed
     assert feed.sent > 0
 
 
 def kill(vault: Vault, watch: Watch, killer: Killer, form: Form, purpose: str) -> list[Kill]:
-    """Begin or go on, and be killed: so often."""
+    """Begin or go on, and be killed: so often. No cut-over is made: an analyst is in its way."""
     killed = []
-    for share in killer.shares(form.kills + 1)[:-1]:  # the last part is done by two at once
-        killed.append(killer.kill(rotating(vault, *options(form, purpose)), share))
-        if form.lapse:
-            watch.let_claims_lapse()
-    if purpose == "token":
-        killed.append(kill_the_cut_over(vault, watch, killer, form))
-    return killed
-
-
-def kill_the_cut_over(vault: Vault, watch: Watch, killer: Killer, form: Form) -> Kill:
-    """And once more while an analyst is in the way of the cut-over, somewhere in its tries."""
     with holding(vault, "SELECT count(*) FROM user_logins_masked", "analyst"):
-        process = rotating(vault, *options(form, "token"))
-        watch.until(lambda: watch.is_filled() or process.poll() is not None, END_S)
-        return killer.kill(process, 0)
+        for share in killer.shares(form.kills + 1)[:-1]:  # the last part is done by two at once
+            killed.append(killer.kill(rotating(vault, *options(form, purpose)), share))
+            if form.lapse:
+                watch.let_claims_lapse()
+        if purpose == "token":  # and once more, somewhere in the tries of the cut-over
+            process = rotating(vault, *options(form, "token"))
+            watch.until(lambda: watch.is_filled() or process.poll() is not None, END_S)
+            killed.append(killer.kill(process, 0))
+    return killed
 
 
 def two_at_once(vault: Vault, form: Form, purpose: str) -> list[int]:

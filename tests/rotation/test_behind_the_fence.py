@@ -1,0 +1,48 @@
+"""Whatever changes keys for a rotation waits for who is behind the fence, and is not seen half done."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.erase.conftest import in_the_way
+from tests.postgres.conftest import clone
+from tests.postgres.scratch import Scratch
+from tests.rotation.test_fence_variants import LOCK_FENCE, _keys
+from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_rotation import PostgresDataRotations, PostgresTokenRotations
+from vault_etl.core.fields import PERSONAL_FIELDS
+
+CHANGES: dict[str, Callable[[Database], object]] = {
+    "data keys retired": lambda database: PostgresDataRotations(database).begin(
+        uuid.uuid4(), PERSONAL_FIELDS, 1
+    ),
+    "a generation made pending": lambda database: PostgresTokenRotations(database).begin(
+        uuid.uuid4(), _keys(2), 1
+    ),
+    "a generation aborted": lambda database: PostgresTokenRotations(database).abort(),
+}
+
+
+@pytest.fixture
+def scratch(postgres: RunningPostgres) -> Iterator[Scratch]:
+    """A migrated database of this test, with token keys and data keys."""
+    with clone(postgres) as database:
+        database.add_token_keys()
+        database.write_keys()
+        yield database
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_waits_for_who_writes(scratch: Scratch, change: str) -> None:
+    """It is made when the writer has committed, and not before."""
+    with scratch.connect("ingest") as writer, scratch.database("re-encrypt") as database:
+        with writer.cursor() as cursor:
+            cursor.execute(LOCK_FENCE)
+        states = scratch.key_states()
+        with in_the_way(scratch, lambda: CHANGES[change](database)):
+            assert scratch.key_states() == states
+            writer.commit()
