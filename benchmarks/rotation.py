@@ -5,7 +5,8 @@
 Loads ROWS made-up events (1,000,000) by the real command into an embedded Postgres that keeps what it
 acknowledges, copies the database, and then times, one after the other, on equal copies:
 
-- one bare `UPDATE … FROM` that gives every row both its ciphertexts anew, and `keys rotate --yes`;
+- one bare `UPDATE … FROM` that gives every row both its ciphertexts anew, `keys rotate --yes`, and two of them at once,
+  which share the rows;
 - one bare `UPDATE … FROM` that gives every row both its next tokens, and `keys rotate --tokens --yes`.
 
 Rotation's time is that of the whole process, its plan, its check and its last look at the table included.
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -112,7 +114,7 @@ def main(rows: int) -> None:
         try:
             loaded = fill(stack, Path(directory), rows)
             report(f"`ingest --file`, {rows:,} rows", rows, loaded)
-            for copy in ("bare_seals", "bare_tokens", "tokens"):
+            for copy in ("bare_seals", "bare_tokens", "tokens", "two"):
                 stack.sql("postgres", f'CREATE DATABASE "{copy}" TEMPLATE vault_etl')
             bare = stack.sql(
                 "bare_seals", _CIPHERTEXTS[0], "VACUUM ANALYZE", "CHECKPOINT", _CIPHERTEXTS[1]
@@ -120,6 +122,8 @@ def main(rows: int) -> None:
             report("bare UPDATE of both ciphertexts", rows, bare)
             seconds, _ = rotate(stack, "vault_etl")
             report("`keys rotate`", rows, seconds, bare)
+            seconds = rotate_twice_at_once(stack, "two")
+            report("two `keys rotate` at once", rows, seconds, bare)
             bare = stack.sql("bare_tokens", _TOKENS[0], "VACUUM ANALYZE", "CHECKPOINT", _TOKENS[1])
             report("bare UPDATE of both next tokens", rows, bare)
             seconds, said = rotate(stack, "tokens", "--tokens")
@@ -151,6 +155,18 @@ def rotate(stack: Stack, database: str, *options: str) -> tuple[float, str]:
     started = time.monotonic()
     done = stack.command("keys", "rotate", "--yes", *options, extra=stack.on(database))
     return time.monotonic() - started, done.stderr
+
+
+def rotate_twice_at_once(stack: Stack, database: str) -> float:
+    """Two processes; the seconds until the later of them ended."""
+    stack.sql(database, "VACUUM ANALYZE", "CHECKPOINT")
+    started = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        arguments = ("keys", "rotate", "--yes", "--quiet")
+        runs = [pool.submit(stack.command, *arguments, extra=stack.on(database)) for _ in range(2)]
+    for run in runs:
+        run.result()
+    return time.monotonic() - started
 
 
 def report(what: str, rows: int, seconds: float, bare: float | None = None) -> None:
