@@ -41,7 +41,9 @@ CREATE TABLE public.quarantine (
     reason_code text NOT NULL CHECK (reason_code ~ '^[a-z0-9_]{1,40}$'),
     path text NOT NULL CHECK (char_length(path) BETWEEN 1 AND 64),
     body_ciphertext bytea,
-    quarantined_at timestamptz NOT NULL DEFAULT now()
+    quarantined_at timestamptz NOT NULL DEFAULT now(),
+    -- How often the queue had handed the message out: many times, and it was not the message's fault alone.
+    receive_count integer NOT NULL DEFAULT 1 CHECK (receive_count > 0)
 );
 COMMENT ON TABLE public.quarantine IS 'Messages that could not be records: why, where, and the sealed body.';
 CREATE INDEX quarantine_quarantined_at ON public.quarantine (quarantined_at);
@@ -79,8 +81,8 @@ BEGIN
         );
     END IF;
     RETURN partition_name;
-EXCEPTION WHEN duplicate_table OR unique_violation THEN
-    RETURN partition_name;  -- another process was faster
+EXCEPTION WHEN duplicate_table OR duplicate_object OR unique_violation THEN
+    RETURN partition_name;  -- another process was faster: its table, or that table's row type, is there
 END
 $$;
 REVOKE ALL ON FUNCTION public.ensure_partition(date) FROM PUBLIC;
@@ -94,15 +96,16 @@ SELECT record_id, user_id, device_type, masked_ip, masked_device_id, locale, app
 FROM public.user_logins;
 
 GRANT INSERT ON public.user_logins TO vault_etl_ingest;
-GRANT INSERT (record_id, reason_code, path, body_ciphertext) ON public.quarantine TO vault_etl_ingest;
+GRANT INSERT (record_id, reason_code, path, body_ciphertext, receive_count) ON public.quarantine TO vault_etl_ingest;
 GRANT SELECT (record_id) ON public.user_logins, public.quarantine TO vault_etl_ingest;
-GRANT EXECUTE ON FUNCTION public.ensure_partition(date) TO vault_etl_ingest;
+GRANT EXECUTE ON FUNCTION public.ensure_partition(date) TO vault_etl_ingest, vault_etl_re_encrypt;
 
 GRANT SELECT (
     record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
     token_generation, next_token_generation, locale, app_version, create_date
 ) ON public.user_logins TO vault_etl_reveal;
-GRANT SELECT (record_id, reason_code, path, quarantined_at) ON public.quarantine TO vault_etl_reveal;
+GRANT SELECT (record_id, reason_code, path, quarantined_at, receive_count) ON public.quarantine
+    TO vault_etl_reveal;
 
 -- What a rotation makes anew, and no plain column: whose event it was stands.
 GRANT SELECT ON public.user_logins, public.quarantine TO vault_etl_rotate, vault_etl_re_encrypt;
@@ -116,3 +119,7 @@ GRANT SELECT ON public.user_logins_masked TO vault_etl_analyst;
 GRANT SELECT (
     record_id, user_id, device_type, masked_ip, masked_device_id, locale, app_version, create_date
 ) ON public.user_logins TO vault_etl_analyst;
+
+-- `quarantine retry` stores what passes today, and takes it out of quarantine, in one transaction.
+GRANT INSERT ON public.user_logins TO vault_etl_re_encrypt;
+GRANT DELETE ON public.quarantine TO vault_etl_re_encrypt;

@@ -1,4 +1,4 @@
--- The audit log: append only, gapless, hash-chained, and the one way to a ciphertext for a reader.
+-- The audit log: append only, gapless, hash-chained, and under the reveal policy.
 
 SET LOCAL ROLE vault_etl_owner;
 
@@ -120,16 +120,24 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 REVOKE ALL ON FUNCTION public.audit_hash(public.audit_log) FROM PUBLIC;
 
--- The one way into the log. The caller commits it, alone, before it does what the entry is about.
-CREATE FUNCTION public.audit_append(
-    request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[],
-    purpose text, ticket text, reason text, decision text, error_code text
-) RETURNS TABLE (seq bigint, hash bytea)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
-#variable_conflict use_column
+-- One document a change, and the newest is in force. It stands under the seq of the entry that made it,
+-- and that entry's ticket is the SHA-256 of its text: `audit verify` sees a document that was changed.
+CREATE TABLE public.reveal_policies (
+    seq bigint PRIMARY KEY REFERENCES public.audit_log,
+    document text NOT NULL CHECK (octet_length(document) <= 65536 AND jsonb_typeof(document::jsonb) = 'object')
+);
+COMMENT ON TABLE public.reveal_policies IS 'Every reveal policy there was. docs/formats.md has the document.';
+
+-- What the quota counts.
+CREATE INDEX audit_log_looks ON public.audit_log (login, logged_at)
+    WHERE phase = 'intent' AND decision = 'allowed'
+        AND action IN ('reveal', 'reveal masked', 'quarantine show', 'find');
+
+-- Waits for the end of the chain and holds it until the transaction ends.
+CREATE FUNCTION public.audit_lock() RETURNS public.audit_head
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head public.audit_head;
-    entry public.audit_log;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'the audit log is written in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
@@ -139,68 +147,120 @@ BEGIN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
     SELECT * INTO STRICT head FROM public.audit_head FOR UPDATE;
+    RETURN head;
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_lock() FROM PUBLIC;
+
+-- Writes an entry, whatever it says: for the owner's functions alone, which have decided already.
+CREATE FUNCTION public.audit_write(
+    request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[],
+    purpose text, ticket text, reason text, decision text, error_code text
+) RETURNS public.audit_log
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    head public.audit_head := public.audit_lock();
+    entry public.audit_log;
+BEGIN
     entry.seq := head.seq + 1;
     entry.logged_at := clock_timestamp();
-    entry.request_id := audit_append.request_id;
-    entry.phase := audit_append.phase;
+    entry.request_id := audit_write.request_id;
+    entry.phase := audit_write.phase;
     entry.login := session_user;
     entry.client_address := host(inet_client_addr());
-    entry.actor := audit_append.actor;
-    entry.host := audit_append.host;
-    entry.action := audit_append.action;
-    entry.record_id := audit_append.record_id;
-    entry.fields := audit_append.fields;
-    entry.purpose := audit_append.purpose;
-    entry.ticket := audit_append.ticket;
-    entry.reason := audit_append.reason;
-    entry.decision := audit_append.decision;
-    entry.error_code := audit_append.error_code;
+    entry.actor := audit_write.actor;
+    entry.host := audit_write.host;
+    entry.action := audit_write.action;
+    entry.record_id := audit_write.record_id;
+    entry.fields := audit_write.fields;
+    entry.purpose := audit_write.purpose;
+    entry.ticket := audit_write.ticket;
+    entry.reason := audit_write.reason;
+    entry.decision := audit_write.decision;
+    entry.error_code := audit_write.error_code;
     entry.prev_hash := head.hash;
     entry.written_by := pg_current_xact_id();
     entry.hash := public.audit_hash(entry);
     INSERT INTO public.audit_log SELECT entry.*;
     UPDATE public.audit_head AS h SET seq = entry.seq, hash = entry.hash;
-    RETURN QUERY SELECT entry.seq, entry.hash;
+    RETURN entry;
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_write(
+    uuid, text, text, text, text, uuid, text[], text, text, text, text, text
+) FROM PUBLIC;
+
+-- Why the policy says no to a look: one word, or NULL. Called with the head locked, so that a quota holds.
+-- Changes of keys are no looks: they are on the record, and under no policy.
+CREATE FUNCTION public.audit_denial(action text, fields text[], purpose text, ticket text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    policy jsonb;
+    rule jsonb;
+    in_full text[];
+    masked text[];
+BEGIN
+    IF action NOT IN ('reveal', 'reveal masked', 'quarantine show', 'find') THEN
+        RETURN NULL;
+    END IF;
+    SELECT p.document::jsonb INTO policy FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1;
+    IF coalesce(policy -> 'purposes', '{}') <> '{}' THEN
+        rule := policy -> 'purposes' -> purpose;
+        IF rule IS NULL THEN
+            RETURN 'purpose';
+        END IF;
+        in_full := ARRAY(SELECT jsonb_array_elements_text(coalesce(rule -> 'fields', '[]')));
+        masked := ARRAY(SELECT jsonb_array_elements_text(coalesce(rule -> 'masked_fields', '[]')));
+        IF NOT fields <@ (in_full || masked) THEN
+            RETURN 'field';
+        ELSIF action <> 'reveal masked' AND NOT fields <@ in_full THEN
+            RETURN 'masked_only';
+        ELSIF rule ->> 'ticket_pattern' IS NOT NULL
+            AND coalesce(ticket, '') !~ ('^(?:' || (rule ->> 'ticket_pattern') || ')$')
+        THEN
+            RETURN 'ticket';
+        END IF;
+    END IF;
+    IF (
+        SELECT count(*) FROM public.audit_log AS l
+        WHERE l.login = session_user AND l.logged_at > clock_timestamp() - interval '1 hour'
+            AND l.phase = 'intent' AND l.decision = 'allowed'
+            AND l.action IN ('reveal', 'reveal masked', 'quarantine show', 'find')
+    ) >= coalesce((policy ->> 'reveals_an_hour')::integer, 50) THEN
+        RETURN 'quota';
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_denial(text, text[], text, text) FROM PUBLIC;
+
+-- The one way into the log. The caller commits it, alone, before it does what the entry is about. What comes
+-- back says what was decided: an intent that the policy denies is an entry too.
+CREATE FUNCTION public.audit_append(
+    request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[],
+    purpose text, ticket text, reason text, decision text, error_code text
+) RETURNS TABLE (seq bigint, hash bytea, decided text, code text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
+DECLARE
+    entry public.audit_log;
+    denial text;
+BEGIN
+    PERFORM public.audit_lock();
+    IF phase = 'intent' AND decision = 'allowed' THEN
+        denial := public.audit_denial(action, fields, purpose, ticket);
+    END IF;
+    entry := public.audit_write(
+        request_id, phase, actor, host, action, record_id, fields, purpose, ticket, reason,
+        CASE WHEN denial IS NULL THEN decision ELSE 'denied' END, coalesce(denial, error_code)
+    );
+    RETURN QUERY SELECT entry.seq, entry.hash, entry.decision, entry.error_code;
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_append(
     uuid, text, text, text, text, uuid, text[], text, text, text, text, text
 ) FROM PUBLIC;
-
--- The ciphertexts that one committed intent names, once, to the login that wrote it, within 60 s.
-CREATE FUNCTION public.audit_release(intent_seq bigint) RETURNS TABLE (field text, ciphertext bytea)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    entry public.audit_log;
-BEGIN
-    SELECT * INTO entry FROM public.audit_log WHERE seq = intent_seq;
-    -- A row that is visible and not of this transaction is committed; a savepoint changes nothing,
-    -- since written_by is the top transaction's id.
-    IF NOT FOUND OR entry.written_by = pg_current_xact_id()
-        OR entry.phase <> 'intent' OR entry.decision <> 'allowed' OR entry.action <> 'reveal'
-        OR entry.login <> session_user
-        OR clock_timestamp() NOT BETWEEN entry.logged_at - interval '60 s' AND entry.logged_at + interval '60 s'
-    THEN
-        RAISE EXCEPTION 'no committed intent of this login releases this' USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    BEGIN
-        INSERT INTO public.audit_released (seq) VALUES (intent_seq);
-    EXCEPTION WHEN unique_violation THEN
-        RAISE EXCEPTION 'this intent has had its release' USING ERRCODE = 'insufficient_privilege';
-    END;
-    RETURN QUERY
-        SELECT sealed.field, sealed.ciphertext
-        FROM public.user_logins AS r,
-            LATERAL (VALUES ('ip', r.ip_ciphertext), ('device_id', r.device_id_ciphertext))
-                AS sealed (field, ciphertext)
-        WHERE r.record_id = entry.record_id AND sealed.field = ANY (entry.fields);
-END
-$$;
-REVOKE ALL ON FUNCTION public.audit_release(bigint) FROM PUBLIC;
-
 GRANT EXECUTE ON FUNCTION public.audit_append(
     uuid, text, text, text, text, uuid, text[], text, text, text, text, text
 ) TO vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt;
-GRANT EXECUTE ON FUNCTION public.audit_release(bigint) TO vault_etl_reveal;
-GRANT SELECT ON public.audit_log, public.vault TO vault_etl_audit;
+
+GRANT SELECT ON public.audit_log, public.audit_head, public.vault, public.reveal_policies TO vault_etl_audit;
