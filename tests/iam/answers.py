@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tests.iam.documents import ACCOUNT, AUDIT, DATA, DEAD_LETTERS, FOREIGN_ACCOUNT, QUEUE, TOKEN
-from tests.iam.questions import GOOD, REWRAP, Question
+from tests.iam.questions import GOOD, REWRAP, SIGNED, Question
 
 ALLOWED, DENIED, SILENT = "Allowed", "ExplicitlyDenied", "ImplicitlyDenied"
 """A policy allows, or denies outright, or says nothing, which is a refusal too."""
@@ -45,6 +45,9 @@ def _plain(action: str, *resources: str) -> set[Question]:
     return {Question(action, resource) for resource in resources}
 
 
+_SIGNS: Final = {Question("kms:Sign", AUDIT, signed=SIGNED)}
+
+
 def _reveals(field: str) -> set[Question]:
     return _calls("kms:Decrypt", DATA, [field]) | _calls("kms:Decrypt", TOKEN, [field])
 
@@ -61,20 +64,18 @@ MAY: Final[dict[str, set[Question]]] = {
         for queue in (QUEUE, DEAD_LETTERS)
         for secure in (True, False)  # TLS is the queue's own demand
     },
-    "RevealPolicy": _plain("kms:Sign", AUDIT) | _plain("kms:DescribeKey", DATA, TOKEN, AUDIT),
+    "RevealPolicy": _SIGNS | _plain("kms:DescribeKey", DATA, TOKEN, AUDIT),
     "RevealIpPolicy": _reveals("ip"),
     "RevealDeviceIdPolicy": _reveals("device_id"),
     "RevealQuarantinePolicy": _calls("kms:Decrypt", DATA, ["quarantine"]),
     "RotatePolicy": _calls("kms:GenerateDataKey", DATA)
     | _calls("kms:GenerateDataKey", TOKEN)
     | {call for action in REWRAP for key in (DATA, TOKEN) for call in _calls(action, key)}
-    | _plain("kms:Sign", AUDIT)
+    | _SIGNS
     | _plain("kms:DescribeKey", DATA, TOKEN, AUDIT),
     "ReEncryptPolicy": _calls("kms:Decrypt", DATA) | _calls("kms:Decrypt", TOKEN),
-    "ErasePolicy": _plain("kms:Sign", AUDIT) | _plain("kms:DescribeKey", AUDIT),
-    "AuditPolicy": _plain("kms:Sign", AUDIT)
-    | _plain("kms:GetPublicKey", AUDIT)
-    | _plain("kms:DescribeKey", AUDIT),
+    "ErasePolicy": _SIGNS | _plain("kms:DescribeKey", AUDIT),
+    "AuditPolicy": _SIGNS | _plain("kms:GetPublicKey", AUDIT) | _plain("kms:DescribeKey", AUDIT),
 }
 """Managed policy → all that it allows."""
 
@@ -166,18 +167,16 @@ LEFT_TO_IAM: Final[dict[str, set[Question]]] = {
     for key in (DATA, TOKEN)
 } | {
     AUDIT: {
-        call
-        for action in (*_ADMINISTERED, "kms:GetPublicKey", "kms:Sign")
-        for call in _plain(action, AUDIT)
+        call for action in (*_ADMINISTERED, "kms:GetPublicKey") for call in _plain(action, AUDIT)
     }
+    | _SIGNS
 }
 """Key → what its policy leaves to the account's IAM policies. The rest no IAM policy can allow."""
 
-QUEUE_NAMED: Final[dict[str, set[str]]] = {
-    **{
-        f"sqs:{action}": {"IngestRole"}
-        for action in ("ChangeMessageVisibility", "DeleteMessage", "ReceiveMessage")
-    },
+_READING = tuple(
+    f"sqs:{call}" for call in ("ChangeMessageVisibility", "DeleteMessage", "ReceiveMessage")
+)
+_KEPT = {
     **{
         f"sqs:{action}": _KEEPERS
         for action in (
@@ -186,7 +185,12 @@ QUEUE_NAMED: Final[dict[str, set[str]]] = {
         )
     },
 }  # fmt: skip
-"""Action on either queue → who is not denied it outright."""
+QUEUE_NAMED: Final[dict[str, dict[str, set[str]]]] = {
+    QUEUE: _KEPT | {action: {"IngestRole"} for action in _READING},
+    # SQS redrives with the rights of the principal who asks for it.
+    DEAD_LETTERS: _KEPT | {action: {"IngestRole"} | _KEEPERS for action in _READING},
+}
+"""Queue → action → who is not denied it outright."""
 
 
 def guard_says(principal: str, question: Question) -> str:
@@ -197,7 +201,9 @@ def guard_says(principal: str, question: Question) -> str:
             return DENIED
         allowed = question in LEFT_TO_IAM[key] and principal != OUTSIDE
     else:
-        if not question.secure or principal not in QUEUE_NAMED.get(question.action, PRINCIPALS):
+        if not question.secure or principal not in QUEUE_NAMED[key].get(
+            question.action, PRINCIPALS
+        ):
             return DENIED
         allowed = principal != OUTSIDE
     return ALLOWED if allowed else SILENT

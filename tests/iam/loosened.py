@@ -8,7 +8,15 @@ from typing import Any, Final
 
 from tests.iam.answers import PRINCIPALS
 from tests.iam.documents import ACCOUNT, FOREIGN_ACCOUNT
-from tests.iam.questions import KEYS, OF_QUEUES, QUEUES, REWRAP, WITH_CONTEXT, WITHOUT_CONTEXT
+from tests.iam.questions import (
+    KEYS,
+    OF_QUEUES,
+    QUEUES,
+    REWRAP,
+    WITH_CONTEXT,
+    WITH_SIGNATURE,
+    WITHOUT_CONTEXT,
+)
 
 Statement = dict[str, Any]
 
@@ -19,6 +27,8 @@ MORE_VALUES: Final = {
     "kms:EncryptionContext:key_id": ("true",),
     "kms:EncryptionContextKeys": ("more",),
     "kms:ReEncryptOnSameKey": ("false",),
+    "kms:MessageType": ("DIGEST",),
+    "kms:SigningAlgorithm": ("ECDSA_SHA_384",),
     "aws:SourceAccount": (FOREIGN_ACCOUNT,),
     "aws:MultiFactorAuthPresent": ("false",),
     "sts:RoleSessionName": ("ben",),
@@ -78,7 +88,9 @@ def _more_actions(statement: Statement, idle: set[str]) -> Iterator[tuple[str, S
     yield f"{service}:*", statement | {"Action": f"{service}:*"}
     every: tuple[str, ...] = (*WITH_CONTEXT, *REWRAP)
     if not keys:
-        every += WITHOUT_CONTEXT
+        every += (*WITHOUT_CONTEXT, *WITH_SIGNATURE)
+    if "kms:MessageType" in keys:
+        every = WITH_SIGNATURE
     if service == "sqs":
         every = OF_QUEUES
     if service == "sts":

@@ -38,10 +38,9 @@ WITHOUT_CONTEXT: Final = (
     "kms:GetPublicKey",
     "kms:PutKeyPolicy",
     "kms:ScheduleKeyDeletion",
-    "kms:Sign",
     "kms:UpdateAlias",
-    "kms:Verify",
 )
+WITH_SIGNATURE: Final = ("kms:Sign", "kms:Verify")
 OF_QUEUES: Final = (
     "sqs:AddPermission",
     "sqs:CancelMessageMoveTask",
@@ -101,15 +100,32 @@ BAD: Final = {
 """Key → contexts that nobody may use with it."""
 
 
+Signed = tuple[tuple[str, str], ...]
+"""What a call of Sign says of its message and its algorithm, hashable."""
+
+SIGNED: Final[Signed] = (("kms:MessageType", "RAW"), ("kms:SigningAlgorithm", "ECDSA_SHA_256"))
+"""How the head of the log is signed."""
+
+OTHERWISE_SIGNED: Final[tuple[Signed, ...]] = (
+    (),
+    SIGNED[:1],
+    SIGNED[1:],
+    (("kms:MessageType", "DIGEST"), SIGNED[1]),
+    (SIGNED[0], ("kms:SigningAlgorithm", "ECDSA_SHA_384")),
+)
+"""What nobody signs: a digest, which may be of anything; another algorithm; and either not said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May it be done? `same_key` is of rewraps alone, `secure` of queues."""
+    """May it be done? `same_key` is of rewraps alone, `signed` of signatures, `secure` of queues."""
 
     action: str
     resource: str
     context: Context = ()
     same_key: bool | None = None
     secure: bool = True
+    signed: Signed = ()
 
     def condition_keys(self) -> dict[str, str | list[str]]:
         """What AWS sends to the policies with such a request, whoever makes it."""
@@ -122,7 +138,7 @@ class Question:
             sent["kms:EncryptionContextKeys"] = [name for name, _ in self.context]
         if self.same_key is not None:
             sent["kms:ReEncryptOnSameKey"] = str(self.same_key).lower()
-        return sent
+        return sent | dict(self.signed)
 
 
 def questions() -> Iterator[Question]:
@@ -133,6 +149,9 @@ def questions() -> Iterator[Question]:
             for same_key in (True, False):
                 yield from (Question(action, key, pairs, same_key) for action in REWRAP)
         yield from (Question(action, key) for action in WITHOUT_CONTEXT)
+        for action in WITH_SIGNATURE:
+            for how in (SIGNED, *OTHERWISE_SIGNED):
+                yield Question(action, key, signed=how)
     for queue in QUEUES:
         for action in OF_QUEUES:
             yield Question(action, queue)

@@ -11,6 +11,7 @@ import pytest
 from tests.iam.answers import (
     ALLOWED,
     ATTACHED,
+    BREAK_GLASS,
     DENIED,
     MAY,
     PRINCIPALS,
@@ -35,7 +36,15 @@ from tests.iam.documents import (
     surroundings,
 )
 from tests.iam.loosened import loosened
-from tests.iam.questions import BAD, REWRAP, WITH_CONTEXT, Question, context, questions
+from tests.iam.questions import (
+    BAD,
+    REWRAP,
+    SIGNED,
+    WITH_CONTEXT,
+    Question,
+    context,
+    questions,
+)
 from tests.iam.simulator import Mutant, Request, simulate
 from tests.iam.trust import trust_requests
 from vault_etl.adapters.embedded.template import Template
@@ -102,11 +111,19 @@ HEADLINES = [
     ("ReEncryptRole", "kms:Decrypt", DATA, context("data", "quarantine"), True),
     ("EraseRole", "kms:Decrypt", DATA, context("data", "ip"), False),
     ("EraseRole", "kms:Sign", AUDIT, (), True),
+    ("administrator", "kms:Sign", AUDIT, (), False),
     ("AuditRole", "kms:GetPublicKey", AUDIT, (), True),
     ("AuditRole", "kms:Decrypt", TOKEN, context("token", "ip"), False),
     ("administrator", "kms:Decrypt", DATA, context("data", "ip"), False),
     ("administrator", "kms:PutKeyPolicy", DATA, (), False),
     ("administrator", "sqs:ReceiveMessage", QUEUE, (), False),
+    # A redrive needs all four of its caller; on the queue itself break glass reads nothing.
+    (BREAK_GLASS, "sqs:StartMessageMoveTask", DEAD_LETTERS, (), True),
+    (BREAK_GLASS, "sqs:ReceiveMessage", DEAD_LETTERS, (), True),
+    (BREAK_GLASS, "sqs:DeleteMessage", DEAD_LETTERS, (), True),
+    (BREAK_GLASS, "sqs:SendMessage", QUEUE, (), True),
+    (BREAK_GLASS, "sqs:ReceiveMessage", QUEUE, (), False),
+    ("administrator", "sqs:StartMessageMoveTask", DEAD_LETTERS, (), False),
 ]
 
 
@@ -115,7 +132,8 @@ def test_headlines() -> None:
     requests = []
     for who, action, resource, pairs, _ in HEADLINES:
         same_key = False if "ReEncrypt" in action else None
-        requests.append(_both(who, Question(action, resource, pairs, same_key)))
+        signed = SIGNED if action == "kms:Sign" else ()
+        requests.append(_both(who, Question(action, resource, pairs, same_key, signed=signed)))
     decided = simulate(all_policies(), requests).decisions
     assert [decision == ALLOWED for decision in decided] == [row[-1] for row in HEADLINES]
 

@@ -79,6 +79,12 @@ def _rewrap(purpose: str, *, to_own: bool = False) -> Call:
     )
 
 
+def _sign(**more: str) -> Call:
+    return lambda kms, _, scene: kms.sign(
+        KeyId=scene.audit, Message=b"h" * 32, SigningAlgorithm="ECDSA_SHA_256", **more
+    )
+
+
 CALLS: dict[str, tuple[Call, frozenset[str]]] = {
     "make a data key": (_make("data"), WRITERS),
     "make a data key with a fifth pair": (_make("data", more="x"), NOBODY),
@@ -111,11 +117,11 @@ CALLS: dict[str, tuple[Call, frozenset[str]]] = {
     "disable a key": (lambda kms, _, scene: kms.disable_key(KeyId=scene.data), NOBODY),
     "end a key": (lambda kms, _, scene: kms.schedule_key_deletion(KeyId=scene.token), NOBODY),
     "sign": (
-        lambda kms, _, scene: kms.sign(
-            KeyId=scene.audit, Message=b"head", SigningAlgorithm="ECDSA_SHA_256"
-        ),
+        _sign(MessageType="RAW"),
         frozenset({"reveal", "rotate", "re-encrypt", "erase", "audit"}),
     ),
+    "sign a digest of anything at all": (_sign(MessageType="DIGEST"), NOBODY),
+    "sign without saying what it is": (_sign(), NOBODY),
     "read the audit key's public half": (
         lambda kms, _, scene: kms.get_public_key(KeyId=scene.audit),
         frozenset({"audit"}),

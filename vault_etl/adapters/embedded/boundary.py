@@ -23,7 +23,8 @@ class NeededPermission:
     action: str
     resource: str
     context: Mapping[str, str] = field(default_factory=dict)
-    same_key: bool = False
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Other condition keys of the call: {"kms:ReEncryptOnSameKey": "true"}."""
 
     def condition_values(self, name: str) -> Sequence[str]:
         """The call's values of a condition key: none where it has none."""
@@ -33,9 +34,7 @@ class NeededPermission:
             return [] if value is None else [value]
         if name == "kms:EncryptionContextKeys":
             return list(self.context)
-        if name == "kms:ReEncryptOnSameKey":
-            return [str(self.same_key).lower()]
-        return []
+        return [self.keys[name]] if name in self.keys else []
 
 
 def is_allowed(needed: NeededPermission, statements: Iterable[Mapping[str, Any]]) -> bool:

@@ -179,11 +179,16 @@ def needed_of_kms(call: str, request: dict[str, Any], kms: KmsBackend) -> list[N
                 request.get("SourceEncryptionContext", {}),
                 request.get("DestinationEncryptionContext", {}),
             )
+            keys = {"kms:ReEncryptOnSameKey": str(source == target).lower()}
             return [
-                NeededPermission("kms:ReEncryptFrom", source, old, same_key=source == target),
-                NeededPermission("kms:ReEncryptTo", target, new, same_key=source == target),
+                NeededPermission("kms:ReEncryptFrom", source, old, keys),
+                NeededPermission("kms:ReEncryptTo", target, new, keys),
             ]
     key = _key_arn(request["KeyId"], kms) if "KeyId" in request else "*"
+    if call == "Sign":
+        sent = ("MessageType", "SigningAlgorithm")
+        keys = {f"kms:{name}": request[name] for name in sent if name in request}
+        return [NeededPermission("kms:Sign", key, keys=keys)]
     return [NeededPermission(f"kms:{call}", key, request.get("EncryptionContext", {}))]
 
 
