@@ -59,7 +59,7 @@ def cases() -> list[Case]:
     fields = [(event(**{name: None}), "field_missing", f"$.{name}") for name in REQUIRED]
     fields += [(null(name), "field_null", f"$.{name}") for name in REQUIRED]
     fields += [(event(**{name: ""}), "field_empty", f"$.{name}") for name in REQUIRED]
-    fields += [(event(**{name: " \u3000"}), "field_empty", f"$.{name}") for name in REQUIRED]
+    fields += [(event(**{name: " \u200b\u3000"}), "field_empty", f"$.{name}") for name in REQUIRED]
     for name, limit in LIMITS.items():
         fields.append((event(**{name: "x" * (limit + 1)}), "field_too_long", f"$.{name}"))
         fields.append((event(**{name: 17}), "field_not_text", f"$.{name}"))

@@ -19,6 +19,7 @@ import pytest
 from tests.vault import Vault
 from vault_etl.core.audit import Action, AuditRequest, mint_receipt
 from vault_etl.core.audit_key import AuditKey
+from vault_etl.core.blank import WHITE_SPACE, is_blank
 from vault_etl.core.canonical import canonical
 from vault_etl.core.checkpoint import Checkpoint, Head
 from vault_etl.core.ciphertext import Place
@@ -95,6 +96,22 @@ def test_the_canonical_forms_of_the_page(section: str) -> None:
     field = Field(section.split()[1])
     value = Pii.of_text(_text(section, "text"))
     assert canonical(field, value) == _bytes(section, "canonical")
+
+
+def test_blank_is_what_the_page_says() -> None:
+    """Each code point of the page's sets is blank alone, white space is stripped, and no other is blank."""
+    table = PAGE.split("### Blank")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (.*?) \| ([0-9A-F][0-9A-F\u2013, ]+) \|$", table, re.MULTILINE)
+    sets = [
+        {
+            code_point
+            for first, last in re.findall(r"([0-9A-F]+)(?:\u2013([0-9A-F]+))?", cells)
+            for code_point in range(int(first, 16), int(last or first, 16) + 1)
+        }
+        for _, cells in rows
+    ]
+    assert {ord(c) for c in WHITE_SPACE} == sets[0]
+    assert {c for c in range(0x110000) if is_blank(chr(c))} == set().union(*sets)
 
 
 @pytest.mark.parametrize("section", _named("token "))

@@ -93,7 +93,24 @@ DEVICES: Final = (
     ("\ufeffx", "\ufeffx", "a byte order mark is no white space"),
     ("\U0001f4f1", "\U0001f4f1", "four bytes of UTF-8"),
     ("0", "0", "one character"),
-    ("\x00", "\x00", "a NUL has a token, though no event holds one"),
+    ("\x00x", "\x00x", "a NUL has a token, though no event holds one"),
+    ("ab\u200b", "ab\u200b", "an invisible character makes another value"),
+    ("\u2764\ufe0f", "\u2764\ufe0f", "and so does a variation selector"),
+    ("\U0002f868", "\u36fc", "as corrected in Unicode 4.0: 3.2 said U+2136A"),
+    ("\u1e9e\u0301", "\u1e9e\u0301", "assigned in Unicode 5.1: it stays"),
+    ("e\u0301\U0001f9ff", "\u00e9\U0001f9ff", "what stands beside a later character is composed"),
+    (
+        "a\U00010efd\u0301",
+        "a\U00010efd\u0301",
+        "a mark of Unicode 15: nothing moves past it, nor is composed across it",
+    ),
+    (
+        "q\u0323\U0001e08f\u0307",
+        "q\u0323\U0001e08f\u0307",
+        "the same, where the marks around it are in order",
+    ),
+    ("\U00011099\U000110ba", "\U00011099\U000110ba", "a composition of Unicode 5.2 is none here"),
+    ("\U00016d67\U00016d67", "\U00016d67\U00016d67", "nor is one of Unicode 16"),
     ("d" * 256, "d" * 256, "the longest that an event holds"),
 )
 
@@ -103,6 +120,18 @@ NO_DEVICES: Final = (
     ("\t\r\n\x0b\x0c", "ASCII white space"),
     ("\x1c\x1d\x1e\x1f", "separators"),
     ("\u00a0\u1680\u2000\u2028\u2029\u202f\u205f\u3000\u0085", "all white space of Unicode"),
+    ("\x00\x1b\x7f\u0080\u009f", "controls"),
+    ("\u200b\u200c\u200d\u2060\u2064", "zero width"),
+    ("\u200e\u200f\u061c\u202a\u202e\u2066\u2069", "directions"),
+    ("\ufeff", "a byte order mark"),
+    ("\u00ad\u034f", "a soft hyphen and a grapheme joiner"),
+    ("\u115f\u1160\u3164\uffa0", "Hangul fillers"),
+    ("\u17b4\u17b5\u180b\u180e\u180f", "Khmer and Mongolian invisibles"),
+    ("\u2800", "a braille pattern without dots"),
+    ("\ufe00\ufe0f\U000e0100\U000e01ef", "variation selectors"),
+    ("\U000e0001\U000e0041\U000e007f", "tags"),
+    ("\U0001d159\U0001d173\U0001bca0", "musical and shorthand invisibles"),
+    (" \u200b\u00a0\ufeff\t", "white space and invisibles in turn"),
 )
 
 NO_TEXT: Final = (

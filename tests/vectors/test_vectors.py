@@ -37,7 +37,7 @@ FROZEN: Final = {
     "line_id": "6497e30f3ced730bbe1a04805392df9fbb076cbae4460315f42fbbb642904587",
     "padding": "d23383ee1429ebbff50c733c7b69ea4c1aea446873b3c082323ebf9732ae83fa",
     "record_id": "a0e5ad3c0fedb13030c20a81aeb71fb8bdcfaae1b93a5cf387c5733ec65030c2",
-    "token": "17b456477652ac8f8e9e5e5d1c79dcb4a22a9e33c74ec961dde2b0f34ba27ed3",
+    "token": "b13b48dddce005a7e2e7987a482c442cef0fe1d25ac90a13607dde241ab2987d",
 }
 
 Case = dict[str, Any]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NoReturn
 
+from vault_etl.core.blank import is_blank
 from vault_etl.core.canonical import canonical_device_id, canonical_ip
 from vault_etl.core.pii import Pii
 from vault_etl.core.sns_envelope import message_in_envelope
@@ -175,7 +176,7 @@ def _required(fields: Mapping[str, object], name: str) -> str:
     if fields[name] is None:
         raise _RejectedError(Reason.FIELD_NULL, name)
     text = _text(fields[name], name)
-    if not text.strip():
+    if is_blank(text):
         raise _RejectedError(Reason.FIELD_EMPTY, name)
     return text
 

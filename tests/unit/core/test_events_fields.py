@@ -62,7 +62,7 @@ def test_a_field_of_another_type(name: str, value: object) -> None:
     assert rejection == Rejection(Reason.FIELD_NOT_TEXT, f"$.{name}")
 
 
-@pytest.mark.parametrize("text", ["", " ", "\t\n", "\u00a0\u2003"])
+@pytest.mark.parametrize("text", ["", " ", "\t\n", "\u00a0\u2003", "\u200b", "\ufeff \u3164\u2800"])
 @pytest.mark.parametrize("name", REQUIRED)
 def test_a_required_field_that_is_empty_or_blank(name: str, text: str) -> None:
     """Blanks must not become one giant duplicate."""
@@ -103,7 +103,8 @@ def test_a_pair_of_surrogates_is_one_character() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["\x01", "\x1b[31m", "\u202e", "\ufeff", "'; DROP TABLE user_logins; --", "\\N", "\\."]
+    "text",
+    ["x\x01", "\x1b[31m", "\u202e!", "\ufeffx", "'; DROP TABLE user_logins; --", "\\N", "\\."],
 )
 def test_odd_text_is_text(text: str) -> None:
     """Nothing that Postgres can store is refused or changed."""
