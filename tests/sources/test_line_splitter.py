@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.adapters.line_splitter import MAX_LINE_BYTES, LineSplitter
+from vault_etl.adapters.line_splitter import MAX_BLANK_BYTES, MAX_LINE_BYTES, LineSplitter
 from vault_etl.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
@@ -86,6 +86,21 @@ def test_a_line_without_an_end_is_noticed_before_it_fills_the_memory() -> None:
         assert splitter.feed(chunk) == []
     with pytest.raises(DataError, match="line 1 of f"):
         splitter.feed(chunk)
+
+
+def test_blank_lines_without_an_end_are_noticed() -> None:
+    """After 64 MiB in a row, by the number of the line; a line that is not blank begins the count again."""
+    splitter = LineSplitter("f")
+    blank = b" " * (MAX_LINE_BYTES - 1) + b"\n"
+    allowed = MAX_BLANK_BYTES // MAX_LINE_BYTES
+    for _ in range(2):
+        for _ in range(allowed):
+            assert splitter.feed(blank) == []
+        assert len(splitter.feed(b"a\n")) == 1
+    for _ in range(allowed):
+        splitter.feed(blank)
+    with pytest.raises(DataError, match="more than 64 MiB of blank lines before line 196 of f"):
+        splitter.feed(blank)
 
 
 @pytest.mark.parametrize("magic", [b"\x1f\x8b", b"\x28\xb5\x2f\xfd"])

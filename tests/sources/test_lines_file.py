@@ -6,9 +6,10 @@ import datetime as dt
 import gzip
 import hashlib
 import os
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -25,6 +26,11 @@ from vault_etl.core.record_id import first_millisecond
 from vault_etl.errors import DataError, NotFoundError, UsageError
 from vault_etl.ports.clock import Clock
 from vault_etl.ports.queue import QueueDepth
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 @pytest.fixture
@@ -139,6 +145,21 @@ def test_a_file_is_looked_through_before_anything_of_it_is_loaded(
             assert len(drained(lines)) == 2
         return
     with pytest.raises(DataError, match=error), opened(path, content):
+        pass
+
+
+BLANK = b" " * (2**20 - 1) + b"\n"
+
+
+@pytest.mark.parametrize(("name", "compress"), [("f.gz", gzip.compress), ("f.zst", zstd.compress)])
+def test_a_bomb_of_blank_lines_is_put_down(
+    tmp_path: Path, name: str, compress: Callable[[bytes], bytes]
+) -> None:
+    """A few kilobytes, whatever they unpack to: here 640 MiB, of which a tenth is unpacked."""
+    with (
+        pytest.raises(DataError, match="more than 64 MiB of blank lines before line 66 of"),
+        opened(tmp_path / name, compress(BLANK) * 640),
+    ):
         pass
 
 
@@ -351,6 +372,17 @@ def test_lines_of_a_stream_are_acknowledged_while_it_is_waited_for(stream: Strea
     stream.end()
     waiting.join(10)
     assert not waiting.is_alive()
+
+
+def test_a_stream_of_blank_lines_ends_too(stream: Stream) -> None:
+    """Nobody waits for a sender that sends nothing but line ends."""
+    writer = threading.Thread(target=stream.write, args=(BLANK * 65,))
+    writer.start()
+    with pytest.raises(DataError, match="blank lines before line 66 of standard input"):
+        drained(stream.lines)
+    while stream.lines._content.read(0.2):
+        pass
+    writer.join(5)
 
 
 def test_a_fault_of_a_stream_stops_where_it_is(stream: Stream) -> None:

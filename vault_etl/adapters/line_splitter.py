@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from vault_etl.errors import DataError
@@ -9,7 +10,11 @@ from vault_etl.errors import DataError
 MAX_LINE_BYTES: Final = 1024 * 1024
 """Without its line end. SQS's own limit of a message; what is longer may be no JSON lines at all."""
 
+MAX_BLANK_BYTES: Final = 64 * 1024 * 1024
+"""Of blank lines in a row. A gzip file of 1.5 MB can hold 1.5 GB of them: that is no file of events."""
+
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_BLANK: Final = b" \t\r"
 _COMPRESSED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 """How gzip (RFC 1952) and Zstandard (RFC 8878) begin. No JSON in UTF-8 does."""
 
@@ -21,19 +26,23 @@ class LineSplitter:
         self._name = name
         self._number = 0
         self._rest = b""
+        self._blank_bytes = 0
 
     def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
         """The lines that end in this piece, without the blank ones, each with its number from 1.
 
-        Raises DataError, naming the line, if one is longer than `MAX_LINE_BYTES`; or if the content
-        is compressed.
+        Raises DataError, naming the line, if one is longer than `MAX_LINE_BYTES`, or if more than
+        `MAX_BLANK_BYTES` are blank lines in a row; or if the content is compressed.
         """
         content = self._rest + chunk
         if not self._number and content.startswith(_COMPRESSED):
             message = f"{self._name} is compressed"
             raise DataError(message, hint="name the file .gz or .zst, or decompress it in a pipe")
         *ended, self._rest = content.split(b"\n")
-        lines = [line for end in ended if (line := self._line(end))[1].strip(b" \t\r")]
+        lines = list(self._numbered(ended))
+        self._blank_bytes = 0 if lines else self._blank_bytes + len(content) - len(self._rest)
+        if self._blank_bytes > MAX_BLANK_BYTES:
+            raise self._too_blank()
         if len(self._rest) > MAX_LINE_BYTES + len(_BYTE_ORDER_MARK) + len(b"\r"):
             raise self._too_long(self._number + 1)
         return lines
@@ -42,17 +51,29 @@ class LineSplitter:
         """The last line, if the content does not end with a line end. Raises as `feed` does."""
         return self.feed(b"\n") if self._rest else []
 
-    def _line(self, end: bytes) -> tuple[int, bytes]:
-        self._number += 1
-        line = end.removesuffix(b"\r")
-        if self._number == 1:
-            line = line.removeprefix(_BYTE_ORDER_MARK)
-        if len(line) > MAX_LINE_BYTES:
-            raise self._too_long(self._number)
-        return self._number, line
+    def _numbered(self, ended: list[bytes]) -> Iterator[tuple[int, bytes]]:
+        first = self._number + 1
+        self._number += len(ended)
+        for number, end in enumerate(ended, first):
+            if not end:
+                continue
+            line = end.removesuffix(b"\r")
+            if number == 1:
+                line = line.removeprefix(_BYTE_ORDER_MARK)
+            if len(line) > MAX_LINE_BYTES:
+                raise self._too_long(number)
+            if line.strip(_BLANK):
+                yield number, line
 
     def _too_long(self, number: int) -> DataError:
         return DataError(
             f"line {number} of {self._name} is longer than {MAX_LINE_BYTES:,} bytes",
             hint="JSON lines are one event a line",
+        )
+
+    def _too_blank(self) -> DataError:
+        mebibytes = MAX_BLANK_BYTES // 1024**2
+        return DataError(
+            f"more than {mebibytes} MiB of blank lines before line {self._number + 1} of {self._name}",
+            hint="JSON lines are one event a line; to load what is there, take the blank lines out",
         )
