@@ -74,6 +74,18 @@ def test_encryption_context(deep: EmbeddedStack) -> None:
     assert kms.decrypt(CiphertextBlob=blob, EncryptionContext=CONTEXT)["Plaintext"]
     with pytest.raises(kms.exceptions.InvalidCiphertextException):
         kms.decrypt(CiphertextBlob=blob, EncryptionContext={**CONTEXT, "field": "device_id"})
+    made = kms.generate_data_key_without_plaintext(
+        KeyId="alias/vault-etl-token", KeySpec="AES_256", EncryptionContext=CONTEXT
+    )
+    assert "Plaintext" not in made
+    assert kms.decrypt(CiphertextBlob=made["CiphertextBlob"], EncryptionContext=CONTEXT)[
+        "Plaintext"
+    ]
+    with pytest.raises(kms.exceptions.InvalidCiphertextException):
+        kms.decrypt(
+            CiphertextBlob=made["CiphertextBlob"],
+            EncryptionContext={**CONTEXT, "field": "device_id"},
+        )
 
 
 def test_only_loopback(deep: EmbeddedStack) -> None:

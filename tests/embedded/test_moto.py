@@ -24,7 +24,7 @@ pytestmark = pytest.mark.iam
 
 READERS = {"reveal", "re-encrypt", "operator", "admin"}
 TOKEN_MAKERS = {"ingest", "reveal", "re-encrypt", "operator", "admin"}
-WRITERS = {"ingest", "rotate", "re-encrypt", "operator", "admin"}
+WRITERS = {"ingest", "re-encrypt", "operator", "admin"}
 ROTATORS = {"rotate", "re-encrypt", "operator", "admin"}
 SIGNERS = {"reveal", "rotate", "re-encrypt", "erase", "audit", "operator", "admin"}
 
@@ -73,8 +73,14 @@ def test_who_makes_data_keys(moto: Moto, role: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_who_makes_token_keys(moto: Moto, role: str) -> None:
-    """Only rotation makes token keys; ingest does not."""
-    assert _is_allowed(lambda: _generate(moto, role, "token")) == (role in ROTATORS)
+    """Re-encrypt alone does, and no role is shown what it made."""
+    assert _is_allowed(lambda: _generate(moto, role, "token")) == (role == "admin")
+    unseen = _client(moto, role, "kms").generate_data_key_without_plaintext
+    assert _is_allowed(
+        lambda: unseen(
+            KeyId="alias/vault-etl-token", KeySpec="AES_256", EncryptionContext=_context("token")
+        )
+    ) == (role in {"re-encrypt", "operator", "admin"})
 
 
 @pytest.mark.parametrize("role", ROLES)

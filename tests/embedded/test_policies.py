@@ -62,7 +62,13 @@ def test_policies_name_arns(template: Template, role: str) -> None:
 def test_symmetric_calls_are_bound(template: Template, role: str) -> None:
     """Every statement that opens, makes or rewraps a key is bound to app, purpose and field."""
     purpose_of = {DATA: "data", TOKEN: "token"}
-    bound = {"kms:Decrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"}
+    bound = {
+        "kms:Decrypt",
+        "kms:GenerateDataKey",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+    }
     for statement in template.policy(role, NAMES)["Statement"]:
         if not bound & set(statement["Action"]):
             continue

@@ -17,13 +17,13 @@ from vault_etl.errors import (
     KeyUnavailableError,
     UnavailableError,
 )
-from vault_etl.ports.key_service import GeneratedKey
+from vault_etl.ports.key_service import GeneratedKey, UnseenKey
 
 _NONCE_BYTES = 12
 
 
 class FakeKms:
-    """`KeyGenerator`, `KeyUnwrapper`, `KeyRewrapper` and `KmsKeys` in memory, one KMS key a purpose.
+    """Every port of `vault_etl.ports.key_service` in memory, one KMS key a purpose.
 
     `denied` names the fields whose keys this caller may not unwrap, `denied_rewraps` those that it
     may not rewrap; `ignores_context` makes it the KMS that must never be trusted; `garbles` makes
@@ -54,6 +54,11 @@ class FakeKms:
         material, arn = os.urandom(KEY_BYTES), arn_of(purpose)
         wrapped = self._wrap(material, arn, encryption_context(purpose, field, key_id))
         return GeneratedKey(KeyMaterial(material), wrapped, arn)
+
+    def generate_unseen(self, purpose: KeyPurpose, field: Field, key_id: int) -> UnseenKey:
+        """See `UnseenKeyGenerator.generate_unseen`."""
+        made = self.generate(purpose, field, key_id)
+        return UnseenKey(made.wrapped_key, made.kms_key_arn)
 
     def unwrap(self, key: WrappedKey) -> KeyMaterial:
         """See `KeyUnwrapper.unwrap`."""

@@ -68,12 +68,15 @@ MAY: Final[dict[str, set[Question]]] = {
     "RevealIpPolicy": _reveals("ip"),
     "RevealDeviceIdPolicy": _reveals("device_id"),
     "RevealQuarantinePolicy": _calls("kms:Decrypt", DATA, ["quarantine"]),
-    "RotatePolicy": _calls("kms:GenerateDataKey", DATA)
-    | _calls("kms:GenerateDataKey", TOKEN)
-    | {call for action in REWRAP for key in (DATA, TOKEN) for call in _calls(action, key)}
+    "RotatePolicy": {
+        call for action in REWRAP for key in (DATA, TOKEN) for call in _calls(action, key)
+    }
     | _SIGNS
     | _plain("kms:DescribeKey", DATA, TOKEN, AUDIT),
-    "ReEncryptPolicy": _calls("kms:Decrypt", DATA) | _calls("kms:Decrypt", TOKEN),
+    "ReEncryptPolicy": _calls("kms:GenerateDataKey", DATA)
+    | _calls("kms:GenerateDataKeyWithoutPlaintext", TOKEN)
+    | _calls("kms:Decrypt", DATA)
+    | _calls("kms:Decrypt", TOKEN),
     "ErasePolicy": _SIGNS | _plain("kms:DescribeKey", AUDIT),
     "AuditPolicy": _SIGNS | _plain("kms:GetPublicKey", AUDIT) | _plain("kms:DescribeKey", AUDIT),
 }
@@ -117,7 +120,6 @@ _GUARDED_ALIKE = {
     "kms:Encrypt": _NOBODY,
     "kms:GenerateDataKeyPair": _NOBODY,
     "kms:GenerateDataKeyPairWithoutPlaintext": _NOBODY,
-    "kms:GenerateDataKeyWithoutPlaintext": _NOBODY,
     "kms:ReEncryptFrom": _ROTATORS,
     "kms:ReEncryptTo": _ROTATORS,
     "kms:CreateGrant": _NOBODY,
@@ -132,12 +134,14 @@ NAMED: Final[dict[str, dict[str, set[str]]]] = {
     DATA: _GUARDED_ALIKE
     | {
         "kms:Decrypt": _REVEALERS | {"ReEncryptRole"},
-        "kms:GenerateDataKey": _ROTATORS | {"IngestRole"},
+        "kms:GenerateDataKey": {"IngestRole", "ReEncryptRole"},
+        "kms:GenerateDataKeyWithoutPlaintext": _NOBODY,
     },
     TOKEN: _GUARDED_ALIKE
     | {
         "kms:Decrypt": _REVEALERS | {"ReEncryptRole", "IngestRole"},
-        "kms:GenerateDataKey": _ROTATORS,
+        "kms:GenerateDataKey": _NOBODY,
+        "kms:GenerateDataKeyWithoutPlaintext": {"ReEncryptRole"},
     },
     AUDIT: {
         "kms:CreateGrant": _NOBODY,
@@ -157,11 +161,11 @@ _ADMINISTERED = (
 )  # fmt: skip
 _ROTATION = ("kms:DisableKeyRotation", "kms:EnableKeyRotation")
 
+_NEW_KEY = {DATA: "kms:GenerateDataKey", TOKEN: "kms:GenerateDataKeyWithoutPlaintext"}
+
 LEFT_TO_IAM: Final[dict[str, set[Question]]] = {
     key: {
-        call
-        for action in ("kms:Decrypt", "kms:GenerateDataKey", *REWRAP)
-        for call in _calls(action, key)
+        call for action in ("kms:Decrypt", _NEW_KEY[key], *REWRAP) for call in _calls(action, key)
     }
     | {call for action in (*_ADMINISTERED, *_ROTATION) for call in _plain(action, key)}
     for key in (DATA, TOKEN)

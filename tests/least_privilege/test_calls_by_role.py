@@ -17,7 +17,7 @@ pytestmark = pytest.mark.iam
 
 ROLES = ("owner", "ingest", "reveal", "rotate", "re-encrypt", "erase", "audit", "analyst")
 NOBODY: frozenset[str] = frozenset()
-WRITERS = frozenset({"ingest", "rotate", "re-encrypt"})
+WRITERS = frozenset({"ingest", "re-encrypt"})
 ROTATORS = frozenset({"rotate", "re-encrypt"})
 
 
@@ -62,6 +62,14 @@ def _make(purpose: str, **more: str) -> Call:
     )
 
 
+def _make_unseen(purpose: str, **more: str) -> Call:
+    return lambda kms, _, scene: kms.generate_data_key_without_plaintext(
+        KeyId=scene.provisioned.key_arns[purpose],
+        NumberOfBytes=32,
+        EncryptionContext=context(purpose, **more),
+    )
+
+
 def _open(purpose: str) -> Call:
     return lambda kms, _, scene: kms.decrypt(
         KeyId=scene.provisioned.key_arns[purpose],
@@ -89,7 +97,10 @@ CALLS: dict[str, tuple[Call, frozenset[str]]] = {
     "make a data key": (_make("data"), WRITERS),
     "make a data key with a fifth pair": (_make("data", more="x"), NOBODY),
     "make a data key of a field unheard of": (_make("data", field="user_id"), NOBODY),
-    "make a token key": (_make("token"), ROTATORS),
+    "make a token key and see it": (_make("token"), NOBODY),
+    "make a token key": (_make_unseen("token"), frozenset({"re-encrypt"})),
+    "make a token key with a fifth pair": (_make_unseen("token", more="x"), NOBODY),
+    "make a data key unseen": (_make_unseen("data"), NOBODY),
     "open a data key": (_open("data"), frozenset({"reveal", "re-encrypt"})),
     "open a token key": (_open("token"), frozenset({"ingest", "reveal", "re-encrypt"})),
     "rewrap a data key": (_rewrap("data"), ROTATORS),

@@ -13,7 +13,7 @@ from vault_etl.errors import (
     KeyDestroyedError,
     KeyUnavailableError,
 )
-from vault_etl.ports.key_service import GeneratedKey
+from vault_etl.ports.key_service import GeneratedKey, UnseenKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +62,24 @@ class KmsKeyGenerator:
                 EncryptionContext=encryption_context(purpose, field, key_id),
             )
         return GeneratedKey(KeyMaterial(made["Plaintext"]), made["CiphertextBlob"], made["KeyId"])
+
+
+class KmsUnseenKeyGenerator:
+    """`UnseenKeyGenerator` on KMS."""
+
+    def __init__(self, kms: KMSClient, names: Mapping[KeyPurpose, str]) -> None:
+        self._kms = kms
+        self._names = names
+
+    def generate_unseen(self, purpose: KeyPurpose, field: Field, key_id: int) -> UnseenKey:
+        """See `UnseenKeyGenerator.generate_unseen`."""
+        with translated(SERVICE):
+            made = self._kms.generate_data_key_without_plaintext(
+                KeyId=self._names[purpose],
+                NumberOfBytes=KEY_BYTES,
+                EncryptionContext=encryption_context(purpose, field, key_id),
+            )
+        return UnseenKey(made["CiphertextBlob"], made["KeyId"])
 
 
 class KmsKeyUnwrapper:

@@ -33,7 +33,7 @@ class KeysProgram(Parts):
         return init_keys(
             reader=store,
             writer=store,
-            generator=self._generator,
+            generator=self._unseen_generator(),
             unwrapper=self._unwrapper(),
             audit=self.audit_log(),
             identity=self.identity(),

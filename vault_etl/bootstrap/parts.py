@@ -10,7 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from vault_etl import logs
 from vault_etl.adapters.aws import AwsClients
-from vault_etl.adapters.aws_kms import KmsKeyGenerator, KmsKeyUnwrapper, TrustedKeys
+from vault_etl.adapters.aws_kms import (
+    KmsKeyGenerator,
+    KmsKeyUnwrapper,
+    KmsUnseenKeyGenerator,
+    TrustedKeys,
+)
 from vault_etl.adapters.aws_kms_sign import KmsHeadSigner, KmsPublicKey
 from vault_etl.adapters.aws_sts import StsIdentity
 from vault_etl.adapters.core_dumps import forbid_core_dumps
@@ -93,6 +98,9 @@ class Parts:
     @functools.cached_property
     def _generator(self) -> KmsKeyGenerator:
         return KmsKeyGenerator(self._aws.kms(), self._key_names)
+
+    def _unseen_generator(self, request_id: uuid.UUID | None = None) -> KmsUnseenKeyGenerator:
+        return KmsUnseenKeyGenerator(self._aws.kms(request_id), self._key_names)
 
     @property
     def _key_names(self) -> Mapping[KeyPurpose, str]:

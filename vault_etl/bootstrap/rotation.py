@@ -83,7 +83,7 @@ class RotationProgram(Parts):
             begin=BeginTokens(
                 self._keys,
                 PostgresTokenRotations(database),
-                self._generator,
+                self._unseen_generator(request_id),
                 self._unwrapper(request_id),
             ),
             backfill=Backfill(

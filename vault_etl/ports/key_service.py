@@ -18,11 +18,29 @@ class GeneratedKey:
     kms_key_arn: str
 
 
+@dataclass(frozen=True, slots=True)
+class UnseenKey:
+    """A new key that its maker was not shown: wrapped, for the database."""
+
+    wrapped_key: bytes
+    kms_key_arn: str
+
+
 class KeyGenerator(Protocol):
-    """May make keys (kms:GenerateDataKey)."""
+    """May make keys and use them at once (kms:GenerateDataKey)."""
 
     def generate(self, purpose: KeyPurpose, field: Field, key_id: int) -> GeneratedKey:
         """A new key of 32 bytes, bound to purpose, field and key id.
+
+        Raises DeniedError, KeyUnavailableError, ConfigurationError or UnavailableError.
+        """
+
+
+class UnseenKeyGenerator(Protocol):
+    """May make keys without seeing them (kms:GenerateDataKeyWithoutPlaintext)."""
+
+    def generate_unseen(self, purpose: KeyPurpose, field: Field, key_id: int) -> UnseenKey:
+        """Make a key of 32 bytes, bound to purpose, field and key id.
 
         Raises DeniedError, KeyUnavailableError, ConfigurationError or UnavailableError.
         """

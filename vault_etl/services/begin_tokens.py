@@ -7,10 +7,10 @@ import uuid
 from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.core.keys import KeyState
 from vault_etl.core.rotation import OpenRotation
-from vault_etl.ports.key_service import KeyGenerator, KeyUnwrapper
+from vault_etl.ports.key_service import KeyUnwrapper, UnseenKeyGenerator
 from vault_etl.ports.key_store import KeyReader, NewKey
 from vault_etl.ports.rotation import TokenRotations
-from vault_etl.services.make_key import make_key
+from vault_etl.services.make_unseen_key import make_unseen_key
 from vault_etl.services.prove_kms import prove_kms
 
 
@@ -21,7 +21,7 @@ class BeginTokens:
         self,
         reader: KeyReader,
         rotations: TokenRotations,
-        generator: KeyGenerator,
+        generator: UnseenKeyGenerator,
         unwrapper: KeyUnwrapper,
     ) -> None:
         self._reader = reader
@@ -39,7 +39,9 @@ class BeginTokens:
         if not self.pending_ids():
             generation = self._rotations.next_generation()
             new = [
-                make_key(self._generator, KeyPurpose.TOKEN, field, generation=generation)[0]
+                make_unseen_key(
+                    self._generator, self._unwrapper, KeyPurpose.TOKEN, field, generation
+                )
                 for field in PERSONAL_FIELDS
             ]
             prove_kms(new[0], self._unwrapper)

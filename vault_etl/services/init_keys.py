@@ -8,11 +8,11 @@ from typing import Final
 from vault_etl.core.audit import Action
 from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.ports.audit_log import AuditLog, Identity
-from vault_etl.ports.key_service import KeyGenerator, KeyUnwrapper
+from vault_etl.ports.key_service import KeyUnwrapper, UnseenKeyGenerator
 from vault_etl.ports.key_store import KeyReader, TokenKeyWriter
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.audited import audited
-from vault_etl.services.make_key import make_key
+from vault_etl.services.make_unseen_key import make_unseen_key
 from vault_etl.services.prove_kms import prove_kms
 
 INIT_REASON: Final = "the first token keys"
@@ -31,7 +31,7 @@ def init_keys(
     *,
     reader: KeyReader,
     writer: TokenKeyWriter,
-    generator: KeyGenerator,
+    generator: UnseenKeyGenerator,
     unwrapper: KeyUnwrapper,
     audit: AuditLog,
     identity: Identity,
@@ -45,7 +45,7 @@ def init_keys(
     request = audit_request(identity, Action.KEYS_INIT, INIT_REASON, fields=PERSONAL_FIELDS)
     with audited(audit, request):
         made = [
-            make_key(generator, KeyPurpose.TOKEN, field, generation=_FIRST_GENERATION)[0]
+            make_unseen_key(generator, unwrapper, KeyPurpose.TOKEN, field, _FIRST_GENERATION)
             for field in PERSONAL_FIELDS
         ]
         prove_kms(made[0], unwrapper)

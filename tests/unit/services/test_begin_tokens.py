@@ -100,7 +100,7 @@ def test_a_kms_that_is_away_gets_nothing_stored(vault: FakeVault) -> None:
             name: str, call: Callable[[], Any], asked: list[str] = asked, at: int = at
         ) -> object:
             asked.append(name)
-            if name == "generate" and asked.count("generate") > at:
+            if name == "generate_unseen" and asked.count(name) > at:
                 raise UnavailableError("away")
             return call()
 

@@ -1,0 +1,38 @@
+"""Making keys that outlive a process: KMS wraps one that nobody has seen, and who may open keys opens it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.keys import fingerprint
+from vault_etl.ports.key_service import KeyUnwrapper, UnseenKeyGenerator
+from vault_etl.ports.key_store import NewKey
+from vault_etl.services.make_key import draw_key_id
+
+
+def make_unseen_key(
+    generator: UnseenKeyGenerator,
+    unwrapper: KeyUnwrapper,
+    purpose: KeyPurpose,
+    field: Field,
+    generation: int | None = None,
+) -> NewKey:
+    """Make a key in KMS and open it once, for its fingerprint; its row to be.
+
+    To make a key and to open it are two permissions: who has the first alone never learns what was
+    made. Raises what `UnseenKeyGenerator.generate_unseen` and `KeyUnwrapper.unwrap` raise.
+    """
+    key_id = draw_key_id()
+    made = generator.generate_unseen(purpose, field, key_id)
+    new = NewKey(
+        key_id=key_id,
+        purpose=purpose,
+        field=field,
+        generation=generation,
+        kms_key_arn=made.kms_key_arn,
+        wrapped_key=made.wrapped_key,
+        fingerprint=b"",
+        lease=None,
+    )
+    return dataclasses.replace(new, fingerprint=fingerprint(unwrapper.unwrap(new), key_id))
