@@ -146,6 +146,27 @@ def test_identity_policy_knows_moto(template: Template) -> None:
     assert "kms:ReEncrypt" in rotate
 
 
+def test_what_is_denied_is_not_allowed_to_moto() -> None:
+    """A statement that denies, which a parameter adds, gives no action to an emulator's user."""
+    named = Template.load(WorkloadVpcs="vpc-0123456789abcdef0")
+    statements = boundary("ingest", named, NAMES)["Statement"]
+    assert "Deny" in {statement["Effect"] for statement in statements}
+    (statement,) = identity_policy({"Statement": statements})["Statement"]
+    assert "kms:*" not in statement["Action"]
+
+
+def test_an_unknown_function_is_no_condition(template: Template) -> None:
+    """A function that our reader does not know is an error, and no guess at what CloudFormation makes of it."""
+    assert template.parameters["Producers"] == ["none"]
+    document: dict[str, Any] = {
+        "Parameters": {},
+        "Conditions": {"A": {"Fn::And": []}},
+        "Resources": {},
+    }
+    with pytest.raises(NotImplementedError, match="Fn::And"):
+        Template(document, {})
+
+
 @pytest.mark.parametrize(
     "context",
     [

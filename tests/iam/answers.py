@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from tests.iam.documents import ACCOUNT, AUDIT, DATA, DEAD_LETTERS, FOREIGN_ACCOUNT, QUEUE, TOKEN
+from tests.iam.documents import (
+    ACCOUNT,
+    AUDIT,
+    DATA,
+    DEAD_LETTERS,
+    FOREIGN_ACCOUNT,
+    PRODUCER,
+    QUEUE,
+    TOKEN,
+)
 from tests.iam.questions import GOOD, REWRAP, SIGNED, Question
 
 ALLOWED, DENIED, SILENT = "Allowed", "ExplicitlyDenied", "ImplicitlyDenied"
@@ -30,6 +39,10 @@ ATTACHED: Final = {
     "AuditRole": ("AuditPolicy",),
 }
 """IAM role → its policies."""
+
+NETWORK: Final = "NetworkPolicy"
+OF_WORKLOADS: Final = frozenset({"IngestRole", "RotateRole", "AuditRole"})
+"""The roles that have that policy too, once the workloads' network is named."""
 
 
 def _calls(action: str, key: str, fields: Iterable[str] | None = None) -> set[Question]:
@@ -104,6 +117,7 @@ PRINCIPALS: Final = ROLE_ARNS | {
     BREAK_GLASS: _role("vault-etl-break-glass"),
     ROOT: f"arn:aws:iam::{ACCOUNT}:root",
     "administrator": _role("administrator"),
+    "producer": PRODUCER,
     "look-alike": _role("team/vault-etl-reveal"),
     "other account": f"arn:aws:iam::{FOREIGN_ACCOUNT}:role/vault-etl-reveal",
 }
@@ -192,12 +206,17 @@ _KEPT = {
 QUEUE_NAMED: Final[dict[str, dict[str, set[str]]]] = {
     QUEUE: _KEPT | {action: {"IngestRole"} for action in _READING},
     # SQS redrives with the rights of the principal who asks for it.
-    DEAD_LETTERS: _KEPT | {action: {"IngestRole"} | _KEEPERS for action in _READING},
+    DEAD_LETTERS: _KEPT
+    | {action: {"IngestRole"} | _KEEPERS for action in _READING}
+    | {"sqs:SendMessage": _NOBODY},
 }
 """Queue → action → who is not denied it outright."""
 
+SENDERS: Final = {"producer"} | _KEEPERS
+"""Who is not denied sending to the queue, once producers are named."""
 
-def guard_says(principal: str, question: Question) -> str:
+
+def guard_says(principal: str, question: Question, *, producers_named: bool) -> str:
     """What a key's or queue's own policy makes of a principal whose IAM policy allows everything."""
     key = question.resource
     if key in NAMED:
@@ -205,9 +224,10 @@ def guard_says(principal: str, question: Question) -> str:
             return DENIED
         allowed = question in LEFT_TO_IAM[key] and principal != OUTSIDE
     else:
-        if not question.secure or principal not in QUEUE_NAMED[key].get(
-            question.action, PRINCIPALS
-        ):
+        named = QUEUE_NAMED[key].get(question.action, PRINCIPALS)
+        if producers_named and (key, question.action) == (QUEUE, "sqs:SendMessage"):
+            named = SENDERS
+        if not question.secure or principal not in named:
             return DENIED
         allowed = principal != OUTSIDE
     return ALLOWED if allowed else SILENT

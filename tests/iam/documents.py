@@ -30,12 +30,18 @@ QUEUE_POLICY: Final = "QueuePolicy"
 OPEN_KEY: Final = "a key policy that lets the account do everything"
 EVERYTHING: Final = "AdministratorAccess"
 
+ENDPOINT: Final = "vpce-0123456789abcdef0"
+VPC: Final = "vpc-0123456789abcdef0"
+OTHER_ENDPOINT: Final = "vpce-0fedcba9876543210"
+OTHER_VPC: Final = "vpc-0fedcba9876543210"
+PRODUCER: Final = f"arn:aws:iam::{ACCOUNT}:role/web"
+PARAMETERS: Final = {"WorkloadVpcEndpoints": ENDPOINT, "WorkloadVpcs": VPC, "Producers": PRODUCER}
+"""Those that switch a rule on by naming something."""
+
 NAMES: Final = {
     "AWS::Partition": "aws",
     "AWS::Region": "eu-central-1",
     "AWS::AccountId": ACCOUNT,
-    "WorkloadService": "ecs-tasks.amazonaws.com",
-    "BreakGlassPrincipal": "role/vault-etl-break-glass",
     "DataKey.Arn": DATA,
     "TokenKey.Arn": TOKEN,
     "AuditKey.Arn": AUDIT,
@@ -54,18 +60,21 @@ class Policy:
 
 def policies_of(template: Template) -> dict[str, Policy]:
     """The template's managed policies, key policies, queue policy and (by the role) trust policies."""
+    names = {**template.parameters, **NAMES}
     found = {}
     for name, resource in template._resources.items():
         properties = resource["Properties"]
         match resource["Type"]:
             case "AWS::IAM::ManagedPolicy":
-                found[name] = _policy("identity", properties["PolicyDocument"])
+                found[name] = Policy("identity", resolve(properties["PolicyDocument"], names))
             case "AWS::IAM::Role":
-                found[name] = _policy("trust", properties["AssumeRolePolicyDocument"])
+                found[name] = Policy(
+                    "trust", resolve(properties["AssumeRolePolicyDocument"], names)
+                )
             case "AWS::KMS::Key":
-                found[name] = _policy("resource", properties["KeyPolicy"])
+                found[name] = Policy("resource", resolve(properties["KeyPolicy"], names))
             case "AWS::SQS::QueuePolicy":
-                found[name] = _policy("resource", properties["PolicyDocument"])
+                found[name] = Policy("resource", resolve(properties["PolicyDocument"], names))
     return found
 
 
@@ -86,7 +95,3 @@ def surroundings() -> dict[str, Policy]:
 def attached(template: Template, role: str) -> tuple[str, ...]:
     """The policies of an IAM role of the template."""
     return tuple(ref["Ref"] for ref in template.properties(role)["ManagedPolicyArns"])
-
-
-def _policy(kind: str, document: object) -> Policy:
-    return Policy(kind, resolve(document, NAMES))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tests.iam.answers import PRINCIPALS
-from tests.iam.documents import ACCOUNT, FOREIGN_ACCOUNT
+from tests.iam.documents import ACCOUNT, FOREIGN_ACCOUNT, OTHER_ENDPOINT, OTHER_VPC
 from tests.iam.questions import (
     KEYS,
     OF_QUEUES,
@@ -31,6 +31,9 @@ MORE_VALUES: Final = {
     "kms:SigningAlgorithm": ("ECDSA_SHA_384",),
     "aws:SourceAccount": (FOREIGN_ACCOUNT,),
     "aws:MultiFactorAuthPresent": ("false",),
+    "aws:MultiFactorAuthAge": ("86400",),
+    "aws:SourceVpce": (OTHER_ENDPOINT,),
+    "aws:SourceVpc": (OTHER_VPC,),
     "sts:RoleSessionName": ("ben",),
 }
 """Condition key → what one might add to its values."""
@@ -116,7 +119,10 @@ def _fewer_conditions(statement: Statement) -> Iterator[tuple[str, Statement | N
                 wide = {operator: pairs | {key: [*_as_list(values), more]}}
                 yield f"{key} also {more}", statement | {"Condition": conditions | wide}
             # AWS sends this one with every rewrap.
-            if operator in {"StringEquals", "Bool"} and key != "kms:ReEncryptOnSameKey":
+            if (
+                operator in {"StringEquals", "Bool", "NumericLessThan"}
+                and key != "kms:ReEncryptOnSameKey"
+            ):
                 lax = {f"{operator}IfExists": {key: values}}
                 strict = {operator: rest} if rest else {}
                 yield f"{key} if it exists", statement | {"Condition": others | strict | lax}
@@ -140,20 +146,37 @@ def _of_deny(statement: Statement) -> Iterator[tuple[str, Statement | None]]:
     for resource in resources if len(resources) > 1 else []:
         rest = [other for other in resources if other != resource]
         yield f"{resource} not guarded", statement | {"Resource": rest}
-    yield "this account alone", statement | {"Principal": {"AWS": _ACCOUNT_ROOT}}
+    if "Principal" in statement:
+        yield "this account alone", statement | {"Principal": {"AWS": _ACCOUNT_ROOT}}
     yield from _more_excepted(statement)
 
 
 def _more_excepted(statement: Statement) -> Iterator[tuple[str, Statement | None]]:
-    for operator, pairs in statement.get("Condition", {}).items():
-        if "aws:PrincipalArn" not in pairs:
-            continue
-        own = _as_list(pairs["aws:PrincipalArn"])
-        others = {name: arn for name, arn in PRINCIPALS.items() if arn not in own}
-        patterns = {each: each for each in ("*", f"arn:aws:iam::{ACCOUNT}:role/vault-etl-*")}
-        for name, arn in (others | patterns).items():
-            excepted = {operator: {"aws:PrincipalArn": [*own, arn]}}
-            yield f"{name} excepted", statement | {"Condition": excepted}
+    conditions = statement.get("Condition", {})
+    excepted = {
+        arn for pairs in conditions.values() for arn in _as_list(pairs.get("aws:PrincipalArn", []))
+    }
+    others = {name: arn for name, arn in PRINCIPALS.items() if arn not in excepted}
+    patterns = {each: each for each in ("*", f"arn:aws:iam::{ACCOUNT}:role/vault-etl-*")}
+    for operator, pairs in conditions.items():
+        for key, values in pairs.items():
+            own = _as_list(values)
+            if key == "aws:PrincipalArn":
+                more = others | patterns if operator == "ArnNotEquals" else others
+            else:
+                more = {value: value for value in MORE_VALUES.get(key, ())}
+            for name, value in more.items():
+                wide = {operator: pairs | {key: [*own, value]}}
+                yield f"{name} excepted", statement | {"Condition": conditions | wide}
+            if operator in {"Bool", "BoolIfExists"}:
+                flipped = {operator: {key: "true"}}
+                yield f"{key} the other way round", statement | {"Condition": conditions | flipped}
+            if operator == "StringNotEquals":
+                only = {"Null": {key: "false"}}
+                yield f"only who says {key}", statement | {"Condition": conditions | only}
+        if operator == "BoolIfExists":
+            rest = {name: each for name, each in conditions.items() if name != operator}
+            yield "only who says it", statement | {"Condition": rest | {"Bool": pairs}}
 
 
 def _changes_nothing(document: Mapping[str, Any], allow: Statement) -> set[str]:

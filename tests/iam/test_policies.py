@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from tests.iam.answers import (
     BREAK_GLASS,
     DENIED,
     MAY,
+    NETWORK,
+    OF_WORKLOADS,
     PRINCIPALS,
     ROOT,
     SILENT,
@@ -27,6 +30,7 @@ from tests.iam.documents import (
     KEY_POLICIES,
     OPEN_KEY,
     OWN_KEY,
+    PARAMETERS,
     QUEUE,
     QUEUE_POLICY,
     TOKEN,
@@ -36,6 +40,8 @@ from tests.iam.documents import (
     surroundings,
 )
 from tests.iam.loosened import loosened
+from tests.iam.network import OWN_NETWORK, PLACES, network_requests
+from tests.iam.producers import producer_requests
 from tests.iam.questions import (
     BAD,
     REWRAP,
@@ -50,6 +56,10 @@ from tests.iam.trust import trust_requests
 from vault_etl.adapters.embedded.template import Template
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
+DEFAULT, SET = Template.load(), Template.load(**PARAMETERS)
+"""As it is deployed when nothing is given, and with every rule that a parameter switches on."""
+both_forms = pytest.mark.parametrize("template", [DEFAULT, SET], ids=["default", "all set"])
 
 GUARDED = {**KEY_POLICIES, QUEUE: QUEUE_POLICY, DEAD_LETTERS: QUEUE_POLICY}
 
@@ -66,19 +76,27 @@ class Row:
     """Follows from other rows, and so adds nothing to the search for what a loosening flips."""
 
 
-def test_attached() -> None:
+@both_forms
+def test_attached(template: Template) -> None:
     """Each role has the policies that the table says, and every policy of the template is in the table."""
-    template = Template.load()
-    assert {role: attached(template, role) for role in ATTACHED} == ATTACHED
+    network = (NETWORK,) if template is SET else ()
+    assert {role: attached(template, role) for role in ATTACHED} == {
+        role: policies + network if role in OF_WORKLOADS else policies
+        for role, policies in ATTACHED.items()
+    }
     everything = policies_of(template)
-    assert {name for name, policy in everything.items() if policy.kind == "identity"} == set(MAY)
+    assert {name for name, policy in everything.items() if policy.kind == "identity"} == {
+        *MAY,
+        *network,
+    }
     assert {name for name, policy in everything.items() if policy.kind == "trust"} == set(ATTACHED)
 
 
-def test_every_row_of_the_table() -> None:
+@both_forms
+def test_every_row_of_the_table(template: Template) -> None:
     """What each policy, key, queue and role does with every question is what the table says."""
-    rows = table()
-    decided = simulate(all_policies(), [row.request for row in rows]).decisions
+    rows = table(template)
+    decided = simulate(all_policies(template), [row.request for row in rows]).decisions
     wrong = [
         f"{row.who}: {row.asked}: {decision}, not {row.expected}"
         for row, decision in zip(rows, decided, strict=True)
@@ -139,20 +157,32 @@ def test_headlines() -> None:
         same_key = False if "ReEncrypt" in action else None
         signed = SIGNED if action == "kms:Sign" else ()
         requests.append(_both(who, Question(action, resource, pairs, same_key, signed=signed)))
-    decided = simulate(all_policies(), requests).decisions
+    decided = simulate(all_policies(DEFAULT), requests).decisions
     assert [decision == ALLOWED for decision in decided] == [row[-1] for row in HEADLINES]
+
+
+def test_a_workload_role_outside_its_network() -> None:
+    """Stolen credentials of ingest open no token key elsewhere; a person's role is not bound to it."""
+    question = Question("kms:Decrypt", TOKEN, context("token", "ip"))
+    requests = []
+    for role in ("IngestRole", "RevealRole"):
+        inside = _both(role, question, attached(SET, role))
+        sent = {key: value for key, value in inside.context.items() if "SourceVpc" not in key}
+        requests += [inside, dataclasses.replace(inside, context=sent)]
+    decided = simulate(all_policies(SET), requests).decisions
+    assert decided == [ALLOWED, DENIED, ALLOWED, ALLOWED]
 
 
 def test_no_policy_can_be_loosened_by_a_word_unnoticed() -> None:
     """Every statement is loosened in every way of `loosened.py`, and each time some row flips."""
-    policies = policies_of(Template.load())
-    requests = [row.request for row in table() if not row.composed]
+    policies = policies_of(SET)
+    requests = [row.request for row in table(SET) if not row.composed]
     mutants = [
         Mutant(name, how, document)
         for name, policy in policies.items()
         for how, document in loosened(policy.document)
     ]
-    flips = simulate(all_policies(), requests, mutants).flips
+    flips = simulate(all_policies(SET), requests, mutants).flips
     unnoticed = [
         f"{mutant.of}: {mutant.how}"
         for mutant, flip in zip(mutants, flips, strict=True)
@@ -164,12 +194,12 @@ def test_no_policy_can_be_loosened_by_a_word_unnoticed() -> None:
     assert len(mutants) > 500
 
 
-def all_policies() -> dict[str, Policy]:
+def all_policies(template: Template) -> dict[str, Policy]:
     """The template's, and what stands around them."""
-    return {**policies_of(Template.load()), **surroundings()}
+    return {**policies_of(template), **surroundings()}
 
 
-def table() -> list[Row]:
+def table(template: Template) -> list[Row]:
     """Each policy by itself, each key and queue by itself, roles as they are on AWS, and trust.
 
     A key or queue is tried by itself with principals whose own policy allows everything.
@@ -184,14 +214,19 @@ def table() -> list[Row]:
         if question.resource not in GUARDED:
             continue
         for principal in _tried_with(question):
-            expected = guard_says(principal, question)
+            expected = guard_says(principal, question, producers_named=template is SET)
             rows.append(Row(principal, question, _guarded(principal, question), expected))
-        for role, policies in ATTACHED.items():
-            expected = guard_says(role, question)
-            if expected == ALLOWED and not any(question in MAY[name] for name in policies):
+        for role in ATTACHED:
+            policies = attached(template, role)
+            expected = guard_says(role, question, producers_named=template is SET)
+            if expected == ALLOWED and not any(question in MAY.get(name, ()) for name in policies):
                 expected = SILENT
-            rows.append(Row(role, question, _both(role, question), expected, composed=True))
-    rows += [Row(what, "", request, expected) for what, request, expected in trust_requests()]
+            request = _both(role, question, policies)
+            rows.append(Row(role, question, request, expected, composed=True))
+    more = [*trust_requests(), *producer_requests(named=template is SET)]
+    if template is SET:
+        more += network_requests()
+    rows += [Row(what, "", request, expected) for what, request, expected in more]
     return rows
 
 
@@ -214,11 +249,10 @@ def _guarded(principal: str, question: Question) -> Request:
     return _request(principal, question, (EVERYTHING,), GUARDED[question.resource])
 
 
-def _both(role: str, question: Question) -> Request:
+def _both(role: str, question: Question, policies: tuple[str, ...] = ()) -> Request:
     """As it is on AWS. Who has no role of the template is an administrator."""
-    return _request(
-        role, question, ATTACHED.get(role, (EVERYTHING,)), GUARDED.get(question.resource, OPEN_KEY)
-    )
+    identity = policies or ATTACHED.get(role, (EVERYTHING,))
+    return _request(role, question, identity, GUARDED.get(question.resource, OPEN_KEY))
 
 
 def _request(
@@ -226,7 +260,7 @@ def _request(
 ) -> Request:
     arn = PRINCIPALS[principal]
     caller = arn if principal == ROOT else _session(arn)
-    sent = {"aws:PrincipalArn": arn} | question.condition_keys()
+    sent = {"aws:PrincipalArn": arn, **PLACES[OWN_NETWORK]} | question.condition_keys()
     return Request(caller, question.action, question.resource, sent, identity, guard)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tests.iam.answers import ALLOWED, ROLE_ARNS, SILENT
+from tests.iam.answers import ALLOWED, OF_WORKLOADS, ROLE_ARNS, SILENT
 from tests.iam.documents import ACCOUNT, EVERYTHING, FOREIGN_ACCOUNT
 from tests.iam.simulator import Request
 
 PEOPLE: Final = frozenset(ROLE_ARNS) - {"IngestRole"}
-WORKLOADS: Final = frozenset({"IngestRole", "RotateRole", "AuditRole"})
 
 _SERVICE: Final = "ecs-tasks.amazonaws.com"
 _ANA: Final = f"arn:aws:iam::{ACCOUNT}:user/ana"
@@ -21,11 +20,12 @@ def trust_requests() -> Iterator[tuple[str, Request, str]]:
     for role, arn in ROLE_ARNS.items():
         tag = f"aws:PrincipalTag/{arn.rpartition('/')[2]}"
         person = ALLOWED if role in PEOPLE else SILENT
-        workload = ALLOWED if role in WORKLOADS else SILENT
+        workload = ALLOWED if role in OF_WORKLOADS else SILENT
         right: dict[str, str | list[str]] = {
             "aws:username": "ana",
             "sts:RoleSessionName": "ana",
             "aws:MultiFactorAuthPresent": "true",
+            "aws:MultiFactorAuthAge": "3599",
             tag: "yes",
         }
 
@@ -51,6 +51,13 @@ def trust_requests() -> Iterator[tuple[str, Request, str]]:
         yield (
             f"{role}: no second factor",
             ask(right | {"aws:MultiFactorAuthPresent": "false"}),
+            SILENT,
+        )
+        stale = right | {"aws:MultiFactorAuthAge": "3600"}
+        yield f"{role}: a second factor of an hour ago", ask(stale), SILENT
+        yield (
+            f"{role}: a second factor of nobody knows when",
+            ask(without("aws:MultiFactorAuthAge")),
             SILENT,
         )
         yield f"{role}: an access key alone", ask(without("aws:MultiFactorAuthPresent")), SILENT

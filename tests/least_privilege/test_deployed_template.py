@@ -40,18 +40,29 @@ class Deployed:
     resources: Mapping[str, str]
     """Name in the template → physical id."""
 
+    account: str = ACCOUNT
+
     def client(self, service: Any) -> Any:  # noqa: ANN401 - as boto3's own
         """A client in that account and region."""
-        return _client(self.endpoint, service)
+        return _client(self.endpoint, service, self.account)
 
 
 @pytest.fixture(scope="module")
 def deployed(localstack: Emulator) -> Deployed:
     """The template as it is, deployed with its defaults."""
-    cloudformation = _client(localstack.endpoint, "cloudformation")
+    return _deploy(localstack.endpoint, ACCOUNT, {})
+
+
+def _deploy(endpoint: str, account: str, parameters: Mapping[str, str]) -> Deployed:
+    cloudformation = _client(endpoint, "cloudformation", account)
     body = (resource_dir("keys") / TEMPLATE_NAME).read_text(encoding="utf-8")
     cloudformation.create_stack(
-        StackName=STACK, TemplateBody=body, Capabilities=["CAPABILITY_NAMED_IAM"]
+        StackName=STACK,
+        TemplateBody=body,
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()
+        ],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
     )
     cloudformation.get_waiter("stack_create_complete").wait(
         StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
@@ -59,9 +70,10 @@ def deployed(localstack: Emulator) -> Deployed:
     (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
     made = cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
     return Deployed(
-        localstack.endpoint,
+        endpoint,
         {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]},
         {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in made},
+        account,
     )
 
 
@@ -125,6 +137,39 @@ def test_the_embedded_stack_judges_by_the_policies_that_cloudformation_attached(
     deployed: Deployed, role: str
 ) -> None:
     """What `Template.policy` says of a role is what CloudFormation attached to it, word for word."""
+    wanted = Template.load().policy(role, _names(deployed))["Statement"]
+    assert _as_set(_attached(deployed, role)) == _as_set(wanted)
+
+
+PARAMETERS = {
+    "WorkloadVpcEndpoints": "vpce-0123456789abcdef0,vpce-0fedcba9876543210",
+    "Producers": f"arn:aws:iam::{ACCOUNT}:role/web",
+    "SecondFactorSeconds": "900",
+}
+
+
+def test_what_parameters_switch_on_is_what_we_read_into_the_template(localstack: Emulator) -> None:
+    """With parameters given, CloudFormation makes the policies that our own reader makes of them."""
+    deployed = _deploy(localstack.endpoint, "777788889999", PARAMETERS)
+    template = Template.load(**PARAMETERS)
+    names = _names(deployed)
+    for role in ("ingest", "reveal", "rotate", "audit"):
+        wanted = template.policy(role, names)["Statement"]
+        assert _as_set(_attached(deployed, role)) == _as_set(wanted)
+        sids = [statement["Sid"] for statement in wanted]
+        assert ("OwnNetworkAlone" in sids) is (role != "reveal")
+    sqs, queue = deployed.client("sqs"), deployed.outputs["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["Policy"])["Attributes"]
+    policy = template.resolved_properties("QueuePolicy", names)["PolicyDocument"]
+    made = json.loads(attributes["Policy"])["Statement"]
+    assert _as_set(made) == _as_set(policy["Statement"])
+    assert "SendingIsForProducers" in {statement["Sid"] for statement in made}
+    trust = deployed.client("iam").get_role(RoleName="vault-etl-reveal")["Role"]
+    (person,) = trust["AssumeRolePolicyDocument"]["Statement"]
+    assert person["Condition"]["NumericLessThan"] == {"aws:MultiFactorAuthAge": "900"}
+
+
+def _attached(deployed: Deployed, role: str) -> list[Any]:
     iam = deployed.client("iam")
     attached = iam.list_attached_role_policies(RoleName=f"vault-etl-{role}")["AttachedPolicies"]
     statements = []
@@ -133,13 +178,17 @@ def test_the_embedded_stack_judges_by_the_policies_that_cloudformation_attached(
         version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
         document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]
         statements += document["Document"]["Statement"]
+    return statements
+
+
+def _names(deployed: Deployed) -> dict[str, str]:
     queues = {
-        f"{name}.Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{deployed.resources[name].rpartition('/')[2]}"
+        f"{name}.Arn": f"arn:aws:sqs:{REGION}:{deployed.account}:{deployed.resources[name].rpartition('/')[2]}"
         for name in ("LoginQueue", "DeadLetterQueue")
     }
     keys = {f"{name}.Arn": deployed.outputs[f"{name}Arn"] for name in KEYS.values()}
-    wanted = Template.load().policy(role, keys | queues)["Statement"]
-    assert _as_set(statements) == _as_set(wanted)
+    own = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": deployed.account}
+    return own | keys | queues
 
 
 def test_the_embedded_stack_has_the_keys_and_queues_that_cloudformation_makes(
@@ -158,12 +207,12 @@ def test_the_embedded_stack_has_the_keys_and_queues_that_cloudformation_makes(
         )
 
 
-def _client(endpoint: str, service: Any) -> Any:  # noqa: ANN401
+def _client(endpoint: str, service: Any, account: str = ACCOUNT) -> Any:  # noqa: ANN401
     return boto3.client(
         service,
         endpoint_url=endpoint,
         region_name=REGION,
-        aws_access_key_id=ACCOUNT,
+        aws_access_key_id=account,
         aws_secret_access_key="test",
     )
 

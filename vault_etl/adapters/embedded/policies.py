@@ -48,11 +48,12 @@ def boundary(role: str, template: Template, names: Mapping[str, str]) -> dict[st
 
 
 def identity_policy(boundary_document: Mapping[str, Any]) -> dict[str, Any]:
-    """The same statements without resources and conditions, by moto's names of the calls."""
+    """What is allowed, without resources and conditions, by moto's names of the calls."""
     calls = sorted(
         {
             call
             for statement in boundary_document["Statement"]
+            if statement["Effect"] == "Allow"
             for action in statement["Action"]
             for call in _CALLS.get(action, (action,))
         }

@@ -34,15 +34,35 @@ IAM_ROLES = {
 
 
 class Template:
-    """The template's resources; intrinsic functions are resolved against names known by then."""
+    """The template's resources; intrinsic functions are resolved against names known by then.
 
-    def __init__(self, resources: Mapping[str, Any]) -> None:
-        self._resources = resources
+    Its conditions are decided at once: `Fn::If` is replaced by its branch, and a resource whose
+    condition is not met is left out.
+    """
+
+    def __init__(self, document: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+        self.parameters = {
+            name: _value(declared, parameters.get(name, declared["Default"]))
+            for name, declared in document["Parameters"].items()
+        }
+        """Parameter → its value: text, or a list."""
+        decided = {
+            name: _decide(condition, self.parameters)
+            for name, condition in document["Conditions"].items()
+        }
+        self._resources = {
+            name: _choose(resource, decided)
+            for name, resource in document["Resources"].items()
+            if "Condition" not in resource or decided[resource["Condition"]]
+        }
 
     @classmethod
     @functools.cache
-    def load(cls) -> Template:
-        """Read the file that came with this installation, once. Raises ConfigurationError."""
+    def load(cls, **parameters: str) -> Template:
+        """Read the file that came with this installation, once. Raises ConfigurationError.
+
+        `parameters` are as one gives them to CloudFormation; the others have their defaults.
+        """
         try:
             import yaml  # noqa: PLC0415  # of the extra `local`: other commands do without
         except ImportError:
@@ -51,12 +71,13 @@ class Template:
             ) from None
         path = resource_dir("keys") / TEMPLATE_NAME
         try:
-            return cls(yaml.safe_load(path.read_text(encoding="utf-8"))["Resources"])
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             message = f"this installation of vault-etl has no {TEMPLATE_NAME}"
             raise ConfigurationError(
                 message, hint="pip install --force-reinstall vault-etl"
             ) from None
+        return cls(document, parameters)
 
     def properties(self, name: str) -> dict[str, Any]:
         """A resource's properties, as they are written."""
@@ -67,7 +88,7 @@ class Template:
         resolved = {}
         for key, value in self.properties(name).items():
             with contextlib.suppress(KeyError):
-                resolved[key] = resolve(value, names)
+                resolved[key] = resolve(value, {**self.parameters, **names})
         return resolved
 
     def alias(self, key: str) -> str:
@@ -90,10 +111,13 @@ class Template:
             for policy in self.properties(name)["ManagedPolicyArns"]
             for statement in self.properties(policy["Ref"])["PolicyDocument"]["Statement"]
         ]
-        return {"Version": "2012-10-17", "Statement": resolve(statements, names)}
+        return {
+            "Version": "2012-10-17",
+            "Statement": resolve(statements, {**self.parameters, **names}),
+        }
 
 
-def resolve(value: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401  # any YAML
+def resolve(value: Any, names: Mapping[str, Any]) -> Any:  # noqa: ANN401  # any YAML
     """Replace `Ref`, `Fn::GetAtt` and `Fn::Sub`; names are {"DataKey.Arn": …, "AWS::Region": …}.
 
     Raises KeyError for a name that is not known.
@@ -112,3 +136,46 @@ def resolve(value: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401  # any
                 "${!", "${"
             )
     return {key: resolve(item, names) for key, item in value.items()}
+
+
+def _value(declared: Mapping[str, Any], given: object) -> str | list[str]:
+    text = str(given)
+    return text.split(",") if declared["Type"] == "CommaDelimitedList" else text
+
+
+def _decide(condition: Any, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401  # any YAML
+    """What a condition, or a part of one, comes to. Raises NotImplementedError for another function."""
+    if not isinstance(condition, Mapping):
+        return condition
+    ((function, value),) = condition.items()
+    match function:
+        case "Ref":
+            return parameters[value]
+        case "Fn::Join":
+            return value[0].join(_decide(value[1], parameters))
+        case "Fn::Equals":
+            left, right = (_decide(each, parameters) for each in value)
+            return left == right
+        case "Fn::Not":
+            return not _decide(value[0], parameters)
+        case "Fn::Or":
+            return any(_decide(each, parameters) for each in value)
+    message = f"the template's reader does not know {function} in a condition"
+    raise NotImplementedError(message)
+
+
+_NO_VALUE = {"Ref": "AWS::NoValue"}
+
+
+def _choose(value: Any, decided: Mapping[str, bool]) -> Any:  # noqa: ANN401  # any YAML
+    """Replace `Fn::If` by its branch, and leave out what is then `AWS::NoValue`."""
+    if isinstance(value, list):
+        chosen = [_choose(item, decided) for item in value]
+        return [item for item in chosen if item != _NO_VALUE]
+    if not isinstance(value, Mapping):
+        return value
+    if "Fn::If" in value:
+        name, then, otherwise = value["Fn::If"]
+        return _choose(then if decided[name] else otherwise, decided)
+    chosen_pairs = {key: _choose(item, decided) for key, item in value.items()}
+    return {key: item for key, item in chosen_pairs.items() if item != _NO_VALUE}
