@@ -81,6 +81,22 @@ def test_what_is_no_day_or_no_number_is_refused(
     fails(filled.run("analyst", "duplicates", "--field", "ip", *asked), 2, name)
 
 
+def test_placeholders_are_left_out_and_named_when_asked_for(vault: Vault) -> None:
+    """As the analyst: "null" and 0.0.0.0 are stored, in any generation, and are no shared device."""
+    vault.send([event(device_id=text, ip="0.0.0.0") for text in ("null", "NULL", "d-1", "d-1")])  # noqa: S104
+    vault.ok("ingest", "ingest")
+    asked = ("duplicates", "--field")
+    for generation in (1, 2):
+        if generation > 1:
+            vault.ok("re-encrypt", "keys", "rotate", "--tokens", "--yes")
+        assert [line["count"] for line in vault.ok("analyst", *asked, "device_id").lines] == [2]
+        assert vault.ok("analyst", *asked, "ip").lines == []
+        shown = vault.ok("analyst", *asked, "device_id", "--placeholders").lines
+        assert {(line["placeholder"], line["count"]) for line in shown} == {("null", 2), (None, 2)}
+        (address,) = vault.ok("analyst", *asked, "ip", "--placeholders").lines
+        assert (address["placeholder"], address["count"]) == ("0.0.0.0", 4)  # noqa: S104
+
+
 def test_it_needs_no_key_and_no_credentials(filled: Vault) -> None:
     """AWS is not asked anything."""
     none: dict[str, str | None] = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}

@@ -74,6 +74,11 @@ def test_a_query_leaves_out_what_it_says(
     assert {s.token: s.count for s in shared(filled, **query)} == expected
 
 
+def test_tokens_that_are_left_out_are_not_counted(filled: Bench) -> None:
+    """Nor do they take a place in the list."""
+    assert [s.token for s in shared(filled, leave_out=(OFTEN,), limit=1)] == [TWICE]
+
+
 def test_tokens_of_the_other_field_are_not_mixed_in(filled: Bench) -> None:
     """`device_id` shares nothing here."""
     query = SharedTokenQuery(field=Field.DEVICE_ID, limit=9)

@@ -30,6 +30,7 @@ from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey, encryption_conte
 from vault_etl.core.opening import Opener
 from vault_etl.core.padding import pad, unpad
 from vault_etl.core.pii import Pii
+from vault_etl.core.placeholders import PLACEHOLDERS, placeholder_token
 from vault_etl.core.policy import DENIALS, parse_policy
 from vault_etl.core.record_id import record_id_of_line, record_id_of_message
 from vault_etl.core.sealing import Sealer
@@ -126,6 +127,23 @@ def test_the_tokens_of_the_page(section: str) -> None:
     assert uuid.UUID(bytes=token) == _uuid(section, "token")
     tokenizer = Tokenizer(TokenKey(1, f, 1, KeyMaterial(token_key)) for f in PERSONAL_FIELDS)
     assert tokenizer.token(field, value) == _uuid(section, "token")
+
+
+@pytest.mark.parametrize("section", _named("placeholder "))
+def test_the_placeholders_of_the_page(section: str) -> None:
+    """Their tokens follow from the page's formula, and are the code's."""
+    field = Field(section.split()[1])
+    form = canonical(field, Pii.of_text(_text(section, "text")))
+    hashed = sha256(b"vault-etl/1/placeholder", lp(field), form.lower())
+    assert uuid.UUID(bytes=hashed[:16]) == _uuid(section, "token") == placeholder_token(field, form)
+
+
+@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+def test_the_page_knows_every_placeholder(field: Field) -> None:
+    """As the code has them, and in its order."""
+    table = PAGE.split("### Placeholders")[1].split("```")[0]
+    (row,) = re.findall(rf"^\| `{field}` \| (.*) \|$", table, re.MULTILINE)
+    assert tuple(re.findall("`(.*?)`", row)) == PLACEHOLDERS[field]
 
 
 @pytest.mark.parametrize("section", _named("padding"))

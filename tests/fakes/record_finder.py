@@ -36,6 +36,7 @@ class FakeRecordFinder:
             token = record.tokens.get(query.field)
             if (
                 token is not None
+                and token not in query.leave_out
                 and (query.since is None or record.create_date >= query.since)
                 and (query.until is None or record.create_date <= query.until)
             ):

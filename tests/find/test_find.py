@@ -33,7 +33,11 @@ def test_a_device_is_found_as_it_is_written(ask: Ask) -> None:
 def test_the_answer_is_one_object(held: Vault, ask: Ask) -> None:
     """Token, count, the records without their values, and where it stands in the log."""
     answer = ask(ADDRESS).json
-    assert set(answer) == {"token", "count", "records", "audit_seq", "audit_hash", "checkpoint"}
+    assert set(answer) == {
+        *("token", "placeholder", "count", "records"),
+        *("audit_seq", "audit_hash", "checkpoint"),
+    }
+    assert answer["placeholder"] is None
     rows = held.sql(
         "SELECT record_id::text, user_id, create_date::text FROM user_logins WHERE masked_ip = %s"
         " ORDER BY record_id DESC",
@@ -50,6 +54,13 @@ def test_the_count_is_of_all_and_the_list_of_the_newest(ask: Ask) -> None:
     every, cut = ask(ADDRESS).json, ask(ADDRESS, "ip", "--limit", "2").json
     assert cut["records"] == every["records"][:2]
     assert cut["count"] == 3
+
+
+def test_a_placeholder_is_named_as_one(ask: Ask) -> None:
+    """An answer about "unknown", in any case, says that it is no device."""
+    answers = [ask(text, "device_id").json for text in ("unknown", " UNKNOWN ", "unknown-1")]
+    assert [answer["placeholder"] for answer in answers] == ["unknown", "unknown", None]
+    assert answers[0]["token"] == answers[1]["token"]
 
 
 def test_a_value_that_nobody_has_is_no_failure(ask: Ask) -> None:

@@ -18,15 +18,13 @@ ADDRESSES: Final = (
     ("::FFFF:CB00:7107", "the same address in hexadecimal and capitals"),
     ("0:0:0:0:0:ffff:203.0.113.7", "the same address, nothing left out"),
     ("203.0.113.8", "one bit away from it"),
-    ("0.0.0.0", "the lowest"),  # noqa: S104 - nothing is bound to it
-    ("255.255.255.255", "the highest"),
+    ("0.0.0.1", "the lowest that is no placeholder"),
+    ("255.255.255.254", "the highest"),
     ("10.0.0.1", "a private address is an address"),
-    ("127.0.0.1", "a loopback address is an address"),
+    ("127.0.0.2", "a loopback address is an address"),
     ("2001:db8::1", "an IPv6 address"),
     ("2001:DB8:0:0:0:0:0:1", "the same, written out and in capitals"),
     ("2001:0db8:0000:0000:0000:0000:0000:0001", "the same, with every zero"),
-    ("::", "all zeros"),
-    ("::1", "loopback"),
     ("::203.0.113.7", "an IPv4-compatible address is not its IPv4 address"),
     ("64:ff9b::203.0.113.7", "nor is a NAT64 one"),
     ("2002:cb00:7107::", "nor is a 6to4 one"),
@@ -92,7 +90,9 @@ DEVICES: Final = (
     ("\u200bx\u200b", "\u200bx\u200b", "zero width is no white space"),
     ("\ufeffx", "\ufeffx", "a byte order mark is no white space"),
     ("\U0001f4f1", "\U0001f4f1", "four bytes of UTF-8"),
-    ("0", "0", "one character"),
+    ("1", "1", "one character"),
+    ("unknown-1", "unknown-1", "a placeholder is a whole value, not a part of one"),
+    ("\u200bnull", "\u200bnull", "nor one with something invisible before it"),
     ("\x00x", "\x00x", "a NUL has a token, though no event holds one"),
     ("ab\u200b", "ab\u200b", "an invisible character makes another value"),
     ("\u2764\ufe0f", "\u2764\ufe0f", "and so does a variation selector"),
@@ -112,6 +112,46 @@ DEVICES: Final = (
     ("\U00011099\U000110ba", "\U00011099\U000110ba", "a composition of Unicode 5.2 is none here"),
     ("\U00016d67\U00016d67", "\U00016d67\U00016d67", "nor is one of Unicode 16"),
     ("d" * 256, "d" * 256, "the longest that an event holds"),
+)
+
+# (field, text, canonical, why): the bytes of an address are written out.
+PLACEHOLDERS: Final = (
+    ("ip", "0.0.0.0", bytes(10) + b"\xff\xff" + bytes(4), "no address"),  # noqa: S104 - data
+    ("ip", "255.255.255.255", bytes(10) + b"\xff" * 6, "broadcast"),
+    ("ip", " 127.0.0.1", bytes(10) + b"\xff\xff\x7f\x00\x00\x01", "a proxy's own"),
+    ("ip", "::ffff:7f00:1", bytes(10) + b"\xff\xff\x7f\x00\x00\x01", "the same, mapped"),
+    ("ip", "::", bytes(16), "no IPv6 address"),
+    ("ip", "0:0::1", bytes(15) + b"\x01", "IPv6 loopback"),
+    ("device_id", "null", b"null", "what programs write for nothing"),
+    ("device_id", "NULL", b"NULL", "in any case it is the same placeholder"),
+    ("device_id", " Null\t", b"Null", "and with white space around it"),
+    ("device_id", "0", b"0", "zero"),
+    ("device_id", "-", b"-", "a dash"),
+    ("device_id", "?", b"?", "a question mark"),
+    ("device_id", "(null)", b"(null)", "Objective-C and C"),
+    ("device_id", "<null>", b"<null>", "NSNull"),
+    ("device_id", "[object Object]", b"[object Object]", "JavaScript"),
+    ("device_id", "default", b"default", "a word"),
+    ("device_id", "empty", b"empty", "a word"),
+    ("device_id", "N/A", b"N/A", "a word"),
+    ("device_id", "na", b"na", "a word"),
+    ("device_id", "NaN", b"NaN", "not a number"),
+    ("device_id", "nil", b"nil", "a word"),
+    ("device_id", "None", b"None", "Python"),
+    ("device_id", "not available", b"not available", "a word"),
+    ("device_id", "undefined", b"undefined", "JavaScript"),
+    ("device_id", "Unknown", b"Unknown", "a word"),
+    ("device_id", "unset", b"unset", "a word"),
+    ("device_id", f"{'0' * 8}-0000-0000-0000-{'0' * 12}", None, "the UUID of zeros"),
+    ("device_id", f"{'F' * 8}-FFFF-FFFF-FFFF-{'F' * 12}", None, "the UUID of ones"),
+    ("device_id", "0" * 32, None, "32 zeros"),
+    ("device_id", "F" * 32, None, "32 times F"),
+    ("device_id", "0" * 16, None, "16 zeros"),
+    ("device_id", "0" * 15, None, "15 zeros: an emulator's IMEI"),
+    ("device_id", "9774d56d682e549c", None, "the ANDROID_ID of many devices"),
+    ("device_id", "02:00:00:00:00:00", None, "no hardware address"),
+    ("device_id", "00:00:00:00:00:00", None, "no hardware address"),
+    ("device_id", "FF:FF:FF:FF:FF:FF", None, "the broadcast address"),
 )
 
 NO_DEVICES: Final = (
@@ -158,6 +198,10 @@ def token_cases() -> list[dict[str, Any]]:
         ),
         _token("device_id", OTHER_KEY, "Phone-1", b"Phone-1", "under another key"),
     ]
+    cases += [
+        _placeholder(field, text, text.encode() if form is None else form, comment)
+        for field, text, form, comment in PLACEHOLDERS
+    ]
     cases += [_rejected("ip", text.encode(), comment) for text, comment in NO_ADDRESSES]
     cases += [_rejected("device_id", text.encode(), comment) for text, comment in NO_DEVICES]
     for field in ("ip", "device_id"):
@@ -175,6 +219,18 @@ def _token(field: str, key: bytes, text: str, canonical: bytes, comment: str) ->
         "key": key.hex(),
         "canonical": canonical.hex(),
         "token": str(oracle.token(key, field, canonical)),
+    }
+
+
+def _placeholder(field: str, text: str, canonical: bytes, comment: str) -> dict[str, Any]:
+    return {
+        "expect": "placeholder",
+        "comment": comment,
+        "field": field,
+        "text": text,
+        "value": text.encode().hex(),
+        "canonical": canonical.hex(),
+        "token": str(oracle.placeholder_token(field, canonical)),
     }
 
 

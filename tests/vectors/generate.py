@@ -30,6 +30,8 @@ FILES: Final[Mapping[str, tuple[Callable[[], list[Case]], dict[str, Any]]]] = {
             "specification": "docs/formats.md#token-format-1",
             "expect": {
                 "token": "`value` in `field` has this `canonical` form, and under `key` this `token`",
+                "placeholder": "`value` stands for no value of `field`: it has this `canonical` form, "
+                "and this `token` under every key",
                 "rejected": "`value` is no value of `field`: it gets no token, and no event holds it",
             },
         },

@@ -38,6 +38,12 @@ def token(key: bytes, field: str, canonical: bytes) -> uuid.UUID:
     return uuid.UUID(bytes=hmac.digest(field_key, canonical, "sha256")[:16])
 
 
+def placeholder_token(field: str, canonical: bytes) -> uuid.UUID:
+    """Of a value that stands for none: without a key."""
+    hashed = b"vault-etl/1/placeholder" + lp(field) + canonical.lower()
+    return uuid.UUID(bytes=hashlib.sha256(hashed).digest()[:16])
+
+
 def fingerprint(key: bytes, key_id: int) -> bytes:
     """8 bytes."""
     return hmac.digest(key, b"vault-etl/1/fingerprint" + struct.pack(">I", key_id), "sha256")[:8]

@@ -26,6 +26,7 @@ class PostgresDuplicateFinder:
             "min_users": query.min_users,
             "since": query.since,
             "until": query.until,
+            "leave_out": list(query.leave_out),
             "limit": query.limit,
         }
         rows = stream(self._database, _SQL[f"shared_{query.field.value}"], values)

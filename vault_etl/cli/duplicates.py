@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Final
 
@@ -12,11 +14,13 @@ from vault_etl.cli.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.reveal import PersonalField
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.fields import Field
-from vault_etl.ports.duplicates import SharedTokenQuery
+from vault_etl.core.placeholders import placeholders
+from vault_etl.ports.duplicates import SharedToken, SharedTokenQuery
 
 MAX_COUNT: Final = 2**31 - 1
 
 _DAY: Final = ["%Y-%m-%d"]
+_COLUMNS: Final = ("token", "count", "users", "first_seen", "last_seen")
 
 
 def register(app: typer.Typer) -> None:
@@ -42,11 +46,18 @@ def _duplicates(
     limit: Annotated[
         int, typer.Option(min=1, max=MAX_COUNT, help="The most shared ones, this many.")
     ] = 20,
+    with_placeholders: Annotated[
+        bool,
+        typer.Option("--placeholders", help="Also values such as 0.0.0.0, null and unknown."),
+    ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Show which tokens several records share. Needs no key: it reads tokens alone.
+
+    Values that are no address or device (0.0.0.0, null, unknown, an id of zeros) are left out; with
+    `--placeholders` they are shown, and `placeholder` says which one it is.
 
     Days are those of `create_date`, in UTC; `first_seen` and `last_seen` are the first and the last of
     them.
@@ -58,18 +69,24 @@ def _duplicates(
       vault-etl duplicates --field device_id --min-count 5 --output json
     """
     program, _ = start(quiet=quiet, verbose=verbose)
+    known = placeholders(Field(field))
     query = SharedTokenQuery(
         field=Field(field),
         min_count=min_count,
         min_users=min_users,
         since=None if since is None else since.date(),
         until=None if until is None else until.date(),
+        leave_out=() if with_placeholders else tuple(known),
         limit=limit,
     )
     shared = program.duplicate_finder().shared_tokens(query)
     print_rows(
-        (asdict(token) for token in shared),
+        (_row(token, known) if with_placeholders else asdict(token) for token in shared),
         output,
-        columns=("token", "count", "users", "first_seen", "last_seen"),
+        columns=_COLUMNS + (("placeholder",) if with_placeholders else ()),
         empty=f"no {field.value} is shared by {min_count} records or more",
     )
+
+
+def _row(shared: SharedToken, known: Mapping[uuid.UUID, str]) -> dict[str, object]:
+    return {**asdict(shared), "placeholder": known.get(shared.token)}

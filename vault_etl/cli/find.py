@@ -21,6 +21,7 @@ from vault_etl.cli.secret_value import read_value
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit import Action
 from vault_etl.core.fields import Field
+from vault_etl.core.placeholders import placeholders
 from vault_etl.errors import UsageError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.find import Found
@@ -51,7 +52,8 @@ def _find(
 
     The value is asked for on a terminal, unseen, or read from standard input. Never give it on the
     command line: it would stay in the shell's history. `count` says how many records there are in
-    all, listed or not.
+    all, listed or not. `placeholder` is the value, if it is one that stands for no address or device
+    (0.0.0.0, null, unknown, an id of zeros): then its records have nothing in common.
 
     \b
     Examples:
@@ -74,12 +76,13 @@ def _find(
         ticket=reference,
     )
     program.check_role("vault_etl_reveal", requests=lambda: [request])
-    _print(program.find(request.request_id)(request, value, limit), output)
+    _print(program.find(request.request_id)(request, value, limit), Field(field), output)
 
 
-def _print(found: Found, output: OutputFormat | None) -> None:
+def _print(found: Found, field: Field, output: OutputFormat | None) -> None:
     shown = {
         "token": found.token,
+        "placeholder": placeholders(field).get(found.token),
         "count": found.holders.count,
         "audit_seq": found.receipt.seq,
         "audit_hash": found.receipt.hash.hex(),

@@ -3,6 +3,8 @@
     K     = HMAC-SHA-256(token key, "vault-etl/1/token" ‖ lp(field))
     token = HMAC-SHA-256(K, canonical(value))[:16]
 
+A placeholder (`core/placeholders.py`) has a public token instead, made without a key.
+
 Among 10^9 distinct values the chance of one collision is about 1.5e-21 (n^2 / 2^129).
 """
 
@@ -20,6 +22,7 @@ from vault_etl.core.digest import hmac_sha256, lp
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.keys import TokenKey
 from vault_etl.core.pii import Pii
+from vault_etl.core.placeholders import placeholder_token
 
 TOKEN_BYTES: Final = 16
 
@@ -37,8 +40,11 @@ class FieldTokenizer:
 
     def token(self, value: Pii) -> uuid.UUID:
         """The token of `value`. Raises ValueError if the field cannot hold it."""
+        form = canonical(self._field, value)
+        if public := placeholder_token(self._field, form):
+            return public
         mac = self._mac.copy()
-        mac.update(canonical(self._field, value))
+        mac.update(form)
         return uuid.UUID(bytes=mac.finalize()[:TOKEN_BYTES])
 
 

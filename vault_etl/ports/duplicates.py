@@ -15,7 +15,7 @@ from vault_etl.core.fields import Field
 class SharedTokenQuery:
     """Which tokens: those of at least so many records and users, in days from `since` to `until`.
 
-    Both days are included; None is no bound.
+    Both days are included; None is no bound. Tokens in `leave_out` are not counted.
     """
 
     field: Field
@@ -23,6 +23,7 @@ class SharedTokenQuery:
     min_users: int = 1
     since: dt.date | None = None
     until: dt.date | None = None
+    leave_out: tuple[uuid.UUID, ...] = ()
     limit: int
 
 

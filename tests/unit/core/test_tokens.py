@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.keys import KeyMaterial, TokenKey
 from vault_etl.core.pii import Pii
+from vault_etl.core.placeholders import placeholder_token
 from vault_etl.core.tokens import Tokenizer
 
 RAW = {Field.IP: bytes(range(32)), Field.DEVICE_ID: bytes(range(32, 64))}
@@ -52,7 +53,8 @@ def test_tokens_of_addresses_agree_with_the_oracle(
 ) -> None:
     """For every key and address."""
     token = tokenizer(raw={**RAW, Field.IP: key}).token(Field.IP, Pii.of_text(str(address)))
-    assert token == oracle(key, b"ip", address.packed)
+    public = placeholder_token(Field.IP, address.packed)
+    assert token == (public or oracle(key, b"ip", address.packed))
 
 
 @given(
@@ -62,7 +64,8 @@ def test_tokens_of_addresses_agree_with_the_oracle(
 def test_tokens_of_device_ids_agree_with_the_oracle(key: bytes, device: str) -> None:
     """For every key and device id."""
     made = tokenizer(raw={**RAW, Field.DEVICE_ID: key}).token(Field.DEVICE_ID, Pii.of_text(device))
-    assert made == oracle(key, b"device_id", device.encode())
+    public = placeholder_token(Field.DEVICE_ID, device.encode())
+    assert made == (public or oracle(key, b"device_id", device.encode()))
 
 
 def test_equal_strings_in_different_fields_differ() -> None:
