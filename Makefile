@@ -16,18 +16,23 @@ SPREAD := -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # Of `make fuzz`, all targets together.
 FUZZ_SECONDS ?= 60
 
-UV := uv==0.13.8
 # `make lock LOCK_ARGS=--upgrade` takes the newest versions; without it only what must change does.
 LOCK_ARGS ?=
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	$(LOCK_ARGS) pyproject.toml
 
+# `make audit AUDIT_ARGS=--must-answer` fails when the advisories cannot be asked.
+AUDIT_ARGS ?=
+# Reproducible: without the time, a serial number, and the shape of the machine. The lock knows no graph, of which it warns.
+SBOM := $(BIN)/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml \
+	--output-reproducible --output-format JSON
+
 TEMPLATES := $(wildcard keys/*.template.yaml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-localstack check test-all chaos fuzz format lock clean policy-evaluator
+.PHONY: help demo test test-localstack check test-all chaos fuzz format lock audit dist clean policy-evaluator
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,12 +47,17 @@ test: $(VENV)/.dev-installed ## run every test that needs Python alone, on both 
 test-localstack: $(VENV)/.dev-installed ## run what needs an emulator on a real LocalStack
 	$(PYTEST) $(SPREAD) --emulator localstack $(PYTEST_ARGS)
 
-check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of imports, templates
+check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of imports, templates, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(if $(TEMPLATES),$(BIN)/cfn-lint $(TEMPLATES))
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+	@if [ -x $(BIN)/zizmor ]; then $(BIN)/zizmor --offline --quiet --persona pedantic .github; \
+		else echo 'zizmor has no wheel here: the workflows are not audited'; fi
 
 test-all: test policy-evaluator ## `make test`, then the tests that need Node (installs it, as root)
 	$(PYTEST) -m system $(PYTEST_ARGS)
@@ -62,13 +72,22 @@ format: $(VENV)/.dev-installed ## format the code, and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-lock: $(VENV)/.demo-installed ## write requirements/*.txt anew from pyproject.toml
-	$(PIP) install '$(UV)'
+lock: $(VENV)/.dev-installed ## write requirements/*.txt again from pyproject.toml
 	$(COMPILE) --extra local --group build --group dev -o requirements/dev.txt >/dev/null
 	$(COMPILE) --extra local --group build -c requirements/dev.txt -o requirements/demo.txt >/dev/null
 	$(COMPILE) -c requirements/dev.txt -o requirements/runtime.txt >/dev/null
 	@! grep -nE '://|^ *--(index|extra-index|find-links)' requirements/*.txt \
 		|| { echo 'error: a lock file holds an address' >&2; exit 1; }
+
+audit: $(VENV)/.dev-installed ## ask for known vulnerabilities of what production installs; says so when offline
+	$(BIN)/python .ci/advisories.py requirements/runtime.txt $(AUDIT_ARGS)
+
+dist: $(VENV)/.dev-installed ## what a release carries: the wheel, production's lock, its SBOM, and their sums
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+	cp requirements/runtime.txt dist/
+	$(SBOM) --output-file "$$(echo dist/*.whl | sed 's/-py3.*/.cdx.json/')" requirements/runtime.txt
+	cd dist && sha256sum * > SHA256SUMS
 
 clean: ## remove what make and the tools made; .vault-etl/ (your local data) stays
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -20,7 +20,7 @@ from vault_etl.adapters.embedded.emulator import Emulator
 from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
 
 ROOT = Path(__file__).parents[2]
-PINNED = re.compile(r"^[a-z/]+:[0-9]")
+PINNED = re.compile(r"^[a-z/]+:[0-9][0-9.]*@sha256:[0-9a-f]{64}$")
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,9 @@ def postgres_of_compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 
 @pytest.fixture
 def app(tmp_path: Path) -> Path:
-    """The working directory of the image, as far as the Dockerfile copies files into it."""
-    for line in (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8").splitlines():
+    """The working directory of the demo's image, as far as the Dockerfile copies files into it."""
+    dockerfile = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    for line in dockerfile.partition(" AS demo")[2].partition("FROM ")[0].splitlines():
         if line.startswith("COPY "):
             *sources, target = shlex.split(line)[1:]
             for source in sources:
@@ -83,7 +84,7 @@ def test_only_loopback_is_published(compose: dict[str, Any]) -> None:
 
 
 def test_images_are_pinned_and_watched(compose: dict[str, Any]) -> None:
-    """Each image has a version, and each server a health check that others wait for."""
+    """Each image has a version and its digest, and each server a health check that others wait for."""
     services = compose["services"]
     for name in ("postgres", "localstack"):
         assert PINNED.match(services[name]["image"])
@@ -91,6 +92,12 @@ def test_images_are_pinned_and_watched(compose: dict[str, Any]) -> None:
         assert services["setup"]["depends_on"][name]["condition"] == "service_healthy"
     waits = services["worker"]["depends_on"]["setup"]["condition"]
     assert waits == "service_completed_successfully"
+
+
+def test_the_services_of_ours_run_the_demo_s_image(compose: dict[str, Any]) -> None:
+    """They need the embedded stack's packages, which the production image is without."""
+    for name in ("setup", "worker"):
+        assert compose["services"][name]["build"]["target"] == "demo"
 
 
 def test_the_commands_do_the_job(
