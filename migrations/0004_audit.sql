@@ -9,6 +9,45 @@ CREATE TABLE public.vault (
 COMMENT ON TABLE public.vault IS 'Which vault this is: the audit chain starts from it.';
 INSERT INTO public.vault DEFAULT VALUES;
 
+-- What an entry can be about. `roles` may write it through `audit_append`; those of an action without roles are
+-- written by the functions that do the work. A look is under the reveal policy and its quota.
+CREATE TABLE public.audit_actions (
+    action text PRIMARY KEY CHECK (action ~ '^[a-z][a-z -]{0,39}$'),
+    roles text[] NOT NULL,
+    look boolean NOT NULL DEFAULT false
+);
+COMMENT ON TABLE public.audit_actions IS 'Every action of the audit log, and the roles that may append it.';
+INSERT INTO public.audit_actions (action, roles, look) VALUES
+    ('reveal', '{vault_etl_reveal}', true),
+    ('reveal masked', '{vault_etl_reveal}', true),
+    ('find', '{vault_etl_reveal}', true),
+    ('quarantine show', '{vault_etl_reveal}', true),
+    ('quarantine retry', '{vault_etl_re_encrypt}', false),
+    ('keys init', '{vault_etl_re_encrypt}', false),
+    ('keys rotate', '{vault_etl_rotate,vault_etl_re_encrypt}', false),
+    ('keys rewrap', '{vault_etl_rotate,vault_etl_re_encrypt}', false),
+    ('keys destroy', '{vault_etl_rotate,vault_etl_re_encrypt}', false),
+    ('keys cut-over', '{}', false),
+    ('erase', '{}', false),
+    ('policy set', '{}', false),
+    ('audit key', '{}', false);
+
+-- One line of text that shows all that it holds: U+0020 is its only blank, inside alone. Refused are controls,
+-- other blanks, changes of direction, what has no width (U+00AD, U+200B, U+2060, U+FEFF, fillers, variation
+-- selectors, tags, interlinear annotations) and noncharacters. `vault_etl.core.audit.clean_text` has the same list.
+CREATE FUNCTION public.audit_is_text(value text, longest integer) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN char_length(value) BETWEEN 1 AND longest AND value = btrim(value) AND value !~ (
+    '[\u0001-\u001f\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f'
+    '\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff'
+    '\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff'
+    '\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe\U0003ffff\U0004fffe\U0004ffff\U0005fffe\U0005ffff'
+    '\U0006fffe\U0006ffff\U0007fffe\U0007ffff\U0008fffe\U0008ffff\U0009fffe\U0009ffff\U000afffe\U000affff'
+    '\U000bfffe\U000bffff\U000cfffe\U000cffff\U000dfffe\U000dffff\U000efffe\U000effff\U000ffffe\U000fffff'
+    '\U0010fffe\U0010ffff]'
+);
+REVOKE ALL ON FUNCTION public.audit_is_text(text, integer) FROM PUBLIC;
+
 CREATE TABLE public.audit_log (
     seq bigint PRIMARY KEY CHECK (seq > 0),
     logged_at timestamptz NOT NULL,
@@ -16,15 +55,18 @@ CREATE TABLE public.audit_log (
     phase text NOT NULL CHECK (phase IN ('intent', 'outcome')),
     login text NOT NULL,
     client_address text,
-    actor text NOT NULL CHECK (char_length(actor) BETWEEN 1 AND 2048),
-    host text NOT NULL CHECK (char_length(host) BETWEEN 1 AND 255),
-    action text NOT NULL CHECK (action ~ '^[a-z][a-z -]{0,39}$'),
+    actor text NOT NULL CHECK (public.audit_is_text(actor, 2048)),
+    host text NOT NULL CHECK (public.audit_is_text(host, 255)),
+    action text NOT NULL CHECK (public.audit_is_text(action, 40)),
     record_id uuid,
-    fields text[] NOT NULL
-        CHECK (cardinality(fields) <= 16 AND fields <@ ARRAY['device_id', 'ip', 'quarantine']),
-    purpose text CHECK (char_length(purpose) BETWEEN 1 AND 64),
-    ticket text CHECK (char_length(ticket) BETWEEN 1 AND 64),
-    reason text NOT NULL CHECK (char_length(reason) BETWEEN 1 AND 500),
+    -- Sets, in one spelling each: sorted, of one dimension, from index 1.
+    fields text[] NOT NULL CHECK (fields::text IN (
+        '{}', '{device_id}', '{ip}', '{quarantine}', '{device_id,ip}', '{device_id,quarantine}', '{ip,quarantine}',
+        '{device_id,ip,quarantine}'
+    )),
+    purpose text CHECK (public.audit_is_text(purpose, 64)),
+    ticket text CHECK (public.audit_is_text(ticket, 64)),
+    reason text NOT NULL CHECK (public.audit_is_text(reason, 500)),
     decision text NOT NULL,
     error_code text CHECK (error_code ~ '^[a-z][a-z0-9_]{0,63}$'),
     prev_hash bytea NOT NULL CHECK (length(prev_hash) = 32),
@@ -34,11 +76,6 @@ CREATE TABLE public.audit_log (
     CONSTRAINT intents_are_decided_outcomes_happen CHECK (
         (phase = 'intent' AND decision IN ('allowed', 'denied'))
         OR (phase = 'outcome' AND decision IN ('done', 'failed'))
-    ),
-    -- No control characters, whatever the locale, and nothing that turns a line around on a screen.
-    CONSTRAINT one_line_a_text CHECK (
-        (actor || host || coalesce(purpose, '') || coalesce(ticket, '') || reason)
-            !~ '[\u0001-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]'
     ),
     CONSTRAINT one_entry_a_phase UNIQUE (request_id, phase)
 );
@@ -71,6 +108,10 @@ REVOKE ALL ON FUNCTION public.audit_is_append_only() FROM PUBLIC;
 CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.audit_log
     FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
 CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_log
+    FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.audit_actions
+    FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_actions
     FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
 
 -- One column in the hash: 0x00 for NULL, else 0x01 ‖ uint32 length ‖ bytes.
@@ -128,10 +169,9 @@ CREATE TABLE public.reveal_policies (
 );
 COMMENT ON TABLE public.reveal_policies IS 'Every reveal policy there was. docs/formats.md has the document.';
 
--- What the quota counts.
-CREATE INDEX audit_log_looks ON public.audit_log (login, logged_at)
-    WHERE phase = 'intent' AND decision = 'allowed'
-        AND action IN ('reveal', 'reveal masked', 'quarantine show', 'find');
+-- For the quota, which counts the looks among them.
+CREATE INDEX audit_log_allowed ON public.audit_log (login, logged_at)
+    WHERE phase = 'intent' AND decision = 'allowed';
 
 -- Waits for the end of the chain and holds it until the transaction ends.
 CREATE FUNCTION public.audit_lock() RETURNS public.audit_head
@@ -152,16 +192,56 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.audit_lock() FROM PUBLIC;
 
--- Writes an entry, whatever it says: for the owner's functions alone, which have decided already.
+-- Raises, naming the column and nothing of it, for what is no entry. The table's own CHECKs say the same, but
+-- their errors show the whole row.
+CREATE FUNCTION public.audit_validate(
+    request_id uuid, phase text, actor text, host text, action text, fields text[],
+    purpose text, ticket text, reason text, decision text, error_code text
+) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    wrong text := CASE
+        WHEN request_id IS NULL THEN 'request_id'
+        WHEN (phase, decision) NOT IN (
+            ('intent', 'allowed'), ('intent', 'denied'), ('outcome', 'done'), ('outcome', 'failed')
+        ) IS NOT FALSE THEN 'phase and decision'
+        WHEN NOT EXISTS (SELECT FROM public.audit_actions AS a WHERE a.action = audit_validate.action) THEN 'action'
+        WHEN public.audit_is_text(actor, 2048) IS NOT TRUE THEN 'actor'
+        WHEN public.audit_is_text(host, 255) IS NOT TRUE THEN 'host'
+        WHEN NOT public.audit_is_text(purpose, 64) THEN 'purpose'
+        WHEN NOT public.audit_is_text(ticket, 64) THEN 'ticket'
+        WHEN public.audit_is_text(reason, 500) IS NOT TRUE THEN 'reason'
+        WHEN fields IS NULL OR array_ndims(fields) > 1 OR NOT fields <@ ARRAY['device_id', 'ip', 'quarantine']
+            OR cardinality(fields) <> (SELECT count(DISTINCT field) FROM unnest(fields) AS field) THEN 'fields'
+        WHEN (decision IN ('denied', 'failed')) <> (error_code IS NOT NULL)
+            OR error_code !~ '^[a-z][a-z0-9_]{0,63}$' THEN 'error_code'
+    END;
+BEGIN
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'no entry of the audit log: its % is not as it should be', wrong
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_validate(
+    uuid, text, text, text, text, text[], text, text, text, text, text
+) FROM PUBLIC;
+
+-- Writes an entry for the owner's functions alone, which have decided already. An outcome is of an intent that
+-- was allowed, and about the same; its reason may say what came of it.
 CREATE FUNCTION public.audit_write(
     request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[],
     purpose text, ticket text, reason text, decision text, error_code text
 ) RETURNS public.audit_log
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    head public.audit_head := public.audit_lock();
+    head public.audit_head;
     entry public.audit_log;
 BEGIN
+    PERFORM public.audit_validate(
+        request_id, phase, actor, host, action, fields, purpose, ticket, reason, decision, error_code
+    );
+    head := public.audit_lock();
     entry.seq := head.seq + 1;
     entry.logged_at := clock_timestamp();
     entry.request_id := audit_write.request_id;
@@ -172,7 +252,7 @@ BEGIN
     entry.host := audit_write.host;
     entry.action := audit_write.action;
     entry.record_id := audit_write.record_id;
-    entry.fields := audit_write.fields;
+    entry.fields := ARRAY(SELECT field FROM unnest(audit_write.fields) AS field ORDER BY field COLLATE "C");
     entry.purpose := audit_write.purpose;
     entry.ticket := audit_write.ticket;
     entry.reason := audit_write.reason;
@@ -181,6 +261,24 @@ BEGIN
     entry.prev_hash := head.hash;
     entry.written_by := pg_current_xact_id();
     entry.hash := public.audit_hash(entry);
+    IF EXISTS (
+        SELECT FROM public.audit_log AS l WHERE l.request_id = entry.request_id AND l.phase = entry.phase
+    ) THEN
+        RAISE EXCEPTION 'this request has its % already', entry.phase USING ERRCODE = 'unique_violation';
+    END IF;
+    IF entry.phase = 'outcome' AND NOT EXISTS (
+        SELECT FROM public.audit_log AS l
+        WHERE l.request_id = entry.request_id AND l.phase = 'intent' AND l.decision = 'allowed'
+            AND (l.login, l.actor, l.host, l.action, l.fields) = (
+                entry.login, entry.actor, entry.host, entry.action, entry.fields
+            )
+            AND (l.record_id, l.purpose, l.ticket) IS NOT DISTINCT FROM (
+                entry.record_id, entry.purpose, entry.ticket
+            )
+    ) THEN
+        RAISE EXCEPTION 'no allowed intent of this login has this outcome'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
     INSERT INTO public.audit_log SELECT entry.*;
     UPDATE public.audit_head AS h SET seq = entry.seq, hash = entry.hash;
     RETURN entry;
@@ -195,12 +293,15 @@ REVOKE ALL ON FUNCTION public.audit_write(
 CREATE FUNCTION public.audit_denial(action text, fields text[], purpose text, ticket text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    me text := session_user;  -- as the column's type, and known before the query: then its index serves it
+    an_hour_ago timestamptz := clock_timestamp() - interval '1 hour';
+    looks text[] := ARRAY(SELECT a.action FROM public.audit_actions AS a WHERE a.look);
     policy jsonb;
     rule jsonb;
     in_full text[];
     masked text[];
 BEGIN
-    IF action NOT IN ('reveal', 'reveal masked', 'quarantine show', 'find') THEN
+    IF action <> ALL (looks) THEN
         RETURN NULL;
     END IF;
     SELECT p.document::jsonb INTO policy FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1;
@@ -223,9 +324,8 @@ BEGIN
     END IF;
     IF (
         SELECT count(*) FROM public.audit_log AS l
-        WHERE l.login = session_user AND l.logged_at > clock_timestamp() - interval '1 hour'
-            AND l.phase = 'intent' AND l.decision = 'allowed'
-            AND l.action IN ('reveal', 'reveal masked', 'quarantine show', 'find')
+        WHERE l.login = me AND l.logged_at > an_hour_ago
+            AND l.phase = 'intent' AND l.decision = 'allowed' AND l.action = ANY (looks)
     ) >= coalesce((policy ->> 'reveals_an_hour')::integer, 50) THEN
         RETURN 'quota';
     END IF;
@@ -235,7 +335,8 @@ $$;
 REVOKE ALL ON FUNCTION public.audit_denial(text, text[], text, text) FROM PUBLIC;
 
 -- The one way into the log. The caller commits it, alone, before it does what the entry is about. What comes
--- back says what was decided: an intent that the policy denies is an entry too.
+-- back says what was decided: an intent that the policy denies, or whose action is not for a role of this login,
+-- is an entry too.
 CREATE FUNCTION public.audit_append(
     request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[],
     purpose text, ticket text, reason text, decision text, error_code text
@@ -245,9 +346,20 @@ DECLARE
     entry public.audit_log;
     denial text;
 BEGIN
+    PERFORM public.audit_validate(
+        request_id, phase, actor, host, action, fields, purpose, ticket, reason, decision, error_code
+    );
     PERFORM public.audit_lock();
-    IF phase = 'intent' AND decision = 'allowed' THEN
+    IF NOT EXISTS (
+        SELECT FROM public.audit_actions AS a, unnest(a.roles) AS role
+        WHERE a.action = audit_append.action AND pg_has_role(session_user, role, 'USAGE, SET')
+    ) THEN
+        denial := 'role';
+    ELSIF decision = 'allowed' THEN
         denial := public.audit_denial(action, fields, purpose, ticket);
+    END IF;
+    IF denial IS NOT NULL AND phase = 'outcome' THEN
+        RAISE EXCEPTION 'this login may not write this outcome' USING ERRCODE = 'insufficient_privilege';
     END IF;
     entry := public.audit_write(
         request_id, phase, actor, host, action, record_id, fields, purpose, ticket, reason,

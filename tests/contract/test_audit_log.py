@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import itertools
 import uuid
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.contract.bench import Bench
 from tests.contract.rows import writer
 from tests.fakes.receipts import any_receipt
 from tests.fakes.vault import reveal_request, rotate_request
+from vault_etl.core.audit import Action, mint_receipt
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.messages import SealedRecord
 from vault_etl.errors import AuditError, DeniedError
@@ -143,18 +145,16 @@ def test_a_receipt_of_no_entry_releases_nothing(bench: Bench) -> None:
     row = stored(bench)
     with pytest.raises(DeniedError):
         bench.released.release(any_receipt())
-    receipt = bench.audit.intend(rotate_request())
-    assert receipt.seq == 1
-    bench.audit.conclude(bench.audit.intend(reveal_request(row.record_id)))
-    receipt.seq = 3  # the outcome
+    receipt = bench.audit.intend(reveal_request(row.record_id))
+    receipt.seq = bench.audit.conclude(receipt).seq
     with pytest.raises(DeniedError):
         bench.released.release(receipt)
 
 
 def test_an_intent_about_something_else_releases_nothing(bench: Bench) -> None:
-    """A rotation is no reveal."""
+    """A search is no reveal."""
     row = stored(bench)
-    request = dataclasses.replace(rotate_request(), record_id=row.record_id)
+    request = dataclasses.replace(reveal_request(row.record_id), action=Action.FIND)
     receipt = bench.audit.intend(request)
     with pytest.raises(DeniedError):
         bench.released.release(receipt)
@@ -162,9 +162,33 @@ def test_an_intent_about_something_else_releases_nothing(bench: Bench) -> None:
 
 def test_an_intent_of_another_login_releases_nothing(bench: Bench) -> None:
     """Each person on their own record."""
-    receipt = bench.others_audit.intend(reveal_request(stored(bench).record_id))
+    receipt = bench.others_audit.intend(rotate_request())
     with pytest.raises(DeniedError):
         bench.released.release(receipt)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"request_id": uuid.uuid4()},
+        {"action": Action.FIND},
+        {"record_id": None},
+        {"fields": (Field.IP,)},
+        {"purpose": "another"},
+        {"ticket": "another"},
+        {"actor": "another"},
+        {"host": "another"},
+    ],
+)
+def test_an_outcome_is_of_its_intent(bench: Bench, changes: dict[str, Any]) -> None:
+    """About the same request, action, record, fields, purpose and ticket, by the same person."""
+    receipt = bench.audit.intend(reveal_request(uuid.UUID(int=7)))
+    other = mint_receipt(dataclasses.replace(receipt.request, **changes), receipt.seq, receipt.hash)
+    with pytest.raises(AuditError):
+        bench.audit.conclude(other)
+    with pytest.raises(AuditError):
+        bench.others_audit.conclude(receipt)
+    bench.audit.conclude(receipt)
 
 
 def test_a_reader_sees_person_and_tokens_without_a_release(bench: Bench) -> None:

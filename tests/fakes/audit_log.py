@@ -100,12 +100,34 @@ class FakeAuditLog:
             return {}
         return {Field.QUARANTINE: rejection.body_ciphertext}
 
+    def _intended(self, request: AuditRequest) -> bool:
+        """An allowed intent of this login is of this request, and about the same."""
+        return any(
+            (e.request_id, e.phase, e.decision) == (request.request_id, "intent", "allowed")
+            and (e.login, e.actor, e.host, e.action, e.record_id, e.purpose, e.ticket)
+            == (
+                self._login,
+                request.actor,
+                request.host,
+                request.action,
+                request.record_id,
+                request.purpose,
+                request.ticket,
+            )
+            and set(e.fields) == set(request.fields)
+            for e in self._database.audit
+        )
+
     def _append(
         self, request: AuditRequest, phase: Phase, decision: Decision, error_code: str | None
     ) -> AuditEntry:
         log = self._database.audit
         twice = any(e.request_id == request.request_id and e.phase == phase for e in log)
-        if phase in self.broken or twice:
+        if (
+            phase in self.broken
+            or twice
+            or (phase is Phase.OUTCOME and not self._intended(request))
+        ):
             raise AuditError("the audit log could not be written")
         seq, previous = len(log) + 1, log[-1].hash if log else _GENESIS
         content = f"{seq} {request.request_id} {phase} {decision} {error_code}".encode()

@@ -17,6 +17,9 @@ SELECT seq, hash FROM public.audit_append(
     %(purpose)s, %(ticket)s, %(reason)s, %(decision)s, %(error_code)s
 )
 """
+CODES = {"denied": "role", "failed": "not_found"}
+"""What a decision that says no has for a code."""
+
 NO_QUOTA = """
 SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'set', '{"reveals_an_hour": 100000, "purposes": {}}')
 """
@@ -39,13 +42,20 @@ def append(opened: cursor, **changes: object) -> int:
             "ticket": "T-1",
             "reason": "a customer asked",
             "decision": "allowed",
-            "error_code": None,
+            "error_code": CODES.get(str(changes.get("decision"))),
             **changes,
         },
     )
     ((seq, _),) = opened.fetchall()
     assert isinstance(seq, int)
     return seq
+
+
+def append_both(opened: cursor, **changes: object) -> int:
+    """Append an intent, and its outcome: done; the outcome's seq. Does not commit."""
+    request = {"request_id": uuid.uuid4(), **changes}
+    append(opened, **request)
+    return append(opened, **request, phase="outcome", decision="done")
 
 
 def append_committed(database: Scratch, role: str = "reveal", /, **changes: object) -> int:

@@ -47,7 +47,7 @@ def test_who_and_when_are_the_databases_word(shared: Scratch, role: str) -> None
     """Login, address and time are taken inside the function; SET ROLE changes none of them."""
     with shared.connect(role) as opened, opened.cursor() as cursor:
         cursor.execute(f"SET ROLE vault_etl_{role.replace('-', '_')}")
-        seq = append(cursor, action="keys rotate")
+        seq = append(cursor, action="reveal" if role == "reveal" else "keys rotate")
         opened.commit()
     assert entry(shared, seq, "login") == f"test_{role.replace('-', '_')}"
     assert entry(shared, seq, "client_address") == "127.0.0.1"
@@ -127,51 +127,6 @@ def test_a_request_has_one_entry_a_phase(shared: Scratch) -> None:
     for changes in ({}, {"phase": "outcome", "decision": "failed"}):
         with pytest.raises(psycopg2.errors.UniqueViolation):
             append_committed(shared, request_id=request_id, **changes)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"phase": "other"},
-        {"phase": None},
-        {"decision": "done"},
-        {"phase": "outcome", "decision": "allowed"},
-        {"decision": None},
-        {"actor": ""},
-        {"actor": None},
-        {"host": "h" * 256},
-        {"action": "Reveal"},
-        {"action": "reveal\n"},
-        {"fields": None},
-        {"fields": ["user_id"]},
-        {"fields": ["ip", None]},
-        {"fields": ["ip"] * 17},
-        {"fields": ["ip\nentry 2"]},
-        {"purpose": ""},
-        {"ticket": "t" * 65},
-        {"reason": ""},
-        {"reason": "r" * 501},
-        {"error_code": "Not Found"},
-        {"request_id": None},
-    ],
-)
-def test_what_is_no_entry_is_refused(shared: Scratch, changes: dict[str, object]) -> None:
-    """Phases, decisions, fields and lengths are checked by the table, and nothing is appended."""
-    before = shared.sql("SELECT seq, hash FROM audit_head")
-    with pytest.raises(psycopg2.IntegrityError):
-        append_committed(shared, **changes)
-    assert shared.sql("SELECT seq, hash FROM audit_head") == before
-
-
-@pytest.mark.parametrize(
-    "sign",
-    ["\n", "\r", "\t", "\x01", "\x1b", "\x7f", "\x85", "\u2028", "\u2029", "\u202e", "\u2066"],
-)
-@pytest.mark.parametrize("column", ["reason", "actor", "host", "purpose", "ticket"])
-def test_an_entry_is_one_line_that_reads_as_it_is(shared: Scratch, column: str, sign: str) -> None:
-    """No control characters and no changes of direction in any text: an entry cannot imitate another."""
-    with pytest.raises(psycopg2.errors.CheckViolation):
-        append_committed(shared, **{column: f"a{sign}b"})
 
 
 def test_letters_of_every_script_are_text(shared: Scratch) -> None:

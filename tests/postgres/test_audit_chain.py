@@ -22,10 +22,16 @@ ENTRIES: list[dict[str, Any]] = [
     {},
     {"fields": [], "record_id": None, "purpose": None, "ticket": None},
     {"fields": ["quarantine", "ip", "device_id"], "record_id": uuid.UUID(int=1)},
-    {"fields": ["ip", "ip", "device_id"]},
+    {"fields": ["ip", "device_id"], "request_id": uuid.UUID(int=7)},
     {"reason": "Żółć 鍵 🔑", "actor": "å" * 2048, "host": "h" * 255},
-    {"phase": "outcome", "decision": "failed", "error_code": "not_found"},
-    {"phase": "outcome", "decision": "done", "action": "keys rotate"},
+    {
+        "phase": "outcome",
+        "decision": "failed",
+        "error_code": "not_found",
+        "fields": ["ip", "device_id"],
+        "request_id": uuid.UUID(int=7),
+    },
+    {"action": "keys rotate"},
     {"decision": "denied", "record_id": uuid.UUID("FFFFFFFF-FFFF-7FFF-BFFF-FFFFFFFFFFFF")},
 ]
 

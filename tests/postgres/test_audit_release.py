@@ -14,6 +14,7 @@ from tests.postgres.entries import (
     NO_QUOTA,
     RELEASE,
     append,
+    append_both,
     append_committed,
     release,
     stored_record,
@@ -220,9 +221,8 @@ def test_a_forged_log_in_a_temporary_table_is_not_read(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"phase": "outcome", "decision": "done"},
-        {"phase": "outcome", "decision": "failed", "error_code": "denied"},
         {"decision": "denied"},
+        {"action": "find"},
         {"action": "keys rotate"},
         {"action": "erase"},
     ],
@@ -230,8 +230,17 @@ def test_a_forged_log_in_a_temporary_table_is_not_read(
 def test_only_an_allowed_intent_to_reveal_releases(
     shared: Scratch, record: SealedRecord, changes: dict[str, object]
 ) -> None:
-    """No outcome, no denied intent, and no intent of another action."""
+    """No denied intent, and no intent of another action."""
     seq = append_committed(shared, record_id=record.record_id, **changes)
+    with pytest.raises(Denied):
+        take(shared, seq)
+
+
+def test_an_outcome_releases_nothing(shared: Scratch, record: SealedRecord) -> None:
+    """Though it is about the same, and committed."""
+    with shared.connect("reveal") as opened, opened.cursor() as cursor:
+        seq = append_both(cursor, record_id=record.record_id)
+        opened.commit()
     with pytest.raises(Denied):
         take(shared, seq)
 
@@ -319,16 +328,14 @@ def test_the_two_actions_do_not_stand_in_for_each_other(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"phase": "outcome", "decision": "done"},
         {"decision": "denied"},
         {"action": "quarantine retry"},
-        {"action": "quarantine list"},
     ],
 )
 def test_only_an_allowed_intent_to_show_releases_a_body(
     shared: Scratch, rejection: SealedRejection, changes: dict[str, object]
 ) -> None:
-    """No outcome, no denied intent, and no intent of another action with quarantine."""
+    """No denied intent, and no intent of another action with quarantine."""
     seq = show(shared, rejection.record_id, **changes)
     with pytest.raises(Denied):
         take(shared, seq)

@@ -26,8 +26,8 @@ from vault_etl.ports.tokens import Blocked, Swapped
 EVERY_TABLE = "user_logins_masked, user_logins, key_fence, data_keys, audit_head, audit_log"
 FENCE = ("ingest", "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE")
 ENTRY = (
-    "SELECT public.audit_append(gen_random_uuid(), 'outcome', 'a', 'h', 'reveal', NULL, '{}', NULL,"
-    " NULL, 'r', 'failed', 'x')"
+    "SELECT public.audit_append(gen_random_uuid(), 'intent', 'a', 'h', 'reveal', NULL, '{}', NULL,"
+    " NULL, 'r', 'denied', 'x')"
 )
 LOG = ("reveal", ENTRY)
 VIEW = ("admin", "COMMENT ON VIEW user_logins_masked IS 'the view, and nothing below it'")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import uuid
 from collections.abc import Iterator
 
 import psycopg2
@@ -72,8 +73,9 @@ def original(shared: Scratch) -> tuple[Scratch, WriteKeys, SealedRecord]:
     shared.sql(
         "UPDATE data_keys SET state = 'decrypt_only' WHERE field = 'device_id' AND purpose = 'data'"
     )
-    append_committed(shared, record_id=record.record_id)
-    append_committed(shared, phase="outcome", decision="done", fields=["ip", "device_id"])
+    request_id = uuid.uuid4()
+    for changes in ({}, {"phase": "outcome", "decision": "done", "fields": ["ip", "device_id"]}):
+        append_committed(shared, request_id=request_id, record_id=record.record_id, **changes)
     return shared, keys, record
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 import uuid
 from dataclasses import dataclass
@@ -14,6 +15,20 @@ from vault_etl.errors import UsageError
 MAX_REASON_CHARACTERS: Final = 500
 MAX_WORD_CHARACTERS: Final = 64
 """Of a purpose or a ticket: the table's own limits."""
+
+HIDDEN: Final = re.compile(
+    "[\0-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
+    "\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ud800-\udfff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0"
+    "\ufff0-\ufffb\ufffe\uffff\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff"
+    + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(1, 17))
+    + "]"
+)
+"""What no text of an entry holds: `audit_is_text` in migrations/0004_audit.sql has the same list.
+
+Controls, blanks other than U+0020, changes of direction, what has no width, and noncharacters. NUL
+and surrogates, which Postgres does not take, are in it too.
+"""
 
 _MINT: Final = object()
 
@@ -102,15 +117,20 @@ def clean_reason(text: str) -> str:
     return clean_text(text, "reason", MAX_REASON_CHARACTERS, hint)
 
 
+def one_line(text: str) -> str:
+    """`text` with a space in place of what hides, and of what this Python has no character for."""
+    visible = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
+    return " ".join(HIDDEN.sub(" ", visible).split())
+
+
 def clean_text(
     text: str, name: str, limit: int, hint: str = "leave it out, or say something"
 ) -> str:
-    """`text` without control characters and in one line.
+    """`text` as `one_line` leaves it, which the database takes.
 
     Raises UsageError, calling it `name`, if nothing is left of it, or more than `limit` characters.
     """
-    visible = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
-    clean = " ".join(visible.split())
+    clean = one_line(text)
     if not clean:
         message = f"the {name} is empty"
         raise UsageError(message, hint=hint)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from vault_etl.core.audit import MAX_WORD_CHARACTERS, one_line
 from vault_etl.core.fields import Field
 from vault_etl.errors import ConfigurationError
 
@@ -38,6 +38,10 @@ DENIALS: Final[Mapping[str, tuple[str, str]]] = {
         "the reveal policy asks for a ticket of another form",
         "name it with --ticket",
     ),
+    "role": (
+        "Postgres: this login may not do that",
+        "use a login that has the command's role (docs/design.md); the denial is on the record",
+    ),
     "quota": (
         "the reveal policy's quota for one hour is used up",
         "wait, or have somebody else look; the denial is on the record",
@@ -45,7 +49,6 @@ DENIALS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """What the database answers → the message and the hint."""
 
-_PURPOSE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,64}")
 _RULE_KEYS: Final = {"fields", "masked_fields", "ticket_pattern"}
 _HINT: Final = "`vault-etl audit policy --output json` prints one that is right"
 
@@ -75,7 +78,7 @@ def parse_policy(text: str) -> str:
 
 
 def _rule(name: str, rule: Any) -> dict[str, object]:  # noqa: ANN401 - whatever JSON held
-    if not _PURPOSE.fullmatch(name) or name != " ".join(name.split()):
+    if not 0 < len(name) <= MAX_WORD_CHARACTERS or name != one_line(name):
         raise _wrong("a purpose is a word or words of at most 64 characters")
     _check_names(rule, _RULE_KEYS, f"the purpose {name}")
     pattern = rule.get("ticket_pattern")
