@@ -2,23 +2,28 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
--- The public halves of the KMS keys that sign the log; the newest signs. Its entry's ticket is the SHA-256.
+-- Who signs the log: notes in which a key says, signed by itself, that it does (docs/formats.md, Registration).
+-- Its entry's ticket is the SHA-256 of the note. Whether the signature holds is for readers to check.
 CREATE TABLE public.audit_keys (
     seq bigint PRIMARY KEY REFERENCES public.audit_log,
-    kms_key_arn text NOT NULL CHECK (char_length(kms_key_arn) BETWEEN 1 AND 2048),
-    public_key bytea NOT NULL CHECK (length(public_key) BETWEEN 1 AND 1024)
+    note text NOT NULL CHECK (octet_length(note) < 4096)
 );
-COMMENT ON TABLE public.audit_keys IS 'Public keys that sign checkpoints: a hint for signers, no proof for readers.';
+COMMENT ON TABLE public.audit_keys IS 'Registered keys that sign checkpoints: a hint for signers, no proof for readers.';
 
+-- The note is made of seq, hash and signature: nothing else fits in. docs/formats.md, Checkpoint.
 CREATE TABLE public.audit_checkpoints (
     checkpoint_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     seq bigint NOT NULL CHECK (seq >= 0),
     hash bytea NOT NULL CHECK (length(hash) = 32),
-    note text NOT NULL CHECK (octet_length(note) < 4096),
+    key_hash bytea NOT NULL CHECK (length(key_hash) = 4),
+    signature bytea NOT NULL CONSTRAINT ecdsa_p256_in_der CHECK (
+        length(signature) BETWEEN 8 AND 72 AND get_byte(signature, 0) = 48
+        AND get_byte(signature, 1) = length(signature) - 2
+    ),
     stored_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     stored_by text NOT NULL DEFAULT session_user
 );
-COMMENT ON TABLE public.audit_checkpoints IS 'Signed notes of heads of the log (docs/formats.md).';
+COMMENT ON TABLE public.audit_checkpoints IS 'Signed heads of the log.';
 CREATE INDEX audit_checkpoints_seq ON public.audit_checkpoints (seq);
 
 DO $$
@@ -69,67 +74,92 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.reveal_policy_set(uuid, text, text, text, text) FROM PUBLIC;
 
--- From then on signers expect this key. On the record, like a change of the policy.
+-- The hash of an entry, of an empty log's head under 0; NULL for one that is not there.
+CREATE FUNCTION public.audit_hash_of(signed_seq bigint) RETURNS bytea
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT l.hash FROM public.audit_log AS l WHERE l.seq = signed_seq
+    UNION ALL
+    SELECT sha256('vault-etl/1/audit-genesis'::bytea || uuid_send(v.vault_id)) FROM public.vault AS v
+    WHERE signed_seq = 0
+$$;
+REVOKE ALL ON FUNCTION public.audit_hash_of(bigint) FROM PUBLIC;
+
+-- From then on signers take this key's signature too. On the record, like a change of the policy. The note is made
+-- here, of checked parts: of an entry that is there, of this vault, and of a public key on P-256.
 CREATE FUNCTION public.audit_register_key(
-    request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea
+    request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea,
+    signed_seq bigint, signature bytea
 ) RETURNS TABLE (seq bigint, hash bytea)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
-    digest text := encode(sha256(public_key), 'hex');
+    origin text := (SELECT format('vault-etl/audit-key/%s', v.vault_id) FROM public.vault AS v);
+    note text := format(
+        E'%s\n%s\n%s\n%s\n%s\n\n\u2014 %s %s\n',
+        origin, signed_seq, encode(public.audit_hash_of(signed_seq), 'base64'), kms_key_arn,
+        translate(encode(public_key, 'base64'), E'\n', ''), origin,
+        translate(encode(substr(sha256(public_key), 1, 4) || signature, 'base64'), E'\n', '')
+    );
+    digest text := encode(sha256(convert_to(note, 'UTF8')), 'hex');
     intent public.audit_log;
     outcome public.audit_log;
 BEGIN
+    IF (
+        octet_length(kms_key_arn) <= 2048 AND kms_key_arn ~ '^arn:[!-~]+$'
+        AND length(public_key) = 91
+        AND starts_with(
+            encode(public_key, 'hex'), '3059301306072a8648ce3d020106082a8648ce3d03010703420004'
+        )
+        AND length(signature) BETWEEN 8 AND 72 AND get_byte(signature, 0) = 48
+        AND get_byte(signature, 1) = length(signature) - 2
+        AND public.audit_hash_of(signed_seq) IS NOT NULL
+    ) IS NOT TRUE THEN
+        RAISE EXCEPTION 'this registers no key of this log' USING ERRCODE = 'insufficient_privilege';
+    END IF;
     intent := public.audit_write(
         request_id, 'intent', actor, host, 'audit key', NULL, '{}', NULL, digest, reason, 'allowed', NULL
     );
-    INSERT INTO public.audit_keys VALUES (intent.seq, kms_key_arn, public_key);
+    INSERT INTO public.audit_keys VALUES (intent.seq, note);
     outcome := public.audit_write(
         request_id, 'outcome', actor, host, 'audit key', NULL, '{}', NULL, digest, reason, 'done', NULL
     );
     RETURN QUERY SELECT outcome.seq, outcome.hash;
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_register_key(uuid, text, text, text, text, bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.audit_register_key(uuid, text, text, text, text, bytea, bigint, bytea) FROM PUBLIC;
 
--- What a signer has to know, which holds no kms:GetPublicKey: the key is NULL until one is registered.
-CREATE FUNCTION public.audit_signer() RETURNS TABLE (vault_id uuid, kms_key_arn text, public_key bytea)
+-- What a signer has to know, which holds no kms:GetPublicKey: the newest registrations first, ten of each login, so
+-- that nobody can push another one's out. The note is NULL if there is none.
+CREATE FUNCTION public.audit_signer() RETURNS TABLE (vault_id uuid, note text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT v.vault_id, k.kms_key_arn, k.public_key
+    SELECT v.vault_id, k.note
     FROM public.vault AS v
-    LEFT JOIN (SELECT * FROM public.audit_keys ORDER BY seq DESC LIMIT 1) AS k ON true
+    LEFT JOIN (
+        SELECT a.seq, a.note, row_number() OVER (PARTITION BY l.login ORDER BY a.seq DESC) AS newer
+        FROM public.audit_keys AS a JOIN public.audit_log AS l ON l.seq = a.seq
+    ) AS k ON k.newer <= 10
+    ORDER BY k.seq DESC
 $$;
 REVOKE ALL ON FUNCTION public.audit_signer() FROM PUBLIC;
 
--- Stores a signed note: of an entry that is there, and of this vault. Whether the signature holds is for
--- readers to check.
-CREATE FUNCTION public.audit_checkpoint(signed_seq bigint, signed_hash bytea, note text) RETURNS void
+-- Stores a signed head: of an entry that is there. Whether the signature holds is for readers to check.
+CREATE FUNCTION public.audit_checkpoint(
+    signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea
+) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    id uuid := (SELECT vault_id FROM public.vault);
 BEGIN
-    IF signed_hash IS DISTINCT FROM coalesce(
-            (SELECT l.hash FROM public.audit_log AS l WHERE l.seq = signed_seq),
-            (SELECT sha256('vault-etl/1/audit-genesis'::bytea || uuid_send(id)) WHERE signed_seq = 0)
-        )
-        OR signed_hash IS NULL OR NOT starts_with(
-            note,
-            format(
-                E'vault-etl/audit/%s\n%s\n%s\n\n\u2014 ',
-                id, signed_seq, encode(signed_hash, 'base64')
-            )
-        )
-    THEN
+    IF (signed_hash = public.audit_hash_of(signed_seq)) IS NOT TRUE THEN
         RAISE EXCEPTION 'this is no checkpoint of this log' USING ERRCODE = 'insufficient_privilege';
     END IF;
     IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
-    INSERT INTO public.audit_checkpoints (seq, hash, note) VALUES (signed_seq, signed_hash, note);
+    INSERT INTO public.audit_checkpoints (seq, hash, key_hash, signature)
+    VALUES (signed_seq, signed_hash, key_hash, signature);
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_checkpoint(bigint, bytea, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.audit_checkpoint(bigint, bytea, bytea, bytea) FROM PUBLIC;
 
-GRANT EXECUTE ON FUNCTION public.audit_signer(), public.audit_checkpoint(bigint, bytea, text)
+GRANT EXECUTE ON FUNCTION public.audit_signer(), public.audit_checkpoint(bigint, bytea, bytea, bytea)
     TO vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit;
-GRANT EXECUTE ON FUNCTION public.audit_register_key(uuid, text, text, text, text, bytea) TO vault_etl_audit;
+GRANT EXECUTE ON FUNCTION public.audit_register_key(uuid, text, text, text, text, bytea, bigint, bytea) TO vault_etl_audit;
 GRANT SELECT ON public.audit_checkpoints, public.audit_keys TO vault_etl_audit;

@@ -21,6 +21,9 @@ from tests.forking import can_fork, run_forked
 from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
 from vault_etl.adapters.embedded.postgres import RunningPostgres
 from vault_etl.adapters.embedded.provision import Provisioned, provision_resources
+from vault_etl.core.audit_key import AuditKey
+from vault_etl.core.checkpoint import Head
+from vault_etl.core.registration import Registration
 
 ROLES = ("ingest", "reveal", "rotate", "re-encrypt", "erase", "audit", "analyst")
 SAMPLES = Path(__file__).parent / "data" / "login-events.jsonl"
@@ -156,11 +159,23 @@ class Vault:
 
     def register_audit_key(self) -> None:
         """What the first `audit checkpoint` does, without a process: looks need a registered key."""
-        found = self.emulator.client("kms").get_public_key(KeyId="alias/vault-etl-audit")
+        kms = self.emulator.client("kms")
+        arn = kms.describe_key(KeyId="alias/vault-etl-audit")["KeyMetadata"]["Arn"]
+        ((vault_id, seq, hash_),) = self.sql("SELECT vault_id, seq, hash FROM vault, audit_head")
+        key = AuditKey(kms.get_public_key(KeyId=arn)["PublicKey"])
+        bare = Registration(vault_id, Head(seq, bytes(hash_)), arn, key)
+        signed = kms.sign(
+            KeyId="alias/vault-etl-audit",
+            Message=bare.text.encode(),
+            MessageType="RAW",
+            SigningAlgorithm="ECDSA_SHA_256",
+        )
         self.sql(
-            "SELECT public.audit_register_key(gen_random_uuid(), 'a', 'h', 'registered', %s, %s)",
-            found["KeyId"],
-            found["PublicKey"],
+            "SELECT public.audit_register_key(gen_random_uuid(), 'a', 'h', 'registered', %s, %s, %s, %s)",
+            bare.kms_key_arn,
+            key.spki,
+            seq,
+            signed["Signature"],
         )
 
     def set_policy(self, policy: Mapping[str, object]) -> None:

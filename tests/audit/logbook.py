@@ -12,12 +12,16 @@ from tests.postgres.scratch import Scratch
 from vault_etl.adapters.postgres_audit import PostgresAuditLog
 from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints
 from vault_etl.adapters.postgres_proof import PostgresProver
-from vault_etl.core.checkpoint import Checkpoint
+from vault_etl.core.checkpoint import Checkpoint, Head
+from vault_etl.core.registration import Registration
 from vault_etl.services.audited import audited
 from vault_etl.services.signed_log import SignedLog
 from vault_etl.services.verify_log import Proof, verify_log
 from vault_etl.services.verify_notes import KeptNote
 
+REGISTER = (
+    "SELECT public.audit_register_key(gen_random_uuid(), 'a', 'h', 'registered', %s, %s, %s, %s)"
+)
 DROP_TRIGGERS = "".join(
     f"ALTER TABLE public.{table} DISABLE TRIGGER ALL;"
     for table in ("audit_log", "audit_checkpoints", "audit_keys", "reveal_policies")
@@ -46,6 +50,11 @@ $$;
 """Makes the chain agree with itself again, from one entry on, and the head with it."""
 
 
+def registered(made: Registration) -> tuple[str, bytes, int, bytes]:
+    """The values of `REGISTER`."""
+    return made.kms_key_arn, made.key.spki, made.head.seq, made.signature
+
+
 @dataclass(frozen=True, slots=True)
 class Logbook:
     """One database and who signs its log."""
@@ -55,13 +64,11 @@ class Logbook:
 
     def register(self) -> None:
         """Register the signer's key: entries 1 and 2."""
-        key = self.signer.signing_key()
-        self.database.sql(
-            "SELECT public.audit_register_key(gen_random_uuid(), 'a', 'h', 'registered', %s, %s)",
-            key.kms_key_arn,
-            key.key.spki,
-            role="audit",
+        ((vault_id, seq, hash_),) = self.database.sql(
+            "SELECT vault_id, seq, hash FROM vault, audit_head"
         )
+        made = self.signer.registration(vault_id, Head(seq, bytes(hash_)))
+        self.database.sql(REGISTER, *registered(made), role="audit")
 
     def set_policy(self, document: str) -> None:
         """Set the policy: two entries."""
@@ -88,7 +95,7 @@ class Logbook:
     def prove(self, *kept: Checkpoint, signers: Sequence[FakeHeadSigner] = ()) -> Proof:
         """Verify it, as the role audit."""
         keys = [signer.signing_key().key for signer in signers or [self.signer]]
-        notes = [KeptNote("receipt.txt", checkpoint) for checkpoint in kept]
+        notes = [KeptNote("receipt.txt", checkpoint.note) for checkpoint in kept]
         with (
             self.database.database("audit") as opened,
             PostgresProver(opened).snapshot() as snapshot,

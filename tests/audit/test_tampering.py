@@ -10,8 +10,9 @@ from tests.audit.logbook import LET_IN_TWICE, REBUILD, Logbook
 from tests.fakes.checkpoints import FakeHeadSigner
 from vault_etl.adapters.postgres_proof import PostgresProver, PostgresSnapshot
 from vault_etl.core.audit_chain import LoggedEntry
-from vault_etl.core.checkpoint import Checkpoint, Head, Signature
+from vault_etl.core.checkpoint import Checkpoint, Head
 from vault_etl.services.verify_log import Proof, verify_log
+from vault_etl.services.verify_problems import Kind
 
 COLUMNS = (
     "seq, logged_at, request_id, phase, login, client_address, actor, host, action, record_id, fields,"
@@ -181,43 +182,27 @@ class TestTheChainRebuilt:
         named(log.prove(receipt), 16, "not the one that the checkpoint in receipt.txt signs")
 
 
-def forge(log: Logbook, seq: int, signer: FakeHeadSigner) -> str:
-    """The signed note of an entry by whoever."""
+@pytest.mark.parametrize("seq", [8, 14])
+@pytest.mark.parametrize("what", ["another key", "the right key's hash", "an older signature"])
+def test_a_checkpoint_that_was_forged_says_nothing(log: Logbook, seq: int, what: str) -> None:
+    """Whoever signs may store such a one, so it is rubbish; the outcome has no checkpoint of its own."""
     ((vault_id, hash_),) = log.database.sql(
         "SELECT vault_id, hash FROM vault, audit_log WHERE seq = %s", seq
     )
-    bare = Checkpoint(vault_id, Head(seq, bytes(hash_)))
-    line = Signature(bare.origin, signer.signing_key().key.hash, signer.sign(bare.text.encode()))
-    return Checkpoint(vault_id, bare.head, (line,)).note
-
-
-@pytest.mark.parametrize("seq", [8, 14])
-def test_a_checkpoint_forged_with_another_key(log: Logbook, seq: int) -> None:
-    """In the middle or of the newest entry: it is signed by a key that was not given."""
-    note = forge(log, seq, FakeHeadSigner())
-    log.tamper(f"UPDATE audit_checkpoints SET note = '{note}' WHERE seq = {seq}")  # noqa: S608
-    named(log.prove(), seq, "signed by a key that was not given")
-
-
-def test_a_checkpoint_forged_with_the_right_keys_hash(log: Logbook) -> None:
-    """The four bytes that name a key prove nothing."""
-    other = FakeHeadSigner()
-    checkpoint = Checkpoint.parse(forge(log, 8, other))
-    line = Signature(
-        checkpoint.origin, log.signer.signing_key().key.hash, checkpoint.signatures[0].signature
-    )
-    note = Checkpoint(checkpoint.vault_id, checkpoint.head, (line,)).note
-    log.tamper(f"UPDATE audit_checkpoints SET note = '{note}' WHERE seq = 8")  # noqa: S608
-    named(log.prove(), 8, "signed by a key that was not given")
-
-
-def test_an_older_checkpoint_put_back(log: Logbook) -> None:
-    """In the place of the newest one: it is of another entry."""
-    log.tamper(
-        "UPDATE audit_checkpoints SET note = (SELECT note FROM audit_checkpoints WHERE seq = 6)"
-        " WHERE seq = 14"
-    )
-    named(log.prove(), 14, "a checkpoint of another one: 6")
+    signer = FakeHeadSigner()
+    signature = signer.sign(Checkpoint(vault_id, Head(seq, bytes(hash_))).text.encode()).der
+    if what == "an older signature":
+        change = "signature = (SELECT signature FROM audit_checkpoints WHERE seq = 6)"
+    else:
+        change = f"signature = '\\x{signature.hex()}'"
+        if what == "another key":
+            change += f", key_hash = '\\x{signer.signing_key().key.hash.hex()}'"
+    log.tamper(f"UPDATE audit_checkpoints SET {change} WHERE seq = {seq}")  # noqa: S608
+    proof = log.prove()
+    assert (proof.ok, proof.unsigned, proof.checkpoints) == (True, [seq], 4)
+    (problem,) = proof.problems
+    assert (problem.kind, problem.seq) == (Kind.RUBBISH, seq)
+    assert "no key which was given signed, stored by test_reveal" in problem.what
 
 
 def test_an_older_state_put_back(log: Logbook) -> None:
@@ -233,21 +218,36 @@ def test_an_older_state_put_back(log: Logbook) -> None:
     named(log.prove(receipt), 15, "is missing")
 
 
-def test_a_checkpoint_that_is_no_note(log: Logbook) -> None:
-    """Garbage is named, and no bug."""
-    log.tamper("UPDATE audit_checkpoints SET note = 'signed, honestly' WHERE seq = 10")
-    named(log.prove(), 10, "no signed note")
-
-
-def test_a_checkpoint_of_another_vault(log: Logbook) -> None:
-    """Signed by the right key, for another log."""
+def test_a_log_that_was_given_to_another_vault(log: Logbook) -> None:
+    """The chain does not begin there, its checkpoints say nothing there; nor does a receipt of this one."""
+    receipt = log.look()
     log.tamper("UPDATE vault SET vault_id = gen_random_uuid()")
     named(log.prove(), 1, "does not begin the log of this vault")
-    receipt = log.look()
-    log.rebuild(1, forget=True)
-    log.tamper("UPDATE vault SET vault_id = gen_random_uuid()")
     log.rebuild(1, forget=True)
     named(log.prove(receipt), 16, "of another vault")
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM vault", "INSERT INTO vault VALUES (false)"])
+def test_a_table_that_does_not_say_which_vault_it_is(log: Logbook, change: str) -> None:
+    """It is named, and all else is judged all the same."""
+    receipt = log.look()
+    log.tamper(
+        "ALTER TABLE vault DROP CONSTRAINT vault_one_check",
+        change,
+        "UPDATE audit_log SET reason = 'another' WHERE seq = 7",
+    )
+    proof = log.prove(receipt)
+    assert [problem.seq for problem in proof.problems if problem.kind == Kind.TAMPERED] == [0, 7]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["DELETE FROM audit_head", "INSERT INTO audit_head SELECT false, seq, hash FROM audit_head"],
+)
+def test_a_head_that_is_none_or_two(log: Logbook, change: str) -> None:
+    """It is named."""
+    log.tamper("ALTER TABLE audit_head DROP CONSTRAINT audit_head_one_check", change)
+    named(log.prove(), 14, "lost its head")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_a_checkpoint_of_another_vault(log: Logbook) -> None:
         ("UPDATE reveal_policies SET document = '{\"reveals_an_hour\": 1000000}'", 3),
         ("DELETE FROM reveal_policies", 3),
         ("INSERT INTO reveal_policies VALUES (9, '{}')", 9),
-        ("UPDATE audit_keys SET public_key = 'another'", 1),
+        ("UPDATE audit_keys SET note = replace(note, 'arn:aws', 'arn:aws-cn')", 1),
         ("DELETE FROM audit_keys", 1),
     ],
 )
@@ -289,12 +289,24 @@ def test_an_intent_without_an_outcome_is_reported(log: Logbook) -> None:
 
 
 def test_a_key_that_was_replaced(log: Logbook) -> None:
-    """With both public keys the log holds; with the new one alone, the old checkpoints are named."""
+    """With both public keys the log holds; with the new one alone, the old checkpoints say nothing."""
     newer = Logbook(log.database, FakeHeadSigner())
     newer.register()
     newer.look()
-    assert newer.prove(signers=[log.signer, newer.signer]).problem is None
-    named(newer.prove(), 6, "signed by a key that was not given")
+    assert newer.prove(signers=[log.signer, newer.signer]).problems == []
+    proof = newer.prove()
+    assert proof.ok
+    assert [problem.seq for problem in proof.problems] == [1, 6, 8, 10, 12, 14]
+    assert {problem.kind for problem in proof.problems} == {Kind.RUBBISH}
+
+
+def test_a_key_that_signed_nothing_proves_nothing(log: Logbook) -> None:
+    """The wrong public key is no proof with a warning: exit 65."""
+    proof = log.prove(signers=[FakeHeadSigner()])
+    assert not proof.ok
+    assert proof.problem is not None
+    assert proof.problem.kind == Kind.UNPROVEN
+    assert "a key that was given signed none" in str(proof.problem)
 
 
 def test_verify_sees_one_moment(log: Logbook) -> None:

@@ -127,12 +127,20 @@ def test_verify(one: Vault) -> None:
         "unfinished   -\n"
         "unsigned     -\n"
         "ok           yes\n"
+        "counts       tampered: 0\n"
+        "             unproven: 0\n"
+        "             rubbish: 0\n"
+        "             unfinished: 0\n"
+        "             unsigned: 0\n"
+        "\n"
+        "no problems\n"
         "vault-etl: warning: without a --checkpoint from outside the database, an end that was"
         " cut, or a chain that was written anew, goes unnoticed\n"
     )
     done = one.ok("audit", "audit", "verify")
     assert list(done.json) == [
-        *("entries", "head_seq", "head_hash", "checkpoints", "unfinished", "unsigned", "ok")
+        *("entries", "head_seq", "head_hash", "checkpoints", "unfinished", "unsigned", "ok"),
+        *("counts", "problems"),
     ]
     assert done.stderr.startswith("vault-etl: warning: without a --checkpoint")
     assert one.ok("audit", "audit", "verify", "--quiet").stderr == ""

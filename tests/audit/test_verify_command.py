@@ -80,9 +80,13 @@ def test_a_receipt_of_any_form_proves_the_log(
     assert broken.json == {
         **alone.json,
         "ok": False,
+        "counts": {**alone.json["counts"], "tampered": 1},
         "bad_seq": alone.json["head_seq"] + 1,
         "problem": broken.json["problem"],
+        "problems": broken.json["problems"],
     }
+    (problem,) = broken.json["problems"]
+    assert (problem["kind"], problem["seq"]) == ("tampered", broken.json["bad_seq"])
     assert f"entry {broken.json['bad_seq']} is missing" in broken.stderr
     assert "vault-etl: hint: do not repair it" in broken.stderr
 
@@ -103,13 +107,13 @@ def test_offline_with_the_public_key_alone(
 
 
 def test_another_public_key_proves_nothing(site: Vault, public_key: Path, tmp_path: Path) -> None:
-    """With a key of somebody else's, the first checkpoint is named; given beside the right one, it does no harm."""
+    """With a key of somebody else's, exit 65; given beside the right one, it does no harm."""
     other = tmp_path / "other.der"
     spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     other.write_bytes(ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(*spki))
     result = site.run("audit", "audit", "verify", "--public-key", str(other))
     assert result.code == 65
-    assert "signed by a key that was not given" in result.stderr
+    assert "a key that was given signed none" in result.stderr
     both = ("--public-key", str(other), "--public-key", str(public_key))
     assert site.ok("audit", "audit", "verify", *both).json["ok"]
 
@@ -119,7 +123,6 @@ def test_another_public_key_proves_nothing(site: Vault, public_key: Path, tmp_pa
     [
         ("--checkpoint", "", 65, "no checkpoint in it"),
         ("--checkpoint", '{"checkpoint": 7}\n[]\n', 65, "no checkpoint in it"),
-        ("--checkpoint", '{"checkpoint": "signed, honestly"}', 65, "no signed note"),
         ("--public-key", "no key", 2, "no public key"),
     ],
 )
@@ -130,6 +133,19 @@ def test_a_file_that_is_none(
     path = tmp_path / "file"
     path.write_text(content, encoding="utf-8")
     fails(site.run("audit", "audit", "verify", option, str(path)), code, words, str(path))
+
+
+def test_a_checkpoint_in_a_file_that_is_no_signed_note(site: Vault, tmp_path: Path) -> None:
+    """It is named with its file, and all else is judged: a forged line in a log stops no proof."""
+    path = tmp_path / "file"
+    path.write_text('{"checkpoint": "signed, honestly"}', encoding="utf-8")
+    result = site.run("audit", "audit", "verify", "--checkpoint", str(path))
+    assert result.code == 65
+    assert f"the checkpoint in {path}: it is no signed note" in result.stderr
+    assert result.json["counts"] | {"unfinished": 0, "unsigned": 0} == {
+        **dict.fromkeys(("tampered", "rubbish", "unfinished", "unsigned"), 0),
+        "unproven": 1,
+    }
 
 
 @pytest.mark.parametrize("option", ["--checkpoint", "--public-key"])
@@ -191,7 +207,9 @@ def test_the_first_checkpoint_registers_the_key(bare_vault: Vault) -> None:
         path.write_bytes(kms.get_public_key(KeyId=name)["PublicKey"])
     given = [word for path in keys for word in ("--public-key", str(path))]
     assert bare_vault.ok("audit", "audit", "verify", *given).json["ok"]
-    assert bare_vault.run("audit", "audit", "verify", *given[2:]).code == 65
+    newer = bare_vault.ok("audit", "audit", "verify", *given[2:])
+    assert newer.json["counts"]["rubbish"] == len(newer.json["problems"]) == 3
+    assert "an older audit key is not given (--public-key)" in newer.stderr
 
 
 def test_a_checkpoint_that_cannot_be_signed(site: Vault) -> None:

@@ -13,6 +13,7 @@ from tests.cli.processes import fails, on_terminal
 from tests.cli.quarantined import quarantine
 from tests.cli.test_main_job import UNKNOWN
 from tests.filled_vault import filled_vault
+from tests.postgres.notes import stored_notes
 from tests.proxy import FaultProxy, Judge
 from tests.vault import Vault
 from vault_etl.adapters.embedded.postgres import RunningPostgres
@@ -73,7 +74,8 @@ def test_a_receipt_of_any_form_is_a_checkpoint_of_the_log(
     """Of the outcome: the JSON, the screen, and the log line beside a bare value."""
     done = site.ok("reveal", *show(message, "--output", output))
     assert BODY.decode() in done.stdout
-    ((seq, note),) = site.sql("SELECT seq, note FROM audit_checkpoints ORDER BY seq DESC LIMIT 1")
+    note = stored_notes(site)[-1]
+    seq = int(note.splitlines()[1])
     ended = "SELECT action, phase, decision FROM audit_log WHERE seq = %s"
     assert site.sql(ended, seq) == [("quarantine show", "outcome", "done")]
     if output == "json":

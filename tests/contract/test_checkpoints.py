@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from tests.fakes.checkpoints import FakeCheckpoints, FakeHeadSigner
 from tests.fakes.identity import FakeIdentity
+from tests.postgres.notes import stored_notes
 from tests.vault import Vault
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints, PostgresKeyRegistry
 from vault_etl.core.audit import Action, AuditRequest
+from vault_etl.core.audit_chain import genesis
 from vault_etl.core.checkpoint import Head
+from vault_etl.core.registration import Registration
 from vault_etl.ports.checkpoints import CheckpointStore, KeyRegistry, SigningKey
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.signed_log import sign_head
@@ -24,7 +29,7 @@ class Desk:
     def __init__(
         self,
         store: Callable[[], CheckpointStore],
-        register: Callable[[SigningKey], Head],
+        register: Callable[[Registration], Head],
         notes: Callable[[], list[str]],
     ) -> None:
         self.store, self.register, self.notes = store, register, notes
@@ -36,10 +41,12 @@ class FakeRegistry:
     def __init__(self, checkpoints: FakeCheckpoints) -> None:
         self._checkpoints = checkpoints
 
-    def register(self, request: AuditRequest, key: SigningKey) -> Head:
+    def register(self, request: AuditRequest, registration: Registration) -> Head:
         """See `KeyRegistry.register`."""
         del request
-        self._checkpoints.key = key
+        if registration.holds(self._checkpoints.vault_id()):
+            key = SigningKey(registration.kms_key_arn, registration.key)
+            self._checkpoints.keys.insert(0, key)
         return self.head()
 
     def head(self) -> Head:
@@ -47,10 +54,10 @@ class FakeRegistry:
         return Head(2, bytes(32))
 
 
-def _registering(registry: KeyRegistry) -> Callable[[SigningKey], Head]:
-    def register(key: SigningKey) -> Head:
+def _registering(registry: KeyRegistry) -> Callable[[Registration], Head]:
+    def register(registration: Registration) -> Head:
         request = audit_request(FakeIdentity(), Action.KEY_REGISTER, "a test")
-        return registry.register(request, key)
+        return registry.register(request, registration)
 
     return register
 
@@ -59,7 +66,7 @@ def _registering(registry: KeyRegistry) -> Callable[[SigningKey], Head]:
 def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
     """Without a key."""
     if request.param == "fake":
-        fake = FakeCheckpoints(None)
+        fake = FakeCheckpoints()
         yield Desk(
             lambda: fake, _registering(FakeRegistry(fake)), lambda: [c.note for c in fake.stored]
         )
@@ -69,30 +76,58 @@ def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
     yield Desk(
         lambda: PostgresCheckpoints(signing),
         _registering(PostgresKeyRegistry(auditing)),
-        lambda: [note for (note,) in vault.sql("SELECT note FROM audit_checkpoints ORDER BY 1")],
+        lambda: stored_notes(vault),
     )
     signing.close()
     auditing.close()
 
 
-def test_no_key_is_expected_until_one_is_registered(desk: Desk) -> None:
-    """Then that one, with its ARN."""
-    assert desk.store().expected_key() is None
-    key = FakeHeadSigner().signing_key()
-    desk.register(key)
-    expected = desk.store().expected_key()
-    assert expected is not None
-    assert (expected.kms_key_arn, expected.key.spki) == (key.kms_key_arn, key.key.spki)
+def register(desk: Desk, signer: FakeHeadSigner) -> Head:
+    """Register a key with the proof that it needs."""
+    head = Head(0, genesis(desk.store().vault_id()))
+    return desk.register(signer.registration(desk.store().vault_id(), head))
 
 
-def test_the_newest_key_is_expected(desk: Desk) -> None:
-    """The older one stays on the record."""
-    keys = [FakeHeadSigner().signing_key() for _ in range(2)]
-    heads = [desk.register(key) for key in keys]
-    expected = desk.store().expected_key()
-    assert expected is not None
-    assert expected.key.spki == keys[1].key.spki
+def registered(desk: Desk) -> list[tuple[str, bytes]]:
+    """ARN and public key of each key that is registered."""
+    return [(key.kms_key_arn, key.key.spki) for key in desk.store().registered_keys()]
+
+
+def test_no_key_is_registered_until_one_proves_itself(desk: Desk) -> None:
+    """Then that one is, with its ARN."""
+    assert registered(desk) == []
+    signer = FakeHeadSigner()
+    register(desk, signer)
+    assert registered(desk) == [(signer.arn, signer.signing_key().key.spki)]
+
+
+def test_the_newest_key_comes_first(desk: Desk) -> None:
+    """The older one goes on counting."""
+    signers = [FakeHeadSigner() for _ in range(2)]
+    heads = [register(desk, signer) for signer in signers]
+    keys = [signer.signing_key().key.spki for signer in reversed(signers)]
+    assert [spki for _, spki in registered(desk)] == keys
     assert heads[0].seq <= heads[1].seq
+
+
+@pytest.mark.parametrize("broken", ["another key's signature", "another ARN", "another vault"])
+def test_a_key_that_did_not_sign_its_registration_is_none(desk: Desk, broken: str) -> None:
+    """Whatever the register holds, before it and behind it."""
+    honest, foreign = FakeHeadSigner(), FakeHeadSigner()
+    vault_id = desk.store().vault_id()
+    good = foreign.registration(vault_id, Head(0, genesis(vault_id)))
+    bad = {
+        "another key's signature": replace(good, signature=honest.sign(good.text.encode()).der),
+        "another ARN": replace(good, kms_key_arn=f"{good.kms_key_arn}2"),
+        "another vault": replace(
+            foreign.registration(uuid.uuid4(), good.head), vault_id=good.vault_id
+        ),
+    }[broken]
+    desk.register(bad)
+    assert registered(desk) == []
+    register(desk, honest)
+    desk.register(bad)
+    assert registered(desk) == [(honest.arn, honest.signing_key().key.spki)]
 
 
 def test_a_vault_has_one_id(desk: Desk) -> None:
@@ -103,6 +138,6 @@ def test_a_vault_has_one_id(desk: Desk) -> None:
 def test_what_is_signed_is_stored_as_it_is(desk: Desk) -> None:
     """The note, byte for byte."""
     signer = FakeHeadSigner()
-    head = desk.register(signer.signing_key())
-    checkpoint = sign_head(head, desk.store(), signer, signer.signing_key())
+    head = register(desk, signer)
+    checkpoint = sign_head(head, desk.store(), signer, desk.store().registered_keys())
     assert desk.notes() == [checkpoint.note]

@@ -33,6 +33,7 @@ from vault_etl.core.pii import Pii
 from vault_etl.core.placeholders import PLACEHOLDERS, placeholder_token
 from vault_etl.core.policy import DENIALS, parse_policy
 from vault_etl.core.record_id import record_id_of_line, record_id_of_message
+from vault_etl.core.registration import Registration
 from vault_etl.core.sealing import Sealer
 from vault_etl.core.tokens import Tokenizer
 
@@ -223,6 +224,28 @@ def test_the_checkpoint_of_the_page() -> None:
     assert (checkpoint.vault_id, checkpoint.head) == (vault_id, Head(seq, _bytes(section, "hash")))
     assert AuditKey(spki).signed(checkpoint)
     assert _bytes(section, "hash") == _bytes("audit entry", "hash")
+
+
+def test_the_registration_of_the_page() -> None:
+    """Text and note follow from the page's rules, and the code reads the note and finds it proven."""
+    section = "registration"
+    vault_id, spki, signature = (
+        _uuid(section, "vault_id"),
+        *(_bytes(section, name) for name in ("public_key", "signature")),
+    )
+    origin = f"vault-etl/audit-key/{vault_id}"
+    encoded = base64.b64encode(_bytes(section, "hash")).decode()
+    text = (
+        f"{origin}\n{EXAMPLES.getint(section, 'seq')}\n{encoded}\n"
+        f"{_text(section, 'kms_key_arn')}\n{base64.b64encode(spki).decode()}\n"
+    )
+    assert text == _text(section, "text")
+    line = base64.b64encode(hashlib.sha256(spki).digest()[:4] + signature).decode()
+    note = f"{text}\n\u2014 {origin} {line}\n"
+    assert note == _text(section, "note")
+    registration = Registration.parse(note)
+    assert (registration.note, registration.holds(vault_id)) == (note, True)
+    assert not registration.holds(uuid.uuid4())
 
 
 def test_the_page_knows_every_action_and_denial() -> None:

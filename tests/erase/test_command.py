@@ -11,6 +11,7 @@ from tests.cli.processes import fails, terminal
 from tests.cli.test_main_job import UNKNOWN
 from tests.cli.test_rotation import EVERYTHING
 from tests.filled_vault import filled_vault
+from tests.postgres.notes import stored_notes
 from tests.proxy import FaultProxy
 from tests.vault import Vault
 from vault_etl.adapters.embedded.postgres import RunningPostgres
@@ -96,10 +97,7 @@ def test_the_transcript_on_a_terminal(filled: Vault) -> None:
     ]
     assert names == ["records", "quarantined", "erased at", "audit seq", "audit hash"]
     assert [line[2:] for line in lines if line.startswith("- ")] == list(NOT_ERASED)
-    ((note,),) = filled.sql(
-        "SELECT note FROM audit_checkpoints ORDER BY checkpoint_id DESC LIMIT 1"
-    )
-    assert result.stdout.endswith(note)
+    assert result.stdout.endswith(stored_notes(filled)[-1])
     assert (
         max(len(line) for line in lines if "\u2014" not in line and not line.startswith("20")) <= 80
     )

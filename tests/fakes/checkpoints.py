@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from vault_etl.core.audit_key import AuditKey
-from vault_etl.core.checkpoint import Checkpoint
+from vault_etl.core.checkpoint import Checkpoint, Head
+from vault_etl.core.registration import Registration
 from vault_etl.errors import UnavailableError
-from vault_etl.ports.checkpoints import SigningKey
+from vault_etl.ports.checkpoints import KmsSignature, SigningKey
 
 ARN = "arn:aws:kms:eu-west-1:000000000000:key/audit"
 VAULT_ID = uuid.UUID("11111111-2222-4333-8444-555555555555")
@@ -20,37 +22,44 @@ VAULT_ID = uuid.UUID("11111111-2222-4333-8444-555555555555")
 class FakeHeadSigner:
     """`HeadSigner` in memory. `down` makes it one that does not answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, arn: str = ARN) -> None:
+        self.arn = arn
         self._private = ec.generate_private_key(ec.SECP256R1())
         self.down = False
 
-    def sign(self, text: bytes) -> bytes:
+    def sign(self, text: bytes) -> KmsSignature:
         """See `HeadSigner.sign`."""
         if self.down:
             raise UnavailableError("KMS cannot be reached")
-        return self._private.sign(text, ec.ECDSA(SHA256()))
+        return KmsSignature(self.arn, self._private.sign(text, ec.ECDSA(SHA256())))
 
     def signing_key(self) -> SigningKey:
         """Its public half."""
         public = self._private.public_key()
         spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return SigningKey(ARN, AuditKey(spki))
+        return SigningKey(self.arn, AuditKey(spki))
+
+    def registration(self, vault_id: uuid.UUID, head: Head) -> Registration:
+        """Its registration, proven."""
+        key = self.signing_key()
+        bare = Registration(vault_id, head, key.kms_key_arn, key.key)
+        return replace(bare, signature=self.sign(bare.text.encode()).der)
 
 
 class FakeCheckpoints:
-    """`CheckpointStore` in memory. `key` is the one that is registered, or None."""
+    """`CheckpointStore` in memory. `keys` are those that are registered."""
 
-    def __init__(self, key: SigningKey | None) -> None:
-        self.key = key
+    def __init__(self, *keys: SigningKey) -> None:
+        self.keys = list(keys)
         self.stored: list[Checkpoint] = []
 
     def vault_id(self) -> uuid.UUID:
         """See `CheckpointStore.vault_id`."""
         return VAULT_ID
 
-    def expected_key(self) -> SigningKey | None:
-        """See `CheckpointStore.expected_key`."""
-        return self.key
+    def registered_keys(self) -> list[SigningKey]:
+        """See `CheckpointStore.registered_keys`."""
+        return self.keys
 
     def store(self, checkpoint: Checkpoint) -> None:
         """See `CheckpointStore.store`."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import psycopg2
 import pytest
+from psycopg2.extensions import make_dsn
 
-from tests.audit.logbook import Logbook
+from tests.audit.logbook import REGISTER, Logbook, registered
 from tests.fakes.checkpoints import FakeHeadSigner
 from tests.postgres.entries import RELEASE, append_committed, release, stored_record
 from tests.postgres.scratch import Scratch
+from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints
 from vault_etl.core.checkpoint import Checkpoint, Head
 from vault_etl.core.fields import Field
 
 Denied = psycopg2.errors.InsufficientPrivilege
-STORE = "SELECT public.audit_checkpoint(%s, %s, %s)"
+SHORTEST = b"\x30\x06\x02\x01\x01\x02\x01\x01"
+"""A signature by its form."""
+STORE = "SELECT public.audit_checkpoint(%s, %s, %s, %s)"
 
 
 @pytest.fixture
@@ -27,53 +33,60 @@ def logbook(scratch: Scratch) -> Logbook:
 def test_a_checkpoint_of_this_log_is_stored_as_often_as_it_is_signed(logbook: Logbook) -> None:
     """Two signatures of one head are two rows: nobody can take a seq's place with garbage."""
     checkpoint = logbook.look()
-    parts = (checkpoint.head.seq, checkpoint.head.hash, checkpoint.note)
+    parts = row(checkpoint)
     for role in ("reveal", "rotate", "re-encrypt", "erase", "audit"):
         logbook.database.sql(STORE, *parts, role=role)
     rows = logbook.database.sql(
-        "SELECT seq, hash, note, stored_by FROM audit_checkpoints ORDER BY checkpoint_id"
+        "SELECT seq, hash, key_hash, signature, stored_by FROM audit_checkpoints"
+        " ORDER BY checkpoint_id"
     )
-    assert {(seq, bytes(hash_), note) for seq, hash_, note, _ in rows} == {parts}
+    assert {(seq, *map(bytes, columns)) for seq, *columns, _ in rows} == {parts}
     assert [login for *_, login in rows] == [
         "test_reveal",
         *(f"test_{name}" for name in ("reveal", "rotate", "re_encrypt", "erase", "audit")),
     ]
 
 
+def row(checkpoint: Checkpoint) -> tuple[int, bytes, bytes, bytes]:
+    """What is stored of it."""
+    (line,) = checkpoint.signatures
+    return (checkpoint.head.seq, checkpoint.head.hash, line.key_hash, line.signature)
+
+
 def test_an_empty_log_has_a_checkpoint_too(scratch: Scratch) -> None:
     """Its head is entry 0."""
-    ((vault_id, seq, hash_),) = scratch.sql("SELECT vault_id, seq, hash FROM vault, audit_head")
-    assert seq == 0
-    note = f"{Checkpoint(vault_id, Head(seq, bytes(hash_))).text}\n\u2014 x eA==\n"
-    scratch.sql(STORE, 0, bytes(hash_), note, role="audit")
-    assert scratch.value("SELECT note FROM audit_checkpoints") == note
+    ((seq, hash_),) = scratch.sql("SELECT seq, hash FROM audit_head")
+    scratch.sql(STORE, seq, bytes(hash_), b"four", SHORTEST, role="audit")
+    assert scratch.sql("SELECT seq, hash FROM audit_checkpoints") == [(0, hash_)]
 
 
 @pytest.mark.parametrize(
     "forged",
     [
-        "unknown seq",
-        "other hash",
-        "other seq in the note",
-        "no note",
-        "NULL hash",
-        "NULL",
-        "made up",
+        *("unknown seq", "other hash", "another entry's seq", "NULL hash", "NULL", "entry 0"),
+        *("no key hash", "a long key hash", "NULL key hash"),
+        *("no signature", "NULL signature", "junk behind", "junk before", "a megabyte", "no DER"),
     ],
 )
-def test_a_checkpoint_of_no_entry_is_refused(logbook: Logbook, forged: str) -> None:
-    """Seq, hash and the note's own text must be those of an entry that is there."""
-    checkpoint = logbook.look()
-    seq, hash_, note = checkpoint.head.seq, checkpoint.head.hash, checkpoint.note
-    made_up = Checkpoint(checkpoint.vault_id, Head(99, bytes(32)), checkpoint.signatures)
+def test_what_is_no_checkpoint_of_an_entry_is_refused(logbook: Logbook, forged: str) -> None:
+    """Seq and hash are those of an entry that is there, and the signature is one, and nothing else."""
+    seq, hash_, key_hash, signature = row(logbook.look())
     parts: tuple[object, ...] = {
-        "unknown seq": (99, hash_, note),
-        "other hash": (seq, bytes(32), note),
-        "other seq in the note": (seq, hash_, note.replace(f"\n{seq}\n", "\n3\n")),
-        "no note": (seq, hash_, "signed, honestly"),
-        "NULL hash": (99, None, note),
-        "NULL": (None, None, None),
-        "made up": (99, bytes(32), made_up.note),
+        "unknown seq": (99, hash_, key_hash, signature),
+        "other hash": (seq, bytes(32), key_hash, signature),
+        "another entry's seq": (3, hash_, key_hash, signature),
+        "NULL hash": (99, None, key_hash, signature),
+        "NULL": (None, None, None, None),
+        "entry 0": (0, bytes(32), key_hash, signature),
+        "no key hash": (seq, hash_, b"", signature),
+        "a long key hash": (seq, hash_, bytes(5), signature),
+        "NULL key hash": (seq, hash_, None, signature),
+        "no signature": (seq, hash_, key_hash, b""),
+        "NULL signature": (seq, hash_, key_hash, None),
+        "junk behind": (seq, hash_, key_hash, signature + b"\0"),
+        "junk before": (seq, hash_, key_hash, b"\0" + signature),
+        "a megabyte": (seq, hash_, key_hash, b"\x30\x46" + bytes(10**6)),
+        "no DER": (seq, hash_, key_hash, bytes(71)),
     }[forged]
     before = logbook.database.value("SELECT count(*) FROM audit_checkpoints")
     with pytest.raises((Denied, psycopg2.IntegrityError)):
@@ -81,8 +94,70 @@ def test_a_checkpoint_of_no_entry_is_refused(logbook: Logbook, forged: str) -> N
     assert logbook.database.value("SELECT count(*) FROM audit_checkpoints") == before
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        *("one zero byte", "a longer key", "another curve", "a compressed point", "NULL key"),
+        *(
+            "no ARN",
+            "two lines",
+            "NULL ARN",
+            "unknown seq",
+            "NULL seq",
+            "no signature",
+            "a long one",
+        ),
+    ],
+)
+def test_what_is_no_registration_is_refused(logbook: Logbook, forged: str) -> None:
+    """By the role audit: the key is one on P-256, of an ARN, over an entry that is there."""
+    logbook.look()
+    arn, spki, signature = "arn:aws:kms:x:1:key/1", logbook.signer.signing_key().key.spki, SHORTEST
+    parts: tuple[object, ...] = {
+        "one zero byte": (arn, b"\0", 1, signature),
+        "a longer key": (arn, spki + b"\0", 1, signature),
+        "another curve": (arn, spki[:22] + b"\0" + spki[23:], 1, signature),
+        "a compressed point": (arn, spki[:26] + b"\2" + spki[27:], 1, signature),
+        "NULL key": (arn, None, 1, signature),
+        "no ARN": ("alias/vault-etl-audit", spki, 1, signature),
+        "two lines": (f"{arn}\n{arn}", spki, 1, signature),
+        "NULL ARN": (None, spki, 1, signature),
+        "unknown seq": (arn, spki, 99, signature),
+        "NULL seq": (arn, spki, None, signature),
+        "no signature": (arn, spki, 1, b""),
+        "a long one": (arn, spki, 1, bytes(10**6)),
+    }[forged]
+    with pytest.raises(Denied, match="registers no key"):
+        logbook.database.sql(REGISTER, *parts, role="audit")
+    assert logbook.database.value("SELECT count(*) FROM audit_keys") == 1
+    logbook.database.sql(REGISTER, arn, spki, 1, signature, role="audit")
+
+
+def test_no_login_pushes_another_ones_registration_out(scratch: Scratch) -> None:
+    """A signer gets ten of each login: a flood of one does not hide the key of another."""
+    scratch.sql("CREATE ROLE mallory LOGIN IN ROLE vault_etl_audit PASSWORD 'x'")
+    url = scratch.server.url("mallory", scratch.name)
+    logbook = Logbook(scratch, FakeHeadSigner())
+    logbook.register()
+    flood = Logbook(scratch, FakeHeadSigner())
+    with closing(psycopg2.connect(make_dsn(url, password="x"))) as opened:
+        ((vault_id, seq, hash_),) = scratch.sql("SELECT vault_id, seq, hash FROM vault, audit_head")
+        made = flood.signer.registration(vault_id, Head(seq, bytes(hash_)))
+        with opened, opened.cursor() as cursor:
+            for _ in range(15):
+                cursor.execute(REGISTER, registered(made))
+    scratch.sql("DROP OWNED BY mallory; DROP ROLE mallory")
+    assert scratch.value("SELECT count(*) FROM audit_keys") == 16
+    with scratch.database("reveal") as opened_:
+        keys = [key.key.spki for key in PostgresCheckpoints(opened_).registered_keys()]
+    spki, foreign = (book.signer.signing_key().key.spki for book in (logbook, flood))
+    assert keys == [foreign] * 10 + [spki]
+
+
 @pytest.mark.parametrize("role", ["ingest", "analyst"])
-@pytest.mark.parametrize("call", ["public.audit_signer()", "public.audit_checkpoint(0, 'x', 'x')"])
+@pytest.mark.parametrize(
+    "call", ["public.audit_signer()", "public.audit_checkpoint(0, 'x', 'x', 'x')"]
+)
 def test_who_signs_nothing_stores_nothing(logbook: Logbook, role: str, call: str) -> None:
     """EXECUTE is of the five roles that sign."""
     with pytest.raises(Denied, match="permission denied for function"):
@@ -121,9 +196,9 @@ def test_find_releases_nothing(scratch: Scratch) -> None:
 
 
 def test_the_key_and_its_entries_are_one_transaction(logbook: Logbook) -> None:
-    """An intent, an outcome, and the SHA-256 of the key in both; by the login that did it."""
+    """An intent, an outcome, and the SHA-256 of the note in both; by the login that did it."""
     rows = logbook.database.sql(
-        "SELECT l.seq, l.phase, l.action, l.login, l.ticket = encode(sha256(k.public_key), 'hex')"
+        "SELECT l.seq, l.phase, l.action, l.login, l.ticket = encode(sha256(convert_to(k.note, 'UTF8')), 'hex')"
         " FROM audit_log AS l, audit_keys AS k ORDER BY l.seq"
     )
     assert rows == [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from vault_etl.adapters.aws import translated
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.errors import ConfigurationError
-from vault_etl.ports.checkpoints import SigningKey
+from vault_etl.ports.checkpoints import KmsSignature, SigningKey
 
 if TYPE_CHECKING:
     from types_boto3_kms.client import KMSClient
@@ -22,15 +22,17 @@ class KmsHeadSigner:
         self._kms = kms
         self._key = key
 
-    def sign(self, text: bytes) -> bytes:
-        """See `HeadSigner.sign`."""
+    def sign(self, text: bytes) -> KmsSignature:
+        """See `HeadSigner.sign`. AWS answers with the key's ARN; an emulator may repeat the alias."""
         with translated(SERVICE):
-            return self._kms.sign(
+            answer = self._kms.sign(
                 KeyId=self._key,
                 Message=text,
                 MessageType="RAW",
                 SigningAlgorithm="ECDSA_SHA_256",
-            )["Signature"]
+            )
+        arn = answer["KeyId"]
+        return KmsSignature(arn if ":key/" in arn else None, answer["Signature"])
 
 
 class KmsPublicKey:
@@ -41,11 +43,12 @@ class KmsPublicKey:
         self._key = key
 
     def signing_key(self) -> SigningKey:
-        """See `PublicKeySource.signing_key`."""
+        """See `PublicKeySource.signing_key`. An alias is looked up once: both are of one key."""
         with translated(SERVICE):
-            found = self._kms.get_public_key(KeyId=self._key)
+            arn = self._kms.describe_key(KeyId=self._key)["KeyMetadata"]["Arn"]
+            found = self._kms.get_public_key(KeyId=arn)
         try:
-            return SigningKey(found["KeyId"], AuditKey(found["PublicKey"]))
+            return SigningKey(arn, AuditKey(found["PublicKey"]))
         except ValueError:
             message = "the key that signs the audit log is not of the kind ECC_NIST_P256"
             raise ConfigurationError(message, hint="check VAULT_ETL_AUDIT_KEY") from None

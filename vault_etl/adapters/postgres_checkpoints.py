@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import uuid
+from collections.abc import Sequence
 from typing import Final
 
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest
-from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import Checkpoint, Head
+from vault_etl.core.registration import Registration
 from vault_etl.errors import AuditError, VaultEtlError
 from vault_etl.ports.checkpoints import SigningKey
 
@@ -27,36 +28,44 @@ class PostgresCheckpoints:
         """See `CheckpointStore.vault_id`."""
         return self._signer[0]
 
-    def expected_key(self) -> SigningKey | None:
-        """See `CheckpointStore.expected_key`. Read once: a run signs with one key."""
+    def registered_keys(self) -> Sequence[SigningKey]:
+        """See `CheckpointStore.registered_keys`. Read once a run."""
         return self._signer[1]
 
     def store(self, checkpoint: Checkpoint) -> None:
         """See `CheckpointStore.store`."""
+        (line,) = checkpoint.signatures
         with self._database.transaction() as cursor:
             cursor.execute(
                 _SQL["store"],
                 {
                     "seq": checkpoint.head.seq,
                     "hash": checkpoint.head.hash,
-                    "note": checkpoint.note,
+                    "key_hash": line.key_hash,
+                    "signature": line.signature,
                 },
             )
 
     @functools.cached_property
-    def _signer(self) -> tuple[uuid.UUID, SigningKey | None]:
+    def _signer(self) -> tuple[uuid.UUID, Sequence[SigningKey]]:
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["signer"])
-            ((vault_id, arn, spki),) = cursor.fetchall()
-        if arn is None:
-            return vault_id, None
-        try:
-            return vault_id, SigningKey(arn, AuditKey(bytes(spki)))
-        except ValueError:
-            message = "the key that is registered to sign the audit log is none"
-            raise AuditError(
-                message, hint="somebody changed it: `vault-etl audit verify` tells more"
-            ) from None
+            rows = cursor.fetchall()
+        if not rows:
+            message = "the table vault does not say which vault this is"
+            raise AuditError(message, hint="`vault-etl audit verify` tells more")
+        vault_id = rows[0][0]
+        keys = (_proven(vault_id, note) for _, note in rows if note is not None)
+        return vault_id, [key for key in keys if key is not None]
+
+
+def _proven(vault_id: uuid.UUID, note: str) -> SigningKey | None:
+    """The key of a registration, if it has proven itself: any login of the role audit writes some."""
+    try:
+        found = Registration.parse(note)
+    except ValueError:
+        return None
+    return SigningKey(found.kms_key_arn, found.key) if found.holds(vault_id) else None
 
 
 class PostgresKeyRegistry:
@@ -65,7 +74,7 @@ class PostgresKeyRegistry:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def register(self, request: AuditRequest, key: SigningKey) -> Head:
+    def register(self, request: AuditRequest, registration: Registration) -> Head:
         """See `KeyRegistry.register`."""
         try:
             with self._database.transaction() as cursor:
@@ -76,8 +85,10 @@ class PostgresKeyRegistry:
                         "actor": request.actor,
                         "host": request.host,
                         "reason": request.reason,
-                        "kms_key_arn": key.kms_key_arn,
-                        "public_key": key.key.spki,
+                        "kms_key_arn": registration.kms_key_arn,
+                        "public_key": registration.key.spki,
+                        "signed_seq": registration.head.seq,
+                        "signature": registration.signature,
                     },
                 )
                 ((seq, hash_),) = cursor.fetchall()

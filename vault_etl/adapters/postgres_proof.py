@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import psycopg2.extensions
@@ -13,8 +13,7 @@ from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit_chain import LoggedEntry
 from vault_etl.core.checkpoint import Head
-from vault_etl.errors import DataError
-from vault_etl.ports.audit_proof import StoredNote
+from vault_etl.ports.audit_proof import BoundRow, StoredCheckpoint
 
 _SQL: Final = blocks("proof.sql")
 _ROWS: Final = 5_000
@@ -41,27 +40,29 @@ class PostgresSnapshot:
     def __init__(self, cursor: psycopg2.extensions.cursor) -> None:
         self._cursor = cursor
 
-    def beginning(self) -> tuple[uuid.UUID, Head | None, Mapping[int, str]]:
-        """See `LogSnapshot.beginning`. Raises DataError if nothing says which vault this is."""
-        self._cursor.execute(_SQL["beginning"])
-        found = self._cursor.fetchall()
-        if len(found) != 1:
-            message = "the table vault does not say which vault this is"
-            raise DataError(message, hint="somebody changed it: compare with a backup")
-        ((vault_id, seq, hash_),) = found
-        self._cursor.execute(_SQL["bound"])
-        bound = dict(self._cursor.fetchall())
-        return vault_id, None if seq is None else Head(seq, bytes(hash_)), bound
+    def vault_ids(self) -> Sequence[uuid.UUID]:
+        """See `LogSnapshot.vault_ids`."""
+        self._cursor.execute(_SQL["vaults"])
+        return [vault_id for (vault_id,) in self._cursor.fetchall() if vault_id is not None]
+
+    def heads(self) -> Sequence[Head]:
+        """See `LogSnapshot.heads`."""
+        self._cursor.execute(_SQL["heads"])
+        return [Head(seq, _bytes(hash_) or b"") for seq, hash_ in self._cursor.fetchall()]
 
     def entries(self) -> Iterator[LoggedEntry]:
         """See `LogSnapshot.entries`."""
         for row in self._stream("entries", _SQL["log"]):
             yield LoggedEntry._make((*row[:-2], _bytes(row[-2]), _bytes(row[-1])))
 
-    def notes(self) -> Iterator[StoredNote]:
-        """See `LogSnapshot.notes`."""
-        for seq, hash_, note in self._stream("notes", _SQL["notes"]):
-            yield StoredNote(seq, bytes(hash_), note)
+    def checkpoints(self) -> Iterator[StoredCheckpoint]:
+        """See `LogSnapshot.checkpoints`."""
+        for seq, hash_, key_hash, signature, login in self._stream("notes", _SQL["checkpoints"]):
+            yield StoredCheckpoint(seq, _bytes(hash_), _bytes(key_hash), _bytes(signature), login)
+
+    def bound(self) -> Iterator[BoundRow]:
+        """See `LogSnapshot.bound`."""
+        yield from map(BoundRow._make, self._stream("bound", _SQL["bound"]))
 
     def _stream(self, name: str, statement: str) -> Iterator[tuple[Any, ...]]:
         with self._cursor.connection.cursor(name) as cursor:

@@ -47,11 +47,14 @@ class LoggedEntry(NamedTuple):
         """The hash that the columns have; None if they are none of an entry."""
         if self.microseconds is None or self.fields is None:
             return None
-        parts = [_ENTRY, _pack_numbers(self.seq, self.microseconds)]
-        parts += [_encoded(value) for value in self[2:10]]
-        parts.append(_pack_count(len(self.fields)))
-        parts += [_encoded(element) for element in sorted(e or "" for e in self.fields)]
-        parts += [_encoded(value) for value in self[11:17]]
+        try:
+            parts = [_ENTRY, _pack_numbers(self.seq, self.microseconds)]
+            parts += [_encoded(value) for value in self[2:10]]
+            parts.append(_pack_count(len(self.fields)))
+            parts += [_encoded(element) for element in sorted(self.fields)]  # type: ignore[type-var]
+            parts += [_encoded(value) for value in self[11:17]]
+        except (TypeError, struct.error):
+            return None
         return sha256(b"".join(parts))
 
 

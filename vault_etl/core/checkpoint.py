@@ -14,6 +14,10 @@ KEY_HASH_BYTES: Final = 4
 MAX_NOTE_BYTES: Final = 4096
 """What KMS signs as it is (`MessageType` RAW) is shorter than this."""
 
+MIN_SIGNATURE_BYTES: Final = 8
+MAX_SIGNATURE_BYTES: Final = 72
+"""Of an ECDSA signature on P-256 in DER."""
+
 _SIGNATURE: Final = re.compile(r"\u2014 (\S+) ([A-Za-z0-9+/]+={0,2})")
 _TEXT: Final = re.compile(
     re.escape(ORIGIN)
@@ -75,23 +79,25 @@ class Checkpoint:
             raise _malformed()
         parsed = cls(
             uuid.UUID(found[1]),
-            Head(int(found[2]), _decoded(found[3])),
-            tuple(_parse_signature(line) for line in lines.removesuffix("\n").split("\n")),
+            Head(int(found[2]), decoded(found[3])),
+            tuple(parse_signature(line) for line in lines.removesuffix("\n").split("\n")),
         )
         if parsed.note != note:  # another spelling of the same bits is not what was signed
             raise _malformed()
         return parsed
 
 
-def _parse_signature(line: str) -> Signature:
+def parse_signature(line: str) -> Signature:
+    """Read a signature line, without its U+000A. Raises ValueError."""
     found = _SIGNATURE.fullmatch(line)
     if found is None:
         raise _malformed()
-    decoded = _decoded(found[2])
-    return Signature(found[1], decoded[:KEY_HASH_BYTES], decoded[KEY_HASH_BYTES:])
+    content = decoded(found[2])
+    return Signature(found[1], content[:KEY_HASH_BYTES], content[KEY_HASH_BYTES:])
 
 
-def _decoded(text: str) -> bytes:
+def decoded(text: str) -> bytes:
+    """Bytes from base64 with padding. Raises ValueError."""
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:

@@ -3,35 +3,55 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from vault_etl.core.audit_chain import LoggedEntry
 from vault_etl.core.checkpoint import Head
 
 
 @dataclass(frozen=True, slots=True)
-class StoredNote:
-    """A checkpoint as it is stored: what its row says, and the signed note."""
+class StoredCheckpoint:
+    """A row of checkpoints as it stands, which may be anything: any role that signs may store some."""
 
     seq: int
-    hash: bytes
-    note: str
+    hash: bytes | None
+    key_hash: bytes | None
+    signature: bytes | None
+    stored_by: str | None
+
+
+class BoundRow(NamedTuple):
+    """A row that the entry `seq`, of this action, has put where it is in force.
+
+    `digest` is the SHA-256 in hex that the entry's ticket must be; `note` that of a registration.
+    """
+
+    seq: int
+    action: str
+    digest: str | None
+    note: str | None
 
 
 class LogSnapshot(Protocol):
-    """One moment of the log. Nothing in it is believed."""
+    """One moment of the log. Nothing in it is believed. What has lost its number has 0."""
 
-    def beginning(self) -> tuple[uuid.UUID, Head | None, Mapping[int, str]]:
-        """The vault's id, the head, and of each policy and key the SHA-256 in hex, by its seq."""
+    def vault_ids(self) -> Sequence[uuid.UUID]:
+        """The vault's id; none, or two, if the table was changed."""
+
+    def heads(self) -> Sequence[Head]:
+        """The head; none, or two, if the table was changed."""
 
     def entries(self) -> Iterator[LoggedEntry]:
         """All entries by seq, streamed."""
 
-    def notes(self) -> Iterator[StoredNote]:
+    def checkpoints(self) -> Iterator[StoredCheckpoint]:
         """All checkpoints by seq, streamed."""
+
+    def bound(self) -> Iterator[BoundRow]:
+        """All policies and registrations by seq, streamed."""
 
 
 class LogProver(Protocol):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import Checkpoint, Head
+from vault_etl.core.registration import Registration
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +21,19 @@ class SigningKey:
     key: AuditKey
 
 
+@dataclass(frozen=True, slots=True)
+class KmsSignature:
+    """A signature in DER, and the ARN of the KMS key that made it: None if the KMS does not say."""
+
+    kms_key_arn: str | None
+    der: bytes
+
+
 class HeadSigner(Protocol):
     """May sign (kms:Sign), and need not know the public half of the key."""
 
-    def sign(self, text: bytes) -> bytes:
-        """ECDSA_SHA_256 over `text`, under 4,096 bytes: the signature in DER.
+    def sign(self, text: bytes) -> KmsSignature:
+        """ECDSA_SHA_256 over `text`, under 4,096 bytes.
 
         Raises DeniedError, KeyUnavailableError, ConfigurationError or UnavailableError.
         """
@@ -37,23 +47,26 @@ class PublicKeySource(Protocol):
 
 
 class CheckpointStore(Protocol):
-    """Keeps checkpoints in the database, and knows which key is expected to sign them."""
+    """Keeps checkpoints in the database, and knows which keys are registered to sign them."""
 
     def vault_id(self) -> uuid.UUID:
         """Which vault this is."""
 
-    def expected_key(self) -> SigningKey | None:
-        """The key that was registered last, or None."""
+    def registered_keys(self) -> Sequence[SigningKey]:
+        """The keys that are registered and have proven it, the newest first."""
 
     def store(self, checkpoint: Checkpoint) -> None:
         """Commit a signed head of this vault's log. Raises DeniedError for any other."""
 
 
 class KeyRegistry(Protocol):
-    """May say which key signs from now on, and read the end of the log (role audit)."""
+    """May register keys that sign, and read the end of the log (role audit)."""
 
-    def register(self, request: AuditRequest, key: SigningKey) -> Head:
-        """Expect this key from now on, on the record; the head after it. Raises AuditError."""
+    def register(self, request: AuditRequest, registration: Registration) -> Head:
+        """Take this key's signature from now on, on the record; the head after it.
+
+        Raises AuditError.
+        """
 
     def head(self) -> Head:
         """The newest entry."""

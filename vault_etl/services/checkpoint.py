@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from vault_etl.core.audit import Action
-from vault_etl.core.checkpoint import Checkpoint
+from vault_etl.core.checkpoint import Checkpoint, Head
+from vault_etl.core.registration import Registration
 from vault_etl.errors import ConfigurationError
 from vault_etl.ports.audit_log import Identity
 from vault_etl.ports.checkpoints import (
@@ -14,9 +16,10 @@ from vault_etl.ports.checkpoints import (
     HeadSigner,
     KeyRegistry,
     PublicKeySource,
+    SigningKey,
 )
 from vault_etl.services.audit_request import audit_request
-from vault_etl.services.signed_log import sign_head
+from vault_etl.services.signed_log import sign_head, signature_of
 
 _HINT: Final = (
     "was it replaced? then add --new-key, and keep the old public key: "
@@ -47,20 +50,31 @@ class Checkpointer:
     def __call__(self, *, new_key: bool = False) -> Checkpoint:
         """Sign the head, an empty log's too, and store it.
 
-        The first run registers the key, on the record. Raises ConfigurationError if another key
-        is registered, unless `new_key`; AuditError, DeniedError, UnavailableError.
+        The first run registers the key, on the record. Raises ConfigurationError if only other
+        keys are registered, unless `new_key`; AuditError, DeniedError, UnavailableError.
         """
         head = self._registry.head()
         key = self._public_key.signing_key()
-        expected = self._checkpoints.expected_key()
-        if expected is None or expected.key.spki != key.key.spki:
-            if expected is not None and not new_key:
+        registered = self._checkpoints.registered_keys()
+        if not any(_same(key, other) for other in registered):
+            if registered and not new_key:
                 message = "the key that signs the audit log is another than the registered one"
                 raise ConfigurationError(message, hint=_HINT)
-            request = audit_request(
-                self._identity, Action.KEY_REGISTER, "this key signs the log from now on"
-            )
-            head = self._registry.register(request, key)
-        checkpoint = sign_head(head, self._checkpoints, self._signer, key)
+            head = self._register(head, key)
+        checkpoint = sign_head(head, self._checkpoints, self._signer, [key])
         self._keep(checkpoint)
         return checkpoint
+
+    def _register(self, head: Head, key: SigningKey) -> Head:
+        """Register the key with a proof that it signs, which is checked before it is stored."""
+        vault_id = self._checkpoints.vault_id()
+        unproven = Registration(vault_id, head, key.kms_key_arn, key.key)
+        _, signature = signature_of(unproven.text, self._signer, [key])
+        request = audit_request(
+            self._identity, Action.KEY_REGISTER, "this key signs the log from now on"
+        )
+        return self._registry.register(request, replace(unproven, signature=signature))
+
+
+def _same(one: SigningKey, other: SigningKey) -> bool:
+    return (one.kms_key_arn, one.key.spki) == (other.kms_key_arn, other.key.spki)

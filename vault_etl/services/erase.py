@@ -68,10 +68,10 @@ class Erase:
             return Certificate(erasure, None, unsigned)
 
     def _signed(self, head: Head) -> Checkpoint | None:
-        key = self._checkpoints.expected_key()
-        if key is None:
+        keys = self._checkpoints.registered_keys()
+        if not keys:
             return None
-        checkpoint = sign_head(head, self._checkpoints, self._signer, key)
+        checkpoint = sign_head(head, self._checkpoints, self._signer, keys)
         self._keep(checkpoint)
         return checkpoint
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from vault_etl.core.audit import LOOKS, AuditReceipt, AuditRequest
 from vault_etl.core.checkpoint import Checkpoint, Head, Signature
@@ -39,7 +39,7 @@ class SignedLog:
 
     def intend(self, request: AuditRequest) -> AuditReceipt:
         """See `AuditLog.intend`. Raises ConfigurationError if a look could not be signed."""
-        if request.action in LOOKS and self._checkpoints.expected_key() is None:
+        if request.action in LOOKS and not self._checkpoints.registered_keys():
             message = "no key is registered that signs the audit log"
             raise ConfigurationError(
                 message, hint="once, with the role audit: `vault-etl audit checkpoint`"
@@ -78,30 +78,43 @@ class SignedLog:
             ) from None
 
     def _sign(self, head: Head) -> str | None:
-        key = self._checkpoints.expected_key()
-        if key is None:
+        keys = self._checkpoints.registered_keys()
+        if not keys:
             return None
-        checkpoint = sign_head(head, self._checkpoints, self._signer, key)
+        checkpoint = sign_head(head, self._checkpoints, self._signer, keys)
         self._keep(checkpoint)
         return checkpoint.note
 
 
 def sign_head(
-    head: Head, checkpoints: CheckpointStore, signer: HeadSigner, key: SigningKey
+    head: Head, checkpoints: CheckpointStore, signer: HeadSigner, keys: Sequence[SigningKey]
 ) -> Checkpoint:
-    """Sign `head`, check the signature, and store it.
+    """Sign `head`, check that one of `keys` did, and store it.
 
-    Raises AuditError if it was not signed by `key`, and whatever KMS and Postgres say.
+    Which one is KMS's choice, so registrations of other keys, true or not, stop nobody. Raises
+    AuditError if none of them did, and whatever KMS and Postgres say.
     """
     unsigned = Checkpoint(checkpoints.vault_id(), head)
-    text = unsigned.text.encode()
-    signature = signer.sign(text)
-    if not key.key.verifies(text, signature):
-        message = "another key signs than the one that is registered"
-        raise AuditError(
-            message, hint="is VAULT_ETL_AUDIT_KEY right? `vault-etl audit checkpoint --new-key`"
-        )
-    line = Signature(unsigned.origin, key.key.hash, signature)
+    signed, der = signature_of(unsigned.text, signer, keys)
+    line = Signature(unsigned.origin, signed.key.hash, der)
     checkpoint = Checkpoint(unsigned.vault_id, head, (line,))
     checkpoints.store(checkpoint)
     return checkpoint
+
+
+def signature_of(
+    text: str, signer: HeadSigner, keys: Sequence[SigningKey]
+) -> tuple[SigningKey, bytes]:
+    """Sign `text`: the key of `keys` whose signature it is, and whose ARN KMS names. In DER.
+
+    Raises AuditError if it is not one of them, and what `HeadSigner.sign` raises.
+    """
+    content = text.encode()
+    made = signer.sign(content)
+    for key in keys:
+        if made.kms_key_arn in {None, key.kms_key_arn} and key.key.verifies(content, made.der):
+            return key, made.der
+    message = "another key signs than the one that is registered"
+    raise AuditError(
+        message, hint="is VAULT_ETL_AUDIT_KEY right? `vault-etl audit checkpoint --new-key`"
+    )

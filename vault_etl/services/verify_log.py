@@ -1,38 +1,52 @@
-"""Prove the audit log: chain, head, checkpoints, and what entries are bound to. In one pass."""
+"""Prove the audit log: chain, head, checkpoints, and what entries are bound to. In one pass, to its end.
+
+Every entry is judged by its own hash and by its link to the one before it, so that one change is
+one problem, or two beside each other, and a second change further on is named as well.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from vault_etl.core.audit import Action, Decision, Phase
 from vault_etl.core.audit_chain import LoggedEntry, genesis
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import Head
 from vault_etl.ports.audit_proof import LogSnapshot
-from vault_etl.services.verify_notes import KeptNote, NoteJudge, Problem
-
-MAX_LISTED: Final = 1_000
-"""Of the entries that a proof lists, so that its memory is bounded whatever is in the log."""
-
-_BOUND: Final = {Action.POLICY_SET, Action.KEY_REGISTER}
+from vault_etl.services.verify_bound import BOUND, BoundJudge
+from vault_etl.services.verify_notes import KeptNote, NoteJudge
+from vault_etl.services.verify_pairs import Pairs
+from vault_etl.services.verify_problems import MAX_LISTED, Kind, Problem, Problems
 
 
 @dataclass(slots=True)
 class Proof:
-    """What holds up to `head`, and the first problem, if there is one.
+    """What was found up to `head`, the newest entry that is there.
 
-    `unfinished` are intents without an outcome: read them as "possibly revealed". `unsigned` are
-    outcomes that were done and have no checkpoint of their own: signing failed and nothing was
-    shown, or somebody removed it. Both list 1,000 at most.
+    `problems` are by weight, and `counts` has those that are not listed too. `unfinished` are
+    intents without an outcome: read them as "possibly revealed". `unsigned` are outcomes that were
+    done and have no checkpoint of their own: signing failed and nothing was shown, or somebody
+    removed it. Every list has 1,000 at most of a kind.
     """
 
     head: Head
+    entries: int = 0
     checkpoints: int = 0
     unfinished: list[int] = field(default_factory=list)
     unsigned: list[int] = field(default_factory=list)
-    problem: Problem | None = None
+    problems: list[Problem] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the log holds: rubbish, which any role can write, does not change that."""
+        return not self.counts[Kind.TAMPERED] and not self.counts[Kind.UNPROVEN]
+
+    @property
+    def problem(self) -> Problem | None:
+        """The heaviest problem, if the log does not hold."""
+        return None if self.ok else self.problems[0]
 
 
 def verify_log(
@@ -47,76 +61,95 @@ class _Pass:
         self, snapshot: LogSnapshot, keys: Sequence[AuditKey], kept: Sequence[KeptNote]
     ) -> None:
         self._snapshot = snapshot
-        vault_id, self._end, bound = snapshot.beginning()
-        self._bound = dict(bound)
-        self._judge = NoteJudge(vault_id, keys, snapshot.notes(), kept)
-        self._proof = Proof(Head(0, genesis(vault_id)))
-        self._open: dict[str, int] = {}
+        self._problems = problems = Problems()
+        vaults = snapshot.vault_ids()
+        vault_id = vaults[0] if len(vaults) == 1 else None
+        if vault_id is None:
+            problems.tampered(0, "does not know which vault it is of: the table vault was changed")
+        self._notes = NoteJudge(vault_id, keys, snapshot.checkpoints(), kept, problems)
+        self._bound = BoundJudge(vault_id, keys, snapshot.bound(), problems)
+        self._pairs = Pairs(problems)
+        self._genesis = None if vault_id is None else genesis(vault_id)
+        self._last = Head(0, self._genesis or b"")
+        self._entries = self._unsigned_count = 0
+        self._unsigned: list[int] = []
         self._signed_since: int | None = None
 
     def run(self) -> Proof:
-        self._proof.problem = next(self._problems(), None)
-        self._proof.checkpoints = self._judge.good
-        self._proof.unfinished = sorted(self._open.values())[:MAX_LISTED]
-        return self._proof
-
-    def _problems(self) -> Iterator[Problem]:
-        yield from self._judge.at(self._proof.head)
+        """Walk the whole log."""
+        self._notes.at(self._last)
         for entry in self._snapshot.entries():
-            yield from self._entry(entry)
-            self._proof.head = head = Head(entry.seq, entry.hash or b"")
-            good = self._judge.good
-            yield from self._judge.at(head)
-            self._note(entry, signed=self._judge.good > good)
-        yield from self._end_of_log(self._proof.head)
+            self._entries += 1
+            if entry.seq < 1:
+                self._problems.tampered(0, f"has an entry that is numbered {entry.seq}")
+                continue
+            if self._is_next(entry):
+                self._last = Head(entry.seq, entry.hash or b"")
+            good = self._notes.good
+            if entry.seq >= self._notes.due:
+                self._notes.at(self._last)
+            self._bound.judge(entry)
+            self._pairs.judge(entry)
+            self._note_unsigned(entry, signed=self._notes.good > good)
+        self._notes.behind(self._last)
+        self._bound.behind()
+        self._end_of_log()
+        return Proof(
+            head=self._last,
+            entries=self._entries,
+            checkpoints=self._notes.good,
+            unfinished=self._pairs.unfinished(),
+            unsigned=self._unsigned,
+            problems=self._problems.by_weight(),
+            counts={
+                **{str(kind): count for kind, count in self._problems.counts.items()},
+                "unfinished": self._pairs.unfinished_count,
+                "unsigned": self._unsigned_count,
+            },
+        )
 
-    def _entry(self, entry: LoggedEntry) -> Iterator[Problem]:
-        before = self._proof.head
-        if entry.seq <= before.seq:
-            yield Problem(entry.seq, "stands there twice")
-        elif entry.seq != before.seq + 1:
-            yield Problem(before.seq + 1, f"is missing: entry {entry.seq} follows {before.seq}")
-        elif entry.prev_hash != before.hash:
-            if before.seq == 0:
-                yield Problem(1, "does not begin the log of this vault")
-            yield Problem(
-                entry.seq, f"does not continue entry {before.seq}: one of the two was changed"
+    def _is_next(self, entry: LoggedEntry) -> bool:
+        """Judge an entry, and whether the next one follows it."""
+        seq, last, tampered = entry.seq, self._last, self._problems.tampered
+        if seq <= last.seq:
+            tampered(seq, "stands there twice")
+            return False
+        linked = True
+        if seq != last.seq + 1:
+            tampered(last.seq + 1, f"is missing: entry {seq} follows {last.seq}")
+        elif entry.prev_hash != last.hash and (seq > 1 or self._genesis is not None):
+            linked = False
+            tampered(
+                seq,
+                f"does not continue entry {last.seq}: one of the two was changed"
+                if last.seq
+                else "does not begin the log of this vault",
             )
-        elif entry.hash != entry.computed_hash():
-            yield Problem(entry.seq, "was changed: its hash is not that of its columns")
-        elif (
-            entry.action in _BOUND
-            and entry.phase == Phase.INTENT
-            and self._bound.pop(entry.seq, None) != entry.ticket
-        ):
-            yield Problem(entry.seq, f"set something ({entry.action}) that was changed since")
+        if linked and entry.hash != entry.computed_hash():
+            tampered(seq, "was changed: its hash is not that of its columns")
+        return True
 
-    def _note(self, entry: LoggedEntry, *, signed: bool) -> None:
-        request_id = entry.request_id or ""
-        if entry.phase == Phase.INTENT and entry.decision == Decision.ALLOWED:
-            self._open[request_id] = entry.seq
-        elif entry.phase == Phase.OUTCOME:
-            self._open.pop(request_id, None)
-            if (
-                self._signed_since is not None
-                and not signed
-                and entry.decision == Decision.DONE
-                and entry.action not in _BOUND
-                and len(self._proof.unsigned) < MAX_LISTED
-            ):
-                self._proof.unsigned.append(entry.seq)
+    def _note_unsigned(self, entry: LoggedEntry, *, signed: bool) -> None:
         if entry.action == Action.KEY_REGISTER and self._signed_since is None:
             self._signed_since = entry.seq
+        elif (
+            not signed
+            and entry.decision == Decision.DONE
+            and entry.phase == Phase.OUTCOME
+            and self._signed_since is not None
+            and entry.action not in BOUND
+        ):
+            self._unsigned_count += 1
+            if len(self._unsigned) < MAX_LISTED:
+                self._unsigned.append(entry.seq)
 
-    def _end_of_log(self, last: Head) -> Iterator[Problem]:
-        yield from self._judge.behind(last)
-        if self._end is None:
-            yield Problem(last.seq, "is the last, and the log has lost its head")
-        elif self._end.seq > last.seq:
-            yield Problem(last.seq + 1, f"is missing: the head is entry {self._end.seq}")
-        elif self._end.seq < last.seq:
-            yield Problem(self._end.seq + 1, f"was added: the head is entry {self._end.seq}")
-        elif self._end.hash != last.hash:
-            yield Problem(last.seq, "is not the head of the log: one of the two was changed")
-        for seq in sorted(self._bound):
-            yield Problem(seq, "set no policy and no key, and one stands under its number")
+    def _end_of_log(self) -> None:
+        last, heads, tampered = self._last, self._snapshot.heads(), self._problems.tampered
+        if len(heads) != 1:
+            tampered(last.seq, "is the last, and the log has lost its head")
+        elif heads[0].seq > last.seq:
+            tampered(last.seq + 1, f"is missing: the head is entry {heads[0].seq}")
+        elif heads[0].seq < last.seq:
+            tampered(heads[0].seq + 1, f"was added: the head is entry {heads[0].seq}")
+        elif heads[0].hash != last.hash and (last.seq or self._genesis is not None):
+            tampered(last.seq, "is not the head of the log: one of the two was changed")

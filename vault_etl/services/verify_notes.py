@@ -1,89 +1,132 @@
-"""Judge checkpoints, those that are stored and those that were kept elsewhere, entry by entry."""
+"""Judge checkpoints, those that are stored and those that were kept elsewhere, entry by entry.
+
+Any role that signs may store any 72 bytes as a signature, so a stored checkpoint says something
+only if a key that was given signed it. Then it must agree with the chain.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import Checkpoint, Head
-from vault_etl.ports.audit_proof import StoredNote
+from vault_etl.ports.audit_proof import StoredCheckpoint
+from vault_etl.services.verify_problems import Problems
 
+NEVER: Final = 2**63
+"""Behind every `seq`."""
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """The first bad `seq`, and what is wrong with the entry or its checkpoint."""
-
-    seq: int
-    what: str
-
-    def __str__(self) -> str:
-        return f"entry {self.seq} {self.what}"
+_ITS: Final = "its checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
 class KeptNote:
-    """A checkpoint that was kept outside of the database, and where."""
+    """A signed note that was kept outside of the database, and where."""
 
     place: str
-    checkpoint: Checkpoint
+    note: str
 
 
 class NoteJudge:
     """Is told of every head in turn, and compares it with the checkpoints that sign it.
 
-    `good` counts the stored ones that hold.
+    `due` is the lowest seq that a checkpoint waits for: below it there is nothing to judge.
+    `good` counts the stored checkpoints that hold.
     """
 
     def __init__(
         self,
-        vault_id: uuid.UUID,
+        vault_id: uuid.UUID | None,
         keys: Sequence[AuditKey],
-        stored: Iterator[StoredNote],
+        stored: Iterator[StoredCheckpoint],
         kept: Sequence[KeptNote],
+        problems: Problems,
     ) -> None:
         self._vault_id = vault_id
         self._keys = keys
         self._stored = stored
-        self._next = next(stored, None)
-        self._kept = sorted(kept, key=lambda note: note.checkpoint.head.seq)
+        self._problems = problems
+        self._kept = iter(sorted(self._proven(kept), key=lambda found: found[1].seq))
+        self._next_stored = next(self._stored, None)
+        self._next_kept = next(self._kept, None)
+        self._seen = self._outside = 0
         self.good = 0
+        self.due = self._due()
 
-    def at(self, head: Head) -> Iterator[Problem]:
-        """What is wrong with the checkpoints of this head, of which there may be several."""
-        while self._next is not None and self._next.seq <= head.seq:
-            yield from self._judge_stored(self._next, head)
+    def at(self, head: Head) -> None:
+        """Judge the checkpoints of this head, and those of entries before it that are missing."""
+        self._judge(head, head.seq)
+
+    def _judge(self, head: Head, up_to: int) -> None:
+        while (kept := self._next_kept) is not None and kept[1].seq <= up_to:
+            self._judge_kept(*kept, head)
+            self._next_kept = next(self._kept, None)
+        while (stored := self._next_stored) is not None and stored.seq <= up_to:
+            self._judge_stored(stored, head)
+            self._next_stored = next(self._stored, None)
+        self.due = self._due()
+
+    def behind(self, last: Head) -> None:
+        """Judge the rest: signed checkpoints of entries that are not there, so the end was cut."""
+        self._judge(last, NEVER)
+        if self._seen and not self.good and not self._outside:
+            self._problems.unproven(0, "has checkpoints, and a key that was given signed none")
+
+    def _proven(self, kept: Sequence[KeptNote]) -> Iterator[tuple[str, Head]]:
+        """Where it was kept and what it signs, of each that a given key signed for this vault."""
+        for found in kept:
+            name = f"the checkpoint in {found.place}"
+            try:
+                checkpoint = Checkpoint.parse(found.note)
+            except ValueError as error:
+                self._problems.unproven(0, f"is not proven by {name}: {error}")
+                continue
+            seq = checkpoint.head.seq
+            if self._vault_id is not None and checkpoint.vault_id != self._vault_id:
+                self._problems.unproven(seq, f"is of another vault than {name}")
+            elif not any(key.signed(checkpoint) for key in self._keys):
+                self._problems.unproven(seq, f"is signed by a key that was not given: {name}")
+            else:
+                yield name, checkpoint.head
+
+    def _judge_kept(self, name: str, signed: Head, head: Head) -> None:
+        self._outside += 1
+        self._compare(signed, head, name)
+
+    def _judge_stored(self, stored: StoredCheckpoint, head: Head) -> None:
+        self._seen += 1
+        if not self._is_signed(stored):
+            who = f"stored by {stored.stored_by}"
+            what = f"has a checkpoint that no key which was given signed, {who}"
+            self._problems.rubbish(stored.seq, what)
+        elif self._compare(Head(stored.seq, stored.hash or b""), head, _ITS):
             self.good += 1
-            self._next = next(self._stored, None)
-        while self._kept and self._kept[0].checkpoint.head.seq <= head.seq:
-            note = self._kept.pop(0)
-            yield from self._judge(note.checkpoint, head, f"the checkpoint in {note.place}")
 
-    def behind(self, last: Head) -> Iterator[Problem]:
-        """Checkpoints of entries that are not there: the end of the log was cut."""
-        if self._next is not None:
-            signed = f"a checkpoint signs entry {self._next.seq}"
-            yield Problem(last.seq + 1, f"is missing: {signed}")
-        for note in self._kept:
-            signed = f"the checkpoint in {note.place} signs entry {note.checkpoint.head.seq}"
-            yield Problem(last.seq + 1, f"is missing: {signed}")
+    def _is_signed(self, stored: StoredCheckpoint) -> bool:
+        if self._vault_id is None or stored.hash is None:
+            return False
+        text = Checkpoint(self._vault_id, Head(stored.seq, stored.hash)).text.encode()
+        return any(
+            key.hash == stored.key_hash and key.verifies(text, stored.signature or b"")
+            for key in self._keys
+        )
 
-    def _judge_stored(self, stored: StoredNote, head: Head) -> Iterator[Problem]:
-        try:
-            checkpoint = Checkpoint.parse(stored.note)
-        except ValueError:
-            yield Problem(stored.seq, "has a checkpoint that is no signed note")
-            return
-        if checkpoint.head != Head(stored.seq, stored.hash):
-            yield Problem(stored.seq, f"has a checkpoint of another one: {checkpoint.head.seq}")
-        yield from self._judge(checkpoint, head, "its checkpoint")
+    def _compare(self, signed: Head, head: Head, name: str) -> bool:
+        """Whether what a given key signed is `head`: it is tampered with otherwise."""
+        if signed.seq > head.seq:
+            name = "a checkpoint" if name == _ITS else name
+            self._problems.tampered(head.seq + 1, f"is missing: {name} signs entry {signed.seq}")
+        elif signed.seq < head.seq:
+            self._problems.tampered(signed.seq, f"is missing: {name} signs it")
+        elif signed.hash != head.hash:
+            self._problems.tampered(signed.seq, f"is not the one that {name} signs")
+        return signed == head
 
-    def _judge(self, checkpoint: Checkpoint, head: Head, name: str) -> Iterator[Problem]:
-        seq = checkpoint.head.seq
-        if checkpoint.vault_id != self._vault_id:
-            yield Problem(seq, f"is of another vault than {name}")
-        if not any(key.signed(checkpoint) for key in self._keys):
-            yield Problem(seq, f"is signed by a key that was not given: {name}")
-        if checkpoint.head != head:
-            yield Problem(seq, f"is not the one that {name} signs")
+    def _due(self) -> int:
+        return min(
+            NEVER if self._next_stored is None else self._next_stored.seq,
+            NEVER if self._next_kept is None else self._next_kept[1].seq,
+        )

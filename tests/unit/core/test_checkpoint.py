@@ -23,7 +23,7 @@ HEAD = Head(4711, bytes(range(32)))
 def signed(signer: FakeHeadSigner, head: Head = HEAD) -> Checkpoint:
     """A checkpoint by this signer."""
     bare = Checkpoint(VAULT, head)
-    signature = signer.sign(bare.text.encode())
+    signature = signer.sign(bare.text.encode()).der
     return Checkpoint(
         VAULT, head, (Signature(bare.origin, signer.signing_key().key.hash, signature),)
     )

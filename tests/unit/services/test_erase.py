@@ -84,7 +84,7 @@ def test_another_key_than_the_registered_one_signs_nothing(
     desk: Desk, record: RecordTarget
 ) -> None:
     """A signature that does not verify is none."""
-    desk.checkpoints.key = FakeHeadSigner().signing_key()
+    desk.checkpoints.keys = [FakeHeadSigner().signing_key()]
     certificate = desk.erase(record)
     assert certificate.checkpoint is None
     assert certificate.unsigned is not None
@@ -93,7 +93,7 @@ def test_another_key_than_the_registered_one_signs_nothing(
 
 def test_before_a_key_is_registered_nothing_is_signed(desk: Desk, record: RecordTarget) -> None:
     """Nobody has to wait for that to be forgotten."""
-    desk.checkpoints.key = None
+    desk.checkpoints.keys = []
     certificate = desk.erase(record)
     assert (certificate.checkpoint, certificate.unsigned) == (None, None)
     assert certificate.erasure.records == 1

@@ -65,7 +65,7 @@ def test_signing_comes_after_the_outcome(vault: FakeVault) -> None:
     )
     with audited(log, reveal_request(None)):
         recorder.calls.append("the work")
-    calls = [name for name in recorder.calls if name not in {"expected_key", "vault_id"}]
+    calls = [name for name in recorder.calls if name not in {"registered_keys", "vault_id"}]
     assert calls == ["intend", "the work", "conclude", "sign", "store"]
 
 
@@ -118,7 +118,7 @@ def test_a_failure_keeps_its_own_error(signed: Signed, down: bool) -> None:
 
 def test_a_look_needs_a_registered_key(signed: Signed) -> None:
     """Refused before its intent."""
-    signed.checkpoints.key = None
+    signed.checkpoints.keys = []
     with (
         pytest.raises(ConfigurationError, match="no key is registered"),
         audited(signed.log, reveal_request(None)),
@@ -129,7 +129,7 @@ def test_a_look_needs_a_registered_key(signed: Signed) -> None:
 
 def test_a_change_of_keys_may_come_before_the_first_checkpoint(signed: Signed) -> None:
     """A vault's first keys are made before anybody audits it; nothing is signed then."""
-    signed.checkpoints.key = None
+    signed.checkpoints.keys = []
     with audited(signed.log, rotate_request()) as receipt:
         pass
     assert receipt.checkpoint is None

@@ -1,14 +1,14 @@
--- Signed heads of the log, and the key that signs them.
+-- Signed heads of the log, and the keys that sign them.
 
 -- name: signer
-SELECT vault_id, kms_key_arn, public_key FROM public.audit_signer()
+SELECT vault_id, note FROM public.audit_signer()
 
 -- name: store
-SELECT public.audit_checkpoint(%(seq)s, %(hash)s, %(note)s)
+SELECT public.audit_checkpoint(%(seq)s, %(hash)s, %(key_hash)s, %(signature)s)
 
 -- name: register
 SELECT seq, hash FROM public.audit_register_key(
-    %(request_id)s, %(actor)s, %(host)s, %(reason)s, %(kms_key_arn)s, %(public_key)s
+    %(request_id)s, %(actor)s, %(host)s, %(reason)s, %(kms_key_arn)s, %(public_key)s, %(signed_seq)s, %(signature)s
 )
 
 -- name: head

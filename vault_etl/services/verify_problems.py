@@ -1,0 +1,71 @@
+"""What a proof of the audit log finds, by weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+MAX_LISTED: Final = 1_000
+"""Problems of each kind that a proof lists, so that its memory is bounded whatever is in the log."""
+
+
+class Kind(StrEnum):
+    """The weight of a problem, the heaviest first."""
+
+    TAMPERED = "tampered"
+    """No role can do this: chain, head, what an entry set, or a signed checkpoint does not agree."""
+    UNPROVEN = "unproven"
+    """A checkpoint from outside, or every stored one, proves nothing: another key or another vault."""
+    RUBBISH = "rubbish"
+    """What a role may write, and what proves nothing. The log holds in spite of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The `seq` that it is about (0: the whole log), and what is wrong there."""
+
+    kind: Kind
+    seq: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"entry {self.seq} {self.what}" if self.seq else f"the log {self.what}"
+
+
+class Problems:
+    """Counts every problem, and keeps the first 1,000 of each kind."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(Kind, 0)
+        self._kept: dict[Kind, list[Problem]] = {kind: [] for kind in Kind}
+
+    @property
+    def any_tampered(self) -> bool:
+        """Whether there is one of this kind."""
+        return self.counts[Kind.TAMPERED] > 0
+
+    def tampered(self, seq: int, what: str) -> None:
+        """Add one of this kind."""
+        self._add(Problem(Kind.TAMPERED, seq, what))
+
+    def unproven(self, seq: int, what: str) -> None:
+        """Add one of this kind."""
+        self._add(Problem(Kind.UNPROVEN, seq, what))
+
+    def rubbish(self, seq: int, what: str) -> None:
+        """Add one of this kind."""
+        self._add(Problem(Kind.RUBBISH, seq, what))
+
+    def by_weight(self) -> list[Problem]:
+        """Those that are kept, the heaviest first, each kind in the order of the log."""
+        return [
+            problem
+            for kind in Kind
+            for problem in sorted(self._kept[kind], key=lambda problem: problem.seq)
+        ]
+
+    def _add(self, problem: Problem) -> None:
+        self.counts[problem.kind] += 1
+        if len(self._kept[problem.kind]) < MAX_LISTED:
+            self._kept[problem.kind].append(problem)
