@@ -11,7 +11,8 @@
     ├── DeniedError              77   KMS, Postgres or the reveal policy said no
     │   ├── KeyUnavailableError  77   a key that may not, or can no longer, be used
     │   │   ├── KeyDeniedError   77   a key that this caller may not use
-    │   │   └── KeyDestroyedError 77  a key whose bytes are gone, for everybody and for good
+    │   │   ├── KeyDestroyedError 77  a key whose bytes are gone, for everybody and for good
+    │   │   └── KeyNotOpenedError 77  a key that KMS does not open under this context, for anybody
     │   └── PolicyDeniedError    77   the reveal policy said no, on the record
     └── ConfigurationError       78   a setting, the database or the keys are not ready
 
@@ -96,6 +97,10 @@ class KeyDeniedError(KeyUnavailableError):
 
 class KeyDestroyedError(KeyUnavailableError):
     """A key's bytes are gone, for everybody and for good."""
+
+
+class KeyNotOpenedError(KeyUnavailableError):
+    """These bytes are no key under this encryption context, says KMS: of the bytes, not of the caller."""
 
 
 class PolicyDeniedError(DeniedError):

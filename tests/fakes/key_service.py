@@ -14,6 +14,7 @@ from vault_etl.core.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_c
 from vault_etl.errors import (
     KeyDeniedError,
     KeyDestroyedError,
+    KeyNotOpenedError,
     KeyUnavailableError,
     UnavailableError,
 )
@@ -102,7 +103,7 @@ class FakeKms:
         try:
             return AESGCM(self._masters[key.kms_key_arn]).decrypt(nonce, sealed, context)
         except InvalidTag:
-            raise KeyUnavailableError("KMS does not use this key") from None
+            raise KeyNotOpenedError("KMS does not use this key") from None
 
     def _wrap(self, material: bytes, arn: str, context: Mapping[str, str]) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)

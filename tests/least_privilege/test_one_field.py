@@ -44,6 +44,12 @@ def test_who_may_open_one_field_cannot_open_the_other(loaded: Vault, own: str, o
     assert (refused.code, refused.stdout) == (77, "")
     both = loaded.run("reveal", *asked, extra=extra)
     assert (both.code, both.stdout) == (77, "")
+    (contexts,) = (
+        line
+        for line in loaded.run("reveal", "doctor", "--output", "json", extra=extra).lines
+        if line["check"] == "kms_contexts"
+    )
+    assert contexts["ok"], contexts  # with the one field, IAM allows the try that KMS must refuse
     assert _opened_at_kms(loaded, key) == {("data", own), ("token", own)}
 
 

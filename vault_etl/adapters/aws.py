@@ -17,6 +17,7 @@ from vault_etl.adapters.aws_calls import observe_calls
 from vault_etl.errors import (
     ConfigurationError,
     DeniedError,
+    KeyNotOpenedError,
     KeyUnavailableError,
     UnavailableError,
     VaultEtlError,
@@ -35,11 +36,14 @@ ATTEMPTS: Final = 3
 RECEIVE_MARGIN_S: Final = 5
 """A receive gives up this long after its wait: well before the visibility time-out is over."""
 
+_KEY_NOT_OPENED: Final = "InvalidCiphertextException"
+"""The bytes are not what KMS wrapped under this encryption context. IAM was asked before, and allowed it."""
+
 _KEY_REFUSED: Final = frozenset(
     {
         "DisabledException",
         "IncorrectKeyException",
-        "InvalidCiphertextException",
+        _KEY_NOT_OPENED,
         "InvalidKeyUsageException",
         "KMSInvalidStateException",
         "NotFoundException",
@@ -132,7 +136,8 @@ def _service_error(service: str, code: str, text: str) -> VaultEtlError:
             hint="set the clock: AWS refuses what was signed more than five minutes ago, or to come",
         )
     if code in _KEY_REFUSED and service == "KMS":
-        return KeyUnavailableError(
+        kind = KeyNotOpenedError if code == _KEY_NOT_OPENED else KeyUnavailableError
+        return kind(
             f"KMS does not use this key ({code})",
             hint="it may be disabled, deleted, or not the one",
         )

@@ -15,6 +15,9 @@ KEY_BYTES: Final = 32
 
 FINGERPRINT_BYTES: Final = 8
 
+MAX_KEY_ID: Final = 2**32 - 1
+"""A key id is a uint32, and not 0."""
+
 MAX_SEALS: Final = 2**28
 """Seals under one data key. GCM with random 96-bit nonces is safe to 2^32 (NIST SP 800-38D, 8.3):
 2^28 keeps the chance of one repeated nonce below 2^-41."""
@@ -135,6 +138,6 @@ def encryption_context(purpose: KeyPurpose, field: Field, key_id: int) -> dict[s
 
 
 def _check_key_id(key_id: int) -> None:
-    if not 0 < key_id < 2**32:
+    if not 0 < key_id <= MAX_KEY_ID:
         message = "a key id is a uint32, and not 0"
         raise ValueError(message)

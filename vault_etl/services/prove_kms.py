@@ -5,27 +5,39 @@ from __future__ import annotations
 import dataclasses
 import threading
 
-from vault_etl.core.fields import PERSONAL_FIELDS
-from vault_etl.core.keys import KeyMaterial, WrappedKey, fingerprint
-from vault_etl.errors import ConfigurationError, IntegrityError, KeyUnavailableError
+from vault_etl.core.keys import MAX_KEY_ID, KeyMaterial, WrappedKey, fingerprint
+from vault_etl.errors import (
+    ConfigurationError,
+    IntegrityError,
+    KeyDeniedError,
+    KeyNotOpenedError,
+)
 from vault_etl.ports.key_service import KeyUnwrapper
 
 
 def prove_kms(key: WrappedKey, unwrapper: KeyUnwrapper) -> KeyMaterial:
-    """Unwrap a key that the caller may open, then try it with another field's context; the key.
+    """Unwrap a key that the caller may open, then try it with another key id in the context; the key.
 
-    Raises ConfigurationError if the second try succeeds: this KMS ignores the context, and nothing
-    that is sealed under it would be bound to anything. Raises IntegrityError if the key that comes
-    back is not the one stored, and whatever `unwrap` raises.
+    Policies bind purpose and field, and only ask that there is a key id. So IAM allows the second try
+    whenever it allowed the first, and KMS itself must refuse it: only its word about the bytes is a
+    proof, and no denial of the caller. Raises ConfigurationError if the second try succeeds (this KMS
+    ignores the context, and nothing that is sealed under it would be bound to anything) or is denied.
+    Raises IntegrityError if the key that comes back is not the one stored, and what `unwrap` raises.
     """
     material = unwrapper.unwrap(key)
     if fingerprint(material, key.key_id) != key.fingerprint:
         raise IntegrityError
-    other = next(field for field in PERSONAL_FIELDS if field is not key.field)
+    another_id = key.key_id % MAX_KEY_ID + 1
     try:
-        unwrapper.unwrap(dataclasses.replace(key, field=other))
-    except KeyUnavailableError:
+        unwrapper.unwrap(dataclasses.replace(key, key_id=another_id))
+    except KeyNotOpenedError:
         return material
+    except KeyDeniedError as error:
+        message = f"it cannot be proven that KMS binds keys to their encryption context: {error}"
+        raise ConfigurationError(
+            message,
+            hint="the policy must allow Decrypt with any key_id in the context, as the template does",
+        ) from None
     message = "this KMS ignores the encryption context"
     raise ConfigurationError(
         message,

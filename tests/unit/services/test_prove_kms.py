@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 from tests.fakes.key_service import FakeKms
 from tests.fakes.tap import Tap
 from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import WrappedKey
+from vault_etl.core.keys import MAX_KEY_ID, WrappedKey, fingerprint
 from vault_etl.errors import (
     ConfigurationError,
     IntegrityError,
+    KeyDeniedError,
     KeyUnavailableError,
     UnavailableError,
+    VaultEtlError,
 )
 from vault_etl.ports.key_store import NewKey
 from vault_etl.services.make_key import make_key
@@ -30,13 +33,18 @@ def key_of(kms: FakeKms, field: Field = Field.IP) -> NewKey:
     return make_key(kms, KeyPurpose.TOKEN, field, generation=1)[0]
 
 
+def next_id(key: WrappedKey) -> int:
+    """The key id that the second try names."""
+    return key.key_id + 1
+
+
 @pytest.mark.parametrize("field", Field)
 def test_a_kms_that_keeps_to_the_context_is_trusted(field: Field) -> None:
-    """It opens the key, and not under another field; the key is handed out."""
+    """It opens the key, and not under another key id; the key is handed out."""
     kms = FakeKms()
     new, material = make_key(kms, KeyPurpose.DATA, field)
     assert prove_kms(new, kms).expose() == material.expose()
-    assert kms.unwrapped == [new.key_id] * 2
+    assert kms.unwrapped == [new.key_id, next_id(new)]
 
 
 @pytest.mark.parametrize("field", Field)
@@ -47,12 +55,55 @@ def test_a_kms_that_ignores_the_context_is_refused(field: Field) -> None:
         prove_kms(key_of(kms, field), kms)
 
 
-def test_access_denied_passes_the_second_try() -> None:
-    """Who may open one field only has proved that KMS tells fields apart."""
+def test_who_may_open_one_field_proves_the_kms_all_the_same() -> None:
+    """A KMS that binds is trusted, and one that ignores the context is found out."""
+    for gullible in (False, True):
+        kms = FakeKms(ignores_context=gullible)
+        kms.denied = {Field.DEVICE_ID, Field.QUARANTINE}
+        new, material = make_key(kms, KeyPurpose.TOKEN, Field.IP, generation=1)
+        if gullible:
+            with pytest.raises(ConfigurationError, match=GULLIBLE):
+                prove_kms(new, kms)
+        else:
+            assert prove_kms(new, kms).expose() == material.expose()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(KeyDeniedError, ConfigurationError), (KeyUnavailableError, KeyUnavailableError)],
+)
+def test_a_denial_of_the_second_try_proves_nothing(
+    error: type[KeyUnavailableError], told: type[VaultEtlError]
+) -> None:
+    """Of a KMS that ignores the context, behind a policy that names one key id, or a disabled key."""
     kms = FakeKms(ignores_context=True)
-    kms.denied = {Field.DEVICE_ID}
-    new, material = make_key(kms, KeyPurpose.TOKEN, Field.IP, generation=1)
-    assert prove_kms(new, kms).expose() == material.expose()
+    key = key_of(kms)
+    calls = iter(range(9))
+
+    def denying(_: str, call: Callable[[], Any]) -> object:
+        if next(calls) == 1:
+            raise error("KMS denies this (AccessDeniedException)")
+        return call()
+
+    unwrapper: Any = Tap(kms, denying)
+    with pytest.raises(told, match="KMS denies this"):
+        prove_kms(key, unwrapper)
+
+
+@pytest.mark.parametrize("key_id", [1, 2, MAX_KEY_ID])
+def test_the_other_key_id_is_one(key_id: int) -> None:
+    """From 1 to the highest, and never the key's own."""
+    kms = FakeKms()
+    made = kms.generate(KeyPurpose.TOKEN, Field.IP, key_id)
+    key = dataclasses.replace(
+        key_of(kms),
+        key_id=key_id,
+        wrapped_key=made.wrapped_key,
+        fingerprint=fingerprint(made.material, key_id),
+    )
+    prove_kms(key, kms)
+    assert 1 <= kms.unwrapped[-1] <= MAX_KEY_ID
+    assert kms.unwrapped[-1] != key_id
 
 
 def test_access_denied_on_its_own_key_is_told() -> None:
@@ -101,7 +152,10 @@ def test_a_proven_unwrapper_proves_once() -> None:
     proven = ProvenUnwrapper(kms)
     for key in keys:
         proven.unwrap(key)
-    assert kms.unwrapped == [keys[0].key_id] * 2 + [keys[1].key_id, keys[2].key_id]
+    assert kms.unwrapped == [
+        *(keys[0].key_id, next_id(keys[0])),
+        *(keys[1].key_id, keys[2].key_id),
+    ]
 
 
 def test_a_proven_unwrapper_never_hands_out_a_key_of_a_kms_that_failed() -> None:
@@ -123,7 +177,7 @@ def test_a_first_call_that_fails_proves_nothing() -> None:
         proven.unwrap(key)
     kms.down = False
     proven.unwrap(key)
-    assert kms.unwrapped == [key.key_id] * 2
+    assert kms.unwrapped == [key.key_id, next_id(key)]
 
 
 def test_threads_that_start_together_prove_once() -> None:
@@ -134,4 +188,4 @@ def test_threads_that_start_together_prove_once() -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(proven.unwrap, keys))
     assert len(kms.unwrapped) == 17
-    assert kms.unwrapped[0] == kms.unwrapped[1]
+    assert kms.unwrapped[1] == next_id(next(k for k in keys if k.key_id == kms.unwrapped[0]))
