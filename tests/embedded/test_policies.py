@@ -155,6 +155,29 @@ def test_what_is_denied_is_not_allowed_to_moto() -> None:
     assert "kms:*" not in statement["Action"]
 
 
+@pytest.mark.parametrize(
+    ("parameter", "value", "added"),
+    [
+        ("Producers", "arn:aws:iam::111122223333:role/web", {"SendingIsForProducers"}),
+        ("WorkloadVpcs", "vpc-0123456789abcdef0", {"OwnNetworkAlone"}),
+        ("WorkloadVpcEndpoints", "vpce-0123456789abcdef0", {"OwnNetworkAlone"}),
+    ],
+)
+def test_a_parameter_switches_on_its_own_rule(
+    template: Template, parameter: str, value: str, added: set[str]
+) -> None:
+    """Each of those that are off by default adds its statement, and no other's."""
+    assert _statements(Template.load(**{parameter: value})) - _statements(template) == added
+
+
+def _statements(template: Template) -> set[str]:
+    """The names of all that ingest may do, and of the queues' policy."""
+    names = {**template.parameters, **NAMES}
+    queues = resolve(template.properties("QueuePolicy")["PolicyDocument"], names)
+    ingest = template.policy("ingest", NAMES)
+    return {statement["Sid"] for policy in (queues, ingest) for statement in policy["Statement"]}
+
+
 def test_an_unknown_function_is_no_condition(template: Template) -> None:
     """A function that our reader does not know is an error, and no guess at what CloudFormation makes of it."""
     assert template.parameters["Producers"] == ["none"]

@@ -184,8 +184,12 @@ def _changes_nothing(document: Mapping[str, Any], allow: Statement) -> set[str]:
     return {
         action
         for statement in document["Statement"]
-        if "Condition" not in statement
-        and (statement["Effect"] == "Deny" or _covers(statement, allow))
+        if ("Condition" not in statement and statement["Effect"] == "Deny")
+        or (
+            statement["Effect"] == "Allow"
+            and statement.get("Condition") in (None, allow.get("Condition"))
+            and _covers(statement, allow)
+        )
         for action in _as_list(statement["Action"])
     }
 
