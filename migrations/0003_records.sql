@@ -100,10 +100,7 @@ GRANT INSERT (record_id, reason_code, path, body_ciphertext, receive_count) ON p
 GRANT SELECT (record_id) ON public.user_logins, public.quarantine TO vault_etl_ingest;
 GRANT EXECUTE ON FUNCTION public.ensure_partition(date) TO vault_etl_ingest, vault_etl_re_encrypt;
 
-GRANT SELECT (
-    record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
-    token_generation, next_token_generation, locale, app_version, create_date
-) ON public.user_logins TO vault_etl_reveal;
+-- Why and where, and nothing of a message. Of a record a reader sees what an entry of the log releases.
 GRANT SELECT (record_id, reason_code, path, quarantined_at, receive_count) ON public.quarantine
     TO vault_etl_reveal;
 

@@ -94,9 +94,12 @@ SELECT 0, sha256('vault-etl/1/audit-genesis'::bytea || uuid_send(vault_id)) FROM
 
 CREATE TABLE public.audit_released (
     seq bigint PRIMARY KEY REFERENCES public.audit_log,
-    released_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    released_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Of a search: what it looks for, until it is answered.
+    search bytea CHECK (length(search) = 32),
+    written_by xid8 NOT NULL
 );
-COMMENT ON TABLE public.audit_released IS 'Which intents have had their ciphertexts released.';
+COMMENT ON TABLE public.audit_released IS 'Which intents were used: what they name is released, or looked for.';
 
 CREATE FUNCTION public.audit_is_append_only() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -1,12 +1,11 @@
--- What an entry of the log releases: the one way to a ciphertext for a reader.
+-- What an entry of the log releases: the one way to anything of a record for a reader.
 
 SET LOCAL ROLE vault_etl_owner;
 
--- The ciphertexts that one committed intent names, once, to the login that wrote it, within 60 s. A masked
--- reveal is released like another: the masking is the client's.
-CREATE FUNCTION public.audit_release(intent_seq bigint) RETURNS TABLE (field text, ciphertext bytea)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_column
+-- The entry, if it releases something now: an allowed intent to do one of these things, of this login, committed
+-- by another transaction, and not older than 60 s. Raises 42501 otherwise, for any other seq with the same words.
+CREATE FUNCTION public.audit_intent(intent_seq bigint, actions text[]) RETURNS public.audit_log
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry public.audit_log;
 BEGIN
@@ -15,31 +14,119 @@ BEGIN
     -- since written_by is the top transaction's id.
     IF NOT FOUND OR entry.written_by = pg_current_xact_id()
         OR entry.phase <> 'intent' OR entry.decision <> 'allowed'
-        OR entry.action NOT IN ('reveal', 'reveal masked', 'quarantine show')
+        OR entry.action <> ALL (actions)
         OR entry.login <> session_user
         OR clock_timestamp() NOT BETWEEN entry.logged_at - interval '60 s' AND entry.logged_at + interval '60 s'
     THEN
         RAISE EXCEPTION 'no committed intent of this login releases this' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    BEGIN
-        INSERT INTO public.audit_released (seq) VALUES (intent_seq);
-    EXCEPTION WHEN unique_violation THEN
-        RAISE EXCEPTION 'this intent has had its release' USING ERRCODE = 'insufficient_privilege';
-    END;
+    RETURN entry;
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_intent(bigint, text[]) FROM PUBLIC;
+
+-- Uses an intent up, for a search that is named by this digest, or NULL. Raises 42501 if it was used before.
+CREATE FUNCTION public.audit_use(intent_seq bigint, search bytea) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO public.audit_released (seq, search, written_by)
+    VALUES (intent_seq, audit_use.search, pg_current_xact_id());
+EXCEPTION WHEN unique_violation THEN
+    RAISE EXCEPTION 'this intent has had its release' USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_use(bigint, bytea) FROM PUBLIC;
+
+-- What opening the fields takes that one committed intent names: a row a field, once. No row comes if there is no
+-- such record, and NULL for what was erased. A body of quarantine has a ciphertext alone. A masked reveal is
+-- released like another: the masking is the client's.
+CREATE FUNCTION public.audit_release(intent_seq bigint)
+RETURNS TABLE (field text, ciphertext bytea, user_id text, token uuid, token_generation smallint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    entry public.audit_log := public.audit_intent(
+        intent_seq, ARRAY['reveal', 'reveal masked', 'quarantine show']
+    );
+BEGIN
+    PERFORM public.audit_use(intent_seq, NULL);
     IF entry.action = 'quarantine show' THEN
         RETURN QUERY
-            SELECT 'quarantine'::text, q.body_ciphertext
+            SELECT 'quarantine'::text, q.body_ciphertext, NULL::text, NULL::uuid, NULL::smallint
             FROM public.quarantine AS q
             WHERE q.record_id = entry.record_id AND 'quarantine' = ANY (entry.fields);
     ELSE
         RETURN QUERY
-            SELECT sealed.field, sealed.ciphertext
+            SELECT of_field.field, of_field.ciphertext, r.user_id, of_field.token, r.token_generation
             FROM public.user_logins AS r,
-                LATERAL (VALUES ('ip', r.ip_ciphertext), ('device_id', r.device_id_ciphertext))
-                    AS sealed (field, ciphertext)
-            WHERE r.record_id = entry.record_id AND sealed.field = ANY (entry.fields);
+                LATERAL (VALUES
+                    ('ip', r.ip_ciphertext, r.masked_ip),
+                    ('device_id', r.device_id_ciphertext, r.masked_device_id)
+                ) AS of_field (field, ciphertext, token)
+            WHERE r.record_id = entry.record_id AND of_field.field = ANY (entry.fields);
     END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_release(bigint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.audit_release(bigint) TO vault_etl_reveal;
+
+-- Binds a committed intent to find a value to one set of tokens, by a digest that says nothing about them
+-- (docs/formats.md). The caller commits it. Without that, a client could look, roll back, and look for other
+-- tokens under the same intent.
+CREATE FUNCTION public.audit_search(intent_seq bigint, digest bytea) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF length(digest) IS DISTINCT FROM 32 THEN
+        RAISE EXCEPTION 'a digest has 32 bytes' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM public.audit_intent(intent_seq, ARRAY['find']);
+    PERFORM public.audit_use(intent_seq, digest);
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_search(bigint, bytea) FROM PUBLIC;
+
+-- The newest records that hold one of these tokens in the intent's one field, 1,000 at most, and how many hold one
+-- in all; once. The tokens are those that the intent was bound to by another, committed transaction, and no more
+-- than the field has token keys: one value has no more.
+CREATE FUNCTION public.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer)
+RETURNS TABLE (record_id uuid, user_id text, create_date date, holders bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    entry public.audit_log := public.audit_intent(intent_seq, ARRAY['find']);
+BEGIN
+    IF cardinality(entry.fields) <> 1 OR array_ndims(tokens) IS DISTINCT FROM 1 OR cardinality(tokens) > (
+        SELECT count(*) FROM public.data_keys AS k
+        WHERE k.purpose = 'token' AND k.field = entry.fields[1] AND k.state <> 'destroyed'
+    ) THEN
+        RAISE EXCEPTION 'an intent looks for one value of one field' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    UPDATE public.audit_released AS s SET search = NULL
+    WHERE s.seq = intent_seq AND s.written_by <> pg_current_xact_id() AND length(nonce) = 32
+        AND s.search = sha256('vault-etl/1/search'::bytea || nonce || (
+            SELECT string_agg(uuid_send(t.token), ''::bytea ORDER BY t.place)
+            FROM unnest(tokens) WITH ORDINALITY AS t (token, place)
+        ));
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the intent is not bound to these tokens' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF entry.fields = ARRAY['ip'] THEN
+        RETURN QUERY
+            SELECT r.record_id, r.user_id, r.create_date, count(*) OVER ()
+            FROM public.user_logins AS r
+            WHERE r.masked_ip = ANY (tokens) OR r.next_masked_ip = ANY (tokens)
+            ORDER BY r.record_id DESC LIMIT least(max_ids, 1000);
+    ELSIF entry.fields = ARRAY['device_id'] THEN
+        RETURN QUERY
+            SELECT r.record_id, r.user_id, r.create_date, count(*) OVER ()
+            FROM public.user_logins AS r
+            WHERE r.masked_device_id = ANY (tokens) OR r.next_masked_device_id = ANY (tokens)
+            ORDER BY r.record_id DESC LIMIT least(max_ids, 1000);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_find(bigint, bytea, uuid[], integer) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+    public.audit_release(bigint), public.audit_search(bigint, bytea),
+    public.audit_find(bigint, bytea, uuid[], integer)
+    TO vault_etl_reveal;

@@ -183,17 +183,20 @@ def test_a_login_without_a_role_is_told_so(vault: Vault) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reader", "inherits"),
+    ("opener", "reader", "inherits"),
     [
-        ("analyst", "INHERIT"),
-        ("reveal", "INHERIT"),
-        ("rotate", "NOINHERIT"),
-        ("owner", "NOINHERIT"),
+        ("ingest", "analyst", "INHERIT"),
+        ("ingest", "rotate", "NOINHERIT"),
+        ("ingest", "owner", "NOINHERIT"),
+        ("reveal", "analyst", "INHERIT"),
+        ("reveal", "re_encrypt", "NOINHERIT"),
     ],
 )
-def test_who_may_ingest_and_read_rows_is_found(vault: Vault, reader: str, inherits: str) -> None:
+def test_who_opens_token_keys_and_reads_tokens_is_found(
+    vault: Vault, opener: str, reader: str, inherits: str
+) -> None:
     """By itself, and by every other login; in an emulator it is said, and no fault."""
-    roles = f"vault_etl_ingest, vault_etl_{reader}"
+    roles = f"vault_etl_{opener}, vault_etl_{reader}"
     sts_away = {"AWS_ENDPOINT_URL_STS": NOWHERE}
     with login(vault, "test_both", f"{inherits} IN ROLE {roles}"):
         own = {"VAULT_ETL_DATABASE_URL": vault.server.url("test_both", vault.database)}

@@ -30,15 +30,14 @@ from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_audit import (
     PostgresAuditLog,
     PostgresAuditReader,
-    PostgresReleasedValues,
 )
 from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
 from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_erase import PostgresEraser
-from vault_etl.adapters.postgres_finder import PostgresRecordFinder
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
+from vault_etl.adapters.postgres_release import PostgresRecordFinder, PostgresReleasedValues
 from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.adapters.postgres_rotation import (
     PostgresDataRotations,
@@ -64,7 +63,7 @@ from vault_etl.ports.key_store import (
 )
 from vault_etl.ports.quarantine import QuarantineMover, QuarantineReader
 from vault_etl.ports.record_finder import RecordFinder
-from vault_etl.ports.record_store import RecordLoader, RecordReader
+from vault_etl.ports.record_store import RecordLoader
 from vault_etl.ports.resealer import Resealer
 from vault_etl.ports.rotation import DataRotations, RangeClaims, RotationReader, TokenRotations
 from vault_etl.ports.tokens import TokenBackfill, TokenChecker, TokenCutOver
@@ -85,10 +84,6 @@ class KeyStore(KeyReader, TokenKeyWriter, KeyRetirer, KeyLister, KeyAges, Protoc
     """What rotation uses of the table of keys."""
 
 
-class Released(ReleasedValues, RecordReader, Protocol):
-    """What a reader may have."""
-
-
 class Bench:
     """The adapters under test, each with its role's login, and ways to look behind them."""
 
@@ -98,7 +93,7 @@ class Bench:
     resealer: Resealer
     audit: AuditLog
     others_audit: AuditLog
-    released: Released
+    released: ReleasedValues
     reader: AuditReader
     quarantine: QuarantineReader
     mover: QuarantineMover

@@ -19,6 +19,7 @@ from vault_etl.core.events import Reason
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.core.messages import SealedRejection
 from vault_etl.errors import DeniedError
+from vault_etl.ports.audit_log import ReleasedValue
 from vault_etl.ports.quarantine import Moved, QuarantinedCount, QuarantinedRow, Release
 from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue
 from vault_etl.ports.resealer import Replacement, SealedRow, Swap
@@ -144,19 +145,21 @@ def test_a_body_is_released_against_an_intent_to_show_it(bench: Bench, process: 
     """Once, byte for byte; and not against one that does not name quarantine."""
     (row,) = quarantine(process, NOT_JSON)
     receipt = bench.audit.intend(show(row.record_id))
-    assert bench.released.release(receipt) == {Field.QUARANTINE: row.body_ciphertext}
+    assert bench.released.release(receipt) == {Field.QUARANTINE: ReleasedValue(row.body_ciphertext)}
     with pytest.raises(DeniedError):
         bench.released.release(receipt)
     assert bench.released.release(bench.audit.intend(show(row.record_id, Field.IP))) == {}
 
 
 def test_no_body_is_released_where_there_is_none(bench: Bench, process: Writer) -> None:
-    """It was erased, or the id has a record and no quarantined message, or nothing at all."""
+    """It was erased: None. The id has a record and no quarantined message, or nothing at all: no field."""
     (row,) = quarantine(process, NOT_JSON)
     bench.erase(row.record_id, Field.QUARANTINE)
     record = process.record()
     process.load(record)
-    for record_id in (row.record_id, record.record_id, uuid.UUID(int=4711)):
+    erased = bench.released.release(bench.audit.intend(show(row.record_id)))
+    assert erased == {Field.QUARANTINE: ReleasedValue(None)}
+    for record_id in (record.record_id, uuid.UUID(int=4711)):
         assert bench.released.release(bench.audit.intend(show(record_id))) == {}
 
 

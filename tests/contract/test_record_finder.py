@@ -7,10 +7,12 @@ import uuid
 
 import pytest
 
-from tests.contract.bench import Bench
+from tests.contract.bench import Bench, token_keys
 from tests.contract.rows import Writer, writer
+from tests.fakes.vault import find_request, reveal_request
 from vault_etl.core.fields import Field
 from vault_etl.core.messages import SealedRecord
+from vault_etl.errors import DeniedError
 from vault_etl.ports.record_finder import Holder
 
 DAY = dt.date(2026, 1, 31)
@@ -25,8 +27,8 @@ def process(bench: Bench) -> Writer:
 def holding(
     bench: Bench, *tokens: uuid.UUID, field: Field = Field.IP, limit: int = 9
 ) -> list[Holder]:
-    """Who holds one of these tokens; there are no more than are listed."""
-    holders = bench.finder.holding(field, tokens, limit)
+    """Who holds one of these tokens, on the record; there are no more than are listed."""
+    holders = bench.finder.holding(bench.audit.intend(find_request(field)), tokens, limit)
     listed = list(holders.newest)
     assert holders.count == len(listed)
     return listed
@@ -81,6 +83,7 @@ def test_a_record_that_holds_several_of_them_is_one_record(process: Writer) -> N
         tokens=record.tokens, next_tokens={**record.tokens, Field.IP: new}, next_token_generation=2
     )
     process.load(record)
+    process.bench.pending(token_keys(2))
     assert len(holding(process.bench, old, new)) == 1
 
 
@@ -89,7 +92,23 @@ def test_the_newest_are_listed_and_all_are_counted(process: Writer) -> None:
     token = uuid.uuid4()
     records = [with_token(process, token) for _ in range(5)]
     process.load(*records)
-    holders = process.bench.finder.holding(Field.IP, [token], 2)
+    holders = process.bench.finder.holding(process.bench.audit.intend(find_request()), [token], 2)
     newest = sorted((record.record_id for record in records), reverse=True)[:2]
     assert [holder.record_id for holder in holders.newest] == newest
     assert holders.count == 5
+
+
+def test_a_look_is_once_of_its_login_and_of_one_value(process: Writer) -> None:
+    """A second one, another login's, a reveal's, and one with more tokens than a value has are refused."""
+    process.load(process.record())
+    bench, token = process.bench, uuid.uuid4()
+    receipt = bench.audit.intend(find_request())
+    bench.finder.holding(receipt, [token], 9)
+    refused = [
+        (receipt, [token]),
+        (bench.audit.intend(reveal_request(None, Field.IP)), [token]),
+        (bench.audit.intend(find_request()), [token, uuid.uuid4()]),
+    ]
+    for intent, tokens in refused:
+        with pytest.raises(DeniedError):
+            bench.finder.holding(intent, tokens, 9)

@@ -11,6 +11,7 @@ import pytest
 from tests.contract.bench import Bench, token_keys
 from tests.contract.rows import Writer, cut_over_request, writer
 from tests.contract.test_record_loader import columns
+from tests.fakes.vault import find_request
 from tests.postgres.swaps import everything, outside
 from vault_etl.core.audit import Action
 from vault_etl.core.erasure import RecordTarget
@@ -637,7 +638,7 @@ def test_both_tokens_find_their_record_before_and_after(
     old = rows[0].tokens[field]
     for _ in range(2):
         for token in (old, next_of(old)):
-            found = bench.finder.holding(field, [token], 10)
+            found = bench.finder.holding(bench.audit.intend(find_request(field)), [token], 10)
             assert [holder.record_id for holder in found.newest] == [rows[0].record_id]
         if bench.rotations.open(KeyPurpose.TOKEN) is not None:
             bench.cut_over.cut_over(cut_over_request(), 2)

@@ -35,6 +35,7 @@ from vault_etl.core.policy import DENIALS, parse_policy
 from vault_etl.core.record_id import record_id_of_line, record_id_of_message
 from vault_etl.core.registration import Registration
 from vault_etl.core.sealing import Sealer
+from vault_etl.core.search import search_digest
 from vault_etl.core.tokens import Tokenizer
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
@@ -205,6 +206,16 @@ def test_the_page_knows_every_reason_and_limit() -> None:
         assert re.search(rf"^\| `{name}` .*\| {limit} \|$", PAGE, re.MULTILINE), name
     assert f"{MAX_BODY_BYTES:,} bytes" in PAGE
     assert f"nested at\nmost {MAX_NESTING} deep" in PAGE
+
+
+def test_the_search_digest_of_the_page() -> None:
+    """Of two tokens, one a generation; Postgres is held to the same by tests/postgres/test_audit_find.py."""
+    listed = _bytes("search", "tokens")
+    tokens = [uuid.UUID(bytes=listed[at : at + 16]) for at in range(0, len(listed), 16)]
+    nonce = _bytes("search", "nonce")
+    assert search_digest(nonce, tokens) == _bytes("search", "digest")
+    with pytest.raises(ValueError, match="32 bytes"):
+        search_digest(nonce + b"x", tokens)
 
 
 def test_the_checkpoint_of_the_page() -> None:

@@ -17,17 +17,16 @@ from vault_etl.core.audit import (
     mint_receipt,
 )
 from vault_etl.core.checkpoint import Head
-from vault_etl.core.fields import Field
+from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.errors import AuditError, DeniedError
-from vault_etl.ports.audit_log import AuditEntry
-from vault_etl.ports.record_store import RecordRow
+from vault_etl.ports.audit_log import AuditEntry, ReleasedValue
 
 _GENESIS = bytes(32)
 _FRESH = dt.timedelta(seconds=60)
 
 
 class FakeAuditLog:
-    """`AuditLog`, `AuditReader`, `ReleasedValues` and `RecordReader` in memory.
+    """`AuditLog`, `AuditReader` and `ReleasedValues` in memory.
 
     `broken` holds the phases that cannot be written.
     """
@@ -48,19 +47,9 @@ class FakeAuditLog:
         entry = self._append(receipt.request, Phase.OUTCOME, decision, error_code)
         return Head(entry.seq, entry.hash)
 
-    def release(self, receipt: AuditReceipt) -> Mapping[Field, bytes]:
+    def release(self, receipt: AuditReceipt) -> Mapping[Field, ReleasedValue]:
         """See `ReleasedValues.release`."""
-        entry = next((e for e in self._database.audit if e.seq == receipt.seq), None)
-        if (
-            entry is None
-            or entry.phase != Phase.INTENT
-            or entry.action not in {Action.REVEAL, Action.REVEAL_MASKED, Action.QUARANTINE_SHOW}
-            or entry.login != self._login
-            or self._database.clock.now() - entry.logged_at > _FRESH
-            or entry.seq in self._database.released
-        ):
-            raise DeniedError("no committed intent of this login releases this")
-        self._database.released.add(entry.seq)
+        entry = self.use(receipt, Action.REVEAL, Action.REVEAL_MASKED, Action.QUARANTINE_SHOW)
         if entry.record_id is None:
             return {}
         if entry.action == Action.QUARANTINE_SHOW:
@@ -68,15 +57,31 @@ class FakeAuditLog:
         record = self._database.records.get(entry.record_id)
         if record is None:
             return {}
-        return {f: c for f, c in record.ciphertexts.items() if f.value in entry.fields}
+        return {
+            field: ReleasedValue(
+                record.ciphertexts.get(field),
+                record.user_id,
+                record.tokens.get(field),
+                record.token_generation,
+            )
+            for field in PERSONAL_FIELDS
+            if field.value in entry.fields
+        }
 
-    def record(self, record_id: uuid.UUID) -> RecordRow | None:
-        """See `RecordReader.record`."""
-        record = self._database.records.get(record_id)
-        if record is None:
-            return None
-        tokens = {field: record.tokens.get(field) for field in (Field.IP, Field.DEVICE_ID)}
-        return RecordRow(record_id, record.user_id, tokens, record.token_generation)
+    def use(self, receipt: AuditReceipt, *actions: Action) -> AuditEntry:
+        """The intent of this receipt, used up. Raises DeniedError if it allows none of these."""
+        entry = next((e for e in self._database.audit if e.seq == receipt.seq), None)
+        if (
+            entry is None
+            or entry.phase != Phase.INTENT
+            or entry.action not in actions
+            or entry.login != self._login
+            or self._database.clock.now() - entry.logged_at > _FRESH
+            or entry.seq in self._database.released
+        ):
+            raise DeniedError("no committed intent of this login releases this")
+        self._database.released.add(entry.seq)
+        return entry
 
     def entries(
         self,
@@ -94,11 +99,12 @@ class FakeAuditLog:
             ):
                 yield entry
 
-    def _body(self, record_id: uuid.UUID) -> Mapping[Field, bytes]:
+    def _body(self, record_id: uuid.UUID) -> Mapping[Field, ReleasedValue]:
         rejection = self._database.quarantine.get(record_id)
-        if rejection is None or record_id in self._database.erased_bodies:
+        if rejection is None:
             return {}
-        return {Field.QUARANTINE: rejection.body_ciphertext}
+        is_erased = record_id in self._database.erased_bodies
+        return {Field.QUARANTINE: ReleasedValue(None if is_erased else rejection.body_ciphertext)}
 
     def _intended(self, request: AuditRequest) -> bool:
         """An allowed intent of this login is of this request, and about the same."""

@@ -6,28 +6,42 @@ import itertools
 import uuid
 from collections.abc import Iterator, Sequence
 
+from tests.fakes.audit_log import FakeAuditLog
 from tests.fakes.database import FakeDatabase
+from vault_etl.core.audit import Action, AuditReceipt
 from vault_etl.core.fields import Field
+from vault_etl.core.keys import KeyState
 from vault_etl.core.messages import SealedRecord
+from vault_etl.errors import DeniedError
 from vault_etl.ports.duplicates import SharedToken, SharedTokenQuery
-from vault_etl.ports.record_finder import Holder, Holders
+from vault_etl.ports.record_finder import MAX_HOLDERS, Holder, Holders
 
 
 class FakeRecordFinder:
     """`RecordFinder` and `DuplicateFinder` in memory."""
 
-    def __init__(self, database: FakeDatabase) -> None:
+    def __init__(self, database: FakeDatabase, login: str = "fake") -> None:
         self._database = database
+        self._audit = FakeAuditLog(database, login)
 
-    def holding(self, field: Field, tokens: Sequence[uuid.UUID], limit: int) -> Holders:
+    def holding(self, receipt: AuditReceipt, tokens: Sequence[uuid.UUID], limit: int) -> Holders:
         """See `RecordFinder.holding`."""
+        (name,) = self._audit.use(receipt, Action.FIND).fields
+        field = Field(name)
+        keys = [k for k in self._database.keys.values() if k.field is field and k.generation]
+        if len(tokens) > sum(key.state is not KeyState.DESTROYED for key in keys):
+            raise DeniedError("an intent looks for one value of one field")
+        return self.holders(field, tokens, limit)
+
+    def holders(self, field: Field, tokens: Sequence[uuid.UUID], limit: int) -> Holders:
+        """The same without an entry, for a test that looks behind the log."""
         holding = [
             Holder(record.record_id, record.user_id, record.create_date)
             for record in self._database.records.values()
             if {record.tokens.get(field), (record.next_tokens or {}).get(field)} & set(tokens)
         ]
         newest = sorted(holding, key=lambda holder: holder.record_id, reverse=True)
-        return Holders(len(holding), iter(newest[:limit]))
+        return Holders(len(holding), newest[: min(limit, MAX_HOLDERS)])
 
     def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
         """See `DuplicateFinder.shared_tokens`."""

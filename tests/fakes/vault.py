@@ -207,7 +207,7 @@ class FakeVault:
 
     def reveal(self) -> Reveal:
         """One reveal, in a new process."""
-        return Reveal(self.audit, self.audit, self.audit, self.ring())
+        return Reveal(self.audit, self.audit, self.ring())
 
     def drain(self, stop: threading.Event | None = None, **options: Any) -> IngestSummary:  # noqa: ANN401 - as above
         """Run ingest to its end."""
@@ -246,6 +246,18 @@ def reveal_request(record_id: uuid.UUID | None, *fields: Field) -> AuditRequest:
         reason="a test asks",
         record_id=record_id,
         fields=fields or PERSONAL_FIELDS,
+    )
+
+
+def find_request(field: Field = Field.IP) -> AuditRequest:
+    """A request to look for a value of this field."""
+    return AuditRequest(
+        request_id=uuid.uuid4(),
+        action=Action.FIND,
+        actor=ACTOR,
+        host="host.example",
+        reason="a test asks",
+        fields=(field,),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.rows import cut_over_request
+from tests.fakes.vault import find_request
 from tests.postgres.conftest import empty
 from tests.postgres.cut_over import Ready, cut_over_again, next_of, ready
 from tests.postgres.scratch import Scratch, new_record_id, sealed_record
@@ -16,9 +17,10 @@ from tests.postgres.test_audit_chain import broken
 from tests.postgres.test_dump import DEFINITIONS, program
 from tests.postgres.test_grants import RIGHTS, rights
 from tests.postgres.test_partitions import ensure, month_start, name_of
+from vault_etl.adapters.postgres_audit import PostgresAuditLog
 from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_erase import PostgresEraser
-from vault_etl.adapters.postgres_finder import PostgresRecordFinder
+from vault_etl.adapters.postgres_release import PostgresRecordFinder
 from vault_etl.adapters.resources import resource_dir
 from vault_etl.core.erasure import RecordTarget
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
@@ -132,7 +134,7 @@ def test_a_look_up_uses_the_indexes(vault: Ready) -> None:
     scratch = vault.scratch
     vault.swap()
     ensure(scratch, month_start(-5).date())
-    with scratch.connect("reveal") as connection, connection.cursor() as cursor:
+    with scratch.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
         cursor.execute(
             "EXPLAIN SELECT record_id FROM user_logins WHERE masked_ip = %(t)s OR next_masked_ip = %(t)s",
@@ -170,14 +172,15 @@ def test_duplicates_are_the_same_and_are_found_by_both_tokens(vault: Ready, fiel
     old, query = vault.records[0].tokens[field], SharedTokenQuery(field=field, limit=10)
     with vault.scratch.database("analyst") as analyst, vault.scratch.database("reveal") as reveal:
         duplicates, finder = PostgresDuplicateFinder(analyst), PostgresRecordFinder(reveal)
+        audit = PostgresAuditLog(reveal)
         (before,) = duplicates.shared_tokens(query)
         vault.swap()
         (after,) = duplicates.shared_tokens(query)
         assert (before.token, after.token) == (old, next_of(old))
         assert after.count == before.count == 4
         for tokens in ([old], [next_of(old)], [old, next_of(old)]):
-            found = finder.holding(field, tokens, 10)
-            assert found.count == len(list(found.newest)) == 4
+            found = finder.holding(audit.intend(find_request(field)), tokens, 10)
+            assert found.count == len(found.newest) == 4
 
 
 @pytest.fixture

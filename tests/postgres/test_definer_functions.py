@@ -10,7 +10,8 @@ import pytest
 from tests.postgres.scratch import Scratch
 
 DEFINERS = {
-    *("ensure_partition", "audit_append", "audit_release", "key_usage"),
+    *("ensure_partition", "audit_append", "key_usage"),
+    *("audit_release", "audit_search", "audit_find"),
     *("audit_register_key", "audit_signer", "audit_checkpoint"),
     *("erase", "erase_preview"),
     "token_cut_over",

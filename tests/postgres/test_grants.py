@@ -10,7 +10,8 @@ import pytest
 
 from tests.postgres.entries import append_committed
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.postgres_audit import PostgresAuditLog, PostgresReleasedValues
+from vault_etl.adapters.postgres_audit import PostgresAuditLog
+from vault_etl.adapters.postgres_quarantine import PostgresQuarantineReader
 from vault_etl.errors import DeniedError
 
 PLAIN = ("record_id", "user_id", "device_type", "locale", "app_version", "create_date")
@@ -72,7 +73,6 @@ RIGHTS: dict[str, set[str]] = {
         "TEMPORARY",
     },
     "reveal": {
-        *columns("SELECT", "user_logins", *PLAIN, *TOKENS, *NEXT),
         *columns(
             "SELECT",
             "quarantine",
@@ -84,7 +84,7 @@ RIGHTS: dict[str, set[str]] = {
         ),
         "SELECT data_keys",
         "EXECUTE audit_append",
-        "EXECUTE audit_release",
+        *(f"EXECUTE audit_{name}" for name in ("release", "search", "find")),
         *SIGN,
     },
     "rotate": ROTATE,
@@ -196,10 +196,17 @@ def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
 @pytest.mark.parametrize(
     ("role", "statement"),
     [
-        ("reveal", "SELECT * FROM public.user_logins"),
-        ("reveal", "SELECT r FROM public.user_logins AS r"),
+        ("reveal", "SELECT record_id FROM public.user_logins"),
+        ("reveal", "SELECT count(*) FROM public.user_logins"),
+        ("reveal", "SELECT count(*) FROM public.user_logins_masked"),
+        ("reveal", "SELECT xmin FROM public.user_logins_undated"),
+        ("reveal", "EXPLAIN SELECT 1 FROM public.user_logins"),
+        ("reveal", "COPY public.user_logins TO STDOUT"),
+        ("reveal", "BEGIN; LOCK TABLE public.user_logins IN ACCESS SHARE MODE"),
+        ("reveal", "SELECT search FROM public.audit_released"),
+        ("reveal", "SELECT public.audit_intent(1, '{find}')"),
+        ("reveal", "SELECT public.audit_use(1, NULL)"),
         ("reveal", "SELECT body_ciphertext FROM public.quarantine"),
-        ("reveal", "SELECT count(*) FROM public.user_logins WHERE length(ip_ciphertext) > 0"),
         ("analyst", "SELECT token_generation FROM public.user_logins"),
         ("analyst", "SELECT xmin FROM public.user_logins"),
         ("analyst", "SELECT record_id FROM public.user_logins_undated"),
@@ -285,11 +292,11 @@ def test_a_login_that_does_not_inherit_acts_by_set_role(shared: Scratch) -> None
             if may_act:
                 shared.sql("ALTER ROLE test_shy SET role = 'vault_etl_reveal'")
             with shared.database("shy") as database:
-                reader = PostgresReleasedValues(database)
+                reader = PostgresQuarantineReader(database)
                 with contextlib.nullcontext() if may_act else pytest.raises(DeniedError):
                     PostgresAuditLog(database).check_role("vault_etl_reveal")
                 with contextlib.nullcontext() if may_act else pytest.raises(DeniedError):
-                    assert reader.record(uuid.uuid4()) is None
+                    assert reader.row(uuid.uuid4()) is None
         assert entry_login(shared) == "test_shy"
     finally:
         shared.sql("DROP ROLE test_shy")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditReceipt, AuditRequest, Decision, Phase, mint_receipt
 from vault_etl.core.checkpoint import Head
-from vault_etl.core.fields import Field
 from vault_etl.core.policy import DENIALS
 from vault_etl.errors import AuditError, DeniedError, PolicyDeniedError, VaultEtlError
 from vault_etl.ports.audit_log import AuditEntry
-from vault_etl.ports.record_store import RecordRow
 
 _SQL: Final = blocks("audit.sql")
 
@@ -88,38 +86,6 @@ class PostgresAuditLog:
                 message, hint="nothing was shown; see to the audit log first"
             ) from None
         return Head(seq, bytes(hash_)), code if decided == Decision.DENIED else None
-
-
-class PostgresReleasedValues:
-    """`ReleasedValues` and `RecordReader` on Postgres, for the role reveal."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def release(self, receipt: AuditReceipt) -> Mapping[Field, bytes]:
-        """See `ReleasedValues.release`."""
-        with self._database.transaction() as cursor:
-            cursor.execute(_SQL["release"], {"seq": receipt.seq})
-            return {
-                Field(field): bytes(ciphertext)
-                for field, ciphertext in cursor.fetchall()
-                if ciphertext is not None
-            }
-
-    def record(self, record_id: uuid.UUID) -> RecordRow | None:
-        """See `RecordReader.record`."""
-        with self._database.transaction() as cursor:
-            cursor.execute(_SQL["record"], {"record_id": record_id})
-            row = cursor.fetchone()
-        if row is None:
-            return None
-        found_id, user_id, masked_ip, masked_device_id, generation = row
-        return RecordRow(
-            record_id=found_id,
-            user_id=user_id,
-            tokens={Field.IP: masked_ip, Field.DEVICE_ID: masked_device_id},
-            token_generation=generation,
-        )
 
 
 class PostgresAuditReader:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import uuid
 
 from vault_etl.adapters.aws_kms_sign import KmsHeadSigner
-from vault_etl.adapters.postgres_audit import (
-    PostgresReleasedValues,
-)
 from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints
 from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_erase import PostgresEraser
-from vault_etl.adapters.postgres_finder import PostgresRecordFinder
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
+from vault_etl.adapters.postgres_release import PostgresRecordFinder, PostgresReleasedValues
 from vault_etl.bootstrap.parts import Parts, keep_checkpoint
 from vault_etl.ports.duplicates import DuplicateFinder
 from vault_etl.ports.progress import Progress
@@ -31,7 +28,7 @@ class LooksProgram(Parts):
     def reveal(self, request_id: uuid.UUID) -> Reveal:
         """For one reveal: KMS is asked anew, with the request id in the user agent."""
         values = PostgresReleasedValues(self._database)
-        return Reveal(self.audit_log(request_id), values, values, self._ring(request_id))
+        return Reveal(self.audit_log(request_id), values, self._ring(request_id))
 
     def find(self, request_id: uuid.UUID) -> Find:
         """For `find`: as for a reveal."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -23,10 +23,9 @@ from vault_etl.core.audit import Action
 from vault_etl.core.fields import Field
 from vault_etl.core.placeholders import placeholders
 from vault_etl.errors import UsageError
+from vault_etl.ports.record_finder import MAX_HOLDERS
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.find import Found
-
-MAX_LIMIT: Final = 2**31 - 1
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +38,7 @@ def _find(
     *,
     field: Annotated[PersonalField, typer.Option("--field", "-f", help="Which field holds it.")],
     limit: Annotated[
-        int, typer.Option(min=1, max=MAX_LIMIT, help="The newest records, this many.")
+        int, typer.Option(min=1, max=MAX_HOLDERS, help="The newest records, this many.")
     ] = 100,
     reason: ReasonOption = None,
     purpose: PurposeOption = None,
@@ -52,8 +51,9 @@ def _find(
 
     The value is asked for on a terminal, unseen, or read from standard input. Never give it on the
     command line: it would stay in the shell's history. `count` says how many records there are in
-    all, listed or not. `placeholder` is the value, if it is one that stands for no address or device
-    (0.0.0.0, null, unknown, an id of zeros): then its records have nothing in common.
+    all, listed or not: 1,000 at most are listed. `placeholder` is the value, if it is one that
+    stands for no address or device (0.0.0.0, null, unknown, an id of zeros): then its records have
+    nothing in common.
 
     \b
     Examples:

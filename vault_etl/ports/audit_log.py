@@ -26,11 +26,27 @@ class AuditLog(Protocol):
         """Commit the outcome: done, or failed with a code. Raises AuditError if not certain."""
 
 
-class ReleasedValues(Protocol):
-    """Hands out ciphertexts against a committed intent."""
+@dataclass(frozen=True, slots=True)
+class ReleasedValue:
+    """What opening one field takes, and what is compared afterwards.
 
-    def release(self, receipt: AuditReceipt) -> Mapping[Field, bytes]:
-        """The ciphertexts that the intent names, once; a field that is not there is left out."""
+    `ciphertext` is None if the value was erased. Of a quarantined body there is no more than that.
+    """
+
+    ciphertext: bytes | None
+    user_id: str | None = None
+    token: uuid.UUID | None = None
+    token_generation: int | None = None
+
+
+class ReleasedValues(Protocol):
+    """Hands out what is stored of one record, or one quarantined body, against a committed intent."""
+
+    def release(self, receipt: AuditReceipt) -> Mapping[Field, ReleasedValue]:
+        """The fields that the intent names, once; none if there is no such record or message.
+
+        Raises DeniedError unless a committed intent of this login, at most 60 s old, releases it.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ class LoginRights:
 
 @dataclass(frozen=True, slots=True)
 class MixedLogins:
-    """Who may ingest and read rows. Superusers, who may do everything, are not among them."""
+    """Who may ingest or reveal, and reads tokens. Superusers, who may do everything, are not among them."""
 
     this: bool
     others: int

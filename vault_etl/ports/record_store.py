@@ -65,23 +65,6 @@ class RecordLoader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RecordRow:
-    """What a reader may see of a record without the audit log's release."""
-
-    record_id: uuid.UUID
-    user_id: str
-    tokens: dict[Field, uuid.UUID | None]
-    token_generation: int | None
-
-
-class RecordReader(Protocol):
-    """May read plain columns and tokens, and no ciphertext."""
-
-    def record(self, record_id: uuid.UUID) -> RecordRow | None:
-        """The record, or None."""
-
-
-@dataclass(frozen=True, slots=True)
 class SealedValue:
     """A ciphertext where it stands. `user_id` is empty in quarantine."""
 

@@ -50,7 +50,7 @@ class Find:
         _check(field, value)
         with audited(self._audit, request) as receipt:
             tokens = [maker.token(value) for maker in self._ring.field_tokenizers(field)]
-            holders = self._records.holding(field, tokens, limit)
+            holders = self._records.holding(receipt, tokens, limit)
         return Found(tokens[0], holders, receipt)
 
 

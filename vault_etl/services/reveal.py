@@ -14,8 +14,7 @@ from vault_etl.core.masking import masked
 from vault_etl.core.opening import Opener
 from vault_etl.core.pii import Pii
 from vault_etl.errors import IntegrityError, NotFoundError
-from vault_etl.ports.audit_log import AuditLog, ReleasedValues
-from vault_etl.ports.record_store import RecordReader, RecordRow
+from vault_etl.ports.audit_log import AuditLog, ReleasedValue, ReleasedValues
 from vault_etl.services.audited import audited
 from vault_etl.services.key_ring import KeyRing
 
@@ -35,12 +34,9 @@ class Revealed:
 class Reveal:
     """Intent, release, KMS, outcome: in this order, and nothing is returned before the last."""
 
-    def __init__(
-        self, audit: AuditLog, released: ReleasedValues, records: RecordReader, ring: KeyRing
-    ) -> None:
+    def __init__(self, audit: AuditLog, released: ReleasedValues, ring: KeyRing) -> None:
         self._audit = audit
         self._released = released
-        self._records = records
         self._ring = ring
 
     def __call__(self, request: AuditRequest) -> Revealed:
@@ -51,38 +47,40 @@ class Reveal:
         is returned), KeyUnavailableError, UnavailableError.
         """
         with audited(self._audit, request) as receipt:
-            ciphertexts = self._released.release(receipt)
-            row = self._records.record(request.record_id) if request.record_id else None
-            if row is None:
+            stored = self._released.release(receipt)
+            if request.record_id is None or not stored:
                 message = "there is no such record"
                 raise NotFoundError(message, hint="the id is the record_id of user_logins")
             values = {
                 field: _shown(
-                    request, field, self._open(Opener(receipt), row, field, ciphertexts.get(field))
+                    request,
+                    field,
+                    self._open(Opener(receipt), request.record_id, field, stored[field]),
                 )
                 for field in request.fields
             }
-        return Revealed(row.record_id, values, receipt)
+        return Revealed(request.record_id, values, receipt)
 
     def _open(
-        self, opener: Opener, row: RecordRow, field: Field, stored: bytes | None
+        self, opener: Opener, record_id: uuid.UUID, field: Field, stored: ReleasedValue
     ) -> Pii | None:
-        if stored is None:
+        if stored.ciphertext is None:
             return None
-        key = self._ring.data_key(Ciphertext.parse(stored).key_id, field)
-        value = opener.open(stored, Place.in_record(field, row.record_id, row.user_id), key)
-        self._check_token(row, field, value)
+        key = self._ring.data_key(Ciphertext.parse(stored.ciphertext).key_id, field)
+        place = Place.in_record(field, record_id, stored.user_id or "")
+        value = opener.open(stored.ciphertext, place, key)
+        self._check_token(field, stored, value)
         return value
 
-    def _check_token(self, row: RecordRow, field: Field, value: Pii) -> None:
+    def _check_token(self, field: Field, stored: ReleasedValue, value: Pii) -> None:
         """The token made anew must be the row's: a moved or forged one is an integrity failure too.
 
         With this field's token key alone: who may open `ip` need not hold that of `device_id`.
         """
-        tokenizer = self._ring.field_tokenizer(field, row.token_generation)
+        tokenizer = self._ring.field_tokenizer(field, stored.token_generation)
         # What has no token at all was not sealed by us either, and fails alike, outside the handler.
         with contextlib.suppress(ValueError):
-            if tokenizer.token(value) == row.tokens[field]:
+            if tokenizer.token(value) == stored.token:
                 return
         raise IntegrityError
 

@@ -50,7 +50,8 @@ class ShowQuarantined:
                 raise NotFoundError(
                     message, hint="`vault-etl quarantine list` shows the record_id of each"
                 )
-            body = None if stored is None else self._open(Opener(receipt), row, stored)
+            sealed = stored.ciphertext if stored else None
+            body = None if sealed is None else self._open(Opener(receipt), row, sealed)
         return ShownMessage(row, body, receipt)
 
     def _open(self, opener: Opener, row: QuarantinedRow, stored: bytes) -> Pii:

@@ -7,12 +7,11 @@ import uuid
 
 import pytest
 
-from tests.fakes.identity import ACTOR
 from tests.fakes.login_events import login_event
 from tests.fakes.record_finder import FakeRecordFinder
 from tests.fakes.tap import Recorder
-from tests.fakes.vault import FakeVault
-from vault_etl.core.audit import Action, AuditRequest, Phase
+from tests.fakes.vault import FakeVault, find_request
+from vault_etl.core.audit import Phase
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KeyState
 from vault_etl.core.pii import Pii
@@ -22,22 +21,10 @@ from vault_etl.services.find import Find, Found
 ADDRESS = "198.51.100.7"
 
 
-def request(field: Field = Field.IP) -> AuditRequest:
-    """A request to look for a value of one field."""
-    return AuditRequest(
-        request_id=uuid.uuid4(),
-        action=Action.FIND,
-        actor=ACTOR,
-        host="host.example",
-        reason="a test asks",
-        fields=(field,),
-    )
-
-
 def find(vault: FakeVault, value: str = ADDRESS, field: Field = Field.IP) -> Found:
     """Look for a value, in a new process."""
     service = Find(vault.audit, FakeRecordFinder(vault.database), vault.ring())
-    return service(request(field), Pii.of_text(value), 10)
+    return service(find_request(field), Pii.of_text(value), 10)
 
 
 def ids(found: Found) -> list[uuid.UUID]:
@@ -53,7 +40,7 @@ def test_intent_unwrap_look_outcome_in_this_order(vault: FakeVault) -> None:
     recorder = Recorder()
     seen = vault.tapped(recorder.tap)
     finder = recorder.tap(FakeRecordFinder(vault.database))
-    Find(seen.audit, finder, seen.ring())(request(), Pii.of_text(ADDRESS), 10)
+    Find(seen.audit, finder, seen.ring())(find_request(), Pii.of_text(ADDRESS), 10)
     assert recorder.calls == ["intend", "field_token_keys", "unwrap", "holding", "conclude"]
 
 

@@ -233,7 +233,7 @@ def test_a_cut_over_in_the_middle_is_no_integrity_failure(
 
     def cutting_over(name: str, call: Callable[[], Any]) -> object:
         answer = call()
-        if name == "record":
+        if name == "release":
             vault.rotate_tokens()
         return answer
 

@@ -77,7 +77,7 @@ class Watch:
 
     def _found(self, field: Field, value: bytes) -> set[uuid.UUID]:
         tokens = [t.token(Pii(value)) for t in self._ring.field_tokenizers(field)]
-        holding = FakeRecordFinder(self._vault.database).holding(field, tokens, 1_000)
+        holding = FakeRecordFinder(self._vault.database).holders(field, tokens, 1_000)
         return {holder.record_id for holder in holding.newest}
 
 

@@ -1,4 +1,4 @@
--- The audit log and what it releases.
+-- The audit log.
 
 -- name: acts_as
 SELECT
@@ -14,13 +14,6 @@ SELECT seq, hash, decided, code FROM public.audit_append(
     %(request_id)s, %(phase)s, %(actor)s, %(host)s, %(action)s, %(record_id)s, %(fields)s::text[],
     %(purpose)s, %(ticket)s, %(reason)s, %(decision)s, %(error_code)s
 )
-
--- name: release
-SELECT field, ciphertext FROM public.audit_release(%(seq)s)
-
--- name: record
-SELECT record_id, user_id, masked_ip, masked_device_id, token_generation
-FROM public.user_logins WHERE record_id = %(record_id)s
 
 -- name: entries
 SELECT seq, logged_at, request_id, phase, login, client_address, actor, host, action, record_id, fields,

@@ -30,6 +30,7 @@ SELECT
     )
 
 -- name: mixed_logins
+-- ingest and reveal open token keys, and may read no token. re-encrypt does both by its nature.
 -- Membership with ADMIN alone, which PostgreSQL gives to who makes a role, is neither USAGE nor SET.
 WITH readers AS (
     SELECT r.oid FROM pg_catalog.pg_roles AS r
@@ -43,7 +44,10 @@ WITH readers AS (
 ), mixed AS (
     SELECT l.rolname FROM pg_catalog.pg_roles AS l
     WHERE l.rolcanlogin AND NOT l.rolsuper
-        AND (pg_has_role(l.oid, 'vault_etl_ingest', 'USAGE') OR pg_has_role(l.oid, 'vault_etl_ingest', 'SET'))
+        AND EXISTS (
+            SELECT FROM unnest(ARRAY['vault_etl_ingest', 'vault_etl_reveal']) AS opener
+            WHERE pg_has_role(l.oid, opener, 'USAGE') OR pg_has_role(l.oid, opener, 'SET')
+        )
         AND EXISTS (
             SELECT FROM readers AS r
             WHERE pg_has_role(l.oid, r.oid, 'USAGE') OR pg_has_role(l.oid, r.oid, 'SET')

@@ -28,26 +28,26 @@ def roles(facts: LoginFacts) -> Verdict:
 
 
 def separation(facts: LoginFacts, identity: Callable[[], Identity]) -> Verdict:
-    """Nobody holds ingest's rights together with read access to rows (docs/design.md, Roles).
+    """No login that opens token keys, as ingest or reveal, reads tokens (docs/design.md, Roles).
 
-    Who holds both recovers every address from its token, and no entry shows it. In an emulator,
+    Who does both recovers every address from its token, and no entry shows it. In an emulator,
     where no key is worth anything and one person plays all the roles, it is said and no fault.
     """
     mixed = facts.mixed_logins()
     found = []
     if facts.rights().superuser:
-        found.append("this login is a superuser, who may ingest and read rows")
+        found.append("this login is a superuser, who may read tokens whatever else it does")
     elif mixed.this:
-        found.append("this login may ingest and read rows")
+        found.append("this login may ingest or reveal, and read tokens")
     if mixed.others:
-        found.append(f"other logins that may ingest and read rows: {mixed.others}")
+        found.append(f"other logins that may ingest or reveal, and read tokens: {mixed.others}")
     if not found:
-        return Verdict.good("no login may both ingest and read rows")
+        return Verdict.good("no login may ingest or reveal and also read tokens")
     if _account(identity) in EMULATED_ACCOUNTS:
         return Verdict.good(f"warning: {'; '.join(found)}; no fault in an emulator")
     return Verdict.bad(
         "; ".join(found),
-        "a login a role: REVOKE vault_etl_ingest, or the other (docs/operations.md, Database)",
+        "one role a login: REVOKE one of the two (docs/operations.md, Database)",
     )
 
 

@@ -1,4 +1,4 @@
-"""A login has a role, and nobody has ingest's rights and reads rows."""
+"""A login has a role, and no login that opens token keys reads tokens."""
 
 from __future__ import annotations
 

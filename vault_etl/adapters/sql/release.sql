@@ -1,0 +1,11 @@
+-- What the role reveal gets against a committed intent.
+
+-- name: release
+SELECT field, ciphertext, user_id, token, token_generation FROM public.audit_release(%(seq)s)
+
+-- name: search
+SELECT public.audit_search(%(seq)s, %(digest)s)
+
+-- name: find
+SELECT record_id, user_id, create_date, holders
+FROM public.audit_find(%(seq)s, %(nonce)s, %(tokens)s::uuid[], %(limit)s)
