@@ -28,11 +28,13 @@ CHECKS = [
     "settings",
     "aws_credentials",
     "aws_identity",
+    "aws_endpoints",
     "kms_data_key",
     "kms_token_key",
     "kms_audit_key",
     "queue",
     "postgres",
+    "postgres_tls",
     "migrations",
     "roles",
     "separation",
@@ -133,6 +135,23 @@ def test_without_a_queue_there_is_none_to_check(loaded: Vault) -> None:
     assert "VAULT_ETL_QUEUE_URL" in found["settings"]["detail"]
 
 
+def test_a_weaker_sslmode_than_verify_full_is_told(loaded: Vault) -> None:
+    """Of a second host that libpq may turn to, wherever the setting came from; a warning in an emulator."""
+    url = loaded.environment("ingest")["VAULT_ETL_DATABASE_URL"]
+    port = f":{loaded.server.port}/"
+    two = url.replace(port, f"{port[:-1]},192.0.2.1{port}") + "?sslmode=prefer"
+    found = lines(loaded, "ingest", code=0, extra={"VAULT_ETL_DATABASE_URL": two})
+    assert found["postgres_tls"]["detail"].startswith("warning: sslmode=prefer to 192.0.2.1")
+    assert lines(loaded, "ingest", code=0)["postgres_tls"]["detail"] == "on this machine"
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS"])
+def test_an_endpoint_in_plain_text_is_a_fault(loaded: Vault, name: str) -> None:
+    """Before any answer of it: nothing listens there."""
+    found = wrong(loaded, "analyst", {name: "http://[100::1]:9", "AWS_MAX_ATTEMPTS": "1"})
+    assert "in plain text, from 100::1" in found["aws_endpoints"]["detail"]
+
+
 def test_postgres_away_is_one_fault(loaded: Vault) -> None:
     """Everything about AWS is looked at all the same, and no password is shown."""
     url = f"postgresql://somebody:{SECRET}@127.0.0.1:{closed_port()}/x"
@@ -172,7 +191,7 @@ def test_a_pending_migration_is_named_and_nothing_after_it_is_asked(bare_vault: 
     )
     assert last in only(bare_vault, "audit", "migrations")
     found = lines(bare_vault, "audit", code=78)
-    assert {found[name]["detail"] for name in DATABASE[2:]} == {"needs migrations"}
+    assert {found[name]["detail"] for name in DATABASE[3:]} == {"needs migrations"}
 
 
 def test_a_login_without_a_role_is_told_so(vault: Vault) -> None:
@@ -417,7 +436,7 @@ def test_without_credentials_or_region_nothing_of_aws_is_asked(
     found = lines(loaded, "ingest", code=78, extra=extra)
     resting = {name for name, line in found.items() if line["detail"] == "needs aws_credentials"}
     kms = {name for name in CHECKS if name.startswith("kms_")}
-    assert resting == kms | {"aws_identity", "queue", "trusted_keys"}
+    assert resting == kms | {"aws_identity", "aws_endpoints", "queue", "trusted_keys"}
 
 
 def test_aws_away_leaves_the_database_to_be_looked_at(loaded: Vault) -> None:
@@ -451,12 +470,13 @@ def test_a_queue_that_does_not_fit_is_found(vault: Vault, name: str) -> None:
 
 def test_a_kms_that_ignores_contexts_is_found(vault: Vault) -> None:
     """It opens a token key for whatever is asked."""
+    stored = {str(key_id) for (key_id,) in vault.sql("SELECT key_id FROM public.data_keys")}
 
     def gullible(call: Call) -> Answer:
         if call.operation != "Decrypt":
             return True
         asked = json.loads(call.body)
-        if asked["EncryptionContext"]["field"] == "device_id":
+        if asked["EncryptionContext"]["key_id"] in stored:
             return True
         opened = {"KeyId": asked["KeyId"], "Plaintext": "A" * 43 + "="}
         return json.dumps(opened).encode()

@@ -174,6 +174,13 @@ class AwsClients:
                 raise botocore.exceptions.NoRegionError
             return self._session.region_name
 
+    def endpoints(self) -> dict[str, str]:
+        """The address of each service, from the environment, the profile, or AWS's own list."""
+        return {
+            name: client.meta.endpoint_url
+            for name, client in (("KMS", self.kms()), ("SQS", self.sqs()), ("STS", self.sts()))
+        }
+
     def kms(self, request_id: uuid.UUID | None = None) -> KMSClient:
         """A KMS client; the request id, if there is one, goes into the user agent."""
         with translated("KMS"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import KeyPurpose
-from vault_etl.ports.doctor import LoginRights, MixedLogins, Server, Unsigned, Wrapping
+from vault_etl.ports.doctor import LoginRights, MixedLogins, Server, Transport, Unsigned, Wrapping
 
 _SQL: Final = blocks("doctor.sql")
 _NOTHING: Final[Mapping[str, object]] = {}
@@ -24,6 +25,14 @@ class PostgresFacts:
         """See `ServerFacts.server`."""
         ((version, encoding),) = self._rows(_SQL["server"])
         return Server(version, encoding)
+
+    def transport(self) -> Transport:
+        """See `ServerFacts.transport`."""
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
+            used = cursor.connection.info.dsn_parameters
+        names, addresses = (used.get(key, "").split(",") for key in ("host", "hostaddr"))
+        pairs = itertools.zip_longest(names, addresses, fillvalue="")
+        return Transport(used["sslmode"], [address or name for name, address in pairs])
 
     def fence_bytes(self) -> int:
         """See `ServerFacts.fence_bytes`."""

@@ -18,6 +18,7 @@ from vault_etl.services.checks import aws as aws_checks
 from vault_etl.services.checks import database as database_checks
 from vault_etl.services.checks import keys as key_checks
 from vault_etl.services.checks import logins as login_checks
+from vault_etl.services.checks import transport as transport_checks
 from vault_etl.services.doctor import Check, Finding, Verdict, diagnose
 
 
@@ -70,11 +71,15 @@ class DoctorProgram(AuditProgram, KeysProgram):
         def identity() -> Verdict:
             return aws_checks.identity(self.identity())
 
+        def endpoints() -> Verdict:
+            return transport_checks.aws_endpoints(self._aws.endpoints())
+
         wraps, signs, needs = aws_checks.WRAPS, aws_checks.SIGNS, ("aws_credentials",)
         seal = self._acts_as("ingest", "reveal", "rotate", "re_encrypt")
         sign = self._acts_as("reveal", "rotate", "re_encrypt", "erase", "audit")
         yield Check("aws_credentials", credentials)
         yield Check("aws_identity", identity, needs, lambda: True)
+        yield Check("aws_endpoints", endpoints, needs, lambda: True)
         yield Check("kms_data_key", lambda: kms_key(settings.data_key, wraps), needs, seal)
         yield Check("kms_token_key", lambda: kms_key(settings.token_key, wraps), needs, seal)
         yield Check("kms_audit_key", lambda: kms_key(settings.audit_key, signs), needs, sign)
@@ -83,6 +88,9 @@ class DoctorProgram(AuditProgram, KeysProgram):
     def _database_checks(self) -> Iterable[Check]:
         def facts() -> PostgresFacts:
             return PostgresFacts(self._database)
+
+        def transport() -> Verdict:
+            return transport_checks.postgres_tls(facts(), self.identity)
 
         def migrations() -> Verdict:
             return database_checks.migrations(self.migrations().pending())
@@ -103,6 +111,7 @@ class DoctorProgram(AuditProgram, KeysProgram):
         yield Check(
             "postgres", lambda: database_checks.server(facts()), ("settings",), lambda: True
         )
+        yield Check("postgres_tls", transport, ("postgres",), lambda: True)
         yield Check("migrations", migrations, ("postgres",), lambda: True)
         yield Check("roles", lambda: login_checks.roles(facts()), needs)
         yield Check("separation", separation, needs)

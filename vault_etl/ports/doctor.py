@@ -22,6 +22,15 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Transport:
+    """How the database is reached, by libpq's own word: URL, service file and environment together."""
+
+    sslmode: str
+    hosts: Sequence[str]
+    """Every server that it may turn to: addresses, names, or paths of Unix sockets."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoginRights:
     """Of the login that asks."""
 
@@ -71,6 +80,9 @@ class ServerFacts(Protocol):
 
     def server(self) -> Server:
         """Version and encoding."""
+
+    def transport(self) -> Transport:
+        """How the server is reached."""
 
     def fence_bytes(self) -> int:
         """The size of `key_fence`: 0 unless it ever held a row."""

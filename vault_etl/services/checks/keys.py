@@ -9,7 +9,7 @@ from typing import Final
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.key_age import KeyAge
 from vault_etl.core.keys import KeyState, StoredKey
-from vault_etl.errors import VaultEtlError
+from vault_etl.errors import KeyDeniedError
 from vault_etl.ports.doctor import KeyWrappings, Trust
 from vault_etl.ports.key_ages import KeyAges
 from vault_etl.ports.key_service import KeyUnwrapper
@@ -83,14 +83,14 @@ def contexts(reader: KeyReader, unwrapper: KeyUnwrapper) -> Verdict:
     """KMS opens a token key, and under no other context than its own.
 
     A role that may open one field alone proves it with that one. Raises KeyDeniedError for a role
-    that may open none.
+    that may open none, and what is wrong with the first key that it may open.
     """
-    refusal: VaultEtlError | None = None
+    refusal: KeyDeniedError | None = None
     for key in reader.token_keys():
         if key.state is KeyState.ACTIVE:
             try:
                 prove_kms(key, unwrapper)
-            except VaultEtlError as error:
+            except KeyDeniedError as error:
                 refusal = refusal or error
             else:
                 return Verdict.good("KMS opens keys under their own context alone")

@@ -43,12 +43,17 @@ def separation(facts: LoginFacts, identity: Callable[[], Identity]) -> Verdict:
         found.append(f"other logins that may ingest or reveal, and read tokens: {mixed.others}")
     if not found:
         return Verdict.good("no login may ingest or reveal and also read tokens")
-    if _account(identity) in EMULATED_ACCOUNTS:
+    if is_emulated(identity):
         return Verdict.good(f"warning: {'; '.join(found)}; no fault in an emulator")
     return Verdict.bad(
         "; ".join(found),
         "one role a login: REVOKE one of the two (docs/operations.md, Database)",
     )
+
+
+def is_emulated(identity: Callable[[], Identity]) -> bool:
+    """Whether AWS says that the caller's account is an emulator's."""
+    return _account(identity) in EMULATED_ACCOUNTS
 
 
 def _account(identity: Callable[[], Identity]) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from vault_etl.ports.doctor import Server
+from vault_etl.ports.doctor import Server, Transport
 from vault_etl.services.checks import database
 
 
@@ -23,6 +23,10 @@ class Facts:
     def server(self) -> Server:
         """See `ServerFacts.server`."""
         return self.found
+
+    def transport(self) -> Transport:
+        """See `ServerFacts.transport`."""
+        return Transport("disable", [])
 
     def fence_bytes(self) -> int:
         """See `ServerFacts.fence_bytes`."""
