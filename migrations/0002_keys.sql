@@ -4,8 +4,8 @@ SET LOCAL ROLE vault_etl_owner;
 
 CREATE TABLE public.data_keys (
     key_id bigint PRIMARY KEY CHECK (key_id BETWEEN 1 AND 4294967295),
-    purpose text NOT NULL DEFAULT 'data' CHECK (purpose IN ('data', 'token')),
-    field text NOT NULL CHECK (field IN ('ip', 'device_id', 'quarantine')),
+    purpose text NOT NULL DEFAULT 'data' CHECK (purpose IN ('data', 'token', 'source')),
+    field text NOT NULL CHECK (field IN ('ip', 'device_id', 'quarantine', 'source')),
     generation smallint CHECK (generation > 0),
     state text NOT NULL DEFAULT 'active'
         CHECK (state IN ('pending', 'active', 'decrypt_only', 'destroyed')),
@@ -19,10 +19,11 @@ CREATE TABLE public.data_keys (
     destroyed_at timestamptz,
     CONSTRAINT a_destroyed_key_has_no_bytes CHECK ((state = 'destroyed') = (wrapped_key IS NULL)),
     CONSTRAINT only_token_keys_have_generations CHECK ((purpose = 'token') = (generation IS NOT NULL)),
-    CONSTRAINT only_records_have_tokens CHECK (purpose = 'data' OR field <> 'quarantine'),
+    CONSTRAINT only_records_have_tokens CHECK (purpose <> 'token' OR field <> 'quarantine'),
+    CONSTRAINT the_source_key_is_of_no_field CHECK ((purpose = 'source') = (field = 'source')),
     -- The lease of 24 h, and room between two looks at the clock.
     CONSTRAINT data_keys_expire CHECK (
-        purpose = 'token' OR (expires_at IS NOT NULL AND expires_at <= created_at + interval '25 hours')
+        purpose <> 'data' OR (expires_at IS NOT NULL AND expires_at <= created_at + interval '25 hours')
     ),
     CONSTRAINT only_token_keys_wait CHECK (purpose = 'token' OR state <> 'pending')
 );
@@ -31,6 +32,7 @@ COMMENT ON TABLE public.data_keys IS 'Wrapped data keys and token keys. No plain
 
 CREATE UNIQUE INDEX one_token_key_a_generation ON public.data_keys (field, generation)
     WHERE purpose = 'token';
+CREATE UNIQUE INDEX one_source_key ON public.data_keys (purpose) WHERE purpose = 'source';
 CREATE UNIQUE INDEX one_active_token_key ON public.data_keys (field)
     WHERE purpose = 'token' AND state = 'active';
 CREATE UNIQUE INDEX one_pending_token_key ON public.data_keys (field)

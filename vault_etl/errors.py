@@ -3,7 +3,8 @@
     VaultEtlError                 1   a bug, if nothing more precise was raised
     ├── UsageError                2   the command line asks for something that it may not
     ├── DataError                65   data that does not hold together
-    │   └── IntegrityError       65   a value that does not open; says nothing about why
+    │   ├── IntegrityError       65   a value that does not open; says nothing about why
+    │   └── OtherContentError    65   lines that are not those loaded under the same name before
     ├── NotFoundError            66   no such record, or no such input file
     ├── UnavailableError         69   SQS, KMS or Postgres cannot be reached
     ├── AuditError               74   the audit log could not be written
@@ -55,6 +56,10 @@ class IntegrityError(DataError):
             "a sealed value does not open: it, or its key, is not the one stored for it",
             hint="the row was changed by other hands, or restored in part: compare with a backup",
         )
+
+
+class OtherContentError(DataError):
+    """The lines of a source are not those that were loaded under its name before."""
 
 
 class NotFoundError(VaultEtlError):

@@ -35,7 +35,7 @@ def quarantine(
     credentials = vault.provisioned.credentials["ingest"]
     kms = EmulatorSession(vault.endpoint, credentials).client("kms")
     names: Mapping[KeyPurpose, str] = {
-        purpose: vault.provisioned.key_arns[purpose.value] for purpose in KeyPurpose
+        purpose: vault.provisioned.key_arns[purpose.kms_key.value] for purpose in KeyPurpose
     }
     database = Database(vault.database_url("ingest"))
     try:

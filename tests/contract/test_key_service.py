@@ -19,7 +19,7 @@ from vault_etl.adapters.aws_kms import (
 from vault_etl.adapters.aws_kms_rewrap import KmsKeyFinder, KmsKeyRewrapper
 from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
 from vault_etl.adapters.embedded.provision import Provisioned
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, FileField, KeyPurpose
 from vault_etl.core.keys import KEY_BYTES, WrappedKey, fingerprint
 from vault_etl.errors import (
     DeniedError,
@@ -39,7 +39,11 @@ from vault_etl.services.make_key import make_key
 from vault_etl.services.make_unseen_key import make_unseen_key
 from vault_etl.services.prove_kms import prove_kms
 
-ALIASES = {KeyPurpose.DATA: "alias/vault-etl-data", KeyPurpose.TOKEN: "alias/vault-etl-token"}
+ALIASES = {
+    KeyPurpose.DATA: "alias/vault-etl-data",
+    KeyPurpose.TOKEN: "alias/vault-etl-token",
+    KeyPurpose.SOURCE: "alias/vault-etl-token",
+}
 
 OTHER = "arn:aws:kms:eu-west-1:000000000000:key/other"
 """Of the fake."""
@@ -103,7 +107,7 @@ def bench(request: pytest.FixtureRequest) -> Bench:
     if request.param == "fake":
         whole = FakeKms()
         whole.make_kms_key(OTHER)
-        whole.aliases = {ALIASES[purpose]: arn_of(purpose) for purpose in KeyPurpose}
+        whole.aliases = {ALIASES[purpose]: arn_of(purpose.kms_key) for purpose in ALIASES}
         whole.trusted[KeyPurpose.DATA].add(OTHER)
         denied, cut_off = copy.copy(whole), copy.copy(whole)
         denied.denied, cut_off.down = set(Field), True
@@ -130,8 +134,9 @@ def bench(request: pytest.FixtureRequest) -> Bench:
 
 def new_key(bench: Bench, field: Field = Field.IP, purpose: KeyPurpose = KeyPurpose.DATA) -> NewKey:
     """A key that this KMS wrapped."""
-    if purpose is KeyPurpose.TOKEN:
-        return make_unseen_key(bench.unseen, bench.unwrapper, purpose, field)
+    if purpose is not KeyPurpose.DATA:
+        of = FileField.SOURCE if purpose is KeyPurpose.SOURCE else field
+        return make_unseen_key(bench.unseen, bench.unwrapper, purpose, of)
     return make_key(bench.generator, purpose, field)[0]
 
 

@@ -36,6 +36,7 @@ from vault_etl.core.record_id import record_id_of_line, record_id_of_message
 from vault_etl.core.registration import Registration
 from vault_etl.core.sealing import Sealer
 from vault_etl.core.search import search_digest
+from vault_etl.core.source_digest import LineDigest, name_digest
 from vault_etl.core.tokens import Tokenizer
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
@@ -81,16 +82,23 @@ def test_the_record_id_of_the_page() -> None:
 
 
 def test_the_line_id_of_the_page() -> None:
-    """The example is a file of that one line, its record id is the code's, and its hash the formula's."""
+    """The example's record id is the code's, and its hash the formula's."""
     section = "line id"
-    source, line = _bytes(section, "source"), _text(section, "line").encode()
-    number = EXAMPLES.getint(section, "number")
-    assert sha256(line, b"\n") == source
-    hashed = struct.pack(">H", 32) + source + struct.pack(">Q", number) + line
+    source_id, number = _uuid(section, "source_id"), EXAMPLES.getint(section, "number")
+    hashed = source_id.bytes + struct.pack(">Q", number)
     assert sha256(b"vault-etl/1/line", hashed) == _bytes(section, "h")
     milliseconds = EXAMPLES.getint(section, "milliseconds")
-    made = record_id_of_line(source, number, line, milliseconds)
-    assert made == _uuid(section, "record_id")
+    assert record_id_of_line(source_id, number, milliseconds) == _uuid(section, "record_id")
+
+
+def test_the_source_digests_of_the_page() -> None:
+    """Of a name, and of two lines: the code's."""
+    key = KeyMaterial(_bytes("source name", "source_key"))
+    name = _text("source name", "name").encode()
+    assert name_digest(key, name) == _bytes("source name", "digest")
+    digest = LineDigest(KeyMaterial(_bytes("source lines", "source_key")))
+    digest.add([_text("source lines", name).encode() for name in ("line_1", "line_2")])
+    assert digest.value() == _bytes("source lines", "digest")
 
 
 @pytest.mark.parametrize("section", _named("canonical "))

@@ -61,7 +61,7 @@ def test_policies_name_arns(template: Template, role: str) -> None:
 @pytest.mark.parametrize("role", IAM_ROLES)
 def test_symmetric_calls_are_bound(template: Template, role: str) -> None:
     """Every statement that opens, makes or rewraps a key is bound to app, purpose and field."""
-    purpose_of = {DATA: "data", TOKEN: "token"}
+    purposes_of = {DATA: {"data"}, TOKEN: {"token", "source"}}
     bound = {
         "kms:Decrypt",
         "kms:GenerateDataKey",
@@ -75,8 +75,10 @@ def test_symmetric_calls_are_bound(template: Template, role: str) -> None:
         (key,) = statement["Resource"]
         wanted = statement["Condition"]["StringEquals"]
         assert wanted["kms:EncryptionContext:app"] == "vault-etl"
-        assert wanted["kms:EncryptionContext:purpose"] == purpose_of[key]
-        assert "kms:EncryptionContext:field" in wanted
+        purpose = wanted["kms:EncryptionContext:purpose"]
+        assert purpose in purposes_of[key]
+        of_source = wanted["kms:EncryptionContext:field"] == "source"
+        assert of_source == (purpose == "source")
         assert statement["Condition"]["Null"] == {"kms:EncryptionContext:key_id": "false"}
         assert statement["Condition"]["ForAllValues:StringEquals"] == {
             "kms:EncryptionContextKeys": ["app", "purpose", "field", "key_id"]

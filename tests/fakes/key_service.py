@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.fields import ROTATED, Field, KeyField, KeyPurpose
 from vault_etl.core.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
 from vault_etl.errors import (
     KeyDeniedError,
@@ -33,8 +33,8 @@ class FakeKms:
 
     def __init__(self, *, ignores_context: bool = False) -> None:
         self._ignores_context = ignores_context
-        self._masters = {arn_of(purpose): os.urandom(KEY_BYTES) for purpose in KeyPurpose}
-        self.trusted = {purpose: {arn_of(purpose)} for purpose in KeyPurpose}
+        self._masters = {arn_of(purpose): os.urandom(KEY_BYTES) for purpose in ROTATED}
+        self.trusted = {purpose: {arn_of(purpose.kms_key)} for purpose in KeyPurpose}
         self.aliases: dict[str, str] = {}
         self.denied: set[Field] = set()
         self.denied_rewraps: set[Field] = set()
@@ -48,15 +48,15 @@ class FakeKms:
         """One more KMS key, which nobody trusts yet."""
         self._masters[arn] = os.urandom(KEY_BYTES)
 
-    def generate(self, purpose: KeyPurpose, field: Field, key_id: int) -> GeneratedKey:
+    def generate(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> GeneratedKey:
         """See `KeyGenerator.generate`."""
         self._answer()
         self.generated.append(key_id)
-        material, arn = os.urandom(KEY_BYTES), arn_of(purpose)
+        material, arn = os.urandom(KEY_BYTES), arn_of(purpose.kms_key)
         wrapped = self._wrap(material, arn, encryption_context(purpose, field, key_id))
         return GeneratedKey(KeyMaterial(material), wrapped, arn)
 
-    def generate_unseen(self, purpose: KeyPurpose, field: Field, key_id: int) -> UnseenKey:
+    def generate_unseen(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> UnseenKey:
         """See `UnseenKeyGenerator.generate_unseen`."""
         made = self.generate(purpose, field, key_id)
         return UnseenKey(made.wrapped_key, made.kms_key_arn)

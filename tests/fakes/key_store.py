@@ -44,6 +44,11 @@ class FakeKeyStore:
             there, key=lambda k: (k.state is KeyState.ACTIVE, k.generation or 0), reverse=True
         )
 
+    def source_key(self) -> StoredKey | None:
+        """See `SourceKeyReader.source_key`."""
+        keys = self._database.keys.values()
+        return next((key for key in keys if key.purpose is KeyPurpose.SOURCE), None)
+
     def add_data_key(self, key: NewKey) -> bool:
         """See `DataKeyWriter.add_data_key`."""
         if key.key_id in self._database.keys:

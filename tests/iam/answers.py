@@ -22,6 +22,8 @@ ALLOWED, DENIED, SILENT = "Allowed", "ExplicitlyDenied", "ImplicitlyDenied"
 
 PURPOSE: Final = {DATA: "data", TOKEN: "token"}
 FIELDS: Final = {DATA: ("ip", "device_id", "quarantine"), TOKEN: ("ip", "device_id")}
+SOURCE: Final = GOOD["source", "source"]
+"""The context of the source key, which the KMS key of the token keys wraps."""
 
 ATTACHED: Final = {
     "IngestRole": ("IngestPolicy",),
@@ -61,6 +63,12 @@ def _plain(action: str, *resources: str) -> set[Question]:
 _SIGNS: Final = {Question("kms:Sign", AUDIT, signed=SIGNED)}
 
 
+def _source(*actions: str) -> set[Question]:
+    return {
+        Question(action, TOKEN, SOURCE, True if action in REWRAP else None) for action in actions
+    }
+
+
 def _reveals(field: str) -> set[Question]:
     return _calls("kms:Decrypt", DATA, [field]) | _calls("kms:Decrypt", TOKEN, [field])
 
@@ -70,6 +78,7 @@ _DRAIN = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "Rec
 MAY: Final[dict[str, set[Question]]] = {
     "IngestPolicy": _calls("kms:GenerateDataKey", DATA)
     | _calls("kms:Decrypt", TOKEN)
+    | _source("kms:Decrypt")
     | _plain("kms:DescribeKey", DATA, TOKEN)
     | {
         Question(f"sqs:{action}", queue, secure=secure)
@@ -84,12 +93,14 @@ MAY: Final[dict[str, set[Question]]] = {
     "RotatePolicy": {
         call for action in REWRAP for key in (DATA, TOKEN) for call in _calls(action, key)
     }
+    | _source(*REWRAP)
     | _SIGNS
     | _plain("kms:DescribeKey", DATA, TOKEN, AUDIT),
     "ReEncryptPolicy": _calls("kms:GenerateDataKey", DATA)
     | _calls("kms:GenerateDataKeyWithoutPlaintext", TOKEN)
     | _calls("kms:Decrypt", DATA)
-    | _calls("kms:Decrypt", TOKEN),
+    | _calls("kms:Decrypt", TOKEN)
+    | _source("kms:GenerateDataKeyWithoutPlaintext", "kms:Decrypt"),
     "ErasePolicy": _SIGNS | _plain("kms:DescribeKey", AUDIT),
     "AuditPolicy": _SIGNS | _plain("kms:GetPublicKey", AUDIT) | _plain("kms:DescribeKey", AUDIT),
 }
@@ -181,6 +192,7 @@ LEFT_TO_IAM: Final[dict[str, set[Question]]] = {
     key: {
         call for action in ("kms:Decrypt", _NEW_KEY[key], *REWRAP) for call in _calls(action, key)
     }
+    | (_source("kms:Decrypt", _NEW_KEY[key], *REWRAP) if key == TOKEN else set())
     | {call for action in (*_ADMINISTERED, *_ROTATION) for call in _plain(action, key)}
     for key in (DATA, TOKEN)
 } | {

@@ -69,10 +69,10 @@ def context(purpose: str, field: str, **changes: str) -> Context:
 
 GOOD: Final = {
     (purpose, field): context(purpose, field)
-    for purpose in ("data", "token")
-    for field in ("ip", "device_id", "quarantine")
+    for purpose in ("data", "token", "source")
+    for field in ("ip", "device_id", "quarantine", "source")
 }
-"""Well-formed ones. (token, quarantine) is, and still nobody's: quarantined bodies have no token."""
+"""Well-formed ones. Some are still nobody's: quarantined bodies have no token, the source key no field."""
 
 
 def _bad(purpose: str, field: str) -> tuple[Context, ...]:
@@ -92,10 +92,10 @@ def _bad(purpose: str, field: str) -> tuple[Context, ...]:
 BAD: Final = {
     key: tuple(
         dict.fromkeys(
-            bad for right, field in GOOD if right == purpose for bad in _bad(purpose, field)
+            bad for right, field in GOOD if right in purposes for bad in _bad(right, field)
         )
     )
-    for key, purpose in ((DATA, "data"), (TOKEN, "token"))
+    for key, purposes in ((DATA, {"data"}), (TOKEN, {"token", "source"}))
 }
 """Key → contexts that nobody may use with it."""
 

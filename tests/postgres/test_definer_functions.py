@@ -14,6 +14,7 @@ DEFINERS = {
     *("audit_release", "audit_search", "audit_find"),
     *("audit_register_key", "audit_signer", "audit_checkpoint"),
     *("erase", "erase_preview"),
+    *("file_source", "file_load_reached", "file_load_whole"),
     "token_cut_over",
 }
 PINNED = "search_path=pg_catalog, pg_temp"

@@ -70,6 +70,7 @@ RIGHTS: dict[str, set[str]] = {
         "SELECT data_keys",
         *columns("INSERT", "data_keys", *MADE),
         "EXECUTE ensure_partition",
+        *(f"EXECUTE file_{name}" for name in ("source", "load_reached", "load_whole")),
         "TEMPORARY",
     },
     "reveal": {

@@ -48,6 +48,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
     "erase.sql": {"preview": ("erase",), "erase": ("erase",)},
+    "file_sources.sql": dict.fromkeys(("find", "reached", "loaded"), ("ingest",)),
     "key_end.sql": dict.fromkeys(
         (
             *("needs_of_data_key", "needs_of_generation"),
@@ -59,6 +60,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "keys_by_id": ("reveal", *ROTATE),
         "token_keys": ("ingest", "reveal", *RE_ENCRYPT),
         "field_token_keys": ("reveal", *ROTATE),
+        "source_key": ("ingest",),
         "add_data_key": ("ingest", *RE_ENCRYPT),
         "set_lock_timeout": ROTATE,
         "close_fence": ROTATE,
@@ -161,6 +163,10 @@ VALUES: dict[str, object] = {
     "until": dt.date(2026, 1, 31),
     "user_id": None,
     "tokens": [UUID],
+    **dict.fromkeys(("load_id", "source_id"), UUID),
+    **dict.fromkeys(("known_by", "digest"), bytes(32)),
+    "lines": 1,
+    "agreed": [1],
 }
 
 CASES = [

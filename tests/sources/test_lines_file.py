@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
-import hashlib
 import os
 import sys
 import threading
@@ -16,13 +15,17 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.clock import FakeClock
+from tests.fakes.file_sources import FakeFileSources
+from vault_etl.adapters.line_checks import NamedLoad
 from vault_etl.adapters.line_content import StreamContent
 from vault_etl.adapters.lines_file import VISIBILITY_S, LinesFile
-from vault_etl.adapters.open_lines import open_lines
+from vault_etl.adapters.open_lines import LineOpener
 from vault_etl.adapters.system_clock import SystemClock
 from vault_etl.core.ingest_limits import MAX_CALL
+from vault_etl.core.keys import KeyMaterial
 from vault_etl.core.messages import Line, Message
 from vault_etl.core.record_id import first_millisecond
+from vault_etl.core.source_digest import name_digest
 from vault_etl.errors import DataError, NotFoundError, UsageError
 from vault_etl.ports.clock import Clock
 from vault_etl.ports.queue import QueueDepth
@@ -31,6 +34,9 @@ if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
+
+
+KEY = KeyMaterial(bytes(32))
 
 
 @pytest.fixture
@@ -45,12 +51,14 @@ def opened(
     content: bytes,
     clock: Clock | None = None,
     *,
+    sources: FakeFileSources | None = None,
     source: str | None = None,
     sent: dt.date | None = None,
 ) -> Iterator[LinesFile]:
     """The lines of a file of this content."""
     path.write_bytes(content)
-    with closing(open_lines(str(path), clock or FakeClock(), source=source, sent=sent)) as lines:
+    opener = LineOpener(clock or FakeClock(), sources or FakeFileSources(), lambda: KEY)
+    with closing(opener.open(str(path), source=source, sent=sent)) as lines:
         yield lines
 
 
@@ -69,11 +77,12 @@ def bodies(messages: list[Message]) -> list[bytes]:
 
 
 def test_each_line_is_a_message(path: Path) -> None:
-    """With the line as its body, the number as its handle, and the SHA-256 of all as its source."""
+    """With the line as its body, the number as its handle, and the id of its source."""
     content = b'{"a": 1}\n\n{"b": 2}'
-    source = hashlib.sha256(content).digest()
-    with opened(path, content) as lines:
+    sources = FakeFileSources()
+    with opened(path, content, sources=sources) as lines:
         first, third = drained(lines)
+    (source,) = sources.known.values()
     assert (first.body.expose(), third.body.expose()) == (b'{"a": 1}', b'{"b": 2}')
     assert (first.line, third.line) == (Line(source, 1), Line(source, 3))
     assert (first.receipt_handle, third.receipt_handle) == ("1", "3")
@@ -83,20 +92,25 @@ def test_each_line_is_a_message(path: Path) -> None:
 def test_neither_name_nor_compression_is_part_of_a_source(tmp_path: Path) -> None:
     """The same content is the same lines, wherever it stands."""
     content = b"a\nb\n"
-    seen = set()
-    for name, stored in (("x", content), ("y", content), ("z.gz", gzip.compress(content))):
-        with opened(tmp_path / name, stored) as lines:
+    seen, sources = set(), FakeFileSources()
+    for name, stored in (
+        *(("x", content), ("y", content), ("w", content[:-1])),
+        ("z.gz", gzip.compress(content)),
+    ):
+        with opened(tmp_path / name, stored, sources=sources) as lines:
             seen.add(tuple(message.line for message in drained(lines)))
     assert len(seen) == 1
-    with opened(tmp_path / "x", b"a\nc\n") as lines:
+    with opened(tmp_path / "x", b"a\nc\n", sources=sources) as lines:
         assert tuple(message.line for message in drained(lines)) not in seen
 
 
 def test_a_source_may_be_named(path: Path) -> None:
     """Then that is the source, in UTF-8, and the content may grow."""
+    sources = FakeFileSources()
     for content in (b"a\n", b"a\nb\n"):
-        with opened(path, content, source="Zugänge") as lines:
-            assert drained(lines)[0].line == Line("Zugänge".encode(), 1)
+        with opened(path, content, sources=sources, source="Zugänge") as lines:
+            drained(lines)
+    assert list(sources.known) == [name_digest(KEY, "Zugänge".encode())]
 
 
 @pytest.mark.parametrize("source", ["", "x" * 65_536, "ä" * 32_768, "\udcff"])
@@ -122,9 +136,10 @@ def test_a_day_may_be_given(path: Path) -> None:
 
 def test_standard_input_needs_a_source() -> None:
     """It cannot be read twice, so nothing else could tell what it is."""
+    opener = LineOpener(FakeClock(), FakeFileSources(), lambda: KEY)
     with pytest.raises(UsageError, match="needs --source"):
-        open_lines("-", FakeClock())
-    with closing(open_lines("-", FakeClock(), source="today")) as lines:
+        opener.open("-")
+    with closing(opener.open("-", source="today")) as lines:
         assert lines.depth() == QueueDepth(1, 0, 0)
 
 
@@ -169,7 +184,7 @@ def test_a_file_that_is_cut_off_loads_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cut off"), opened(tmp_path / "f.gz", whole[:-3]):
         pass
     with pytest.raises(NotFoundError, match="no file"):
-        open_lines(str(tmp_path / "gone"), FakeClock())
+        LineOpener(FakeClock(), FakeFileSources(), lambda: KEY).open(str(tmp_path / "gone"))
 
 
 @pytest.mark.parametrize("change", [b"a\nB\n", b"a\n", b"a\nb\nc\n", b""])
@@ -315,7 +330,8 @@ class Stream:
     def __init__(self) -> None:
         self._read_end, self._write_end = os.pipe()
         content = StreamContent(self._read_end, "standard input")
-        self.lines = LinesFile(content, SystemClock(), b"s", 0)
+        load = NamedLoad(content.name, FakeFileSources(), KEY, b"s")
+        self.lines = LinesFile(content, SystemClock(), load.source_id, 0, load)
         self._has_ended = False
 
     def write(self, content: bytes) -> None:

@@ -6,6 +6,7 @@ import datetime as dt
 import gzip
 from collections import Counter
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,7 @@ import pytest
 from tests.fakes.login_events import login_event
 from tests.vault import Vault, sample_events
 from vault_etl import settings
-from vault_etl.adapters.open_lines import open_lines
-from vault_etl.adapters.system_clock import SystemClock
+from vault_etl.adapters.open_lines import LineOpener
 from vault_etl.bootstrap import Program
 from vault_etl.core.messages import Outcome
 from vault_etl.services.write_batch import BatchWriter
@@ -22,30 +22,38 @@ from vault_etl.services.write_batch import BatchWriter
 Load = Counter[Outcome]
 
 
+@dataclass
+class Loader:
+    """What opens lines and stores them, with the environment and the rights of the role ingest."""
+
+    opener: LineOpener
+    writer: BatchWriter
+
+
 @pytest.fixture
-def writer(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> BatchWriter:
-    """What stores batches, with the environment and the rights of the role ingest."""
+def writer(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Loader:
+    """One process of `ingest`."""
     for name, value in vault.environment("ingest").items():
         monkeypatch.setenv(name, value)
     loaded, _ = settings.load(vault.environment("ingest"))
-    return Program(loaded).batch_writer()
+    program = Program(loaded)
+    return Loader(program.line_opener(), program.batch_writer())
 
 
 def load(
-    writer: BatchWriter, path: Path, *, source: str | None = None, sent: dt.date | None = None
+    writer: Loader, path: Path, *, source: str | None = None, sent: dt.date | None = None
 ) -> Load:
     """Load a file; what became of its lines."""
     outcomes: Load = Counter()
-    with closing(open_lines(str(path), SystemClock(), source=source, sent=sent)) as lines:
+    with closing(writer.opener.open(str(path), source=source, sent=sent)) as lines:
         while messages := lines.receive(1):
-            outcomes.update(writer.write(messages).outcomes)
+            outcomes.update(writer.writer.write(messages).outcomes)
             lines.delete([message.receipt_handle for message in messages])
+        assert lines.depth().visible == 0
     return outcomes
 
 
-def test_loading_a_file_twice_stores_it_once(
-    vault: Vault, writer: BatchWriter, tmp_path: Path
-) -> None:
+def test_loading_a_file_twice_stores_it_once(vault: Vault, writer: Loader, tmp_path: Path) -> None:
     """Under another name too, compressed or not; what is no event is quarantined once."""
     content = "\n".join(sample_events()).encode()
     (tmp_path / "a.jsonl").write_bytes(content)
@@ -58,7 +66,7 @@ def test_loading_a_file_twice_stores_it_once(
     assert (vault.count("user_logins"), vault.count("quarantine")) == (99, 1)
 
 
-def test_two_equal_lines_are_two_events(vault: Vault, writer: BatchWriter, tmp_path: Path) -> None:
+def test_two_equal_lines_are_two_events(vault: Vault, writer: Loader, tmp_path: Path) -> None:
     """In one file, or in two; but not in two that are one by their name."""
     line = login_event() + b"\n"
     (tmp_path / "a").write_bytes(line + line)
@@ -78,7 +86,7 @@ def _months_ago(months: int) -> dt.date:
 
 
 def test_each_line_goes_to_the_month_of_its_day(
-    vault: Vault, writer: BatchWriter, tmp_path: Path
+    vault: Vault, writer: Loader, tmp_path: Path
 ) -> None:
     """Which is made for it; a line without a day goes to that of the file, or to the undated ones."""
     named, sent = _months_ago(20), _months_ago(7)
@@ -97,7 +105,7 @@ def test_each_line_goes_to_the_month_of_its_day(
 
 
 def test_a_line_of_a_day_without_a_month_is_quarantined(
-    vault: Vault, writer: BatchWriter, tmp_path: Path
+    vault: Vault, writer: Loader, tmp_path: Path
 ) -> None:
     """Too long ago, too far ahead, or before 1970: once, by its day, and the others are stored."""
     days = [_months_ago(25), _months_ago(-5), dt.date(1969, 12, 31), dt.date(1, 1, 1), dt.date.max]

@@ -90,7 +90,7 @@ def _site(vault: Vault, connection: psycopg2.extensions.connection) -> Site:
 def _spare_key(vault: Vault) -> Key:
     """A data key of `ip`, made as ingest makes one."""
     kms = EmulatorSession(vault.endpoint, vault.provisioned.credentials["ingest"]).client("kms")
-    names = {purpose: vault.provisioned.key_arns[purpose.value] for purpose in KeyPurpose}
+    names = {purpose: vault.provisioned.key_arns[purpose.kms_key.value] for purpose in KeyPurpose}
     new, _ = make_key(KmsKeyGenerator(kms, names), KeyPurpose.DATA, Field.IP, lease=MAX_LEASE)
     database = Database(vault.database_url("ingest"))
     assert PostgresKeyStore(database).add_data_key(new)

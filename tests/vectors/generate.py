@@ -50,7 +50,7 @@ FILES: Final[Mapping[str, tuple[Callable[[], list[Case]], dict[str, Any]]]] = {
     "line_id": (
         line_id_cases,
         {
-            "about": "The UUIDv7 that is a function of the line of a file, and of the file.",
+            "about": "The UUIDv7 that is a function of the number of a line, and of its source.",
             "specification": "docs/formats.md#record-id-of-a-line",
             "expect": {
                 "record_id": "the line has this `record_id`",

@@ -54,9 +54,9 @@ def record_id(message_id: str, sent_ms: int) -> uuid.UUID:
     return _uuid_7(sent_ms, hashlib.sha256(b"vault-etl/1/record" + message_id.encode("ascii")))
 
 
-def line_id(source: bytes, number: int, line: bytes, milliseconds: int) -> uuid.UUID:
-    """The same of the line of a file."""
-    hashed = struct.pack(">H", len(source)) + source + struct.pack(">Q", number) + line
+def line_id(source_id: uuid.UUID, number: int, milliseconds: int) -> uuid.UUID:
+    """The same of a line."""
+    hashed = source_id.bytes + struct.pack(">Q", number)
     return _uuid_7(milliseconds, hashlib.sha256(b"vault-etl/1/line" + hashed))
 
 

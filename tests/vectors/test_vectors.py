@@ -35,7 +35,7 @@ FROZEN: Final = {
     "ciphertext": "ca4250c64f7d39000b39d355cc345bc28c046a650cf4cf1f861224fa90998c04",
     "encryption_context": "c81d1b387f4ff9dcd84c9e70d4fde29764e1996c9ed7e864619db6154da530f1",
     "fingerprint": "6533fdf16458f6f9ecf9f3e59ce808c81767b514121eeb046315db7420202d62",
-    "line_id": "6497e30f3ced730bbe1a04805392df9fbb076cbae4460315f42fbbb642904587",
+    "line_id": "11d2dc11845a4a1039308dadd753627e629b3f0149177f37dbe0feecee1c727e",
     "padding": "d23383ee1429ebbff50c733c7b69ea4c1aea446873b3c082323ebf9732ae83fa",
     "record_id": "a0e5ad3c0fedb13030c20a81aeb71fb8bdcfaae1b93a5cf387c5733ec65030c2",
     "token": "a85ceb0e65f8d240fe643efe1f0d16c1be13a6507c8216a3c88acf00cd9eca55",
@@ -162,8 +162,7 @@ def test_what_was_no_message_is_none(case: Case) -> None:
 
 
 def _record_id_of_line(case: Case) -> uuid.UUID:
-    source, line = bytes.fromhex(case["source"]), bytes.fromhex(case["line"])
-    return record_id_of_line(source, case["number"], line, case["milliseconds"])
+    return record_id_of_line(uuid.UUID(case["source_id"]), case["number"], case["milliseconds"])
 
 
 @pytest.mark.parametrize("case", _cases("line_id", "record_id"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from vault_etl.adapters.aws import translated
-from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.fields import Field, KeyField, KeyPurpose
 from vault_etl.core.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
 from vault_etl.errors import (
     DeniedError,
@@ -71,7 +71,7 @@ class KmsUnseenKeyGenerator:
         self._kms = kms
         self._names = names
 
-    def generate_unseen(self, purpose: KeyPurpose, field: Field, key_id: int) -> UnseenKey:
+    def generate_unseen(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> UnseenKey:
         """See `UnseenKeyGenerator.generate_unseen`."""
         with translated(SERVICE):
             made = self._kms.generate_data_key_without_plaintext(

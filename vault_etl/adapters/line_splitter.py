@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from vault_etl.core.source_digest import LineDigest
 from vault_etl.errors import DataError
 
 MAX_LINE_BYTES: Final = 1024 * 1024
@@ -20,10 +21,14 @@ _COMPRESSED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 
 
 class LineSplitter:
-    """Holds the line that has begun, and no more. What a line is: docs/formats.md, Record id of a line."""
+    """Holds the line that has begun, and no more. What a line is: docs/formats.md, Record id of a line.
 
-    def __init__(self, name: str) -> None:
+    `digest` is given every line, the blank ones too.
+    """
+
+    def __init__(self, name: str, digest: LineDigest | None = None) -> None:
         self._name = name
+        self._digest = digest
         self._number = 0
         self._rest = b""
         self._blank_bytes = 0
@@ -39,6 +44,8 @@ class LineSplitter:
             message = f"{self._name} is compressed"
             raise DataError(message, hint="name the file .gz or .zst, or decompress it in a pipe")
         *ended, self._rest = content.split(b"\n")
+        if self._digest is not None:
+            self._digest.add(ended)
         lines = list(self._numbered(ended))
         self._blank_bytes = 0 if lines else self._blank_bytes + len(content) - len(self._rest)
         if self._blank_bytes > MAX_BLANK_BYTES:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography.hazmat.primitives.hashes import SHA256, Hash
-
+from vault_etl.adapters.line_checks import LineCheck
 from vault_etl.adapters.line_content import LineContent
 from vault_etl.adapters.line_splitter import LineSplitter
 from vault_etl.core.ingest_limits import MAX_CALL
 from vault_etl.core.messages import Line, Message
 from vault_etl.core.pii import Pii
-from vault_etl.errors import DataError
 from vault_etl.ports.clock import Clock
 from vault_etl.ports.queue import QueueDepth
 
@@ -33,41 +32,50 @@ class _Held:
     given_back: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """The lines that ended in one read."""
+
+    lines: Sequence[tuple[int, bytes]] = ()
+    is_last: bool = False
+
+
 class LinesFile:
     """`Queue` and `QueueGauge` of lines, read as they are asked for. Thread-safe.
 
     Holds at most 64 KiB of lines, or one, besides those that were handed out. The receipt handle
-    of a line is its number. `digest` is what the content must have had when its end is reached, and
-    `lines` how many it has, if that is known.
+    of a line is its number. `check` passes each piece before a line of it is handed out; `lines` is
+    how many lines there are, if that is known.
     """
 
     def __init__(
         self,
         content: LineContent,
         clock: Clock,
-        source: bytes,
+        source_id: uuid.UUID,
         sent_ms: int,
+        check: LineCheck,
         *,
-        digest: bytes | None = None,
         lines: int | None = None,
     ) -> None:
         self._content = content
         self._clock = clock
-        self._source = source
+        self._source_id = source_id
         self._sent_ms = sent_ms
-        self._expected = digest
+        self._check = check
         self._left = lines
-        self._digest = Hash(SHA256())
-        self._splitter = LineSplitter(content.name)
+        self._splitter = LineSplitter(content.name, check.digest)
+        self._read_ahead: _Piece | None = None
         self._changed = threading.Condition()
         self._lines: deque[tuple[int, bytes]] = deque()
         self._held: dict[str, _Held] = {}
         self._next_due = float("inf")
         self._is_reading = False
         self._is_at_end = False
+        self._is_loaded = False
 
     def receive(self, wait_seconds: int, limit: int = MAX_CALL) -> Sequence[Message]:
-        """See `Queue.receive`. Raises DataError if the file has changed since it was looked through."""
+        """See `Queue.receive`. Raises what `LineCheck.passed` and the database behind it raise."""
         ends = self._clock.monotonic() + wait_seconds
         while True:
             with self._changed:
@@ -110,8 +118,14 @@ class LinesFile:
         return stale
 
     def depth(self) -> QueueDepth:
-        """See `QueueGauge.depth`. What was given back and is not due is delayed: it is still to be loaded."""
+        """See `QueueGauge.depth`. What was given back and is not due is delayed: it is still to be loaded.
+
+        When nothing is left, raises what `LineCheck.loaded` raises: no run ends before that is known.
+        """
         with self._changed:
+            if self._is_at_end and not self._lines and not self._held and not self._is_loaded:
+                self._check.loaded()
+                self._is_loaded = True
             now = self._clock.monotonic()
             due = sum(held.due <= now for held in self._held.values())
             delayed = sum(held.given_back and held.due > now for held in self._held.values())
@@ -149,7 +163,7 @@ class LinesFile:
                 receipt_handle=str(number),
                 body=Pii(line),
                 sent_ms=self._sent_ms,
-                line=Line(self._source, number),
+                line=Line(self._source_id, number),
             )
             self._held[message.receipt_handle] = _Held(message, due)
             messages.append(message)
@@ -160,29 +174,29 @@ class LinesFile:
         return messages
 
     def _read(self, seconds: float) -> None:
-        """One piece, by one thread at a time, while others may acknowledge."""
-        lines: list[tuple[int, bytes]] = []
-        ended = False
+        """One piece, by one thread at a time, while others may acknowledge.
+
+        A piece that could not be checked, since the database did not answer, is checked again.
+        """
+        piece = _Piece()
         try:
-            chunk = self._content.read(seconds)
-            if chunk:
-                self._digest.update(chunk)
-                lines = self._splitter.feed(chunk)
-            elif chunk is not None:
-                lines = self._splitter.finish()
-                ended = True
-                self._content.close()
-                self._check_unchanged()
+            if self._read_ahead is None:
+                self._read_ahead = self._next_piece(seconds)
+            if self._read_ahead is not None:
+                self._check.passed()
+                piece, self._read_ahead = self._read_ahead, None
         finally:
             with self._changed:
                 self._is_reading = False
-                self._lines += lines
-                self._is_at_end = ended
+                self._lines += piece.lines
+                self._is_at_end = piece.is_last
                 self._changed.notify_all()
 
-    def _check_unchanged(self) -> None:
-        if self._expected is not None and self._digest.finalize() != self._expected:
-            message = f"{self._content.name} has changed while it was read"
-            raise DataError(
-                message, hint="what was loaded stays; load a file that nobody writes to any more"
-            )
+    def _next_piece(self, seconds: float) -> _Piece | None:
+        chunk = self._content.read(seconds)
+        if chunk is None:
+            return None
+        if chunk:
+            return _Piece(self._splitter.feed(chunk))
+        self._content.close()
+        return _Piece(self._splitter.finish(), is_last=True)

@@ -3,50 +3,81 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Final
 
-from cryptography.hazmat.primitives.hashes import SHA256, Hash
-
+from vault_etl.adapters.line_checks import NamedLoad, SameAgain
 from vault_etl.adapters.line_content import FileContent, StreamContent
 from vault_etl.adapters.line_splitter import LineSplitter
 from vault_etl.adapters.lines_file import LinesFile
 from vault_etl.core.digest import MAX_PREFIXED_BYTES
+from vault_etl.core.keys import KeyMaterial
 from vault_etl.core.record_id import first_millisecond
+from vault_etl.core.source_digest import LineDigest
 from vault_etl.errors import UsageError
 from vault_etl.ports.clock import Clock
+from vault_etl.ports.file_sources import FileSources
 
 STANDARD_INPUT: Final = "-"
 
 
-def open_lines(
-    name: str, clock: Clock, *, source: str | None = None, sent: dt.date | None = None
-) -> LinesFile:
-    """The lines of the file `name`, or of standard input if that is `-`.
+class LineOpener:
+    """Opens files and streams, whose sources are found again by digests under the source key."""
 
-    A file is read to its end first: so a damaged one, or one with a line too long, loads nothing.
-    Raises UsageError for `-` without a source, for a source that is empty, over 65,535 bytes or not
-    UTF-8, and for a day before 1970; DataError; and what `FileContent` raises.
-    """
-    named = None if source is None else _named(source)
-    sent_ms = 0 if sent is None else first_millisecond(sent)
-    if sent_ms < 0:
-        message = "--sent is a day before 1970"
-        raise UsageError(message)
-    if name == STANDARD_INPUT:
-        if named is None:
-            message = (
-                "--file - needs --source: a name for what is read, the same if it is read again"
-            )
-            raise UsageError(message, hint="--source logins-2026-05")
-        return LinesFile(StreamContent(0, "standard input"), clock, named, sent_ms)
-    content = FileContent(name)
-    try:
-        digest, lines = _looked_through(content)
+    def __init__(self, clock: Clock, sources: FileSources, key: Callable[[], KeyMaterial]) -> None:
+        self._clock = clock
+        self._sources = sources
+        self._key = key
+
+    def open(
+        self, name: str, *, source: str | None = None, sent: dt.date | None = None
+    ) -> LinesFile:
+        """The lines of the file `name`, or of standard input if that is `-`.
+
+        A file is read to its end first: so a damaged one, one with a line too long, or one that does
+        not begin with what its source holds, loads nothing. Raises UsageError for `-` without a
+        source, for a source that is empty, over 65,535 bytes or not UTF-8, and for a day before
+        1970; DataError; and what `FileContent` and the database raise.
+        """
+        named = None if source is None else _named(source)
+        sent_ms = 0 if sent is None else first_millisecond(sent)
+        if sent_ms < 0:
+            message = "--sent is a day before 1970"
+            raise UsageError(message)
+        if name == STANDARD_INPUT:
+            if named is None:
+                message = (
+                    "--file - needs --source: a name for what is read, the same if it is read again"
+                )
+                raise UsageError(message, hint="--source logins-2026-05")
+            stream = StreamContent(0, "standard input")
+            load = NamedLoad(stream.name, self._sources, self._key(), named)
+            return LinesFile(stream, self._clock, load.source_id, sent_ms, load)
+        content = FileContent(name)
+        try:
+            return self._looked_through(content, named, sent_ms)
+        except BaseException:
+            content.close()
+            raise
+
+    def _looked_through(self, content: FileContent, named: bytes | None, sent_ms: int) -> LinesFile:
+        key = self._key()
+        load = NamedLoad(content.name, self._sources, key, named) if named else None
+        digest = load.digest if load else LineDigest(key)
+        again = SameAgain(content.name, LineDigest(key), load)
+        splitter, lines = LineSplitter(content.name, digest), 0
+        while chunk := content.read():
+            lines += len(splitter.feed(chunk))
+            again.look(digest)
+        lines += len(splitter.finish())
+        again.look(digest)
+        if load:
+            load.looked_through()
+            source_id = load.source_id
+        else:
+            source_id = self._sources.find(digest.value()).source_id
         content.rewind()
-    except BaseException:
-        content.close()
-        raise
-    return LinesFile(content, clock, named or digest, sent_ms, digest=digest, lines=lines)
+        return LinesFile(content, self._clock, source_id, sent_ms, again, lines=lines)
 
 
 def _named(source: str) -> bytes:
@@ -59,12 +90,3 @@ def _named(source: str) -> bytes:
         message = f"--source is empty, or longer than {MAX_PREFIXED_BYTES:,} bytes"
         raise UsageError(message)
     return name
-
-
-def _looked_through(content: FileContent) -> tuple[bytes, int]:
-    """The SHA-256 of the whole content, and how many lines are not blank."""
-    digest, splitter, lines = Hash(SHA256()), LineSplitter(content.name), 0
-    while chunk := content.read():
-        digest.update(chunk)
-        lines += len(splitter.feed(chunk))
-    return digest.finalize(), lines + len(splitter.finish())

@@ -10,7 +10,7 @@ import stamina
 
 from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database, LockTimeoutError
 from vault_etl.adapters.sql import blocks
-from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.fields import Field, FileField, KeyPurpose
 from vault_etl.core.key_age import Ages
 from vault_etl.core.keys import KeyState, StoredKey
 from vault_etl.ports.key_store import KeyUsage, NewKey
@@ -45,6 +45,13 @@ class PostgresKeyStore:
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["field_token_keys"], {"field": field.value})
             return [_stored(row) for row in cursor.fetchall()]
+
+    def source_key(self) -> StoredKey | None:
+        """See `SourceKeyReader.source_key`."""
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute(_SQL["source_key"])
+            row = cursor.fetchone()
+        return None if row is None else _stored(row)
 
     def add_data_key(self, key: NewKey) -> bool:
         """See `DataKeyWriter.add_data_key`. The lease runs by the database's clock."""
@@ -95,6 +102,7 @@ def key_columns(key: NewKey) -> dict[str, object]:
     """A key's part of its row to be."""
     return {
         "key_id": key.key_id,
+        "purpose": key.purpose.value,
         "field": key.field.value,
         "generation": key.generation,
         "kms_key_arn": key.kms_key_arn,
@@ -109,7 +117,7 @@ def _stored(row: tuple[Any, ...]) -> StoredKey:
     return StoredKey(
         key_id=key_id,
         purpose=KeyPurpose(purpose),
-        field=Field(field),
+        field=FileField(field) if purpose == KeyPurpose.SOURCE else Field(field),
         generation=generation,
         state=KeyState(state),
         kms_key_arn=kms_key_arn,

@@ -12,7 +12,7 @@ from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
 from vault_etl.adapters.postgres_doctor import PostgresFacts
 from vault_etl.bootstrap.audit import AuditProgram
 from vault_etl.bootstrap.keys import KeysProgram
-from vault_etl.core.fields import KeyPurpose
+from vault_etl.core.fields import ROTATED, KeyPurpose
 from vault_etl.services.checks import audit as audit_checks
 from vault_etl.services.checks import aws as aws_checks
 from vault_etl.services.checks import database as database_checks
@@ -119,7 +119,7 @@ class DoctorProgram(AuditProgram, KeysProgram):
         yield Check("fence", lambda: database_checks.fence(facts()), needs)
         yield Check("token_keys", lambda: key_checks.token_keys(self._keys), needs, keys)
         yield Check("pending_token_keys", lambda: key_checks.pending(self._keys), needs, keys)
-        for purpose in KeyPurpose:
+        for purpose in ROTATED:
             look = functools.partial(self._check_age, purpose)
             yield Check(f"{purpose}_key_age", look, needs, keys)
         yield Check("trusted_keys", trusted, (*needs, *aliases), keys)

@@ -12,8 +12,9 @@ from vault_etl.adapters.aws import RECEIVE_MARGIN_S
 from vault_etl.adapters.aws_sqs import SqsQueue
 from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
 from vault_etl.adapters.lines_file import LinesFile
-from vault_etl.adapters.open_lines import open_lines
+from vault_etl.adapters.open_lines import LineOpener
 from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_file_sources import PostgresFileSources
 from vault_etl.adapters.postgres_key_ages import SeldomAskedKeyAges
 from vault_etl.adapters.worker_processes import WorkerProcesses
 from vault_etl.bootstrap.parts import Parts
@@ -24,7 +25,9 @@ from vault_etl.ports.ingest_observer import IngestObserver
 from vault_etl.ports.workers import WorkersObserver
 from vault_etl.services.ingest import HEARTBEATS, Ingest, IngestOptions
 from vault_etl.services.ingest_steps import Bounds, IngestSteps
+from vault_etl.services.open_source_key import open_source_key
 from vault_etl.services.outage import FOLLOWING, Patience
+from vault_etl.services.prove_kms import ProvenUnwrapper
 from vault_etl.services.readiness import Readiness
 from vault_etl.services.supervise import Supervisor
 from vault_etl.services.watch_key_ages import KeyAgeWatch
@@ -43,7 +46,7 @@ class Source:
 
     file: str | None = None
     name: str | None = None
-    """What the identities of lines are made of; None: the content of the file."""
+    """What the lines are known by; None: their content."""
     sent: dt.date | None = None
     """The day of lines that name none."""
     dead_letters: bool = False
@@ -129,9 +132,15 @@ class IngestProgram(Parts):
             return None
         return metrics
 
+    def line_opener(self) -> LineOpener:
+        """For `ingest --file`: with a connection of its own, since lines are read beside the writing."""
+        sources = PostgresFileSources(Database(self._settings.need_database_url(), self._calls))
+        unwrapper = ProvenUnwrapper(self._unwrapper())
+        return LineOpener(self._clock, sources, lambda: open_source_key(self._keys, unwrapper))
+
     def _source(self, source: Source, wait: int) -> SqsQueue | LinesFile:
         if source.file:
-            return open_lines(source.file, self._clock, source=source.name, sent=source.sent)
+            return self.line_opener().open(source.file, source=source.name, sent=source.sent)
         url = self._settings.need_queue_url()
         if source.dead_letters:
             url = dead_letter_queue_url(self._aws.sqs(), url)

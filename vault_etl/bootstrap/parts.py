@@ -107,6 +107,7 @@ class Parts:
         return {
             KeyPurpose.DATA: self._settings.data_key,
             KeyPurpose.TOKEN: self._settings.token_key,
+            KeyPurpose.SOURCE: self._settings.token_key,
         }
 
     def _ring(

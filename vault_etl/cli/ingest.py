@@ -16,7 +16,7 @@ from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_on_signal import StopOnSignal
 from vault_etl.cli.worker import Lifeline, ReportingObserver
-from vault_etl.errors import IncompleteError, UsageError, VaultEtlError
+from vault_etl.errors import IncompleteError, OtherContentError, UsageError, VaultEtlError
 from vault_etl.ports.ingest_observer import IngestObserver
 from vault_etl.ports.observers import observers
 from vault_etl.ports.workers import WorkersObserver, all_observers
@@ -61,7 +61,7 @@ def _ingest(
     source: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="What the lines' identities are made of, instead of the content."
+            metavar="NAME", help="What the lines are known by, instead of their content: may grow."
         ),
     ] = None,
     sent: Annotated[
@@ -119,8 +119,13 @@ def _ingest(
             run = _alone(program, shown, origin, bounds, metrics.observer if metrics else None)
         try:
             summary = run.run(stop)
-        except VaultEtlError:
-            logs.get_logger().error("ingest stopped", **run.summary().as_dict())
+        except VaultEtlError as error:
+            summary = run.summary()
+            logs.get_logger().error("ingest stopped", **summary.as_dict())
+            if isinstance(error, OtherContentError):
+                known = summary.duplicates + summary.already_quarantined
+                message = f"{error}: {known} lines were taken for known, and not stored"
+                raise OtherContentError(message, hint=error.hint) from None
             raise
     print_object(summary.as_dict(), output)
     halfway = isinstance(run, Ingest) and run.has_left_some

@@ -78,8 +78,8 @@ def _rewrap(
     target = None
     if to is not None and purpose is not None:
         if not dry_run:
-            count = sum(key.purpose is purpose for key in keys)
-            confirm(f"Move {count} {purpose.value} keys to the KMS key {to}?", yes=yes)
+            count = sum(key.purpose.kms_key is purpose.kms_key for key in keys)
+            confirm(f"Move {count} {purpose.kms_key.value} keys to the KMS key {to}?", yes=yes)
         target = program.rewrap_target(request)(request, keys, purpose, to)
         keys = to_move(keys, purpose, target)
     if dry_run:
@@ -110,6 +110,6 @@ def _run_request(program: Program, to: str | None, purpose: KeyPurpose | None) -
     """Of the whole run: what is denied to a login, and the look at where keys are to be moved."""
     reason, fields = "all keys", tuple(Field)
     if to is not None and purpose is not None:
-        reason = f"all {purpose.value} keys, to {clean_text(to, 'name of the KMS key', _MAX_NAME)}"
-        fields = PERSONAL_FIELDS if purpose is KeyPurpose.TOKEN else fields
+        reason = f"all {purpose.kms_key.value} keys, to {clean_text(to, 'name of the KMS key', _MAX_NAME)}"
+        fields = fields if purpose is KeyPurpose.DATA else PERSONAL_FIELDS
     return audit_request(program.identity(), Action.KEYS_REWRAP, reason, fields=fields)

@@ -14,6 +14,15 @@ class Field(StrEnum):
     QUARANTINE = "quarantine"
 
 
+class FileField(StrEnum):
+    """What a source key is for, in the place of a field: nothing is sealed under it."""
+
+    SOURCE = "source"
+
+
+KeyField = Field | FileField
+"""What the row of any key names."""
+
 PERSONAL_FIELDS: Final = (Field.IP, Field.DEVICE_ID)
 """The fields of a record that get a token and a ciphertext."""
 
@@ -26,7 +35,17 @@ class Table(StrEnum):
 
 
 class KeyPurpose(StrEnum):
-    """What a wrapped key does: `data` keys seal, `token` keys make tokens."""
+    """What a wrapped key does: `data` keys seal, `token` keys make tokens, the `source` key knows files."""
 
     DATA = "data"
     TOKEN = "token"  # noqa: S105 - a purpose, not a password
+    SOURCE = "source"
+
+    @property
+    def kms_key(self) -> KeyPurpose:
+        """Whose KMS key wraps these keys: that of the token keys wraps the source key, too."""
+        return KeyPurpose.TOKEN if self is KeyPurpose.SOURCE else self
+
+
+ROTATED: Final = (KeyPurpose.DATA, KeyPurpose.TOKEN)
+"""The purposes whose keys are rotated, and must not grow too old."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, NoReturn, final
 
 from vault_etl.core.digest import hmac_sha256
-from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.fields import Field, KeyField, KeyPurpose
 
 KEY_BYTES: Final = 32
 """AES-256 and HMAC-SHA-256 keys alike."""
@@ -75,7 +75,7 @@ class WrappedKey:
 
     key_id: int
     purpose: KeyPurpose
-    field: Field
+    field: KeyField
     generation: int | None
     kms_key_arn: str
     wrapped_key: bytes | None
@@ -127,7 +127,7 @@ def fingerprint(material: KeyMaterial, key_id: int) -> bytes:
     return mac[:FINGERPRINT_BYTES]
 
 
-def encryption_context(purpose: KeyPurpose, field: Field, key_id: int) -> dict[str, str]:
+def encryption_context(purpose: KeyPurpose, field: KeyField, key_id: int) -> dict[str, str]:
     """What KMS binds a wrapped key to, and what IAM conditions and CloudTrail see of it."""
     return {
         "app": "vault-etl",

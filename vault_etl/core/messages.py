@@ -24,9 +24,9 @@ from vault_etl.core.tokens import Tokenizer
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Which line of which file a message is, counted from 1. `source` is as `record_id_of_line` has it."""
+    """Which line of which source a message is, counted from 1."""
 
-    source: bytes
+    source_id: uuid.UUID
     number: int
 
 
@@ -131,8 +131,7 @@ def _record_id(message: Message, named: dt.date | None) -> uuid.UUID:
         return record_id_of_message(message.message_id, sent_ms)
     if named is not None and named >= FIRST_DAY:
         sent_ms = first_millisecond(named)
-    line, body = message.line, message.body.expose()
-    return record_id_of_line(line.source, line.number, body, sent_ms)
+    return record_id_of_line(message.line.source_id, message.line.number, sent_ms)
 
 
 def seal_event(

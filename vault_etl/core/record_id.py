@@ -2,12 +2,12 @@
 
     b = milliseconds, 6 bytes big-endian ‖ h[0:10]
     h = SHA-256("vault-etl/1/record" ‖ ASCII message id), or
-        SHA-256("vault-etl/1/line" ‖ lp(source) ‖ line number, 8 bytes big-endian ‖ line)
+        SHA-256("vault-etl/1/line" ‖ source id, 16 bytes ‖ line number, 8 bytes big-endian)
     b[6] = 0x70 | b[6] & 0x0f        version 7
     b[8] = 0x80 | b[8] & 0x3f        variant
 
 A redelivered message, or a line that is read again, has the id that it had, and meets its row on
-the primary key.
+the primary key. Nothing of a message's or a line's content is hashed: the id outlives an erasure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import datetime as dt
 import uuid
 from typing import Final
 
-from vault_etl.core.digest import lp_bytes, sha256
+from vault_etl.core.digest import sha256
 
 MAX_MILLISECONDS: Final = 2**48 - 1
 
@@ -36,18 +36,16 @@ def record_id_of_message(message_id: str, sent_ms: int) -> uuid.UUID:
     return _record_id(sent_ms, sha256(_LABEL, message_id.encode("ascii")))
 
 
-def record_id_of_line(source: bytes, number: int, line: bytes, milliseconds: int) -> uuid.UUID:
-    """The record id of a line: the `number`-th, from 1, of what `source` names.
+def record_id_of_line(source_id: uuid.UUID, number: int, milliseconds: int) -> uuid.UUID:
+    """The record id of a line: the `number`-th, from 1, of a source.
 
-    `source` is the SHA-256 of the whole content, 32 bytes, or a name in UTF-8. `line` is without
-    its line end. `milliseconds` count from 1970. Raises ValueError if they do not fit 48 bits, the
-    number is not from 1 to 2^64 - 1, or the source has more than 65,535 bytes.
+    `source_id` is random, and drawn when the source is first loaded. `milliseconds` count from
+    1970. Raises ValueError if they do not fit 48 bits, or the number is not from 1 to 2^64 - 1.
     """
     if not 1 <= number <= MAX_LINES:
         message = "lines are counted from 1, in 64 bits"
         raise ValueError(message)
-    digest = sha256(_LINE_LABEL, lp_bytes(source), number.to_bytes(8, "big"), line)
-    return _record_id(milliseconds, digest)
+    return _record_id(milliseconds, sha256(_LINE_LABEL, source_id.bytes, number.to_bytes(8, "big")))
 
 
 def first_millisecond(day: dt.date) -> int:

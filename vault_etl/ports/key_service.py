@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.fields import Field, KeyField, KeyPurpose
 from vault_etl.core.keys import KeyMaterial, WrappedKey
 
 
@@ -39,7 +39,7 @@ class KeyGenerator(Protocol):
 class UnseenKeyGenerator(Protocol):
     """May make keys without seeing them (kms:GenerateDataKeyWithoutPlaintext)."""
 
-    def generate_unseen(self, purpose: KeyPurpose, field: Field, key_id: int) -> UnseenKey:
+    def generate_unseen(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> UnseenKey:
         """Make a key of 32 bytes, bound to purpose, field and key id.
 
         Raises DeniedError, KeyUnavailableError, ConfigurationError or UnavailableError.

@@ -31,6 +31,13 @@ class KeyReader(Protocol):
         """The token keys of one field that are not destroyed: the active one, then the newest first."""
 
 
+class SourceKeyReader(Protocol):
+    """May read the source key."""
+
+    def source_key(self) -> StoredKey | None:
+        """The one source key of the vault, if it was made and is not destroyed."""
+
+
 class DataKeyWriter(Protocol):
     """May add data keys."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.keys import KeyState, StoredKey
 from vault_etl.errors import ConfigurationError, NotFoundError
 from vault_etl.ports.key_end import KeyNeeds, Needs
@@ -43,15 +43,22 @@ class DoomedKeys:
         self._needs = needs
 
     def find(self, key_id: int) -> Doomed:
-        """What would go with this key. Raises NotFoundError if there is none with this id."""
+        """What would go with this key.
+
+        Raises NotFoundError if there is none with this id, and ConfigurationError for the source
+        key, which every later load of a file needs.
+        """
         found = self._reader.keys([key_id])
         if not found:
             message = f"there is no key {key_id}"
             raise NotFoundError(message, hint="`vault-etl keys list` shows every key")
         (key,) = found
+        if key.purpose is KeyPurpose.SOURCE:
+            message = f"key {key_id} is the source key"
+            raise ConfigurationError(message, hint="without it no file is known to be loaded")
         if key.generation is None:
             live = key.state is not KeyState.DESTROYED
-            return Doomed(key_id, None, (key.field,), (key,) if live else ())
+            return Doomed(key_id, None, (Field(key.field),), (key,) if live else ())
         generation = [
             each
             for field in PERSONAL_FIELDS

@@ -1,4 +1,4 @@
-"""The first token keys of a vault."""
+"""The first token keys of a vault, and its source key."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vault_etl.core.audit import Action
-from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.core.fields import PERSONAL_FIELDS, FileField, KeyPurpose
 from vault_etl.ports.audit_log import AuditLog, Identity
 from vault_etl.ports.key_service import KeyUnwrapper, UnseenKeyGenerator
 from vault_etl.ports.key_store import KeyReader, TokenKeyWriter
@@ -22,7 +22,7 @@ _FIRST_GENERATION = 1
 
 @dataclass(frozen=True, slots=True)
 class InitReport:
-    """The ids of the keys made: none if there were token keys already."""
+    """The ids of the keys made: none if there were token keys already. The last one is the source key."""
 
     created: tuple[int, ...]
 
@@ -36,7 +36,7 @@ def init_keys(
     audit: AuditLog,
     identity: Identity,
 ) -> InitReport:
-    """Make the token keys of generation 1, one a field. Safe to repeat: then it makes none.
+    """Make the token keys of generation 1, one a field, and the source key. Safe to repeat: then it makes none.
 
     Raises ConfigurationError if the KMS ignores encryption contexts, and leaves no key behind then.
     """
@@ -48,6 +48,7 @@ def init_keys(
             make_unseen_key(generator, unwrapper, KeyPurpose.TOKEN, field, _FIRST_GENERATION)
             for field in PERSONAL_FIELDS
         ]
+        made.append(make_unseen_key(generator, unwrapper, KeyPurpose.SOURCE, FileField.SOURCE))
         prove_kms(made[0], unwrapper)
         if not writer.add_first_token_keys(made):
             return InitReport(())

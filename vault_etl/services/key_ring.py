@@ -102,7 +102,7 @@ class KeyRing:
         raise IntegrityError
 
     def _token_key(self, key: StoredKey) -> TokenKey:
-        return TokenKey(key.key_id, key.field, key.generation or 0, self._material(key))
+        return TokenKey(key.key_id, Field(key.field), key.generation or 0, self._material(key))
 
     def _unwrap(self, key: WrappedKey) -> KeyMaterial:
         material = self._unwrapper.unwrap(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.fields import KeyField, KeyPurpose
 from vault_etl.core.keys import fingerprint
 from vault_etl.ports.key_service import KeyUnwrapper, UnseenKeyGenerator
 from vault_etl.ports.key_store import NewKey
@@ -15,7 +15,7 @@ def make_unseen_key(
     generator: UnseenKeyGenerator,
     unwrapper: KeyUnwrapper,
     purpose: KeyPurpose,
-    field: Field,
+    field: KeyField,
     generation: int | None = None,
 ) -> NewKey:
     """Make a key in KMS and open it once, for its fingerprint; its row to be.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.fields import Field, KeyField, KeyPurpose
 from vault_etl.core.keys import StoredKey
 from vault_etl.errors import KeyDeniedError, KeyUnavailableError
 from vault_etl.ports.audit_log import Identity
@@ -26,7 +26,7 @@ class RewrapReport:
 
     rewrapped: int = 0
     refused: list[int] = field(default_factory=list)
-    unproven: set[tuple[KeyPurpose, Field]] = field(default_factory=set)
+    unproven: set[tuple[KeyPurpose, KeyField]] = field(default_factory=set)
 
 
 class Rewrap:
@@ -52,8 +52,8 @@ class Rewrap:
         and UnavailableError; what was done until then stays.
         """
         report = RewrapReport()
-        asked: set[tuple[KeyPurpose, Field]] = set()
-        denied: set[tuple[str, KeyPurpose, Field]] = set()
+        asked: set[tuple[KeyPurpose, KeyField]] = set()
+        denied: set[tuple[str, KeyPurpose, KeyField]] = set()
         for key in keys:
             kind = (key.purpose, key.field)
             if (key.kms_key_arn, *kind) in denied:
@@ -82,6 +82,7 @@ class Rewrap:
 def rewrap_request(identity: Identity, key: StoredKey, target: str | None) -> AuditRequest:
     """The request that a key's two entries are made of."""
     reason = f"{key.purpose.value} key {key.key_id} of {key.field.value}"
+    fields = (key.field,) if isinstance(key.field, Field) else ()
     if target is not None:
         reason += f", to {target}"
-    return audit_request(identity, Action.KEYS_REWRAP, reason, fields=(key.field,))
+    return audit_request(identity, Action.KEYS_REWRAP, reason, fields=fields)

@@ -44,17 +44,23 @@ class RewrapTarget:
         hint = "VAULT_ETL_TRUSTED_KEY_ARNS has to list the old KMS key and the new one, everywhere"
         if not self._kms_keys.trusts(purpose, target):
             raise ConfigurationError(f"the KMS key {target} is not trusted here", hint=hint)
-        for arn in sorted({key.kms_key_arn for key in keys if key.purpose is purpose}):
+        for arn in sorted(
+            {key.kms_key_arn for key in keys if key.purpose.kms_key is purpose.kms_key}
+        ):
             if not self._kms_keys.trusts(purpose, arn):
                 message = (
                     f"the KMS key {arn}, which wraps {purpose.value} keys, is not trusted here"
                 )
                 raise ConfigurationError(message, hint=hint)
-        if any(key.purpose is not purpose and key.kms_key_arn == target for key in keys):
+        if any(
+            key.purpose.kms_key is not purpose.kms_key and key.kms_key_arn == target for key in keys
+        ):
             message = f"the KMS key {target} wraps keys of another purpose"
             raise ConfigurationError(message, hint="each purpose has a KMS key of its own")
 
 
 def to_move(keys: Sequence[StoredKey], purpose: KeyPurpose, target: str) -> list[StoredKey]:
-    """The keys of `purpose` that are not under the KMS key `target` yet."""
-    return [key for key in keys if key.purpose is purpose and key.kms_key_arn != target]
+    """The keys under `purpose`'s KMS key that are not under the KMS key `target` yet."""
+    return [
+        key for key in keys if key.purpose.kms_key is purpose.kms_key and key.kms_key_arn != target
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from vault_etl.core.fields import KeyPurpose
+from vault_etl.core.fields import ROTATED
 from vault_etl.core.key_age import Ages
 from vault_etl.core.keys import KeyState
 from vault_etl.errors import VaultEtlError
@@ -33,7 +33,7 @@ class KeyAgeWatch:
         """
         now = self._clock.monotonic()
         if self._ask_at is None:
-            for purpose in KeyPurpose:
+            for purpose in ROTATED:
                 self._observer.key_limit(purpose, self._limits[purpose])
         elif now < self._ask_at:
             return False
@@ -42,6 +42,6 @@ class KeyAgeWatch:
             ages = self._ages.oldest(KeyState.ACTIVE)
         except VaultEtlError:
             return False
-        for purpose in KeyPurpose:
+        for purpose in ROTATED:
             self._observer.key_age(purpose, ages.get(purpose))
         return False

@@ -9,7 +9,7 @@ def test_the_names_of_the_formats_are_frozen() -> None:
     """They stand in every associated data and every encryption context that was ever made."""
     assert [field.value for field in Field] == ["ip", "device_id", "quarantine"]
     assert [table.value for table in Table] == ["user_logins", "quarantine"]
-    assert [purpose.value for purpose in KeyPurpose] == ["data", "token"]
+    assert [purpose.value for purpose in KeyPurpose] == ["data", "token", "source"]
 
 
 def test_the_personal_fields_are_those_of_a_record() -> None:

@@ -8,7 +8,7 @@ from tests.fakes.identity import ACTOR, FakeIdentity
 from tests.fakes.key_service import FakeKms
 from tests.fakes.vault import FakeVault
 from vault_etl.core.audit import Phase
-from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.fields import Field, FileField, KeyPurpose
 from vault_etl.core.keys import KeyState
 from vault_etl.errors import AuditError, ConfigurationError, UnavailableError
 from vault_etl.services.init_keys import InitReport, init_keys
@@ -40,11 +40,14 @@ def decisions(vault: FakeVault) -> list[str]:
     return [entry.decision for entry in vault.database.audit]
 
 
-def test_it_makes_one_key_a_personal_field(vault: FakeVault) -> None:
-    """Of generation 1, active, without an end."""
+def test_it_makes_one_key_a_personal_field_and_the_source_key(vault: FakeVault) -> None:
+    """Token keys of generation 1, active, without an end; and what files are known by."""
     report = init(vault)
     keys = vault.keys.token_keys()
-    assert sorted(report.created) == sorted(key.key_id for key in keys)
+    source = vault.keys.source_key()
+    assert source is not None
+    assert (source.field, source.generation, source.expires_at) == (FileField.SOURCE, None, None)
+    assert list(report.created) == [*(key.key_id for key in keys), source.key_id]
     assert {key.field for key in keys} == {Field.IP, Field.DEVICE_ID}
     assert {(key.generation, key.state, key.expires_at) for key in keys} == {
         (1, KeyState.ACTIVE, None)
@@ -110,7 +113,7 @@ def test_a_kms_that_does_not_answer_gets_no_key_stored(vault: FakeVault) -> None
         init(vault)
     assert vault.database.keys == {}
     vault.kms.down = False
-    assert len(init(vault).created) == 2
+    assert len(init(vault).created) == 3
 
 
 def test_without_an_intent_nothing_is_made(vault: FakeVault) -> None:
@@ -127,4 +130,4 @@ def test_data_keys_are_no_token_keys(vault: FakeVault) -> None:
     """A vault with data keys alone still needs its first token keys."""
     new, _ = make_key(vault.kms, KeyPurpose.DATA, Field.IP)
     vault.keys.store(new, KeyState.ACTIVE)
-    assert len(init(vault).created) == 2
+    assert len(init(vault).created) == 3

@@ -17,6 +17,11 @@ SELECT key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fing
 FROM public.data_keys WHERE purpose = 'token' AND field = %(field)s AND state <> 'destroyed'
 ORDER BY state = 'active' DESC, generation DESC
 
+-- name: source_key
+SELECT key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fingerprint, created_at,
+    created_by, expires_at, retired_at, destroyed_at
+FROM public.data_keys WHERE purpose = 'source' AND state = 'active'
+
 -- name: add_data_key
 INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)
 VALUES (
@@ -32,11 +37,11 @@ SET LOCAL lock_timeout = '2s'
 LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE
 
 -- name: any_token_key
-SELECT count(*) FROM public.data_keys WHERE purpose = 'token'
+SELECT count(*) FROM public.data_keys WHERE purpose <> 'data'
 
 -- name: add_token_key
 INSERT INTO public.data_keys (key_id, purpose, field, generation, kms_key_arn, wrapped_key, fingerprint)
-VALUES (%(key_id)s, 'token', %(field)s, %(generation)s, %(kms_key_arn)s, %(wrapped_key)s, %(fingerprint)s)
+VALUES (%(key_id)s, %(purpose)s, %(field)s, %(generation)s, %(kms_key_arn)s, %(wrapped_key)s, %(fingerprint)s)
 
 -- name: retire_data_keys
 UPDATE public.data_keys SET state = 'decrypt_only'

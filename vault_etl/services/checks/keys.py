@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.core.fields import PERSONAL_FIELDS, KeyField, KeyPurpose
 from vault_etl.core.key_age import KeyAge
 from vault_etl.core.keys import KeyState, StoredKey
 from vault_etl.errors import KeyDeniedError
@@ -99,8 +99,8 @@ def contexts(reader: KeyReader, unwrapper: KeyUnwrapper) -> Verdict:
     raise refusal
 
 
-def _generations(keys: Sequence[StoredKey], state: KeyState) -> Mapping[int | None, set[Field]]:
-    found: dict[int | None, set[Field]] = {}
+def _generations(keys: Sequence[StoredKey], state: KeyState) -> Mapping[int | None, set[KeyField]]:
+    found: dict[int | None, set[KeyField]] = {}
     for key in keys:
         if key.state is state:
             found.setdefault(key.generation, set()).add(key.field)

@@ -1,0 +1,43 @@
+"""Digests of sources: keyed, of whole lines, the same however the lines come."""
+
+from __future__ import annotations
+
+import hmac
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vault_etl.core.keys import KeyMaterial
+from vault_etl.core.source_digest import LineDigest, name_digest
+
+RAW = bytes(range(32))
+KEY = KeyMaterial(RAW)
+lines = st.lists(st.binary(max_size=9).map(lambda line: line.replace(b"\n", b"")), max_size=30)
+
+
+def oracle(of: list[bytes]) -> bytes:
+    """The rule of docs/formats.md."""
+    return hmac.digest(RAW, b"vault-etl/1/source-lines" + b"".join(x + b"\n" for x in of), "sha256")
+
+
+@given(lines, st.lists(st.integers(0, 30), max_size=4), st.sets(st.integers(1, 30)))
+def test_the_digest_of_lines_is_that_of_the_page(
+    of: list[bytes], cuts: list[int], points: set[int]
+) -> None:
+    """Whatever pieces they come in; and so is that of each beginning that was asked for."""
+    digest = LineDigest(KEY, points)
+    bounds = [0, *sorted(cuts), len(of)]
+    for start, end in itertools.pairwise(bounds):
+        digest.add(of[start:end])
+    assert (digest.lines, digest.value()) == (len(of), oracle(of))
+    assert list(digest.passed) == [(n, oracle(of[:n])) for n in sorted(points) if n <= len(of)]
+
+
+def test_another_key_is_another_digest() -> None:
+    """Without the key a digest says nothing; names and lines have nothing in common."""
+    other = KeyMaterial(bytes(32))
+    assert name_digest(KEY, b"a") != name_digest(other, b"a")
+    assert LineDigest(KEY).value() != LineDigest(other).value()
+    assert name_digest(KEY, b"May") == hmac.digest(RAW, b"vault-etl/1/source-nameMay", "sha256")
+    assert name_digest(KEY, b"") != LineDigest(KEY).value()

@@ -1,0 +1,45 @@
+"""The table of sources on Postgres, for the role ingest, which may use it through functions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database
+from vault_etl.adapters.sql import blocks
+from vault_etl.ports.file_sources import FileSource, Load
+
+_SQL: Final = blocks("file_sources.sql")
+
+
+class PostgresFileSources:
+    """`FileSources` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, known_by: bytes) -> FileSource:
+        """See `FileSources.find`."""
+        source_id, points = self._row(_SQL["find"], {"known_by": known_by})
+        return FileSource(source_id, tuple(points))
+
+    def reached(self, load: Load, lines: int, digest: bytes) -> bool:
+        """See `FileSources.reached`."""
+        values = {**_columns(load), "lines": lines, "digest": digest}
+        (answer,) = self._row(_SQL["reached"], values)
+        return bool(answer)
+
+    def loaded(self, load: Load, agreed: Iterable[int]) -> bool:
+        """See `FileSources.loaded`."""
+        (answer,) = self._row(_SQL["loaded"], {**_columns(load), "agreed": list(agreed)})
+        return bool(answer)
+
+    def _row(self, sql: str, values: Mapping[str, object]) -> tuple[Any, ...]:
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute(sql, values)
+            (row,) = cursor.fetchall()
+        return row
+
+
+def _columns(load: Load) -> dict[str, object]:
+    return {"load_id": load.load_id, "source_id": load.source_id}
