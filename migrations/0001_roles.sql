@@ -25,6 +25,16 @@ BEGIN
 END
 $$;
 
+-- Who waits for the end of the audit log ends a session that holds it (0004_audit.sql). Only a superuser, or who
+-- may grant these two, can let the owner do that; `doctor` tells.
+DO $$
+BEGIN
+    GRANT pg_signal_backend, pg_read_all_stats TO vault_etl_owner WITH INHERIT TRUE;
+EXCEPTION WHEN insufficient_privilege THEN
+    NULL;  -- then an entry waits 10 s for a session that holds the end, and fails
+END
+$$;
+
 -- A caller's temporary table was seen to swallow an audit entry: only who stages rows may make one.
 DO $$
 BEGIN

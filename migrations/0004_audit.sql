@@ -10,27 +10,29 @@ COMMENT ON TABLE public.vault IS 'Which vault this is: the audit chain starts fr
 INSERT INTO public.vault DEFAULT VALUES;
 
 -- What an entry can be about. `roles` may write it through `audit_append`; those of an action without roles are
--- written by the functions that do the work. A look is under the reveal policy and its quota.
+-- written by the functions that do the work. A look is under the reveal policy and its quota. A login writes
+-- `a_minute` entries a minute of it, or as many as an hour's quota allows, if that is more.
 CREATE TABLE public.audit_actions (
     action text PRIMARY KEY CHECK (action ~ '^[a-z][a-z -]{0,39}$'),
     roles text[] NOT NULL,
-    look boolean NOT NULL DEFAULT false
+    look boolean NOT NULL DEFAULT false,
+    a_minute integer NOT NULL DEFAULT 6000 CHECK (a_minute > 0)
 );
 COMMENT ON TABLE public.audit_actions IS 'Every action of the audit log, and the roles that may append it.';
-INSERT INTO public.audit_actions (action, roles, look) VALUES
-    ('reveal', '{vault_etl_reveal}', true),
-    ('reveal masked', '{vault_etl_reveal}', true),
-    ('find', '{vault_etl_reveal}', true),
-    ('quarantine show', '{vault_etl_reveal}', true),
-    ('quarantine retry', '{vault_etl_re_encrypt}', false),
-    ('keys init', '{vault_etl_re_encrypt}', false),
-    ('keys rotate', '{vault_etl_rotate,vault_etl_re_encrypt}', false),
-    ('keys rewrap', '{vault_etl_rotate,vault_etl_re_encrypt}', false),
-    ('keys destroy', '{vault_etl_rotate,vault_etl_re_encrypt}', false),
-    ('keys cut-over', '{}', false),
-    ('erase', '{}', false),
-    ('policy set', '{}', false),
-    ('audit key', '{}', false);
+INSERT INTO public.audit_actions (action, roles, look, a_minute) VALUES
+    ('reveal', '{vault_etl_reveal}', true, 120),
+    ('reveal masked', '{vault_etl_reveal}', true, 120),
+    ('find', '{vault_etl_reveal}', true, 120),
+    ('quarantine show', '{vault_etl_reveal}', true, 120),
+    ('quarantine retry', '{vault_etl_re_encrypt}', false, 120),
+    ('keys init', '{vault_etl_re_encrypt}', false, 120),
+    ('keys rotate', '{vault_etl_rotate,vault_etl_re_encrypt}', false, 120),
+    ('keys rewrap', '{vault_etl_rotate,vault_etl_re_encrypt}', false, 6000),
+    ('keys destroy', '{vault_etl_rotate,vault_etl_re_encrypt}', false, 600),
+    ('keys cut-over', '{}', false, 120),
+    ('erase', '{}', false, 600),
+    ('policy set', '{}', false, 120),
+    ('audit key', '{}', false, 120);
 
 -- One line of text that shows all that it holds: U+0020 is its only blank, inside alone. Refused are controls,
 -- other blanks, changes of direction, what has no width (U+00AD, U+200B, U+2060, U+FEFF, fillers, variation
@@ -83,7 +85,7 @@ COMMENT ON TABLE public.audit_log IS 'Every look at a personal field and every c
 CREATE INDEX audit_log_record_id ON public.audit_log (record_id) WHERE record_id IS NOT NULL;
 CREATE INDEX audit_log_logged_at ON public.audit_log (logged_at);
 
--- The end of the chain. Its row lock makes seq gapless.
+-- The end of the chain.
 CREATE TABLE public.audit_head (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     seq bigint NOT NULL,
@@ -91,6 +93,20 @@ CREATE TABLE public.audit_head (
 );
 INSERT INTO public.audit_head (seq, hash)
 SELECT 0, sha256('vault-etl/1/audit-genesis'::bytea || uuid_send(vault_id)) FROM public.vault;
+
+-- Who writes the log holds its EXCLUSIVE lock until the commit, which makes seq gapless. A table's lock names the
+-- session that holds it, in pg_locks; a row's would not, after a savepoint.
+CREATE TABLE public.audit_turn (turn boolean PRIMARY KEY CHECK (false));
+COMMENT ON TABLE public.audit_turn IS 'Always empty. Its lock is the turn to write the audit log.';
+
+-- How much a login has written lately: 60 s ahead of the clock, and it has to wait.
+CREATE TABLE public.audit_rates (
+    login text NOT NULL,
+    kind text NOT NULL,
+    paid_until timestamptz NOT NULL,
+    PRIMARY KEY (login, kind)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE public.audit_rates IS 'How far each login is ahead of its rate of entries.';
 
 CREATE TABLE public.audit_released (
     seq bigint PRIMARY KEY REFERENCES public.audit_log,
@@ -176,10 +192,43 @@ COMMENT ON TABLE public.reveal_policies IS 'Every reveal policy there was. docs/
 CREATE INDEX audit_log_allowed ON public.audit_log (login, logged_at)
     WHERE phase = 'intent' AND decision = 'allowed';
 
--- Waits for the end of the chain and holds it until the transaction ends.
+-- Ends the session that has held the turn since `seen`, and returns which transaction holds it now. Not one that
+-- waits for the disk or a standby to commit, and none of a superuser, which the owner may not end.
+CREATE FUNCTION public.audit_end_holder(seen text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    holder record;
+BEGIN
+    SELECT l.pid, l.virtualtransaction AS held_by, a.usename, lower(a.wait_event) AS waits_for INTO holder
+    FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.locktype = 'relation' AND l.relation = 'public.audit_turn'::regclass AND l.mode = 'ExclusiveLock'
+        AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()) AND l.granted;
+    IF holder.held_by = seen AND pg_has_role('pg_signal_backend', 'USAGE') AND pg_has_role('pg_read_all_stats', 'USAGE')
+        AND coalesce(holder.waits_for, '') NOT IN ('syncrep', 'walsync', 'walwrite')
+    THEN
+        IF pg_terminate_backend(holder.pid) THEN
+            RAISE LOG 'vault-etl: ended a session of %, which held the end of the audit log', holder.usename;
+        END IF;
+    END IF;
+    RETURN holder.held_by;
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN holder.held_by;
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_end_holder(text) FROM PUBLIC;
+
+-- Waits for the turn to write, and holds it until the transaction ends: as long as the caller's lock_timeout
+-- says, or 10 s. Who has waited for half a second looks who holds it, and ends that session if it is still the
+-- same transaction after another second. A login's sessions wait for each other first, so that many of them take
+-- one turn at a time.
 CREATE FUNCTION public.audit_lock() RETURNS public.audit_head
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    me text := session_user;
+    patience text := current_setting('lock_timeout');
+    deadline timestamptz := clock_timestamp() + coalesce(nullif(patience, '0')::interval, interval '10 s');
+    longest integer := 500;
+    holder text;
     head public.audit_head;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
@@ -189,11 +238,80 @@ BEGIN
     IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
-    SELECT * INTO STRICT head FROM public.audit_head FOR UPDATE;
+    -- A prepared transaction has no session to end, and one that notifies cannot be prepared.
+    IF current_setting('max_prepared_transactions') <> '0' THEN
+        PERFORM pg_notify('vault_etl_audit', '');
+    END IF;
+    LOOP
+        PERFORM set_config('lock_timeout', greatest(1, least(longest, ceil(
+            extract(epoch FROM deadline - clock_timestamp()) * 1000
+        )))::integer::text, true);
+        BEGIN
+            INSERT INTO public.audit_rates (login, kind, paid_until) VALUES (me, 'entry', '-infinity')
+            ON CONFLICT DO NOTHING;
+            PERFORM FROM public.audit_rates AS r WHERE r.login = me AND r.kind = 'entry' FOR UPDATE;
+            LOCK TABLE public.audit_turn IN EXCLUSIVE MODE;
+            EXIT;
+        EXCEPTION WHEN lock_not_available THEN
+            IF clock_timestamp() >= deadline THEN
+                RAISE;
+            END IF;
+            longest := 1000;
+            holder := public.audit_end_holder(holder);
+        END;
+    END LOOP;
+    PERFORM set_config('lock_timeout', patience, true);
+    SELECT * INTO STRICT head FROM public.audit_head;
     RETURN head;
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_lock() FROM PUBLIC;
+
+-- The session that holds the turn, if one does, since when its transaction runs, and whether waiters may end it.
+CREATE FUNCTION public.audit_holder() RETURNS TABLE (pid integer, login text, since timestamptz, may_end boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT l.pid, a.usename::text, a.xact_start,
+        pg_has_role('pg_signal_backend', 'USAGE') AND pg_has_role('pg_read_all_stats', 'USAGE')
+    FROM (VALUES (true)) AS one (one)
+    LEFT JOIN pg_locks AS l ON l.locktype = 'relation' AND l.relation = 'public.audit_turn'::regclass
+        AND l.mode = 'ExclusiveLock' AND l.granted
+        AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+    LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+$$;
+REVOKE ALL ON FUNCTION public.audit_holder() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.audit_holder() TO vault_etl_audit;
+
+-- Takes `cost` from what this login may write of a kind. It may be ahead by 60 s, and then raises VE429, whose
+-- detail says how many seconds to wait: nothing is written. No cost is more than 60 s. A clock that went back
+-- holds a login up for a minute at most.
+CREATE FUNCTION public.audit_rate(kind text, cost interval) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
+DECLARE
+    now timestamptz := clock_timestamp();
+    limited timestamptz := now + interval '60 s';
+    paid timestamptz;
+BEGIN
+    INSERT INTO public.audit_rates AS r (login, kind, paid_until) VALUES (session_user, audit_rate.kind, now + cost)
+    ON CONFLICT ON CONSTRAINT audit_rates_pkey
+        DO UPDATE SET paid_until = greatest(least(r.paid_until, limited), now) + cost
+    RETURNING r.paid_until INTO paid;
+    IF paid > limited THEN
+        RAISE EXCEPTION 'this login writes too much in too short a time'
+            USING ERRCODE = 'VE429', DETAIL = ceil(extract(epoch FROM paid - limited))::text;
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_rate(text, interval) FROM PUBLIC;
+
+-- How many looks the policy in force allows a login in an hour.
+CREATE FUNCTION public.audit_quota() RETURNS integer
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce((
+        SELECT (p.document::jsonb ->> 'reveals_an_hour')::integer FROM public.reveal_policies AS p
+        ORDER BY p.seq DESC LIMIT 1
+    ), 50)
+$$;
+REVOKE ALL ON FUNCTION public.audit_quota() FROM PUBLIC;
 
 -- Raises, naming the column and nothing of it, for what is no entry. The table's own CHECKs say the same, but
 -- their errors show the whole row.
@@ -282,6 +400,16 @@ BEGIN
         RAISE EXCEPTION 'no allowed intent of this login has this outcome'
             USING ERRCODE = 'insufficient_privilege';
     END IF;
+    -- An allowed intent pays for its outcome, which no rate may keep from the log. Each denial is a slow one.
+    IF entry.phase = 'intent' THEN
+        PERFORM public.audit_rate('entry', CASE entry.decision
+            WHEN 'denied' THEN interval '60 s' / 120
+            ELSE (
+                SELECT 2 * interval '60 s' / greatest(a.a_minute, CASE WHEN a.look THEN 2 * public.audit_quota() END)
+                FROM public.audit_actions AS a WHERE a.action = entry.action
+            )
+        END);
+    END IF;
     INSERT INTO public.audit_log SELECT entry.*;
     UPDATE public.audit_head AS h SET seq = entry.seq, hash = entry.hash;
     RETURN entry;
@@ -329,7 +457,7 @@ BEGIN
         SELECT count(*) FROM public.audit_log AS l
         WHERE l.login = me AND l.logged_at > an_hour_ago
             AND l.phase = 'intent' AND l.decision = 'allowed' AND l.action = ANY (looks)
-    ) >= coalesce((policy ->> 'reveals_an_hour')::integer, 50) THEN
+    ) >= public.audit_quota() THEN
         RETURN 'quota';
     END IF;
     RETURN NULL;

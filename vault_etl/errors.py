@@ -9,6 +9,7 @@
     ├── UnavailableError         69   SQS, KMS or Postgres cannot be reached
     ├── AuditError               74   the audit log could not be written
     ├── IncompleteError          75   stopped half way; safe to run again
+    │   └── RateLimitedError     75   this login writes too much of the audit log in too short a time
     ├── DeniedError              77   KMS, Postgres or the reveal policy said no
     │   ├── KeyUnavailableError  77   a key that may not, or can no longer, be used
     │   │   ├── KeyDeniedError   77   a key that this caller may not use
@@ -84,6 +85,10 @@ class IncompleteError(VaultEtlError):
     """The work stopped half way and is safe to run again."""
 
     exit_code = 75
+
+
+class RateLimitedError(IncompleteError):
+    """This login writes too much of the audit log in too short a time: nothing was written."""
 
 
 class DeniedError(VaultEtlError):

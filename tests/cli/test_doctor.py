@@ -46,20 +46,22 @@ CHECKS = [
     "token_key_age",
     "trusted_keys",
     "kms_contexts",
+    "audit_turn",
     "audit_log",
 ]
 DATABASE = CHECKS[CHECKS.index("postgres") :]
 
+LOG = {"audit_turn", "audit_log"}
 KEYS = {"token_keys", "pending_token_keys", "data_key_age", "token_key_age"}
 NOTHING = KEYS | {"kms_data_key", "kms_token_key", "queue", "trusted_keys", "kms_contexts"}
 INVISIBLE: dict[str, set[str]] = {
-    "ingest": {"kms_audit_key", "audit_log"},
-    "reveal": {"queue", "audit_log"},
-    "rotate": {"queue", "kms_contexts", "audit_log"},
-    "re-encrypt": {"queue", "audit_log"},
-    "erase": NOTHING | {"audit_log"},
+    "ingest": {"kms_audit_key", *LOG},
+    "reveal": {"queue", *LOG},
+    "rotate": {"queue", "kms_contexts", *LOG},
+    "re-encrypt": {"queue", *LOG},
+    "erase": NOTHING | LOG,
     "audit": {"kms_data_key", "kms_token_key", "queue", "trusted_keys", "kms_contexts"},
-    "analyst": NOTHING | {"kms_audit_key", "audit_log"},
+    "analyst": NOTHING | {"kms_audit_key", *LOG},
 }
 """What a role may not see."""
 

@@ -261,7 +261,7 @@ def test_a_log_that_somebody_locks_stops_it(scratch: Scratch, keys: WriteKeys) -
     (record,) = stored(scratch, keys)
     scratch.sql("ALTER FUNCTION public.erase SET lock_timeout = '100ms'")
     with scratch.connect() as other, other.cursor() as cursor:
-        cursor.execute("SELECT * FROM audit_head FOR UPDATE")
+        cursor.execute("LOCK TABLE audit_turn IN EXCLUSIVE MODE")
         with pytest.raises(VaultEtlError, match="a lock was not granted in time"):
             erased(scratch, RecordTarget(record.record_id))
     assert not scratch.value(FORGOTTEN, record.record_id)

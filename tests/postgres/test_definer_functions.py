@@ -13,7 +13,7 @@ DEFINERS = {
     *("ensure_partition", "audit_append", "key_usage"),
     *("audit_release", "audit_search", "audit_find"),
     *("audit_register_key", "audit_signer", "audit_checkpoint"),
-    *("erase", "erase_preview"),
+    *("erase", "erase_preview", "audit_holder"),
     *("file_source", "file_load_reached", "file_load_whole"),
     "token_cut_over",
 }
@@ -32,6 +32,9 @@ _NO_RELATION = {
     "jsonb_each",
     "unnest",
     "intent_seq",
+    "holder",
+    "paid",
+    "SET",
     "moment",
     "dependents",
     "aclexplode",

@@ -100,6 +100,7 @@ RIGHTS: dict[str, set[str]] = {
         *("SELECT reveal_policies", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"),
         "SELECT key_rotations",
         "EXECUTE audit_register_key",
+        "EXECUTE audit_holder",
         *SIGN,
     },
     "analyst": {
@@ -173,14 +174,19 @@ def test_there_is_no_other_role(shared: Scratch) -> None:
 
 
 def test_roles_carry_no_login_no_powers_and_no_membership(shared: Scratch) -> None:
-    """A group role cannot log in, create, replicate or bypass, and is a member of nothing."""
+    """A group role cannot log in, create, replicate or bypass; the owner may end sessions, by membership."""
     assert not shared.sql(
         "SELECT rolname FROM pg_roles WHERE rolname LIKE 'vault\\_etl\\_%' AND (rolcanlogin"
         " OR rolsuper OR rolinherit OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)"
     )
-    assert not shared.sql(
-        "SELECT roleid::regrole FROM pg_auth_members WHERE member::regrole::text LIKE 'vault\\_etl%'"
+    memberships = shared.sql(
+        "SELECT member::regrole::text, roleid::regrole::text FROM pg_auth_members"
+        " WHERE member::regrole::text LIKE 'vault\\_etl%'"
     )
+    assert set(memberships) == {
+        ("vault_etl_owner", "pg_signal_backend"),
+        ("vault_etl_owner", "pg_read_all_stats"),
+    }
 
 
 def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:

@@ -44,6 +44,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         **dict.fromkeys(("server", "fence_bytes", "missing_months"), ROLES),
         **dict.fromkeys(("rights", "mixed_logins"), ROLES),
         "wrappings": ("ingest", "reveal", "audit", *ROTATE),
+        "turn": ("audit",),
         "unsigned": ("audit",),
     },
     "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},

@@ -7,6 +7,7 @@ text of the server ever leaves this file: an SQLSTATE does.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -20,6 +21,7 @@ from vault_etl.errors import (
     ConfigurationError,
     DeniedError,
     IncompleteError,
+    RateLimitedError,
     UnavailableError,
     VaultEtlError,
 )
@@ -28,6 +30,8 @@ from vault_etl.ports.call_observer import CallObserver
 SERVICE: Final = "postgres"
 
 READ_ONLY: Final = "25006"
+RATE_LIMITED: Final = "VE429"
+"""Of our function `audit_rate`, whose DETAIL is the seconds to wait."""
 
 CONNECT_TIMEOUT_S: Final = 10
 TCP_USER_TIMEOUT_MS: Final = 15_000
@@ -195,11 +199,22 @@ def _translated(error: psycopg2.Error) -> VaultEtlError:
         if isinstance(error, psycopg2.ProgrammingError):
             return VaultEtlError("a value of a type that Postgres is not given")
         return UnavailableError("the connection to Postgres was lost", hint="run the command again")
+    if state == RATE_LIMITED:
+        return _too_fast(error.diag.message_detail)
     named = error.diag.constraint_name is not None
     if state[:2] == "22" or state == "23502" or (state == "23514" and named):
         return ValueRefusedError(state)
     kind, message, hint = _BY_SQLSTATE.get(state) or _BY_CLASS.get(state[:2]) or _BUG
     return kind(f"Postgres: {message} (SQLSTATE {state})", hint=hint)
+
+
+def _too_fast(seconds: str | None) -> RateLimitedError:
+    """The DETAIL is a number, or is left out."""
+    wait = f"in {seconds} s" if re.fullmatch(r"[0-9]{1,3}", seconds or "") else "in a minute"
+    return RateLimitedError(
+        "Postgres: this login writes too much of the audit log in too short a time",
+        hint=f"run it again {wait}",
+    )
 
 
 _MALFORMED: Final = (

@@ -12,7 +12,13 @@ from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditReceipt, AuditRequest, Decision, Phase, mint_receipt
 from vault_etl.core.checkpoint import Head
 from vault_etl.core.policy import DENIALS
-from vault_etl.errors import AuditError, DeniedError, PolicyDeniedError, VaultEtlError
+from vault_etl.errors import (
+    AuditError,
+    DeniedError,
+    PolicyDeniedError,
+    RateLimitedError,
+    VaultEtlError,
+)
 from vault_etl.ports.audit_log import AuditEntry
 
 _SQL: Final = blocks("audit.sql")
@@ -80,6 +86,8 @@ class PostgresAuditLog:
                     },
                 )
                 ((seq, hash_, decided, code),) = cursor.fetchall()
+        except RateLimitedError:
+            raise
         except VaultEtlError as error:
             message = f"the audit log could not be written: {error}"
             raise AuditError(

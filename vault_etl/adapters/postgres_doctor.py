@@ -9,7 +9,16 @@ from typing import Any, Final
 from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import KeyPurpose
-from vault_etl.ports.doctor import LoginRights, MixedLogins, Server, Transport, Unsigned, Wrapping
+from vault_etl.ports.doctor import (
+    Holder,
+    LoginRights,
+    MixedLogins,
+    Server,
+    Transport,
+    Turn,
+    Unsigned,
+    Wrapping,
+)
 
 _SQL: Final = blocks("doctor.sql")
 _NOTHING: Final[Mapping[str, object]] = {}
@@ -62,6 +71,12 @@ class PostgresFacts:
         """See `SignedState.unsigned`."""
         ((registered, entries, oldest),) = self._rows(_SQL["unsigned"])
         return Unsigned(registered, entries, oldest)
+
+    def turn(self) -> Turn:
+        """See `TurnHolder.turn`."""
+        ((pid, login, seconds, may_end),) = self._rows(_SQL["turn"])
+        holder = None if pid is None else Holder(pid, login or "", seconds or 0.0)
+        return Turn(holder, may_end)
 
     def _rows(
         self, statement: str, values: Mapping[str, object] = _NOTHING

@@ -124,6 +124,7 @@ class DoctorProgram(AuditProgram, KeysProgram):
             yield Check(f"{purpose}_key_age", look, needs, keys)
         yield Check("trusted_keys", trusted, (*needs, *aliases), keys)
         yield Check("kms_contexts", contexts, ("token_keys", "kms_token_key"), opens)
+        yield Check("audit_turn", lambda: audit_checks.turn(facts()), needs, self._acts_as("audit"))
         yield Check(
             "audit_log", lambda: audit_checks.signed(facts()), needs, self._acts_as("audit")
         )

@@ -19,6 +19,8 @@ class AuditLog(Protocol):
     def intend(self, request: AuditRequest) -> AuditReceipt:
         """Commit the intent. Raises AuditError if that is not certain.
 
+        Raises RateLimitedError for too many in too short a time: then nothing is committed.
+
         Raises PolicyDeniedError if the reveal policy says no: then the denied intent is committed.
         """
 

@@ -67,6 +67,25 @@ class Wrapping:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """The session that holds the turn to write the audit log, and for how long at most."""
+
+    pid: int
+    login: str
+    seconds: float
+    """Since its transaction began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The turn to write the audit log."""
+
+    holder: Holder | None
+    may_end: bool
+    """Whether who waits for it may end the session that holds it."""
+
+
+@dataclass(frozen=True, slots=True)
 class KmsKey:
     """A KMS key, in KMS's own words."""
 
@@ -106,6 +125,13 @@ class SignedState(Protocol):
 
     def unsigned(self) -> Unsigned:
         """What is not signed yet."""
+
+
+class TurnHolder(Protocol):
+    """For the role audit."""
+
+    def turn(self) -> Turn:
+        """Who holds the turn to write the audit log now."""
 
 
 class KeyWrappings(Protocol):

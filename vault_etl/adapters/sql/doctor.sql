@@ -1,4 +1,4 @@
--- What `doctor` looks at. All but the last two are visible to every login.
+-- What `doctor` looks at. All but the last three are visible to every login.
 
 -- name: server
 SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')
@@ -61,6 +61,10 @@ FROM mixed
 -- name: wrappings
 SELECT purpose, kms_key_arn, count(*) FROM public.data_keys WHERE state <> 'destroyed'
 GROUP BY purpose, kms_key_arn ORDER BY purpose, kms_key_arn
+
+-- name: turn
+SELECT pid, login, extract(epoch FROM clock_timestamp() - since)::double precision, may_end
+FROM public.audit_holder()
 
 -- name: unsigned
 SELECT EXISTS (SELECT FROM public.audit_keys), count(*), clock_timestamp() - min(logged_at)

@@ -149,7 +149,7 @@ WHERE l.granted AND l.pid <> pg_catalog.pg_backend_pid()
     AND (
         (
             l.mode <> 'AccessShareLock' AND l.relation IN (
-                'public.key_fence'::regclass, 'public.audit_head'::regclass, 'public.data_keys'::regclass,
+                'public.key_fence'::regclass, 'public.audit_turn'::regclass, 'public.data_keys'::regclass,
                 'public.key_rotations'::regclass, 'public.rotation_ranges'::regclass
             )
         )
