@@ -40,7 +40,7 @@ DO $$
 BEGIN
     EXECUTE format('REVOKE TEMPORARY, CREATE ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format(
-        'GRANT TEMPORARY ON DATABASE %I TO vault_etl_ingest, vault_etl_rotate, vault_etl_re_encrypt',
+        'GRANT TEMPORARY ON DATABASE %I TO vault_etl_ingest, vault_etl_re_encrypt',
         current_database()
     );
     EXECUTE format(

@@ -105,12 +105,12 @@ GRANT SELECT (record_id, reason_code, path, quarantined_at, receive_count) ON pu
     TO vault_etl_reveal;
 
 -- What a rotation makes anew, and no plain column: whose event it was stands.
-GRANT SELECT ON public.user_logins, public.quarantine TO vault_etl_rotate, vault_etl_re_encrypt;
+GRANT SELECT ON public.user_logins, public.quarantine TO vault_etl_re_encrypt;
 GRANT UPDATE (
     masked_ip, masked_device_id, next_masked_ip, next_masked_device_id, ip_ciphertext,
     device_id_ciphertext, token_generation, next_token_generation
-) ON public.user_logins TO vault_etl_rotate, vault_etl_re_encrypt;
-GRANT UPDATE (body_ciphertext) ON public.quarantine TO vault_etl_rotate, vault_etl_re_encrypt;
+) ON public.user_logins TO vault_etl_re_encrypt;
+GRANT UPDATE (body_ciphertext) ON public.quarantine TO vault_etl_re_encrypt;
 
 GRANT SELECT ON public.user_logins_masked TO vault_etl_analyst;
 GRANT SELECT (

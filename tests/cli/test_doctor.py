@@ -207,7 +207,7 @@ def test_a_login_without_a_role_is_told_so(vault: Vault) -> None:
     ("opener", "reader", "inherits"),
     [
         ("ingest", "analyst", "INHERIT"),
-        ("ingest", "rotate", "NOINHERIT"),
+        ("ingest", "re_encrypt", "NOINHERIT"),
         ("ingest", "owner", "NOINHERIT"),
         ("reveal", "analyst", "INHERIT"),
         ("reveal", "re_encrypt", "NOINHERIT"),

@@ -58,20 +58,18 @@ class FakeKeyEnd:
     def clear(self, generation: int, after: uuid.UUID | None, limit: int) -> Cleared:
         """See `OldTokens.clear`."""
         records = self._database.records
-        page = sorted(
-            record_id
-            for record_id, record in records.items()
-            if record.next_token_generation == generation and (after is None or record_id > after)
-        )[:limit]
-        if not page:
-            return Cleared(0, None)
         in_use = {
             key.generation
             for key in self._database.keys.values()
             if key.state in {KeyState.ACTIVE, KeyState.PENDING}
         }
-        if generation in in_use:
-            return Cleared(0, page[-1])
+        page = sorted(
+            record_id
+            for record_id, record in records.items()
+            if record.next_token_generation == generation and (after is None or record_id > after)
+        )[:limit]
+        if generation in in_use or not page:
+            return Cleared(0, None)
         for record_id in page:
             records[record_id] = dataclasses.replace(
                 records[record_id], next_tokens=None, next_token_generation=None

@@ -78,7 +78,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         ("admin",),
     ),
-    "old_tokens.sql": dict.fromkeys(("page", "clear"), ROTATE),
+    "old_tokens.sql": {"clear": ROTATE},
     "quarantine.sql": {
         "rows": ("reveal",),
         "before_the_newest": ("reveal",),

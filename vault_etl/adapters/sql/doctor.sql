@@ -30,7 +30,7 @@ SELECT
     )
 
 -- name: mixed_logins
--- ingest and reveal open token keys, and may read no token. re-encrypt does both by its nature.
+-- ingest and reveal open token keys, and may read no token; re-encrypt does both by its nature.
 -- Membership with ADMIN alone, which PostgreSQL gives to who makes a role, is neither USAGE nor SET.
 WITH readers AS (
     SELECT r.oid FROM pg_catalog.pg_roles AS r

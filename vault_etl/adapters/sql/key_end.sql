@@ -1,26 +1,10 @@
 -- The end of keys, for the roles rotate and re-encrypt.
 
 -- name: needs_of_data_key
--- Whatever field the key is of: a value in another field's place needs it as well.
-SELECT records.values, bodies.bodies, leases.leases
-FROM (
-    SELECT
-        count(*) FILTER (WHERE public.ciphertext_key_id(ip_ciphertext) = %(key_id)s)
-        + count(*) FILTER (WHERE public.ciphertext_key_id(device_id_ciphertext) = %(key_id)s) AS values
-    FROM public.user_logins
-) AS records, (
-    SELECT count(*) AS bodies FROM public.quarantine
-    WHERE public.ciphertext_key_id(body_ciphertext) = %(key_id)s
-) AS bodies, (
-    SELECT count(*) AS leases FROM public.data_keys
-    WHERE key_id = %(key_id)s AND purpose = 'data' AND state = 'active' AND expires_at > clock_timestamp()
-) AS leases
+SELECT in_records, bodies, leases FROM public.needs_of_data_key(%(key_id)s)
 
 -- name: needs_of_generation
-SELECT
-    count(*) FILTER (WHERE token_generation = %(generation)s),
-    count(*) FILTER (WHERE next_token_generation = %(generation)s)
-FROM public.user_logins
+SELECT tokens, next_tokens FROM public.needs_of_generation(%(generation)s::smallint)
 
 -- name: retire_expired
 UPDATE public.data_keys SET state = 'decrypt_only'
