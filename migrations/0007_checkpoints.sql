@@ -85,7 +85,8 @@ $$;
 REVOKE ALL ON FUNCTION public.audit_hash_of(bigint) FROM PUBLIC;
 
 -- From then on signers take this key's signature too. On the record, like a change of the policy. The note is made
--- here, of checked parts: of an entry that is there, of this vault, and of a public key on P-256.
+-- here, of checked parts: of an entry that is there, of this vault, and of a public key on P-256. Every signer reads
+-- all registrations, so a login makes twenty a day at most.
 CREATE FUNCTION public.audit_register_key(
     request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea,
     signed_seq bigint, signature bytea
@@ -115,6 +116,13 @@ BEGIN
     ) IS NOT TRUE THEN
         RAISE EXCEPTION 'this registers no key of this log' USING ERRCODE = 'insufficient_privilege';
     END IF;
+    PERFORM public.audit_lock();
+    IF (
+        SELECT count(*) FROM public.audit_keys AS k JOIN public.audit_log AS l ON l.seq = k.seq
+        WHERE l.login = session_user AND l.logged_at > clock_timestamp() - interval '1 day'
+    ) >= 20 THEN
+        RAISE EXCEPTION 'this login has registered twenty keys today' USING ERRCODE = 'configuration_limit_exceeded';
+    END IF;
     intent := public.audit_write(
         request_id, 'intent', actor, host, 'audit key', NULL, '{}', NULL, digest, reason, 'allowed', NULL
     );
@@ -127,16 +135,13 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.audit_register_key(uuid, text, text, text, text, bytea, bigint, bytea) FROM PUBLIC;
 
--- What a signer has to know, which holds no kms:GetPublicKey: the newest registrations first, ten of each login, so
--- that nobody can push another one's out. The note is NULL if there is none.
+-- What a signer has to know, which holds no kms:GetPublicKey: all registrations, the newest first, so that none can
+-- push another out. The note is NULL if there is none.
 CREATE FUNCTION public.audit_signer() RETURNS TABLE (vault_id uuid, note text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT v.vault_id, k.note
     FROM public.vault AS v
-    LEFT JOIN (
-        SELECT a.seq, a.note, row_number() OVER (PARTITION BY l.login ORDER BY a.seq DESC) AS newer
-        FROM public.audit_keys AS a JOIN public.audit_log AS l ON l.seq = a.seq
-    ) AS k ON k.newer <= 10
+    LEFT JOIN public.audit_keys AS k ON true
     ORDER BY k.seq DESC
 $$;
 REVOKE ALL ON FUNCTION public.audit_signer() FROM PUBLIC;
@@ -145,7 +150,7 @@ REVOKE ALL ON FUNCTION public.audit_signer() FROM PUBLIC;
 CREATE FUNCTION public.audit_checkpoint(
     signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea
 ) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
     IF (signed_hash = public.audit_hash_of(signed_seq)) IS NOT TRUE THEN
         RAISE EXCEPTION 'this is no checkpoint of this log' USING ERRCODE = 'insufficient_privilege';
@@ -153,6 +158,8 @@ BEGIN
     IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
+    -- More than there can be outcomes. A reader checks each signature: 0.1 ms.
+    PERFORM public.audit_rate('checkpoint', interval '60 s' / greatest(3600, 2 * public.audit_quota()));
     INSERT INTO public.audit_checkpoints (seq, hash, key_hash, signature)
     VALUES (signed_seq, signed_hash, key_hash, signature);
 END

@@ -47,11 +47,12 @@ CHECKS = [
     "trusted_keys",
     "kms_contexts",
     "audit_turn",
+    "audit_key",
     "audit_log",
 ]
 DATABASE = CHECKS[CHECKS.index("postgres") :]
 
-LOG = {"audit_turn", "audit_log"}
+LOG = {"audit_turn", "audit_key", "audit_log"}
 KEYS = {"token_keys", "pending_token_keys", "data_key_age", "token_key_age"}
 NOTHING = KEYS | {"kms_data_key", "kms_token_key", "queue", "trusted_keys", "kms_contexts"}
 INVISIBLE: dict[str, set[str]] = {
@@ -438,7 +439,8 @@ def test_without_credentials_or_region_nothing_of_aws_is_asked(
     found = lines(loaded, "ingest", code=78, extra=extra)
     resting = {name for name, line in found.items() if line["detail"] == "needs aws_credentials"}
     kms = {name for name in CHECKS if name.startswith("kms_")}
-    assert resting == kms | {"aws_identity", "aws_endpoints", "queue", "trusted_keys"}
+    signed = {"audit_key", "audit_log"}
+    assert resting == kms | signed | {"aws_identity", "aws_endpoints", "queue", "trusted_keys"}
 
 
 def test_aws_away_leaves_the_database_to_be_looked_at(loaded: Vault) -> None:

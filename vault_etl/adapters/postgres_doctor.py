@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import KeyPurpose
+from vault_etl.ports.audit_proof import StoredCheckpoint
 from vault_etl.ports.doctor import (
     Holder,
     LoginRights,
@@ -67,10 +69,24 @@ class PostgresFacts:
         rows = self._rows(_SQL["wrappings"])
         return [Wrapping(KeyPurpose(purpose), arn, keys) for purpose, arn, keys in rows]
 
-    def unsigned(self) -> Unsigned:
+    def registrations(self) -> Sequence[tuple[int, str]]:
+        """See `SignedState.registrations`."""
+        return [(seq, note) for seq, note in self._rows(_SQL["registrations"])]
+
+    def checkpoints(self) -> tuple[uuid.UUID, Sequence[StoredCheckpoint]]:
+        """See `SignedState.checkpoints`."""
+        rows = self._rows(_SQL["checkpoints"])
+        stored = [
+            StoredCheckpoint(seq, bytes(hash_), bytes(key_hash), bytes(signature), login)
+            for _, seq, hash_, key_hash, signature, login in rows
+            if seq is not None
+        ]
+        return rows[0][0], stored
+
+    def unsigned(self, signed_seq: int) -> Unsigned:
         """See `SignedState.unsigned`."""
-        ((registered, entries, oldest),) = self._rows(_SQL["unsigned"])
-        return Unsigned(registered, entries, oldest)
+        ((entries, oldest),) = self._rows(_SQL["unsigned"], {"seq": signed_seq})
+        return Unsigned(entries, oldest)
 
     def turn(self) -> Turn:
         """See `TurnHolder.turn`."""

@@ -13,6 +13,7 @@ from vault_etl.adapters.postgres_doctor import PostgresFacts
 from vault_etl.bootstrap.audit import AuditProgram
 from vault_etl.bootstrap.keys import KeysProgram
 from vault_etl.core.fields import ROTATED, KeyPurpose
+from vault_etl.ports.checkpoints import SigningKey
 from vault_etl.services.checks import audit as audit_checks
 from vault_etl.services.checks import aws as aws_checks
 from vault_etl.services.checks import database as database_checks
@@ -125,9 +126,13 @@ class DoctorProgram(AuditProgram, KeysProgram):
         yield Check("trusted_keys", trusted, (*needs, *aliases), keys)
         yield Check("kms_contexts", contexts, ("token_keys", "kms_token_key"), opens)
         yield Check("audit_turn", lambda: audit_checks.turn(facts()), needs, self._acts_as("audit"))
-        yield Check(
-            "audit_log", lambda: audit_checks.signed(facts()), needs, self._acts_as("audit")
-        )
+
+        def signing_key() -> SigningKey:
+            return self._public_key.signing_key()
+
+        key, audits = (*needs, "kms_audit_key"), self._acts_as("audit")
+        yield Check("audit_key", lambda: audit_checks.registered(facts(), signing_key), key, audits)
+        yield Check("audit_log", lambda: audit_checks.signed(facts(), signing_key), key, audits)
 
     def _check_age(self, purpose: KeyPurpose) -> Verdict:
         return key_checks.age(self.key_age(purpose))

@@ -6,11 +6,13 @@ All raise UnavailableError, ConfigurationError, and DeniedError for what the cal
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from vault_etl.core.fields import KeyPurpose
+from vault_etl.ports.audit_proof import StoredCheckpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,6 @@ class MixedLogins:
 class Unsigned:
     """What of the audit log no checkpoint covers."""
 
-    key_registered: bool
     entries: int
     oldest: dt.timedelta | None
     """How long ago the first of them was written."""
@@ -121,10 +122,16 @@ class LoginFacts(Protocol):
 
 
 class SignedState(Protocol):
-    """For the role audit."""
+    """For the role audit. Nothing in it is believed."""
 
-    def unsigned(self) -> Unsigned:
-        """What is not signed yet."""
+    def registrations(self) -> Sequence[tuple[int, str]]:
+        """Of each registration of a key that signs the seq of its entry and the note, the newest first."""
+
+    def checkpoints(self) -> tuple[uuid.UUID, Sequence[StoredCheckpoint]]:
+        """The vault's id, and the newest checkpoints: a few hundred at most."""
+
+    def unsigned(self, signed_seq: int) -> Unsigned:
+        """What is behind the entry that is signed."""
 
 
 class TurnHolder(Protocol):

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from vault_etl.core.audit import Action, Phase
+from vault_etl.core.audit import Action, Decision, Phase
 from vault_etl.core.audit_chain import LoggedEntry
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.registration import Registration
@@ -15,6 +15,13 @@ from vault_etl.services.verify_problems import Problems
 
 BOUND: Final = frozenset({Action.POLICY_SET, Action.KEY_REGISTER})
 """Actions whose entry and row are made in one transaction, by functions of the owner's."""
+
+
+def sets(entry: LoggedEntry) -> bool:
+    """Whether it has set something. A login may write a denied one, which has not."""
+    return (
+        entry.action in BOUND and entry.phase == Phase.INTENT and entry.decision == Decision.ALLOWED
+    )
 
 
 class BoundJudge:
@@ -35,7 +42,7 @@ class BoundJudge:
 
     def judge(self, entry: LoggedEntry) -> None:
         """Compare it with the rows under its number, and name those that no entry set."""
-        set_by = entry.action if entry.action in BOUND and entry.phase == Phase.INTENT else None
+        set_by = entry.action if sets(entry) else None
         while (row := self._next) is not None and row.seq <= entry.seq:
             self._next = next(self._rows, None)
             if row.seq != entry.seq or row.action != set_by:

@@ -14,7 +14,7 @@ from vault_etl.core.audit_chain import LoggedEntry, genesis
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import Head
 from vault_etl.ports.audit_proof import LogSnapshot
-from vault_etl.services.verify_bound import BOUND, BoundJudge
+from vault_etl.services.verify_bound import BOUND, BoundJudge, sets
 from vault_etl.services.verify_notes import KeptNote, NoteJudge
 from vault_etl.services.verify_pairs import Pairs
 from vault_etl.services.verify_problems import MAX_LISTED, Kind, Problem, Problems
@@ -130,7 +130,7 @@ class _Pass:
         return True
 
     def _note_unsigned(self, entry: LoggedEntry, *, signed: bool) -> None:
-        if entry.action == Action.KEY_REGISTER and self._signed_since is None:
+        if self._signed_since is None and entry.action == Action.KEY_REGISTER and sets(entry):
             self._signed_since = entry.seq
         elif (
             not signed

@@ -98,21 +98,12 @@ class NoteJudge:
 
     def _judge_stored(self, stored: StoredCheckpoint, head: Head) -> None:
         self._seen += 1
-        if not self._is_signed(stored):
+        if not is_signed(self._vault_id, self._keys, stored):
             who = f"stored by {stored.stored_by}"
             what = f"has a checkpoint that no key which was given signed, {who}"
             self._problems.rubbish(stored.seq, what)
         elif self._compare(Head(stored.seq, stored.hash or b""), head, _ITS):
             self.good += 1
-
-    def _is_signed(self, stored: StoredCheckpoint) -> bool:
-        if self._vault_id is None or stored.hash is None:
-            return False
-        text = Checkpoint(self._vault_id, Head(stored.seq, stored.hash)).text.encode()
-        return any(
-            key.hash == stored.key_hash and key.verifies(text, stored.signature or b"")
-            for key in self._keys
-        )
 
     def _compare(self, signed: Head, head: Head, name: str) -> bool:
         """Whether what a given key signed is `head`: it is tampered with otherwise."""
@@ -130,3 +121,14 @@ class NoteJudge:
             NEVER if self._next_stored is None else self._next_stored.seq,
             NEVER if self._next_kept is None else self._next_kept[1].seq,
         )
+
+
+def is_signed(
+    vault_id: uuid.UUID | None, keys: Sequence[AuditKey], stored: StoredCheckpoint
+) -> bool:
+    """Whether one of the keys signed what the row says, for this vault."""
+    if vault_id is None or stored.hash is None:
+        return False
+    text = Checkpoint(vault_id, Head(stored.seq, stored.hash)).text.encode()
+    signature = stored.signature or b""
+    return any(key.hash == stored.key_hash and key.verifies(text, signature) for key in keys)

@@ -56,4 +56,5 @@ class Pairs:
 
 
 def _about(entry: LoggedEntry) -> tuple[object, ...]:
-    return entry.login, entry.action, entry.record_id, entry.fields
+    """What an outcome has in common with its intent: fields 4 and 6 to 12 of the entry."""
+    return (entry.login, *entry[6:13])

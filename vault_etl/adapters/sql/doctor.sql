@@ -66,7 +66,15 @@ GROUP BY purpose, kms_key_arn ORDER BY purpose, kms_key_arn
 SELECT pid, login, extract(epoch FROM clock_timestamp() - since)::double precision, may_end
 FROM public.audit_holder()
 
+-- name: registrations
+SELECT seq, note FROM public.audit_keys ORDER BY seq DESC
+
+-- name: checkpoints
+SELECT v.vault_id, c.seq, c.hash, c.key_hash, c.signature, c.stored_by
+FROM public.vault AS v LEFT JOIN (
+    SELECT * FROM public.audit_checkpoints ORDER BY seq DESC, checkpoint_id DESC LIMIT 300
+) AS c ON true
+ORDER BY c.seq DESC
+
 -- name: unsigned
-SELECT EXISTS (SELECT FROM public.audit_keys), count(*), clock_timestamp() - min(logged_at)
-FROM public.audit_log
-WHERE seq > coalesce((SELECT max(seq) FROM public.audit_checkpoints), 0)
+SELECT count(*), clock_timestamp() - min(logged_at) FROM public.audit_log WHERE seq > %(seq)s

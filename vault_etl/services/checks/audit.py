@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
+from collections.abc import Callable
 from typing import Final
 
+from vault_etl.core.registration import Registration
+from vault_etl.ports.checkpoints import SigningKey
 from vault_etl.ports.doctor import SignedState, TurnHolder
 from vault_etl.services.doctor import Verdict
+from vault_etl.services.verify_notes import is_signed
 
 MAX_UNSIGNED: Final = dt.timedelta(days=1)
 """How long an entry may be without a checkpoint after it."""
@@ -14,6 +19,7 @@ MAX_UNSIGNED: Final = dt.timedelta(days=1)
 MAX_HELD_S: Final = 2.0
 """A session holds the turn from an entry to its COMMIT: milliseconds."""
 
+_SHOWN: Final = 5
 _HINT: Final = "`vault-etl audit checkpoint` with the role audit, on a timer"
 
 
@@ -36,16 +42,55 @@ def turn(facts: TurnHolder) -> Verdict:
     return Verdict.good("no session keeps others from writing")
 
 
-def signed(state: SignedState) -> Verdict:
-    """No entry has been waiting for a checkpoint for more than a day."""
-    found = state.unsigned()
+def registered(state: SignedState, signing_key: Callable[[], SigningKey]) -> Verdict:
+    """The key that KMS has is registered. Other registrations are told: they do no harm."""
+    vault_id, _ = state.checkpoints()
+    rows = state.registrations()
+    if not rows:
+        return Verdict.good("none is registered yet: `vault-etl audit checkpoint` does that")
+    key = signing_key()
+    others = [seq for seq, note in rows if not _is_of(key, vault_id, note)]
+    if len(others) == len(rows):
+        return Verdict.bad(
+            "the key that KMS has is not registered",
+            "is VAULT_ETL_AUDIT_KEY right? then `vault-etl audit checkpoint --new-key`",
+        )
+    if others:
+        return Verdict.good(
+            f"registered; {len(others)} registrations are not of it: {_few(others)}"
+        )
+    return Verdict.good("registered")
+
+
+def signed(state: SignedState, signing_key: Callable[[], SigningKey]) -> Verdict:
+    """No entry has been waiting for a checkpoint of this key for more than a day.
+
+    Any role that signs may store a checkpoint, so one that the key did not sign does not count.
+    """
+    vault_id, stored = state.checkpoints()
+    keys = [signing_key().key] if stored else []
+    seqs = (found.seq for found in stored if is_signed(vault_id, keys, found))
+    found = state.unsigned(next(seqs, 0))
     if found.oldest is not None and found.oldest > MAX_UNSIGNED:
         detail = f"{found.entries} entries are not signed, the oldest for {found.oldest.days} days"
         return Verdict.bad(detail, _HINT)
-    if not found.key_registered:
-        return Verdict.good(
-            "no key is registered to sign it yet: `vault-etl audit checkpoint` does that"
-        )
     if found.entries:
         return Verdict.good(f"{found.entries} entries since the last checkpoint")
     return Verdict.good("signed to its head")
+
+
+def _is_of(key: SigningKey, vault_id: uuid.UUID, note: str) -> bool:
+    try:
+        found = Registration.parse(note)
+    except ValueError:
+        return False
+    return (
+        found.kms_key_arn == key.kms_key_arn
+        and found.key.spki == key.key.spki
+        and found.holds(vault_id)
+    )
+
+
+def _few(seqs: list[int]) -> str:
+    shown = ", ".join(str(seq) for seq in sorted(seqs)[:_SHOWN])
+    return f"entry {shown}" + (" and more" if len(seqs) > _SHOWN else "")
