@@ -39,7 +39,9 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "act_as_owner": ("admin",),
         "set": ("admin",),
     },
-    "proof.sql": dict.fromkeys(("freeze", "beginning", "bound", "log", "notes"), ("audit",)),
+    "proof.sql": dict.fromkeys(
+        ("freeze", "vaults", "heads", "bound", "log", "checkpoints"), ("audit",)
+    ),
     "doctor.sql": {
         **dict.fromkeys(("server", "fence_bytes", "missing_months"), ROLES),
         **dict.fromkeys(("rights", "mixed_logins"), ROLES),
@@ -140,14 +142,26 @@ VALUES: dict[str, object] = {
     "places": ["user_logins"],
     "done": False,
     "old_keys": [1],
-    **dict.fromkeys(("seq", "generation", "ahead", "min_count", "min_users", "limit", "key_id"), 1),
+    **dict.fromkeys(
+        ("seq", "signed_seq", "generation", "ahead", "min_count", "min_users", "limit", "key_id"), 1
+    ),
     **dict.fromkeys(("phase", "actor", "host", "action", "purpose", "ticket"), "x"),
     **dict.fromkeys(("reason", "decision", "error_code", "field", "kms_key_arn", "state"), "x"),
     "old_kms_key_arn": "x",
     "old_wrapped_key": b"8 bytes!",
     **dict.fromkeys(("note", "document"), "x"),
     **dict.fromkeys(
-        ("wrapped_key", "fingerprint", "hash", "public_key", "digest", "nonce"), b"8 bytes!"
+        (
+            "wrapped_key",
+            "fingerprint",
+            "hash",
+            "public_key",
+            "digest",
+            "nonce",
+            "key_hash",
+            "signature",
+        ),
+        b"8 bytes!",
     ),
     **{name: ["x"] for name in ("fields", "reasons", "paths")},
     **{name: [b"x"] for name in ("fingerprints", "old", "new", "bodies")},
