@@ -99,6 +99,7 @@ def test_a_holder_that_waits_for_a_lock_is_ended_too(patient: Scratch) -> None:
 
 def test_a_login_has_one_place_in_the_queue(scratch: Scratch) -> None:
     """Three sessions of rotate wait longer than reveal does, and only one of them comes before it."""
+    append_committed(scratch, "rotate", **ROTATE)
     with holding(scratch, "rotate") as held, ThreadPoolExecutor(4) as pool:
         first = [pool.submit(append_committed, scratch, "rotate", **ROTATE) for _ in range(3)]
         until(lambda: scratch.value(WAITING) == 3)
@@ -176,6 +177,19 @@ def test_a_flood_of_one_transaction_is_stopped(scratch: Scratch) -> None:
         )
     assert raised.value.pgcode == RATE_LIMITED
     assert scratch.value("SELECT count(*) FROM audit_log") == 0
+
+
+def test_a_flood_of_checkpoints_is_stopped(scratch: Scratch) -> None:
+    """Each is of a head that is there, and has the form of a signature: as many as there can be outcomes."""
+    with pytest.raises(psycopg2.Error) as raised:
+        scratch.sql(
+            "SELECT public.audit_checkpoint(0, h, '4byt', '\\x3006000000000000')"
+            " FROM generate_series(1, 20000), (SELECT sha256('vault-etl/1/audit-genesis'::bytea"
+            " || uuid_send(v.vault_id)) AS h FROM public.audit_signer() AS v) AS genesis",
+            role="erase",
+        )
+    assert raised.value.pgcode == RATE_LIMITED
+    assert scratch.value("SELECT count(*) FROM audit_checkpoints") == 0
 
 
 def test_looks_are_limited_by_the_quota_alone(scratch: Scratch) -> None:
