@@ -23,7 +23,7 @@ class Movement(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchReport:
-    """One batch that was tried. Ages are seconds since the message was sent."""
+    """One batch that was tried. Ages are seconds since the message was sent, `bytes` are in whole KiB."""
 
     outcomes: Mapping[Outcome, int]
     reasons: Mapping[Reason, int]

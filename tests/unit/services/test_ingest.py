@@ -196,9 +196,19 @@ def test_each_batch_is_told(vault: FakeVault) -> None:
     assert report.outcomes == {Outcome.STORED: 1, Outcome.QUARANTINED: 1}
     assert report.reasons == {Reason.NOT_JSON: 1}
     assert report.extra_fields == 2
-    assert report.bytes == len(login_event(extra=1, more=2)) + len(b"junk")
+    assert report.bytes == 1024
     assert (report.oldest_age, report.newest_age) == (100, 0)
     assert (report.max_receive_count, report.cause) == (1, None)
+
+
+@pytest.mark.parametrize("size", [1, 1023, 1024, 1025])
+def test_no_length_of_a_body_is_told(vault: FakeVault, size: int) -> None:
+    """A batch of one message has a size in whole KiB, and so has what is held."""
+    vault.queue.send(b"x" * size)
+    vault.drain(wait=0, linger=0)
+    (report,) = vault.observer.batches
+    assert report.bytes == (2048 if size > 1024 else 1024)
+    assert all(state.held_bytes % 1024 == 0 for state in vault.observer.states)
 
 
 def test_movements_are_told_once(vault: FakeVault) -> None:
