@@ -49,6 +49,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "turn": ("audit",),
         "unsigned": ("audit",),
     },
+    "schema.sql": {"facts": ROLES},
     "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
     "erase.sql": {"preview": ("erase",), "erase": ("erase",)},
     "file_sources.sql": dict.fromkeys(("find", "reached", "loaded"), ("ingest",)),

@@ -12,6 +12,7 @@ from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints, Postgre
 from vault_etl.adapters.postgres_migrations import PostgresMigrations
 from vault_etl.adapters.postgres_policy import PostgresPolicy
 from vault_etl.adapters.postgres_proof import PostgresProver
+from vault_etl.adapters.postgres_schema import PostgresSchema
 from vault_etl.adapters.resources import resource_dir
 from vault_etl.bootstrap.parts import Parts, keep_checkpoint
 from vault_etl.core.audit_key import AuditKey
@@ -27,6 +28,10 @@ class AuditProgram(Parts):
     def migrations(self) -> PostgresMigrations:
         """For `migrate`."""
         return PostgresMigrations(self._database, resource_dir("migrations"))
+
+    def schema_differences(self) -> Sequence[str]:
+        """For `migrate --check`: what is not as the migrations made it."""
+        return PostgresSchema(self._database, resource_dir("migrations")).differences()
 
     def audit_reader(self) -> AuditReader:
         """For `audit list`."""

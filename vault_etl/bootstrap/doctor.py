@@ -96,6 +96,9 @@ class DoctorProgram(AuditProgram, KeysProgram):
         def migrations() -> Verdict:
             return database_checks.migrations(self.migrations().pending())
 
+        def schema() -> Verdict:
+            return database_checks.schema(self.schema_differences())
+
         def separation() -> Verdict:
             return login_checks.separation(facts(), self.identity)
 
@@ -114,6 +117,7 @@ class DoctorProgram(AuditProgram, KeysProgram):
         )
         yield Check("postgres_tls", transport, ("postgres",), lambda: True)
         yield Check("migrations", migrations, ("postgres",), lambda: True)
+        yield Check("schema", schema, needs, lambda: True)
         yield Check("roles", lambda: login_checks.roles(facts()), needs)
         yield Check("separation", separation, needs)
         yield Check("partitions", lambda: database_checks.partitions(facts()), needs)

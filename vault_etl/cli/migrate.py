@@ -19,7 +19,12 @@ def register(app: typer.Typer) -> None:
 def _migrate(
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit 78 if a migration is pending.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Change nothing; exit 78 if a migration is pending, or something is not"
+            " as the migrations made it.",
+        ),
     ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
@@ -43,4 +48,7 @@ def _migrate(
     if pending := list(migrations.pending()):
         message = f"{len(pending)} migrations are pending: {', '.join(pending)}"
         raise ConfigurationError(message, hint="run `vault-etl migrate` as the owner")
+    if differences := program.schema_differences():
+        message = f"not as the migrations made it: {'; '.join(differences)}"
+        raise ConfigurationError(message, hint="docs/operations.md, Guards that were changed")
     print_object({"applied": []}, output)

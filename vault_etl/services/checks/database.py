@@ -38,6 +38,17 @@ def migrations(pending: Sequence[str]) -> Verdict:
     return Verdict.good("up to date")
 
 
+def schema(differences: Sequence[str]) -> Verdict:
+    """Everything that guards the vault inside Postgres is as the migrations made it."""
+    if differences:
+        return Verdict.bad(
+            f"not as the migrations made it: {'; '.join(differences)}",
+            "find out who changed it, and read the log from then on as tampered with"
+            " (docs/operations.md, Guards that were changed)",
+        )
+    return Verdict.good("every function, grant, trigger and table is as the migrations made it")
+
+
 def partitions(facts: ServerFacts) -> Verdict:
     """Events of this month and the next ones have a place to go to."""
     if missing := facts.missing_months(MONTHS_AHEAD):

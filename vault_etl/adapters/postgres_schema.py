@@ -1,0 +1,80 @@
+"""The schema as the migrations made it, and as it is: every difference, by name.
+
+`migrations/schema.json` holds the facts of a database that was migrated and never used. It is written
+by `tests/postgres/write_schema.py` (CONTRIBUTING.md), and a test fails if it is not current.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database
+from vault_etl.adapters.sql import blocks
+from vault_etl.errors import ConfigurationError
+
+FILE: Final = "schema.json"
+
+Facts = Mapping[str, Mapping[str, str]]
+"""The value of each aspect of each object."""
+
+_SQL: Final = blocks("schema.sql")
+_PARTITION: Final = "partition of "
+
+
+class PostgresSchema:
+    """The schema of one database, beside what the migrations in `folder` say."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._file = folder / FILE
+
+    def differences(self) -> Sequence[str]:
+        """What is missing, of others' making, or changed: objects and their aspects, never a value.
+
+        Raises ConfigurationError if the file of the facts is not there.
+        """
+        if not self._file.exists():
+            message = f"this installation of vault-etl has no {FILE} beside its migrations"
+            raise ConfigurationError(message, hint="reinstall the package")
+        expected = json.loads(self._file.read_bytes())
+        found, alike = self._look()
+        partitions = {name for name in expected if name.startswith(_PARTITION)}
+        lines = [f"{name} is missing" for name in expected.keys() - found.keys() - partitions]
+        for name, aspects in found.items():
+            if alike[name] in expected:
+                lines += (f"{name}: {line}" for line in _differ(expected[alike[name]], aspects))
+            else:
+                lines.append(f"{name} is not of the migrations")
+        return sorted(lines)
+
+    def facts(self) -> Facts:
+        """All facts of this database, partitions as the one kind that they are: what the file holds."""
+        found, alike = self._look()
+        return {alike[name]: aspects for name, aspects in found.items()}
+
+    def _look(self) -> tuple[Facts, Mapping[str, str]]:
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute("SET LOCAL search_path = pg_catalog")
+            cursor.execute(_SQL["facts"])
+            rows = cursor.fetchall()
+        found: dict[str, dict[str, str]] = {}
+        alike: dict[str, str] = {}
+        for name, like, aspect, value in rows:
+            found.setdefault(name, {})[aspect] = value
+            alike[name] = like
+        return found, alike
+
+
+def _differ(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    return [
+        *(f"{aspect} is missing" for aspect in expected.keys() - found.keys()),
+        *(f"{aspect} is not of the migrations" for aspect in found.keys() - expected.keys()),
+        *(
+            f"{aspect} was changed"
+            for aspect in expected.keys() & found.keys()
+            if expected[aspect] != found[aspect]
+        ),
+    ]
