@@ -98,7 +98,7 @@ def test_a_holder_that_waits_for_a_lock_is_ended_too(patient: Scratch) -> None:
 
 
 def test_a_login_has_one_place_in_the_queue(scratch: Scratch) -> None:
-    """Three sessions of rotate wait longer than reveal does, and only one of them comes before it."""
+    """Three sessions of rotate wait longer than reveal does, and one of them at most comes before it."""
     append_committed(scratch, "rotate", **ROTATE)
     with holding(scratch, "rotate") as held, ThreadPoolExecutor(4) as pool:
         first = [pool.submit(append_committed, scratch, "rotate", **ROTATE) for _ in range(3)]

@@ -56,6 +56,7 @@ def test_what_is_left_out_is_the_default() -> None:
         ('{"purposes": []}', "purposes"),
         ('{"purposes": {"": {}}}', "a purpose is a word"),
         ('{"purposes": {"a\\nb": {}}}', "a purpose is a word"),
+        ('{"purposes": {"a\\u200bb": {}}}', "a purpose is a word"),
         ('{"purposes": {" a": {}}}', "a purpose is a word"),
         ('{"purposes": {"' + "a" * 65 + '": {}}}', "a purpose is a word"),
         ('{"purposes": {"fraud": []}}', "the purpose fraud"),
