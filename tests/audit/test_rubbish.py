@@ -246,6 +246,7 @@ COLUMNS: Final = (
     *("purpose = 'y'", "ticket = 'y'", "reason = repeat('y', 10000000)", "decision = 'y'"),
     *("error_code = 'y'", "prev_hash = sha256('y')", "hash = sha256('y')", "hash = ''"),
     *(f"{name} = NULL" for name in ("logged_at", "request_id", "phase", "login", "fields", "hash")),
+    "logged_at = 'infinity', hash = NULL",
     *("prev_hash = NULL", "reason = NULL", "actor = NULL", "decision = NULL", "action = NULL"),
 )
 LET_ANYTHING_IN: Final = """

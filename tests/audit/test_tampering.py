@@ -98,6 +98,18 @@ def test_one_entry_inserted(log: Logbook) -> None:
     named(log.prove(), 6, "not the one that its checkpoint signs")
 
 
+def test_the_last_entry_made_void_with_the_head(log: Logbook) -> None:
+    """Neither has a hash that could disagree: that is named, too."""
+    log.tamper(
+        "ALTER TABLE audit_log ALTER hash DROP NOT NULL",
+        "ALTER TABLE audit_head ALTER hash DROP NOT NULL",
+        "UPDATE audit_log SET logged_at = 'infinity', hash = NULL WHERE seq = 14",
+        "UPDATE audit_head SET hash = NULL",
+        "DELETE FROM audit_checkpoints WHERE seq = 14",
+    )
+    named(log.prove(), 14, "was changed")
+
+
 def test_two_entries_swapped(log: Logbook) -> None:
     """Each has the other's number."""
     log.tamper(

@@ -125,7 +125,7 @@ class _Pass:
                 if last.seq
                 else "does not begin the log of this vault",
             )
-        if linked and entry.hash != entry.computed_hash():
+        if linked and (entry.hash is None or entry.hash != entry.computed_hash()):
             tampered(seq, "was changed: its hash is not that of its columns")
         return True
 

@@ -1,6 +1,5 @@
--- The whole log, for `audit verify`. Text and numbers are made here: a million rows are quicker so. Texts and
--- bytes are cut behind what their columns allow: whatever is longer was put there without the constraints, and
--- its hash is another one.
+-- The whole log, for `audit verify`. Text and numbers are made here: a million rows are quicker so. What is
+-- far longer than its column allows was put there without the constraints: it is NULL here, and its hash another one.
 
 -- name: freeze
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
@@ -23,12 +22,23 @@ SELECT
     coalesce(seq, 0),
     CASE WHEN logged_at >= '1970-01-01Z' AND logged_at < '10000-01-01Z'
         THEN (extract(epoch FROM logged_at) * 1000000)::bigint END,
-    request_id::text, left(phase, 4096), left(login, 4096), left(client_address, 4096), left(actor, 4096),
-    left(host, 4096), left(action, 4096), record_id::text,
+    request_id::text,
+    CASE WHEN octet_length(phase) < 16384 THEN phase END,
+    CASE WHEN octet_length(login) < 16384 THEN login END,
+    CASE WHEN octet_length(client_address) < 16384 THEN client_address END,
+    CASE WHEN octet_length(actor) < 16384 THEN actor END,
+    CASE WHEN octet_length(host) < 16384 THEN host END,
+    CASE WHEN octet_length(action) < 16384 THEN action END,
+    record_id::text,
     CASE WHEN array_ndims(fields) > 1 THEN ARRAY(SELECT unnest(fields) LIMIT 64)
         WHEN pg_column_size(fields) < 4096 THEN fields END,
-    left(purpose, 4096), left(ticket, 4096), left(reason, 4096), left(decision, 4096), left(error_code, 4096),
-    substr(prev_hash, 1, 64), substr(hash, 1, 64)
+    CASE WHEN octet_length(purpose) < 16384 THEN purpose END,
+    CASE WHEN octet_length(ticket) < 16384 THEN ticket END,
+    CASE WHEN octet_length(reason) < 16384 THEN reason END,
+    CASE WHEN octet_length(decision) < 16384 THEN decision END,
+    CASE WHEN octet_length(error_code) < 16384 THEN error_code END,
+    CASE WHEN length(prev_hash) = 32 THEN prev_hash END,
+    CASE WHEN length(hash) = 32 THEN hash END
 FROM public.audit_log ORDER BY seq
 
 -- name: checkpoints
