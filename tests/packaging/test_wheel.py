@@ -75,14 +75,14 @@ import json, pathlib, vault_etl
 from vault_etl.adapters.resources import resource_dir
 package = pathlib.Path(vault_etl.__file__).parent
 print(json.dumps([
-    sorted(path.name for path in resource_dir("migrations").rglob("*.sql")),
+    sorted(path.name for path in resource_dir("migrations").rglob("*.*")),
     sorted(path.name for path in resource_dir("keys").rglob("*.yaml")),
     all(resource_dir(name).is_relative_to(package.resolve()) for name in ("keys", "migrations")),
 ]))
 """
     printed = _run(installed / "python", "-c", script, cwd=tmp_path)
     migrations, templates, inside = json.loads(printed)
-    assert migrations == sorted(path.name for path in (REPOSITORY / "migrations").rglob("*.sql"))
+    assert migrations == sorted(path.name for path in (REPOSITORY / "migrations").rglob("*.*"))
     assert migrations
     assert "vault-etl.template.yaml" in templates
     assert inside

@@ -47,7 +47,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         **dict.fromkeys(("rights", "mixed_logins"), ROLES),
         "wrappings": ("ingest", "reveal", "audit", *ROTATE),
         "turn": ("audit",),
-        "unsigned": ("audit",),
+        **dict.fromkeys(("registrations", "checkpoints", "unsigned"), ("audit",)),
     },
     "schema.sql": {"facts": ROLES},
     "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
