@@ -9,7 +9,7 @@ CREATE TABLE public.data_keys (
     generation smallint CHECK (generation > 0),
     state text NOT NULL DEFAULT 'active'
         CHECK (state IN ('pending', 'active', 'decrypt_only', 'destroyed')),
-    kms_key_arn text NOT NULL,
+    kms_key_arn text NOT NULL CHECK (char_length(kms_key_arn) <= 2048 AND kms_key_arn ~ '^[!-~]+$'),
     wrapped_key bytea,
     fingerprint bytea NOT NULL CHECK (length(fingerprint) = 8),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -81,12 +81,9 @@ COMMENT ON TABLE public.key_fence IS 'Always empty. Its lock is the fence betwee
 
 GRANT SELECT ON public.data_keys TO
     vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_audit;
--- Purpose and state keep their defaults: ingest makes active data keys, and nothing else.
+-- Purpose and state keep their defaults: this makes active data keys, and nothing else. All other changes
+-- are functions that write their entry (0010).
 GRANT INSERT (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)
-    ON public.data_keys TO vault_etl_ingest;
--- Who made a key and when is the database's word, here too.
-GRANT INSERT (key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fingerprint, expires_at),
-    UPDATE (state, kms_key_arn, wrapped_key)
-    ON public.data_keys TO vault_etl_rotate, vault_etl_re_encrypt;
+    ON public.data_keys TO vault_etl_ingest, vault_etl_re_encrypt;
 GRANT INSERT ON public.key_fence TO vault_etl_ingest;
 GRANT UPDATE ON public.key_fence TO vault_etl_rotate, vault_etl_re_encrypt;

@@ -71,6 +71,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     deadline timestamptz := clock_timestamp() + interval '200 ms';
     granted_at timestamptz;
+    changed bigint[];
     relations oid[];
     relation oid;
     name text;
@@ -96,6 +97,16 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     PERFORM FROM public.data_keys WHERE purpose = 'token' AND state <> 'destroyed' FOR UPDATE NOWAIT;
+    changed := ARRAY(
+        SELECT key_id FROM public.data_keys WHERE purpose = 'token' AND state IN ('active', 'pending')
+    );
+    IF EXISTS (
+        SELECT FROM public.data_keys WHERE purpose = 'token' AND state = 'pending'
+            AND key_id IN (SELECT u.key_id FROM public.unexplained_keys() AS u)
+    ) THEN
+        RAISE EXCEPTION 'no entry of the audit log made generation % pending', new_generation
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
     PERFORM FROM public.key_rotations AS k JOIN public.rotation_ranges AS r USING (rotation_id)
     WHERE k.purpose = 'token' FOR UPDATE NOWAIT;
     PERFORM public.token_cut_over_wait(deadline);
@@ -194,14 +205,7 @@ BEGIN
     UPDATE public.data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND state = 'active';
     UPDATE public.data_keys SET state = 'active' WHERE purpose = 'token' AND generation = new_generation;
     DELETE FROM public.key_rotations WHERE purpose = 'token';
-    PERFORM public.audit_write(
-        request_id, 'intent', actor, host, 'keys cut-over', NULL, ARRAY['device_id', 'ip'], NULL, NULL,
-        reason, 'allowed', NULL
-    );
-    outcome := public.audit_write(
-        request_id, 'outcome', actor, host, 'keys cut-over', NULL, ARRAY['device_id', 'ip'], NULL, NULL,
-        reason, 'done', NULL
-    );
+    outcome := public.key_change_write('keys cut-over', request_id, actor, host, reason, changed);
     RETURN QUERY SELECT outcome.seq, outcome.hash,
         extract(epoch FROM clock_timestamp() - granted_at)::double precision * 1000;
 END

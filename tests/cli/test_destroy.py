@@ -233,7 +233,8 @@ def test_killed_half_way_it_is_finished_by_the_next_run(cut_over: Vault) -> None
     report = cut_over.ok("rotate", "keys", "destroy", str(key_id), "--yes").json
     assert report["destroyed"] == token_keys(cut_over, 1)
     assert cut_over.sql("SELECT count(next_masked_ip) FROM user_logins") == [(0,)]
-    unfinished = cut_over.ok("audit", "audit", "verify").json["unfinished"]
+    # Not `ok`: this fixture has cut over by hand, which no entry explains.
+    unfinished = cut_over.run("audit", "audit", "verify").json["unfinished"]
     assert len(unfinished) == 1
 
 

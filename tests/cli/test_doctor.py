@@ -43,6 +43,7 @@ CHECKS = [
     "fence",
     "token_keys",
     "pending_token_keys",
+    "key_changes",
     "data_key_age",
     "token_key_age",
     "trusted_keys",
@@ -54,7 +55,7 @@ CHECKS = [
 DATABASE = CHECKS[CHECKS.index("postgres") :]
 
 LOG = {"audit_turn", "audit_key", "audit_log"}
-KEYS = {"token_keys", "pending_token_keys", "data_key_age", "token_key_age"}
+KEYS = {"token_keys", "pending_token_keys", "key_changes", "data_key_age", "token_key_age"}
 NOTHING = KEYS | {"kms_data_key", "kms_token_key", "queue", "trusted_keys", "kms_contexts"}
 INVISIBLE: dict[str, set[str]] = {
     "ingest": {"kms_audit_key", *LOG},
@@ -279,12 +280,16 @@ def test_a_generation_that_is_not_whole_is_damage(vault: Vault) -> None:
     vault.sql(
         "UPDATE public.data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND field = 'ip'"
     )
-    assert "generation 1 (active) is not whole" in only(vault, "reveal", "token_keys")
+    found = wrong(vault, "reveal")
+    assert set(found) - {"kms_contexts"} == {"token_keys", "key_changes"}
+    assert "generation 1 (active) is not whole" in found["token_keys"]["detail"]
 
 
-def test_a_token_rotation_that_was_left_is_found_after_a_day(vault: Vault) -> None:
-    """Not before."""
-    for key_id, field in ((1, "ip"), (2, "device_id")):
+def test_a_key_that_no_entry_explains_is_named(vault: Vault) -> None:
+    """By its id, to every role that reads keys; `audit verify` names it too, and a rotation refuses it."""
+    vault.register_audit_key()
+    planted = {"ip": 1, "device_id": 2}
+    for field, key_id in planted.items():
         vault.sql(
             "INSERT INTO public.data_keys (key_id, purpose, field, generation, state, kms_key_arn,"
             " wrapped_key, fingerprint) VALUES (%s, 'token', %s, 2, 'pending', %s, 'x', '8 bytes!')",
@@ -292,6 +297,36 @@ def test_a_token_rotation_that_was_left_is_found_after_a_day(vault: Vault) -> No
             field,
             vault.provisioned.key_arns["token"],
         )
+    for role in ("ingest", "rotate", "audit"):
+        assert "2 keys are not what the audit log says: 1, 2" in only(vault, role, "key_changes")
+    proof = vault.run("audit", "audit", "verify")
+    assert proof.code == 65
+    assert "does not explain key 1" in proof.stdout + proof.stderr
+    rotated = vault.run("re-encrypt", "keys", "rotate", "--tokens", "--yes")
+    assert rotated.code == 65
+    assert "no entry of the audit log explains: 1, 2" in rotated.stderr
+    assert "--abort" in rotated.stderr
+    vault.ok("re-encrypt", "keys", "rotate", "--tokens", "--abort", "--yes")
+    assert lines(vault, "rotate", code=0)["key_changes"]["ok"] is True
+    vault.ok("audit", "audit", "verify")
+
+
+def test_a_token_rotation_that_was_left_is_found_after_a_day(vault: Vault) -> None:
+    """Not before."""
+    keys = [
+        {
+            "key_id": key_id,
+            "purpose": "token",
+            "field": field,
+            "generation": 2,
+            "wrapped_key": "00",
+            "fingerprint": "00" * 8,
+            "kms_key_arn": vault.provisioned.key_arns["token"],
+        }
+        for key_id, field in ((1, "ip"), (2, "device_id"))
+    ]
+    begin = "SELECT public.token_keys_begin(gen_random_uuid(), 'a', 'h', %s)"
+    vault.sql(begin, json.dumps(keys), role="re-encrypt")
     assert "generation 2 pending" in lines(vault, "rotate", code=0)["token_keys"]["detail"]
     vault.grow_older(DAY + dt.timedelta(hours=1))
     assert "25 hours" in only(vault, "rotate", "pending_token_keys")
@@ -338,7 +373,7 @@ def test_a_key_that_a_stranger_wrapped_is_found(vault: Vault) -> None:
     assert set(found) <= {"trusted_keys", "kms_contexts"}  # who may open keys is refused one, too
     assert "2 token keys" in found["trusted_keys"]["detail"]
     vault.sql("UPDATE public.data_keys SET kms_key_arn = %s", arns["data"])
-    assert set(wrong(vault, "ingest")) == {"trusted_keys", "kms_contexts"}
+    assert set(wrong(vault, "ingest")) == {"trusted_keys", "key_changes", "kms_contexts"}
 
 
 @pytest.mark.parametrize("purpose", ["data", "token", "audit"])
@@ -415,7 +450,8 @@ def test_a_right_that_was_revoked_is_found(vault: Vault) -> None:
     """Of a role that ought to have it."""
     vault.sql("REVOKE SELECT ON public.data_keys FROM vault_etl_ingest")
     found = wrong(vault, "ingest")
-    assert set(found) == KEYS | {"trusted_keys", "schema"}
+    # Not key_changes: there a function of the owner's looks.
+    assert set(found) == KEYS - {"key_changes"} | {"trusted_keys", "schema"}
 
 
 @pytest.mark.iam
@@ -499,7 +535,9 @@ def test_a_token_key_that_nobody_can_open_is_found(vault: Vault) -> None:
         "UPDATE public.data_keys SET wrapped_key = set_bit(wrapped_key, bit_length(wrapped_key) - 1,"
         " 1 - get_bit(wrapped_key, bit_length(wrapped_key) - 1)) WHERE purpose = 'token'"
     )
-    assert "does not use this key" in only(vault, "ingest", "kms_contexts")
+    found = wrong(vault, "ingest")
+    assert set(found) == {"kms_contexts", "key_changes"}
+    assert "does not use this key" in found["kms_contexts"]["detail"]
 
 
 def test_a_log_that_nobody_signs_is_found_after_a_day(vault: Vault) -> None:

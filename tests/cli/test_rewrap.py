@@ -71,7 +71,7 @@ def test_each_key_is_on_the_record(filled: Vault) -> None:
         agents = {call.user_agent for call in kms.calls if call.operation == "ReEncrypt"}
     entries = filled.sql(
         "SELECT action, phase, decision, reason, fields::text, request_id::text FROM audit_log"
-        " WHERE seq > %s ORDER BY seq",
+        " WHERE seq > %s AND action <> 'keys change' ORDER BY seq",
         before,
     )
     assert [(action, phase, decision) for action, phase, decision, *_ in entries] == KEYS * [
@@ -337,7 +337,7 @@ def test_a_move_is_on_the_record(filled: Vault, other_key: str) -> None:
         reason
         for (reason,) in filled.sql(
             "SELECT reason FROM audit_log WHERE seq > %s AND phase = 'outcome' AND decision = 'done'"
-            " ORDER BY seq",
+            " AND action <> 'keys change' ORDER BY seq",
             before,
         )
     ]

@@ -25,6 +25,7 @@ from tests.fakes.rotation import (
     FakeTokenRotations,
 )
 from tests.fakes.tokens import FakeTokens
+from tests.fakes.vault import rotate_request
 from tests.vault import Vault
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_audit import (
@@ -55,11 +56,11 @@ from vault_etl.ports.eraser import Eraser
 from vault_etl.ports.key_ages import KeyAges
 from vault_etl.ports.key_store import (
     DataKeyWriter,
+    FirstKeyWriter,
     KeyLister,
     KeyReader,
     KeyRetirer,
     NewKey,
-    TokenKeyWriter,
 )
 from vault_etl.ports.quarantine import QuarantineMover, QuarantineReader
 from vault_etl.ports.record_finder import RecordFinder
@@ -80,7 +81,7 @@ _COLUMNS = (
 Row = tuple[object, ...]
 
 
-class KeyStore(KeyReader, TokenKeyWriter, KeyRetirer, KeyLister, KeyAges, Protocol):
+class KeyStore(KeyReader, FirstKeyWriter, KeyRetirer, KeyLister, KeyAges, Protocol):
     """What rotation uses of the table of keys."""
 
 
@@ -163,7 +164,7 @@ class Bench:
     def first_token_keys(self) -> list[NewKey]:
         """Generation 1, stored."""
         made = token_keys(1)
-        assert self.keys.add_first_token_keys(made)
+        assert self.keys.add_first_keys(rotate_request(), made)
         return made
 
 

@@ -7,6 +7,7 @@ import datetime as dt
 import pytest
 
 from tests.contract.bench import HOUR, Bench, token_keys
+from tests.fakes.vault import rotate_request
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KeyState
 
@@ -42,7 +43,7 @@ def test_an_expired_lease_is_active_until_it_is_retired(bench: Bench) -> None:
     bench.data_key(Field.IP, lease=HOUR)
     bench.grow_older(DAYS)
     assert about(bench.keys.oldest(KeyState.ACTIVE)[KeyPurpose.DATA], DAYS)
-    bench.keys.retire_data_keys([Field.IP])
+    bench.keys.retire_data_keys(rotate_request(), [Field.IP])
     assert bench.keys.oldest(KeyState.ACTIVE) == {}
     assert about(bench.keys.oldest(KeyState.DECRYPT_ONLY)[KeyPurpose.DATA], DAYS)
 

@@ -9,6 +9,7 @@ import pytest
 from tests.contract.bench import Bench
 from tests.contract.ends import ends, load_with_next, pending_generation, set_state
 from tests.contract.rows import writer
+from tests.fakes.vault import rotate_request
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.keys import KeyState
 from vault_etl.ports.key_end import Needs
@@ -42,7 +43,7 @@ def test_a_lease_that_is_over_or_taken_back_does_not_count(bench: Bench) -> None
     assert needs.of_data_key(bench.data_key(Field.IP, OVER).key_id) == Needs()
     running = bench.data_key(Field.IP)
     assert needs.of_data_key(running.key_id) == Needs(leases=1)
-    bench.keys.retire_data_keys([Field.IP])
+    bench.keys.retire_data_keys(rotate_request(), [Field.IP])
     assert needs.of_data_key(running.key_id) == Needs()
 
 
@@ -73,13 +74,13 @@ def test_only_an_active_key_whose_lease_is_over_is_retired(bench: Bench) -> None
     """Once; one that runs is left."""
     ender = ends(bench).ender
     over, running = bench.data_key(Field.IP, OVER), bench.data_key(Field.IP)
-    assert ender.retire_expired(over.key_id)
-    assert not ender.retire_expired(over.key_id)
-    assert not ender.retire_expired(running.key_id)
+    assert ender.retire_expired(rotate_request(), over.key_id)
+    assert not ender.retire_expired(rotate_request(), over.key_id)
+    assert not ender.retire_expired(rotate_request(), running.key_id)
     assert state(bench, over.key_id) == (KeyState.DECRYPT_ONLY, True, False)
     assert state(bench, running.key_id) == (KeyState.ACTIVE, True, False)
     tokens = bench.first_token_keys()
-    assert not ender.retire_expired(tokens[0].key_id)
+    assert not ender.retire_expired(rotate_request(), tokens[0].key_id)
 
 
 def test_retired_keys_end_for_good(bench: Bench) -> None:
@@ -87,17 +88,17 @@ def test_retired_keys_end_for_good(bench: Bench) -> None:
     first, second = bench.data_key(Field.IP).key_id, bench.data_key(Field.IP).key_id
     set_state(bench, KeyState.DECRYPT_ONLY, first, second)
     ender = ends(bench).ender
-    assert list(ender.destroy([second, first])) == sorted([first, second])
+    assert list(ender.destroy(rotate_request(), [second, first])) == sorted([first, second])
     assert state(bench, first) == state(bench, second) == (KeyState.DESTROYED, False, True)
-    assert list(ender.destroy([first, second])) == []
-    assert list(ender.destroy([])) == []
+    assert list(ender.destroy(rotate_request(), [first, second])) == []
+    assert list(ender.destroy(rotate_request(), [])) == []
 
 
 @pytest.mark.parametrize("lease", [OVER, dt.timedelta(hours=1)])
 def test_an_active_key_does_not_end(bench: Bench, lease: dt.timedelta) -> None:
     """Whatever its lease says: somebody may be writing under it."""
     key_id = bench.data_key(Field.IP, lease).key_id
-    assert list(ends(bench).ender.destroy([key_id])) == []
+    assert list(ends(bench).ender.destroy(rotate_request(), [key_id])) == []
     assert state(bench, key_id) == (KeyState.ACTIVE, True, False)
 
 
@@ -105,5 +106,5 @@ def test_neither_does_a_pending_one(bench: Bench) -> None:
     """That is for whoever gives the rotation up."""
     bench.first_token_keys()
     pending = pending_generation(bench)
-    assert list(ends(bench).ender.destroy(pending)) == []
+    assert list(ends(bench).ender.destroy(rotate_request(), pending)) == []
     assert {state(bench, key_id)[0] for key_id in pending} == {KeyState.PENDING}

@@ -7,6 +7,7 @@ import datetime as dt
 
 from tests.contract.bench import HOUR, Bench, made_up_key, token_keys
 from tests.contract.rows import writer
+from tests.fakes.vault import rotate_request
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.keys import KeyState
 from vault_etl.ports.key_store import NewKey
@@ -64,7 +65,7 @@ def test_the_first_token_keys_are_stored_once(bench: Bench) -> None:
     assert {(k.purpose, k.generation, k.state, k.expires_at) for k in stored} == {
         (KeyPurpose.TOKEN, 1, KeyState.ACTIVE, None)
     }
-    assert not bench.keys.add_first_token_keys(token_keys(1))
+    assert not bench.keys.add_first_keys(rotate_request(), token_keys(1))
     assert {key.key_id for key in bench.keys.token_keys()} == {key.key_id for key in made}
 
 
@@ -92,7 +93,9 @@ def test_retiring_takes_the_active_data_keys_of_the_fields(bench: Bench) -> None
     bench.first_token_keys()
     one, two = bench.data_key(Field.IP), bench.data_key(Field.IP)
     other = bench.data_key(Field.DEVICE_ID)
-    assert list(bench.keys.retire_data_keys([Field.IP])) == sorted([one.key_id, two.key_id])
+    assert list(bench.keys.retire_data_keys(rotate_request(), [Field.IP])) == sorted(
+        [one.key_id, two.key_id]
+    )
     assert states(bench, one.key_id, two.key_id) == {KeyState.DECRYPT_ONLY}
     assert states(bench, other.key_id) == {KeyState.ACTIVE}
     assert len(bench.keys.token_keys()) == 2
@@ -102,10 +105,10 @@ def test_retiring_takes_the_active_data_keys_of_the_fields(bench: Bench) -> None
 def test_retiring_twice_takes_nothing_the_second_time(bench: Bench) -> None:
     """And retiring nothing takes nothing."""
     bench.data_key(Field.IP)
-    bench.keys.retire_data_keys([Field.IP])
-    assert list(bench.keys.retire_data_keys([Field.IP])) == []
+    bench.keys.retire_data_keys(rotate_request(), [Field.IP])
+    assert list(bench.keys.retire_data_keys(rotate_request(), [Field.IP])) == []
     bench.data_key(Field.IP)
-    assert list(bench.keys.retire_data_keys([])) == []
+    assert list(bench.keys.retire_data_keys(rotate_request(), [])) == []
 
 
 def test_a_fields_token_keys_are_all_that_are_left_the_active_one_first(bench: Bench) -> None:
@@ -136,7 +139,7 @@ def test_usage_counts_the_values_that_need_each_key(bench: Bench) -> None:
 def test_usage_lists_the_oldest_key_first(bench: Bench) -> None:
     """Every key, retired ones too."""
     first, second = bench.data_key(Field.IP), bench.data_key(Field.DEVICE_ID)
-    bench.keys.retire_data_keys([Field.IP])
+    bench.keys.retire_data_keys(rotate_request(), [Field.IP])
     third = bench.data_key(Field.IP)
     listed = [used.key.key_id for used in bench.keys.usage()]
     assert listed == [first.key_id, second.key_id, third.key_id]

@@ -12,6 +12,7 @@ import pytest
 
 from tests.contract.bench import Bench, token_keys
 from tests.contract.rows import Writer, writer
+from tests.fakes.vault import rotate_request
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.keys import DataKey, KeyMaterial
 from vault_etl.core.messages import RecordRange, SealedRecord
@@ -95,7 +96,7 @@ def test_next_tokens_are_stored_while_a_generation_is_pending(bench: Bench) -> N
 
 def retired(process: Writer) -> WriteKeys:
     """A data key that somebody retired."""
-    process.bench.keys.retire_data_keys([Field.IP])
+    process.bench.keys.retire_data_keys(rotate_request(), [Field.IP])
     return process.write_keys()
 
 

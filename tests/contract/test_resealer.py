@@ -10,6 +10,7 @@ import pytest
 
 from tests.contract.bench import Bench
 from tests.contract.rows import Writer, writer
+from tests.fakes.vault import rotate_request
 from tests.postgres.swaps import everything, outside
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.core.keys import DataKey
@@ -143,7 +144,7 @@ def test_values_under_keys_that_stay_are_left_out(process: Writer) -> None:
     other.load(other.record(), other.rejection())
     before = [old_rows(process, place=place) for place in Table]
     assert [len(rows) for rows in before] == [5, 3]
-    process.bench.keys.retire_data_keys(Field)
+    process.bench.keys.retire_data_keys(rotate_request(), Field)
     assert [old_rows(process, place=place) for place in Table] == before
 
 
@@ -164,7 +165,7 @@ def unknown(process: Writer, field: Field) -> bytes:
 def destroyed(process: Writer, field: Field) -> bytes:
     """A key that was, of this field."""
     key = process.bench.data_key(field)
-    process.bench.keys.retire_data_keys([field])
+    process.bench.keys.retire_data_keys(rotate_request(), [field])
     process.bench.destroy(key.key_id)
     return b"\x01" + key.key_id.to_bytes(4, "big") + b" bytes"
 
@@ -296,7 +297,7 @@ def test_nothing_is_written_under_a_key_that_is_not_active(process: Writer, plac
     rows = old_rows(process, place=place)
     fields = tuple(rows[0].ciphertexts)
     keys = [process.bench.data_key(field) for field in fields]
-    process.bench.keys.retire_data_keys(fields[-1:])
+    process.bench.keys.retire_data_keys(rotate_request(), fields[-1:])
     before = sealed(process)
     batch = [new(row) for row in rows]
     assert process.bench.resealer.replace(batch, keys, outside(place)) is None
@@ -331,7 +332,7 @@ class Claimed:
 @pytest.fixture
 def claimed(bench: Bench, process: Writer) -> Claimed:
     """A rotation of both personal fields, in one range."""
-    rotation = bench.data_rotations.begin(uuid.uuid4(), PERSONAL_FIELDS, 1)
+    rotation = bench.data_rotations.begin(rotate_request(), PERSONAL_FIELDS, 1)
     claim = uuid.uuid4()
     held = bench.claims.claim(rotation.rotation_id, claim)
     assert held is not None
@@ -371,7 +372,7 @@ def test_a_page_that_was_swapped_in_part_does_not_move_the_range(claimed: Claime
 
 def test_a_page_that_the_fence_refuses_does_not_move_the_range(claimed: Claimed) -> None:
     """None: neither rows nor cursor are written."""
-    claimed.process.bench.keys.retire_data_keys([Field.IP])
+    claimed.process.bench.keys.retire_data_keys(rotate_request(), [Field.IP])
     before = sealed(claimed.process)
     assert claimed.replace([new(r) for r in claimed.rows[:2]], is_done=True) is None
     assert claimed.cursor() == (None, False)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.contract.bench import Bench, token_keys
 from tests.contract.rows import Writer, cut_over_request, writer
+from tests.fakes.vault import rotate_request
 from tests.postgres.swaps import outside
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.core.keys import KeyState
@@ -29,12 +30,12 @@ def process(bench: Bench) -> Writer:
 
 def begin_data(bench: Bench, *fields: Field, slices: int = 1) -> OpenRotation:
     """Begin a rotation of these fields' data keys, or all."""
-    return bench.data_rotations.begin(uuid.uuid4(), fields or tuple(Field), slices)
+    return bench.data_rotations.begin(rotate_request(), fields or tuple(Field), slices)
 
 
 def begin_tokens(bench: Bench, generation: int = 2, slices: int = 1) -> OpenRotation:
     """Begin a rotation of the token keys."""
-    return bench.token_rotations.begin(uuid.uuid4(), token_keys(generation), slices)
+    return bench.token_rotations.begin(rotate_request(), token_keys(generation), slices)
 
 
 def states(bench: Bench, key_ids: Sequence[int] | frozenset[int]) -> set[KeyState]:
@@ -56,7 +57,7 @@ def test_beginning_retires_the_active_keys_of_its_fields(
 ) -> None:
     """Of every process, and of no other field; rows are taken away from what was retired before too."""
     earlier = [bench.data_key(field).key_id for field in Field]
-    bench.keys.retire_data_keys(Field)
+    bench.keys.retire_data_keys(rotate_request(), Field)
     other = writer(bench)
     begun = begin_data(bench, *fields)
     ours = {key.key_id for key in other.keys if key.field in fields}
@@ -73,7 +74,7 @@ def test_beginning_retires_the_active_keys_of_its_fields(
 
 def test_what_is_destroyed_is_no_old_key(bench: Bench, process: Writer) -> None:
     """Nothing is under it that could be sealed anew."""
-    bench.keys.retire_data_keys(Field)
+    bench.keys.retire_data_keys(rotate_request(), Field)
     bench.destroy(process.keys[0].key_id)
     old = {key.key_id for key in process.keys[1:]}
     assert begin_data(bench).old_keys == old
@@ -320,7 +321,7 @@ def test_a_pending_generation_without_a_rotation_is_gone_on_with(
     """As after somebody ended the rotation by hand: no second one becomes pending."""
     process.load(process.record())
     bench.pending(token_keys(2))
-    begun = bench.token_rotations.begin(uuid.uuid4(), [], 1)
+    begun = bench.token_rotations.begin(rotate_request(), [], 1)
     assert not begun.resumed
     assert generations(bench) == {(1, KeyState.ACTIVE), (2, KeyState.PENDING)}
     assert len(bench.ranges(begun.rotation_id)) == 1
@@ -332,7 +333,7 @@ def test_a_generation_that_was_aborted_meanwhile_is_not_gone_on_with(
     """Who comes without keys, since it saw a pending generation, and finds none, begins nothing."""
     del process
     with pytest.raises(IncompleteError):
-        bench.token_rotations.begin(uuid.uuid4(), [], 1)
+        bench.token_rotations.begin(rotate_request(), [], 1)
     assert bench.rotations.open(KeyPurpose.TOKEN) is None
     assert not begin_tokens(bench).resumed
 
@@ -356,7 +357,7 @@ def test_aborting_destroys_the_pending_keys(bench: Bench, process: Writer) -> No
     before = bench.keys.token_keys()
     begun = begin_tokens(bench)
     pending = {k.key_id for k in bench.keys.token_keys()} - {k.key_id for k in before}
-    assert bench.token_rotations.abort() == sorted(pending)
+    assert bench.token_rotations.abort(rotate_request()) == sorted(pending)
     assert states(bench, frozenset(pending)) == {KeyState.DESTROYED}
     assert bench.keys.token_keys() == before
     assert bench.rotations.open(KeyPurpose.TOKEN) is None
@@ -367,7 +368,7 @@ def test_there_may_be_nothing_to_abort(bench: Bench, process: Writer) -> None:
     """Then nothing is destroyed, and a rotation of data keys goes on."""
     del process
     begin_data(bench)
-    assert bench.token_rotations.abort() == []
+    assert bench.token_rotations.abort(rotate_request()) == []
     assert generations(bench) == {(1, KeyState.ACTIVE)}
     assert bench.rotations.open(KeyPurpose.DATA) is not None
 
@@ -378,7 +379,7 @@ def test_no_number_of_a_generation_comes_twice(bench: Bench, process: Writer) ->
     assert bench.token_rotations.next_generation() == 2
     begin_tokens(bench)
     assert bench.token_rotations.next_generation() == 3
-    bench.token_rotations.abort()
+    bench.token_rotations.abort(rotate_request())
     assert bench.token_rotations.next_generation() == 3
     begin_tokens(bench, 3)
     bench.cut_over.cut_over(cut_over_request(), 3)

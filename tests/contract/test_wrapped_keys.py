@@ -6,6 +6,7 @@ import dataclasses
 
 from tests.contract.bench import Bench
 from tests.contract.ends import ends, set_state
+from tests.fakes.vault import rotate_request
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KeyState, StoredKey
 
@@ -35,7 +36,7 @@ def test_every_key_that_is_not_destroyed_is_there(bench: Bench) -> None:
 def test_new_bytes_and_their_kms_key_take_the_place_of_the_old(bench: Bench) -> None:
     """And nothing else of the row changes."""
     key = stored(bench, bench.data_key(Field.IP).key_id)
-    assert ends(bench).wrapped.swap(key, b"new", ARN)
+    assert ends(bench).wrapped.swap(rotate_request(), key, b"new", ARN)
     changed = dataclasses.replace(key, wrapped_key=b"new", kms_key_arn=ARN)
     assert stored(bench, key.key_id) == changed
 
@@ -44,11 +45,11 @@ def test_whoever_was_faster_has_done_it(bench: Bench) -> None:
     """The second swap of the same old bytes changes nothing; nor does one of another ARN."""
     key = stored(bench, bench.data_key(Field.IP).key_id)
     wrapped = ends(bench).wrapped
-    assert wrapped.swap(key, b"first", key.kms_key_arn)
-    assert not wrapped.swap(key, b"second", key.kms_key_arn)
+    assert wrapped.swap(rotate_request(), key, b"first", key.kms_key_arn)
+    assert not wrapped.swap(rotate_request(), key, b"second", key.kms_key_arn)
     now = stored(bench, key.key_id)
     assert now.wrapped_key == b"first"
-    assert not wrapped.swap(dataclasses.replace(now, kms_key_arn=ARN), b"x", ARN)
+    assert not wrapped.swap(rotate_request(), dataclasses.replace(now, kms_key_arn=ARN), b"x", ARN)
     assert stored(bench, key.key_id) == now
 
 
@@ -57,5 +58,5 @@ def test_a_destroyed_key_stays_without_bytes(bench: Bench) -> None:
     key = stored(bench, bench.data_key(Field.IP).key_id)
     set_state(bench, KeyState.DECRYPT_ONLY, key.key_id)
     set_state(bench, KeyState.DESTROYED, key.key_id)
-    assert not ends(bench).wrapped.swap(key, b"new", ARN)
+    assert not ends(bench).wrapped.swap(rotate_request(), key, b"new", ARN)
     assert stored(bench, key.key_id).wrapped_key is None

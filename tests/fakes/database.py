@@ -37,6 +37,8 @@ class FakeDatabase:
         self.erased_bodies: set[uuid.UUID] = set()
         self.rotations: dict[KeyPurpose, OpenRotation] = {}
         self.ranges: dict[uuid.UUID, list[FakeRange]] = {}
+        self.unexplained: set[int] = set()
+        """Keys that no entry explains: of a fake, what a test says."""
         self.audit: list[AuditEntry] = []
         self.released: set[int] = set()
 

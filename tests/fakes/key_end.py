@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 
 from tests.fakes.database import FakeDatabase
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import KeyState, StoredKey
 from vault_etl.ports.key_end import Needs
@@ -39,7 +40,7 @@ class FakeKeyEnd:
             old_tokens=sum(r.next_token_generation == generation for r in records),
         )
 
-    def retire_expired(self, key_id: int) -> bool:
+    def retire_expired(self, request: AuditRequest, key_id: int) -> bool:  # noqa: ARG002 - of the port
         """See `KeyEnder.retire_expired`."""
         key = self._database.keys[key_id]
         if key.state is not KeyState.ACTIVE or not self._is_over(key):
@@ -47,7 +48,7 @@ class FakeKeyEnd:
         self._database.set_state(key_id, KeyState.DECRYPT_ONLY)
         return True
 
-    def destroy(self, key_ids: Sequence[int]) -> Sequence[int]:
+    def destroy(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:  # noqa: ARG002 - of the port
         """See `KeyEnder.destroy`."""
         keys = self._database.keys
         ended = sorted(k for k in key_ids if k in keys and keys[k].state is KeyState.DECRYPT_ONLY)

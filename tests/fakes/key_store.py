@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tests.fakes.database import FakeDatabase
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.key_age import Ages
 from vault_etl.core.keys import KeyState, StoredKey
@@ -56,15 +57,20 @@ class FakeKeyStore:
         self.store(key, KeyState.ACTIVE)
         return True
 
-    def add_first_token_keys(self, keys: Sequence[NewKey]) -> bool:
-        """See `TokenKeyWriter.add_first_token_keys`."""
-        if any(key.purpose is KeyPurpose.TOKEN for key in self._database.keys.values()):
+    def add_first_keys(self, request: AuditRequest, keys: Sequence[NewKey]) -> bool:  # noqa: ARG002 - of the port
+        """See `FirstKeyWriter.add_first_keys`."""
+        purposes = {key.purpose for key in keys}
+        if any(key.purpose in purposes for key in self._database.keys.values()):
             return False
         for key in keys:
             self.store(key, KeyState.ACTIVE)
         return True
 
-    def retire_data_keys(self, fields: Iterable[Field]) -> Sequence[int]:
+    def unexplained(self) -> Sequence[int]:
+        """See `KeyTrail.unexplained`."""
+        return sorted(self._database.unexplained)
+
+    def retire_data_keys(self, request: AuditRequest, fields: Iterable[Field]) -> Sequence[int]:  # noqa: ARG002 - of the port
         """See `KeyRetirer.retire_data_keys`."""
         wanted = set(fields)
         retired = [

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from tests.fakes.database import FakeDatabase, FakeRange
 from tests.fakes.key_store import FakeKeyStore
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.core.keys import KeyState
 from vault_etl.core.rotation import OpenRotation, Range, Step, split
@@ -35,11 +36,11 @@ class FakeDataRotations:
         self._database = database
         self._keys = keys
 
-    def begin(self, rotation_id: uuid.UUID, fields: Sequence[Field], slices: int) -> OpenRotation:
+    def begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
         """See `DataRotations.begin`."""
         if (going_on := self._database.rotations.get(KeyPurpose.DATA)) is not None:
             return going_on
-        retired = tuple(self._keys.retire_data_keys(fields))
+        retired = tuple(self._keys.retire_data_keys(request, fields))
         old = frozenset(
             key.key_id
             for key in self._database.keys.values()
@@ -47,7 +48,7 @@ class FakeDataRotations:
             and key.field in fields
             and key.state is KeyState.DECRYPT_ONLY
         )
-        begun = OpenRotation(rotation_id=rotation_id, fields=tuple(fields), old_keys=old)
+        begun = OpenRotation(rotation_id=request.request_id, fields=tuple(fields), old_keys=old)
         _add(self._database, KeyPurpose.DATA, begun, slices)
         return dataclasses.replace(begun, retired=retired)
 
@@ -67,7 +68,7 @@ class FakeTokenRotations:
         """See `TokenRotations.next_generation`."""
         return 1 + max(key.generation or 0 for key in self._database.keys.values())
 
-    def begin(self, rotation_id: uuid.UUID, keys: Sequence[NewKey], slices: int) -> OpenRotation:
+    def begin(self, request: AuditRequest, keys: Sequence[NewKey], slices: int) -> OpenRotation:
         """See `TokenRotations.begin`."""
         if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
             _reopen(self._database.ranges[going_on.rotation_id])
@@ -81,14 +82,14 @@ class FakeTokenRotations:
             for key in keys:
                 self._keys.store(key, KeyState.PENDING)
         begun = OpenRotation(
-            rotation_id=rotation_id,
+            rotation_id=request.request_id,
             fields=PERSONAL_FIELDS,
             old_keys=frozenset(self._in(KeyState.ACTIVE)),
         )
         _add(self._database, KeyPurpose.TOKEN, begun, slices)
         return begun
 
-    def abort(self) -> Sequence[int]:
+    def abort(self, request: AuditRequest) -> Sequence[int]:  # noqa: ARG002 - of the port
         """See `TokenRotations.abort`."""
         pending = sorted(self._in(KeyState.PENDING))
         for key_id in pending:

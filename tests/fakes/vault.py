@@ -39,6 +39,7 @@ from vault_etl.core.record_id import record_id_of_message
 from vault_etl.services.backfill import Backfill, BackfillWorker
 from vault_etl.services.begin_tokens import BeginTokens
 from vault_etl.services.cut_over import CutOver
+from vault_etl.services.explained_keys import ExplainedKeys
 from vault_etl.services.ingest import HEARTBEATS, Ingest, IngestOptions, IngestSummary
 from vault_etl.services.ingest_steps import Bounds, IngestSteps
 from vault_etl.services.key_ring import KeyRing
@@ -184,14 +185,15 @@ class FakeVault:
     ) -> TokenRotation:
         """One rotation of the token keys, in a new process. More workers than one are threads."""
         pace = Pace(self.clock, stop=stop or FakeStop(self.clock))
+        reader = ExplainedKeys(self.keys, self.keys)
         return TokenRotation(
             audit=self.audit,
             sign=self.signed.append,
             identity=FakeIdentity(),
-            begin=BeginTokens(self.keys, self.token_rotations, self.kms, self.kms),
+            begin=BeginTokens(reader, self.token_rotations, self.kms, self.kms),
             backfill=Backfill(
                 [BackfillWorker(self.claims, self.tokens)] * workers,
-                WorkersKeys(self.ring(), self.leases()),
+                WorkersKeys(KeyRing(reader, self.kms), self.leases()),
                 pace,
                 self.progress,
             ),

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from tests.fakes.database import FakeDatabase
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.keys import KeyState, StoredKey
 
 
@@ -20,7 +21,13 @@ class FakeWrappedKeys:
         live = (key for key in self._database.keys.values() if key.state is not KeyState.DESTROYED)
         return sorted(live, key=lambda key: (key.purpose, key.field, key.created_at))
 
-    def swap(self, key: StoredKey, wrapped_key: bytes, kms_key_arn: str) -> bool:
+    def swap(
+        self,
+        request: AuditRequest,  # noqa: ARG002 - of the port
+        key: StoredKey,
+        wrapped_key: bytes,
+        kms_key_arn: str,
+    ) -> bool:
         """See `WrappedKeys.swap`."""
         stored = self._database.keys[key.key_id]
         there = (stored.wrapped_key, stored.kms_key_arn)

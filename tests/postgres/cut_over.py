@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.contract.bench import token_keys
 from tests.contract.rows import cut_over_request
+from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import Scratch, new_record_id, sealed_record
 from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
 from vault_etl.adapters.postgres_rotation import PostgresTokenRotations
@@ -89,7 +90,7 @@ def ready(scratch: Scratch) -> Ready:
     with scratch.loader() as loader:
         loader.load(records, [], keys)
     with scratch.database("re-encrypt") as database:
-        PostgresTokenRotations(database).begin(uuid.uuid4(), token_keys(2), 2)
+        PostgresTokenRotations(database).begin(rotate_request(), token_keys(2), 2)
     fill(scratch)
     return Ready(scratch, records, keys)
 
@@ -113,7 +114,7 @@ def cut_over_again(scratch: Scratch, generation: int) -> None:
         " WHERE purpose = 'token' AND state = 'decrypt_only'"
     )
     with scratch.database("re-encrypt") as database:
-        PostgresTokenRotations(database).begin(uuid.uuid4(), token_keys(generation), 1)
+        PostgresTokenRotations(database).begin(rotate_request(), token_keys(generation), 1)
         fill(scratch, generation)
         swapped = PostgresTokenCutOver(database).cut_over(cut_over_request(), generation)
     assert isinstance(swapped, Swapped)

@@ -36,7 +36,7 @@ PARTITION = ("admin", f"SELECT count(*) FROM {name_of(-1)}")  # noqa: S608
 LAST_PARTITION = ("admin", f"SELECT count(*) FROM {name_of(3)}")  # noqa: S608
 QUERY = ("analyst", "SELECT count(*) FROM public.user_logins_masked")
 DUMP = ("admin", f"LOCK TABLE {EVERY_TABLE} IN ACCESS SHARE MODE")
-KEY = ("rotate", "UPDATE data_keys SET kms_key_arn = 'b' WHERE state = 'pending'")
+KEY = ("admin", "UPDATE data_keys SET kms_key_arn = 'b' WHERE state = 'pending'")
 RANGE = ("re-encrypt", "UPDATE rotation_ranges SET claimed_until = now()")
 
 BLOCKERS = {
@@ -49,7 +49,7 @@ BLOCKERS = {
     "the last partition": LAST_PARTITION,
     "a dump": DUMP,
     "a key's row": KEY,
-    "an old key's row": ("rotate", "UPDATE data_keys SET kms_key_arn = 'b' WHERE state = 'active'"),
+    "an old key's row": ("admin", "UPDATE data_keys SET kms_key_arn = 'b' WHERE state = 'active'"),
     "a range": RANGE,
 }
 

@@ -117,9 +117,9 @@ def test_a_lease_is_a_day_at_most(shared: Scratch, lease: str) -> None:
 
 
 def test_wrapped_bytes_may_be_wrapped_anew(shared: Scratch) -> None:
-    """Rotate replaces the wrapped bytes and the ARN of a living key; the times stay as they were."""
+    """A rewrap replaces the wrapped bytes and the ARN of a living key; the times stay as they were."""
     key_id = insert(shared, "data")
-    change(shared, key_id, "wrapped_key = 'anew', kms_key_arn = 'other'", role="rotate")
+    change(shared, key_id, "wrapped_key = 'anew', kms_key_arn = 'other'")
     ((wrapped, retired),) = shared.sql("SELECT wrapped_key, retired_at FROM data_keys")
     assert bytes(wrapped) == b"anew"
     assert retired is None

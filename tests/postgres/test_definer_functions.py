@@ -17,6 +17,8 @@ DEFINERS = {
     *("erase", "erase_preview", "audit_holder"),
     *("file_source", "file_load_reached", "file_load_whole"),
     "token_cut_over",
+    *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
+    *("data_key_retire_expired", "keys_destroy", "key_rewrap", "unexplained_keys"),
 }
 PINNED = "search_path=pg_catalog, pg_temp"
 
@@ -40,6 +42,16 @@ _NO_RELATION = {
     "dependents",
     "aclexplode",
     "format",
+    "LATERAL",
+    "changed",
+    "added",
+    "added_rows",
+    "retired",
+    "destroyed",
+    "aborted",
+    "digest",
+    "jsonb_array_elements",
+    "jsonb_to_recordset",
 }
 
 

@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 import stamina.instrumentation
 
+from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import Scratch, sealed_record, sealed_rejection
 from tests.postgres.swaps import replaced, swaps
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
@@ -151,7 +152,7 @@ def test_retiring_waits_for_an_open_batch_and_tries_again(
 
         timer = threading.Timer(2.3, release)
         timer.start()
-        retired = PostgresKeyStore(database).retire_data_keys(Field)
+        retired = PostgresKeyStore(database).retire_data_keys(rotate_request(), Field)
         timer.join()
     assert "decrypt_only" not in still[0].values()
     assert retired == sorted(key.key_id for key in keys.data_keys)
@@ -162,9 +163,11 @@ def test_a_batch_waits_for_an_open_retirement_and_sees_it(
     scratch: Scratch, keys: WriteKeys
 ) -> None:
     """With a retirement in progress the loader waits for its COMMIT, and then finds the key retired."""
+    fields = [field.value for field in Field]
     with scratch.connect("rotate") as retiring, retiring.cursor() as cursor:
-        cursor.execute("LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE")
-        cursor.execute("UPDATE public.data_keys SET state = 'decrypt_only' WHERE purpose = 'data'")
+        cursor.execute(
+            "SELECT public.data_keys_retire(gen_random_uuid(), 'a', 'h', %s::text[])", (fields,)
+        )
         timer = threading.Timer(0.3, retiring.commit)
         timer.start()
         assert _refused(scratch, keys)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg2.extensions
 import pytest
 
+from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import Scratch, sealed_record
 from vault_etl.adapters import postgres_records
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
@@ -70,7 +71,7 @@ def no_fence(
 def test_no_row_appears_under_a_retired_key(scratch: Scratch) -> None:
     """Two loaders and 25 retirements: after each COMMIT the rows under the retired keys stay as many."""
     late, loaded = _race(scratch)
-    assert loaded > RETIREMENTS
+    assert loaded >= RETIREMENTS
     assert late == 0
 
 
@@ -87,11 +88,11 @@ def test_the_race_is_lost_without_the_order(
 def _race(scratch: Scratch) -> tuple[int, int]:
     """Rows that appeared under keys whose retirement was committed before; and batches loaded."""
     scratch.add_token_keys()
-    stop = threading.Event()
+    stop, loaded = threading.Event(), threading.Semaphore(0)
     with ThreadPoolExecutor(LOADERS) as pool:
-        loaders = [pool.submit(_load_until, scratch, stop) for _ in range(LOADERS)]
+        loaders = [pool.submit(_load_until, scratch, stop, loaded) for _ in range(LOADERS)]
         try:
-            counted = _retire(scratch)
+            counted = _retire(scratch, loaded)
         finally:
             stop.set()
         batches = sum(loader.result() for loader in loaders)
@@ -99,7 +100,7 @@ def _race(scratch: Scratch) -> tuple[int, int]:
     return late, batches
 
 
-def _load_until(scratch: Scratch, stop: threading.Event) -> int:
+def _load_until(scratch: Scratch, stop: threading.Event, loaded: threading.Semaphore) -> int:
     batches = 0
     keys = None
     with scratch.loader() as loader:
@@ -108,6 +109,7 @@ def _load_until(scratch: Scratch, stop: threading.Event) -> int:
             result = loader.load([sealed_record(keys) for _ in range(3)], [], keys)
             if isinstance(result, Loaded):
                 batches += 1
+                loaded.release()
             else:
                 keys = None
             if batches % 20 == 0:
@@ -115,14 +117,15 @@ def _load_until(scratch: Scratch, stop: threading.Event) -> int:
     return batches
 
 
-def _retire(scratch: Scratch) -> list[tuple[tuple[int, ...], int]]:
+def _retire(scratch: Scratch, loaded: threading.Semaphore) -> list[tuple[tuple[int, ...], int]]:
     """Retire again and again; which keys, and how many rows they had once that was committed."""
     counted = []
     with scratch.database("rotate") as database:
         store = PostgresKeyStore(database)
         for _ in range(RETIREMENTS):
+            assert loaded.acquire(timeout=30)  # however slow the machine is
             time.sleep(0.03)
-            ids = tuple(store.retire_data_keys(PERSONAL_FIELDS))
+            ids = tuple(store.retire_data_keys(rotate_request(), PERSONAL_FIELDS))
             with database.transaction() as cursor:
                 cursor.execute(_ROWS_UNDER, (list(ids),))
                 ((rows,),) = cursor.fetchall()

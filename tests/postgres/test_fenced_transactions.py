@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable
 
 import pytest
 
 from tests.contract.bench import token_keys
+from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from tests.postgres.swaps import outside, swaps
 from vault_etl.adapters.postgres import Database
@@ -149,9 +149,11 @@ def test_retiring_locks_first_with_a_time_limit(logged: Scratch) -> None:
     """Retiring closes the fence before it looks at or changes anything."""
     with logged.database("rotate") as database:
         store = PostgresKeyStore(database)
-        statements = _statements(logged, database, lambda: store.retire_data_keys(PERSONAL_FIELDS))
+        statements = _statements(
+            logged, database, lambda: store.retire_data_keys(rotate_request(), PERSONAL_FIELDS)
+        )
     assert statements[1:3] == CLOSED
-    assert statements[3].startswith("UPDATE public.data_keys")
+    assert statements[3].startswith("SELECT public.data_keys_retire(")
 
 
 @pytest.mark.usefixtures("keys")
@@ -160,9 +162,9 @@ def test_beginning_and_aborting_lock_first_with_a_time_limit(logged: Scratch) ->
     with logged.database("re-encrypt") as database:
         data, tokens = PostgresDataRotations(database), PostgresTokenRotations(database)
         for work in (
-            lambda: data.begin(uuid.uuid4(), tuple(Field), 1),
-            lambda: tokens.begin(uuid.uuid4(), token_keys(2), 1),
-            tokens.abort,
+            lambda: data.begin(rotate_request(), tuple(Field), 1),
+            lambda: tokens.begin(rotate_request(), token_keys(2), 1),
+            lambda: tokens.abort(rotate_request()),
         ):
             statements = _statements(logged, database, work)
             assert statements[1:3] == CLOSED

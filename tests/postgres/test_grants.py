@@ -31,9 +31,9 @@ EVERYONE = {"SELECT vault_etl_migrations"}
 
 ROTATE = {
     "SELECT data_keys",
-    *columns("INSERT", "data_keys", *MADE, "purpose", "generation", "state"),
-    *columns("UPDATE", "data_keys", "state", "kms_key_arn", "wrapped_key"),
     "UPDATE key_fence",
+    *("EXECUTE data_keys_retire", "EXECUTE data_key_retire_expired", "EXECUTE keys_destroy"),
+    *("EXECUTE key_rewrap", "EXECUTE unexplained_keys"),
     "EXECUTE key_usage",
     *("EXECUTE needs_of_data_key", "EXECUTE needs_of_generation", "EXECUTE clear_old_tokens"),
     "EXECUTE audit_append",
@@ -48,6 +48,8 @@ RE_ENCRYPT = ROTATE | {
     *("INSERT user_logins", "DELETE quarantine", "EXECUTE ensure_partition"),
     *(f"{right} key_rotations" for right in ("INSERT", "DELETE")),
     *(f"{right} rotation_ranges" for right in ("SELECT", "INSERT", "UPDATE")),
+    *columns("INSERT", "data_keys", *MADE),
+    *("EXECUTE keys_init", "EXECUTE token_keys_begin", "EXECUTE token_keys_abort"),
     "EXECUTE token_cut_over",
 }
 
@@ -68,6 +70,7 @@ RIGHTS: dict[str, set[str]] = {
         "INSERT key_fence",
         "SELECT data_keys",
         *columns("INSERT", "data_keys", *MADE),
+        "EXECUTE unexplained_keys",
         "EXECUTE ensure_partition",
         *(f"EXECUTE file_{name}" for name in ("source", "load_reached", "load_whole")),
         "TEMPORARY",
@@ -83,6 +86,7 @@ RIGHTS: dict[str, set[str]] = {
             "quarantined_at",
         ),
         "SELECT data_keys",
+        "EXECUTE unexplained_keys",
         "EXECUTE audit_append",
         *(f"EXECUTE audit_{name}" for name in ("release", "search", "find")),
         *SIGN,
@@ -98,6 +102,7 @@ RIGHTS: dict[str, set[str]] = {
         *(f"SELECT audit_{name}" for name in ("log", "head", "checkpoints", "keys")),
         *("SELECT reveal_policies", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"),
         "SELECT key_rotations",
+        *("SELECT key_changes", "EXECUTE unexplained_keys"),
         "EXECUTE audit_register_key",
         "EXECUTE audit_holder",
         *SIGN,
@@ -221,7 +226,24 @@ def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
         ("ingest", "BEGIN; LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE"),
         ("reveal", "BEGIN; LOCK TABLE public.key_fence IN ACCESS SHARE MODE"),
         ("audit", "BEGIN; LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"),
-        ("rotate", "UPDATE public.data_keys SET created_by = 'somebody else'"),
+        *(
+            (role, f"UPDATE public.data_keys SET {change}")  # noqa: S608
+            for role in ("rotate", "re-encrypt", "ingest")
+            for change in ("created_by = 'x'", "state = 'destroyed'", "wrapped_key = 'x'")
+        ),
+        *(
+            (role, f"INSERT INTO public.data_keys (key_id, {column}) VALUES (1, DEFAULT)")  # noqa: S608
+            for role in ("rotate", "re-encrypt")
+            for column in ("purpose", "state", "generation")
+        ),
+        ("rotate", "INSERT INTO public.data_keys (key_id) VALUES (1)"),
+        ("rotate", "SELECT public.keys_init(NULL, NULL, NULL, '[]')"),
+        ("rotate", "SELECT public.token_keys_begin(NULL, NULL, NULL, '[]')"),
+        ("rotate", "SELECT public.token_keys_abort(NULL, NULL, NULL)"),
+        ("re-encrypt", "SELECT public.key_change_write(NULL, NULL, NULL, NULL, NULL, NULL)"),
+        ("re-encrypt", "SELECT public.keys_changed(NULL, NULL, NULL, NULL, NULL)"),
+        ("re-encrypt", "SELECT public.keys_insert('[]', 'active')"),
+        ("audit", "INSERT INTO public.key_changes DEFAULT VALUES"),
         ("rotate", "DELETE FROM public.data_keys"),
         ("rotate", "SELECT record_id FROM public.user_logins"),
         ("rotate", "SELECT count(*) FROM public.quarantine"),

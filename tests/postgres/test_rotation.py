@@ -12,6 +12,7 @@ import pytest
 
 from tests.contract.bench import token_keys
 from tests.erase.conftest import in_the_way
+from tests.fakes.vault import rotate_request
 from tests.postgres.cut_over import next_of
 from tests.postgres.scratch import Scratch, sealed_record
 from tests.postgres.swaps import everything, outside
@@ -67,8 +68,8 @@ def test_a_rotation_is_begun_once(scratch: Scratch, keys: WriteKeys, is_of_token
 
     def begin(database: Database) -> OpenRotation:
         if is_of_tokens:
-            return PostgresTokenRotations(database).begin(uuid.uuid4(), token_keys(2), 2)
-        return PostgresDataRotations(database).begin(uuid.uuid4(), tuple(Field), 2)
+            return PostgresTokenRotations(database).begin(rotate_request(), token_keys(2), 2)
+        return PostgresDataRotations(database).begin(rotate_request(), tuple(Field), 2)
 
     begun = at_once(scratch, begin)
     assert len({each.rotation_id for each in begun}) == 1
@@ -83,7 +84,7 @@ def test_no_range_is_claimed_by_two_at_once(scratch: Scratch, keys: WriteKeys) -
     load(scratch, keys, 50)
     scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET lock_timeout = '2s'")
     with scratch.database("re-encrypt") as database:
-        begun = PostgresDataRotations(database).begin(uuid.uuid4(), tuple(Field), 40)
+        begun = PostgresDataRotations(database).begin(rotate_request(), tuple(Field), 40)
 
     def claim(database: Database) -> list[Range]:
         claims, found = PostgresRangeClaims(database), list[Range]()
@@ -115,7 +116,7 @@ def test_a_batch_that_was_open_when_it_began_is_in_a_range(
 
         def begin() -> OpenRotation:
             with scratch.database("re-encrypt") as database:
-                return PostgresDataRotations(database).begin(uuid.uuid4(), tuple(Field), 1)
+                return PostgresDataRotations(database).begin(rotate_request(), tuple(Field), 1)
 
         with in_the_way(scratch, begin):
             loading.commit()
@@ -127,7 +128,7 @@ def test_an_erasure_in_progress_wins_over_a_fill(scratch: Scratch, keys: WriteKe
     """The fill waits for it, looks again at the row, and leaves it without a next token."""
     load(scratch, keys, 2)
     with scratch.database("re-encrypt") as database:
-        PostgresTokenRotations(database).begin(uuid.uuid4(), token_keys(2), 1)
+        PostgresTokenRotations(database).begin(rotate_request(), token_keys(2), 1)
         backfill, generations = PostgresTokenBackfill(database), Generations(1, 2)
         rows = backfill.page(generations, everything(), 10).rows
         made = [NextTokens(r, {f: next_of(t) for f, t in r.tokens.items()}) for r in rows]

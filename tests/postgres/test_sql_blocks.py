@@ -40,7 +40,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "set": ("admin",),
     },
     "proof.sql": dict.fromkeys(
-        ("freeze", "vaults", "heads", "bound", "log", "checkpoints"), ("audit",)
+        ("freeze", "vaults", "heads", "bound", "unexplained", "log", "checkpoints"), ("audit",)
     ),
     "doctor.sql": {
         **dict.fromkeys(("server", "fence_bytes", "missing_months"), ROLES),
@@ -56,7 +56,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "key_end.sql": dict.fromkeys(
         (
             *("needs_of_data_key", "needs_of_generation"),
-            *("retire_expired", "commit_for_good", "destroy"),
+            *("retire_expired", "destroy"),
         ),
         ROTATE,
     ),
@@ -68,8 +68,8 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "add_data_key": ("ingest", *RE_ENCRYPT),
         "set_lock_timeout": ROTATE,
         "close_fence": ROTATE,
-        "any_token_key": RE_ENCRYPT,
-        "add_token_key": RE_ENCRYPT,
+        "add_first_keys": RE_ENCRYPT,
+        "unexplained": ("ingest", "reveal", "audit", *ROTATE),
         "retire_data_keys": ROTATE,
         "oldest": ("ingest", "reveal", "audit", *ROTATE),
         "usage": ("audit", *ROTATE),
@@ -96,8 +96,8 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "open": ROTATE,
         **dict.fromkeys(
             (
-                *("old_data_keys", "next_generation", "token_keys_by_state", "add_pending_key"),
-                *("destroy_pending_keys", "add_rotation", "end_rotation", "end_token_rotation"),
+                *("old_data_keys", "next_generation", "token_keys_by_state", "add_pending_keys"),
+                *("abort", "add_rotation", "end_rotation"),
                 *("bounds", "quarantine_bounds", "add_ranges", "claim_range", "unfinished_ranges"),
                 *("move_range", "release_ranges", "reopen_ranges"),
             ),
@@ -140,6 +140,7 @@ VALUES: dict[str, object] = {
     **dict.fromkeys(("active", "pending"), 1),
     **{name: [UUID] for name in ("firsts", "lasts", "ends", "starts", "leave_out")},
     "place": "user_logins",
+    "keys": "[]",
     "places": ["user_logins"],
     "done": False,
     "old_keys": [1],

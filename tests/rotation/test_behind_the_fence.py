@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.erase.conftest import in_the_way
+from tests.fakes.vault import rotate_request
 from tests.postgres.conftest import clone
 from tests.postgres.scratch import Scratch
 from tests.rotation.test_fence_variants import LOCK_FENCE, _keys
@@ -18,12 +18,14 @@ from vault_etl.core.fields import PERSONAL_FIELDS
 
 CHANGES: dict[str, Callable[[Database], object]] = {
     "data keys retired": lambda database: PostgresDataRotations(database).begin(
-        uuid.uuid4(), PERSONAL_FIELDS, 1
+        rotate_request(), PERSONAL_FIELDS, 1
     ),
     "a generation made pending": lambda database: PostgresTokenRotations(database).begin(
-        uuid.uuid4(), _keys(2), 1
+        rotate_request(), _keys(2), 1
     ),
-    "a generation aborted": lambda database: PostgresTokenRotations(database).abort(),
+    "a generation aborted": lambda database: PostgresTokenRotations(database).abort(
+        rotate_request()
+    ),
 }
 
 

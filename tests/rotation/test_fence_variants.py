@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import psycopg2.extensions
 import pytest
 
+from tests.fakes.vault import rotate_request
 from tests.postgres.conftest import clone
 from tests.postgres.scratch import ARN, Scratch, sealed_record
 from vault_etl.adapters import postgres_records
@@ -225,7 +226,7 @@ class Race:
         self.rounds += 1
         with _adapters(self._scratch) as (rotations, cut_over):
             new = rotations.next_generation()
-            rotations.begin(uuid.uuid4(), _keys(new), 1)
+            rotations.begin(rotate_request(), _keys(new), 1)
             time.sleep(BETWEEN_S)
             while isinstance(cut_over.cut_over(_request(), new), Blocked):
                 self.deadlocks += 1

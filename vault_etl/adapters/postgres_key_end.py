@@ -8,8 +8,14 @@ from typing import Final
 import stamina
 
 from vault_etl.adapters.postgres import Database, LockTimeoutError
-from vault_etl.adapters.postgres_keys import FENCE_SECONDS, FENCE_TRIES, close_fence
+from vault_etl.adapters.postgres_keys import (
+    FENCE_SECONDS,
+    FENCE_TRIES,
+    asked_by,
+    close_fence,
+)
 from vault_etl.adapters.sql import blocks
+from vault_etl.core.audit import AuditRequest
 from vault_etl.ports.key_end import Needs
 
 _SQL: Final = blocks("key_end.sql")
@@ -43,18 +49,18 @@ class PostgresKeyEnder:
         self._database = database
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
-    def retire_expired(self, key_id: int) -> bool:
+    def retire_expired(self, request: AuditRequest, key_id: int) -> bool:
         """See `KeyEnder.retire_expired`."""
         with self._database.transaction() as cursor:
             close_fence(cursor)
-            cursor.execute(_SQL["retire_expired"], {"key_id": key_id})
-            return cursor.rowcount == 1
+            cursor.execute(_SQL["retire_expired"], {**asked_by(request), "key_id": key_id})
+            ((retired,),) = cursor.fetchall()
+            return bool(retired)
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
-    def destroy(self, key_ids: Sequence[int]) -> Sequence[int]:
+    def destroy(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
         """See `KeyEnder.destroy`."""
         with self._database.transaction() as cursor:
             close_fence(cursor)
-            cursor.execute(_SQL["commit_for_good"])
-            cursor.execute(_SQL["destroy"], {"key_ids": list(key_ids)})
-            return sorted(key_id for (key_id,) in cursor.fetchall())
+            cursor.execute(_SQL["destroy"], {**asked_by(request), "key_ids": list(key_ids)})
+            return [key_id for (key_id,) in cursor.fetchall()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import stamina
 
 from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database, LockTimeoutError
 from vault_etl.adapters.sql import blocks
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import Field, FileField, KeyPurpose
 from vault_etl.core.key_age import Ages
 from vault_etl.core.keys import KeyState, StoredKey
@@ -56,28 +58,42 @@ class PostgresKeyStore:
     def add_data_key(self, key: NewKey) -> bool:
         """See `DataKeyWriter.add_data_key`. The lease runs by the database's clock."""
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
-            cursor.execute(_SQL["add_data_key"], {**key_columns(key), "lease": key.lease})
+            cursor.execute(
+                _SQL["add_data_key"],
+                {
+                    "key_id": key.key_id,
+                    "field": key.field.value,
+                    "kms_key_arn": key.kms_key_arn,
+                    "wrapped_key": key.wrapped_key,
+                    "fingerprint": key.fingerprint,
+                    "lease": key.lease,
+                },
+            )
             return cursor.rowcount == 1
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
-    def add_first_token_keys(self, keys: Sequence[NewKey]) -> bool:
-        """See `TokenKeyWriter.add_first_token_keys`."""
+    def add_first_keys(self, request: AuditRequest, keys: Sequence[NewKey]) -> bool:
+        """See `FirstKeyWriter.add_first_keys`."""
         with self._database.transaction() as cursor:
             close_fence(cursor)
-            cursor.execute(_SQL["any_token_key"])
-            if cursor.fetchone() != (0,):
-                return False
-            for key in keys:
-                cursor.execute(_SQL["add_token_key"], key_columns(key))
-            return True
+            cursor.execute(_SQL["add_first_keys"], {**asked_by(request), "keys": as_json(keys)})
+            ((added,),) = cursor.fetchall()
+            return bool(added)
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
-    def retire_data_keys(self, fields: Iterable[Field]) -> Sequence[int]:
+    def retire_data_keys(self, request: AuditRequest, fields: Iterable[Field]) -> Sequence[int]:
         """See `KeyRetirer.retire_data_keys`."""
+        names = [field.value for field in fields]
         with self._database.transaction() as cursor:
             close_fence(cursor)
-            cursor.execute(_SQL["retire_data_keys"], {"fields": [field.value for field in fields]})
-            return sorted(key_id for (key_id,) in cursor.fetchall())
+            cursor.execute(_SQL["retire_data_keys"], {**asked_by(request), "fields": names})
+            return [key_id for (key_id,) in cursor.fetchall()]
+
+    def unexplained(self) -> Sequence[int]:
+        """See `KeyTrail.unexplained`."""
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute(_SQL["unexplained"])
+            return [key_id for (key_id,) in cursor.fetchall()]
 
     def oldest(self, state: KeyState) -> Ages:
         """See `KeyAges.oldest`: by the database's clock."""
@@ -98,17 +114,27 @@ def close_fence(cursor: psycopg2.extensions.cursor) -> None:
     cursor.execute(_SQL["close_fence"])
 
 
-def key_columns(key: NewKey) -> dict[str, object]:
-    """A key's part of its row to be."""
-    return {
-        "key_id": key.key_id,
-        "purpose": key.purpose.value,
-        "field": key.field.value,
-        "generation": key.generation,
-        "kms_key_arn": key.kms_key_arn,
-        "wrapped_key": key.wrapped_key,
-        "fingerprint": key.fingerprint,
-    }
+def asked_by(request: AuditRequest) -> dict[str, object]:
+    """What a function that changes keys writes into its entry."""
+    return {"request_id": request.request_id, "actor": request.actor, "host": request.host}
+
+
+def as_json(keys: Sequence[NewKey]) -> str:
+    """Rows to be, bytes in hex, for the functions that add keys."""
+    return json.dumps(
+        [
+            {
+                "key_id": key.key_id,
+                "purpose": key.purpose.value,
+                "field": key.field.value,
+                "generation": key.generation,
+                "kms_key_arn": key.kms_key_arn,
+                "wrapped_key": (key.wrapped_key or b"").hex(),
+                "fingerprint": key.fingerprint.hex(),
+            }
+            for key in keys
+        ]
+    )
 
 
 def _stored(row: tuple[Any, ...]) -> StoredKey:

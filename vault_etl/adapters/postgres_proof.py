@@ -64,6 +64,11 @@ class PostgresSnapshot:
         """See `LogSnapshot.bound`."""
         yield from map(BoundRow._make, self._stream("bound", _SQL["bound"]))
 
+    def unexplained_keys(self) -> Iterator[int]:
+        """See `LogSnapshot.unexplained_keys`."""
+        for (key_id,) in self._stream("unexplained", _SQL["unexplained"]):
+            yield key_id
+
     def _stream(self, name: str, statement: str) -> Iterator[tuple[Any, ...]]:
         with self._cursor.connection.cursor(name) as cursor:
             cursor.itersize = _ROWS

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
+from vault_etl.adapters.postgres_keys import PostgresKeyStore, asked_by
 from vault_etl.adapters.sql import blocks
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.keys import KeyState, StoredKey
 
 _SQL: Final = blocks("rewrap.sql")
@@ -30,12 +31,15 @@ class PostgresWrappedKeys:
             key=lambda key: (key.purpose, key.field, key.created_at, key.key_id),
         )
 
-    def swap(self, key: StoredKey, wrapped_key: bytes, kms_key_arn: str) -> bool:
+    def swap(
+        self, request: AuditRequest, key: StoredKey, wrapped_key: bytes, kms_key_arn: str
+    ) -> bool:
         """See `WrappedKeys.swap`."""
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(
                 _SQL["swap"],
                 {
+                    **asked_by(request),
                     "key_id": key.key_id,
                     "old_wrapped_key": key.wrapped_key,
                     "old_kms_key_arn": key.kms_key_arn,
@@ -43,4 +47,5 @@ class PostgresWrappedKeys:
                     "kms_key_arn": kms_key_arn,
                 },
             )
-            return cursor.rowcount == 1
+            ((swapped,),) = cursor.fetchall()
+            return bool(swapped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Iterator, Sequence
@@ -11,8 +12,15 @@ import psycopg2.extensions
 import stamina
 
 from vault_etl.adapters.postgres import Database, LockTimeoutError
-from vault_etl.adapters.postgres_keys import FENCE_SECONDS, FENCE_TRIES, close_fence, key_columns
+from vault_etl.adapters.postgres_keys import (
+    FENCE_SECONDS,
+    FENCE_TRIES,
+    as_json,
+    asked_by,
+    close_fence,
+)
 from vault_etl.adapters.sql import blocks
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.core.keys import KeyState
 from vault_etl.core.rotation import OpenRotation, Range, Step, split
@@ -46,22 +54,20 @@ class PostgresDataRotations:
         self._database = database
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
-    def begin(self, rotation_id: uuid.UUID, fields: Sequence[Field], slices: int) -> OpenRotation:
-        """See `DataRotations.begin`."""
+    def begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
+        """See `DataRotations.begin`. What takes the head of the log comes last."""
         names = [field.value for field in fields]
         with self._database.transaction() as cursor:
             close_fence(cursor)
             if (going_on := _open(cursor, KeyPurpose.DATA)) is not None:
                 return going_on
-            cursor.execute(_KEYS["retire_data_keys"], {"fields": names})
-            retired = tuple(sorted(key_id for (key_id,) in cursor.fetchall()))
             cursor.execute(_SQL["old_data_keys"], {"fields": names})
             old = frozenset(key_id for (key_id,) in cursor.fetchall())
-            begun = OpenRotation(
-                rotation_id=rotation_id, fields=tuple(fields), old_keys=old, retired=retired
-            )
+            begun = OpenRotation(rotation_id=request.request_id, fields=tuple(fields), old_keys=old)
             _add(cursor, KeyPurpose.DATA, begun, slices)
-            return begun
+            cursor.execute(_KEYS["retire_data_keys"], {**asked_by(request), "fields": names})
+            retired = tuple(key_id for (key_id,) in cursor.fetchall())
+            return dataclasses.replace(begun, retired=retired)
 
     def end(self, rotation_id: uuid.UUID) -> None:
         """See `DataRotations.end`."""
@@ -83,8 +89,8 @@ class PostgresTokenRotations:
         return int(generation)
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
-    def begin(self, rotation_id: uuid.UUID, keys: Sequence[NewKey], slices: int) -> OpenRotation:
-        """See `TokenRotations.begin`."""
+    def begin(self, request: AuditRequest, keys: Sequence[NewKey], slices: int) -> OpenRotation:
+        """See `TokenRotations.begin`. What takes the head of the log comes last."""
         with self._database.transaction() as cursor:
             close_fence(cursor)
             if (going_on := _open(cursor, KeyPurpose.TOKEN)) is not None:
@@ -96,29 +102,28 @@ class PostgresTokenRotations:
                 raise ConfigurationError(
                     message, hint=f"they make room with `vault-etl keys destroy {min(kept)}`"
                 )
-            if KeyState.PENDING not in by_state:
-                if not keys:
-                    message = "somebody else has just aborted this rotation of the token keys"
-                    raise IncompleteError(message, hint="run the command again to begin another")
-                for key in keys:
-                    cursor.execute(_SQL["add_pending_key"], key_columns(key))
+            is_new = KeyState.PENDING not in by_state
+            if is_new and not keys:
+                message = "somebody else has just aborted this rotation of the token keys"
+                raise IncompleteError(message, hint="run the command again to begin another")
             begun = OpenRotation(
-                rotation_id=rotation_id,
+                rotation_id=request.request_id,
                 fields=PERSONAL_FIELDS,
                 old_keys=frozenset(by_state.get(KeyState.ACTIVE, ())),
             )
             _add(cursor, KeyPurpose.TOKEN, begun, slices)
+            if is_new:
+                made = {**asked_by(request), "keys": as_json(keys)}
+                cursor.execute(_SQL["add_pending_keys"], made)
             return begun
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
-    def abort(self) -> Sequence[int]:
+    def abort(self, request: AuditRequest) -> Sequence[int]:
         """See `TokenRotations.abort`."""
         with self._database.transaction() as cursor:
             close_fence(cursor)
-            cursor.execute(_SQL["destroy_pending_keys"])
-            destroyed = sorted(key_id for (key_id,) in cursor.fetchall())
-            cursor.execute(_SQL["end_token_rotation"])
-            return destroyed
+            cursor.execute(_SQL["abort"], asked_by(request))
+            return [key_id for (key_id,) in cursor.fetchall()]
 
 
 class PostgresRangeClaims:

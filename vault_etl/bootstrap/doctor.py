@@ -124,6 +124,7 @@ class DoctorProgram(AuditProgram, KeysProgram):
         yield Check("fence", lambda: database_checks.fence(facts()), needs)
         yield Check("token_keys", lambda: key_checks.token_keys(self._keys), needs, keys)
         yield Check("pending_token_keys", lambda: key_checks.pending(self._keys), needs, keys)
+        yield Check("key_changes", lambda: key_checks.changes(self._keys), needs, keys)
         for purpose in ROTATED:
             look = functools.partial(self._check_age, purpose)
             yield Check(f"{purpose}_key_age", look, needs, keys)

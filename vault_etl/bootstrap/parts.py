@@ -32,6 +32,7 @@ from vault_etl.core.checkpoint import Checkpoint
 from vault_etl.core.fields import KeyPurpose
 from vault_etl.ports.call_observer import CallObserver
 from vault_etl.ports.key_ages import KeyAgeObserver
+from vault_etl.ports.key_store import KeyReader
 from vault_etl.services.key_ring import MAX_CACHED_SECONDS, KeyRing
 from vault_etl.services.make_key import DataKeyLeases
 from vault_etl.services.prove_kms import ProvenUnwrapper
@@ -111,11 +112,15 @@ class Parts:
         }
 
     def _ring(
-        self, request_id: uuid.UUID | None = None, *, max_seconds: float = MAX_CACHED_SECONDS
+        self,
+        request_id: uuid.UUID | None = None,
+        *,
+        reader: KeyReader | None = None,
+        max_seconds: float = MAX_CACHED_SECONDS,
     ) -> KeyRing:
         """Keys, unwrapped by a KMS that has to prove itself with the first of them."""
         unwrapper = ProvenUnwrapper(self._unwrapper(request_id))
-        return KeyRing(self._keys, unwrapper, max_seconds=max_seconds)
+        return KeyRing(reader or self._keys, unwrapper, max_seconds=max_seconds)
 
     @property
     def _lease(self) -> dt.timedelta:

@@ -26,6 +26,7 @@ from vault_etl.services.abort_tokens import Aborted, AbortTokens
 from vault_etl.services.backfill import Backfill, BackfillWorker
 from vault_etl.services.begin_tokens import BeginTokens
 from vault_etl.services.cut_over import CutOver
+from vault_etl.services.explained_keys import ExplainedKeys
 from vault_etl.services.pace import Pace
 from vault_etl.services.reseal import WorkersKeys
 from vault_etl.services.rotate_keys import (
@@ -76,12 +77,13 @@ class RotationProgram(Parts):
         """For `keys rotate --tokens`; the cut-over is tried for `wait` seconds."""
         database = self._database
         log = self.audit_log(request_id)
+        reader = ExplainedKeys(self._keys, self._keys)
         return TokenRotation(
             audit=log,
             sign=log.sign,
             identity=self.identity(),
             begin=BeginTokens(
-                self._keys,
+                reader,
                 PostgresTokenRotations(database),
                 self._unseen_generator(request_id),
                 self._unwrapper(request_id),
@@ -91,7 +93,7 @@ class RotationProgram(Parts):
                     BackfillWorker(PostgresRangeClaims(own), PostgresTokenBackfill(own))
                     for own in self._workers_databases()
                 ],
-                WorkersKeys(self._ring(request_id), self._leases()),
+                WorkersKeys(self._ring(request_id, reader=reader), self._leases()),
                 Pace(self._clock, rate),
                 progress,
             ),

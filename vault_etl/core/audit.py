@@ -43,6 +43,7 @@ class Action(StrEnum):
     KEYS_INIT = "keys init"
     KEYS_ROTATE = "keys rotate"
     KEYS_CUT_OVER = "keys cut-over"
+    KEYS_CHANGE = "keys change"
     KEYS_REWRAP = "keys rewrap"
     KEYS_DESTROY = "keys destroy"
     QUARANTINE_SHOW = "quarantine show"

@@ -51,7 +51,10 @@ class LogSnapshot(Protocol):
         """All checkpoints by seq, streamed."""
 
     def bound(self) -> Iterator[BoundRow]:
-        """All policies and registrations by seq, streamed."""
+        """All policies, registrations and changes of keys by seq, streamed."""
+
+    def unexplained_keys(self) -> Iterator[int]:
+        """The ids of keys that are not what the newest entry about them says, streamed."""
 
 
 class LogProver(Protocol):

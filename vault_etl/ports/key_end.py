@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from vault_etl.core.audit import AuditRequest
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -32,13 +34,14 @@ class KeyNeeds(Protocol):
 
 
 class KeyEnder(Protocol):
-    """May end keys, behind the fence."""
+    """May end keys, behind the fence, and on the record: the entry is part of the transaction."""
 
-    def retire_expired(self, key_id: int) -> bool:
+    def retire_expired(self, request: AuditRequest, key_id: int) -> bool:
         """Make a data key `decrypt_only` whose lease is over. False if it runs, or is not active."""
 
-    def destroy(self, key_ids: Sequence[int]) -> Sequence[int]:
+    def destroy(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
         """Take the bytes of these keys away, in one transaction; the ids of those that had some.
 
-        Only of keys that are `decrypt_only` then: those gain no row any more.
+        Only of keys that are `decrypt_only` then: those gain no row any more. A pending key is ended
+        by `TokenRotations.abort` alone.
         """

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import Field
 from vault_etl.core.keys import StoredKey, WrappedKey
 
@@ -45,18 +46,31 @@ class DataKeyWriter(Protocol):
         """Commit a new, active data key. False if its id is taken: draw again."""
 
 
-class TokenKeyWriter(Protocol):
-    """May add token keys, behind the fence."""
+class KeyTrail(Protocol):
+    """May compare the keys with the entries of the log that say what they are."""
 
-    def add_first_token_keys(self, keys: Sequence[NewKey]) -> bool:
-        """Commit the keys of generation 1 as active. False if there are token keys already."""
+    def unexplained(self) -> Sequence[int]:
+        """The ids of keys that are not what the newest entry about them says, or that have none.
+
+        A data key that nothing has changed since it was made needs no entry.
+        """
+
+
+class FirstKeyWriter(Protocol):
+    """May add the first keys of a purpose, behind the fence."""
+
+    def add_first_keys(self, request: AuditRequest, keys: Sequence[NewKey]) -> bool:
+        """Commit these as active, with the entry that names them, as `request` asks for.
+
+        False, with nothing changed, if there are keys of one of their purposes already.
+        """
 
 
 class KeyRetirer(Protocol):
     """May retire data keys, behind the fence."""
 
-    def retire_data_keys(self, fields: Iterable[Field]) -> Sequence[int]:
-        """Make every active data key of these fields `decrypt_only`; their ids."""
+    def retire_data_keys(self, request: AuditRequest, fields: Iterable[Field]) -> Sequence[int]:
+        """Make every active data key of these fields `decrypt_only`, on the record; their ids."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.rotation import OpenRotation, Range
 from vault_etl.ports.key_store import NewKey
@@ -22,9 +23,10 @@ class RotationReader(Protocol):
 class DataRotations(Protocol):
     """May begin and end rotations of data keys, behind the fence."""
 
-    def begin(self, rotation_id: uuid.UUID, fields: Sequence[Field], slices: int) -> OpenRotation:
+    def begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
         """Retire the active data keys of these fields, and cut each month into so many ranges.
 
+        The rotation has the id of the request.
         Goes on with the rotation that is under way instead, if there is one; then nothing is
         retired.
         """
@@ -39,9 +41,10 @@ class TokenRotations(Protocol):
     def next_generation(self) -> int:
         """The number of the next generation: no number ever comes twice."""
 
-    def begin(self, rotation_id: uuid.UUID, keys: Sequence[NewKey], slices: int) -> OpenRotation:
+    def begin(self, request: AuditRequest, keys: Sequence[NewKey], slices: int) -> OpenRotation:
         """Make these keys the pending generation: from the commit on, every batch has both tokens.
 
+        The entry that names them is part of the transaction; the rotation has the request's id.
         Goes on with the rotation that is under way instead, if there is one; then these keys are
         not stored. If it has been through all of its ranges, it goes through them again: rows that
         did not open then may do so now. A call without keys has seen a pending generation.
@@ -50,8 +53,8 @@ class TokenRotations(Protocol):
         neither keys nor a pending generation any more.
         """
 
-    def abort(self) -> Sequence[int]:
-        """Destroy the keys of the pending generation; their ids, none if there is no such one."""
+    def abort(self, request: AuditRequest) -> Sequence[int]:
+        """Destroy the keys of the pending generation, on the record; their ids: none if there is none."""
 
 
 class RangeClaims(Protocol):

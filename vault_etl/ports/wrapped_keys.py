@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.keys import StoredKey
 
 
@@ -14,8 +15,10 @@ class WrappedKeys(Protocol):
     def live(self) -> Sequence[StoredKey]:
         """Every key that is not destroyed: by purpose, then field, the oldest first."""
 
-    def swap(self, key: StoredKey, wrapped_key: bytes, kms_key_arn: str) -> bool:
-        """Put these bytes, and the KMS key that made them, in the place of `key`'s.
+    def swap(
+        self, request: AuditRequest, key: StoredKey, wrapped_key: bytes, kms_key_arn: str
+    ) -> bool:
+        """Put these bytes, and the KMS key that made them, in the place of `key`'s, on the record.
 
         False, with nothing changed, if the row has other ones by now, or the key is destroyed.
         """

@@ -47,7 +47,7 @@ class AbortTokens:
         Raises AuditError, UnavailableError. What was done until then stays.
         """
         with audited(self._audit, request):
-            destroyed = tuple(self._rotations.abort())
+            destroyed = tuple(self._rotations.abort(request))
             given_up = {
                 usage.key.generation
                 for usage in self._lister.usage()

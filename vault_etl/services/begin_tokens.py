@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.core.keys import KeyState
 from vault_etl.core.rotation import OpenRotation
@@ -29,10 +28,11 @@ class BeginTokens:
         self._generator = generator
         self._unwrapper = unwrapper
 
-    def __call__(self, rotation_id: uuid.UUID, slices: int) -> OpenRotation:
+    def __call__(self, request: AuditRequest, slices: int) -> OpenRotation:
         """Begin, or go on with what has begun.
 
-        Raises ConfigurationError while the generation before is still kept in the rows, or if the
+        Raises DataError for token keys that no entry of the log explains;
+        ConfigurationError while the generation before is still kept in the rows, or if the
         KMS ignores contexts; then no key is stored. And what KMS and Postgres say.
         """
         new: list[NewKey] = []
@@ -45,7 +45,7 @@ class BeginTokens:
                 for field in PERSONAL_FIELDS
             ]
             prove_kms(new[0], self._unwrapper)
-        return self._rotations.begin(rotation_id, new, slices)
+        return self._rotations.begin(request, new, slices)
 
     def pending_ids(self) -> tuple[int, ...]:
         """The ids of the pending keys: none if there is no such generation."""

@@ -57,7 +57,7 @@ class KeyDestruction:
         """
         with audited(self._audit, request):
             if doomed.generation is None and doomed.keys[0].state is KeyState.ACTIVE:
-                self._ender.retire_expired(doomed.key_id)
+                self._ender.retire_expired(request, doomed.key_id)
             self._doomed_keys.old_tokens(doomed)
             rows = 0
             if doomed.generation is not None:
@@ -65,7 +65,7 @@ class KeyDestruction:
                 # A cut-over in between has the columns change places under the pages.
                 if self._doomed_keys.old_tokens(doomed):
                     raise _changed(doomed)
-            ended = tuple(self._ender.destroy(doomed.key_ids))
+            ended = tuple(self._ender.destroy(request, doomed.key_ids))
             if ended != doomed.key_ids and self._doomed_keys.find(doomed.key_id).keys:
                 raise _changed(doomed)
             return Destroyed(ended, rows)

@@ -9,7 +9,7 @@ from vault_etl.core.audit import Action
 from vault_etl.core.fields import PERSONAL_FIELDS, FileField, KeyPurpose
 from vault_etl.ports.audit_log import AuditLog, Identity
 from vault_etl.ports.key_service import KeyUnwrapper, UnseenKeyGenerator
-from vault_etl.ports.key_store import KeyReader, TokenKeyWriter
+from vault_etl.ports.key_store import FirstKeyWriter, KeyReader
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.audited import audited
 from vault_etl.services.make_unseen_key import make_unseen_key
@@ -30,7 +30,7 @@ class InitReport:
 def init_keys(
     *,
     reader: KeyReader,
-    writer: TokenKeyWriter,
+    writer: FirstKeyWriter,
     generator: UnseenKeyGenerator,
     unwrapper: KeyUnwrapper,
     audit: AuditLog,
@@ -50,6 +50,6 @@ def init_keys(
         ]
         made.append(make_unseen_key(generator, unwrapper, KeyPurpose.SOURCE, FileField.SOURCE))
         prove_kms(made[0], unwrapper)
-        if not writer.add_first_token_keys(made):
+        if not writer.add_first_keys(request, made):
             return InitReport(())
     return InitReport(tuple(key.key_id for key in made))

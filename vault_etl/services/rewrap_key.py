@@ -57,7 +57,8 @@ class KeyRewrap:
             wrapped_key = self._rewrapper.rewrap(key, kms_key_arn)
             new = dataclasses.replace(key, wrapped_key=wrapped_key, kms_key_arn=kms_key_arn)
             proven = self._opens(key, new) if prove else None
-            return Rewrapped(self._keys.swap(key, wrapped_key, kms_key_arn), proven)
+            swapped = self._keys.swap(request, key, wrapped_key, kms_key_arn)
+            return Rewrapped(swapped, proven)
 
     def _opens(self, old: WrappedKey, new: WrappedKey) -> bool:
         """Who may open the old bytes must be able to open the new ones: a denial of these is no excuse."""

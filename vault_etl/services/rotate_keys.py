@@ -79,7 +79,7 @@ def retire_data_keys(
 ) -> tuple[int, ...]:
     """Retire only: new messages get new keys, old rows keep theirs until they are sealed anew."""
     with audited(audit, request):
-        return tuple(retirer.retire_data_keys(request.fields))
+        return tuple(retirer.retire_data_keys(request, request.fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Rotation:
         that `request` does not name; what was sealed anew until then stays so.
         """
         with audited(self._audit, request) as receipt:
-            rotation = self._rotations.begin(request.request_id, request.fields, slices(plan.rows))
+            rotation = self._rotations.begin(request, request.fields, slices(plan.rows))
             if not set(rotation.fields) <= set(request.fields):  # not without an entry that says so
                 message = "a rotation of other fields was begun meanwhile, or interrupted"
                 raise IncompleteError(message, hint="run it again: it goes on with that one first")

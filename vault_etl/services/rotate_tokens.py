@@ -104,7 +104,7 @@ class TokenRotation:
         NotFoundError, AuditError, KeyUnavailableError, UnavailableError. Whatever was done stays.
         """
         with audited(self._audit, request) as receipt:
-            rotation = self._begin(request.request_id, slices(plan.rows))
+            rotation = self._begin(request, slices(plan.rows))
             created = self._begin.pending_ids()
             maker = self._backfill.maker(receipt)
             rows = self._backfill.fill(rotation, maker)

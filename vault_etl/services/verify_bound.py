@@ -1,4 +1,4 @@
-"""Judge what entries have set: reveal policies, and the registrations of keys that sign."""
+"""Judge what entries have set: reveal policies, registrations of keys that sign, and keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from vault_etl.core.registration import Registration
 from vault_etl.ports.audit_proof import BoundRow
 from vault_etl.services.verify_problems import Problems
 
-BOUND: Final = frozenset({Action.POLICY_SET, Action.KEY_REGISTER})
+BOUND: Final = frozenset(
+    {Action.POLICY_SET, Action.KEY_REGISTER, Action.KEYS_CHANGE, Action.KEYS_CUT_OVER}
+)
 """Actions whose entry and row are made in one transaction, by functions of the owner's."""
 
 

@@ -94,6 +94,10 @@ class _Pass:
         self._notes.behind(self._last)
         self._bound.behind()
         self._end_of_log()
+        for key_id in self._snapshot.unexplained_keys():
+            self._problems.tampered(
+                0, f"does not explain key {key_id}: no entry made it what it is"
+            )
         return Proof(
             head=self._last,
             entries=self._entries,

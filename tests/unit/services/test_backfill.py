@@ -92,7 +92,7 @@ def test_a_token_that_changes_meanwhile_is_looked_at_again(vault: FakeVault) -> 
 
 def test_an_abort_in_the_middle_ends_it(vault: FakeVault) -> None:
     """The fence finds other generations, and nothing is written of one that is gone."""
-    around = at_first("fill", vault.token_rotations.abort)
+    around = at_first("fill", lambda: vault.token_rotations.abort(rotate_request()))
     with pytest.raises(IncompleteError):
         seen_by(vault, around).rotate_tokens()
     assert {r.next_token_generation for r in vault.database.records.values()} == {None}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.fakes.key_service import FakeKms
-from tests.fakes.vault import FakeVault
+from tests.fakes.vault import FakeVault, rotate_request
 from tests.unit.services.rotation_world import seen_by
 from tests.unit.services.token_world import generations
 from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
@@ -25,7 +24,7 @@ def begin(vault: FakeVault) -> BeginTokens:
 
 def test_a_generation_is_pending_with_one_key_a_field(vault: FakeVault) -> None:
     """Of the next number; the active one stays active."""
-    rotation = begin(vault)(uuid.uuid4(), 1)
+    rotation = begin(vault)(rotate_request(), 1)
     pending = [k for k in vault.keys.token_keys() if k.state is KeyState.PENDING]
     assert {k.field for k in pending} == set(PERSONAL_FIELDS)
     assert generations(vault) == {KeyState.ACTIVE: {1}, KeyState.PENDING: {2}}
@@ -35,9 +34,9 @@ def test_a_generation_is_pending_with_one_key_a_field(vault: FakeVault) -> None:
 
 def test_what_has_begun_is_gone_on_with(vault: FakeVault) -> None:
     """The same rotation, the same keys, and KMS is not asked for others."""
-    first = begin(vault)(uuid.uuid4(), 1)
+    first = begin(vault)(rotate_request(), 1)
     before, generated = dict(vault.database.keys), list(vault.kms.generated)
-    second = begin(vault)(uuid.uuid4(), 1)
+    second = begin(vault)(rotate_request(), 1)
     assert (second.rotation_id, second.resumed) == (first.rotation_id, True)
     assert (vault.database.keys, vault.kms.generated) == (before, generated)
 
@@ -48,35 +47,35 @@ def test_two_that_begin_at_once_begin_one(vault: FakeVault) -> None:
 
     def overtaking(name: str, call: Callable[[], Any]) -> object:
         if name == "begin":
-            began.append(begin(vault)(uuid.uuid4(), 1))
+            began.append(begin(vault)(rotate_request(), 1))
         return call()
 
-    second = begin(seen_by(vault, overtaking))(uuid.uuid4(), 1)
+    second = begin(seen_by(vault, overtaking))(rotate_request(), 1)
     assert [b.rotation_id for b in began] == [second.rotation_id]
     assert len(begin(vault).pending_ids()) == len(PERSONAL_FIELDS)
 
 
 def test_what_was_aborted_meanwhile_is_not_begun_without_keys(vault: FakeVault) -> None:
     """A rotation without a pending generation would stand in everybody's way."""
-    begin(vault)(uuid.uuid4(), 1)
+    begin(vault)(rotate_request(), 1)
 
     def aborting(name: str, call: Callable[[], Any]) -> object:
         if name == "begin":
-            vault.token_rotations.abort()
+            vault.token_rotations.abort(rotate_request())
         return call()
 
     with pytest.raises(IncompleteError):
-        begin(seen_by(vault, aborting))(uuid.uuid4(), 1)
+        begin(seen_by(vault, aborting))(rotate_request(), 1)
     assert vault.rotations.open(KeyPurpose.TOKEN) is None
-    begin(vault)(uuid.uuid4(), 1)
+    begin(vault)(rotate_request(), 1)
     assert generations(vault)[KeyState.PENDING] == {3}
 
 
 def test_the_number_of_an_aborted_generation_does_not_come_again(vault: FakeVault) -> None:
     """Rows may still hold its tokens."""
-    begin(vault)(uuid.uuid4(), 1)
-    vault.token_rotations.abort()
-    begin(vault)(uuid.uuid4(), 1)
+    begin(vault)(rotate_request(), 1)
+    vault.token_rotations.abort(rotate_request())
+    begin(vault)(rotate_request(), 1)
     assert generations(vault)[KeyState.PENDING] == {3}
 
 
@@ -85,7 +84,7 @@ def test_a_kms_that_ignores_contexts_gets_nothing_stored(vault: FakeVault) -> No
     vault.kms = FakeKms(ignores_context=True)
     before = dict(vault.database.keys)
     with pytest.raises(ConfigurationError):
-        begin(vault)(uuid.uuid4(), 1)
+        begin(vault)(rotate_request(), 1)
     assert vault.database.keys == before
     assert vault.rotations.open(KeyPurpose.TOKEN) is None
 
@@ -105,5 +104,5 @@ def test_a_kms_that_is_away_gets_nothing_stored(vault: FakeVault) -> None:
             return call()
 
         with pytest.raises(UnavailableError):
-            begin(seen_by(vault, failing))(uuid.uuid4(), 1)
+            begin(seen_by(vault, failing))(rotate_request(), 1)
         assert vault.database.keys == before

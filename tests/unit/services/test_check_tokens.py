@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.tap import Tap
-from tests.fakes.vault import FakeVault
+from tests.fakes.vault import FakeVault, rotate_request
 from tests.unit.services.rotation_world import seen_by
 from tests.unit.services.token_world import (
     CUT_OVER,
@@ -348,7 +348,7 @@ def test_rows_are_not_blamed_for_somebody_elses_abort(vault: FakeVault) -> None:
 
     def aborted(name: str, call: Callable[[], Any]) -> object:
         if name == "claim":
-            vault.token_rotations.abort()
+            vault.token_rotations.abort(rotate_request())
         return call()
 
     with pytest.raises(IncompleteError):

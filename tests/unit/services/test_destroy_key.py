@@ -15,8 +15,8 @@ from tests.fakes.key_end import FakeKeyEnd
 from tests.fakes.login_events import login_event
 from tests.fakes.progress import FakeProgress
 from tests.fakes.tap import Breaker
-from tests.fakes.vault import FakeVault
-from vault_etl.core.audit import Action
+from tests.fakes.vault import FakeVault, rotate_request
+from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.keys import KeyState
 from vault_etl.errors import (
@@ -127,7 +127,7 @@ def test_what_is_sealed_under_it_keeps_it(vault: FakeVault, field: Field, count:
     for _ in range(2):
         with pytest.raises(ConfigurationError, match=count):
             destroy(vault, key_id)
-        vault.keys.retire_data_keys([field])
+        vault.keys.retire_data_keys(rotate_request(), [field])
     assert vault.database.keys[key_id].wrapped_key is not None
     assert vault.database.audit[-1].error_code == "failed"
 
@@ -165,8 +165,8 @@ def test_a_lease_that_ends_between_two_looks_is_told(vault: FakeVault) -> None:
     key = vault.leases().data_key(Field.IP, 1)
 
     class Late(FakeKeyEnd):
-        def retire_expired(self, key_id: int) -> bool:
-            retired = super().retire_expired(key_id)
+        def retire_expired(self, request: AuditRequest, key_id: int) -> bool:
+            retired = super().retire_expired(request, key_id)
             vault.clock.jump(DAY)
             return retired
 

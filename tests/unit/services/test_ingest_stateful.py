@@ -10,7 +10,7 @@ from tests.fakes.faulty_queue import BAD_DAY, FaultyQueue
 from tests.fakes.login_events import login_event
 from tests.fakes.receipts import any_receipt
 from tests.fakes.tap import Breaker
-from tests.fakes.vault import IMPATIENT, PATIENT, FakeVault
+from tests.fakes.vault import IMPATIENT, PATIENT, FakeVault, rotate_request
 from vault_etl.core.ciphertext import Ciphertext, Place
 from vault_etl.core.fields import Field
 from vault_etl.core.keys import KeyState
@@ -84,7 +84,7 @@ class IngestMachine(RuleBasedStateMachine):
     @rule()
     def retire_data_keys(self) -> None:
         """Somebody rotates."""
-        self.vault.keys.retire_data_keys(Field)
+        self.vault.keys.retire_data_keys(rotate_request(), Field)
 
     @rule()
     def token_rotation(self) -> None:

@@ -318,7 +318,7 @@ def test_keys_that_a_rotation_retires_are_not_written_under(vault: FakeVault) ->
 
     def retiring(name: str, call: Callable[[], Any]) -> object:
         if name == "move" and not retired:
-            retired.extend(vault.keys.retire_data_keys(PERSONAL_FIELDS))
+            retired.extend(vault.keys.retire_data_keys(rotate_request(), PERSONAL_FIELDS))
         return call()
 
     report = retry(vault, lambda part: Tap(part, retiring)).move(request(), None)
@@ -347,7 +347,7 @@ def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
 
     def retiring(name: str, call: Callable[[], Any]) -> object:
         if name == "move":
-            tries.append(vault.keys.retire_data_keys(PERSONAL_FIELDS))
+            tries.append(vault.keys.retire_data_keys(rotate_request(), PERSONAL_FIELDS))
         return call()
 
     with pytest.raises(IncompleteError):

@@ -224,7 +224,7 @@ def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None
     place = Place.in_record(Field.IP, changing.record_id, changing.user_id)
     value = Pii(b"198.51.100." + changing.user_id.removeprefix("user-").encode())
     old_key = vault.leases().data_key(Field.IP, 1)
-    vault.keys.retire_data_keys([Field.IP])
+    vault.keys.retire_data_keys(rotate_request(), [Field.IP])
     calls: list[str] = []
 
     def resealing(name: str, call: Callable[[], Any]) -> object:
@@ -246,7 +246,7 @@ def test_keys_that_another_rotation_retires_are_not_written_under(vault: FakeVau
 
     def retiring(name: str, call: Callable[[], Any]) -> object:
         if name == "replace" and not retired:
-            retired.extend(vault.keys.retire_data_keys([Field.IP]))
+            retired.extend(vault.keys.retire_data_keys(rotate_request(), [Field.IP]))
         return call()
 
     seen = seen_by(vault, retiring)
@@ -263,7 +263,7 @@ def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
 
     def retiring(name: str, call: Callable[[], Any]) -> object:
         if name == "replace":
-            tries.append(vault.keys.retire_data_keys([Field.IP]))
+            tries.append(vault.keys.retire_data_keys(rotate_request(), [Field.IP]))
         return call()
 
     seen = seen_by(vault, retiring)

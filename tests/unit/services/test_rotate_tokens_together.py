@@ -105,7 +105,7 @@ def test_an_abort_at_any_moment_puts_everything_back(order: list[int]) -> None:
         turns = Turns(order, watch.look)
         rotated, _, written = turns.run(
             vault.tapped(turns.tap(0)).rotate_tokens,
-            vault.tapped(turns.tap(1)).token_rotations.abort,
+            lambda: vault.tapped(turns.tap(1)).token_rotations.abort(rotate_request()),
             lambda: written_in_turns(vault, turns, 2),
         )
         assert written == [None] * 4

@@ -11,7 +11,7 @@ from tests.fakes.key_age_observer import FakeKeyAgeObserver
 from tests.fakes.running_clock import RunningClock
 from tests.fakes.switch import Switch
 from tests.fakes.tap import Recorder
-from tests.fakes.vault import FakeVault
+from tests.fakes.vault import FakeVault, rotate_request
 from tests.unit.services.runs import send
 from tests.unit.services.threads import Process
 from vault_etl.core.fields import Field, KeyPurpose
@@ -71,7 +71,7 @@ def test_what_is_retired_has_no_age_any_more(vault: FakeVault) -> None:
     vault.clock.advance(5)
     looking.look()
     assert told.ages[KeyPurpose.DATA] == dt.timedelta(seconds=5)
-    vault.keys.retire_data_keys([Field.IP])
+    vault.keys.retire_data_keys(rotate_request(), [Field.IP])
     vault.clock.advance(ASK_SECONDS)
     looking.look()
     assert told.ages[KeyPurpose.DATA] is None

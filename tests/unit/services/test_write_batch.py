@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.login_events import login_event
 from tests.fakes.tap import Tap
-from tests.fakes.vault import FakeVault
+from tests.fakes.vault import FakeVault, rotate_request
 from vault_etl.core.ciphertext import Ciphertext
 from vault_etl.core.events import Reason
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
@@ -67,7 +67,7 @@ def test_when_the_keys_are_retired_the_batch_is_sealed_anew(vault: FakeVault) ->
     """The fence refuses it, the keys are reloaded, and nothing is left under the retired ones."""
     writer = vault.writer()
     writer.write(events(vault, "a"))
-    retired = set(vault.keys.retire_data_keys(Field))
+    retired = set(vault.keys.retire_data_keys(rotate_request(), Field))
     before = key_ids(vault)
     assert before == retired
     outcomes = writer.write(events(vault, "b")).outcomes

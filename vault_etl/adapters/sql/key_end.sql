@@ -7,15 +7,7 @@ SELECT in_records, bodies, leases FROM public.needs_of_data_key(%(key_id)s)
 SELECT tokens, next_tokens FROM public.needs_of_generation(%(generation)s::smallint)
 
 -- name: retire_expired
-UPDATE public.data_keys SET state = 'decrypt_only'
-WHERE key_id = %(key_id)s AND purpose = 'data' AND state = 'active' AND expires_at <= clock_timestamp()
-
--- name: commit_for_good
--- What is reported as destroyed must not be back after a crash.
-SELECT set_config('synchronous_commit', 'on', true)
-WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
+SELECT public.data_key_retire_expired(%(request_id)s, %(actor)s, %(host)s, %(key_id)s)
 
 -- name: destroy
-UPDATE public.data_keys SET state = 'destroyed', wrapped_key = NULL
-WHERE key_id = ANY (%(key_ids)s::bigint[]) AND state = 'decrypt_only'
-RETURNING key_id
+SELECT public.keys_destroy(%(request_id)s, %(actor)s, %(host)s, %(key_ids)s::bigint[])

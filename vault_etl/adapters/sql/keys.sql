@@ -36,17 +36,14 @@ SET LOCAL lock_timeout = '2s'
 -- name: close_fence
 LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE
 
--- name: any_token_key
-SELECT count(*) FROM public.data_keys WHERE purpose <> 'data'
-
--- name: add_token_key
-INSERT INTO public.data_keys (key_id, purpose, field, generation, kms_key_arn, wrapped_key, fingerprint)
-VALUES (%(key_id)s, %(purpose)s, %(field)s, %(generation)s, %(kms_key_arn)s, %(wrapped_key)s, %(fingerprint)s)
+-- name: add_first_keys
+SELECT public.keys_init(%(request_id)s, %(actor)s, %(host)s, %(keys)s::jsonb)
 
 -- name: retire_data_keys
-UPDATE public.data_keys SET state = 'decrypt_only'
-WHERE purpose = 'data' AND state = 'active' AND field = ANY (%(fields)s::text[])
-RETURNING key_id
+SELECT public.data_keys_retire(%(request_id)s, %(actor)s, %(host)s, %(fields)s::text[])
+
+-- name: unexplained
+SELECT key_id FROM public.unexplained_keys()
 
 -- name: oldest
 SELECT purpose, clock_timestamp() - min(created_at)

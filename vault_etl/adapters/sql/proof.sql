@@ -15,7 +15,34 @@ SELECT coalesce(seq, 0) AS number, 'policy set' AS action, encode(sha256(convert
 FROM public.reveal_policies
 UNION ALL
 SELECT coalesce(seq, 0), 'audit key', encode(sha256(convert_to(note, 'UTF8')), 'hex'), left(note, 4096)
-FROM public.audit_keys ORDER BY number
+FROM public.audit_keys
+UNION ALL
+SELECT
+    seq, coalesce((SELECT left(l.action, 64) FROM public.audit_log AS l WHERE l.seq = c.seq), ''),
+    encode(sha256(convert_to(E'vault-etl/1/key-changes\n' || string_agg(concat_ws(
+        ' ', key_id, purpose, field, coalesce(generation::text, '-'), state,
+        encode(fingerprint, 'hex'), coalesce(encode(wrapped_key_sha256, 'hex'), '-'), kms_key_arn
+    ) || E'\n', '' ORDER BY key_id), 'UTF8')), 'hex'),
+    NULL
+FROM public.key_changes AS c GROUP BY seq
+ORDER BY number
+
+-- name: unexplained
+-- As `unexplained_keys` has it (migrations/0010_key_changes.sql), which an owner could replace.
+SELECT k.key_id
+FROM public.data_keys AS k
+LEFT JOIN LATERAL (
+    SELECT * FROM public.key_changes AS c WHERE c.key_id = k.key_id ORDER BY c.seq DESC LIMIT 1
+) AS said ON true
+WHERE CASE
+    WHEN said.key_id IS NULL THEN (k.purpose, k.state) <> ('data', 'active')
+    ELSE (k.purpose, k.field, k.generation, k.state, k.fingerprint, k.kms_key_arn, sha256(k.wrapped_key))
+        IS DISTINCT FROM (
+            said.purpose, said.field, said.generation, said.state, said.fingerprint, said.kms_key_arn,
+            said.wrapped_key_sha256
+        )
+END
+ORDER BY k.key_id
 
 -- name: log
 SELECT

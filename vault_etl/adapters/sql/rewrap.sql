@@ -4,6 +4,7 @@
 SELECT key_id FROM public.data_keys WHERE state <> 'destroyed'
 
 -- name: swap
-UPDATE public.data_keys SET wrapped_key = %(wrapped_key)s, kms_key_arn = %(kms_key_arn)s
-WHERE key_id = %(key_id)s AND state <> 'destroyed'
-    AND wrapped_key = %(old_wrapped_key)s AND kms_key_arn = %(old_kms_key_arn)s
+SELECT public.key_rewrap(
+    %(request_id)s, %(actor)s, %(host)s, %(key_id)s, %(old_wrapped_key)s, %(old_kms_key_arn)s,
+    %(wrapped_key)s, %(kms_key_arn)s
+)

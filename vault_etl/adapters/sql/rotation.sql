@@ -4,8 +4,9 @@
 SELECT rotation_id, fields, old_keys FROM public.key_rotations WHERE purpose = %(purpose)s
 
 -- name: old_data_keys
+-- Those that are about to be retired too: behind the fence no other is made meanwhile.
 SELECT key_id FROM public.data_keys
-WHERE purpose = 'data' AND state = 'decrypt_only' AND field = ANY (%(fields)s::text[])
+WHERE purpose = 'data' AND state IN ('active', 'decrypt_only') AND field = ANY (%(fields)s::text[])
 
 -- name: next_generation
 SELECT coalesce(max(generation), 0) + 1 FROM public.data_keys WHERE purpose = 'token'
@@ -13,18 +14,11 @@ SELECT coalesce(max(generation), 0) + 1 FROM public.data_keys WHERE purpose = 't
 -- name: token_keys_by_state
 SELECT key_id, state FROM public.data_keys WHERE purpose = 'token' AND state <> 'destroyed'
 
--- name: add_pending_key
-INSERT INTO public.data_keys (
-    key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fingerprint
-) VALUES (
-    %(key_id)s, 'token', %(field)s, %(generation)s, 'pending', %(kms_key_arn)s, %(wrapped_key)s,
-    %(fingerprint)s
-)
+-- name: add_pending_keys
+SELECT public.token_keys_begin(%(request_id)s, %(actor)s, %(host)s, %(keys)s::jsonb)
 
--- name: destroy_pending_keys
-UPDATE public.data_keys SET state = 'destroyed', wrapped_key = NULL
-WHERE purpose = 'token' AND state = 'pending'
-RETURNING key_id
+-- name: abort
+SELECT public.token_keys_abort(%(request_id)s, %(actor)s, %(host)s)
 
 -- name: add_rotation
 INSERT INTO public.key_rotations (purpose, rotation_id, fields, old_keys)
@@ -32,9 +26,6 @@ VALUES (%(purpose)s, %(rotation_id)s, %(fields)s::text[], %(old_keys)s::bigint[]
 
 -- name: end_rotation
 DELETE FROM public.key_rotations WHERE rotation_id = %(rotation_id)s
-
--- name: end_token_rotation
-DELETE FROM public.key_rotations WHERE purpose = 'token'
 
 -- name: bounds
 -- The first and the last record of each month that has one.

@@ -13,13 +13,14 @@ from vault_etl.errors import KeyDeniedError
 from vault_etl.ports.doctor import KeyWrappings, Trust
 from vault_etl.ports.key_ages import KeyAges
 from vault_etl.ports.key_service import KeyUnwrapper
-from vault_etl.ports.key_store import KeyReader
+from vault_etl.ports.key_store import KeyReader, KeyTrail
 from vault_etl.services.doctor import Verdict
 from vault_etl.services.prove_kms import prove_kms
 
 MAX_PENDING: Final = dt.timedelta(days=1)
 """A rotation of the token keys that takes longer was left unfinished."""
 
+_SHOWN: Final = 10
 _DAMAGE: Final = "keys were changed by other hands, or restored in part: compare with a backup"
 _ROTATE: Final = {
     KeyPurpose.DATA: "`vault-etl keys rotate`; with --if-due for a scheduler",
@@ -58,6 +59,19 @@ def pending(ages: KeyAges) -> Verdict:
             "`vault-etl keys rotate --tokens` goes on where it was left; --abort takes it back",
         )
     return Verdict.good(detail)
+
+
+def changes(trail: KeyTrail) -> Verdict:
+    """Every key is what the newest entry of the log about it says."""
+    strange = trail.unexplained()
+    if strange:
+        shown = ", ".join(map(str, strange[:_SHOWN]))
+        more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
+        return Verdict.bad(
+            f"{len(strange)} keys are not what the audit log says: {shown}{more}",
+            "find out who wrote them; rotations adopt none, and --abort ends a pending generation",
+        )
+    return Verdict.good("every key is what the audit log says")
 
 
 def age(found: KeyAge) -> Verdict:
