@@ -54,19 +54,19 @@ def context(purpose: str, field: str = "ip", **more: str) -> dict[str, str]:
     return {"app": "vault-etl", "purpose": purpose, "field": field, "key_id": "7", **more}
 
 
-def _make(purpose: str, **more: str) -> Call:
+def _make(key: str, *, purpose: str = "", **more: str) -> Call:
     return lambda kms, _, scene: kms.generate_data_key(
-        KeyId=scene.provisioned.key_arns[purpose],
+        KeyId=scene.provisioned.key_arns[key],
         NumberOfBytes=32,
-        EncryptionContext=context(purpose, **more),
+        EncryptionContext=context(purpose or key, **more),
     )
 
 
-def _make_unseen(purpose: str, **more: str) -> Call:
+def _make_unseen(key: str, *, purpose: str = "", **more: str) -> Call:
     return lambda kms, _, scene: kms.generate_data_key_without_plaintext(
-        KeyId=scene.provisioned.key_arns[purpose],
+        KeyId=scene.provisioned.key_arns[key],
         NumberOfBytes=32,
-        EncryptionContext=context(purpose, **more),
+        EncryptionContext=context(purpose or key, **more),
     )
 
 
@@ -101,6 +101,12 @@ CALLS: dict[str, tuple[Call, frozenset[str]]] = {
     "make a token key": (_make_unseen("token"), frozenset({"re-encrypt"})),
     "make a token key with a fifth pair": (_make_unseen("token", more="x"), NOBODY),
     "make a data key unseen": (_make_unseen("data"), NOBODY),
+    "make the source key": (
+        _make_unseen("token", purpose="source", field="source"),
+        frozenset({"re-encrypt"}),
+    ),
+    "make the source key and see it": (_make("token", purpose="source", field="source"), NOBODY),
+    "make a token key of the field source": (_make_unseen("token", field="source"), NOBODY),
     "open a data key": (_open("data"), frozenset({"reveal", "re-encrypt"})),
     "open a token key": (_open("token"), frozenset({"ingest", "reveal", "re-encrypt"})),
     "rewrap a data key": (_rewrap("data"), ROTATORS),

@@ -17,7 +17,7 @@ from tests.fakes.progress import FakeProgress
 from tests.fakes.tap import Breaker
 from tests.fakes.vault import FakeVault, rotate_request
 from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, FileField, KeyPurpose
 from vault_etl.core.keys import KeyState
 from vault_etl.errors import (
     AuditError,
@@ -31,6 +31,7 @@ from vault_etl.services import clear_tokens
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.destroy_key import Destroyed, KeyDestruction
 from vault_etl.services.doomed_keys import DoomedKeys
+from vault_etl.services.make_unseen_key import make_unseen_key
 
 DAY = dt.timedelta(hours=25)
 """A lease and an hour."""
@@ -186,6 +187,14 @@ def test_an_unknown_key_is_not_found(vault: FakeVault) -> None:
     for key_id in token_keys(vault, 1):
         found = doomed_keys.find(key_id)
         assert (found.key_ids, found.fields) == (token_keys(vault, 1), PERSONAL_FIELDS)
+
+
+def test_the_source_key_does_not_end(vault: FakeVault) -> None:
+    """Every later load of a file needs it."""
+    key = make_unseen_key(vault.kms, vault.kms, KeyPurpose.SOURCE, FileField.SOURCE)
+    vault.keys.store(key, KeyState.ACTIVE)
+    with pytest.raises(ConfigurationError, match="is the source key"):
+        DoomedKeys(vault.keys, FakeKeyEnd(vault.database)).find(key.key_id)
 
 
 def test_a_generation_goes_with_its_old_tokens(cut_over: FakeVault) -> None:
