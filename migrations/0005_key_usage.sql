@@ -2,14 +2,6 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
--- The key id of a ciphertext: bytes 1 to 4, big-endian (docs/formats.md). Its names are bound here and
--- now, so it needs no search_path of its own, with which it could not be inlined (4.6 times slower).
-CREATE FUNCTION public.ciphertext_key_id(ciphertext bytea) RETURNS bigint
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN ('x' || lpad(encode(substring(ciphertext FROM 2 FOR 4), 'hex'), 16, '0'))::bit(64)::bigint;
-REVOKE ALL ON FUNCTION public.ciphertext_key_id(bytea) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.ciphertext_key_id(bytea) TO vault_etl_re_encrypt;
-
 CREATE FUNCTION public.key_usage() RETURNS TABLE (key_id bigint, rows bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.key_id, coalesce(sum(u.rows), 0)::bigint

@@ -45,6 +45,7 @@ RESTORE = """
 @pytest.fixture
 def mended(loaded: Vault) -> Iterator[Vault]:
     """The shared vault, whose rows are put right again afterwards."""
+    loaded.drop_form_checks()
     loaded.sql("CREATE TABLE saved AS SELECT * FROM user_logins")
     yield loaded
     loaded.sql(RESTORE)

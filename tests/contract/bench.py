@@ -147,6 +147,14 @@ class Bench:
         """Write over a token, as somebody who may UPDATE records can."""
         raise NotImplementedError
 
+    def plant(self, record_id: uuid.UUID, field: Field, sealed: bytes) -> None:
+        """Write over a ciphertext, as the owner alone can."""
+        raise NotImplementedError
+
+    def new_key(self, field: Field) -> DataKey:
+        """A stored, active data key of the login that seals again."""
+        return self.data_key(field)
+
     def ranges(self, rotation_id: uuid.UUID) -> list[tuple[Range, bool]]:
         """The ranges of a rotation, in the order in which they are claimed, and whether they are done."""
         raise NotImplementedError
@@ -157,9 +165,7 @@ class Bench:
 
     def data_key(self, field: Field, lease: dt.timedelta = HOUR) -> DataKey:
         """A stored, active data key."""
-        new, material = made_up_key(KeyPurpose.DATA, field, lease=lease)
-        assert self.data_keys.add_data_key(new)
-        return DataKey(new.key_id, field, material)
+        return stored_key(self.data_keys, field, lease)
 
     def first_token_keys(self) -> list[NewKey]:
         """Generation 1, stored."""
@@ -259,6 +265,19 @@ class FakeBench(Bench):
             dataclasses.replace(record, next_tokens=there)
             if is_next
             else dataclasses.replace(record, tokens=there)
+        )
+
+    def plant(self, record_id: uuid.UUID, field: Field, sealed: bytes) -> None:
+        """See `Bench.plant`."""
+        if field is Field.QUARANTINE:
+            rejection = self._database.quarantine[record_id]
+            self._database.quarantine[record_id] = dataclasses.replace(
+                rejection, body_ciphertext=sealed
+            )
+            return
+        record = self._database.records[record_id]
+        self._database.records[record_id] = dataclasses.replace(
+            record, ciphertexts={**record.ciphertexts, field: sealed}
         )
 
     def ranges(self, rotation_id: uuid.UUID) -> list[tuple[Range, bool]]:
@@ -373,6 +392,21 @@ class PostgresBench(Bench):
             record_id,
         )
 
+    def plant(self, record_id: uuid.UUID, field: Field, sealed: bytes) -> None:
+        """See `Bench.plant`."""
+        table, column = "user_logins", f"{field}_ciphertext"
+        if field is Field.QUARANTINE:
+            table, column = "quarantine", "body_ciphertext"
+        self._vault.sql(
+            f"UPDATE public.{table} SET {column} = %s WHERE record_id = %s",  # noqa: S608
+            sealed,
+            record_id,
+        )
+
+    def new_key(self, field: Field) -> DataKey:
+        """See `Bench.new_key`."""
+        return stored_key(PostgresKeyStore(self._database("re-encrypt")), field)
+
     def ranges(self, rotation_id: uuid.UUID) -> list[tuple[Range, bool]]:
         """See `Bench.ranges`."""
         rows = self._vault.sql(
@@ -399,6 +433,13 @@ class PostgresBench(Bench):
         database = Database(self._vault.database_url(role))
         self._databases.append(database)
         return database
+
+
+def stored_key(writer: DataKeyWriter, field: Field, lease: dt.timedelta = HOUR) -> DataKey:
+    """A data key that this login has stored."""
+    new, material = made_up_key(KeyPurpose.DATA, field, lease=lease)
+    assert writer.add_data_key(new)
+    return DataKey(new.key_id, field, material)
 
 
 def made_up_key(

@@ -17,7 +17,6 @@ from vault_etl.core.keys import KeyState
 from vault_etl.core.messages import SealedRecord
 from vault_etl.ports.key_end import KeyEnder, KeyNeeds
 from vault_etl.ports.old_tokens import OldTokens
-from vault_etl.ports.record_store import Loaded
 from vault_etl.ports.wrapped_keys import WrappedKeys
 
 
@@ -69,14 +68,14 @@ def pending_generation(bench: Bench) -> list[int]:
     return [key.key_id for key in made]
 
 
-def load_with_next(process: Writer, count: int, next_generation: int = 2) -> list[uuid.UUID]:
+def load_with_next(process: Writer, count: int) -> list[uuid.UUID]:
     """Load rows with next tokens, while generation 2 is pending; their ids, in order."""
     rows: list[SealedRecord] = [
         process.record(
             next_tokens={field: uuid.uuid4() for field in PERSONAL_FIELDS},
-            next_token_generation=next_generation,
+            next_token_generation=2,
         )
         for _ in range(count)
     ]
-    assert isinstance(process.bench.loader.load(rows, [], process.write_keys(1, 2)), Loaded)
+    process.load(*rows)
     return sorted(row.record_id for row in rows)

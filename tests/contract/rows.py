@@ -7,7 +7,7 @@ import datetime as dt
 import os
 import uuid
 
-from tests.contract.bench import Bench
+from tests.contract.bench import Bench, token_keys
 from tests.fakes.identity import ACTOR
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.ciphertext import Place
@@ -60,17 +60,31 @@ class Writer:
         body = Sealer(self.keys).seal(Pii(b"junk"), Place.in_quarantine(record_id))
         return SealedRejection(record_id, Reason.NOT_AN_ADDRESS, "$.ip", body)
 
+    def retry(self) -> Writer:
+        """A process that seals again, with keys of its own login."""
+        return Writer(self.bench, tuple(self.bench.new_key(field) for field in Field))
+
     def record_id(self) -> uuid.UUID:
         """Of a message sent now."""
         return record_id_of_message(os.urandom(16).hex(), int(self.bench.now().timestamp() * 1000))
 
     def load(self, *rows: SealedRecord | SealedRejection) -> Loaded:
-        """Load these rows; they must be taken."""
+        """Load these rows; they must be taken. Those with next tokens come last, while generation 2 is pending."""
         records = [row for row in rows if isinstance(row, SealedRecord)]
         rejections = [row for row in rows if isinstance(row, SealedRejection)]
-        result = self.bench.loader.load(records, rejections, self.write_keys())
+        plain = [record for record in records if record.next_token_generation is None]
+        result: object = Loaded(frozenset(), frozenset())
+        if plain or rejections:
+            result = self.bench.loader.load(plain, rejections, self.write_keys())
         assert isinstance(result, Loaded)
-        return result
+        if plain == records:
+            return result
+        twins = [record for record in records if record.next_token_generation is not None]
+        if not any(key.generation == 2 for key in self.bench.keys.token_keys()):
+            self.bench.pending(token_keys(2))
+        more = self.bench.loader.load(twins, [], self.write_keys(1, 2))
+        assert isinstance(more, Loaded)
+        return Loaded(result.record_ids | more.record_ids, result.rejection_ids)
 
 
 def writer(bench: Bench) -> Writer:

@@ -10,7 +10,8 @@ from tests.contract.bench import Bench
 from tests.contract.ends import ends, load_with_next, pending_generation, set_state
 from tests.contract.rows import writer
 from tests.fakes.vault import rotate_request
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
+from tests.postgres.scratch import ciphertext
+from vault_etl.core.fields import Field
 from vault_etl.core.keys import KeyState
 from vault_etl.ports.key_end import Needs
 
@@ -52,9 +53,8 @@ def test_a_values_key_counts_whatever_column_it_stands_in(bench: Bench) -> None:
     process = writer(bench)
     row = process.record()
     key = next(key for key in process.keys if key.field is Field.DEVICE_ID)
-    process.load(
-        process.record(ciphertexts=dict.fromkeys(PERSONAL_FIELDS, row.ciphertexts[Field.DEVICE_ID]))
-    )
+    process.load(row)
+    bench.plant(row.record_id, Field.IP, ciphertext(key.key_id))
     assert ends(bench).needs.of_data_key(key.key_id).values == 2
 
 

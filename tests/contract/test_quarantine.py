@@ -13,6 +13,7 @@ from tests.contract.bench import Bench, token_keys
 from tests.contract.rows import Writer, writer
 from tests.contract.test_record_loader import CHANGES, columns
 from tests.fakes.vault import reveal_request
+from tests.postgres.scratch import ciphertext
 from tests.postgres.swaps import outside
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.events import Reason
@@ -54,7 +55,7 @@ def value(row: SealedRejection) -> SealedValue:
 
 def release(process: Writer, row: SealedRejection, **changes: object) -> Release:
     """The row's way out, as a record that is changed as told."""
-    return Release(value(row), process.record(**{"record_id": row.record_id, **changes}))
+    return Release(value(row), process.retry().record(**{"record_id": row.record_id, **changes}))
 
 
 def listed(bench: Bench, **filters: object) -> list[QuarantinedRow]:
@@ -220,9 +221,9 @@ def erased(process: Writer, row: SealedRejection) -> None:
 
 def sealed_anew(process: Writer, row: SealedRejection) -> None:
     """A rotation sealed it anew."""
-    key = process.bench.data_key(Field.QUARANTINE)
+    key = process.bench.new_key(Field.QUARANTINE)
     old = SealedRow(Table.QUARANTINE, row.record_id, "", {Field.QUARANTINE: row.body_ciphertext})
-    anew = Replacement(old, {Field.QUARANTINE: b"\x01 anew"})
+    anew = Replacement(old, {Field.QUARANTINE: ciphertext(key.key_id)})
     swap = process.bench.resealer.replace([anew], [key], outside(Table.QUARANTINE))
     assert swap == Swap(1, 1)
 

@@ -11,6 +11,7 @@ import pytest
 from tests.contract.bench import Bench
 from tests.contract.rows import Writer, writer
 from tests.fakes.vault import rotate_request
+from tests.postgres.scratch import ciphertext
 from tests.postgres.swaps import everything, outside
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.core.keys import DataKey
@@ -59,12 +60,10 @@ def values(rows: Sequence[SealedRow]) -> set[tuple[uuid.UUID, Field]]:
     return {(row.record_id, field) for row in rows for field in row.ciphertexts}
 
 
-def new(row: SealedRow, *fields: Field, mark: bytes = b"new ") -> Replacement:
-    """Other bytes for these fields, or for all that were read."""
-    return Replacement(
-        row,
-        {f: mark + f.value.encode() + row.record_id.bytes for f in fields or row.ciphertexts},
-    )
+def new(row: SealedRow, keys: Sequence[DataKey], *fields: Field) -> Replacement:
+    """Other bytes under these keys for these fields, or for all that were read."""
+    ids = {key.field: key.key_id for key in keys}
+    return Replacement(row, {f: ciphertext(ids[f]) for f in fields or row.ciphertexts})
 
 
 def sealed(process: Writer) -> dict[tuple[uuid.UUID, Field], object]:
@@ -159,7 +158,7 @@ def test_a_row_shows_only_those_of_its_values_that_are_old(process: Writer) -> N
 def unknown(process: Writer, field: Field) -> bytes:
     """No such key."""
     del process, field
-    return b"\x01\x00\x00\x00\x07 bytes"
+    return ciphertext(7)
 
 
 def destroyed(process: Writer, field: Field) -> bytes:
@@ -167,31 +166,25 @@ def destroyed(process: Writer, field: Field) -> bytes:
     key = process.bench.data_key(field)
     process.bench.keys.retire_data_keys(rotate_request(), [field])
     process.bench.destroy(key.key_id)
-    return b"\x01" + key.key_id.to_bytes(4, "big") + b" bytes"
+    return ciphertext(key.key_id)
 
 
 def of_another_field(process: Writer, field: Field) -> bytes:
     """A good key, of another field."""
     other = next(f for f in Field if f is not field)
-    return b"\x01" + key_of(process, other).key_id.to_bytes(4, "big") + b" bytes"
+    return ciphertext(key_of(process, other).key_id)
 
 
 def a_token_key(process: Writer, field: Field) -> bytes:
     """A key of the same field, and of another purpose."""
     key = next((k for k in process.bench.keys.token_keys() if k.field is field), None)
-    return b"\x01" + (key.key_id if key else 9).to_bytes(4, "big") + b" bytes"
-
-
-def too_short(process: Writer, field: Field) -> bytes:
-    """Not even a key's id."""
-    del process, field
-    return b"\x01"
+    return ciphertext(key.key_id if key else 9)
 
 
 @pytest.mark.parametrize("field", Field)
 @pytest.mark.parametrize(
     "forged",
-    [unknown, destroyed, of_another_field, a_token_key, too_short],
+    [unknown, destroyed, of_another_field, a_token_key],
     ids=lambda f: f.__name__,
 )
 def test_what_no_key_opens_is_old_in_every_rotation_of_its_field(
@@ -201,9 +194,7 @@ def test_what_no_key_opens_is_old_in_every_rotation_of_its_field(
     resealer, place = process.bench.resealer, PLACE[field]
     row = old_rows(process, field, place=place)[1]
     bad = forged(process, field)  # type: ignore[operator]
-    keys = [process.bench.data_key(field)]
-    swapped = resealer.replace([Replacement(row, {field: bad})], keys, outside(place))
-    assert swapped == Swap(1, 1)
+    process.bench.plant(row.record_id, field, bad)
     rotation = of_keys(fields=[field])
     page = resealer.page(rotation, everything(place), 100)
     assert [(r.record_id, dict(r.ciphertexts)) for r in page.rows] == [
@@ -246,8 +237,8 @@ def test_a_swap_changes_the_ciphertexts_and_nothing_else(
     """Of these rows and these fields alone, counted by row and by value."""
     place = PLACE[fields[0]]
     rows = old_rows(process, place=place)
-    keys = [process.bench.data_key(field) for field in fields]
-    batch = [new(row, *fields) for row in rows[:2]]
+    keys = [process.bench.new_key(field) for field in fields]
+    batch = [new(row, keys, *fields) for row in rows[:2]]
     before = {**process.bench.records(), **process.bench.rejections()}
     swap = process.bench.resealer.replace(batch, keys, outside(place))
     assert swap == Swap(2, 2 * len(fields))
@@ -270,11 +261,11 @@ def test_what_changed_since_it_was_read_is_not_swapped(process: Writer, place: T
     resealer = process.bench.resealer
     field = Field.QUARANTINE if place is Table.QUARANTINE else Field.IP
     erased, moved, same = old_rows(process, field, place=place)[:3]
-    keys = [process.bench.data_key(field)]
+    keys = [process.bench.new_key(field)]
     process.bench.erase(erased.record_id, field)
-    theirs = new(moved, mark=b"theirs ")
+    theirs = new(moved, keys)
     assert resealer.replace([theirs], keys, outside(place)) == Swap(1, 1)
-    ours = [new(row, mark=b"ours ") for row in (erased, moved, same)]
+    ours = [new(row, keys) for row in (erased, moved, same)]
     assert resealer.replace(ours, keys, outside(place)) == Swap(1, 1)
     found = [sealed(process)[row.record_id, field] for row in (erased, moved, same)]
     assert found == [None, theirs.ciphertexts[field], ours[2].ciphertexts[field]]
@@ -284,11 +275,11 @@ def test_a_row_is_swapped_as_a_whole(process: Writer) -> None:
     """If one of two values changed since, neither is swapped: the row is to be read again."""
     resealer = process.bench.resealer
     row = old_rows(process)[0]
-    keys = [process.bench.data_key(field) for field in PERSONAL_FIELDS]
+    keys = [process.bench.new_key(field) for field in PERSONAL_FIELDS]
     process.bench.erase(row.record_id, Field.DEVICE_ID)
-    assert resealer.replace([new(row)], keys, outside()) == Swap(0, 0)
+    assert resealer.replace([new(row, keys)], keys, outside()) == Swap(0, 0)
     assert sealed(process)[row.record_id, Field.IP] == row.ciphertexts[Field.IP]
-    assert resealer.replace([new(row, Field.IP)], keys, outside()) == Swap(1, 1)
+    assert resealer.replace([new(row, keys, Field.IP)], keys, outside()) == Swap(1, 1)
 
 
 @pytest.mark.parametrize("place", Table)
@@ -296,10 +287,10 @@ def test_nothing_is_written_under_a_key_that_is_not_active(process: Writer, plac
     """One of the keys was retired: the fence says None, and every old byte stays."""
     rows = old_rows(process, place=place)
     fields = tuple(rows[0].ciphertexts)
-    keys = [process.bench.data_key(field) for field in fields]
+    keys = [process.bench.new_key(field) for field in fields]
     process.bench.keys.retire_data_keys(rotate_request(), fields[-1:])
     before = sealed(process)
-    batch = [new(row) for row in rows]
+    batch = [new(row, keys) for row in rows]
     assert process.bench.resealer.replace(batch, keys, outside(place)) is None
     assert sealed(process) == before
 
@@ -337,7 +328,7 @@ def claimed(bench: Bench, process: Writer) -> Claimed:
     held = bench.claims.claim(rotation.rotation_id, claim)
     assert held is not None
     rows = bench.resealer.page(rotation, held, 100).rows
-    keys = [bench.data_key(field) for field in PERSONAL_FIELDS]
+    keys = [bench.new_key(field) for field in PERSONAL_FIELDS]
     return Claimed(process, rotation, claim, held, rows, keys)
 
 
@@ -345,7 +336,9 @@ def claimed(bench: Bench, process: Writer) -> Claimed:
 def test_the_range_moves_on_with_the_swap(claimed: Claimed, is_done: bool) -> None:
     """A whole page: the cursor stands where the step says, and the range is done if that says so."""
     assert claimed.cursor() == (None, False)
-    assert claimed.replace([new(r) for r in claimed.rows[:2]], is_done=is_done) == Swap(2, 4)
+    assert claimed.replace(
+        [new(r, claimed.keys) for r in claimed.rows[:2]], is_done=is_done
+    ) == Swap(2, 4)
     assert claimed.cursor() == (claimed.rows[1].record_id, is_done)
 
 
@@ -366,7 +359,9 @@ def test_a_step_without_a_row_keeps_the_cursor(claimed: Claimed) -> None:
 def test_a_page_that_was_swapped_in_part_does_not_move_the_range(claimed: Claimed) -> None:
     """What somebody changed since it was read is to be read again."""
     claimed.process.bench.erase(claimed.rows[0].record_id, Field.IP)
-    assert claimed.replace([new(r) for r in claimed.rows[:2]], is_done=True) == Swap(1, 2)
+    assert claimed.replace([new(r, claimed.keys) for r in claimed.rows[:2]], is_done=True) == Swap(
+        1, 2
+    )
     assert claimed.cursor() == (None, False)
 
 
@@ -374,7 +369,7 @@ def test_a_page_that_the_fence_refuses_does_not_move_the_range(claimed: Claimed)
     """None: neither rows nor cursor are written."""
     claimed.process.bench.keys.retire_data_keys(rotate_request(), [Field.IP])
     before = sealed(claimed.process)
-    assert claimed.replace([new(r) for r in claimed.rows[:2]], is_done=True) is None
+    assert claimed.replace([new(r, claimed.keys) for r in claimed.rows[:2]], is_done=True) is None
     assert claimed.cursor() == (None, False)
     assert sealed(claimed.process) == before
 
@@ -385,7 +380,9 @@ def test_who_has_lost_a_range_does_not_move_it(claimed: Claimed) -> None:
     bench.claims.release(claimed.claim)
     other = uuid.uuid4()
     assert bench.claims.claim(claimed.rotation.rotation_id, other) == claimed.range
-    assert claimed.replace([new(r) for r in claimed.rows[:2]], is_done=True) == Swap(2, 4)
+    assert claimed.replace([new(r, claimed.keys) for r in claimed.rows[:2]], is_done=True) == Swap(
+        2, 4
+    )
     assert claimed.cursor() == (None, False)
 
 
@@ -393,7 +390,7 @@ def test_a_page_renews_the_claim(claimed: Claimed) -> None:
     """Whole or not: whoever works on a range keeps it."""
     bench, other = claimed.process.bench, uuid.uuid4()
     bench.erase(claimed.rows[0].record_id, Field.IP)
-    for batch in ([], [new(claimed.rows[0])]):
+    for batch in ([], [new(claimed.rows[0], claimed.keys)]):
         bench.pass_lease(8)
         claimed.replace(batch)
         bench.pass_lease(8)

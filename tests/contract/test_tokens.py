@@ -12,6 +12,7 @@ from tests.contract.bench import Bench, token_keys
 from tests.contract.rows import Writer, cut_over_request, writer
 from tests.contract.test_record_loader import columns
 from tests.fakes.vault import find_request, rotate_request
+from tests.postgres.scratch import ciphertext
 from tests.postgres.swaps import everything, outside
 from vault_etl.core.audit import Action
 from vault_etl.core.erasure import RecordTarget
@@ -197,8 +198,9 @@ def sealed_anew(bench: Bench, row: TokenRow) -> None:
     sealed = SealedRow(
         Table.USER_LOGINS, row.record_id, row.user_id, {DEVICE: row.ciphertexts[DEVICE]}
     )
-    swap = Replacement(sealed, {DEVICE: b"\x01 anew"})
-    assert bench.resealer.replace([swap], [bench.data_key(DEVICE)], outside())
+    key = bench.new_key(DEVICE)
+    swap = Replacement(sealed, {DEVICE: ciphertext(key.key_id)})
+    assert bench.resealer.replace([swap], [key], outside())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,13 @@ import psycopg2
 import pytest
 
 from tests.erase.conftest import in_the_way
-from tests.postgres.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
+from tests.postgres.scratch import (
+    Scratch,
+    ciphertext,
+    new_record_id,
+    sealed_record,
+    sealed_rejection,
+)
 from tests.postgres.swaps import replaced, swaps
 from vault_etl.adapters.postgres_erase import PostgresEraser
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
@@ -157,9 +163,10 @@ def test_it_wins_over_a_swap_that_comes_first(scratch: Scratch, keys: WriteKeys)
     """A rotation that has put new bytes there, and not committed, is waited for; they go too."""
     (record,) = stored(scratch, keys)
     swap = "UPDATE user_logins SET ip_ciphertext = %s WHERE record_id = %s AND ip_ciphertext = %s"
-    with scratch.connect("rotate") as rotating, rotating.cursor() as cursor:
+    new = ciphertext(scratch.add_data_key(Field.IP, role="re-encrypt").key_id)
+    with scratch.connect("re-encrypt") as rotating, rotating.cursor() as cursor:
         old = record.ciphertexts[Field.IP]
-        cursor.execute(swap, (b"new bytes", record.record_id, old))
+        cursor.execute(swap, (new, record.record_id, old))
         assert cursor.rowcount == 1
         with in_the_way(scratch, lambda: erased(scratch, RecordTarget(record.record_id))):
             rotating.commit()
@@ -170,7 +177,7 @@ def test_it_wins_over_a_swap_that_comes_second(scratch: Scratch, keys: WriteKeys
     """A rotation that has read the old bytes finds NULL in their place, and swaps the others only."""
     forgotten, other = stored(scratch, keys, 2)
 
-    ip = keys.data_keys[0]
+    ip = scratch.add_data_key(Field.IP, role="re-encrypt")
 
     def swap() -> Swap | None:
         return replaced(scratch, swaps([forgotten, other], ip), ip)
@@ -205,12 +212,12 @@ def test_a_message_that_a_retry_moves_meanwhile_is_forgotten_where_it_went(
     rejection = sealed_rejection(keys)
     with scratch.loader() as loader:
         loader.load([], [rejection], keys)
-    with scratch.connect("re-encrypt") as retrying, retrying.cursor() as cursor:
+    with scratch.connect() as retrying, retrying.cursor() as cursor:
         cursor.execute("DELETE FROM quarantine WHERE record_id = %s", (rejection.record_id,))
         cursor.execute(
             "INSERT INTO user_logins (record_id, user_id, device_type, masked_ip, ip_ciphertext,"
-            " token_generation, create_date) VALUES (%s, 'u', 'd', gen_random_uuid(), 'x', 1, now())",
-            (rejection.record_id,),
+            " token_generation, create_date) VALUES (%s, 'u', 'd', gen_random_uuid(), %s, 1, now())",
+            (rejection.record_id, ciphertext(1)),
         )
         with in_the_way(
             scratch, lambda: erased(scratch, RecordTarget(rejection.record_id))

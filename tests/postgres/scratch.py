@@ -126,22 +126,23 @@ def new_record_id(moment: dt.datetime | None = None) -> uuid.UUID:
 
 
 def ciphertext(key_id: int, size: int = 65) -> bytes:
-    """Bytes in the shape of format 1, made of noise."""
+    """Bytes in the shape of format 1, made of noise; `size` is 33 and a multiple of 16."""
     return b"\x01" + key_id.to_bytes(4, "big") + os.urandom(size - 5)
 
 
 def sealed_record(keys: WriteKeys, **changes: object) -> SealedRecord:
     """A row under these keys, changed as told."""
     by_field = {key.field: key.key_id for key in keys.data_keys}
+    active, pending = keys.generations
     record = SealedRecord(
         record_id=new_record_id(),
         user_id="user-1",
         device_type="android",
         tokens={field: uuid.uuid4() for field in PERSONAL_FIELDS},
-        next_tokens=None,
+        next_tokens={field: uuid.uuid4() for field in PERSONAL_FIELDS} if pending else None,
         ciphertexts={field: ciphertext(by_field[field]) for field in PERSONAL_FIELDS},
-        token_generation=1,
-        next_token_generation=None,
+        token_generation=active,
+        next_token_generation=pending,
         locale=None,
         app_version="2.3.0",
         create_date=dt.date(2026, 1, 31),

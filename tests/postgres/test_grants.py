@@ -17,6 +17,7 @@ from vault_etl.errors import DeniedError
 PLAIN = ("record_id", "user_id", "device_type", "locale", "app_version", "create_date")
 TOKENS = ("masked_ip", "masked_device_id")
 NEXT = ("next_masked_ip", "next_masked_device_id", "token_generation", "next_token_generation")
+PENDING = ("next_masked_ip", "next_masked_device_id", "next_token_generation")
 SEALED = ("ip_ciphertext", "device_id_ciphertext")
 MADE = ("key_id", "field", "kms_key_arn", "wrapped_key", "fingerprint", "expires_at")
 
@@ -42,7 +43,7 @@ ROTATE = {
 }
 RE_ENCRYPT = ROTATE | {
     "SELECT user_logins",
-    *columns("UPDATE", "user_logins", *TOKENS, *NEXT, *SEALED),
+    *columns("UPDATE", "user_logins", *PENDING, *SEALED),
     *("SELECT quarantine", "UPDATE quarantine.body_ciphertext", "EXECUTE ciphertext_key_id"),
     "TEMPORARY",
     *("INSERT user_logins", "DELETE quarantine", "EXECUTE ensure_partition"),
@@ -255,6 +256,8 @@ def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
         ("rotate", "INSERT INTO public.user_logins DEFAULT VALUES"),
         ("re-encrypt", "UPDATE public.quarantine SET reason_code = 'not_json'"),
         ("re-encrypt", "INSERT INTO public.quarantine DEFAULT VALUES"),
+        ("re-encrypt", "UPDATE public.user_logins SET masked_ip = NULL"),
+        ("re-encrypt", "UPDATE public.user_logins SET token_generation = 2"),
         ("re-encrypt", "DELETE FROM public.user_logins"),
         ("ingest", "DELETE FROM public.quarantine"),
         ("reveal", "DELETE FROM public.quarantine"),

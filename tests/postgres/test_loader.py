@@ -77,8 +77,6 @@ EDGES: list[dict[str, object]] = [
     {"create_date": dt.date(1, 1, 1)},
     {"create_date": dt.date(9999, 12, 31)},
     {"create_date": dt.date(2000, 2, 29)},
-    {"token_generation": 32767, "next_token_generation": 1},
-    {"next_tokens": {field: uuid.uuid4() for field in PERSONAL_FIELDS}},
     {"tokens": dict.fromkeys(PERSONAL_FIELDS, uuid.UUID(int=0))},
     {"record_id": uuid.UUID("00000000-0000-7fff-bfff-ffffffffffff")},
 ]
@@ -88,8 +86,8 @@ def test_every_column_comes_back_as_it_was_sent(shared: Scratch, keys: WriteKeys
     """Unicode, empty strings, NULLs, all dates, long ciphertexts: each column of each row is equal."""
     records = [sealed_record(keys, **edge) for edge in EDGES]
     ids = {key.field: key.key_id for key in keys.data_keys}
-    for size in (5, 49, 1024, 1073):
-        sealed = {field: ciphertext(ids[field], size) for field in PERSONAL_FIELDS}
+    for sizes in ((49, 49), (113, 1073)):
+        sealed = {f: ciphertext(ids[f], n) for f, n in zip(PERSONAL_FIELDS, sizes, strict=True)}
         records.append(sealed_record(keys, ciphertexts=sealed))
     with shared.loader() as loader:
         loaded = loader.load(records, [], keys)

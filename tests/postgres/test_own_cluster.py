@@ -120,7 +120,7 @@ def test_an_ordinary_login_migrates_two_databases_and_the_roles_work(cluster: Sc
         cluster.sql(f"GRANT vault_etl_{role} TO test_{role}", role="dba")
     cluster.add_token_keys()
     keys = cluster.write_keys(*Field)
-    record, rejection = sealed_record(keys), sealed_rejection(keys, 1024)
+    record, rejection = sealed_record(keys), sealed_rejection(keys, 1025)
     with cluster.loader() as loader:
         assert loader.prepare_partitions()
         loaded = loader.load([record], [rejection], keys)

@@ -32,15 +32,20 @@ SELECT overlay(
         PLACING lpad(i::text, 12, '0') FROM 25 FOR 12)::uuid,
     'user ' || i, 'android', md5((i %% 900)::text)::uuid, md5((i %% 700)::text)::uuid,
     md5('next' || i %% 900)::uuid, md5('next' || i %% 700)::uuid,
-    '\\x0100000007'::bytea || sha256(i::text::bytea), '\\x0100000008'::bytea || sha256(i::text::bytea),
+    '\\x0100000007'::bytea || sha256(i::text::bytea) || '12 bytes ...',
+    '\\x0100000008'::bytea || sha256(i::text::bytea) || '12 bytes ...',
     1, 2, current_date
 FROM generate_series(1, %(rows)s) AS i;
 INSERT INTO public.quarantine (record_id, reason_code, path, body_ciphertext)
-SELECT overlay(md5(i::text) PLACING '7' FROM 13 FOR 1)::uuid, 'not_json', '$', '\\x0100000009'::bytea
+SELECT overlay(public.first_record_id(now())::text PLACING lpad(i::text, 12, '0') FROM 25 FOR 12)::uuid,
+    'not_json', '$',
+    '\\x0100000009'::bytea || decode(repeat('00', 44), 'hex')
 FROM generate_series(1, %(rows)s) AS i;
 INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, state, expires_at)
 SELECT i, (ARRAY['ip', 'device_id', 'quarantine'])[1 + i %% 3], 'a', 'w', '8 bytes!', 'decrypt_only', now()
-FROM generate_series(100, 99 + %(keys)s) AS i
+FROM generate_series(100, 99 + %(keys)s) AS i;
+INSERT INTO public.data_keys (key_id, purpose, field, generation, kms_key_arn, wrapped_key, fingerprint, state)
+VALUES (1, 'token', 'ip', 1, 'a', 'w', '8 bytes!', 'active'), (2, 'token', 'ip', 3, 'a', 'w', '8 bytes!', 'pending')
 """
 
 
@@ -186,7 +191,7 @@ def test_a_batch_reads_its_rows(
 def test_a_batch_of_bodies_reads_its_rows(filled: Scratch) -> None:
     """By the primary key."""
     ids = row_ids(filled, "quarantine", ROWS // 2, 16)
-    body = b"\x01\x00\x00\x00\x09"
+    body = b"\x01\x00\x00\x00\x09" + bytes(44)
     values = {"record_ids": ids, "old": [body] * 16, "new": [body] * 16}
     plan = list(nodes(filled, blocks("reseal.sql")["replace_quarantine"], values))
     assert rows_read(plan) == 16

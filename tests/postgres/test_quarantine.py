@@ -14,7 +14,7 @@ import pytest
 from tests.postgres.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
-from vault_etl.core.fields import Field
+from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.messages import SealedRejection
 from vault_etl.errors import ConfigurationError, DeniedError
 from vault_etl.ports.quarantine import Moved, Release
@@ -25,9 +25,10 @@ ROWS = "SELECT record_id FROM quarantine ORDER BY quarantined_at, record_id"
 
 @pytest.fixture
 def keys(scratch: Scratch) -> WriteKeys:
-    """Active token keys, and a data key a field."""
+    """Active token keys, a data key that bodies are under, and those of who makes records of them."""
     scratch.add_token_keys()
-    return scratch.write_keys(*Field)
+    made = [scratch.add_data_key(field, role="re-encrypt") for field in PERSONAL_FIELDS]
+    return WriteKeys((1, None), (*made, scratch.add_data_key(Field.QUARANTINE)))
 
 
 def load(scratch: Scratch, keys: WriteKeys, count: int) -> list[SealedRejection]:

@@ -106,7 +106,7 @@ def test_a_batch_that_was_open_when_it_began_is_in_a_range(
 ) -> None:
     """The ranges are cut behind the fence: a row under an old key, committed just before, is not missed."""
     late = sealed_record(keys)
-    with scratch.connect("ingest") as loading, loading.cursor() as cursor:
+    with scratch.connect() as loading, loading.cursor() as cursor:
         cursor.execute("LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE")
         cursor.execute(
             "INSERT INTO user_logins (record_id, user_id, device_type, ip_ciphertext, create_date)"

@@ -20,6 +20,7 @@ DESTROY = (
 
 def damage(vault: Vault) -> dict[str, Row]:
     """A flipped bit, a value cut short, two swapped, a token that is gone; the rows as they were."""
+    vault.drop_form_checks()
     whole = rows(vault)
     flipped = bytearray(whole["u-0"]["ip"])
     flipped[-1] ^= 1

@@ -47,6 +47,7 @@ def whole_site(
     home = tmp_path_factory.mktemp("tampering")
     vault = Vault(postgres, database, endpoint, provisioned, home, {"VAULT_ETL_DRAIN_WAIT": "0"})
     vault.ok("admin", "migrate")
+    vault.drop_form_checks()
     vault.register_audit_key()
     vault.set_policy({"reveals_an_hour": 1_000_000, "purposes": {}})
     vault.ok("re-encrypt", "keys", "init")
