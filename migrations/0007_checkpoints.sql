@@ -17,7 +17,7 @@ CREATE TABLE public.audit_checkpoints (
     hash bytea NOT NULL CHECK (length(hash) = 32),
     key_hash bytea NOT NULL CHECK (length(key_hash) = 4),
     signature bytea NOT NULL CONSTRAINT ecdsa_p256_in_der CHECK (
-        length(signature) BETWEEN 8 AND 72 AND get_byte(signature, 0) = 48
+        length(signature) >= 8 AND length(signature) <= 72 AND get_byte(signature, 0) = 48
         AND get_byte(signature, 1) = length(signature) - 2
     ),
     stored_at timestamptz NOT NULL DEFAULT clock_timestamp(),
