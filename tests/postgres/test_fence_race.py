@@ -122,6 +122,7 @@ def _load_until(scratch: Scratch, stop: threading.Event, loaded: threading.Semap
                 result = loader.load([sealed_record(keys) for _ in range(3)], [], keys)
             except DeniedError:  # by the trigger: the keys are not good any more
                 keys = None
+                loaded.release()
                 continue
             if isinstance(result, Loaded):
                 batches += 1
@@ -142,10 +143,7 @@ def _retire(scratch: Scratch, loaded: threading.Semaphore) -> list[tuple[tuple[i
             assert loaded.acquire(timeout=30)  # however slow the machine is
             time.sleep(0.03)
             ids = tuple(store.retire_data_keys(rotate_request(), PERSONAL_FIELDS))
-            with database.transaction() as cursor:
-                cursor.execute(_ROWS_UNDER, (list(ids),))
-                ((rows,),) = cursor.fetchall()
-            counted.append((ids, rows))
+            counted.append((ids, scratch.value(_ROWS_UNDER, list(ids))))
     return counted
 
 
