@@ -131,7 +131,7 @@ def test_the_log_can_be_asked(loaded: Vault) -> None:
 
 
 def test_keys_list_counts_what_needs_each_key(loaded: Vault) -> None:
-    """Two token keys and three data keys, active, each with the number of values that need it."""
+    """Two token keys, the source key and three data keys, active, each with the number of values that need it."""
     keys = loaded.ok("audit", "keys", "list").lines
     assert {(k["purpose"], k["field"], k["state"], k["rows"]) for k in keys} == {
         ("token", "ip", "active", 99),
@@ -139,6 +139,7 @@ def test_keys_list_counts_what_needs_each_key(loaded: Vault) -> None:
         ("data", "ip", "active", 99),
         ("data", "device_id", "active", 99),
         ("data", "quarantine", "active", 1),
+        ("source", "source", "active", 0),
     }
     assert "wrapped_key" not in keys[0]
     assert "fingerprint" not in keys[0]
