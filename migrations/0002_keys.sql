@@ -10,7 +10,8 @@ CREATE TABLE public.data_keys (
     state text NOT NULL DEFAULT 'active'
         CHECK (state IN ('pending', 'active', 'decrypt_only', 'destroyed')),
     kms_key_arn text NOT NULL CHECK (char_length(kms_key_arn) <= 2048 AND kms_key_arn ~ '^[!-~]+$'),
-    wrapped_key bytea,
+    -- KMS wraps 32 bytes in under 300; it takes 6,144 at most to open.
+    wrapped_key bytea CHECK (octet_length(wrapped_key) BETWEEN 1 AND 6144),
     fingerprint bytea NOT NULL CHECK (length(fingerprint) = 8),
     created_at timestamptz NOT NULL DEFAULT now(),
     created_by text NOT NULL DEFAULT session_user,

@@ -207,3 +207,10 @@ def test_the_fence_is_always_empty(shared: Scratch) -> None:
     for value in ("true", "false"):
         with pytest.raises(psycopg2.errors.CheckViolation):
             shared.sql(f"INSERT INTO public.key_fence VALUES ({value})", role="ingest")  # noqa: S608
+
+
+@pytest.mark.parametrize("length", [0, 6_145])
+def test_what_kms_does_not_wrap_is_no_key(shared: Scratch, length: int) -> None:
+    """Six keys of 100 MB held the log for longer than its turn while they were retired."""
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        insert(shared, "data", wrapped_key=bytes(length))

@@ -17,7 +17,12 @@ from vault_etl.core.pii import Pii
 from vault_etl.core.rotation import OpenRotation, Range, Step
 from vault_etl.core.sealing import Sealer
 from vault_etl.core.tokens import Tokenizer
-from vault_etl.errors import IncompleteError, IntegrityError, KeyDestroyedError
+from vault_etl.errors import (
+    IncompleteError,
+    IntegrityError,
+    KeyDestroyedError,
+    KeyNotOpenedError,
+)
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.resealer import Replacement, Resealer, SealedRow, Swap
 from vault_etl.services.key_ring import KeyRing
@@ -41,8 +46,9 @@ class WorkersKeys:
         return self._leases.made
 
     def old(self, wanted: set[tuple[int, Field]]) -> Mapping[int, DataKey]:
-        """These keys, but for those that nothing opens any more.
+        """These keys, but for those that nothing opens, now or ever.
 
+        A worker can store bytes that are no key, and rows under it: they must not stop a rotation.
         Raises KeyUnavailableError if KMS refuses one, and UnavailableError.
         """
         found = {}
@@ -50,7 +56,7 @@ class WorkersKeys:
             with self._lock:
                 try:
                     found[key_id] = self._ring.data_key(key_id, field)
-                except (IntegrityError, KeyDestroyedError):
+                except (IntegrityError, KeyDestroyedError, KeyNotOpenedError):
                     continue
         return found
 
