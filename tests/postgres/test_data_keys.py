@@ -214,3 +214,10 @@ def test_what_kms_does_not_wrap_is_no_key(shared: Scratch, length: int) -> None:
     """Six keys of 100 MB held the log for longer than its turn while they were retired."""
     with pytest.raises(psycopg2.errors.CheckViolation):
         insert(shared, "data", wrapped_key=bytes(length))
+
+
+@pytest.mark.parametrize("name", ["", f"{ARN} ", f"{ARN}\n", "x" * 2_049])
+def test_a_kms_key_is_named_in_one_word(shared: Scratch, name: str) -> None:
+    """A name is a part of the lines that the log binds, so it holds neither a blank nor a line end."""
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        insert(shared, "data", kms_key_arn=name)

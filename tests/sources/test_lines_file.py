@@ -396,9 +396,8 @@ def test_a_stream_of_blank_lines_ends_too(stream: Stream) -> None:
     writer.start()
     with pytest.raises(DataError, match="blank lines before line 66 of standard input"):
         drained(stream.lines)
-    while stream.lines._content.read(0.2):
-        pass
-    writer.join(5)
+    while writer.is_alive():
+        stream.lines._content.read(0.2)
 
 
 def test_a_fault_of_a_stream_stops_where_it_is(stream: Stream) -> None:
