@@ -71,6 +71,12 @@ def drained(lines: LinesFile) -> list[Message]:
     return messages
 
 
+def drained_while(writer: threading.Thread, lines: LinesFile) -> None:
+    """What a thread writes, which a busy machine may let pause for longer than a receive waits."""
+    while writer.is_alive():
+        drained(lines)
+
+
 def bodies(messages: list[Message]) -> list[bytes]:
     """What they say."""
     return [message.body.expose() for message in messages]
@@ -395,8 +401,7 @@ def test_a_stream_of_blank_lines_ends_too(stream: Stream) -> None:
     writer = threading.Thread(target=stream.write, args=(BLANK * 65,))
     writer.start()
     with pytest.raises(DataError, match="blank lines before line 66 of standard input"):
-        while writer.is_alive():  # a busy machine may let it pause for longer than a receive waits
-            drained(stream.lines)
+        drained_while(writer, stream.lines)
     while writer.is_alive():
         stream.lines._content.read(0.2)
 
