@@ -33,7 +33,9 @@ DECLARE
 BEGIN
     FOR made IN
         SELECT conrelid::regclass AS at, conname FROM pg_constraint
-        WHERE conname IN ('ip_is_sealed', 'device_id_is_sealed', 'body_is_sealed')
+        WHERE conname IN (
+            'ip_is_sealed', 'device_id_is_sealed', 'body_is_sealed', 'data_keys_wrapped_key_check'
+        )
         ORDER BY conislocal AND coninhcount = 0 DESC
     LOOP
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I', made.at, made.conname);
@@ -201,7 +203,7 @@ class Vault:
         )
 
     def drop_form_checks(self) -> None:
-        """Let ciphertexts have any form and length: who writes as the owner may drop the CHECKs first."""
+        """Let ciphertexts and wrapped keys have any form and length: who writes as the owner may drop the CHECKs first."""
         self.sql(DROP_FORM_CHECKS)
 
     def renew_queue(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Collection, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -18,6 +18,8 @@ from vault_etl.services.pace import Pace
 PAGE_ROWS: Final = 1_000
 LOOK_AGAIN_S: Final = 0.2
 """Between two looks whether what others work on is done, or free again since they were killed."""
+HEARD_WITHIN_S: Final = 0.5
+"""How long a signal waits to be noticed that another thread was handed, or that came just before a wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class RangeWorkers:
         with ThreadPoolExecutor(len(self._workers), "rotation") as pool:
             try:
                 running = [pool.submit(self._run, each, rotation_id) for each in self._workers]
-                done, going_on = wait(running, return_when=FIRST_EXCEPTION)
+                done, going_on = _wait(running)
             except BaseException:
                 self._stop.set()
                 raise
@@ -93,6 +95,14 @@ class RangeWorkers:
         finally:
             with suppress(VaultEtlError):
                 worker.claims.release(claim)
+
+
+def _wait(running: Collection[Future[None]]) -> tuple[set[Future[None]], set[Future[None]]]:
+    """Wait until all have ended or one has failed; those that have ended, and those that go on."""
+    while True:
+        done, going_on = wait(running, HEARD_WITHIN_S, FIRST_EXCEPTION)
+        if not going_on or any(each.exception() for each in done):
+            return done, going_on
 
 
 def work_off(work: PageWork, at: Range, claim: uuid.UUID, pace: Pace) -> None:

@@ -191,10 +191,14 @@ def _ctrl_c() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_ctrl_c")
+@pytest.mark.parametrize("wakes", [True, False], ids=["wakes the wait", "comes just before it"])
 def test_ctrl_c_ends_the_workers_at_the_next_page(
-    vault: FakeVault, monkeypatch: pytest.MonkeyPatch
+    vault: FakeVault, monkeypatch: pytest.MonkeyPatch, wakes: bool
 ) -> None:
-    """In the main thread, which waits for them; they finish what they have in hand."""
+    """In the main thread, which waits for them; they finish what they have in hand.
+
+    A signal that another thread takes does not wake the wait, as one that comes just before it.
+    """
     stop, is_waiting = threading.Event(), threading.Event()
     main = threading.main_thread().ident
     assert main == threading.get_ident()
@@ -207,7 +211,7 @@ def test_ctrl_c_ends_the_workers_at_the_next_page(
 
     def interrupt() -> None:
         assert is_waiting.wait(PATIENCE_S)
-        signal.pthread_kill(main, signal.SIGINT)
+        signal.pthread_kill(main if wakes else threading.get_ident(), signal.SIGINT)
 
     failing = Failing(stop, interrupt)
     with pytest.raises(KeyboardInterrupt):
