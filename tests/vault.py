@@ -203,7 +203,7 @@ class Vault:
         )
 
     def drop_form_checks(self) -> None:
-        """Let ciphertexts and wrapped keys have any form and length: who writes as the owner may drop the CHECKs first."""
+        """Let ciphertexts and wrapped keys have any form and length: an owner may drop the CHECKs first."""
         self.sql(DROP_FORM_CHECKS)
 
     def renew_queue(self) -> None:
