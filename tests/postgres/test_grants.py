@@ -28,7 +28,7 @@ def columns(right: str, table: str, *names: str) -> set[str]:
 
 
 SIGN = {"EXECUTE audit_signer", "EXECUTE audit_checkpoint"}
-EVERYONE = {"SELECT vault_etl_migrations"}
+EVERYONE = {"SELECT vault_etl_migrations", "SELECT audit_actions"}
 
 ROTATE = {
     "SELECT data_keys",

@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import admin
 from tests.postgres.cut_over import cut_over_again, next_of
 from tests.postgres.scratch import Scratch, sealed_record, sealed_rejection
+from tests.postgres.test_schema import differences
 from vault_etl.adapters.embedded.passwords import Passwords
 from vault_etl.adapters.embedded.postgres import RunningPostgres
 from vault_etl.adapters.embedded.postgres_binaries import PostgresBinaries, find_postgres_binaries
@@ -63,6 +64,8 @@ def cluster(
             _initialise_16(server, place, passwords.of("admin"))
         else:
             server.initialise(passwords.of("admin"), durable=False)
+        with (server.data / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
+            settings.write("wal_level = logical\n")
         port = free_port()
         server.launch(port, durable=False)
         try:
@@ -126,6 +129,24 @@ def test_an_ordinary_login_migrates_two_databases_and_the_roles_work(cluster: Sc
         loaded = loader.load([record], [rejection], keys)
         assert loaded == Loaded(frozenset({record.record_id}), frozenset({rejection.record_id}))
     assert cluster.value("SELECT count(*) FROM user_logins_masked", role="analyst") == 1
+
+
+def test_no_difference_is_told_where_no_superuser_migrated(cluster: Scratch) -> None:
+    """Nor by an older server: what the migrating login could not grant is none, nor that it may act as the owner."""
+    for role in ("dba", "ingest"):
+        assert differences(cluster, role) == []
+
+
+def test_a_slot_that_streams_the_rows_is_named(cluster: Scratch) -> None:
+    """It needs no publication: `test_decoding` shows every row that is written."""
+    with admin(cluster.server, cluster.name) as cursor:
+        cursor.execute("SELECT pg_create_logical_replication_slot('tap', 'pgoutput')")
+        try:
+            assert differences(cluster, "ingest") == [
+                "replication slot tap is not of the migrations"
+            ]
+        finally:
+            cursor.execute("SELECT pg_drop_replication_slot('tap')")
 
 
 def test_it_cuts_over_where_no_superuser_migrated(cluster: Scratch) -> None:

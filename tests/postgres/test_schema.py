@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 
 import pytest
@@ -15,6 +16,8 @@ from vault_etl.adapters.resources import resource_dir
 
 FOLDER = resource_dir("migrations")
 RELEASE = "function audit_release("
+OWNER = "SET ROLE vault_etl_owner"
+MONTH = f"{dt.datetime.now(dt.UTC):%Y_%m}"
 GUESS = "CREATE FUNCTION public.guess() RETURNS int LANGUAGE sql SECURITY DEFINER RETURN 1"
 
 ATTACKS = {
@@ -127,19 +130,87 @@ ATTACKS = {
         """DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC', current_database()); END $$""",
         ("database: grant of TEMPORARY to PUBLIC", "is not of the migrations"),
     ),
-    "an event trigger": (
-        """CREATE FUNCTION public.z() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
-            CREATE EVENT TRIGGER z ON ddl_command_end EXECUTE FUNCTION public.z()""",
-        ("database: event trigger z", "is not of the migrations"),
+    "another owner of the schema": (
+        "ALTER SCHEMA public OWNER TO test_reveal",
+        ("schema public: owner", "was changed"),
     ),
-    "triggers off for all": (
+    "one of our roles owns the database": (
         """DO $$ BEGIN EXECUTE format(
-            'ALTER DATABASE %I SET session_replication_role = replica', current_database()); END $$""",
-        ("database: setting session_replication_role of all", "is not of the migrations"),
+            'ALTER DATABASE %I OWNER TO vault_etl_reveal', current_database()); END $$""",
+        ("database: owner", "was changed"),
     ),
-    "default privileges": (
-        "ALTER DEFAULT PRIVILEGES FOR ROLE vault_etl_owner GRANT SELECT ON TABLES TO PUBLIC",
-        ("database: default privileges of vault_etl_owner", "is not of the migrations"),
+    "a function that hides in an extension": (
+        f"{GUESS}; ALTER EXTENSION plpgsql ADD FUNCTION public.guess()",
+        ("function guess()", "is not of the migrations"),
+    ),
+    "a view that hides in an extension": (
+        "CREATE VIEW public.z AS SELECT 1 AS one; ALTER EXTENSION plpgsql ADD VIEW public.z",
+        ("view z", "is not of the migrations"),
+    ),
+    "a look that is none": (
+        """SET ROLE vault_etl_owner; ALTER TABLE public.audit_actions DISABLE TRIGGER USER;
+            UPDATE public.audit_actions SET look = false WHERE action = 'reveal';
+            ALTER TABLE public.audit_actions ENABLE TRIGGER USER""",
+        ("table audit_actions: row of reveal", "was changed"),
+    ),
+    "an action for another role": (
+        """SET ROLE vault_etl_owner; ALTER TABLE public.audit_actions DISABLE TRIGGER USER;
+            UPDATE public.audit_actions SET roles = roles || '{vault_etl_rotate}' WHERE action = 'find';
+            ALTER TABLE public.audit_actions ENABLE TRIGGER USER""",
+        ("table audit_actions: row of find", "was changed"),
+    ),
+    "one more action": (
+        """SET ROLE vault_etl_owner;
+            INSERT INTO public.audit_actions (action, roles) VALUES ('z', '{vault_etl_reveal}')""",
+        ("table audit_actions: row of z", "is not of the migrations"),
+    ),
+    "an action less": (
+        """SET ROLE vault_etl_owner; ALTER TABLE public.audit_actions DISABLE TRIGGER USER;
+            DELETE FROM public.audit_actions WHERE action = 'find';
+            ALTER TABLE public.audit_actions ENABLE TRIGGER USER""",
+        ("table audit_actions: row of find", "is missing"),
+    ),
+    "an index of one partition": (
+        f"{OWNER}; CREATE UNIQUE INDEX z ON public.user_logins_undated (masked_ip)",
+        ("table user_logins_undated: index z", "is not of the migrations"),
+    ),
+    "an index of one partition that is not valid": (
+        """UPDATE pg_index SET indisvalid = false WHERE indexrelid = (
+            SELECT indexrelid FROM pg_index WHERE indrelid = 'public.user_logins_undated'::regclass
+                AND indisprimary)""",
+        ("table user_logins_undated: index user_logins_pkey", "was changed"),
+    ),
+    "row security of one partition": (
+        f"{OWNER}; ALTER TABLE public.user_logins_undated FORCE ROW LEVEL SECURITY",
+        ("table user_logins_undated: row security", "was changed"),
+    ),
+    "a rule of one partition": (
+        f"{OWNER}; CREATE RULE z AS ON INSERT TO public.user_logins_undated DO INSTEAD NOTHING",
+        ("table user_logins_undated: rule z", "is not of the migrations"),
+    ),
+    "a constraint of one partition": (
+        f"{OWNER}; ALTER TABLE public.user_logins_undated ADD CONSTRAINT z CHECK (user_id <> 'x')",
+        ("table user_logins_undated: constraint z", "is not of the migrations"),
+    ),
+    "a month that was detached": (
+        f"{OWNER}; ALTER TABLE public.user_logins DETACH PARTITION public.user_logins_{MONTH}",
+        (f"detached partition user_logins_{MONTH}", "is not of the migrations"),
+    ),
+    "a month that is a part of another table": (
+        f"""{OWNER}; ALTER TABLE public.user_logins DETACH PARTITION public.user_logins_{MONTH};
+            RESET ROLE; CREATE SCHEMA z; CREATE TABLE z.user_logins (LIKE public.user_logins)
+                PARTITION BY RANGE (record_id);
+            ALTER TABLE z.user_logins ATTACH PARTITION public.user_logins_{MONTH} DEFAULT""",
+        (f"detached partition user_logins_{MONTH}", "is not of the migrations"),
+    ),
+    "a month with other bounds": (
+        f"""{OWNER}; ALTER TABLE public.user_logins DETACH PARTITION public.user_logins_{MONTH};
+            ALTER TABLE public.user_logins ATTACH PARTITION public.user_logins_{MONTH} DEFAULT""",
+        (f"table user_logins: partition user_logins_{MONTH}", "is not of the migrations"),
+    ),
+    "a partition more": (
+        f"{OWNER}; CREATE TABLE public.z PARTITION OF public.user_logins DEFAULT",
+        ("table user_logins: partition z", "is not of the migrations"),
     ),
 }
 
@@ -178,19 +249,18 @@ def test_a_cut_over_of_tokens_is_no_difference(scratch: Scratch) -> None:
     assert differences(scratch) == []
 
 
-def test_a_role_that_may_more_is_named(scratch: Scratch) -> None:
-    """Roles belong to the cluster: attributes, and the roles that they are members of."""
-    scratch.sql("GRANT pg_read_all_data TO vault_etl_analyst; ALTER ROLE vault_etl_audit BYPASSRLS")
-    try:
-        found = differences(scratch)
-    finally:
-        scratch.sql(
-            "REVOKE pg_read_all_data FROM vault_etl_analyst; ALTER ROLE vault_etl_audit NOBYPASSRLS"
-        )
-    assert found == [
-        "role vault_etl_analyst: memberships was changed",
-        "role vault_etl_audit: attributes was changed",
-    ]
+def test_a_look_at_rows_runs_no_code_of_the_owner(scratch: Scratch) -> None:
+    """A view in the place of the table would run with the rights of the login that compares."""
+    scratch.sql(
+        f"""{OWNER}; ALTER TABLE public.audit_actions RENAME TO z;
+            CREATE FUNCTION public.trap() RETURNS text LANGUAGE plpgsql AS
+                $$ BEGIN RAISE EXCEPTION 'ran as %', current_user; END $$;
+            CREATE VIEW public.audit_actions AS SELECT public.trap() AS action;
+            GRANT SELECT ON public.audit_actions TO PUBLIC"""
+    )
+    found = differences(scratch, "admin")
+    assert "table audit_actions is missing" in found
+    assert "view audit_actions is not of the migrations" in found
 
 
 def test_the_commands_name_it(bare_vault: Vault) -> None:

@@ -1,34 +1,35 @@
 -- What the migrations made, as facts: an object, the object whose facts it must have, an aspect, a value.
--- From the catalog alone, which every login may read. The owner's own rights are no grants.
+-- From the catalog, which every login may read, but for the last block. The owner's own rights are no grants.
 
 -- name: facts
 WITH namespace AS (
     SELECT n.oid, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'public'
+), of_extension AS (
+    -- schema_around.sql names each extension but this one, in which an object could hide.
+    SELECT d.classid, d.objid FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
+    WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e' AND e.extname <> 'plpgsql'
 ), relation AS (
     SELECT c.*,
         CASE c.relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHEN 'S' THEN 'sequence '
-            WHEN 'f' THEN 'foreign table ' ELSE 'table ' END || c.relname AS object,
-        -- A month that was detached, to be archived, is still one.
-        CASE WHEN c.relispartition THEN 'partition of ' || parent.relname
-            WHEN c.relname ~ '^user_logins_[0-9]{4}_[0-9]{2}$' THEN 'partition of user_logins'
-        END AS partition_of
+            WHEN 'f' THEN 'foreign table ' ELSE
+                -- No reveal, erasure or rotation sees the rows of a month that was detached.
+                CASE WHEN parent.oid IS NULL AND c.relname ~ '^user_logins_[0-9]{4}_[0-9]{2}$'
+                    THEN 'detached partition ' ELSE 'table ' END
+            END || c.relname AS object,
+        'partition of ' || parent.relname AS partition_of
     FROM pg_catalog.pg_class AS c
-    LEFT JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.oid
-    LEFT JOIN pg_catalog.pg_class AS parent ON parent.oid = i.inhparent
+    LEFT JOIN (
+        pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS parent ON parent.oid = i.inhparent
+            AND NOT i.inhdetachpending AND parent.relnamespace = (SELECT oid FROM namespace)
+    ) ON i.inhrelid = c.oid AND c.relispartition
     WHERE c.relnamespace = (SELECT oid FROM namespace) AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
-        AND NOT EXISTS (
-            SELECT FROM pg_catalog.pg_depend AS d
-            WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
-        )
+        AND ('pg_catalog.pg_class'::regclass, c.oid) NOT IN (SELECT classid, objid FROM of_extension)
 ), routine AS (
     SELECT p.*,
         'function ' || p.proname || '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ')' AS object
     FROM pg_catalog.pg_proc AS p
     WHERE p.pronamespace = (SELECT oid FROM namespace)
-        AND NOT EXISTS (
-            SELECT FROM pg_catalog.pg_depend AS d
-            WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-        )
+        AND ('pg_catalog.pg_proc'::regclass, p.oid) NOT IN (SELECT classid, objid FROM of_extension)
 ), role AS (
     SELECT r.* FROM pg_catalog.pg_roles AS r WHERE r.rolname ~ '^vault_etl_'
 ), granted AS (
@@ -51,7 +52,7 @@ WITH namespace AS (
 SELECT object, coalesce(partition_of, object) AS alike, aspect, value
 FROM relation, LATERAL (VALUES
     ('owner', relowner::regrole::text),
-    ('kind', CASE WHEN partition_of IS NOT NULL THEN 'r' ELSE relkind::text END || relpersistence::text),
+    ('kind', relkind::text || relpersistence::text),
     ('options', coalesce(reloptions::text, '')),
     ('row security', relrowsecurity::text || relforcerowsecurity::text),
     ('definition', CASE WHEN relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(oid) ELSE '' END)
@@ -77,13 +78,35 @@ FROM relation AS r JOIN pg_catalog.pg_constraint AS c ON c.conrelid = r.oid
 WHERE c.contype NOT IN ('n', 't')
 
 UNION ALL
-SELECT r.object, r.object, 'index ' || i.relname,
+-- A partition's index goes by the name of the index that it is a part of.
+SELECT r.object, coalesce(r.partition_of, r.object), 'index ' || i.relname,
     pg_catalog.regexp_replace(pg_catalog.pg_get_indexdef(x.indexrelid), '^.* USING ', '')
     || CASE WHEN x.indisunique THEN ' unique' ELSE '' END
     || CASE WHEN x.indisvalid AND x.indisready THEN '' ELSE ' invalid' END
 FROM relation AS r JOIN pg_catalog.pg_index AS x ON x.indrelid = r.oid
-JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
-WHERE r.partition_of IS NULL
+LEFT JOIN pg_catalog.pg_inherits AS part ON part.inhrelid = x.indexrelid
+JOIN pg_catalog.pg_class AS i ON i.oid = coalesce(part.inhparent, x.indexrelid)
+
+UNION ALL
+-- Which rows a partition has: those of its month, as `ensure_partition` makes it, or else the bounds themselves.
+SELECT 'table ' || parent.relname, 'table ' || parent.relname, 'partition ' || c.relname, bounds.found
+FROM relation AS c
+JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.oid JOIN relation AS parent ON parent.oid = i.inhparent,
+    LATERAL (SELECT pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS found) AS bounds,
+    LATERAL (
+        SELECT CASE WHEN c.relname ~ '^user_logins_[0-9]{4}_(0[1-9]|1[0-2])$'
+            THEN pg_catalog.to_date(pg_catalog.right(c.relname, 7), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC'
+        END AS first
+    ) AS month
+WHERE bounds.found IS DISTINCT FROM (
+    SELECT 'FOR VALUES FROM (' || pg_catalog.string_agg(pg_catalog.quote_literal((
+            pg_catalog.lpad(pg_catalog.to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0')
+            || pg_catalog.repeat('0', 20)
+        )::uuid), ') TO (' ORDER BY moment) || ')'
+    FROM (VALUES
+        (month.first), ((month.first AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC')
+    ) AS bound (moment)
+)
 
 UNION ALL
 SELECT r.object, coalesce(r.partition_of, r.object), 'trigger ' || t.tgname,
@@ -145,39 +168,34 @@ UNION ALL
 SELECT 'role ' || rolname, 'role ' || rolname, aspect, value
 FROM role, LATERAL (VALUES
     ('attributes', pg_catalog.concat_ws(
-        ' ', rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls
-    )),
-    ('memberships', (
-        SELECT coalesce(pg_catalog.string_agg(m.roleid::regrole::text, ', ' ORDER BY m.roleid::regrole::text), '')
-        FROM pg_catalog.pg_auth_members AS m WHERE m.member = role.oid
-    )),
-    ('settings', (
-        SELECT coalesce(pg_catalog.string_agg(s.setconfig::text, ', ' ORDER BY s.setconfig::text), '')
-        FROM pg_catalog.pg_db_role_setting AS s WHERE s.setrole = role.oid
+        ' ', rolsuper, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls
     ))
 ) AS fact (aspect, value)
 
 UNION ALL
--- Settings that turn triggers off, for whomever.
-SELECT 'database', 'database',
-    pg_catalog.concat_ws(
-        ' ', 'setting', pg_catalog.split_part(setting, '=', 1), 'of', CASE s.setrole WHEN 0 THEN 'all'
-        ELSE s.setrole::regrole::text END
-    ), setting
-FROM pg_catalog.pg_db_role_setting AS s, LATERAL unnest(s.setconfig) AS setting
-WHERE s.setdatabase IN (
-        0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-    )
-    AND setting ~ '^(session_replication_role|event_triggers|row_security)='
+-- Where the migrating login may, 0001_roles.sql gives the owner these two.
+SELECT DISTINCT 'role ' || r.rolname, 'role ' || r.rolname, 'membership of ' || m.roleid::regrole::text, ''
+FROM role AS r JOIN pg_catalog.pg_auth_members AS m ON m.member = r.oid
+WHERE NOT (
+    r.rolname = 'vault_etl_owner' AND NOT m.admin_option
+    AND m.roleid IN ('pg_signal_backend'::regrole, 'pg_read_all_stats'::regrole)
+)
 
 UNION ALL
-SELECT 'database', 'database', 'event trigger ' || evtname,
-    pg_catalog.concat_ws(' ', evtevent, evtenabled, evtfoid::regprocedure)
-FROM pg_catalog.pg_event_trigger
+-- The owner's own rights are no grants: so who that is. Administrators are called what they come as.
+SELECT 'schema public', 'schema public', 'owner',
+    CASE WHEN pg_catalog.pg_has_role(nspowner, 'vault_etl_owner', 'USAGE') THEN 'pg_database_owner'
+    ELSE nspowner::regrole::text END
+FROM namespace
 
 UNION ALL
-SELECT 'database', 'database',
-    pg_catalog.concat_ws(' ', 'default privileges of', defaclrole::regrole, defaclobjtype), defaclacl::text
-FROM pg_catalog.pg_default_acl
+SELECT 'database', 'database', 'owner',
+    CASE WHEN datdba IN (SELECT oid FROM role WHERE rolname <> 'vault_etl_owner') THEN datdba::regrole::text
+    ELSE 'a login' END
+FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
 
 ORDER BY 1, 3, 4
+
+-- name: rows
+-- Rows that the migrations write, and no command changes.
+SELECT 'row of ' || a.action, pg_catalog.to_jsonb(a)::text FROM public.audit_actions AS a
