@@ -13,7 +13,8 @@ CREATE TABLE public.data_keys (
     -- KMS wraps 32 bytes in under 300; it takes 6,144 at most to open.
     wrapped_key bytea CHECK (octet_length(wrapped_key) BETWEEN 1 AND 6144),
     fingerprint bytea NOT NULL CHECK (length(fingerprint) = 8),
-    created_at timestamptz NOT NULL DEFAULT now(),
+    -- The moment itself: a transaction may have begun long before.
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     created_by text NOT NULL DEFAULT session_user,
     expires_at timestamptz,
     retired_at timestamptz,
@@ -38,6 +39,10 @@ CREATE UNIQUE INDEX one_active_token_key ON public.data_keys (field)
     WHERE purpose = 'token' AND state = 'active';
 CREATE UNIQUE INDEX one_pending_token_key ON public.data_keys (field)
     WHERE purpose = 'token' AND state = 'pending';
+
+-- For the limit below.
+CREATE INDEX data_keys_of_a_login ON public.data_keys (created_by, field, created_at)
+    WHERE purpose = 'data' AND state = 'active';
 
 -- pending → active | destroyed; active → decrypt_only → destroyed. Everything else about a key stands.
 CREATE FUNCTION public.data_keys_change() RETURNS trigger
@@ -74,6 +79,43 @@ CREATE TRIGGER data_keys_change BEFORE UPDATE OR DELETE ON public.data_keys
     FOR EACH ROW EXECUTE FUNCTION public.data_keys_change();
 CREATE TRIGGER data_keys_truncate BEFORE TRUNCATE ON public.data_keys
     FOR EACH STATEMENT EXECUTE FUNCTION public.data_keys_change();
+
+-- A login adds data keys one transaction at a time: its row is locked until the commit.
+CREATE TABLE public.data_key_makers (login text PRIMARY KEY);
+COMMENT ON TABLE public.data_key_makers IS 'Every login that made a data key. Its row is its turn to make another.';
+
+-- Of each field a login has 10,000 active data keys of the last 25 hours at most: 64 processes that begin again
+-- every 10 minutes, and make a key each time, come to 9,600. A lease is no longer than that, so these are all that
+-- can be written under: a retirement of them is short (0010). The owner, and so a restore, is exempt.
+CREATE FUNCTION public.data_keys_are_few() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
+DECLARE
+    me text := session_user;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'data keys are made in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    INSERT INTO public.data_key_makers (login) VALUES (me) ON CONFLICT DO NOTHING;
+    PERFORM FROM public.data_key_makers AS m WHERE m.login = me FOR UPDATE;
+    -- A statement of its own: it sees what the lock was waited for.
+    IF EXISTS (
+        SELECT FROM (SELECT DISTINCT made.field FROM made) AS added
+        WHERE 10000 < (
+            SELECT count(*) FROM public.data_keys AS k
+            WHERE k.created_by = me AND k.field = added.field AND k.purpose = 'data' AND k.state = 'active'
+                AND k.created_at > clock_timestamp() - interval '25 hours'
+        )
+    ) THEN
+        RAISE EXCEPTION 'this login has too many active data keys of this field' USING ERRCODE = 'VE507';
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION public.data_keys_are_few() FROM PUBLIC;
+CREATE TRIGGER data_keys_are_few AFTER INSERT ON public.data_keys
+    REFERENCING NEW TABLE AS made FOR EACH STATEMENT
+    WHEN (NOT pg_has_role(current_user, 'vault_etl_owner', 'USAGE'))
+    EXECUTE FUNCTION public.data_keys_are_few();
 
 -- Who writes under keys holds ROW EXCLUSIVE on this empty table, who changes keys SHARE ROW EXCLUSIVE:
 -- grants say who may hold the fence, which anybody may do with an advisory lock.

@@ -101,8 +101,9 @@ BEGIN
         SELECT key_id FROM public.data_keys WHERE purpose = 'token' AND state IN ('active', 'pending')
     );
     IF EXISTS (
-        SELECT FROM public.data_keys WHERE purpose = 'token' AND state = 'pending'
-            AND key_id IN (SELECT u.key_id FROM public.unexplained_keys() AS u)
+        SELECT FROM public.unexplained_keys(ARRAY(
+            SELECT key_id FROM public.data_keys WHERE purpose = 'token' AND state = 'pending'
+        ))
     ) THEN
         RAISE EXCEPTION 'no entry of the audit log made generation % pending', new_generation
             USING ERRCODE = 'object_not_in_prerequisite_state';

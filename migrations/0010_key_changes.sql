@@ -24,15 +24,15 @@ CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.key_changes
     FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
 
 -- Keys that are not as the log says that they are: of these no entry, or not the newest, names what stands in
--- the row. A data key that nothing has changed since `ingest` made it has no entry.
-CREATE FUNCTION public.unexplained_keys() RETURNS TABLE (key_id bigint)
+-- the row. A data key that nothing has changed since `ingest` made it has no entry. Of these ids, or of all.
+CREATE FUNCTION public.unexplained_keys(key_ids bigint[]) RETURNS TABLE (key_id bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.key_id
     FROM public.data_keys AS k
     LEFT JOIN LATERAL (
         SELECT * FROM public.key_changes AS c WHERE c.key_id = k.key_id ORDER BY c.seq DESC LIMIT 1
     ) AS said ON true
-    WHERE CASE
+    WHERE (key_ids IS NULL OR k.key_id = ANY (key_ids)) AND CASE
         WHEN said.key_id IS NULL THEN (k.purpose, k.state) <> ('data', 'active')
         ELSE (k.purpose, k.field, k.generation, k.state, k.fingerprint, k.kms_key_arn, sha256(k.wrapped_key))
             IS DISTINCT FROM (
@@ -42,27 +42,35 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     END
     ORDER BY k.key_id
 $$;
-REVOKE ALL ON FUNCTION public.unexplained_keys() FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.unexplained_keys(bigint[]) FROM PUBLIC;
 
 -- Puts what these keys are now on the record: two entries, and a row for each key under the first one's seq.
--- Last of all in its transaction: the head of the log is locked from here to the commit.
+-- Last of all in its transaction: from the first entry to the commit it has the turn to write the log. So all that
+-- takes long comes before that, the digests of keys above all.
 CREATE FUNCTION public.key_change_write(
     action text, request_id uuid, actor text, host text, reason text, key_ids bigint[]
 ) RETURNS public.audit_log
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    became public.key_changes[];
     digest text;
     fields text[];
     intent public.audit_log;
 BEGIN
+    became := ARRAY(
+        SELECT ROW(
+            0, k.key_id, k.purpose, k.field, k.generation, k.state, k.fingerprint, sha256(k.wrapped_key), k.kms_key_arn
+        )::public.key_changes
+        FROM public.data_keys AS k WHERE k.key_id = ANY (key_ids)
+    );
     SELECT
         encode(sha256(convert_to(E'vault-etl/1/key-changes\n' || string_agg(concat_ws(
             ' ', k.key_id, k.purpose, k.field, coalesce(k.generation::text, '-'), k.state,
-            encode(k.fingerprint, 'hex'), coalesce(encode(sha256(k.wrapped_key), 'hex'), '-'), k.kms_key_arn
+            encode(k.fingerprint, 'hex'), coalesce(encode(k.wrapped_key_sha256, 'hex'), '-'), k.kms_key_arn
         ) || E'\n', '' ORDER BY k.key_id), 'UTF8')), 'hex'),
         coalesce(array_agg(DISTINCT k.field) FILTER (WHERE k.field <> 'source'), '{}')
     INTO digest, fields
-    FROM public.data_keys AS k WHERE k.key_id = ANY (key_ids);
+    FROM unnest(became) AS k;
     intent := public.audit_write(
         request_id, 'intent', actor, host, action, NULL, fields, NULL, digest, reason, 'allowed', NULL
     );
@@ -70,9 +78,9 @@ BEGIN
         seq, key_id, purpose, field, generation, state, fingerprint, wrapped_key_sha256, kms_key_arn
     )
     SELECT
-        intent.seq, k.key_id, k.purpose, k.field, k.generation, k.state, k.fingerprint, sha256(k.wrapped_key),
+        intent.seq, k.key_id, k.purpose, k.field, k.generation, k.state, k.fingerprint, k.wrapped_key_sha256,
         k.kms_key_arn
-    FROM public.data_keys AS k WHERE k.key_id = ANY (key_ids);
+    FROM unnest(became) AS k;
     RETURN public.audit_write(
         request_id, 'outcome', actor, host, action, NULL, fields, NULL, digest, reason, 'done', NULL
     );
@@ -186,26 +194,29 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.token_keys_abort(uuid, text, text) FROM PUBLIC;
 
--- Retires the active data keys of these fields; their ids.
+-- Retires active data keys of these fields; their ids. With `expired` the 5,000 oldest of those that no lease can
+-- be of any more, for the caller to ask until none is left: so many in one transaction would hold the log for too
+-- long. Without it all others: the limit of 0002 says how many these can be.
 CREATE FUNCTION public.data_keys_retire(
-    request_id uuid, actor text, host text, fields text[]
+    request_id uuid, actor text, host text, fields text[], expired boolean
 ) RETURNS SETOF bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     retired bigint[];
 BEGIN
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
-    WITH changed AS (
-        UPDATE public.data_keys AS d SET state = 'decrypt_only'
+    retired := ARRAY(
+        SELECT d.key_id FROM public.data_keys AS d
         WHERE d.purpose = 'data' AND d.state = 'active' AND d.field = ANY (fields)
-        RETURNING d.key_id
-    )
-    SELECT array_agg(c.key_id ORDER BY c.key_id) INTO retired FROM changed AS c;
+            AND (NOT expired OR d.created_at <= clock_timestamp() - interval '25 hours')
+        ORDER BY d.created_at LIMIT CASE WHEN expired THEN 5000 END
+    );
+    UPDATE public.data_keys AS d SET state = 'decrypt_only' WHERE d.key_id = ANY (retired) AND d.state = 'active';
     PERFORM public.keys_changed(request_id, actor, host, 'retired', retired);
-    RETURN QUERY SELECT unnest(retired);
+    RETURN QUERY SELECT unnest(retired) ORDER BY 1;
 END
 $$;
-REVOKE ALL ON FUNCTION public.data_keys_retire(uuid, text, text, text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.data_keys_retire(uuid, text, text, text[], boolean) FROM PUBLIC;
 
 -- Retires one data key whose lease is over, by the database's clock. False if it runs, or is not active.
 CREATE FUNCTION public.data_key_retire_expired(
@@ -273,14 +284,15 @@ $$;
 REVOKE ALL ON FUNCTION public.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text) FROM PUBLIC;
 
 GRANT SELECT ON public.key_changes TO vault_etl_audit;
-GRANT EXECUTE ON FUNCTION public.unexplained_keys()
+GRANT EXECUTE ON FUNCTION public.unexplained_keys(bigint[])
     TO vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_audit;
 GRANT EXECUTE ON FUNCTION
     public.keys_init(uuid, text, text, jsonb), public.token_keys_begin(uuid, text, text, jsonb),
     public.token_keys_abort(uuid, text, text)
     TO vault_etl_re_encrypt;
 GRANT EXECUTE ON FUNCTION
-    public.data_keys_retire(uuid, text, text, text[]), public.data_key_retire_expired(uuid, text, text, bigint),
+    public.data_keys_retire(uuid, text, text, text[], boolean),
+    public.data_key_retire_expired(uuid, text, text, bigint),
     public.keys_destroy(uuid, text, text, bigint[]),
     public.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text)
     TO vault_etl_rotate, vault_etl_re_encrypt;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from tests.fakes.database import FakeDatabase
 from vault_etl.core.audit import AuditRequest
@@ -66,9 +66,10 @@ class FakeKeyStore:
             self.store(key, KeyState.ACTIVE)
         return True
 
-    def unexplained(self) -> Sequence[int]:
+    def unexplained(self, key_ids: Collection[int] | None = None) -> Sequence[int]:
         """See `KeyTrail.unexplained`."""
-        return sorted(self._database.unexplained)
+        strange = self._database.unexplained
+        return sorted(strange if key_ids is None else strange.intersection(key_ids))
 
     def retire_data_keys(self, request: AuditRequest, fields: Iterable[Field]) -> Sequence[int]:  # noqa: ARG002 - of the port
         """See `KeyRetirer.retire_data_keys`."""

@@ -166,7 +166,8 @@ def test_a_batch_waits_for_an_open_retirement_and_sees_it(
     fields = [field.value for field in Field]
     with scratch.connect("rotate") as retiring, retiring.cursor() as cursor:
         cursor.execute(
-            "SELECT public.data_keys_retire(gen_random_uuid(), 'a', 'h', %s::text[])", (fields,)
+            "SELECT public.data_keys_retire(gen_random_uuid(), 'a', 'h', %s::text[], false)",
+            (fields,),
         )
         timer = threading.Timer(0.3, retiring.commit)
         timer.start()

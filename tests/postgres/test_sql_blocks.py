@@ -176,6 +176,7 @@ VALUES: dict[str, object] = {
     "after_id": UUID,
     "roles": ["vault_etl_reveal"],
     "key_ids": [1],
+    "expired": False,
     "lease": dt.timedelta(hours=1),
     "since": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
     "until": dt.date(2026, 1, 31),

@@ -33,6 +33,9 @@ READ_ONLY: Final = "25006"
 RATE_LIMITED: Final = "VE429"
 """Of our function `audit_rate`, whose DETAIL is the seconds to wait."""
 
+TOO_MANY_KEYS: Final = "VE507"
+"""Of our trigger `data_keys_are_few`."""
+
 CONNECT_TIMEOUT_S: Final = 10
 TCP_USER_TIMEOUT_MS: Final = 15_000
 
@@ -261,6 +264,11 @@ _OTHERWISE: Final[_Answer] = (
     "it is not in the state that this needs",
     "somebody else may have been faster: run the command again",
 )
+_FULL: Final[_Answer] = (
+    IncompleteError,
+    "this login has too many active data keys of a field",
+    "did another process use this login? retire them with `vault-etl keys rotate`, or wait for a day",
+)
 _BUG: Final[_Answer] = (
     VaultEtlError,
     "a statement of ours was refused",
@@ -278,6 +286,7 @@ _BY_SQLSTATE: Final[Mapping[str, _Answer]] = {
     "42501": _DENIED,
     "55000": _OTHERWISE,  # of our own functions and triggers
     "55P03": _LOCKED,
+    TOO_MANY_KEYS: _FULL,
 } | dict.fromkeys(("3F000", "42703", "42704", "42883", "42P01"), _NOT_MIGRATED)
 
 _BY_CLASS: Final[Mapping[str, _Answer]] = dict.fromkeys(("08", "53", "57", "58"), _AWAY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 import psycopg2.extensions
@@ -80,19 +80,17 @@ class PostgresKeyStore:
             ((added,),) = cursor.fetchall()
             return bool(added)
 
-    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def retire_data_keys(self, request: AuditRequest, fields: Iterable[Field]) -> Sequence[int]:
         """See `KeyRetirer.retire_data_keys`."""
         names = [field.value for field in fields]
-        with self._database.transaction() as cursor:
-            close_fence(cursor)
-            cursor.execute(_SQL["retire_data_keys"], {**asked_by(request), "fields": names})
-            return [key_id for (key_id,) in cursor.fetchall()]
+        expired = retire_expired(self._database, request, names)
+        return expired + _retire(self._database, request, names, expired=False)
 
-    def unexplained(self) -> Sequence[int]:
+    def unexplained(self, key_ids: Collection[int] | None = None) -> Sequence[int]:
         """See `KeyTrail.unexplained`."""
+        wanted = None if key_ids is None else list(key_ids)
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
-            cursor.execute(_SQL["unexplained"])
+            cursor.execute(_SQL["unexplained"], {"key_ids": wanted})
             return [key_id for (key_id,) in cursor.fetchall()]
 
     def oldest(self, state: KeyState) -> Ages:
@@ -112,6 +110,39 @@ def close_fence(cursor: psycopg2.extensions.cursor) -> None:
     """Take the fence as whoever changes keys does, as the transaction's first statement."""
     cursor.execute(_SQL["set_lock_timeout"])
     cursor.execute(_SQL["close_fence"])
+
+
+def retire_expired(database: Database, request: AuditRequest, fields: Sequence[str]) -> list[int]:
+    """Retire what no lease can be of any more, in transactions of their own; the ids.
+
+    They may be very many; those that are left then are not.
+    """
+    retired = list[int]()
+    while page := _retire(database, request, fields, expired=True):
+        retired += page
+    return retired
+
+
+def retire_in(
+    cursor: psycopg2.extensions.cursor,
+    request: AuditRequest,
+    fields: Sequence[str],
+    *,
+    expired: bool,
+) -> list[int]:
+    """Retire a page of expired data keys, or all others, behind the closed fence; the ids."""
+    values = {**asked_by(request), "fields": fields, "expired": expired}
+    cursor.execute(_SQL["retire_data_keys"], values)
+    return [key_id for (key_id,) in cursor.fetchall()]
+
+
+@stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+def _retire(
+    database: Database, request: AuditRequest, fields: Sequence[str], *, expired: bool
+) -> list[int]:
+    with database.transaction() as cursor:
+        close_fence(cursor)
+        return retire_in(cursor, request, fields, expired=expired)
 
 
 def asked_by(request: AuditRequest) -> dict[str, object]:

@@ -18,6 +18,8 @@ from vault_etl.adapters.postgres_keys import (
     as_json,
     asked_by,
     close_fence,
+    retire_expired,
+    retire_in,
 )
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest
@@ -31,7 +33,6 @@ CLAIM_LEASE: Final = dt.timedelta(seconds=10)
 """After which a range that nothing was done in is free again. A page takes a tenth of a second."""
 
 _SQL: Final = blocks("rotation.sql")
-_KEYS: Final = blocks("keys.sql")
 _RECORDS: Final = blocks("records.sql")
 
 
@@ -53,9 +54,19 @@ class PostgresDataRotations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
-        """See `DataRotations.begin`. What takes the head of the log comes last."""
+        """See `DataRotations.begin`."""
+        if (going_on := PostgresRotationReader(self._database).open(KeyPurpose.DATA)) is not None:
+            return going_on
+        expired = retire_expired(self._database, request, [field.value for field in fields])
+        begun = self._begin(request, fields, slices)
+        if begun.resumed:
+            return begun
+        return dataclasses.replace(begun, retired=(*expired, *begun.retired))
+
+    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    def _begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
+        """What takes the head of the log comes last."""
         names = [field.value for field in fields]
         with self._database.transaction() as cursor:
             close_fence(cursor)
@@ -65,9 +76,8 @@ class PostgresDataRotations:
             old = frozenset(key_id for (key_id,) in cursor.fetchall())
             begun = OpenRotation(rotation_id=request.request_id, fields=tuple(fields), old_keys=old)
             _add(cursor, KeyPurpose.DATA, begun, slices)
-            cursor.execute(_KEYS["retire_data_keys"], {**asked_by(request), "fields": names})
-            retired = tuple(key_id for (key_id,) in cursor.fetchall())
-            return dataclasses.replace(begun, retired=retired)
+            retired = retire_in(cursor, request, names, expired=False)
+            return dataclasses.replace(begun, retired=tuple(retired))
 
     def end(self, rotation_id: uuid.UUID) -> None:
         """See `DataRotations.end`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,10 +49,10 @@ class DataKeyWriter(Protocol):
 class KeyTrail(Protocol):
     """May compare the keys with the entries of the log that say what they are."""
 
-    def unexplained(self) -> Sequence[int]:
+    def unexplained(self, key_ids: Collection[int] | None = None) -> Sequence[int]:
         """The ids of keys that are not what the newest entry about them says, or that have none.
 
-        A data key that nothing has changed since it was made needs no entry.
+        Of these keys, or of all. A data key that nothing has changed since it was made needs no entry.
         """
 
 

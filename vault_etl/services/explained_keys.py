@@ -30,9 +30,9 @@ class ExplainedKeys:
         return self._explained(self._reader.field_token_keys(field))
 
     def _explained(self, keys: Sequence[StoredKey]) -> Sequence[StoredKey]:
-        strange = {key.key_id for key in keys} & set(self._trail.unexplained())
+        strange = self._trail.unexplained([key.key_id for key in keys])
         if strange:
-            ids = ", ".join(map(str, sorted(strange)))
+            ids = ", ".join(map(str, strange))
             message = f"token keys that no entry of the audit log explains: {ids}"
             raise DataError(
                 message,

@@ -40,10 +40,10 @@ LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE
 SELECT public.keys_init(%(request_id)s, %(actor)s, %(host)s, %(keys)s::jsonb)
 
 -- name: retire_data_keys
-SELECT public.data_keys_retire(%(request_id)s, %(actor)s, %(host)s, %(fields)s::text[])
+SELECT public.data_keys_retire(%(request_id)s, %(actor)s, %(host)s, %(fields)s::text[], %(expired)s)
 
 -- name: unexplained
-SELECT key_id FROM public.unexplained_keys()
+SELECT key_id FROM public.unexplained_keys(%(key_ids)s::bigint[])
 
 -- name: oldest
 SELECT purpose, clock_timestamp() - min(created_at)
