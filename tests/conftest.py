@@ -30,20 +30,31 @@ TEMPLATE = "vault_template"
 COPY = "STRATEGY file_copy"
 """Of a template: without fsync, two thirds of the time that a copy through the log takes."""
 ONCE = {
+    "erase": "Postgres alone forgets; a value that is looked for is opened as a reveal opens it",
     "outages": "about us, and mostly waits",
     "rotation": "about rows, locks and kills; what KMS is asked is in cli/test_rotation.py",
     "workers": "about us, and mostly waits",
+    "audit/test_concurrent.py": "about the end of the log, which is Postgres's",
     "audit/test_injection.py": "what is typed is cleaned, stored and shown without AWS",
     "audit/test_policy.py": "the database decides, before KMS is asked",
+    "audit/test_transcripts.py": "in what form entries are printed",
     "cli/test_bug.py": "the bugs are Postgres's",
     "cli/test_config.py": "nothing is asked",
     "cli/test_duplicates.py": "Postgres alone is asked, and a test there holds it to that",
     "cli/test_forked.py": "how the tests start a command",
     "cli/test_help.py": "nothing is asked",
     "cli/test_output.py": "in what form it is printed, whatever was opened",
+    "cli/test_quarantine.py": "what is listed and shown; what KMS opens is in cli/test_quarantine_retry.py",
     "cli/test_settings.py": "ends before AWS is asked",
+    "cli/test_signals.py": "about us, and mostly waits",
     "cli/test_usage.py": "ends before AWS is asked",
+    "find/test_enumeration.py": "what SQL says to a reader, without KMS",
+    "sources/test_confirming_guesses.py": "about ids and digests, which Postgres holds",
+    "sources/test_loading_lines.py": "about lines, which are no messages",
+    "sources/test_named_sources.py": "about digests, which Postgres holds",
     "tampering/test_bytes.py": "the key is in memory, and no changed byte gets to KMS",
+    "tampering/test_moved.py": "the key opens, and what it is asked to open is not its own",
+    "tampering/test_padding.py": "the key opens, and what is behind it has no padding of ours",
 }
 """Folders and files whose tests say nothing of the emulator, and why: the first half alone runs them."""
 FIRST = (
