@@ -39,6 +39,7 @@ CHECKS = [
     "schema",
     "roles",
     "separation",
+    "members",
     "partitions",
     "fence",
     "token_keys",
@@ -230,8 +231,10 @@ def test_who_opens_token_keys_and_reads_tokens_is_found(
             emulated = lines(vault, role, code=78 if less else 0, extra=extra)["separation"]
             assert (emulated["ok"], f"warning: {said}" in emulated["detail"]) == (True, True)
             real = wrong(vault, role, {**extra, **sts_away})
-            assert set(real) == {"aws_identity", "separation"} | less
+            owner = {"members"} if reader == "owner" else set()
+            assert set(real) == {"aws_identity", "separation"} | less | owner
             assert real["separation"]["detail"].startswith(said)
+            assert bool(extra) or "test_both" in real["separation"]["detail"]
 
 
 def test_who_may_only_grant_roles_holds_neither(vault: Vault) -> None:
@@ -240,7 +243,21 @@ def test_who_may_only_grant_roles_holds_neither(vault: Vault) -> None:
         for role in ("vault_etl_ingest", "vault_etl_reveal"):
             vault.sql(f"GRANT {role} TO test_deployer WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
         found = lines(vault, "ingest", code=78, extra={"AWS_ENDPOINT_URL_STS": NOWHERE})
-    assert found["separation"]["ok"] is True
+    assert (found["separation"]["ok"], found["members"]["ok"]) == (True, True)
+    assert "test_deployer may grant vault_etl_ingest, may grant" in found["members"]["detail"]
+
+
+def test_members_that_may_more_are_a_line_each(vault: Vault) -> None:
+    """With what to do, to every login; in an emulator it is a warning."""
+    with login(vault, "test_owner", "IN ROLE vault_etl_owner"), login(vault, "test_root"):
+        vault.sql("ALTER ROLE test_root SUPERUSER; GRANT vault_etl_audit TO test_root")
+        result = vault.run("analyst", "doctor", extra={"AWS_ENDPOINT_URL_STS": NOWHERE})
+        emulated = lines(vault, "analyst", code=0)["members"]
+    told = {x["detail"]: x["hint"] for x in result.lines if x["check"] == "members"}
+    assert list(told) == ["test_owner acts as vault_etl_owner", "test_root has SUPERUSER"]
+    assert all("REVOKE" in hint for hint in told.values())
+    assert result.stderr.count("members") == 1
+    assert emulated["detail"].startswith("warning: test_owner acts as vault_etl_owner, test_root")
 
 
 def test_one_column_is_enough_to_read_rows(vault: Vault) -> None:

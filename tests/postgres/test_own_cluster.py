@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import admin
 from tests.postgres.cut_over import cut_over_again, next_of
 from tests.postgres.scratch import Scratch, sealed_record, sealed_rejection
+from tests.postgres.test_odd_members import odd_members
 from tests.postgres.test_schema import differences
 from vault_etl.adapters.embedded.passwords import Passwords
 from vault_etl.adapters.embedded.postgres import RunningPostgres
@@ -135,6 +136,7 @@ def test_no_difference_is_told_where_no_superuser_migrated(cluster: Scratch) -> 
     """Nor by an older server: what the migrating login could not grant is none, nor that it may act as the owner."""
     for role in ("dba", "ingest"):
         assert differences(cluster, role) == []
+    assert odd_members(cluster) == {}
 
 
 def test_a_slot_that_streams_the_rows_is_named(cluster: Scratch) -> None:

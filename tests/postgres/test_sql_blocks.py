@@ -44,11 +44,11 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     ),
     "doctor.sql": {
         **dict.fromkeys(("server", "fence_bytes", "missing_months"), ROLES),
-        **dict.fromkeys(("rights", "mixed_logins"), ROLES),
         "wrappings": ("ingest", "reveal", "audit", *ROTATE),
         "turn": ("audit",),
         **dict.fromkeys(("registrations", "checkpoints", "unsigned"), ("audit",)),
     },
+    "logins.sql": dict.fromkeys(("rights", "mixed_logins", "odd_members"), ROLES),
     "schema.sql": dict.fromkeys(("facts", "rows"), ROLES),
     "schema_around.sql": {"facts": ROLES},
     "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},

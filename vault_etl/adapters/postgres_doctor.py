@@ -14,7 +14,7 @@ from vault_etl.ports.audit_proof import StoredCheckpoint
 from vault_etl.ports.doctor import (
     Holder,
     LoginRights,
-    MixedLogins,
+    OddMember,
     Server,
     Transport,
     Turn,
@@ -23,6 +23,7 @@ from vault_etl.ports.doctor import (
 )
 
 _SQL: Final = blocks("doctor.sql")
+_LOGINS: Final = blocks("logins.sql")
 _NOTHING: Final[Mapping[str, object]] = {}
 
 
@@ -56,13 +57,16 @@ class PostgresFacts:
 
     def rights(self) -> LoginRights:
         """See `LoginFacts.rights`."""
-        ((superuser, roles),) = self._rows(_SQL["rights"])
+        ((superuser, roles),) = self._rows(_LOGINS["rights"])
         return LoginRights(superuser, roles)
 
-    def mixed_logins(self) -> MixedLogins:
+    def mixed_logins(self) -> Mapping[str, bool]:
         """See `LoginFacts.mixed_logins`."""
-        ((this, others),) = self._rows(_SQL["mixed_logins"])
-        return MixedLogins(this, others)
+        return dict(self._rows(_LOGINS["mixed_logins"]))
+
+    def odd_members(self) -> Sequence[OddMember]:
+        """See `LoginFacts.odd_members`."""
+        return [OddMember(*row) for row in self._rows(_LOGINS["odd_members"])]
 
     def wrappings(self) -> Sequence[Wrapping]:
         """See `KeyWrappings.wrappings`."""

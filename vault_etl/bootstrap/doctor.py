@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from vault_etl.adapters.aws import RECEIVE_MARGIN_S
 from vault_etl.adapters.aws_kms_describe import KmsKeyDescriber
@@ -96,11 +96,8 @@ class DoctorProgram(AuditProgram, KeysProgram):
         def migrations() -> Verdict:
             return database_checks.migrations(self.migrations().pending())
 
-        def schema() -> Verdict:
+        def schema() -> Sequence[Verdict]:
             return database_checks.schema(self.schema_differences())
-
-        def separation() -> Verdict:
-            return login_checks.separation(facts(), self.identity)
 
         def trusted() -> Verdict:
             return key_checks.trusted(facts(), self._trusted)
@@ -118,8 +115,7 @@ class DoctorProgram(AuditProgram, KeysProgram):
         yield Check("postgres_tls", transport, ("postgres",), lambda: True)
         yield Check("migrations", migrations, ("postgres",), lambda: True)
         yield Check("schema", schema, needs, lambda: True)
-        yield Check("roles", lambda: login_checks.roles(facts()), needs)
-        yield Check("separation", separation, needs)
+        yield from self._login_checks(facts, needs)
         yield Check("partitions", lambda: database_checks.partitions(facts()), needs)
         yield Check("fence", lambda: database_checks.fence(facts()), needs)
         yield Check("token_keys", lambda: key_checks.token_keys(self._keys), needs, keys)
@@ -138,6 +134,19 @@ class DoctorProgram(AuditProgram, KeysProgram):
         key, audits = (*needs, "kms_audit_key"), self._acts_as("audit")
         yield Check("audit_key", lambda: audit_checks.registered(facts(), signing_key), key, audits)
         yield Check("audit_log", lambda: audit_checks.signed(facts(), signing_key), key, audits)
+
+    def _login_checks(
+        self, facts: Callable[[], PostgresFacts], needs: tuple[str, ...]
+    ) -> Iterable[Check]:
+        def separation() -> Verdict:
+            return login_checks.separation(facts(), self.identity)
+
+        def members() -> Sequence[Verdict]:
+            return login_checks.members(facts(), self.identity)
+
+        yield Check("roles", lambda: login_checks.roles(facts()), needs)
+        yield Check("separation", separation, needs)
+        yield Check("members", members, needs)
 
     def _check_age(self, purpose: KeyPurpose) -> Verdict:
         return key_checks.age(self.key_age(purpose))

@@ -25,9 +25,10 @@ def _doctor(
 ) -> None:
     """Check what the vault rests on: settings, AWS, Postgres, keys. Changes nothing.
 
-    One line a check: ok, not ok, or neither ("-" in a table, null in JSON) if it does not apply,
-    rests on one that failed, or is not visible to this role. Exit 78 if a check is not ok; each
-    of these says how to mend it. Any role may run it, and sees what it may.
+    One line a check, or one for each thing that is wrong: ok, not ok, or neither ("-" in a table,
+    null in JSON) if it does not apply, rests on one that failed, or is not visible to this role.
+    Exit 78 if a check is not ok; each of these lines says how to mend it. Any role may run it, and
+    sees what it may.
 
     \b
     Examples:
@@ -52,7 +53,7 @@ def _doctor(
 def _noted(findings: Iterable[Finding], failed: list[str]) -> Iterator[Finding]:
     """The findings as they come; the names of what is not ok go to `failed`."""
     for finding in findings:
-        if finding.verdict.ok is False:
+        if finding.verdict.ok is False and finding.check not in failed:
             failed.append(finding.check)
         yield finding
 

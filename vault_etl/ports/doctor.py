@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,11 +42,14 @@ class LoginRights:
 
 
 @dataclass(frozen=True, slots=True)
-class MixedLogins:
-    """Who may ingest or reveal, and reads tokens. Superusers, who may do everything, are not among them."""
+class OddMember:
+    """A login or group of the cluster that may more than a login with one of our roles."""
 
-    this: bool
-    others: int
+    name: str
+    what: str
+    """What it has or may do."""
+    is_fault: bool
+    """False: an administrator or a backup may need it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,11 @@ class LoginFacts(Protocol):
     def rights(self) -> LoginRights:
         """Of this login."""
 
-    def mixed_logins(self) -> MixedLogins:
-        """Who holds what nobody may hold together."""
+    def mixed_logins(self) -> Mapping[str, bool]:
+        """The logins that may ingest or reveal and read tokens, superusers aside; true of the one that asks."""
+
+    def odd_members(self) -> Sequence[OddMember]:
+        """Members of our roles that act as the owner, or have attributes or roles beside ours; faults first."""
 
 
 class SignedState(Protocol):

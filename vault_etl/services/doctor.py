@@ -40,7 +40,8 @@ class Check:
     """One thing to look at, by a stable name."""
 
     name: str
-    look: Callable[[], Verdict]
+    look: Callable[[], Verdict | Sequence[Verdict]]
+    """What is found: one verdict, or one for each thing that is wrong."""
     rests_on: tuple[str, ...] = ()
     """Checks that come before: unless they hold, this one names the first that does not."""
     ought: Callable[[], bool] = lambda: False
@@ -61,22 +62,23 @@ def diagnose(checks: Sequence[Check]) -> Iterator[Finding]:
     for check in checks:
         lacking = next((name for name in check.rests_on if not found[name].ok), None)
         if lacking is None:
-            verdict = _look(check)
+            verdicts = _look(check)
         elif found[lacking].ok is None:  # it says itself why
-            verdict = found[lacking]
+            verdicts = [found[lacking]]
         else:
-            verdict = Verdict.unknown(f"needs {lacking}")
-        found[check.name] = verdict
-        yield Finding(check.name, verdict)
+            verdicts = [Verdict.unknown(f"needs {lacking}")]
+        found[check.name] = verdicts[0]
+        yield from (Finding(check.name, verdict) for verdict in verdicts)
 
 
-def _look(check: Check) -> Verdict:
+def _look(check: Check) -> Sequence[Verdict]:
     try:
-        return check.look()
+        found = check.look()
     except VaultEtlError as error:
         if _is_refusal(error) and not _ought(check):
-            return Verdict.unknown("not visible to this role")
-        return Verdict.bad(str(error), error.hint)
+            return [Verdict.unknown("not visible to this role")]
+        return [Verdict.bad(str(error), error.hint)]
+    return [found] if isinstance(found, Verdict) else found
 
 
 def _ought(check: Check) -> bool:

@@ -38,15 +38,19 @@ def migrations(pending: Sequence[str]) -> Verdict:
     return Verdict.good("up to date")
 
 
-def schema(differences: Sequence[str]) -> Verdict:
-    """Everything that guards the vault inside Postgres is as the migrations made it."""
-    if differences:
-        return Verdict.bad(
-            f"not as the migrations made it: {'; '.join(differences)}",
-            "find out who changed it, and read the log from then on as tampered with"
-            " (docs/operations.md, Guards that were changed)",
-        )
-    return Verdict.good("every function, grant, trigger and table is as the migrations made it")
+_OURS: Final = "every function, grant, trigger and table is as the migrations made it"
+_NOT_OURS: Final = "is not of the migrations"
+_ADDED: Final = "find out who made it, then DROP or REVOKE it"
+_CHANGED: Final = "find out who changed it, then make it again as its migration does"
+_MORE: Final = "(docs/operations.md, Guards that were changed)"
+
+
+def schema(differences: Sequence[str]) -> Sequence[Verdict]:
+    """Everything that guards the vault inside Postgres is as the migrations made it: a line a difference."""
+    return [
+        Verdict.bad(line, f"{_ADDED if line.endswith(_NOT_OURS) else _CHANGED} {_MORE}")
+        for line in differences
+    ] or [Verdict.good(_OURS)]
 
 
 def partitions(facts: ServerFacts) -> Verdict:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pytest
 
 from vault_etl.errors import UnavailableError
 from vault_etl.ports.audit_log import Identity
-from vault_etl.ports.doctor import LoginRights, MixedLogins
+from vault_etl.ports.doctor import LoginRights, OddMember
 from vault_etl.services.checks import logins
 
 REAL = "arn:aws:sts::111122223333:assumed-role/vault-etl-ingest/task"
@@ -23,15 +23,20 @@ class Facts:
     superuser: bool = False
     roles: tuple[str, ...] = ("vault_etl_ingest",)
     this: bool = False
-    others: int = 0
+    others: tuple[str, ...] = ()
+    odd: tuple[OddMember, ...] = ()
 
     def rights(self) -> LoginRights:
         """See `LoginFacts.rights`."""
         return LoginRights(self.superuser, self.roles)
 
-    def mixed_logins(self) -> MixedLogins:
+    def mixed_logins(self) -> Mapping[str, bool]:
         """See `LoginFacts.mixed_logins`."""
-        return MixedLogins(self.this, self.others)
+        return dict.fromkeys(self.others, False) | ({"me": True} if self.this else {})
+
+    def odd_members(self) -> Sequence[OddMember]:
+        """See `LoginFacts.odd_members`."""
+        return self.odd
 
 
 @dataclass
@@ -64,7 +69,12 @@ def test_roles_are_listed_without_their_prefix() -> None:
     assert "GRANT" in str(none.hint)
 
 
-MIXED = [Facts(this=True), Facts(others=2), Facts(superuser=True), Facts(this=True, others=1)]
+MIXED = [
+    Facts(this=True),
+    Facts(others=("ana", "bob")),
+    Facts(superuser=True),
+    Facts(this=True, others=("ana",)),
+]
 
 
 @pytest.mark.parametrize("facts", MIXED, ids=["this", "others", "superuser", "both"])
@@ -74,7 +84,7 @@ def test_who_holds_both_is_a_fault(facts: Facts) -> None:
     assert verdict.ok is False
     assert "REVOKE" in str(verdict.hint)
     assert ("this login" in verdict.detail) == (facts.this or facts.superuser)
-    assert (str(facts.others) in verdict.detail) == bool(facts.others)
+    assert all(name in verdict.detail for name in facts.others)
 
 
 @pytest.mark.parametrize("arn", EMULATED)
@@ -102,3 +112,29 @@ def test_apart_is_as_it_should_be() -> None:
         raise AssertionError
 
     assert logins.separation(Facts(), never).ok is True
+
+
+ODD = Facts(odd=(OddMember("eve", "has SUPERUSER", True), OddMember("dba", "may grant x", False)))
+
+
+def test_a_member_that_may_more_is_a_line_of_its_own() -> None:
+    """With what to do; what an administrator may need is told where nothing is wrong."""
+    (fault,) = logins.members(ODD, by(REAL))
+    assert (fault.ok, fault.detail) == (False, "eve has SUPERUSER")
+    assert "REVOKE" in str(fault.hint)
+    (told,) = logins.members(Facts(odd=ODD.odd[1:]), by(REAL))
+    assert told.ok is True
+    assert told.detail.endswith("dba may grant x")
+
+
+@pytest.mark.parametrize("arn", EMULATED)
+def test_members_of_an_emulator_are_a_warning(arn: str) -> None:
+    """Its owner is a login beside the superuser that owns the database."""
+    (told,) = logins.members(ODD, by(arn))
+    assert (told.ok, told.detail[:24]) == (True, "warning: eve has SUPERUS")
+
+
+def test_many_names_are_shortened() -> None:
+    """Five, and how many more."""
+    found = logins.separation(Facts(others=tuple("abcdefg")), by(REAL))
+    assert "a, b, c, d, e and 2 more" in found.detail
