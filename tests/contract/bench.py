@@ -67,7 +67,7 @@ from vault_etl.ports.record_finder import RecordFinder
 from vault_etl.ports.record_store import RecordLoader
 from vault_etl.ports.resealer import Resealer
 from vault_etl.ports.rotation import DataRotations, RangeClaims, RotationReader, TokenRotations
-from vault_etl.ports.tokens import TokenBackfill, TokenChecker, TokenCutOver
+from vault_etl.ports.tokens import NamedCounter, TokenBackfill, TokenChecker, TokenCutOver
 
 HOUR = dt.timedelta(hours=1)
 
@@ -107,6 +107,7 @@ class Bench:
     claims: RangeClaims
     backfill: TokenBackfill
     checker: TokenChecker
+    named: NamedCounter
     cut_over: TokenCutOver
 
     def now(self) -> dt.datetime:
@@ -193,7 +194,8 @@ class FakeBench(Bench):
         self.data_rotations = FakeDataRotations(database, store)
         self.token_rotations = FakeTokenRotations(database, store)
         self.claims = FakeRangeClaims(database)
-        self.backfill = self.checker = self.cut_over = FakeTokens(database, FakeAuditLog(database))
+        tokens = FakeTokens(database, FakeAuditLog(database))
+        self.backfill = self.checker = self.named = self.cut_over = tokens
 
     def now(self) -> dt.datetime:
         """See `Bench.now`."""
@@ -313,7 +315,7 @@ class PostgresBench(Bench):
         self.token_rotations = PostgresTokenRotations(self._database("re-encrypt"))
         self.claims = PostgresRangeClaims(self._database("re-encrypt"))
         self.backfill = PostgresTokenBackfill(self._database("re-encrypt"))
-        self.checker = PostgresTokenChecker(self._database("re-encrypt"))
+        self.checker = self.named = PostgresTokenChecker(self._database("re-encrypt"))
         self.cut_over = PostgresTokenCutOver(self._database("re-encrypt"))
 
     def close(self) -> None:

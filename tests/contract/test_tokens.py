@@ -18,6 +18,7 @@ from vault_etl.core.audit import Action
 from vault_etl.core.erasure import RecordTarget
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.core.keys import KeyState
+from vault_etl.core.leave_out import LeaveOut
 from vault_etl.core.messages import SealedRecord
 from vault_etl.core.rotation import OpenRotation, Range, Step
 from vault_etl.errors import IncompleteError
@@ -87,6 +88,15 @@ def next_tokens(bench: Bench) -> Mapping[uuid.UUID, tuple[object, ...]]:
 NOTHING = (None, None, None)
 
 
+def leave_out(bench: Bench, *record_ids: uuid.UUID) -> int:
+    """Leave these out of generation 2; how many rows were still what was read."""
+    what = [LeaveOut(record_id=record_id) for record_id in record_ids]
+    rows = [row for each in what for row in bench.backfill.named(each, everything(), 1).rows]
+    filled = bench.backfill.fill([NextTokens(row, {}) for row in rows], ONE_TWO, outside())
+    assert filled is not None
+    return filled
+
+
 # --- page ---
 
 
@@ -95,7 +105,7 @@ def test_rows_without_a_next_token_are_read_in_their_order(
 ) -> None:
     """Each with its person, its tokens and its ciphertexts."""
     assert read(bench) == [
-        TokenRow(row.record_id, row.user_id, dict(row.tokens), dict(row.ciphertexts), {})
+        TokenRow(row.record_id, row.user_id, 1, dict(row.tokens), dict(row.ciphertexts), {})
         for row in rows
     ]
 
@@ -256,7 +266,6 @@ def test_the_fence_refuses_other_generations_than_those_of_now(
     before = bench.records()
     for batch in ([make(row) for row in page], []):
         assert bench.backfill.fill(batch, ONE_TWO, outside()) is None
-    assert bench.backfill.leave_out([page[0].record_id], ONE_TWO) is None
     assert bench.records() == before
 
 
@@ -326,26 +335,6 @@ def test_who_has_lost_a_range_does_not_move_it(claimed: Claimed) -> None:
     assert claimed.cursor() == (None, False)
 
 
-# --- leave_out ---
-
-
-def test_what_is_left_out_has_no_next_token(bench: Bench, rows: list[SealedRecord]) -> None:
-    """It loses the one that it had; who is not there is not counted; the others keep theirs."""
-    fill(bench)
-    ids = [row.record_id for row in rows]
-    assert bench.backfill.leave_out([ids[1], ids[2], uuid.uuid4()], ONE_TWO) == 2
-    assert {i for i, made in next_tokens(bench).items() if made == NOTHING} == set(ids[1:3])
-    tokens = {row.record_id: tuple(row.tokens.values()) for row in rows}
-    assert {i: row[2:4] for i, row in bench.records().items()} == tokens
-
-
-def test_nothing_is_left_out_of_nothing(bench: Bench, rows: list[SealedRecord]) -> None:
-    """Records that are not there."""
-    assert rows
-    assert bench.backfill.leave_out([uuid.uuid4()], ONE_TWO) == 0
-    assert bench.backfill.leave_out([], ONE_TWO) == 0
-
-
 # --- check ---
 
 
@@ -362,9 +351,16 @@ def shared(process: Writer) -> list[SealedRecord]:
     return made
 
 
-def check(bench: Bench, *leave_out: uuid.UUID) -> Check:
+def check(bench: Bench) -> Check:
     """One look."""
-    return bench.checker.check(ONE_TWO, leave_out)
+    return bench.checker.check(ONE_TWO)
+
+
+def unequal(found: Check) -> set[uuid.UUID]:
+    """The records that it has a row of, each once."""
+    ids = [row.record_id for row in found.unequal]
+    assert len(ids) == len(set(ids))
+    return set(ids)
 
 
 def test_tokens_that_map_one_to_one_hold(bench: Bench, process: Writer) -> None:
@@ -372,14 +368,14 @@ def test_tokens_that_map_one_to_one_hold(bench: Bench, process: Writer) -> None:
     shared(process)
     fill(bench)
     found = check(bench)
-    assert found == Check({IP: Mapped(3, 3, 3), DEVICE: Mapped(2, 2, 2)}, 0, (), ())
+    assert found == Check(fields={IP: Mapped(3, 3, 3), DEVICE: Mapped(2, 2, 2)})
     assert found.holds
 
 
 def test_an_empty_table_holds(bench: Bench, process: Writer) -> None:
     """There is nothing that could be wrong."""
     pending_behind(process, [])
-    assert check(bench) == Check({IP: Mapped(0, 0, 0), DEVICE: Mapped(0, 0, 0)}, 0, (), ())
+    assert check(bench) == Check(fields={IP: Mapped(0, 0, 0), DEVICE: Mapped(0, 0, 0)})
 
 
 def test_rows_without_a_next_token_are_missing(bench: Bench, rows: list[SealedRecord]) -> None:
@@ -418,19 +414,19 @@ def test_two_nulls_are_a_pair_of_nothing(bench: Bench, rows: list[SealedRecord])
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[1].record_id))
     fill(bench)
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[2].record_id))
-    assert check(bench) == Check({IP: Mapped(3, 3, 3), DEVICE: Mapped(4, 4, 4)}, 0, (), ())
+    assert check(bench) == Check(fields={IP: Mapped(3, 3, 3), DEVICE: Mapped(4, 4, 4)})
 
 
 def test_a_row_of_another_generation_is_missing(bench: Bench, rows: list[SealedRecord]) -> None:
     """Whatever tokens it has: they are not of these two."""
     fill(bench)
     for other in (Generations(1, 3), Generations(3, 2)):
-        assert bench.checker.check(other, ()).missing == len(rows)
+        assert bench.checker.check(other).missing == len(rows)
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
 def test_one_token_that_became_two_is_unequal(bench: Bench, process: Writer, field: Field) -> None:
-    """A duplicate would be missed: the row with the rarer pair is named first."""
+    """A duplicate would be missed: a row of each of the two pairs is read."""
     together = {IP: 2, DEVICE: 3}[field]
     rows = shared(process)
     fill(bench)
@@ -441,10 +437,10 @@ def test_one_token_that_became_two_is_unequal(bench: Bench, process: Writer, fie
     mapped = found.fields[field]
     assert (mapped.new, mapped.pairs) == (mapped.old + 1, mapped.old + 1)
     same = [r.record_id for r in rows if r.tokens[field] == rows[1].tokens[field]]
-    assert set(found.unequal_ids) == set(same)
     assert len(same) == together
-    if together == 3:
-        assert found.unequal_ids[0] == rows[1].record_id
+    assert unequal(found) <= set(same)
+    assert len(found.unequal) == 2
+    assert rows[1].record_id in unequal(found)
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
@@ -461,22 +457,28 @@ def test_two_tokens_that_became_one_are_unequal(
     assert not found.holds
     mapped = found.fields[field]
     assert (mapped.new, mapped.pairs) == (mapped.old - 1, mapped.old)
-    assert found.unequal_ids[0] == others[0].record_id
+    assert others[0].record_id in unequal(found)
 
 
-def test_ten_unequal_records_are_named_at_the_most(bench: Bench, process: Writer) -> None:
-    """The rarest pairs first, then in the order of their ids, each record once."""
+def test_a_row_of_each_unequal_pair_is_read_as_it_stands(bench: Bench, process: Writer) -> None:
+    """Twelve rows share a pair, two others have one of their own with the same old token: three rows."""
     device = uuid.uuid4()
     rows = pending_behind(
-        process, [process.record(tokens={IP: uuid.uuid4(), DEVICE: device}) for _ in range(12)]
+        process, [process.record(tokens={IP: uuid.uuid4(), DEVICE: device}) for _ in range(14)]
     )
     fill(bench)
-    for row in (rows[7], rows[9]):
-        bench.change_token(row.record_id, DEVICE, next_of(rows[9].tokens[IP]), is_next=True)
+    odd = {rows[7].record_id, rows[9].record_id}
+    for record_id in odd:
+        bench.change_token(record_id, DEVICE, uuid.uuid4(), is_next=True)
     found = check(bench)
-    ids = [r.record_id for r in rows]
-    first = [ids[7], ids[9]]
-    assert found.unequal_ids == tuple(first + [i for i in ids if i not in first])[:10]
+    assert len(found.unequal) == 3
+    assert odd < unequal(found)
+    by_id = {row.record_id: row for row in rows}
+    for row in found.unequal:
+        stored = by_id[row.record_id]
+        assert (row.user_id, row.generation) == (stored.user_id, 1)
+        assert (row.tokens, row.ciphertexts) == (dict(stored.tokens), dict(stored.ciphertexts))
+        assert (row.next_tokens[DEVICE] == next_of(device)) is (row.record_id not in odd)
 
 
 def test_a_token_that_is_wrong_in_both_fields_names_its_record_once(
@@ -489,19 +491,7 @@ def test_a_token_that_is_wrong_in_both_fields_names_its_record_once(
         planted = next_of(rows[0].tokens[field])
         bench.change_token(rows[3].record_id, field, planted, is_next=True)
     found = check(bench)
-    assert len(found.unequal_ids) == len(set(found.unequal_ids)) == 4
-
-
-def test_what_is_left_out_is_not_looked_at(bench: Bench, process: Writer) -> None:
-    """It is neither missing nor unequal, and no token of it counts."""
-    rows = shared(process)
-    fill(bench)
-    bench.change_token(rows[3].record_id, IP, next_of(rows[0].tokens[IP]), is_next=True)
-    bench.change_token(rows[3].record_id, DEVICE, None, is_next=True)
-    assert not check(bench).holds
-    found = check(bench, rows[3].record_id, uuid.uuid4())
-    assert found.holds
-    assert found == Check({IP: Mapped(2, 2, 2), DEVICE: Mapped(1, 1, 1)}, 0, (), ())
+    assert {rows[3].record_id} < unequal(found)
 
 
 # --- sample and count ---
@@ -519,7 +509,7 @@ def test_a_sample_has_rows_with_both_tokens(bench: Bench, rows: list[SealedRecor
         stored = by_id[row.record_id]
         made = {f: next_of(token) for f, token in stored.tokens.items()}
         assert row == TokenRow(
-            row.record_id, stored.user_id, dict(stored.tokens), dict(stored.ciphertexts), made
+            row.record_id, stored.user_id, 1, dict(stored.tokens), dict(stored.ciphertexts), made
         )
 
 
@@ -557,7 +547,7 @@ def test_a_cut_over_swaps_tokens_and_generations(bench: Bench, rows: list[Sealed
     bench.erase(rows[0].record_id, IP)
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[1].record_id))
     fill(bench)
-    bench.backfill.leave_out([rows[2].record_id], ONE_TWO)
+    leave_out(bench, rows[2].record_id)
     before = bench.records()
     assert isinstance(bench.cut_over.cut_over(cut_over_request(), 2), Swapped)
     assert bench.records() == {

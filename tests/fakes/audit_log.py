@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 import uuid
@@ -44,7 +45,10 @@ class FakeAuditLog:
     def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
         """See `AuditLog.conclude`."""
         decision = Decision.FAILED if error_code else Decision.DONE
-        entry = self._append(receipt.request, Phase.OUTCOME, decision, error_code)
+        request = dataclasses.replace(
+            receipt.request, reason=receipt.outcome or receipt.request.reason
+        )
+        entry = self._append(request, Phase.OUTCOME, decision, error_code)
         return Head(entry.seq, entry.hash)
 
     def release(self, receipt: AuditReceipt) -> Mapping[Field, ReleasedValue]:

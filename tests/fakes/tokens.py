@@ -12,15 +12,18 @@ from tests.fakes.database import FakeDatabase
 from tests.fakes.rotation import end_rotation, move_range
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
-from vault_etl.core.keys import KeyState
+from vault_etl.core.keys import KeyState, StoredKey
+from vault_etl.core.leave_out import LeaveOut
 from vault_etl.core.messages import SealedRecord
 from vault_etl.core.rotation import Range, Step
 from vault_etl.errors import IncompleteError
 from vault_etl.ports.tokens import (
+    Blamed,
     Blocked,
     Check,
     Generations,
     Mapped,
+    Named,
     NextTokens,
     Swapped,
     TokenPage,
@@ -29,7 +32,7 @@ from vault_etl.ports.tokens import (
 
 
 class FakeTokens:
-    """`TokenBackfill`, `TokenChecker` and `TokenCutOver` in memory.
+    """`TokenBackfill`, `TokenChecker`, `NamedCounter` and `TokenCutOver` in memory.
 
     `blocked` says how often a cut-over does not get its locks, and by whom.
     """
@@ -46,6 +49,7 @@ class FakeTokens:
             for record in self._in_order()
             if record.token_generation == generations.active
             and record.next_token_generation != generations.pending
+            and record.tokens
             and at.first <= record.record_id <= at.last
             and (at.after is None or record.record_id > at.after)
         ][:limit]
@@ -59,27 +63,45 @@ class FakeTokens:
         move_range(self._database, step, is_whole=filled == len(rows))
         return filled
 
-    def leave_out(self, record_ids: Sequence[uuid.UUID], generations: Generations) -> int | None:
-        """See `TokenBackfill.leave_out`."""
-        if not self._database.fence_holds((), (generations.active, generations.pending)):
-            return None
-        there = [i for i in record_ids if i in self._database.records]
-        for record_id in there:
-            self._change(record_id, next_tokens=None, next_token_generation=None)
-        return len(there)
+    def named(self, what: LeaveOut, at: Range, limit: int) -> TokenPage:
+        """See `TokenBackfill.named`."""
+        rows = [
+            _row(record)
+            for record in self._named(what)
+            if at.first <= record.record_id <= at.last
+            and (at.after is None or record.record_id > at.after)
+        ][:limit]
+        return TokenPage(rows, is_last=len(rows) < limit)
 
-    def check(self, generations: Generations, leave_out: Sequence[uuid.UUID]) -> Check:
+    def count_named(self, what: LeaveOut) -> Named:
+        """See `NamedCounter.count_named`."""
+        rows = self._named(what)
+        keys = [key for key in self._database.keys.values() if _is_named(key, what)]
+        if what.record_id is not None:
+            keys = [key for row in rows for key in keys if key.key_id in _key_ids(row)]
+        logins = sorted({key.created_by for key in keys})[:10]
+        return Named(what, len(keys), tuple(logins), len(rows))
+
+    def check(self, generations: Generations) -> Check:
         """See `TokenChecker.check`."""
-        rows = [r for r in self._in_order() if r.record_id not in leave_out]
-        missing = [r.record_id for r in rows if _is_missing(r, generations)]
-        fields, unequal = {}, list[uuid.UUID]()
+        all_rows = self._in_order()
+        rows = [r for r in all_rows if not _is_left_out(r, generations)]
+        missing = [r for r in rows if _is_missing(r, generations)]
+        fields, unequal = {}, dict[uuid.UUID, TokenRow]()
         for field in PERSONAL_FIELDS:
             pairs = {pair for r in rows if (pair := _pair(r, field)) != (None, None)}
             old, new = {o for o, _ in pairs} - {None}, {n for _, n in pairs} - {None}
             fields[field] = Mapped(len(old), len(new), len(pairs))
             if not len(old) == len(new) == len(pairs):
-                unequal += _unequal(rows, field)
-        return Check(fields, len(missing), tuple(missing[:10]), tuple(dict.fromkeys(unequal))[:10])
+                unequal |= {row.record_id: row for row in _unequal(rows, field)}
+        return Check(
+            fields=fields,
+            missing=len(missing),
+            missing_ids=tuple(row.record_id for row in missing[:10]),
+            blamed=self._blamed(missing),
+            unequal=tuple(unequal.values()),
+            left_out=sum(bool(r.tokens) for r in all_rows) - sum(bool(r.tokens) for r in rows),
+        )
 
     def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:
         """See `TokenChecker.sample`: the first ones, which is as good as any."""
@@ -95,7 +117,7 @@ class FakeTokens:
         pending = generations.pending if generations else None
         return sum(
             active is not None and (pending is None or made != pending)
-            for active, made in map(_numbers, self._in_order())
+            for active, made in map(_numbers, filter(lambda r: r.tokens, self._in_order()))
         )
 
     def cut_over(self, request: AuditRequest, generation: int) -> Swapped | Blocked:
@@ -126,7 +148,7 @@ class FakeTokens:
     def _fill(self, made: NextTokens, generations: Generations) -> bool:
         record = self._database.records[made.row.record_id]
         if (
-            record.token_generation != generations.active
+            record.token_generation != made.row.generation
             or record.tokens != made.row.tokens
             or record.ciphertexts != made.row.ciphertexts
         ):
@@ -142,6 +164,30 @@ class FakeTokens:
         records = self._database.records
         records[record_id] = dataclasses.replace(records[record_id], **changes)  # type: ignore[arg-type]
 
+    def _named(self, what: LeaveOut) -> list[SealedRecord]:
+        keys = {k.key_id for k in self._database.keys.values() if _is_named(k, what)}
+        return [
+            record
+            for record in self._in_order()
+            if (record.tokens or record.next_tokens)
+            and (
+                bool(_key_ids(record) & keys)
+                if what.record_id is None
+                else record.record_id == what.record_id
+            )
+        ]
+
+    def _blamed(self, rows: Sequence[SealedRecord]) -> tuple[Blamed, ...]:
+        """Three logins and three keys that most of these lie under."""
+        stored = self._database.keys
+        under = [[stored[i] for i in _key_ids(row) & stored.keys()] for row in rows]
+        logins = Counter(login for keys in under for login in {k.created_by for k in keys})
+        counts = Counter(key.key_id for keys in under for key in keys)
+        return (
+            *(Blamed(login, count) for login, count in logins.most_common(3)),
+            *(Blamed(stored[i].created_by, count, i) for i, count in counts.most_common(3)),
+        )
+
     def _in_order(self) -> list[SealedRecord]:
         return sorted(self._database.records.values(), key=lambda r: r.record_id)
 
@@ -150,6 +196,7 @@ def _row(record: SealedRecord) -> TokenRow:
     return TokenRow(
         record.record_id,
         record.user_id,
+        record.token_generation,
         tokens=dict(record.tokens),
         ciphertexts=dict(record.ciphertexts),
         next_tokens=dict(record.next_tokens or {}),
@@ -167,7 +214,7 @@ def _numbers(record: SealedRecord) -> tuple[int | None, int | None]:
 
 def _is_missing(record: SealedRecord, generations: Generations) -> bool:
     numbers = _numbers(record)
-    if not record.tokens and not record.next_tokens and numbers == (None, None):
+    if not record.tokens and not record.next_tokens:
         return False
     return numbers != (generations.active, generations.pending) or any(
         not (old is None) == (new is None) == (record.ciphertexts.get(field) is None)
@@ -176,13 +223,28 @@ def _is_missing(record: SealedRecord, generations: Generations) -> bool:
     )
 
 
-def _unequal(rows: Sequence[SealedRecord], field: Field) -> list[uuid.UUID]:
-    """The records with a token that stands for two, those with the rarest pairs first."""
-    counts = Counter(_pair(record, field) for record in rows)
-    olds, news = Counter(old for old, _ in counts), Counter(new for _, new in counts)
-    found = []
-    for record in rows:
-        old, new = pair = _pair(record, field)
-        if None not in pair and (olds[old] > 1 or news[new] > 1):
-            found.append((counts[pair], record.record_id))
-    return [record_id for _, record_id in sorted(found)]
+def _is_left_out(record: SealedRecord, generations: Generations) -> bool:
+    return not record.next_tokens and record.next_token_generation == generations.pending
+
+
+def _is_named(key: StoredKey, what: LeaveOut) -> bool:
+    return (
+        key.purpose is KeyPurpose.DATA
+        and what.key_id in {None, key.key_id}
+        and what.login in {None, key.created_by}
+        and (what.since is None or (key.expires_at is not None and key.expires_at >= what.since))
+        and (what.until is None or key.created_at <= what.until)
+    )
+
+
+def _key_ids(record: SealedRecord) -> set[int]:
+    return {int.from_bytes(sealed[1:5], "big") for sealed in record.ciphertexts.values()}
+
+
+def _unequal(rows: Sequence[SealedRecord], field: Field) -> list[TokenRow]:
+    """A row of each pair with a token that stands for two."""
+    rows_of = {pair: record for record in rows if None not in (pair := _pair(record, field))}
+    olds, news = Counter(old for old, _ in rows_of), Counter(new for _, new in rows_of)
+    return [
+        _row(record) for (old, new), record in rows_of.items() if olds[old] > 1 or news[new] > 1
+    ]

@@ -34,6 +34,7 @@ from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.ingest_engine import IngestEngine
 from vault_etl.core.ingest_limits import Limits
 from vault_etl.core.keys import MAX_LEASE, KeyState
+from vault_etl.core.leave_out import LeaveOut
 from vault_etl.core.messages import Message, Outcome
 from vault_etl.core.record_id import record_id_of_message
 from vault_etl.services.backfill import Backfill, BackfillWorker
@@ -197,15 +198,16 @@ class FakeVault:
                 pace,
                 self.progress,
             ),
+            keys=self.keys,
             checker=self.tokens,
             cut_over=CutOver(self.tokens, self.clock, pace.stop, self.progress, wait),
         )
 
-    def rotate_tokens(self, *leave_out: uuid.UUID, **options: Any) -> TokenReport:  # noqa: ANN401 - of `token_rotation`
+    def rotate_tokens(self, *leave_out: uuid.UUID | LeaveOut, **options: Any) -> TokenReport:  # noqa: ANN401 - of `token_rotation`
         """Plan a rotation of the token keys, and run it."""
-        plan = plan_tokens(self.keys, self.tokens)
-        request = rotate_request(*PERSONAL_FIELDS)
-        return self.token_rotation(**options).rotate(request, plan, leave_out)
+        named = [LeaveOut(record_id=w) if isinstance(w, uuid.UUID) else w for w in leave_out]
+        plan = plan_tokens(self.keys, self.tokens, self.tokens, named)
+        return self.token_rotation(**options).rotate(rotate_request(*PERSONAL_FIELDS), plan)
 
     def reveal(self) -> Reveal:
         """One reveal, in a new process."""

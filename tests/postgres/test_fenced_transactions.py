@@ -111,21 +111,17 @@ def test_a_swap_of_bodies_locks_first_too(logged: Scratch, keys: WriteKeys) -> N
 
 
 def test_what_writes_next_tokens_locks_first_too(logged: Scratch, keys: WriteKeys) -> None:
-    """The backfill, and leaving a row out."""
+    """The backfill, and leaving rows out, which is a fill without tokens."""
     logged.add_token_keys(2, "pending")
     generations, row = Generations(1, 2), sealed_record(keys)
-    made = NextTokens(TokenRow(row.record_id, "u", row.tokens, row.ciphertexts, {}), row.tokens)
+    made = NextTokens(TokenRow(row.record_id, "u", 1, row.tokens, row.ciphertexts, {}), row.tokens)
     with logged.database("re-encrypt") as database:
         backfill = PostgresTokenBackfill(database)
         filling = _statements(
             logged, database, lambda: backfill.fill([made], generations, outside())
         )
-        leaving = _statements(
-            logged, database, lambda: backfill.leave_out([row.record_id], generations)
-        )
     fill = ["CREATE TEMP", "COPY pg_temp.stage_0009_tokens", "UPDATE public.user_logins"]
     assert _fenced(filling) == [*fill, *MOVED]
-    assert _fenced(leaving) == ["UPDATE public.user_logins", "COMMIT"]
 
 
 @pytest.mark.usefixtures("keys")
@@ -133,9 +129,9 @@ def test_a_check_is_one_snapshot(logged: Scratch) -> None:
     """All of its looks are in one REPEATABLE READ transaction, which could not write."""
     with logged.database("re-encrypt") as database:
         checker = PostgresTokenChecker(database)
-        statements = _statements(logged, database, lambda: checker.check(Generations(1, 2), ()))
+        statements = _statements(logged, database, lambda: checker.check(Generations(1, 2)))
     assert statements[1] == "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-    assert [statement.split()[0] for statement in statements[2:]] == [*["SELECT"] * 3, "COMMIT"]
+    assert [statement.split()[0] for statement in statements[2:]] == [*["SELECT"] * 4, "COMMIT"]
 
 
 CLOSED = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -60,7 +61,10 @@ class PostgresAuditLog:
     def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
         """See `AuditLog.conclude`."""
         decision = Decision.FAILED if error_code else Decision.DONE
-        return self._append(receipt.request, Phase.OUTCOME, decision, error_code)[0]
+        request = dataclasses.replace(
+            receipt.request, reason=receipt.outcome or receipt.request.reason
+        )
+        return self._append(request, Phase.OUTCOME, decision, error_code)[0]
 
     def _append(
         self, request: AuditRequest, phase: Phase, decision: Decision, error_code: str | None

@@ -16,11 +16,27 @@ from vault_etl.adapters.postgres_records import fence_holds
 from vault_etl.adapters.postgres_rotation import month_bounds, move_range
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
+from vault_etl.core.leave_out import LeaveOut
 from vault_etl.core.rotation import Range, Step
-from vault_etl.ports.tokens import Check, Generations, Mapped, NextTokens, TokenPage, TokenRow
+from vault_etl.ports.tokens import (
+    Blamed,
+    Check,
+    Generations,
+    Mapped,
+    Named,
+    NextTokens,
+    TokenPage,
+    TokenRow,
+)
 
 MAX_NAMED: Final = 10
-"""Records that a check names."""
+"""Records that a check names, and logins that are named beside a count."""
+
+MAX_BLAMED: Final = 3
+"""Logins, and keys, that a check names."""
+
+MAX_PAIRS: Final = 100
+"""Pairs of tokens of one field, each of which stands for two, of which a check reads a row."""
 
 _SQL: Final = blocks("tokens.sql")
 
@@ -35,19 +51,11 @@ class PostgresTokenBackfill:
 
     def page(self, generations: Generations, at: Range, limit: int) -> TokenPage:
         """See `TokenBackfill.page`."""
-        with self._database.transaction() as cursor:
-            cursor.execute(
-                _SQL["page"],
-                {
-                    **_numbers(generations),
-                    "first": at.first,
-                    "last": at.last,
-                    "after": at.after,
-                    "limit": limit,
-                },
-            )
-            rows = [_row(row) for row in cursor.fetchall()]
-        return TokenPage(rows, is_last=len(rows) < limit)
+        return self._page(_SQL["page"], _numbers(generations), at, limit)
+
+    def named(self, what: LeaveOut, at: Range, limit: int) -> TokenPage:
+        """See `TokenBackfill.named`."""
+        return self._page(_SQL["named"], _criteria(what), at, limit)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def fill(self, rows: Sequence[NextTokens], generations: Generations, step: Step) -> int | None:
@@ -63,7 +71,7 @@ class PostgresTokenBackfill:
                 cursor.execute(
                     _SQL["fill"],
                     {
-                        **_numbers(generations),
+                        "pending": generations.pending,
                         "first": min(record_ids),
                         "last": max(record_ids),
                     },
@@ -72,46 +80,55 @@ class PostgresTokenBackfill:
             move_range(cursor, step, is_whole=filled == len(rows))
             return filled
 
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
-    def leave_out(self, record_ids: Sequence[uuid.UUID], generations: Generations) -> int | None:
-        """See `TokenBackfill.leave_out`."""
+    def _page(self, sql: str, which: dict[str, object], at: Range, limit: int) -> TokenPage:
         with self._database.transaction() as cursor:
-            if not fence_holds(cursor, (), (generations.active, generations.pending)):
-                return None
-            cursor.execute(_SQL["leave_out"], {"record_ids": list(record_ids)})
-            return cursor.rowcount
+            cursor.execute(
+                sql,
+                {**which, "first": at.first, "last": at.last, "after": at.after, "limit": limit},
+            )
+            rows = [_row(row) for row in cursor.fetchall()]
+        return TokenPage(rows, is_last=len(rows) < limit)
 
 
 class PostgresTokenChecker:
-    """`TokenChecker` on Postgres. A check groups the whole table by its tokens."""
+    """`TokenChecker` and `NamedCounter` on Postgres. A check groups the whole table by its tokens."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def check(self, generations: Generations, leave_out: Sequence[uuid.UUID]) -> Check:
+    def check(self, generations: Generations) -> Check:
         """See `TokenChecker.check`."""
         values = {
             **_numbers(generations),
-            "leave_out": list(leave_out),
             "limit": MAX_NAMED,
+            "blamed": MAX_BLAMED,
+            "pairs": MAX_PAIRS,
         }
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["freeze"])
             cursor.execute(_SQL["missing"], values)
             missing = cursor.fetchall()
-            fields, unequal = dict[Field, Mapped](), list[uuid.UUID]()
+            blamed = list[Blamed]()
+            if missing:
+                cursor.execute(_SQL["blamed"], values)
+                blamed = [Blamed(*row) for row in cursor.fetchall()]
+            cursor.execute(_SQL["left_out"], values)
+            ((left_out,),) = cursor.fetchall()
+            fields, unequal = dict[Field, Mapped](), dict[uuid.UUID, TokenRow]()
             for field in PERSONAL_FIELDS:
                 cursor.execute(_SQL[f"map_{field.value}"], values)
                 ((old, new, pairs),) = cursor.fetchall()
                 fields[field] = Mapped(old, new, pairs)
                 if not old == new == pairs:
                     cursor.execute(_SQL[f"unequal_{field.value}"], values)
-                    unequal += [record_id for (record_id,) in cursor.fetchall()]
+                    unequal |= {row[0]: _row(row) for row in cursor.fetchall()}
         return Check(
             fields=fields,
             missing=missing[0][0] if missing else 0,
             missing_ids=tuple(record_id for _, record_id in missing),
-            unequal_ids=tuple(dict.fromkeys(unequal))[:MAX_NAMED],
+            blamed=tuple(blamed),
+            unequal=tuple(unequal.values()),
+            left_out=left_out,
         )
 
     def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:
@@ -137,17 +154,35 @@ class PostgresTokenChecker:
             ((count,),) = cursor.fetchall()
         return int(count)
 
+    def count_named(self, what: LeaveOut) -> Named:
+        """See `NamedCounter.count_named`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["count_named"], {**_criteria(what), "limit": MAX_NAMED})
+            ((keys, logins, rows),) = cursor.fetchall()
+        return Named(what, keys, tuple(logins), rows)
+
+
+def _criteria(what: LeaveOut) -> dict[str, object]:
+    return {
+        "record_id": what.record_id,
+        "key_id": what.key_id,
+        "login": what.login,
+        "since": what.since,
+        "until": what.until,
+    }
+
 
 def _numbers(generations: Generations) -> dict[str, object]:
     return {"active": generations.active, "pending": generations.pending}
 
 
 def _row(row: Sequence[Any]) -> TokenRow:
-    record_id, user_id, *values = row
+    record_id, user_id, generation, *values = row
     tokens, sealed, made = values[0:2], values[2:4], values[4:6]
     return TokenRow(
         record_id,
         user_id,
+        generation,
         tokens=_there(tokens),
         ciphertexts={field: bytes(value) for field, value in _there(sealed).items()},
         next_tokens=_there(made),
@@ -164,6 +199,7 @@ def _staged(made: NextTokens) -> tuple[object, ...]:
     row = made.row
     return (
         row.record_id,
+        row.generation,
         *(row.tokens.get(field) for field in PERSONAL_FIELDS),
         *(row.ciphertexts.get(field) for field in PERSONAL_FIELDS),
         *(made.tokens.get(field) for field in PERSONAL_FIELDS),

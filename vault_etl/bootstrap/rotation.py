@@ -21,6 +21,7 @@ from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill, PostgresTo
 from vault_etl.bootstrap.parts import Parts
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import Field
+from vault_etl.core.leave_out import LeaveOut
 from vault_etl.ports.progress import Progress
 from vault_etl.services.abort_tokens import Aborted, AbortTokens
 from vault_etl.services.backfill import Backfill, BackfillWorker
@@ -67,9 +68,10 @@ class RotationProgram(Parts):
             progress=progress,
         )
 
-    def plan_tokens(self) -> TokenPlan:
+    def plan_tokens(self, leave_out: Sequence[LeaveOut] = ()) -> TokenPlan:
         """For `keys rotate --tokens`: what it would do."""
-        return plan_tokens(self._keys, PostgresTokenChecker(self._database))
+        checker = PostgresTokenChecker(self._database)
+        return plan_tokens(self._keys, checker, checker, leave_out)
 
     def token_rotation(
         self, progress: Progress, request_id: uuid.UUID, rate: float | None, wait: float
@@ -97,6 +99,7 @@ class RotationProgram(Parts):
                 Pace(self._clock, rate),
                 progress,
             ),
+            keys=self._keys,
             checker=PostgresTokenChecker(database),
             cut_over=CutOver(
                 PostgresTokenCutOver(database), self._clock, threading.Event(), progress, wait

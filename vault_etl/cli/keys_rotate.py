@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import uuid
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -21,6 +20,7 @@ from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_when_told import stop_when_told
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.leave_out import LeaveOut
 from vault_etl.errors import DataError, UsageError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.rotate_keys import RotationPlan
@@ -63,10 +63,11 @@ def _rotate(
         bool, typer.Option("--abort", help="With --tokens, before the cut-over: put all back.")
     ] = False,
     leave_out: Annotated[
-        list[uuid.UUID] | None,
+        list[LeaveOut] | None,
         typer.Option(
-            metavar="ID",
-            help="With --tokens: a record that does not open gets no new token; may be repeated.",
+            parser=LeaveOut.parse,
+            metavar="WHAT",
+            help="With --tokens: which records get no new token if they do not open; may be repeated.",
         ),
     ] = None,
     wait: Annotated[
@@ -99,6 +100,12 @@ def _rotate(
     Safe to interrupt, to run again, and to run twice at once: it goes on where it was. A value that
     does not open is left as it is and named; the command then exits 65.
 
+    WHAT is a record id, or key=ID, login=NAME, since=TIME, until=TIME, or several of these with
+    commas between them, all of which must hold: the data keys that a record lies under, the login
+    that made these, and when they were in use. All records of it are opened once more. Those that
+    hold what their tokens say keep them; the others have none after the cut-over. --dry-run and the
+    question say how many records that are.
+
     \b
     Examples:
       vault-etl keys rotate --dry-run
@@ -106,6 +113,7 @@ def _rotate(
       vault-etl keys rotate --field ip --lazy --yes
       vault-etl keys rotate --if-due --rate 2000 --yes
       vault-etl keys rotate --tokens --wait 30m --yes
+      vault-etl keys rotate --tokens --leave-out login=worker3 --dry-run
       vault-etl keys rotate --tokens --abort --yes
     """
     _check(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-import uuid
 from dataclasses import dataclass
 
 from vault_etl.bootstrap import Program
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.if_due import is_due
-from vault_etl.cli.output import OutputFormat
+from vault_etl.cli.output import OutputFormat, printable
 from vault_etl.cli.progress import progress
 from vault_etl.cli.rotation_report import print_report
 from vault_etl.cli.stop_when_told import stop_when_told
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.core.leave_out import LeaveOut
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.rotate_tokens import TokenPlan
 
@@ -25,7 +25,7 @@ class Options:
 
     abort: bool
     if_due: bool
-    leave_out: tuple[uuid.UUID, ...]
+    leave_out: tuple[LeaveOut, ...]
     wait: float
     rate: float | None
     dry_run: bool
@@ -46,7 +46,7 @@ def run(program: Program, options: Options) -> None:
     if options.abort:
         _abort(program, options, reason)
         return
-    plan = program.plan_tokens()
+    plan = program.plan_tokens(options.leave_out)
     if options.if_due and not is_due(
         program, KeyPurpose.TOKEN, quiet=options.quiet, unfinished=plan.pending is not None
     ):
@@ -54,12 +54,15 @@ def run(program: Program, options: Options) -> None:
         return
     if options.dry_run:
         print_report(options.output, retired=plan.retire, remaining=plan.rows)
+    if options.dry_run or not options.quiet:
+        _show(plan)
+    if options.dry_run:
         return
-    confirm(_question(plan, options), yes=options.yes)
+    confirm(_question(plan), yes=options.yes)
     request = _request(program, reason)
     with progress("rotate tokens", total=plan.rows, quiet=options.quiet) as bar, stop_when_told():
         rotation = program.token_rotation(bar, request.request_id, options.rate, options.wait)
-        report = rotation.rotate(request, plan, options.leave_out)
+        report = rotation.rotate(request, plan)
     print_report(
         options.output,
         retired=report.retired,
@@ -71,7 +74,12 @@ def run(program: Program, options: Options) -> None:
         sys.stderr.write(
             f"vault-etl: generation {report.generation} is active; the cut-over held its locks for"
             f" {report.held_ms:.0f} ms\n"
-            "vault-etl: tokens that were saved elsewhere do not join any more; old ones are kept in"
+            + (
+                f"vault-etl: {report.left_out} records are left out of it\n"
+                if report.left_out
+                else ""
+            )
+            + "vault-etl: tokens that were saved elsewhere do not join any more; old ones are kept in"
             " the rows until `keys destroy`\n"
         )
 
@@ -94,8 +102,22 @@ def _abort(program: Program, options: Options, reason: str) -> None:
         )
 
 
-def _question(plan: TokenPlan, options: Options) -> str:
-    left_out = f", leave {len(options.leave_out)} records out" if options.leave_out else ""
+def _show(plan: TokenPlan) -> None:
+    """What each --leave-out names."""
+    for named in plan.named:
+        logins = ", ".join(named.logins)
+        sys.stderr.write(
+            printable(
+                f"vault-etl: --leave-out {named.what}: {named.rows} records, under {named.keys} data keys"
+                f"{f' of {logins}' if logins else ''}"
+            )
+            + "\n"
+        )
+
+
+def _question(plan: TokenPlan) -> str:
+    rows = sum(named.rows for named in plan.named)
+    left_out = f", leave out what does not open of {rows} named ones" if rows else ""
     begin = f"Go on with generation {plan.pending}" if plan.pending else "Make new token keys"
     return f"{begin}, give {plan.rows} rows a new token{left_out}, and cut over?"
 

@@ -92,10 +92,10 @@ class AuditReceipt:
     """Proof that an intent is committed. Only the audit log makes one (`mint_receipt`).
 
     `checkpoint` is the signed note of the head after the outcome, for the person to keep: None
-    until then.
+    until then. `outcome`, if it is set, is the reason of the outcome: what came of it.
     """
 
-    __slots__ = ("checkpoint", "hash", "request", "seq")
+    __slots__ = ("checkpoint", "hash", "outcome", "request", "seq")
 
     def __init__(self, mint: object, request: AuditRequest, seq: int, hash_: bytes) -> None:
         if mint is not _MINT:
@@ -105,6 +105,7 @@ class AuditReceipt:
         self.seq = seq
         self.hash = hash_
         self.checkpoint: str | None = None
+        self.outcome: str | None = None
 
 
 def mint_receipt(request: AuditRequest, seq: int, hash_: bytes) -> AuditReceipt:

@@ -25,7 +25,10 @@ class AuditLog(Protocol):
         """
 
     def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
-        """Commit the outcome: done, or failed with a code. Raises AuditError if not certain."""
+        """Commit the outcome: done, or failed with a code. Raises AuditError if not certain.
+
+        Its reason is the intent's, or `receipt.outcome`.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Protocol
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.checkpoint import Head
 from vault_etl.core.fields import Field
+from vault_etl.core.leave_out import LeaveOut
 from vault_etl.core.rotation import Range, Step
 
 
@@ -23,10 +24,11 @@ class Generations:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A row with the tokens of the active generation. What was erased has neither."""
+    """A row with tokens. `generation` is the one that it says that they are of."""
 
     record_id: uuid.UUID
     user_id: str
+    generation: int
     tokens: Mapping[Field, uuid.UUID]
     ciphertexts: Mapping[Field, bytes]
     next_tokens: Mapping[Field, uuid.UUID]
@@ -42,7 +44,10 @@ class TokenPage:
 
 @dataclass(frozen=True, slots=True)
 class NextTokens:
-    """The next tokens of a row whose old ones and whose ciphertexts are still these."""
+    """The next tokens of a row whose old ones and whose ciphertexts are still these.
+
+    Without any it is left out: nothing is wrong with that, and it is not read again.
+    """
 
     row: TokenRow
     tokens: Mapping[Field, uuid.UUID]
@@ -52,19 +57,16 @@ class TokenBackfill(Protocol):
     """May read ciphertexts, and give rows their next tokens by compare-and-swap."""
 
     def page(self, generations: Generations, at: Range, limit: int) -> TokenPage:
-        """The next rows of the active generation without a token of the pending one."""
+        """The next rows with tokens of the active generation that are not done with."""
+
+    def named(self, what: LeaveOut, at: Range, limit: int) -> TokenPage:
+        """The next rows with tokens that `what` names, done with or not."""
 
     def fill(self, rows: Sequence[NextTokens], generations: Generations, step: Step) -> int | None:
         """Store next tokens behind the fence; how many rows were still what was read.
 
         In the same transaction the range is moved on as `step` says, if these are all of them. None,
         and nothing is written, if the fence found other generations.
-        """
-
-    def leave_out(self, record_ids: Sequence[uuid.UUID], generations: Generations) -> int | None:
-        """Take away what next tokens these rows have; how many rows are there.
-
-        None, and nothing is written, if the fence found other generations.
         """
 
 
@@ -78,17 +80,30 @@ class Mapped:
 
 
 @dataclass(frozen=True, slots=True)
+class Blamed:
+    """So many of the rows that something is wrong with lie under keys of this login, or under this one."""
+
+    login: str
+    rows: int
+    key_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """What one snapshot says of all rows.
 
-    `missing` counts the rows without a next token for each token that they have, and `unequal` are
-    the first records with a token that stands for two. Both list ten at the most.
+    `missing` counts the rows without a next token for each token that they have: the first ten are
+    named, and the logins and the keys that most of them lie under. `unequal` are rows with a token
+    that stands for two: one of each pair of tokens, and of a hundred pairs at the most, drawn at
+    random. `left_out` counts the rows that were left out of the pending generation.
     """
 
     fields: Mapping[Field, Mapped]
-    missing: int
-    missing_ids: tuple[uuid.UUID, ...]
-    unequal_ids: tuple[uuid.UUID, ...]
+    missing: int = 0
+    missing_ids: tuple[uuid.UUID, ...] = ()
+    blamed: tuple[Blamed, ...] = ()
+    unequal: tuple[TokenRow, ...] = ()
+    left_out: int = 0
 
     @property
     def holds(self) -> bool:
@@ -99,14 +114,31 @@ class Check:
 class TokenChecker(Protocol):
     """May read tokens of both generations."""
 
-    def check(self, generations: Generations, leave_out: Sequence[uuid.UUID]) -> Check:
-        """Look at all rows but these, in one snapshot."""
+    def check(self, generations: Generations) -> Check:
+        """Look at all rows but those that were left out, in one snapshot."""
 
     def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:
         """Up to so many rows from all over the table, with the tokens of both generations."""
 
     def count(self, generations: Generations | None) -> int:
         """How many rows have no token of the pending generation; None: how many have one at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """How many rows with tokens a `LeaveOut` names, and under how many keys of which logins: ten at the most."""
+
+    what: LeaveOut
+    keys: int
+    logins: tuple[str, ...]
+    rows: int
+
+
+class NamedCounter(Protocol):
+    """May count what a `LeaveOut` names."""
+
+    def count_named(self, what: LeaveOut) -> Named:
+        """Count it, and change nothing."""
 
 
 @dataclass(frozen=True, slots=True)

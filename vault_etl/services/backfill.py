@@ -1,4 +1,4 @@
-"""Rows are opened, and given a token of the pending generation beside the one that they have."""
+"""Rows are opened, and given a token of the pending generation beside the one that they have, or left out of it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from vault_etl.core.audit import AuditReceipt
 from vault_etl.core.ciphertext import Ciphertext, Place
-from vault_etl.core.fields import Field
+from vault_etl.core.fields import Field, Table
 from vault_etl.core.keys import DataKey
+from vault_etl.core.leave_out import LeaveOut
 from vault_etl.core.opening import Opener
 from vault_etl.core.rotation import OpenRotation, Range, Step
 from vault_etl.core.tokens import Tokenizer
-from vault_etl.errors import IncompleteError, IntegrityError, NotFoundError
+from vault_etl.errors import IncompleteError, IntegrityError
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.rotation import RangeClaims
 from vault_etl.ports.tokens import Generations, NextTokens, TokenBackfill, TokenRow
 from vault_etl.services.pace import Pace
 from vault_etl.services.reseal import WorkersKeys
-from vault_etl.services.work_ranges import Paged, RangeWorker, RangeWorkers
+from vault_etl.services.work_ranges import Paged, RangeWorker, RangeWorkers, stopped, work_off
+
+ALL_RECORDS: Final = Range(Table.USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
 
 
 class NextTokenMaker:
@@ -58,6 +62,8 @@ class NextTokenMaker:
         return made
 
     def _next(self, row: TokenRow, field: Field, keys: Mapping[int, DataKey]) -> uuid.UUID:
+        if row.generation != self.generations.active:
+            raise IntegrityError
         sealed = row.ciphertexts.get(field, b"")
         key = keys.get(Ciphertext.parse(sealed).key_id)
         if key is None:
@@ -94,6 +100,44 @@ class Backfilling:
         self.done += filled
         self._progress.advance(filled, place=at.place.value)
         return Paged(len(page.rows), step if filled == len(ready) else None)
+
+
+class LeavingOut:
+    """`PageWork` over the rows that `what` names, whatever next tokens they have.
+
+    Those that open to their own tokens get their next ones, for what stands there may be of a
+    loader's invention; all others are left out. `rows` and `left_out` count them.
+    """
+
+    def __init__(
+        self, backfill: TokenBackfill, maker: NextTokenMaker, what: LeaveOut, progress: Progress
+    ) -> None:
+        self._backfill = backfill
+        self._maker = maker
+        self._what = what
+        self._progress = progress
+        self.rows = 0
+        self.left_out = 0
+
+    def page(self, at: Range, claim: uuid.UUID, limit: int) -> Paged:
+        """See `PageWork.page`. Raises what `Backfilling.page` raises."""
+        page = self._backfill.named(self._what, at, limit)
+        after = page.rows[-1].record_id if page.rows else at.after
+        step = Step(claim, at, after, page.is_last)
+        made = self._maker.make(page.rows)
+        wanted = [NextTokens(row, made.get(row.record_id, {})) for row in page.rows]
+        changed = [
+            each for each in wanted if not each.tokens or each.tokens != each.row.next_tokens
+        ]
+        filled = self._backfill.fill(changed, self._maker.generations, step)
+        if filled is None:
+            raise ended_elsewhere()
+        if filled != len(changed):
+            return Paged(len(page.rows), None)
+        self.rows += len(wanted)
+        self.left_out += sum(not each.tokens for each in wanted)
+        self._progress.advance(0, left_out=self.left_out)
+        return Paged(len(page.rows), step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +188,16 @@ class Backfill:
         if pending is None or generations != Generations(active.generation, pending.generation):
             raise ended_elsewhere()
 
-    def leave_out(self, record_id: uuid.UUID, generations: Generations) -> None:
-        """Take away what next token a record has. Raises NotFoundError if there is no such record."""
-        left_out = self._workers[0].backfill.leave_out([record_id], generations)
-        if left_out is None:
-            raise ended_elsewhere()
-        if not left_out:
-            message = f"there is no record {record_id} to leave out"
-            raise NotFoundError(message, hint="the id is the record_id of user_logins")
+    def leave_out(self, what: LeaveOut, maker: NextTokenMaker) -> LeavingOut:
+        """Open all rows that `what` names, and leave out those that do not hold what their tokens say.
+
+        Raises what `Backfilling.page` raises, and IncompleteError if it was stopped.
+        """
+        work = LeavingOut(self._workers[0].backfill, maker, what, self._progress)
+        work_off(work, ALL_RECORDS, uuid.uuid4(), self._pace)
+        if self._pace.stop.is_set():
+            raise stopped()
+        return work
 
 
 def ended_elsewhere() -> IncompleteError:

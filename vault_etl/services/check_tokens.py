@@ -1,42 +1,88 @@
-"""Whether the next tokens may take the place of the old ones."""
+"""Whether the next tokens may take the place of the old ones, and if not, which rows are in the way."""
 
 from __future__ import annotations
 
+import shlex
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
+from vault_etl.core.audit import one_line
+from vault_etl.core.leave_out import LeaveOut
 from vault_etl.errors import DataError
-from vault_etl.ports.tokens import TokenChecker
+from vault_etl.ports.key_store import KeyReader
+from vault_etl.ports.tokens import Blamed, TokenChecker, TokenRow
 from vault_etl.services.backfill import NextTokenMaker
 
 SAMPLE_ROWS: Final = 100
 """Rows whose tokens are made anew, from all over the table."""
 
+MAX_NAMED: Final = 10
+"""Records that an error names."""
 
-def check_tokens(
-    checker: TokenChecker, maker: NextTokenMaker, leave_out: Sequence[uuid.UUID]
-) -> None:
-    """Return if old and new tokens map one to one, in all rows but these, and a sample is right.
+
+def check_tokens(checker: TokenChecker, maker: NextTokenMaker, keys: KeyReader) -> int:
+    """Return if old and new tokens map one to one, in all rows that are not left out, and a sample is right.
 
     One snapshot: rows that are committed after it have both tokens from their loader, or the fence
-    would have refused them. Raises DataError, naming records, and what `NextTokenMaker.make` raises.
+    would have refused them. Returns how many rows were left out. Raises DataError, naming records,
+    logins and keys, and what `NextTokenMaker.make` raises.
     """
-    check = checker.check(maker.generations, leave_out)
+    check = checker.check(maker.generations)
     if check.missing:
-        raise _refused(f"no next token in {check.missing} records", check.missing_ids)
+        what = f"no next token in {check.missing} records"
+        raise _refused(what, check.missing, check.missing_ids, check.blamed)
     if not check.holds:
-        raise _refused("tokens that do not map one to one", check.unequal_ids)
-    rows = checker.sample(maker.generations, SAMPLE_ROWS)
+        wrong = _wrong(check.unequal, maker) or check.unequal
+        what = f"tokens that do not map one to one, in at least {len(wrong)} records"
+        raise _refused_rows(what, wrong, keys)
+    # A row that was left out has nothing to compare.
+    sample = [row for row in checker.sample(maker.generations, SAMPLE_ROWS) if row.next_tokens]
+    if wrong := _wrong(sample, maker):
+        what = f"a token of something else than the record holds, in at least {len(wrong)} records"
+        raise _refused_rows(what, wrong, keys)
+    return check.left_out
+
+
+def _wrong(rows: Sequence[TokenRow], maker: NextTokenMaker) -> Sequence[TokenRow]:
+    """Those that do not open to both their tokens: not the honest row that shares a token with them."""
     made = maker.make(rows)
-    wrong = [row.record_id for row in rows if made.get(row.record_id) != row.next_tokens]
-    if wrong:
-        raise _refused("a token of something else than the record holds", wrong)
+    return [row for row in rows if made.get(row.record_id) != row.next_tokens]
 
 
-def _refused(what: str, record_ids: Sequence[uuid.UUID]) -> DataError:
-    named = ", ".join(str(record_id) for record_id in record_ids)
-    return DataError(
-        f"nothing is cut over: {what}: {named}",
-        hint="these rows do not open, or hold another's token: mend them, or --leave-out ID",
+def _refused_rows(what: str, rows: Sequence[TokenRow], keys: KeyReader) -> DataError:
+    """Of few rows: each counts once for each login, and for each key, that it lies under."""
+    under = [{int.from_bytes(s[1:5], "big") for s in row.ciphertexts.values()} for row in rows]
+    logins = {key.key_id: key.created_by for key in keys.keys(set[int]().union(*under))}
+    by_login = Counter(login for ids in under for login in {logins[i] for i in ids & logins.keys()})
+    by_key = Counter(key_id for ids in under for key_id in ids & logins.keys())
+    blamed = [Blamed(login, count) for login, count in by_login.most_common(3)]
+    blamed += [Blamed(logins[key_id], count, key_id) for key_id, count in by_key.most_common(3)]
+    return _refused(what, len(rows), [row.record_id for row in rows], blamed)
+
+
+def _refused(
+    what: str, rows: int, record_ids: Sequence[uuid.UUID], blamed: Sequence[Blamed]
+) -> DataError:
+    named = ", ".join(map(str, record_ids[:MAX_NAMED]))
+    found = "".join(
+        f"; {each.rows} of them under keys of {one_line(each.login)}"
+        if each.key_id is None
+        else f"; {each.rows} under key {each.key_id} of {one_line(each.login)}"
+        for each in blamed
     )
+    options = " ".join(f"--leave-out {shlex.quote(str(what))}" for what in _leave_out(rows, blamed))
+    hint = "these rows do not open, or hold another's token: mend them, or leave out what does not open"
+    return DataError(
+        f"nothing is cut over: {what}: {named}{found}",
+        hint=f"{hint} of all that lies there: {options}" if options else f"{hint}: --leave-out ID",
+    )
+
+
+def _leave_out(rows: int, blamed: Sequence[Blamed]) -> Sequence[LeaveOut]:
+    """The narrowest that takes them all: one key, or else the logins."""
+    for each in blamed:
+        if each.key_id is not None and each.rows == rows:
+            return [LeaveOut(key_id=each.key_id)]
+    return [LeaveOut(login=each.login) for each in blamed if each.key_id is None]

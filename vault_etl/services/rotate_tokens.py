@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vault_etl.core.audit import Action, AuditReceipt, AuditRequest
+from vault_etl.core.audit import Action, AuditRequest, one_line
 from vault_etl.core.checkpoint import Head
 from vault_etl.core.fields import PERSONAL_FIELDS
 from vault_etl.core.keys import KeyState
-from vault_etl.errors import ConfigurationError, DataError
+from vault_etl.core.leave_out import LeaveOut
+from vault_etl.errors import ConfigurationError, DataError, NotFoundError
 from vault_etl.ports.audit_log import AuditLog, Identity
 from vault_etl.ports.key_store import KeyReader
-from vault_etl.ports.tokens import Generations, TokenChecker
+from vault_etl.ports.tokens import Generations, Named, NamedCounter, TokenChecker
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.audited import audited
-from vault_etl.services.backfill import Backfill
+from vault_etl.services.backfill import Backfill, NextTokenMaker
 from vault_etl.services.begin_tokens import BeginTokens
 from vault_etl.services.check_tokens import check_tokens
 from vault_etl.services.cut_over import CutOver
@@ -27,29 +27,41 @@ from vault_etl.services.rotate_keys import slices
 class TokenPlan:
     """What a rotation would do: which keys it takes out of use, and how many rows get a next token.
 
-    `pending` is the generation of a rotation that it would go on with.
+    `pending` is the generation of a rotation that it would go on with. `named` are the rows that it
+    would open once more, to leave out those that do not hold what their tokens say.
     """
 
     retire: tuple[int, ...]
     pending: int | None
     rows: int
+    named: tuple[Named, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TokenReport:
-    """What a rotation did. `held_ms`: how long the cut-over held its locks."""
+    """What a rotation did. `held_ms`: how long the cut-over held its locks.
+
+    `left_out` counts all rows that the new generation has no token of, whichever run left them out.
+    """
 
     retired: tuple[int, ...]
     created: tuple[int, ...]
     generation: int
     rows: int
     held_ms: float
+    left_out: int = 0
 
 
-def plan_tokens(reader: KeyReader, checker: TokenChecker) -> TokenPlan:
+def plan_tokens(
+    reader: KeyReader,
+    checker: TokenChecker,
+    counter: NamedCounter,
+    leave_out: Sequence[LeaveOut] = (),
+) -> TokenPlan:
     """Count what `TokenRotation` would do now, and change nothing.
 
-    Raises ConfigurationError if there are no token keys yet.
+    Raises ConfigurationError if there are no token keys yet, and NotFoundError if one of `leave_out`
+    names no row.
     """
     keys = reader.token_keys()
     active = [key for key in keys if key.state is KeyState.ACTIVE]
@@ -59,10 +71,17 @@ def plan_tokens(reader: KeyReader, checker: TokenChecker) -> TokenPlan:
     generations = None
     if pending:
         generations = Generations(active[0].generation or 0, pending[0] or 0)
+    named = tuple(counter.count_named(what) for what in leave_out)
+    if nothing := [each.what for each in named if not each.rows]:
+        message = f"there is no record to leave out: {'; '.join(map(str, nothing))}"
+        raise NotFoundError(
+            message, hint="a row is named by its id, or by the data keys that it lies under"
+        )
     return TokenPlan(
         retire=tuple(sorted(key.key_id for key in active)),
         pending=generations.pending if generations else None,
         rows=checker.count(generations),
+        named=named,
     )
 
 
@@ -80,6 +99,7 @@ class TokenRotation:
         identity: Identity,
         begin: BeginTokens,
         backfill: Backfill,
+        keys: KeyReader,
         checker: TokenChecker,
         cut_over: CutOver,
     ) -> None:
@@ -88,36 +108,38 @@ class TokenRotation:
         self._identity = identity
         self._begin = begin
         self._backfill = backfill
+        self._keys = keys
         self._checker = checker
         self._cut_over = cut_over
 
-    def rotate(
-        self, request: AuditRequest, plan: TokenPlan, leave_out: Sequence[uuid.UUID] = ()
-    ) -> TokenReport:
+    def rotate(self, request: AuditRequest, plan: TokenPlan) -> TokenReport:
         """Make a generation pending, give every row a token of it, check, and cut over.
 
-        A rotation that was interrupted is gone on with. `leave_out` names rows that shall have no
-        token of the new generation, each its own entry in the log. Raises DataError, naming records,
-        if rows do not open or if old and new tokens do not map one to one: then nothing is cut over.
+        A rotation that was interrupted is gone on with. Of the rows that `plan` names, those that do
+        not open to their own tokens get no token of the new generation: each name is its own entry
+        in the log. Raises DataError, naming records, if other rows do not open or if old and new
+        tokens do not map one to one: then nothing is cut over.
         Raises ConfigurationError while the generation before is still kept, or while other views
         depend on the columns; IncompleteError while others hold locks that the cut-over needs; and
-        NotFoundError, AuditError, KeyUnavailableError, UnavailableError. Whatever was done stays.
+        AuditError, KeyUnavailableError, UnavailableError. Whatever was done stays.
         """
         with audited(self._audit, request) as receipt:
             rotation = self._begin(request, slices(plan.rows))
             created = self._begin.pending_ids()
             maker = self._backfill.maker(receipt)
             rows = self._backfill.fill(rotation, maker)
-            for record_id in leave_out:
-                self._leave_out(receipt, record_id, maker.generations)
+            for named in plan.named:
+                self._leave_out(named.what, maker)
             try:
-                check_tokens(self._checker, maker, leave_out)
+                left_out = check_tokens(self._checker, maker, self._keys)
             except DataError:
                 # Nothing is wrong with the rows if somebody else has cut over or aborted meanwhile.
                 self._backfill.must_be_pending(maker.generations)
                 raise
             generation = maker.generations.pending
             reason = f"cut over to generation {generation} of the tokens"
+            if left_out:
+                reason += f", which leaves out {left_out} records"
             swapped = self._cut_over(
                 audit_request(self._identity, Action.KEYS_CUT_OVER, reason, fields=PERSONAL_FIELDS),
                 generation,
@@ -129,18 +151,20 @@ class TokenRotation:
             generation=generation,
             rows=rows,
             held_ms=swapped.held_ms,
+            left_out=left_out,
         )
 
-    def _leave_out(
-        self, receipt: AuditReceipt, record_id: uuid.UUID, generations: Generations
-    ) -> None:
-        reason = f"left out of generation {generations.pending} of the tokens"
+    def _leave_out(self, what: LeaveOut, maker: NextTokenMaker) -> None:
+        """An intent before the first row is changed; the outcome says how many were left out."""
+        generation = maker.generations.pending
+        reason = f"leave out of generation {generation} of the tokens: {one_line(str(what))}"
         entry = audit_request(
             self._identity,
             Action.KEYS_ROTATE,
             reason,
-            record_id=record_id,
-            fields=receipt.request.fields,
+            record_id=what.record_id,
+            fields=PERSONAL_FIELDS,
         )
-        with audited(self._audit, entry):
-            self._backfill.leave_out(record_id, generations)
+        with audited(self._audit, entry) as receipt:
+            done = self._backfill.leave_out(what, maker)
+            receipt.outcome = f"{reason}: {done.left_out} of {done.rows} records"

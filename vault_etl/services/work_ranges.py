@@ -65,8 +65,7 @@ class RangeWorkers:
         else:
             self._run_all(rotation_id)
         if self._stop.is_set():
-            message = "stopped before every row was done"
-            raise IncompleteError(message, hint="run it again: it goes on where it was")
+            raise stopped()
 
     def _run_all(self, rotation_id: uuid.UUID) -> None:
         with ThreadPoolExecutor(len(self._workers), "rotation") as pool:
@@ -103,6 +102,13 @@ def _wait(running: Collection[Future[None]]) -> tuple[set[Future[None]], set[Fut
         done, going_on = wait(running, HEARD_WITHIN_S, FIRST_EXCEPTION)
         if not going_on or any(each.exception() for each in done):
             return done, going_on
+
+
+def stopped() -> IncompleteError:
+    """Somebody has told it to end."""
+    return IncompleteError(
+        "stopped before every row was done", hint="run it again: it goes on where it was"
+    )
 
 
 def work_off(work: PageWork, at: Range, claim: uuid.UUID, pace: Pace) -> None:

@@ -1,4 +1,4 @@
-"""The check before a cut-over: what is wrong with which rows, and what it takes to leave them out."""
+"""The check before a cut-over: what is wrong, and with which rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.unit.services.token_world import (
 )
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.keys import KeyState
-from vault_etl.errors import DataError, IncompleteError, NotFoundError
+from vault_etl.errors import DataError, IncompleteError
 from vault_etl.ports.tokens import Check, Mapped
 from vault_etl.services import check_tokens
 
@@ -129,11 +129,6 @@ def missing_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
     forge(vault, record_id, next_tokens={Field.IP: made[Field.IP]})
 
 
-def no_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
-    """Neither, though the row says that it has them."""
-    forge(vault, record_id, next_tokens=None)
-
-
 def next_token_without_an_old_one(vault: FakeVault, record_id: uuid.UUID) -> None:
     """The old one was taken away behind the backfill's back."""
     forge(vault, record_id, tokens={})
@@ -143,14 +138,11 @@ AFTER: list[Damage] = [
     forged_next_token,
     another_rows_next_token,
     missing_next_token,
-    no_next_token,
     next_token_without_an_old_one,
 ]
 
 
-def rotate_with(
-    vault: FakeVault, damage: Damage, record_id: uuid.UUID, *leave_out: uuid.UUID
-) -> None:
+def rotate_with(vault: FakeVault, damage: Damage, record_id: uuid.UUID) -> None:
     """A rotation in which the row is damaged after its backfill."""
 
     def damaging(name: str, call: Callable[[], Any]) -> object:
@@ -158,7 +150,7 @@ def rotate_with(
             damage(vault, record_id)
         return call()
 
-    seen_by(vault, damaging).rotate_tokens(*leave_out)
+    seen_by(vault, damaging).rotate_tokens()
 
 
 @pytest.mark.parametrize("damage", BEFORE)
@@ -217,68 +209,9 @@ def test_what_no_sample_shows_is_counted(
 def test_a_check_holds_if_all_numbers_agree(mapped: Mapped, missing: int, holds: bool) -> None:
     """As many old tokens as new ones and as pairs, in each field, and no row without."""
     good = Mapped(1, 1, 1)
-    assert Check({Field.IP: mapped, Field.DEVICE_ID: good}, missing, (), ()).holds is holds
-    assert Check({Field.IP: good, Field.DEVICE_ID: mapped}, missing, (), ()).holds is holds
-
-
-@pytest.mark.parametrize("damage", BEFORE)
-def test_what_is_left_out_is_no_hindrance(
-    vault: FakeVault, damaged: uuid.UUID, damage: Damage
-) -> None:
-    """The row has no token of the new generation; all others are watched, and `find` finds them."""
-    watch = Watch(vault, {damaged})
-    damage(vault, damaged)
-    vault.rotate_tokens(damaged)
-    assert generations(vault) == CUT_OVER
-    assert not vault.database.records[damaged].tokens
-    if damage not in {forged_token, another_rows_token, missing_token, missing_ciphertext}:
-        watch.look()
-
-
-@pytest.mark.parametrize("damage", [*AFTER[:3], no_next_token])
-def test_a_next_token_that_was_changed_can_be_left_out(
-    vault: FakeVault, damaged: uuid.UUID, damage: Damage
-) -> None:
-    """It is taken away before the cut-over: it must not become a duplicate that is none."""
-    with pytest.raises(DataError):
-        rotate_with(vault, damage, damaged)
-    vault.rotate_tokens(damaged)
-    assert generations(vault) == CUT_OVER
-    assert not vault.database.records[damaged].tokens
-    Watch(vault, {damaged}).look()
-
-
-def test_each_row_that_is_left_out_is_an_entry_of_its_own(vault: FakeVault) -> None:
-    """Intent and outcome, with the record's id, and why."""
-    left_out = sorted(vault.database.records)[2:4]
-    vault.rotate_tokens(*left_out)
-    entries = [e for e in vault.database.audit if e.record_id in left_out]
-    assert [(e.record_id, e.phase, e.decision) for e in entries] == [
-        (record_id, phase, decision)
-        for record_id in left_out
-        for phase, decision in (("intent", "allowed"), ("outcome", "done"))
-    ]
-    assert {(e.action, e.fields) for e in entries} == {("keys rotate", ("device_id", "ip"))}
-    assert all("left out of generation 2" in (entry.reason or "") for entry in entries)
-
-
-def test_a_row_that_is_not_there_cannot_be_left_out(vault: FakeVault) -> None:
-    """A mistyped id is told, and nothing is cut over."""
-    nobody = uuid.uuid4()
-    with pytest.raises(NotFoundError, match=str(nobody)):
-        vault.rotate_tokens(nobody)
-    assert generations(vault) == NOT_CUT_OVER
-    assert [e.error_code for e in vault.database.audit[-2:]] == ["not_found", "not_found"]
-
-
-def test_what_was_left_out_of_a_run_that_failed_has_its_token_again(vault: FakeVault) -> None:
-    """Unless it is left out again: who runs it without the option means all rows."""
-    good = min(vault.database.records)
-    with pytest.raises(NotFoundError):
-        vault.rotate_tokens(good, uuid.uuid4())
-    assert vault.database.records[good].next_tokens is None
-    watch = Watch(vault)
-    assert watched(vault, watch).rotate_tokens().generation == 2
+    for fields in ((mapped, good), (good, mapped)):
+        found = dict(zip(PERSONAL_FIELDS, fields, strict=True))
+        assert Check(fields=found, missing=missing).holds is holds
 
 
 @pytest.mark.parametrize("damage", [flipped_bit, unknown_key, forged_token])

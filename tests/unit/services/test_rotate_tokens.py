@@ -114,7 +114,7 @@ def test_a_plan_counts_and_changes_nothing(vault: FakeVault) -> None:
     """Which keys go, and how many rows get a new token; of an interrupted one, how many are left."""
     active = tuple(sorted(key.key_id for key in vault.keys.token_keys()))
     before = dict(vault.database.keys)
-    assert plan_tokens(vault.keys, vault.tokens) == TokenPlan(active, None, 7)
+    assert plan_tokens(vault.keys, vault.tokens, vault.tokens) == TokenPlan(active, None, 7)
     assert vault.database.keys == before
     fills: list[str] = []
 
@@ -126,7 +126,7 @@ def test_a_plan_counts_and_changes_nothing(vault: FakeVault) -> None:
 
     with pytest.raises(KeyUnavailableError):
         seen_by(vault, denied).rotate_tokens()
-    plan = plan_tokens(vault.keys, vault.tokens)
+    plan = plan_tokens(vault.keys, vault.tokens, vault.tokens)
     assert (plan.retire, plan.pending) == (active, 2)
     assert 0 < plan.rows < 7
 
@@ -135,7 +135,7 @@ def test_without_token_keys_the_hint_says_what_to_run(vault: FakeVault) -> None:
     """Keys init."""
     vault.database.keys.clear()
     with pytest.raises(ConfigurationError) as caught:
-        plan_tokens(vault.keys, vault.tokens)
+        plan_tokens(vault.keys, vault.tokens, vault.tokens)
     assert "keys init" in (caught.value.hint or "")
 
 

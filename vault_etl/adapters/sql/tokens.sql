@@ -1,7 +1,10 @@
 -- A new generation of tokens, for the role re-encrypt.
 
+-- A row that was left out of the pending generation says that it is of it, and has no token of it. After the
+-- cut-over it is of the active generation, without a token: the rotation after that passes it over.
+
 -- name: page
-SELECT record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
+SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
     next_masked_ip, next_masked_device_id
 FROM (
     SELECT record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
@@ -12,11 +15,72 @@ FROM (
     ORDER BY record_id OFFSET 0
 ) AS in_order
 WHERE token_generation = %(active)s AND next_token_generation IS DISTINCT FROM %(pending)s
+    AND num_nonnulls(masked_ip, masked_device_id) > 0
 ORDER BY record_id LIMIT %(limit)s
+
+-- name: named
+-- Without a record id: what lies under data keys that meet all criteria, with one of its fields or both.
+WITH named_keys AS MATERIALIZED (
+    SELECT key_id FROM public.data_keys
+    WHERE purpose = 'data' AND (%(key_id)s::bigint IS NULL OR key_id = %(key_id)s::bigint)
+        AND (%(login)s::text IS NULL OR created_by = %(login)s::text)
+        AND (%(since)s::timestamptz IS NULL OR expires_at >= %(since)s::timestamptz)
+        AND (%(until)s::timestamptz IS NULL OR created_at <= %(until)s::timestamptz)
+)
+SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
+    next_masked_ip, next_masked_device_id
+FROM (
+    SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
+        device_id_ciphertext, next_masked_ip, next_masked_device_id
+    FROM public.user_logins
+    WHERE record_id >= coalesce(%(record_id)s::uuid, %(first)s) AND record_id <= coalesce(%(record_id)s::uuid, %(last)s)
+        AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
+    ORDER BY record_id OFFSET 0
+) AS in_order
+WHERE token_generation IS NOT NULL
+    AND num_nonnulls(masked_ip, masked_device_id, next_masked_ip, next_masked_device_id) > 0
+    AND (
+        %(record_id)s::uuid IS NOT NULL
+        OR public.ciphertext_key_id(ip_ciphertext) IN (SELECT key_id FROM named_keys)
+        OR public.ciphertext_key_id(device_id_ciphertext) IN (SELECT key_id FROM named_keys)
+    )
+ORDER BY record_id LIMIT %(limit)s
+
+-- name: count_named
+WITH named_keys AS MATERIALIZED (
+    SELECT key_id, created_by FROM public.data_keys
+    WHERE purpose = 'data' AND (%(key_id)s::bigint IS NULL OR key_id = %(key_id)s::bigint)
+        AND (%(login)s::text IS NULL OR created_by = %(login)s::text)
+        AND (%(since)s::timestamptz IS NULL OR expires_at >= %(since)s::timestamptz)
+        AND (%(until)s::timestamptz IS NULL OR created_at <= %(until)s::timestamptz)
+        AND (
+            %(record_id)s::uuid IS NULL OR key_id IN (
+                SELECT unnest(ARRAY[
+                    public.ciphertext_key_id(ip_ciphertext), public.ciphertext_key_id(device_id_ciphertext)
+                ])
+                FROM public.user_logins WHERE record_id = %(record_id)s::uuid
+            )
+        )
+)
+SELECT
+    (SELECT count(*) FROM named_keys),
+    ARRAY(SELECT DISTINCT created_by FROM named_keys ORDER BY 1 LIMIT %(limit)s),
+    (
+        SELECT count(*) FROM public.user_logins
+        WHERE token_generation IS NOT NULL
+            AND num_nonnulls(masked_ip, masked_device_id, next_masked_ip, next_masked_device_id) > 0
+            AND (%(record_id)s::uuid IS NULL OR record_id = %(record_id)s::uuid)
+            AND (
+                %(record_id)s::uuid IS NOT NULL
+                OR public.ciphertext_key_id(ip_ciphertext) IN (SELECT key_id FROM named_keys)
+                OR public.ciphertext_key_id(device_id_ciphertext) IN (SELECT key_id FROM named_keys)
+            )
+    )
 
 -- name: make_stage
 CREATE TEMP TABLE IF NOT EXISTS stage_0009_tokens (
     record_id uuid,
+    token_generation smallint,
     masked_ip uuid,
     masked_device_id uuid,
     ip_ciphertext bytea STORAGE PLAIN,
@@ -27,28 +91,24 @@ CREATE TEMP TABLE IF NOT EXISTS stage_0009_tokens (
 
 -- name: copy_stage
 COPY pg_temp.stage_0009_tokens (
-    record_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext, next_masked_ip,
+    record_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext, next_masked_ip,
     next_masked_device_id
 ) FROM STDIN (FORMAT binary)
 
 -- name: fill
--- The old tokens and the ciphertexts are still what was read: an erase in between wins.
+-- The old tokens and the ciphertexts are still what was read: an erase in between wins. Without a next token the
+-- row is left out.
 UPDATE public.user_logins AS r SET
     next_masked_ip = made.next_masked_ip,
     next_masked_device_id = made.next_masked_device_id,
     next_token_generation = %(pending)s
 FROM pg_temp.stage_0009_tokens AS made
 WHERE r.record_id = made.record_id AND r.record_id BETWEEN %(first)s AND %(last)s
-    AND r.token_generation = %(active)s
+    AND r.token_generation = made.token_generation
     AND r.masked_ip IS NOT DISTINCT FROM made.masked_ip
     AND r.masked_device_id IS NOT DISTINCT FROM made.masked_device_id
     AND r.ip_ciphertext IS NOT DISTINCT FROM made.ip_ciphertext
     AND r.device_id_ciphertext IS NOT DISTINCT FROM made.device_id_ciphertext
-
--- name: leave_out
-UPDATE public.user_logins
-SET next_masked_ip = NULL, next_masked_device_id = NULL, next_token_generation = NULL
-WHERE record_id = ANY (%(record_ids)s::uuid[])
 
 -- name: freeze
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
@@ -58,7 +118,9 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
 SELECT count(DISTINCT old), count(DISTINCT new), count(*)
 FROM (
     SELECT masked_ip AS old, next_masked_ip AS new FROM public.user_logins
-    WHERE num_nonnulls(masked_ip, next_masked_ip) > 0 AND record_id <> ALL (%(leave_out)s::uuid[])
+    WHERE num_nonnulls(masked_ip, next_masked_ip) > 0
+        AND (next_token_generation = %(pending)s AND num_nonnulls(next_masked_ip, next_masked_device_id) = 0)
+            IS NOT TRUE
     GROUP BY masked_ip, next_masked_ip
 ) AS pairs
 
@@ -67,11 +129,13 @@ SELECT count(DISTINCT old), count(DISTINCT new), count(*)
 FROM (
     SELECT masked_device_id AS old, next_masked_device_id AS new FROM public.user_logins
     WHERE num_nonnulls(masked_device_id, next_masked_device_id) > 0
-        AND record_id <> ALL (%(leave_out)s::uuid[])
+        AND (next_token_generation = %(pending)s AND num_nonnulls(next_masked_ip, next_masked_device_id) = 0)
+            IS NOT TRUE
     GROUP BY masked_device_id, next_masked_device_id
 ) AS pairs
 
 -- name: missing
+-- All but the rows that have both tokens, or none in either place, and those that are left out now.
 SELECT count(*) OVER (), record_id FROM public.user_logins
 WHERE num_nonnulls(
         masked_ip, masked_device_id, next_masked_ip, next_masked_device_id, token_generation,
@@ -85,44 +149,93 @@ WHERE num_nonnulls(
         AND (masked_ip IS NULL) = (ip_ciphertext IS NULL)
         AND (masked_device_id IS NULL) = (device_id_ciphertext IS NULL)
     )
-    AND record_id <> ALL (%(leave_out)s::uuid[])
+    AND NOT (
+        num_nonnulls(next_masked_ip, next_masked_device_id) = 0
+        AND (next_token_generation IS NOT DISTINCT FROM %(pending)s OR num_nonnulls(masked_ip, masked_device_id) = 0)
+    )
 ORDER BY record_id LIMIT %(limit)s
 
--- name: unequal_ip
--- The rarest pairs first: a token that somebody has changed stands in few rows.
-WITH pairs AS (
-    SELECT masked_ip AS old, next_masked_ip AS new, count(*) AS rows FROM public.user_logins
-    WHERE num_nonnulls(masked_ip, next_masked_ip) > 0 AND record_id <> ALL (%(leave_out)s::uuid[])
-    GROUP BY masked_ip, next_masked_ip
-), counted AS (
-    SELECT old, new, rows, count(*) OVER (PARTITION BY old) AS news, count(*) OVER (PARTITION BY new) AS olds
-    FROM pairs
+-- name: blamed
+-- The rows of `missing` by the logins, and by the keys, that they lie under: a row counts once for each of these.
+WITH missing AS MATERIALIZED (
+    SELECT public.ciphertext_key_id(ip_ciphertext) AS ip_key,
+        public.ciphertext_key_id(device_id_ciphertext) AS device_id_key, count(*) AS rows
+    FROM public.user_logins
+    WHERE num_nonnulls(
+            masked_ip, masked_device_id, next_masked_ip, next_masked_device_id, token_generation,
+            next_token_generation
+        ) > 0
+        AND NOT (
+            token_generation IS NOT DISTINCT FROM %(active)s
+            AND next_token_generation IS NOT DISTINCT FROM %(pending)s
+            AND (masked_ip IS NULL) = (next_masked_ip IS NULL)
+            AND (masked_device_id IS NULL) = (next_masked_device_id IS NULL)
+            AND (masked_ip IS NULL) = (ip_ciphertext IS NULL)
+            AND (masked_device_id IS NULL) = (device_id_ciphertext IS NULL)
+        )
+        AND NOT (
+            num_nonnulls(next_masked_ip, next_masked_device_id) = 0
+            AND (next_token_generation IS NOT DISTINCT FROM %(pending)s OR num_nonnulls(masked_ip, masked_device_id) = 0)
+        )
+    GROUP BY 1, 2
+), under AS MATERIALIZED (
+    SELECT m.ip_key, m.device_id_key, m.rows, k.key_id, k.created_by
+    FROM missing AS m JOIN public.data_keys AS k ON k.key_id = m.ip_key OR k.key_id = m.device_id_key
 )
-SELECT r.record_id FROM public.user_logins AS r
-JOIN counted AS c ON c.old = r.masked_ip AND c.new = r.next_masked_ip
-WHERE (c.news > 1 OR c.olds > 1) AND r.record_id <> ALL (%(leave_out)s::uuid[])
-ORDER BY c.rows, r.record_id LIMIT %(limit)s
+(
+    SELECT created_by, sum(rows)::bigint, NULL::bigint
+    FROM (SELECT DISTINCT created_by, ip_key, device_id_key, rows FROM under) AS once
+    GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %(blamed)s
+)
+UNION ALL (
+    SELECT created_by, sum(rows)::bigint, key_id FROM under GROUP BY 1, 3 ORDER BY 2 DESC, 3 LIMIT %(blamed)s
+)
+
+-- name: left_out
+SELECT count(*) FROM public.user_logins
+WHERE next_token_generation = %(pending)s AND num_nonnulls(next_masked_ip, next_masked_device_id) = 0
+    AND num_nonnulls(masked_ip, masked_device_id) > 0
+
+-- name: unequal_ip
+-- At least a third of the pairs are of no one value, and chance draws: who plants rows does not choose which.
+WITH counted AS (
+    SELECT old, new, count(*) OVER (PARTITION BY old) AS news, count(*) OVER (PARTITION BY new) AS olds
+    FROM (
+        SELECT DISTINCT masked_ip AS old, next_masked_ip AS new FROM public.user_logins
+        WHERE masked_ip IS NOT NULL AND next_masked_ip IS NOT NULL
+    ) AS pairs
+), drawn AS MATERIALIZED (
+    SELECT old, new FROM counted WHERE news > 1 OR olds > 1 ORDER BY random() LIMIT %(pairs)s
+)
+SELECT r.* FROM drawn,
+    LATERAL (
+        SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
+            device_id_ciphertext, next_masked_ip, next_masked_device_id
+        FROM public.user_logins WHERE masked_ip = drawn.old AND next_masked_ip = drawn.new LIMIT 1
+    ) AS r
 
 -- name: unequal_device_id
-WITH pairs AS (
-    SELECT masked_device_id AS old, next_masked_device_id AS new, count(*) AS rows FROM public.user_logins
-    WHERE num_nonnulls(masked_device_id, next_masked_device_id) > 0
-        AND record_id <> ALL (%(leave_out)s::uuid[])
-    GROUP BY masked_device_id, next_masked_device_id
-), counted AS (
-    SELECT old, new, rows, count(*) OVER (PARTITION BY old) AS news, count(*) OVER (PARTITION BY new) AS olds
-    FROM pairs
+WITH counted AS (
+    SELECT old, new, count(*) OVER (PARTITION BY old) AS news, count(*) OVER (PARTITION BY new) AS olds
+    FROM (
+        SELECT DISTINCT masked_device_id AS old, next_masked_device_id AS new FROM public.user_logins
+        WHERE masked_device_id IS NOT NULL AND next_masked_device_id IS NOT NULL
+    ) AS pairs
+), drawn AS MATERIALIZED (
+    SELECT old, new FROM counted WHERE news > 1 OR olds > 1 ORDER BY random() LIMIT %(pairs)s
 )
-SELECT r.record_id FROM public.user_logins AS r
-JOIN counted AS c ON c.old = r.masked_device_id AND c.new = r.next_masked_device_id
-WHERE (c.news > 1 OR c.olds > 1) AND r.record_id <> ALL (%(leave_out)s::uuid[])
-ORDER BY c.rows, r.record_id LIMIT %(limit)s
+SELECT r.* FROM drawn,
+    LATERAL (
+        SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
+            device_id_ciphertext, next_masked_ip, next_masked_device_id
+        FROM public.user_logins WHERE masked_device_id = drawn.old AND next_masked_device_id = drawn.new LIMIT 1
+    ) AS r
 
 -- name: sample
 SELECT r.* FROM unnest(%(starts)s::uuid[]) AS start (record_id),
     LATERAL (
-        SELECT record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
-            next_masked_ip, next_masked_device_id
+        SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
+            device_id_ciphertext, next_masked_ip, next_masked_device_id
         FROM public.user_logins
         WHERE record_id >= start.record_id
             AND token_generation = %(active)s AND next_token_generation = %(pending)s
@@ -132,7 +245,7 @@ SELECT r.* FROM unnest(%(starts)s::uuid[]) AS start (record_id),
 -- name: count
 -- Without a pending generation: all of them, whatever an aborted one has left in next_*.
 SELECT count(*) FROM public.user_logins
-WHERE token_generation IS NOT NULL
+WHERE token_generation IS NOT NULL AND num_nonnulls(masked_ip, masked_device_id) > 0
     AND (%(pending)s::smallint IS NULL OR next_token_generation IS DISTINCT FROM %(pending)s::smallint)
 
 -- name: cut_over

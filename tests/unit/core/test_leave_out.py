@@ -1,0 +1,77 @@
+"""What `--leave-out` may say."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+import pytest
+
+from vault_etl.core.leave_out import LeaveOut
+from vault_etl.errors import UsageError
+
+ID = uuid.UUID("019c13ec-9e00-786c-a01c-c61c88d8d4b5")
+EIGHT = dt.datetime(2026, 11, 29, 8, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        (str(ID), LeaveOut(record_id=ID)),
+        (str(ID).upper(), LeaveOut(record_id=ID)),
+        (ID.hex, LeaveOut(record_id=ID)),
+        ("key=4711", LeaveOut(key_id=4711)),
+        ("login=worker3", LeaveOut(login="worker3")),
+        ("since=2026-11-29T08:00:00Z", LeaveOut(since=EIGHT)),
+        ("until=2026-11-29T09:00:00+01:00", LeaveOut(until=EIGHT)),
+        (
+            "until=2026-11-29T08:00:00Z,login=worker3,since=2026-11-29T08:00:00Z,key=1",
+            LeaveOut(key_id=1, login="worker3", since=EIGHT, until=EIGHT),
+        ),
+        ("login=a,b,key=2", LeaveOut(login="a,b", key_id=2)),
+        ("login=a=b", LeaveOut(login="a=b")),
+    ],
+)
+def test_a_record_or_criteria_are_read(text: str, means: LeaveOut) -> None:
+    """In any order; what is written again is read as the same."""
+    assert LeaveOut.parse(text) == means
+    assert LeaveOut.parse(str(means)) == means
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "worker3",
+        "login",
+        "login=",
+        "=worker3",
+        "logins=worker3",
+        "login=a,login=b",
+        "key=0",
+        "key=4294967296",
+        "key=-1",
+        "key=1e3",
+        "key=٣",
+        "key=1,",
+        "since=2026-11-29",
+        "since=2026-11-29T08:00:00",
+        "since=yesterday",
+        "since=0001-01-01T00:00:00+14:00",
+        str(ID)[:-1],
+        f"{ID},key=1",
+        "-" * 36,
+        "all",
+    ],
+)
+def test_anything_else_is_refused(text: str) -> None:
+    """Nothing is guessed: above all, no criterion is left away."""
+    with pytest.raises(UsageError) as refused:
+        LeaveOut.parse(text)
+    assert "login=NAME" in (refused.value.hint or "")
+
+
+def test_what_is_written_is_plain() -> None:
+    """As an entry of the log has it: criteria in one order, times in UTC."""
+    what = LeaveOut(login="worker3", since=EIGHT, key_id=7)
+    assert str(what) == "key=7,login=worker3,since=2026-11-29T08:00:00Z"
