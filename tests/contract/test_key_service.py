@@ -35,7 +35,7 @@ from vault_etl.ports.key_service import (
     UnseenKeyGenerator,
 )
 from vault_etl.ports.key_store import NewKey
-from vault_etl.services.make_key import make_key
+from vault_etl.services.make_key import make_data_key
 from vault_etl.services.make_unseen_key import make_unseen_key
 from vault_etl.services.prove_kms import prove_kms
 
@@ -137,7 +137,7 @@ def new_key(bench: Bench, field: Field = Field.IP, purpose: KeyPurpose = KeyPurp
     if purpose is not KeyPurpose.DATA:
         of = FileField.SOURCE if purpose is KeyPurpose.SOURCE else field
         return make_unseen_key(bench.unseen, bench.unwrapper, purpose, of)
-    return make_key(bench.generator, purpose, field)[0]
+    return make_data_key(bench.generator, field)[0]
 
 
 @pytest.mark.parametrize("field", Field)
@@ -230,7 +230,7 @@ def test_it_proves_itself(bench: Bench, field: Field) -> None:
 
 def test_a_listed_arn_is_trusted_and_no_other(kms: Kms, moto: tuple[str, Provisioned]) -> None:
     """Of the real adapter: the explicit list takes the place of what the aliases point at."""
-    key, _ = make_key(KmsKeyGenerator(kms("re-encrypt"), ALIASES), KeyPurpose.DATA, Field.IP)
+    key, _ = make_data_key(KmsKeyGenerator(kms("re-encrypt"), ALIASES), Field.IP)
     assert key.kms_key_arn == arns(moto)["data"]
     listed = unwrapper(kms("re-encrypt"), frozenset({arns(moto)["data"]}))
     assert len(listed.unwrap(key).expose()) == KEY_BYTES
@@ -332,7 +332,7 @@ def test_neither_kms_key_is_used_for_rewrapping_unless_listed(
     kms: Kms, moto: tuple[str, Provisioned]
 ) -> None:
     """Of the real adapter: the allow-list comes before the call, for where a key is and where it goes."""
-    key, _ = make_key(KmsKeyGenerator(kms("re-encrypt"), ALIASES), KeyPurpose.DATA, Field.IP)
+    key, _ = make_data_key(KmsKeyGenerator(kms("re-encrypt"), ALIASES), Field.IP)
     data, token = arns(moto)["data"], arns(moto)["token"]
     for listed, target in (({token}, data), ({data}, token), ({token}, token)):
         with pytest.raises(KeyUnavailableError, match="not trusted"):

@@ -19,6 +19,8 @@ from vault_etl.errors import (
     UnavailableError,
 )
 from vault_etl.ports.key_service import GeneratedKey, UnseenKey
+from vault_etl.ports.key_store import NewKey
+from vault_etl.services.make_unseen_key import make_unseen_key
 
 _NONCE_BYTES = 12
 
@@ -115,6 +117,13 @@ class FakeKms:
 
     def _context(self, context: Mapping[str, str]) -> bytes:
         return b"" if self._ignores_context else json.dumps(context, sort_keys=True).encode()
+
+
+def token_key(kms: FakeKms, field: Field, generation: int = 1) -> NewKey:
+    """A token key that this KMS wrapped, by other hands: its maker's own look at it is not counted."""
+    new = make_unseen_key(kms, kms, KeyPurpose.TOKEN, field, generation)
+    kms.unwrapped.pop()
+    return new
 
 
 def arn_of(purpose: KeyPurpose) -> str:

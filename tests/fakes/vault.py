@@ -14,7 +14,7 @@ from tests.fakes.clock import FakeClock, FakeStop
 from tests.fakes.database import FakeDatabase
 from tests.fakes.identity import ACTOR, FakeIdentity
 from tests.fakes.ingest_observer import FakeIngestObserver
-from tests.fakes.key_service import FakeKms
+from tests.fakes.key_service import FakeKms, token_key
 from tests.fakes.key_store import FakeKeyStore
 from tests.fakes.progress import FakeProgress
 from tests.fakes.queue import FakeQueue
@@ -30,7 +30,7 @@ from tests.fakes.stepped_ingest import SteppedIngest
 from tests.fakes.tokens import FakeTokens
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.checkpoint import Head
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.ingest_engine import IngestEngine
 from vault_etl.core.ingest_limits import Limits
 from vault_etl.core.keys import MAX_LEASE, KeyState
@@ -44,7 +44,7 @@ from vault_etl.services.explained_keys import ExplainedKeys
 from vault_etl.services.ingest import HEARTBEATS, Ingest, IngestOptions, IngestSummary
 from vault_etl.services.ingest_steps import Bounds, IngestSteps
 from vault_etl.services.key_ring import KeyRing
-from vault_etl.services.make_key import DataKeyLeases, make_key
+from vault_etl.services.make_key import DataKeyLeases
 from vault_etl.services.outage import Patience
 from vault_etl.services.pace import Pace, Stop
 from vault_etl.services.reseal import WorkersKeys
@@ -106,8 +106,7 @@ class FakeVault:
     def add_token_keys(self, generation: int, state: KeyState) -> None:
         """One token key a personal field."""
         for field in PERSONAL_FIELDS:
-            new, _ = make_key(self.kms, KeyPurpose.TOKEN, field, generation=generation)
-            self.keys.store(new, state)
+            self.keys.store(token_key(self.kms, field, generation), state)
 
     def ring(self) -> KeyRing:
         """A cold key ring."""

@@ -21,8 +21,7 @@ from vault_etl.adapters.embedded.provision import Provisioned
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import MAX_LEASE
-from vault_etl.services.make_key import make_key
+from vault_etl.services.make_key import make_data_key
 
 BODIES = (
     {"user_id": ALICE, "ip": "198.51.100.77", "device_id": "canary-device-1"},
@@ -92,7 +91,7 @@ def _spare_key(vault: Vault) -> Key:
     """A data key of `ip`, made as ingest makes one."""
     kms = EmulatorSession(vault.endpoint, vault.provisioned.credentials["ingest"]).client("kms")
     names = {purpose: vault.provisioned.key_arns[purpose.kms_key.value] for purpose in KeyPurpose}
-    new, _ = make_key(KmsKeyGenerator(kms, names), KeyPurpose.DATA, Field.IP, lease=MAX_LEASE)
+    new, _ = make_data_key(KmsKeyGenerator(kms, names), Field.IP)
     database = Database(vault.database_url("ingest"))
     assert PostgresKeyStore(database).add_data_key(new)
     database.close()

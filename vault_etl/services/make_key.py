@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import secrets
 from typing import Final
 
-from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.fields import Field, KeyField, KeyPurpose
 from vault_etl.core.keys import MAX_LEASE, MAX_SEALS, DataKey, KeyMaterial, fingerprint
 from vault_etl.errors import IncompleteError
 from vault_etl.ports.clock import Clock
-from vault_etl.ports.key_service import KeyGenerator
+from vault_etl.ports.key_service import GeneratedKey, KeyGenerator, UnseenKey
 from vault_etl.ports.key_store import DataKeyWriter, NewKey
 
 _MAX_DRAWS: Final = 20
@@ -21,28 +22,39 @@ def draw_key_id() -> int:
     return secrets.randbelow(2**32 - 1) + 1
 
 
-def make_key(
-    generator: KeyGenerator,
+def make_data_key(
+    generator: KeyGenerator, field: Field, lease: dt.timedelta = MAX_LEASE
+) -> tuple[NewKey, KeyMaterial]:
+    """Make a data key in KMS: its row to be, and its plaintext.
+
+    Raises what `KeyGenerator.generate` raises.
+    """
+    key_id = draw_key_id()
+    made = generator.generate(KeyPurpose.DATA, field, key_id)
+    new = new_key(made, KeyPurpose.DATA, field, key_id, lease=lease)
+    return dataclasses.replace(new, fingerprint=fingerprint(made.material, key_id)), made.material
+
+
+def new_key(
+    made: GeneratedKey | UnseenKey,
     purpose: KeyPurpose,
-    field: Field,
+    field: KeyField,
+    key_id: int,
     *,
     generation: int | None = None,
     lease: dt.timedelta | None = None,
-) -> tuple[NewKey, KeyMaterial]:
-    """A new key from KMS: its row to be, and its plaintext."""
-    key_id = draw_key_id()
-    made = generator.generate(purpose, field, key_id)
-    new = NewKey(
+) -> NewKey:
+    """Build the row of a key that KMS made, but for its fingerprint."""
+    return NewKey(
         key_id=key_id,
         purpose=purpose,
         field=field,
         generation=generation,
         kms_key_arn=made.kms_key_arn,
         wrapped_key=made.wrapped_key,
-        fingerprint=fingerprint(made.material, key_id),
+        fingerprint=b"",
         lease=lease,
     )
-    return new, made.material
 
 
 class DataKeyLeases:
@@ -93,7 +105,7 @@ class DataKeyLeases:
         # Counted from before the key exists, so that our end comes before the database's.
         ends = self._clock.monotonic() + self._max_age.total_seconds()
         for _ in range(_MAX_DRAWS):
-            new, material = make_key(self._generator, KeyPurpose.DATA, field, lease=self._max_age)
+            new, material = make_data_key(self._generator, field, self._max_age)
             if self._writer.add_data_key(new):
                 self.made.append(new.key_id)
                 return _Lease(DataKey(new.key_id, field, material), ends, self._max_seals)

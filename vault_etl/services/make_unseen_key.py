@@ -8,7 +8,7 @@ from vault_etl.core.fields import KeyField, KeyPurpose
 from vault_etl.core.keys import fingerprint
 from vault_etl.ports.key_service import KeyUnwrapper, UnseenKeyGenerator
 from vault_etl.ports.key_store import NewKey
-from vault_etl.services.make_key import draw_key_id
+from vault_etl.services.make_key import draw_key_id, new_key
 
 
 def make_unseen_key(
@@ -25,14 +25,5 @@ def make_unseen_key(
     """
     key_id = draw_key_id()
     made = generator.generate_unseen(purpose, field, key_id)
-    new = NewKey(
-        key_id=key_id,
-        purpose=purpose,
-        field=field,
-        generation=generation,
-        kms_key_arn=made.kms_key_arn,
-        wrapped_key=made.wrapped_key,
-        fingerprint=b"",
-        lease=None,
-    )
+    new = new_key(made, purpose, field, key_id, generation=generation)
     return dataclasses.replace(new, fingerprint=fingerprint(unwrapper.unwrap(new), key_id))

@@ -8,11 +8,11 @@ from tests.fakes.identity import ACTOR, FakeIdentity
 from tests.fakes.key_service import FakeKms
 from tests.fakes.vault import FakeVault
 from vault_etl.core.audit import Phase
-from vault_etl.core.fields import Field, FileField, KeyPurpose
+from vault_etl.core.fields import Field, FileField
 from vault_etl.core.keys import KeyState
 from vault_etl.errors import AuditError, ConfigurationError, UnavailableError
 from vault_etl.services.init_keys import InitReport, init_keys
-from vault_etl.services.make_key import make_key
+from vault_etl.services.make_key import make_data_key
 
 
 @pytest.fixture
@@ -128,6 +128,6 @@ def test_without_an_intent_nothing_is_made(vault: FakeVault) -> None:
 
 def test_data_keys_are_no_token_keys(vault: FakeVault) -> None:
     """A vault with data keys alone still needs its first token keys."""
-    new, _ = make_key(vault.kms, KeyPurpose.DATA, Field.IP)
+    new, _ = make_data_key(vault.kms, Field.IP)
     vault.keys.store(new, KeyState.ACTIVE)
     assert len(init(vault).created) == 3

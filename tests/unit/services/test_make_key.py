@@ -14,7 +14,7 @@ from tests.fakes.vault import FakeVault
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import fingerprint
 from vault_etl.errors import IncompleteError, UnavailableError
-from vault_etl.services.make_key import DataKeyLeases, draw_key_id, make_key
+from vault_etl.services.make_key import DataKeyLeases, draw_key_id, make_data_key
 
 HOUR = dt.timedelta(hours=1)
 
@@ -42,13 +42,9 @@ def test_a_key_id_is_any_uint32_but_zero(
 
 def test_a_key_is_bound_to_its_purpose_field_and_id(vault: FakeVault) -> None:
     """What KMS wrapped opens under the row's own context, to the key with the row's fingerprint."""
-    new, material = make_key(vault.kms, KeyPurpose.TOKEN, Field.IP, generation=3)
-    assert (new.purpose, new.field, new.generation, new.lease) == (
-        KeyPurpose.TOKEN,
-        Field.IP,
-        3,
-        None,
-    )
+    new, material = make_data_key(vault.kms, Field.IP, dt.timedelta(days=1))
+    assert (new.purpose, new.field, new.generation) == (KeyPurpose.DATA, Field.IP, None)
+    assert new.lease == dt.timedelta(days=1)
     assert new.fingerprint == fingerprint(material, new.key_id)
     assert vault.kms.unwrap(new).expose() == material.expose()
 

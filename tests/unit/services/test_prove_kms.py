@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.key_service import FakeKms
+from tests.fakes.key_service import FakeKms, token_key
 from tests.fakes.tap import Tap
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import MAX_KEY_ID, WrappedKey, fingerprint
@@ -22,7 +22,7 @@ from vault_etl.errors import (
     VaultEtlError,
 )
 from vault_etl.ports.key_store import NewKey
-from vault_etl.services.make_key import make_key
+from vault_etl.services.make_key import make_data_key
 from vault_etl.services.prove_kms import ProvenUnwrapper, prove_kms
 
 GULLIBLE = "ignores the encryption context"
@@ -30,7 +30,7 @@ GULLIBLE = "ignores the encryption context"
 
 def key_of(kms: FakeKms, field: Field = Field.IP) -> NewKey:
     """A token key that this KMS wrapped."""
-    return make_key(kms, KeyPurpose.TOKEN, field, generation=1)[0]
+    return token_key(kms, field)
 
 
 def next_id(key: WrappedKey) -> int:
@@ -42,7 +42,7 @@ def next_id(key: WrappedKey) -> int:
 def test_a_kms_that_keeps_to_the_context_is_trusted(field: Field) -> None:
     """It opens the key, and not under another key id; the key is handed out."""
     kms = FakeKms()
-    new, material = make_key(kms, KeyPurpose.DATA, field)
+    new, material = make_data_key(kms, field)
     assert prove_kms(new, kms).expose() == material.expose()
     assert kms.unwrapped == [new.key_id, next_id(new)]
 
@@ -60,7 +60,7 @@ def test_who_may_open_one_field_proves_the_kms_all_the_same() -> None:
     for gullible in (False, True):
         kms = FakeKms(ignores_context=gullible)
         kms.denied = {Field.DEVICE_ID, Field.QUARANTINE}
-        new, material = make_key(kms, KeyPurpose.TOKEN, Field.IP, generation=1)
+        new, material = make_data_key(kms, Field.IP)
         if gullible:
             with pytest.raises(ConfigurationError, match=GULLIBLE):
                 prove_kms(new, kms)
@@ -134,7 +134,7 @@ def test_a_kms_that_does_not_answer_is_not_proved(answers: int) -> None:
 def test_a_key_that_is_not_the_one_stored_is_no_proof() -> None:
     """Its fingerprint tells."""
     kms = FakeKms()
-    one, other = make_key(kms, KeyPurpose.TOKEN, Field.IP)[1], key_of(kms)
+    one, other = make_data_key(kms, Field.IP)[1], key_of(kms)
 
     def another(_: str, call: Callable[[], Any]) -> object:
         call()

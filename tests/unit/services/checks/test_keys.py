@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.fakes.key_service import FakeKms
+from tests.fakes.key_service import FakeKms, token_key
 from tests.fakes.vault import FakeVault
 from vault_etl.core.fields import PERSONAL_FIELDS, ROTATED, Field, KeyPurpose
 from vault_etl.core.key_age import KeyAge
@@ -15,7 +15,6 @@ from vault_etl.core.keys import KeyState
 from vault_etl.errors import ConfigurationError, KeyDeniedError, KeyUnavailableError
 from vault_etl.ports.doctor import Wrapping
 from vault_etl.services.checks import keys
-from vault_etl.services.make_key import make_key
 
 HOUR = 3_600.0
 DAY = dt.timedelta(days=1)
@@ -23,8 +22,7 @@ DAY = dt.timedelta(days=1)
 
 def add(vault: FakeVault, generation: int, state: KeyState, field: Field) -> None:
     """One token key."""
-    new, _ = make_key(vault.kms, KeyPurpose.TOKEN, field, generation=generation)
-    vault.keys.store(new, state)
+    vault.keys.store(token_key(vault.kms, field, generation), state)
 
 
 def test_one_whole_generation_is_enough(vault: FakeVault) -> None:
