@@ -77,7 +77,7 @@ class PostgresFacts:
         """See `SignedState.registrations`."""
         return [(seq, note) for seq, note in self._rows(_SQL["registrations"])]
 
-    def checkpoints(self) -> tuple[uuid.UUID, Sequence[StoredCheckpoint]]:
+    def checkpoints(self) -> tuple[uuid.UUID | None, Sequence[StoredCheckpoint]]:
         """See `SignedState.checkpoints`."""
         rows = self._rows(_SQL["checkpoints"])
         stored = [

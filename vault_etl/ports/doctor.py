@@ -133,8 +133,8 @@ class SignedState(Protocol):
     def registrations(self) -> Sequence[tuple[int, str]]:
         """Of each registration of a key that signs the seq of its entry and the note, the newest first."""
 
-    def checkpoints(self) -> tuple[uuid.UUID, Sequence[StoredCheckpoint]]:
-        """The vault's id, and the newest checkpoints: a few hundred at most."""
+    def checkpoints(self) -> tuple[uuid.UUID | None, Sequence[StoredCheckpoint]]:
+        """The vault's id, if it has one, and the newest checkpoints: a few hundred at most."""
 
     def unsigned(self, signed_seq: int) -> Unsigned:
         """What is behind the entry that is signed."""

@@ -18,7 +18,7 @@ SELECT coalesce(seq, 0), 'audit key', encode(sha256(convert_to(note, 'UTF8')), '
 FROM public.audit_keys
 UNION ALL
 SELECT
-    seq, coalesce((SELECT left(l.action, 64) FROM public.audit_log AS l WHERE l.seq = c.seq), ''),
+    coalesce(seq, 0), coalesce((SELECT left(l.action, 64) FROM public.audit_log AS l WHERE l.seq = c.seq), ''),
     encode(sha256(convert_to(E'vault-etl/1/key-changes\n' || string_agg(concat_ws(
         ' ', key_id, purpose, field, coalesce(generation::text, '-'), state,
         encode(fingerprint, 'hex'), coalesce(encode(wrapped_key_sha256, 'hex'), '-'), kms_key_arn

@@ -79,7 +79,9 @@ def signed(state: SignedState, signing_key: Callable[[], SigningKey]) -> Verdict
     return Verdict.good("signed to its head")
 
 
-def _is_of(key: SigningKey, vault_id: uuid.UUID, note: str) -> bool:
+def _is_of(key: SigningKey, vault_id: uuid.UUID | None, note: str) -> bool:
+    if vault_id is None:
+        return False
     try:
         found = Registration.parse(note)
     except ValueError:

@@ -1,0 +1,100 @@
+"""Outcomes without their intents are rubbish, unless something heavier says why; memory is bounded."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from vault_etl.core.audit_chain import LoggedEntry
+from vault_etl.services import verify_pairs
+from vault_etl.services.verify_pairs import Pairs
+from vault_etl.services.verify_problems import Kind, Problems
+
+SAME: Final[dict[str, Any]] = {
+    **dict.fromkeys(LoggedEntry._fields),
+    "login": "ana",
+    "action": "reveal",
+    "fields": ["ip"],
+}
+
+
+def entry(seq: int, phase: str, request_id: str = "r", **other: object) -> LoggedEntry:
+    """An allowed intent, or an outcome that was done."""
+    decision = "allowed" if phase == "intent" else "done"
+    values = SAME | {"seq": seq, "phase": phase, "request_id": request_id, "decision": decision}
+    return LoggedEntry(**(values | other))
+
+
+def judged(*entries: LoggedEntry, tampered: bool = False) -> tuple[Pairs, list[tuple[int, str]]]:
+    """The pairs, and the rubbish that was found."""
+    problems = Problems()
+    if tampered:
+        problems.tampered(1, "was changed")
+    pairs = Pairs(problems)
+    for one in entries:
+        pairs.judge(one)
+    return pairs, [(p.seq, p.what) for p in problems.by_weight() if p.kind is Kind.RUBBISH]
+
+
+def test_an_outcome_of_its_intent_is_nothing_to_tell() -> None:
+    """And nothing is left open."""
+    pairs, rubbish = judged(entry(1, "intent"), entry(2, "outcome"))
+    assert (rubbish, pairs.unfinished(), pairs.unfinished_count) == ([], [], 0)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [[], [entry(1, "intent", "other")], [entry(1, "intent", decision="denied")]],
+    ids=["none", "another request", "a denied one"],
+)
+def test_an_outcome_without_an_allowed_intent_is_rubbish(before: list[LoggedEntry]) -> None:
+    """With the login that wrote it."""
+    _, rubbish = judged(*before, entry(2, "outcome"))
+    assert rubbish == [(2, "has no intent before it, by ana")]
+
+
+def test_a_second_outcome_is_rubbish() -> None:
+    """The first one has taken the intent."""
+    _, rubbish = judged(entry(1, "intent"), entry(2, "outcome"), entry(3, "outcome"))
+    assert rubbish == [(3, "has no intent before it, by ana")]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("login", "bob"),
+        ("actor", "y"),
+        ("host", "y"),
+        ("action", "find"),
+        ("record_id", "y"),
+        ("fields", ["device_id"]),
+        ("purpose", "y"),
+        ("ticket", "y"),
+    ],
+)
+def test_an_outcome_of_something_else_is_rubbish(column: str, value: Any) -> None:  # noqa: ANN401
+    """Each of the columns that the two have in common."""
+    _, rubbish = judged(entry(1, "intent"), entry(2, "outcome")._replace(**{column: value}))
+    by = "bob" if column == "login" else "ana"
+    assert rubbish == [(2, f"is the outcome of something else than its intent, entry 1, by {by}")]
+
+
+def test_what_is_tampered_with_says_enough() -> None:
+    """An intent that is missing or changed is no rubbish of a role's."""
+    _, rubbish = judged(
+        entry(2, "outcome"),
+        entry(3, "intent", "s"),
+        entry(4, "outcome", "s", login="bob"),
+        tampered=True,
+    )
+    assert rubbish == []
+
+
+def test_of_too_many_open_intents_the_oldest_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They count as unfinished, and an outcome of one of them is not called one without an intent."""
+    monkeypatch.setattr(verify_pairs, "MAX_OPEN", 3)
+    monkeypatch.setattr(verify_pairs, "MAX_LISTED", 4)
+    many = [entry(seq, "intent", str(seq)) for seq in range(1, 7)]
+    pairs, rubbish = judged(*many, entry(7, "outcome", "1"))
+    assert (rubbish, pairs.unfinished(), pairs.unfinished_count) == ([], [1, 2, 3, 4], 6)
