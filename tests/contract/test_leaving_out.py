@@ -200,17 +200,26 @@ def test_what_was_left_out_is_not_looked_at(bench: Bench, process: Writer) -> No
     assert check(bench) == Check(fields={IP: Mapped(2, 2, 2), DEVICE: Mapped(2, 2, 2)}, left_out=2)
 
 
-def test_a_row_that_says_another_generation_is_left_out_as_well(
-    bench: Bench, rows: list[SealedRecord]
+@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+def test_chance_draws_which_unequal_pairs_are_read(
+    bench: Bench, process: Writer, field: Field
 ) -> None:
-    """Whatever number somebody put there: it is read as it is, and swapped as it is."""
-    other = Generations(7, 2)
-    assert bench.backfill.fill([make(row) for row in read(bench)], other, outside()) is None
-    fill(bench)
-    assert [
-        row.generation
-        for row in bench.backfill.named(LeaveOut(since=bench.now()), everything(), 9).rows
-    ] == [1] * len(rows)
+    """However rare the honest pairs are made: 120 real rows, each beside two planted ones with its token."""
+    honest = [process.record() for _ in range(120)]
+    planted = [process.record(tokens=dict(row.tokens)) for row in honest for _ in range(2)]
+    pending_behind(process, [*honest, *planted])
+    forged = {row.record_id for row in planted}
+    made = []
+    for row in read(bench, 1_000):
+        tokens = dict(make(row).tokens)
+        if row.record_id in forged:
+            tokens[field] = uuid.uuid5(row.tokens[field], "forged")
+        made.append(NextTokens(row, tokens))
+    assert bench.backfill.fill(made, ONE_TWO, outside()) == 360
+    found = check(bench)
+    assert found.missing == 0
+    assert found.fields[field] == Mapped(120, 240, 240)
+    assert unequal(found) & forged
 
 
 def test_missing_rows_are_blamed_on_logins_and_keys(

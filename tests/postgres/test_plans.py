@@ -149,6 +149,32 @@ def test_a_page_of_the_backfill_reads_a_page(filled: Scratch, start: int | None)
     assert rows_read(plan) <= PAGE
 
 
+@pytest.mark.parametrize("start", [None, ROWS // 2])
+def test_a_page_of_named_rows_reads_no_row_twice(filled: Scratch, start: int | None) -> None:
+    """In order, and no further than it must: all rows lie under the one key that is added first."""
+
+    def add_key(opened: cursor) -> None:
+        opened.execute(
+            "INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)"
+            " VALUES (7, 'ip', 'a', 'w', '8 bytes!', now() + interval '1 h')"
+        )
+
+    values = {**whole_range(filled, "user_logins", start), "limit": PAGE}
+    nothing = dict.fromkeys(("record_id", "key_id", "login", "since", "until"))
+    sql = blocks("tokens.sql")["named"]
+    plan = list(nodes(filled, sql, {**values, **nothing}, add_key))
+    assert not [node for node in plan if "Sort" in node["Node Type"]]
+    assert plan[0]["Actual Rows"] == PAGE
+    assert rows_read(plan) <= PAGE
+    record_id = filled.value("SELECT record_id FROM user_logins LIMIT 1")
+    assert (
+        rows_read(nodes(filled, sql, {**values, **nothing, "record_id": record_id, "after": None}))
+        <= 1
+    )
+    count = blocks("tokens.sql")["count_named"]
+    assert rows_read(nodes(filled, count, {**values, **nothing, "record_id": record_id})) <= 2
+
+
 def test_a_page_is_planned_as_fast_with_ten_thousand_old_keys(filled: Scratch) -> None:
     """They are one literal: the server does not look at each of them before it begins."""
     old = frozenset(range(100, 100 + OLD_KEYS))

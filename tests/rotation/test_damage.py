@@ -127,6 +127,18 @@ def test_a_forged_token_is_named_and_made_again_on_the_record(filled: Vault) -> 
     assert {row["generation"] for row in rows(filled).values()} == {2}
 
 
+def test_a_row_of_a_generation_that_is_not_there_is_left_out(filled: Vault) -> None:
+    """Whatever number somebody put there: it is opened, refused, and swapped as it was read."""
+    whole = rows(filled)
+    put(filled, "u-0", token_generation=7)
+    fails(rotate(filled, "--tokens"), 65, "no next token in 1 records")
+    result = rotate(filled, "--tokens", "--leave-out", str(whole["u-0"]["id"]))
+    assert result.code == 0, result.stderr
+    after = rows(filled)
+    assert (after["u-0"]["masked_ip"], after["u-0"]["next_generation"]) == (None, 7)
+    assert {row["generation"] for row in after.values()} == {2}
+
+
 def logged(vault: Vault, record_id: uuid.UUID) -> list[str]:
     """The reasons of the entries about a record."""
     return [
