@@ -89,8 +89,9 @@ def reasons(vault: Vault) -> list[tuple[str, str, str]]:
 
 
 def test_rows_of_noise_do_not_stop_the_recovery(mallory: Worker) -> None:
-    """Exit 65, which says whose rows these are and what takes them; that does, and the next rotation asks no more."""
+    """As operations.md says: exit 65 says whose rows these are and what takes them. The next rotation asks no more."""
     vault = mallory.vault
+    assert f"{2 * ROWS} values do not open" in rotate(vault).stderr
     result = rotate(vault, "--tokens")
     fails(result, 65, f"no next token in {ROWS} records")
     assert f"{ROWS} of them under keys of {mallory.login}" in result.stderr
@@ -106,15 +107,17 @@ def test_rows_of_noise_do_not_stop_the_recovery(mallory: Worker) -> None:
 
     before = (vault.sql("SELECT * FROM user_logins ORDER BY 1"), vault.count("audit_log"))
     reviewed = vault.ok("re-encrypt", "keys", "rotate", "--tokens", "--dry-run", *what)
-    assert (
-        f"login={mallory.login}: {ROWS} records, under 4 data keys of {mallory.login}"
-        in reviewed.stderr
-    )
+    review = f"login={mallory.login}: {ROWS} records, under 4 data keys of {mallory.login}"
+    assert review in reviewed.stderr
+    asked = vault.run("re-encrypt", "keys", "rotate", "--tokens", *what)
+    assert asked.code == 2
+    assert review in asked.stderr
     assert (vault.sql("SELECT * FROM user_logins ORDER BY 1"), vault.count("audit_log")) == before
 
     planted = mallory.planted()
     done = vault.ok("re-encrypt", "keys", "rotate", "--tokens", "--yes", *what)
     assert f"{ROWS} records are left out of it" in done.stderr
+    assert done.json["rows_left_out"] == ROWS
     reason = f"leave out of generation 2 of the tokens: login={mallory.login}"
     assert reasons(vault) == [
         ("intent", "allowed", reason),

@@ -54,7 +54,7 @@ def run(program: Program, options: Options) -> None:
         return
     if options.dry_run:
         print_report(options.output, retired=plan.retire, remaining=plan.rows)
-    if options.dry_run or not options.quiet:
+    if options.dry_run or not (options.quiet and options.yes):
         _show(plan)
     if options.dry_run:
         return
@@ -69,6 +69,7 @@ def run(program: Program, options: Options) -> None:
         created=report.created,
         done=report.rows,
         remaining=0,
+        left_out=report.left_out,
     )
     if not options.quiet:
         sys.stderr.write(

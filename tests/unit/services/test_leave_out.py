@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from tests.fakes.clock import FakeStop
 from tests.fakes.vault import FakeVault
 from tests.unit.services.rotation_world import seen_by
 from tests.unit.services.test_check_tokens import (
@@ -22,23 +20,21 @@ from tests.unit.services.test_check_tokens import (
     forged_token,
     missing_ciphertext,
     missing_token,
-    other_than,
     rotate_with,
     unknown_key,
 )
 from tests.unit.services.token_world import (
     CUT_OVER,
     Watch,
-    event,
-    forge,
     generations,
     token_vault,
     watched,
 )
+from tests.unit.services.workers_rows import WORKER, entries, hinted, keys_of, store_of_worker
 from vault_etl.core.fields import Field
 from vault_etl.core.keys import KeyState
 from vault_etl.core.leave_out import LeaveOut
-from vault_etl.errors import AuditError, DataError, IncompleteError, NotFoundError
+from vault_etl.errors import AuditError, DataError, NotFoundError
 from vault_etl.services.rotate_tokens import plan_tokens
 
 
@@ -57,36 +53,7 @@ def damaged(vault: FakeVault) -> uuid.UUID:
 @pytest.fixture
 def workers(vault: FakeVault) -> Sequence[uuid.UUID]:
     """Five records more, under keys of the login `worker`."""
-    before = set(vault.database.keys)
-    ids = vault.store(*map(event, range(5)))
-    for key_id in vault.database.keys.keys() - before:
-        key = vault.database.keys[key_id]
-        vault.database.keys[key_id] = dataclasses.replace(key, created_by="worker")
-    return ids
-
-
-WORKER = LeaveOut(login="worker")
-
-
-def keys_of(vault: FakeVault, record_id: uuid.UUID) -> list[int]:
-    """The keys that a record lies under."""
-    ciphertexts = vault.database.records[record_id].ciphertexts.values()
-    return [int.from_bytes(sealed[1:5], "big") for sealed in ciphertexts]
-
-
-def hinted(error: DataError) -> LeaveOut:
-    """What the hint says, which is one thing."""
-    _, _, what = (error.hint or "").partition("--leave-out ")
-    return LeaveOut.parse(what)
-
-
-def entries(vault: FakeVault, word: str) -> list[tuple[uuid.UUID | None, str, str, str]]:
-    """Those whose reason has this word: the record, the phase, the decision and the reason."""
-    return [
-        (e.record_id, e.phase, e.decision, e.reason)
-        for e in vault.database.audit
-        if word in e.reason
-    ]
+    return store_of_worker(vault)
 
 
 @pytest.mark.parametrize("damage", BEFORE)
@@ -231,125 +198,3 @@ def test_a_plan_counts_what_is_named_and_changes_nothing(
     assert (named.what, named.logins, named.rows) == (WORKER, ("worker",), 5)
     assert named.keys >= 2
     assert vault.database.records == before
-
-
-def test_what_was_left_out_stays_so_when_it_is_gone_on_with(
-    vault: FakeVault, workers: Sequence[uuid.UUID]
-) -> None:
-    """Killed behind the first page: the rest is named again, and what is marked is not opened again."""
-    for record_id in workers:
-        flipped_bit(vault, record_id)
-    marked = 0
-
-    def killed(name: str, call: Callable[[], Any]) -> object:
-        nonlocal marked
-        if name == "named":
-            marked += 1
-            if marked > 1:
-                raise IncompleteError("killed")
-        return call()
-
-    with pytest.raises(IncompleteError):
-        seen_by(vault, killed).rotate_tokens(WORKER)
-    with pytest.raises(DataError, match="no next token in 2 records"):
-        vault.rotate_tokens()
-    assert vault.rotate_tokens(WORKER).left_out == 5
-    assert [e[-1] for e in entries(vault, "leave out")][-1].endswith("5 of 5 records")
-
-
-def test_it_stops_when_it_is_told_to(vault: FakeVault, workers: Sequence[uuid.UUID]) -> None:
-    """Between two pages; that is no success, and its outcome says so."""
-    flipped_bit(vault, workers[0])
-    stop = FakeStop(vault.clock)
-
-    def stopped(name: str, call: Callable[[], Any]) -> object:
-        if name == "named":
-            stop.set()
-        return call()
-
-    with pytest.raises(IncompleteError):
-        seen_by(vault, stopped).rotate_tokens(WORKER, stop=stop)
-    assert entries(vault, "leave out")[-1][1:3] == ("outcome", "failed")
-    assert generations(vault) == NOT_CUT_OVER
-
-
-def test_a_row_that_is_erased_meanwhile_is_passed_over(
-    vault: FakeVault, workers: Sequence[uuid.UUID]
-) -> None:
-    """The page is read again, without it."""
-    for record_id in workers:
-        flipped_bit(vault, record_id)
-    erased = workers[1]
-
-    def erasing(name: str, call: Callable[[], Any]) -> object:
-        answer = call()
-        if name == "named" and vault.database.records[erased].ciphertexts:
-            forge(vault, erased, tokens={}, ciphertexts={}, token_generation=None)
-        return answer
-
-    assert seen_by(vault, erasing).rotate_tokens(WORKER).left_out == 4
-    assert vault.database.records[erased].token_generation is None
-
-
-def test_rows_planted_while_it_is_pending_are_named_and_not_the_honest_one(
-    vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
-) -> None:
-    """They share its old token and have next ones of their own making, or the other way round."""
-    honest = vault.database.records[damaged]
-    others = vault.database.records[other_than(vault, damaged)]
-
-    def planting(name: str, call: Callable[[], Any]) -> object:
-        if name == "check":
-            honest_now = vault.database.records[damaged]
-            for record_id in workers:
-                flipped_bit(vault, record_id)
-                forge(
-                    vault,
-                    record_id,
-                    tokens=dict(honest.tokens),
-                    next_tokens={field: uuid.uuid4() for field in honest.tokens},
-                )
-            forge(
-                vault,
-                workers[0],
-                tokens=dict(others.tokens),
-                next_tokens=dict(honest_now.next_tokens or {}),
-            )
-        return call()
-
-    with pytest.raises(DataError, match="do not map one to one, in at least 5 records") as caught:
-        seen_by(vault, planting).rotate_tokens()
-    named = {i for i in vault.database.records if str(i) in str(caught.value)}
-    assert named == set(workers)
-    assert hinted(caught.value).key_id in keys_of(vault, workers[0])
-    assert vault.rotate_tokens(hinted(caught.value)).left_out == len(workers)
-    assert generations(vault) == CUT_OVER
-    assert {i for i, r in vault.database.records.items() if not r.tokens} == set(workers)
-    assert vault.database.records[damaged].next_tokens == honest.tokens
-
-
-def test_a_mark_that_no_run_made_is_counted(vault: FakeVault, damaged: uuid.UUID) -> None:
-    """Who may update rows may take next tokens away: the report and the cut-over's entry have the number."""
-
-    def taking_away(name: str, call: Callable[[], Any]) -> object:
-        if name == "check":
-            forge(vault, damaged, next_tokens=None)
-        return call()
-
-    assert seen_by(vault, taking_away).rotate_tokens().left_out == 1
-    assert "which leaves out 1 records" in entries(vault, "cut over")[0][-1]
-
-
-def test_the_next_rotation_passes_over_what_was_left_out(
-    vault: FakeVault, damaged: uuid.UUID
-) -> None:
-    """It does not open, and nobody is told again."""
-    flipped_bit(vault, damaged)
-    vault.rotate_tokens(damaged)
-    for key_id, key in list(vault.database.keys.items()):
-        if key.state is KeyState.DECRYPT_ONLY:
-            vault.database.set_state(key_id, KeyState.DESTROYED)
-    for record_id in vault.database.records:
-        forge(vault, record_id, next_tokens=None, next_token_generation=None)
-    report = vault.rotate_tokens()
-    assert (report.generation, report.rows, report.left_out) == (3, 6, 0)
