@@ -9,7 +9,8 @@ CREATE TABLE public.data_keys (
     generation smallint CHECK (generation > 0),
     state text NOT NULL DEFAULT 'active'
         CHECK (state IN ('pending', 'active', 'decrypt_only', 'destroyed')),
-    kms_key_arn text NOT NULL CHECK (char_length(kms_key_arn) <= 2048 AND kms_key_arn ~ '^[!-~]+$'),
+    -- ARNs of KMS have under 100 characters. Each change of a key writes its ARN into key_changes (0010).
+    kms_key_arn text NOT NULL CHECK (char_length(kms_key_arn) <= 256 AND kms_key_arn ~ '^[!-~]+$'),
     -- KMS wraps 32 bytes in under 300; it takes 6,144 at most to open.
     wrapped_key bytea CHECK (octet_length(wrapped_key) BETWEEN 1 AND 6144),
     fingerprint bytea NOT NULL CHECK (length(fingerprint) = 8),
@@ -23,9 +24,11 @@ CREATE TABLE public.data_keys (
     CONSTRAINT only_token_keys_have_generations CHECK ((purpose = 'token') = (generation IS NOT NULL)),
     CONSTRAINT only_records_have_tokens CHECK (purpose <> 'token' OR field <> 'quarantine'),
     CONSTRAINT the_source_key_is_of_no_field CHECK ((purpose = 'source') = (field = 'source')),
-    -- The lease of 24 h, and room between two looks at the clock.
+    -- The lease of 24 h, and room between two looks at the clock. Python knows no year before 1.
     CONSTRAINT data_keys_expire CHECK (
-        purpose <> 'data' OR (expires_at IS NOT NULL AND expires_at <= created_at + interval '25 hours')
+        purpose <> 'data' OR coalesce(
+            expires_at BETWEEN created_at - interval '25 hours' AND created_at + interval '25 hours', false
+        )
     ),
     CONSTRAINT only_token_keys_wait CHECK (purpose = 'token' OR state <> 'pending')
 );

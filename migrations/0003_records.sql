@@ -24,7 +24,8 @@ CREATE TABLE public.user_logins (
     next_token_generation smallint,
     locale text CHECK (char_length(locale) <= 32),
     app_version text CHECK (char_length(app_version) <= 32),
-    create_date date NOT NULL,
+    -- The days that Python knows.
+    create_date date NOT NULL CHECK (create_date BETWEEN '0001-01-01' AND '9999-12-31'),
     PRIMARY KEY (record_id),
     -- Ciphertext format 1 (docs/formats.md): 0x01, and 32 bytes more beside the padded text. At most 64 bytes
     -- of text, padded to 80; 256 code points of 4 bytes, padded to 1,040. A reader's memory rests on these.

@@ -36,7 +36,7 @@ COMMENT ON TABLE public.rotation_ranges IS
     'Which rows a rotation goes through, one worker a range. Everything up to `after` is done.';
 
 GRANT SELECT ON public.key_rotations TO vault_etl_rotate, vault_etl_audit;
-GRANT SELECT, INSERT, DELETE ON public.key_rotations TO vault_etl_re_encrypt;
+GRANT SELECT, INSERT (purpose, rotation_id, fields, old_keys), DELETE ON public.key_rotations TO vault_etl_re_encrypt;
 GRANT SELECT, INSERT, UPDATE ON public.rotation_ranges TO vault_etl_re_encrypt;
 
 -- What a lock may still be waited for, in all: each wait has what the ones before it have left.
