@@ -32,7 +32,8 @@ def check_tokens(checker: TokenChecker, maker: NextTokenMaker, keys: KeyReader) 
     check = checker.check(maker.generations)
     if check.missing:
         what = f"no next token in {check.missing} records"
-        raise _refused(what, check.missing, check.missing_ids, check.blamed)
+        takes = _narrowest(check.missing, check.blamed)
+        raise _refused(what, check.missing_ids, check.blamed, takes)
     if not check.holds:
         wrong = _wrong(check.unequal, maker) or check.unequal
         what = f"tokens that do not map one to one, in at least {len(wrong)} records"
@@ -52,18 +53,25 @@ def _wrong(rows: Sequence[TokenRow], maker: NextTokenMaker) -> Sequence[TokenRow
 
 
 def _refused_rows(what: str, rows: Sequence[TokenRow], keys: KeyReader) -> DataError:
-    """Of few rows: each counts once for each login, and for each key, that it lies under."""
+    """Of few rows: each counts once for each login, and for each key, that it lies under.
+
+    The hint names no key: there may be more such rows, each under another one of the same login.
+    """
     under = [{int.from_bytes(s[1:5], "big") for s in row.ciphertexts.values()} for row in rows]
     logins = {key.key_id: key.created_by for key in keys.keys(set[int]().union(*under))}
     by_login = Counter(login for ids in under for login in {logins[i] for i in ids & logins.keys()})
     by_key = Counter(key_id for ids in under for key_id in ids & logins.keys())
     blamed = [Blamed(login, count) for login, count in by_login.most_common(3)]
     blamed += [Blamed(logins[key_id], count, key_id) for key_id, count in by_key.most_common(3)]
-    return _refused(what, len(rows), [row.record_id for row in rows], blamed)
+    takes = _narrowest(len(rows), [each for each in blamed if each.key_id is None])
+    return _refused(what, [row.record_id for row in rows], blamed, takes)
 
 
 def _refused(
-    what: str, rows: int, record_ids: Sequence[uuid.UUID], blamed: Sequence[Blamed]
+    what: str,
+    record_ids: Sequence[uuid.UUID],
+    blamed: Sequence[Blamed],
+    takes: Sequence[LeaveOut],
 ) -> DataError:
     named = ", ".join(map(str, record_ids[:MAX_NAMED]))
     found = "".join(
@@ -72,7 +80,7 @@ def _refused(
         else f"; {each.rows} under key {each.key_id} of {one_line(each.login)}"
         for each in blamed
     )
-    options = " ".join(f"--leave-out {shlex.quote(str(what))}" for what in _leave_out(rows, blamed))
+    options = " ".join(f"--leave-out {shlex.quote(str(each))}" for each in takes)
     hint = "these rows do not open, or hold another's token: mend them, or leave out what does not open"
     return DataError(
         f"nothing is cut over: {what}: {named}{found}",
@@ -80,9 +88,15 @@ def _refused(
     )
 
 
-def _leave_out(rows: int, blamed: Sequence[Blamed]) -> Sequence[LeaveOut]:
-    """The narrowest that takes them all: one key, or else the logins."""
-    for each in blamed:
-        if each.key_id is not None and each.rows == rows:
-            return [LeaveOut(key_id=each.key_id)]
-    return [LeaveOut(login=each.login) for each in blamed if each.key_id is None]
+def _narrowest(rows: int, blamed: Sequence[Blamed]) -> Sequence[LeaveOut]:
+    """What takes them all: a key, or a login, or else all logins."""
+    whole = [each for each in blamed if each.rows == rows]
+    keys = [each for each in whole if each.key_id is not None]
+    logins = [each for each in blamed if each.key_id is None]
+    return [_named(each) for each in (keys or whole)[:1] or logins]
+
+
+def _named(blamed: Blamed) -> LeaveOut:
+    if blamed.key_id is None:
+        return LeaveOut(login=blamed.login)
+    return LeaveOut(key_id=blamed.key_id)

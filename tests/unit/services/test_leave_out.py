@@ -128,6 +128,21 @@ def test_several_logins_are_all_in_the_hint(
     assert vault.rotate_tokens(WORKER, LeaveOut(login="fake")).left_out == 3
 
 
+def test_one_login_that_takes_all_is_enough(
+    vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
+) -> None:
+    """One of three rows has a field under another login's key, as `keys rotate` leaves it; no key takes all."""
+    good = vault.database.records[damaged].ciphertexts
+    for record_id in workers[:3]:
+        flipped_bit(vault, record_id)
+    vault.database.records[workers[0]].ciphertexts[Field.DEVICE_ID] = good[Field.DEVICE_ID]
+    vault.database.records[workers[1]].ciphertexts[Field.IP] = good[Field.IP]
+    with pytest.raises(DataError) as caught:
+        vault.rotate_tokens()
+    assert "; 2 of them under keys of fake" in str(caught.value)
+    assert hinted(caught.value) == WORKER
+
+
 def test_rows_under_no_key_that_is_there_are_named_by_their_ids(
     vault: FakeVault, damaged: uuid.UUID
 ) -> None:
