@@ -4,6 +4,8 @@
     ├── UsageError                2   the command line asks for something that it may not
     ├── DataError                65   data that does not hold together
     │   ├── IntegrityError       65   a value that does not open; says nothing about why
+    │   ├── UnusableKeyError     65   a stored key that nothing here opens: the key is at fault
+    │   │   └── KeyNotOpenedError 65  a key that KMS does not open under this context, for any caller
     │   └── OtherContentError    65   lines that are not those loaded under the same name before
     ├── NotFoundError            66   no such record, or no such input file
     ├── UnavailableError         69   SQS, KMS or Postgres cannot be reached
@@ -11,10 +13,8 @@
     ├── IncompleteError          75   stopped half way; safe to run again
     │   └── RateLimitedError     75   this login writes too much of the audit log in too short a time
     ├── DeniedError              77   KMS, Postgres or the reveal policy said no
-    │   ├── KeyUnavailableError  77   a key that may not, or can no longer, be used
-    │   │   ├── KeyDeniedError   77   a key that this caller may not use
-    │   │   ├── KeyDestroyedError 77  a key whose bytes are gone, for everybody and for good
-    │   │   └── KeyNotOpenedError 77  a key that KMS does not open under this context, for anybody
+    │   ├── KeyUnavailableError  77   a KMS key that is disabled, or is not there
+    │   │   └── KeyDeniedError   77   a KMS key that this caller may not use
     │   └── PolicyDeniedError    77   the reveal policy said no, on the record
     └── ConfigurationError       78   a setting, the database or the keys are not ready
 
@@ -59,6 +59,26 @@ class IntegrityError(DataError):
         )
 
 
+class UnusableKeyError(DataError):
+    """A stored key that nothing here opens, whoever asks: the key is at fault, and not the caller.
+
+    It is destroyed, no key, wrapped by a KMS key that is not trusted here or is not the one that its row
+    names, or does not have its fingerprint. Runs over many rows pass what is under it, and name it.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(
+            message,
+            hint=hint
+            or "compare its row of data_keys with a backup: if none has the key, what is under it is"
+            " lost, and `vault-etl erase` takes it away",
+        )
+
+
+class KeyNotOpenedError(UnusableKeyError):
+    """KMS says that these bytes are no key under this encryption context."""
+
+
 class OtherContentError(DataError):
     """The lines of a source are not those that were loaded under its name before."""
 
@@ -98,19 +118,11 @@ class DeniedError(VaultEtlError):
 
 
 class KeyUnavailableError(DeniedError):
-    """A key may not be used by this caller, or can be used by nobody any longer."""
+    """KMS refuses the KMS key that wraps a key: it is disabled, deleted, or not for this caller."""
 
 
 class KeyDeniedError(KeyUnavailableError):
-    """KMS does not let this caller use a key. Another one may."""
-
-
-class KeyDestroyedError(KeyUnavailableError):
-    """A key's bytes are gone, for everybody and for good."""
-
-
-class KeyNotOpenedError(KeyUnavailableError):
-    """These bytes are no key under this encryption context, says KMS: of the bytes, not of the caller."""
+    """KMS does not let this caller use a KMS key. Another caller may."""
 
 
 class PolicyDeniedError(DeniedError):

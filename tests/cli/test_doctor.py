@@ -557,7 +557,7 @@ def test_a_token_key_that_nobody_can_open_is_found(vault: Vault) -> None:
     )
     found = wrong(vault, "ingest")
     assert set(found) == {"kms_contexts", "key_changes"}
-    assert "does not use this key" in found["kms_contexts"]["detail"]
+    assert "KMS does not open it" in found["kms_contexts"]["detail"]
 
 
 def test_a_log_that_nobody_signs_is_found_after_a_day(vault: Vault) -> None:

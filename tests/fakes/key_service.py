@@ -13,10 +13,10 @@ from vault_etl.core.fields import ROTATED, Field, KeyField, KeyPurpose
 from vault_etl.core.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
 from vault_etl.errors import (
     KeyDeniedError,
-    KeyDestroyedError,
     KeyNotOpenedError,
     KeyUnavailableError,
     UnavailableError,
+    UnusableKeyError,
 )
 from vault_etl.ports.key_service import GeneratedKey, UnseenKey
 from vault_etl.ports.key_store import NewKey
@@ -29,8 +29,9 @@ class FakeKms:
     """Every port of `vault_etl.ports.key_service` in memory, one KMS key a purpose.
 
     `denied` names the fields whose keys this caller may not unwrap, `denied_rewraps` those that it
-    may not rewrap; `ignores_context` makes it the KMS that must never be trusted; `garbles` makes
-    it one that rewraps to bytes that do not open, and `down` one that does not answer.
+    may not rewrap, and `denied_arns` KMS keys that it may not use; `ignores_context` makes it the KMS
+    that must never be trusted; `garbles` makes it one that rewraps to bytes that do not open, and
+    `down` one that does not answer.
     """
 
     def __init__(self, *, ignores_context: bool = False) -> None:
@@ -39,6 +40,7 @@ class FakeKms:
         self.trusted = {purpose: {arn_of(purpose.kms_key)} for purpose in KeyPurpose}
         self.aliases: dict[str, str] = {}
         self.denied: set[Field] = set()
+        self.denied_arns: set[str] = set()
         self.denied_rewraps: set[Field] = set()
         self.garbles = False
         self.down = False
@@ -75,7 +77,7 @@ class FakeKms:
         self.rewrapped.append(key.key_id)
         material = self._open(key, self.denied_rewraps)
         if not self.trusts(key.purpose, kms_key_arn):
-            raise KeyUnavailableError("the KMS key is not trusted here")
+            raise UnusableKeyError("the KMS key is not trusted here")
         if self.garbles:
             return b"garbled" * 9
         context = encryption_context(key.purpose, key.field, key.key_id)
@@ -93,19 +95,23 @@ class FakeKms:
         """See `KmsKeys.trusts`."""
         return kms_key_arn in self.trusted[purpose]
 
+    def in_use(self, purpose: KeyPurpose) -> str:
+        """See `KmsKeys.in_use`."""
+        return arn_of(purpose.kms_key)
+
     def _open(self, key: WrappedKey, denied: set[Field]) -> bytes:
         if key.wrapped_key is None:
-            raise KeyDestroyedError("the key is destroyed")
+            raise UnusableKeyError("the key is destroyed")
         if not self.trusts(key.purpose, key.kms_key_arn):
-            raise KeyUnavailableError("the KMS key is not trusted here")
-        if key.field in denied:
+            raise UnusableKeyError("the KMS key is not trusted here")
+        if key.field in denied or key.kms_key_arn in self.denied_arns:
             raise KeyDeniedError("KMS denies this (AccessDeniedException)")
         nonce, sealed = key.wrapped_key[:_NONCE_BYTES], key.wrapped_key[_NONCE_BYTES:]
         context = self._context(encryption_context(key.purpose, key.field, key.key_id))
         try:
             return AESGCM(self._masters[key.kms_key_arn]).decrypt(nonce, sealed, context)
         except InvalidTag:
-            raise KeyNotOpenedError("KMS does not use this key") from None
+            raise KeyNotOpenedError("KMS does not open it") from None
 
     def _wrap(self, material: bytes, arn: str, context: Mapping[str, str]) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)

@@ -45,6 +45,7 @@ from vault_etl.services.ingest import HEARTBEATS, Ingest, IngestOptions, IngestS
 from vault_etl.services.ingest_steps import Bounds, IngestSteps
 from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.make_key import DataKeyLeases
+from vault_etl.services.old_keys import OldKeys
 from vault_etl.services.outage import Patience
 from vault_etl.services.pace import Pace, Stop
 from vault_etl.services.reseal import WorkersKeys
@@ -169,7 +170,7 @@ class FakeVault:
             audit=self.audit,
             rotations=self.data_rotations,
             workers=[ResealWorker(self.claims, self.resealer)] * workers,
-            keys=WorkersKeys(self.ring(), self.leases()),
+            keys=self._workers_keys(self.ring()),
             pace=Pace(self.clock, rate, stop or FakeStop(self.clock)),
             progress=self.progress,
         )
@@ -193,7 +194,7 @@ class FakeVault:
             begin=BeginTokens(reader, self.token_rotations, self.kms, self.kms),
             backfill=Backfill(
                 [BackfillWorker(self.claims, self.tokens)] * workers,
-                WorkersKeys(KeyRing(reader, self.kms), self.leases()),
+                self._workers_keys(KeyRing(reader, self.kms)),
                 pace,
                 self.progress,
             ),
@@ -207,6 +208,13 @@ class FakeVault:
         named = [LeaveOut(record_id=w) if isinstance(w, uuid.UUID) else w for w in leave_out]
         plan = plan_tokens(self.keys, self.tokens, self.tokens, named)
         return self.token_rotation(**options).rotate(rotate_request(*PERSONAL_FIELDS), plan)
+
+    def old_keys(self, ring: KeyRing) -> OldKeys:
+        """What passes keys that are at fault."""
+        return OldKeys(ring, self.kms, self.keys, self.kms, self.kms)
+
+    def _workers_keys(self, ring: KeyRing) -> WorkersKeys:
+        return WorkersKeys(ring, self.old_keys(ring), self.leases())
 
     def reveal(self) -> Reveal:
         """One reveal, in a new process."""

@@ -36,11 +36,8 @@ NOT_AUTHENTIC: dict[str, Callable[[Site], None]] = {
     "a quarantined body": _quarantined,
     "malformed padding": _unpadded,
     "another person": _sql("UPDATE user_logins SET user_id = 'mallory'"),
-    "another fingerprint": _sql(
-        "UPDATE data_keys SET fingerprint = '\\x0123456789abcdef' WHERE purpose = 'data'"
-    ),
 }
-UNAVAILABLE: dict[str, Callable[[Site], None]] = {
+UNUSABLE: dict[str, Callable[[Site], None]] = {
     "another KMS key": _sql("UPDATE data_keys SET kms_key_arn = kms_key_arn || '0'"),
     "a destroyed key": _sql(
         "UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL WHERE purpose = 'data'"
@@ -49,6 +46,9 @@ UNAVAILABLE: dict[str, Callable[[Site], None]] = {
         "UPDATE data_keys AS mine SET wrapped_key = its.wrapped_key FROM data_keys AS its"
         " WHERE mine.purpose = 'data' AND its.purpose = 'data' AND mine.field <> its.field"
         " AND its.wrapped_key IS NOT NULL AND mine.wrapped_key IS NOT NULL"
+    ),
+    "another fingerprint": _sql(
+        "UPDATE data_keys SET fingerprint = '\\x0123456789abcdef' WHERE purpose = 'data'"
     ),
 }
 
@@ -66,13 +66,17 @@ def test_what_is_not_authentic_is_exit_65_and_always_the_same(
     _on_the_record(site, result, "integrity")
 
 
-@pytest.mark.parametrize("tamper", UNAVAILABLE.values(), ids=UNAVAILABLE.keys())
-def test_a_key_that_cannot_be_used_is_exit_77(site: Site, tamper: Callable[[Site], None]) -> None:
-    """With a hint, and nothing on standard output."""
+@pytest.mark.parametrize("tamper", UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_a_key_that_is_at_fault_is_exit_65_and_named(
+    site: Site, tamper: Callable[[Site], None]
+) -> None:
+    """With what to do about it, and nothing on standard output."""
+    key_id = site.key_of(Field.IP).key_id
     tamper(site)
     result = _reveal(site)
-    assert result.code == 77
-    assert "vault-etl: error: " in result.stderr
+    assert result.code == 65
+    assert f"key {key_id}" in result.stderr
+    assert "`vault-etl erase`" in result.stderr.splitlines()[-1]
     _on_the_record(site, result, "key_unavailable")
 
 

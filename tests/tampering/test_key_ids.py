@@ -10,12 +10,12 @@ from tests.tampering.by_hand import opened_by_hand, sealed_by_hand
 from tests.tampering.site import Site, refused, value
 from tests.vectors.oracle import pad
 from vault_etl.core.fields import Field
-from vault_etl.errors import IntegrityError, KeyUnavailableError, VaultEtlError
+from vault_etl.errors import IntegrityError, UnusableKeyError, VaultEtlError
 
 KEY_IDS: dict[str, tuple[Callable[[Site], int], type[VaultEtlError]]] = {
     "another live one": (lambda site: site.spare["live"].key_id, IntegrityError),
     "a retired one": (lambda site: site.spare["retired"].key_id, IntegrityError),
-    "a destroyed one": (lambda site: site.spare["destroyed"].key_id, KeyUnavailableError),
+    "a destroyed one": (lambda site: site.spare["destroyed"].key_id, UnusableKeyError),
     "an unknown one": (lambda _: 0x12345678, IntegrityError),
     "0": (lambda _: 0, IntegrityError),
     "the highest": (lambda _: 2**32 - 1, IntegrityError),
@@ -45,7 +45,7 @@ def test_a_key_with_the_id_of_another_does_not_open(site: Site, state: str) -> N
     mine, other = site.key_of(Field.IP), site.spare[state]
     site.sql("DELETE FROM data_keys WHERE key_id = %s", mine.key_id)
     site.sql("UPDATE data_keys SET key_id = %s WHERE key_id = %s", mine.key_id, other.key_id)
-    refused(site, site.records[0], Field.IP, error=KeyUnavailableError)
+    refused(site, site.records[0], Field.IP, error=UnusableKeyError)
 
 
 def test_a_deleted_key_does_not_open(site: Site) -> None:
@@ -55,12 +55,12 @@ def test_a_deleted_key_does_not_open(site: Site) -> None:
 
 
 def test_a_destroyed_key_does_not_open(site: Site) -> None:
-    """Its id is known, and its bytes are gone: exit 77, not 65."""
+    """Its id is known, and its bytes are gone: it is named, and whoever asks gets the same answer."""
     site.sql(
         "UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL WHERE key_id = %s",
         site.key_of(Field.IP).key_id,
     )
-    text = refused(site, site.records[0], Field.IP, error=KeyUnavailableError)
+    text = refused(site, site.records[0], Field.IP, error=UnusableKeyError)
     assert "is destroyed" in text
 
 

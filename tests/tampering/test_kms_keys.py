@@ -9,7 +9,7 @@ import pytest
 from tests.tampering.by_hand import bytes_of, context, forge, kms_of, put_key
 from tests.tampering.site import Site, opens, refused
 from vault_etl.core.fields import Field
-from vault_etl.errors import KeyUnavailableError
+from vault_etl.errors import UnusableKeyError
 
 
 @pytest.mark.parametrize("named", ["ours", "theirs"])
@@ -29,7 +29,7 @@ def test_a_key_wrapped_by_another_kms_key_does_not_open(
     )
     arn_in_row = arn if named == "theirs" else None
     forge(site, made["Plaintext"], made["CiphertextBlob"], arn=arn_in_row)
-    refused(site, site.records[0], Field.IP, error=KeyUnavailableError)
+    refused(site, site.records[0], Field.IP, error=UnusableKeyError)
 
 
 ARNS: dict[str, Callable[[Site, str], str]] = {
@@ -53,7 +53,7 @@ def test_another_kms_key_in_the_row_does_not_open(
     """Only the KMS key that the configuration trusts is ever asked, whatever the row says."""
     mine = site.key_of(Field.IP)
     put_key(site, bytes_of(mine), arn=edit(site, mine.kms_key_arn))
-    text = refused(site, site.records[0], Field.IP, error=KeyUnavailableError)
+    text = refused(site, site.records[0], Field.IP, error=UnusableKeyError)
     assert "is not trusted here" in text
 
 
@@ -63,7 +63,7 @@ def test_a_listed_kms_key_is_trusted_and_no_other(site: Site) -> None:
     both = f"{mine.kms_key_arn},{other.kms_key_arn}"
     assert opens(site, site.records[0], reveal=site.reveal(VAULT_ETL_TRUSTED_KEY_ARNS=both))
     token_alone = site.reveal(VAULT_ETL_TRUSTED_KEY_ARNS=other.kms_key_arn)
-    refused(site, site.records[0], Field.IP, reveal=token_alone, error=KeyUnavailableError)
+    refused(site, site.records[0], Field.IP, reveal=token_alone, error=UnusableKeyError)
     put_key(site, bytes_of(mine), arn=other.kms_key_arn)
     edited = site.reveal(VAULT_ETL_TRUSTED_KEY_ARNS=both)
-    refused(site, site.records[0], Field.IP, reveal=edited, error=KeyUnavailableError)
+    refused(site, site.records[0], Field.IP, reveal=edited, error=UnusableKeyError)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tampering.site import Site, refused
-from vault_etl.errors import IntegrityError, KeyUnavailableError, VaultEtlError
+from vault_etl.errors import IntegrityError, UnusableKeyError, VaultEtlError
 
 SWAP = """
     UPDATE data_keys AS mine SET {0} FROM data_keys AS its
@@ -14,11 +14,11 @@ SWAP = """
 CHANGES: dict[str, tuple[str, type[VaultEtlError]]] = {
     "wrapped keys swapped": (
         SWAP.format("wrapped_key = its.wrapped_key"),
-        KeyUnavailableError,
+        UnusableKeyError,
     ),
     "wrapped keys swapped, with their fingerprints": (
         SWAP.format("wrapped_key = its.wrapped_key, fingerprint = its.fingerprint"),
-        KeyUnavailableError,
+        UnusableKeyError,
     ),
     "a data key's wrapped bytes": (
         (
@@ -27,7 +27,7 @@ CHANGES: dict[str, tuple[str, type[VaultEtlError]]] = {
             " WHERE t.purpose = 'token' AND d.purpose = 'data' AND d.field = t.field"
             " AND d.state = 'active'"
         ),
-        KeyUnavailableError,
+        UnusableKeyError,
     ),
     "the data key's KMS key": (
         (
@@ -35,15 +35,15 @@ CHANGES: dict[str, tuple[str, type[VaultEtlError]]] = {
             " (SELECT max(d.kms_key_arn) FROM data_keys AS d WHERE d.purpose = 'data')"
             " WHERE purpose = 'token'"
         ),
-        KeyUnavailableError,
+        UnusableKeyError,
     ),
-    "fingerprints swapped": (SWAP.format("fingerprint = its.fingerprint"), IntegrityError),
+    "fingerprints swapped": (SWAP.format("fingerprint = its.fingerprint"), UnusableKeyError),
     "a bit flipped": (
         (
             "UPDATE data_keys SET wrapped_key = set_byte(wrapped_key, length(wrapped_key) - 1,"
             " get_byte(wrapped_key, length(wrapped_key) - 1) # 1) WHERE purpose = 'token'"
         ),
-        KeyUnavailableError,
+        UnusableKeyError,
     ),
     "one deleted": (
         "DELETE FROM data_keys WHERE purpose = 'token' AND field = 'device_id'",

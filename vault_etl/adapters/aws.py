@@ -20,6 +20,7 @@ from vault_etl.errors import (
     KeyNotOpenedError,
     KeyUnavailableError,
     UnavailableError,
+    UnusableKeyError,
     VaultEtlError,
 )
 from vault_etl.ports.call_observer import CallObserver
@@ -39,11 +40,12 @@ RECEIVE_MARGIN_S: Final = 5
 _KEY_NOT_OPENED: Final = "InvalidCiphertextException"
 """The bytes are not what KMS wrapped under this encryption context. IAM was asked before, and allowed it."""
 
+_OTHER_KMS_KEY: Final = "IncorrectKeyException"
+"""The bytes are of another KMS key than the one that the call names."""
+
 _KEY_REFUSED: Final = frozenset(
     {
         "DisabledException",
-        "IncorrectKeyException",
-        _KEY_NOT_OPENED,
         "InvalidKeyUsageException",
         "KMSInvalidStateException",
         "NotFoundException",
@@ -135,12 +137,8 @@ def _service_error(service: str, code: str, text: str) -> VaultEtlError:
             f"{service} finds this machine's clock wrong ({code})",
             hint="set the clock: AWS refuses what was signed more than five minutes ago, or to come",
         )
-    if code in _KEY_REFUSED and service == "KMS":
-        kind = KeyNotOpenedError if code == _KEY_NOT_OPENED else KeyUnavailableError
-        return kind(
-            f"KMS does not use this key ({code})",
-            hint="it may be disabled, deleted, or not the one",
-        )
+    if service == "KMS" and (error := _key_error(code)) is not None:
+        return error
     if code in _DENIED or code in _HTTP_DENIED:
         return DeniedError(
             f"{service} denies this ({code})", hint="check the role of these credentials"
@@ -153,6 +151,20 @@ def _service_error(service: str, code: str, text: str) -> VaultEtlError:
             hint="an emulator must speak the JSON protocol: LocalStack 3 or newer, moto 5 or newer",
         )
     return UnavailableError(f"{service} did not do it ({code})", hint="run the command again")
+
+
+def _key_error(code: str) -> VaultEtlError | None:
+    """What KMS says of a key, wrapped or its own, rather than of the caller; None if it does not."""
+    if code == _OTHER_KMS_KEY:
+        return UnusableKeyError(f"another KMS key wrapped it than its row names ({code})")
+    if code == _KEY_NOT_OPENED:
+        return KeyNotOpenedError(f"KMS does not open it ({code})")
+    if code in _KEY_REFUSED:
+        return KeyUnavailableError(
+            f"KMS does not use this key ({code})",
+            hint="it may be disabled, deleted, or not the one",
+        )
+    return None
 
 
 class AwsClients:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from vault_etl.adapters.aws import translated
@@ -10,13 +11,14 @@ from vault_etl.core.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_c
 from vault_etl.errors import (
     DeniedError,
     KeyDeniedError,
-    KeyDestroyedError,
     KeyUnavailableError,
+    UnusableKeyError,
+    VaultEtlError,
 )
 from vault_etl.ports.key_service import GeneratedKey, UnseenKey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from types_boto3_kms.client import KMSClient
 
@@ -36,9 +38,10 @@ class TrustedKeys:
 
     def trusts(self, purpose: KeyPurpose, arn: str) -> bool:
         """Whether keys of this purpose may be wrapped by the KMS key `arn`."""
-        return arn in (self._listed or {self._resolve(purpose)})
+        return arn in (self._listed or {self.in_use(purpose)})
 
-    def _resolve(self, purpose: KeyPurpose) -> str:
+    def in_use(self, purpose: KeyPurpose) -> str:
+        """The ARN of the KMS key that new keys of this purpose get. It is looked up once."""
         if purpose not in self._resolved:
             with translated(SERVICE):
                 described = self._kms.describe_key(KeyId=self._names[purpose])
@@ -95,25 +98,52 @@ class KmsKeyUnwrapper:
         The row's ARN goes to KMS and is compared with the one that comes back: without it KMS
         opens a blob that another key made.
         """
-        if key.wrapped_key is None:
-            message = f"key {key.key_id} is destroyed"
-            raise KeyDestroyedError(message)
-        if not self._trusted.trusts(key.purpose, key.kms_key_arn):
-            message = f"key {key.key_id} is wrapped by a KMS key that is not trusted here"
-            raise KeyUnavailableError(message, hint="see VAULT_ETL_TRUSTED_KEY_ARNS")
-        try:
-            with translated(SERVICE):
-                opened = self._kms.decrypt(
-                    KeyId=key.kms_key_arn,
-                    CiphertextBlob=key.wrapped_key,
-                    EncryptionContext=encryption_context(key.purpose, key.field, key.key_id),
-                )
-        except KeyUnavailableError:
-            raise
-        except DeniedError as error:
-            message = f"{error}: key {key.key_id} ({key.purpose}, {key.field})"
-            raise KeyDeniedError(message, hint=error.hint) from None
+        wrapped = wrapped_bytes(key)
+        must_be_trusted(self._trusted, key, key.kms_key_arn)
+        with asked_about(key):
+            opened = self._kms.decrypt(
+                KeyId=key.kms_key_arn,
+                CiphertextBlob=wrapped,
+                EncryptionContext=encryption_context(key.purpose, key.field, key.key_id),
+            )
         if opened["KeyId"] != key.kms_key_arn or len(opened["Plaintext"]) != KEY_BYTES:
-            message = f"KMS opened key {key.key_id} with another KMS key than the row names"
-            raise KeyUnavailableError(message)
+            message = (
+                f"key {key.key_id} is not of the KMS key that its row names, or not of 32 bytes"
+            )
+            raise UnusableKeyError(message)
         return KeyMaterial(opened["Plaintext"])
+
+
+def wrapped_bytes(key: WrappedKey) -> bytes:
+    """The bytes for KMS. Raises UnusableKeyError if the key is destroyed."""
+    if key.wrapped_key is None:
+        message = f"key {key.key_id} is destroyed"
+        raise UnusableKeyError(message)
+    return key.wrapped_key
+
+
+def must_be_trusted(trusted: TrustedKeys, key: WrappedKey, arn: str) -> None:
+    """Raise UnusableKeyError unless this KMS key may wrap this key."""
+    if not trusted.trusts(key.purpose, arn):
+        message = f"key {key.key_id} is wrapped by a KMS key that is not trusted here"
+        raise UnusableKeyError(
+            message,
+            hint="if that KMS key is yours, VAULT_ETL_TRUSTED_KEY_ARNS has to list it; else find out who"
+            " wrote the key, and `vault-etl erase` what is under it",
+        )
+
+
+@contextlib.contextmanager
+def asked_about(key: WrappedKey) -> Iterator[None]:
+    """Translate what KMS says, and name the key: a denial is KeyDeniedError, of the caller."""
+    named = f"key {key.key_id} ({key.purpose}, {key.field})"
+    try:
+        with translated(SERVICE):
+            yield
+    except UnusableKeyError as error:
+        raise type(error)(f"{named}: {error}") from None
+    except DeniedError as error:
+        kind: type[VaultEtlError] = (
+            KeyUnavailableError if isinstance(error, KeyUnavailableError) else KeyDeniedError
+        )
+        raise kind(f"{error}: {named}", hint=error.hint) from None

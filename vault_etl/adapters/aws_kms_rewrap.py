@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vault_etl.adapters.aws import translated
-from vault_etl.adapters.aws_kms import SERVICE, TrustedKeys
+from vault_etl.adapters.aws_kms import (
+    SERVICE,
+    TrustedKeys,
+    asked_about,
+    must_be_trusted,
+    wrapped_bytes,
+)
 from vault_etl.core.fields import KeyPurpose
 from vault_etl.core.keys import WrappedKey, encryption_context
-from vault_etl.errors import DeniedError, KeyDeniedError, KeyDestroyedError, KeyUnavailableError
+from vault_etl.errors import UnusableKeyError
 
 if TYPE_CHECKING:
     from types_boto3_kms.client import KMSClient
@@ -27,31 +33,21 @@ class KmsKeyRewrapper:
         The row's ARN goes to KMS, and both ARNs are compared with those that come back: without
         that, a blob that another key made would be taken for one of ours.
         """
-        if key.wrapped_key is None:
-            message = f"key {key.key_id} is destroyed"
-            raise KeyDestroyedError(message)
+        wrapped = wrapped_bytes(key)
         for arn in (key.kms_key_arn, kms_key_arn):
-            if not self._trusted.trusts(key.purpose, arn):
-                message = f"key {key.key_id}: a KMS key that is not trusted here"
-                raise KeyUnavailableError(message, hint="see VAULT_ETL_TRUSTED_KEY_ARNS")
+            must_be_trusted(self._trusted, key, arn)
         context = encryption_context(key.purpose, key.field, key.key_id)
-        try:
-            with translated(SERVICE):
-                made = self._kms.re_encrypt(
-                    CiphertextBlob=key.wrapped_key,
-                    SourceKeyId=key.kms_key_arn,
-                    SourceEncryptionContext=context,
-                    DestinationKeyId=kms_key_arn,
-                    DestinationEncryptionContext=context,
-                )
-        except KeyUnavailableError:
-            raise
-        except DeniedError as error:
-            message = f"{error}: key {key.key_id} ({key.purpose}, {key.field})"
-            raise KeyDeniedError(message, hint=error.hint) from None
+        with asked_about(key):
+            made = self._kms.re_encrypt(
+                CiphertextBlob=wrapped,
+                SourceKeyId=key.kms_key_arn,
+                SourceEncryptionContext=context,
+                DestinationKeyId=kms_key_arn,
+                DestinationEncryptionContext=context,
+            )
         if made["SourceKeyId"] != key.kms_key_arn or made["KeyId"] != kms_key_arn:
             message = f"KMS rewrapped key {key.key_id} with other KMS keys than it was told"
-            raise KeyUnavailableError(message)
+            raise UnusableKeyError(message)
         return made["CiphertextBlob"]
 
 
@@ -70,3 +66,7 @@ class KmsKeyFinder:
     def trusts(self, purpose: KeyPurpose, kms_key_arn: str) -> bool:
         """See `KmsKeys.trusts`."""
         return self._trusted.trusts(purpose, kms_key_arn)
+
+    def in_use(self, purpose: KeyPurpose) -> str:
+        """See `KmsKeys.in_use`."""
+        return self._trusted.in_use(purpose)

@@ -56,11 +56,13 @@ class LooksProgram(Parts):
 
     def quarantine_retry(self, progress: Progress, request_id: uuid.UUID) -> QuarantineRetry:
         """For `quarantine retry`."""
+        ring = self._ring(request_id)
         return QuarantineRetry(
             audit=self.audit_log(request_id),
             mover=PostgresQuarantineMover(self._database),
             partitions=PostgresRecordLoader(self._database),
-            ring=self._ring(request_id),
+            ring=ring,
+            old=self._old_keys(ring, request_id),
             leases=self._leases(),
             clock=self._clock,
             progress=progress,

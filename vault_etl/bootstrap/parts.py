@@ -16,6 +16,7 @@ from vault_etl.adapters.aws_kms import (
     KmsUnseenKeyGenerator,
     TrustedKeys,
 )
+from vault_etl.adapters.aws_kms_rewrap import KmsKeyFinder
 from vault_etl.adapters.aws_kms_sign import KmsHeadSigner, KmsPublicKey
 from vault_etl.adapters.aws_sts import StsIdentity
 from vault_etl.adapters.core_dumps import forbid_core_dumps
@@ -35,6 +36,7 @@ from vault_etl.ports.key_ages import KeyAgeObserver
 from vault_etl.ports.key_store import KeyReader
 from vault_etl.services.key_ring import MAX_CACHED_SECONDS, KeyRing
 from vault_etl.services.make_key import DataKeyLeases
+from vault_etl.services.old_keys import OldKeys
 from vault_etl.services.prove_kms import ProvenUnwrapper
 from vault_etl.services.signed_log import SignedLog
 from vault_etl.services.write_batch import BatchWriter
@@ -134,6 +136,16 @@ class Parts:
         """Of a run over many keys: aliases are looked up once."""
         listed = frozenset(self._settings.trusted_key_arns)
         return TrustedKeys(self._aws.kms(), self._key_names, listed)
+
+    def _old_keys(self, ring: KeyRing, request_id: uuid.UUID) -> OldKeys:
+        """What opens the keys of many rows, and passes those that are at fault."""
+        return OldKeys(
+            ring,
+            KmsKeyFinder(self._aws.kms(request_id), self._trusted),
+            self._keys,
+            self._generator,
+            self._unwrapper(request_id),
+        )
 
     def _leases(self) -> DataKeyLeases:
         return DataKeyLeases(

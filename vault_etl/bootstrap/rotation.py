@@ -28,6 +28,7 @@ from vault_etl.services.backfill import Backfill, BackfillWorker
 from vault_etl.services.begin_tokens import BeginTokens
 from vault_etl.services.cut_over import CutOver
 from vault_etl.services.explained_keys import ExplainedKeys
+from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.pace import Pace
 from vault_etl.services.reseal import WorkersKeys
 from vault_etl.services.rotate_keys import (
@@ -63,7 +64,7 @@ class RotationProgram(Parts):
                 ResealWorker(PostgresRangeClaims(database), PostgresResealer(database))
                 for database in self._workers_databases()
             ],
-            keys=WorkersKeys(self._ring(request_id), self._leases()),
+            keys=self._workers_keys(request_id, self._ring(request_id)),
             pace=Pace(self._clock, rate),
             progress=progress,
         )
@@ -95,7 +96,7 @@ class RotationProgram(Parts):
                     BackfillWorker(PostgresRangeClaims(own), PostgresTokenBackfill(own))
                     for own in self._workers_databases()
                 ],
-                WorkersKeys(self._ring(request_id, reader=reader), self._leases()),
+                self._workers_keys(request_id, self._ring(request_id, reader=reader)),
                 Pace(self._clock, rate),
                 progress,
             ),
@@ -117,6 +118,9 @@ class RotationProgram(Parts):
             progress,
         )
         return abort(request)
+
+    def _workers_keys(self, request_id: uuid.UUID, ring: KeyRing) -> WorkersKeys:
+        return WorkersKeys(ring, self._old_keys(ring, request_id), self._leases())
 
     def _workers_databases(self) -> list[Database]:
         """A connection for each worker of a rotation."""

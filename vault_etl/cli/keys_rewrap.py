@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
@@ -14,7 +15,7 @@ from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_when_told import stop_when_told
 from vault_etl.core.audit import Action, AuditRequest, clean_text
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
-from vault_etl.errors import KeyUnavailableError, UsageError
+from vault_etl.errors import KeyUnavailableError, UnusableKeyError, UsageError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.rewrap_keys import RewrapReport
 from vault_etl.services.rewrap_target import to_move
@@ -52,8 +53,8 @@ def _rewrap(
 
     One call of KMS a key, and no right to open one. Who may open keys has one of each purpose and
     field opened before it is stored. Safe to interrupt, to run again, and to run twice at once. A
-    key that KMS refuses is left as it is and named; the command then exits 77. A key that was
-    wrapped before, in a backup, still opens.
+    key that does not open, or that KMS refuses, is left as it is and named; the command then exits
+    65 or 77. A key that was wrapped before, in a backup, still opens.
 
     --to moves the keys of one purpose to another KMS key. No role of the template may do that, and
     VAULT_ETL_TRUSTED_KEY_ARNS has to list the old KMS key and the new one, everywhere.
@@ -94,16 +95,24 @@ def _rewrap(
 
 
 def _refused(report: RewrapReport) -> None:
-    if not report.refused:
-        return
-    shown = ", ".join(map(str, report.refused[:_SHOWN_KEYS]))
-    if len(report.refused) > _SHOWN_KEYS:
-        shown += ", …"
-    message = f"KMS does not rewrap {len(report.refused)} keys: {shown}"
-    raise KeyUnavailableError(
-        message,
-        hint="they are as they were, everything else is done; `vault-etl audit list` says why",
-    )
+    at_fault = f"{len(report.at_fault)} keys do not open as they are: {_some(report.at_fault)}"
+    if report.refused:
+        message = f"KMS does not rewrap {len(report.refused)} keys: {_some(report.refused)}"
+        raise KeyUnavailableError(
+            f"{message}; {at_fault}" if report.at_fault else message,
+            hint="they are as they were, everything else is done; `vault-etl audit list` says why",
+        )
+    if report.at_fault:
+        raise UnusableKeyError(
+            at_fault,
+            hint="they are as they were, everything else is done; `vault-etl keys rotate` says what is"
+            " under them, and why they do not open",
+        )
+
+
+def _some(key_ids: Sequence[int]) -> str:
+    more = ", …" if len(key_ids) > _SHOWN_KEYS else ""
+    return ", ".join(map(str, key_ids[:_SHOWN_KEYS])) + more
 
 
 def _run_request(program: Program, to: str | None, purpose: KeyPurpose | None) -> AuditRequest:

@@ -23,6 +23,7 @@ from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.leave_out import LeaveOut
 from vault_etl.errors import DataError, UsageError
 from vault_etl.services.audit_request import audit_request
+from vault_etl.services.old_keys import naming
 from vault_etl.services.rotate_keys import RotationPlan
 
 WAIT_S: Final = 600.0
@@ -215,7 +216,10 @@ def _reencrypt(program: Program, fields: tuple[Field, ...], run: _Run) -> None:
     if report.failed:
         shown = ", ".join(str(record_id) for record_id in report.failed)
         message = f"{report.rows_remaining} values do not open, among them those of {shown}"
-        raise DataError(message, hint="they are left as they were; everything else is done")
+        raise naming(
+            DataError(message, hint="they are left as they were; everything else is done"),
+            report.at_fault,
+        )
 
 
 def _question(plan: RotationPlan) -> str:

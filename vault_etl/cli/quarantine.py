@@ -25,6 +25,7 @@ from vault_etl.core.quarantine import sent_at
 from vault_etl.errors import DataError, NotFoundError, UsageError
 from vault_etl.ports.quarantine import QuarantinedRow
 from vault_etl.services.audit_request import audit_request
+from vault_etl.services.old_keys import naming
 from vault_etl.services.retry_quarantine import RetryReport
 from vault_etl.services.show_quarantined import ShownMessage
 
@@ -195,7 +196,10 @@ def _complain(report: RetryReport) -> None:
     """Of what was not tried, after everything else is done and printed."""
     if report.not_opened:
         message = f"{len(report.not_opened)} messages do not open: {_some(report.not_opened)}"
-        raise DataError(message, hint="they are left as they were; everything else is done")
+        raise naming(
+            DataError(message, hint="they are left as they were; everything else is done"),
+            report.at_fault,
+        )
     if report.not_found:
         message = f"{len(report.not_found)} ids are not in quarantine, or erased: {_some(report.not_found)}"
         raise NotFoundError(message, hint="they may be records by now; everything else is done")

@@ -52,9 +52,10 @@ class KeyUnwrapper(Protocol):
     def unwrap(self, key: WrappedKey) -> KeyMaterial:
         """The plaintext of a stored key, under the context of its own columns.
 
-        Raises KeyUnavailableError if KMS refuses it, its KMS key is not on the allow-list, or it is
-        destroyed (KeyDestroyedError), and KeyDeniedError if this caller may not; UnavailableError if
-        KMS does not answer.
+        Raises UnusableKeyError if the key is at fault: destroyed, no key under this context, or of a
+        KMS key that is not on the allow-list or not the one that its row names. Raises
+        KeyUnavailableError if KMS refuses the KMS key, KeyDeniedError if it refuses this caller, and
+        UnavailableError if it does not answer.
         """
 
 
@@ -79,3 +80,6 @@ class KmsKeys(Protocol):
 
     def trusts(self, purpose: KeyPurpose, kms_key_arn: str) -> bool:
         """Whether keys of this purpose may be wrapped by this KMS key: the allow-list."""
+
+    def in_use(self, purpose: KeyPurpose) -> str:
+        """The ARN of the KMS key that wraps new keys of this purpose. Raises what `arn` raises."""

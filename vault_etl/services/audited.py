@@ -12,6 +12,7 @@ from vault_etl.errors import (
     KeyUnavailableError,
     NotFoundError,
     UnavailableError,
+    UnusableKeyError,
     VaultEtlError,
 )
 from vault_etl.ports.audit_log import AuditLog
@@ -43,6 +44,7 @@ def _error_code(error: BaseException) -> str:
         (IntegrityError, "integrity"),
         (NotFoundError, "not_found"),
         (KeyUnavailableError, "key_unavailable"),
+        (UnusableKeyError, "key_unavailable"),
         (DeniedError, "denied"),
         (UnavailableError, "unavailable"),
         (VaultEtlError, "failed"),

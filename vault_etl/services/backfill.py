@@ -10,7 +10,7 @@ from typing import Final
 
 from vault_etl.core.audit import AuditReceipt
 from vault_etl.core.ciphertext import Ciphertext, Place
-from vault_etl.core.fields import Field, Table
+from vault_etl.core.fields import Field, KeyPurpose, Table
 from vault_etl.core.keys import DataKey
 from vault_etl.core.leave_out import LeaveOut
 from vault_etl.core.opening import Opener
@@ -20,6 +20,7 @@ from vault_etl.errors import IncompleteError, IntegrityError
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.rotation import RangeClaims
 from vault_etl.ports.tokens import Generations, NextTokens, TokenBackfill, TokenRow
+from vault_etl.services.old_keys import KeyAtFault
 from vault_etl.services.pace import Pace
 from vault_etl.services.reseal import WorkersKeys
 from vault_etl.services.work_ranges import Paged, RangeWorker, RangeWorkers, stopped, work_off
@@ -42,7 +43,7 @@ class NextTokenMaker:
     def make(self, rows: Sequence[TokenRow]) -> Mapping[uuid.UUID, Mapping[Field, uuid.UUID]]:
         """The next tokens of these rows, but for those that do not open or hold another's token, or none.
 
-        Raises KeyUnavailableError if KMS refuses a key, and UnavailableError.
+        Raises what `OldKeys.data_key` raises.
         """
         keys = self._keys.old(
             {
@@ -162,6 +163,19 @@ class Backfill:
         self._keys = keys
         self._pace = pace
         self._progress = progress
+
+    def must_be_able(self) -> None:
+        """Raise before anything is changed if this caller, or these settings, could open no row.
+
+        Raises ConfigurationError if new keys get a KMS key that is not trusted, and what
+        `KeyRing.tokenizers` raises.
+        """
+        self._keys.must_trust(KeyPurpose.DATA, KeyPurpose.TOKEN)
+        self._keys.tokenizers()
+
+    def at_fault(self) -> Sequence[KeyAtFault]:
+        """The data keys that this process could not open."""
+        return self._keys.at_fault()
 
     def maker(self, receipt: AuditReceipt) -> NextTokenMaker:
         """What makes next tokens now. Raises IncompleteError if no generation is pending any more."""

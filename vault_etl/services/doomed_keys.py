@@ -108,5 +108,8 @@ def _what_to_do(doomed: Doomed, needs: Needs) -> str:
     if doomed.generation is not None:
         return "`vault-etl keys rotate --tokens` gives them new tokens"
     if needs.values or needs.bodies:
-        return "`vault-etl keys rotate` seals them anew under other keys"
+        return (
+            "`vault-etl keys rotate` seals them anew under other keys; what it names as not opening,"
+            " `vault-etl erase` takes away"
+        )
     return "a process may seal under it until it expires; `vault-etl keys rotate` retires it"

@@ -17,12 +17,12 @@ from vault_etl.core.keys import (
     StoredKey,
     TokenKey,
     WrappedKey,
-    fingerprint,
 )
 from vault_etl.core.tokens import FieldTokenizer, Tokenizer
 from vault_etl.errors import ConfigurationError, IntegrityError
 from vault_etl.ports.key_service import KeyUnwrapper
 from vault_etl.ports.key_store import KeyReader
+from vault_etl.services.prove_kms import must_have_its_fingerprint
 
 MAX_CACHED_KEYS: Final = 1_000
 MAX_CACHED_SECONDS: Final = 300.0
@@ -51,8 +51,8 @@ class KeyRing:
     def data_key(self, key_id: int, field: Field) -> DataKey:
         """The data key of this id.
 
-        Raises IntegrityError if it is unknown, of another field or damaged; KeyUnavailableError if
-        KMS refuses it, or it is destroyed.
+        Raises IntegrityError if there is none of this id and field; UnusableKeyError if it does not
+        open, for any caller; KeyUnavailableError if KMS refuses its KMS key.
         """
         stored = self._reader.keys([key_id])
         if not stored or stored[0].purpose is not KeyPurpose.DATA or stored[0].field is not field:
@@ -106,8 +106,7 @@ class KeyRing:
 
     def _unwrap(self, key: WrappedKey) -> KeyMaterial:
         material = self._unwrapper.unwrap(key)
-        if fingerprint(material, key.key_id) != key.fingerprint:
-            raise IntegrityError
+        must_have_its_fingerprint(key, material)
         return material
 
 

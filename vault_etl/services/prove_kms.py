@@ -8,9 +8,9 @@ import threading
 from vault_etl.core.keys import MAX_KEY_ID, KeyMaterial, WrappedKey, fingerprint
 from vault_etl.errors import (
     ConfigurationError,
-    IntegrityError,
     KeyDeniedError,
     KeyNotOpenedError,
+    UnusableKeyError,
 )
 from vault_etl.ports.key_service import KeyUnwrapper
 
@@ -21,18 +21,18 @@ def prove_kms(key: WrappedKey, unwrapper: KeyUnwrapper) -> KeyMaterial:
     Policies bind purpose and field, and only ask that there is a key id. So IAM allows the second try
     whenever it allowed the first, and KMS itself must refuse it: only its word about the bytes is a
     proof, and no denial of the caller. Raises ConfigurationError if the second try succeeds (this KMS
-    ignores the context, and nothing that is sealed under it would be bound to anything) or is denied.
-    Raises IntegrityError if the key that comes back is not the one stored, and what `unwrap` raises.
+    ignores the context, and nothing that is sealed under it would be bound to anything), is denied, or
+    fails otherwise. Raises UnusableKeyError if the key that comes back is not the one stored, and what
+    `unwrap` raises.
     """
     material = unwrapper.unwrap(key)
-    if fingerprint(material, key.key_id) != key.fingerprint:
-        raise IntegrityError
+    must_have_its_fingerprint(key, material)
     another_id = key.key_id % MAX_KEY_ID + 1
     try:
         unwrapper.unwrap(dataclasses.replace(key, key_id=another_id))
     except KeyNotOpenedError:
         return material
-    except KeyDeniedError as error:
+    except (KeyDeniedError, UnusableKeyError) as error:
         message = f"it cannot be proven that KMS binds keys to their encryption context: {error}"
         raise ConfigurationError(
             message,
@@ -43,6 +43,13 @@ def prove_kms(key: WrappedKey, unwrapper: KeyUnwrapper) -> KeyMaterial:
         message,
         hint="an emulator or a proxy that does is of no use here: point AWS_ENDPOINT_URL at KMS",
     )
+
+
+def must_have_its_fingerprint(key: WrappedKey, material: KeyMaterial) -> None:
+    """Raise UnusableKeyError unless this is the key that was stored."""
+    if fingerprint(material, key.key_id) != key.fingerprint:
+        message = f"key {key.key_id} is not the one of its fingerprint"
+        raise UnusableKeyError(message)
 
 
 class ProvenUnwrapper:

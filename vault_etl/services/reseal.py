@@ -10,23 +10,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from vault_etl.core.ciphertext import Place
-from vault_etl.core.fields import Field
+from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import DataKey
 from vault_etl.core.opening import Opener
 from vault_etl.core.pii import Pii
 from vault_etl.core.rotation import OpenRotation, Range, Step
 from vault_etl.core.sealing import Sealer
 from vault_etl.core.tokens import Tokenizer
-from vault_etl.errors import (
-    IncompleteError,
-    IntegrityError,
-    KeyDestroyedError,
-    KeyNotOpenedError,
-)
+from vault_etl.errors import IncompleteError, IntegrityError
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.resealer import Replacement, Resealer, SealedRow, Swap
 from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.make_key import DataKeyLeases
+from vault_etl.services.old_keys import KeyAtFault, OldKeys
 from vault_etl.services.work_ranges import Paged
 
 MAX_FENCE_TRIES: Final = 10
@@ -35,8 +31,9 @@ MAX_FENCE_TRIES: Final = 10
 class WorkersKeys:
     """The keys of one process, for its workers in turn: they come over one connection."""
 
-    def __init__(self, ring: KeyRing, leases: DataKeyLeases) -> None:
+    def __init__(self, ring: KeyRing, old: OldKeys, leases: DataKeyLeases) -> None:
         self._ring = ring
+        self._old = old
         self._leases = leases
         self._lock = threading.Lock()
 
@@ -46,19 +43,23 @@ class WorkersKeys:
         return self._leases.made
 
     def old(self, wanted: set[tuple[int, Field]]) -> Mapping[int, DataKey]:
-        """These keys, but for those that nothing opens, now or ever.
-
-        A worker can store bytes that are no key, and rows under it: they must not stop a rotation.
-        Raises KeyUnavailableError if KMS refuses one, and UnavailableError.
-        """
+        """These keys, but for those that are at fault. Raises what `OldKeys.data_key` raises."""
         found = {}
         for key_id, field in wanted:
             with self._lock:
-                try:
-                    found[key_id] = self._ring.data_key(key_id, field)
-                except (IntegrityError, KeyDestroyedError, KeyNotOpenedError):
-                    continue
+                key = self._old.data_key(key_id, field)
+            if key is not None:
+                found[key_id] = key
         return found
+
+    def must_trust(self, *purposes: KeyPurpose) -> None:
+        """See `OldKeys.must_trust`."""
+        self._old.must_trust(*purposes)
+
+    def at_fault(self) -> Sequence[KeyAtFault]:
+        """See `OldKeys.at_fault`."""
+        with self._lock:
+            return self._old.at_fault()
 
     def tokenizers(self) -> tuple[Tokenizer, Tokenizer | None]:
         """See `KeyRing.tokenizers`."""

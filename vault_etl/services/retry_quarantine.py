@@ -11,7 +11,7 @@ from typing import Final
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.ciphertext import Ciphertext, Place
 from vault_etl.core.events import LoginEvent
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.messages import Parsed, RecordRange, seal_event
 from vault_etl.core.opening import Opener
 from vault_etl.core.quarantine import is_undated, month_to_make, parse_again
@@ -25,6 +25,7 @@ from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue, 
 from vault_etl.services.audited import audited
 from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.make_key import DataKeyLeases
+from vault_etl.services.old_keys import KeyAtFault, OldKeys
 
 BATCH_ROWS: Final = 16
 """Bodies in memory at once, and in one transaction: each may be 1 MiB, and travels as hex."""
@@ -41,6 +42,8 @@ class RetryReport:
     not_opened: tuple[uuid.UUID, ...]
     not_found: tuple[uuid.UUID, ...]
     """Ids that were asked for and have no row, or an erased body."""
+    at_fault: tuple[KeyAtFault, ...] = ()
+    """Keys that nothing opens, with bodies under them."""
 
     @property
     def still_quarantined(self) -> int:
@@ -67,6 +70,7 @@ class QuarantineRetry:
         mover: QuarantineMover,
         partitions: PartitionMaker,
         ring: KeyRing,
+        old: OldKeys,
         leases: DataKeyLeases,
         clock: Clock,
         progress: Progress,
@@ -75,6 +79,7 @@ class QuarantineRetry:
         self._mover = mover
         self._partitions = partitions
         self._ring = ring
+        self._old = old
         self._leases = leases
         self._clock = clock
         self._progress = progress
@@ -84,10 +89,9 @@ class QuarantineRetry:
     def move(self, request: AuditRequest, only: Sequence[uuid.UUID] | None) -> RetryReport:
         """Try the rows of these ids, or all. One that still fails stays, and its reason with it.
 
-        A body that does not open is left and named in the report. A key that KMS refuses ends the
-        run, since no body under it would open. Raises AuditError, IncompleteError,
-        ConfigurationError, KeyUnavailableError, UnavailableError; what was moved until then stays
-        moved.
+        A body that does not open is left and named in the report, and so is a key. A caller whom KMS
+        refuses ends the run. Raises AuditError, IncompleteError, ConfigurationError,
+        KeyUnavailableError, UnavailableError; what was moved until then stays moved.
         """
         return self._run(request, only, self._move)
 
@@ -106,6 +110,7 @@ class QuarantineRetry:
         not_opened: list[uuid.UUID] = []
         after: uuid.UUID | None = None
         with audited(self._audit, request) as receipt:
+            self._old.must_trust(KeyPurpose.DATA)
             opener = Opener(receipt)
             while bodies := self._mover.bodies(only, after, BATCH_ROWS):
                 after = bodies[-1].record_id
@@ -113,7 +118,8 @@ class QuarantineRetry:
                 retried += len(bodies)
                 missing.difference_update(body.record_id for body in bodies)
                 self._progress.advance(len(bodies), moved=moved)
-        return RetryReport(retried, moved, tuple(not_opened), tuple(sorted(missing)))
+            at_fault = tuple(self._old.at_fault())
+        return RetryReport(retried, moved, tuple(not_opened), tuple(sorted(missing)), at_fault)
 
     def _events(
         self, opener: Opener, bodies: Sequence[SealedValue], not_opened: list[uuid.UUID]
@@ -122,9 +128,10 @@ class QuarantineRetry:
         events = []
         for body in bodies:
             try:
-                key = self._ring.data_key(
-                    Ciphertext.parse(body.ciphertext).key_id, Field.QUARANTINE
-                )
+                key_id = Ciphertext.parse(body.ciphertext).key_id
+                key = self._old.data_key(key_id, Field.QUARANTINE)
+                if key is None:
+                    raise IntegrityError  # noqa: TRY301
                 place = Place.in_quarantine(body.record_id)
                 parsed = parse_again(body.record_id, opener.open(body.ciphertext, place, key))
             except IntegrityError:

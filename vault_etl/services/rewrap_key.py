@@ -7,12 +7,17 @@ from dataclasses import dataclass
 
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.keys import StoredKey, WrappedKey
-from vault_etl.errors import IntegrityError, KeyDeniedError, KeyUnavailableError
+from vault_etl.errors import (
+    IntegrityError,
+    KeyDeniedError,
+    KeyUnavailableError,
+    UnusableKeyError,
+)
 from vault_etl.ports.audit_log import AuditLog
 from vault_etl.ports.key_service import KeyRewrapper, KeyUnwrapper
 from vault_etl.ports.wrapped_keys import WrappedKeys
 from vault_etl.services.audited import audited
-from vault_etl.services.prove_kms import prove_kms
+from vault_etl.services.prove_kms import must_have_its_fingerprint, prove_kms
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,8 @@ class KeyRewrap:
         their context and another, before the old ones are written over. Raises IntegrityError if
         they do not open to the key that is stored, and ConfigurationError if this KMS ignores the
         context: then nothing is written. Raises
-        KeyUnavailableError if KMS refuses the key, KeyDeniedError if it is denied to this caller;
-        AuditError and UnavailableError.
+        UnusableKeyError for a key that did not open before, KeyUnavailableError if KMS refuses its KMS
+        key, KeyDeniedError if it is denied to this caller; AuditError and UnavailableError.
         """
         with audited(self._audit, request):
             wrapped_key = self._rewrapper.rewrap(key, kms_key_arn)
@@ -63,11 +68,11 @@ class KeyRewrap:
     def _opens(self, old: WrappedKey, new: WrappedKey) -> bool:
         """Who may open the old bytes must be able to open the new ones: a denial of these is no excuse."""
         try:
-            self._unwrapper.unwrap(old)
+            must_have_its_fingerprint(old, self._unwrapper.unwrap(old))
         except KeyDeniedError:
             return False
         try:
             prove_kms(new, self._unwrapper)
-        except KeyUnavailableError:
+        except (KeyUnavailableError, UnusableKeyError):
             raise IntegrityError from None
         return True

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import Field, KeyField, KeyPurpose
 from vault_etl.core.keys import StoredKey
-from vault_etl.errors import KeyDeniedError, KeyUnavailableError
+from vault_etl.errors import KeyDeniedError, KeyUnavailableError, UnusableKeyError
 from vault_etl.ports.audit_log import Identity
 from vault_etl.ports.progress import Progress
 from vault_etl.services.audit_request import audit_request
@@ -20,12 +20,13 @@ from vault_etl.services.rewrap_key import KeyRewrap, Rewrapped
 class RewrapReport:
     """What a run did. A key that somebody else wrapped anew meanwhile is not counted.
 
-    `refused` are the keys that KMS did not rewrap; `unproven` says of which purposes and fields no
-    new bytes were opened, since this caller may not.
+    `refused` are the keys that KMS did not rewrap, and `at_fault` those that do not open as they are;
+    `unproven` says of which purposes and fields no new bytes were opened, since this caller may not.
     """
 
     rewrapped: int = 0
     refused: list[int] = field(default_factory=list)
+    at_fault: list[int] = field(default_factory=list)
     unproven: set[tuple[KeyPurpose, KeyField]] = field(default_factory=set)
 
 
@@ -46,9 +47,9 @@ class Rewrap:
         """Wrap each key anew: by the KMS key that wraps it now, or by `target`, an ARN.
 
         Of each purpose and field the first key that KMS rewraps is proven before it is written. A
-        key that KMS refuses is left as it is and reported, and so are those like it (KMS key,
-        purpose and field, which is what policies tell apart) once one is denied to this caller: the
-        others are done. Raises IntegrityError or ConfigurationError if a proof fails, AuditError
+        key that is at fault is left as it is and reported. So is one that KMS refuses, and those like
+        it (KMS key, purpose and field, which is what policies tell apart) once one is denied to this
+        caller: the others are done. Raises IntegrityError or ConfigurationError if a proof fails, AuditError
         and UnavailableError; what was done until then stays.
         """
         report = RewrapReport()
@@ -61,6 +62,9 @@ class Rewrap:
                 continue
             try:
                 done = self._rewrap(key, target, prove=kind not in asked)
+            except UnusableKeyError:
+                report.at_fault.append(key.key_id)
+                continue
             except KeyUnavailableError as error:
                 report.refused.append(key.key_id)
                 if isinstance(error, KeyDeniedError):

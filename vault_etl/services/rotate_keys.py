@@ -19,6 +19,7 @@ from vault_etl.ports.progress import Progress
 from vault_etl.ports.resealer import Resealer
 from vault_etl.ports.rotation import DataRotations, RangeClaims, RotationReader
 from vault_etl.services.audited import audited
+from vault_etl.services.old_keys import KeyAtFault
 from vault_etl.services.pace import Pace
 from vault_etl.services.reseal import Resealing, WorkersKeys
 from vault_etl.services.work_ranges import RangeWorker, RangeWorkers
@@ -46,13 +47,17 @@ class RotationPlan:
 
 @dataclass(frozen=True, slots=True)
 class RotationReport:
-    """What a rotation did. `failed` names records with a value that does not open, ten at the most."""
+    """What a rotation did. `failed` names records with a value that does not open, ten at the most.
+
+    `at_fault` are the keys that this process could not open.
+    """
 
     retired: tuple[int, ...]
     created: tuple[int, ...]
     rows_reencrypted: int
     rows_remaining: int
     failed: tuple[uuid.UUID, ...]
+    at_fault: tuple[KeyAtFault, ...] = ()
 
 
 def plan_rotation(
@@ -114,12 +119,14 @@ class Rotation:
         """Retire the active keys of `request.fields`, and seal anew everything under retired ones.
 
         A rotation that was interrupted is finished instead, under the same receipt as any other. A
-        value that does not open is left as it was and named in the report. A key that KMS refuses
-        ends the run: no value under it would open. Raises AuditError, KeyUnavailableError,
-        UnavailableError, and IncompleteError, also if that rotation is of fields (`plan.resumes`)
-        that `request` does not name; what was sealed anew until then stays so.
+        value that does not open is left as it was and named in the report, and so is a key. A caller
+        whom KMS refuses ends the run. Raises ConfigurationError, before anything is changed, if new
+        keys get a KMS key that is not trusted; AuditError, KeyUnavailableError, UnavailableError, and
+        IncompleteError, also if that rotation is of fields (`plan.resumes`) that `request` does not
+        name; what was sealed anew until then stays so.
         """
         with audited(self._audit, request) as receipt:
+            self._keys.must_trust(KeyPurpose.DATA)
             rotation = self._rotations.begin(request, request.fields, slices(plan.rows))
             if not set(rotation.fields) <= set(request.fields):  # not without an entry that says so
                 message = "a rotation of other fields was begun meanwhile, or interrupted"
@@ -134,6 +141,7 @@ class Rotation:
             ]
             RangeWorkers(workers, self._pace).run(rotation.rotation_id)
             left = self._workers[0].resealer.left(rotation)
+            at_fault = tuple(self._keys.at_fault())
             self._rotations.end(rotation.rotation_id)
         return RotationReport(
             retired=rotation.retired,
@@ -141,6 +149,7 @@ class Rotation:
             rows_reencrypted=sum(work.done for work in pages),
             rows_remaining=left.values,
             failed=left.record_ids,
+            at_fault=at_fault,
         )
 
 

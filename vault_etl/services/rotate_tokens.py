@@ -20,6 +20,7 @@ from vault_etl.services.backfill import Backfill, NextTokenMaker
 from vault_etl.services.begin_tokens import BeginTokens
 from vault_etl.services.check_tokens import check_tokens
 from vault_etl.services.cut_over import CutOver
+from vault_etl.services.old_keys import naming
 from vault_etl.services.rotate_keys import slices
 
 
@@ -117,13 +118,15 @@ class TokenRotation:
 
         A rotation that was interrupted is gone on with. Of the rows that `plan` names, those that do
         not open to their own tokens get no token of the new generation: each name is its own entry
-        in the log. Raises DataError, naming records, if other rows do not open or if old and new
-        tokens do not map one to one: then nothing is cut over.
+        in the log. Raises DataError, naming records and keys that are at fault, if other rows do not
+        open or if old and new tokens do not map one to one: then nothing is cut over. Raises
+        UnusableKeyError if a token key itself is at fault.
         Raises ConfigurationError while the generation before is still kept, or while other views
         depend on the columns; IncompleteError while others hold locks that the cut-over needs; and
         AuditError, KeyUnavailableError, UnavailableError. Whatever was done stays.
         """
         with audited(self._audit, request) as receipt:
+            self._backfill.must_be_able()
             rotation = self._begin(request, slices(plan.rows))
             created = self._begin.pending_ids()
             maker = self._backfill.maker(receipt)
@@ -132,10 +135,10 @@ class TokenRotation:
                 self._leave_out(named.what, maker)
             try:
                 left_out = check_tokens(self._checker, maker, self._keys)
-            except DataError:
+            except DataError as error:
                 # Nothing is wrong with the rows if somebody else has cut over or aborted meanwhile.
                 self._backfill.must_be_pending(maker.generations)
-                raise
+                raise naming(error, self._backfill.at_fault()) from None
             generation = maker.generations.pending
             reason = f"cut over to generation {generation} of the tokens"
             if left_out:

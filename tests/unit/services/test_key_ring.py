@@ -21,6 +21,7 @@ from vault_etl.errors import (
     IntegrityError,
     KeyUnavailableError,
     UnavailableError,
+    UnusableKeyError,
 )
 from vault_etl.services.key_ring import MAX_CACHED_KEYS, MAX_CACHED_SECONDS, KeyRing
 
@@ -136,14 +137,14 @@ def test_a_key_with_another_fingerprint_is_not_used(vault: FakeVault) -> None:
     damage(vault, key.key_id, fingerprint=bytes(8))
     ring = vault.ring()
     for _ in range(2):
-        with pytest.raises(IntegrityError):
+        with pytest.raises(UnusableKeyError):
             ring.data_key(key.key_id, Field.IP)
 
 
 def test_a_token_key_with_another_fingerprint_is_not_used(vault: FakeVault) -> None:
     """Its tokens would match nothing."""
     damage(vault, vault.keys.token_keys()[0].key_id, fingerprint=bytes(8))
-    with pytest.raises(IntegrityError):
+    with pytest.raises(UnusableKeyError):
         vault.ring().tokenizers()
 
 
@@ -173,7 +174,7 @@ def test_a_destroyed_key_is_not_available(vault: FakeVault) -> None:
     """There is nothing to unwrap."""
     key = data_key(vault)
     damage(vault, key.key_id, wrapped_key=None, state=KeyState.DESTROYED)
-    with pytest.raises(KeyUnavailableError):
+    with pytest.raises(UnusableKeyError):
         vault.ring().data_key(key.key_id, Field.IP)
 
 

@@ -15,10 +15,10 @@ from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import MAX_KEY_ID, WrappedKey, fingerprint
 from vault_etl.errors import (
     ConfigurationError,
-    IntegrityError,
     KeyDeniedError,
     KeyUnavailableError,
     UnavailableError,
+    UnusableKeyError,
     VaultEtlError,
 )
 from vault_etl.ports.key_store import NewKey
@@ -70,10 +70,14 @@ def test_who_may_open_one_field_proves_the_kms_all_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("error", "told"),
-    [(KeyDeniedError, ConfigurationError), (KeyUnavailableError, KeyUnavailableError)],
+    [
+        (KeyDeniedError, ConfigurationError),
+        (UnusableKeyError, ConfigurationError),
+        (KeyUnavailableError, KeyUnavailableError),
+    ],
 )
 def test_a_denial_of_the_second_try_proves_nothing(
-    error: type[KeyUnavailableError], told: type[VaultEtlError]
+    error: type[VaultEtlError], told: type[VaultEtlError]
 ) -> None:
     """Of a KMS that ignores the context, behind a policy that names one key id, or a disabled key."""
     kms = FakeKms(ignores_context=True)
@@ -141,7 +145,7 @@ def test_a_key_that_is_not_the_one_stored_is_no_proof() -> None:
         return one
 
     unwrapper: Any = Tap(kms, another)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(UnusableKeyError):
         prove_kms(other, unwrapper)
 
 

@@ -32,7 +32,7 @@ from vault_etl.services.retry_quarantine import MAX_FENCE_TRIES, QuarantineRetry
 GOOD = [login_event(user_id=f"user-{n}", ip=f"198.51.100.{n}") for n in range(5)]
 BAD = [b"junk", login_event(ip="no-address")]
 
-CALLS = 25
+CALLS = 27
 """Of all ports, in the retry of the fixture below."""
 
 DAY_MS = 24 * 3600 * 1000
@@ -50,11 +50,13 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 def retry(vault: FakeVault, tap: Callable[[Any], Any] = lambda part: part) -> QuarantineRetry:
     """One retry, in a new process, whose parts are seen through the tap."""
     seen = vault.tapped(tap)
+    ring = seen.ring()
     return QuarantineRetry(
         audit=seen.audit,
         mover=tap(FakeQuarantine(vault.database, vault.loader)),
         partitions=seen.loader,
-        ring=seen.ring(),
+        ring=ring,
+        old=seen.old_keys(ring),
         leases=seen.leases(),
         clock=vault.clock,
         progress=vault.progress,
@@ -140,7 +142,15 @@ def test_a_count_writes_nothing_but_the_log(vault: FakeVault) -> None:
     report = retry(vault, recorder.tap).count(request(), None)
     assert numbers(report) == (7, 5, 2)
     assert state(vault) == before
-    assert set(recorder.calls) == {"intend", "bodies", "keys", "unwrap", "conclude"}
+    assert set(recorder.calls) == {
+        "intend",
+        "in_use",
+        "trusts",
+        "bodies",
+        "keys",
+        "unwrap",
+        "conclude",
+    }
     assert [entry.phase for entry in vault.database.audit] == ["intent", "outcome"]
     assert numbers(run(vault)) == numbers(report)
 
@@ -268,12 +278,12 @@ def test_a_body_of_another_row_does_not_move(vault: FakeVault) -> None:
 
 
 def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
-    """No body under it would open, and KMS is not asked for each."""
+    """Nor does KMS open a key that is made now: so it is about the caller, and not asked for each body."""
     vault.kms.denied = {Field.QUARANTINE}
     vault.kms.unwrapped.clear()
     with pytest.raises(KeyUnavailableError):
         run(vault)
-    assert len(vault.kms.unwrapped) == 1
+    assert len(vault.kms.unwrapped) == 2
     assert vault.database.audit[-1].error_code == "key_unavailable"
     assert len(vault.database.quarantine) == 7
 

@@ -192,12 +192,12 @@ def test_a_value_that_was_moved_to_another_row_is_left_and_named(vault: FakeVaul
 
 
 def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
-    """No value under it would open: that is no damage to any of them, and KMS is not asked for each."""
+    """Nor does it open a key that is made now: that is no damage, and KMS is not asked for each value."""
     vault.kms.denied = {Field.IP}
     vault.kms.unwrapped.clear()
     with pytest.raises(KeyUnavailableError):
         vault.rotate(Field.IP)
-    assert len(vault.kms.unwrapped) == 1
+    assert len(vault.kms.unwrapped) == 2
     assert vault.database.audit[-1].error_code == "key_unavailable"
     vault.kms.denied = set()
     assert addresses(vault) == EVERY_ADDRESS

@@ -88,7 +88,8 @@ def trusted(facts: KeyWrappings, trust: Trust) -> Verdict:
         counts = (f"{w.keys} {w.purpose} keys by {w.kms_key_arn}" for w in strange)
         return Verdict.bad(
             f"wrapped by KMS keys that are not trusted here: {', '.join(counts)}",
-            "if they are yours, add them to VAULT_ETL_TRUSTED_KEY_ARNS; else find out who wrote them",
+            "if they are yours, add them to VAULT_ETL_TRUSTED_KEY_ARNS; else find out who wrote them, and"
+            " `vault-etl erase` what is under them",
         )
     return Verdict.good("every key was wrapped by a trusted KMS key")
 
