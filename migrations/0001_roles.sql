@@ -25,13 +25,29 @@ BEGIN
 END
 $$;
 
--- Who waits for the end of the audit log ends a session that holds it (0004_audit.sql). Only a superuser, or who
--- may grant these two, can let the owner do that; `doctor` tells.
+-- `doctor` says since when a session holds the end of the audit log. Only a superuser, or who may grant this, can let
+-- the owner see that.
 DO $$
 BEGIN
-    GRANT pg_signal_backend, pg_read_all_stats TO vault_etl_owner WITH INHERIT TRUE;
+    GRANT pg_read_all_stats TO vault_etl_owner WITH INHERIT TRUE;
 EXCEPTION WHEN insufficient_privilege THEN
-    NULL;  -- then an entry waits 10 s for a session that holds the end, and fails
+    NULL;  -- then `doctor` says so
+END
+$$;
+
+-- With large objects and logical messages any login fills the disk, past all rates. They are the superuser's: any other
+-- login that migrates gets a warning.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN
+        SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc AS p
+        WHERE p.pronamespace = 'pg_catalog'::regnamespace
+            AND p.proname IN ('lo_creat', 'lo_create', 'lo_from_bytea', 'pg_logical_emit_message')
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);
+    END LOOP;
 END
 $$;
 

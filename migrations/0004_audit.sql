@@ -97,8 +97,7 @@ CREATE TABLE public.audit_head (
 INSERT INTO public.audit_head (seq, hash)
 SELECT 0, sha256('vault-etl/1/audit-genesis'::bytea || uuid_send(vault_id)) FROM public.vault;
 
--- Who writes the log holds its EXCLUSIVE lock until the commit, which makes seq gapless. A table's lock names the
--- session that holds it, in pg_locks; a row's would not, after a savepoint.
+-- Who writes the log holds its EXCLUSIVE lock until the commit, which makes seq gapless. pg_locks names the session.
 CREATE TABLE public.audit_turn (turn boolean PRIMARY KEY CHECK (false));
 COMMENT ON TABLE public.audit_turn IS 'Always empty. Its lock is the turn to write the audit log.';
 
@@ -195,74 +194,63 @@ COMMENT ON TABLE public.reveal_policies IS 'Every reveal policy there was. docs/
 CREATE INDEX audit_log_allowed ON public.audit_log (login, logged_at)
     WHERE phase = 'intent' AND decision = 'allowed';
 
--- Ends the session that has held the turn since `seen`, and returns which transaction holds it now. Not one that
--- waits for the disk or a standby to commit, and none of a superuser, which the owner may not end.
-CREATE FUNCTION public.audit_end_holder(seen text) RETURNS text
+-- Makes sure that this transaction is short, and no client can lengthen it. Raises unless one of our procedures
+-- `commit_…` called this in a transaction that it has begun: it commits as soon as the function that it calls is done
+-- (0012_commits.sql). Only in a procedure or a DO block does a transaction begin later than the client's statement,
+-- and the last line of the context names it: `inline_code_block` a DO, and `pg_temp_1.…` what a client made. The
+-- owner is exempt, who may lock everything.
+--
+-- The settings are for the rest of the transaction, whatever the session has. A commit waits for disks and not for
+-- the queries of a standby. A client that reads nothing is sent no messages; if an error has to be sent, it loses its
+-- connection: a session that cannot send its error keeps its locks, and cannot be ended. Plans use indexes, and are
+-- not compiled.
+CREATE FUNCTION public.short_transaction() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    holder record;
+    context text;
 BEGIN
-    SELECT l.pid, l.virtualtransaction AS held_by, a.usename, lower(a.wait_event) AS waits_for INTO holder
-    FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
-    WHERE l.locktype = 'relation' AND l.relation = 'public.audit_turn'::regclass AND l.mode = 'ExclusiveLock'
-        AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database()) AND l.granted;
-    IF holder.held_by = seen AND pg_has_role('pg_signal_backend', 'USAGE') AND pg_has_role('pg_read_all_stats', 'USAGE')
-        AND coalesce(holder.waits_for, '') NOT IN ('syncrep', 'walsync', 'walwrite')
-    THEN
-        IF pg_terminate_backend(holder.pid) THEN
-            RAISE LOG 'vault-etl: ended a session of %, which held the end of the audit log', holder.usename;
-        END IF;
+    GET DIAGNOSTICS context = PG_CONTEXT;
+    context := replace(substring(context FROM '[^\n]*$'), 'public.', '');
+    IF NOT pg_has_role(session_user, 'vault_etl_owner', 'SET') AND (
+        now() <= statement_timestamp() OR context ~ '[."'']' OR NOT EXISTS (
+            SELECT FROM pg_proc AS p
+            WHERE p.proname = substring(context FROM '(commit_[a-z_]+)\(') AND p.prokind = 'p'
+                AND p.pronamespace = 'public'::regnamespace AND p.proowner = 'vault_etl_owner'::regrole
+        )
+    ) THEN
+        RAISE EXCEPTION 'a procedure of this vault calls this, and commits'
+            USING ERRCODE = 'insufficient_privilege', HINT = 'CALL public.commit_…, outside of a transaction.';
     END IF;
-    RETURN holder.held_by;
-EXCEPTION WHEN insufficient_privilege THEN
-    RETURN holder.held_by;
+    PERFORM set_config(name, value, true) FROM (VALUES
+        ('synchronous_commit', 'on'), ('client_min_messages', 'error'), ('tcp_user_timeout', '1000'),
+        ('enable_seqscan', 'off'), ('enable_indexscan', 'on'), ('random_page_cost', '1'),
+        ('cpu_index_tuple_cost', '0.005'), ('jit', 'off')
+    ) AS setting (name, value);
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_end_holder(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.short_transaction() FROM PUBLIC;
 
--- Waits for the turn to write, and holds it until the transaction ends: as long as the caller's lock_timeout
--- says, or 10 s. Who has waited for half a second looks who holds it, and ends that session if it is still the
--- same transaction after another second. A login's sessions wait for each other first, so that many of them take
--- one turn at a time.
+-- Waits for the turn to write, in the order of coming, and holds it until the transaction ends: for as long as the
+-- caller's lock_timeout says, or 10 s. A login's sessions wait for each other first: many of them take one place.
 CREATE FUNCTION public.audit_lock() RETURNS public.audit_head
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     me text := session_user;
     patience text := current_setting('lock_timeout');
     deadline timestamptz := clock_timestamp() + coalesce(nullif(patience, '0')::interval, interval '10 s');
-    longest integer := 500;
-    holder text;
     head public.audit_head;
 BEGIN
+    PERFORM public.short_transaction();
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'the audit log is written in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
     END IF;
-    -- Not as the function's own SET, which would be off again when the transaction commits.
-    IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
-        PERFORM set_config('synchronous_commit', 'on', true);
-    END IF;
-    -- A prepared transaction has no session to end, and one that notifies cannot be prepared.
-    IF current_setting('max_prepared_transactions') <> '0' THEN
-        PERFORM pg_notify('vault_etl_audit', '');
-    END IF;
-    LOOP
-        PERFORM set_config('lock_timeout', greatest(1, least(longest, ceil(
-            extract(epoch FROM deadline - clock_timestamp()) * 1000
-        )))::integer::text, true);
-        BEGIN
-            INSERT INTO public.audit_rates (login, kind, paid_until) VALUES (me, 'entry', '-infinity')
-            ON CONFLICT DO NOTHING;
-            PERFORM FROM public.audit_rates AS r WHERE r.login = me AND r.kind = 'entry' FOR UPDATE;
-            LOCK TABLE public.audit_turn IN EXCLUSIVE MODE;
-            EXIT;
-        EXCEPTION WHEN lock_not_available THEN
-            IF clock_timestamp() >= deadline THEN
-                RAISE;
-            END IF;
-            longest := 1000;
-            holder := public.audit_end_holder(holder);
-        END;
-    END LOOP;
+    INSERT INTO public.audit_rates (login, kind, paid_until) VALUES (me, 'entry', '-infinity')
+    ON CONFLICT DO NOTHING;
+    PERFORM FROM public.audit_rates AS r WHERE r.login = me AND r.kind = 'entry' FOR UPDATE;
+    PERFORM set_config('lock_timeout', greatest(1, ceil(
+        extract(epoch FROM deadline - clock_timestamp()) * 1000
+    ))::integer::text, true);
+    LOCK TABLE public.audit_turn IN EXCLUSIVE MODE;
     PERFORM set_config('lock_timeout', patience, true);
     SELECT * INTO STRICT head FROM public.audit_head;
     RETURN head;
@@ -270,11 +258,10 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.audit_lock() FROM PUBLIC;
 
--- The session that holds the turn, if one does, since when its transaction runs, and whether waiters may end it.
-CREATE FUNCTION public.audit_holder() RETURNS TABLE (pid integer, login text, since timestamptz, may_end boolean)
+-- The session that holds the turn, if one does, since when its transaction runs, and whether that is visible.
+CREATE FUNCTION public.audit_holder() RETURNS TABLE (pid integer, login text, since timestamptz, visible boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT l.pid, a.usename::text, a.xact_start,
-        pg_has_role('pg_signal_backend', 'USAGE') AND pg_has_role('pg_read_all_stats', 'USAGE')
+    SELECT l.pid, a.usename::text, a.xact_start, pg_has_role('pg_read_all_stats', 'USAGE')
     FROM (VALUES (true)) AS one (one)
     LEFT JOIN pg_locks AS l ON l.locktype = 'relation' AND l.relation = 'public.audit_turn'::regclass
         AND l.mode = 'ExclusiveLock' AND l.granted
@@ -403,9 +390,12 @@ BEGIN
         RAISE EXCEPTION 'no allowed intent of this login has this outcome'
             USING ERRCODE = 'insufficient_privilege';
     END IF;
-    -- An allowed intent pays for its outcome, which no rate may keep from the log. Each denial is a slow one.
+    -- An allowed intent pays for its outcome, which no rate may keep from the log. Each denial is a slow one. A
+    -- long text costs as much as many short ones: one for each KiB.
     IF entry.phase = 'intent' THEN
-        PERFORM public.audit_rate('entry', CASE entry.decision
+        PERFORM public.audit_rate('entry', ceil(octet_length(concat(
+            entry.actor, entry.host, entry.purpose, entry.ticket, entry.reason
+        )) / 1024.0) * CASE entry.decision
             WHEN 'denied' THEN interval '60 s' / 120
             ELSE (
                 SELECT 2 * interval '60 s' / greatest(a.a_minute, CASE WHEN a.look THEN 2 * public.audit_quota() END)
@@ -468,8 +458,8 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.audit_denial(text, text[], text, text) FROM PUBLIC;
 
--- The one way into the log. The caller commits it, alone, before it does what the entry is about. What comes
--- back says what was decided: an intent that the policy denies, or whose action is not for a role of this login,
+-- The one way into the log. `commit_audit_append` commits it, before the client does what the entry is about. What
+-- comes back says what was decided: an intent that the policy denies, or whose action is not for a role of this login,
 -- is an entry too.
 CREATE FUNCTION public.audit_append(
     request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[],
@@ -480,6 +470,7 @@ DECLARE
     entry public.audit_log;
     denial text;
 BEGIN
+    PERFORM public.short_transaction();
     PERFORM public.audit_validate(
         request_id, phase, actor, host, action, fields, purpose, ticket, reason, decision, error_code
     );

@@ -50,6 +50,7 @@ DECLARE
     erased_bodies bigint := 0;
     outcome public.audit_log;
 BEGIN
+    PERFORM public.short_transaction();
     -- As everybody who writes tokens or ciphertexts: a cut-over, and the end of a key, wait for it or it
     -- for them. What compares and swaps needs no more: it finds NULL, or is overwritten.
     LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;

@@ -81,6 +81,7 @@ DECLARE
     statement text;
     outcome public.audit_log;
 BEGIN
+    PERFORM public.short_transaction();
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'a cut-over is made in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
     END IF;

@@ -141,6 +141,7 @@ REVOKE ALL ON FUNCTION public.keys_insert(jsonb, text) FROM PUBLIC;
 CREATE FUNCTION public.keys_init(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
+    PERFORM public.short_transaction();
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (
         SELECT FROM public.data_keys AS d JOIN jsonb_array_elements(keys) AS k ON d.purpose = k.value ->> 'purpose'
@@ -153,13 +154,18 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.keys_init(uuid, text, text, jsonb) FROM PUBLIC;
 
--- The next generation of token keys, as the pending one. Raises 55000 while another one is pending or kept.
-CREATE FUNCTION public.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) RETURNS void
+-- The next generation of token keys, as the pending one. False while another one is pending. Raises 55000 while one
+-- is kept.
+CREATE FUNCTION public.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
+    PERFORM public.short_transaction();
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'pending') THEN
+        RETURN false;
+    END IF;
     IF EXISTS (
-        SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state IN ('pending', 'decrypt_only')
+        SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'decrypt_only'
     ) OR EXISTS (
         SELECT FROM jsonb_array_elements(keys) AS k WHERE k.value ->> 'purpose' <> 'token'
             OR (k.value ->> 'generation')::smallint <> (
@@ -170,6 +176,7 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     PERFORM public.keys_changed(request_id, actor, host, 'made pending', public.keys_insert(keys, 'pending'));
+    RETURN true;
 END
 $$;
 REVOKE ALL ON FUNCTION public.token_keys_begin(uuid, text, text, jsonb) FROM PUBLIC;
@@ -180,6 +187,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     aborted bigint[];
 BEGIN
+    PERFORM public.short_transaction();
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
         UPDATE public.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
@@ -204,6 +212,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     retired bigint[];
 BEGIN
+    PERFORM public.short_transaction();
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     retired := ARRAY(
         SELECT d.key_id FROM public.data_keys AS d
@@ -224,6 +233,7 @@ CREATE FUNCTION public.data_key_retire_expired(
 ) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
+    PERFORM public.short_transaction();
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     UPDATE public.data_keys AS d SET state = 'decrypt_only'
     WHERE d.key_id = expired AND d.purpose = 'data' AND d.state = 'active'
@@ -246,11 +256,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     destroyed bigint[];
 BEGIN
+    PERFORM public.short_transaction();
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
-    -- What is reported as destroyed must not be back after a crash.
-    IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
-        PERFORM set_config('synchronous_commit', 'on', true);
-    END IF;
     WITH changed AS (
         UPDATE public.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
         WHERE d.key_id = ANY (key_ids) AND d.state = 'decrypt_only'
@@ -271,6 +278,7 @@ CREATE FUNCTION public.key_rewrap(
 ) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
+    PERFORM public.short_transaction();
     UPDATE public.data_keys AS d SET wrapped_key = new_wrapped_key, kms_key_arn = new_kms_key_arn
     WHERE d.key_id = rewrapped AND d.state <> 'destroyed'
         AND d.wrapped_key = old_wrapped_key AND d.kms_key_arn = old_kms_key_arn;

@@ -22,10 +22,12 @@ CREATE TABLE public.file_loads (
 CREATE INDEX file_loads_source_id ON public.file_loads (source_id);
 
 -- Finds a source, or draws it. Who holds the source key can ask whether a guessed content was loaded:
--- one question at a time, and ten a second, from all sessions together.
+-- one question at a time, and ten a second, from all sessions together. No client holds the lock: these are
+-- called by the procedures of 0012_commits.sql.
 CREATE FUNCTION public.file_source(known_by bytea, OUT source_id uuid, OUT points bigint[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
+    PERFORM public.short_transaction();
     LOCK TABLE public.file_sources IN SHARE ROW EXCLUSIVE MODE;
     PERFORM pg_sleep(0.1);
     INSERT INTO public.file_sources (known_by) VALUES ($1) ON CONFLICT DO NOTHING;
@@ -44,6 +46,7 @@ CREATE FUNCTION public.file_load_reached(load_id uuid, source_id uuid, lines big
 RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
+    PERFORM public.short_transaction();
     LOCK TABLE public.file_loads IN SHARE ROW EXCLUSIVE MODE;
     IF EXISTS (
         SELECT FROM public.file_loads AS l
@@ -81,6 +84,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock
 DECLARE
     reached bigint;
 BEGIN
+    PERFORM public.short_transaction();
     LOCK TABLE public.file_loads IN SHARE ROW EXCLUSIVE MODE;
     reached := coalesce((
         SELECT l.lines FROM public.file_loads AS l WHERE l.load_id = $1 AND l.source_id = $2

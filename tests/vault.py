@@ -188,7 +188,8 @@ class Vault:
             SigningAlgorithm="ECDSA_SHA_256",
         )
         self.sql(
-            "SELECT public.audit_register_key(gen_random_uuid(), 'a', 'h', 'registered', %s, %s, %s, %s)",
+            "CALL public.commit_audit_register_key(gen_random_uuid(), 'a', 'h', 'registered',"
+            " %s, %s, %s, %s, NULL, NULL)",
             bare.kms_key_arn,
             key.spki,
             seq,

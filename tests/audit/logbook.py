@@ -20,7 +20,8 @@ from vault_etl.services.verify_log import Proof, verify_log
 from vault_etl.services.verify_notes import KeptNote
 
 REGISTER = (
-    "SELECT public.audit_register_key(gen_random_uuid(), 'a', 'h', 'registered', %s, %s, %s, %s)"
+    "CALL public.commit_audit_register_key(gen_random_uuid(), 'a', 'h', 'registered', %s, %s, %s, %s,"
+    " NULL, NULL)"
 )
 DROP_TRIGGERS = "".join(
     f"ALTER TABLE public.{table} DISABLE TRIGGER ALL;"

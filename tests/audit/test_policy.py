@@ -118,25 +118,20 @@ def test_the_quota_is_of_the_last_hour_and_of_one_login(log: Logbook) -> None:
 
 
 def test_the_quota_holds_under_concurrency(log: Logbook) -> None:
-    """Of 40 sessions that ask at once, some of which roll back, exactly as many as allowed are."""
+    """Of 40 sessions that ask at once, exactly as many as allowed are."""
     log.set_policy(json.dumps({**GENEROUS, "reveals_an_hour": 12}))  # 5 are used up
     barrier = Barrier(40)
 
-    def ask(number: int) -> str | None:
+    def ask(_: int) -> str:
         with log.database.connect("reveal") as opened, opened.cursor() as cursor:
             barrier.wait()
             seq = append(cursor)
-            cursor.execute("SELECT 1")
-            if number % 8 == 0:
-                opened.rollback()
-                return None
-            opened.commit()
         ((decision,),) = log.database.sql("SELECT decision FROM audit_log WHERE seq = %s", seq)
         return str(decision)
 
     with ThreadPoolExecutor(40) as pool:
         answers = list(pool.map(ask, range(40)))
-    assert (answers.count("allowed"), answers.count("denied")) == (7, 28)
+    assert (answers.count("allowed"), answers.count("denied")) == (7, 33)
     assert log.prove().problem is None
 
 

@@ -345,7 +345,7 @@ def test_a_token_rotation_that_was_left_is_found_after_a_day(vault: Vault) -> No
         }
         for key_id, field in ((1, "ip"), (2, "device_id"))
     ]
-    begin = "SELECT public.token_keys_begin(gen_random_uuid(), 'a', 'h', %s)"
+    begin = "CALL public.commit_token_keys_begin(gen_random_uuid(), 'a', 'h', %s, NULL)"
     vault.sql(begin, json.dumps(keys), role="re-encrypt")
     assert "generation 2 pending" in lines(vault, "rotate", code=0)["token_keys"]["detail"]
     vault.grow_older(DAY + dt.timedelta(hours=1))

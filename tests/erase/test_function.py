@@ -95,9 +95,9 @@ def test_no_entry_no_erasure(scratch: Scratch, keys: WriteKeys) -> None:
 
 
 def test_no_erasure_no_entry(scratch: Scratch, keys: WriteKeys) -> None:
-    """A caller that rolls back has neither, not behind a savepoint either: no entry claims what is not so."""
+    """Who rolls back, as the superuser may, has neither: no entry claims what is not so."""
     (record,) = stored(scratch, keys)
-    with scratch.connect("erase") as connection, connection.cursor() as cursor:
+    with scratch.connect("admin") as connection, connection.cursor() as cursor:
         cursor.execute("SAVEPOINT before")
         cursor.execute(ERASE, of(record))
         assert cursor.fetchall()[0][0] == 1
@@ -111,7 +111,7 @@ def test_no_erasure_no_entry(scratch: Scratch, keys: WriteKeys) -> None:
 def test_it_is_read_committed_or_nothing(scratch: Scratch, keys: WriteKeys, level: str) -> None:
     """In a stricter level it would not see what it waited for."""
     (record,) = stored(scratch, keys)
-    with scratch.connect("erase") as connection, connection.cursor() as cursor:
+    with scratch.connect("admin") as connection, connection.cursor() as cursor:
         cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
         with pytest.raises(psycopg2.errors.InvalidTransactionState):
             cursor.execute(ERASE, of(record))
@@ -124,7 +124,7 @@ def test_it_is_of_one_record_or_of_one_user(
 ) -> None:
     """Neither and both are refused: NULL never means everything."""
     with (
-        scratch.connect("erase") as connection,
+        scratch.connect("admin") as connection,
         connection.cursor() as cursor,
         pytest.raises(psycopg2.errors.InvalidParameterValue),
     ):
@@ -146,7 +146,7 @@ def test_it_takes_the_fence_before_it_touches_a_row(scratch: Scratch, keys: Writ
 def test_it_holds_off_changes_of_keys_and_no_loader(scratch: Scratch, keys: WriteKeys) -> None:
     """Until it commits the fence cannot be closed; batches pass."""
     (record,) = stored(scratch, keys)
-    with scratch.connect("erase") as connection, connection.cursor() as cursor:
+    with scratch.connect("admin") as connection, connection.cursor() as cursor:
         cursor.execute(ERASE, of(record))
         with pytest.raises(psycopg2.errors.LockNotAvailable):
             scratch.sql(
@@ -182,7 +182,7 @@ def test_it_wins_over_a_swap_that_comes_second(scratch: Scratch, keys: WriteKeys
     def swap() -> Swap | None:
         return replaced(scratch, swaps([forgotten, other], ip), ip)
 
-    with scratch.connect("erase") as erasing, erasing.cursor() as cursor:
+    with scratch.connect("admin") as erasing, erasing.cursor() as cursor:
         cursor.execute(ERASE, of(forgotten))
         with in_the_way(scratch, swap) as swapped:
             erasing.commit()
@@ -230,7 +230,7 @@ def test_a_message_that_a_retry_moves_meanwhile_is_forgotten_where_it_went(
 def test_two_at_once_are_one_after_the_other(scratch: Scratch, keys: WriteKeys) -> None:
     """The second waits, finds nothing left, and both are on the record, in one chain."""
     (record,) = stored(scratch, keys)
-    with scratch.connect("erase") as first, first.cursor() as cursor:
+    with scratch.connect("admin") as first, first.cursor() as cursor:
         cursor.execute(ERASE, of(record))
         with in_the_way(scratch, lambda: erased(scratch, RecordTarget(record.record_id))) as second:
             first.commit()

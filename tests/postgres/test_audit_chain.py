@@ -187,7 +187,7 @@ def test_a_missing_entry_breaks_it(chain: Scratch, statement: str, first: int) -
 def test_the_reader_reads_more_than_a_page(scratch: Scratch) -> None:
     """The log comes in pages of a thousand, in order, with none left out or twice."""
     scratch.sql(NO_QUOTA)
-    with scratch.connect("reveal") as opened, opened.cursor() as cursor:
+    with scratch.connect() as opened, opened.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM generate_series(1, 1999) AS i, public.audit_append("
             " ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'intent', 'a', 'h', 'reveal',"

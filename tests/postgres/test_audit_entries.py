@@ -7,7 +7,7 @@ import uuid
 import psycopg2
 import pytest
 
-from tests.postgres.entries import NO_QUOTA, append_committed
+from tests.postgres.entries import NO_QUOTA, append_committed, call
 from tests.postgres.scratch import Scratch
 from vault_etl.core.audit import HIDDEN, LOOKS, Action, one_line
 
@@ -227,9 +227,27 @@ def test_the_table_refuses_it_too(shared: Scratch) -> None:
 @pytest.mark.parametrize(
     ("role", "statement"),
     [
-        ("erase", "SELECT public.erase(gen_random_uuid(), 'a', %(t)s, %(r)s, NULL, NULL, 'r')"),
-        ("erase", "SELECT public.erase(gen_random_uuid(), 'a', 'h', %(r)s, NULL, %(t)s, 'r')"),
-        ("erase", "SELECT public.erase(gen_random_uuid(), 'a', 'h', %(r)s, NULL, NULL, %(t)s)"),
+        (
+            "erase",
+            (
+                "CALL public.commit_erase(gen_random_uuid(), 'a', %(t)s, %(r)s, NULL, NULL, 'r',"
+                " NULL, NULL, NULL, NULL, NULL)"
+            ),
+        ),
+        (
+            "erase",
+            (
+                "CALL public.commit_erase(gen_random_uuid(), 'a', 'h', %(r)s, NULL, %(t)s, 'r',"
+                " NULL, NULL, NULL, NULL, NULL)"
+            ),
+        ),
+        (
+            "erase",
+            (
+                "CALL public.commit_erase(gen_random_uuid(), 'a', 'h', %(r)s, NULL, NULL, %(t)s,"
+                " NULL, NULL, NULL, NULL, NULL)"
+            ),
+        ),
         ("admin", "SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', %(t)s, '{}')"),
         ("admin", "SELECT public.reveal_policy_set(gen_random_uuid(), %(t)s, 'h', 'r', '{}')"),
     ],
@@ -250,6 +268,6 @@ def test_the_functions_that_write_entries_check_them_alike(
         opened.cursor() as cursor,
         pytest.raises(psycopg2.errors.InvalidParameterValue) as raised,
     ):
-        cursor.execute(statement, values)
+        call(cursor, statement, values)
     assert raised.value.diag.message_detail is None
     assert "canary" not in str(raised.value)

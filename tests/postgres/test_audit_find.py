@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection, cursor
 
-from tests.postgres.entries import NO_QUOTA, append, append_both, append_committed
+from tests.postgres.entries import NO_QUOTA, append_both, append_committed, append_open
 from tests.postgres.scratch import Scratch, sealed_record
 from vault_etl.core.fields import Field
 from vault_etl.core.messages import SealedRecord
@@ -122,7 +122,8 @@ def test_a_binding_that_could_be_rolled_back_finds_nothing(
             with pytest.raises(Denied, match="not bound"):
                 find(opened, seq, [token])
             session.rollback()
-        mine = append(opened, action="find", fields=["ip"])
+    with shared.connect() as owner, owner.cursor() as opened:
+        mine = append_open(opened, action="find", fields=["ip"])
         with pytest.raises(Denied, match="no committed intent"):
             opened.execute(SEARCH, (mine, search_digest(NONCE, [token])))
 

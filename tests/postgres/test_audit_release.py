@@ -13,9 +13,9 @@ from tests.postgres.entries import (
     APPEND,
     NO_QUOTA,
     RELEASE,
-    append,
     append_both,
     append_committed,
+    append_open,
     release,
     stored_record,
     stored_rejection,
@@ -106,8 +106,8 @@ def test_an_intent_of_the_same_transaction_releases_nothing(
     shared: Scratch, record: SealedRecord, between: str
 ) -> None:
     """Append and take in one transaction, which could be rolled back after: refused."""
-    with shared.connect("reveal") as opened, opened.cursor() as cursor:
-        seq = append(cursor, record_id=record.record_id)
+    with shared.connect("admin") as opened, opened.cursor() as cursor:
+        seq = append_open(cursor, record_id=record.record_id)
         cursor.execute(between)
         with pytest.raises(Denied):
             cursor.execute(RELEASE, (seq,))
@@ -117,9 +117,9 @@ def test_an_intent_of_a_subtransaction_releases_nothing(
     shared: Scratch, record: SealedRecord
 ) -> None:
     """A savepoint around the intent, released before, makes it no other transaction."""
-    with shared.connect("reveal") as opened, opened.cursor() as cursor:
+    with shared.connect("admin") as opened, opened.cursor() as cursor:
         cursor.execute("SAVEPOINT a")
-        seq = append(cursor, record_id=record.record_id)
+        seq = append_open(cursor, record_id=record.record_id)
         cursor.execute("RELEASE SAVEPOINT a")
         with pytest.raises(Denied):
             cursor.execute(RELEASE, (seq,))
@@ -127,9 +127,9 @@ def test_an_intent_of_a_subtransaction_releases_nothing(
 
 def test_one_statement_is_one_transaction(shared: Scratch, record: SealedRecord) -> None:
     """Append and release in one SELECT, by a LATERAL join, is refused."""
-    with shared.connect("reveal") as opened, opened.cursor() as cursor, pytest.raises(Denied):
+    with shared.connect("admin") as opened, opened.cursor() as cursor, pytest.raises(Denied):
         cursor.execute(
-            f"WITH a AS MATERIALIZED ({APPEND})"  # noqa: S608
+            f"WITH a AS MATERIALIZED (SELECT seq FROM public.{APPEND}))"  # noqa: S608
             " SELECT r.* FROM a, public.audit_release(a.seq) AS r",
             {
                 **dict.fromkeys(("purpose", "ticket", "error_code")),
@@ -148,8 +148,8 @@ def test_a_cursor_opened_before_the_commit_gives_nothing(
     shared: Scratch, record: SealedRecord
 ) -> None:
     """A holdable cursor over the release does not outlive the rule: it is materialised at the COMMIT."""
-    with shared.connect("reveal") as opened, opened.cursor() as cursor:
-        seq = append(cursor, record_id=record.record_id)
+    with shared.connect("admin") as opened, opened.cursor() as cursor:
+        seq = append_open(cursor, record_id=record.record_id)
         cursor.execute(f"DECLARE held CURSOR WITH HOLD FOR {RELEASE}", (seq,))
         with pytest.raises(Denied):
             opened.commit()
@@ -157,8 +157,8 @@ def test_a_cursor_opened_before_the_commit_gives_nothing(
 
 def test_an_intent_rolled_back_releases_nothing(shared: Scratch, record: SealedRecord) -> None:
     """What is not in the log is no intent; its seq goes to the next one."""
-    with shared.connect("reveal") as opened, opened.cursor() as cursor:
-        seq = append(cursor, record_id=record.record_id)
+    with shared.connect("admin") as opened, opened.cursor() as cursor:
+        seq = append_open(cursor, record_id=record.record_id)
         opened.rollback()
         with pytest.raises(Denied):
             cursor.execute(RELEASE, (seq,))
@@ -168,8 +168,8 @@ def test_an_intent_not_yet_committed_releases_nothing(
     shared: Scratch, record: SealedRecord
 ) -> None:
     """A second session cannot take against the open transaction of the first."""
-    with shared.connect("reveal") as opened, opened.cursor() as cursor:
-        seq = append(cursor, record_id=record.record_id)
+    with shared.connect("admin") as opened, opened.cursor() as cursor:
+        seq = append_open(cursor, record_id=record.record_id)
         with pytest.raises(Denied):
             take(shared, seq)
 
@@ -346,8 +346,8 @@ def test_an_intent_to_show_of_the_same_transaction_releases_nothing(
     shared: Scratch, rejection: SealedRejection
 ) -> None:
     """As with a reveal, it could be rolled back afterwards."""
-    with shared.connect("reveal") as opened, opened.cursor() as cursor:
-        seq = append(
+    with shared.connect("admin") as opened, opened.cursor() as cursor:
+        seq = append_open(
             cursor,
             action="quarantine show",
             record_id=rejection.record_id,

@@ -72,7 +72,7 @@ def test_the_same_indexes_serve_the_same_names(vault: Ready) -> None:
 def test_a_caller_that_rolls_back_has_changed_nothing(vault: Ready) -> None:
     """Not behind a savepoint either."""
     before = state(vault.scratch)
-    with vault.scratch.connect("re-encrypt") as connection, connection.cursor() as cursor:
+    with vault.scratch.connect() as connection, connection.cursor() as cursor:
         for _ in range(2):
             cursor.execute("SAVEPOINT before")
             cursor.execute(CUT_OVER)
@@ -126,7 +126,7 @@ def test_half_a_generation_is_not_cut_over_to(vault: Ready) -> None:
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
 def test_it_is_read_committed_or_nothing(vault: Ready, level: str) -> None:
     """In a stricter level it would not see what it waited for."""
-    with vault.scratch.connect("re-encrypt") as connection, connection.cursor() as cursor:
+    with vault.scratch.connect() as connection, connection.cursor() as cursor:
         cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
         with pytest.raises(psycopg2.errors.InvalidTransactionState):
             cursor.execute(CUT_OVER)
@@ -143,7 +143,7 @@ def test_only_who_re_encrypts_may_cut_over(vault: Ready, role: str) -> None:
 
 def test_tables_of_the_caller_do_not_stand_in_for_ours(vault: Ready) -> None:
     """Whatever is in its pg_temp and on its search path."""
-    with vault.scratch.connect("re-encrypt") as connection, connection.cursor() as cursor:
+    with vault.scratch.connect() as connection, connection.cursor() as cursor:
         for table in ("data_keys", "user_logins", "key_fence", "audit_head", "pg_attribute"):
             cursor.execute(f"CREATE TEMP TABLE {table} (trap integer)")
         cursor.execute("SET search_path = pg_temp, public, pg_catalog")
@@ -159,7 +159,7 @@ def test_settings_of_the_caller_are_as_before(vault: Ready) -> None:
     settings = (
         "SELECT name, setting FROM pg_settings WHERE name IN ('lock_timeout', 'deadlock_timeout')"
     )
-    with vault.scratch.connect("re-encrypt") as connection, connection.cursor() as cursor:
+    with vault.scratch.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '7s'")
         cursor.execute(settings)
         before = cursor.fetchall()

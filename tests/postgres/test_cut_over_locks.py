@@ -29,7 +29,7 @@ ENTRY = (
     "SELECT public.audit_append(gen_random_uuid(), 'intent', 'a', 'h', 'reveal', NULL, '{}', NULL,"
     " NULL, 'r', 'denied', 'x')"
 )
-LOG = ("reveal", ENTRY)
+LOG = ("admin", ENTRY)
 VIEW = ("admin", "COMMENT ON VIEW user_logins_masked IS 'the view, and nothing below it'")
 TABLE = ("admin", "LOCK TABLE ONLY user_logins IN ACCESS SHARE MODE")
 PARTITION = ("admin", f"SELECT count(*) FROM {name_of(-1)}")  # noqa: S608

@@ -7,7 +7,9 @@ import re
 import psycopg2
 import pytest
 
+from tests.postgres.entries import append
 from tests.postgres.scratch import Scratch
+from tests.postgres.test_grants import COMMITS
 
 DEFINERS = {
     *("ensure_partition", "audit_append", "key_usage"),
@@ -89,14 +91,26 @@ def test_every_other_function_is_not_for_public_either(shared: Scratch) -> None:
 
 
 def test_a_function_without_a_pinned_search_path_is_bound_when_it_is_made(shared: Scratch) -> None:
-    """What does not set search_path has a body in standard SQL, whose names were looked up by the migration."""
+    """What does not set search_path has a body in standard SQL, whose names were looked up by the migration.
+
+    A procedure that commits cannot set it. It names nothing but our function.
+    """
     unbound = _functions(shared, "p.prosqlbody IS NULL AND p.proconfig IS NULL")
-    assert unbound == []
+    assert {name for name, _ in unbound} == {f"commit_{name}" for name in COMMITS}
+    for name, body in unbound:
+        called = name.removeprefix("commit_")
+        assert re.fullmatch(
+            r"BEGIN COMMIT; SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN"
+            r" (SELECT \* INTO [a-z_, ]+ FROM|answer :=( ARRAY\(SELECT)?)"
+            rf" public\.{called}\((\$\d+(, )?)+\)\)?;"
+            r" EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN RAISE; END; COMMIT; END",
+            " ".join(body.split()),
+        ), body
 
 
 def test_bodies_name_relations_with_their_schema(shared: Scratch) -> None:
     """No function body names a table of ours, or one of our functions, without `public.`."""
-    functions = _functions(shared, "p.prosqlbody IS NULL")
+    functions = _functions(shared, "p.prosqlbody IS NULL AND p.prokind = 'f'")
     ours = "|".join(sorted({name for name, _ in functions}))
     # Which every pinned path finds first.
     catalogs = {
@@ -129,10 +143,7 @@ def test_a_temporary_table_does_not_stand_in_for_ours(shared: Scratch, role: str
         cursor.execute("SELECT public.ensure_partition(current_date)")
         if role != "ingest":
             cursor.execute("SELECT * FROM public.key_usage()")
-            cursor.execute(
-                "SELECT seq FROM public.audit_append(gen_random_uuid(), 'intent', 'a', 'h', 'keys rotate',"
-                " NULL, '{}', NULL, NULL, 'r', 'allowed', NULL)"
-            )
+            append(cursor, action="keys rotate")
         connection.commit()
     if role != "ingest":
         last = shared.value("SELECT login FROM public.audit_log ORDER BY seq DESC LIMIT 1")
@@ -154,9 +165,6 @@ def test_a_callers_own_function_is_not_called(shared: Scratch) -> None:
             " AS 'SELECT timestamptz ''2000-01-01''';"
             "SET search_path = pg_temp, pg_catalog"
         )
-        cursor.execute(
-            "SELECT seq FROM public.audit_append(gen_random_uuid(), 'intent', 'a', 'h', 'keys rotate',"
-            " NULL, '{}', NULL, NULL, 'r', 'allowed', NULL)"
-        )
+        append(cursor, action="keys rotate")
         connection.commit()
     assert shared.value("SELECT min(extract(year FROM logged_at)) FROM public.audit_log") > 2000

@@ -164,7 +164,7 @@ def test_a_batch_waits_for_an_open_retirement_and_sees_it(
 ) -> None:
     """With a retirement in progress the loader waits for its COMMIT, and then finds the key retired."""
     fields = [field.value for field in Field]
-    with scratch.connect("rotate") as retiring, retiring.cursor() as cursor:
+    with scratch.connect() as retiring, retiring.cursor() as cursor:
         cursor.execute(
             "SELECT public.data_keys_retire(gen_random_uuid(), 'a', 'h', %s::text[], false)",
             (fields,),

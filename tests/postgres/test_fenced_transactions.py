@@ -142,14 +142,14 @@ CLOSED = [
 
 @pytest.mark.usefixtures("keys")
 def test_retiring_locks_first_with_a_time_limit(logged: Scratch) -> None:
-    """Retiring closes the fence before it looks at or changes anything."""
+    """Retiring is a call: the procedure closes the fence before it looks at or changes anything."""
     with logged.database("rotate") as database:
         store = PostgresKeyStore(database)
         statements = _statements(
             logged, database, lambda: store.retire_data_keys(rotate_request(), PERSONAL_FIELDS)
         )
-    assert statements[1:3] == CLOSED
-    assert statements[3].startswith("SELECT public.data_keys_retire(")
+    assert len(statements) == 2  # what no lease can be of any more, and all others
+    assert all(text.startswith("CALL public.commit_data_keys_retire(") for text in statements)
 
 
 @pytest.mark.usefixtures("keys")
@@ -160,12 +160,13 @@ def test_beginning_and_aborting_lock_first_with_a_time_limit(logged: Scratch) ->
         for work in (
             lambda: data.begin(rotate_request(), tuple(Field), 1),
             lambda: tokens.begin(rotate_request(), token_keys(2), 1),
-            lambda: tokens.abort(rotate_request()),
         ):
             statements = _statements(logged, database, work)
             begins = [i for i, statement in enumerate(statements) if statement.startswith("BEGIN")]
             assert statements[begins[-1] + 1 : begins[-1] + 3] == CLOSED
             assert statements[-1] == "COMMIT"
+        (aborted,) = _statements(logged, database, lambda: tokens.abort(rotate_request()))
+        assert aborted.startswith("CALL public.commit_token_keys_abort(")
 
 
 @pytest.mark.parametrize(

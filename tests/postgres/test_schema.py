@@ -249,7 +249,7 @@ def test_a_changed_guard_is_named(scratch: Scratch, attack: str, named: tuple[st
 def test_a_cut_over_of_tokens_is_no_difference(scratch: Scratch) -> None:
     """Columns and indexes change their names with each other, and the view is made again."""
     ready(scratch)
-    scratch.sql(CUT_OVER, role="re-encrypt")
+    scratch.sql(CUT_OVER)
     assert differences(scratch) == []
 
 

@@ -9,6 +9,7 @@ import uuid
 from importlib import resources
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 import vault_etl.adapters
@@ -231,20 +232,24 @@ def test_every_block_is_used_and_every_use_is_there(file: str) -> None:
 
 @pytest.mark.parametrize(("file", "name", "role"), CASES)
 def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role: str) -> None:
-    """Queries are planned with the role's rights checked; locks, settings and tables are made."""
+    """Queries are planned with the role's rights checked; procedures are found; the rest is done."""
     sql = blocks(file)[name]
     with shared.connect(role) as connection, connection.cursor() as cursor:
         if name in {"copy_stage", "insert_records", "replace_user_logins", "fill"}:
             cursor.execute(blocks(file)["make_stage"])
+        after = 0 if file == "audit.sql" else UUID
+        month = dt.date(2026, 1, 1) if name == "ensure_month" else 1  # a day of it, or a number
+        named = {**VALUES, "after": after, "month": month}
         if name == "copy_stage":
             cursor.copy_expert(sql, io.BytesIO(copy_binary([])))
         elif re.match(r"(--[^\n]*\n)*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", sql):
-            after = 0 if file == "audit.sql" else UUID
-            month = dt.date(2026, 1, 1) if name == "ensure_month" else 1  # a day of it, or a number
             positional = ("name", "checksum") if "(%s" in sql else None
-            named = {**VALUES, "after": after, "month": month}
             cursor.execute("EXPLAIN " + sql, positional or named)
             assert cursor.fetchall()
+        elif re.match(r"(--[^\n]*\n)*CALL\b", sql):
+            # Found, and allowed: its first COMMIT is refused in this transaction.
+            with pytest.raises(psycopg2.errors.InvalidTransactionTermination):
+                cursor.execute(sql, named)
         else:
             cursor.execute(sql)
 

@@ -99,14 +99,39 @@ class Database:
         LockTimeoutError for what the server says, and UnavailableError if that takes longer than
         `within` seconds. A COMMIT whose answer is lost raises too.
         """
+        with self._statements(within, autocommit=False) as connection:
+            with self._told(name), connection.cursor() as cursor:
+                yield cursor
+            with self._told("commit"):
+                connection.commit()
+
+    def call(
+        self, sql: str, values: Mapping[str, object], *, within: float | None = None
+    ) -> tuple[Any, ...]:
+        """CALL a procedure that commits by itself, and return its row. Raises like `transaction`.
+
+        If the answer is lost, it may have committed.
+        """
+        with (
+            self._statements(within, autocommit=True) as connection,
+            self._told("call"),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(sql, values)
+            (row,) = cursor.fetchall()
+        return tuple(row)
+
+    @contextlib.contextmanager
+    def _statements(
+        self, within: float | None, *, autocommit: bool
+    ) -> Iterator[psycopg2.extensions.connection]:
         with Silence(within) as silence:
             try:
                 connection = self._connect()
+                if connection.autocommit != autocommit:
+                    connection.autocommit = autocommit
                 silence.watch(connection)
-                with self._told(name), connection.cursor() as cursor:
-                    yield cursor
-                with self._told("commit"):
-                    connection.commit()
+                yield connection
             except psycopg2.Error as error:
                 self._abandon(error)
                 raise _too_slow() if silence.was_too_long else _translated(error) from None

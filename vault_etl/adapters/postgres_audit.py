@@ -71,25 +71,23 @@ class PostgresAuditLog:
     ) -> tuple[Head, str | None]:
         """The entry, and why it was denied, if it was."""
         try:
-            with self._database.transaction() as cursor:
-                cursor.execute(
-                    _SQL["append"],
-                    {
-                        "request_id": request.request_id,
-                        "phase": phase.value,
-                        "actor": request.actor,
-                        "host": request.host,
-                        "action": request.action.value,
-                        "record_id": request.record_id,
-                        "fields": sorted(field.value for field in request.fields),
-                        "purpose": request.purpose,
-                        "ticket": request.ticket,
-                        "reason": request.reason,
-                        "decision": decision.value,
-                        "error_code": error_code,
-                    },
-                )
-                ((seq, hash_, decided, code),) = cursor.fetchall()
+            seq, hash_, decided, code = self._database.call(
+                _SQL["append"],
+                {
+                    "request_id": request.request_id,
+                    "phase": phase.value,
+                    "actor": request.actor,
+                    "host": request.host,
+                    "action": request.action.value,
+                    "record_id": request.record_id,
+                    "fields": sorted(field.value for field in request.fields),
+                    "purpose": request.purpose,
+                    "ticket": request.ticket,
+                    "reason": request.reason,
+                    "decision": decision.value,
+                    "error_code": error_code,
+                },
+            )
         except RateLimitedError:
             raise
         except VaultEtlError as error:

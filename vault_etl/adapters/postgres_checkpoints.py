@@ -77,21 +77,19 @@ class PostgresKeyRegistry:
     def register(self, request: AuditRequest, registration: Registration) -> Head:
         """See `KeyRegistry.register`."""
         try:
-            with self._database.transaction() as cursor:
-                cursor.execute(
-                    _SQL["register"],
-                    {
-                        "request_id": request.request_id,
-                        "actor": request.actor,
-                        "host": request.host,
-                        "reason": request.reason,
-                        "kms_key_arn": registration.kms_key_arn,
-                        "public_key": registration.key.spki,
-                        "signed_seq": registration.head.seq,
-                        "signature": registration.signature,
-                    },
-                )
-                ((seq, hash_),) = cursor.fetchall()
+            seq, hash_ = self._database.call(
+                _SQL["register"],
+                {
+                    "request_id": request.request_id,
+                    "actor": request.actor,
+                    "host": request.host,
+                    "reason": request.reason,
+                    "kms_key_arn": registration.kms_key_arn,
+                    "public_key": registration.key.spki,
+                    "signed_seq": registration.head.seq,
+                    "signature": registration.signature,
+                },
+            )
         except VaultEtlError as error:
             message = f"the audit log could not be written: {error}"
             raise AuditError(message, hint="the key is not registered") from None

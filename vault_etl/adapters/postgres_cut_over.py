@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from vault_etl.adapters.postgres import Database, LockTimeoutError, ObjectsDependError
@@ -24,19 +23,16 @@ class PostgresTokenCutOver:
     def cut_over(self, request: AuditRequest, generation: int) -> Swapped | Blocked:
         """See `TokenCutOver.cut_over`."""
         try:
-            with self._database.transaction() as cursor:
-                cursor.execute(
-                    _SQL["cut_over"],
-                    {
-                        "request_id": request.request_id,
-                        "actor": request.actor,
-                        "host": request.host,
-                        "reason": request.reason,
-                        "generation": generation,
-                    },
-                )
-                ((seq, entry_hash, held_ms),) = cursor.fetchall()
-                done = time.monotonic()
+            seq, entry_hash, held_ms = self._database.call(
+                _SQL["cut_over"],
+                {
+                    "request_id": request.request_id,
+                    "actor": request.actor,
+                    "host": request.host,
+                    "reason": request.reason,
+                    "generation": generation,
+                },
+            )
         except LockTimeoutError:
             return Blocked(self._lock_holders())
         except ObjectsDependError:
@@ -44,8 +40,7 @@ class PostgresTokenCutOver:
             raise ConfigurationError(
                 message, hint="drop them, run this again, and make them anew afterwards"
             ) from None
-        committed_ms = (time.monotonic() - done) * 1000
-        return Swapped(Head(seq, bytes(entry_hash)), held_ms + committed_ms)
+        return Swapped(Head(seq, bytes(entry_hash)), held_ms)
 
     def _lock_holders(self) -> tuple[str, ...]:
         with self._database.transaction() as cursor:

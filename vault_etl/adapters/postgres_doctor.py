@@ -94,9 +94,9 @@ class PostgresFacts:
 
     def turn(self) -> Turn:
         """See `TurnHolder.turn`."""
-        ((pid, login, seconds, may_end),) = self._rows(_SQL["turn"])
+        ((pid, login, seconds, visible),) = self._rows(_SQL["turn"])
         holder = None if pid is None else Holder(pid, login or "", seconds or 0.0)
-        return Turn(holder, may_end)
+        return Turn(holder, visible)
 
     def _rows(
         self, statement: str, values: Mapping[str, object] = _NOTHING

@@ -33,22 +33,19 @@ class PostgresEraser:
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def erase(self, request: AuditRequest, target: Target) -> Erasure | None:
         """See `Eraser.erase`."""
-        with self._database.transaction() as cursor:
-            cursor.execute(
-                _SQL["erase"],
-                {
-                    "request_id": request.request_id,
-                    "actor": request.actor,
-                    "host": request.host,
-                    "ticket": request.ticket,
-                    "reason": request.reason,
-                    **_columns(target),
-                },
-            )
-            row = cursor.fetchone()
-        if row is None:
+        records, bodies, erased_at, seq, entry_hash = self._database.call(
+            _SQL["erase"],
+            {
+                "request_id": request.request_id,
+                "actor": request.actor,
+                "host": request.host,
+                "ticket": request.ticket,
+                "reason": request.reason,
+                **_columns(target),
+            },
+        )
+        if seq is None:
             return None
-        records, bodies, erased_at, seq, entry_hash = row
         return Erasure(records, bodies, erased_at, seq, bytes(entry_hash))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.adapters.sql import blocks
@@ -20,25 +20,22 @@ class PostgresFileSources:
 
     def find(self, known_by: bytes) -> FileSource:
         """See `FileSources.find`."""
-        source_id, points = self._row(_SQL["find"], {"known_by": known_by})
+        source_id, points = self._database.call(
+            _SQL["find"], {"known_by": known_by}, within=ANSWER_WITHIN_S
+        )
         return FileSource(source_id, tuple(points))
 
     def reached(self, load: Load, lines: int, digest: bytes) -> bool:
         """See `FileSources.reached`."""
         values = {**_columns(load), "lines": lines, "digest": digest}
-        (answer,) = self._row(_SQL["reached"], values)
+        (answer,) = self._database.call(_SQL["reached"], values, within=ANSWER_WITHIN_S)
         return bool(answer)
 
     def loaded(self, load: Load, agreed: Iterable[int]) -> bool:
         """See `FileSources.loaded`."""
-        (answer,) = self._row(_SQL["loaded"], {**_columns(load), "agreed": list(agreed)})
+        values = {**_columns(load), "agreed": list(agreed)}
+        (answer,) = self._database.call(_SQL["loaded"], values, within=ANSWER_WITHIN_S)
         return bool(answer)
-
-    def _row(self, sql: str, values: Mapping[str, object]) -> tuple[Any, ...]:
-        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
-            cursor.execute(sql, values)
-            (row,) = cursor.fetchall()
-        return row
 
 
 def _columns(load: Load) -> dict[str, object]:

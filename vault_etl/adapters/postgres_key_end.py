@@ -8,12 +8,7 @@ from typing import Final
 import stamina
 
 from vault_etl.adapters.postgres import Database, LockTimeoutError
-from vault_etl.adapters.postgres_keys import (
-    FENCE_SECONDS,
-    FENCE_TRIES,
-    asked_by,
-    close_fence,
-)
+from vault_etl.adapters.postgres_keys import FENCE_SECONDS, FENCE_TRIES, asked_by
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest
 from vault_etl.ports.key_end import Needs
@@ -51,16 +46,13 @@ class PostgresKeyEnder:
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def retire_expired(self, request: AuditRequest, key_id: int) -> bool:
         """See `KeyEnder.retire_expired`."""
-        with self._database.transaction() as cursor:
-            close_fence(cursor)
-            cursor.execute(_SQL["retire_expired"], {**asked_by(request), "key_id": key_id})
-            ((retired,),) = cursor.fetchall()
-            return bool(retired)
+        values = {**asked_by(request), "key_id": key_id}
+        (retired,) = self._database.call(_SQL["retire_expired"], values)
+        return bool(retired)
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def destroy(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
         """See `KeyEnder.destroy`."""
-        with self._database.transaction() as cursor:
-            close_fence(cursor)
-            cursor.execute(_SQL["destroy"], {**asked_by(request), "key_ids": list(key_ids)})
-            return [key_id for (key_id,) in cursor.fetchall()]
+        values = {**asked_by(request), "key_ids": list(key_ids)}
+        (destroyed,) = self._database.call(_SQL["destroy"], values)
+        return list(destroyed)

@@ -74,17 +74,24 @@ class PostgresKeyStore:
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def add_first_keys(self, request: AuditRequest, keys: Sequence[NewKey]) -> bool:
         """See `FirstKeyWriter.add_first_keys`."""
-        with self._database.transaction() as cursor:
-            close_fence(cursor)
-            cursor.execute(_SQL["add_first_keys"], {**asked_by(request), "keys": as_json(keys)})
-            ((added,),) = cursor.fetchall()
-            return bool(added)
+        values = {**asked_by(request), "keys": as_json(keys)}
+        (added,) = self._database.call(_SQL["add_first_keys"], values)
+        return bool(added)
 
     def retire_data_keys(self, request: AuditRequest, fields: Iterable[Field]) -> Sequence[int]:
         """See `KeyRetirer.retire_data_keys`."""
         names = [field.value for field in fields]
-        expired = retire_expired(self._database, request, names)
-        return expired + _retire(self._database, request, names, expired=False)
+        retired = list[int]()
+        while page := self._retire(request, names, expired=True):  # they may be very many
+            retired += page
+        return retired + self._retire(request, names, expired=False)
+
+    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    def _retire(self, request: AuditRequest, fields: Sequence[str], *, expired: bool) -> list[int]:
+        """Retire a page of the keys that no lease can be of any more, or all others; the ids."""
+        values = {**asked_by(request), "fields": fields, "expired": expired}
+        (retired,) = self._database.call(_SQL["retire_data_keys"], values)
+        return list(retired)
 
     def unexplained(self, key_ids: Collection[int] | None = None) -> Sequence[int]:
         """See `KeyTrail.unexplained`."""
@@ -110,39 +117,6 @@ def close_fence(cursor: psycopg2.extensions.cursor) -> None:
     """Take the fence as whoever changes keys does, as the transaction's first statement."""
     cursor.execute(_SQL["set_lock_timeout"])
     cursor.execute(_SQL["close_fence"])
-
-
-def retire_expired(database: Database, request: AuditRequest, fields: Sequence[str]) -> list[int]:
-    """Retire what no lease can be of any more, in transactions of their own; the ids.
-
-    They may be very many; those that are left then are not.
-    """
-    retired = list[int]()
-    while page := _retire(database, request, fields, expired=True):
-        retired += page
-    return retired
-
-
-def retire_in(
-    cursor: psycopg2.extensions.cursor,
-    request: AuditRequest,
-    fields: Sequence[str],
-    *,
-    expired: bool,
-) -> list[int]:
-    """Retire a page of expired data keys, or all others, behind the closed fence; the ids."""
-    values = {**asked_by(request), "fields": fields, "expired": expired}
-    cursor.execute(_SQL["retire_data_keys"], values)
-    return [key_id for (key_id,) in cursor.fetchall()]
-
-
-@stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
-def _retire(
-    database: Database, request: AuditRequest, fields: Sequence[str], *, expired: bool
-) -> list[int]:
-    with database.transaction() as cursor:
-        close_fence(cursor)
-        return retire_in(cursor, request, fields, expired=expired)
 
 
 def asked_by(request: AuditRequest) -> dict[str, object]:

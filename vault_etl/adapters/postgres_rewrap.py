@@ -35,17 +35,16 @@ class PostgresWrappedKeys:
         self, request: AuditRequest, key: StoredKey, wrapped_key: bytes, kms_key_arn: str
     ) -> bool:
         """See `WrappedKeys.swap`."""
-        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
-            cursor.execute(
-                _SQL["swap"],
-                {
-                    **asked_by(request),
-                    "key_id": key.key_id,
-                    "old_wrapped_key": key.wrapped_key,
-                    "old_kms_key_arn": key.kms_key_arn,
-                    "wrapped_key": wrapped_key,
-                    "kms_key_arn": kms_key_arn,
-                },
-            )
-            ((swapped,),) = cursor.fetchall()
-            return bool(swapped)
+        (swapped,) = self._database.call(
+            _SQL["swap"],
+            {
+                **asked_by(request),
+                "key_id": key.key_id,
+                "old_wrapped_key": key.wrapped_key,
+                "old_kms_key_arn": key.kms_key_arn,
+                "wrapped_key": wrapped_key,
+                "kms_key_arn": kms_key_arn,
+            },
+            within=ANSWER_WITHIN_S,
+        )
+        return bool(swapped)

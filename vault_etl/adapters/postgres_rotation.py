@@ -15,11 +15,10 @@ from vault_etl.adapters.postgres import Database, LockTimeoutError
 from vault_etl.adapters.postgres_keys import (
     FENCE_SECONDS,
     FENCE_TRIES,
+    PostgresKeyStore,
     as_json,
     asked_by,
     close_fence,
-    retire_expired,
-    retire_in,
 )
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest
@@ -55,29 +54,26 @@ class PostgresDataRotations:
         self._database = database
 
     def begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
-        """See `DataRotations.begin`."""
-        if (going_on := PostgresRotationReader(self._database).open(KeyPurpose.DATA)) is not None:
-            return going_on
-        expired = retire_expired(self._database, request, [field.value for field in fields])
+        """See `DataRotations.begin`. The keys are retired first: an entry commits by itself."""
+        with self._database.transaction() as cursor:
+            if (going_on := _open(cursor, KeyPurpose.DATA)) is not None:
+                return going_on
+        retired = PostgresKeyStore(self._database).retire_data_keys(request, fields)
         begun = self._begin(request, fields, slices)
-        if begun.resumed:
-            return begun
-        return dataclasses.replace(begun, retired=(*expired, *begun.retired))
+        return dataclasses.replace(begun, retired=tuple(retired))
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def _begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
-        """What takes the head of the log comes last."""
-        names = [field.value for field in fields]
         with self._database.transaction() as cursor:
             close_fence(cursor)
             if (going_on := _open(cursor, KeyPurpose.DATA)) is not None:
                 return going_on
+            names = [field.value for field in fields]
             cursor.execute(_SQL["old_data_keys"], {"fields": names})
             old = frozenset(key_id for (key_id,) in cursor.fetchall())
             begun = OpenRotation(rotation_id=request.request_id, fields=tuple(fields), old_keys=old)
             _add(cursor, KeyPurpose.DATA, begun, slices)
-            retired = retire_in(cursor, request, names, expired=False)
-            return dataclasses.replace(begun, retired=tuple(retired))
+            return begun
 
     def end(self, rotation_id: uuid.UUID) -> None:
         """See `DataRotations.end`."""
@@ -100,20 +96,23 @@ class PostgresTokenRotations:
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def begin(self, request: AuditRequest, keys: Sequence[NewKey], slices: int) -> OpenRotation:
-        """See `TokenRotations.begin`. What takes the head of the log comes last."""
+        """See `TokenRotations.begin`. The keys are made first: an entry commits by itself."""
+        with self._database.transaction() as cursor:
+            is_new = _open(cursor, KeyPurpose.TOKEN) is None
+            by_state = _token_keys(cursor)
+        if is_new and KeyState.PENDING not in by_state and keys:
+            _check_room(by_state)
+            self._database.call(
+                _SQL["add_pending_keys"], {**asked_by(request), "keys": as_json(keys)}
+            )
         with self._database.transaction() as cursor:
             close_fence(cursor)
             if (going_on := _open(cursor, KeyPurpose.TOKEN)) is not None:
                 cursor.execute(_SQL["reopen_ranges"], {"rotation_id": going_on.rotation_id})
                 return going_on
             by_state = _token_keys(cursor)
-            if kept := by_state.get(KeyState.DECRYPT_ONLY):
-                message = "the tokens of the generation before are still kept in the rows"
-                raise ConfigurationError(
-                    message, hint=f"they make room with `vault-etl keys destroy {min(kept)}`"
-                )
-            is_new = KeyState.PENDING not in by_state
-            if is_new and not keys:
+            _check_room(by_state)
+            if KeyState.PENDING not in by_state:
                 message = "somebody else has just aborted this rotation of the token keys"
                 raise IncompleteError(message, hint="run the command again to begin another")
             begun = OpenRotation(
@@ -122,18 +121,13 @@ class PostgresTokenRotations:
                 old_keys=frozenset(by_state.get(KeyState.ACTIVE, ())),
             )
             _add(cursor, KeyPurpose.TOKEN, begun, slices)
-            if is_new:
-                made = {**asked_by(request), "keys": as_json(keys)}
-                cursor.execute(_SQL["add_pending_keys"], made)
             return begun
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def abort(self, request: AuditRequest) -> Sequence[int]:
         """See `TokenRotations.abort`."""
-        with self._database.transaction() as cursor:
-            close_fence(cursor)
-            cursor.execute(_SQL["abort"], asked_by(request))
-            return [key_id for (key_id,) in cursor.fetchall()]
+        (aborted,) = self._database.call(_SQL["abort"], asked_by(request))
+        return list(aborted)
 
 
 class PostgresRangeClaims:
@@ -205,6 +199,15 @@ def _open(cursor: psycopg2.extensions.cursor, purpose: KeyPurpose) -> OpenRotati
         old_keys=frozenset(row[2]),
         resumed=True,
     )
+
+
+def _check_room(by_state: dict[KeyState, list[int]]) -> None:
+    """Raise ConfigurationError while the generation before is kept: a row has room for two."""
+    if kept := by_state.get(KeyState.DECRYPT_ONLY):
+        message = "the tokens of the generation before are still kept in the rows"
+        raise ConfigurationError(
+            message, hint=f"they make room with `vault-etl keys destroy {min(kept)}`"
+        )
 
 
 def _token_keys(cursor: psycopg2.extensions.cursor) -> dict[KeyState, list[int]]:

@@ -85,8 +85,8 @@ class Turn:
     """The turn to write the audit log."""
 
     holder: Holder | None
-    may_end: bool
-    """Whether who waits for it may end the session that holds it."""
+    visible: bool
+    """Whether the database may tell since when a session holds it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ class NamedCounter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
-    """The cut-over is committed. `held_ms`: how long it held its locks, up to its commit."""
+    """The cut-over is committed. `held_ms`: how long it held its locks before that."""
 
     head: Head
     held_ms: float

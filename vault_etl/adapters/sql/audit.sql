@@ -10,9 +10,9 @@ SELECT
 FROM unnest(%(roles)s::text[]) AS role
 
 -- name: append
-SELECT seq, hash, decided, code FROM public.audit_append(
+CALL public.commit_audit_append(
     %(request_id)s, %(phase)s, %(actor)s, %(host)s, %(action)s, %(record_id)s, %(fields)s::text[],
-    %(purpose)s, %(ticket)s, %(reason)s, %(decision)s, %(error_code)s
+    %(purpose)s, %(ticket)s, %(reason)s, %(decision)s, %(error_code)s, NULL, NULL, NULL, NULL
 )
 
 -- name: entries

@@ -25,7 +25,7 @@ SELECT purpose, kms_key_arn, count(*) FROM public.data_keys WHERE state <> 'dest
 GROUP BY purpose, kms_key_arn ORDER BY purpose, kms_key_arn
 
 -- name: turn
-SELECT pid, login, extract(epoch FROM clock_timestamp() - since)::double precision, may_end
+SELECT pid, login, extract(epoch FROM clock_timestamp() - since)::double precision, visible
 FROM public.audit_holder()
 
 -- name: registrations

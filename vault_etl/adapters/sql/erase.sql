@@ -4,6 +4,8 @@
 SELECT matching, records, bodies FROM public.erase_preview(%(record_id)s, %(user_id)s)
 
 -- name: erase
-SELECT records, bodies, erased_at, seq, hash FROM public.erase(
-    %(request_id)s, %(actor)s, %(host)s, %(record_id)s, %(user_id)s, %(ticket)s, %(reason)s
+-- Records, bodies, when, and the entry's seq and hash; all NULL if nothing matches.
+CALL public.commit_erase(
+    %(request_id)s, %(actor)s, %(host)s, %(record_id)s, %(user_id)s, %(ticket)s, %(reason)s,
+    NULL, NULL, NULL, NULL, NULL
 )

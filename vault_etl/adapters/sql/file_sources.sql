@@ -1,10 +1,10 @@
 -- Where lines come from, for the role ingest.
 
 -- name: find
-SELECT source_id, points FROM public.file_source(%(known_by)s)
+CALL public.commit_file_source(%(known_by)s, NULL, NULL)
 
 -- name: reached
-SELECT public.file_load_reached(%(load_id)s, %(source_id)s, %(lines)s, %(digest)s)
+CALL public.commit_file_load_reached(%(load_id)s, %(source_id)s, %(lines)s, %(digest)s, NULL)
 
 -- name: loaded
-SELECT public.file_load_whole(%(load_id)s, %(source_id)s, %(agreed)s::bigint[])
+CALL public.commit_file_load_whole(%(load_id)s, %(source_id)s, %(agreed)s::bigint[], NULL)

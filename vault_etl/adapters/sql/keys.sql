@@ -37,10 +37,12 @@ SET LOCAL lock_timeout = '2s'
 LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE
 
 -- name: add_first_keys
-SELECT public.keys_init(%(request_id)s, %(actor)s, %(host)s, %(keys)s::jsonb)
+CALL public.commit_keys_init(%(request_id)s, %(actor)s, %(host)s, %(keys)s::jsonb, NULL)
 
 -- name: retire_data_keys
-SELECT public.data_keys_retire(%(request_id)s, %(actor)s, %(host)s, %(fields)s::text[], %(expired)s)
+CALL public.commit_data_keys_retire(
+    %(request_id)s, %(actor)s, %(host)s, %(fields)s::text[], %(expired)s, NULL
+)
 
 -- name: unexplained
 SELECT key_id FROM public.unexplained_keys(%(key_ids)s::bigint[])

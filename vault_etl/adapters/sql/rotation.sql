@@ -4,9 +4,8 @@
 SELECT rotation_id, fields, old_keys FROM public.key_rotations WHERE purpose = %(purpose)s
 
 -- name: old_data_keys
--- Those that are about to be retired too: behind the fence no other is made meanwhile.
 SELECT key_id FROM public.data_keys
-WHERE purpose = 'data' AND state IN ('active', 'decrypt_only') AND field = ANY (%(fields)s::text[])
+WHERE purpose = 'data' AND state = 'decrypt_only' AND field = ANY (%(fields)s::text[])
 
 -- name: next_generation
 SELECT coalesce(max(generation), 0) + 1 FROM public.data_keys WHERE purpose = 'token'
@@ -15,10 +14,10 @@ SELECT coalesce(max(generation), 0) + 1 FROM public.data_keys WHERE purpose = 't
 SELECT key_id, state FROM public.data_keys WHERE purpose = 'token' AND state <> 'destroyed'
 
 -- name: add_pending_keys
-SELECT public.token_keys_begin(%(request_id)s, %(actor)s, %(host)s, %(keys)s::jsonb)
+CALL public.commit_token_keys_begin(%(request_id)s, %(actor)s, %(host)s, %(keys)s::jsonb, NULL)
 
 -- name: abort
-SELECT public.token_keys_abort(%(request_id)s, %(actor)s, %(host)s)
+CALL public.commit_token_keys_abort(%(request_id)s, %(actor)s, %(host)s, NULL)
 
 -- name: add_rotation
 INSERT INTO public.key_rotations (purpose, rotation_id, fields, old_keys)

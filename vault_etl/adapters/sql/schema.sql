@@ -173,12 +173,12 @@ FROM role, LATERAL (VALUES
 ) AS fact (aspect, value)
 
 UNION ALL
--- Where the migrating login may, 0001_roles.sql gives the owner these two.
+-- Where the migrating login may, 0001_roles.sql gives the owner this one.
 SELECT DISTINCT 'role ' || r.rolname, 'role ' || r.rolname, 'membership of ' || m.roleid::regrole::text, ''
 FROM role AS r JOIN pg_catalog.pg_auth_members AS m ON m.member = r.oid
 WHERE NOT (
     r.rolname = 'vault_etl_owner' AND NOT m.admin_option
-    AND m.roleid IN ('pg_signal_backend'::regrole, 'pg_read_all_stats'::regrole)
+    AND m.roleid = 'pg_read_all_stats'::regrole
 )
 
 UNION ALL

@@ -249,8 +249,9 @@ WHERE token_generation IS NOT NULL AND num_nonnulls(masked_ip, masked_device_id)
     AND (%(pending)s::smallint IS NULL OR next_token_generation IS DISTINCT FROM %(pending)s::smallint)
 
 -- name: cut_over
-SELECT seq, hash, held_ms
-FROM public.token_cut_over(%(request_id)s, %(actor)s, %(host)s, %(reason)s, %(generation)s::smallint)
+CALL public.commit_token_cut_over(
+    %(request_id)s, %(actor)s, %(host)s, %(reason)s, %(generation)s::smallint, NULL, NULL, NULL
+)
 
 -- name: lock_holders
 -- Who keeps the cut-over from its locks: on the view and the table anybody, elsewhere whoever writes.

@@ -24,20 +24,18 @@ _HINT: Final = "`vault-etl audit checkpoint` with the role audit, on a timer"
 
 
 def turn(facts: TurnHolder) -> Verdict:
-    """No session keeps the others from writing, and one that did would be ended."""
+    """No session keeps the others from writing, and one that did would be seen."""
     found = facts.turn()
     holder = found.holder
     if holder is not None and holder.seconds > MAX_HELD_S:
         return Verdict.bad(
             f"held by {holder.login} (pid {holder.pid}) for up to {holder.seconds:.0f} s",
-            "who waits for it ends that session, unless it is a superuser's:"
-            f" SELECT pg_terminate_backend({holder.pid})",
+            f"as a superuser: SELECT pg_terminate_backend({holder.pid})",
         )
-    if not found.may_end:
+    if not found.visible:
         return Verdict.bad(
-            "a session that holds the end of the log could stop every audited command",
-            "GRANT pg_signal_backend, pg_read_all_stats TO vault_etl_owner WITH INHERIT TRUE,"
-            " as a superuser",
+            "a session that keeps others from writing would not be seen",
+            "GRANT pg_read_all_stats TO vault_etl_owner WITH INHERIT TRUE, as a superuser",
         )
     return Verdict.good("no session keeps others from writing")
 

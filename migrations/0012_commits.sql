@@ -1,0 +1,74 @@
+-- What takes a lock that others wait for, in a transaction of its own: CALL public.commit_X(…) calls the function X
+-- and commits. The function refuses every other caller (`short_transaction`, 0004_audit.sql), so no client can hold
+-- the lock: neither idle, nor by work of its own, nor by a message that it does not read.
+
+SET LOCAL ROLE vault_etl_owner;
+
+-- All have one shape. The first COMMIT raises in a client's own transaction. What is raised while locks are held is
+-- raised again without them. The parameters are those of the function, and then its columns; or its value, of more
+-- than one an array, as `answer`.
+DO $migration$
+DECLARE
+    made record;
+    grantee text;
+BEGIN
+    FOR made IN
+        SELECT
+            p.proname AS name, p.proacl AS acl, i.parameters, i.places, i.types,
+            coalesce(o.parameters, 'OUT answer ' || format_type(p.prorettype, NULL)
+                || CASE WHEN p.proretset THEN '[]' ELSE '' END) AS results,
+            CASE
+                WHEN o.names IS NOT NULL THEN format('SELECT * INTO %s FROM', o.names)
+                WHEN p.proretset THEN 'answer := ARRAY(SELECT'
+                ELSE 'answer :='
+            END AS call,
+            CASE WHEN o.names IS NULL AND p.proretset THEN ')' ELSE '' END AS call_end
+        FROM pg_proc AS p,
+            LATERAL (
+                SELECT
+                    string_agg(format('IN %I %s', p.proargnames[n], format_type(type, NULL)), ', ' ORDER BY n)
+                        AS parameters,
+                    string_agg('$' || n, ', ' ORDER BY n) AS places,
+                    string_agg(format_type(type, NULL), ', ' ORDER BY n) AS types
+                FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS input (type, n)
+            ) AS i,
+            LATERAL (
+                SELECT
+                    string_agg(format('OUT %I %s', p.proargnames[n], format_type(type, NULL)), ', ' ORDER BY n)
+                        AS parameters,
+                    string_agg(quote_ident(p.proargnames[n]), ', ' ORDER BY n) AS names
+                FROM unnest(p.proallargtypes, p.proargmodes) WITH ORDINALITY AS output (type, mode, n)
+                WHERE mode IN ('o', 't')
+            ) AS o
+        WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN (
+            'audit_append', 'audit_register_key', 'erase', 'token_cut_over',
+            'keys_init', 'token_keys_begin', 'token_keys_abort', 'data_keys_retire', 'data_key_retire_expired',
+            'keys_destroy', 'key_rewrap', 'file_source', 'file_load_reached', 'file_load_whole'
+        )
+    LOOP
+        EXECUTE format(
+            $create$
+            CREATE PROCEDURE public.commit_%1$s(%2$s, %3$s) LANGUAGE plpgsql AS $$
+            BEGIN
+                COMMIT;
+                SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+                BEGIN
+                    %4$s public.%1$s(%5$s)%6$s;
+                EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
+                    RAISE;
+                END;
+                COMMIT;
+            END
+            $$;
+            REVOKE ALL ON PROCEDURE public.commit_%1$s(%7$s) FROM PUBLIC
+            $create$,
+            made.name, made.parameters, made.results, made.call, made.places, made.call_end, made.types
+        );
+        FOR grantee IN SELECT DISTINCT a.grantee::regrole FROM aclexplode(made.acl) AS a LOOP
+            EXECUTE format(
+                'GRANT EXECUTE ON PROCEDURE public.commit_%s(%s) TO %s', made.name, made.types, grantee
+            );
+        END LOOP;
+    END LOOP;
+END
+$migration$;
