@@ -60,7 +60,7 @@ REVOKE ALL ON FUNCTION public.token_cut_over_wait(timestamptz) FROM PUBLIC;
 -- loaders wait behind the first of them: the fence, the end of the log, the view, the table, its partitions.
 -- Rows of keys and of the rotation are not waited for at all. Raises 55P03 after that, 55000 if the
 -- generation is not pending, and 2BP01, naming them, while other objects depend on the columns: those would
--- go on with the old tokens, unnoticed.
+-- go on with the old tokens, unnoticed. Temporary views and functions do so: every login can make one.
 --
 -- Whether old and new tokens map one to one was checked before: that takes longer than anybody should wait.
 CREATE FUNCTION public.token_cut_over(
@@ -142,10 +142,14 @@ BEGIN
             SELECT FROM pg_class AS c
             WHERE d.classid = 'pg_class'::regclass AND c.oid = d.objid AND c.relkind IN ('i', 'I')
         )
+        AND NOT EXISTS (  -- the view that is made again below; or a temporary one, which ends with its session
+            SELECT FROM pg_rewrite AS w JOIN pg_class AS c ON c.oid = w.ev_class
+            WHERE d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid AND w.rulename = '_RETURN'
+                AND (c.oid = 'public.user_logins_masked'::regclass OR c.relpersistence = 't')
+        )
         AND NOT EXISTS (
-            SELECT FROM pg_rewrite AS w
-            WHERE d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
-                AND w.ev_class = 'public.user_logins_masked'::regclass AND w.rulename = '_RETURN'
+            SELECT FROM pg_proc AS f JOIN pg_namespace AS n ON n.oid = f.pronamespace
+            WHERE d.classid = 'pg_proc'::regclass AND f.oid = d.objid AND n.nspname ~ '^pg_temp_'
         );
     IF dependents IS NOT NULL THEN
         RAISE EXCEPTION 'other objects depend on the token columns'

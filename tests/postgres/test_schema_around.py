@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -186,3 +187,22 @@ def test_it_is_named(found: list[str], named: str) -> None:
 def test_nothing_else_is_named(found: list[str]) -> None:
     """One line for each."""
     assert found == sorted(named for _, named in ATTACKS.values())
+
+
+HARMLESS = {
+    "ingest": """CREATE TEMP TABLE t (); CREATE TYPE pg_temp.word AS ENUM ('a');
+        CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql SECURITY DEFINER RETURN 1;
+        CREATE CAST (pg_temp.word AS text) WITH INOUT""",
+    "analyst": """ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC; SET ROLE vault_etl_analyst;
+        SELECT lo_create(0) FROM generate_series(1, 100)""",
+}
+
+
+def test_what_every_login_may_make_is_no_difference(postgres: RunningPostgres) -> None:
+    """It gets at nothing, and so many lines of it would hide what does."""
+    with clone(postgres) as scratch, ExitStack() as sessions:
+        for role, statements in HARMLESS.items():
+            session = sessions.enter_context(scratch.connect(role))
+            session.autocommit = True
+            session.cursor().execute(statements)
+        assert differences(scratch) == []

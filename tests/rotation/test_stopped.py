@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import closing
 
+import psycopg2
 import pytest
 
 from tests.cli.processes import fails, finish
@@ -80,3 +82,20 @@ def test_what_depends_on_the_columns_is_in_the_way(filled: Vault) -> None:
     assert rotate(filled, "--tokens").code == 0
     assert contents(filled).generations == {(2, 1): RECORDS}
     fails(rotate(filled, "--tokens"), 78, "the tokens of the generation before are still kept")
+
+
+TEMPORARY = (
+    "CREATE TEMP VIEW of_devices AS SELECT masked_device_id FROM public.user_logins;"
+    " CREATE FUNCTION pg_temp.addresses() RETURNS SETOF uuid BEGIN ATOMIC"
+    " SELECT masked_ip FROM public.user_logins; END"
+)
+
+
+def test_temporary_objects_are_not_in_the_way(filled: Vault) -> None:
+    """A login may make them over columns that it may not read; they end with its session."""
+    with closing(psycopg2.connect(filled.database_url("ingest"))) as session:
+        session.autocommit = True
+        with session.cursor() as cursor:
+            cursor.execute(TEMPORARY)
+        assert rotate(filled, "--tokens").code == 0
+    assert filled.sql("SELECT DISTINCT token_generation FROM user_logins") == [(2,)]

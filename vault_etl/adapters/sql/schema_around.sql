@@ -62,12 +62,17 @@ FROM pg_catalog.pg_inherits AS i
 WHERE i.inhparent IN (SELECT oid FROM relation) AND i.inhrelid NOT IN (SELECT oid FROM relation)
 
 UNION ALL
--- Such objects act with the owner's rights, wherever they are.
+-- Such objects act with the rights of a role of ours, wherever they are. Every login may make temporary and large ones,
+-- which nobody else runs or reads.
 SELECT pg_catalog.concat(o.type, ' ', o.identity, ' of ', s.refobjid::regrole), '', ''
 FROM pg_catalog.pg_shdepend AS s JOIN ours ON ours.oid = s.refobjid AND s.deptype = 'o',
     LATERAL pg_catalog.pg_identify_object(s.classid, s.objid, s.objsubid) AS o
 WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.dbid IN (0, (SELECT oid FROM place))
-    AND s.classid NOT IN ('pg_catalog.pg_database'::regclass, 'pg_catalog.pg_default_acl'::regclass)
+    AND s.classid NOT IN (
+        'pg_catalog.pg_database'::regclass, 'pg_catalog.pg_default_acl'::regclass,
+        'pg_catalog.pg_largeobject'::regclass
+    )
+    AND coalesce(o.schema, '') !~ '^pg_temp(_[0-9]+)?$'
     AND (s.classid, s.objid) NOT IN (SELECT c.classid, c.objid FROM compared AS c)
     AND (s.classid, s.objid) NOT IN (SELECT classid, objid FROM other)
 
@@ -149,7 +154,7 @@ SELECT pg_catalog.concat('event trigger ', evtname), '', '' FROM pg_catalog.pg_e
 UNION ALL
 SELECT pg_catalog.concat_ws(' ', 'default privileges of', defaclrole::regrole, defaclobjtype), '', ''
 FROM pg_catalog.pg_default_acl
-WHERE defaclnamespace IN (0, 'public'::regnamespace) AND defaclrole IN (SELECT oid FROM acting)
+WHERE defaclnamespace IN (0, 'public'::regnamespace) AND pg_catalog.pg_has_role(defaclrole, 'vault_etl_owner', 'USAGE')
 
 UNION ALL
 -- What takes rows out of the database, or brings them in.
@@ -186,6 +191,10 @@ UNION ALL
 SELECT o.type || ' ' || o.identity, '', ''
 FROM (
     SELECT 'pg_catalog.pg_cast'::regclass AS classid, c.oid FROM pg_catalog.pg_cast AS c
+    WHERE NOT EXISTS (  -- every login may make a type that ends with its session
+        SELECT FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+        WHERE t.oid IN (c.castsource, c.casttarget) AND n.nspname ~ '^pg_temp_'
+    )
     UNION ALL
     SELECT 'pg_catalog.pg_proc'::regclass, p.oid FROM pg_catalog.pg_proc AS p
     WHERE p.pronamespace = 'pg_catalog'::regnamespace
