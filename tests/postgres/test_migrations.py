@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from tests.conftest import admin
-from tests.postgres.conftest import empty
+from tests.postgres.conftest import clone, empty
 from tests.postgres.scratch import Scratch
 from tests.vault import Vault
 from vault_etl.adapters.embedded.postgres import RunningPostgres
@@ -181,3 +181,36 @@ def test_every_login_may_ask_whether_the_database_is_up_to_date(shared: Scratch)
     )
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         shared.sql("DELETE FROM public.vault_etl_migrations", role="rotate")
+
+
+TRAP = """
+    SET ROLE vault_etl_owner;
+    CREATE FUNCTION public.trap() RETURNS text LANGUAGE sql RETURN '';
+"""
+TRAPS = {
+    "a view in its place": """
+        ALTER TABLE public.vault_etl_migrations RENAME TO hidden;
+        CREATE VIEW public.vault_etl_migrations AS
+            SELECT name || public.trap() AS name, checksum, applied_at FROM public.hidden;
+        GRANT SELECT ON public.vault_etl_migrations TO PUBLIC""",
+    "a default": "ALTER TABLE public.vault_etl_migrations ADD note text DEFAULT public.trap()",
+    "a constraint": "ALTER TABLE public.vault_etl_migrations ADD CHECK (public.trap() = '') NOT VALID",
+    "a policy": """
+        CREATE POLICY trap ON public.vault_etl_migrations USING (public.trap() = '');
+        ALTER TABLE public.vault_etl_migrations ENABLE ROW LEVEL SECURITY""",
+}
+
+
+@pytest.mark.parametrize("trap", TRAPS.values(), ids=TRAPS.keys())
+def test_an_owner_has_no_code_run_by_who_migrates(
+    postgres: RunningPostgres, folder: Path, trap: str
+) -> None:
+    """Which may be a superuser: neither by the check nor by the next migration."""
+    with clone(postgres) as scratch:
+        scratch.sql(TRAP + trap)
+        (folder / "9999_next.sql").write_text("SELECT 1")
+        with scratch.database("admin") as database:
+            migrations = PostgresMigrations(database, folder)
+            for act in (migrations.pending, migrations.apply):
+                with pytest.raises(ConfigurationError, match="not the table"):
+                    act()

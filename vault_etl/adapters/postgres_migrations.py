@@ -49,7 +49,8 @@ class PostgresMigrations:
     def pending(self) -> Sequence[str]:
         """The names of the migrations that the database does not have yet.
 
-        Raises ConfigurationError if it has one that was changed since, or one that is newer.
+        Raises ConfigurationError if it has one that was changed since, or one that is newer, and if
+        an owner put something else in the place of the table that says so.
         """
         with self._database.transaction() as cursor:
             return [migration.name for migration in self._pending(cursor)]
@@ -78,6 +79,13 @@ class PostgresMigrations:
         cursor.execute(_SQL["exists"])
         if cursor.fetchone() == (False,):
             return self._migrations
+        cursor.execute(_SQL["hold"])
+        cursor.execute(_SQL["is_plain"])
+        if cursor.fetchone() != (True,):
+            message = "public.vault_etl_migrations is not the table that the migrations made"
+            raise ConfigurationError(
+                message, hint="an owner changed it: look at its definition before you read it"
+            )
         cursor.execute(_SQL["applied"])
         applied: dict[str, str] = dict(cursor.fetchall())
         known = {migration.name: migration.checksum for migration in self._migrations}

@@ -16,7 +16,30 @@ SELECT current_setting('server_version_num')::integer, current_setting('server_e
 RESET ROLE
 
 -- name: exists
-SELECT to_regclass('public.vault_etl_migrations') IS NOT NULL
+SELECT pg_catalog.to_regclass('public.vault_etl_migrations') IS NOT NULL
+
+-- name: hold
+LOCK TABLE public.vault_etl_migrations IN ACCESS SHARE MODE
+
+-- name: is_plain
+-- Whether it is a table that runs no code when it is read or added to: a view, or a trigger, would run the owner's
+-- with the rights of the login that migrates, which may be a superuser's.
+SELECT c.relkind = 'r'
+    AND NOT (c.relhasrules OR c.relhastriggers OR c.relrowsecurity OR c.relhassubclass OR c.relispartition)
+    AND c.relchecks = 0
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_attribute AS a
+        LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (
+            a.atttypid NOT IN ('pg_catalog.text'::regtype, 'pg_catalog.timestamptz'::regtype) OR a.attgenerated <> ''
+            OR pg_catalog.pg_get_expr(d.adbin, d.adrelid) <> 'now()'
+        )
+    )
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_index AS i
+        WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
+    )
+FROM pg_catalog.pg_class AS c WHERE c.oid = 'public.vault_etl_migrations'::regclass
 
 -- name: applied
 SELECT name, checksum FROM public.vault_etl_migrations
