@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from tests.conftest import admin
+from vault_etl.adapters.aws import SHORTEST_ACCESS_KEY_ID
 from vault_etl.adapters.embedded.emulator import Emulator
 from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
 
@@ -119,6 +120,17 @@ def test_the_commands_do_the_job(
     summary = json.loads(done.stdout)
     assert (summary["stored"], summary["quarantined"], summary["deleted"]) == (99, 1, 100)
     assert (summary["left_in_flight"], summary["left_delayed"]) == (0, 0)
+    for service in (setup, worker):  # the guards are whole, by the roles of docker/logins.sql too
+        checks = _run(["vault-etl", "doctor"], service, addresses, app).stdout.splitlines()
+        assert not [line for line in checks if json.loads(line)["ok"] is False]
+
+
+def test_what_doctor_says_of_the_endpoint_is_a_warning(compose: dict[str, Any]) -> None:
+    """It is plain text to another container, with an access key that AWS cannot have issued."""
+    for name in ("setup", "worker"):
+        environment = compose["services"][name]["environment"]
+        assert environment["AWS_ENDPOINT_URL"].startswith("http://localstack:")
+        assert len(environment["AWS_ACCESS_KEY_ID"]) < SHORTEST_ACCESS_KEY_ID
 
 
 def _run(

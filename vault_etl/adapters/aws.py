@@ -167,6 +167,10 @@ def _key_error(code: str) -> VaultEtlError | None:
     return None
 
 
+SHORTEST_ACCESS_KEY_ID: Final = 16
+"""By IAM's own model of the parameter AccessKeyId."""
+
+
 class AwsClients:
     """Clients of one session: AWS's own settings, read once. `observer` is told of every call."""
 
@@ -185,6 +189,12 @@ class AwsClients:
             if self._session.region_name is None:
                 raise botocore.exceptions.NoRegionError
             return self._session.region_name
+
+    def is_key_of_aws(self) -> bool:
+        """Whether AWS can have issued the access key: it has 16 characters at least (`test` has four)."""
+        with translated("AWS"):
+            found = self._session.get_credentials()
+            return found is not None and len(found.access_key) >= SHORTEST_ACCESS_KEY_ID
 
     def endpoints(self) -> dict[str, str]:
         """The address of each service, from the environment, the profile, or AWS's own list."""

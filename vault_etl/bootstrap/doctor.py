@@ -73,7 +73,9 @@ class DoctorProgram(AuditProgram, KeysProgram):
             return aws_checks.identity(self.identity())
 
         def endpoints() -> Verdict:
-            return transport_checks.aws_endpoints(self._aws.endpoints())
+            return transport_checks.aws_endpoints(
+                self._aws.endpoints(), is_key_of_aws=self._aws.is_key_of_aws()
+            )
 
         wraps, signs, needs = aws_checks.WRAPS, aws_checks.SIGNS, ("aws_credentials",)
         seal = self._acts_as("ingest", "reveal", "rotate", "re_encrypt")

@@ -73,8 +73,15 @@ def test_in_an_emulator_it_is_a_warning() -> None:
 def test_an_endpoint_in_plain_text_is_told_with_its_services() -> None:
     """Wherever it came from; HTTPS and this machine are fine."""
     fine = {"KMS": "https://kms.eu-west-1.amazonaws.com", "SQS": "http://127.0.0.1:4566"}
-    assert transport.aws_endpoints(fine).ok
+    assert transport.aws_endpoints(fine, is_key_of_aws=True).ok
     for url in ("http://192.0.2.1:4566", "http://kms.internal", "http://127.0.0.1.evil.example"):
-        verdict = transport.aws_endpoints({**fine, "STS": url})
+        verdict = transport.aws_endpoints({**fine, "STS": url}, is_key_of_aws=True)
         assert (verdict.ok, verdict.detail.startswith("STS in plain text, from ")) == (False, True)
         assert "AWS_ENDPOINT_URL" in str(verdict.hint)
+
+
+def test_with_an_access_key_that_is_none_of_aws_it_is_a_warning() -> None:
+    """As between the containers of `docker compose`: no key of AWS's is in reach."""
+    verdict = transport.aws_endpoints({"KMS": "http://localstack:4566"}, is_key_of_aws=False)
+    assert verdict.ok
+    assert verdict.detail.startswith("warning: KMS in plain text, from localstack")
