@@ -76,6 +76,8 @@ def test_a_record_is_named_by_its_id(bench: Bench, rows: list[SealedRecord]) -> 
     assert named(bench, what) == [rows[1].record_id]
     found = bench.named.count_named(what)
     assert (found.what, found.keys, len(found.logins), found.rows) == (what, 2, 1, 1)
+    keys = [int.from_bytes(sealed[1:5], "big") for sealed in rows[1].ciphertexts.values()]
+    assert found.kms_key_arns == tuple({key.kms_key_arn for key in bench.keys.keys(keys)})
     nobody = bench.named.count_named(LeaveOut(record_id=uuid.uuid4()))
     assert (nobody.keys, nobody.logins, nobody.rows) == (0, (), 0)
 

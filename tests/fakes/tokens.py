@@ -80,7 +80,8 @@ class FakeTokens:
         if what.record_id is not None:
             keys = [key for row in rows for key in keys if key.key_id in _key_ids(row)]
         logins = sorted({key.created_by for key in keys})[:10]
-        return Named(what, len(keys), tuple(logins), len(rows))
+        arns = sorted({key.kms_key_arn for key in keys})[:10]
+        return Named(what, len(keys), tuple(logins), tuple(arns), len(rows))
 
     def check(self, generations: Generations) -> Check:
         """See `TokenChecker.check`."""

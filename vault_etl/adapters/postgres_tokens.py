@@ -158,8 +158,8 @@ class PostgresTokenChecker:
         """See `NamedCounter.count_named`."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["count_named"], {**_criteria(what), "limit": MAX_NAMED})
-            ((keys, logins, rows),) = cursor.fetchall()
-        return Named(what, keys, tuple(logins), rows)
+            ((keys, logins, arns, rows),) = cursor.fetchall()
+        return Named(what, keys, tuple(logins), tuple(arns), rows)
 
 
 def _criteria(what: LeaveOut) -> dict[str, object]:

@@ -106,11 +106,11 @@ def _abort(program: Program, options: Options, reason: str) -> None:
 def _show(plan: TokenPlan) -> None:
     """What each --leave-out names."""
     for named in plan.named:
-        logins = ", ".join(named.logins)
+        logins, arns = ", ".join(named.logins), ", ".join(named.kms_key_arns)
         sys.stderr.write(
             printable(
                 f"vault-etl: --leave-out {named.what}: {named.rows} records, under {named.keys} data keys"
-                f"{f' of {logins}' if logins else ''}"
+                f"{f' of {logins}, wrapped by {arns}' if logins else ''}"
             )
             + "\n"
         )

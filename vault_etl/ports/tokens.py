@@ -126,11 +126,15 @@ class TokenChecker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """How many rows with tokens a `LeaveOut` names, and under how many keys of which logins: ten at the most."""
+    """How many rows with tokens a `LeaveOut` names, and under how many keys.
+
+    `logins` made the keys, and KMS wrapped them under `kms_key_arns`: ten of each at the most.
+    """
 
     what: LeaveOut
     keys: int
     logins: tuple[str, ...]
+    kms_key_arns: tuple[str, ...]
     rows: int
 
 

@@ -48,7 +48,7 @@ ORDER BY record_id LIMIT %(limit)s
 
 -- name: count_named
 WITH named_keys AS MATERIALIZED (
-    SELECT key_id, created_by FROM public.data_keys
+    SELECT key_id, created_by, kms_key_arn FROM public.data_keys
     WHERE purpose = 'data' AND (%(key_id)s::bigint IS NULL OR key_id = %(key_id)s::bigint)
         AND (%(login)s::text IS NULL OR created_by = %(login)s::text)
         AND (%(since)s::timestamptz IS NULL OR expires_at >= %(since)s::timestamptz)
@@ -65,6 +65,7 @@ WITH named_keys AS MATERIALIZED (
 SELECT
     (SELECT count(*) FROM named_keys),
     ARRAY(SELECT DISTINCT created_by FROM named_keys ORDER BY 1 LIMIT %(limit)s),
+    ARRAY(SELECT DISTINCT kms_key_arn FROM named_keys ORDER BY 1 LIMIT %(limit)s),
     (
         SELECT count(*) FROM public.user_logins
         WHERE token_generation IS NOT NULL
