@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -166,13 +165,13 @@ UNDO = """
 
 
 @pytest.fixture(scope="module")
-def found(postgres: RunningPostgres) -> Iterator[list[str]]:
+def found(postgres: RunningPostgres) -> list[str]:
     """The differences of a database in which all of it was done, as an analyst sees them."""
     with clone(postgres) as scratch:
         try:
             for attack, _ in ATTACKS.values():
                 scratch.sql(attack)
-            yield sorted(line.removesuffix(NOT_OURS) for line in differences(scratch))
+            return sorted(line.removesuffix(NOT_OURS) for line in differences(scratch))
         finally:
             for undo in UNDO.strip().split("\n"):
                 scratch.sql(undo)
