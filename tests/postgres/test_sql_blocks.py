@@ -79,7 +79,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "migrations.sql": dict.fromkeys(
         (
             *("lock", "lengthen_timeouts", "pin_search_path", "server", "act_as_login"),
-            *("exists", "applied", "make_table", "record"),
+            *("exists", "hold", "is_plain", "applied", "make_table", "record"),
         ),
         ("admin",),
     ),
