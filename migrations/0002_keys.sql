@@ -11,8 +11,8 @@ CREATE TABLE public.data_keys (
         CHECK (state IN ('pending', 'active', 'decrypt_only', 'destroyed')),
     -- ARNs of KMS have under 100 characters. Each change of a key writes its ARN into key_changes (0010).
     kms_key_arn text NOT NULL CHECK (char_length(kms_key_arn) <= 256 AND kms_key_arn ~ '^[!-~]+$'),
-    -- KMS wraps 32 bytes in under 300; it takes 6,144 at most to open.
-    wrapped_key bytea CHECK (octet_length(wrapped_key) BETWEEN 1 AND 6144),
+    -- KMS wraps 32 bytes in under 300. All keys are listed at once, so this bounds what a lister holds.
+    wrapped_key bytea CHECK (octet_length(wrapped_key) BETWEEN 1 AND 1024),
     fingerprint bytea NOT NULL CHECK (length(fingerprint) = 8),
     -- The moment itself: a transaction may have begun long before.
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),

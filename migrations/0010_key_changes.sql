@@ -24,7 +24,8 @@ CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.key_changes
     FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
 
 -- Keys that are not as the log says that they are: of these no entry, or not the newest, names what stands in
--- the row. A data key that nothing has changed since `ingest` made it has no entry. Of these ids, or of all.
+-- the row, or there is no row any more. A data key that nothing has changed since `ingest` made it has no entry. Of
+-- these ids, or of all.
 CREATE FUNCTION public.unexplained_keys(key_ids bigint[]) RETURNS TABLE (key_id bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT k.key_id
@@ -40,7 +41,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
                 said.wrapped_key_sha256
             )
     END
-    ORDER BY k.key_id
+    UNION
+    SELECT c.key_id FROM public.key_changes AS c
+    WHERE (key_ids IS NULL OR c.key_id = ANY (key_ids))
+        AND NOT EXISTS (SELECT FROM public.data_keys AS k WHERE k.key_id = c.key_id)
+    ORDER BY key_id
 $$;
 REVOKE ALL ON FUNCTION public.unexplained_keys(bigint[]) FROM PUBLIC;
 

@@ -185,6 +185,17 @@ def test_a_key_that_was_changed_without_an_entry_is_named(scratch: Scratch, chan
         assert key_id in PostgresKeyStore(database).unexplained()
 
 
+def test_a_key_whose_row_is_gone_is_named(scratch: Scratch) -> None:
+    """The owner takes it away with the triggers off: with it goes all that only it opens."""
+    with scratch.database("re-encrypt") as database:
+        PostgresKeyStore(database).add_first_keys(rotate_request(), token_keys(1))
+    gone = sorted(scratch.key_states())
+    scratch.sql(
+        "BEGIN; SET LOCAL session_replication_role = replica; DELETE FROM data_keys; COMMIT"
+    )
+    assert unexplained(scratch) == gone
+
+
 def test_a_data_key_needs_an_entry_once_it_was_changed(scratch: Scratch) -> None:
     """Active ones that `ingest` has made have none; a retired one without one is named."""
     key_id = scratch.add_data_key(Field.IP).key_id

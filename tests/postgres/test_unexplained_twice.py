@@ -70,6 +70,10 @@ CHANGES = [
         for which in (NEWEST, OLDER)
     ),
     *(f"DELETE FROM public.key_changes WHERE {which}" for which in (NEWEST, OLDER, "true")),  # noqa: S608
+    *(
+        f"DELETE FROM public.data_keys WHERE state = '{state}'"  # noqa: S608
+        for state in ("active", "decrypt_only", "pending", "destroyed")
+    ),
     "UPDATE public.key_changes SET seq = 1000 - seq",
     "UPDATE public.key_changes SET key_id = NULL",
     "UPDATE public.data_keys SET key_id = key_id + 1",

@@ -96,7 +96,7 @@ class _Pass:
         self._end_of_log()
         for key_id in self._snapshot.unexplained_keys():
             self._problems.tampered(
-                0, f"does not explain key {key_id}: no entry made it what it is"
+                0, f"does not explain key {key_id}: no entry made it what it is, or took it away"
             )
         return Proof(
             head=self._last,

@@ -42,7 +42,10 @@ WHERE CASE
             said.wrapped_key_sha256
         )
 END
-ORDER BY k.key_id
+UNION
+SELECT c.key_id FROM public.key_changes AS c
+WHERE NOT EXISTS (SELECT FROM public.data_keys AS k WHERE k.key_id = c.key_id)
+ORDER BY key_id
 
 -- name: log
 SELECT
