@@ -30,6 +30,7 @@ INSERT INTO public.audit_actions (action, roles, look, a_minute) VALUES
     ('keys rewrap', '{vault_etl_rotate,vault_etl_re_encrypt}', false, 6000),
     ('keys destroy', '{vault_etl_rotate,vault_etl_re_encrypt}', false, 600),
     ('keys change', '{}', false, 6000),
+    ('keys range', '{}', false, 6000),
     ('keys cut-over', '{}', false, 120),
     ('erase', '{}', false, 600),
     ('policy set', '{}', false, 120),

@@ -28,7 +28,8 @@ CREATE TABLE public.rotation_ranges (
     last uuid NOT NULL,
     after uuid,
     done boolean NOT NULL DEFAULT false,
-    claim uuid,
+    -- The request id of the entry that says who opens it.
+    claim uuid UNIQUE,
     claimed_until timestamptz,
     PRIMARY KEY (rotation_id, place, first)
 );
@@ -37,7 +38,111 @@ COMMENT ON TABLE public.rotation_ranges IS
 
 GRANT SELECT ON public.key_rotations TO vault_etl_rotate, vault_etl_audit;
 GRANT SELECT, INSERT (purpose, rotation_id, fields, old_keys), DELETE ON public.key_rotations TO vault_etl_re_encrypt;
-GRANT SELECT, INSERT, UPDATE ON public.rotation_ranges TO vault_etl_re_encrypt;
+GRANT SELECT, INSERT (rotation_id, place, first, last), UPDATE (after, done)
+    ON public.rotation_ranges TO vault_etl_re_encrypt;
+
+-- Claims a range that is not done and that no other worker has worked on for 10 s, and writes who is about to open
+-- it, in one transaction: no row if there is none. `request_id` is of the run, whose intent of `keys rotate` is this
+-- login's and has no outcome yet; `claim` is new.
+CREATE FUNCTION public.rotation_claim(rotation_id uuid, claim uuid, request_id uuid)
+RETURNS TABLE (place text, first uuid, last uuid, after uuid)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
+DECLARE
+    run public.audit_log;
+    held public.rotation_ranges;
+BEGIN
+    PERFORM public.short_transaction();
+    SELECT l.* INTO run FROM public.audit_log AS l
+    WHERE l.request_id = rotation_claim.request_id AND l.phase = 'intent' AND l.decision = 'allowed'
+        AND l.action = 'keys rotate' AND l.login = session_user
+        AND NOT EXISTS (
+            SELECT FROM public.audit_log AS o WHERE o.request_id = rotation_claim.request_id AND o.phase = 'outcome'
+        );
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no rotation of this login has begun under this request'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    UPDATE public.rotation_ranges AS r
+    SET claim = rotation_claim.claim, claimed_until = clock_timestamp() + interval '10 s'
+    FROM (
+        SELECT f.rotation_id, f.place, f.first FROM public.rotation_ranges AS f
+        WHERE f.rotation_id = rotation_claim.rotation_id AND NOT f.done
+            AND (f.claimed_until IS NULL OR f.claimed_until < clock_timestamp())
+        ORDER BY f.place, f.first LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) AS free
+    WHERE r.rotation_id = free.rotation_id AND r.place = free.place AND r.first = free.first
+    RETURNING r.* INTO held;
+    IF FOUND THEN
+        PERFORM public.audit_write(
+            claim, 'intent', run.actor, run.host, 'keys range', NULL,
+            (
+                SELECT CASE held.place
+                    WHEN 'quarantine' THEN ARRAY['quarantine'] ELSE array_remove(k.fields, 'quarantine')
+                END
+                FROM public.key_rotations AS k WHERE k.rotation_id = held.rotation_id
+            ),
+            NULL, run.request_id::text,
+            format(
+                'rows of %s from %s to %s%s', held.place, held.first, held.last, ', behind ' || held.after
+            ),
+            'allowed', NULL
+        );
+        RETURN QUERY SELECT held.place, held.first, held.last, held.after;
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION public.rotation_claim(uuid, uuid, uuid) FROM PUBLIC;
+
+-- Moves a claimed range on, in the transaction that did a page of it, and keeps it for 10 s more. A range that
+-- another worker has claimed since stays as that one has it.
+CREATE FUNCTION public.rotation_move(claim uuid, after uuid, done boolean) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE public.rotation_ranges AS r
+    SET after = coalesce(rotation_move.after, r.after), done = rotation_move.done,
+        claimed_until = CASE WHEN NOT rotation_move.done THEN clock_timestamp() + interval '10 s' END
+    WHERE r.claim = rotation_move.claim
+$$;
+REVOKE ALL ON FUNCTION public.rotation_move(uuid, uuid, boolean) FROM PUBLIC;
+
+-- Lets go of a range that is done, or of one that is not, for others to go on with at once; and writes the outcome, if
+-- the claim's intent is this login's and has none yet: how many rows were read to be opened, and under which data keys
+-- they were. Of more than 32 the digest of their ids (docs/formats.md). Whether it has written it.
+CREATE FUNCTION public.rotation_release(claim uuid, rows bigint, key_ids bigint[]) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
+DECLARE
+    intent public.audit_log;
+    was_done boolean;
+    ids bigint[] := ARRAY(SELECT DISTINCT id FROM unnest(key_ids) AS id ORDER BY id);
+    keys text := CASE
+        WHEN cardinality(ids) = 0 THEN 'no data key'
+        WHEN cardinality(ids) <= 32 THEN format('data keys %s', array_to_string(ids, ', '))
+        ELSE format('%s data keys, SHA-256 %s', cardinality(ids), encode(sha256(
+            convert_to(E'vault-etl/1/range-keys\n' || array_to_string(ids, E'\n') || E'\n', 'UTF8')
+        ), 'hex'))
+    END;
+BEGIN
+    PERFORM public.short_transaction();
+    UPDATE public.rotation_ranges AS r SET claim = NULL, claimed_until = NULL WHERE r.claim = rotation_release.claim
+    RETURNING r.done INTO was_done;
+    SELECT l.* INTO intent FROM public.audit_log AS l
+    WHERE l.request_id = claim AND l.phase = 'intent' AND l.action = 'keys range' AND l.login = session_user
+        AND NOT EXISTS (SELECT FROM public.audit_log AS o WHERE o.request_id = claim AND o.phase = 'outcome');
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM public.audit_write(
+        claim, 'outcome', intent.actor, intent.host, intent.action, NULL, intent.fields, NULL, intent.ticket,
+        format('%s rows, under %s', rows, keys), CASE WHEN was_done THEN 'done' ELSE 'failed' END,
+        CASE WHEN was_done THEN NULL WHEN was_done IS NULL THEN 'lapsed' ELSE 'released' END
+    );
+    RETURN true;
+END
+$$;
+REVOKE ALL ON FUNCTION public.rotation_release(uuid, bigint, bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    public.rotation_claim(uuid, uuid, uuid), public.rotation_move(uuid, uuid, boolean),
+    public.rotation_release(uuid, bigint, bigint[])
+    TO vault_etl_re_encrypt;
 
 -- What a lock may still be waited for, in all: each wait has what the ones before it have left.
 CREATE FUNCTION public.token_cut_over_wait(deadline timestamptz) RETURNS void

@@ -291,6 +291,23 @@ class FakeBench(Bench):
         self._clock.advance(seconds)
 
 
+class _RunsClaims(PostgresRangeClaims):
+    """Those of a run, which has its intent before it claims anything."""
+
+    def __init__(self, database: Database, audit: AuditLog) -> None:
+        self._audit = audit
+        self._run = rotate_request()
+        self._has_begun = False
+        super().__init__(database, self._run.request_id)
+
+    def claim(self, rotation_id: uuid.UUID, claim: uuid.UUID) -> Range | None:
+        """See `RangeClaims.claim`."""
+        if not self._has_begun:
+            self._audit.intend(self._run)
+            self._has_begun = True
+        return super().claim(rotation_id, claim)
+
+
 class PostgresBench(Bench):
     """In Postgres, each adapter under the role that uses it."""
 
@@ -313,7 +330,7 @@ class PostgresBench(Bench):
         self.rotations = PostgresRotationReader(self._database("rotate"))
         self.data_rotations = PostgresDataRotations(self._database("re-encrypt"))
         self.token_rotations = PostgresTokenRotations(self._database("re-encrypt"))
-        self.claims = PostgresRangeClaims(self._database("re-encrypt"))
+        self.claims = _RunsClaims(self._database("re-encrypt"), self.others_audit)
         self.backfill = PostgresTokenBackfill(self._database("re-encrypt"))
         self.checker = self.named = PostgresTokenChecker(self._database("re-encrypt"))
         self.cut_over = PostgresTokenCutOver(self._database("re-encrypt"))

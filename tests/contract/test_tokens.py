@@ -303,9 +303,10 @@ def claimed(bench: Bench, rows: list[SealedRecord]) -> Claimed:
 def test_the_range_moves_on_with_the_fill(claimed: Claimed, is_done: bool) -> None:
     """A whole page, or one of which no row opened."""
     page = read(claimed.bench)
-    for batch, after in ((page[:2], page[1].record_id), ([], page[3].record_id)):
-        fill(claimed.bench, batch, claimed.step(after, is_done=is_done))
-        assert claimed.cursor() == (after, is_done)
+    for batch, at, last in ((page[:2], 1, False), ([], 3, is_done)):
+        after = page[at].record_id
+        fill(claimed.bench, batch, claimed.step(after, is_done=last))
+        assert claimed.cursor() == (after, last)
 
 
 def test_a_page_that_was_filled_in_part_does_not_move_the_range(claimed: Claimed) -> None:

@@ -11,7 +11,7 @@ from tests.fakes.key_store import FakeKeyStore
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.core.keys import KeyState
-from vault_etl.core.rotation import OpenRotation, Range, Step, split
+from vault_etl.core.rotation import NOTHING_OPENED, OpenedRows, OpenRotation, Range, Step, split
 from vault_etl.errors import ConfigurationError, IncompleteError
 from vault_etl.ports.key_store import NewKey
 
@@ -125,20 +125,20 @@ class FakeRangeClaims:
         """See `RangeClaims.unfinished`."""
         return sum(not held.is_done for held in self._database.ranges.get(rotation_id, []))
 
-    def release(self, claim: uuid.UUID) -> None:
-        """See `RangeClaims.release`."""
+    def release(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
+        """See `RangeClaims.release`. The log's entries are the database's own, and are not here."""
+        del opened
         for ranges in self._database.ranges.values():
             for held in ranges:
                 if held.claim == claim:
-                    held.claimed_until = 0
+                    held.claim, held.claimed_until = None, 0
 
 
 def move_range(database: FakeDatabase, step: Step, *, is_whole: bool) -> None:
     """Move a range on, if it is still claimed as the step says."""
     for ranges in database.ranges.values():
         for held in ranges:
-            at = held.range.place, held.range.first
-            if held.claim == step.claim and at == (step.range.place, step.range.first):
+            if held.claim == step.claim:
                 held.claimed_until = database.clock.monotonic() + CLAIM_SECONDS
                 if is_whole:
                     held.range = dataclasses.replace(

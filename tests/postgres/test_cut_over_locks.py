@@ -37,7 +37,7 @@ LAST_PARTITION = ("admin", f"SELECT count(*) FROM {name_of(3)}")  # noqa: S608
 QUERY = ("analyst", "SELECT count(*) FROM public.user_logins_masked")
 DUMP = ("admin", f"LOCK TABLE {EVERY_TABLE} IN ACCESS SHARE MODE")
 KEY = ("admin", "UPDATE data_keys SET kms_key_arn = 'b' WHERE state = 'pending'")
-RANGE = ("re-encrypt", "UPDATE rotation_ranges SET claimed_until = now()")
+RANGE = ("re-encrypt", "UPDATE rotation_ranges SET done = done")
 
 BLOCKERS = {
     "an open batch": FENCE,

@@ -19,6 +19,7 @@ DEFINERS = {
     *("erase", "erase_preview", "audit_holder"),
     *("file_source", "file_load_reached", "file_load_whole"),
     "token_cut_over",
+    *("rotation_claim", "rotation_move", "rotation_release"),
     *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
     *("data_key_retire_expired", "keys_destroy", "key_rewrap", "unexplained_keys"),
     "data_keys_are_few",
@@ -57,6 +58,7 @@ _NO_RELATION = {
     "jsonb_array_elements",
     "jsonb_to_recordset",
     *("written", "replaced", "made"),  # transition tables
+    *("run", "intent", "held", "was_done", "SKIP"),
 }
 
 

@@ -49,7 +49,10 @@ RE_ENCRYPT = ROTATE | {
     *("INSERT user_logins", "DELETE quarantine", "EXECUTE ensure_partition"),
     *columns("INSERT", "key_rotations", "purpose", "rotation_id", "fields", "old_keys"),
     "DELETE key_rotations",
-    *(f"{right} rotation_ranges" for right in ("SELECT", "INSERT", "UPDATE")),
+    "SELECT rotation_ranges",
+    *columns("INSERT", "rotation_ranges", "rotation_id", "place", "first", "last"),
+    *columns("UPDATE", "rotation_ranges", "after", "done"),
+    *("EXECUTE rotation_claim", "EXECUTE rotation_move", "EXECUTE rotation_release"),
     *columns("INSERT", "data_keys", *MADE),
     *("EXECUTE keys_init", "EXECUTE token_keys_begin", "EXECUTE token_keys_abort"),
     "EXECUTE token_cut_over",
@@ -120,6 +123,7 @@ COMMITS = {
     *("audit_append", "audit_register_key", "erase", "token_cut_over", "key_rewrap"),
     *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
     *("data_key_retire_expired", "keys_destroy"),
+    *("rotation_claim", "rotation_release"),
     *("file_source", "file_load_reached", "file_load_whole"),
 }
 for _rights in RIGHTS.values():
@@ -285,6 +289,15 @@ def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
         ("rotate", "DELETE FROM public.key_rotations"),
         ("re-encrypt", "UPDATE public.key_rotations SET old_keys = '{}'"),
         ("re-encrypt", "DELETE FROM public.rotation_ranges"),
+        (
+            "re-encrypt",
+            "UPDATE public.rotation_ranges SET claimed_until = now() + interval '1 day'",
+        ),
+        ("re-encrypt", "UPDATE public.rotation_ranges SET claim = gen_random_uuid()"),
+        (
+            "re-encrypt",
+            "INSERT INTO public.rotation_ranges (rotation_id, claim) VALUES (gen_random_uuid(), gen_random_uuid())",
+        ),
         ("re-encrypt", "ALTER VIEW public.user_logins_masked OWNER TO test_re_encrypt"),
         ("re-encrypt", "SET deadlock_timeout = '50ms'"),
         ("re-encrypt", "SELECT public.token_cut_over_wait(now())"),

@@ -17,6 +17,7 @@ from tests.postgres.cut_over import next_of
 from tests.postgres.scratch import Scratch, sealed_record
 from tests.postgres.swaps import everything, outside
 from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_audit import PostgresAuditLog
 from vault_etl.adapters.postgres_rotation import (
     PostgresDataRotations,
     PostgresRangeClaims,
@@ -86,8 +87,12 @@ def test_no_range_is_claimed_by_two_at_once(scratch: Scratch, keys: WriteKeys) -
     with scratch.database("re-encrypt") as database:
         begun = PostgresDataRotations(database).begin(rotate_request(), tuple(Field), 40)
 
+    run = rotate_request()
+    with scratch.database("re-encrypt") as database:
+        PostgresAuditLog(database).intend(run)
+
     def claim(database: Database) -> list[Range]:
-        claims, found = PostgresRangeClaims(database), list[Range]()
+        claims, found = PostgresRangeClaims(database, run.request_id), list[Range]()
         while (held := claims.claim(begun.rotation_id, uuid.uuid4())) is not None:
             found.append(held)
         return found
@@ -132,7 +137,8 @@ def test_an_erasure_in_progress_wins_over_a_fill(scratch: Scratch, keys: WriteKe
         backfill, generations = PostgresTokenBackfill(database), Generations(1, 2)
         rows = backfill.page(generations, everything(), 10).rows
         made = [NextTokens(r, {f: next_of(t) for f, t in r.tokens.items()}) for r in rows]
-        with scratch.connect("erase") as erasing, erasing.cursor() as cursor:
+        # As the superuser, who may keep it open: a client's erasure is a transaction of its own.
+        with scratch.connect() as erasing, erasing.cursor() as cursor:
             cursor.execute(
                 "SELECT public.erase(gen_random_uuid(), 'a', 'h', %s, NULL, NULL, 'a test')",
                 (rows[0].record_id,),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -24,12 +23,11 @@ from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.core.keys import KeyState
-from vault_etl.core.rotation import OpenRotation, Range, Step, split
+from vault_etl.core.rotation import NOTHING_OPENED, OpenedRows, OpenRotation, Range, Step, split
 from vault_etl.errors import ConfigurationError, IncompleteError
 from vault_etl.ports.key_store import NewKey
 
-CLAIM_LEASE: Final = dt.timedelta(seconds=10)
-"""After which a range that nothing was done in is free again. A page takes a tenth of a second."""
+CLAIM_TRIES: Final = 5
 
 _SQL: Final = blocks("rotation.sql")
 _RECORDS: Final = blocks("records.sql")
@@ -131,20 +129,20 @@ class PostgresTokenRotations:
 
 
 class PostgresRangeClaims:
-    """`RangeClaims` on Postgres, by its clock."""
+    """`RangeClaims` on Postgres, by its clock, for the run of `keys rotate` with this request id."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, request_id: uuid.UUID) -> None:
         self._database = database
+        self._request_id = request_id
 
+    @stamina.retry(on=LockTimeoutError, attempts=CLAIM_TRIES)
     def claim(self, rotation_id: uuid.UUID, claim: uuid.UUID) -> Range | None:
         """See `RangeClaims.claim`."""
-        with self._database.transaction() as cursor:
-            cursor.execute(
-                _SQL["claim_range"],
-                {"rotation_id": rotation_id, "claim": claim, "lease": CLAIM_LEASE},
-            )
-            row = cursor.fetchone()
-        return None if row is None else Range(Table(row[0]), *row[1:])
+        row = self._database.call(
+            _SQL["claim_range"],
+            {"rotation_id": rotation_id, "claim": claim, "request_id": self._request_id},
+        )
+        return None if row[0] is None else Range(Table(row[0]), *row[1:])
 
     def unfinished(self, rotation_id: uuid.UUID) -> int:
         """See `RangeClaims.unfinished`."""
@@ -153,10 +151,12 @@ class PostgresRangeClaims:
             ((count,),) = cursor.fetchall()
         return int(count)
 
-    def release(self, claim: uuid.UUID) -> None:
+    def release(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
         """See `RangeClaims.release`."""
-        with self._database.transaction() as cursor:
-            cursor.execute(_SQL["release_ranges"], {"claim": claim})
+        self._database.call(
+            _SQL["release_range"],
+            {"claim": claim, "rows": opened.rows, "key_ids": sorted(opened.key_ids)},
+        )
 
 
 def move_range(cursor: psycopg2.extensions.cursor, step: Step, *, is_whole: bool) -> None:
@@ -168,11 +168,8 @@ def move_range(cursor: psycopg2.extensions.cursor, step: Step, *, is_whole: bool
         _SQL["move_range"],
         {
             "claim": step.claim,
-            "place": step.range.place.value,
-            "first": step.range.first,
             "after": step.after if is_whole else None,
             "done": step.is_done and is_whole,
-            "lease": CLAIM_LEASE,
         },
     )
 

@@ -61,7 +61,7 @@ class RotationProgram(Parts):
             audit=self.audit_log(request_id),
             rotations=PostgresDataRotations(self._database),
             workers=[
-                ResealWorker(PostgresRangeClaims(database), PostgresResealer(database))
+                ResealWorker(PostgresRangeClaims(database, request_id), PostgresResealer(database))
                 for database in self._workers_databases()
             ],
             keys=self._workers_keys(request_id, self._ring(request_id)),
@@ -93,7 +93,7 @@ class RotationProgram(Parts):
             ),
             backfill=Backfill(
                 [
-                    BackfillWorker(PostgresRangeClaims(own), PostgresTokenBackfill(own))
+                    BackfillWorker(PostgresRangeClaims(own, request_id), PostgresTokenBackfill(own))
                     for own in self._workers_databases()
                 ],
                 self._workers_keys(request_id, self._ring(request_id, reader=reader)),

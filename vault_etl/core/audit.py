@@ -44,6 +44,7 @@ class Action(StrEnum):
     KEYS_ROTATE = "keys rotate"
     KEYS_CUT_OVER = "keys cut-over"
     KEYS_CHANGE = "keys change"
+    KEYS_RANGE = "keys range"
     KEYS_REWRAP = "keys rewrap"
     KEYS_DESTROY = "keys destroy"
     QUARANTINE_SHOW = "quarantine show"

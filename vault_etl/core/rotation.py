@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from vault_etl.core.fields import Field, Table
 
@@ -32,6 +34,37 @@ class OpenRotation:
     old_keys: frozenset[int]
     retired: tuple[int, ...] = ()
     resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRows:
+    """What was opened under one claim: how many rows were read for it, and the data keys they were under."""
+
+    rows: int = 0
+    key_ids: frozenset[int] = frozenset()
+
+    def and_also(self, rows: int, key_ids: Iterable[int]) -> OpenedRows:
+        """These and more."""
+        return OpenedRows(self.rows + rows, self.key_ids.union(key_ids))
+
+
+MAX_NAMED_KEYS: Final = 32
+"""More do not fit into a reason of 500 characters."""
+
+
+def named_keys(key_ids: Iterable[int], at_most: int = MAX_NAMED_KEYS) -> str:
+    """Data keys as the audit log names them; `rotation_outcome` (0009) does the same."""
+    ids = sorted(set(key_ids))
+    if not ids:
+        return "no data key"
+    if len(ids) <= at_most:
+        return f"data keys {', '.join(map(str, ids))}"
+    lines = "".join(f"{key_id}\n" for key_id in ids)
+    digest = hashlib.sha256(f"vault-etl/1/range-keys\n{lines}".encode()).hexdigest()
+    return f"{len(ids)} data keys, SHA-256 {digest}"
+
+
+NOTHING_OPENED: Final = OpenedRows()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.rotation import OpenRotation, Range
+from vault_etl.core.rotation import NOTHING_OPENED, OpenedRows, OpenRotation, Range
 from vault_etl.ports.key_store import NewKey
 
 
@@ -58,16 +58,27 @@ class TokenRotations(Protocol):
 
 
 class RangeClaims(Protocol):
-    """May claim ranges. A claim ends when nothing was done for a while: its holder was killed."""
+    """May claim ranges, each on the record. A claim ends when nothing was done for a while.
+
+    Its entry has the claim for its request id, the run's request id for its ticket, and an outcome
+    when the range is done or let go of: not if its holder was killed.
+    """
 
     def claim(self, rotation_id: uuid.UUID, claim: uuid.UUID) -> Range | None:
-        """A range that is not done, and that nobody else works on; None if there is none."""
+        """A range that is not done, and that nobody else works on; None if there is none.
+
+        `claim` is a new id. The entry is committed with the claim, before any row is read. Raises
+        DeniedError if the run has no intent of `keys rotate`.
+        """
 
     def unfinished(self, rotation_id: uuid.UUID) -> int:
         """How many ranges are not done, whoever works on them."""
 
-    def release(self, claim: uuid.UUID) -> None:
-        """Let go of what is claimed, for others to go on with at once."""
+    def release(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
+        """Let go of what is claimed, done or not, for others to go on with at once; once is enough.
+
+        `opened` is for the outcome of its entry.
+        """
 
 
 @dataclass(frozen=True, slots=True)

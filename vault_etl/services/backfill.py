@@ -23,7 +23,14 @@ from vault_etl.ports.tokens import Generations, NextTokens, TokenBackfill, Token
 from vault_etl.services.old_keys import KeyAtFault
 from vault_etl.services.pace import Pace
 from vault_etl.services.reseal import WorkersKeys
-from vault_etl.services.work_ranges import Paged, RangeWorker, RangeWorkers, stopped, work_off
+from vault_etl.services.work_ranges import (
+    Claim,
+    Paged,
+    RangeWorker,
+    RangeWorkers,
+    stopped,
+    work_off,
+)
 
 ALL_RECORDS: Final = Range(Table.USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
 
@@ -45,13 +52,7 @@ class NextTokenMaker:
 
         Raises what `OldKeys.data_key` raises.
         """
-        keys = self._keys.old(
-            {
-                (int.from_bytes(sealed[1:5], "big"), field)
-                for row in rows
-                for field, sealed in row.ciphertexts.items()
-            }
-        )
+        keys = self._keys.old(wanted_keys(rows))
         made = {}
         for row in rows:
             # A ValueError: what was sealed has no token at all, and was not sealed by us.
@@ -84,7 +85,7 @@ class Backfilling:
         self._progress = progress
         self.done = 0
 
-    def page(self, at: Range, claim: uuid.UUID, limit: int) -> Paged:
+    def page(self, at: Range, claim: Claim, limit: int) -> Paged:
         """See `PageWork.page`. A row that does not open is left as it is, and passed.
 
         Raises KeyUnavailableError, UnavailableError, and IncompleteError if the rotation was ended by
@@ -92,7 +93,8 @@ class Backfilling:
         """
         page = self._backfill.page(self._maker.generations, at, limit)
         after = page.rows[-1].record_id if page.rows else at.after
-        step = Step(claim, at, after, page.is_last)
+        claim.will_open(len(page.rows), (key_id for key_id, _ in wanted_keys(page.rows)))
+        step = Step(claim.claim_id, at, after, page.is_last)
         made = self._maker.make(page.rows)
         ready = [NextTokens(row, made[row.record_id]) for row in page.rows if row.record_id in made]
         filled = self._backfill.fill(ready, self._maker.generations, step)
@@ -107,7 +109,8 @@ class LeavingOut:
     """`PageWork` over the rows that `what` names, whatever next tokens they have.
 
     Those that open to their own tokens get their next ones, for what stands there may be of a
-    loader's invention; all others are left out. `rows` and `left_out` count them.
+    loader's invention; all others are left out. `rows` and `left_out` count them, and `key_ids` are
+    the data keys that they are under.
     """
 
     def __init__(
@@ -119,12 +122,14 @@ class LeavingOut:
         self._progress = progress
         self.rows = 0
         self.left_out = 0
+        self.key_ids = set[int]()
 
-    def page(self, at: Range, claim: uuid.UUID, limit: int) -> Paged:
+    def page(self, at: Range, claim: Claim, limit: int) -> Paged:
         """See `PageWork.page`. Raises what `Backfilling.page` raises."""
         page = self._backfill.named(self._what, at, limit)
         after = page.rows[-1].record_id if page.rows else at.after
-        step = Step(claim, at, after, page.is_last)
+        step = Step(claim.claim_id, at, after, page.is_last)
+        self.key_ids.update(key_id for key_id, _ in wanted_keys(page.rows))
         made = self._maker.make(page.rows)
         wanted = [NextTokens(row, made.get(row.record_id, {})) for row in page.rows]
         changed = [
@@ -208,10 +213,19 @@ class Backfill:
         Raises what `Backfilling.page` raises, and IncompleteError if it was stopped.
         """
         work = LeavingOut(self._workers[0].backfill, maker, what, self._progress)
-        work_off(work, ALL_RECORDS, uuid.uuid4(), self._pace)
+        work_off(work, ALL_RECORDS, Claim(), self._pace)
         if self._pace.stop.is_set():
             raise stopped()
         return work
+
+
+def wanted_keys(rows: Sequence[TokenRow]) -> set[tuple[int, Field]]:
+    """The data keys that these rows are under, each with its field."""
+    return {
+        (int.from_bytes(sealed[1:5], "big"), field)
+        for row in rows
+        for field, sealed in row.ciphertexts.items()
+    }
 
 
 def ended_elsewhere() -> IncompleteError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Final
 
 from vault_etl.core.audit import one_line
@@ -22,12 +23,18 @@ MAX_NAMED: Final = 10
 """Records that an error names."""
 
 
-def check_tokens(checker: TokenChecker, maker: NextTokenMaker, keys: KeyReader) -> int:
+OnRecord = Callable[[Sequence[TokenRow]], AbstractContextManager[object]]
+"""An entry of the log around the opening of these rows."""
+
+
+def check_tokens(
+    checker: TokenChecker, maker: NextTokenMaker, keys: KeyReader, on_record: OnRecord
+) -> int:
     """Return if old and new tokens map one to one, in all rows that are not left out, and a sample is right.
 
     One snapshot: rows that are committed after it have both tokens from their loader, or the fence
-    would have refused them. Returns how many rows were left out. Raises DataError, naming records,
-    logins and keys, and what `NextTokenMaker.make` raises.
+    would have refused them. Rows are opened within `on_record`. Returns how many rows
+    were left out. Raises DataError, naming records, logins and keys, and what `NextTokenMaker.make` raises.
     """
     check = checker.check(maker.generations)
     if check.missing:
@@ -35,20 +42,25 @@ def check_tokens(checker: TokenChecker, maker: NextTokenMaker, keys: KeyReader) 
         takes = _narrowest(check.missing, check.blamed)
         raise _refused(what, check.missing_ids, check.blamed, takes)
     if not check.holds:
-        wrong = _wrong(check.unequal, maker) or check.unequal
+        wrong = _wrong(check.unequal, maker, on_record) or check.unequal
         what = f"tokens that do not map one to one, in at least {len(wrong)} records"
         raise _refused_rows(what, wrong, keys)
     # A row that was left out has nothing to compare.
     sample = [row for row in checker.sample(maker.generations, SAMPLE_ROWS) if row.next_tokens]
-    if wrong := _wrong(sample, maker):
+    if wrong := _wrong(sample, maker, on_record):
         what = f"a token of something else than the record holds, in at least {len(wrong)} records"
         raise _refused_rows(what, wrong, keys)
     return check.left_out
 
 
-def _wrong(rows: Sequence[TokenRow], maker: NextTokenMaker) -> Sequence[TokenRow]:
+def _wrong(
+    rows: Sequence[TokenRow], maker: NextTokenMaker, on_record: OnRecord
+) -> Sequence[TokenRow]:
     """Those that do not open to both their tokens: not the honest row that shares a token with them."""
-    made = maker.make(rows)
+    if not rows:
+        return []
+    with on_record(rows):
+        made = maker.make(rows)
     return [row for row in rows if made.get(row.record_id) != row.next_tokens]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from vault_etl.ports.resealer import Replacement, Resealer, SealedRow, Swap
 from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.make_key import DataKeyLeases
 from vault_etl.services.old_keys import KeyAtFault, OldKeys
-from vault_etl.services.work_ranges import Paged
+from vault_etl.services.work_ranges import Claim, Paged
 
 MAX_FENCE_TRIES: Final = 10
 
@@ -95,7 +94,7 @@ class Resealing:
         self._progress = progress
         self.done = 0
 
-    def page(self, at: Range, claim: uuid.UUID, limit: int) -> Paged:
+    def page(self, at: Range, claim: Claim, limit: int) -> Paged:
         """See `PageWork.page`. A value that does not open is left as it is, and passed.
 
         Raises KeyUnavailableError, UnavailableError, and IncompleteError if the keys change again
@@ -103,19 +102,16 @@ class Resealing:
         """
         page = self._resealer.page(self._rotation, at, limit)
         after = page.rows[-1].record_id if page.rows else at.after
-        step = Step(claim, at, after, page.is_last)
-        opened = self._open(page.rows)
+        wanted = _wanted(page.rows)
+        claim.will_open(len(page.rows), (key_id for key_id, _ in wanted))
+        step = Step(claim.claim_id, at, after, page.is_last)
+        opened = self._open(page.rows, wanted)
         swap = self._swap(opened, step)
         self.done += swap.values
         self._progress.advance(swap.values, place=at.place.value)
         return Paged(len(page.rows), step if swap.rows == len(opened) else None)
 
-    def _open(self, rows: Sequence[SealedRow]) -> list[_Opened]:
-        wanted = {
-            (int.from_bytes(sealed[1:5], "big"), field)
-            for row in rows
-            for field, sealed in row.ciphertexts.items()
-        }
+    def _open(self, rows: Sequence[SealedRow], wanted: set[tuple[int, Field]]) -> list[_Opened]:
         keys = self._keys.old(wanted)
         opened = []
         for row in rows:
@@ -162,6 +158,14 @@ class _Opened:
 
     row: SealedRow
     values: Mapping[Field, tuple[Place, Pii]]
+
+
+def _wanted(rows: Sequence[SealedRow]) -> set[tuple[int, Field]]:
+    return {
+        (int.from_bytes(sealed[1:5], "big"), field)
+        for row in rows
+        for field, sealed in row.ciphertexts.items()
+    }
 
 
 def _place(row: SealedRow, field: Field) -> Place:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from vault_etl.core.audit import Action, AuditRequest, one_line
+from vault_etl.core.audit import Action, AuditReceipt, AuditRequest, one_line
 from vault_etl.core.checkpoint import Head
 from vault_etl.core.fields import PERSONAL_FIELDS
 from vault_etl.core.keys import KeyState
 from vault_etl.core.leave_out import LeaveOut
+from vault_etl.core.rotation import named_keys
 from vault_etl.errors import ConfigurationError, DataError, NotFoundError
 from vault_etl.ports.audit_log import AuditLog, Identity
 from vault_etl.ports.key_store import KeyReader
-from vault_etl.ports.tokens import Generations, Named, NamedCounter, TokenChecker
+from vault_etl.ports.tokens import Generations, Named, NamedCounter, TokenChecker, TokenRow
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.audited import audited
-from vault_etl.services.backfill import Backfill, NextTokenMaker
+from vault_etl.services.backfill import Backfill, NextTokenMaker, wanted_keys
 from vault_etl.services.begin_tokens import BeginTokens
 from vault_etl.services.check_tokens import check_tokens
 from vault_etl.services.cut_over import CutOver
@@ -132,9 +134,11 @@ class TokenRotation:
             maker = self._backfill.maker(receipt)
             rows = self._backfill.fill(rotation, maker)
             for named in plan.named:
-                self._leave_out(named.what, maker)
+                self._leave_out(receipt, named.what, maker)
             try:
-                left_out = check_tokens(self._checker, maker, self._keys)
+                left_out = check_tokens(
+                    self._checker, maker, self._keys, lambda rows: self._on_record(receipt, rows)
+                )
             except DataError as error:
                 # Nothing is wrong with the rows if somebody else has cut over or aborted meanwhile.
                 self._backfill.must_be_pending(maker.generations)
@@ -157,7 +161,21 @@ class TokenRotation:
             left_out=left_out,
         )
 
-    def _leave_out(self, what: LeaveOut, maker: NextTokenMaker) -> None:
+    def _on_record(
+        self, receipt: AuditReceipt, rows: Sequence[TokenRow]
+    ) -> AbstractContextManager[AuditReceipt]:
+        """The entry of rows of any range that a check opens."""
+        keys = named_keys(key_id for key_id, _ in wanted_keys(rows))
+        entry = audit_request(
+            self._identity,
+            Action.KEYS_ROTATE,
+            f"a check of {len(rows)} rows, under {keys}",
+            fields=PERSONAL_FIELDS,
+            ticket=str(receipt.request.request_id),
+        )
+        return audited(self._audit, entry)
+
+    def _leave_out(self, run: AuditReceipt, what: LeaveOut, maker: NextTokenMaker) -> None:
         """An intent before the first row is changed; the outcome says how many were left out."""
         generation = maker.generations.pending
         reason = f"leave out of generation {generation} of the tokens: {one_line(str(what))}"
@@ -167,7 +185,9 @@ class TokenRotation:
             reason,
             record_id=what.record_id,
             fields=PERSONAL_FIELDS,
+            ticket=str(run.request.request_id),
         )
         with audited(self._audit, entry) as receipt:
             done = self._backfill.leave_out(what, maker)
-            receipt.outcome = f"{reason}: {done.left_out} of {done.rows} records"
+            keys = named_keys(done.key_ids, at_most=12)  # the name itself may be long
+            receipt.outcome = f"{reason}, under {keys}: {done.left_out} of {done.rows} records"

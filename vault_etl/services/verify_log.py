@@ -142,6 +142,7 @@ class _Pass:
             and entry.phase == Phase.OUTCOME
             and self._signed_since is not None
             and entry.action not in BOUND
+            and entry.action != Action.KEYS_RANGE  # its run signs after it
         ):
             self._unsigned_count += 1
             if len(self._unsigned) < MAX_LISTED:

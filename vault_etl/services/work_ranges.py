@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from vault_etl.core.rotation import Range, Step
+from vault_etl.core.rotation import NOTHING_OPENED, OpenedRows, Range, Step
 from vault_etl.errors import IncompleteError, VaultEtlError
 from vault_etl.ports.rotation import RangeClaims
 from vault_etl.services.pace import Pace
@@ -30,10 +30,22 @@ class Paged:
     step: Step | None
 
 
+@dataclass(slots=True)
+class Claim:
+    """What a worker holds one range by, and what it has opened under it."""
+
+    claim_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    opened: OpenedRows = NOTHING_OPENED
+
+    def will_open(self, rows: int, key_ids: Iterable[int]) -> None:
+        """Count a page before it is opened, so that what fails on the way is counted too."""
+        self.opened = self.opened.and_also(rows, key_ids)
+
+
 class PageWork(Protocol):
     """Does one page of a range, and commits it together with the cursor."""
 
-    def page(self, at: Range, claim: uuid.UUID, limit: int) -> Paged:
+    def page(self, at: Range, claim: Claim, limit: int) -> Paged:
         """Do up to `limit` rows behind `at.after`."""
 
 
@@ -81,19 +93,22 @@ class RangeWorkers:
             each.result()
 
     def _run(self, worker: RangeWorker, rotation_id: uuid.UUID) -> None:
-        claim = uuid.uuid4()
+        claim = Claim()
         try:
             while not self._stop.is_set():
-                at = worker.claims.claim(rotation_id, claim)
+                claim = Claim()
+                at = worker.claims.claim(rotation_id, claim.claim_id)
                 if at is not None:
                     work_off(worker.work, at, claim, self._pace)
+                    worker.claims.release(claim.claim_id, claim.opened)
                 elif worker.claims.unfinished(rotation_id):
                     self._stop.wait(LOOK_AGAIN_S)
                 else:
                     return
-        finally:
+        except BaseException:
             with suppress(VaultEtlError):
-                worker.claims.release(claim)
+                worker.claims.release(claim.claim_id, claim.opened)
+            raise
 
 
 def _wait(running: Collection[Future[None]]) -> tuple[set[Future[None]], set[Future[None]]]:
@@ -111,7 +126,7 @@ def stopped() -> IncompleteError:
     )
 
 
-def work_off(work: PageWork, at: Range, claim: uuid.UUID, pace: Pace) -> None:
+def work_off(work: PageWork, at: Range, claim: Claim, pace: Pace) -> None:
     """Go through one range, page by page, until it is done or time to end."""
     while not pace.stop.is_set():
         paged = work.page(at, claim, pace.page_rows(PAGE_ROWS))

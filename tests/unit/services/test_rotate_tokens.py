@@ -165,18 +165,22 @@ def test_without_its_own_entries_there_is_no_cut_over(vault: FakeVault) -> None:
     assert vault.rotate_tokens().generation == 2
 
 
-def test_a_rotation_is_two_entries_with_their_outcomes(vault: FakeVault) -> None:
-    """The cut-over has its own, within the rotation's, and names the generation."""
+def test_a_rotation_is_three_entries_with_their_outcomes(vault: FakeVault) -> None:
+    """The sample names its run and its keys; the cut-over names the generation. The ranges' are not here."""
     vault.rotate_tokens()
-    entries = vault.database.audit[-4:]
+    entries = vault.database.audit[-6:]
     assert [(e.action, e.phase, e.decision) for e in entries] == [
         ("keys rotate", "intent", "allowed"),
+        ("keys rotate", "intent", "allowed"),
+        ("keys rotate", "outcome", "done"),
         ("keys cut-over", "intent", "allowed"),
         ("keys cut-over", "outcome", "done"),
         ("keys rotate", "outcome", "done"),
     ]
     assert all(entry.fields == ("device_id", "ip") for entry in entries)
-    assert "generation 2" in (entries[1].reason or "")
+    assert entries[1].ticket == str(entries[0].request_id)
+    assert (entries[1].reason or "").startswith("a check of ")
+    assert "generation 2" in (entries[3].reason or "")
 
 
 def test_the_head_that_the_cut_over_wrote_is_signed(vault: FakeVault) -> None:

@@ -22,7 +22,7 @@ from tests.unit.services.token_world import (
 from vault_etl.core.keys import KeyState
 from vault_etl.errors import AuditError, ConfigurationError, UnavailableError
 
-CALLS = 52
+CALLS = 55
 """Of all ports, in the rotation of the fixture below."""
 
 

@@ -51,31 +51,21 @@ SELECT %(rotation_id)s, cut.place, cut.first, cut.last
 FROM unnest(%(places)s::text[], %(firsts)s::uuid[], %(lasts)s::uuid[]) AS cut (place, first, last)
 
 -- name: claim_range
-UPDATE public.rotation_ranges AS r
-SET claim = %(claim)s, claimed_until = clock_timestamp() + %(lease)s
-FROM (
-    SELECT rotation_id, place, first FROM public.rotation_ranges
-    WHERE rotation_id = %(rotation_id)s AND NOT done
-        AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
-    ORDER BY place, first LIMIT 1 FOR UPDATE SKIP LOCKED
-) AS free
-WHERE r.rotation_id = free.rotation_id AND r.place = free.place AND r.first = free.first
-RETURNING r.place, r.first, r.last, r.after
+-- Place, first, last and after; all NULL if there is none.
+CALL public.commit_rotation_claim(%(rotation_id)s, %(claim)s, %(request_id)s, NULL, NULL, NULL, NULL)
 
 -- name: unfinished_ranges
 SELECT count(*) FROM public.rotation_ranges WHERE rotation_id = %(rotation_id)s AND NOT done
 
 -- name: move_range
-UPDATE public.rotation_ranges
-SET after = coalesce(%(after)s, after), done = %(done)s, claimed_until = clock_timestamp() + %(lease)s
-WHERE claim = %(claim)s AND place = %(place)s AND first = %(first)s
+SELECT public.rotation_move(%(claim)s, %(after)s, %(done)s)
 
 -- name: reopen_ranges
 -- If all are done: rows that were passed over may open by now, and all others are passed over in their turn.
-UPDATE public.rotation_ranges SET done = false, after = NULL, claim = NULL, claimed_until = NULL
+UPDATE public.rotation_ranges SET done = false, after = NULL
 WHERE rotation_id = %(rotation_id)s AND NOT EXISTS (
     SELECT FROM public.rotation_ranges AS r WHERE r.rotation_id = %(rotation_id)s AND NOT r.done
 )
 
--- name: release_ranges
-UPDATE public.rotation_ranges SET claimed_until = NULL WHERE claim = %(claim)s
+-- name: release_range
+CALL public.commit_rotation_release(%(claim)s, %(rows)s, %(key_ids)s::bigint[], NULL)

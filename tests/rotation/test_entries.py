@@ -1,0 +1,122 @@
+"""What a real rotation opened is in the log: an entry a range, and its outcome, unless it was killed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.cli.processes import finish
+from tests.rotation.conftest import MONTHS, RECORDS
+from tests.rotation.kills import WORK_LEFT, rotate, rotating
+from tests.rotation.watch import Watch
+from tests.vault import Vault
+
+INTENTS = """
+SELECT i.ticket, i.reason, i.fields, o.decision, o.error_code, o.reason
+FROM audit_log AS i LEFT JOIN audit_log AS o ON o.request_id = i.request_id AND o.phase = 'outcome'
+WHERE i.phase = 'intent' AND i.action = 'keys range' AND i.login = 'test_re_encrypt' ORDER BY i.seq
+"""
+RUNS = """
+SELECT request_id FROM audit_log
+WHERE phase = 'intent' AND action = 'keys rotate' AND ticket IS NULL ORDER BY seq
+"""
+SEALED_UNDER = """
+SELECT ciphertext_key_id(ip_ciphertext) FROM user_logins
+UNION SELECT ciphertext_key_id(device_id_ciphertext) FROM user_logins
+UNION SELECT ciphertext_key_id(body_ciphertext) FROM quarantine
+"""
+
+
+def opened(watch: Watch) -> list[tuple[Any, ...]]:
+    """Of each entry: its ticket and place, whether it is done, how many rows, and their keys."""
+    found = []
+    for ticket, reason, fields, decision, code, outcome in watch.rows(INTENTS):
+        about = re.fullmatch(r"rows of (\w+) from \S{36} to \S{36}(, behind \S{36})?", reason)
+        assert about, reason
+        wanted = ["quarantine"] if about[1] == "quarantine" else ["device_id", "ip"]
+        assert fields == wanted
+        rows, keys = 0, set[int]()
+        if decision is not None:
+            said = re.fullmatch(r"(\d+) rows, under (?:no data key|data keys ([\d, ]+))", outcome)
+            assert said, outcome
+            assert (decision, code) in {("done", None), ("failed", "released")}
+            rows, keys = int(said[1]), set(map(int, (said[2] or "").replace(",", "").split()))
+        found.append((ticket, about[1], decision, rows, keys))
+    return found
+
+
+@pytest.mark.parametrize("options", [(), ("--tokens",)], ids=["data", "tokens"])
+def test_each_range_of_a_rotation_is_an_entry(filled: Vault, options: tuple[str, ...]) -> None:
+    """Of its run, with the number of its rows and their keys; the log is proven, and nothing is unsigned."""
+    with Watch(filled) as watch:
+        keys = {key for (key,) in watch.rows(SEALED_UNDER)}
+        assert rotate(filled, *options).code == 0
+        ((run,),) = watch.rows(RUNS)
+        entries = opened(watch)
+        assert {ticket for ticket, *_ in entries} == {str(run)}
+        assert {decision for _, _, decision, *_ in entries} == {"done"}
+        places = [place for _, place, *_ in entries]
+        assert places.count("user_logins") >= MONTHS
+        assert places.count("quarantine") == (0 if options else 1)
+        assert sum(rows for *_, rows, _ in entries) == RECORDS + places.count("quarantine")
+        named = set().union(*(keys for *_, keys in entries))
+        if options:
+            samples = watch.rows(
+                "SELECT reason FROM audit_log WHERE ticket = %s AND action = 'keys rotate'"
+                " ORDER BY seq",
+                str(run),
+            )
+            assert [re.sub(r"\d+", "#", reason) for (reason,) in samples] == [
+                "a check of # rows, under data keys #, #"
+            ] * 2
+            assert named < keys
+        else:
+            assert named == keys
+    proof = filled.ok("audit", "audit", "verify", "--output", "json").json
+    assert proof["unsigned"] == []
+    assert proof["unfinished"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "purpose"), [((), "data"), (("--tokens",), "token")], ids=["data", "tokens"]
+)
+def test_a_kill_leaves_intents_alone(filled: Vault, options: tuple[str, ...], purpose: str) -> None:
+    """They read as "possibly opened". The next run has entries of its own for the same ranges."""
+    with Watch(filled) as watch:
+        process = rotating(filled, *options, "--rate", "1")
+        watch.until(lambda: 0 < watch.value(WORK_LEFT[purpose]) < RECORDS)
+        process.kill()
+        finish(process)
+        killed = opened(watch)
+        open_ones = [entry for entry in killed if entry[2] is None]
+        assert open_ones
+        watch.let_claims_lapse()
+        assert rotate(filled, *options).code == 0
+        runs = [str(run) for (run,) in watch.rows(RUNS)]
+        assert len(runs) == 2
+        later = opened(watch)[len(killed) :]
+        assert {ticket for ticket, *_ in killed} == {runs[0]}
+        assert {ticket for ticket, *_ in later} == {runs[1]}
+        assert {decision for _, _, decision, *_ in later} == {"done"}
+        assert opened(watch)[: len(killed)] == killed
+        left_open = watch.rows(
+            "SELECT i.seq FROM audit_log AS i WHERE i.phase = 'intent' AND NOT EXISTS ("
+            "SELECT FROM audit_log AS o WHERE o.request_id = i.request_id AND o.phase = 'outcome')"
+        )
+    proof = filled.ok("audit", "audit", "verify", "--output", "json").json
+    assert proof["unfinished"] == sorted(seq for (seq,) in left_open)
+    assert len(left_open) == len(open_ones) + 1
+
+
+def test_a_stop_says_what_was_opened_until_then(filled: Vault) -> None:
+    """Its outcome is `failed`, `released`."""
+    with Watch(filled) as watch:
+        process = rotating(filled, "--rate", "1")
+        watch.until(lambda: 0 < watch.value(WORK_LEFT["data"]) < RECORDS)
+        process.terminate()
+        assert finish(process).code == 75
+        entries = opened(watch)
+    assert {decision for _, _, decision, *_ in entries} <= {"failed", "done"}
+    assert sum(rows for *_, rows, _ in entries if rows) > 0
