@@ -12,6 +12,7 @@ from psycopg2.extensions import cursor
 
 from tests.postgres.scratch import Scratch
 from tests.postgres.swaps import everything
+from vault_etl.adapters.postgres_pages import PAGE_BYTES
 from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
@@ -133,7 +134,7 @@ def test_a_page_reads_a_page(
         "old_keys": old,
     }
     statement = blocks("reseal.sql")[f"page_{table}"]
-    plan = list(nodes(filled, statement, {**values, "limit": PAGE}))
+    plan = list(nodes(filled, statement, {**values, "limit": PAGE, "bytes": PAGE_BYTES}))
     assert not [node for node in plan if "Sort" in node["Node Type"]]
     assert plan[0]["Actual Rows"] == PAGE
     assert rows_read(plan) <= PAGE
@@ -143,7 +144,9 @@ def test_a_page_reads_a_page(
 def test_a_page_of_the_backfill_reads_a_page(filled: Scratch, start: int | None) -> None:
     """The same of rows without a token of the pending generation."""
     values = {**whole_range(filled, "user_logins", start), "active": 1, "pending": 3}
-    plan = list(nodes(filled, blocks("tokens.sql")["page"], {**values, "limit": PAGE}))
+    plan = list(
+        nodes(filled, blocks("tokens.sql")["page"], {**values, "limit": PAGE, "bytes": PAGE_BYTES})
+    )
     assert not [node for node in plan if "Sort" in node["Node Type"]]
     assert plan[0]["Actual Rows"] == PAGE
     assert rows_read(plan) <= PAGE
@@ -159,7 +162,7 @@ def test_a_page_of_named_rows_reads_no_row_twice(filled: Scratch, start: int | N
             " VALUES (7, 'ip', 'a', 'w', '8 bytes!', now() + interval '1 h')"
         )
 
-    values = {**whole_range(filled, "user_logins", start), "limit": PAGE}
+    values = {**whole_range(filled, "user_logins", start), "limit": PAGE, "bytes": PAGE_BYTES}
     nothing = dict.fromkeys(("record_id", "key_id", "login", "since", "until"))
     sql = blocks("tokens.sql")["named"]
     plan = list(nodes(filled, sql, {**values, **nothing}, add_key))

@@ -156,7 +156,18 @@ VALUES: dict[str, object] = {
     "done": False,
     "old_keys": [1],
     **dict.fromkeys(
-        ("seq", "signed_seq", "generation", "ahead", "min_count", "min_users", "limit", "key_id"), 1
+        (
+            "seq",
+            "signed_seq",
+            "generation",
+            "ahead",
+            "min_count",
+            "min_users",
+            "limit",
+            "bytes",
+            "key_id",
+        ),
+        1,
     ),
     **dict.fromkeys(("phase", "actor", "host", "action", "purpose", "ticket"), "x"),
     **dict.fromkeys(("reason", "decision", "error_code", "field", "kms_key_arn", "state"), "x"),

@@ -99,7 +99,7 @@ class PostgresAuditLog:
 
 
 class PostgresAuditReader:
-    """`AuditReader` on Postgres, for the role audit. Reads a thousand entries at a time."""
+    """`AuditReader` on Postgres, for the role audit. Reads 250 entries of 14 KB at most at a time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

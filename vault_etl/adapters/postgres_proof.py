@@ -16,8 +16,8 @@ from vault_etl.core.checkpoint import Head
 from vault_etl.ports.audit_proof import BoundRow, StoredCheckpoint
 
 _SQL: Final = blocks("proof.sql")
-_ROWS: Final = 5_000
-"""Fetched at a time: a few MiB, whatever the log holds."""
+_ROWS: Final = 250
+"""Fetched at a time: an entry has 14 KB at most, so 4 MiB, whatever the log holds."""
 
 
 class PostgresProver:

@@ -11,7 +11,9 @@ from typing import Final
 import stamina
 
 from vault_etl.adapters.postgres import Database, LockTimeoutError, ValueRefusedError
+from vault_etl.adapters.postgres_pages import page
 from vault_etl.adapters.postgres_records import fence_holds, insert_records
+from vault_etl.adapters.postgres_stream import stream
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import Field
 from vault_etl.ports.quarantine import Moved, QuarantinedCount, QuarantinedRow, Release
@@ -41,11 +43,10 @@ class PostgresQuarantineReader:
 
     def counts(
         self, *, reason_code: str | None = None, since: dt.datetime | None = None
-    ) -> Sequence[QuarantinedCount]:
-        """See `QuarantineReader.counts`."""
-        with self._database.transaction() as cursor:
-            cursor.execute(_SQL["counts"], {"reason_code": reason_code, "since": since})
-            return [QuarantinedCount(*row) for row in cursor.fetchall()]
+    ) -> Iterator[QuarantinedCount]:
+        """See `QuarantineReader.counts`. Streamed: a login that may write chooses how many there are."""
+        values = {"reason_code": reason_code, "since": since}
+        return (QuarantinedCount(*row) for row in stream(self._database, _SQL["counts"], values))
 
     def row(self, record_id: uuid.UUID) -> QuarantinedRow | None:
         """See `QuarantineReader.row`."""
@@ -93,11 +94,10 @@ class PostgresQuarantineMover:
         """See `QuarantineMover.bodies`."""
         with self._database.transaction() as cursor:
             ids = None if only is None else list(only)
-            cursor.execute(_SQL["bodies"], {"only": ids, "after": after, "limit": limit})
-            return [
-                SealedValue(Field.QUARANTINE, record_id, "", bytes(body))
-                for record_id, body in cursor.fetchall()
-            ]
+            found, _ = page(cursor, _SQL["bodies"], {"only": ids, "after": after}, limit)
+        return [
+            SealedValue(Field.QUARANTINE, record_id, "", bytes(body)) for record_id, body in found
+        ]
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def move(

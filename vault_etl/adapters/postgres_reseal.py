@@ -12,6 +12,7 @@ import stamina
 
 from vault_etl.adapters.copy_binary import copy_binary
 from vault_etl.adapters.postgres import Database, LockTimeoutError
+from vault_etl.adapters.postgres_pages import page
 from vault_etl.adapters.postgres_records import fence_holds
 from vault_etl.adapters.postgres_rotation import move_range
 from vault_etl.adapters.sql import blocks
@@ -24,9 +25,6 @@ from vault_etl.ports.rotation import Left
 MAX_LEFT_IDS: Final = 10
 
 _SQL: Final = blocks("reseal.sql")
-
-_QUARANTINE_ROWS: Final = 16
-"""Bodies at a time: each may be 1 MiB, travels as hex, and twice in a swap."""
 
 _TRIES: Final = 5
 
@@ -41,22 +39,11 @@ class PostgresResealer:
         self._database = database
 
     def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page:
-        """See `Resealer.page`; fewer at a time of quarantine."""
-        if at.place is Table.QUARANTINE:
-            limit = min(limit, _QUARANTINE_ROWS)
+        """See `Resealer.page`."""
+        values = {**_what(rotation), "first": at.first, "last": at.last, "after": at.after}
         with self._database.transaction() as cursor:
-            cursor.execute(
-                _SQL[f"page_{at.place.value}"],
-                {
-                    **_what(rotation),
-                    "first": at.first,
-                    "last": at.last,
-                    "after": at.after,
-                    "limit": limit,
-                },
-            )
-            rows = [_row(at.place, row) for row in cursor.fetchall()]
-        return Page(rows, is_last=len(rows) < limit)
+            found, is_last = page(cursor, _SQL[f"page_{at.place.value}"], values, limit)
+        return Page([_row(at.place, row) for row in found], is_last=is_last)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def replace(

@@ -12,6 +12,7 @@ import stamina
 
 from vault_etl.adapters.copy_binary import copy_binary
 from vault_etl.adapters.postgres import Database, LockTimeoutError
+from vault_etl.adapters.postgres_pages import page
 from vault_etl.adapters.postgres_records import fence_holds
 from vault_etl.adapters.postgres_rotation import month_bounds, move_range
 from vault_etl.adapters.sql import blocks
@@ -82,12 +83,9 @@ class PostgresTokenBackfill:
 
     def _page(self, sql: str, which: dict[str, object], at: Range, limit: int) -> TokenPage:
         with self._database.transaction() as cursor:
-            cursor.execute(
-                sql,
-                {**which, "first": at.first, "last": at.last, "after": at.after, "limit": limit},
-            )
-            rows = [_row(row) for row in cursor.fetchall()]
-        return TokenPage(rows, is_last=len(rows) < limit)
+            values = {**which, "first": at.first, "last": at.last, "after": at.after}
+            found, is_last = page(cursor, sql, values, limit)
+        return TokenPage([_row(row) for row in found], is_last=is_last)
 
 
 class PostgresTokenChecker:

@@ -48,7 +48,7 @@ class QuarantineReader(Protocol):
 
     def counts(
         self, *, reason_code: str | None = None, since: dt.datetime | None = None
-    ) -> Sequence[QuarantinedCount]:
+    ) -> Iterable[QuarantinedCount]:
         """The same rows counted, the most frequent first."""
 
     def row(self, record_id: uuid.UUID) -> QuarantinedRow | None:

@@ -23,4 +23,4 @@ WHERE (%(since)s::timestamptz IS NULL OR logged_at >= %(since)s)
     AND (%(record_id)s::uuid IS NULL OR record_id = %(record_id)s)
     AND (%(actor)s::text IS NULL OR actor = %(actor)s OR login = %(actor)s)
     AND seq > %(after)s
-ORDER BY seq LIMIT 1000
+ORDER BY seq LIMIT 250

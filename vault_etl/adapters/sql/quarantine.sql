@@ -28,11 +28,20 @@ SELECT record_id, reason_code, path, receive_count, quarantined_at FROM public.q
 WHERE record_id = %(record_id)s
 
 -- name: bodies
-SELECT record_id, body_ciphertext FROM public.quarantine
-WHERE body_ciphertext IS NOT NULL
-    AND (%(only)s::uuid[] IS NULL OR record_id = ANY (%(only)s::uuid[]))
-    AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
-ORDER BY record_id LIMIT %(limit)s
+-- A page ends at %(limit)s rows or %(bytes)s bytes, as in reseal.sql.
+SELECT record_id, body_ciphertext, found FROM (
+    SELECT record_id, body_ciphertext, octet_length(body_ciphertext) AS bytes, count(*) OVER () AS found,
+        sum(octet_length(body_ciphertext)) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
+    FROM (
+        SELECT record_id, body_ciphertext FROM public.quarantine
+        WHERE body_ciphertext IS NOT NULL
+            AND (%(only)s::uuid[] IS NULL OR record_id = ANY (%(only)s::uuid[]))
+            AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
+        ORDER BY record_id LIMIT %(limit)s
+    ) AS page
+) AS sized
+WHERE up_to_here <= %(bytes)s OR up_to_here = bytes
+ORDER BY record_id
 
 -- name: lock_bodies
 -- Locked and compared before anything is stored: who erases a body meanwhile waits for us, or we for

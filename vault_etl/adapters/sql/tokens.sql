@@ -1,22 +1,31 @@
--- A new generation of tokens, for the role re-encrypt.
+-- A new generation of tokens, for the role re-encrypt. Pages end at %(limit)s rows or %(bytes)s bytes, as in reseal.sql.
 
 -- A row that was left out of the pending generation says that it is of it, and has no token of it. After the
 -- cut-over it is of the active generation, without a token: the rotation after that passes it over.
 
 -- name: page
 SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
-    next_masked_ip, next_masked_device_id
+    next_masked_ip, next_masked_device_id, found
 FROM (
-    SELECT record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
-        next_masked_ip, next_masked_device_id, token_generation, next_token_generation
-    FROM public.user_logins
-    WHERE record_id >= %(first)s AND record_id <= %(last)s
-        AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
-    ORDER BY record_id OFFSET 0
-) AS in_order
-WHERE token_generation = %(active)s AND next_token_generation IS DISTINCT FROM %(pending)s
-    AND num_nonnulls(masked_ip, masked_device_id) > 0
-ORDER BY record_id LIMIT %(limit)s
+    SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
+    FROM (
+        SELECT *, octet_length(user_id) + coalesce(octet_length(ip_ciphertext), 0)
+            + coalesce(octet_length(device_id_ciphertext), 0) AS bytes
+        FROM (
+            SELECT record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
+                next_masked_ip, next_masked_device_id, token_generation, next_token_generation
+            FROM public.user_logins
+            WHERE record_id >= %(first)s AND record_id <= %(last)s
+                AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
+            ORDER BY record_id OFFSET 0
+        ) AS in_order
+        WHERE token_generation = %(active)s AND next_token_generation IS DISTINCT FROM %(pending)s
+            AND num_nonnulls(masked_ip, masked_device_id) > 0
+        ORDER BY record_id LIMIT %(limit)s
+    ) AS page
+) AS sized
+WHERE up_to_here <= %(bytes)s OR up_to_here = bytes
+ORDER BY record_id
 
 -- name: named
 -- Without a record id: what lies under data keys that meet all criteria, with one of its fields or both.
@@ -28,23 +37,32 @@ WITH named_keys AS MATERIALIZED (
         AND (%(until)s::timestamptz IS NULL OR created_at <= %(until)s::timestamptz)
 )
 SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
-    next_masked_ip, next_masked_device_id
+    next_masked_ip, next_masked_device_id, found
 FROM (
-    SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
-        device_id_ciphertext, next_masked_ip, next_masked_device_id
-    FROM public.user_logins
-    WHERE record_id >= coalesce(%(record_id)s::uuid, %(first)s) AND record_id <= coalesce(%(record_id)s::uuid, %(last)s)
-        AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
-    ORDER BY record_id OFFSET 0
-) AS in_order
-WHERE token_generation IS NOT NULL
-    AND num_nonnulls(masked_ip, masked_device_id, next_masked_ip, next_masked_device_id) > 0
-    AND (
-        %(record_id)s::uuid IS NOT NULL
-        OR public.ciphertext_key_id(ip_ciphertext) IN (SELECT key_id FROM named_keys)
-        OR public.ciphertext_key_id(device_id_ciphertext) IN (SELECT key_id FROM named_keys)
-    )
-ORDER BY record_id LIMIT %(limit)s
+    SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
+    FROM (
+        SELECT *, octet_length(user_id) + coalesce(octet_length(ip_ciphertext), 0)
+            + coalesce(octet_length(device_id_ciphertext), 0) AS bytes
+        FROM (
+            SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext,
+                device_id_ciphertext, next_masked_ip, next_masked_device_id
+            FROM public.user_logins
+            WHERE record_id >= coalesce(%(record_id)s::uuid, %(first)s) AND record_id <= coalesce(%(record_id)s::uuid, %(last)s)
+                AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
+            ORDER BY record_id OFFSET 0
+        ) AS in_order
+        WHERE token_generation IS NOT NULL
+            AND num_nonnulls(masked_ip, masked_device_id, next_masked_ip, next_masked_device_id) > 0
+            AND (
+                %(record_id)s::uuid IS NOT NULL
+                OR public.ciphertext_key_id(ip_ciphertext) IN (SELECT key_id FROM named_keys)
+                OR public.ciphertext_key_id(device_id_ciphertext) IN (SELECT key_id FROM named_keys)
+            )
+        ORDER BY record_id LIMIT %(limit)s
+    ) AS page
+) AS sized
+WHERE up_to_here <= %(bytes)s OR up_to_here = bytes
+ORDER BY record_id
 
 -- name: count_named
 WITH named_keys AS MATERIALIZED (

@@ -1,0 +1,151 @@
+"""What a reader of rows brings into memory at once: bounded by bytes, however long the rows are."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import pytest
+
+from tests.rotation.conftest import RECORDS
+from tests.rotation.events import load_file
+from tests.vault import Vault
+from vault_etl.adapters import postgres_pages
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_pages import PAGE_BYTES
+from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover
+from vault_etl.adapters.postgres_reseal import PostgresResealer
+from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill
+from vault_etl.core.fields import Field, Table
+from vault_etl.core.leave_out import LeaveOut
+from vault_etl.core.rotation import OpenRotation, Range
+from vault_etl.ports.tokens import Generations
+
+MIB: Final = 2**20
+LONG: Final = 6
+ALL: Final = uuid.UUID(int=2**128 - 1)
+ROWS: Final = 1_000
+
+Rows = Sequence[tuple[uuid.UUID, int]]
+"""A page: each row's record id and bytes."""
+Read = Callable[[Database, uuid.UUID | None, int], tuple[Rows, bool | None]]
+
+
+def old_records(
+    database: Database, after: uuid.UUID | None, limit: int
+) -> tuple[Rows, bool | None]:
+    """As a rotation of data keys reads records."""
+    return _old(database, Table.USER_LOGINS, after, limit)
+
+
+def old_bodies(database: Database, after: uuid.UUID | None, limit: int) -> tuple[Rows, bool | None]:
+    """As it reads quarantine."""
+    return _old(database, Table.QUARANTINE, after, limit)
+
+
+def without_tokens(
+    database: Database, after: uuid.UUID | None, limit: int
+) -> tuple[Rows, bool | None]:
+    """As a rotation of token keys reads records."""
+    at = Range(Table.USER_LOGINS, uuid.UUID(int=0), ALL, after)
+    page = PostgresTokenBackfill(database).page(Generations(1, 2), at, limit)
+    return [(row.record_id, _bytes(row.ciphertexts.values(), row.user_id)) for row in page.rows], (
+        page.is_last
+    )
+
+
+def left_out(database: Database, after: uuid.UUID | None, limit: int) -> tuple[Rows, bool | None]:
+    """As it reads those of a login, to leave them out."""
+    at = Range(Table.USER_LOGINS, uuid.UUID(int=0), ALL, after)
+    page = PostgresTokenBackfill(database).named(LeaveOut(login="test_ingest"), at, limit)
+    return [(row.record_id, _bytes(row.ciphertexts.values(), row.user_id)) for row in page.rows], (
+        page.is_last
+    )
+
+
+def retried(database: Database, after: uuid.UUID | None, limit: int) -> tuple[Rows, bool | None]:
+    """As a retry reads quarantine, which goes on until there is nothing more."""
+    bodies = PostgresQuarantineMover(database).bodies(None, after, limit)
+    return [(body.record_id, len(body.ciphertext)) for body in bodies], None
+
+
+RECORD_READERS: Final = [old_records, without_tokens, left_out]
+BODY_READERS: Final = [old_bodies, retried]
+
+
+@pytest.fixture
+def database(filled: Vault) -> Database:
+    """As re-encrypt."""
+    return Database(filled.database_url("re-encrypt"))
+
+
+def walk(database: Database, read: Read, limit: int = ROWS) -> list[Rows]:
+    """All pages, one after the other. None but the last says that it is the last."""
+    pages: list[Rows] = []
+    after = None
+    while True:
+        rows, is_last = read(database, after, limit)
+        if rows:
+            pages.append(rows)
+            after = rows[-1][0]
+        if is_last or not rows:
+            return pages
+
+
+@pytest.mark.parametrize("limit", [1, 5, ROWS])
+@pytest.mark.parametrize("read", RECORD_READERS)
+def test_a_page_of_records_is_bounded(
+    database: Database, read: Read, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By rows, and by bytes where these come first; each row is read once."""
+    whole = [row for rows in walk(database, read) for row in rows]
+    assert len(whole) == RECORDS
+    for bound in (1, 700, 1_500, PAGE_BYTES):
+        monkeypatch.setattr(postgres_pages, "PAGE_BYTES", bound)
+        pages = walk(database, read, limit)
+        assert [row for rows in pages for row in rows] == whole
+        for rows, following in zip(pages, [*pages[1:], []], strict=True):
+            size = sum(size for _, size in rows)
+            assert len(rows) == 1 or (len(rows) <= limit and size <= bound)
+            # It is no shorter than it has to be.
+            assert not following or len(rows) == limit or size + following[0][1] > bound
+
+
+@pytest.mark.parametrize("read", BODY_READERS)
+def test_a_page_of_long_bodies_is_bounded_too(
+    filled: Vault, database: Database, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 1 MiB each, as ingest seals them, with short ones between them: 4 MiB at a time, or one body."""
+    short = "x" * 300
+    load_file(filled, [line for _ in range(LONG) for line in ("y" * (MIB - 1), short, short)])
+    pages = walk(database, read)
+    assert sum(len(rows) for rows in pages) == 3 * LONG + 1
+    sizes = [sum(size for _, size in rows) for rows in pages]
+    assert max(sizes) <= PAGE_BYTES
+    assert sum(sizes) > LONG * MIB
+    assert len(pages) == LONG / 3
+    monkeypatch.setattr(postgres_pages, "PAGE_BYTES", 1)
+    assert [len(rows) for rows in walk(database, read)] == [1] * (3 * LONG + 1)
+    filled.ok("re-encrypt", "keys", "rotate", "--field", "quarantine", "--yes")
+    retry = filled.ok("re-encrypt", "quarantine", "retry", "--all", "--dry-run")
+    assert (retry.json["retried"], retry.json["not_opened"]) == (3 * LONG + 1, [])
+
+
+def _old(
+    database: Database, place: Table, after: uuid.UUID | None, limit: int
+) -> tuple[Rows, bool | None]:
+    with database.transaction() as cursor:
+        cursor.execute("SELECT key_id FROM public.data_keys WHERE purpose = 'data'")
+        keys = frozenset(key_id for (key_id,) in cursor.fetchall())
+    rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(Field), old_keys=keys)
+    at = dataclasses.replace(Range(place, uuid.UUID(int=0), ALL), after=after)
+    page = PostgresResealer(database).page(rotation, at, limit)
+    return [(row.record_id, _bytes(row.ciphertexts.values(), row.user_id)) for row in page.rows], (
+        page.is_last
+    )
+
+
+def _bytes(sealed: object, user_id: str) -> int:
+    return sum(map(len, sealed)) + len(user_id.encode())  # type: ignore[call-overload]
