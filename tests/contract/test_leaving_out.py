@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.bench import Bench, token_keys
 from tests.contract.rows import Writer, cut_over_request, writer
-from tests.contract.test_tokens import (
+from tests.contract.token_rows import (
     NOTHING,
     ONE_TWO,
     check,
