@@ -223,7 +223,7 @@ BEGIN
             USING ERRCODE = 'insufficient_privilege', HINT = 'CALL public.commit_…, outside of a transaction.';
     END IF;
     PERFORM set_config(name, value, true) FROM (VALUES
-        ('synchronous_commit', 'on'), ('client_min_messages', 'error'), ('tcp_user_timeout', '1000'),
+        ('synchronous_commit', 'on'), ('client_min_messages', 'error'), ('tcp_user_timeout', '250'),
         ('enable_seqscan', 'off'), ('enable_indexscan', 'on'), ('random_page_cost', '1'),
         ('cpu_index_tuple_cost', '0.005'), ('jit', 'off')
     ) AS setting (name, value);
