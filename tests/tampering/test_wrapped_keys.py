@@ -42,7 +42,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "its first byte gone": lambda wrapped: wrapped[1:],
     "a byte appended": lambda wrapped: wrapped + b"\x00",
     "twice": lambda wrapped: wrapped * 2,
-    "as long as may be": lambda wrapped: wrapped.ljust(6_144, b"\x00"),
+    "as long as may be": lambda wrapped: wrapped.ljust(1_024, b"\x00"),
     "the key itself": lambda _: bytes(range(32)),
 }
 BITS = (0, 20, 35, 36, 40, 48, 60, 80, -17, -16, -1)
