@@ -177,63 +177,65 @@ def test_what_names_columns_when_it_runs_goes_on(vault: Ready) -> None:
 
 
 DEPENDENTS = [
-    pytest.param("CREATE VIEW mine AS SELECT masked_ip FROM user_logins", "view mine", id="a view"),
+    pytest.param(
+        "CREATE VIEW mine AS SELECT masked_ip FROM user_logins", "view public.mine", id="a view"
+    ),
     pytest.param(
         "CREATE VIEW mine AS SELECT next_masked_ip FROM user_logins",
-        "view mine",
+        "view public.mine",
         id="a view of old tokens",
     ),
     pytest.param(
         "CREATE VIEW mine AS SELECT (r).masked_ip FROM (SELECT r FROM user_logins AS r) AS t",
-        "view mine",
+        "view public.mine",
         id="a field of the whole row",
     ),
     pytest.param(
         "CREATE VIEW mine AS SELECT user_id FROM user_logins WHERE token_generation = 1",
-        "view mine",
+        "view public.mine",
         id="a condition",
     ),
     pytest.param(
         f"CREATE VIEW mine AS SELECT masked_device_id FROM {name_of(0)}",  # noqa: S608
-        "view mine",
+        "view public.mine",
         id="a view of a partition",
     ),
     pytest.param(
         "CREATE MATERIALIZED VIEW mine AS SELECT masked_ip, count(*) FROM user_logins GROUP BY 1",
-        "materialized view mine",
+        "materialized view public.mine",
         id="a materialized view",
     ),
     pytest.param(
         "CREATE FUNCTION mine() RETURNS bigint BEGIN ATOMIC"
         " SELECT count(DISTINCT masked_ip) FROM user_logins; END",
-        "function mine()",
+        "function public.mine()",
         id="a function",
     ),
     pytest.param(
         "CREATE POLICY mine ON user_logins TO vault_etl_analyst USING (masked_ip IS NOT NULL)",
-        "policy mine on table user_logins",
+        "policy mine on table public.user_logins",
         id="a policy",
     ),
     pytest.param(
         "CREATE TRIGGER mine AFTER UPDATE OF masked_ip ON user_logins FOR EACH ROW"
         " EXECUTE FUNCTION public.audit_is_append_only()",
-        "trigger mine on table user_logins",
+        "trigger mine on table public.user_logins",
         id="a trigger",
     ),
     pytest.param(
         "ALTER TABLE user_logins ADD CONSTRAINT mine CHECK (masked_ip <> masked_device_id)",
-        "constraint mine on table user_logins",
+        "constraint mine on table public.user_logins",
         id="a constraint",
     ),
     pytest.param(
         "CREATE STATISTICS mine ON masked_ip, user_id FROM user_logins",
-        "statistics object mine",
+        "statistics object public.mine",
         id="statistics",
     ),
     pytest.param(
         "CREATE RULE mine AS ON UPDATE TO user_logins_masked DO INSTEAD"
         " UPDATE user_logins SET masked_ip = NULL WHERE record_id = NEW.record_id",
-        "rule mine on view user_logins_masked",
+        "rule mine on view public.user_logins_masked",
         id="a rule of the view",
     ),
 ]
@@ -258,7 +260,7 @@ def test_all_that_depend_are_named(vault: Ready) -> None:
         "CREATE VIEW one AS SELECT masked_ip FROM user_logins;"
         "CREATE VIEW two AS SELECT next_masked_device_id FROM user_logins"
     )
-    with pytest.raises(ConfigurationError, match=r"view one, .*view two"):
+    with pytest.raises(ConfigurationError, match=r"view public.one, .*view public.two"):
         vault.cut_over()
     scratch.sql("DROP VIEW one, two")
     vault.swap()

@@ -214,3 +214,27 @@ def test_an_owner_has_no_code_run_by_who_migrates(
             for act in (migrations.pending, migrations.apply):
                 with pytest.raises(ConfigurationError, match="not the table"):
                     act()
+
+
+OPERATORS = """
+    SET ROLE vault_etl_owner;
+    CREATE FUNCTION public.trap(a oid, b regclass) RETURNS boolean LANGUAGE sql RETURN 1 / 0 = 1;
+    CREATE FUNCTION public.trap(a oid, b regtype) RETURNS boolean LANGUAGE sql RETURN 1 / 0 = 1;
+    CREATE OPERATOR public.= (LEFTARG = oid, RIGHTARG = regclass, FUNCTION = public.trap);
+    CREATE OPERATOR public.<> (LEFTARG = oid, RIGHTARG = regtype, FUNCTION = public.trap);
+"""
+
+
+def test_an_operator_of_the_owner_is_not_taken_for_the_systems(postgres: RunningPostgres) -> None:
+    """One in `public` that fits better would run, if our sessions looked there for names."""
+    with clone(postgres) as scratch, scratch.connect() as opened:
+        with opened.cursor() as cursor:
+            cursor.execute(OPERATORS)
+            opened.commit()
+            with pytest.raises(psycopg2.errors.DivisionByZero):
+                cursor.execute("SELECT FROM pg_class WHERE oid = 'public.data_keys'::regclass")
+        assert _pending(scratch) == []
+        assert _apply(scratch) == []
+        with scratch.database("admin") as database, database.transaction() as cursor:
+            cursor.execute("SHOW search_path")
+            assert cursor.fetchone() == ("pg_catalog, pg_temp",)

@@ -78,7 +78,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "migrations.sql": dict.fromkeys(
         (
-            *("lock", "lengthen_timeouts", "pin_search_path", "server", "act_as_login"),
+            *("lock", "lengthen_timeouts", "server", "act_as_login"),
             *("exists", "hold", "is_plain", "applied", "make_table", "record"),
         ),
         ("admin",),

@@ -238,7 +238,7 @@ def test_who_may_update_changes_no_more_than_a_rotation(site: Site) -> None:
     erased = site.insert(site.good())
     body = site.quarantine(ciphertext(site.keys["quarantine"]))
     erase = "SELECT erase(gen_random_uuid(), 'a', 'h', %s, NULL, NULL, 'r')"
-    site.scratch.sql(erase, erased, role="erase")
+    site.scratch.sql(erase, erased)
     own = ciphertext(site.keys["another login's"])
     own_body = ciphertext(site.keys["another login's body"])
     update = "UPDATE user_logins SET {} = %s WHERE record_id = %s"

@@ -76,7 +76,7 @@ def test_what_depends_on_the_columns_is_in_the_way(filled: Vault) -> None:
     The next one has to wait until the old tokens are gone: 78 too.
     """
     filled.sql("CREATE VIEW public.of_devices AS SELECT masked_device_id FROM public.user_logins")
-    fails(rotate(filled, "--tokens"), 78, "view of_devices")
+    fails(rotate(filled, "--tokens"), 78, "view public.of_devices")
     assert filled.sql("SELECT DISTINCT token_generation FROM user_logins") == [(1,)]
     filled.sql("DROP VIEW public.of_devices")
     assert rotate(filled, "--tokens").code == 0

@@ -57,6 +57,9 @@ _DEFAULTS: Final = {
 # COPY sends text as UTF-8, and PGCLIENTENCODING would have the server take it for something else.
 _FIXED: Final = {"client_encoding": "UTF8"}
 
+_PINNED_PATH: Final = "SET search_path = pg_catalog, pg_temp"
+"""Else an operator that an owner makes in `public` is taken for the system's, and runs with this login's rights."""
+
 _URL_HINT: Final = "check VAULT_ETL_DATABASE_URL: postgresql://login:password@host:port/database"
 _MIGRATE_HINT: Final = "run `vault-etl migrate` as the owner; `vault-etl migrate --check` tells"
 
@@ -153,8 +156,10 @@ class Database:
             except psycopg2.OperationalError as error:
                 raise _connection_failure(error) from None
             self._connection.set_session(
-                isolation_level=psycopg2.extensions.ISOLATION_LEVEL_READ_COMMITTED
+                isolation_level=psycopg2.extensions.ISOLATION_LEVEL_READ_COMMITTED, autocommit=True
             )
+            with self._connection.cursor() as cursor:
+                cursor.execute(_PINNED_PATH)
             psycopg2.extras.register_uuid(conn_or_curs=self._connection)  # type: ignore[no-untyped-call]
         return self._connection
 

@@ -63,7 +63,6 @@ class PostgresMigrations:
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["lock"])
             cursor.execute(_SQL["lengthen_timeouts"])
-            cursor.execute(_SQL["pin_search_path"])
             _check_server(cursor)
             pending = self._pending(cursor)
             for migration in pending:

@@ -74,7 +74,6 @@ def _catalog(
     cursor: psycopg2.extensions.cursor,
 ) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
     """The aspects of each object, and the object whose aspects it must have."""
-    cursor.execute("SET LOCAL search_path = pg_catalog")
     cursor.execute(_SQL["facts"])
     rows = cursor.fetchall()
     cursor.execute(_AROUND["facts"])

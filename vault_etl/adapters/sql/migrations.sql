@@ -6,9 +6,6 @@ SELECT pg_advisory_xact_lock(hashtextextended('vault-etl/migrate', 0))
 -- name: lengthen_timeouts
 SET LOCAL statement_timeout = 0
 
--- name: pin_search_path
-SET LOCAL search_path = pg_catalog, pg_temp
-
 -- name: server
 SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')
 

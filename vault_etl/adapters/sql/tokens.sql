@@ -314,8 +314,12 @@ WHERE d.refclassid = 'pg_catalog.pg_class'::regclass
         WHERE d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid AND c.relkind IN ('i', 'I')
     )
     AND NOT EXISTS (
-        SELECT FROM pg_catalog.pg_rewrite AS w
-        WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND w.oid = d.objid
-            AND w.ev_class = 'public.user_logins_masked'::regclass AND w.rulename = '_RETURN'
+        SELECT FROM pg_catalog.pg_rewrite AS w JOIN pg_catalog.pg_class AS c ON c.oid = w.ev_class
+        WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND w.oid = d.objid AND w.rulename = '_RETURN'
+            AND (c.oid = 'public.user_logins_masked'::regclass OR c.relpersistence = 't')
+    )
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_proc AS f JOIN pg_catalog.pg_namespace AS n ON n.oid = f.pronamespace
+        WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND f.oid = d.objid AND n.nspname ~ '^pg_temp_'
     )
 ORDER BY 1
