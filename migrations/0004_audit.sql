@@ -225,7 +225,7 @@ BEGIN
     PERFORM set_config(name, value, true) FROM (VALUES
         ('synchronous_commit', 'on'), ('client_min_messages', 'error'), ('tcp_user_timeout', '250'),
         ('enable_seqscan', 'off'), ('enable_indexscan', 'on'), ('random_page_cost', '1'),
-        ('cpu_index_tuple_cost', '0.005'), ('jit', 'off')
+        ('cpu_index_tuple_cost', '0.005'), ('plan_cache_mode', 'force_custom_plan'), ('jit', 'off')
     ) AS setting (name, value);
 END
 $$;

@@ -15,8 +15,10 @@ SET LOCAL ROLE vault_etl_owner;
 CREATE TABLE public.key_rotations (
     purpose text PRIMARY KEY CHECK (purpose IN ('data', 'token')),
     rotation_id uuid NOT NULL UNIQUE,
-    fields text[] NOT NULL CHECK (fields <@ ARRAY['device_id', 'ip', 'quarantine']),
-    old_keys bigint[] NOT NULL,
+    fields text[] NOT NULL CHECK (
+        fields <@ ARRAY['device_id', 'ip', 'quarantine'] AND coalesce(array_ndims(fields), 0) = 1
+    ),
+    old_keys bigint[] NOT NULL CHECK (coalesce(array_ndims(old_keys), 1) = 1),
     began_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE public.key_rotations IS 'Rotations that are under way: of each purpose one at most.';

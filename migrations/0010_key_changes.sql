@@ -218,6 +218,9 @@ DECLARE
     retired bigint[];
 BEGIN
     PERFORM public.short_transaction();
+    IF cardinality(fields) > 10 THEN  -- each key is compared with each of them
+        RAISE EXCEPTION 'there are no so many fields' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     retired := ARRAY(
         SELECT d.key_id FROM public.data_keys AS d
@@ -262,6 +265,9 @@ DECLARE
     destroyed bigint[];
 BEGIN
     PERFORM public.short_transaction();
+    IF cardinality(key_ids) > 100000 THEN  -- each is looked up while nobody writes
+        RAISE EXCEPTION 'so many keys are not destroyed at once' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
         UPDATE public.data_keys AS d SET state = 'destroyed', wrapped_key = NULL

@@ -85,6 +85,10 @@ DECLARE
     reached bigint;
 BEGIN
     PERFORM public.short_transaction();
+    -- Each is compared with each point of the source while others wait.
+    IF cardinality(agreed) > 10000 THEN
+        RAISE EXCEPTION 'a load agrees with 10,000 points at most' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     LOCK TABLE public.file_loads IN SHARE ROW EXCLUSIVE MODE;
     reached := coalesce((
         SELECT l.lines FROM public.file_loads AS l WHERE l.load_id = $1 AND l.source_id = $2

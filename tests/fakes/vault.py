@@ -214,7 +214,7 @@ class FakeVault:
         return OldKeys(ring, self.kms, self.keys, self.kms, self.kms)
 
     def _workers_keys(self, ring: KeyRing) -> WorkersKeys:
-        return WorkersKeys(ring, self.old_keys(ring), self.leases())
+        return WorkersKeys(ring, self.old_keys(ring), self.leases(), self.clock)
 
     def reveal(self) -> Reveal:
         """One reveal, in a new process."""

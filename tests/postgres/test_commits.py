@@ -266,3 +266,21 @@ def test_an_idle_session_stops_no_load_of_a_file(scratch: Scratch) -> None:
             with scratch.database("ingest") as database:
                 assert PostgresFileSources(database).find(bytes(32)).points == ()
             attacker.rollback()
+
+
+@pytest.mark.parametrize(
+    ("role", "call"),
+    [
+        ("ingest", "commit_file_load_whole(gen_random_uuid(), gen_random_uuid(), {}, NULL)"),
+        ("rotate", "commit_data_keys_retire(gen_random_uuid(), 'a', 'h', {}::text[], true, NULL)"),
+        ("rotate", "commit_keys_destroy(gen_random_uuid(), 'a', 'h', {}, NULL)"),
+    ],
+    ids=["points", "fields", "keys"],
+)
+def test_a_long_list_is_refused_before_the_lock(shared: Scratch, role: str, call: str) -> None:
+    """Each of its items would be compared with each row while others wait."""
+    many = f"'{{{'1,' * 100_000}1}}'"
+    with shared.connect() as holder, holder.cursor() as cursor:
+        cursor.execute("LOCK TABLE key_fence, file_loads IN SHARE MODE")
+        with pytest.raises(psycopg2.errors.InvalidParameterValue):
+            shared.sql(f"CALL public.{call.format(many)}", role=role)

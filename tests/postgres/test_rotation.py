@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import psycopg2
 import pytest
 
 from tests.contract.bench import token_keys
@@ -152,3 +153,19 @@ def test_an_erasure_in_progress_wins_over_a_fill(scratch: Scratch, keys: WriteKe
         rows[0].record_id,
     )
     assert forgotten == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "old_keys"),
+    [("{{ip},{device_id}}", "{1}"), ("{}", "{1}"), ("{NULL}", "{1}"), ("{ip}", "{{1},{2}}")],
+)
+def test_a_rotation_is_of_plain_lists(shared: Scratch, fields: str, old_keys: str) -> None:
+    """Re-encrypt may add one by its own SQL: it must not be a bug for the next rotation."""
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        shared.sql(
+            "INSERT INTO key_rotations (purpose, rotation_id, fields, old_keys)"
+            " VALUES ('data', gen_random_uuid(), %s::text[], %s::bigint[])",
+            fields,
+            old_keys,
+            role="re-encrypt",
+        )

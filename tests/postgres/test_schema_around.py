@@ -189,7 +189,7 @@ def test_nothing_else_is_named(found: list[str]) -> None:
 
 
 HARMLESS = {
-    "ingest": """CREATE TEMP TABLE t (); CREATE TYPE pg_temp.word AS ENUM ('a');
+    "ingest": """SET ROLE vault_etl_ingest; CREATE TEMP TABLE t (); CREATE TYPE pg_temp.word AS ENUM ('a');
         CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql SECURITY DEFINER RETURN 1;
         CREATE CAST (pg_temp.word AS text) WITH INOUT""",
     "analyst": """ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC; SET ROLE vault_etl_analyst;

@@ -120,7 +120,7 @@ class RotationProgram(Parts):
         return abort(request)
 
     def _workers_keys(self, request_id: uuid.UUID, ring: KeyRing) -> WorkersKeys:
-        return WorkersKeys(ring, self._old_keys(ring, request_id), self._leases())
+        return WorkersKeys(ring, self._old_keys(ring, request_id), self._leases(), self._clock)
 
     def _workers_databases(self) -> list[Database]:
         """A connection for each worker of a rotation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +35,10 @@ from vault_etl.services.work_ranges import (
 ALL_RECORDS: Final = Range(Table.USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
 
 
+NewTokens = Mapping[uuid.UUID, Mapping[Field, uuid.UUID]]
+"""Of each record, those of its fields."""
+
+
 class NextTokenMaker:
     """Makes next tokens from what the ciphertexts hold, if the row's own token is of the same value."""
 
@@ -47,12 +51,23 @@ class NextTokenMaker:
         self._pending = pending
         self.generations = Generations(active.generation, pending.generation)
 
-    def make(self, rows: Sequence[TokenRow]) -> Mapping[uuid.UUID, Mapping[Field, uuid.UUID]]:
+    def make(self, rows: Sequence[TokenRow]) -> NewTokens:
         """The next tokens of these rows, but for those that do not open or hold another's token, or none.
 
         Raises what `OldKeys.data_key` raises.
         """
-        keys = self._keys.old(wanted_keys(rows))
+        made: dict[uuid.UUID, Mapping[Field, uuid.UUID]] = {}
+        while rows:
+            done, more = self.make_in_time(rows, lambda _: None)
+            made |= more
+            rows = rows[len(done) :]
+        return made
+
+    def make_in_time(
+        self, rows: Sequence[TokenRow], ask: Callable[[int], object]
+    ) -> tuple[Sequence[TokenRow], NewTokens]:
+        """As `make`, for as many rows from the first on as `WorkersKeys.of_rows` has the keys of."""
+        rows, keys = self._keys.of_rows(rows, ask)
         made = {}
         for row in rows:
             # A ValueError: what was sealed has no token at all, and was not sealed by us.
@@ -61,7 +76,7 @@ class NextTokenMaker:
                     field: self._next(row, field, keys)
                     for field in row.tokens.keys() | row.ciphertexts.keys()
                 }
-        return made
+        return rows, made
 
     def _next(self, row: TokenRow, field: Field, keys: Mapping[int, DataKey]) -> uuid.UUID:
         if row.generation != self.generations.active:
@@ -92,17 +107,17 @@ class Backfilling:
         somebody else.
         """
         page = self._backfill.page(self._maker.generations, at, limit)
-        after = page.rows[-1].record_id if page.rows else at.after
-        claim.will_open(len(page.rows), (key_id for key_id, _ in wanted_keys(page.rows)))
-        step = Step(claim.claim_id, at, after, page.is_last)
-        made = self._maker.make(page.rows)
-        ready = [NextTokens(row, made[row.record_id]) for row in page.rows if row.record_id in made]
+        claim.will_open(len(page.rows))
+        rows, made = self._maker.make_in_time(page.rows, claim.will_ask)
+        after = rows[-1].record_id if rows else at.after
+        step = Step(claim.claim_id, at, after, page.is_last and len(rows) == len(page.rows))
+        ready = [NextTokens(row, made[row.record_id]) for row in rows if row.record_id in made]
         filled = self._backfill.fill(ready, self._maker.generations, step)
         if filled is None:
             raise ended_elsewhere()
         self.done += filled
         self._progress.advance(filled, place=at.place.value)
-        return Paged(len(page.rows), step if filled == len(ready) else None)
+        return Paged(len(rows), step if filled == len(ready) else None)
 
 
 class LeavingOut:
@@ -127,11 +142,10 @@ class LeavingOut:
     def page(self, at: Range, claim: Claim, limit: int) -> Paged:
         """See `PageWork.page`. Raises what `Backfilling.page` raises."""
         page = self._backfill.named(self._what, at, limit)
-        after = page.rows[-1].record_id if page.rows else at.after
-        step = Step(claim.claim_id, at, after, page.is_last)
-        self.key_ids.update(key_id for key_id, _ in wanted_keys(page.rows))
-        made = self._maker.make(page.rows)
-        wanted = [NextTokens(row, made.get(row.record_id, {})) for row in page.rows]
+        rows, made = self._maker.make_in_time(page.rows, self.key_ids.add)
+        after = rows[-1].record_id if rows else at.after
+        step = Step(claim.claim_id, at, after, page.is_last and len(rows) == len(page.rows))
+        wanted = [NextTokens(row, made.get(row.record_id, {})) for row in rows]
         changed = [
             each for each in wanted if not each.tokens or each.tokens != each.row.next_tokens
         ]
@@ -139,11 +153,11 @@ class LeavingOut:
         if filled is None:
             raise ended_elsewhere()
         if filled != len(changed):
-            return Paged(len(page.rows), None)
+            return Paged(len(rows), None)
         self.rows += len(wanted)
         self.left_out += sum(not each.tokens for each in wanted)
         self._progress.advance(0, left_out=self.left_out)
-        return Paged(len(page.rows), step)
+        return Paged(len(rows), step)
 
 
 @dataclass(frozen=True, slots=True)

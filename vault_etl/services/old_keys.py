@@ -23,7 +23,7 @@ from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.make_key import make_data_key
 
 MAX_REMEMBERED: Final = 1_000
-"""Keys at fault of which a run keeps the reason, and for which it does not ask KMS twice."""
+"""Keys at fault of which a run keeps the reason. Of all it keeps the ids, and does not ask KMS twice."""
 
 MAX_NAMED: Final = 10
 
@@ -60,6 +60,7 @@ class OldKeys:
         self._generator = generator
         self._unwrapper = unwrapper
         self._at_fault: dict[int, VaultEtlError] = {}
+        self._passed = set[int]()
 
     def must_trust(self, *purposes: KeyPurpose) -> None:
         """Raise ConfigurationError unless new keys of these purposes get a KMS key that is trusted.
@@ -80,7 +81,7 @@ class OldKeys:
         Raises KeyUnavailableError if KMS refuses this caller, or the KMS key that new keys get;
         UnavailableError.
         """
-        if key_id in self._at_fault:
+        if key_id in self._passed:
             return None
         try:
             return self._ring.data_key(key_id, field)
@@ -92,6 +93,7 @@ class OldKeys:
             if not self._opens_what_it_makes(field):
                 raise
             fault = error
+        self._passed.add(key_id)
         if len(self._at_fault) < MAX_REMEMBERED:
             self._at_fault[key_id] = fault
         return None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from vault_etl.core.ciphertext import Place
 from vault_etl.core.fields import Field, KeyPurpose
@@ -17,6 +17,7 @@ from vault_etl.core.rotation import OpenRotation, Range, Step
 from vault_etl.core.sealing import Sealer
 from vault_etl.core.tokens import Tokenizer
 from vault_etl.errors import IncompleteError, IntegrityError
+from vault_etl.ports.clock import Clock
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.resealer import Replacement, Resealer, SealedRow, Swap
 from vault_etl.services.key_ring import KeyRing
@@ -26,14 +27,29 @@ from vault_etl.services.work_ranges import Claim, Paged
 
 MAX_FENCE_TRIES: Final = 10
 
+KEYS_WITHIN_S: Final = 3.0
+"""For the keys of one page. A claim of its range lapses after 10 s, and a loader can put each row under other keys."""
+
+
+class SealedFields(Protocol):
+    """What a row holds under data keys."""
+
+    @property
+    def ciphertexts(self) -> Mapping[Field, bytes]:
+        """Of each field that is not erased."""
+
+
+_Row = TypeVar("_Row", bound=SealedFields)
+
 
 class WorkersKeys:
     """The keys of one process, for its workers in turn: they come over one connection."""
 
-    def __init__(self, ring: KeyRing, old: OldKeys, leases: DataKeyLeases) -> None:
+    def __init__(self, ring: KeyRing, old: OldKeys, leases: DataKeyLeases, clock: Clock) -> None:
         self._ring = ring
         self._old = old
         self._leases = leases
+        self._clock = clock
         self._lock = threading.Lock()
 
     @property
@@ -41,15 +57,30 @@ class WorkersKeys:
         """The ids of the keys that were made."""
         return self._leases.made
 
-    def old(self, wanted: set[tuple[int, Field]]) -> Mapping[int, DataKey]:
-        """These keys, but for those that are at fault. Raises what `OldKeys.data_key` raises."""
-        found = {}
-        for key_id, field in wanted:
-            with self._lock:
-                key = self._old.data_key(key_id, field)
-            if key is not None:
-                found[key_id] = key
-        return found
+    def of_rows(
+        self, rows: Sequence[_Row], ask: Callable[[int], object]
+    ) -> tuple[Sequence[_Row], Mapping[int, DataKey]]:
+        """As many of these rows, from the first on, as there is time for, and their keys by id.
+
+        Keys that are at fault are not among them. `ask` is told of each key before it is opened.
+        Raises what `OldKeys.data_key` raises.
+        """
+        ends = self._clock.monotonic() + KEYS_WITHIN_S
+        asked, found = set[tuple[int, Field]](), dict[int, DataKey]()
+        for place, row in enumerate(rows):
+            for field, sealed in row.ciphertexts.items():
+                wanted = key_id, _ = int.from_bytes(sealed[1:5], "big"), field
+                if wanted in asked:
+                    continue
+                if place and self._clock.monotonic() > ends:
+                    return rows[:place], found
+                asked.add(wanted)
+                ask(key_id)
+                with self._lock:
+                    key = self._old.data_key(key_id, field)
+                if key is not None:
+                    found[key_id] = key
+        return rows, found
 
     def must_trust(self, *purposes: KeyPurpose) -> None:
         """See `OldKeys.must_trust`."""
@@ -101,18 +132,17 @@ class Resealing:
         and again.
         """
         page = self._resealer.page(self._rotation, at, limit)
-        after = page.rows[-1].record_id if page.rows else at.after
-        wanted = _wanted(page.rows)
-        claim.will_open(len(page.rows), (key_id for key_id, _ in wanted))
-        step = Step(claim.claim_id, at, after, page.is_last)
-        opened = self._open(page.rows, wanted)
+        rows, keys = self._keys.of_rows(page.rows, claim.will_ask)
+        claim.will_open(len(rows))
+        after = rows[-1].record_id if rows else at.after
+        step = Step(claim.claim_id, at, after, page.is_last and len(rows) == len(page.rows))
+        opened = self._open(rows, keys)
         swap = self._swap(opened, step)
         self.done += swap.values
         self._progress.advance(swap.values, place=at.place.value)
-        return Paged(len(page.rows), step if swap.rows == len(opened) else None)
+        return Paged(len(rows), step if swap.rows == len(opened) else None)
 
-    def _open(self, rows: Sequence[SealedRow], wanted: set[tuple[int, Field]]) -> list[_Opened]:
-        keys = self._keys.old(wanted)
+    def _open(self, rows: Sequence[SealedRow], keys: Mapping[int, DataKey]) -> list[_Opened]:
         opened = []
         for row in rows:
             values = {}
@@ -158,14 +188,6 @@ class _Opened:
 
     row: SealedRow
     values: Mapping[Field, tuple[Place, Pii]]
-
-
-def _wanted(rows: Sequence[SealedRow]) -> set[tuple[int, Field]]:
-    return {
-        (int.from_bytes(sealed[1:5], "big"), field)
-        for row in rows
-        for field, sealed in row.ciphertexts.items()
-    }
 
 
 def _place(row: SealedRow, field: Field) -> Place:

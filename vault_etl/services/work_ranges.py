@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -37,9 +37,13 @@ class Claim:
     claim_id: uuid.UUID = field(default_factory=uuid.uuid4)
     opened: OpenedRows = NOTHING_OPENED
 
-    def will_open(self, rows: int, key_ids: Iterable[int]) -> None:
-        """Count a page before it is opened, so that what fails on the way is counted too."""
-        self.opened = self.opened.and_also(rows, key_ids)
+    def will_ask(self, key_id: int) -> None:
+        """Note a key before it is opened, so that what fails on the way is counted too."""
+        self.opened = self.opened.and_also(0, (key_id,))
+
+    def will_open(self, rows: int) -> None:
+        """Count rows before they are opened."""
+        self.opened = self.opened.and_also(rows, ())
 
 
 class PageWork(Protocol):
