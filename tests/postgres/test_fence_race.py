@@ -27,6 +27,9 @@ LOADERS = 2
 _SQL = blocks("records.sql")
 _ROWS_UNDER = "SELECT count(*) FROM user_logins WHERE ciphertext_key_id(ip_ciphertext) = ANY (%s)"
 
+GAP_S = 0.06
+"""Of a loader that looks too early: longer than it takes until the next retirement is committed."""
+
 Fence = Callable[
     [psycopg2.extensions.cursor, Sequence[DataKey], tuple[int, int | None] | None], bool
 ]
@@ -42,7 +45,7 @@ def look_then_lock(
     prints = [key.fingerprint for key in data_keys]
     cursor.execute(_SQL["read_fence"], {"key_ids": key_ids, "fingerprints": prints})
     good = (cursor.fetchone() or (None, None, 0))[2]
-    time.sleep(0.005)
+    time.sleep(GAP_S)
     cursor.execute(_SQL["lock_fence"])
     return bool(good == len(data_keys))
 
@@ -55,7 +58,7 @@ def lock_in_a_stale_snapshot(
     """The right order, with the snapshot of before the lock: what REPEATABLE READ would do."""
     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     cursor.execute("SELECT count(*) FROM public.data_keys")
-    time.sleep(0.005)
+    time.sleep(GAP_S)
     return fence_holds(cursor, data_keys, generations)
 
 

@@ -41,7 +41,10 @@ def test_memory_does_not_grow_with_the_result(shared: Scratch) -> None:
 
 def test_a_reader_that_stops_reading_is_in_nobodys_way(shared: Scratch) -> None:
     """Between two rows there is no transaction: the table can be locked, and its snapshot is free."""
-    query = "SELECT masked_ip, n FROM user_logins_masked RIGHT JOIN generate_series(1, 5000) AS n ON true"
+    query = (
+        "SELECT masked_ip, n FROM public.user_logins_masked"
+        " RIGHT JOIN generate_series(1, 5000) AS n ON true"
+    )
     with shared.database("analyst") as database:
         rows = stream(database, query, {})
         for _ in range(1_500):
@@ -64,7 +67,7 @@ def test_the_connection_is_free_in_between(shared: Scratch) -> None:
 def test_what_is_wrong_is_told_before_the_first_row(shared: Scratch) -> None:
     """A statement that is denied raises when it is asked, not when it is read."""
     with shared.database("analyst") as database, pytest.raises(DeniedError):
-        stream(database, "SELECT ip_ciphertext FROM user_logins", {})
+        stream(database, "SELECT ip_ciphertext FROM public.user_logins", {})
 
 
 def test_a_connection_that_is_lost_ends_it(shared: Scratch) -> None:
