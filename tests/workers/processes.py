@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from tests.vault import Result, Vault
 
 SECONDS = 30
 LOOK_S = 0.05
+PIPE_BYTES = 2**20
+"""What Linux gives any user; 64 KiB, or 150 batches, unless it is asked."""
 
 ON_ITS_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
@@ -31,6 +34,9 @@ def running(
 ) -> Iterator[subprocess.Popen[str]]:
     """`vault-etl ingest --workers`; nothing of it is left afterwards."""
     parent = start(vault, "ingest", "ingest", "--workers", str(workers), *args, extra=extra)
+    assert parent.stderr is not None
+    # A line a batch, which nobody reads before the end: a full pipe would stop it.
+    fcntl.fcntl(parent.stderr, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     try:
         yield parent
     finally:
