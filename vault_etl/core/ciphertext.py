@@ -32,6 +32,11 @@ _BOUND_TO: Final = {
 """How associated data begins. Made once: a rotation needs it four times a row."""
 
 
+def key_id_in(stored: bytes) -> int:
+    """The key id that a ciphertext names, whatever else is wrong with it: bytes 1 to 4, big-endian."""
+    return int.from_bytes(stored[1:5], "big")
+
+
 @dataclass(frozen=True, slots=True)
 class Ciphertext:
     """Format 1, taken apart. `sealed` is the AES-GCM ciphertext with its tag of 16 bytes."""
@@ -47,7 +52,7 @@ class Ciphertext:
         if body < BLOCK_BYTES or body % BLOCK_BYTES or stored[0] != FORMAT:
             raise IntegrityError
         return cls(
-            key_id=int.from_bytes(stored[1:5], "big"),
+            key_id=key_id_in(stored),
             nonce=stored[5:HEADER_BYTES],
             sealed=stored[HEADER_BYTES:],
         )

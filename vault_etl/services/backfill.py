@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vault_etl.core.audit import AuditReceipt
-from vault_etl.core.ciphertext import Ciphertext, Place
+from vault_etl.core.ciphertext import Ciphertext, Place, key_id_in
 from vault_etl.core.fields import Field, KeyPurpose, Table
 from vault_etl.core.keys import DataKey
 from vault_etl.core.leave_out import LeaveOut
@@ -235,11 +235,7 @@ class Backfill:
 
 def wanted_keys(rows: Sequence[TokenRow]) -> set[tuple[int, Field]]:
     """The data keys that these rows are under, each with its field."""
-    return {
-        (int.from_bytes(sealed[1:5], "big"), field)
-        for row in rows
-        for field, sealed in row.ciphertexts.items()
-    }
+    return {(key_id_in(sealed), field) for row in rows for field, sealed in row.ciphertexts.items()}
 
 
 def ended_elsewhere() -> IncompleteError:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from vault_etl.core.audit import one_line
+from vault_etl.core.ciphertext import key_id_in
 from vault_etl.core.leave_out import LeaveOut
 from vault_etl.errors import DataError
 from vault_etl.ports.key_store import KeyReader
@@ -69,7 +70,7 @@ def _refused_rows(what: str, rows: Sequence[TokenRow], keys: KeyReader) -> DataE
 
     The hint names no key: there may be more such rows, each under another one of the same login.
     """
-    under = [{int.from_bytes(s[1:5], "big") for s in row.ciphertexts.values()} for row in rows]
+    under = [{key_id_in(s) for s in row.ciphertexts.values()} for row in rows]
     logins = {key.key_id: key.created_by for key in keys.keys(set[int]().union(*under))}
     by_login = Counter(login for ids in under for login in {logins[i] for i in ids & logins.keys()})
     by_key = Counter(key_id for ids in under for key_id in ids & logins.keys())

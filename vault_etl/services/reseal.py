@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from vault_etl.core.ciphertext import Place
+from vault_etl.core.ciphertext import Place, key_id_in
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import DataKey
 from vault_etl.core.opening import Opener
@@ -69,7 +69,7 @@ class WorkersKeys:
         asked, found = set[tuple[int, Field]](), dict[int, DataKey]()
         for place, row in enumerate(rows):
             for field, sealed in row.ciphertexts.items():
-                wanted = key_id, _ = int.from_bytes(sealed[1:5], "big"), field
+                wanted = key_id, _ = key_id_in(sealed), field
                 if wanted in asked:
                     continue
                 if place and self._clock.monotonic() > ends:
@@ -147,7 +147,7 @@ class Resealing:
         for row in rows:
             values = {}
             for field, sealed in row.ciphertexts.items():
-                key = keys.get(int.from_bytes(sealed[1:5], "big"))
+                key = keys.get(key_id_in(sealed))
                 if key is None:
                     continue
                 place = _place(row, field)
