@@ -36,4 +36,5 @@ _BLANK: Final = re.compile(f"[{re.escape(WHITE_SPACE)}{_INVISIBLE}]*")
 
 def is_blank(text: str) -> bool:
     """Whether nothing of `text` is to be seen: it is empty, or all white space and invisibles."""
-    return _BLANK.fullmatch(text) is not None
+    # ASCII that shows is what nearly all texts begin with, and takes no search.
+    return not "!" <= text[:1] <= "~" and _BLANK.fullmatch(text) is not None

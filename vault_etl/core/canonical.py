@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import re
+import socket
 import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -21,7 +22,10 @@ from vault_etl.core.pii import Pii
 _IPV4_MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 
 _NUMBER: Final = "(?:0|[1-9][0-9]{0,2})"
-_ADDRESS: Final = re.compile(rf"[0-9A-Fa-f:]*|[0-9A-Fa-f:]*{_NUMBER}(?:\.{_NUMBER}){{3}}")
+_DOTTED: Final = rf"{_NUMBER}(?:\.{_NUMBER}){{3}}"
+_IPV4: Final = re.compile(_DOTTED)
+"""All that `inet_pton` is asked about: C libraries differ in leading zeros and in what may follow."""
+_IPV6: Final = re.compile(f"[0-9A-Fa-f:]*(?:{_DOTTED})?")
 """All that `ipaddress` is asked about: its releases differ in leading zeros, zone ids and lengths."""
 
 
@@ -45,13 +49,15 @@ def canonical_ip(text: str) -> bytes:
     full-width digits.
     """
     text = text.strip(" ")
-    if not _ADDRESS.fullmatch(text):
-        message = "not the text of one address"
-        raise ValueError(message)
-    address = ipaddress.ip_address(text)
-    if isinstance(address, ipaddress.IPv4Address):
-        return _IPV4_MAPPED_PREFIX + address.packed
-    return address.packed
+    if _IPV4.fullmatch(text):
+        try:
+            return _IPV4_MAPPED_PREFIX + socket.inet_pton(socket.AF_INET, text)
+        except OSError:
+            pass  # a number over 255
+    elif _IPV6.fullmatch(text):
+        return ipaddress.IPv6Address(text).packed
+    message = "not the text of one address"
+    raise ValueError(message)
 
 
 def canonical_device_id(text: str) -> bytes:
