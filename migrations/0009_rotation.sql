@@ -64,17 +64,16 @@ BEGIN
         RAISE EXCEPTION 'no rotation of this login has begun under this request'
             USING ERRCODE = 'insufficient_privilege';
     END IF;
-    UPDATE public.rotation_ranges AS r
-    SET claim = rotation_claim.claim, claimed_until = clock_timestamp() + interval '10 s'
-    FROM (
-        SELECT f.rotation_id, f.place, f.first FROM public.rotation_ranges AS f
-        WHERE f.rotation_id = rotation_claim.rotation_id AND NOT f.done
-            AND (f.claimed_until IS NULL OR f.claimed_until < clock_timestamp())
-        ORDER BY f.place, f.first LIMIT 1 FOR UPDATE SKIP LOCKED
-    ) AS free
-    WHERE r.rotation_id = free.rotation_id AND r.place = free.place AND r.first = free.first
-    RETURNING r.* INTO held;
+    -- Two statements: of one, the planner may put the choice on the inner side of a join, and take it again for each
+    -- row of the outer one. It then passes what it has just claimed, and claims another range too.
+    SELECT r.* INTO held FROM public.rotation_ranges AS r
+    WHERE r.rotation_id = rotation_claim.rotation_id AND NOT r.done
+        AND (r.claimed_until IS NULL OR r.claimed_until < clock_timestamp())
+    ORDER BY r.place, r.first LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF FOUND THEN
+        UPDATE public.rotation_ranges AS r
+        SET claim = rotation_claim.claim, claimed_until = clock_timestamp() + interval '10 s'
+        WHERE r.rotation_id = held.rotation_id AND r.place = held.place AND r.first = held.first;
         PERFORM public.audit_write(
             claim, 'intent', run.actor, run.host, 'keys range', NULL,
             (

@@ -123,7 +123,7 @@ def test_a_rotation_of_an_empty_vault_has_no_range(bench: Bench, process: Writer
     for begun in (begin_data(bench, slices=16), begin_tokens(bench, slices=16)):
         assert bench.ranges(begun.rotation_id) == []
         assert bench.claims.claim(begun.rotation_id, uuid.uuid4()) is None
-        assert bench.claims.unfinished(begun.rotation_id) == 0
+        assert bench.claims.unfinished(begun.rotation_id).ranges == 0
 
 
 # --- ranges ---
@@ -200,7 +200,7 @@ def test_no_range_is_claimed_twice(bench: Bench, rotation: OpenRotation) -> None
     ranges = [held for held, _ in bench.ranges(rotation.rotation_id)]
     assert len(ranges) > 3
     assert [held for _, held in claimed(bench, rotation)] == ranges
-    assert bench.claims.unfinished(rotation.rotation_id) == len(ranges)
+    assert bench.claims.unfinished(rotation.rotation_id).ranges == len(ranges)
 
 
 def test_a_claim_that_nobody_renews_is_free_after_ten_seconds(
@@ -239,7 +239,7 @@ def test_a_range_that_is_done_is_claimed_by_nobody(bench: Bench, rotation: OpenR
     everything = claimed(bench, rotation)
     (claim, held), *_ = everything
     bench.resealer.replace([], [], Step(claim, held, held.last, is_done=True))
-    assert bench.claims.unfinished(rotation.rotation_id) == len(everything) - 1
+    assert bench.claims.unfinished(rotation.rotation_id).ranges == len(everything) - 1
     bench.claims.release(claim)
     bench.pass_lease(11)
     assert held.first not in {r.first for _, r in claimed(bench, rotation)}
@@ -253,7 +253,7 @@ def test_a_step_outside_of_every_claim_moves_nothing(bench: Bench, rotation: Ope
     assert bench.ranges(rotation.rotation_id) == before
     bench.data_rotations.end(rotation.rotation_id)
     bench.resealer.replace([], [], Step(claim, held, held.last, is_done=True))
-    assert bench.claims.unfinished(rotation.rotation_id) == 0
+    assert bench.claims.unfinished(rotation.rotation_id).ranges == 0
 
 
 def test_a_step_moves_the_range_of_its_claim(bench: Bench, rotation: OpenRotation) -> None:
@@ -307,7 +307,7 @@ def test_tokens_that_were_passed_over_are_gone_through_again(bench: Bench, proce
     assert bench.ranges(begun.rotation_id) == before
     claim, held = claims[-1]
     bench.resealer.replace([], [], Step(claim, held, held.last, is_done=True))
-    assert bench.claims.unfinished(begun.rotation_id) == 0
+    assert bench.claims.unfinished(begun.rotation_id).ranges == 0
     begin_tokens(bench, 3)
     assert bench.ranges(begun.rotation_id) == [(held, False) for held in cut]
     assert [held for _, held in claimed(bench, begun)] == cut

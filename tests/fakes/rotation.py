@@ -14,6 +14,7 @@ from vault_etl.core.keys import KeyState
 from vault_etl.core.rotation import NOTHING_OPENED, OpenedRows, OpenRotation, Range, Step, split
 from vault_etl.errors import ConfigurationError, IncompleteError
 from vault_etl.ports.key_store import NewKey
+from vault_etl.ports.rotation import Unfinished
 
 CLAIM_SECONDS = 10
 
@@ -121,9 +122,11 @@ class FakeRangeClaims:
                 return held.range
         return None
 
-    def unfinished(self, rotation_id: uuid.UUID) -> int:
+    def unfinished(self, rotation_id: uuid.UUID) -> Unfinished:
         """See `RangeClaims.unfinished`."""
-        return sum(not held.is_done for held in self._database.ranges.get(rotation_id, []))
+        left = [held for held in self._database.ranges.get(rotation_id, []) if not held.is_done]
+        free_at = min((held.claimed_until for held in left), default=0.0)
+        return Unfinished(len(left), max(0.0, free_at - self._database.clock.monotonic()))
 
     def release(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
         """See `RangeClaims.release`. The log's entries are the database's own, and are not here."""

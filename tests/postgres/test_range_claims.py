@@ -116,6 +116,16 @@ def test_a_claim_is_committed_with_its_entry_or_not_at_all(site: Site) -> None:
     assert len(site.entries()) == 1
 
 
+def test_a_claim_is_of_one_range_whatever_the_planner_takes_the_table_for(site: Site) -> None:
+    """As ANALYZE finds it between two rotations, empty: one statement would be a join that claims several."""
+    site.scratch.sql(
+        "UPDATE pg_class SET relpages = 1, reltuples = 0 WHERE oid = 'rotation_ranges'::regclass"
+    )
+    for claims in (1, 2, 3):
+        site.claim()
+        assert (site.claimed(), len(site.entries())) == (claims, claims)
+
+
 def test_no_role_appends_an_entry_of_a_range(site: Site) -> None:
     """Not even re-encrypt: what it appends is a denial."""
     append_committed(site.scratch, "re-encrypt", action="keys range")

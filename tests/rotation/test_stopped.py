@@ -9,7 +9,7 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-from tests.cli.processes import fails, finish
+from tests.cli.processes import fails, finish, start
 from tests.rotation.conftest import MONTHS, RECORDS
 from tests.rotation.contents import contents, of_events
 from tests.rotation.events import dated_events
@@ -22,6 +22,10 @@ from vault_etl.bootstrap.rotation import ROTATION_WORKERS
 SLOW = ("--rate", "1")
 """It takes 20 s, of which a busy machine may waste some before the signal is sent."""
 RATE = 12
+CLAIMED_BY_ANOTHER = (
+    "UPDATE rotation_ranges SET claim = gen_random_uuid(),"
+    " claimed_until = clock_timestamp() + interval '1 min' WHERE NOT done"
+)
 A_PAGE = RECORDS // MONTHS
 """A range holds no more."""
 
@@ -33,7 +37,10 @@ A_PAGE = RECORDS // MONTHS
 def test_a_rotation_that_is_stopped_goes_on_later(
     filled: Vault, options: tuple[str, ...], purpose: str, number: signal.Signals, code: int
 ) -> None:
-    """SIGTERM is exit 75 and Ctrl-C 130; claims are let go of, and the next run does the rest alone."""
+    """SIGTERM is exit 75 and Ctrl-C 130; claims are let go of, and the next run does the rest alone.
+
+    Where another process has claimed all that is left, and is gone, it says what it waits for.
+    """
     with Watch(filled) as watch:
         process = rotating(filled, *options, *SLOW)
         watch.until(lambda: 0 < watch.value(WORK_LEFT[purpose]) < RECORDS)
@@ -45,7 +52,12 @@ def test_a_rotation_that_is_stopped_goes_on_later(
         claims = "SELECT count(*) FROM rotation_ranges WHERE NOT done AND claimed_until IS NOT NULL"
         assert watch.value(claims) == 0
         assert watch.left_behind(purpose) == 0
-    result = rotate(filled, *options)
+        watch.rows(CLAIMED_BY_ANOTHER)
+        process = start(filled, "re-encrypt", "keys", "rotate", "--yes", *options)
+        assert process.stderr is not None
+        assert any("ranges that another process has claimed" in line for line in process.stderr)
+        watch.let_claims_lapse()
+        result = finish(process)
     assert result.code == 0, result.stderr
     assert result.json["rows_remaining"] == 0
     found = contents(filled)

@@ -26,6 +26,7 @@ from vault_etl.core.keys import KeyState
 from vault_etl.core.rotation import NOTHING_OPENED, OpenedRows, OpenRotation, Range, Step, split
 from vault_etl.errors import ConfigurationError, IncompleteError
 from vault_etl.ports.key_store import NewKey
+from vault_etl.ports.rotation import Unfinished
 
 CLAIM_TRIES: Final = 5
 
@@ -144,12 +145,12 @@ class PostgresRangeClaims:
         )
         return None if row[0] is None else Range(Table(row[0]), *row[1:])
 
-    def unfinished(self, rotation_id: uuid.UUID) -> int:
+    def unfinished(self, rotation_id: uuid.UUID) -> Unfinished:
         """See `RangeClaims.unfinished`."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["unfinished_ranges"], {"rotation_id": rotation_id})
-            ((count,),) = cursor.fetchall()
-        return int(count)
+            ((count, seconds),) = cursor.fetchall()
+        return Unfinished(int(count), seconds or 0.0)
 
     def release(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
         """See `RangeClaims.release`."""

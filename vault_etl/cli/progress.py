@@ -34,8 +34,9 @@ class LiveProgress:
     def __init__(self, title: str, total: int | None) -> None:
         columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24)]
         columns += [MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()]
+        columns += [TextColumn("{task.fields[waiting]}", markup=False)]
         self._bars = RichProgress(*columns, console=Console(file=sys.stderr), transient=True)
-        self._task = self._bars.add_task(title, total=total)
+        self._task = self._bars.add_task(title, total=total, waiting="")
         self._lock = threading.Lock()
         self._done = 0
         self._total = total
@@ -52,13 +53,19 @@ class LiveProgress:
     ) -> None:
         self._bars.stop()
 
-    def advance(self, done: int, **_details: int | str) -> None:
-        """See `Progress.advance`."""
+    def advance(self, done: int, **details: int | str) -> None:
+        """See `Progress.advance`. Of the details, what is waited for is shown."""
+        waiting = details.get("waiting_for")
         with self._lock:
             self._done += done
             if self._total is not None:
                 self._total = max(self._total, self._done)
-            self._bars.update(self._task, completed=self._done, total=self._total)
+            self._bars.update(
+                self._task,
+                completed=self._done,
+                total=self._total,
+                waiting=f"waiting for {waiting}" if waiting else "",
+            )
 
 
 class LoggedProgress:

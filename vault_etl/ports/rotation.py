@@ -57,6 +57,15 @@ class TokenRotations(Protocol):
         """Destroy the keys of the pending generation, on the record; their ids: none if there is none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The ranges of a rotation that are not done, whoever works on them."""
+
+    ranges: int
+    free_in: float
+    """Seconds until the first of them may be claimed, unless its worker commits a page before."""
+
+
 class RangeClaims(Protocol):
     """May claim ranges, each on the record. A claim ends when nothing was done for a while.
 
@@ -71,8 +80,8 @@ class RangeClaims(Protocol):
         DeniedError if the run has no intent of `keys rotate`.
         """
 
-    def unfinished(self, rotation_id: uuid.UUID) -> int:
-        """How many ranges are not done, whoever works on them."""
+    def unfinished(self, rotation_id: uuid.UUID) -> Unfinished:
+        """What is not done, and when it is free."""
 
     def release(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
         """Let go of what is claimed, done or not, for others to go on with at once; once is enough.

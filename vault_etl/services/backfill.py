@@ -212,7 +212,7 @@ class Backfill:
         workers = [
             RangeWorker(each.claims, work) for each, work in zip(self._workers, pages, strict=True)
         ]
-        RangeWorkers(workers, self._pace).run(rotation.rotation_id)
+        RangeWorkers(workers, self._pace, self._progress).run(rotation.rotation_id)
         return sum(work.done for work in pages)
 
     def must_be_pending(self, generations: Generations) -> None:

@@ -139,7 +139,7 @@ class Rotation:
                 RangeWorker(each.claims, work)
                 for each, work in zip(self._workers, pages, strict=True)
             ]
-            RangeWorkers(workers, self._pace).run(rotation.rotation_id)
+            RangeWorkers(workers, self._pace, self._progress).run(rotation.rotation_id)
             left = self._workers[0].resealer.left(rotation)
             at_fault = tuple(self._keys.at_fault())
             self._rotations.end(rotation.rotation_id)

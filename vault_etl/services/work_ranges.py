@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import uuid
 from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -12,7 +13,8 @@ from typing import Final, Protocol
 
 from vault_etl.core.rotation import NOTHING_OPENED, OpenedRows, Range, Step
 from vault_etl.errors import IncompleteError, VaultEtlError
-from vault_etl.ports.rotation import RangeClaims
+from vault_etl.ports.progress import Progress
+from vault_etl.ports.rotation import RangeClaims, Unfinished
 from vault_etl.services.pace import Pace
 
 PAGE_ROWS: Final = 1_000
@@ -64,10 +66,12 @@ class RangeWorker:
 class RangeWorkers:
     """Goes through all ranges of a rotation, beside other processes that may do the same."""
 
-    def __init__(self, workers: Sequence[RangeWorker], pace: Pace) -> None:
+    def __init__(self, workers: Sequence[RangeWorker], pace: Pace, progress: Progress) -> None:
         self._workers = workers
         self._pace = pace
         self._stop = pace.stop
+        self._progress = progress
+        self._working = set[uuid.UUID]()
 
     def run(self, rotation_id: uuid.UUID) -> None:
         """Return when every range is done, whoever did it.
@@ -101,18 +105,39 @@ class RangeWorkers:
         try:
             while not self._stop.is_set():
                 claim = Claim()
-                at = worker.claims.claim(rotation_id, claim.claim_id)
-                if at is not None:
-                    work_off(worker.work, at, claim, self._pace)
-                    worker.claims.release(claim.claim_id, claim.opened)
-                elif worker.claims.unfinished(rotation_id):
-                    self._stop.wait(LOOK_AGAIN_S)
-                else:
+                if self._do_range(worker, rotation_id, claim):
+                    continue
+                unfinished = worker.claims.unfinished(rotation_id)
+                if not unfinished.ranges:
                     return
+                self._tell_wait(unfinished)
+                self._stop.wait(LOOK_AGAIN_S)
         except BaseException:
             with suppress(VaultEtlError):
                 worker.claims.release(claim.claim_id, claim.opened)
             raise
+
+    def _do_range(self, worker: RangeWorker, rotation_id: uuid.UUID, claim: Claim) -> bool:
+        """Claim a range and go through it; False if there is none to claim."""
+        self._working.add(claim.claim_id)
+        try:
+            at = worker.claims.claim(rotation_id, claim.claim_id)
+            if at is None:
+                return False
+            work_off(worker.work, at, claim, self._pace)
+            worker.claims.release(claim.claim_id, claim.opened)
+            return True
+        finally:
+            self._working.discard(claim.claim_id)
+
+    def _tell_wait(self, unfinished: Unfinished) -> None:
+        """Say what is waited for, unless it is another worker of this process, whose pages are told."""
+        if self._working:
+            return
+        ranges = "1 range" if unfinished.ranges == 1 else f"{unfinished.ranges} ranges"
+        seconds = math.ceil(unfinished.free_in)
+        waiting = f"{ranges} that another process has claimed, free in {seconds} s if that is gone"
+        self._progress.advance(0, waiting_for=waiting)
 
 
 def _wait(running: Collection[Future[None]]) -> tuple[set[Future[None]], set[Future[None]]]:

@@ -55,7 +55,9 @@ FROM unnest(%(places)s::text[], %(firsts)s::uuid[], %(lasts)s::uuid[]) AS cut (p
 CALL public.commit_rotation_claim(%(rotation_id)s, %(claim)s, %(request_id)s, NULL, NULL, NULL, NULL)
 
 -- name: unfinished_ranges
-SELECT count(*) FROM public.rotation_ranges WHERE rotation_id = %(rotation_id)s AND NOT done
+-- How many there are, and in how many seconds the first of them is free at the latest.
+SELECT count(*), greatest(0, extract(epoch FROM min(claimed_until) - clock_timestamp()))::double precision
+FROM public.rotation_ranges WHERE rotation_id = %(rotation_id)s AND NOT done
 
 -- name: move_range
 SELECT public.rotation_move(%(claim)s, %(after)s, %(done)s)
