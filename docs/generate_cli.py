@@ -41,7 +41,9 @@ _SETTINGS: Final = """\
 
 Read once at start: from the environment, then from `vault-etl.toml` in the working directory, or the file that
 `VAULT_ETL_CONFIG` names. In the file, names are in lower case and have no prefix: `batch_size = 500`. A list is a list
-there, and separated by commas in the environment; an empty variable is one that is not set. An unknown setting is an
+there, and separated by commas in the environment; an empty variable is one that is not set, and so is one of
+AWS's or libpq's (`AWS_…`, `PG…`). An empty value in the file, an empty word of a list and an empty argument of any
+command are errors. An unknown setting is an
 error that names it; what Kubernetes injects for a service of this name (`VAULT_ETL_SERVICE_HOST`, `VAULT_ETL_PORT…`) is
 passed over.
 

@@ -116,6 +116,7 @@ def _has_time(context: LambdaContext) -> bool:
 @functools.cache
 def _writer() -> BatchWriter:
     """Made by the first call of a process, and kept by the warm ones: its keys as long as their lease."""
+    settings.forget_empty(os.environ)
     loaded, _ = settings.load(os.environ)
     writer = Program(loaded).batch_writer()
     writer.prepare()

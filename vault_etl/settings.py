@@ -1,6 +1,7 @@
 """Settings: read once at start, from the environment, then from `vault-etl.toml`.
 
-AWS settings are AWS's own (AWS_REGION, AWS_ENDPOINT_URL, …): none of ours repeats them.
+AWS settings are AWS's own (AWS_REGION, AWS_ENDPOINT_URL, …): none of ours repeats them. A variable
+of the environment that is empty is not set; an empty value in the file is an error.
 """
 
 from __future__ import annotations
@@ -8,11 +9,19 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+)
 
 from vault_etl.core.fields import KeyPurpose
 from vault_etl.core.key_age import Ages
@@ -29,11 +38,10 @@ _CONFIG_HINT: Final = "`vault-etl config` lists every setting"
 
 def _words(value: object) -> object:
     """A list in an environment variable: separated by commas."""
-    return (
-        [word.strip() for word in value.split(",") if word.strip()]
-        if isinstance(value, str)
-        else value
-    )
+    return value.split(",") if isinstance(value, str) else value
+
+
+_Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class Settings(BaseModel):
@@ -56,7 +64,7 @@ class Settings(BaseModel):
     audit_key: str = Field(
         "alias/vault-etl-audit", min_length=1, description="KMS key that signs the audit log"
     )
-    trusted_key_arns: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
+    trusted_key_arns: Annotated[tuple[_Word, ...], BeforeValidator(_words)] = Field(
         (), description="KMS key ARNs that wrapped keys may name; empty: what the aliases point at"
     )
     log_format: Literal["text", "json"] | None = Field(
@@ -125,6 +133,16 @@ class Settings(BaseModel):
         return self.queue_url
 
 
+def forget_empty(environ: MutableMapping[str, str]) -> None:
+    """Unset the empty variables of AWS and of libpq, which would take some of them for a value.
+
+    Compose files and unit files set what was not given to nothing.
+    """
+    for name in [name for name, value in environ.items() if not value.strip()]:
+        if name.startswith(("AWS_", "PG")):
+            del environ[name]
+
+
 def load(environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
     """The settings, and where each came from: `environment`, a file's path, or `default`.
 
@@ -160,12 +178,12 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read_file(environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    named = environ.get(CONFIG_VARIABLE)
+    named = environ.get(CONFIG_VARIABLE, "").strip()
     path = Path(named or CONFIG_FILE)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        if named is None:
+        if not named:
             return "", {}
         message = f"{CONFIG_VARIABLE} names a file that is not there"
         raise ConfigurationError(message, hint="correct it, or unset it") from None
@@ -174,10 +192,13 @@ def _read_file(environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
         raise ConfigurationError(
             message, hint='it is TOML: database_url = "postgresql://…"'
         ) from None
-    for name in values:
+    for name, value in values.items():
         if name not in Settings.model_fields:
             message = f"unknown setting {name} in {path}"
             raise ConfigurationError(message, hint=_CONFIG_HINT)
+        if isinstance(value, str) and not value.strip():
+            message = f"{PREFIX}{name.upper()} ({path}): is empty"
+            raise ConfigurationError(message, hint="give it a value, or take the line out")
     return str(path), values
 
 

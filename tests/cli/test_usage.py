@@ -18,7 +18,8 @@ from tests.vault import Result, Vault
         (("reveal", UNKNOWN, "--reason", " \t\u202e"), "the reason is empty"),
         (("reveal", UNKNOWN, "--reason", "x" * 501), "longer than 500"),
         (("reveal", UNKNOWN, "--reason", "x", "--ticket", "x" * 65), "the ticket is longer"),
-        (("reveal", UNKNOWN, "--reason", "x", "--purpose", ""), "the purpose is empty"),
+        (("reveal", UNKNOWN, "--reason", "x", "--purpose", "\u202e"), "the purpose is empty"),
+        (("ingest", "--file", ""), "the argument after --file is empty"),
         (("reveal", "4711", "--reason", "x"), "argument 1 is no record id"),
         (("reveal", "--reason", "x"), "no record id on standard input"),
         (("reveal", UNKNOWN, "--reason", "x", "--field", "user_id"), "--field"),
@@ -40,6 +41,14 @@ def test_a_wrong_command_line_is_told_in_one_line(
 ) -> None:
     """Exit 2, one line that names what is wrong, a hint, and nothing done."""
     fails(loaded.run("re-encrypt", *command), 2, names)
+
+
+def test_the_name_of_a_file_that_is_empty_drains_no_queue(loaded: Vault) -> None:
+    """`ingest --file "$UNSET"` is a wrong command line: what waits on the queue stays there."""
+    loaded.send(["{}"])
+    fails(loaded.run("ingest", "ingest", "--file", ""), 2, "--file is empty")
+    assert loaded.depth() == (1, 0, 0)
+    loaded.renew_queue()
 
 
 @pytest.mark.parametrize("command", [(), ("keys",), ("audit",)])

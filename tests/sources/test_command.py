@@ -75,7 +75,7 @@ def test_a_large_file_is_loaded_whole(vault: Vault) -> None:
         (["--file", "plain.zst"], 65, "plain.zst is damaged or cut off"),
         (["--file", "gzip"], 65, "gzip is compressed"),
         (["--file", "good", "--sent", "1969-12-31"], 2, "before 1970"),
-        (["--file", "good", "--source", ""], 2, "--source is empty"),
+        (["--file", "good", "--source", ""], 2, "after --source is empty"),
     ],
 )
 def test_what_cannot_be_loaded_loads_nothing(

@@ -25,9 +25,11 @@ from vault_etl.cli import (
     reveal,
     streams,
 )
+from vault_etl.cli.empty_arguments import refuse_empty
 from vault_etl.cli.output import printable
 from vault_etl.errors import UnavailableError, VaultEtlError
 from vault_etl.logs import bug
+from vault_etl.settings import forget_empty
 
 EXIT_BUG: Final = 1
 EXIT_USAGE: Final = 2
@@ -75,6 +77,7 @@ def _main(
 def main() -> NoReturn:
     """Run the command line, and exit as docs/cli.md says."""
     streams.prepare()
+    forget_empty(os.environ)
     exit_code = _run()
     try:
         sys.stdout.flush()  # of what was printed before an error
@@ -85,6 +88,7 @@ def main() -> NoReturn:
 
 def _run() -> int:
     try:
+        refuse_empty(sys.argv[1:])
         result: Any = app(standalone_mode=False, prog_name="vault-etl")
         sys.stdout.flush()
     except BrokenPipeError:
