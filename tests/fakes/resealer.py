@@ -10,8 +10,8 @@ from tests.fakes.database import FakeDatabase
 from tests.fakes.rotation import move_range
 from vault_etl.core.fields import Field, KeyPurpose, Table
 from vault_etl.core.keys import DataKey, KeyState
-from vault_etl.core.rotation import OpenRotation, Range, Step
-from vault_etl.ports.resealer import Page, Replacement, SealedRow, Swap
+from vault_etl.core.rotation import OpenRotation, Page, Range, Step
+from vault_etl.ports.resealer import Replacement, SealedRow, Swap
 from vault_etl.ports.rotation import Left
 
 
@@ -21,7 +21,7 @@ class FakeResealer:
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
 
-    def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page:
+    def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page[SealedRow]:
         """See `Resealer.page`."""
         rows = [
             row

@@ -15,7 +15,7 @@ from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.keys import KeyState, StoredKey
 from vault_etl.core.leave_out import LeaveOut
 from vault_etl.core.messages import SealedRecord
-from vault_etl.core.rotation import Range, Step
+from vault_etl.core.rotation import Page, Range, Step
 from vault_etl.errors import IncompleteError
 from vault_etl.ports.tokens import (
     Blamed,
@@ -26,7 +26,6 @@ from vault_etl.ports.tokens import (
     Named,
     NextTokens,
     Swapped,
-    TokenPage,
     TokenRow,
 )
 
@@ -42,7 +41,7 @@ class FakeTokens:
         self._log = log
         self.blocked: list[tuple[str, ...]] = []
 
-    def page(self, generations: Generations, at: Range, limit: int) -> TokenPage:
+    def page(self, generations: Generations, at: Range, limit: int) -> Page[TokenRow]:
         """See `TokenBackfill.page`."""
         rows = [
             _row(record)
@@ -53,7 +52,7 @@ class FakeTokens:
             and at.first <= record.record_id <= at.last
             and (at.after is None or record.record_id > at.after)
         ][:limit]
-        return TokenPage(rows, is_last=len(rows) < limit)
+        return Page(rows, is_last=len(rows) < limit)
 
     def fill(self, rows: Sequence[NextTokens], generations: Generations, step: Step) -> int | None:
         """See `TokenBackfill.fill`."""
@@ -63,7 +62,7 @@ class FakeTokens:
         move_range(self._database, step, is_whole=filled == len(rows))
         return filled
 
-    def named(self, what: LeaveOut, at: Range, limit: int) -> TokenPage:
+    def named(self, what: LeaveOut, at: Range, limit: int) -> Page[TokenRow]:
         """See `TokenBackfill.named`."""
         rows = [
             _row(record)
@@ -71,7 +70,7 @@ class FakeTokens:
             if at.first <= record.record_id <= at.last
             and (at.after is None or record.record_id > at.after)
         ][:limit]
-        return TokenPage(rows, is_last=len(rows) < limit)
+        return Page(rows, is_last=len(rows) < limit)
 
     def count_named(self, what: LeaveOut) -> Named:
         """See `NamedCounter.count_named`."""

@@ -18,8 +18,8 @@ from vault_etl.adapters.postgres_rotation import move_range
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.core.keys import DataKey
-from vault_etl.core.rotation import OpenRotation, Range, Step
-from vault_etl.ports.resealer import Page, Replacement, SealedRow, Swap
+from vault_etl.core.rotation import OpenRotation, Page, Range, Step
+from vault_etl.ports.resealer import Replacement, SealedRow, Swap
 from vault_etl.ports.rotation import Left
 
 MAX_LEFT_IDS: Final = 10
@@ -38,7 +38,7 @@ class PostgresResealer:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page:
+    def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page[SealedRow]:
         """See `Resealer.page`."""
         values = {**_what(rotation), "first": at.first, "last": at.last, "after": at.after}
         with self._database.transaction() as cursor:

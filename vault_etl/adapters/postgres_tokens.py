@@ -18,7 +18,7 @@ from vault_etl.adapters.postgres_rotation import month_bounds, move_range
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.leave_out import LeaveOut
-from vault_etl.core.rotation import Range, Step
+from vault_etl.core.rotation import Page, Range, Step
 from vault_etl.ports.tokens import (
     Blamed,
     Check,
@@ -26,7 +26,6 @@ from vault_etl.ports.tokens import (
     Mapped,
     Named,
     NextTokens,
-    TokenPage,
     TokenRow,
 )
 
@@ -50,11 +49,11 @@ class PostgresTokenBackfill:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def page(self, generations: Generations, at: Range, limit: int) -> TokenPage:
+    def page(self, generations: Generations, at: Range, limit: int) -> Page[TokenRow]:
         """See `TokenBackfill.page`."""
         return self._page(_SQL["page"], _numbers(generations), at, limit)
 
-    def named(self, what: LeaveOut, at: Range, limit: int) -> TokenPage:
+    def named(self, what: LeaveOut, at: Range, limit: int) -> Page[TokenRow]:
         """See `TokenBackfill.named`."""
         return self._page(_SQL["named"], _criteria(what), at, limit)
 
@@ -81,11 +80,11 @@ class PostgresTokenBackfill:
             move_range(cursor, step, is_whole=filled == len(rows))
             return filled
 
-    def _page(self, sql: str, which: dict[str, object], at: Range, limit: int) -> TokenPage:
+    def _page(self, sql: str, which: dict[str, object], at: Range, limit: int) -> Page[TokenRow]:
         with self._database.transaction() as cursor:
             values = {**which, "first": at.first, "last": at.last, "after": at.after}
             found, is_last = page(cursor, sql, values, limit)
-        return TokenPage([_row(row) for row in found], is_last=is_last)
+        return Page([_row(row) for row in found], is_last=is_last)
 
 
 class PostgresTokenChecker:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import re
-import socket
 import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -24,7 +23,7 @@ _IPV4_MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 _NUMBER: Final = "(?:0|[1-9][0-9]{0,2})"
 _DOTTED: Final = rf"{_NUMBER}(?:\.{_NUMBER}){{3}}"
 _IPV4: Final = re.compile(_DOTTED)
-"""All that `inet_pton` is asked about: C libraries differ in leading zeros and in what may follow."""
+"""Four numbers of up to three digits. What is over 255 is no byte, which is a ValueError too."""
 _IPV6: Final = re.compile(f"[0-9A-Fa-f:]*(?:{_DOTTED})?")
 """All that `ipaddress` is asked about: its releases differ in leading zeros, zone ids and lengths."""
 
@@ -50,11 +49,8 @@ def canonical_ip(text: str) -> bytes:
     """
     text = text.strip(" ")
     if _IPV4.fullmatch(text):
-        try:
-            return _IPV4_MAPPED_PREFIX + socket.inet_pton(socket.AF_INET, text)
-        except OSError:
-            pass  # a number over 255
-    elif _IPV6.fullmatch(text):
+        return _IPV4_MAPPED_PREFIX + bytes(map(int, text.split(".")))
+    if _IPV6.fullmatch(text):
         return ipaddress.IPv6Address(text).packed
     message = "not the text of one address"
     raise ValueError(message)

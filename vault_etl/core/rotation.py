@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from vault_etl.core.fields import Field, Table
 
@@ -78,6 +78,27 @@ class Step:
     range: Range
     after: uuid.UUID | None
     is_done: bool
+
+
+class _HasRecordId(Protocol):
+    @property
+    def record_id(self) -> uuid.UUID: ...
+
+
+_Row_co = TypeVar("_Row_co", bound=_HasRecordId, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[_Row_co]):
+    """Some rows in the order of their record ids; the last ones of their range or not."""
+
+    rows: Sequence[_Row_co]
+    is_last: bool
+
+    def step(self, claim: uuid.UUID, at: Range, taken: int) -> Step:
+        """The cursor behind the first `taken` rows of this page of `at`."""
+        after = self.rows[taken - 1].record_id if taken else at.after
+        return Step(claim, at, after, self.is_last and taken == len(self.rows))
 
 
 def split(place: Table, first: uuid.UUID, last: uuid.UUID, parts: int) -> Iterator[Range]:

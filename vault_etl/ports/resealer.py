@@ -9,7 +9,7 @@ from typing import Protocol
 
 from vault_etl.core.fields import Field, Table
 from vault_etl.core.keys import DataKey
-from vault_etl.core.rotation import OpenRotation, Range, Step
+from vault_etl.core.rotation import OpenRotation, Page, Range, Step
 from vault_etl.ports.rotation import Left
 
 
@@ -21,14 +21,6 @@ class SealedRow:
     record_id: uuid.UUID
     user_id: str
     ciphertexts: Mapping[Field, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some rows in the order of their record ids; the last ones of their range or not."""
-
-    rows: Sequence[SealedRow]
-    is_last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +42,7 @@ class Swap:
 class Resealer(Protocol):
     """May read ciphertexts and replace them by compare-and-swap."""
 
-    def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page:
+    def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page[SealedRow]:
         """The next rows with a value of the rotation's fields under a key that it retires.
 
         Or under a key that is unknown, destroyed or of another field, which nothing opens.

@@ -11,7 +11,7 @@ from vault_etl.core.audit import AuditRequest
 from vault_etl.core.checkpoint import Head
 from vault_etl.core.fields import Field
 from vault_etl.core.leave_out import LeaveOut
-from vault_etl.core.rotation import Range, Step
+from vault_etl.core.rotation import Page, Range, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,6 @@ class TokenRow:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenPage:
-    """Some rows in the order of their record ids; the last ones of their range or not."""
-
-    rows: Sequence[TokenRow]
-    is_last: bool
-
-
-@dataclass(frozen=True, slots=True)
 class NextTokens:
     """The next tokens of a row whose old ones and whose ciphertexts are still these.
 
@@ -56,10 +48,10 @@ class NextTokens:
 class TokenBackfill(Protocol):
     """May read ciphertexts, and give rows their next tokens by compare-and-swap."""
 
-    def page(self, generations: Generations, at: Range, limit: int) -> TokenPage:
+    def page(self, generations: Generations, at: Range, limit: int) -> Page[TokenRow]:
         """The next rows with tokens of the active generation that are not done with."""
 
-    def named(self, what: LeaveOut, at: Range, limit: int) -> TokenPage:
+    def named(self, what: LeaveOut, at: Range, limit: int) -> Page[TokenRow]:
         """The next rows with tokens that `what` names, done with or not."""
 
     def fill(self, rows: Sequence[NextTokens], generations: Generations, step: Step) -> int | None:

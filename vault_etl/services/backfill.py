@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from vault_etl.core.fields import Field, KeyPurpose, Table
 from vault_etl.core.keys import DataKey
 from vault_etl.core.leave_out import LeaveOut
 from vault_etl.core.opening import Opener
-from vault_etl.core.rotation import OpenRotation, Range, Step
+from vault_etl.core.rotation import OpenRotation, Range
 from vault_etl.core.tokens import Tokenizer
 from vault_etl.errors import IncompleteError, IntegrityError
 from vault_etl.ports.progress import Progress
@@ -58,16 +58,17 @@ class NextTokenMaker:
         """
         made: dict[uuid.UUID, Mapping[Field, uuid.UUID]] = {}
         while rows:
-            done, more = self.make_in_time(rows, lambda _: None)
+            done, more = self.make_in_time(rows, Claim())
             made |= more
             rows = rows[len(done) :]
         return made
 
     def make_in_time(
-        self, rows: Sequence[TokenRow], ask: Callable[[int], object]
+        self, rows: Sequence[TokenRow], claim: Claim
     ) -> tuple[Sequence[TokenRow], NewTokens]:
         """As `make`, for as many rows from the first on as `WorkersKeys.of_rows` has the keys of."""
-        rows, keys = self._keys.of_rows(rows, ask)
+        rows, keys = self._keys.of_rows(rows, claim.will_ask)
+        claim.will_open(len(rows))
         made = {}
         for row in rows:
             # A ValueError: what was sealed has no token at all, and was not sealed by us.
@@ -107,10 +108,8 @@ class Backfilling:
         somebody else.
         """
         page = self._backfill.page(self._maker.generations, at, limit)
-        claim.will_open(len(page.rows))
-        rows, made = self._maker.make_in_time(page.rows, claim.will_ask)
-        after = rows[-1].record_id if rows else at.after
-        step = Step(claim.claim_id, at, after, page.is_last and len(rows) == len(page.rows))
+        rows, made = self._maker.make_in_time(page.rows, claim)
+        step = page.step(claim.claim_id, at, len(rows))
         ready = [NextTokens(row, made[row.record_id]) for row in rows if row.record_id in made]
         filled = self._backfill.fill(ready, self._maker.generations, step)
         if filled is None:
@@ -137,14 +136,14 @@ class LeavingOut:
         self._progress = progress
         self.rows = 0
         self.left_out = 0
-        self.key_ids = set[int]()
+        self.key_ids = frozenset[int]()
 
     def page(self, at: Range, claim: Claim, limit: int) -> Paged:
         """See `PageWork.page`. Raises what `Backfilling.page` raises."""
         page = self._backfill.named(self._what, at, limit)
-        rows, made = self._maker.make_in_time(page.rows, self.key_ids.add)
-        after = rows[-1].record_id if rows else at.after
-        step = Step(claim.claim_id, at, after, page.is_last and len(rows) == len(page.rows))
+        rows, made = self._maker.make_in_time(page.rows, claim)
+        self.key_ids = claim.opened.key_ids
+        step = page.step(claim.claim_id, at, len(rows))
         wanted = [NextTokens(row, made.get(row.record_id, {})) for row in rows]
         changed = [
             each for each in wanted if not each.tokens or each.tokens != each.row.next_tokens

@@ -134,8 +134,7 @@ class Resealing:
         page = self._resealer.page(self._rotation, at, limit)
         rows, keys = self._keys.of_rows(page.rows, claim.will_ask)
         claim.will_open(len(rows))
-        after = rows[-1].record_id if rows else at.after
-        step = Step(claim.claim_id, at, after, page.is_last and len(rows) == len(page.rows))
+        step = page.step(claim.claim_id, at, len(rows))
         opened = self._open(rows, keys)
         swap = self._swap(opened, step)
         self.done += swap.values
