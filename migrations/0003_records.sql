@@ -26,7 +26,10 @@ CREATE TABLE public.user_logins (
     app_version text CHECK (char_length(app_version) <= 32),
     -- The days that Python knows.
     create_date date NOT NULL CHECK (create_date BETWEEN '0001-01-01' AND '9999-12-31'),
+    -- When the event says that it was; NULL if it names a day alone, or nothing.
+    event_time timestamptz,
     PRIMARY KEY (record_id),
+    CONSTRAINT event_time_is_of_the_day CHECK ((event_time AT TIME ZONE 'UTC')::date = create_date),
     -- Ciphertext format 1 (docs/formats.md): 0x01, and 32 bytes more beside the padded text. At most 64 bytes
     -- of text, padded to 80; 256 code points of 4 bytes, padded to 1,040. A reader's memory rests on these.
     CONSTRAINT ip_is_sealed CHECK (
@@ -119,7 +122,8 @@ FROM generate_series(-2, 3) AS ahead;
 
 -- What analysts see: tokens and plain columns.
 CREATE VIEW public.user_logins_masked AS
-SELECT record_id, user_id, device_type, masked_ip, masked_device_id, locale, app_version, create_date
+SELECT
+    record_id, user_id, device_type, masked_ip, masked_device_id, locale, app_version, create_date, event_time
 FROM public.user_logins;
 
 GRANT INSERT ON public.user_logins TO vault_etl_ingest;
@@ -141,7 +145,7 @@ GRANT UPDATE (body_ciphertext) ON public.quarantine TO vault_etl_re_encrypt;
 
 GRANT SELECT ON public.user_logins_masked TO vault_etl_analyst;
 GRANT SELECT (
-    record_id, user_id, device_type, masked_ip, masked_device_id, locale, app_version, create_date
+    record_id, user_id, device_type, masked_ip, masked_device_id, locale, app_version, create_date, event_time
 ) ON public.user_logins TO vault_etl_analyst;
 
 -- `quarantine retry` stores what passes today, and takes it out of quarantine, in one transaction.

@@ -88,7 +88,7 @@ REVOKE ALL ON FUNCTION public.audit_search(bigint, bytea) FROM PUBLIC;
 -- in all; once. The tokens are those that the intent was bound to by another, committed transaction, and no more
 -- than the field has token keys: one value has no more.
 CREATE FUNCTION public.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer)
-RETURNS TABLE (record_id uuid, user_id text, create_date date, holders bigint)
+RETURNS TABLE (record_id uuid, user_id text, create_date date, event_time timestamptz, holders bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -111,13 +111,13 @@ BEGIN
     END IF;
     IF entry.fields = ARRAY['ip'] THEN
         RETURN QUERY
-            SELECT r.record_id, r.user_id, r.create_date, count(*) OVER ()
+            SELECT r.record_id, r.user_id, r.create_date, r.event_time, count(*) OVER ()
             FROM public.user_logins AS r
             WHERE r.masked_ip = ANY (tokens) OR r.next_masked_ip = ANY (tokens)
             ORDER BY r.record_id DESC LIMIT least(max_ids, 1000);
     ELSIF entry.fields = ARRAY['device_id'] THEN
         RETURN QUERY
-            SELECT r.record_id, r.user_id, r.create_date, count(*) OVER ()
+            SELECT r.record_id, r.user_id, r.create_date, r.event_time, count(*) OVER ()
             FROM public.user_logins AS r
             WHERE r.masked_device_id = ANY (tokens) OR r.next_masked_device_id = ANY (tokens)
             ORDER BY r.record_id DESC LIMIT least(max_ids, 1000);

@@ -27,7 +27,7 @@ NOT_DATES = (
     "20260101",
     "2026-1-1",
     "01.02.2026",
-    "2026-01-01T00:00:00Z",
+    "2026-01-01T24:00:00Z",
     "",
 )
 
@@ -62,7 +62,7 @@ def cases() -> list[Case]:
     fields += [(event(**{name: " \u200b\u3000"}), "field_empty", f"$.{name}") for name in REQUIRED]
     for name, limit in LIMITS.items():
         fields.append((event(**{name: "x" * (limit + 1)}), "field_too_long", f"$.{name}"))
-        fields.append((event(**{name: 17}), "field_not_text", f"$.{name}"))
+        fields.append((event(**{name: True}), "field_not_text", f"$.{name}"))
         fields.append((event(**{name: ["x"]}), "field_not_text", f"$.{name}"))
         fields.append((event(**{name: "a\x00b"}), "field_not_storable", f"$.{name}"))
         fields.append((event(**{name: "a\ud800b"}), "field_not_storable", f"$.{name}"))
@@ -70,6 +70,9 @@ def cases() -> list[Case]:
     fields += [(event(ip=text), "not_an_address", "$.ip") for text in NOT_ADDRESSES]
     fields += [(event(create_date=text), "not_a_date", "$.create_date") for text in NOT_DATES]
     fields.append((event(create_date=20260101), "field_not_text", "$.create_date"))
+    fields.append((event(user_id=4711.5), "field_not_text", "$.user_id"))
+    local = "2026-01-01T00:00:00"
+    fields.append((event(create_date=local), "time_without_zone", "$.create_date"))
     return whole + fields
 
 
@@ -111,6 +114,25 @@ def test_the_date_is_the_events_own_or_the_day_it_was_sent(quick: Vault) -> None
     dates = dict(quick.sql("SELECT user_id, create_date FROM user_logins"))
     assert before <= dates["a"] <= after
     assert dates["b"] == dt.date(2019, 2, 3)
+
+
+def test_numbers_are_their_spelling_and_moments_are_kept(quick: Vault) -> None:
+    """A version and an id as they are spelt, one token for 4711 and "4711", the day in UTC and the moment."""
+    spelt = event(user_id=4711, device_id=4711, create_date="2026-01-31T00:30:00.25+01:00")
+    quick.send([spelt[:-1].replace('"2.3.0"', "1.10") + "}", event(device_id="4711")])
+    assert quick.ok("ingest", "ingest").json["stored"] == 2
+    columns = "user_id, app_version, create_date, event_time"
+    ((user, version, day, moment),) = quick.sql(
+        f"SELECT {columns} FROM user_logins_masked WHERE event_time IS NOT NULL",  # noqa: S608
+        role="analyst",
+    )
+    assert (user, version, day) == ("4711", "1.10", dt.date(2026, 1, 30))
+    assert moment == dt.datetime(2026, 1, 30, 23, 30, 0, 250_000, dt.UTC)
+    (line,) = quick.ok("analyst", "duplicates", "-f", "device_id").lines
+    assert line["count"] == 2
+    asked = ("find", "-f", "device_id", "--reason", "x")
+    found = quick.ok("reveal", *asked, stdin="4711").json["records"]
+    assert {r["event_time"] for r in found} == {"2026-01-30T23:30:00Z", None}
 
 
 def test_what_a_field_can_hold_it_holds(quick: Vault) -> None:

@@ -74,7 +74,7 @@ HOUR = dt.timedelta(hours=1)
 _COLUMNS = (
     "user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,"
     " ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale,"
-    " app_version, create_date"
+    " app_version, create_date, event_time"
 )
 """By name: a cut-over changes their order in the table."""
 
@@ -229,6 +229,7 @@ class FakeBench(Bench):
                 r.locale,
                 r.app_version,
                 r.create_date,
+                r.event_time,
             )
             for r in self._database.records.values()
         }

@@ -51,6 +51,7 @@ class Writer:
             locale="RU",
             app_version="2.3.0",
             create_date=dt.date(2026, 1, 31),
+            event_time=None,
         )
         return dataclasses.replace(row, **changes)  # type: ignore[arg-type]
 

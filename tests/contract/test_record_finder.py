@@ -46,7 +46,7 @@ def test_a_record_is_found_by_its_token_and_shown_without_it(process: Writer) ->
     token = uuid.uuid4()
     record = with_token(process, token)
     process.load(record, process.record(), process.record())
-    assert holding(process.bench, token) == [Holder(record.record_id, "user-1", DAY)]
+    assert holding(process.bench, token) == [Holder(record.record_id, "user-1", DAY, None)]
 
 
 def test_nobody_holds_an_unknown_token(process: Writer) -> None:

@@ -35,14 +35,16 @@ def columns(row: SealedRecord) -> tuple[object, ...]:
         row.locale,
         row.app_version,
         row.create_date,
+        row.event_time,
     )
 
 
 def test_every_column_is_stored_as_it_was_given(bench: Bench) -> None:
     """Text of every script, NULLs, the first and the last day, tokens and bytes."""
     process = writer(bench)
+    moment = dt.datetime(2026, 1, 31, 23, 59, 59, 999999, dt.UTC)
     rows = [
-        process.record(),
+        process.record(event_time=moment),
         process.record(
             user_id="é😀\t\n\\N\\.'\"", device_type="\u202e\x01", locale="", app_version=" "
         ),

@@ -36,7 +36,7 @@ class FakeRecordFinder:
     def holders(self, field: Field, tokens: Sequence[uuid.UUID], limit: int) -> Holders:
         """The same without an entry, for a test that looks behind the log."""
         holding = [
-            Holder(record.record_id, record.user_id, record.create_date)
+            Holder(record.record_id, record.user_id, record.create_date, record.event_time)
             for record in self._database.records.values()
             if {record.tokens.get(field), (record.next_tokens or {}).get(field)} & set(tokens)
         ]

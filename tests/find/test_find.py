@@ -39,11 +39,11 @@ def test_the_answer_is_one_object(held: Vault, ask: Ask) -> None:
     }
     assert answer["placeholder"] is None
     rows = held.sql(
-        "SELECT record_id::text, user_id, create_date::text FROM user_logins WHERE masked_ip = %s"
+        "SELECT record_id::text, user_id, create_date::text, event_time FROM user_logins WHERE masked_ip = %s"
         " ORDER BY record_id DESC",
         uuid.UUID(answer["token"]),
     )
-    keys = ("record_id", "user_id", "create_date")
+    keys = ("record_id", "user_id", "create_date", "event_time")
     assert answer["records"] == [dict(zip(keys, row, strict=True)) for row in rows]
     assert answer["count"] == 3
     assert answer["checkpoint"].startswith("vault-etl/audit/")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import calendar
 import contextlib
+import datetime as dt
 import json
 import re
 import socket
@@ -49,7 +50,12 @@ _UNREAD: Final = (Reason.BODY_TOO_LARGE, Reason.NESTED_TOO_DEEP, Reason.FIELD_TW
 _PATH: Final = re.compile(
     r"\$(\.(user_id|device_type|ip|device_id|locale|app_version|create_date))?"
 )
-_DATE: Final = re.compile("([0-9]{4})-([0-9]{2})-([0-9]{2})")
+_DATE: Final = re.compile(
+    "([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.][0-9]{1,9})?)?"
+    "([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?))?"
+)
+_FIRST: Final = calendar.timegm((1, 1, 1, 0, 0, 0))
+_LAST: Final = calendar.timegm((9999, 12, 31, 23, 59, 59))
 _NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -66,13 +72,14 @@ def event(data: bytes) -> None:
             assert readable == (parsed.reason not in _NOT_JSON)
         return
     texts = _texts(parsed)
-    given = json.loads(message, parse_int=float)
+    given = json.loads(message, parse_int=str, parse_float=str)
     for name, text in texts.items():
         assert given.get(name) == text
         assert len(text) <= MAX_CODE_POINTS.get(name, 64)
         assert not _NOT_STORABLE.search(text)
     assert all(texts[name].strip() for name in _REQUIRED)
-    assert given.get("create_date") == (parsed.create_date and parsed.create_date.isoformat())
+    named = given.get("create_date")
+    assert _date_shown(parsed) == (None if named is None else _date(named))
     assert _TOKENIZER.token(Field.IP, parsed.ip) == _TOKENIZER.token(Field.IP, parsed.ip)
     assert _TOKENIZER.token(Field.DEVICE_ID, parsed.device_id).int
     place = Place.in_record(Field.IP, RECORD, parsed.user_id)
@@ -114,7 +121,7 @@ def enveloped(data: bytes) -> None:
 def _shown(parsed: LoginEvent | Rejection) -> object:
     if isinstance(parsed, Rejection):
         return parsed
-    return _texts(parsed), parsed.create_date, parsed.extra_fields
+    return _texts(parsed), _date_shown(parsed), parsed.extra_fields
 
 
 def _no_constant(_: str) -> NoReturn:
@@ -131,7 +138,8 @@ def fields(data: bytes) -> None:
         len(text) <= MAX_CODE_POINTS.get(name, 64) and not _NOT_STORABLE.search(text)
         for name, text in given.items()
     )
-    good = good and _is_address(given["ip"].strip(" ")) and _is_date(given.get("create_date"))
+    good = good and _is_address(given["ip"].strip(" "))
+    good = good and ("create_date" not in given or _date(given["create_date"]) is not None)
     assert isinstance(parse_event(body), LoginEvent) == good
 
 
@@ -144,14 +152,33 @@ def _is_address(text: str) -> bool:
     return False
 
 
-def _is_date(text: str | None) -> bool:
-    if text is None:
-        return True
+def _date(text: str) -> tuple[int, int | None] | None:
+    """The day and the second that it names, since 1970 in UTC; None if it names none that we take."""
     parts = _DATE.fullmatch(text)
     if not parts:
-        return False
-    year, month, day = map(int, parts.groups())
-    return year > 0 and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]
+        return None
+    year, month, day, hour, minute, second = (int(part or 0) for part in parts.groups()[:6])
+    if not (year and 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]):
+        return None
+    seconds = calendar.timegm((year, month, day, hour, minute, second))
+    zone = parts[7]
+    if zone is None:
+        return seconds // 86_400, None
+    digits = zone[1:].replace(":", "").ljust(4, "0")
+    ahead = int(digits[:2]) * 60 + int(digits[2:])
+    seconds -= ahead * (-60 if zone[0] == "-" else 60)
+    if max(hour, int(digits[:2])) > 23 or max(minute, second, int(digits[2:])) > 59:
+        return None
+    return (seconds // 86_400, seconds) if _FIRST <= seconds <= _LAST else None
+
+
+def _date_shown(parsed: LoginEvent) -> tuple[int, int | None] | None:
+    if parsed.create_date is None:
+        return None
+    day = parsed.create_date.toordinal() - dt.date(1970, 1, 1).toordinal()
+    return day, None if parsed.event_time is None else calendar.timegm(
+        parsed.event_time.timetuple()
+    )
 
 
 def _texts(parsed: LoginEvent) -> dict[str, str]:

@@ -146,6 +146,7 @@ def sealed_record(keys: WriteKeys, **changes: object) -> SealedRecord:
         locale=None,
         app_version="2.3.0",
         create_date=dt.date(2026, 1, 31),
+        event_time=None,
     )
     return replace(record, **changes)  # type: ignore[arg-type]
 

@@ -16,7 +16,7 @@ from vault_etl.adapters.copy_binary import copy_binary
 from vault_etl.core.keys import KeyMaterial
 from vault_etl.core.pii import Pii
 
-TYPES = ("uuid", "text", "bytea", "smallint", "date")
+TYPES = ("uuid", "text", "bytea", "smallint", "date", "timestamptz")
 EMPTY = b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\xff\xff"
 
 storable = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
@@ -26,6 +26,7 @@ rows = st.tuples(
     st.none() | st.binary(max_size=100),
     st.none() | st.integers(-(2**15), 2**15 - 1),
     st.none() | st.dates(),
+    st.none() | st.datetimes(timezones=st.just(dt.UTC)),
 )
 
 
@@ -37,7 +38,7 @@ def _by_postgres(database: Scratch, batch: list[tuple[object, ...]]) -> bytes:
             f"CREATE TEMP TABLE t ({', '.join(f'c{n} {t}' for n, t in enumerate(TYPES))})"
         )
         for row in batch:
-            cursor.execute("INSERT INTO t VALUES (%s, %s, %s, %s, %s)", row)
+            cursor.execute("INSERT INTO t VALUES (%s, %s, %s, %s, %s, %s)", row)
         cursor.copy_expert("COPY t TO STDOUT (FORMAT binary)", out)
     return out.getvalue()
 
@@ -45,24 +46,25 @@ def _by_postgres(database: Scratch, batch: list[tuple[object, ...]]) -> bytes:
 @given(st.lists(rows, max_size=5))
 @settings(max_examples=25, deadline=None)
 def test_it_is_what_postgres_writes(shared: Scratch, batch: list[tuple[object, ...]]) -> None:
-    """Any rows of uuid, text, bytea, smallint and date: byte for byte the output of COPY TO."""
+    """Any rows of uuid, text, bytea, smallint, date and timestamptz: byte for byte the output of COPY TO."""
     assert copy_binary(batch) == _by_postgres(shared, batch)
 
 
 @pytest.mark.parametrize(
     "row",
     [
-        (uuid.UUID(int=0), "", b"", 0, dt.date(1, 1, 1)),
+        (uuid.UUID(int=0), "", b"", 0, dt.date(1, 1, 1), dt.datetime(1, 1, 1, tzinfo=dt.UTC)),
         (
             uuid.UUID(int=2**128 - 1),
             "\U0010ffff\ufeffa\u0301\x01\n\t\\",
             bytes(1024),
             -1,
             dt.date.max,
+            dt.datetime.max.replace(tzinfo=dt.UTC),
         ),
-        (None, None, None, None, None),
-        (None, None, None, 32767, dt.date(2000, 1, 1)),
-        (None, None, None, -32768, dt.date(1999, 12, 31)),
+        (None, None, None, None, None, None),
+        (None, None, None, 32767, dt.date(2000, 1, 1), dt.datetime(2000, 1, 1, tzinfo=dt.UTC)),
+        (None, None, None, -32768, dt.date(1999, 12, 31), None),
     ],
 )
 def test_the_edges_are_what_postgres_writes(shared: Scratch, row: tuple[object, ...]) -> None:

@@ -14,7 +14,15 @@ from vault_etl.adapters.postgres_audit import PostgresAuditLog
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineReader
 from vault_etl.errors import DeniedError
 
-PLAIN = ("record_id", "user_id", "device_type", "locale", "app_version", "create_date")
+PLAIN = (
+    "record_id",
+    "user_id",
+    "device_type",
+    "locale",
+    "app_version",
+    "create_date",
+    "event_time",
+)
 TOKENS = ("masked_ip", "masked_device_id")
 NEXT = ("next_masked_ip", "next_masked_device_id", "token_generation", "next_token_generation")
 PENDING = ("next_masked_ip", "next_masked_device_id", "next_token_generation")

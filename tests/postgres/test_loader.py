@@ -25,7 +25,7 @@ from vault_etl.ports.record_store import KeysChanged, Loaded, WriteKeys
 COLUMNS = (
     "record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip,"
     " next_masked_device_id, ip_ciphertext, device_id_ciphertext, token_generation,"
-    " next_token_generation, locale, app_version, create_date"
+    " next_token_generation, locale, app_version, create_date, event_time"
 )
 NOTHING = Loaded(frozenset(), frozenset())
 _WAITING = """
@@ -57,7 +57,7 @@ def _row_of(record: SealedRecord) -> tuple[object, ...]:
         *(following.get(field) for field in PERSONAL_FIELDS),
         *(record.ciphertexts[field] for field in PERSONAL_FIELDS),
         *(record.token_generation, record.next_token_generation),
-        *(record.locale, record.app_version, record.create_date),
+        *(record.locale, record.app_version, record.create_date, record.event_time),
     )
 
 
@@ -77,6 +77,10 @@ EDGES: list[dict[str, object]] = [
     {"create_date": dt.date(1, 1, 1)},
     {"create_date": dt.date(9999, 12, 31)},
     {"create_date": dt.date(2000, 2, 29)},
+    {
+        "create_date": dt.date(2026, 1, 31),
+        "event_time": dt.datetime(2026, 1, 31, 23, 59, 59, 999999, dt.UTC),
+    },
     {"tokens": dict.fromkeys(PERSONAL_FIELDS, uuid.UUID(int=0))},
     {"record_id": uuid.UUID("00000000-0000-7fff-bfff-ffffffffffff")},
 ]

@@ -34,10 +34,19 @@ DATE_ROW = """
     INSERT INTO user_logins (record_id, user_id, device_type, create_date)
     VALUES ('00000000-0000-7000-8000-000000000001', 'a', 'ios', %s)
 """
-STATEMENTS = {"data_keys.expires_at": ADD_KEY, "user_logins.create_date": DATE_ROW}
+TIME_ROW = """
+    INSERT INTO user_logins (record_id, user_id, device_type, create_date, event_time)
+    VALUES ('00000000-0000-7000-8000-000000000001', 'a', 'ios', '2026-01-31', %s)
+"""
+STATEMENTS = {
+    "data_keys.expires_at": ADD_KEY,
+    "user_logins.create_date": DATE_ROW,
+    "user_logins.event_time": TIME_ROW,
+}
 CHECKS = {
     "data_keys.expires_at": "data_keys_expire",
     "user_logins.create_date": "user_logins_create_date_check",
+    "user_logins.event_time": "event_time_is_of_the_day",
 }
 
 

@@ -149,4 +149,5 @@ def _row(record: SealedRecord) -> tuple[object, ...]:
         record.locale,
         record.app_version,
         record.create_date,
+        record.event_time,
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.sql import blocks
@@ -57,4 +58,10 @@ class PostgresRecordFinder:
                 {"seq": receipt.seq, "nonce": nonce, "tokens": list(tokens), "limit": limit},
             )
             rows = cursor.fetchall()
-        return Holders(rows[0][3] if rows else 0, tuple(Holder(*row[:3]) for row in rows))
+        return Holders(rows[0][4] if rows else 0, tuple(map(_holder, rows)))
+
+
+def _holder(row: tuple[Any, ...]) -> Holder:
+    record_id, user_id, create_date, event_time, _ = row
+    at = None if event_time is None else event_time.replace(tzinfo=dt.UTC)
+    return Holder(record_id, user_id, create_date, at)

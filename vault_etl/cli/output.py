@@ -128,7 +128,7 @@ def _plain(value: object) -> str:
 
 def utc_text(moment: dt.datetime) -> str:
     """ISO 8601 in UTC, to the second: 2026-01-31T12:00:00Z."""
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(dt.UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
 def _cell(value: object) -> Text:

@@ -88,6 +88,7 @@ class SealedRecord:
     locale: str | None
     app_version: str | None
     create_date: dt.date
+    event_time: dt.datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,7 @@ def seal_event(
         locale=event.locale,
         app_version=event.app_version,
         create_date=event.create_date or _day_sent(parsed.message.sent_ms),
+        event_time=event.event_time,
     )
 
 

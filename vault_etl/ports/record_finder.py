@@ -21,6 +21,7 @@ class Holder:
     record_id: uuid.UUID
     user_id: str
     create_date: dt.date
+    event_time: dt.datetime | None
 
 
 @dataclass(frozen=True, slots=True)

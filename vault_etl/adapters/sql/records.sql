@@ -36,26 +36,27 @@ CREATE TEMP TABLE IF NOT EXISTS stage_0003 (
     next_token_generation smallint,
     locale text STORAGE PLAIN,
     app_version text STORAGE PLAIN,
-    create_date date
+    create_date date,
+    event_time timestamptz
 ) ON COMMIT DELETE ROWS
 
 -- name: copy_stage
 COPY pg_temp.stage_0003 (
     record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
     ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale, app_version,
-    create_date
+    create_date, event_time
 ) FROM STDIN (FORMAT binary)
 
 -- name: insert_records
 INSERT INTO public.user_logins (
     record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
     ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale, app_version,
-    create_date
+    create_date, event_time
 )
 SELECT
     record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
     ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale, app_version,
-    create_date
+    create_date, event_time
 FROM pg_temp.stage_0003
 ORDER BY record_id
 ON CONFLICT (record_id) DO NOTHING

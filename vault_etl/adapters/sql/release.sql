@@ -7,5 +7,6 @@ SELECT field, ciphertext, user_id, token, token_generation FROM public.audit_rel
 SELECT public.audit_search(%(seq)s, %(digest)s)
 
 -- name: find
-SELECT record_id, user_id, create_date, holders
+-- A moment as UTC, since Python cannot read the first and the last ones in every time zone.
+SELECT record_id, user_id, create_date, event_time AT TIME ZONE 'UTC' AS event_time, holders
 FROM public.audit_find(%(seq)s, %(nonce)s, %(tokens)s::uuid[], %(limit)s)

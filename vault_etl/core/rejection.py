@@ -1,0 +1,44 @@
+"""Why a message cannot be a record, and where in it the fault is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a message cannot be a record: the `reason_code` of its quarantine row."""
+
+    BODY_TOO_LARGE = "body_too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NESTED_TOO_DEEP = "nested_too_deep"
+    NOT_AN_OBJECT = "not_an_object"
+    FIELD_TWICE = "field_twice"
+    FIELD_MISSING = "field_missing"
+    FIELD_NULL = "field_null"
+    FIELD_NOT_TEXT = "field_not_text"
+    FIELD_EMPTY = "field_empty"
+    FIELD_TOO_LONG = "field_too_long"
+    FIELD_NOT_STORABLE = "field_not_storable"
+    NOT_AN_ADDRESS = "not_an_address"
+    NOT_A_DATE = "not_a_date"
+    TIME_WITHOUT_ZONE = "time_without_zone"
+    SENT_OUT_OF_RANGE = "sent_out_of_range"
+    REFUSED_BY_DATABASE = "refused_by_database"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a body is no login event, and where: a JSONPath such as `$.ip`, never the value."""
+
+    reason: Reason
+    path: str = "$"
+
+
+class RejectedError(Exception):
+    """Carries a rejection out of the depths of the parser."""
+
+    def __init__(self, reason: Reason, field: str | None = None) -> None:
+        super().__init__(reason)
+        self.rejection = Rejection(reason, f"$.{field}" if field else "$")
