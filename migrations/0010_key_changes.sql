@@ -235,25 +235,32 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.data_keys_retire(uuid, text, text, text[], boolean) FROM PUBLIC;
 
--- Retires one data key whose lease is over, by the database's clock. False if it runs, or is not active.
-CREATE FUNCTION public.data_key_retire_expired(
-    request_id uuid, actor text, host text, expired bigint
-) RETURNS boolean
+-- Retires those of these data keys whose lease is over, by the database's clock; their ids. One whose lease runs, and
+-- one that is not active, is left.
+CREATE FUNCTION public.data_keys_retire_expired(
+    request_id uuid, actor text, host text, key_ids bigint[]
+) RETURNS SETOF bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    retired bigint[];
 BEGIN
     PERFORM public.short_transaction();
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
-    UPDATE public.data_keys AS d SET state = 'decrypt_only'
-    WHERE d.key_id = expired AND d.purpose = 'data' AND d.state = 'active'
-        AND d.expires_at <= clock_timestamp();
-    IF NOT FOUND THEN
-        RETURN false;
+    IF cardinality(key_ids) > 5000 THEN  -- each is looked up while no process writes
+        RAISE EXCEPTION 'so many keys are not retired at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM public.keys_changed(request_id, actor, host, 'retired, since its lease is over', ARRAY[expired]);
-    RETURN true;
+    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    WITH changed AS (
+        UPDATE public.data_keys AS d SET state = 'decrypt_only'
+        WHERE d.key_id = ANY (key_ids) AND d.purpose = 'data' AND d.state = 'active'
+            AND d.expires_at <= clock_timestamp()
+        RETURNING d.key_id
+    )
+    SELECT array_agg(c.key_id ORDER BY c.key_id) INTO retired FROM changed AS c;
+    PERFORM public.keys_changed(request_id, actor, host, 'retired after the lease', retired);
+    RETURN QUERY SELECT unnest(retired);
 END
 $$;
-REVOKE ALL ON FUNCTION public.data_key_retire_expired(uuid, text, text, bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.data_keys_retire_expired(uuid, text, text, bigint[]) FROM PUBLIC;
 
 -- Takes the bytes of retired keys away; the ids of those that had some. Never of a pending key, which is for
 -- an abort to end.
@@ -311,7 +318,7 @@ GRANT EXECUTE ON FUNCTION
     TO vault_etl_re_encrypt;
 GRANT EXECUTE ON FUNCTION
     public.data_keys_retire(uuid, text, text, text[], boolean),
-    public.data_key_retire_expired(uuid, text, text, bigint),
+    public.data_keys_retire_expired(uuid, text, text, bigint[]),
     public.keys_destroy(uuid, text, text, bigint[]),
     public.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text)
     TO vault_etl_rotate, vault_etl_re_encrypt;

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 
 from tests.contract.bench import HOUR, Bench, made_up_key, token_keys
+from tests.contract.ends import set_state
 from tests.contract.rows import writer
 from tests.fakes.vault import rotate_request
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
@@ -134,6 +135,21 @@ def test_usage_counts_the_values_that_need_each_key(bench: Bench) -> None:
     assert by_field == {Field.IP: 2, Field.DEVICE_ID: 3, Field.QUARANTINE: 2}
     assert usage[unused.key_id] == 0
     assert {usage[key.key_id] for key in bench.keys.token_keys()} == {3}
+
+
+def test_unused_are_data_keys_past_writing_that_no_value_is_under(bench: Bench) -> None:
+    """Retired, or with a lease that is over; neither a running lease nor a token key."""
+    process = writer(bench)
+    retired = bench.data_key(Field.IP)
+    process.load(process.record())
+    bench.keys.retire_data_keys(rotate_request(), [Field.IP])
+    over, running = bench.data_key(Field.IP, -HOUR), bench.data_key(Field.IP)
+    ended = bench.data_key(Field.QUARANTINE)
+    set_state(bench, KeyState.DECRYPT_ONLY, ended.key_id)
+    set_state(bench, KeyState.DESTROYED, ended.key_id)
+    unused = {used.key.key_id for used in bench.keys.usage() if used.unused}
+    assert unused == {retired.key_id, over.key_id}
+    assert running.key_id not in unused
 
 
 def test_usage_lists_the_oldest_key_first(bench: Bench) -> None:

@@ -40,13 +40,15 @@ class FakeKeyEnd:
             old_tokens=sum(r.next_token_generation == generation for r in records),
         )
 
-    def retire_expired(self, request: AuditRequest, key_id: int) -> bool:  # noqa: ARG002 - of the port
+    def retire_expired(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:  # noqa: ARG002 - of the port
         """See `KeyEnder.retire_expired`."""
-        key = self._database.keys[key_id]
-        if key.state is not KeyState.ACTIVE or not self._is_over(key):
-            return False
-        self._database.set_state(key_id, KeyState.DECRYPT_ONLY)
-        return True
+        keys = self._database.keys
+        retired = sorted(
+            k for k in key_ids if keys[k].state is KeyState.ACTIVE and self._is_over(keys[k])
+        )
+        for key_id in retired:
+            self._database.set_state(key_id, KeyState.DECRYPT_ONLY)
+        return retired
 
     def destroy(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:  # noqa: ARG002 - of the port
         """See `KeyEnder.destroy`."""

@@ -105,9 +105,16 @@ class FakeKeyStore:
         tokens = Counter(record.token_generation for record in records if record.tokens)
         tokens += Counter(r.next_token_generation for r in records if r.next_token_generation)
         return [
-            KeyUsage(key, tokens[key.generation] if key.generation else sealed[key.key_id])
+            KeyUsage(key, rows, unused=not rows and self._may_end(key))
             for key in self._database.keys.values()
+            for rows in [tokens[key.generation] if key.generation else sealed[key.key_id]]
         ]
+
+    def _may_end(self, key: StoredKey) -> bool:
+        expires_at = key.expires_at
+        is_over = expires_at is not None and expires_at <= self._database.clock.now()
+        states = (KeyState.DECRYPT_ONLY, *([KeyState.ACTIVE] if is_over else []))
+        return key.purpose is KeyPurpose.DATA and key.state in states
 
     def store(self, key: NewKey, state: KeyState) -> None:
         """Add a row, whatever stands there."""

@@ -21,7 +21,7 @@ DEFINERS = {
     "token_cut_over",
     *("rotation_claim", "rotation_move", "rotation_release"),
     *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
-    *("data_key_retire_expired", "keys_destroy", "key_rewrap", "unexplained_keys"),
+    *("data_keys_retire_expired", "keys_destroy", "key_rewrap", "unexplained_keys"),
     "data_keys_are_few",
     *("user_logins_inserted", "user_logins_updated", "quarantine_inserted", "quarantine_updated"),
 }

@@ -41,7 +41,7 @@ EVERYONE = {"SELECT vault_etl_migrations", "SELECT audit_actions"}
 ROTATE = {
     "SELECT data_keys",
     "UPDATE key_fence",
-    *("EXECUTE data_keys_retire", "EXECUTE data_key_retire_expired", "EXECUTE keys_destroy"),
+    *("EXECUTE data_keys_retire", "EXECUTE data_keys_retire_expired", "EXECUTE keys_destroy"),
     *("EXECUTE key_rewrap", "EXECUTE unexplained_keys"),
     "EXECUTE key_usage",
     *("EXECUTE needs_of_data_key", "EXECUTE needs_of_generation", "EXECUTE clear_old_tokens"),
@@ -130,7 +130,7 @@ RIGHTS: dict[str, set[str]] = {
 COMMITS = {
     *("audit_append", "audit_register_key", "erase", "token_cut_over", "key_rewrap"),
     *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
-    *("data_key_retire_expired", "keys_destroy"),
+    *("data_keys_retire_expired", "keys_destroy"),
     *("rotation_claim", "rotation_release"),
     *("file_source", "file_load_reached", "file_load_whole"),
 }

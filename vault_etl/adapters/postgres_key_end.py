@@ -44,11 +44,11 @@ class PostgresKeyEnder:
         self._database = database
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
-    def retire_expired(self, request: AuditRequest, key_id: int) -> bool:
+    def retire_expired(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
         """See `KeyEnder.retire_expired`."""
-        values = {**asked_by(request), "key_id": key_id}
+        values = {**asked_by(request), "key_ids": list(key_ids)}
         (retired,) = self._database.call(_SQL["retire_expired"], values)
-        return bool(retired)
+        return list(retired)
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def destroy(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:

@@ -110,7 +110,7 @@ class PostgresKeyStore:
         """See `KeyLister.usage`."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["usage"])
-            return [KeyUsage(_stored(row[:-1]), row[-1]) for row in cursor.fetchall()]
+            return [KeyUsage(_stored(row[:-2]), *row[-2:]) for row in cursor.fetchall()]
 
 
 def close_fence(cursor: psycopg2.extensions.cursor) -> None:

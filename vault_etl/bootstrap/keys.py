@@ -17,6 +17,7 @@ from vault_etl.core.key_age import KeyAge, key_age
 from vault_etl.core.keys import KeyState
 from vault_etl.ports.progress import Progress
 from vault_etl.services.destroy_key import KeyDestruction
+from vault_etl.services.destroy_unused_keys import UnusedKeyDestruction
 from vault_etl.services.doomed_keys import DoomedKeys
 from vault_etl.services.init_keys import InitReport, init_keys
 from vault_etl.services.rewrap_key import KeyRewrap
@@ -40,7 +41,7 @@ class KeysProgram(Parts):
         )
 
     def key_lister(self) -> PostgresKeyStore:
-        """For `keys list`, and for the plan of a rotation."""
+        """For `keys list`, `keys destroy --unused`, and the plan of a rotation."""
         return self._keys
 
     def key_age(self, purpose: KeyPurpose) -> KeyAge:
@@ -75,6 +76,17 @@ class KeysProgram(Parts):
             doomed_keys=self.doomed_keys(),
             ender=PostgresKeyEnder(self._database),
             old_tokens=PostgresOldTokens(self._database),
+            progress=progress,
+        )
+
+    def destroy_unused_keys(
+        self, progress: Progress, request_id: uuid.UUID
+    ) -> UnusedKeyDestruction:
+        """For `keys destroy --unused`."""
+        return UnusedKeyDestruction(
+            audit=self.audit_log(request_id),
+            lister=self._keys,
+            ender=PostgresKeyEnder(self._database),
             progress=progress,
         )
 

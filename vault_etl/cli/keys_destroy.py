@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 import typer
@@ -14,8 +15,10 @@ from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_when_told import stop_when_told
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import Field
+from vault_etl.errors import UsageError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.destroy_key import Destroyed
+from vault_etl.services.destroy_unused_keys import unused_keys
 
 _MAX_KEY_ID: Final = 2**32 - 1
 
@@ -25,6 +28,17 @@ _KEPT: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """How to run, whatever ends."""
+
+    program: Program
+    dry_run: bool
+    yes: bool
+    output: OutputFormat | None
+    quiet: bool
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("destroy")(_destroy)
@@ -32,21 +46,30 @@ def register(app: typer.Typer) -> None:
 
 def _destroy(
     key_id: Annotated[
-        int, typer.Argument(metavar="KEY_ID", min=1, max=_MAX_KEY_ID, help="See `keys list`.")
-    ],
+        int | None,
+        typer.Argument(
+            metavar="[KEY_ID]", min=1, max=_MAX_KEY_ID, help="See `keys list`.", show_default=False
+        ),
+    ] = None,
     *,
+    unused: Annotated[
+        bool, typer.Option("--unused", help="Instead of a KEY_ID: every data key nothing needs.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Erase a key that nothing needs, for good.
+    """Erase a key that nothing needs, for good; or, with --unused, all such data keys.
 
     A data key must be retired, or its lease be over, and no record and no quarantined body may be
     sealed under it. A token key must be of a generation that another one has followed: the whole
     generation goes, since all fields rotate together, and with it the old tokens that records kept
     beside the new ones. What still needs a key is counted, and the command exits 78.
+
+    Every run of ingest makes data keys of its own. Once `keys rotate` has taken their values to
+    other keys, nothing needs them: --unused ends all of these at once, and no token key.
 
     Every backup from before still has the wrapped key. Safe to interrupt and to run again.
 
@@ -54,38 +77,70 @@ def _destroy(
     Examples:
       vault-etl keys destroy 2730847132 --dry-run
       vault-etl keys destroy 2730847132
+      vault-etl keys destroy --unused --yes
     """
+    if (key_id is None) is not unused:
+        message = (
+            "give a KEY_ID or --unused" if key_id is None else "--unused goes without a KEY_ID"
+        )
+        raise UsageError(message, hint="add --help for usage")
     program, _ = start(quiet=quiet, verbose=verbose)
+    run = _Run(program=program, dry_run=dry_run, yes=yes, output=output, quiet=quiet)
+    asked = "unused data keys" if key_id is None else f"key {key_id}"
     program.check_role(
         "vault_etl_rotate",
         "vault_etl_re_encrypt",
-        requests=lambda: [] if dry_run else [_request(program, f"key {key_id}", ())],
+        requests=lambda: [] if dry_run else [_request(program, asked, ())],
     )
+    if key_id is None:
+        _destroy_unused(run)
+    else:
+        _destroy_one(run, key_id)
+
+
+def _destroy_one(run: _Run, key_id: int) -> None:
+    program = run.program
     doomed_keys = program.doomed_keys()
     doomed = doomed_keys.find(key_id)
     if not doomed.keys:
-        if not quiet:
+        if not run.quiet:
             typer.echo("it was destroyed before: nothing was left to destroy", err=True)
-        _print(Destroyed((), 0), output)
+        _print(Destroyed((), 0), run)
         return
-    if dry_run:
-        _print(Destroyed(doomed.key_ids, doomed_keys.old_tokens(doomed)), output)
+    if run.dry_run:
+        _print(Destroyed(doomed.key_ids, doomed_keys.old_tokens(doomed)), run)
         return
     old_tokens = "" if doomed.generation is None else " and its old tokens"
-    confirm(f"Destroy {doomed}{old_tokens} for good?", yes=yes)
+    confirm(f"Destroy {doomed}{old_tokens} for good?", yes=run.yes)
     request = _request(program, str(doomed), doomed.fields)
-    with progress("clear old tokens", total=None, quiet=quiet) as bar, stop_when_told():
+    with progress("clear old tokens", total=None, quiet=run.quiet) as bar, stop_when_told():
         destroyed = program.destroy_key(bar, request.request_id)(request, doomed)
-    _print(destroyed, output)
-    if destroyed.key_ids and not quiet:
-        typer.echo(_KEPT, err=True)
+    _print(destroyed, run)
+
+
+def _destroy_unused(run: _Run) -> None:
+    program = run.program
+    unused = unused_keys(program.key_lister())
+    if not unused.keys or run.dry_run:
+        if not unused.keys and not run.quiet:
+            typer.echo("no data key is unused: nothing was left to destroy", err=True)
+        _print(Destroyed(unused.key_ids, 0), run)
+        return
+    confirm(f"Destroy {unused} for good?", yes=run.yes)
+    request = _request(program, str(unused), unused.fields)
+    total = len(unused.keys)
+    with progress("destroy", total=total, quiet=run.quiet) as bar, stop_when_told():
+        ended = program.destroy_unused_keys(bar, request.request_id)(request, unused)
+    _print(Destroyed(ended, 0), run)
 
 
 def _request(program: Program, reason: str, fields: tuple[Field, ...]) -> AuditRequest:
     return audit_request(program.identity(), Action.KEYS_DESTROY, reason, fields=fields)
 
 
-def _print(destroyed: Destroyed, output: OutputFormat | None) -> None:
+def _print(destroyed: Destroyed, run: _Run) -> None:
     print_object(
-        {"destroyed": list(destroyed.key_ids), "rows_cleared": destroyed.rows_cleared}, output
+        {"destroyed": list(destroyed.key_ids), "rows_cleared": destroyed.rows_cleared}, run.output
     )
+    if destroyed.key_ids and not (run.dry_run or run.quiet):
+        typer.echo(_KEPT, err=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from vault_etl.core.audit import AuditRequest
+
+PAGE_KEYS: Final = 5_000
+"""How many keys end in one transaction: it has the fence and the end of the log to itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,11 @@ class KeyNeeds(Protocol):
 class KeyEnder(Protocol):
     """May end keys, behind the fence, and on the record: the entry is part of the transaction."""
 
-    def retire_expired(self, request: AuditRequest, key_id: int) -> bool:
-        """Make a data key `decrypt_only` whose lease is over. False if it runs, or is not active."""
+    def retire_expired(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
+        """Make those of these data keys `decrypt_only` whose lease is over, in one transaction; their ids.
+
+        `PAGE_KEYS` at most. Those whose lease runs, and those that are not active, are left.
+        """
 
     def destroy(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
         """Take the bytes of these keys away, in one transaction; the ids of those that had some.

@@ -75,14 +75,19 @@ class KeyRetirer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeyUsage:
-    """A stored key, and how many values still need it."""
+    """A stored key, and how many values still need it.
+
+    `unused` are data keys that nothing needs: no value is under them, and they are retired, or their
+    lease is over by the database's clock.
+    """
 
     key: StoredKey
     rows: int
+    unused: bool
 
 
 class KeyLister(Protocol):
     """May list keys and count what needs them."""
 
     def usage(self) -> Sequence[KeyUsage]:
-        """Every key, the oldest first."""
+        """Every key, the oldest first; one statement, so one snapshot. Reads all records."""

@@ -57,7 +57,7 @@ class KeyDestruction:
         """
         with audited(self._audit, request):
             if doomed.generation is None and doomed.keys[0].state is KeyState.ACTIVE:
-                self._ender.retire_expired(request, doomed.key_id)
+                self._ender.retire_expired(request, doomed.key_ids)
             self._doomed_keys.old_tokens(doomed)
             rows = 0
             if doomed.generation is not None:

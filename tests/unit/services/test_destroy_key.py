@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -166,8 +166,8 @@ def test_a_lease_that_ends_between_two_looks_is_told(vault: FakeVault) -> None:
     key = vault.leases().data_key(Field.IP, 1)
 
     class Late(FakeKeyEnd):
-        def retire_expired(self, request: AuditRequest, key_id: int) -> bool:
-            retired = super().retire_expired(request, key_id)
+        def retire_expired(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
+            retired = super().retire_expired(request, key_ids)
             vault.clock.jump(DAY)
             return retired
 

@@ -7,7 +7,9 @@ SELECT in_records, bodies, leases FROM public.needs_of_data_key(%(key_id)s)
 SELECT tokens, next_tokens FROM public.needs_of_generation(%(generation)s::smallint)
 
 -- name: retire_expired
-CALL public.commit_data_key_retire_expired(%(request_id)s, %(actor)s, %(host)s, %(key_id)s, NULL)
+CALL public.commit_data_keys_retire_expired(
+    %(request_id)s, %(actor)s, %(host)s, %(key_ids)s::bigint[], NULL
+)
 
 -- name: destroy
 CALL public.commit_keys_destroy(%(request_id)s, %(actor)s, %(host)s, %(key_ids)s::bigint[], NULL)

@@ -53,6 +53,8 @@ FROM public.data_keys WHERE state = %(state)s GROUP BY purpose
 
 -- name: usage
 SELECT k.key_id, k.purpose, k.field, k.generation, k.state, k.kms_key_arn, k.wrapped_key, k.fingerprint,
-    k.created_at, k.created_by, k.expires_at, k.retired_at, k.destroyed_at, u.rows
+    k.created_at, k.created_by, k.expires_at, k.retired_at, k.destroyed_at, u.rows,
+    u.rows = 0 AND k.purpose = 'data'
+        AND (k.state = 'decrypt_only' OR k.state = 'active' AND k.expires_at <= clock_timestamp())
 FROM public.data_keys AS k JOIN public.key_usage() AS u ON u.key_id = k.key_id
 ORDER BY k.created_at, k.key_id
