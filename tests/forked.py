@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import signal
@@ -30,6 +31,10 @@ LONGEST = 64 * 1024
 def main() -> None:
     """Serve until the other end is closed. In a command's own process: run it, and end with it."""
     import vault_etl.cli.main as cli  # noqa: PLC0415 - the client needs none of it
+    from vault_etl.cli.commands import COMMANDS  # noqa: PLC0415
+
+    for name in COMMANDS:  # a command is imported when it is run: here once, for all of them
+        importlib.import_module(f"vault_etl.cli.{name}")
 
     gc.collect()
     gc.freeze()  # the forks share it, as long as nothing walks over it

@@ -17,6 +17,7 @@ import structlog
 
 from vault_etl import logs, settings
 from vault_etl.bootstrap import Program
+from vault_etl.core.empty_variables import forget_empty
 from vault_etl.core.messages import Message, Outcome
 from vault_etl.core.pii import Pii
 from vault_etl.errors import ConfigurationError, UnavailableError, VaultEtlError
@@ -116,7 +117,7 @@ def _has_time(context: LambdaContext) -> bool:
 @functools.cache
 def _writer() -> BatchWriter:
     """Made by the first call of a process, and kept by the warm ones: its keys as long as their lease."""
-    settings.forget_empty(os.environ)
+    forget_empty(os.environ)
     loaded, _ = settings.load(os.environ)
     writer = Program(loaded).batch_writer()
     writer.prepare()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -131,16 +131,6 @@ class Settings(BaseModel):
         if self.queue_url is None:
             raise _missing("QUEUE_URL")
         return self.queue_url
-
-
-def forget_empty(environ: MutableMapping[str, str]) -> None:
-    """Unset the empty variables of AWS and of libpq, which would take some of them for a value.
-
-    Compose files and unit files set what was not given to nothing.
-    """
-    for name in [name for name, value in environ.items() if not value.strip()]:
-        if name.startswith(("AWS_", "PG")):
-            del environ[name]
 
 
 def load(environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:

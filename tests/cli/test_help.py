@@ -11,8 +11,18 @@ import typer
 
 from tests.vault import Vault
 from vault_etl import __version__
+from vault_etl.cli.commands import COMMANDS
 from vault_etl.cli.main import app
 
+LARGE = {
+    *("asyncio", "boto3", "botocore", "cryptography", "prometheus_client", "psycopg2", "pydantic"),
+    *("rich", "stamina", "structlog"),
+}
+LIGHT = {
+    *("vault_etl.cli", "vault_etl.core", "vault_etl.errors", "vault_etl.core.empty_variables"),
+    *(f"vault_etl.cli.{name}" for name in ("commands", "empty_arguments", "main")),
+    *(f"vault_etl.cli.{name}" for name in ("printable", "streams")),
+}
 SCRIPT = Path(sys.executable).with_name("vault-etl")
 
 
@@ -34,6 +44,32 @@ def test_help_has_an_example_and_fits(loaded: Vault, words: tuple[str, ...]) -> 
     example = lines.index(next(line for line in lines if line.strip() in {"Example:", "Examples:"}))
     assert f"vault-etl {' '.join(words)}" in "\n".join(lines[example:])
     assert max(len(line) for line in lines) <= 80
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    """It is a table, so that no command is imported for it."""
+    told = {
+        name: " ".join(str(command.help).split())
+        for name, command in typer.main.get_group(app).commands.items()
+    }
+    assert {name: told[name][: len(text)] for name, text in COMMANDS.items()} == COMMANDS
+    assert all(text.endswith(".") for text in COMMANDS.values())
+
+
+def test_help_imports_no_command_and_nothing_large() -> None:
+    """What takes long to import is imported where it is used: the help is there at once."""
+    code = (
+        "import sys; from vault_etl.cli.main import app; sys.argv = ['vault-etl', '--help']\n"
+        "try: app()\n"
+        "except SystemExit: print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={}, capture_output=True, text=True, check=True
+    )
+    assert "quarantine" in done.stdout
+    modules = set(done.stderr.split())
+    assert not LARGE & modules
+    assert {m for m in modules if m.startswith("vault_etl.")} <= LIGHT
 
 
 def test_help_needs_no_environment(loaded: Vault) -> None:

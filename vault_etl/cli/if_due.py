@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from typing import TYPE_CHECKING
 
-from vault_etl.bootstrap import Program
 from vault_etl.core.fields import KeyPurpose
+
+if TYPE_CHECKING:
+    from vault_etl.bootstrap import Program
 
 
 def is_due(

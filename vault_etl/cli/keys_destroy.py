@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from vault_etl.bootstrap import Program
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption, print_object
 from vault_etl.cli.progress import progress
@@ -19,6 +18,9 @@ from vault_etl.errors import UsageError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.destroy_key import Destroyed
 from vault_etl.services.destroy_unused_keys import unused_keys
+
+if TYPE_CHECKING:
+    from vault_etl.bootstrap import Program
 
 _MAX_KEY_ID: Final = 2**32 - 1
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from vault_etl.bootstrap import Program
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.progress import progress
@@ -19,6 +18,9 @@ from vault_etl.errors import KeyUnavailableError, UnusableKeyError, UsageError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.rewrap_keys import RewrapReport
 from vault_etl.services.rewrap_target import to_move
+
+if TYPE_CHECKING:
+    from vault_etl.bootstrap import Program
 
 _MAX_NAME: Final = 300
 """Characters in the name of a KMS key: it goes into a reason of 500."""

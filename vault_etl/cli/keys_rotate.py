@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from vault_etl.bootstrap import Program
 from vault_etl.cli import keys_rotate_tokens
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.duration import Duration
@@ -25,6 +24,9 @@ from vault_etl.errors import DataError, UsageError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.old_keys import naming
 from vault_etl.services.rotate_keys import RotationPlan
+
+if TYPE_CHECKING:
+    from vault_etl.bootstrap import Program
 
 WAIT_S: Final = 600.0
 

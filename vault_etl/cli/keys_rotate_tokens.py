@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from vault_etl.bootstrap import Program
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.if_due import is_due
-from vault_etl.cli.output import OutputFormat, printable
+from vault_etl.cli.output import OutputFormat
+from vault_etl.cli.printable import printable
 from vault_etl.cli.progress import progress
 from vault_etl.cli.rotation_report import print_report
 from vault_etl.cli.stop_when_told import stop_when_told
@@ -17,6 +18,9 @@ from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.core.leave_out import LeaveOut
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.rotate_tokens import TokenPlan
+
+if TYPE_CHECKING:
+    from vault_etl.bootstrap import Program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

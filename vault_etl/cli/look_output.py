@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from vault_etl.cli.output import OutputFormat, print_object, printable, wants_json
+from vault_etl.cli.output import OutputFormat, print_object, wants_json
+from vault_etl.cli.printable import printable
 from vault_etl.cli.receipt import print_receipt
 from vault_etl.core.audit import AuditReceipt
 

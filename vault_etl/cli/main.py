@@ -9,27 +9,12 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 
 from vault_etl import __version__
-from vault_etl.cli import (
-    audit,
-    config,
-    demo,
-    doctor,
-    duplicates,
-    erase,
-    find,
-    ingest,
-    keys,
-    local,
-    migrate,
-    quarantine,
-    reveal,
-    streams,
-)
+from vault_etl.cli import streams
+from vault_etl.cli.commands import Commands
 from vault_etl.cli.empty_arguments import refuse_empty
-from vault_etl.cli.output import printable
+from vault_etl.cli.printable import printable
+from vault_etl.core.empty_variables import forget_empty
 from vault_etl.errors import UnavailableError, VaultEtlError
-from vault_etl.logs import bug
-from vault_etl.settings import forget_empty
 
 EXIT_BUG: Final = 1
 EXIT_USAGE: Final = 2
@@ -38,18 +23,12 @@ EXIT_BROKEN_PIPE: Final = 141
 
 app = typer.Typer(
     name="vault-etl",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-for command in (demo, migrate, ingest, reveal, find, duplicates, erase, config, doctor):
-    command.register(app)
-app.add_typer(quarantine.app, name="quarantine")
-app.add_typer(keys.app, name="keys")
-app.add_typer(audit.app, name="audit")
-app.add_typer(local.app, name="local")
 
 
 def _print_version(wanted: bool) -> None:
@@ -135,4 +114,6 @@ def _report_error(error: Exception) -> int:
         streams.give_up(sys.stdout)
         message = f"writing fails: {os.strerror(error.errno)}"
         return _report(message, "what was done stays done", UnavailableError.exit_code)
+    from vault_etl.logs import bug  # noqa: PLC0415 - imports structlog, for this alone
+
     return _report(bug(error), "please report this line; nothing in it is secret", EXIT_BUG)

@@ -8,12 +8,15 @@ import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from vault_etl.cli.printable import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
 
 _PADDING: Final = (0, 2, 0, 0)
 _LAST_COLUMN: Final = 12
@@ -48,6 +51,8 @@ def print_object(values: Mapping[str, object], output: OutputFormat | None) -> N
     if wants_json(output):
         _print_json(values)
         return
+    from rich.table import Table  # noqa: PLC0415 - not for JSON, nor for help
+
     table = Table(box=None, show_header=False, padding=_PADDING)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -77,6 +82,8 @@ def print_rows(
     if not cells:
         sys.stderr.write(f"{empty}\n")
         return
+    from rich.table import Table  # noqa: PLC0415 - not for JSON, nor for help
+
     table = Table(box=None, padding=_PADDING, header_style="bold")
     room = 0
     for index, column in enumerate(columns[:-1]):
@@ -133,6 +140,8 @@ def utc_text(moment: dt.datetime) -> str:
 
 def _cell(value: object) -> Text:
     """A cell that cannot steer the terminal: what does not print is shown escaped."""
+    from rich.text import Text  # noqa: PLC0415 - not for JSON, nor for help
+
     if value is None:
         return Text("-", style="dim")
     if isinstance(value, bool):
@@ -144,16 +153,13 @@ def _cell(value: object) -> Text:
     return Text(printable(str(value) if isinstance(value, int | float | str) else _plain(value)))
 
 
-def printable(text: str) -> str:
-    """`text` in one line that cannot steer a terminal: what does not print is escaped."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def _print_table(table: Table, at_least: int = 0) -> None:
     """Without the spaces that rich fills each line up with.
 
     A terminal that is narrower than `at_least` wraps the lines itself: rich would cut values off.
     """
+    from rich.console import Console  # noqa: PLC0415 - not for JSON, nor for help
+
     console = Console(file=sys.stdout, highlight=False)
     console.width = max(console.width, at_least)
     with console.capture() as captured:

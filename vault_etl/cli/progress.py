@@ -11,19 +11,6 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as RichProgress
-
-from vault_etl import logs
-
 BETWEEN_LINES_S: Final = 5.0
 """A rotation of a million rows has a thousand steps."""
 
@@ -32,10 +19,14 @@ class LiveProgress:
     """`Progress` that a person watches, safe for threads. `total` is a guess that may grow, or None."""
 
     def __init__(self, title: str, total: int | None) -> None:
-        columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24)]
-        columns += [MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()]
-        columns += [TextColumn("{task.fields[waiting]}", markup=False)]
-        self._bars = RichProgress(*columns, console=Console(file=sys.stderr), transient=True)
+        from rich import progress as bars  # noqa: PLC0415 - for a terminal alone
+        from rich.console import Console  # noqa: PLC0415
+
+        columns = [bars.SpinnerColumn(), bars.TextColumn("{task.description}")]
+        columns += [bars.BarColumn(bar_width=24), bars.MofNCompleteColumn()]
+        columns += [bars.TimeElapsedColumn(), bars.TimeRemainingColumn()]
+        columns += [bars.TextColumn("{task.fields[waiting]}", markup=False)]
+        self._bars = bars.Progress(*columns, console=Console(file=sys.stderr), transient=True)
         self._task = self._bars.add_task(title, total=total, waiting="")
         self._lock = threading.Lock()
         self._done = 0
@@ -76,6 +67,8 @@ class LoggedProgress:
     """
 
     def __init__(self, title: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        from vault_etl import logs  # noqa: PLC0415 - imports structlog
+
         self._title = title
         self._monotonic = monotonic
         self._log = logs.get_logger()

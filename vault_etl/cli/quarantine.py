@@ -6,11 +6,10 @@ import base64
 import datetime as dt
 import uuid
 from dataclasses import asdict
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from vault_etl.bootstrap import Program
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.look_output import LookOutput, LookOutputOption, print_look, print_value
 from vault_etl.cli.output import OutputOption, QuietOption, print_object, print_rows
@@ -28,6 +27,9 @@ from vault_etl.services.audit_request import audit_request
 from vault_etl.services.old_keys import naming
 from vault_etl.services.retry_quarantine import RetryReport
 from vault_etl.services.show_quarantined import ShownMessage
+
+if TYPE_CHECKING:
+    from vault_etl.bootstrap import Program
 
 app = typer.Typer(
     help="List, show and retry the messages that could not be records.",

@@ -12,8 +12,9 @@ import typer
 
 from vault_etl.cli import main
 from vault_etl.cli.empty_arguments import refuse_empty
+from vault_etl.core.empty_variables import forget_empty
 from vault_etl.errors import ConfigurationError, UsageError
-from vault_etl.settings import PREFIX, Settings, forget_empty, load
+from vault_etl.settings import PREFIX, Settings, load
 
 
 def every_argument() -> Iterator[tuple[str, ...]]:

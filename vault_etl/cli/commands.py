@@ -1,0 +1,84 @@
+"""The commands by name: each is imported when it is run, so that `vault-etl --help` imports none."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, MutableMapping
+from typing import Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMANDS: Final = {
+    "demo": "Show the whole job on an embedded Postgres and AWS emulator, then stop them.",
+    "migrate": "Bring the database up to date: tables, roles, functions.",
+    "ingest": "Load the queue into Postgres until it is empty.",
+    "reveal": "Recover the personal fields of records.",
+    "find": "Find the records that hold a value.",
+    "duplicates": "Show which tokens several records share.",
+    "erase": "Forget the personal fields of a record or a user, for good.",
+    "config": "Show every setting, its value, and where it came from.",
+    "doctor": "Check what the vault rests on: settings, AWS, Postgres, keys.",
+    "quarantine": "List, show and retry the messages that could not be records.",
+    "keys": "Make, list, rotate, rewrap and destroy keys.",
+    "audit": "Read, prove and sign the audit log.",
+    "local": "Run Postgres and an AWS emulator on this machine, without Docker or an AWS account.",
+}
+"""Their order, and the first sentence of each one's own help.
+
+A command is the module of its name in `vault_etl.cli`, which has a function `register`, or an `app`
+that is a group of commands.
+"""
+
+
+class Commands(TyperGroup):
+    """A group whose commands are imported when they are asked for, and listed without that."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - as the parent's
+        super().__init__(**attributes)
+        self.commands = _Imported()
+
+    def list_commands(self, _ctx: object) -> list[str]:
+        """Return the names, in the order of the help."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer's own click
+        """Write the names and their help."""
+        listed = {name: TyperCommand(name, help=text) for name, text in COMMANDS.items()}
+        TyperGroup(commands={**listed}).format_commands(ctx, formatter)
+
+
+class _Imported(MutableMapping[str, Any]):
+    """Every command of `COMMANDS` by name. To ask for one imports it."""
+
+    def __init__(self) -> None:
+        self._commands = dict[str, Any]()
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - a command or a group of them
+        if name not in self._commands:
+            if name not in COMMANDS:
+                raise KeyError(name)
+            self._commands[name] = _imported(name)
+        return self._commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+    def __setitem__(self, name: str, command: object) -> None:
+        raise NotImplementedError
+
+    def __delitem__(self, name: str) -> None:
+        raise NotImplementedError
+
+
+def _imported(name: str) -> Any:  # noqa: ANN401 - a command or a group of them
+    module = importlib.import_module(f"vault_etl.cli.{name}")
+    alone = typer.Typer(rich_markup_mode=None)
+    if hasattr(module, "app"):
+        alone.add_typer(module.app, name=name)
+    else:
+        module.register(alone)
+    return typer.main.get_group(alone).commands[name]
