@@ -21,7 +21,7 @@ from typing import IO, Final
 from tests.forked import LONGEST
 
 FORKED: Final = Path(__file__).with_name("forked.py")
-PLAIN: Final = ("AWS_", "VAULT_ETL_", "PATH", "HOME")
+PLAIN: Final = ("AWS_", "VAULT_ETL_", "PG", "PATH", "HOME")
 """How variables begin that neither an interpreter's start nor an import reads."""
 
 _CHUNK: Final = 64 * 1024

@@ -141,7 +141,12 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
     """
     file, from_file = _read_file(environ)
     from_environment = _read_environment(environ)
-    values = {**from_file, **from_environment}
+    values: dict[str, Any] = {
+        name: value.strip()
+        if isinstance(value, str)
+        else value  # a mounted secret ends in a newline
+        for name, value in {**from_file, **from_environment}.items()
+    }
     sources = dict.fromkeys(Settings.model_fields, "default")
     sources |= dict.fromkeys(from_file, file) | dict.fromkeys(from_environment, "environment")
     try:

@@ -55,7 +55,7 @@ def test_a_wrong_password_is_not_allowed(loaded: Vault) -> None:
         loaded.server.passwords.of("test_analyst"), "not-the-password"
     )
     result = loaded.run("analyst", "duplicates", "-f", "ip", extra={"VAULT_ETL_DATABASE_URL": url})
-    fails(result, 77, "Postgres refuses this login")
+    fails(result, 77, "refuses this login")
     assert "not-the-password" not in result.stderr
 
 

@@ -200,7 +200,7 @@ def test_a_connection_that_fails_is_counted(scratch: Scratch) -> None:
     with pytest.raises(UnavailableError), away.transaction("never"):
         pass
     assert told.calls == [("postgres", "connect")]
-    assert told.failures == [("postgres", "connect", "OperationalError")]
+    assert told.failures == [("postgres", "connect", "NotConnectedError")]
     lost = Told()
     with closing(Database(scratch.url("ingest"), lost)) as database:
         with pytest.raises(UnavailableError), database.transaction("cut") as cursor:

@@ -16,6 +16,7 @@ import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
 
+from vault_etl.adapters.postgres_connect import NotConnectedError, Target
 from vault_etl.adapters.postgres_silence import Silence
 from vault_etl.errors import (
     ConfigurationError,
@@ -36,31 +37,15 @@ RATE_LIMITED: Final = "VE429"
 TOO_MANY_KEYS: Final = "VE507"
 """Of our trigger `data_keys_are_few`."""
 
-CONNECT_TIMEOUT_S: Final = 10
-TCP_USER_TIMEOUT_MS: Final = 15_000
-
 ANSWER_WITHIN_S: Final = 40.0
 """For transactions that are short by their nature, from the first statement to COMMIT's answer.
 
 The longest of them, 10,000 rows and 16 MiB, takes a second, and a lock is waited for 30 s at most.
 """
 
-_DEFAULTS: Final = {
-    "connect_timeout": CONNECT_TIMEOUT_S,
-    "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "application_name": "vault-etl",
-}
-
-# COPY sends text as UTF-8, and PGCLIENTENCODING would have the server take it for something else.
-_FIXED: Final = {"client_encoding": "UTF8"}
-
 _PINNED_PATH: Final = "SET search_path = pg_catalog, pg_temp"
 """Else an operator that an owner makes in `public` is taken for the system's, and runs with this login's rights."""
 
-_URL_HINT: Final = "check VAULT_ETL_DATABASE_URL: postgresql://login:password@host:port/database"
 _MIGRATE_HINT: Final = "run `vault-etl migrate` as the owner; `vault-etl migrate --check` tells"
 
 
@@ -88,7 +73,7 @@ class Database:
     """
 
     def __init__(self, url: str, observer: CallObserver | None = None) -> None:
-        self._dsn = _parse(url)
+        self._target = Target(url)
         self._observer = observer
         self._connection: psycopg2.extensions.connection | None = None
 
@@ -137,7 +122,7 @@ class Database:
                 yield connection
             except psycopg2.Error as error:
                 self._abandon(error)
-                raise _too_slow() if silence.was_too_long else _translated(error) from None
+                raise _error(SILENT) if silence.was_too_long else _translated(error) from None
             except BaseException:
                 self._abandon()
                 raise
@@ -152,9 +137,9 @@ class Database:
         if self._connection is None or self._connection.closed:
             try:
                 with self._told("connect"):
-                    self._connection = psycopg2.connect(**self._dsn)
-            except psycopg2.OperationalError as error:
-                raise _connection_failure(error) from None
+                    self._connection = self._target.connect()
+            except NotConnectedError as error:
+                raise error.error from None
             self._connection.set_session(
                 isolation_level=psycopg2.extensions.ISOLATION_LEVEL_READ_COMMITTED, autocommit=True
             )
@@ -189,41 +174,17 @@ def _timed(observer: CallObserver, operation: str) -> Iterator[None]:
     try:
         yield
     except psycopg2.Error as error:
-        code = error.pgcode[:2] if error.pgcode else type(error).__name__
+        state = error.state if isinstance(error, NotConnectedError) else error.pgcode
+        code = state[:2] if state else type(error).__name__
         observer.failed(SERVICE, operation, code)
         raise
     finally:
         observer.called(SERVICE, operation, time.monotonic() - started)
 
 
-def _parse(url: str) -> dict[str, Any]:
-    """The parts of the URL over our defaults. A malformed one puts its password into psycopg2's text."""
-    try:
-        return {**_DEFAULTS, **psycopg2.extensions.parse_dsn(url), **_FIXED}
-    except psycopg2.Error:
-        message = "VAULT_ETL_DATABASE_URL is malformed"
-        raise ConfigurationError(message, hint=_URL_HINT) from None
-
-
-def _connection_failure(error: psycopg2.OperationalError) -> VaultEtlError:
-    """Libpq gives no SQLSTATE for a connection that failed, so its text decides, and stays here."""
-    text = str(error)
-    if "does not exist" in text and "database" in text:
-        return ConfigurationError("Postgres has no such database", hint=_URL_HINT)
-    if any(fault in text for fault in _MALFORMED):
-        return ConfigurationError("VAULT_ETL_DATABASE_URL is malformed", hint=_URL_HINT)
-    if any(refusal in text for refusal in _REFUSALS):
-        return DeniedError("Postgres refuses this login", hint=_URL_HINT)
-    return UnavailableError(
-        "Postgres cannot be reached", hint="is it running, and is VAULT_ETL_DATABASE_URL right?"
-    )
-
-
-def _too_slow() -> UnavailableError:
-    return UnavailableError(
-        "Postgres did not answer in time",
-        hint="is it frozen or overloaded, or is a proxy before it that lost it?",
-    )
+def _error(answer: _Answer) -> VaultEtlError:
+    kind, message, hint = answer
+    return kind(message, hint=hint)
 
 
 def _translated(error: psycopg2.Error) -> VaultEtlError:
@@ -231,13 +192,13 @@ def _translated(error: psycopg2.Error) -> VaultEtlError:
     if state is None:
         if isinstance(error, psycopg2.ProgrammingError):
             return VaultEtlError("a value of a type that Postgres is not given")
-        return UnavailableError("the connection to Postgres was lost", hint="run the command again")
+        return _error(LOST)
     if state == RATE_LIMITED:
         return _too_fast(error.diag.message_detail)
     named = error.diag.constraint_name is not None
     if state[:2] == "22" or state == "23502" or (state == "23514" and named):
         return ValueRefusedError(state)
-    kind, message, hint = _BY_SQLSTATE.get(state) or _BY_CLASS.get(state[:2]) or _BUG
+    kind, message, hint = ANSWERS.get(state) or ANSWERS.get(state[:2]) or BUG
     return kind(f"Postgres: {message} (SQLSTATE {state})", hint=hint)
 
 
@@ -249,25 +210,6 @@ def _too_fast(seconds: str | None) -> RateLimitedError:
         hint=f"run it again {wait}",
     )
 
-
-_MALFORMED: Final = (
-    "invalid port number",
-    "invalid integer value",
-    "invalid sslmode value",
-    "invalid connection option",
-    "could not match",  # as many ports as hosts
-    "definition of service",
-    "unrecognized configuration parameter",
-)
-
-_REFUSALS: Final = (
-    "authentication failed",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "not permitted",
-    "permission denied",
-    "no password supplied",
-)
 
 _Answer = tuple[type[VaultEtlError], str, str | None]
 
@@ -299,13 +241,23 @@ _FULL: Final[_Answer] = (
     "this login has too many active data keys of a field",
     "did another process use this login? retire them with `vault-etl keys rotate`, or wait for a day",
 )
-_BUG: Final[_Answer] = (
+LOST: Final[_Answer] = (
+    UnavailableError,
+    "the connection to Postgres was lost",
+    "run the command again",
+)
+SILENT: Final[_Answer] = (
+    UnavailableError,
+    "Postgres did not answer in time",
+    "is it frozen or overloaded, or is a proxy before it that lost it?",
+)
+BUG: Final[_Answer] = (
     VaultEtlError,
     "a statement of ours was refused",
     "please report this line; the server's log may say more",
 )
 
-_BY_SQLSTATE: Final[Mapping[str, _Answer]] = {
+ANSWERS: Final[Mapping[str, _Answer]] = {
     "23514": _NO_PARTITION,
     "2BP01": _DEPENDED_ON,
     READ_ONLY: _AWAY,  # a standby, or a server that is failing over
@@ -317,6 +269,7 @@ _BY_SQLSTATE: Final[Mapping[str, _Answer]] = {
     "55000": _OTHERWISE,  # of our own functions and triggers
     "55P03": _LOCKED,
     TOO_MANY_KEYS: _FULL,
-} | dict.fromkeys(("3F000", "42703", "42704", "42883", "42P01"), _NOT_MIGRATED)
-
-_BY_CLASS: Final[Mapping[str, _Answer]] = dict.fromkeys(("08", "53", "57", "58"), _AWAY)
+    **dict.fromkeys(("3F000", "42703", "42704", "42883", "42P01"), _NOT_MIGRATED),
+    **dict.fromkeys(("08", "53", "57", "58"), _AWAY),
+}
+"""Of a statement, by the SQLSTATE or its class, in docs/operations.md too (docs/generate_failures.py)."""

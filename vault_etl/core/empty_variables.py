@@ -1,4 +1,4 @@
-"""Empty variables of the environment, which are not set."""
+"""Variables of the environment that are empty, and are not set, and newlines at the end of others."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from collections.abc import MutableMapping
 def forget_empty(environ: MutableMapping[str, str]) -> None:
     """Unset the empty variables of AWS and of libpq, which would take some of them for a value.
 
-    Compose files and unit files set what was not given to nothing.
+    Compose files and unit files set what was not given to nothing. A secret that comes from a file has a newline
+    at its end, often: that is taken off.
     """
-    for name in [name for name, value in environ.items() if not value.strip()]:
-        if name.startswith(("AWS_", "PG")):
+    for name, value in list(environ.items()):
+        if not name.startswith(("AWS_", "PG")):
+            continue
+        if not value.strip():
             del environ[name]
+        elif value.endswith(("\n", "\r")):
+            environ[name] = value.rstrip("\r\n")

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Writes the tables of what fails in docs/operations.md, from the tables in the code that decide it.
+
+.venv/bin/python docs/generate_failures.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from vault_etl.adapters.postgres import ANSWERS, BUG, LOST, SILENT
+from vault_etl.adapters.postgres_failures import FAILURES, UNKNOWN, Failure
+from vault_etl.errors import DeniedError, IncompleteError, UnavailableError, VaultEtlError
+from vault_etl.services.outage import FOLLOWING
+
+PAGE = Path(__file__).with_name("operations.md")
+HEAD = "| what is seen | exit | waited for | what to do |\n|---|---|---|---|\n"
+
+
+def connections() -> str:
+    """Connections to Postgres that are not made."""
+    return HEAD + "".join(_row(failure) for failure in (*FAILURES, UNKNOWN))
+
+
+def statements() -> str:
+    """Statements that fail, by SQLSTATE."""
+    states: dict[tuple[type[VaultEtlError], str, str | None], list[str]] = {}
+    for state, answer in ANSWERS.items():
+        states.setdefault(answer, []).append(state if len(state) > len("08") else f"{state}…")
+    rows = [*((answer, ", ".join(of)) for answer, of in states.items()), (BUG, "any other")]
+    seen = [
+        *(
+            (kind, f"Postgres: {message} (SQLSTATE {of})", hint)
+            for (kind, message, hint), of in rows
+        ),
+        LOST,
+        SILENT,
+    ]
+    return HEAD + "".join(
+        f"| {message} | {kind.exit_code} | {_waited(kind)} | {hint or ''} |\n"
+        for kind, message, hint in seen
+    )
+
+
+def tables() -> Mapping[str, str]:
+    """Each by the name in its marks."""
+    return {"connections": connections(), "statements": statements()}
+
+
+def with_tables(page: str) -> str:
+    """The page with each table between its two marks."""
+    for name, table in tables().items():
+        begin, end = f"<!-- {name}: docs/generate_failures.py -->\n", f"<!-- end of {name} -->"
+        before, _, rest = page.partition(begin)
+        _, _, after = rest.partition(end)
+        page = f"{before}{begin}{table}{end}{after}"
+    return page
+
+
+def _row(failure: Failure) -> str:
+    names = {
+        "server": "HOST:PORT",
+        "setting": "SETTING",
+        "option": "OPTION",
+    }
+    message, hint = (text.format(**names) for text in (failure.message, failure.hint))
+    states = f" (SQLSTATE {', '.join(_states(failure))})" if failure.states else ""
+    kind = failure.kind
+    return f"| {message}{states} | {kind.exit_code} | {_waited(kind)} | {hint} |\n"
+
+
+def _states(failure: Failure) -> Iterator[str]:
+    for state in failure.states:
+        yield state if len(state) > len("08") else f"{state}…"
+
+
+def _waited(kind: type[VaultEtlError]) -> str:
+    if issubclass(kind, DeniedError):
+        return f"{FOLLOWING.denied:.0f} s"
+    return "yes" if issubclass(kind, UnavailableError | IncompleteError) else "no"
+
+
+def main() -> None:
+    """Write them."""
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

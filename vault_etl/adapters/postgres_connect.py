@@ -1,0 +1,149 @@
+"""A connection to Postgres: what it is made with, and the error of one that is not made.
+
+A URL may hold a password, and what libpq says of a malformed one may quote it: no text of libpq or of the server
+leaves this file. Names of options, the host, the port and an SQLSTATE do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import psycopg2
+import psycopg2.extensions
+from psycopg2 import _psycopg
+
+from vault_etl.adapters.postgres_failures import failure_of, is_of_a_server
+from vault_etl.errors import ConfigurationError, VaultEtlError
+
+CONNECT_TIMEOUT_S: Final = 10
+TCP_USER_TIMEOUT_MS: Final = 15_000
+
+_DEFAULTS: Final = {
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "application_name": "vault-etl",
+}
+
+# COPY sends text as UTF-8, and PGCLIENTENCODING would have the server take it for something else.
+_FIXED: Final = {"client_encoding": "UTF8"}
+
+_URL: Final = "VAULT_ETL_DATABASE_URL"
+_URL_HINT: Final = (
+    "it is postgresql://login:password@host:port/database; of a password, each character that is no letter or"
+    " digit is written in percent form, as %40 for @"
+)
+_OWN_MARKS: Final = re.compile(r"[^?]*@[^?]*@|[^?@]*/[^?]*@")
+"""Of a URL behind its scheme: a second @, or one behind a /, which make a part of the password the host's name."""
+
+_SQLSTATE_ALONE: Final = 3
+"""libpq's PQERRORS_SQLSTATE."""
+_CONNECTED: Final = 0
+_STARTING: Final = "57P03"
+_STATE: Final = re.compile(r":  ([0-9A-Z]{5})\n?\Z")
+
+
+class NotConnectedError(psycopg2.OperationalError):
+    """There is no connection, and `error` says why. `state` is the server's SQLSTATE, if it said one."""
+
+    def __init__(self, error: VaultEtlError, state: str | None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.state = state
+
+
+class Target:
+    """What connections are made with. Raises ConfigurationError for a URL that is malformed."""
+
+    def __init__(self, url: str) -> None:
+        self._given = _parse(url)
+
+    def connect(self) -> psycopg2.extensions.connection:
+        """A new connection. Raises NotConnectedError."""
+        options = {**_DEFAULTS, **self._given, **_FIXED}
+        return _Connection(psycopg2.extensions.make_dsn(**options), self._setting)
+
+    def _setting(self, option: str) -> str:
+        """Where an option comes from: the URL, else the service, else a variable of libpq's."""
+        if option in self._given:
+            return _URL
+        if option != "service" and ("service" in self._given or "PGSERVICE" in os.environ):
+            return "the service file"
+        variable = "PGDATABASE" if option == "dbname" else f"PG{option.upper()}"
+        return variable if variable in os.environ else _URL
+
+
+class _Connection(psycopg2.extensions.connection):
+    """Raises NotConnectedError. `setting` tells where an option comes from."""
+
+    def __init__(self, dsn: str, setting: Callable[[str], str]) -> None:
+        try:
+            super().__init__(dsn)
+        except psycopg2.OperationalError as error:
+            text = str(error)
+            state = self._state_of_next_try() if is_of_a_server(text) else None
+            server = self._server()
+            self.close()
+            failure, option = failure_of(text, state)
+            told = failure.error(state, server=server, option=option, setting=setting(option))
+            raise NotConnectedError(told, state) from None
+
+    def _state_of_next_try(self) -> str:
+        """The SQLSTATE that the server refuses a second try with, "" if there is none.
+
+        Of a connection that failed, libpq keeps the server's text alone, in the server's language; it can be
+        told to keep the SQLSTATE instead, of the next.
+        """
+        if (libpq := _libpq()) is None:
+            return ""
+        libpq.PQsetErrorVerbosity(self.pgconn_ptr, _SQLSTATE_ALONE)
+        libpq.PQreset(self.pgconn_ptr)
+        if self.info.status == _CONNECTED:
+            return _STARTING
+        found = _STATE.search(self.info.error_message or "")
+        return found[1] if found else ""
+
+    def _server(self) -> str:
+        """HOST:PORT, or a socket's path."""
+        try:
+            host, port = self.info.host or "localhost", self.info.port
+        except ValueError:  # the port is no number
+            return "an unknown port"
+        if host.startswith("/"):
+            return f"{host}/.s.PGSQL.{port}"
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@functools.cache
+def _libpq() -> ctypes.CDLL | None:
+    """The libpq that psycopg2 is linked with, for two calls that psycopg2 does not offer; None if it hides them."""
+    library = ctypes.CDLL(
+        _psycopg.__file__
+    )  # a symbol is looked for in what a library is linked with, too
+    try:
+        library.PQsetErrorVerbosity.argtypes = [ctypes.c_void_p, ctypes.c_int]
+        library.PQreset.argtypes = [ctypes.c_void_p]
+        library.PQreset.restype = None
+    except AttributeError:
+        return None
+    return library
+
+
+def _parse(url: str) -> dict[str, Any]:
+    """The options that the URL gives. A secret that is mounted as a file ends in a newline, often."""
+    scheme, _, rest = url.strip().partition("://")
+    malformed = ConfigurationError(f"{_URL} is malformed", hint=_URL_HINT)
+    if scheme in {"postgresql", "postgres"} and _OWN_MARKS.match(rest):
+        raise malformed
+    try:
+        given = psycopg2.extensions.parse_dsn(url.strip())
+    except psycopg2.Error:
+        raise malformed from None
+    return {option: value.strip("\r\n") for option, value in given.items()}
