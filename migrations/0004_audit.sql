@@ -413,20 +413,32 @@ REVOKE ALL ON FUNCTION public.audit_write(
     uuid, text, text, text, text, uuid, text[], text, text, text, text, text
 ) FROM PUBLIC;
 
+-- The looks of this login that count for its quota now: those of the last hour.
+CREATE FUNCTION public.audit_looks() RETURNS TABLE (used bigint, oldest timestamptz, newest timestamptz)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    me text := session_user;  -- as the column's type, and known before the query: then its index serves it
+    an_hour_ago timestamptz := clock_timestamp() - interval '1 hour';
+BEGIN
+    RETURN QUERY
+        SELECT count(*), min(l.logged_at), max(l.logged_at) FROM public.audit_log AS l
+        WHERE l.login = me AND l.logged_at > an_hour_ago AND l.phase = 'intent' AND l.decision = 'allowed'
+            AND l.action IN (SELECT a.action FROM public.audit_actions AS a WHERE a.look);
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_looks() FROM PUBLIC;
+
 -- Why the policy says no to a look: one word, or NULL. Called with the head locked, so that a quota holds.
 -- Changes of keys are no looks: they are on the record, and under no policy.
 CREATE FUNCTION public.audit_denial(action text, fields text[], purpose text, ticket text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    me text := session_user;  -- as the column's type, and known before the query: then its index serves it
-    an_hour_ago timestamptz := clock_timestamp() - interval '1 hour';
-    looks text[] := ARRAY(SELECT a.action FROM public.audit_actions AS a WHERE a.look);
     policy jsonb;
     rule jsonb;
     in_full text[];
     masked text[];
 BEGIN
-    IF action <> ALL (looks) THEN
+    IF NOT (SELECT a.look FROM public.audit_actions AS a WHERE a.action = audit_denial.action) THEN
         RETURN NULL;
     END IF;
     SELECT p.document::jsonb INTO policy FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1;
@@ -447,11 +459,7 @@ BEGIN
             RETURN 'ticket';
         END IF;
     END IF;
-    IF (
-        SELECT count(*) FROM public.audit_log AS l
-        WHERE l.login = me AND l.logged_at > an_hour_ago
-            AND l.phase = 'intent' AND l.decision = 'allowed' AND l.action = ANY (looks)
-    ) >= public.audit_quota() THEN
+    IF (SELECT u.used FROM public.audit_looks() AS u) >= public.audit_quota() THEN
         RETURN 'quota';
     END IF;
     RETURN NULL;
@@ -459,13 +467,27 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.audit_denial(text, text[], text, text) FROM PUBLIC;
 
+-- The policy in force (NULL: the default), and how this login stands to it. A person asks before many looks, which are
+-- decided one by one all the same. `reader` is whether the login may look at all.
+CREATE FUNCTION public.audit_allowance() RETURNS TABLE (
+    document text, reader boolean, an_hour integer, used bigint, oldest timestamptz, newest timestamptz
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT
+        (SELECT p.document FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1),
+        pg_has_role(session_user, 'vault_etl_reveal', 'USAGE'), public.audit_quota(), u.used, u.oldest, u.newest
+    FROM public.audit_looks() AS u
+$$;
+REVOKE ALL ON FUNCTION public.audit_allowance() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.audit_allowance() TO vault_etl_reveal, vault_etl_audit;
+
 -- The one way into the log. `commit_audit_append` commits it, before the client does what the entry is about. What
--- comes back says what was decided: an intent that the policy denies, or whose action is not for a role of this login,
+-- comes back says what was decided, of whom and when: an intent that the policy denies, or whose action is not for a role of this login,
 -- is an entry too.
 CREATE FUNCTION public.audit_append(
     request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[],
     purpose text, ticket text, reason text, decision text, error_code text
-) RETURNS TABLE (seq bigint, hash bytea, decided text, code text)
+) RETURNS TABLE (seq bigint, hash bytea, decided text, code text, login text, logged_at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     entry public.audit_log;
@@ -491,7 +513,8 @@ BEGIN
         request_id, phase, actor, host, action, record_id, fields, purpose, ticket, reason,
         CASE WHEN denial IS NULL THEN decision ELSE 'denied' END, coalesce(denial, error_code)
     );
-    RETURN QUERY SELECT entry.seq, entry.hash, entry.decision, entry.error_code;
+    RETURN QUERY
+        SELECT entry.seq, entry.hash, entry.decision, entry.error_code, entry.login, entry.logged_at;
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_append(

@@ -41,7 +41,9 @@ REVOKE ALL ON FUNCTION public.audit_use(bigint, bytea) FROM PUBLIC;
 -- such record, and NULL for what was erased. A body of quarantine has a ciphertext alone. A masked reveal is
 -- released like another: the masking is the client's.
 CREATE FUNCTION public.audit_release(intent_seq bigint)
-RETURNS TABLE (field text, ciphertext bytea, user_id text, token uuid, token_generation smallint)
+RETURNS TABLE (
+    field text, ciphertext bytea, user_id text, create_date date, token uuid, token_generation smallint
+)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -52,12 +54,12 @@ BEGIN
     PERFORM public.audit_use(intent_seq, NULL);
     IF entry.action = 'quarantine show' THEN
         RETURN QUERY
-            SELECT 'quarantine'::text, q.body_ciphertext, NULL::text, NULL::uuid, NULL::smallint
+            SELECT 'quarantine'::text, q.body_ciphertext, NULL::text, NULL::date, NULL::uuid, NULL::smallint
             FROM public.quarantine AS q
             WHERE q.record_id = entry.record_id AND 'quarantine' = ANY (entry.fields);
     ELSE
         RETURN QUERY
-            SELECT of_field.field, of_field.ciphertext, r.user_id, of_field.token, r.token_generation
+            SELECT of_field.field, of_field.ciphertext, r.user_id, r.create_date, of_field.token, r.token_generation
             FROM public.user_logins AS r,
                 LATERAL (VALUES
                     ('ip', r.ip_ciphertext, r.masked_ip),

@@ -26,7 +26,7 @@ APPENDERS: Final = ("reveal", "rotate", "re-encrypt")
 SIGNERS: Final = (*APPENDERS, "erase", "audit")
 APPEND: Final = (
     "CALL public.commit_audit_append(%s, %s, %s, %s, %s, %s, %s::text[], %s, %s, %s, %s, %s,"
-    " NULL, NULL, NULL, NULL)"
+    " NULL, NULL, NULL, NULL, NULL, NULL)"
 )
 STORE: Final = "SELECT public.audit_checkpoint(%s, %s, %s, %s)"
 ERASE: Final = "CALL public.commit_erase(%s, %s, %s, %s, %s, %s, %s, NULL, NULL, NULL, NULL, NULL)"

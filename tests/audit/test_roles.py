@@ -24,7 +24,11 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str | None]] = {
 }
 """The role, the command, and the action that a login which may write the log is denied under."""
 
-ALSO = {"keys rotate": {"rotate"}, "keys list": {"rotate", "re-encrypt"}}
+ALSO = {
+    "keys rotate": {"rotate"},
+    "keys list": {"rotate", "re-encrypt"},
+    "audit policy": {"reveal"},
+}
 MAY_APPEND = {"reveal", "rotate", "re-encrypt"}
 
 

@@ -7,8 +7,8 @@ import json
 import uuid
 
 from tests.cli.events import event, events
+from tests.fakes.receipts import any_receipt
 from tests.vault import Vault
-from vault_etl.core.audit import Action, AuditRequest, mint_receipt
 from vault_etl.core.ciphertext import Ciphertext, Place
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import DataKey, KeyMaterial, encryption_context
@@ -184,8 +184,5 @@ def quarantine_key(vault: Vault, stored: bytes) -> DataKey:
 
 def open_body(record_id: uuid.UUID, stored: bytes, key: DataKey) -> str:
     """Open a quarantined body by hand, against a receipt of our own making."""
-    request = AuditRequest(
-        request_id=uuid.uuid4(), action=Action.REVEAL, actor="a test", host="here", reason="a test"
-    )
-    opener = Opener(mint_receipt(request, 1, bytes(32)))
+    opener = Opener(any_receipt())
     return opener.open(stored, Place.in_quarantine(record_id), key).expose().decode()

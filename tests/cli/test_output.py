@@ -148,7 +148,7 @@ def test_a_value_cannot_steer_the_terminal(quick: Vault, output: str) -> None:
     shown = on_terminal(quick, "reveal", *asked, extra={"NO_COLOR": "1", "TERM": "dumb"}).stdout
     assert all(c.isprintable() or c == "\n" for c in shown)
     assert not any(line.startswith(" ip: 1.2.3.4") for line in shown.splitlines())
-    assert "ip: 1.2.3.4" in shown
+    assert "1.2.3.4" in shown
 
 
 def test_a_piped_value_is_the_one_that_was_sent(quick: Vault) -> None:

@@ -112,7 +112,9 @@ def test_the_named_fields_are_released_against_an_intent(bench: Bench) -> None:
     row = stored(bench)
     receipt = bench.audit.intend(reveal_request(row.record_id))
     assert bench.released.release(receipt) == {
-        field: ReleasedValue(row.ciphertexts[field], row.user_id, row.tokens[field], 1)
+        field: ReleasedValue(
+            row.ciphertexts[field], row.user_id, row.create_date, row.tokens[field], 1
+        )
         for field in PERSONAL_FIELDS
     }
 
@@ -190,7 +192,8 @@ def test_an_intent_of_another_login_releases_nothing(bench: Bench) -> None:
 def test_an_outcome_is_of_its_intent(bench: Bench, changes: dict[str, Any]) -> None:
     """About the same request, action, record, fields, purpose and ticket, by the same person."""
     receipt = bench.audit.intend(reveal_request(uuid.UUID(int=7)))
-    other = mint_receipt(dataclasses.replace(receipt.request, **changes), receipt.seq, receipt.hash)
+    request = dataclasses.replace(receipt.request, **changes)
+    other = mint_receipt(request, receipt.seq, receipt.hash, receipt.login, receipt.logged_at)
     with pytest.raises(AuditError):
         bench.audit.conclude(other)
     with pytest.raises(AuditError):

@@ -16,8 +16,9 @@ from typing import Final
 
 import pytest
 
+from tests.fakes.receipts import any_receipt
 from tests.vault import Vault
-from vault_etl.core.audit import Action, AuditRequest, mint_receipt
+from vault_etl.core.audit import Action
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.blank import WHITE_SPACE, is_blank
 from vault_etl.core.canonical import canonical
@@ -180,10 +181,7 @@ def test_the_ciphertexts_of_the_page(section: str) -> None:
     assert place.associated_data(key_id) == _bytes(section, "associated_data")
     sealed = Sealer([key])._seal_with_nonce(Pii(plain), place, _bytes(section, "nonce"))
     assert sealed == _bytes(section, "ciphertext")
-    request = AuditRequest(
-        request_id=uuid.uuid4(), action=Action.REVEAL, actor="a", host="h", reason="a test vector"
-    )
-    opener = Opener(mint_receipt(request, 1, bytes(32)))
+    opener = Opener(any_receipt())
     assert opener.open(sealed, place, key).expose() == plain
 
 

@@ -40,7 +40,7 @@ class FakeAuditLog:
     def intend(self, request: AuditRequest) -> AuditReceipt:
         """See `AuditLog.intend`."""
         entry = self._append(request, Phase.INTENT, Decision.ALLOWED, None)
-        return mint_receipt(request, entry.seq, entry.hash)
+        return mint_receipt(request, entry.seq, entry.hash, entry.login, entry.logged_at)
 
     def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
         """See `AuditLog.conclude`."""
@@ -65,6 +65,7 @@ class FakeAuditLog:
             field: ReleasedValue(
                 record.ciphertexts.get(field),
                 record.user_id,
+                record.create_date,
                 record.tokens.get(field),
                 record.token_generation,
             )

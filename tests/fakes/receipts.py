@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 
 from vault_etl.core.audit import Action, AuditReceipt, AuditRequest, mint_receipt
@@ -16,4 +17,4 @@ def any_receipt() -> AuditReceipt:
         host="host.example",
         reason="a test asks",
     )
-    return mint_receipt(request, 1, bytes(32))
+    return mint_receipt(request, 1, bytes(32), "fake", dt.datetime(2026, 1, 1, tzinfo=dt.UTC))

@@ -29,9 +29,7 @@ def append(opened: cursor, **changes: object) -> int:
 
     It commits by itself; what the connection has begun is committed before.
     """
-    ((seq, *_),) = call(
-        opened, f"CALL public.commit_{APPEND}, NULL, NULL, NULL, NULL)", values(**changes)
-    )
+    ((seq, *_),) = call(opened, f"CALL public.commit_{APPEND}{', NULL' * 6})", values(**changes))
     assert isinstance(seq, int)
     return seq
 

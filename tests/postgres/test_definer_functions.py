@@ -13,7 +13,7 @@ from tests.postgres.test_grants import COMMITS
 
 DEFINERS = {
     *("ensure_partition", "audit_append", "key_usage"),
-    *("audit_release", "audit_search", "audit_find"),
+    *("audit_release", "audit_search", "audit_find", "audit_allowance"),
     *("needs_of_data_key", "needs_of_generation", "clear_old_tokens"),
     *("audit_register_key", "audit_signer", "audit_checkpoint"),
     *("erase", "erase_preview", "audit_holder"),

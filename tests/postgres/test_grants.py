@@ -101,7 +101,7 @@ RIGHTS: dict[str, set[str]] = {
         "SELECT data_keys",
         "EXECUTE unexplained_keys",
         "EXECUTE audit_append",
-        *(f"EXECUTE audit_{name}" for name in ("release", "search", "find")),
+        *(f"EXECUTE audit_{name}" for name in ("release", "search", "find", "allowance")),
         *SIGN,
     },
     "rotate": ROTATE,
@@ -117,7 +117,7 @@ RIGHTS: dict[str, set[str]] = {
         "SELECT key_rotations",
         *("SELECT key_changes", "EXECUTE unexplained_keys"),
         "EXECUTE audit_register_key",
-        "EXECUTE audit_holder",
+        *("EXECUTE audit_holder", "EXECUTE audit_allowance"),
         *SIGN,
     },
     "analyst": {

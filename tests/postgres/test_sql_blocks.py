@@ -36,7 +36,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "head": ("audit",),
     },
     "policy.sql": {
-        "current": ("audit", "admin"),
+        "allowance": ("reveal", "audit", "admin"),
         "act_as_owner": ("admin",),
         "set": ("admin",),
     },

@@ -52,11 +52,13 @@ class PostgresAuditLog:
 
     def intend(self, request: AuditRequest) -> AuditReceipt:
         """See `AuditLog.intend`."""
-        head, denial = self._append(request, Phase.INTENT, Decision.ALLOWED, None)
+        seq, hash_, denial, login, logged_at = self._append(
+            request, Phase.INTENT, Decision.ALLOWED, None
+        )
         if denial is not None:
             message, hint = DENIALS.get(denial, (f"the reveal policy says no ({denial})", ""))
-            raise PolicyDeniedError(message, hint=hint, seq=head.seq, hash_=head.hash)
-        return mint_receipt(request, head.seq, head.hash)
+            raise PolicyDeniedError(message, hint=hint, seq=seq, hash_=hash_)
+        return mint_receipt(request, seq, hash_, login, logged_at)
 
     def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
         """See `AuditLog.conclude`."""
@@ -64,14 +66,15 @@ class PostgresAuditLog:
         request = dataclasses.replace(
             receipt.request, reason=receipt.outcome or receipt.request.reason
         )
-        return self._append(request, Phase.OUTCOME, decision, error_code)[0]
+        seq, hash_, *_ = self._append(request, Phase.OUTCOME, decision, error_code)
+        return Head(seq, hash_)
 
     def _append(
         self, request: AuditRequest, phase: Phase, decision: Decision, error_code: str | None
-    ) -> tuple[Head, str | None]:
-        """The entry, and why it was denied, if it was."""
+    ) -> tuple[int, bytes, str | None, str, dt.datetime]:
+        """The entry's seq and hash, why it was denied, if it was, and its login and time."""
         try:
-            seq, hash_, decided, code = self._database.call(
+            seq, hash_, decided, code, login, logged_at = self._database.call(
                 _SQL["append"],
                 {
                     "request_id": request.request_id,
@@ -95,7 +98,8 @@ class PostgresAuditLog:
             raise AuditError(
                 message, hint="nothing was shown; see to the audit log first"
             ) from None
-        return Head(seq, bytes(hash_)), code if decided == Decision.DENIED else None
+        denial = code if decided == Decision.DENIED else None
+        return seq, bytes(hash_), denial, login, logged_at
 
 
 class PostgresAuditReader:

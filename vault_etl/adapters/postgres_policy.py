@@ -1,15 +1,15 @@
-"""The reveal policy in Postgres. The owner's function sets it, on the record; whoever audits reads it."""
+"""The reveal policy in Postgres. The owner's function sets it, on the record; readers and auditors see it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from vault_etl.adapters.postgres import Database, ValueRefusedError
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.checkpoint import Head
+from vault_etl.core.policy import DEFAULT_POLICY, Allowance
 from vault_etl.errors import AuditError, ConfigurationError, DeniedError, VaultEtlError
 
 _SQL: Final = blocks("policy.sql")
@@ -21,12 +21,12 @@ class PostgresPolicy:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def current(self) -> Mapping[str, Any] | None:
-        """See `PolicyReader.current`."""
+    def allowance(self) -> Allowance:
+        """See `PolicyReader.allowance`."""
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["current"])
-            row = cursor.fetchone()
-        return None if row is None else json.loads(row[0])
+            cursor.execute(_SQL["allowance"])
+            ((document, *others),) = cursor.fetchall()
+        return Allowance(json.loads(document) if document else DEFAULT_POLICY, *others)
 
     def check_owner(self) -> None:
         """Raise DeniedError unless this login may act as the owner."""

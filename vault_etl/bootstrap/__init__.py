@@ -6,9 +6,10 @@ from vault_etl.adapters.worker_processes import LIFELINE_OPTION
 from vault_etl.bootstrap.doctor import DoctorProgram
 from vault_etl.bootstrap.ingest import IngestProgram, Source
 from vault_etl.bootstrap.looks import LooksProgram
+from vault_etl.bootstrap.parts import LastCheckpoint
 from vault_etl.bootstrap.rotation import RotationProgram
 
-__all__ = ["LIFELINE_OPTION", "Program", "Source"]
+__all__ = ["LIFELINE_OPTION", "LastCheckpoint", "Program", "Source"]
 
 
 class Program(IngestProgram, LooksProgram, RotationProgram, DoctorProgram):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 
 from vault_etl.adapters.aws_kms_sign import KmsHeadSigner
 from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints
@@ -12,6 +13,7 @@ from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, Post
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.adapters.postgres_release import PostgresRecordFinder, PostgresReleasedValues
 from vault_etl.bootstrap.parts import Parts, keep_checkpoint
+from vault_etl.core.checkpoint import Checkpoint
 from vault_etl.ports.duplicates import DuplicateFinder
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.quarantine import QuarantineReader
@@ -25,10 +27,12 @@ from vault_etl.services.show_quarantined import ShowQuarantined
 class LooksProgram(Parts):
     """What `reveal`, `find`, `erase`, `duplicates` and `quarantine` need."""
 
-    def reveal(self, request_id: uuid.UUID) -> Reveal:
+    def reveal(
+        self, request_id: uuid.UUID, keep: Callable[[Checkpoint], None] | None = None
+    ) -> Reveal:
         """For one reveal: KMS is asked anew, with the request id in the user agent."""
         values = PostgresReleasedValues(self._database)
-        return Reveal(self.audit_log(request_id), values, self._ring(request_id))
+        return Reveal(self.audit_log(request_id, keep), values, self._ring(request_id))
 
     def find(self, request_id: uuid.UUID) -> Find:
         """For `find`: as for a reveal."""

@@ -7,6 +7,7 @@ import functools
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from typing import Self
 
 from vault_etl import logs
 from vault_etl.adapters.aws import AwsClients
@@ -62,11 +63,16 @@ class Parts:
         """
         PostgresAuditLog(self._database).check_role(*roles, requests=requests)
 
-    def audit_log(self, request_id: uuid.UUID | None = None) -> SignedLog:
+    def audit_log(
+        self,
+        request_id: uuid.UUID | None = None,
+        keep: Callable[[Checkpoint], None] | None = None,
+    ) -> SignedLog:
         """The log for an audited command: its head is signed, stored and logged at the end."""
         signer = KmsHeadSigner(self._aws.kms(request_id), self._settings.audit_key)
         checkpoints = PostgresCheckpoints(self._database)
-        return SignedLog(PostgresAuditLog(self._database), checkpoints, signer, keep_checkpoint)
+        keep = keep or keep_checkpoint
+        return SignedLog(PostgresAuditLog(self._database), checkpoints, signer, keep)
 
     def identity(self) -> StsIdentity:
         """Who runs this command, by AWS's word."""
@@ -155,6 +161,24 @@ class Parts:
             max_age=self._lease,
             max_seals=self._settings.lease_seals,
         )
+
+
+class LastCheckpoint:
+    """Keeps the newest signed head of many looks, which covers all before it, and logs it at their end."""
+
+    def __init__(self) -> None:
+        self.checkpoint: Checkpoint | None = None
+
+    def __call__(self, checkpoint: Checkpoint) -> None:
+        """Keep this one."""
+        self.checkpoint = checkpoint
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.checkpoint is not None:
+            keep_checkpoint(self.checkpoint)
 
 
 def keep_checkpoint(checkpoint: Checkpoint) -> None:

@@ -10,11 +10,18 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from vault_etl.cli.output import OutputOption, QuietOption, print_object, print_rows, wants_json
+from vault_etl.cli.output import (
+    OutputOption,
+    QuietOption,
+    print_object,
+    print_rows,
+    utc_text,
+    wants_json,
+)
 from vault_etl.cli.reason import ReasonOption, reason_for
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit import Action
-from vault_etl.core.policy import DEFAULT_POLICY, parse_policy
+from vault_etl.core.policy import OF_THE_READER, Allowance, parse_policy
 from vault_etl.errors import NotFoundError, UsageError
 from vault_etl.services.audit_request import audit_request
 
@@ -36,7 +43,8 @@ def _policy(
     It stands in the database, which enforces it before a record is looked for. No purposes: any
     purpose or none, and every field. One or more: a look must name one of them with --purpose, and
     sees what its fields say, in full or masked. The quota counts one login's looks in the last
-    hour.
+    hour. A login of the role reveal sees what is left of its own, and when more is there again:
+    `next_at` for the first look, `reset_at` for all. `audit policy set` passes over that part.
 
     \b
     Examples:
@@ -47,11 +55,12 @@ def _policy(
     if context.invoked_subcommand is not None:
         return
     program, _ = start(quiet=quiet, verbose=verbose)
-    policy = program.policy().current() or DEFAULT_POLICY
+    allowance = program.policy().allowance()
+    policy, quota = allowance.document, _quota(allowance)
     if wants_json(output):
-        print_object(policy, output)
+        print_object({**policy, **({OF_THE_READER: quota} if quota else {})}, output)
         return
-    print_object({"reveals_an_hour": policy["reveals_an_hour"]}, output)
+    print_object({"reveals_an_hour": policy["reveals_an_hour"], **quota}, output)
     print_rows(
         _rules(policy),
         output,
@@ -88,6 +97,18 @@ def _set(
     head = policy.replace(request, document)
     shown = json.loads(document)
     print_object({**shown, "audit_seq": head.seq, "audit_hash": head.hash.hex()}, output)
+
+
+def _quota(allowance: Allowance) -> dict[str, object]:
+    """How the login stands to the quota, if it may look at all."""
+    if not allowance.reader:
+        return {}
+    return {
+        "used": allowance.used,
+        "left": allowance.left,
+        "next_at": utc_text(allowance.next_at) if allowance.next_at else None,
+        "reset_at": utc_text(allowance.reset_at) if allowance.reset_at else None,
+    }
 
 
 def _rules(policy: Mapping[str, Any]) -> list[dict[str, object]]:

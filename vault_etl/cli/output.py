@@ -110,18 +110,18 @@ def print_listing(
         sys.stdout.write("\n")
         print_rows(rows, output, columns=columns, empty=f"no {name}")
         return
-    sys.stdout.write(f'{json.dumps(values, default=_plain)[:-1]}, "{name}": [')
+    sys.stdout.write(f'{json.dumps(values, default=plain)[:-1]}, "{name}": [')
     for index, row in enumerate(rows):
-        sys.stdout.write((", " if index else "") + json.dumps(row, default=_plain))
+        sys.stdout.write((", " if index else "") + json.dumps(row, default=plain))
     sys.stdout.write("]}\n")
 
 
 def _print_json(values: Mapping[str, object]) -> None:
     """In ASCII: any locale can print it, and nothing in it steers a terminal."""
-    sys.stdout.write(json.dumps(values, default=_plain) + "\n")
+    sys.stdout.write(json.dumps(values, default=plain) + "\n")
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     """How JSON writes what it has no type for. Raises TypeError for anything that is not listed."""
     if isinstance(value, uuid.UUID):
         return str(value)
@@ -150,7 +150,7 @@ def _cell(value: object) -> Text:
         return Text("\n".join(printable(f"{name}: {inner}") for name, inner in value.items()))
     if isinstance(value, list | tuple):
         return Text(printable(", ".join(str(inner) for inner in value)) or "-")
-    return Text(printable(str(value) if isinstance(value, int | float | str) else _plain(value)))
+    return Text(printable(str(value) if isinstance(value, int | float | str) else plain(value)))
 
 
 def _print_table(table: Table, at_least: int = 0) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import TextIO
 
 
-def print_receipt(note: str | None) -> None:
+def print_receipt(note: str | None, to: TextIO | None = None) -> None:
     """Print a signed note as it is, byte for byte, under a table. Nothing for None."""
     if note is not None:
-        sys.stdout.write(f"\nKeep this receipt (vault-etl audit verify):\n\n{note}")
+        (to or sys.stdout).write(f"\nKeep this receipt (vault-etl audit verify):\n\n{note}")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import uuid
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from vault_etl.cli.look_output import LookOutput, LookOutputOption, print_look, print_value
+from vault_etl.bootstrap import LastCheckpoint, Program
+from vault_etl.cli.evidence import EvidenceFile
 from vault_etl.cli.output import QuietOption
+from vault_etl.cli.progress import progress
 from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
+from vault_etl.cli.reveal_output import RevealOutput, Shown, evidence_form, form_of_file, warn
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit import Action
+from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.pii import Pii
-from vault_etl.errors import UsageError
+from vault_etl.errors import UsageError, VaultEtlError
 from vault_etl.services.audit_request import audit_request
-from vault_etl.services.reveal import Revealed
+from vault_etl.services.reveal_batch import RevealBatch, must_be_within_quota
 
 STANDARD_INPUT: Final = "-"
 MAX_IDS: Final = 100_000
@@ -55,7 +60,20 @@ def _reveal(
         bool,
         typer.Option("--masked", help="Only the last octet, or the last two characters."),
     ] = False,
-    output: LookOutputOption = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=MAX_IDS, help="The first records, this many.")
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Evidence into this file, for its owner alone, not to standard output."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with that file: skip the records in it.")
+    ] = False,
+    output: Annotated[
+        RevealOutput | None,
+        typer.Option("--output", "-o", help="Default: table on a terminal, json in a pipe."),
+    ] = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -63,27 +81,39 @@ def _reveal(
 
     The entry is committed before KMS is asked; its outcome is committed, and the head of the log
     signed, before anything is printed: if that cannot be done, nothing is shown (exit 74). Keep
-    the signed note that comes with each record: `audit verify --checkpoint` takes it. What the
-    reveal policy does not allow is denied, on the record, for any id (exit 77).
+    the signed note that comes at the end: `audit verify --checkpoint` takes it. What the reveal
+    policy does not allow is denied, on the record, for any id (exit 77).
+
+    Of many records, the quota is looked at before the first. A record that is not there (exit 66)
+    or does not open (exit 65) is named, and the others go on. `--output csv` and `json` are
+    evidence: record, user, date, values, login, time, reason, ticket, and the entry. A cell of CSV
+    that a spreadsheet would take for a formula has ' before it. `--resume` goes on where a run
+    with the same reason, purpose, ticket and fields ended.
 
     \b
     Examples:
       vault-etl reveal 019a… --reason "chargeback 4711"
       vault-etl reveal 019a… --field ip --reason "abuse report" --output value
-      vault-etl reveal --masked --reason "support call" < ids.txt
+      vault-etl reveal --reason "case 12" --to case-12.csv < ids.txt
+      vault-etl reveal --reason "case 12" --to case-12.csv --resume < ids.txt
     """
     words = ids or [STANDARD_INPUT]
     if STANDARD_INPUT in words and sys.stdin.isatty():
         message = "a reveal needs a record id"
         raise UsageError(message, hint="for example one that `vault-etl find` names")
+    if resume and to is None:
+        message = "--resume goes on with a file"
+        raise UsageError(message, hint="name it with --to")
+    output = output if to is None else form_of_file(output, to)
     asked = reason_for("a reveal", reason)
     record_ids = _record_ids(words)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
     fields = tuple(Field(name) for name in dict.fromkeys(field or [])) or PERSONAL_FIELDS
     program, _ = start(quiet=quiet, verbose=verbose)
-    requests = (
+    identity = program.identity()
+    requests = [
         audit_request(
-            program.identity(),
+            identity,
             Action.REVEAL_MASKED if masked else Action.REVEAL,
             asked,
             record_id=record_id,
@@ -92,14 +122,57 @@ def _reveal(
             ticket=reference,
         )
         for record_id in record_ids
-    )
+    ]
     program.check_role("vault_etl_reveal", requests=lambda: requests)
-    for request in requests:
-        _print(program.reveal(request.request_id)(request), output)
+    with _file(to, output, requests[0], resume=resume) as file:
+        done = file.done if file else frozenset()
+        left = [r for r in requests if r.record_id not in done][:limit]
+        _reveal_all(
+            program, left, Shown(output, requests[0], file), watched=to is not None and not quiet
+        )
+
+
+@contextlib.contextmanager
+def _file(
+    to: Path | None, output: RevealOutput | None, request: AuditRequest, *, resume: bool
+) -> Iterator[EvidenceFile | None]:
+    if to is None or output is None:
+        yield None
+        return
+    file = EvidenceFile(to, evidence_form(output, request), request, resume=resume)
+    with contextlib.closing(file):
+        yield file
+
+
+def _reveal_all(
+    program: Program, requests: Sequence[AuditRequest], shown: Shown, *, watched: bool
+) -> None:
+    """Reveal each of them, print it, and then say what could not be done."""
+    if not requests:
+        typer.echo("every record is there already", err=True)
+    must_be_within_quota(len(requests), program.policy().allowance())
+    with LastCheckpoint() as keep:
+        batch = RevealBatch(lambda request: program.reveal(request.request_id, keep)(request))
+        try:
+            bar = progress("reveal", total=len(requests), quiet=False) if watched else None
+            with bar or contextlib.nullcontext() as live:
+                for revealed in batch.run(requests, warn):
+                    shown.add(revealed)
+                    if live:
+                        live.advance(1)
+        except (VaultEtlError, KeyboardInterrupt):
+            if shown.count:
+                sys.stderr.write(
+                    f"vault-etl: {shown.count} of {len(requests)} records are revealed\n"
+                )
+            raise
+        finally:
+            shown.end()
+    batch.complain(len(requests))
 
 
 def _record_ids(words: list[str]) -> list[uuid.UUID]:
-    """All of them, before the first is looked at. Raises UsageError for what is no id."""
+    """All of them, each once, before the first is looked at. Raises UsageError for what is no id."""
     found: list[uuid.UUID] = []
     for number, text in enumerate(words, start=1):
         if text == STANDARD_INPUT:
@@ -108,6 +181,7 @@ def _record_ids(words: list[str]) -> list[uuid.UUID]:
             found += [_record_id(line, f"line {at}") for at, line in lines if line.strip()]
         else:
             found.append(_record_id(text, f"argument {number}"))
+    found = list(dict.fromkeys(found))
     if not found:
         message = "there is no record id on standard input"
         raise UsageError(message, hint="one a line, or on the command line")
@@ -124,17 +198,3 @@ def _record_id(text: str, place: str) -> uuid.UUID:
     except ValueError:
         message = f"{place} is no record id"
         raise UsageError(message, hint="it is a UUID, the record_id of user_logins") from None
-
-
-def _print(revealed: Revealed, output: LookOutput | None) -> None:
-    if output is LookOutput.VALUE:
-        for value in revealed.fields.values():
-            print_value(value.expose() if value else b"")
-        return
-    values = {field.value: _text(value) for field, value in revealed.fields.items()}
-    shown = {"record_id": revealed.record_id, "fields": values}
-    print_look(shown, revealed.receipt, output)
-
-
-def _text(value: Pii | None) -> str | None:
-    return None if value is None else value.expose().decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import unicodedata
 import uuid
@@ -92,26 +93,39 @@ class AuditRequest:
 class AuditReceipt:
     """Proof that an intent is committed. Only the audit log makes one (`mint_receipt`).
 
+    `login` and `logged_at` are the entry's, by the database's word.
     `checkpoint` is the signed note of the head after the outcome, for the person to keep: None
     until then. `outcome`, if it is set, is the reason of the outcome: what came of it.
     """
 
-    __slots__ = ("checkpoint", "hash", "outcome", "request", "seq")
+    __slots__ = ("checkpoint", "hash", "logged_at", "login", "outcome", "request", "seq")
 
-    def __init__(self, mint: object, request: AuditRequest, seq: int, hash_: bytes) -> None:
+    def __init__(
+        self,
+        mint: object,
+        request: AuditRequest,
+        seq: int,
+        hash_: bytes,
+        login: str,
+        logged_at: dt.datetime,
+    ) -> None:
         if mint is not _MINT:
             message = "only the audit log makes receipts"
             raise TypeError(message)
         self.request = request
         self.seq = seq
         self.hash = hash_
+        self.login = login
+        self.logged_at = logged_at
         self.checkpoint: str | None = None
         self.outcome: str | None = None
 
 
-def mint_receipt(request: AuditRequest, seq: int, hash_: bytes) -> AuditReceipt:
+def mint_receipt(
+    request: AuditRequest, seq: int, hash_: bytes, login: str, logged_at: dt.datetime
+) -> AuditReceipt:
     """For the adapter of the audit log alone, after its COMMIT. A test holds that nobody else calls it."""
-    return AuditReceipt(_MINT, request, seq, hash_)
+    return AuditReceipt(_MINT, request, seq, hash_, login, logged_at)
 
 
 def clean_reason(text: str) -> str:

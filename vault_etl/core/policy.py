@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from vault_etl.core.audit import MAX_WORD_CHARACTERS, one_line
@@ -20,6 +22,9 @@ DEFAULT_POLICY: Final[Mapping[str, object]] = {
     "purposes": {},
 }
 """In force until one is set: any purpose or none, every field, a reason always."""
+
+OF_THE_READER: Final = "your_quota"
+"""What `audit policy` adds for a login that may look. It is no part of a policy, and is left out of one that is set."""
 
 DENIALS: Final[Mapping[str, tuple[str, str]]] = {
     "purpose": (
@@ -44,10 +49,44 @@ DENIALS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "quota": (
         "the reveal policy's quota for one hour is used up",
-        "wait, or have somebody else look; the denial is on the record",
+        "`vault-etl audit policy` says until when; the denial is on the record",
     ),
 }
 """What the database answers → the message and the hint."""
+
+QUOTA_PERIOD: Final = dt.timedelta(hours=1)
+"""A look counts for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """The policy in force, and how the login that asks stands to it now.
+
+    `reader` is whether the login may look at all. `oldest` and `newest` are the times of the looks that count.
+    """
+
+    document: Mapping[str, Any]
+    reader: bool
+    an_hour: int
+    used: int
+    oldest: dt.datetime | None
+    newest: dt.datetime | None
+
+    @property
+    def left(self) -> int:
+        """The looks that the quota leaves now."""
+        return max(0, self.an_hour - self.used)
+
+    @property
+    def next_at(self) -> dt.datetime | None:
+        """When the oldest look no longer counts; None if none counts."""
+        return self.oldest + QUOTA_PERIOD if self.oldest else None
+
+    @property
+    def reset_at(self) -> dt.datetime | None:
+        """When the whole quota is there again, if nobody looks until then; None if it is now."""
+        return self.newest + QUOTA_PERIOD if self.newest else None
+
 
 _RULE_KEYS: Final = {"fields", "masked_fields", "ticket_pattern"}
 _HINT: Final = "`vault-etl audit policy --output json` prints one that is right"
@@ -63,6 +102,8 @@ def parse_policy(text: str) -> str:
         policy = json.loads(text)
     except (ValueError, RecursionError):
         raise _wrong("it is not JSON") from None
+    if isinstance(policy, dict):
+        policy.pop(OF_THE_READER, None)
     _check_names(policy, DEFAULT_POLICY.keys(), "the policy")
     quota = policy.get("reveals_an_hour", DEFAULT_REVEALS_AN_HOUR)
     if type(quota) is not int or not 0 <= quota <= MAX_REVEALS_AN_HOUR:

@@ -40,6 +40,7 @@ class ReleasedValue:
 
     ciphertext: bytes | None
     user_id: str | None = None
+    create_date: dt.date | None = None
     token: uuid.UUID | None = None
     token_generation: int | None = None
 

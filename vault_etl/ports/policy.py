@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.checkpoint import Head
+from vault_etl.core.policy import Allowance
 
 
 class PolicyReader(Protocol):
-    """May read the policy (roles audit and owner)."""
+    """May read the policy (roles reveal, audit and owner)."""
 
-    def current(self) -> Mapping[str, Any] | None:
-        """The document that is in force; None while it is the default."""
+    def allowance(self) -> Allowance:
+        """The policy that is in force, and what of the quota this login has used."""
 
 
 class PolicyWriter(Protocol):

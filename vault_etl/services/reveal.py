@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class Revealed:
     """
 
     record_id: uuid.UUID
+    user_id: str | None
+    create_date: dt.date | None
     fields: Mapping[Field, Pii | None]
     receipt: AuditReceipt
 
@@ -59,7 +62,8 @@ class Reveal:
                 )
                 for field in request.fields
             }
-        return Revealed(request.record_id, values, receipt)
+        some = next(iter(stored.values()))
+        return Revealed(request.record_id, some.user_id, some.create_date, values, receipt)
 
     def _open(
         self, opener: Opener, record_id: uuid.UUID, field: Field, stored: ReleasedValue

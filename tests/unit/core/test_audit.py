@@ -85,8 +85,9 @@ def test_a_clean_reason_is_clean(text: str) -> None:
 @pytest.mark.parametrize("mint", [None, True, object(), "mint", AuditReceipt])
 def test_a_receipt_is_not_made_by_hand(mint: object) -> None:
     """Opening a value takes a receipt, and a caller cannot make one up."""
+    given = any_receipt()
     with pytest.raises(TypeError, match="only the audit log"):
-        AuditReceipt(mint, any_receipt().request, 1, bytes(32))
+        AuditReceipt(mint, given.request, 1, bytes(32), given.login, given.logged_at)
 
 
 def test_only_the_adapter_of_the_audit_log_mints_receipts() -> None:

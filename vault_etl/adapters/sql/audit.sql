@@ -12,7 +12,8 @@ FROM unnest(%(roles)s::text[]) AS role
 -- name: append
 CALL public.commit_audit_append(
     %(request_id)s, %(phase)s, %(actor)s, %(host)s, %(action)s, %(record_id)s, %(fields)s::text[],
-    %(purpose)s, %(ticket)s, %(reason)s, %(decision)s, %(error_code)s, NULL, NULL, NULL, NULL
+    %(purpose)s, %(ticket)s, %(reason)s, %(decision)s, %(error_code)s,
+    NULL, NULL, NULL, NULL, NULL, NULL
 )
 
 -- name: entries

@@ -1,7 +1,7 @@
 -- The reveal policy.
 
--- name: current
-SELECT document FROM public.reveal_policies ORDER BY seq DESC LIMIT 1
+-- name: allowance
+SELECT document, reader, an_hour, used, oldest, newest FROM public.audit_allowance()
 
 -- name: act_as_owner
 SET LOCAL ROLE vault_etl_owner

@@ -1,0 +1,109 @@
+"""Where revealed records go: to standard output as they come, or into a file of evidence."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from vault_etl.cli.evidence import CsvEvidence, Evidence, EvidenceFile, JsonEvidence, evidence_of
+from vault_etl.cli.look_output import print_value
+from vault_etl.cli.output import OutputFormat, print_object, wants_json
+from vault_etl.cli.printable import printable
+from vault_etl.cli.receipt import print_receipt
+from vault_etl.core.audit import AuditRequest
+from vault_etl.errors import UsageError
+from vault_etl.services.reveal import Revealed
+
+_ON_SCREEN: Final = ("record_id", "user_id", "create_date", "fields", "audit_seq", "audit_hash")
+_ERASED: Final = "(erased)"
+
+
+class RevealOutput(StrEnum):
+    """How records are printed: `value` is the bare values, `csv` and `json` are evidence."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    VALUE = "value"
+
+
+class Shown:
+    """Prints each record, or stores it in `file`, and what belongs at the end."""
+
+    def __init__(
+        self, output: RevealOutput | None, request: AuditRequest, file: EvidenceFile | None
+    ) -> None:
+        json = wants_json(OutputFormat.JSON if output is RevealOutput.JSON else None)
+        self._output = output or (RevealOutput.JSON if json else RevealOutput.TABLE)
+        self._file = file
+        self._form = evidence_form(self._output, request)
+        self._last: Revealed | None = None
+        self.count = 0
+
+    def add(self, revealed: Revealed) -> None:
+        """Show a record. What is printed is out of our hands when this returns."""
+        shown = evidence_of(revealed)
+        first, self._last = self._last is None, revealed
+        self.count += 1
+        if self._file is not None:
+            self._file.add(shown)
+            return
+        if self._output is RevealOutput.VALUE:
+            self._values(revealed)
+        elif self._output is RevealOutput.TABLE:
+            sys.stdout.write("" if first else "\n")
+            print_object({name: _readable(shown[name]) for name in _ON_SCREEN}, OutputFormat.TABLE)
+        else:
+            self._print(self._form.header() * first + self._form.row(shown))
+        sys.stdout.flush()
+
+    def end(self) -> None:
+        """The newest receipt, which covers all before it: under a table, and beside CSV on a terminal."""
+        note = self._last.receipt.checkpoint if self._last else None
+        if note is None or self._output is RevealOutput.VALUE:
+            return
+        if self._file is not None or self._output is RevealOutput.TABLE:
+            print_receipt(note)
+            sys.stdout.write("\n")
+        elif self._output is RevealOutput.CSV and sys.stderr.isatty():
+            print_receipt(note, sys.stderr)
+
+    def _print(self, content: bytes) -> None:
+        if sys.stdout.isatty():
+            lines = content.decode().split("\n")
+            sys.stdout.write("\n".join(map(printable, lines)))
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(content)
+
+    def _values(self, revealed: Revealed) -> None:
+        for field, value in revealed.fields.items():
+            if value is None:
+                sys.stderr.write(f"vault-etl: warning: {field} of {revealed.record_id} is erased\n")
+            print_value(value.expose() if value else b"")
+
+
+def evidence_form(output: RevealOutput, request: AuditRequest) -> Evidence:
+    """The form of evidence; of what is none, JSON."""
+    return CsvEvidence(request) if output is RevealOutput.CSV else JsonEvidence()
+
+
+def form_of_file(output: RevealOutput | None, path: Path) -> RevealOutput:
+    """What a file is to hold: as asked, or as its name says. Raises UsageError for what is no evidence."""
+    if output in {RevealOutput.TABLE, RevealOutput.VALUE}:
+        message = "a file of evidence is CSV or JSON"
+        raise UsageError(message, hint="--output csv, or --output json")
+    return output or (RevealOutput.CSV if path.suffix == ".csv" else RevealOutput.JSON)
+
+
+def warn(record_id: object, text: str) -> None:
+    """Name a record that was not revealed."""
+    sys.stderr.write(f"vault-etl: warning: {record_id}: {text}\n")
+
+
+def _readable(value: Any) -> Any:  # noqa: ANN401 - a value of a table
+    if isinstance(value, dict):
+        return {name: _ERASED if inner is None else inner for name, inner in value.items()}
+    return value
