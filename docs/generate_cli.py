@@ -109,6 +109,8 @@ def _allowed(schema: Mapping[str, Any]) -> str:
             return _allowed(inner)
     if "enum" in schema:
         return " or ".join(f"`{value}`" for value in schema["enum"])
+    if schema["type"] == "boolean":
+        return "`true` or `false`"
     if schema["type"] == "array":
         return "list"
     if schema["type"] == "string":

@@ -18,10 +18,11 @@ import structlog
 from vault_etl import logs, settings
 from vault_etl.bootstrap import Program
 from vault_etl.core.empty_variables import forget_empty
+from vault_etl.core.extra_fields import ExtraFields
 from vault_etl.core.messages import Message, Outcome
 from vault_etl.core.pii import Pii
 from vault_etl.errors import ConfigurationError, UnavailableError, VaultEtlError
-from vault_etl.services.write_batch import BatchWriter
+from vault_etl.services.write_batch import BatchWriter, Written
 
 SECOND_TRY_MS: Final = 10_000
 """A second try is begun only with so much time left: one that is cut off helps nobody."""
@@ -67,19 +68,25 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
 
 def _answer(records: Sequence[Mapping[str, Any]], context: LambdaContext) -> dict[str, Any]:
     messages = [_message(record) for record in records if _sent_ms(record) is not None]
-    outcomes, cause = _write(messages, context)
+    written = _write(messages, context)
+    outcomes, cause = written.outcomes, written.cause
     failed = [record["messageId"] for record in records if _sent_ms(record) is None] + [
         message.message_id
         for message, outcome in zip(messages, outcomes, strict=True)
         if outcome is Outcome.RETRY
     ]
     counts = Counter(outcomes)
+    extra_fields = ExtraFields()
+    extra_fields.merge(written.extra_fields)
     tell = _log().warning if failed else _log().info
     tell(
         "batch",
         request_id=context.aws_request_id,
         messages=len(records),
         **{outcome.value: counts[outcome] for outcome in Outcome},
+        **{f"reason_{reason.value}": count for reason, count in written.reasons.items()},
+        extra_fields=extra_fields.total,
+        extra_field_names=extra_fields.most(),
         without_sent_timestamp=len(records) - len(messages),
         cause=type(cause).__name__ if cause else None,
     )
@@ -88,26 +95,29 @@ def _answer(records: Sequence[Mapping[str, Any]], context: LambdaContext) -> dic
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
-def _write(
-    messages: Sequence[Message], context: LambdaContext
-) -> tuple[list[Outcome], VaultEtlError | None]:
+def _write(messages: Sequence[Message], context: LambdaContext) -> Written:
     """Write once, and what could not be written once more.
 
     Between two calls Lambda freezes the process, and what stands between it and the database drops
     a connection that is silent: the first to use it finds out.
     """
     if not messages:
-        return [], None
+        return Written([], {}, {}, None)
     writer = _writer()
-    written = writer.write(messages)
-    outcomes, cause = written.outcomes, written.cause
-    again = [i for i, outcome in enumerate(outcomes) if outcome is Outcome.RETRY]
-    if isinstance(cause, UnavailableError) and _has_time(context):
-        second = writer.write([messages[i] for i in again])
-        cause = second.cause
-        for i, outcome in zip(again, second.outcomes, strict=True):
-            outcomes[i] = outcome
-    return outcomes, cause
+    first = writer.write(messages)
+    if not (isinstance(first.cause, UnavailableError) and _has_time(context)):
+        return first
+    again = [i for i, outcome in enumerate(first.outcomes) if outcome is Outcome.RETRY]
+    second = writer.write([messages[i] for i in again])
+    outcomes = list(first.outcomes)
+    for i, outcome in zip(again, second.outcomes, strict=True):
+        outcomes[i] = outcome
+    return Written(
+        outcomes,
+        Counter(first.reasons) + Counter(second.reasons),
+        Counter(first.extra_fields) + Counter(second.extra_fields),
+        second.cause,
+    )
 
 
 def _has_time(context: LambdaContext) -> bool:

@@ -76,6 +76,7 @@ class Settings(BaseModel):
         description="HOST:PORT where `ingest` serves metrics and probes; none: nowhere",
     )
     batch_size: int = Field(1_000, ge=1, le=10_000, description="Messages in one transaction")
+    strict: bool = Field(default=False, description="Quarantine events with unknown fields")
     linger: float = Field(
         1.0, ge=0, le=60, description="Seconds until a batch that is not full is written"
     )
@@ -213,6 +214,8 @@ def _malformed(name: str, source: str, kind: str, text: str) -> ConfigurationErr
 
 _KINDS_WITHOUT_VALUES: Final = frozenset(
     {
+        "bool_parsing",
+        "bool_type",
         "int_parsing",
         "float_parsing",
         "int_type",

@@ -29,6 +29,8 @@ def test_the_samples_are_stored_or_quarantined_and_the_queue_is_empty(vault: Vau
         "left_delayed": 0,
         "seconds": summary["seconds"],
         "messages_per_second": summary["messages_per_second"],
+        "extra_fields": 0,
+        "extra_field_names": {},
     }
     assert vault.depth() == (0, 0, 0)
     assert (vault.count("user_logins"), vault.count("quarantine")) == (99, 1)

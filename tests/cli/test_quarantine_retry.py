@@ -18,7 +18,15 @@ from tests.vault import Vault
 
 RETRY = ("quarantine", "retry")
 EVERYTHING = "SELECT to_jsonb(q)::text FROM quarantine AS q ORDER BY record_id"
-NOTHING = {"retried": 0, "moved": 0, "still_quarantined": 0, "not_opened": [], "not_found": []}
+NOTHING = {
+    "retried": 0,
+    "moved": 0,
+    "still_quarantined": 0,
+    "not_opened": [],
+    "not_found": [],
+    "extra_fields": 0,
+    "extra_field_names": {},
+}
 
 
 def good(number: int) -> bytes:

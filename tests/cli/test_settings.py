@@ -48,6 +48,7 @@ def test_a_missing_setting_is_named(
         ("BATCH_SIZE", SECRET),
         ("BATCH_SIZE", "10001"),
         ("LINGER", "-1"),
+        ("STRICT", SECRET),
         ("LINGER", "nan"),
         ("DRAIN_WAIT", "21"),
         ("DRAIN_WAIT", "1.5"),

@@ -52,7 +52,9 @@ class SteppedIngest:
 
     def summary(self) -> IngestSummary:
         """What has become of the messages so far."""
-        return IngestSummary.of(self.steps.engine.tally, self.steps.depth, seconds=0)
+        return IngestSummary.of(
+            self.steps.engine.tally, self.steps.depth, 0, self.steps.extra_fields
+        )
 
     def _settle(self) -> None:
         """Delete what is committed, once, and give back the rest."""

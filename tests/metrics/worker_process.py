@@ -33,7 +33,7 @@ class Steps:
             BatchReport(
                 outcomes={},
                 reasons={},
-                extra_fields=0,
+                extra_fields={},
                 bytes=0,
                 seconds=0.1,
                 newest_age=oldest_age / 2,

@@ -295,6 +295,7 @@ for line in sys.stdin:
 def test_a_process_of_its_own_with_the_rights_of_its_role(vault: Vault) -> None:
     """The samples, in two warm calls: all stored but one, a line of JSON each, and nothing personal shown."""
     bodies = sample_events()
+    bodies[-1] = bodies[-1].rstrip()[:-1] + ', "email": "ann@example.com"}'
     events = [delivered(vault, bodies[:50]), delivered(vault, bodies[50:])]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", RUN],
@@ -312,6 +313,8 @@ def test_a_process_of_its_own_with_the_rights_of_its_role(vault: Vault) -> None:
     assert [line["event"] for line in told] == ["batch", "batch"]
     assert sum(line["stored"] for line in told) == 99
     assert sum(line["quarantined"] for line in told) == 1
+    assert [line["extra_field_names"] for line in told] == [{}, {"email": 1}]
+    assert "example.com" not in done.stdout + done.stderr
     for body in bodies:
         ip = json.loads(body).get("ip") if body.startswith("{") else None
         assert not ip or str(ip) not in done.stderr

@@ -94,7 +94,7 @@ class PrometheusMetrics:
         families.retried.inc(report.outcomes.get(Outcome.RETRY, 0))
         for reason, messages in report.reasons.items():
             families.quarantined.labels(reason.value).inc(messages)
-        families.extra_fields.inc(report.extra_fields)
+        families.extra_fields.inc(sum(report.extra_fields.values()))
         if report.cause is not None:
             families.batches_retried.labels(self._codes.bound(report.cause)).inc()
         families.batch_seconds.observe(report.seconds)

@@ -50,6 +50,8 @@ class Source:
     sent: dt.date | None = None
     """The day of lines that name none."""
     dead_letters: bool = False
+    strict: bool = False
+    """Whether unknown fields quarantine an event, whatever the settings say."""
 
 
 class IngestProgram(Parts):
@@ -64,7 +66,7 @@ class IngestProgram(Parts):
         settings = self._settings
         wait = settings.follow_wait if bounds.follow else settings.drain_wait
         queue = self._source(source, wait)
-        writer = self.batch_writer()
+        writer = self.batch_writer(strict=source.strict)
         writer.prepare()  # no keys, or a KMS that cannot be trusted: better known before a receive
         visibility = queue.visibility_timeout()
         if visibility < 1:

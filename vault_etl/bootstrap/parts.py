@@ -78,11 +78,13 @@ class Parts:
         """Who runs this command, by AWS's word."""
         return self._identity
 
-    def batch_writer(self) -> BatchWriter:
+    def batch_writer(self, *, strict: bool = False) -> BatchWriter:
         """What stores batches of messages, wherever they come from."""
         loader = PostgresRecordLoader(self._database)
         ring = self._ring(max_seconds=self._lease.total_seconds())
-        return BatchWriter(loader, ring, self._leases(), self._clock)
+        return BatchWriter(
+            loader, ring, self._leases(), self._clock, strict=strict or self._settings.strict
+        )
 
     @functools.cached_property
     def _database(self) -> Database:

@@ -12,6 +12,7 @@ import typer
 from vault_etl import logs
 from vault_etl.bootstrap import LIFELINE_OPTION, Program, Source
 from vault_etl.cli.ingest_view import ingest_view
+from vault_etl.cli.ingest_warnings import IngestWarnings
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_on_signal import StopOnSignal
@@ -54,6 +55,9 @@ def _ingest(
             min=1, max=_MAX_WORKERS, help="Processes, each with its own keys and connections."
         ),
     ] = 1,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Quarantine events that have unknown fields.")
+    ] = False,
     wait_in_flight: Annotated[
         bool,
         typer.Option("--wait-in-flight", help="End no sooner than others have settled theirs."),
@@ -85,6 +89,9 @@ def _ingest(
     the commit that did so. Safe to kill and to run again: nothing is lost, nothing stored twice.
     SIGTERM and Ctrl-C finish what was begun; a second one ends at once.
 
+    Fields that no column takes are dropped; the summary counts and names them. With `--strict` an
+    event that has one is quarantined (`unknown_field`).
+
     \b
     Examples:
       vault-etl ingest
@@ -93,10 +100,15 @@ def _ingest(
       vault-etl ingest --file logins.jsonl.zst
       zcat logins-*.gz | vault-etl ingest --file - --source logins-2026-05
       vault-etl ingest --dead-letters
+      vault-etl ingest --strict
     """
     bounds = Bounds(follow=follow, wait_in_flight=wait_in_flight, max_messages=max_messages)
     origin = Source(
-        file=file, name=source, sent=sent.date() if sent else None, dead_letters=dead_letters
+        file=file,
+        name=source,
+        sent=sent.date() if sent else None,
+        dead_letters=dead_letters,
+        strict=strict,
     )
     _check(origin, bounds, workers)
     program, settings = start(quiet=quiet, verbose=verbose)
@@ -110,7 +122,7 @@ def _ingest(
             metrics = stack.enter_context(program.metrics(address, readiness, workers))
             logs.get_logger().info("metrics", address=metrics.address)
         view = stack.enter_context(ingest_view(quiet=quiet))
-        shown = all_observers(view, readiness)
+        shown = all_observers(view, readiness, IngestWarnings())
         run: Ingest | Supervisor
         if workers > 1:
             arguments = _arguments(origin, bounds, verbose=verbose)
@@ -180,6 +192,7 @@ def _arguments(source: Source, bounds: Bounds, *, verbose: bool) -> list[str]:
     flags = {
         "--follow": bounds.follow,
         "--dead-letters": source.dead_letters,
+        "--strict": source.strict,
         "--wait-in-flight": bounds.wait_in_flight,
         "--verbose": verbose,
     }

@@ -82,7 +82,7 @@ def batch_line(report: BatchReport) -> dict[str, int | float | str]:
     line |= {outcome.value: report.outcomes.get(outcome, 0) for outcome in Outcome}
     line |= {f"reason_{reason.value}": count for reason, count in report.reasons.items() if count}
     line |= {
-        "extra_fields": report.extra_fields,
+        "extra_fields": sum(report.extra_fields.values()),
         "bytes": report.bytes,
         "seconds": round(report.seconds, 3),
         "messages_per_second": round(report.messages / max(report.seconds, 0.001), 1),

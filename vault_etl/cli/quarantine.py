@@ -151,6 +151,7 @@ def _retry(
     It keeps its record id. What still fails stays, with the reason that it had. Safe to interrupt,
     to run again, and while ingest runs. A body that does not open is left as it is and named; the
     command then exits 65. A dry run opens bodies too: both are entries in the audit log.
+    Unknown fields are dropped and counted, as by `ingest`.
 
     \b
     Examples:
@@ -160,7 +161,7 @@ def _retry(
     if bool(record_ids) == every:
         message = "a retry needs the ID of a message, or --all, and not both"
         raise UsageError(message, hint="`vault-etl quarantine list` shows what there is")
-    program, _ = start(quiet=quiet, verbose=verbose)
+    program, settings = start(quiet=quiet, verbose=verbose)
     only = list(dict.fromkeys(record_ids)) if record_ids else None
     request = _request(program, only, dry_run=dry_run)
     program.check_role("vault_etl_re_encrypt", requests=lambda: [request])
@@ -169,7 +170,8 @@ def _retry(
         confirm(f"Retry {total} quarantined messages?", yes=yes)
     with progress("retry", total=total, quiet=quiet) as bar:
         retry = program.quarantine_retry(bar, request.request_id)
-        report = retry.count(request, only) if dry_run else retry.move(request, only)
+        look = retry.count if dry_run else retry.move
+        report = look(request, only, strict=settings.strict)
     print_object(
         {
             "retried": report.retried,
@@ -177,6 +179,8 @@ def _retry(
             "still_quarantined": report.still_quarantined,
             "not_opened": report.not_opened,
             "not_found": report.not_found,
+            "extra_fields": report.extra_fields,
+            "extra_field_names": report.extra_field_names,
         },
         output,
     )

@@ -11,6 +11,7 @@ from typing import Final
 from vault_etl.core.blank import is_blank
 from vault_etl.core.canonical import canonical_device_id, canonical_ip
 from vault_etl.core.event_date import event_date
+from vault_etl.core.extra_fields import shown_names
 from vault_etl.core.json_body import MAX_BODY_BYTES, MAX_NESTING, json_value
 from vault_etl.core.pii import Pii
 from vault_etl.core.rejection import Reason, RejectedError, Rejection
@@ -60,7 +61,7 @@ digits on its way. Of a version the spelling is what counts: 1.10 is not 1.1."""
 
 @dataclass(frozen=True, slots=True)
 class LoginEvent:
-    """One login. `extra_fields` counts the unknown fields that were dropped."""
+    """One login. `extra_fields` are the names of the unknown fields that were dropped, as they may be shown."""
 
     user_id: str
     device_type: str
@@ -70,18 +71,18 @@ class LoginEvent:
     app_version: str | None
     create_date: dt.date | None
     event_time: dt.datetime | None
-    extra_fields: int
+    extra_fields: tuple[str, ...]
 
 
-def parse_event(body: bytes) -> LoginEvent | Rejection:
-    """Read one message body, or the message in its SNS envelope.
+def parse_event(body: bytes, *, strict: bool = False) -> LoginEvent | Rejection:
+    """Read one message body, or the message in its SNS envelope. `strict` rejects unknown fields.
 
     Never raises, and never keeps a value in what it rejects with.
     """
     try:
         fields = _object(body)
         inner = message_in_envelope(fields) if _KNOWN.isdisjoint(fields) else None
-        return _event(fields if inner is None else _object(inner))
+        return _event(fields if inner is None else _object(inner), strict=strict)
     except RejectedError as rejected:
         return rejected.rejection
 
@@ -93,12 +94,15 @@ def _object(body: bytes) -> Mapping[str, object]:
     return value
 
 
-def _event(fields: Mapping[str, object]) -> LoginEvent:
+def _event(fields: Mapping[str, object], *, strict: bool) -> LoginEvent:
     texts = {name: _required(fields, name) for name in _REQUIRED}
     options = {name: _optional(fields, name) for name in _OPTIONAL}
     ip, device_id = _address(texts["ip"]), _device_id(texts["device_id"])
     date = options["create_date"]
     create_date, event_time = (None, None) if date is None else event_date(date)
+    extra = fields.keys() - _KNOWN
+    if extra and strict:
+        raise RejectedError(Reason.UNKNOWN_FIELD)
     return LoginEvent(
         user_id=texts["user_id"],
         device_type=texts["device_type"],
@@ -108,7 +112,7 @@ def _event(fields: Mapping[str, object]) -> LoginEvent:
         app_version=options["app_version"],
         create_date=create_date,
         event_time=event_time,
-        extra_fields=len(fields.keys() - _KNOWN),
+        extra_fields=shown_names(extra) if extra else (),
     )
 
 

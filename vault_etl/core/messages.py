@@ -102,13 +102,15 @@ class SealedRejection:
     receive_count: int = 1
 
 
-def parse_message(message: Message, ranges: tuple[RecordRange, ...]) -> Parsed:
+def parse_message(
+    message: Message, ranges: tuple[RecordRange, ...], *, strict: bool = False
+) -> Parsed:
     """Read a message. One sent outside every partition is rejected before any SQL sees it.
 
     A line was sent on the day that its event names, if it names one. Raises ValueError if `sent_ms`
     does not fit a record id: no queue sends that.
     """
-    content = parse_event(message.body.expose())
+    content = parse_event(message.body.expose(), strict=strict)
     named = _day_of_line(message, content)
     record_id = _record_id(message, named)
     in_range = named is None or named >= FIRST_DAY

@@ -18,7 +18,7 @@ MAX_MONTHS_AHEAD: Final = 3
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
-def parse_again(record_id: uuid.UUID, body: Pii) -> Parsed:
+def parse_again(record_id: uuid.UUID, body: Pii, *, strict: bool = False) -> Parsed:
     """Read a body as `parse_message` would today. The record id stays, and says when it was sent.
 
     The ids that the queue gave the message are not kept with it, and are empty here.
@@ -26,7 +26,7 @@ def parse_again(record_id: uuid.UUID, body: Pii) -> Parsed:
     message = Message(
         message_id="", receipt_handle="", body=body, sent_ms=milliseconds_of(record_id)
     )
-    return Parsed(record_id, message, parse_event(body.expose()))
+    return Parsed(record_id, message, parse_event(body.expose(), strict=strict))
 
 
 def is_undated(record_id: uuid.UUID) -> bool:

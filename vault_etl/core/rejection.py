@@ -24,6 +24,7 @@ class Reason(StrEnum):
     NOT_AN_ADDRESS = "not_an_address"
     NOT_A_DATE = "not_a_date"
     TIME_WITHOUT_ZONE = "time_without_zone"
+    UNKNOWN_FIELD = "unknown_field"
     SENT_OUT_OF_RANGE = "sent_out_of_range"
     REFUSED_BY_DATABASE = "refused_by_database"
 

@@ -28,7 +28,8 @@ class BatchReport:
     outcomes: Mapping[Outcome, int]
     reasons: Mapping[Reason, int]
     """Of the newly quarantined ones."""
-    extra_fields: int
+    extra_fields: Mapping[str, int]
+    """Unknown fields that were dropped, by the names that may be shown."""
     bytes: int
     seconds: float
     newest_age: float

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Final, Protocol, Self
 
+from vault_etl.core.extra_fields import ExtraFields
 from vault_etl.core.ingest_limits import Tally
 from vault_etl.errors import IncompleteError, VaultEtlError
 from vault_etl.ports.clock import Clock
@@ -58,9 +59,15 @@ class IngestSummary(Tally):
     left_delayed: int = 0
     seconds: float = 0.0
     messages_per_second: float = 0.0
+    extra_fields: int = 0
+    """Unknown fields that were dropped."""
+    extra_field_names: Mapping[str, int] = field(default_factory=dict)
+    """How many of each name, as far as it may be shown."""
 
     @classmethod
-    def of(cls, tally: Tally, depth: QueueDepth | None, seconds: float) -> Self:
+    def of(
+        cls, tally: Tally, depth: QueueDepth | None, seconds: float, extra_fields: ExtraFields
+    ) -> Self:
         """Of what became of the messages in so many seconds, and what the queue said last."""
         return cls(
             **asdict(tally),
@@ -70,6 +77,8 @@ class IngestSummary(Tally):
             messages_per_second=round(
                 (tally.received - tally.given_back) / max(round(seconds, 3), 0.001), 1
             ),
+            extra_fields=extra_fields.total,
+            extra_field_names=extra_fields.most(),
         )
 
     def as_dict(self) -> dict[str, object]:
@@ -136,7 +145,9 @@ class Ingest:
     def summary(self) -> IngestSummary:
         """What has become of the messages so far."""
         seconds = self._clock.monotonic() - self._began
-        return IngestSummary.of(self._steps.engine.tally, self._steps.depth, seconds)
+        steps = self._steps
+        with steps.changed:
+            return IngestSummary.of(steps.engine.tally, steps.depth, seconds, steps.extra_fields)
 
     @property
     def has_left_some(self) -> bool:

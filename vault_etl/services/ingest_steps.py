@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from vault_etl.core.extra_fields import ExtraFields
 from vault_etl.core.ingest_engine import IngestEngine
 from vault_etl.core.messages import Message, Outcome
 from vault_etl.errors import DeniedError, UnavailableError, VaultEtlError
@@ -60,6 +61,8 @@ class IngestSteps:
         self.engine = engine
         self.changed = threading.Condition()
         """Guards the engine; notified when a step has changed it."""
+        self.extra_fields = ExtraFields()
+        """Of what is settled. Under the same lock."""
         self.depth: QueueDepth | None = None
         self._queue = queue
         self._gauge = gauge
@@ -108,7 +111,7 @@ class IngestSteps:
             return False
         size = sum(held.bytes for held in batch)
         began = self._clock.monotonic()
-        written = Written([Outcome.RETRY] * len(batch), {}, 0, None)
+        written = Written([Outcome.RETRY] * len(batch), {}, {}, None)
         delay = 0.0
         try:
             written = self._writer.write(messages)
@@ -121,6 +124,7 @@ class IngestSteps:
                     else:
                         self._write_outage.ended()
                 finally:
+                    self.extra_fields.merge(written.extra_fields)
                     self.engine.written(batch, written.outcomes, now, delay)
                     self.changed.notify_all()
         self._observer.batch(self._report(messages, written, size, now - began))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.ciphertext import Ciphertext, Place
 from vault_etl.core.events import LoginEvent
+from vault_etl.core.extra_fields import ExtraFields
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.messages import Parsed, RecordRange, seal_event
 from vault_etl.core.opening import Opener
@@ -44,6 +45,9 @@ class RetryReport:
     """Ids that were asked for and have no row, or an erased body."""
     at_fault: tuple[KeyAtFault, ...] = ()
     """Keys that nothing opens, with bodies under them."""
+    extra_fields: int = 0
+    """Unknown fields that what moved has lost."""
+    extra_field_names: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def still_quarantined(self) -> int:
@@ -83,20 +87,30 @@ class QuarantineRetry:
         self._leases = leases
         self._clock = clock
         self._progress = progress
+        self._strict = False
+        self._extra_fields = ExtraFields()
         self._ranges: tuple[RecordRange, ...] = ()
         self._asked_for: set[dt.date] = set()
 
-    def move(self, request: AuditRequest, only: Sequence[uuid.UUID] | None) -> RetryReport:
-        """Try the rows of these ids, or all. One that still fails stays, and its reason with it.
+    def move(
+        self, request: AuditRequest, only: Sequence[uuid.UUID] | None, *, strict: bool = False
+    ) -> RetryReport:
+        """Try the rows of these ids, or all; `strict` leaves those with unknown fields.
+
+        One that still fails stays, and its reason with it.
 
         A body that does not open is left and named in the report, and so is a key. A caller whom KMS
         refuses ends the run. Raises AuditError, IncompleteError, ConfigurationError,
         KeyUnavailableError, UnavailableError; what was moved until then stays moved.
         """
+        self._strict = strict
         return self._run(request, only, self._move)
 
-    def count(self, request: AuditRequest, only: Sequence[uuid.UUID] | None) -> RetryReport:
+    def count(
+        self, request: AuditRequest, only: Sequence[uuid.UUID] | None, *, strict: bool = False
+    ) -> RetryReport:
         """What `move` would do now. Bodies are opened for it; nothing is written but the log."""
+        self._strict = strict
         return self._run(request, only, self._count)
 
     def _run(
@@ -119,7 +133,15 @@ class QuarantineRetry:
                 missing.difference_update(body.record_id for body in bodies)
                 self._progress.advance(len(bodies), moved=moved)
             at_fault = tuple(self._old.at_fault())
-        return RetryReport(retried, moved, tuple(not_opened), tuple(sorted(missing)), at_fault)
+        return RetryReport(
+            retried,
+            moved,
+            tuple(not_opened),
+            tuple(sorted(missing)),
+            at_fault,
+            self._extra_fields.total,
+            self._extra_fields.most(),
+        )
 
     def _events(
         self, opener: Opener, bodies: Sequence[SealedValue], not_opened: list[uuid.UUID]
@@ -133,7 +155,8 @@ class QuarantineRetry:
                 if key is None:
                     raise IntegrityError  # noqa: TRY301
                 place = Place.in_quarantine(body.record_id)
-                parsed = parse_again(body.record_id, opener.open(body.ciphertext, place, key))
+                opened = opener.open(body.ciphertext, place, key)
+                parsed = parse_again(body.record_id, opened, strict=self._strict)
             except IntegrityError:
                 not_opened.append(body.record_id)
                 continue
@@ -143,10 +166,18 @@ class QuarantineRetry:
 
     def _count(self, events: list[_Passed]) -> int:
         now = self._clock.now()
-        return sum(
-            is_undated(p.body.record_id) or month_to_make(p.body.record_id, now) is not None
-            for p in events
+        return self._counted(
+            [
+                p
+                for p in events
+                if is_undated(p.body.record_id) or month_to_make(p.body.record_id, now) is not None
+            ]
         )
+
+    def _counted(self, moved: Sequence[_Passed]) -> int:
+        for passed in moved:
+            self._extra_fields.add(passed.event.extra_fields)
+        return len(moved)
 
     def _move(self, events: list[_Passed]) -> int:
         """What has a month to go to is moved. The rest was sent out of range, and stays."""
@@ -169,7 +200,7 @@ class QuarantineRetry:
             return 0
         result = self._move_fenced(events)
         if isinstance(result, Moved):
-            return len(result.record_ids)
+            return self._counted([p for p in events if p.body.record_id in result.record_ids])
         if len(events) == 1:
             return 0
         middle = len(events) // 2

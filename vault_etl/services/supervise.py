@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Final
 
+from vault_etl.core.extra_fields import ExtraFields
 from vault_etl.core.ingest_limits import Tally
 from vault_etl.errors import IncompleteError, VaultEtlError
 from vault_etl.ports.clock import Clock
@@ -82,10 +83,12 @@ class Supervisor:
     def summary(self) -> IngestSummary:
         """What has become of the messages so far, over all workers and those before them."""
         total: Counter[str] = Counter()
+        extra_fields = ExtraFields()
         for slot in self._slots:
             total.update(asdict(slot.tally))
+            extra_fields.merge(slot.extra_fields)
         seconds = self._clock.monotonic() - self._began
-        return IngestSummary.of(Tally(**total), self._depth, seconds)
+        return IngestSummary.of(Tally(**total), self._depth, seconds, extra_fields)
 
     def _watch(self, slot: WorkerSlot) -> None:
         """Start it, see whether it has ended, and decide what that means."""

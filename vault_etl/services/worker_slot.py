@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 import tenacity
 
+from vault_etl.core.extra_fields import ExtraFields
 from vault_etl.core.ingest_limits import Tally
 from vault_etl.core.messages import Outcome
 from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
@@ -41,6 +43,7 @@ class WorkerSlot:
         self._workers = observer
         self._observer: IngestObserver | None = None
         self._tally = Tally()
+        self._extra_fields = ExtraFields()
         self._started_at = 0.0
         self._has_advanced = False
         self._lock = threading.Lock()
@@ -57,6 +60,12 @@ class WorkerSlot:
         """What became of the messages so far."""
         with self._lock:
             return replace(self._tally)
+
+    @property
+    def extra_fields(self) -> Mapping[str, int]:
+        """The unknown fields that were dropped so far, by name."""
+        with self._lock:
+            return self._extra_fields.counts
 
     def started(self, worker: Worker, now: float) -> None:
         """A worker stands here from `now` on."""
@@ -97,6 +106,7 @@ class WorkerSlot:
         with self._lock:
             outcomes = report.outcomes
             self._tally.add(outcomes)
+            self._extra_fields.merge(report.extra_fields)
             new = outcomes.get(Outcome.STORED, 0) + outcomes.get(Outcome.QUARANTINED, 0)
             self._has_advanced = self._has_advanced or new > 0
         if self._observer is not None:

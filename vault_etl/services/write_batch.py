@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from vault_etl.core.events import LoginEvent, Reason, Rejection
+from vault_etl.core.extra_fields import ExtraFields
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.messages import (
     Message,
@@ -48,8 +49,8 @@ class Written:
     outcomes: list[Outcome]
     reasons: Mapping[Reason, int]
     """Of the newly quarantined ones."""
-    extra_fields: int
-    """Unknown fields that were dropped."""
+    extra_fields: Mapping[str, int]
+    """Unknown fields that were dropped, by the names that may be shown."""
     cause: UnavailableError | IncompleteError | DeniedError | None
     """What kept the messages of outcome `RETRY` from being stored."""
 
@@ -58,12 +59,19 @@ class BatchWriter:
     """Writes batches. Keeps the plaintext of one until it is committed, and no longer."""
 
     def __init__(
-        self, loader: RecordLoader, ring: KeyRing, leases: DataKeyLeases, clock: Clock
+        self,
+        loader: RecordLoader,
+        ring: KeyRing,
+        leases: DataKeyLeases,
+        clock: Clock,
+        *,
+        strict: bool = False,
     ) -> None:
         self._loader = loader
         self._ring = ring
         self._leases = leases
         self._clock = clock
+        self._strict = strict
         self._ranges: tuple[RecordRange, ...] = ()
         self._ranges_end = -math.inf
         self._hopeless: set[dt.date] = set()
@@ -106,13 +114,16 @@ class BatchWriter:
         """Read the messages; those outside every partition once more, when its month is made."""
         if self._clock.monotonic() >= self._ranges_end:
             self._find_ranges(())
-        parsed = [parse_message(message, self._ranges) for message in messages]
+        parsed = [parse_message(message, self._ranges, strict=self._strict) for message in messages]
         missing = {_month(p) for p in parsed if _is_out_of_range(p)} - self._hopeless
         if not missing:
             return parsed
         self._find_ranges(missing)
         parsed = [
-            parse_message(p.message, self._ranges) if _is_out_of_range(p) else p for p in parsed
+            parse_message(p.message, self._ranges, strict=self._strict)
+            if _is_out_of_range(p)
+            else p
+            for p in parsed
         ]
         self._hopeless |= missing & {_month(p) for p in parsed if _is_out_of_range(p)}
         return parsed
@@ -197,10 +208,10 @@ class _Progress:
 def _written(messages: Sequence[Message], parsed: Sequence[Parsed], progress: _Progress) -> Written:
     """A message that stands twice in a batch is stored once: the second is a duplicate."""
     if not parsed:
-        return Written([Outcome.RETRY] * len(messages), {}, 0, progress.cause)
+        return Written([Outcome.RETRY] * len(messages), {}, {}, progress.cause)
     outcomes = []
     reasons: collections.Counter[Reason] = collections.Counter()
-    extra_fields = 0
+    extra_fields = ExtraFields()
     for p in parsed:
         if p.record_id not in progress.settled:
             outcomes.append(Outcome.RETRY)
@@ -213,8 +224,8 @@ def _written(messages: Sequence[Message], parsed: Sequence[Parsed], progress: _P
             outcomes.append(Outcome.QUARANTINED if is_new else Outcome.ALREADY_QUARANTINED)
             reasons[rejection.reason] += is_new
         if isinstance(p.content, LoginEvent):
-            extra_fields += p.content.extra_fields
-    return Written(outcomes, +reasons, extra_fields, progress.cause)
+            extra_fields.add(p.content.extra_fields)
+    return Written(outcomes, +reasons, extra_fields.counts, progress.cause)
 
 
 def _is_out_of_range(parsed: Parsed) -> bool:

@@ -7,8 +7,15 @@ import time
 
 import pytest
 
-from tests.fakes.login_events import DEFAULTS, login_event
-from vault_etl.core.events import MAX_BODY_BYTES, MAX_NESTING, LoginEvent, Reason, parse_event
+from tests.fakes.login_events import DEFAULTS, login_event, sns_envelope
+from vault_etl.core.events import (
+    MAX_BODY_BYTES,
+    MAX_NESTING,
+    LoginEvent,
+    Reason,
+    Rejection,
+    parse_event,
+)
 
 MIB = 1024 * 1024
 
@@ -184,7 +191,7 @@ def test_huge_numbers_in_extra_fields_are_dropped(text: str, what: str) -> None:
     """They are JSON, and nobody asked for them."""
     event = parse_event(event_with_extra(text))
     assert isinstance(event, LoginEvent), what
-    assert event.extra_fields == 1
+    assert event.extra_fields == ("extra",)
 
 
 def test_extra_fields_are_accepted_and_counted() -> None:
@@ -199,17 +206,28 @@ def test_extra_fields_are_accepted_and_counted() -> None:
     }
     event = parse_event(json.dumps({**DEFAULTS, **extras}).encode())
     assert isinstance(event, LoginEvent)
-    assert event.extra_fields == len(extras)
+    assert event.extra_fields == ("(others)", "a", "b", "c", "lone", "nul")
     plain = parse_event(login_event())
     assert isinstance(plain, LoginEvent)
-    assert plain.extra_fields == 0
+    assert plain.extra_fields == ()
+
+
+def test_strict_refuses_what_it_would_drop() -> None:
+    """After every other fault, and without the name: a path is a plain column."""
+    unknown = Rejection(Reason.UNKNOWN_FIELD)
+    assert parse_event(login_event(email="x"), strict=True) == unknown
+    assert parse_event(sns_envelope(login_event(email="x").decode()), strict=True) == unknown
+    worse = parse_event(login_event(email="x", ip="?"), strict=True)
+    assert worse == Rejection(Reason.NOT_AN_ADDRESS, "$.ip")
+    for good in (login_event(create_date=None), sns_envelope(login_event().decode())):
+        assert isinstance(parse_event(good, strict=True), LoginEvent)
 
 
 def test_names_are_compared_as_they_are() -> None:
     """Another case, or a space, is another field."""
     event = parse_event(login_event(**{"IP": "1", "ip ": "2", "Locale": "3"}))
     assert isinstance(event, LoginEvent)
-    assert event.extra_fields == 3
+    assert event.extra_fields == ("(others)", "IP", "Locale")
 
 
 def test_white_space_around_the_json_is_json() -> None:

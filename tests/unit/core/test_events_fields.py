@@ -151,7 +151,7 @@ def test_an_optional_field_may_be_missing_or_null(name: str) -> None:
     for body in (login_event_without(name), login_event(**{name: None})):
         event = accepted(body)
         assert getattr(event, name) is None
-        assert event.extra_fields == 0
+        assert event.extra_fields == ()
 
 
 @pytest.mark.parametrize("text", ["2.3.0", "0.96", "1.10", "", "  "])

@@ -35,7 +35,7 @@ def test_an_event_in_an_envelope_is_the_event() -> None:
     parsed = parse_event(sns_envelope(event.decode()))
     assert isinstance(parsed, LoginEvent)
     assert shown(parsed) == shown(parse_event(event))
-    assert parsed.extra_fields == 1
+    assert parsed.extra_fields == ("extra",)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_an_event_may_have_the_fields_of_an_envelope() -> None:
     envelope = json.loads(sns_envelope(login_event(user_id="another").decode()))
     parsed = parse_event(login_event(**envelope))
     assert isinstance(parsed, LoginEvent)
-    assert (parsed.user_id, parsed.extra_fields) == ("user-1", len(envelope))
+    assert (parsed.user_id, parsed.extra_fields) == ("user-1", tuple(sorted(envelope)))
 
 
 @pytest.mark.parametrize(

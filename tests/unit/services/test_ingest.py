@@ -195,7 +195,7 @@ def test_each_batch_is_told(vault: FakeVault) -> None:
     assert report.messages == 2
     assert report.outcomes == {Outcome.STORED: 1, Outcome.QUARANTINED: 1}
     assert report.reasons == {Reason.NOT_JSON: 1}
-    assert report.extra_fields == 2
+    assert report.extra_fields == {"extra": 1, "more": 1}
     assert report.bytes == 1024
     assert (report.oldest_age, report.newest_age) == (100, 0)
     assert (report.max_receive_count, report.cause) == (1, None)

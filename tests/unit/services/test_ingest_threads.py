@@ -118,7 +118,7 @@ class CountingWriter:
     def write(self, messages: Sequence[Message]) -> Written:
         """See `BatchWriter.write`."""
         self.look()
-        return Written([Outcome.STORED] * len(messages), {}, 0, None)
+        return Written([Outcome.STORED] * len(messages), {}, {}, None)
 
 
 @pytest.mark.parametrize("kib", [200, 1024])

@@ -90,7 +90,7 @@ def batch(messages: int, outcome: Outcome = Outcome.STORED) -> BatchReport:
     return BatchReport(
         outcomes={outcome: messages},
         reasons={},
-        extra_fields=0,
+        extra_fields={"email": messages},
         bytes=0,
         seconds=0,
         newest_age=0,
@@ -110,6 +110,7 @@ def test_all_workers_are_counted_together(clock: FakeClock) -> None:
     summary = supervisor(clock, starter).run(StopAt(clock))
     assert (summary.received, summary.stored, summary.given_back) == (17, 16, 1)
     assert summary.left_in_flight == 2
+    assert (summary.extra_fields, summary.extra_field_names) == (16, {"email": 16})
     assert 3 <= summary.seconds < 3.5
     assert starter.ends == [0, 1]
     assert starter.forgotten == [100, 200]

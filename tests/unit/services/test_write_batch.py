@@ -35,10 +35,12 @@ def key_ids(vault: FakeVault) -> set[int]:
 
 def test_outcomes_stand_in_the_order_of_the_messages(vault: FakeVault) -> None:
     """One a message, and the extra fields of all of them."""
-    batch = vault.receive(login_event(), b"junk", login_event(extra=1, more=2))
+    batch = vault.receive(
+        login_event(), b"junk", login_event(extra=1, more=2, **{"203.0.113.7": 3})
+    )
     written = vault.writer().write(batch)
     assert written.outcomes == [Outcome.STORED, Outcome.QUARANTINED, Outcome.STORED]
-    assert written.extra_fields == 2
+    assert written.extra_fields == {"extra": 1, "more": 1, "(others)": 1}
     assert written.reasons == {Reason.NOT_JSON: 1}
     assert written.cause is None
     again = vault.writer().write(batch)
