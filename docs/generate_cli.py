@@ -55,7 +55,7 @@ URL: `?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem`.
 """
 
 _AFTER_SETTINGS: Final = """
-`vault-etl config` shows each setting, its value and where it came from.
+`vault-etl config` shows each setting, its value and where it came from, and what is wrong with one.
 
 """
 

@@ -7,11 +7,13 @@ of the environment that is empty is not set; an empty value in the file is an er
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -23,6 +25,7 @@ from pydantic import (
     ValidationError,
 )
 
+from vault_etl.core import expected
 from vault_etl.core.fields import KeyPurpose
 from vault_etl.core.key_age import Ages
 from vault_etl.core.keys import MAX_LEASE, MAX_SEALS
@@ -50,22 +53,39 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     database_url: SecretStr | None = Field(
-        None, min_length=1, description="Postgres: postgresql://login:password@host:port/database"
+        None,
+        min_length=1,
+        examples=["postgresql://login:password@host:5432/database"],
+        description="Postgres: postgresql://login:password@host:port/database",
     )
     queue_url: str | None = Field(
-        None, pattern=r"^https?://\S+$", description="The queue's URL; `ingest` needs it"
+        None,
+        pattern=r"^https?://\S+$",
+        examples=["https://sqs.eu-central-1.amazonaws.com/123456789012/login-events"],
+        description="The queue's URL; `ingest` needs it",
     )
     data_key: str = Field(
-        "alias/vault-etl-data", min_length=1, description="KMS key that wraps data keys"
+        "alias/vault-etl-data",
+        min_length=1,
+        examples=["alias/vault-etl-data"],
+        description="KMS key that wraps data keys",
     )
     token_key: str = Field(
-        "alias/vault-etl-token", min_length=1, description="KMS key that wraps token keys"
+        "alias/vault-etl-token",
+        min_length=1,
+        examples=["alias/vault-etl-token"],
+        description="KMS key that wraps token keys",
     )
     audit_key: str = Field(
-        "alias/vault-etl-audit", min_length=1, description="KMS key that signs the audit log"
+        "alias/vault-etl-audit",
+        min_length=1,
+        examples=["alias/vault-etl-audit"],
+        description="KMS key that signs the audit log",
     )
     trusted_key_arns: Annotated[tuple[_Word, ...], BeforeValidator(_words)] = Field(
-        (), description="KMS key ARNs that wrapped keys may name; empty: what the aliases point at"
+        (),
+        examples=["arn:aws:kms:eu-central-1:123456789012:key/…, and others behind commas"],
+        description="KMS key ARNs that wrapped keys may name; empty: what the aliases point at",
     )
     log_format: Literal["text", "json"] | None = Field(
         None, description="text on a terminal, else json"
@@ -73,6 +93,7 @@ class Settings(BaseModel):
     metrics_address: str | None = Field(
         None,
         pattern=r"^(\[[^\s\[\]]+\]|[^\s:\[\]]+):[0-9]{1,5}$",
+        examples=["0.0.0.0:9464"],
         description="HOST:PORT where `ingest` serves metrics and probes; none: nowhere",
     )
     batch_size: int = Field(1_000, ge=1, le=10_000, description="Messages in one transaction")
@@ -134,43 +155,139 @@ class Settings(BaseModel):
         return self.queue_url
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A setting as it was found. `value` is None for one that is wrong: its text may be a secret."""
+
+    name: str
+    """As in the environment; of an unknown one of a file, as it stands there."""
+    value: object
+    source: str
+    """`environment`, a file's path, or `default`."""
+    problem: str | None = None
+    """What is wrong with it, without its value."""
+
+
 def load(environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
     """The settings, and where each came from: `environment`, a file's path, or `default`.
 
     Raises ConfigurationError, naming the setting and never its value, for one that is unknown or
     malformed, and for a file that cannot be read.
     """
-    file, from_file = _read_file(environ)
-    from_environment = _read_environment(environ)
-    values: dict[str, Any] = {
-        name: value.strip()
-        if isinstance(value, str)
-        else value  # a mounted secret ends in a newline
-        for name, value in {**from_file, **from_environment}.items()
-    }
-    sources = dict.fromkeys(Settings.model_fields, "default")
-    sources |= dict.fromkeys(from_file, file) | dict.fromkeys(from_environment, "environment")
+    settings, found, problems = inspect(environ)
+    if problems:
+        raise problems[0]
+    return settings, {name: each.source for name, each in found.items()}
+
+
+def inspect(
+    environ: Mapping[str, str],
+) -> tuple[Settings, dict[str, Found], list[ConfigurationError]]:
+    """The settings that are right, all that was found, and what is wrong with it.
+
+    A setting that is wrong has its default among the first of them.
+    """
+    problems: list[ConfigurationError] = []
     try:
-        return Settings(**values), sources
+        file, from_file = _read_file(environ)
+    except ConfigurationError as error:
+        file, from_file = "", {}
+        problems.append(error)
+    from_environment = _read_environment(environ)
+    unknown = [
+        *(Found(name, None, file, _unknown(name, "")) for name in from_file if name not in _NAMES),
+        *(
+            Found(name, None, "environment", _unknown(name, PREFIX))
+            for name in from_environment
+            if _name_of(name) is None
+        ),
+    ]
+    values = {name: value for name, value in from_file.items() if name in _NAMES}
+    sources = dict.fromkeys(_NAMES, "default") | dict.fromkeys(values, file)
+    for variable, text in from_environment.items():
+        known = _name_of(variable)
+        if known and text.strip():  # compose files set what nobody gave to nothing
+            values[known], sources[known] = text, "environment"
+    for name, value in values.items():
+        if isinstance(value, str):
+            values[name] = value.strip()  # a mounted secret ends in a newline
+    empty = {name for name, value in values.items() if value == ""}
+    wrong = _wrong(values) | empty
+    settings = Settings(**{name: value for name, value in values.items() if name not in wrong})
+    found = {
+        name: Found(
+            f"{PREFIX}{name.upper()}",
+            None if name in wrong else getattr(settings, name),
+            sources[name],
+            "is empty" if name in empty else f"takes {_takes(name)}" if name in wrong else None,
+        )
+        for name in _NAMES
+    }
+    found |= {each.name: each for each in unknown}
+    for each in found.values():
+        if each.problem is not None:
+            where = "" if each.source == "environment" else f" ({each.source})"
+            message = f"{each.name}{where} {each.problem}"
+            problems.append(ConfigurationError(message, hint=_CONFIG_HINT))
+    return settings, found, problems
+
+
+def _wrong(values: Mapping[str, Any]) -> set[str]:
+    """The names of these settings whose values are malformed or out of bounds."""
+    try:
+        Settings(**values)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        name = str(first["loc"][0])
-        raise _malformed(name, sources.get(name, ""), first["type"], first["msg"]) from None
+        # Nothing but the names: the words of pydantic for what is wrong may quote the value.
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+        return {str(each["loc"][0]) for each in found}
+    return set()
+
+
+def _takes(name: str) -> str:
+    """What this setting takes, in words."""
+    field = Settings.model_fields[name]
+    if field.examples:
+        return f"a value such as {field.examples[0]}"
+    kind = field.annotation
+    kinds = [inner for inner in get_args(kind) or (kind,) if inner is not type(None)]
+    if get_origin(kinds[0]) is Literal:
+        return expected.one_of(get_args(kinds[0]))
+    if kinds[0] is bool:
+        return expected.such_as(bool)
+    bounds = {
+        bound: getattr(each, bound)
+        for each in field.metadata
+        for bound in ("ge", "gt", "le")
+        if hasattr(each, bound)
+    }
+    number = int if kinds[0] is int else float
+    return expected.number(
+        number, at_least=bounds.get("ge"), at_most=bounds.get("le"), above=bounds.get("gt")
+    )
+
+
+def _name_of(variable: str) -> str | None:
+    """The setting that this environment variable is, or None."""
+    name = variable.removeprefix(PREFIX).lower()
+    return name if variable.isupper() and name in _NAMES else None
+
+
+def _unknown(name: str, prefix: str) -> str:
+    near = difflib.get_close_matches(name.removeprefix(prefix).lower(), _NAMES, n=1)
+    if not near:
+        return "is no setting"
+    return f"is no setting: did you mean {prefix}{near[0].upper() if prefix else near[0]}?"
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    values = {}
-    for variable, value in environ.items():
-        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
-            continue
-        name = variable.removeprefix(PREFIX).lower()
-        if name in Settings.model_fields and variable.isupper():
-            if value.strip():  # compose files set what nobody gave to nothing
-                values[name] = value
-        elif not _KUBERNETES.match(variable):
-            message = f"unknown setting {variable}"
-            raise ConfigurationError(message, hint=_CONFIG_HINT)
-    return values
+    """The variables that have our prefix, by their whole names."""
+    return {
+        variable: value
+        for variable, value in environ.items()
+        if variable.startswith(PREFIX)
+        and variable != CONFIG_VARIABLE
+        and not _KUBERNETES.match(variable)
+    }
 
 
 def _read_file(environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
@@ -184,18 +301,18 @@ def _read_file(environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
         message = f"{CONFIG_VARIABLE} names a file that is not there"
         raise ConfigurationError(message, hint="correct it, or unset it") from None
     except (OSError, ValueError) as error:
-        message = f"the configuration file {path} cannot be read ({type(error).__name__})"
+        message = f"the configuration file {path} cannot be read: {_unreadable(error)}"
         raise ConfigurationError(
             message, hint='it is TOML: database_url = "postgresql://…"'
         ) from None
-    for name, value in values.items():
-        if name not in Settings.model_fields:
-            message = f"unknown setting {name} in {path}"
-            raise ConfigurationError(message, hint=_CONFIG_HINT)
-        if isinstance(value, str) and not value.strip():
-            message = f"{PREFIX}{name.upper()} ({path}): is empty"
-            raise ConfigurationError(message, hint="give it a value, or take the line out")
     return str(path), values
+
+
+def _unreadable(error: OSError | ValueError) -> str:
+    """Why a file cannot be read, without a word of what is in it."""
+    if isinstance(error, OSError):
+        return error.strerror or "it is no file"
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else "it is no TOML"
 
 
 def _missing(name: str) -> ConfigurationError:
@@ -205,29 +322,4 @@ def _missing(name: str) -> ConfigurationError:
     )
 
 
-def _malformed(name: str, source: str, kind: str, text: str) -> ConfigurationError:
-    """Name the setting. The words of pydantic for bounds and types name no value; those of other checks might."""
-    where = f" ({source})" if source not in {"", "environment"} else ""
-    detail = text[0].lower() + text[1:] if kind in _KINDS_WITHOUT_VALUES else "it is malformed"
-    return ConfigurationError(f"{PREFIX}{name.upper()}{where}: {detail}", hint=_CONFIG_HINT)
-
-
-_KINDS_WITHOUT_VALUES: Final = frozenset(
-    {
-        "bool_parsing",
-        "bool_type",
-        "int_parsing",
-        "float_parsing",
-        "int_type",
-        "float_type",
-        "string_type",
-        "string_too_short",
-        "greater_than",
-        "greater_than_equal",
-        "less_than",
-        "less_than_equal",
-        "literal_error",
-        "string_pattern_mismatch",
-        "int_from_float",
-    }
-)
+_NAMES: Final = tuple(Settings.model_fields)

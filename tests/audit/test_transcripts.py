@@ -185,9 +185,12 @@ def test_list(one: Vault, the_id: str) -> None:
     """Newest last; what was asked for and what became of it."""
     one.ok("reveal", "reveal", the_id, "--reason", "why")
     asked = ("audit", "list", "--record", the_id)
-    *_, intent, outcome = shown(one, "audit", *asked).splitlines()
-    assert re.fullmatch(r"\d+ +<time>  test_reveal  reveal +allowed +why", intent)
-    assert re.fullmatch(r"\d+ +<time>  test_reveal  reveal +done +why", outcome)
+    lines = shown(one, "audit", *asked).splitlines()[-6:]
+    intent, outcome = lines[0], lines[3]
+    assert re.fullmatch(r"\d+ +<time>  test_reveal  reveal +allowed", intent)
+    assert re.fullmatch(r"\d+ +<time>  test_reveal  reveal +done", outcome)
+    below = ["      record id: <uuid>  fields: device_id, ip", "      reason: why"]
+    assert lines[1:3] == lines[4:] == below
     last = one.ok("audit", *asked).lines[-1]
     assert list(last) == [
         *("seq", "time", "request_id", "phase", "login", "client_address", "actor", "host"),

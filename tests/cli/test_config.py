@@ -63,3 +63,37 @@ def test_a_file_alone_is_enough(loaded: Vault, tmp_path: Path) -> None:
     file.write_text(f'database_url = "{loaded.database_url("analyst")}"\n', "utf-8")
     extra = {**UNSET, "VAULT_ETL_CONFIG": str(file)}
     assert loaded.ok("analyst", "duplicates", "-f", "ip", extra=extra).lines
+
+
+def test_config_works_while_settings_are_wrong(loaded: Vault, tmp_path: Path) -> None:
+    """All are shown, each that is wrong with what it takes; exit 78 names the first; no value is quoted."""
+    file = tmp_path / "some.toml"
+    file.write_text(f'batch_sise = "{SECRET}"\nlinger = 2.5\n', "utf-8")
+    extra = {
+        "VAULT_ETL_CONFIG": str(file),
+        "VAULT_ETL_RECEIVERS": SECRET,
+        "VAULT_ETL_QUEUE_ULR": SECRET,
+    }
+    shown = loaded.run("analyst", "config", extra=extra)
+    problems = {line["setting"]: line["problem"] for line in shown.lines if line["problem"]}
+    assert problems == {
+        "batch_sise": "is no setting: did you mean batch_size?",
+        "VAULT_ETL_QUEUE_ULR": "is no setting: did you mean VAULT_ETL_QUEUE_URL?",
+        "VAULT_ETL_RECEIVERS": "takes a whole number from 1 to 32",
+    }
+    assert ("VAULT_ETL_LINGER", 2.5) in [(line["setting"], line["value"]) for line in shown.lines]
+    assert (shown.code, SECRET in shown.stdout + shown.stderr) == (78, False)
+    table = loaded.run("analyst", "config", "--output", "table", extra=extra).stdout
+    assert all(problem in table for problem in problems.values())
+    other = loaded.run("analyst", "duplicates", "-f", "ip", extra={"VAULT_ETL_LINGGER": "1"})
+    assert (other.code, "did you mean VAULT_ETL_LINGER?" in other.stderr) == (78, True)
+
+
+def test_config_works_without_a_file_that_can_be_read(loaded: Vault, tmp_path: Path) -> None:
+    """What the environment says is shown beside the error."""
+    (tmp_path / "some.toml").write_bytes(b"linger = \xff")
+    for name, why in (("some.toml", "it is not UTF-8"), ("", "Is a directory")):
+        path = str(tmp_path / name)
+        shown = loaded.run("analyst", "config", extra={"VAULT_ETL_CONFIG": path})
+        assert (shown.code, why in shown.stderr) == (78, True)
+        assert any(line["source"] == "environment" for line in shown.lines)

@@ -32,7 +32,13 @@ from tests.vault import Result, Vault
         (("ingest", "--no-such-option"), "no such option: --no-such-option"),
         (("no-such-command",), "no such command"),
         (("keys", "no-such-command"), "no such command"),
-        (("audit", "list", "--since", "2026-13-01"), "--since"),
+        (("audit", "list", "--since", "2026-13-01"), "--since takes a day or a time such as 2026"),
+        (
+            ("audit", "list", "--action", "peek"),
+            "--action takes one of reveal, reveal masked, find",
+        ),
+        (("keys", "destroy", "x"), "KEY_ID takes a whole number from 1 to 4,294,967,295"),
+        (("quarantine", "show", "4711", "--reason", "x"), "ID takes an id such as 01a1fc29-"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -18,7 +18,7 @@ from vault_etl.core.audit import Action, mint_receipt
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.messages import SealedRecord
 from vault_etl.errors import AuditError, DeniedError
-from vault_etl.ports.audit_log import ReleasedValue
+from vault_etl.ports.audit_log import AuditFilter, ReleasedValue
 
 
 def stored(bench: Bench) -> SealedRecord:
@@ -84,13 +84,19 @@ def test_a_request_is_logged_once_a_phase(bench: Bench) -> None:
 
 
 def test_the_log_can_be_filtered(bench: Bench) -> None:
-    """By record, actor and time; in the order of seq."""
+    """By record, field, action, ticket, actor and time, or the newest; in the order of seq."""
     for number in (1, 2, 1):
-        bench.audit.intend(reveal_request(uuid.UUID(int=number)))
-    bench.audit.intend(dataclasses.replace(reveal_request(None), actor="somebody"))
+        bench.audit.intend(reveal_request(uuid.UUID(int=number), Field.IP))
+    other = reveal_request(None)
+    bench.audit.intend(
+        dataclasses.replace(
+            other, actor="somebody", action=Action.FIND, ticket="T-1", fields=(Field.DEVICE_ID,)
+        )
+    )
 
     def found(**filters: object) -> list[int]:
-        return [entry.seq for entry in bench.reader.entries(**filters)]  # type: ignore[arg-type]
+        wanted = AuditFilter(**filters)  # type: ignore[arg-type]
+        return [entry.seq for entry in bench.reader.entries(wanted)]
 
     assert found() == [1, 2, 3, 4]
     assert found(record_id=uuid.UUID(int=1)) == [1, 3]
@@ -98,13 +104,19 @@ def test_the_log_can_be_filtered(bench: Bench) -> None:
     assert found(actor="nobody") == []
     assert found(since=bench.now() - dt.timedelta(hours=1)) == [1, 2, 3, 4]
     assert found(since=bench.now() + dt.timedelta(hours=1)) == []
+    assert found(until=bench.now() - dt.timedelta(hours=1)) == []
+    assert found(until=bench.now() + dt.timedelta(hours=1)) == [1, 2, 3, 4]
+    assert found(action="find") == found(ticket="T-1") == found(field="device_id") == [4]
+    assert found(action="reveal", record_id=uuid.UUID(int=1)) == [1, 3]
+    newest = bench.reader.entries(AuditFilter(action="reveal"), limit=2)
+    assert [entry.seq for entry in newest] == [2, 3]
 
 
 def test_an_actor_may_be_a_login(bench: Bench) -> None:
     """Who looks for a person knows one of the two."""
     bench.audit.intend(reveal_request(None))
     (entry,) = bench.reader.entries()
-    assert [e.seq for e in bench.reader.entries(actor=entry.login)] == [1]
+    assert [e.seq for e in bench.reader.entries(AuditFilter(actor=entry.login))] == [1]
 
 
 def test_the_named_fields_are_released_against_an_intent(bench: Bench) -> None:

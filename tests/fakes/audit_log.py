@@ -20,7 +20,7 @@ from vault_etl.core.audit import (
 from vault_etl.core.checkpoint import Head
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.errors import AuditError, DeniedError
-from vault_etl.ports.audit_log import AuditEntry, ReleasedValue
+from vault_etl.ports.audit_log import EVERY_ENTRY, AuditEntry, AuditFilter, ReleasedValue
 
 _GENESIS = bytes(32)
 _FRESH = dt.timedelta(seconds=60)
@@ -89,20 +89,21 @@ class FakeAuditLog:
         return entry
 
     def entries(
-        self,
-        *,
-        since: dt.datetime | None = None,
-        record_id: uuid.UUID | None = None,
-        actor: str | None = None,
+        self, wanted: AuditFilter = EVERY_ENTRY, *, limit: int | None = None
     ) -> Iterator[AuditEntry]:
         """See `AuditReader.entries`."""
-        for entry in self._database.audit:
-            if (
-                (since is None or entry.logged_at >= since)
-                and (record_id is None or entry.record_id == record_id)
-                and (actor is None or actor in {entry.actor, entry.login})
-            ):
-                yield entry
+        found = [
+            entry
+            for entry in self._database.audit
+            if (wanted.since is None or entry.logged_at >= wanted.since)
+            and (wanted.until is None or entry.logged_at < wanted.until)
+            and wanted.record_id in {None, entry.record_id}
+            and (wanted.field is None or wanted.field in entry.fields)
+            and wanted.action in {None, entry.action}
+            and wanted.ticket in {None, entry.ticket}
+            and wanted.actor in {None, entry.actor, entry.login}
+        ]
+        yield from found if limit is None else found[-limit:]
 
     def _body(self, record_id: uuid.UUID) -> Mapping[Field, ReleasedValue]:
         rejection = self._database.quarantine.get(record_id)

@@ -28,6 +28,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "acts_as": ("reveal", *ROTATE),
         "append": ("reveal", *ROTATE),
         "entries": ("audit",),
+        "before_the_newest": ("audit",),
     },
     "checkpoints.sql": {
         "signer": SIGNERS,

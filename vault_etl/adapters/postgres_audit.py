@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import uuid
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from vault_etl.adapters.postgres import Database
@@ -20,7 +20,7 @@ from vault_etl.errors import (
     RateLimitedError,
     VaultEtlError,
 )
-from vault_etl.ports.audit_log import AuditEntry
+from vault_etl.ports.audit_log import EVERY_ENTRY, AuditEntry, AuditFilter
 
 _SQL: Final = blocks("audit.sql")
 
@@ -109,20 +109,25 @@ class PostgresAuditReader:
         self._database = database
 
     def entries(
-        self,
-        *,
-        since: dt.datetime | None = None,
-        record_id: uuid.UUID | None = None,
-        actor: str | None = None,
+        self, wanted: AuditFilter = EVERY_ENTRY, *, limit: int | None = None
     ) -> Iterator[AuditEntry]:
         """See `AuditReader.entries`."""
-        after = 0
+        filters = dataclasses.asdict(wanted)
+        return itertools.islice(self._entries(filters, self._start(filters, limit)), limit)
+
+    def _start(self, filters: Mapping[str, object], limit: int | None) -> int:
+        """The seq of the entry that the listing begins behind."""
+        if limit is None:
+            return 0
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["before_the_newest"], {**filters, "limit": limit})
+            found = cursor.fetchone()
+        return found[0] if found else 0
+
+    def _entries(self, filters: Mapping[str, object], after: int) -> Iterator[AuditEntry]:
         while True:
             with self._database.transaction() as cursor:
-                cursor.execute(
-                    _SQL["entries"],
-                    {"since": since, "record_id": record_id, "actor": actor, "after": after},
-                )
+                cursor.execute(_SQL["entries"], {**filters, "after": after})
                 rows = cursor.fetchall()
             if not rows:
                 return

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
 from typing import Annotated
 
 import typer
 
 from vault_etl.cli import audit_checkpoint, audit_policy, audit_verify
-from vault_etl.cli.output import OutputOption, QuietOption, print_rows
+from vault_etl.cli.moments import SinceOption, UntilOption, utc
+from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_rows
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.ports.audit_log import AuditEntry
+from vault_etl.core.audit import Action
+from vault_etl.core.fields import Field
+from vault_etl.ports.audit_log import AuditEntry, AuditFilter
 
 app = typer.Typer(
     help="Read, prove and sign the audit log.", no_args_is_help=True, rich_markup_mode=None
@@ -26,35 +28,66 @@ def _audit() -> None:
 @app.command("list")
 def _list(
     *,
-    since: Annotated[
-        dt.datetime | None, typer.Option(help="Only entries from then on (UTC).")
-    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     record: Annotated[
         uuid.UUID | None, typer.Option(help="Only entries about this record.")
     ] = None,
+    field: Annotated[
+        Field | None, typer.Option("--field", "-f", help="Only entries about this field.")
+    ] = None,
+    action: Annotated[
+        Action | None,
+        typer.Option(metavar="ACTION", help='Only entries of this action, such as "keys rotate".'),
+    ] = None,
+    ticket: Annotated[str | None, typer.Option(help="Only entries with this ticket.")] = None,
     actor: Annotated[
         str | None, typer.Option(help="Only entries of this actor (ARN) or database login.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=MAX_COUNT, help="The newest ones, this many.")
     ] = None,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show who looked at what, and why.
+    """Show who looked at what, and why; the newest last.
+
+    An entry has to match every filter that is given.
 
     \b
     Examples:
-      vault-etl audit list --since 2026-01-31
-      vault-etl audit list --record 019a… --output json
+      vault-etl audit list --since 2026-01-31 --until 2026-02-28
+      vault-etl audit list --action reveal --field ip --limit 20
+      vault-etl audit list --ticket CASE-17 --output json
     """
     program, _ = start(quiet=quiet, verbose=verbose)
-    moment = since.replace(tzinfo=dt.UTC) if since and since.tzinfo is None else since
-    entries = program.audit_reader().entries(since=moment, record_id=record, actor=actor)
+    wanted = AuditFilter(
+        since=utc(since),
+        until=utc(until),
+        record_id=record,
+        field=field.value if field else None,
+        action=action.value if action else None,
+        ticket=ticket,
+        actor=actor,
+    )
     print_rows(
-        (_listed(entry) for entry in entries),
+        (_listed(entry) for entry in program.audit_reader().entries(wanted, limit=limit)),
         output,
-        columns=("seq", "time", "login", "action", "decision", "reason"),
+        columns=(
+            "seq",
+            "time",
+            "login",
+            "action",
+            "decision",
+            "record_id",
+            "fields",
+            "purpose",
+            "ticket",
+            "error_code",
+            "reason",
+        ),
         empty="no entries",
-        last=8,  # of words: there is much before them
     )
 
 

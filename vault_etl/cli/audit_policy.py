@@ -123,7 +123,7 @@ def _read(path: Path) -> str:
             with path.open("rb") as file:
                 content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        message = f"{path} cannot be read ({type(error).__name__})"
+        message = f"{path} cannot be read: {error.strerror}"
         raise NotFoundError(message, hint="check the name of the file") from None
     if len(content) > MAX_FILE_BYTES:
         message = "the policy is longer than 64 KiB"

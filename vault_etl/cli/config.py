@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import typer
 from pydantic import SecretStr
@@ -27,29 +27,34 @@ def _config(
     """Show every setting, its value, and where it came from. Secrets are redacted.
 
     Settings come from the environment (VAULT_ETL_…), then from vault-etl.toml in the working
-    directory, or the file that VAULT_ETL_CONFIG names.
+    directory, or the file that VAULT_ETL_CONFIG names. With one that is wrong all are shown, what
+    is wrong says what it takes, and the command exits 78.
 
     \b
     Examples:
       vault-etl config
       VAULT_ETL_CONFIG=production.toml vault-etl config --output json
     """
-    loaded, sources = settings.load(os.environ)
+    loaded, found, problems = settings.inspect(os.environ)
     logs.configure(loaded.log_format, verbose=verbose, quiet=quiet)
+    wrong = any(each.problem for each in found.values())
     print_rows(
-        _rows(loaded, sources),
+        _rows(found),
         output,
-        columns=("setting", "source", "value"),
+        columns=("setting", "source", "value", *(["problem"] if wrong else [])),
         empty="no settings",
     )
+    if problems:
+        raise problems[0]
 
 
-def _rows(loaded: settings.Settings, sources: dict[str, str]) -> Iterator[dict[str, object]]:
-    for name, field in settings.Settings.model_fields.items():
-        value = getattr(loaded, name)
+def _rows(found: Mapping[str, settings.Found]) -> Iterator[dict[str, object]]:
+    fields = settings.Settings.model_fields
+    for name, each in found.items():
         yield {
-            "setting": f"{settings.PREFIX}{name.upper()}",
-            "value": "(redacted)" if isinstance(value, SecretStr) else value,
-            "source": sources[name],
-            "what": field.description,
+            "setting": each.name,
+            "value": "(redacted)" if isinstance(each.value, SecretStr) else each.value,
+            "source": each.source,
+            "what": fields[name].description if name in fields else None,
+            "problem": each.problem,
         }

@@ -10,14 +10,12 @@ from typing import Annotated, Final
 
 import typer
 
-from vault_etl.cli.output import OutputOption, QuietOption, print_rows
+from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_rows
 from vault_etl.cli.reveal import PersonalField
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.fields import Field
 from vault_etl.core.placeholders import placeholders
 from vault_etl.ports.duplicates import SharedToken, SharedTokenQuery
-
-MAX_COUNT: Final = 2**31 - 1
 
 _DAY: Final = ["%Y-%m-%d"]
 _COLUMNS: Final = ("token", "count", "users", "first_seen", "last_seen")

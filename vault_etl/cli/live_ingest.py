@@ -1,4 +1,4 @@
-"""One line on a terminal that says how an ingest is doing."""
+"""A few words on a terminal that say how an ingest is doing."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from vault_etl import logs
+from vault_etl.cli.tables import packed
 from vault_etl.core.messages import Outcome
 from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
 
@@ -39,9 +40,10 @@ class LiveIngest:
         self._recent: deque[tuple[float, int]] = deque()
         self._ages: dict[int, float] = {}
         self._states: dict[int, IngestState] = {}
+        console = console or Console(file=sys.stderr)
         self._live = Live(
-            console=console or Console(file=sys.stderr),
-            get_renderable=lambda: Text(self.line(), no_wrap=True, overflow="ellipsis"),
+            console=console,
+            get_renderable=lambda: Text("\n".join(packed(self.parts(), console.width))),
             refresh_per_second=_REFRESHES,
             transient=True,
             redirect_stdout=False,  # a log line goes above the live one; data goes where it goes
@@ -88,8 +90,8 @@ class LiveIngest:
             if state.held == 0 and state.depth is not None and state.depth.visible == 0:
                 self._ages[pid] = 0.0
 
-    def line(self) -> str:
-        """What is shown now: the most urgent first, since a narrow terminal cuts the end off."""
+    def parts(self) -> list[str]:
+        """What is shown now, the most urgent first: in one line, or in as many as a narrow terminal needs."""
         with self._lock:
             quarantined = self._totals[Outcome.QUARANTINED]
             parts = [
@@ -101,7 +103,7 @@ class LiveIngest:
                 f"duplicates {self._totals[Outcome.DUPLICATE]:,}",
                 f"quarantined {quarantined + self._totals[Outcome.ALREADY_QUARANTINED]:,}",
             ]
-        return "  ".join(part for part in parts if part)
+        return [part for part in parts if part]
 
     def _condition(self) -> str:
         states = self._states.values()

@@ -87,12 +87,13 @@ def _run() -> int:
 
 
 def _report_usage(error: typer.TyperException) -> int:
-    text = error.format_message() if hasattr(error, "format_message") else type(error).__name__
+    from vault_etl.cli.usage import usage_message  # noqa: PLC0415 - not for help
+
+    text = usage_message(error)
     if text.startswith("Usage:"):  # of a command that is none without another
         sys.stderr.write(f"{text}\n")
         return EXIT_USAGE
-    text = " ".join(text.split()).rstrip(".")
-    return _report(text[:1].lower() + text[1:], "add --help for usage", EXIT_USAGE)
+    return _report(text, "add --help for usage", EXIT_USAGE)
 
 
 def _report(message: str, hint: str | None, exit_code: int) -> int:

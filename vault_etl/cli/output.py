@@ -8,19 +8,19 @@ import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
+from vault_etl.cli import tables
 from vault_etl.cli.printable import printable
 
-if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
-
-_PADDING: Final = (0, 2, 0, 0)
 _LAST_COLUMN: Final = 12
 """The characters in a line that the last column of a table has at the least."""
+
+
+MAX_COUNT: Final = 2**31 - 1
+"""The largest `--limit`: what Postgres takes."""
 
 
 class OutputFormat(StrEnum):
@@ -51,14 +51,7 @@ def print_object(values: Mapping[str, object], output: OutputFormat | None) -> N
     if wants_json(output):
         _print_json(values)
         return
-    from rich.table import Table  # noqa: PLC0415 - not for JSON, nor for help
-
-    table = Table(box=None, show_header=False, padding=_PADDING)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in values.items():
-        table.add_row(name.replace("_", " "), _cell(value))
-    _print_table(table)
+    print_pairs(values)
 
 
 def print_rows(
@@ -71,29 +64,24 @@ def print_rows(
 ) -> None:
     """Print many objects: one JSON object a line (streamed), or a table of `columns`.
 
-    The last column of a table takes what room is left, `last` characters at least, and wraps.
-    `empty` is what a person reads instead of a table without rows.
+    The last column takes what room is left, `last` characters at least, and wraps. Where the
+    terminal has no room for that, the columns that do not fit stand below each row
+    (`vault_etl.cli.tables`). `empty` is what a person reads instead of a table without rows.
     """
     if wants_json(output):
         for row in rows:
             _print_json(row)
         return
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    cells = [[cell(row.get(column)) for column in columns] for row in rows]
     if not cells:
         sys.stderr.write(f"{empty}\n")
         return
-    from rich.table import Table  # noqa: PLC0415 - not for JSON, nor for help
+    tables.print_table([column.replace("_", " ") for column in columns], cells, last)
 
-    table = Table(box=None, padding=_PADDING, header_style="bold")
-    room = 0
-    for index, column in enumerate(columns[:-1]):
-        width = max(len(column), *(line[index].cell_len for line in cells))
-        table.add_column(column.replace("_", " "), no_wrap=True, min_width=width)
-        room += width + _PADDING[1]
-    table.add_column(columns[-1].replace("_", " "), overflow="fold")
-    for line in cells:
-        table.add_row(*line)
-    _print_table(table, room + last)
+
+def print_pairs(values: Mapping[str, object]) -> None:
+    """Print names and values for a person, one below the other; a value of several lines is indented."""
+    tables.print_pairs({name.replace("_", " "): cell(value) for name, value in values.items()})
 
 
 def print_listing(
@@ -138,30 +126,14 @@ def utc_text(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
-def _cell(value: object) -> Text:
+def cell(value: object) -> str:
     """A cell that cannot steer the terminal: what does not print is shown escaped."""
-    from rich.text import Text  # noqa: PLC0415 - not for JSON, nor for help
-
     if value is None:
-        return Text("-", style="dim")
+        return tables.NOTHING
     if isinstance(value, bool):
-        return Text("yes" if value else "no")
+        return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return Text("\n".join(printable(f"{name}: {inner}") for name, inner in value.items()))
+        return "\n".join(printable(f"{name}: {inner}") for name, inner in value.items())
     if isinstance(value, list | tuple):
-        return Text(printable(", ".join(str(inner) for inner in value)) or "-")
-    return Text(printable(str(value) if isinstance(value, int | float | str) else plain(value)))
-
-
-def _print_table(table: Table, at_least: int = 0) -> None:
-    """Without the spaces that rich fills each line up with.
-
-    A terminal that is narrower than `at_least` wraps the lines itself: rich would cut values off.
-    """
-    from rich.console import Console  # noqa: PLC0415 - not for JSON, nor for help
-
-    console = Console(file=sys.stdout, highlight=False)
-    console.width = max(console.width, at_least)
-    with console.capture() as captured:
-        console.print(table)
-    sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+        return printable(", ".join(str(inner) for inner in value)) or tables.NOTHING
+    return printable(str(value) if isinstance(value, int | float | str) else plain(value))

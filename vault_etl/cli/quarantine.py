@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import uuid
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Final
@@ -12,7 +11,8 @@ import typer
 
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.look_output import LookOutput, LookOutputOption, print_look, print_value
-from vault_etl.cli.output import OutputOption, QuietOption, print_object, print_rows
+from vault_etl.cli.moments import SinceOption, utc
+from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_object, print_rows
 from vault_etl.cli.progress import progress
 from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
@@ -37,9 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-MAX_COUNT: Final = 2**31 - 1
-
-_SHOWN_IDS = 10
+_SHOWN_IDS: Final = 10
 
 
 @app.command("list")
@@ -49,9 +47,7 @@ def _list(
         Reason | None,
         typer.Option(metavar="CODE", help="Only rows with this reason, such as not_an_address."),
     ] = None,
-    since: Annotated[
-        dt.datetime | None, typer.Option(help="Only rows quarantined from then on (UTC).")
-    ] = None,
+    since: SinceOption = None,
     limit: Annotated[
         int | None, typer.Option(min=1, max=MAX_COUNT, help="The newest ones, this many.")
     ] = None,
@@ -75,7 +71,7 @@ def _list(
         raise UsageError(message, hint="leave one of them out")
     program, _ = start(quiet=quiet, verbose=verbose)
     code = reason_code.value if reason_code else None
-    moment = since.replace(tzinfo=dt.UTC) if since and since.tzinfo is None else since
+    moment = utc(since)
     reader = program.quarantine_reader()
     if summary:
         print_rows(
@@ -88,7 +84,14 @@ def _list(
     print_rows(
         (_listed(row) for row in reader.rows(reason_code=code, since=moment, limit=limit)),
         output,
-        columns=("record_id", "reason_code", "path"),
+        columns=(
+            "record_id",
+            "quarantined_at",
+            "reason_code",
+            "path",
+            "sent_at",
+            "receive_count",
+        ),
         empty="nothing is quarantined",
     )
 

@@ -42,7 +42,7 @@ class LeaveOut:
         for part in _NEXT.split(text):
             name, sign, value = part.partition("=")
             if name not in {"key", "login", "since", "until"} or not sign or not value:
-                raise _refused(f"{part!a} is no record id and no criterion")
+                raise _refused(f"{part} is no record id and no criterion")
             if name in criteria:
                 raise _refused(f"{name}= is there twice")
             criteria[name] = value
@@ -74,7 +74,7 @@ def _record_id(text: str) -> uuid.UUID:
 
 def _key_id(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,10}", text) or not 0 < int(text) <= MAX_KEY_ID:
-        raise _refused(f"{text!a} is no key id")
+        raise _refused(f"{text} is no key id")
     return int(text)
 
 
@@ -85,7 +85,7 @@ def _moment(text: str) -> dt.datetime:
             return moment.astimezone(dt.UTC)
     except (ValueError, OverflowError):
         pass
-    raise _refused(f"{text!a} is no time with its zone, such as 2026-11-29T08:00:00Z")
+    raise _refused(f"{text} is no time with its zone, such as 2026-11-29T08:00:00Z")
 
 
 def _text(moment: dt.datetime | None) -> str | None:

@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from vault_etl.core.audit import AuditReceipt, AuditRequest
 from vault_etl.core.checkpoint import Head
@@ -79,17 +79,31 @@ class AuditEntry:
     hash: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which entries are listed: those that match all that is not None."""
+
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    """Entries before this moment."""
+    record_id: uuid.UUID | None = None
+    field: str | None = None
+    action: str | None = None
+    ticket: str | None = None
+    actor: str | None = None
+    """The actor's ARN, or the database login."""
+
+
+EVERY_ENTRY: Final = AuditFilter()
+
+
 class AuditReader(Protocol):
     """May read the log."""
 
     def entries(
-        self,
-        *,
-        since: dt.datetime | None = None,
-        record_id: uuid.UUID | None = None,
-        actor: str | None = None,
+        self, wanted: AuditFilter = EVERY_ENTRY, *, limit: int | None = None
     ) -> Iterator[AuditEntry]:
-        """The entries in the order of `seq`, streamed."""
+        """The entries in the order of `seq`, streamed; with `limit` the newest ones, so many."""
 
 
 class Identity(Protocol):

@@ -139,7 +139,7 @@ class EmbeddedStack:
         Raises UsageError for an unknown role, ConfigurationError if the stack does not run.
         """
         if role not in ROLES:
-            raise UsageError(f"there is no role {role!r}", hint=f"one of: {', '.join(ROLES)}")
+            raise UsageError(f"there is no role {role}", hint=f"one of: {', '.join(ROLES)}")
         status = self.status()
         if status.problem or not (
             status.postgres and status.emulator and status.recorded.provisioned

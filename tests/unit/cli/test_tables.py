@@ -1,0 +1,134 @@
+"""Nothing is cut off in a table, whatever the width of the terminal: each that a command prints, at its widest."""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import importlib
+import sys
+import uuid
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+import vault_etl.cli
+from vault_etl.cli.output import OutputFormat, cell, print_object, print_rows
+from vault_etl.core.audit import Action
+from vault_etl.core.events import Reason
+from vault_etl.core.fields import Field
+
+ID = uuid.UUID("01a1fc29-ca31-7f16-a77c-58d57c39a400")
+MOMENT = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
+LONGEST: dict[str, object] = {
+    **dict.fromkeys(("record_id", "token"), ID),
+    **dict.fromkeys(("time", "quarantined_at", "sent_at", "newest", "oldest"), MOMENT),
+    **dict.fromkeys(("first_seen", "last_seen", "create_date"), MOMENT.date()),
+    **dict.fromkeys(("seq", "count", "users", "rows", "age_days", "generation"), 2**31 - 1),
+    **dict.fromkeys(("receive_count", "key_id"), 2**32 - 1),
+    **dict.fromkeys(("ok", "placeholder"), True),
+    "login": "a_login_of_the_database_with_a_name_as_long_as_postgresql_takes",
+    "action": max(Action, key=len).value,
+    "decision": "allowed",
+    "error_code": "key_unavailable",
+    "fields": [field.value for field in Field],
+    "masked_fields": [field.value for field in Field],
+    "purpose": "p" * 64,
+    "field": Field.QUARANTINE.value,
+    "state": "decrypt_only",
+    "ticket": "t" * 64,
+    "ticket_pattern": r"^(CASE|FRAUD|DPO)-[0-9]{1,9}$",
+    "reason": "because " * 62,
+    "reason_code": max(Reason, key=len).value,
+    "path": f"$.{'a' * 62}",
+    "user_id": "u" * 256,
+    "check": "pending_token_keys",
+    "detail": "a word " * 60,
+    "kind": "tampered",
+    "what": "a word " * 60,
+    "setting": "VAULT_ETL_TOKEN_KEY_MAX_AGE_DAYS",
+    "source": f"/etc/{'f' * 100}.toml",
+    "value": "arn:aws:kms:eu-central-1:123456789012:key/01a1fc29-ca31-7f16-a77c-58d57c39a400",
+    "problem": "is no setting: did you mean VAULT_ETL_TOKEN_KEY_MAX_AGE_DAYS?",
+}
+"""The widest value of each column. One that a new table brings needs a line here."""
+
+
+def tables() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The columns of each table that a command prints, by its place in the code."""
+    for file in sorted(Path(vault_etl.cli.__path__[0]).glob("*.py")):
+        module = importlib.import_module(f"vault_etl.cli.{file.stem}")
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                for given in node.keywords:
+                    if given.arg == "columns" and ast.unparse(given.value) != "columns":
+                        yield f"{file.stem}:{node.lineno}", tuple(names(given.value, module))
+
+
+def names(columns: ast.expr, module: object) -> Iterator[str]:
+    """The names of columns in an expression: literals, and constants of the module."""
+    for node in ast.walk(columns):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.Name) and node.id.isupper():
+            yield from getattr(module, node.id)
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, columns: int) -> StringIO:
+    """What a terminal of so many columns gets."""
+    terminal = StringIO()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    return terminal
+
+
+@pytest.mark.parametrize(("place", "columns"), list(tables()), ids=str)
+@pytest.mark.parametrize("width", [40, 80, 300])
+def test_every_table_is_whole(
+    monkeypatch: pytest.MonkeyPatch, place: str, columns: tuple[str, ...], width: int
+) -> None:
+    """Every value of every column is on the screen: in one piece if it fits a line, else wrapped."""
+    assert columns, place
+    terminal = shown(monkeypatch, width)
+    row = {name: LONGEST[name] for name in columns}
+    short = dict.fromkeys(columns, None)
+    print_rows([row, short, row], OutputFormat.TABLE, columns=columns, empty="")
+    text = terminal.getvalue()
+    assert "…" not in text
+    run_together = "".join(text.split())
+    for name, value in row.items():
+        whole = cell(value)
+        assert run_together.count("".join(whole.split())) >= 2, name
+        assert " " in whole or len(whole) > width - 30 or text.count(whole) >= 2, name
+    first = len(cell(row[columns[0]]))
+    assert max(map(len, text.splitlines())) <= max(width, first)
+
+
+def test_there_are_tables() -> None:
+    """The search above finds them: it would find nothing after a change of how they are printed."""
+    places = {place.partition(":")[0] for place, _ in tables()}
+    assert places >= {"audit", "audit_policy", "audit_verify", "config", "doctor", "duplicates"}
+    assert places >= {"find", "keys_list", "quarantine"}
+
+
+@pytest.mark.parametrize("width", [30, 80])
+def test_every_object_is_whole(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """One below the other: a long value is wrapped beside its name."""
+    terminal = shown(monkeypatch, width)
+    print_object({**LONGEST, "inner": {"ip": "2001:db8::1", "device_id": None}}, OutputFormat.TABLE)
+    run_together = "".join(terminal.getvalue().split())
+    assert all("".join(cell(value).split()) in run_together for value in LONGEST.values())
+    assert "ip:2001:db8::1" in run_together
+    assert "…" not in terminal.getvalue()
+
+
+def test_what_steers_a_terminal_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside others, below them, and in an object; markup of rich is text."""
+    terminal = shown(monkeypatch, 20)
+    row = {"action": "[bold]a[/bold]", "login": "b\x1b[2J\r\n" * 4, "reason": "c\u202e" * 20}
+    print_rows([row], OutputFormat.TABLE, columns=tuple(row), empty="")
+    print_object(row, OutputFormat.TABLE)
+    text = terminal.getvalue()
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert text.count("[bold]a[/bold]") == 2

@@ -1,0 +1,106 @@
+"""A wrong setting or option is told in our words: none of pydantic's, of click's types, or of Python's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from vault_etl import settings
+from vault_etl.cli.main import app
+from vault_etl.cli.usage import usage_message
+from vault_etl.errors import ConfigurationError, UsageError
+
+SECRET = "sekret-Wort-4711"
+FOREIGN = re.compile(
+    r"Input|String|should|unable to parse|Value error|datetime|UUID|%Y|<class|\[type=|pydantic|_parsing"
+    r"|greater than|less than|x[<>]=|\bint\b|\bfloat\b|None|Enum|Error\b|Traceback|object at|regex|pattern"
+)
+
+
+def parameters() -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each option and argument with a type, and the words of its command."""
+    todo: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(app))]
+    while todo:
+        words, command = todo.pop()
+        todo += [
+            ((*words, name), inner) for name, inner in getattr(command, "commands", {}).items()
+        ]
+        for param in command.params:
+            descriptor = getattr(param, "type_descriptor", None)
+            if descriptor is not None and descriptor.annotation not in (bool, str):
+                yield words, param
+
+
+def refused(words: tuple[str, ...], param: Any, value: str) -> str | None:  # noqa: ANN401 - typer's
+    """What is said of this value, or None if it is taken."""
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    given = [param.opts[0], value] if param.param_type_name == "option" else ["--", value]
+    try:
+        command.make_context(None, given)
+    except typer.TyperException as error:
+        return usage_message(error)
+    except UsageError as error:  # of a parser of ours, which names the option in its hint
+        return f"{param.opts[0]}: {error}".replace(SECRET, "")
+    return None
+
+
+def test_every_option_says_what_it_takes() -> None:
+    """Each option and argument that does not take any text, with values that are none of its own."""
+    seen = 0
+    for words, param in parameters():
+        for value in (SECRET, "-1", "99999999999999999999999", "nan"):
+            said = refused(words, param, value)
+            if said is None or said.startswith("missing"):
+                continue
+            seen += 1
+            assert SECRET not in said
+            assert not FOREIGN.search(said), (words, said)
+            assert (param.opts[0] in said) or (param.metavar in said) or param.name in said
+    assert seen > 40
+
+
+@pytest.mark.parametrize("name", settings.Settings.model_fields)
+def test_every_setting_says_what_it_takes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the environment and from a file, of a wrong type or out of bounds: named, and never quoted."""
+    monkeypatch.chdir(tmp_path)
+    variable = f"VAULT_ETL_{name.upper()}"
+    said = []
+    for text in (SECRET, "-1", "1e99", "nan", "1.5"):
+        try:
+            settings.load({variable: text})
+        except ConfigurationError as error:
+            said.append(str(error))
+    for text in (f'"{SECRET}"', "-1", "1e99", "[[1]]", "{a = 1}", '""', "2026-01-31", "true"):
+        Path("vault-etl.toml").write_text(f"{name} = {text}\n", encoding="utf-8")
+        try:
+            settings.load({})
+        except ConfigurationError as error:
+            said.append(str(error))
+    assert said
+    for each in said:
+        assert each.startswith(f"{variable} ")
+        assert " takes " in each or each.endswith(" is empty")
+        assert SECRET not in each
+        assert not FOREIGN.search(each), each
+
+
+def test_a_setting_that_is_nearly_one_is_guessed() -> None:
+    """Of what is close to no setting there is no guess; what Kubernetes injects is none of ours."""
+    guesses = {
+        "VAULT_ETL_QUEUE": "is no setting: did you mean VAULT_ETL_QUEUE_URL?",
+        "VAULT_ETL_queue_url": "is no setting: did you mean VAULT_ETL_QUEUE_URL?",
+        "VAULT_ETL_XYZZY": "is no setting",
+    }
+    for name, said in guesses.items():
+        with pytest.raises(ConfigurationError, match=rf"^{name} {re.escape(said)}$"):
+            settings.load({name: "x"})
+    settings.load({"VAULT_ETL_SERVICE_HOST": "x", "VAULT_ETL_PORT_9464_TCP": "x"})
