@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from tests.fakes.database import FakeDatabase
 from tests.fakes.record_loader import FakeRecordLoader
 from vault_etl.core.fields import Field
+from vault_etl.errors import IncompleteError
 from vault_etl.ports.quarantine import Moved, QuarantinedCount, QuarantinedRow, Release
 from vault_etl.ports.record_store import (
     KeysChanged,
     Loaded,
+    MonthGone,
     RowsRefused,
     SealedValue,
     WriteKeys,
@@ -86,6 +88,8 @@ class FakeQuarantine:
         """See `QuarantineMover.move`."""
         unchanged = [r for r in releases if r.body in self.bodies([r.body.record_id], None, 1)]
         loaded = self._loader.load([r.record for r in unchanged], [], keys)
+        if isinstance(loaded, MonthGone):
+            raise IncompleteError("a record has no partition to go to")
         if not isinstance(loaded, Loaded):
             return loaded
         for release in unchanged:

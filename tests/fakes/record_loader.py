@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tests.fakes.database import FakeDatabase
 from vault_etl.core.messages import RecordRange, SealedRecord, SealedRejection
-from vault_etl.ports.record_store import KeysChanged, Loaded, RowsRefused, WriteKeys
+from vault_etl.ports.record_store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 
 _MONTHS = range(-2, 4)
 _BOUNDS = range(-24, 4)
@@ -45,7 +45,7 @@ class FakeRecordLoader:
         records: Sequence[SealedRecord],
         rejections: Sequence[SealedRejection],
         keys: WriteKeys,
-    ) -> Loaded | KeysChanged | RowsRefused:
+    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
         """See `RecordLoader.load`."""
         self.batches.append(len(records) + len(rejections))
         database = self._database

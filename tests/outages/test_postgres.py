@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import time
 
@@ -45,6 +46,23 @@ def reset(vault: Vault) -> None:
     ):
         survives(run, line.broken(Fault.RESET), "UnavailableError")
         assert line.hits[Fault.RESET] >= 2
+
+
+def months_gone(vault: Vault) -> None:
+    """One that is dropped is made again; one that is detached quarantines its messages. No worker ends of it."""
+    month = f"user_logins_{dt.datetime.now(dt.UTC):%Y_%m}"
+    with following(vault) as run:
+        vault.send(events(3))
+        run.until_settled(3)
+        vault.sql(f"DROP TABLE {month}")
+        vault.send(events(4))
+        run.until_settled(4)
+        assert vault.count("user_logins") == 4
+        vault.sql(f"ALTER TABLE user_logins DETACH PARTITION {month}")
+        vault.send(events(2))
+        run.until_settled(2)
+        assert vault.sql("SELECT reason_code FROM quarantine") == [("sent_out_of_range",)] * 2
+        run.until_ready()
 
 
 def killed_while_idle(vault: Vault) -> None:
@@ -122,6 +140,7 @@ CASES = {
     "statement cancelled": _outage(refusing("57014")),
     "lock not granted": _outage(refusing("55P03"), "LockTimeoutError"),
     "deadlock": deadlock,
+    "months gone": months_gone,
     "killed while idle": killed_while_idle,
     "killed in mid-transaction": killed_in_mid_transaction,
     "slow": slow,

@@ -16,7 +16,7 @@ from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, Post
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.messages import SealedRejection
-from vault_etl.errors import ConfigurationError, DeniedError
+from vault_etl.errors import DeniedError, IncompleteError
 from vault_etl.ports.quarantine import Moved, Release
 from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue, WriteKeys
 
@@ -195,7 +195,7 @@ def test_re_encrypt_makes_the_months_that_it_needs(scratch: Scratch, keys: Write
     with scratch.loader() as loader:
         loader.load([], [row], keys)
     with scratch.database("re-encrypt") as database:
-        with pytest.raises(ConfigurationError, match="no partition"):
+        with pytest.raises(IncompleteError, match="no partition"):
             PostgresQuarantineMover(database).move(releases([row], keys), keys)
         ranges = PostgresRecordLoader(database).prepare_partitions([sent.date()])
         assert any(r.first <= row.record_id < r.end for r in ranges)

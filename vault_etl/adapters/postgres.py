@@ -61,6 +61,10 @@ class LockTimeoutError(UnavailableError):
     """Somebody else held a lock for too long (SQLSTATE 55P03, or 40P01 for a deadlock)."""
 
 
+class NoPartitionError(IncompleteError):
+    """A record's month is not there (SQLSTATE 23514 without a constraint)."""
+
+
 class ObjectsDependError(ConfigurationError):
     """Other objects depend on what is to be changed (SQLSTATE 2BP01)."""
 
@@ -225,9 +229,9 @@ _NOT_MIGRATED: Final[_Answer] = (
     _MIGRATE_HINT,
 )
 _NO_PARTITION: Final[_Answer] = (
-    ConfigurationError,
+    NoPartitionError,
     "a record has no partition to go to",
-    _MIGRATE_HINT,
+    "a month was detached or dropped meanwhile: run the command again",
 )
 _AWAY: Final[_Answer] = (UnavailableError, "not available", "run the command again")
 _DEPENDED_ON: Final[_Answer] = (ObjectsDependError, "other objects depend on this one", None)

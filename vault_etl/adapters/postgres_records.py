@@ -17,13 +17,14 @@ from vault_etl.adapters.postgres import (
     ANSWER_WITHIN_S,
     Database,
     LockTimeoutError,
+    NoPartitionError,
     ValueRefusedError,
 )
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import Field
 from vault_etl.core.keys import DataKey
 from vault_etl.core.messages import RecordRange, SealedRecord, SealedRejection
-from vault_etl.ports.record_store import KeysChanged, Loaded, RowsRefused, WriteKeys
+from vault_etl.ports.record_store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 
 _SQL: Final = blocks("records.sql")
 
@@ -60,7 +61,7 @@ class PostgresRecordLoader:
         records: Sequence[SealedRecord],
         rejections: Sequence[SealedRejection],
         keys: WriteKeys,
-    ) -> Loaded | KeysChanged | RowsRefused:
+    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
         """See `RecordLoader.load`."""
         try:
             with self._database.transaction("load", within=ANSWER_WITHIN_S) as cursor:
@@ -72,6 +73,8 @@ class PostgresRecordLoader:
                 )
         except ValueRefusedError as error:
             return RowsRefused(error.sqlstate)
+        except NoPartitionError:
+            return MonthGone()
 
 
 def fence_holds(

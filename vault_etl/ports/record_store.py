@@ -42,6 +42,11 @@ class RowsRefused:
     sqlstate: str
 
 
+@dataclass(frozen=True, slots=True)
+class MonthGone:
+    """A record's month was detached or dropped since the ranges were looked at; nothing is stored."""
+
+
 class RecordLoader(Protocol):
     """May write rows that it cannot read."""
 
@@ -56,7 +61,7 @@ class RecordLoader(Protocol):
         records: Sequence[SealedRecord],
         rejections: Sequence[SealedRejection],
         keys: WriteKeys,
-    ) -> Loaded | KeysChanged | RowsRefused:
+    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
         """Store a batch in one transaction behind the fence, and commit it.
 
         Raises UnavailableError, DeniedError or ConfigurationError; then nothing is stored, or it

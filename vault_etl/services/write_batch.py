@@ -27,15 +27,28 @@ from vault_etl.core.record_id import milliseconds_of
 from vault_etl.core.sealing import Sealer
 from vault_etl.errors import ConfigurationError, DeniedError, IncompleteError, UnavailableError
 from vault_etl.ports.clock import Clock
-from vault_etl.ports.record_store import KeysChanged, Loaded, RecordLoader, RowsRefused, WriteKeys
+from vault_etl.ports.record_store import (
+    KeysChanged,
+    Loaded,
+    MonthGone,
+    RecordLoader,
+    RowsRefused,
+    WriteKeys,
+)
 from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.make_key import DataKeyLeases
 
 MAX_FENCE_TRIES: Final = 10
 """How often in a row the keys may change under a batch before somebody should look."""
 
+MAX_MONTH_TRIES: Final = 5
+"""How often in a row a month may go away under a batch before somebody should look."""
+
 RANGES_SECONDS: Final = 86_400.0
 """How often the months are looked at, and those to come made."""
+
+HOPELESS_SECONDS: Final = 60.0
+"""How often it is tried again to make a month that could not be made: it may be attached again."""
 
 REFUSED_WINDOW: Final = 1_000
 MAX_REFUSED: Final = 10
@@ -75,6 +88,7 @@ class BatchWriter:
         self._ranges: tuple[RecordRange, ...] = ()
         self._ranges_end = -math.inf
         self._hopeless: set[dt.date] = set()
+        self._hopeless_end = -math.inf
         self._refused = collections.deque[bool](maxlen=REFUSED_WINDOW)
 
     def prepare(self) -> None:
@@ -115,6 +129,8 @@ class BatchWriter:
         if self._clock.monotonic() >= self._ranges_end:
             self._find_ranges(())
         parsed = [parse_message(message, self._ranges, strict=self._strict) for message in messages]
+        if self._clock.monotonic() >= self._hopeless_end:
+            self._hopeless.clear()
         missing = {_month(p) for p in parsed if _is_out_of_range(p)} - self._hopeless
         if not missing:
             return parsed
@@ -125,6 +141,8 @@ class BatchWriter:
             else p
             for p in parsed
         ]
+        if not self._hopeless:
+            self._hopeless_end = self._clock.monotonic() + HOPELESS_SECONDS
         self._hopeless |= missing & {_month(p) for p in parsed if _is_out_of_range(p)}
         return parsed
 
@@ -133,11 +151,10 @@ class BatchWriter:
         self._ranges = self._loader.prepare_partitions(months)
         if self._clock.monotonic() >= self._ranges_end:
             self._ranges_end = self._clock.monotonic() + RANGES_SECONDS
-            self._hopeless.clear()
 
     def _load(self, batch: Sequence[Parsed], progress: _Progress) -> None:
         """Store what the database takes, by halves if it refuses a row."""
-        result = self._load_fenced(batch)
+        batch, result = self._load_in_months(batch)
         if isinstance(result, Loaded):
             self._refused.extend([False] * len(batch))
             progress.loaded(batch, result)
@@ -164,7 +181,20 @@ class BatchWriter:
         self._refused.extend([True] * len(progress.refused))
         progress.loaded(progress.refused, result)
 
-    def _load_fenced(self, batch: Sequence[Parsed]) -> Loaded | RowsRefused:
+    def _load_in_months(
+        self, batch: Sequence[Parsed]
+    ) -> tuple[Sequence[Parsed], Loaded | RowsRefused]:
+        """Store; when a month is gone, look which are there, and quarantine what has none any more."""
+        for _ in range(MAX_MONTH_TRIES):
+            result = self._load_fenced(batch)
+            if not isinstance(result, MonthGone):
+                return batch, result
+            self._find_ranges(())
+            batch = self._parse([p.message for p in batch])
+        message = "a month of this batch is detached or dropped again and again"
+        raise IncompleteError(message, hint="`vault-etl doctor` lists the months that are missing")
+
+    def _load_fenced(self, batch: Sequence[Parsed]) -> Loaded | RowsRefused | MonthGone:
         """Seal and store; when the fence finds that the keys have changed, seal anew and try again."""
         for _ in range(MAX_FENCE_TRIES):
             result = self._seal_and_load(batch)
@@ -174,7 +204,9 @@ class BatchWriter:
         message = "the keys changed again and again under one batch"
         raise IncompleteError(message, hint="is a rotation running in a loop, or a clock wrong?")
 
-    def _seal_and_load(self, batch: Sequence[Parsed]) -> Loaded | KeysChanged | RowsRefused:
+    def _seal_and_load(
+        self, batch: Sequence[Parsed]
+    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
         events = [(p, p.content) for p in batch if isinstance(p.content, LoginEvent)]
         rejections = [(p, p.content) for p in batch if isinstance(p.content, Rejection)]
         seals = dict.fromkeys(PERSONAL_FIELDS, len(events)) | {Field.QUARANTINE: len(rejections)}

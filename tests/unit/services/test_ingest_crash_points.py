@@ -14,7 +14,7 @@ from tests.fakes.record_loader import FakeRecordLoader
 from tests.fakes.tap import Tap
 from tests.fakes.vault import PATIENT, FakeVault
 from vault_etl.core.messages import SealedRecord, SealedRejection
-from vault_etl.ports.record_store import KeysChanged, Loaded, RowsRefused, WriteKeys
+from vault_etl.ports.record_store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 from vault_etl.services.ingest_steps import Bounds
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class CopyingLoader(FakeRecordLoader):
         records: Sequence[SealedRecord],
         rejections: Sequence[SealedRejection],
         keys: WriteKeys,
-    ) -> Loaded | KeysChanged | RowsRefused:
+    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
         """See `RecordLoader.load`."""
         return super().load(self.fuse.through(records), rejections, keys)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pytest
 
@@ -12,12 +12,20 @@ from tests.fakes.login_events import login_event
 from tests.fakes.record_loader import FakeRecordLoader
 from tests.fakes.vault import FakeVault
 from vault_etl.core.events import Reason
-from vault_etl.core.messages import Message, Outcome, RecordRange
+from vault_etl.core.messages import (
+    Message,
+    Outcome,
+    RecordRange,
+    SealedRecord,
+    SealedRejection,
+)
 from vault_etl.core.pii import Pii
-from vault_etl.core.record_id import MAX_MILLISECONDS
-from vault_etl.errors import UnavailableError
+from vault_etl.core.record_id import MAX_MILLISECONDS, first_millisecond, milliseconds_of
+from vault_etl.errors import IncompleteError, UnavailableError
+from vault_etl.ports.record_store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 
 DAY_S = 86_400.0
+MINUTE_S = 60.0
 NUMBERS = itertools.count()
 
 
@@ -28,6 +36,13 @@ class AskedLoader(FakeRecordLoader):
         super().__init__(vault.database)
         self.asked: list[list[dt.date]] = []
         self.down = False
+        self.lost: dict[int, bool] = {}
+        self.flickers = False
+
+    def lose(self, month: dt.date, *, can_be_made: bool) -> None:
+        """Detach the month, or drop it, whose range was found before."""
+        first = int(dt.datetime(month.year, month.month, 1, tzinfo=dt.UTC).timestamp() * 1000)
+        self.lost[first] = can_be_made
 
     def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
         """See `RecordLoader.prepare_partitions`."""
@@ -35,7 +50,25 @@ class AskedLoader(FakeRecordLoader):
         self.asked.append(months)
         if self.down:
             raise UnavailableError("not there")
-        return super().prepare_partitions(months)
+        asked = {first_millisecond(month) for month in months}
+        self.lost = {first: can for first, can in self.lost.items() if not (can and first in asked)}
+        found = super().prepare_partitions(months)
+        return tuple(r for r in found if milliseconds_of(r.first) not in self.lost)
+
+    def load(
+        self,
+        records: Sequence[SealedRecord],
+        rejections: Sequence[SealedRejection],
+        keys: WriteKeys,
+    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
+        """See `RecordLoader.load`."""
+        moments = [
+            dt.datetime.fromtimestamp(milliseconds_of(r.record_id) / 1000, dt.UTC) for r in records
+        ]
+        gone = {first_millisecond(moment.date().replace(day=1)) for moment in moments} & set(
+            self.lost
+        )
+        return MonthGone() if gone or self.flickers else super().load(records, rejections, keys)
 
 
 @pytest.fixture
@@ -78,19 +111,48 @@ def test_all_months_of_a_batch_are_made_at_once(vault: FakeVault, loader: AskedL
 
 
 @pytest.mark.parametrize("too_far", [25, 300])
-def test_a_month_out_of_bounds_is_asked_for_once_a_day(
+def test_a_month_out_of_bounds_is_asked_for_once_a_minute(
     vault: FakeVault, loader: AskedLoader, too_far: int
 ) -> None:
-    """Its messages are quarantined; the bounds move, so tomorrow it is asked for again."""
+    """Its messages are quarantined; the bounds move, and months are attached again."""
     writer = vault.writer()
     for _ in range(3):
         written = writer.write([sent(months_ago(vault, too_far)), sent(vault.clock.now())])
         assert written.outcomes == [Outcome.QUARANTINED, Outcome.STORED]
         assert written.reasons == {Reason.SENT_OUT_OF_RANGE: 1}
     assert [len(months) for months in loader.asked] == [0, 1]
-    vault.clock.advance(DAY_S)
+    vault.clock.advance(MINUTE_S)
     writer.write([sent(months_ago(vault, too_far))])
-    assert [len(months) for months in loader.asked] == [0, 1, 0, 1]
+    writer.write([sent(months_ago(vault, too_far))])
+    assert [len(months) for months in loader.asked] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(("made", "outcome"), [(True, "STORED"), (False, "QUARANTINED")])
+def test_a_month_that_goes_away_is_looked_for_again(
+    vault: FakeVault, loader: AskedLoader, made: bool, outcome: str
+) -> None:
+    """Made again if it was dropped; while it cannot be, being only detached, its messages are quarantined."""
+    writer = vault.writer()
+    old, now = months_ago(vault, 6), vault.clock.now()
+    assert writer.write([sent(old), sent(now)]).outcomes == [Outcome.STORED] * 2
+    loader.lose(old.date(), can_be_made=made)
+    assert writer.write([sent(old), sent(now)]).outcomes == [Outcome[outcome], Outcome.STORED]
+    loader.lost.clear()
+    vault.clock.advance(MINUTE_S)
+    assert writer.write([sent(old)]).outcomes == [Outcome.STORED]
+
+
+def test_a_month_that_goes_away_again_and_again_is_waited_for(
+    vault: FakeVault, loader: AskedLoader
+) -> None:
+    """It is an error that names nothing of the batch, and after it all is stored."""
+    writer, batch = vault.writer(), [sent(vault.clock.now())]
+    loader.flickers = True
+    written = writer.write(batch)
+    assert written.outcomes == [Outcome.RETRY]
+    assert isinstance(written.cause, IncompleteError)
+    loader.flickers = False
+    assert writer.write(batch).outcomes == [Outcome.STORED]
 
 
 def test_a_time_that_no_calendar_has_is_quarantined(vault: FakeVault, loader: AskedLoader) -> None:
