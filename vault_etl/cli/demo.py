@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
@@ -20,19 +21,18 @@ from vault_etl.adapters.embedded.demo_probe import (
     postgres_refusal,
 )
 from vault_etl.adapters.embedded.stack import EmbeddedStack
+from vault_etl.cli.told import WIDTH, Told
 from vault_etl.errors import IncompleteError
 
 _EVENTS: Final = 300
-_WIDTH: Final = 78
 _NEXT: Final = """\
-Try it yourself: the same stack, in the background, in .vault-etl/
-
-  vault-etl local start                    (make demo put it in .venv/bin/)
-  eval "$(vault-etl local env)"
-  vault-etl local seed --events 300
-  vault-etl ingest
-  vault-etl duplicates --field device_id
-  vault-etl local stop"""
+vault-etl local start
+eval "$(vault-etl local env)"
+vault-etl local seed --events 300
+vault-etl ingest
+vault-etl duplicates --field device_id
+vault-etl local stop
+"""
 
 
 def register(app: typer.Typer) -> None:
@@ -55,94 +55,119 @@ def _demo(
     Example:
       vault-etl demo
     """
-    with tempfile.TemporaryDirectory(prefix="vault-etl-demo-") as temporary:
-        stack = EmbeddedStack(directory or Path(temporary) / "stack", durable=False)
+    with tempfile.TemporaryDirectory(prefix="vault-etl-demo-") as temporary, Told() as told:
+        place = directory or Path(temporary) / "stack"
+        stack = EmbeddedStack(place, durable=False, notify=told.step)
         try:
-            _tell(stack)
+            _tell(stack, told)
         finally:
+            told.write("\n")
+            told.step("stopping PostgreSQL and the emulator, and deleting their files")
             stack.reset()
+        told.title("That was it")
+        told.say("Try it yourself: the same stack, in the background, in .vault-etl/")
+        told.write(f"\n{next_commands()}")
 
 
-def _tell(stack: EmbeddedStack) -> None:
-    _title("A PostgreSQL and an AWS emulator (SQS, KMS, STS, IAM), both on loopback")
+def next_commands() -> str:
+    """Lines for a shell: they work where the command that runs now was found."""
+    ours = Path(sys.argv[0]).absolute()
+    found = shutil.which(ours.name)
+    on_path = found is not None and Path(found).absolute() == ours
+    if on_path or not os.access(ours, os.X_OK):
+        return _NEXT
+    return f'export PATH={shlex.quote(str(ours.parent))}:"$PATH"\n{_NEXT}'
+
+
+def _tell(stack: EmbeddedStack, told: Told) -> None:
+    told.title("A PostgreSQL and an AWS emulator (SQS, KMS, STS, IAM), both on loopback")
     stack.start()
-    _say(
+    told.say(
         "Tables and keys are made, and for every role a database login and an access key of its"
         " own. The prompts below name the role."
     )
-    story = _Story(stack)
+    story = _Story(stack, told)
 
-    _title("Login events on the queue, and from there into Postgres")
+    told.title("Login events on the queue, and from there into Postgres")
     story.run("admin", "local", "seed", "--events", str(_EVENTS), "--dir", str(stack.directory))
     story.run("ingest", "ingest")
-    _say(
+    told.say(
         "Every message is stored or quarantined, and only then deleted. A message that is no"
         " login event is kept, sealed, with the reason why."
     )
 
-    _title("Who shares an address? Tokens tell, and need no key")
+    told.title("Who shares an address? Tokens tell, and need no key")
     story.run("analyst", "duplicates", "--field", "ip", "--limit", "5")
     row = most_shared_row(stack.environment("admin"))
-    _show_sealed(stack, row)
+    _show_sealed(stack, row, told)
 
-    _title("The worker that wrote this row asks KMS to open it")
-    _quote(kms_answer(stack.environment("ingest"), stack.environment("admin"), row))
-    _say("The same call with the reveal role's credentials:")
-    _quote(kms_answer(stack.environment("reveal"), stack.environment("admin"), row))
+    told.title("The worker that wrote this row asks KMS to open it")
+    told.quote(kms_answer(stack.environment("ingest"), stack.environment("admin"), row))
+    told.say("The same call with the reveal role's credentials:")
+    told.quote(kms_answer(stack.environment("reveal"), stack.environment("admin"), row))
 
-    _title("The one way back is on the record")
+    told.title("The one way back is on the record")
     reveal = ("reveal", str(row.record_id), "--reason", "demo: show the way back")
     story.run("reveal", *reveal)
     story.run("audit", "audit", "list", "--record", str(row.record_id))
 
-    _title("New data keys: the old ones are retired, every row is sealed anew")
+    told.title("New data keys: the old ones are retired, every row is sealed anew")
     story.run("re-encrypt", "keys", "rotate", "--yes")
     story.run("audit", "keys", "list")
     story.run("reveal", *reveal[:2], "--reason", "demo: still the same value")
 
-    _title("New token keys: every row gets other tokens, all of them at once")
+    told.title("New token keys: every row gets other tokens, all of them at once")
     story.run("re-encrypt", "keys", "rotate", "--tokens", "--yes")
     story.run("analyst", "duplicates", "--field", "ip", "--limit", "2")
-    _say("The same rows share an address, before and after, and at every moment in between.")
-
-    _title("That was it")
-    _say(_NEXT, wrap=False)
+    told.say("The same rows share an address, before and after, and at every moment in between.")
 
 
 class _Story:
     """Runs the real commands, each with its own role's credentials, and shows what they print."""
 
-    def __init__(self, stack: EmbeddedStack) -> None:
+    def __init__(self, stack: EmbeddedStack, told: Told) -> None:
         self._stack = stack
+        self._told = told
         self._hidden = ("--dir", str(stack.directory))
 
     def run(self, role: str, *arguments: str) -> None:
         """Run `vault-etl ARGUMENTS`. Raises IncompleteError if it fails."""
         shown = " ".join(_quoted(word) for word in arguments if word not in self._hidden)
-        _say("", wrap=False)
-        _say(f"{role}$ vault-etl {shown}".replace(" --reason", " \\\n    --reason"), wrap=False)
-        quiet = [] if sys.stderr.isatty() else ["--quiet"]
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "vault_etl", *arguments, "--output", "table", *quiet],
-            cwd=self._stack.directory,
-            env=_environment(self._stack.environment(role)),
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        prompt = f"\n{role}$ vault-etl {shown}".replace(" --reason", " \\\n    --reason")
+        self._told.write(f"{prompt}\n")
+        if sys.stdout.isatty():
+            with self._told.silent():
+                done = self._done(role, *arguments)
+        else:
+            done = self._done(role, *arguments, "--quiet", stdout=subprocess.PIPE)
+            self._told.write(done.stdout)
         if done.returncode != 0:
             message = f"vault-etl {arguments[0]} ended with exit {done.returncode}"
             raise IncompleteError(message, hint="the lines above say why")
 
+    def _done(
+        self, role: str, *arguments: str, stdout: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "vault_etl", *arguments, "--output", "table"],
+            cwd=self._stack.directory,
+            env=_environment(self._stack.environment(role)),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            text=True,
+            check=False,
+        )
 
-def _show_sealed(stack: EmbeddedStack, row: StoredRow) -> None:
-    _say("One of these rows, as it lies in the table:")
-    _quote(f"masked_ip      {row.masked_ip}")
-    _quote(f"ip_ciphertext  {row.ip_ciphertext.hex()}")
-    _say("An analyst may not even see the ciphertext:")
+
+def _show_sealed(stack: EmbeddedStack, row: StoredRow, told: Told) -> None:
+    told.say("One of these rows, as it lies in the table:")
+    told.quote(f"masked_ip      {row.masked_ip}")
+    told.quote(f"ip_ciphertext  {row.ip_ciphertext.hex()}")
+    told.say("An analyst may not even see the ciphertext:")
     refusal = postgres_refusal(
         stack.environment("analyst"), "SELECT ip_ciphertext FROM public.user_logins"
     )
-    _quote(f"Postgres: {refusal}")
+    told.quote(f"Postgres: {refusal}")
 
 
 def _environment(role: Mapping[str, str]) -> dict[str, str]:
@@ -151,25 +176,9 @@ def _environment(role: Mapping[str, str]) -> dict[str, str]:
         for name in ("PATH", "HOME", "LANG", "TERM", "COLUMNS", "NO_COLOR")
         if name in os.environ
     }
-    kept.setdefault("COLUMNS", str(_WIDTH + 2))
+    kept.setdefault("COLUMNS", str(WIDTH + 2))
     nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     return {**kept, **nothing, **role}
-
-
-def _title(text: str) -> None:
-    _say(f"\n── {text} {'─' * max(0, _WIDTH - 4 - len(text))}", wrap=False)
-
-
-def _say(text: str, *, wrap: bool = True) -> None:
-    sys.stdout.write((textwrap.fill(text, _WIDTH) if wrap else text) + "\n")
-    sys.stdout.flush()
-
-
-def _quote(text: str) -> None:
-    sys.stdout.write(
-        textwrap.fill(text, _WIDTH, initial_indent="  ", subsequent_indent="    ") + "\n"
-    )
-    sys.stdout.flush()
 
 
 def _quoted(word: str) -> str:

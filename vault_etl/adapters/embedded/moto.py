@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from vault_etl.adapters.embedded import INSTALL_HINT
 from vault_etl.adapters.embedded.emulator import Emulator, EmulatorName, wait_until_ready
 from vault_etl.adapters.embedded.private_files import make_private_directory
 from vault_etl.adapters.embedded.processes import spawn
@@ -25,7 +26,7 @@ def start_moto(directory: Path) -> Emulator:
     """
     if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
         message = "the AWS emulator is not installed"
-        raise ConfigurationError(message, hint="pip install 'vault-etl[local]'")
+        raise ConfigurationError(message, hint=INSTALL_HINT)
     directory = directory.absolute()
     make_private_directory(directory)
     port_file = directory / "port"

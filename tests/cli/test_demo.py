@@ -1,0 +1,115 @@
+"""What `make demo` shows while it works, and its last lines, without the stack: tests/packaging runs it."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vault_etl.cli import told
+from vault_etl.cli.demo import next_commands
+from vault_etl.cli.told import Told
+
+INSTALL = Path(__file__).parents[2] / "requirements" / "told.py"
+
+
+class Screen(io.StringIO):
+    """Standard output that is a terminal."""
+
+    def isatty(self) -> bool:
+        """See `io.IOBase.isatty`."""
+        return True
+
+
+def test_it_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dot for each second without a word, on a line of its own; none while a program has the terminal."""
+    monkeypatch.setattr(told, "DOT_AFTER_S", 0.01)
+    monkeypatch.setattr(sys, "stdout", screen := Screen())
+    with Told() as telling:
+        telling.step("starting")
+        while screen.getvalue().count(".") < 3:
+            time.sleep(0.01)
+        with telling.silent():
+            dots = screen.getvalue().count(".")
+            time.sleep(0.1)
+            assert screen.getvalue().count(".") == dots
+        telling.say("started")
+    lines = screen.getvalue().splitlines()
+    assert (lines[0], set(lines[1]), lines[2]) == ("  starting", {"."}, "started")
+
+
+@pytest.mark.parametrize(
+    ("terminal", "variables", "bold"),
+    [
+        (True, {}, True),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"TERM": "dumb"}, False),
+        (False, {}, False),
+    ],
+)
+def test_headings_stand_out_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: bool,
+    variables: dict[str, str],
+    bold: bool,
+) -> None:
+    """In bold there; without any escape in a pipe and under NO_COLOR."""
+    shown = Screen() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    Told().title("A heading")
+    assert ("\x1b[1m── A heading" in shown.getvalue()) is bold
+    assert ("\x1b" in shown.getvalue()) is bold
+
+
+@pytest.mark.parametrize("on_path", [True, False])
+def test_the_last_lines_can_be_pasted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, on_path: bool
+) -> None:
+    """A shell takes them as they are, and finds the command that printed them."""
+    place = tmp_path / "a folder's bin"
+    place.mkdir()
+    script = place / "vault-etl"
+    script.write_text('#!/bin/sh\necho ran "$@" >&2\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin" if on_path else "/usr/bin:/bin")
+    lines = next_commands()
+    assert ("export PATH" in lines) is not on_path
+    path = f"{place}:/usr/bin:/bin" if on_path else "/usr/bin:/bin"
+    done = subprocess.run(
+        ["/bin/sh", "-eu"],
+        env={"PATH": path},
+        input=lines,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    ran = [line.removeprefix("ran ") for line in done.stderr.splitlines()]
+    assert [words.split()[:2] for words in ran][:3] == [
+        ["local", verb] for verb in ("start", "env", "seed")
+    ]
+    assert ran[-1] == "local stop"
+
+
+def test_an_installation_tells_how_far_it_is() -> None:
+    """Each second the last line of what runs; of what fails, all of it, and its exit code."""
+    code = "import time; print('Collecting boto3', flush=True); time.sleep(2.5); print('why'); raise SystemExit(3)"
+    done = subprocess.run(
+        [sys.executable, str(INSTALL), sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    assert done.returncode == 3
+    assert lines[0].split() == ["1", "s", "Collecting", "boto3"]
+    assert lines[-2:] == ["Collecting boto3", "why"]

@@ -1,0 +1,93 @@
+"""What `vault-etl demo` tells on standard output, which is never silent for long."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Final, Self
+
+WIDTH: Final = 78
+DOT_AFTER_S: Final = 1.0
+
+_BOLD: Final = "\x1b[1m{}\x1b[0m"
+
+
+class Told:
+    """Titles, text and quotations; and a dot for each second without any of these. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._awake = threading.Event()
+        self._dots = 0
+        self._thread = threading.Thread(target=self._tick, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._awake.set()
+        self._thread.join()
+        self.write("")
+
+    def title(self, text: str) -> None:
+        """Write a heading, which stands out on a terminal (https://no-color.org)."""
+        line = f"── {text} {'─' * max(0, WIDTH - 4 - len(text))}"
+        self.write(f"\n{_BOLD.format(line) if _has_styles() else line}\n")
+
+    def say(self, text: str) -> None:
+        """Write a paragraph."""
+        self.write(textwrap.fill(text, WIDTH) + "\n")
+
+    def step(self, text: str) -> None:
+        """Write what is done next."""
+        self.write(f"  {text}\n")
+
+    def quote(self, text: str) -> None:
+        """Write what a program said, indented."""
+        filled = textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        self.write(filled + "\n")
+
+    def write(self, text: str) -> None:
+        """Write as it is, on a line of its own."""
+        with self._lock:
+            sys.stdout.write(("\n" if self._dots else "") + text)
+            sys.stdout.flush()
+            self._dots = 0
+            self._awake.set()
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Write no dot in the block: a program of ours has the terminal, and its own live line."""
+        with self._lock:
+            yield
+            self._awake.set()
+
+    def _tick(self) -> None:
+        while not self._ended.is_set():
+            if self._awake.wait(DOT_AFTER_S):
+                self._awake.clear()
+                continue
+            with self._lock:
+                if self._awake.is_set():  # a block was silent, and more was written since
+                    continue
+                sys.stdout.write(".")
+                sys.stdout.flush()
+                self._dots += 1
+
+
+def _has_styles() -> bool:
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return sys.stdout.isatty() and wanted
