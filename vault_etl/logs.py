@@ -17,11 +17,12 @@ _LOUD = ("boto3", "botocore", "s3transfer", "urllib3")
 def configure(log_format: Literal["text", "json"] | None, *, verbose: bool, quiet: bool) -> None:
     """Set up structlog and silence the libraries.
 
-    botocore at DEBUG prints plaintext data keys, so it stays at WARNING whatever `--verbose` says.
+    botocore at DEBUG prints plaintext data keys, and at WARNING the traceback of a renewal of
+    credentials that failed: both stay silent whatever `--verbose` says.
     """
     stamina.instrumentation.set_on_retry_hooks([])  # its own one logs the arguments of the call
     for name in _LOUD:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.ERROR)
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     text = log_format == "text" or (log_format is None and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (

@@ -12,7 +12,8 @@ from tests.metrics.reports import samples, value
 from tests.postgres.conftest import clone
 from tests.postgres.scratch import Scratch
 from tests.proxy import FaultProxy, Judge, closed_port
-from vault_etl.adapters.aws import AwsClients, translated
+from vault_etl.adapters.aws import AwsClients
+from vault_etl.adapters.aws_failures import translated
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.adapters.prometheus import PrometheusMetrics

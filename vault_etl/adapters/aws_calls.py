@@ -64,7 +64,7 @@ class _Calls:
         **_other: object,
     ) -> None:
         if exception is not None and exception is not context.get(_TOLD):
-            self._failed(event_name, type(exception).__name__)
+            self._failed(event_name, getattr(exception, "code", type(exception).__name__))
         _, service, operation = event_name.split(".", 2)
         started = context.get(_STARTED)
         if started is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from vault_etl.adapters.aws import translated
+from vault_etl.adapters.aws_failures import Subject, translated
+from vault_etl.adapters.aws_refusals import InvalidCallError
 from vault_etl.core.fields import Field, KeyField, KeyPurpose
 from vault_etl.core.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
 from vault_etl.errors import (
@@ -13,7 +14,6 @@ from vault_etl.errors import (
     KeyDeniedError,
     KeyUnavailableError,
     UnusableKeyError,
-    VaultEtlError,
 )
 from vault_etl.ports.key_service import GeneratedKey, UnseenKey
 
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from types_boto3_kms.client import KMSClient
 
 SERVICE: Final = "KMS"
+
+_SETTING: Final = {
+    KeyPurpose.DATA: "VAULT_ETL_DATA_KEY",
+    KeyPurpose.TOKEN: "VAULT_ETL_TOKEN_KEY",
+    KeyPurpose.SOURCE: "VAULT_ETL_TOKEN_KEY",
+}
 
 
 class TrustedKeys:
@@ -43,8 +49,9 @@ class TrustedKeys:
     def in_use(self, purpose: KeyPurpose) -> str:
         """The ARN of the KMS key that new keys of this purpose get. It is looked up once."""
         if purpose not in self._resolved:
-            with translated(SERVICE):
-                described = self._kms.describe_key(KeyId=self._names[purpose])
+            name = self._names[purpose]
+            with translated(SERVICE, Subject(name, _SETTING[purpose])):
+                described = self._kms.describe_key(KeyId=name)
             self._resolved[purpose] = described["KeyMetadata"]["Arn"]
         return self._resolved[purpose]
 
@@ -58,9 +65,10 @@ class KmsKeyGenerator:
 
     def generate(self, purpose: KeyPurpose, field: Field, key_id: int) -> GeneratedKey:
         """See `KeyGenerator.generate`."""
-        with translated(SERVICE):
+        name = self._names[purpose]
+        with translated(SERVICE, Subject(name, _SETTING[purpose])):
             made = self._kms.generate_data_key(
-                KeyId=self._names[purpose],
+                KeyId=name,
                 NumberOfBytes=KEY_BYTES,
                 EncryptionContext=encryption_context(purpose, field, key_id),
             )
@@ -76,9 +84,10 @@ class KmsUnseenKeyGenerator:
 
     def generate_unseen(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> UnseenKey:
         """See `UnseenKeyGenerator.generate_unseen`."""
-        with translated(SERVICE):
+        name = self._names[purpose]
+        with translated(SERVICE, Subject(name, _SETTING[purpose])):
             made = self._kms.generate_data_key_without_plaintext(
-                KeyId=self._names[purpose],
+                KeyId=name,
                 NumberOfBytes=KEY_BYTES,
                 EncryptionContext=encryption_context(purpose, field, key_id),
             )
@@ -135,15 +144,18 @@ def must_be_trusted(trusted: TrustedKeys, key: WrappedKey, arn: str) -> None:
 
 @contextlib.contextmanager
 def asked_about(key: WrappedKey) -> Iterator[None]:
-    """Translate what KMS says, and name the key: a denial is KeyDeniedError, of the caller."""
+    """Translate what KMS says, and name the key: a denial is KeyDeniedError, of the caller.
+
+    A call that is not valid is so by what the key's row holds, so KMS does not use that key.
+    """
     named = f"key {key.key_id} ({key.purpose}, {key.field})"
     try:
         with translated(SERVICE):
             yield
     except UnusableKeyError as error:
         raise type(error)(f"{named}: {error}") from None
-    except DeniedError as error:
-        kind: type[VaultEtlError] = (
-            KeyUnavailableError if isinstance(error, KeyUnavailableError) else KeyDeniedError
-        )
-        raise kind(f"{error}: {named}", hint=error.hint) from None
+    except (DeniedError, InvalidCallError) as error:
+        is_of_caller = isinstance(error, DeniedError) and not isinstance(error, KeyUnavailableError)
+        kind = KeyDeniedError if is_of_caller else KeyUnavailableError
+        hint = f"{error.hint}; its row names {key.kms_key_arn}"
+        raise kind(f"{error}: {named}", hint=hint) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vault_etl.adapters.aws import translated
+from vault_etl.adapters.aws_failures import Subject, translated
 from vault_etl.adapters.aws_kms import SERVICE
 from vault_etl.ports.doctor import KmsKey
 
@@ -20,7 +20,7 @@ class KmsKeyDescriber:
 
     def describe(self, name: str) -> KmsKey:
         """See `KmsKeys.describe`."""
-        with translated(SERVICE):
+        with translated(SERVICE, Subject(name)):
             found = self._kms.describe_key(KeyId=name)["KeyMetadata"]
         # AWS always tells all three; an emulator may not.
         state, spec, usage = (

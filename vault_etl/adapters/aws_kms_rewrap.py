@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vault_etl.adapters.aws import translated
+from vault_etl.adapters.aws_failures import Subject, translated
 from vault_etl.adapters.aws_kms import (
     SERVICE,
     TrustedKeys,
@@ -60,7 +60,7 @@ class KmsKeyFinder:
 
     def arn(self, name: str) -> str:
         """See `KmsKeys.arn`."""
-        with translated(SERVICE):
+        with translated(SERVICE, Subject(name)):
             return self._kms.describe_key(KeyId=name)["KeyMetadata"]["Arn"]
 
     def trusts(self, purpose: KeyPurpose, kms_key_arn: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vault_etl.adapters.aws import translated
+from vault_etl.adapters.aws_failures import Subject, translated
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.errors import ConfigurationError
 from vault_etl.ports.checkpoints import KmsSignature, SigningKey
@@ -21,10 +21,11 @@ class KmsHeadSigner:
     def __init__(self, kms: KMSClient, key: str) -> None:
         self._kms = kms
         self._key = key
+        self._subject = Subject(key, "VAULT_ETL_AUDIT_KEY")
 
     def sign(self, text: bytes) -> KmsSignature:
         """See `HeadSigner.sign`. AWS answers with the key's ARN; an emulator may repeat the alias."""
-        with translated(SERVICE):
+        with translated(SERVICE, self._subject):
             answer = self._kms.sign(
                 KeyId=self._key,
                 Message=text,
@@ -41,10 +42,11 @@ class KmsPublicKey:
     def __init__(self, kms: KMSClient, key: str) -> None:
         self._kms = kms
         self._key = key
+        self._subject = Subject(key, "VAULT_ETL_AUDIT_KEY")
 
     def signing_key(self) -> SigningKey:
         """See `PublicKeySource.signing_key`. An alias is looked up once: both are of one key."""
-        with translated(SERVICE):
+        with translated(SERVICE, self._subject):
             arn = self._kms.describe_key(KeyId=self._key)["KeyMetadata"]["Arn"]
             found = self._kms.get_public_key(KeyId=arn)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from vault_etl.adapters.aws import translated
+from vault_etl.adapters.aws_failures import Subject, translated
 from vault_etl.core.ingest_limits import MAX_CALL
 from vault_etl.core.messages import Message
 from vault_etl.core.pii import Pii
@@ -45,10 +45,11 @@ class SqsQueue:
         self._sqs = sqs
         self._receiver = receiver
         self._url = queue_url
+        self._subject = queue_subject(queue_url)
 
     def receive(self, wait_seconds: int, limit: int = MAX_CALL) -> Sequence[Message]:
         """See `Queue.receive`."""
-        with translated(SERVICE):
+        with translated(SERVICE, self._subject):
             received = self._receiver.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=limit,
@@ -59,7 +60,7 @@ class SqsQueue:
 
     def delete(self, receipt_handles: Sequence[str]) -> Sequence[str]:
         """See `Queue.delete`."""
-        with translated(SERVICE):
+        with translated(SERVICE, self._subject):
             answer = self._sqs.delete_message_batch(
                 QueueUrl=self._url,
                 Entries=[
@@ -72,7 +73,7 @@ class SqsQueue:
     def extend(self, seconds_by_handle: Mapping[str, int]) -> Sequence[str]:
         """See `Queue.extend`."""
         handles = list(seconds_by_handle)
-        with translated(SERVICE):
+        with translated(SERVICE, self._subject):
             answer = self._sqs.change_message_visibility_batch(
                 QueueUrl=self._url,
                 Entries=[
@@ -89,7 +90,7 @@ class SqsQueue:
 
     def depth(self) -> QueueDepth:
         """See `QueueGauge.depth`."""
-        with translated(SERVICE):
+        with translated(SERVICE, self._subject):
             attributes = self._sqs.get_queue_attributes(
                 QueueUrl=self._url,
                 AttributeNames=[
@@ -106,11 +107,16 @@ class SqsQueue:
 
     def visibility_timeout(self) -> int:
         """See `QueueGauge.visibility_timeout`."""
-        with translated(SERVICE):
+        with translated(SERVICE, self._subject):
             attributes = self._sqs.get_queue_attributes(
                 QueueUrl=self._url, AttributeNames=["VisibilityTimeout"]
             )["Attributes"]
         return int(attributes["VisibilityTimeout"])
+
+
+def queue_subject(queue_url: str) -> Subject:
+    """A queue in an error: its name."""
+    return Subject(queue_url.rstrip("/").rpartition("/")[2], "VAULT_ETL_QUEUE_URL")
 
 
 def _message(received: MessageTypeDef) -> Message:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from vault_etl.adapters.aws import translated
-from vault_etl.adapters.aws_sqs import SERVICE
+from vault_etl.adapters.aws_failures import translated
+from vault_etl.adapters.aws_sqs import SERVICE, queue_subject
 from vault_etl.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def dead_letter_queue_url(sqs: SQSClient, queue_url: str) -> str:
     queue has no redrive policy, UsageError if the dead-letter queue is a FIFO queue, and what SQS
     says.
     """
-    with translated(SERVICE):
+    with translated(SERVICE, queue_subject(queue_url)):
         answer = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
     name = _target(answer.get("Attributes", {}).get("RedrivePolicy", "")).rpartition(":")[2]
     if not name:

@@ -6,7 +6,7 @@ import functools
 import socket
 from typing import TYPE_CHECKING
 
-from vault_etl.adapters.aws import translated
+from vault_etl.adapters.aws_failures import translated
 
 if TYPE_CHECKING:
     from types_boto3_sts.client import STSClient

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import stamina
 from botocore.exceptions import ClientError
 
-from vault_etl.adapters.aws import translated
+from vault_etl.adapters.aws_failures import translated
 from vault_etl.errors import DataError, UnavailableError
 
 if TYPE_CHECKING:

@@ -1,0 +1,79 @@
+"""What a container's credentials endpoint, or STS, is to a process: a server of one answer at a time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+
+Reply = tuple[int, bytes] | None
+"""A status and a body, or silence."""
+
+
+class CredentialsServer:
+    """Answers GET and POST alike with `reply`, which can be changed; counts what it was asked."""
+
+    def __init__(self, reply: Reply = None) -> None:
+        self.reply = reply
+        self.asked = 0
+        self._closed = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = False  # so that closing waits for them
+        self._thread = threading.Thread(target=self._server.serve_forever)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.asked += 1
+                reply = server.reply
+                if reply is None:
+                    server._closed.wait()
+                    return
+                self.send_response_only(reply[0])
+                self.send_header("Content-Length", str(len(reply[1])))
+                with suppress(ConnectionError):
+                    self.end_headers()
+                    self.wfile.write(reply[1])
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                self.do_GET()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        return Handler
+
+
+def credentials(keys: Mapping[str, str], seconds: float) -> bytes:
+    """A container's credentials: the keys of this environment, for so long."""
+    ends = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
+    return json.dumps(
+        {
+            "AccessKeyId": keys["AWS_ACCESS_KEY_ID"],
+            "SecretAccessKey": keys["AWS_SECRET_ACCESS_KEY"],
+            "Token": "",
+            "Expiration": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+    ).encode()

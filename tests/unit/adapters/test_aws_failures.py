@@ -1,0 +1,210 @@
+"""Every error of AWS's models, and every exception of botocore on the way to credentials, has its class."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+from collections.abc import Iterator
+
+import botocore.credentials
+import botocore.exceptions as raised
+import botocore.session
+import botocore.tokens
+import botocore.utils
+import pytest
+
+from vault_etl.adapters.aws_failures import FAILURES, Subject, answered, failed, failure_of
+from vault_etl.adapters.aws_kms import asked_about
+from vault_etl.adapters.aws_refusals import Refusal, refusal_of
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.keys import WrappedKey
+from vault_etl.errors import (
+    ConfigurationError,
+    DeniedError,
+    KeyUnavailableError,
+    UnavailableError,
+    VaultEtlError,
+)
+
+SERVICES = ("sqs", "kms", "sts", "sso")
+
+COMMON = [
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InternalFailure",
+    "InvalidAction",
+    "InvalidClientTokenId",
+    "InvalidParameterCombination",
+    "InvalidParameterValue",
+    "InvalidQueryParameter",
+    "MalformedHttpRequestException",
+    "MalformedQueryString",
+    "MissingAction",
+    "MissingAuthenticationToken",
+    "MissingParameter",
+    "NotAuthorized",
+    "OptInRequired",
+    "RequestAbortedException",
+    "RequestEntityTooLargeException",
+    "RequestExpired",
+    "RequestTimeoutException",
+    "ServiceUnavailable",
+    "ThrottlingException",
+    "UnknownOperationException",
+    "UnrecognizedClientException",
+    "ValidationError",
+    "ValidationException",
+]
+"""The list "Common errors", which is in the reference of each service."""
+
+OLD_NAMES = [
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "AWS.SimpleQueueService.UnsupportedOperation",
+    "AuthFailure",
+    "KMS.AccessDeniedException",
+    "KMS.DisabledException",
+    "KMS.InvalidKeyUsageException",
+    "KMS.InvalidStateException",
+    "KMS.NotFoundException",
+    "KMS.OptInRequired",
+    "KMS.ThrottlingException",
+    "RegionDisabled",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+]
+"""What SQS calls its errors in the header `x-amzn-query-error`, and others that services add."""
+
+NOT_OF_AWS = {"NotImplementedError", "KeyError"}
+"""What an abstract method raises; and what a cache that has nothing raises, which botocore catches."""
+
+
+def codes() -> Iterator[str]:
+    """Every code of the models of the services that are called, and of the lists above."""
+    session = botocore.session.get_session()
+    for service in SERVICES:
+        model = session.get_service_model(service)
+        for shape in model.error_shapes:
+            yield str(shape.metadata.get("error", {}).get("code", shape.name))
+    yield from COMMON
+    yield from OLD_NAMES
+
+
+def answer(code: str, status: int = 400, text: str = "") -> raised.ClientError:
+    """What botocore raises for an answer."""
+    return raised.ClientError(
+        {"Error": {"Code": code, "Message": text}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
+        "Operation",
+    )
+
+
+@pytest.mark.parametrize("code", sorted(set(codes())))
+def test_every_error_of_the_models_has_a_class(code: str) -> None:
+    """By its code, and not by the rule for codes that are not known."""
+    assert refusal_of(code, "", 400) not in {Refusal.UNKNOWN, Refusal.UNKNOWN_FAULT}
+
+
+def test_a_code_has_one_class() -> None:
+    """No code is in two of them."""
+    listed = [code for refusal in Refusal for code in refusal.value.codes]
+    assert len(listed) == len(set(listed))
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("KMS.DisabledException", 400, KeyUnavailableError),
+        ("KmsInvalidState", 400, KeyUnavailableError),
+        ("InvalidSecurity", 403, ConfigurationError),
+        ("RegionDisabled", 403, ConfigurationError),
+        ("OptInRequired", 403, ConfigurationError),
+        ("ValidationException", 400, ConfigurationError),
+        ("AuthFailure", 401, DeniedError),
+        ("OverLimit", 403, UnavailableError),
+        ("NewException", 400, DeniedError),
+        ("NewException", 503, UnavailableError),
+        ("NewException", 429, UnavailableError),
+        ("502", 502, UnavailableError),
+        ("403", 403, DeniedError),
+    ],
+)
+def test_only_what_may_pass_is_waited_for(
+    code: str, status: int, kind: type[VaultEtlError]
+) -> None:
+    """A code that is not known passes only if AWS says that the fault is its own."""
+    error = answered("SQS", answer(code, status), Subject("logins", "VAULT_ETL_QUEUE_URL"))
+    assert isinstance(error, kind)
+    assert code.isdigit() or code in str(error)
+
+
+def test_the_text_of_an_answer_goes_no_further() -> None:
+    """It may quote a parameter. What begins as AWS's word on a wrong clock changes the class alone."""
+    error = answered("SQS", answer("SignatureDoesNotMatch", 403, "Signature expired: 203.0.113.7"))
+    assert isinstance(error, UnavailableError)
+    assert "203.0.113.7" not in f"{error} {error.hint}"
+
+
+def test_a_call_that_a_keys_row_makes_not_valid_is_of_that_key() -> None:
+    """A run over many keys passes such a key, rather than ending by it."""
+    key = WrappedKey(
+        key_id=1,
+        purpose=KeyPurpose.DATA,
+        field=Field.IP,
+        generation=None,
+        kms_key_arn="arn:aws:kms:eu-central-1:111122223333:key/a",
+        wrapped_key=b"x",
+        fingerprint=b"",
+    )
+    with pytest.raises(KeyUnavailableError, match="key 1") as caught, asked_about(key):
+        raise answer("ValidationException")
+    assert key.kms_key_arn in (caught.value.hint or "")
+
+
+def exceptions() -> Iterator[type[Exception]]:
+    """What botocore's source raises where credentials and tokens are got."""
+    for module in (
+        inspect.getsource(botocore.credentials),
+        inspect.getsource(botocore.tokens),
+        inspect.getsource(botocore.utils.IMDSFetcher),
+        inspect.getsource(botocore.utils.InstanceMetadataFetcher),
+        inspect.getsource(botocore.utils.ContainerMetadataFetcher),
+        inspect.getsource(botocore.utils.SSOTokenLoader),
+    ):
+        for node in ast.walk(ast.parse(module)):
+            called = node.exc if isinstance(node, ast.Raise) else None
+            function = called.func if isinstance(called, ast.Call) else called
+            if isinstance(function, ast.Name) and function.id[0].isupper():
+                found = getattr(raised, function.id, None) or getattr(builtins, function.id, None)
+                if found is not None and function.id not in NOT_OF_AWS:
+                    yield found
+
+
+@pytest.mark.parametrize("kind", sorted(set(exceptions()), key=str))
+def test_every_exception_on_the_way_to_credentials_has_a_class(kind: type[Exception]) -> None:
+    """By a row that is not for all of botocore's."""
+    rows = [row for row in FAILURES if issubclass(kind, row.kinds)]
+    assert any(raised.BotoCoreError not in row.kinds for row in rows)
+
+
+@pytest.mark.parametrize("provider", [None, "custom-process", "container-role"])
+def test_a_silent_service_is_no_file(provider: str | None) -> None:
+    """Botocore's exceptions of a connection are an OSError, as those of a file and a program are."""
+    error = raised.ReadTimeoutError(endpoint_url="http://127.0.0.1")
+    assert str(failed("KMS", error, provider)) == "KMS cannot be reached (ReadTimeoutError)"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 425, 429, 500, 503])
+def test_a_container_that_says_no_is_told_from_one_that_says_later(status: int) -> None:
+    """By the status, which botocore tells in its text alone."""
+    text = f"Received non 200 response {status} from container metadata: 203.0.113.7"
+    error = raised.CredentialRetrievalError(provider="container-role", error_msg=text)
+    ours = failed("AWS", error, "container-role")
+    refused = status < 500 and status not in {408, 425, 429}
+    assert isinstance(ours, DeniedError if refused else UnavailableError)
+    assert "203.0.113.7" not in f"{ours} {ours.hint}"
+
+
+def test_what_nobody_foresaw_on_the_way_to_credentials_may_pass() -> None:
+    """A run that has valid ones in hand must not end by it."""
+    assert failure_of(ZeroDivisionError(), "sso").error is UnavailableError
