@@ -46,7 +46,7 @@ def cases() -> list[Case]:
         ("\ufeff" + event(), "not_json", "$"),
         ('{"n": ' + "9" * 5000 + "}", "field_missing", "$.user_id"),
         ("[]", "not_an_object", "$"),
-        (f"[{event()}]", "not_an_object", "$"),
+        (f"[{event()}, {event()}]", "several_events", "$"),
         ("null", "not_an_object", "$"),
         ('"text"', "not_an_object", "$"),
         ("17", "not_an_object", "$"),

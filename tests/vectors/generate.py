@@ -16,6 +16,7 @@ from typing import Any, Final
 from tests.vectors.canonical_cases import token_cases
 from tests.vectors.key_cases import encryption_context_cases, fingerprint_cases, record_id_cases
 from tests.vectors.line_cases import line_id_cases
+from tests.vectors.message_cases import message_cases
 from tests.vectors.sealed_cases import associated_data_cases, ciphertext_cases, padding_cases
 
 Case = dict[str, Any]
@@ -33,6 +34,18 @@ FILES: Final[Mapping[str, tuple[Callable[[], list[Case]], dict[str, Any]]]] = {
                 "placeholder": "`value` stands for no value of `field`: it has this `canonical` form, "
                 "and this `token` under every key",
                 "rejected": "`value` is no value of `field`: it gets no token, and no event holds it",
+            },
+        },
+    ),
+    "message": (
+        message_cases,
+        {
+            "about": "Which bodies are login events, in which envelopes, and why others are none.",
+            "specification": "docs/formats.md#message",
+            "expect": {
+                "event": "`body` is an event with these fields; null is none. `create_date` and "
+                "`event_time` are as they are stored, in UTC",
+                "rejected": "`body` is quarantined with this `reason_code` and this `path`",
             },
         },
     ),

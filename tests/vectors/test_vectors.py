@@ -18,7 +18,7 @@ from tests.fakes.receipts import any_receipt
 from tests.vectors.generate import documents
 from vault_etl.core.canonical import canonical
 from vault_etl.core.ciphertext import Place
-from vault_etl.core.events import Rejection, parse_event
+from vault_etl.core.events import LoginEvent, Reason, Rejection, parse_event
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey, encryption_context, fingerprint
 from vault_etl.core.opening import Opener
@@ -36,6 +36,7 @@ FROZEN: Final = {
     "encryption_context": "c81d1b387f4ff9dcd84c9e70d4fde29764e1996c9ed7e864619db6154da530f1",
     "fingerprint": "6533fdf16458f6f9ecf9f3e59ce808c81767b514121eeb046315db7420202d62",
     "line_id": "11d2dc11845a4a1039308dadd753627e629b3f0149177f37dbe0feecee1c727e",
+    "message": "5479fda6e9beecbb6548bd1455b9f6e2c68339b1087cc52260abb6bf44708a4a",
     "padding": "d23383ee1429ebbff50c733c7b69ea4c1aea446873b3c082323ebf9732ae83fa",
     "record_id": "a0e5ad3c0fedb13030c20a81aeb71fb8bdcfaae1b93a5cf387c5733ec65030c2",
     "token": "a85ceb0e65f8d240fe643efe1f0d16c1be13a6507c8216a3c88acf00cd9eca55",
@@ -141,6 +142,30 @@ def test_what_was_no_value_is_none(case: Case) -> None:
     good = {"user_id": "u", "device_type": "d", "ip": "::1", "device_id": "x", field.value: "?"}
     quoted = b'"' + b"".join(b"\\u%04x" % byte if byte < 0x20 else bytes([byte]) for byte in value)
     assert isinstance(parse_event(json.dumps(good).encode().replace(b'"?', quoted)), Rejection)
+
+
+# Messages.
+
+
+@pytest.mark.parametrize("case", _cases("message", "event"))
+def test_a_body_is_the_event_that_it_was(case: Case) -> None:
+    """Field by field, from any envelope."""
+    event = parse_event(case["body_text"].encode())
+    assert isinstance(event, LoginEvent)
+    for name in ("user_id", "device_type", "locale", "app_version"):
+        assert getattr(event, name) == case[f"{name}_text"]
+    for name in ("ip", "device_id"):
+        assert getattr(event, name).expose().decode() == case[f"{name}_text"]
+    assert (event.create_date and event.create_date.isoformat()) == case["create_date_text"]
+    moment = event.event_time and f"{event.event_time:%Y-%m-%dT%H:%M:%S.%fZ}"
+    assert moment == case["event_time_text"]
+
+
+@pytest.mark.parametrize("case", _cases("message", "rejected"))
+def test_a_body_that_was_no_event_is_none(case: Case) -> None:
+    """By the same reason, in the same place."""
+    rejection = Rejection(Reason(case["reason_code_text"]), case["path_text"])
+    assert parse_event(case["body_text"].encode()) == rejection
 
 
 # Record ids.

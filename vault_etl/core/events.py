@@ -6,21 +6,22 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeGuard
 
 from vault_etl.core.blank import is_blank
 from vault_etl.core.canonical import canonical_device_id, canonical_ip
+from vault_etl.core.envelopes import inside, text_of_base64
 from vault_etl.core.event_date import event_date
 from vault_etl.core.extra_fields import shown_names
 from vault_etl.core.json_body import MAX_BODY_BYTES, MAX_NESTING, json_value
 from vault_etl.core.pii import Pii
 from vault_etl.core.rejection import Reason, RejectedError, Rejection
-from vault_etl.core.sns_envelope import message_in_envelope
 
 __all__ = [
     "MAX_ADDRESS_CODE_POINTS",
     "MAX_BODY_BYTES",
     "MAX_CODE_POINTS",
+    "MAX_ENVELOPES",
     "MAX_NESTING",
     "LoginEvent",
     "Reason",
@@ -38,6 +39,9 @@ MAX_CODE_POINTS: Final = {
 
 MAX_ADDRESS_CODE_POINTS: Final = 64
 """The longest IPv6 address has 45; the rest is for spaces around it."""
+
+MAX_ENVELOPES: Final = 4
+"""Around an event: SNS in SNS and the like. A sender must not choose how often we parse."""
 
 _REQUIRED: Final = ("user_id", "device_type", "ip", "device_id")
 _OPTIONAL: Final = ("locale", "app_version", "create_date")
@@ -75,20 +79,45 @@ class LoginEvent:
 
 
 def parse_event(body: bytes, *, strict: bool = False) -> LoginEvent | Rejection:
-    """Read one message body, or the message in its SNS envelope. `strict` rejects unknown fields.
+    """Read one message body, or the one event in its envelopes. `strict` rejects unknown fields.
 
     Never raises, and never keeps a value in what it rejects with.
     """
     try:
-        fields = _object(body)
-        inner = message_in_envelope(fields) if _KNOWN.isdisjoint(fields) else None
-        return _event(fields if inner is None else _object(inner), strict=strict)
+        value = _value(body)
+        return _event(value if _may_be_event(value) else _unwrapped(value), strict=strict)
     except RejectedError as rejected:
         return rejected.rejection
 
 
-def _object(body: bytes) -> Mapping[str, object]:
-    value = json_value(body)
+def _value(body: bytes) -> object:
+    """The JSON value; of the base64 of an object or an array, the text of that."""
+    try:
+        return json_value(body)
+    except RejectedError as rejected:
+        if rejected.rejection.reason is Reason.NOT_JSON:
+            text = text_of_base64(body.decode())
+            if text is not None:
+                return text
+        raise
+
+
+def _may_be_event(value: object) -> TypeGuard[dict[str, object]]:
+    """Whether it has a field of ours: then it is no envelope, whatever else it has."""
+    return isinstance(value, dict) and not _KNOWN.isdisjoint(value)
+
+
+def _unwrapped(value: object) -> Mapping[str, object]:
+    """The object in the envelopes, or the object itself that is neither an event nor an envelope."""
+    for layers in range(MAX_ENVELOPES + 1):
+        inner = None if _may_be_event(value) else inside(value)
+        if inner is None:
+            break
+        if layers == MAX_ENVELOPES:
+            raise RejectedError(Reason.NESTED_TOO_DEEP)
+        value = (
+            inner if not isinstance(inner, str) else _value(inner.encode("utf-8", "surrogatepass"))
+        )
     if not isinstance(value, dict):
         raise RejectedError(Reason.NOT_AN_OBJECT)
     return value

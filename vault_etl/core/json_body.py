@@ -14,6 +14,7 @@ MAX_BODY_BYTES: Final = 256 * 1024
 MAX_NESTING: Final = 64
 """Far below the interpreter's recursion limit, so that every process decides alike."""
 
+_WHITE_SPACE: Final = re.compile(r"[ \t\r\n]*+")
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 """Possessive, and content without an end: else a string that never ends is tried from each of its
 quotes, and 256 KiB of them take minutes."""
@@ -24,18 +25,42 @@ def json_value(body: bytes) -> object:
 
     Text is `str`, and a number the `bytes` of its spelling: no rounding, no limit of digits, and
     nothing that takes text takes a number for it. Raises RejectedError for what is too large,
-    nested too deep, not JSON, or has an object in it with one name twice.
+    nested too deep, not JSON, or has an object in it with one name twice; and for several objects,
+    one behind the other.
     """
     if len(body) > MAX_BODY_BYTES:
         raise RejectedError(Reason.BODY_TOO_LARGE)
     if _nesting(body) > MAX_NESTING:
         raise RejectedError(Reason.NESTED_TOO_DEEP)
     try:
-        return _DECODER.decode(body.decode())
+        text = body.decode()
     except UnicodeDecodeError:
         raise RejectedError(Reason.NOT_UTF8) from None
+    try:
+        return _DECODER.decode(text)
     except ValueError:
-        raise RejectedError(Reason.NOT_JSON) from None
+        raise RejectedError(
+            Reason.SEVERAL_EVENTS if _is_several_objects(text) else Reason.NOT_JSON
+        ) from None
+
+
+def _is_several_objects(text: str) -> bool:
+    """JSON lines, or objects with nothing between them: what is no JSON was no object alone."""
+    count, at = 0, _after_space(text, 0)
+    while at < len(text):
+        try:
+            value, end = _DECODER.raw_decode(text, at)
+        except (ValueError, RejectedError):
+            return False
+        if not isinstance(value, dict):
+            return False
+        count, at = count + 1, _after_space(text, end)
+    return count > 1
+
+
+def _after_space(text: str, at: int) -> int:
+    space = _WHITE_SPACE.match(text, at)
+    return space.end() if space else at
 
 
 def _nesting(body: bytes) -> int:

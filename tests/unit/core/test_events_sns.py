@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.fakes.login_events import DEFAULTS, login_event, login_event_without, sns_envelope
 from vault_etl.core.events import (
     MAX_BODY_BYTES,
+    MAX_ENVELOPES,
     MAX_NESTING,
     LoginEvent,
     Reason,
@@ -86,9 +87,13 @@ def test_what_is_in_an_envelope_is_never_longer_than_it(text: str) -> None:
         )
 
 
-def test_an_envelope_is_opened_once() -> None:
-    """An envelope in an envelope is no event: a sender does not choose how often we parse."""
-    assert parse_event(sns_envelope(sns_envelope(login_event().decode()).decode())) == NO_EVENT
+def test_envelopes_are_opened_so_often_and_no_more() -> None:
+    """A sender does not choose how often we parse."""
+    body = login_event()
+    for _ in range(MAX_ENVELOPES):
+        body = sns_envelope(body.decode())
+        assert isinstance(parse_event(body), LoginEvent)
+    assert parse_event(sns_envelope(body.decode())) == Rejection(Reason.NESTED_TOO_DEEP)
 
 
 @pytest.mark.parametrize("name", [*DEFAULTS, "create_date"])
