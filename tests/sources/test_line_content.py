@@ -76,28 +76,47 @@ def test_several_compressed_parts_are_one_content(
 
 @pytest.mark.parametrize(("name", "compress"), COMPRESSED)
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "says"),
     [
-        lambda _: b"",
-        lambda whole: whole[:3],
-        lambda whole: whole[: len(whole) // 2],
-        lambda whole: whole[:-1],
-        lambda whole: b"x" + whole,
-        lambda whole: whole + b"junk",
-        lambda whole: whole[:60] + bytes([whole[60] ^ 1]) + whole[61:],
-        lambda whole: whole + whole[:-5],
-        lambda _: CONTENT,
+        (lambda _: b"", "is empty: not even"),
+        (lambda whole: whole[:3], "is damaged or cut off"),
+        (lambda whole: whole[: len(whole) // 2], "is damaged or cut off"),
+        (lambda whole: whole[:-1], "is damaged or cut off"),
+        (lambda whole: b"x" + whole, "is not what its name says"),
+        (lambda whole: whole + b"junk", "is damaged: what is behind"),
+        (lambda whole: whole[:60] + bytes([whole[60] ^ 1]) + whole[61:], "is damaged or cut off"),
+        (lambda whole: whole + whole[:-5], "is damaged or cut off"),
+        (lambda _: CONTENT, "is not what its name says"),
     ],
     ids=["empty", "head", "half", "cut", "before", "behind", "bit", "second", "plain"],
 )
 def test_what_is_damaged_is_refused(
-    tmp_path: Path, name: str, compress: Callable[[bytes], bytes], damage: Callable[[bytes], bytes]
+    tmp_path: Path,
+    name: str,
+    compress: Callable[[bytes], bytes],
+    damage: Callable[[bytes], bytes],
+    says: str,
 ) -> None:
     """At the latest at the end, and by name: half a file is never taken for a whole one."""
     whole = compress(CONTENT)
     (tmp_path / name).write_bytes(damage(whole))
-    with pytest.raises(DataError, match=f"{name} is damaged or cut off"):
+    with pytest.raises(DataError, match=f"{name} {says}"):
         read(tmp_path / name)
+
+
+def test_zstd_that_needs_more_than_the_file(tmp_path: Path) -> None:
+    """A window of more than 128 MiB (`--long=31`), or a dictionary: said, with the shell line to use."""
+    long = zstd.ZstdCompressor(options={int(zstd.CompressionParameter.window_log): 30})
+    whole = long.compress(b"x" * 100) + long.flush()
+    dictionary = zstd.train_dict([b"hello, world %d" % n * 9 for n in range(999)], 1_000)
+    for content, says in (
+        (whole, "was compressed with --long"),
+        (zstd.compress(b"hello", zstd_dict=dictionary), "was compressed with a dictionary"),
+    ):
+        (tmp_path / "f.zst").write_bytes(content)
+        with pytest.raises(DataError, match=f"f.zst {says}") as caught:
+            read(tmp_path / "f.zst")
+        assert "-dc FILE | vault-etl ingest --file -" in str(caught.value.hint)
 
 
 def test_a_plain_file_may_be_empty(tmp_path: Path) -> None:

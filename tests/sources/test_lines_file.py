@@ -18,6 +18,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.file_sources import FakeFileSources
 from vault_etl.adapters.line_checks import NamedLoad
 from vault_etl.adapters.line_content import StreamContent
+from vault_etl.adapters.line_splitter import LineSplitter
 from vault_etl.adapters.lines_file import VISIBILITY_S, LinesFile
 from vault_etl.adapters.open_lines import LineOpener
 from vault_etl.adapters.system_clock import SystemClock
@@ -55,10 +56,11 @@ def opened(
     source: str | None = None,
     sent: dt.date | None = None,
 ) -> Iterator[LinesFile]:
-    """The lines of a file of this content."""
+    """The lines of a file of this content, which need not be events."""
     path.write_bytes(content)
     opener = LineOpener(clock or FakeClock(), sources or FakeFileSources(), lambda: KEY)
-    with closing(opener.open(str(path), source=source, sent=sent)) as lines:
+    lines = opener.open(str(path), source=source, sent=sent, keep_going=True)
+    with closing(lines):
         yield lines
 
 
@@ -337,7 +339,8 @@ class Stream:
         self._read_end, self._write_end = os.pipe()
         content = StreamContent(self._read_end, "standard input")
         load = NamedLoad(content.name, FakeFileSources(), KEY, b"s")
-        self.lines = LinesFile(content, SystemClock(), load.source_id, 0, load)
+        splitter = LineSplitter(content.name, load.digest)
+        self.lines = LinesFile(content, SystemClock(), load.source_id, 0, load, splitter)
         self._has_ended = False
 
     def write(self, content: bytes) -> None:

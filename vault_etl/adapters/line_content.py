@@ -22,6 +22,14 @@ else:
 
 CHUNK_BYTES: Final = 64 * 1024
 
+_MAGIC: Final = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
+_SKIPPABLE: Final = b"\x2a\x4d\x18"
+"""The last three bytes of a skippable frame of Zstandard (RFC 8878), which may come first: pzstd writes one."""
+
+_LARGE_WINDOW: Final = "too much memory"
+_DICTIONARY: Final = "Dictionary mismatch"
+_BEHIND: Final = ("Not a gzipped file", "Unknown frame descriptor")
+
 
 class LineContent(Protocol):
     """Bytes, from the beginning to the end, once."""
@@ -77,13 +85,19 @@ class FileContent:
         if not stat.S_ISREG(about.st_mode):
             message = f"{self.name} is no regular file, and a file is read twice"
             raise UsageError(message, hint="to read a stream: --file - --source NAME")
-        if self.name.endswith(".gz"):
-            if not about.st_size:
-                raise self._damaged()  # gzip itself takes nothing for nothing
-            return gzip.GzipFile(fileobj=self._file)
-        if self.name.endswith(".zst"):
-            return zstd.ZstdFile(self._file)
-        return self._file
+        suffix = next((suffix for suffix in _MAGIC if self.name.endswith(suffix)), None)
+        if suffix is None:
+            return self._file
+        with self._translated():
+            first = self._file.read(len(_MAGIC[suffix]))
+            self._file.seek(0)
+        if not first:  # gzip itself takes nothing for nothing
+            message = f"{self.name} is empty: not even an empty file compresses to 0 bytes"
+            raise DataError(message, hint="fetch it again")
+        if first != _MAGIC[suffix][: len(first)] and first[1:] != _SKIPPABLE:
+            message = f"{self.name} is not what its name says: it does not begin as {suffix} does"
+            raise DataError(message, hint="rename it, if it is plain text")
+        return gzip.GzipFile(fileobj=self._file) if suffix == ".gz" else zstd.ZstdFile(self._file)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -98,18 +112,30 @@ class FileContent:
         except PermissionError:
             message = f"{self.name} may not be read by this user"
             raise DeniedError(message, hint="see its permissions") from None
-        except (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError):
-            raise self._damaged() from None
+        except (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError) as error:
+            raise self._damaged(str(error)) from None
         except OSError as error:
             message = f"{self.name} cannot be read ({os.strerror(error.errno or 0)})"
             raise UnavailableError(message, hint="is the disk in order?") from None
 
-    def _damaged(self) -> DataError:
-        return DataError(
-            f"{self.name} is damaged or cut off: it does not decompress",
-            hint="fetch it again; to load what can be read: gzip -dc or zstd -dc FILE | "
-            "vault-etl ingest --file - --source NAME",
-        )
+    def _damaged(self, text: str) -> DataError:
+        """By the words of the library, which has no codes for these; its first bytes were right."""
+        load = "vault-etl ingest --file - --source NAME"
+        if _LARGE_WINDOW in text:
+            return DataError(
+                f"{self.name} was compressed with --long, and needs more than 128 MiB of memory",
+                hint=f"zstd --long=31 -dc FILE | {load}",
+            )
+        if _DICTIONARY in text:
+            message = f"{self.name} was compressed with a dictionary"
+            return DataError(message, hint=f"zstd -D DICTIONARY -dc FILE | {load}")
+        program = "gzip" if self.name.endswith(".gz") else "zstd"
+        hint = f"fetch it again; to load what can be read: {program} -dc FILE | {load}"
+        if any(words in text for words in _BEHIND):
+            message = f"{self.name} is damaged: what is behind its compressed part is no {program}"
+            return DataError(message, hint=hint)
+        message = f"{self.name} is damaged or cut off: it does not decompress"
+        return DataError(message, hint=hint)
 
 
 class StreamContent:

@@ -14,10 +14,8 @@ MAX_LINE_BYTES: Final = 1024 * 1024
 MAX_BLANK_BYTES: Final = 64 * 1024 * 1024
 """Of blank lines in a row. A gzip file of 1.5 MB can hold 1.5 GB of them: that is no file of events."""
 
-_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_BLANK: Final = b" \t\r"
-_COMPRESSED: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
-"""How gzip (RFC 1952) and Zstandard (RFC 8878) begin. No JSON in UTF-8 does."""
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+BLANK: Final = b" \t\r"
 
 
 class LineSplitter:
@@ -37,12 +35,9 @@ class LineSplitter:
         """The lines that end in this piece, without the blank ones, each with its number from 1.
 
         Raises DataError, naming the line, if one is longer than `MAX_LINE_BYTES`, or if more than
-        `MAX_BLANK_BYTES` are blank lines in a row; or if the content is compressed.
+        `MAX_BLANK_BYTES` are blank lines in a row.
         """
         content = self._rest + chunk
-        if not self._number and content.startswith(_COMPRESSED):
-            message = f"{self._name} is compressed"
-            raise DataError(message, hint="name the file .gz or .zst, or decompress it in a pipe")
         *ended, self._rest = content.split(b"\n")
         if self._digest is not None:
             self._digest.add(ended)
@@ -50,7 +45,7 @@ class LineSplitter:
         self._blank_bytes = 0 if lines else self._blank_bytes + len(content) - len(self._rest)
         if self._blank_bytes > MAX_BLANK_BYTES:
             raise self._too_blank()
-        if len(self._rest) > MAX_LINE_BYTES + len(_BYTE_ORDER_MARK) + len(b"\r"):
+        if len(self._rest) > MAX_LINE_BYTES + len(BYTE_ORDER_MARK) + len(b"\r"):
             raise self._too_long(self._number + 1)
         return lines
 
@@ -65,11 +60,11 @@ class LineSplitter:
             if not end:
                 continue
             line = end.removesuffix(b"\r")
-            if number == 1:
-                line = line.removeprefix(_BYTE_ORDER_MARK)
+            if line[:1] == BYTE_ORDER_MARK[:1]:
+                line = line.removeprefix(BYTE_ORDER_MARK)
             if len(line) > MAX_LINE_BYTES:
                 raise self._too_long(number)
-            if line.strip(_BLANK):
+            if line.strip(BLANK):
                 yield number, line
 
     def _too_long(self, number: int) -> DataError:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from vault_etl.adapters.content_splitter import Splitter
 from vault_etl.adapters.line_checks import LineCheck
 from vault_etl.adapters.line_content import LineContent
-from vault_etl.adapters.line_splitter import LineSplitter
 from vault_etl.core.ingest_limits import MAX_CALL
 from vault_etl.core.messages import Line, Message
 from vault_etl.core.pii import Pii
@@ -44,8 +44,8 @@ class LinesFile:
     """`Queue` and `QueueGauge` of lines, read as they are asked for. Thread-safe.
 
     Holds at most 64 KiB of lines, or one, besides those that were handed out. The receipt handle
-    of a line is its number. `check` passes each piece before a line of it is handed out; `lines` is
-    how many lines there are, if that is known.
+    of a line is its number. What `splitter` reads is in `check`'s digest; `check` passes each piece
+    before a line of it is handed out; `lines` is how many lines there are, if that is known.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class LinesFile:
         source_id: uuid.UUID,
         sent_ms: int,
         check: LineCheck,
+        splitter: Splitter,
         *,
         lines: int | None = None,
     ) -> None:
@@ -64,7 +65,7 @@ class LinesFile:
         self._sent_ms = sent_ms
         self._check = check
         self._left = lines
-        self._splitter = LineSplitter(content.name, check.digest)
+        self._splitter = splitter
         self._read_ahead: _Piece | None = None
         self._changed = threading.Condition()
         self._lines: deque[tuple[int, bytes]] = deque()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Final
 
+from vault_etl.adapters.content_splitter import ContentSplitter
 from vault_etl.adapters.line_checks import NamedLoad, SameAgain
-from vault_etl.adapters.line_content import FileContent, StreamContent
-from vault_etl.adapters.line_splitter import LineSplitter
+from vault_etl.adapters.line_content import FileContent, LineContent, StreamContent
 from vault_etl.adapters.lines_file import LinesFile
 from vault_etl.core.digest import MAX_PREFIXED_BYTES
 from vault_etl.core.keys import KeyMaterial
@@ -20,6 +21,8 @@ from vault_etl.ports.file_sources import FileSources
 
 STANDARD_INPUT: Final = "-"
 
+_WAIT_S: Final = 5.0
+
 
 class LineOpener:
     """Opens files and streams, whose sources are found again by digests under the source key."""
@@ -30,9 +33,14 @@ class LineOpener:
         self._key = key
 
     def open(
-        self, name: str, *, source: str | None = None, sent: dt.date | None = None
+        self,
+        name: str,
+        *,
+        source: str | None = None,
+        sent: dt.date | None = None,
+        keep_going: bool = False,
     ) -> LinesFile:
-        """The lines of the file `name`, or of standard input if that is `-`.
+        """The records of the file `name`, or of standard input if that is `-`, as `ContentSplitter` reads it.
 
         A file is read to its end first: so a damaged one, one with a line too long, or one that does
         not begin with what its source holds, loads nothing. Raises UsageError for `-` without a
@@ -52,20 +60,23 @@ class LineOpener:
                 raise UsageError(message, hint="--source logins-2026-05")
             stream = StreamContent(0, "standard input")
             load = NamedLoad(stream.name, self._sources, self._key(), named)
-            return LinesFile(stream, self._clock, load.source_id, sent_ms, load)
+            splitter = ContentSplitter(stream.name, load.digest, keep_going=keep_going)
+            return LinesFile(stream, self._clock, load.source_id, sent_ms, load, splitter)
         content = FileContent(name)
         try:
-            return self._looked_through(content, named, sent_ms)
+            return self._looked_through(content, named, sent_ms, keep_going=keep_going)
         except BaseException:
             content.close()
             raise
 
-    def _looked_through(self, content: FileContent, named: bytes | None, sent_ms: int) -> LinesFile:
+    def _looked_through(
+        self, content: FileContent, named: bytes | None, sent_ms: int, *, keep_going: bool
+    ) -> LinesFile:
         key = self._key()
         load = NamedLoad(content.name, self._sources, key, named) if named else None
         digest = load.digest if load else LineDigest(key)
         again = SameAgain(content.name, LineDigest(key), load)
-        splitter, lines = LineSplitter(content.name, digest), 0
+        splitter, lines = ContentSplitter(content.name, digest, keep_going=keep_going), 0
         while chunk := content.read():
             lines += len(splitter.feed(chunk))
             again.look(digest)
@@ -77,7 +88,20 @@ class LineOpener:
         else:
             source_id = self._sources.find(digest.value()).source_id
         content.rewind()
-        return LinesFile(content, self._clock, source_id, sent_ms, again, lines=lines)
+        splitter = ContentSplitter(content.name, again.digest, keep_going=keep_going)
+        return LinesFile(content, self._clock, source_id, sent_ms, again, splitter, lines=lines)
+
+
+def records_of(name: str, *, keep_going: bool) -> Iterator[list[tuple[int, bytes]]]:
+    """The records of a file or of standard input, piece by piece, each with its number. Raises as `open`."""
+    content: LineContent = (
+        StreamContent(0, "standard input") if name == STANDARD_INPUT else FileContent(name)
+    )
+    splitter = ContentSplitter(content.name, keep_going=keep_going)
+    with closing(content):
+        while (chunk := content.read(_WAIT_S)) != b"":
+            yield splitter.feed(chunk) if chunk else []
+        yield splitter.finish()
 
 
 def _named(source: str) -> bytes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from vault_etl.adapters import open_lines
 from vault_etl.adapters.aws import RECEIVE_MARGIN_S
 from vault_etl.adapters.aws_sqs import SqsQueue
 from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
@@ -49,9 +50,16 @@ class Source:
     """What the lines are known by; None: their content."""
     sent: dt.date | None = None
     """The day of lines that name none."""
+    keep_going: bool = False
+    """Load a file of which the first records are no objects, or that is cut off in one."""
     dead_letters: bool = False
     strict: bool = False
     """Whether unknown fields quarantine an event, whatever the settings say."""
+
+
+def records_of(source: Source) -> Iterator[list[tuple[int, bytes]]]:
+    """For `ingest --file --dry-run`: needs no settings, no database and no AWS."""
+    return open_lines.records_of(source.file or "", keep_going=source.keep_going)
 
 
 class IngestProgram(Parts):
@@ -142,7 +150,9 @@ class IngestProgram(Parts):
 
     def _source(self, source: Source, wait: int) -> SqsQueue | LinesFile:
         if source.file:
-            return self.line_opener().open(source.file, source=source.name, sent=source.sent)
+            return self.line_opener().open(
+                source.file, source=source.name, sent=source.sent, keep_going=source.keep_going
+            )
         url = self._settings.need_queue_url()
         if source.dead_letters:
             url = dead_letter_queue_url(self._aws.sqs(), url)

@@ -41,7 +41,7 @@ def _ingest(
     ] = False,
     file: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="Load JSON lines (.gz, .zst too); - is standard input."),
+        typer.Option(metavar="PATH", help="Load JSON or CSV (.gz, .zst too); - is standard input."),
     ] = None,
     dead_letters: Annotated[
         bool, typer.Option("--dead-letters", help="Load the queue's dead-letter queue.")
@@ -74,6 +74,15 @@ def _ingest(
             formats=["%Y-%m-%d"], help="The day of lines that have no create_date, in UTC."
         ),
     ] = None,
+    keep_going: Annotated[
+        bool,
+        typer.Option(
+            "--keep-going", help="Load a file that is cut off, or begins with no JSON objects."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the file, count what is in it, write nothing.")
+    ] = False,
     metrics_address: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there."),
@@ -92,12 +101,18 @@ def _ingest(
     Fields that no column takes are dropped; the summary counts and names them. With `--strict` an
     event that has one is quarantined (`unknown_field`).
 
+    A file is JSON lines, an array or a row of JSON objects, pretty-printed or not, or CSV with a
+    header row. If it is something else, nothing is loaded (exit 65), and the hint says how to
+    convert it. --dry-run needs no database, no keys and no settings; it cannot tell duplicates, or
+    months that have no partition.
+
     \b
     Examples:
       vault-etl ingest
       vault-etl ingest --follow --workers 4 --metrics-address 127.0.0.1:9464
       vault-etl ingest --max-messages 1000 --output json
       vault-etl ingest --file logins.jsonl.zst
+      vault-etl ingest --file logins.csv --dry-run
       zcat logins-*.gz | vault-etl ingest --file - --source logins-2026-05
       vault-etl ingest --dead-letters
       vault-etl ingest --strict
@@ -107,10 +122,15 @@ def _ingest(
         file=file,
         name=source,
         sent=sent.date() if sent else None,
+        keep_going=keep_going,
         dead_letters=dead_letters,
         strict=strict,
     )
-    _check(origin, bounds, workers)
+    _check(origin, bounds, workers, dry_run=dry_run)
+    if dry_run:
+        from vault_etl.cli.ingest_dry_run import dry_run as count  # noqa: PLC0415 - seldom used
+
+        return count(origin, output, quiet=quiet, verbose=verbose)
     program, settings = start(quiet=quiet, verbose=verbose)
     if lifeline is not None:
         return _work(program, origin, bounds, Lifeline(lifeline))
@@ -139,6 +159,8 @@ def _ingest(
                 message = f"{error}: {known} lines were taken for known, and not stored"
                 raise OtherContentError(message, hint=error.hint) from None
             raise
+    if file and not summary.received and not stop.is_set():
+        logs.get_logger().warning("no records", file=file)
     print_object(summary.as_dict(), output)
     halfway = isinstance(run, Ingest) and run.has_left_some
     if file and halfway and stop.is_set() and stop.exit_code == 0:
@@ -147,7 +169,7 @@ def _ingest(
     return stop.exit_code
 
 
-def _check(source: Source, bounds: Bounds, workers: int) -> None:
+def _check(source: Source, bounds: Bounds, workers: int, *, dry_run: bool) -> None:
     """Raise UsageError for options that contradict each other."""
     file = bool(source.file)
     contradictions = {
@@ -157,6 +179,8 @@ def _check(source: Source, bounds: Bounds, workers: int) -> None:
         "--file goes without --wait-in-flight": file and bounds.wait_in_flight,
         "--source goes with --file": not file and source.name is not None,
         "--sent goes with --file": not file and source.sent is not None,
+        "--keep-going goes with --file": not file and source.keep_going,
+        "--dry-run goes with --file": not file and dry_run,
     }
     for message, holds in contradictions.items():
         if holds:

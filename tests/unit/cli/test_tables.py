@@ -50,6 +50,7 @@ LONGEST: dict[str, object] = {
     "setting": "VAULT_ETL_TOKEN_KEY_MAX_AGE_DAYS",
     "source": f"/etc/{'f' * 100}.toml",
     "value": "arn:aws:kms:eu-central-1:123456789012:key/01a1fc29-ca31-7f16-a77c-58d57c39a400",
+    "first": [100_000_000 + n for n in range(5)],
     "problem": "is no setting: did you mean VAULT_ETL_TOKEN_KEY_MAX_AGE_DAYS?",
 }
 """The widest value of each column. One that a new table brings needs a line here."""

@@ -1,0 +1,220 @@
+"""Content of each kind, split into records: which kind it is, its beginning says, and no byte is lost."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vault_etl.adapters.content_splitter import FIRST_RECORDS, LOOK_BYTES, ContentSplitter
+from vault_etl.adapters.json_splitter import JsonSplitter
+from vault_etl.adapters.line_splitter import MAX_BLANK_BYTES, MAX_LINE_BYTES
+from vault_etl.core.keys import KeyMaterial
+from vault_etl.core.source_digest import LineDigest
+from vault_etl.errors import DataError
+
+BOM = b"\xef\xbb\xbf"
+A = b'{"a": 1}'
+B = b'{\n  "b": "}{\\"",\n  "c": [{"d": []}]\n}'
+PIECES = [
+    A,
+    B,
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b",",
+    b"\n",
+    b" ",
+    b'"',
+    b"\\",
+    b"\x1e",
+    b"x",
+    BOM,
+    b"\xef",
+    b"1",
+]
+
+
+def split(content: bytes, *cuts: int, keep_going: bool = False) -> list[tuple[int, bytes]]:
+    """All records of content that comes in pieces, cut at these places."""
+    splitter = ContentSplitter("f", keep_going=keep_going)
+    pieces = itertools.pairwise([0, *cuts, len(content)])
+    found = [record for a, b in pieces for record in splitter.feed(content[a:b])]
+    return found + splitter.finish()
+
+
+def numbered(*records: bytes) -> list[tuple[int, bytes]]:
+    """By position, from 1."""
+    return list(enumerate(records, 1))
+
+
+@pytest.mark.parametrize(
+    ("content", "records"),
+    [
+        (b"", []),
+        (b"\n \n", []),
+        (BOM, []),
+        (b"[]", []),
+        (b" [\n]\n", []),
+        (A, [A]),
+        (A + b"\r\n" + BOM + A + b"\n", [A, A]),
+        (b"[" + A + b"," + A + b"]", [A, A]),
+        (BOM + b"\n[\n  " + B + b",\r\n  " + A + b"\n]\n", [B, A]),
+        (b"[" + A + b"]\n[" + A + b"]\n", [A, A]),
+        (A + A + B, [A, A, B]),
+        (A + b",\n" + A + b",\n", [A, A]),
+        (A + b" " + A + b"\n", [A, A]),
+        (B + b"\n" + A + b"\n" + BOM + B, [B, A, B]),
+        (b"\x1e" + A + b"\n\x1e" + B + b"\n", [A, B]),
+        (b'\x1e{"a": \n\x1e' + A + b"\n", [b'{"a":', A]),
+        (
+            b"[" + A + b', 1, null, "s,]", [2, {}], ' + A + b"]",
+            [A, b"1", b"null", b'"s,]"', b"[2, {}]", A],
+        ),
+        (b"[" + A + b"] junk\n" + A, [A, b"junk", A]),
+        (b"[" + A + b"]]" + A, [A, b"]", A]),
+        (B + b'\n{\n "a": "open,\n "b": 1\n}\n' + A, [B, b'{\n "a": "open,\n "b": 1\n}', A]),
+        (B + b"\njunk " + A + b" more\n", [B, b"junk", A, b"more"]),
+        (b"junk\n" + A + b"\n", [b"junk", A]),
+        (b"junk\n" * (FIRST_RECORDS - 1) + A, [b"junk"] * (FIRST_RECORDS - 1) + [A]),
+        (A + b"\n" + b"junk\n" * 20, [A, *[b"junk"] * 20]),
+        (A + b" junk\n" + A, [A + b" junk", A]),
+        (b'{"a": "x\n' + A + b"\n", [b'{"a": "x', A]),
+        (b"[2026-01-01 00:00:00] start\n" + A, [b"[2026-01-01 00:00:00] start", A]),
+    ],
+)
+def test_records_of_content(content: bytes, records: list[bytes]) -> None:
+    """Lines, an array, values one after the other, pretty-printed or not, a text sequence (RFC 7464)."""
+    assert split(content) == numbered(*records)
+    assert split(content, *range(1, len(content))) == numbered(*records)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14), st.data())
+def test_where_content_is_cut_does_not_matter(pieces: list[bytes], data: st.DataObject) -> None:
+    """Pieces come as the disk or a pipe gives them."""
+    content = b"".join(pieces)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), max_size=6)))
+    for keep_going in (False, True):
+        try:
+            whole = split(content, keep_going=keep_going)
+        except DataError:
+            assert not keep_going
+            with pytest.raises(DataError):
+                split(content, *cuts)
+        else:
+            assert split(content, *cuts, keep_going=keep_going) == whole
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14))
+def test_no_byte_is_lost(pieces: list[bytes]) -> None:
+    """Between two records there is white space, a comma, a separator, a mark or an array's bracket."""
+    content = b"".join(pieces)
+    splitter = JsonSplitter("f", keep_going=True)
+    at = 0
+    for number, record in splitter.feed(content) + splitter.finish():
+        assert number
+        while content.startswith(BOM, at) or not content.startswith(record, at):
+            at = between(content, at)
+        at += len(record)
+    while at < len(content):
+        at = between(content, at)
+
+
+def between(content: bytes, at: int) -> int:
+    """The end of what is between two records here, or a failure."""
+    assert content[at : at + 1] in b" \n,\x1e[]" or content.startswith(BOM, at)
+    return at + (len(BOM) if content.startswith(BOM, at) else 1)
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(
+        st.dictionaries(st.text(), st.text() | st.lists(st.integers()), min_size=1), min_size=1
+    )
+)
+def test_what_is_written_is_read(events: list[dict[str, object]]) -> None:
+    """In each form that programs write events in, each is a record of its own."""
+    for text in (
+        json.dumps(events),
+        json.dumps(events, indent=2),
+        "".join(json.dumps(event, ensure_ascii=True) for event in events),
+        "\n".join(json.dumps(event, indent=1) for event in events),
+        "\n".join(json.dumps(event) for event in events),
+    ):
+        assert [json.loads(record) for _, record in split(text.encode())] == events
+
+
+@pytest.mark.parametrize(
+    "content", [b"junk\n" * 10 + A, b"junk", b"1\n2\n", b'["a", "b"]', b"[[1]]", b'"a"\n']
+)
+def test_content_without_an_object_at_its_beginning_loads_nothing(content: bytes) -> None:
+    """Ten records, or all that there are; before the digest is given any, so that a name is not spoilt."""
+    digest = LineDigest(KeyMaterial(bytes(32)))
+    splitter = ContentSplitter("f", digest)
+    with pytest.raises(DataError, match=r"no JSON object is among the first .* of f") as caught:
+        assert splitter.feed(content) == splitter.finish()
+    assert digest.lines == 0
+    assert "--keep-going" in str(caught.value.hint)
+    kept = split(content, keep_going=True)
+    assert [record for _, record in kept if record != A] == content.removesuffix(A).splitlines()
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" + A + b"," + A, b"[" + B + b"," + B[:-9], A + A[:-1], B + b'\n{"a']
+)
+def test_what_is_cut_off_loads_nothing(content: bytes) -> None:
+    """An array or an object without its end: told at the end, and quarantined only if one says so."""
+    with pytest.raises(DataError, match=r"f is cut off: record \d or its array does not end"):
+        split(content)
+    records = split(content, keep_going=True)
+    assert (
+        b"".join(record for _, record in records) in content.replace(b",", b"")
+        or records[-1][1] in content
+    )
+    assert [number for number, _ in records] == list(range(1, len(records) + 1))
+
+
+def test_a_source_is_its_records() -> None:
+    """The same events as lines and as an array have one digest, so that they are loaded once."""
+    digests = []
+    for content in (
+        A + b"\n" + A + b"\n",
+        b"[" + A + b",\n" + A + b"]",
+        A + A,
+        b"\x1e" + A + b"\n\x1e" + A,
+    ):
+        digest = LineDigest(KeyMaterial(bytes(32)))
+        splitter = ContentSplitter("f", digest)
+        assert len(splitter.feed(content) + splitter.finish()) == 2
+        digests.append((digest.lines, digest.value()))
+    assert len(set(digests)) == 1
+
+
+def test_a_record_is_no_longer_than_a_line() -> None:
+    """Noticed before it fills the memory, by its number; and so is nothing without an end."""
+    longest = b'{"a": "' + b"x" * (MAX_LINE_BYTES - 9) + b'"}'
+    assert split(b"[" + A + b"," + longest + b"]") == numbered(A, longest)
+    for keep_going in (False, True):
+        with pytest.raises(
+            DataError, match="record 2 of f is longer than 1,048,576 bytes"
+        ) as caught:
+            split(b"[" + A + b"," + longest[:-2] + b'x"}]', keep_going=keep_going)
+        assert "xx" not in f"{caught.value} {caught.value.hint}"
+    splitter = JsonSplitter("f")
+    for _ in range(MAX_BLANK_BYTES // LOOK_BYTES):
+        splitter.feed(b" " * LOOK_BYTES)
+    with pytest.raises(DataError, match="of nothing before record 1 of f"):
+        splitter.feed(b" ")
+
+
+def test_a_beginning_without_an_end_is_taken_for_lines() -> None:
+    """After 2 MiB of a stream, so that nothing is waited for without a bound."""
+    splitter = ContentSplitter("f")
+    blank = b" " * (LOOK_BYTES // 4) + b"\n"
+    for _ in range(5):
+        assert splitter.feed(blank) == []
+    assert splitter.feed(A + b"\n") == [(6, A)]
