@@ -68,6 +68,8 @@ CREATE TABLE public.quarantine (
     quarantined_at timestamptz NOT NULL DEFAULT now(),
     -- How often the queue had handed the message out: many times, and it was not the message's fault alone.
     receive_count integer NOT NULL DEFAULT 1 CHECK (receive_count > 0),
+    -- Which file the line is of, as its record id is made of it (0011_file_sources.sql); NULL: a message of a queue.
+    source_id uuid,
     -- As in user_logins; a message of the queue, or a line of a file, has 1 MiB at most.
     CONSTRAINT body_is_sealed CHECK (
         substring(body_ciphertext FOR 1) = '\x01'::bytea
@@ -127,12 +129,13 @@ SELECT
 FROM public.user_logins;
 
 GRANT INSERT ON public.user_logins TO vault_etl_ingest;
-GRANT INSERT (record_id, reason_code, path, body_ciphertext, receive_count) ON public.quarantine TO vault_etl_ingest;
+GRANT INSERT (record_id, reason_code, path, body_ciphertext, receive_count, source_id) ON public.quarantine
+    TO vault_etl_ingest;
 GRANT SELECT (record_id) ON public.user_logins, public.quarantine TO vault_etl_ingest;
 GRANT EXECUTE ON FUNCTION public.ensure_partition(date) TO vault_etl_ingest, vault_etl_re_encrypt;
 
 -- Why and where, and nothing of a message. Of a record a reader sees what an entry of the log releases.
-GRANT SELECT (record_id, reason_code, path, quarantined_at, receive_count) ON public.quarantine
+GRANT SELECT (record_id, reason_code, path, quarantined_at, receive_count, source_id) ON public.quarantine
     TO vault_etl_reveal;
 
 -- What a rotation makes again, and no plain column. Tokens that are in use are changed by nobody: an erasure

@@ -25,6 +25,7 @@ INSERT INTO public.audit_actions (action, roles, look, a_minute) VALUES
     ('find', '{vault_etl_reveal}', true, 120),
     ('quarantine show', '{vault_etl_reveal}', true, 120),
     ('quarantine retry', '{vault_etl_re_encrypt}', false, 120),
+    ('quarantine discard', '{}', false, 1200),
     ('keys init', '{vault_etl_re_encrypt}', false, 120),
     ('keys rotate', '{vault_etl_rotate,vault_etl_re_encrypt}', false, 120),
     ('keys rewrap', '{vault_etl_rotate,vault_etl_re_encrypt}', false, 6000),

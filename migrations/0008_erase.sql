@@ -1,4 +1,4 @@
--- Forgetting: the role erase holds no right to a table, and executes these two.
+-- Forgetting: the role erase holds no right to a table, and executes these functions.
 
 SET LOCAL ROLE vault_etl_owner;
 
@@ -103,5 +103,80 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.erase(uuid, text, text, uuid, text, text, text) FROM PUBLIC;
 
+-- Quarantined messages that match all that is not NULL: `source` is a file's source_id, or `queue`.
+CREATE FUNCTION public.quarantine_matching(
+    record_ids uuid[], reason_code text, since timestamptz, until timestamptz, source text
+) RETURNS TABLE (messages bigint, oldest timestamptz, newest timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT count(*), min(q.quarantined_at), max(q.quarantined_at) FROM public.quarantine AS q
+    WHERE ($1 IS NULL OR q.record_id = ANY ($1)) AND ($2 IS NULL OR q.reason_code = $2)
+        AND ($3 IS NULL OR q.quarantined_at >= $3) AND ($4 IS NULL OR q.quarantined_at < $4)
+        AND ($5 IS NULL OR coalesce(q.source_id::text, 'queue') = $5)
+$$;
+REVOKE ALL ON FUNCTION public.quarantine_matching(uuid[], text, timestamptz, timestamptz, text) FROM PUBLIC;
+
+-- Deletes a batch of them, the oldest first, and says so in two entries: all or nothing. The next batch begins at
+-- `newest`. No row comes back, and no entry is made, if nothing matches.
+CREATE FUNCTION public.quarantine_discard(
+    request_id uuid, actor text, host text, ticket text, reason text,
+    record_ids uuid[], reason_code text, since timestamptz, until timestamptz, source text
+) RETURNS TABLE (messages bigint, newest timestamptz, seq bigint, hash bytea)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
+DECLARE
+    batch CONSTANT integer := 1000;
+    chosen uuid[];
+    oldest timestamptz;
+    gone bigint;
+    the_one uuid := CASE WHEN cardinality(record_ids) = 1 THEN record_ids[1] END;
+    outcome public.audit_log;
+BEGIN
+    PERFORM public.short_transaction();
+    IF num_nonnulls(record_ids, reason_code, since, until, source) = 0 THEN
+        RAISE EXCEPTION 'what is discarded has to be named' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    chosen := ARRAY(
+        SELECT q.record_id FROM public.quarantine AS q
+        WHERE ($6 IS NULL OR q.record_id = ANY ($6)) AND ($7 IS NULL OR q.reason_code = $7)
+            AND ($8 IS NULL OR q.quarantined_at >= $8) AND ($9 IS NULL OR q.quarantined_at < $9)
+            AND ($10 IS NULL OR coalesce(q.source_id::text, 'queue') = $10)
+        ORDER BY q.quarantined_at LIMIT batch
+    );
+    -- In the order of their ids, as a retry and a rotation lock them. What a retry has moved meanwhile is gone.
+    SELECT count(*), min(l.quarantined_at), max(l.quarantined_at) INTO gone, oldest, newest FROM (
+        SELECT q.quarantined_at FROM public.quarantine AS q
+        WHERE q.record_id = ANY (chosen) ORDER BY q.record_id FOR UPDATE
+    ) AS l;
+    DELETE FROM public.quarantine AS q WHERE q.record_id = ANY (chosen);
+    IF gone = 0 THEN
+        RETURN;
+    END IF;
+    -- Last of all: the head of the log is locked from here to the commit.
+    PERFORM public.audit_write(
+        request_id, 'intent', actor, host, 'quarantine discard', the_one, ARRAY['quarantine'], NULL, ticket, reason,
+        'allowed', NULL
+    );
+    outcome := public.audit_write(
+        request_id, 'outcome', actor, host, 'quarantine discard', the_one, ARRAY['quarantine'], NULL, ticket,
+        format(
+            'discarded messages: %s, quarantined %s to %s, reason code: %s, source: %s', gone,
+            to_char(oldest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+            to_char(newest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+            coalesce(reason_code, 'any'), coalesce(source, 'any')
+        ), 'done', NULL
+    );
+    messages := gone;
+    seq := outcome.seq;
+    hash := outcome.hash;
+    RETURN NEXT;
+END
+$$;
+REVOKE ALL ON FUNCTION public.quarantine_discard(
+    uuid, text, text, text, text, uuid[], text, timestamptz, timestamptz, text
+) FROM PUBLIC;
+
 GRANT EXECUTE ON FUNCTION public.erase_preview(uuid, text) TO vault_etl_erase;
 GRANT EXECUTE ON FUNCTION public.erase(uuid, text, text, uuid, text, text, text) TO vault_etl_erase;
+GRANT EXECUTE ON FUNCTION public.quarantine_matching(uuid[], text, timestamptz, timestamptz, text) TO vault_etl_erase;
+GRANT EXECUTE ON FUNCTION public.quarantine_discard(
+    uuid, text, text, text, text, uuid[], text, timestamptz, timestamptz, text
+) TO vault_etl_erase;

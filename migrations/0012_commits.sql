@@ -41,7 +41,7 @@ BEGIN
                 WHERE mode IN ('o', 't')
             ) AS o
         WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN (
-            'audit_append', 'audit_register_key', 'erase', 'token_cut_over',
+            'audit_append', 'audit_register_key', 'erase', 'quarantine_discard', 'token_cut_over',
             'keys_init', 'token_keys_begin', 'token_keys_abort', 'data_keys_retire', 'data_keys_retire_expired',
             'keys_destroy', 'key_rewrap', 'rotation_claim', 'rotation_release',
             'file_source', 'file_load_reached', 'file_load_whole'

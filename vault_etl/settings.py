@@ -134,6 +134,13 @@ class Settings(BaseModel):
         365, ge=0, le=36_500, description="Days until the token keys are due for rotation; 0: never"
     )
 
+    quarantine_max_age_days: int = Field(
+        30,
+        ge=0,
+        le=36_500,
+        description="Days until `quarantine discard --if-due` deletes a message; 0: never",
+    )
+
     @property
     def key_age_limits(self) -> Ages:
         """How old the keys of each purpose may become; 0: as old as they like."""

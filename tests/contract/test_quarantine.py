@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,14 @@ from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.core.messages import SealedRejection
 from vault_etl.errors import DeniedError
 from vault_etl.ports.audit_log import ReleasedValue
-from vault_etl.ports.quarantine import Moved, QuarantinedCount, QuarantinedRow, Release
+from vault_etl.ports.quarantine import (
+    EVERY_BODY,
+    Moved,
+    QuarantinedRow,
+    QuarantineFilter,
+    Release,
+    Retried,
+)
 from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue
 from vault_etl.ports.resealer import Replacement, SealedRow, Swap
 
@@ -60,7 +68,9 @@ def release(process: Writer, row: SealedRejection, **changes: object) -> Release
 
 def listed(bench: Bench, **filters: object) -> list[QuarantinedRow]:
     """The rows as they are listed."""
-    return list(bench.quarantine.rows(**filters))  # type: ignore[arg-type]
+    limit: Any = filters.pop("limit", None)
+    wanted = QuarantineFilter(**filters)  # type: ignore[arg-type]
+    return list(bench.quarantine.rows(wanted, limit=limit))
 
 
 NOT_JSON, NOT_ADDRESS = (Reason.NOT_JSON, "$"), (Reason.NOT_AN_ADDRESS, "$.ip")
@@ -110,21 +120,28 @@ def test_a_limit_keeps_the_newest(bench: Bench, process: Writer, limit: int) -> 
 
 
 def test_rows_are_counted_by_reason_and_path(bench: Bench, process: Writer) -> None:
-    """The most frequent first; with the time of the newest of them."""
+    """The most frequent first; with the times of the first and the newest of them."""
     quarantine(process, NULL_USER, NULL_DEVICE, NOT_JSON, NULL_USER)
-    newest = {(row.reason_code, row.path): row.quarantined_at for row in listed(bench)}
+    rows = listed(bench)
+    newest = {(row.reason_code, row.path): row.quarantined_at for row in rows}
+    oldest = {(row.reason_code, row.path): row.quarantined_at for row in reversed(rows)}
     expected = [
         ("field_null", "$.user_id", 2),
         ("field_null", "$.device_id", 1),
         ("not_json", "$", 1),
     ]
-    assert list(bench.quarantine.counts()) == [
-        QuarantinedCount(reason, path, count, newest[reason, path])
-        for reason, path, count in expected
-    ]
-    (only,) = bench.quarantine.counts(reason_code="not_json")
+    counts = list(bench.quarantine.counts())
+    assert [(c.reason_code, c.path, c.count) for c in counts] == expected
+    for each in counts:
+        kind = (each.reason_code, each.path)
+        assert (each.oldest, each.newest) == (oldest[kind], newest[kind])
+        assert (each.source_id, each.today + each.yesterday) == (None, each.count)
+    (only,) = bench.quarantine.counts(QuarantineFilter(reason_code="not_json"))
     assert only.count == 1
-    assert list(bench.quarantine.counts(since=bench.now() + dt.timedelta(hours=1))) == []
+    assert (
+        list(bench.quarantine.counts(QuarantineFilter(since=bench.now() + dt.timedelta(hours=1))))
+        == []
+    )
 
 
 def test_one_row_is_read_by_its_id(bench: Bench, process: Writer) -> None:
@@ -176,7 +193,7 @@ def test_bodies_are_read_page_after_page(bench: Bench, process: Writer) -> None:
     rows = some(process, 5)
     seen: list[SealedValue] = []
     after: uuid.UUID | None = None
-    while page := bench.mover.bodies(None, after, 2):
+    while page := bench.mover.bodies(EVERY_BODY, after, 2):
         assert len(page) <= 2
         seen += page
         after = page[-1].record_id
@@ -188,10 +205,10 @@ def test_only_the_wanted_bodies_are_read(bench: Bench, process: Writer) -> None:
     rows = some(process, 4)
     bench.erase(rows[1].record_id, Field.QUARANTINE)
     wanted = [rows[3].record_id, rows[1].record_id, rows[0].record_id, uuid.UUID(int=4711)]
-    assert list(bench.mover.bodies(wanted, None, 10)) == [value(rows[0]), value(rows[3])]
-    assert list(bench.mover.bodies(wanted, rows[0].record_id, 10)) == [value(rows[3])]
-    assert list(bench.mover.bodies([], None, 10)) == []
-    assert len(bench.mover.bodies(None, None, 10)) == 3
+    assert list(bench.mover.bodies(Retried(wanted), None, 10)) == [value(rows[0]), value(rows[3])]
+    assert list(bench.mover.bodies(Retried(wanted), rows[0].record_id, 10)) == [value(rows[3])]
+    assert list(bench.mover.bodies(Retried([]), None, 10)) == []
+    assert len(bench.mover.bodies(EVERY_BODY, None, 10)) == 3
 
 
 def test_a_body_moves_and_takes_its_row_with_it(bench: Bench, process: Writer) -> None:

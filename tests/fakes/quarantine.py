@@ -11,7 +11,15 @@ from tests.fakes.database import FakeDatabase
 from tests.fakes.record_loader import FakeRecordLoader
 from vault_etl.core.fields import Field
 from vault_etl.errors import IncompleteError
-from vault_etl.ports.quarantine import Moved, QuarantinedCount, QuarantinedRow, Release
+from vault_etl.ports.quarantine import (
+    EVERY_ROW,
+    Moved,
+    QuarantinedCount,
+    QuarantinedRow,
+    QuarantineFilter,
+    Release,
+    Retried,
+)
 from vault_etl.ports.record_store import (
     KeysChanged,
     Loaded,
@@ -30,11 +38,7 @@ class FakeQuarantine:
         self._loader = loader
 
     def rows(
-        self,
-        *,
-        reason_code: str | None = None,
-        since: dt.datetime | None = None,
-        limit: int | None = None,
+        self, wanted: QuarantineFilter = EVERY_ROW, *, limit: int | None = None
     ) -> Iterator[QuarantinedRow]:
         """See `QuarantineReader.rows`."""
         found = sorted(
@@ -42,21 +46,33 @@ class FakeQuarantine:
                 row
                 for row in map(self.row, self._database.quarantine)
                 if row
-                and reason_code in {None, row.reason_code}
-                and (since is None or row.quarantined_at >= since)
+                and wanted.reason_code in {None, row.reason_code}
+                and (wanted.since is None or row.quarantined_at >= wanted.since)
+                and (wanted.until is None or row.quarantined_at < wanted.until)
+                and wanted.source in {None, str(row.source_id or "queue")}
             ),
             key=lambda row: (row.quarantined_at, row.record_id),
         )
         return iter(found if limit is None else found[-limit:])
 
-    def counts(
-        self, *, reason_code: str | None = None, since: dt.datetime | None = None
-    ) -> Sequence[QuarantinedCount]:
+    def counts(self, wanted: QuarantineFilter = EVERY_ROW) -> Sequence[QuarantinedCount]:
         """See `QuarantineReader.counts`."""
         groups = collections.defaultdict(list)
-        for row in self.rows(reason_code=reason_code, since=since):
-            groups[row.reason_code, row.path].append(row.quarantined_at)
-        counts = [QuarantinedCount(*key, len(times), max(times)) for key, times in groups.items()]
+        for row in self.rows(wanted):
+            groups[row.reason_code, row.path, row.source_id].append(row.quarantined_at)
+        midnight = self._database.clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        yesterday = midnight - dt.timedelta(days=1)
+        counts = [
+            QuarantinedCount(
+                *key,
+                len(times),
+                min(times),
+                max(times),
+                sum(time >= midnight for time in times),
+                sum(yesterday <= time < midnight for time in times),
+            )
+            for key, times in groups.items()
+        ]
         return sorted(counts, key=lambda count: (-count.count, count.reason_code, count.path))
 
     def row(self, record_id: uuid.UUID) -> QuarantinedRow | None:
@@ -66,18 +82,17 @@ class FakeQuarantine:
             return None
         moment = self._database.quarantined_at[record_id]
         return QuarantinedRow(
-            record_id, found.reason.value, found.path, found.receive_count, moment
+            record_id, found.reason.value, found.path, found.receive_count, moment, found.source_id
         )
 
-    def bodies(
-        self, only: Sequence[uuid.UUID] | None, after: uuid.UUID | None, limit: int
-    ) -> Sequence[SealedValue]:
+    def bodies(self, wanted: Retried, after: uuid.UUID | None, limit: int) -> Sequence[SealedValue]:
         """See `QuarantineMover.bodies`."""
         found = [
             SealedValue(Field.QUARANTINE, record_id, "", rejection.body_ciphertext)
             for record_id, rejection in sorted(self._database.quarantine.items())
             if record_id not in self._database.erased_bodies
-            and (only is None or record_id in only)
+            and (wanted.only is None or record_id in wanted.only)
+            and wanted.reason_code in {None, rejection.reason.value}
             and (after is None or record_id > after)
         ]
         return found[:limit]
@@ -86,7 +101,9 @@ class FakeQuarantine:
         self, releases: Sequence[Release], keys: WriteKeys
     ) -> Moved | KeysChanged | RowsRefused:
         """See `QuarantineMover.move`."""
-        unchanged = [r for r in releases if r.body in self.bodies([r.body.record_id], None, 1)]
+        unchanged = [
+            r for r in releases if r.body in self.bodies(Retried([r.body.record_id]), None, 1)
+        ]
         loaded = self._loader.load([r.record for r in unchanged], [], keys)
         if isinstance(loaded, MonthGone):
             raise IncompleteError("a record has no partition to go to")

@@ -16,7 +16,7 @@ DEFINERS = {
     *("audit_release", "audit_search", "audit_find", "audit_allowance"),
     *("needs_of_data_key", "needs_of_generation", "clear_old_tokens"),
     *("audit_register_key", "audit_signer", "audit_checkpoint"),
-    *("erase", "erase_preview", "audit_holder"),
+    *("erase", "erase_preview", "quarantine_discard", "quarantine_matching", "audit_holder"),
     *("file_source", "file_load_reached", "file_load_whole"),
     "token_cut_over",
     *("rotation_claim", "rotation_move", "rotation_release"),
@@ -58,7 +58,7 @@ _NO_RELATION = {
     "jsonb_array_elements",
     "jsonb_to_recordset",
     *("written", "replaced", "made"),  # transition tables
-    *("run", "intent", "held", "was_done", "SKIP"),
+    *("run", "intent", "held", "was_done", "gone", "SKIP"),
 }
 
 

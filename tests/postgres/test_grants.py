@@ -78,6 +78,7 @@ RIGHTS: dict[str, set[str]] = {
             "path",
             "body_ciphertext",
             "receive_count",
+            "source_id",
         ),
         "SELECT quarantine.record_id",
         "INSERT key_fence",
@@ -97,6 +98,7 @@ RIGHTS: dict[str, set[str]] = {
             "path",
             "receive_count",
             "quarantined_at",
+            "source_id",
         ),
         "SELECT data_keys",
         "EXECUTE unexplained_keys",
@@ -109,6 +111,7 @@ RIGHTS: dict[str, set[str]] = {
     "erase": {
         "EXECUTE erase",
         "EXECUTE erase_preview",
+        *("EXECUTE quarantine_discard", "EXECUTE quarantine_matching"),
         *SIGN,
     },
     "audit": {
@@ -129,6 +132,7 @@ RIGHTS: dict[str, set[str]] = {
 # What takes a lock that others wait for: each has a procedure that calls it and commits.
 COMMITS = {
     *("audit_append", "audit_register_key", "erase", "token_cut_over", "key_rewrap"),
+    "quarantine_discard",
     *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
     *("data_keys_retire_expired", "keys_destroy"),
     *("rotation_claim", "rotation_release"),

@@ -54,7 +54,9 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "schema.sql": dict.fromkeys(("facts", "rows"), ROLES),
     "schema_around.sql": {"facts": ROLES},
     "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
-    "erase.sql": {"preview": ("erase",), "erase": ("erase",)},
+    "erase.sql": dict.fromkeys(
+        ("preview", "erase", "quarantine_matching", "quarantine_discard"), ("erase",)
+    ),
     "file_sources.sql": dict.fromkeys(("find", "reached", "loaded"), ("ingest",)),
     "key_end.sql": dict.fromkeys(
         (
@@ -194,7 +196,8 @@ VALUES: dict[str, object] = {
     "only": [UUID],
     "receives": [1],
     **dict.fromkeys(("since", "after_time"), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)),
-    "reason_code": "x",
+    **dict.fromkeys(("reason_code", "source"), "x"),
+    "sources": [UUID],
     "after_id": UUID,
     "roles": ["vault_etl_reveal"],
     "key_ids": [1],

@@ -21,6 +21,7 @@ from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill
 from vault_etl.core.fields import Field, Table
 from vault_etl.core.leave_out import LeaveOut
 from vault_etl.core.rotation import OpenRotation, Range
+from vault_etl.ports.quarantine import EVERY_BODY
 from vault_etl.ports.tokens import Generations
 
 MIB: Final = 2**20
@@ -67,7 +68,7 @@ def left_out(database: Database, after: uuid.UUID | None, limit: int) -> tuple[R
 
 def retried(database: Database, after: uuid.UUID | None, limit: int) -> tuple[Rows, bool | None]:
     """As a retry reads quarantine, which goes on until there is nothing more."""
-    bodies = PostgresQuarantineMover(database).bodies(None, after, limit)
+    bodies = PostgresQuarantineMover(database).bodies(EVERY_BODY, after, limit)
     return [(body.record_id, len(body.ciphertext)) for body in bodies], None
 
 

@@ -17,6 +17,7 @@ from vault_etl.bootstrap import Program
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import Field
 from vault_etl.errors import IntegrityError
+from vault_etl.ports.quarantine import Retried
 
 GOOD = json.dumps(
     {
@@ -145,7 +146,7 @@ def test_a_body_that_is_not_this_row_s_does_not_become_a_login(
     asked = request(Action.QUARANTINE_RETRY, record_id)
     with site.environment("re-encrypt"):
         retry = program(site, "re-encrypt").quarantine_retry(Steps(), asked.request_id)
-        report = retry.move(asked, [record_id, whole])
+        report = retry.move(asked, Retried([record_id, whole]))
     assert (report.moved, report.not_opened) == (1, (record_id,))
     stored = site.sql("SELECT record_id FROM user_logins WHERE record_id >= %s", record_id)
     assert [i for (i,) in stored] == [whole]

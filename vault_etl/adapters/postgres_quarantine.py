@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import itertools
 import uuid
@@ -16,7 +17,15 @@ from vault_etl.adapters.postgres_records import fence_holds, insert_records
 from vault_etl.adapters.postgres_stream import stream
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import Field
-from vault_etl.ports.quarantine import Moved, QuarantinedCount, QuarantinedRow, Release
+from vault_etl.ports.quarantine import (
+    EVERY_ROW,
+    Moved,
+    QuarantinedCount,
+    QuarantinedRow,
+    QuarantineFilter,
+    Release,
+    Retried,
+)
 from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue, WriteKeys
 
 _SQL: Final = blocks("quarantine.sql")
@@ -31,21 +40,15 @@ class PostgresQuarantineReader:
         self._database = database
 
     def rows(
-        self,
-        *,
-        reason_code: str | None = None,
-        since: dt.datetime | None = None,
-        limit: int | None = None,
+        self, wanted: QuarantineFilter = EVERY_ROW, *, limit: int | None = None
     ) -> Iterator[QuarantinedRow]:
         """See `QuarantineReader.rows`."""
-        filters = {"reason_code": reason_code, "since": since}
+        filters = dataclasses.asdict(wanted)
         return itertools.islice(self._rows(filters, self._start(filters, limit)), limit)
 
-    def counts(
-        self, *, reason_code: str | None = None, since: dt.datetime | None = None
-    ) -> Iterator[QuarantinedCount]:
+    def counts(self, wanted: QuarantineFilter = EVERY_ROW) -> Iterator[QuarantinedCount]:
         """See `QuarantineReader.counts`. Streamed: a login that may write chooses how many there are."""
-        values = {"reason_code": reason_code, "since": since}
+        values = dataclasses.asdict(wanted)
         return (QuarantinedCount(*row) for row in stream(self._database, _SQL["counts"], values))
 
     def row(self, record_id: uuid.UUID) -> QuarantinedRow | None:
@@ -88,13 +91,16 @@ class PostgresQuarantineMover:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def bodies(
-        self, only: Sequence[uuid.UUID] | None, after: uuid.UUID | None, limit: int
-    ) -> Sequence[SealedValue]:
+    def bodies(self, wanted: Retried, after: uuid.UUID | None, limit: int) -> Sequence[SealedValue]:
         """See `QuarantineMover.bodies`."""
         with self._database.transaction() as cursor:
-            ids = None if only is None else list(only)
-            found, _ = page(cursor, _SQL["bodies"], {"only": ids, "after": after}, limit)
+            ids = None if wanted.only is None else list(wanted.only)
+            found, _ = page(
+                cursor,
+                _SQL["bodies"],
+                {"only": ids, "reason_code": wanted.reason_code, "after": after},
+                limit,
+            )
         return [
             SealedValue(Field.QUARANTINE, record_id, "", bytes(body)) for record_id, body in found
         ]

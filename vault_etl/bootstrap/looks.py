@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from vault_etl.adapters.aws_kms_sign import KmsHeadSigner
 from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints
+from vault_etl.adapters.postgres_discard import PostgresQuarantineDiscarder
 from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_erase import PostgresEraser
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
@@ -17,6 +18,7 @@ from vault_etl.core.checkpoint import Checkpoint
 from vault_etl.ports.duplicates import DuplicateFinder
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.quarantine import QuarantineReader
+from vault_etl.services.discard_quarantine import DiscardQuarantine
 from vault_etl.services.erase import Erase
 from vault_etl.services.find import Find
 from vault_etl.services.retry_quarantine import QuarantineRetry
@@ -48,6 +50,16 @@ class LooksProgram(Parts):
     def quarantine_reader(self) -> QuarantineReader:
         """For `quarantine list`, and for the question before a retry."""
         return PostgresQuarantineReader(self._database)
+
+    def discard_quarantine(self, progress: Progress, request_id: uuid.UUID) -> DiscardQuarantine:
+        """For `quarantine discard`."""
+        return DiscardQuarantine(
+            PostgresQuarantineDiscarder(self._database),
+            PostgresCheckpoints(self._database),
+            KmsHeadSigner(self._aws.kms(request_id), self._settings.audit_key),
+            keep_checkpoint,
+            progress,
+        )
 
     def show_quarantined(self, request_id: uuid.UUID) -> ShowQuarantined:
         """For `quarantine show`: KMS is asked anew, with the request id in the user agent."""

@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "erase": "Forget the personal fields of a record or a user, for good.",
     "config": "Show every setting, its value, and where it came from.",
     "doctor": "Check what the vault rests on: settings, AWS, Postgres, keys.",
-    "quarantine": "List, show and retry the messages that could not be records.",
+    "quarantine": "List, show, retry and discard the messages that could not be records.",
     "keys": "Make, list, rotate, rewrap and destroy keys.",
     "audit": "Read, prove and sign the audit log.",
     "local": "Run Postgres and an AWS emulator on this machine, without Docker or an AWS account.",

@@ -19,6 +19,9 @@ _LAST_COLUMN: Final = 12
 """The characters in a line that the last column of a table has at the least."""
 
 
+MANY_ROWS: Final = 50
+"""A table without a `--limit` that may have any number of rows shows so many, the newest."""
+
 MAX_COUNT: Final = 2**31 - 1
 """The largest `--limit`: what Postgres takes."""
 

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import base64
+import sys
 import uuid
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vault_etl.cli import quarantine_discard
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.look_output import LookOutput, LookOutputOption, print_look, print_value
-from vault_etl.cli.moments import SinceOption, utc
-from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_object, print_rows
+from vault_etl.cli.moments import SinceOption, UntilOption, utc
+from vault_etl.cli.output import (
+    MANY_ROWS,
+    MAX_COUNT,
+    OutputOption,
+    QuietOption,
+    print_object,
+    print_rows,
+    wants_json,
+)
 from vault_etl.cli.progress import progress
+from vault_etl.cli.quarantine_filter import QUEUE, ReasonCodeOption, SourceOption
 from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.events import Reason
 from vault_etl.core.fields import Field
 from vault_etl.core.pii import Pii
 from vault_etl.core.quarantine import sent_at
 from vault_etl.errors import DataError, NotFoundError, UsageError
-from vault_etl.ports.quarantine import QuarantinedRow
+from vault_etl.ports.quarantine import (
+    QuarantinedCount,
+    QuarantinedRow,
+    QuarantineFilter,
+    Retried,
+)
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.old_keys import naming
 from vault_etl.services.retry_quarantine import RetryReport
@@ -32,7 +46,7 @@ if TYPE_CHECKING:
     from vault_etl.bootstrap import Program
 
 app = typer.Typer(
-    help="List, show and retry the messages that could not be records.",
+    help="List, show, retry and discard the messages that could not be records.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -43,16 +57,15 @@ _SHOWN_IDS: Final = 10
 @app.command("list")
 def _list(
     *,
-    reason_code: Annotated[
-        Reason | None,
-        typer.Option(metavar="CODE", help="Only rows with this reason, such as not_an_address."),
-    ] = None,
+    reason_code: ReasonCodeOption = None,
     since: SinceOption = None,
+    until: UntilOption = None,
+    source: SourceOption = None,
     limit: Annotated[
         int | None, typer.Option(min=1, max=MAX_COUNT, help="The newest ones, this many.")
     ] = None,
     summary: Annotated[
-        bool, typer.Option("--summary", help="Count by reason and path instead.")
+        bool, typer.Option("--summary", help="Count by reason, path and source instead.")
     ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
@@ -60,29 +73,54 @@ def _list(
 ) -> None:
     """Show which messages could not be records, and why; the newest last. Needs no key.
 
+    A table shows the newest 50 unless --limit says otherwise; JSON shows all. --summary counts, with
+    when the first and the last came, and how many today and yesterday (UTC). The source of a
+    message is `queue`, or the id of the file that the line is of.
+
     \b
     Examples:
       vault-etl quarantine list --summary
       vault-etl quarantine list --reason-code not_an_address --limit 20
-      vault-etl quarantine list --since 2026-01-31 --output json
+      vault-etl quarantine list --since 2026-01-31 --until 2026-02-01 --output json
     """
     if summary and limit is not None:
         message = "--summary counts all rows, and takes no --limit"
         raise UsageError(message, hint="leave one of them out")
     program, _ = start(quiet=quiet, verbose=verbose)
-    code = reason_code.value if reason_code else None
-    moment = utc(since)
+    wanted = QuarantineFilter(
+        reason_code=reason_code.value if reason_code else None,
+        since=utc(since),
+        until=utc(until),
+        source=source,
+    )
     reader = program.quarantine_reader()
     if summary:
         print_rows(
-            (asdict(count) for count in reader.counts(reason_code=code, since=moment)),
+            map(_counted, reader.counts(wanted)),
             output,
-            columns=("reason_code", "count", "newest", "path"),
+            columns=(
+                "reason_code",
+                "path",
+                "count",
+                "today",
+                "yesterday",
+                "oldest",
+                "newest",
+                "source",
+            ),
             empty="nothing is quarantined",
         )
         return
+    rows = reader.rows(wanted, limit=limit)
+    if limit is None and not wants_json(output):
+        newest = list(reader.rows(wanted, limit=MANY_ROWS + 1))
+        rows = iter(newest[-MANY_ROWS:])
+        if len(newest) > MANY_ROWS and not quiet:
+            sys.stderr.write(
+                f"vault-etl: the newest {MANY_ROWS}; there are more: --limit shows them, --summary counts\n"
+            )
     print_rows(
-        (_listed(row) for row in reader.rows(reason_code=code, since=moment, limit=limit)),
+        map(_listed, rows),
         output,
         columns=(
             "record_id",
@@ -91,6 +129,7 @@ def _list(
             "path",
             "sent_at",
             "receive_count",
+            "source",
         ),
         empty="nothing is quarantined",
     )
@@ -141,6 +180,7 @@ def _retry(
     ] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Every quarantined message.")] = False,
+    reason_code: ReasonCodeOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count what would move, and move nothing.")
     ] = False,
@@ -159,22 +199,27 @@ def _retry(
     \b
     Examples:
       vault-etl quarantine retry --all --dry-run
+      vault-etl quarantine retry --reason-code not_an_address --yes
       vault-etl quarantine retry 019a… --yes
     """
-    if bool(record_ids) == every:
-        message = "a retry needs the ID of a message, or --all, and not both"
+    if bool(record_ids) + every + (reason_code is not None) != 1:
+        message = (
+            "a retry needs the ID of a message, a --reason-code, or --all, and one of them alone"
+        )
         raise UsageError(message, hint="`vault-etl quarantine list` shows what there is")
     program, settings = start(quiet=quiet, verbose=verbose)
-    only = list(dict.fromkeys(record_ids)) if record_ids else None
-    request = _request(program, only, dry_run=dry_run)
+    code = reason_code.value if reason_code else None
+    wanted = Retried(list(dict.fromkeys(record_ids)) if record_ids else None, code)
+    request = _request(program, wanted, dry_run=dry_run)
     program.check_role("vault_etl_re_encrypt", requests=lambda: [request])
-    total = len(only) if only else sum(c.count for c in program.quarantine_reader().counts())
+    counts = program.quarantine_reader().counts(QuarantineFilter(reason_code=code))
+    total = len(wanted.only) if wanted.only else sum(count.count for count in counts)
     if not dry_run:
         confirm(f"Retry {total} quarantined messages?", yes=yes)
     with progress("retry", total=total, quiet=quiet) as bar:
         retry = program.quarantine_retry(bar, request.request_id)
         look = retry.count if dry_run else retry.move
-        report = look(request, only, strict=settings.strict)
+        report = look(request, wanted, strict=settings.strict)
     print_object(
         {
             "retried": report.retried,
@@ -190,13 +235,15 @@ def _retry(
     _complain(report)
 
 
-def _request(program: Program, only: list[uuid.UUID] | None, *, dry_run: bool) -> AuditRequest:
-    what = "every message" if only is None else f"{len(only)} messages by their ids"
+def _request(program: Program, wanted: Retried, *, dry_run: bool) -> AuditRequest:
+    what = "every message" if wanted.only is None else f"{len(wanted.only)} messages by their ids"
+    if wanted.reason_code is not None:
+        what = f"{what} of the reason {wanted.reason_code}"
     return audit_request(
         program.identity(),
         Action.QUARANTINE_RETRY,
         f"{'count what would pass of' if dry_run else 'parse again'} {what}",
-        record_id=only[0] if only and len(only) == 1 else None,
+        record_id=wanted.only[0] if wanted.only and len(wanted.only) == 1 else None,
         fields=(Field.QUARANTINE,),
     )
 
@@ -226,6 +273,20 @@ def _listed(row: QuarantinedRow) -> dict[str, object]:
         "receive_count": row.receive_count,
         "quarantined_at": row.quarantined_at,
         "sent_at": sent_at(row.record_id),
+        "source": str(row.source_id or QUEUE),
+    }
+
+
+def _counted(count: QuarantinedCount) -> dict[str, object]:
+    return {
+        "reason_code": count.reason_code,
+        "path": count.path,
+        "source": str(count.source_id or QUEUE),
+        "count": count.count,
+        "today": count.today,
+        "yesterday": count.yesterday,
+        "oldest": count.oldest,
+        "newest": count.newest,
     }
 
 
@@ -250,3 +311,6 @@ def _readable(body: Pii) -> tuple[str, str]:
         return body.expose().decode(), "utf-8"
     except UnicodeDecodeError:
         return base64.b64encode(body.expose()).decode(), "base64"
+
+
+quarantine_discard.register(app)

@@ -16,7 +16,7 @@ def usage_message(error: typer.TyperException) -> str:
     descriptor = getattr(param, "type_descriptor", None)
     if descriptor is not None and not isinstance(param, str) and _is_pydantics(error):
         name = param.opts[0] if param.param_type_name == "option" else param.metavar or param.name
-        return f"{name} takes {_takes(descriptor)}"
+        return f"{name.strip('[]')} takes {_takes(descriptor)}"
     text = error.format_message() if hasattr(error, "format_message") else type(error).__name__
     if text.startswith("Usage:"):
         return text

@@ -50,6 +50,7 @@ class Action(StrEnum):
     KEYS_DESTROY = "keys destroy"
     QUARANTINE_SHOW = "quarantine show"
     QUARANTINE_RETRY = "quarantine retry"
+    QUARANTINE_DISCARD = "quarantine discard"
     POLICY_SET = "policy set"
     KEY_REGISTER = "audit key"
 

@@ -100,6 +100,8 @@ class SealedRejection:
     path: str
     body_ciphertext: bytes
     receive_count: int = 1
+    source_id: uuid.UUID | None = None
+    """The file that the line is of; None: a queue."""
 
 
 def parse_message(
@@ -175,6 +177,7 @@ def seal_rejection(parsed: Parsed, rejection: Rejection, sealer: Sealer) -> Seal
         path=rejection.path,
         body_ciphertext=sealer.seal(parsed.message.body, Place.in_quarantine(parsed.record_id)),
         receive_count=max(1, parsed.message.receive_count),
+        source_id=parsed.message.line.source_id if parsed.message.line else None,
     )
 
 

@@ -6,8 +6,10 @@ import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
+from vault_etl.core.audit import AuditRequest
+from vault_etl.core.checkpoint import Head
 from vault_etl.core.messages import RecordRange, SealedRecord
 from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue, WriteKeys
 
@@ -22,37 +24,99 @@ class QuarantinedRow:
     receive_count: int
     """How often the queue had handed the message out by then."""
     quarantined_at: dt.datetime
+    source_id: uuid.UUID | None = None
+    """The file that the line is of; None: a queue."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineFilter:
+    """Which rows: those that match all that is not None."""
+
+    reason_code: str | None = None
+    since: dt.datetime | None = None
+    """Quarantined from then on."""
+    until: dt.datetime | None = None
+    """Quarantined before then."""
+    source: str | None = None
+    """A file's `source_id`, or `queue`."""
+
+
+EVERY_ROW: Final = QuarantineFilter()
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedCount:
-    """How many rows have one reason and path, and when the last of them came."""
+    """How many rows have one reason, path and source, and when they came. Days are UTC."""
 
     reason_code: str
     path: str
+    source_id: uuid.UUID | None
     count: int
+    oldest: dt.datetime
     newest: dt.datetime
+    today: int
+    yesterday: int
 
 
 class QuarantineReader(Protocol):
     """May read why and where, and no body."""
 
     def rows(
-        self,
-        *,
-        reason_code: str | None = None,
-        since: dt.datetime | None = None,
-        limit: int | None = None,
+        self, wanted: QuarantineFilter = EVERY_ROW, *, limit: int | None = None
     ) -> Iterator[QuarantinedRow]:
         """The rows, the newest last, streamed; with `limit` the newest ones, so many."""
 
-    def counts(
-        self, *, reason_code: str | None = None, since: dt.datetime | None = None
-    ) -> Iterable[QuarantinedCount]:
+    def counts(self, wanted: QuarantineFilter = EVERY_ROW) -> Iterable[QuarantinedCount]:
         """The same rows counted, the most frequent first."""
 
     def row(self, record_id: uuid.UUID) -> QuarantinedRow | None:
         """The row, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """Which messages are tried again: these ids, or all; of this reason, or of any."""
+
+    only: Sequence[uuid.UUID] | None = None
+    reason_code: str | None = None
+
+
+EVERY_BODY: Final = Retried()
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """The quarantined messages that would be discarded."""
+
+    messages: int
+    oldest: dt.datetime | None
+    newest: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """A batch that is gone, and the outcome of its entry. `newest`: when its last message was quarantined."""
+
+    messages: int
+    newest: dt.datetime
+    head: Head
+
+
+class QuarantineDiscarder(Protocol):
+    """May delete quarantined messages, each batch in one transaction with its entries, and read none."""
+
+    def matching(
+        self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None
+    ) -> Matching:
+        """Count what `discard` would delete now; of these ids, or of all."""
+
+    def discard(
+        self,
+        request: AuditRequest,
+        wanted: QuarantineFilter,
+        record_ids: Sequence[uuid.UUID] | None,
+    ) -> Discarded | None:
+        """Delete the oldest thousand of them at most, and commit it; None if nothing matches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +144,8 @@ class PartitionMaker(Protocol):
 class QuarantineMover(Protocol):
     """May read bodies, and store as records those that pass."""
 
-    def bodies(
-        self, only: Sequence[uuid.UUID] | None, after: uuid.UUID | None, limit: int
-    ) -> Sequence[SealedValue]:
-        """The next bodies that are not erased, in the order of their record ids; of these ids, or of all."""
+    def bodies(self, wanted: Retried, after: uuid.UUID | None, limit: int) -> Sequence[SealedValue]:
+        """The next of these bodies that are not erased, in the order of their record ids."""
 
     def move(
         self, releases: Sequence[Release], keys: WriteKeys

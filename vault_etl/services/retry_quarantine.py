@@ -21,7 +21,14 @@ from vault_etl.errors import IncompleteError, IntegrityError
 from vault_etl.ports.audit_log import AuditLog
 from vault_etl.ports.clock import Clock
 from vault_etl.ports.progress import Progress
-from vault_etl.ports.quarantine import Moved, PartitionMaker, QuarantineMover, Release
+from vault_etl.ports.quarantine import (
+    EVERY_BODY,
+    Moved,
+    PartitionMaker,
+    QuarantineMover,
+    Release,
+    Retried,
+)
 from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue, WriteKeys
 from vault_etl.services.audited import audited
 from vault_etl.services.key_ring import KeyRing
@@ -93,9 +100,9 @@ class QuarantineRetry:
         self._asked_for: set[dt.date] = set()
 
     def move(
-        self, request: AuditRequest, only: Sequence[uuid.UUID] | None, *, strict: bool = False
+        self, request: AuditRequest, wanted: Retried = EVERY_BODY, *, strict: bool = False
     ) -> RetryReport:
-        """Try the rows of these ids, or all; `strict` leaves those with unknown fields.
+        """Try these rows; `strict` leaves those with unknown fields.
 
         One that still fails stays, and its reason with it.
 
@@ -104,29 +111,29 @@ class QuarantineRetry:
         KeyUnavailableError, UnavailableError; what was moved until then stays moved.
         """
         self._strict = strict
-        return self._run(request, only, self._move)
+        return self._run(request, wanted, self._move)
 
     def count(
-        self, request: AuditRequest, only: Sequence[uuid.UUID] | None, *, strict: bool = False
+        self, request: AuditRequest, wanted: Retried = EVERY_BODY, *, strict: bool = False
     ) -> RetryReport:
         """What `move` would do now. Bodies are opened for it; nothing is written but the log."""
         self._strict = strict
-        return self._run(request, only, self._count)
+        return self._run(request, wanted, self._count)
 
     def _run(
         self,
         request: AuditRequest,
-        only: Sequence[uuid.UUID] | None,
+        wanted: Retried,
         settle: Callable[[list[_Passed]], int],
     ) -> RetryReport:
         retried = moved = 0
-        missing = set(only or ())
+        missing = set(wanted.only or ())
         not_opened: list[uuid.UUID] = []
         after: uuid.UUID | None = None
         with audited(self._audit, request) as receipt:
             self._old.must_trust(KeyPurpose.DATA)
             opener = Opener(receipt)
-            while bodies := self._mover.bodies(only, after, BATCH_ROWS):
+            while bodies := self._mover.bodies(wanted, after, BATCH_ROWS):
                 after = bodies[-1].record_id
                 moved += settle(self._events(opener, bodies, not_opened))
                 retried += len(bodies)

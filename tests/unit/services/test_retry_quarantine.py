@@ -26,6 +26,7 @@ from vault_etl.errors import (
     KeyUnavailableError,
     UnavailableError,
 )
+from vault_etl.ports.quarantine import Retried
 from vault_etl.services import retry_quarantine
 from vault_etl.services.retry_quarantine import MAX_FENCE_TRIES, QuarantineRetry, RetryReport
 
@@ -70,7 +71,7 @@ def request() -> AuditRequest:
 
 def run(vault: FakeVault, *only: uuid.UUID) -> RetryReport:
     """Retry these ids, or all."""
-    return retry(vault).move(request(), only or None)
+    return retry(vault).move(request(), Retried(only or None))
 
 
 def numbers(report: RetryReport) -> tuple[int, int, int]:
@@ -139,7 +140,7 @@ def test_a_count_writes_nothing_but_the_log(vault: FakeVault) -> None:
     """No key is made, no partition either; and a retry then does what it said."""
     before = state(vault)
     recorder = Recorder()
-    report = retry(vault, recorder.tap).count(request(), None)
+    report = retry(vault, recorder.tap).count(request())
     assert numbers(report) == (7, 5, 2)
     assert state(vault) == before
     assert set(recorder.calls) == {
@@ -215,7 +216,7 @@ def test_a_month_without_a_partition_gets_one_if_it_may(days: int, moves: bool) 
     vault = FakeVault()
     sent_ms = round(vault.clock.now().timestamp() * 1000) + days * DAY_MS
     (record_id,) = quarantine(vault, login_event(), sent_ms=sent_ms)
-    assert retry(vault).count(request(), None).moved == moves
+    assert retry(vault).count(request()).moved == moves
     assert numbers(run(vault)) == (1, moves, not moves)
     assert (record_id in vault.database.records) is moves
     assert (record_id in vault.database.quarantine) is not moves
@@ -226,7 +227,7 @@ def test_a_time_that_is_no_time_stops_nothing(sent_ms: int, moves: bool) -> None
     """The time 0 has a partition of its own; the last milliseconds of an id are in no calendar."""
     vault = FakeVault()
     quarantine(vault, login_event(), sent_ms=sent_ms)
-    assert retry(vault).count(request(), None).moved == moves
+    assert retry(vault).count(request()).moved == moves
     assert run(vault).moved == moves
 
 
@@ -249,7 +250,7 @@ def test_a_month_that_is_detached_is_asked_for_once(vault: FakeVault) -> None:
     old = quarantine(vault, *GOOD, sent_ms=round(sent.timestamp() * 1000))
     made = retry(vault)
     made._partitions = detached = Detached(vault)
-    assert numbers(made.move(request(), None)) == (12, 5, 7)
+    assert numbers(made.move(request())) == (12, 5, 7)
     assert set(old) <= set(vault.database.quarantine)
     assert detached.asked == [(), (sent.date().replace(day=1),)]
 
@@ -315,7 +316,7 @@ def test_a_body_that_was_erased_in_between_wins(vault: FakeVault) -> None:
             vault.database.erased_bodies.add(erased)
         return call()
 
-    report = retry(vault, lambda part: Tap(part, erasing)).move(request(), None)
+    report = retry(vault, lambda part: Tap(part, erasing)).move(request())
     assert report.retried == 7
     assert erased not in vault.database.records
     assert erased in vault.database.quarantine
@@ -331,7 +332,7 @@ def test_keys_that_a_rotation_retires_are_not_written_under(vault: FakeVault) ->
             retired.extend(vault.keys.retire_data_keys(rotate_request(), PERSONAL_FIELDS))
         return call()
 
-    report = retry(vault, lambda part: Tap(part, retiring)).move(request(), None)
+    report = retry(vault, lambda part: Tap(part, retiring)).move(request())
     assert len(retired) == 2
     assert numbers(report) == (7, 5, 2)
     sealed = [c for field, _, _, c in vault.database.ciphertexts() if field in PERSONAL_FIELDS]
@@ -347,7 +348,7 @@ def test_a_generation_that_becomes_pending_meanwhile_is_written_too(vault: FakeV
             vault.add_token_keys(2, KeyState.PENDING)
         return call()
 
-    assert retry(vault, lambda part: Tap(part, pending)).move(request(), None).moved == 5
+    assert retry(vault, lambda part: Tap(part, pending)).move(request()).moved == 5
     assert {r.next_token_generation for r in vault.database.records.values()} == {2}
 
 
@@ -361,7 +362,7 @@ def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
         return call()
 
     with pytest.raises(IncompleteError):
-        retry(vault, lambda part: Tap(part, retiring)).move(request(), None)
+        retry(vault, lambda part: Tap(part, retiring)).move(request())
     assert len(tries) == MAX_FENCE_TRIES
     assert numbers(run(vault)) == (7, 5, 2)
 
@@ -369,7 +370,7 @@ def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
 def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
     """The claim of the next test is no smaller than it looks."""
     breaker = Breaker(10**9, UnavailableError("away"))
-    retry(vault, breaker.tap).move(request(), None)
+    retry(vault, breaker.tap).move(request())
     assert breaker.calls == CALLS
 
 
@@ -380,7 +381,7 @@ def test_a_retry_that_was_interrupted_goes_on(vault: FakeVault, at: int, after: 
     ids = set(vault.database.quarantine)
     breaker = Breaker(at, UnavailableError("away"), after=after)
     with pytest.raises((UnavailableError, AuditError)):
-        retry(vault, breaker.tap).move(request(), None)
+        retry(vault, breaker.tap).move(request())
     records, left = set(vault.database.records), set(vault.database.quarantine)
     assert (records | left, records & left) == (ids, set())
     assert run(vault).still_quarantined == 2
@@ -394,7 +395,7 @@ def test_without_an_intent_nothing_is_read(vault: FakeVault) -> None:
     tried = retry(vault, recorder.tap)
     for way in (tried.move, tried.count):
         with pytest.raises(AuditError):
-            way(request(), None)
+            way(request())
     assert recorder.calls == ["intend", "intend"]
 
 
@@ -421,6 +422,6 @@ def test_what_is_quarantined_meanwhile_is_no_harm(vault: FakeVault) -> None:
             late.extend(quarantine(vault, login_event(ip="198.51.100.99")))
         return call()
 
-    retry(vault, lambda part: Tap(part, arriving)).move(request(), None)
+    retry(vault, lambda part: Tap(part, arriving)).move(request())
     run(vault)
     assert addresses(vault) == sorted([*EVERY_ADDRESS, b"198.51.100.99"])

@@ -1,9 +1,11 @@
 -- The messages that could not be records: their metadata for the role reveal, the way out for re-encrypt.
 
 -- name: rows
-SELECT record_id, reason_code, path, receive_count, quarantined_at FROM public.quarantine
+SELECT record_id, reason_code, path, receive_count, quarantined_at, source_id FROM public.quarantine
 WHERE (%(reason_code)s::text IS NULL OR reason_code = %(reason_code)s)
     AND (%(since)s::timestamptz IS NULL OR quarantined_at >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR quarantined_at < %(until)s)
+    AND (%(source)s::text IS NULL OR coalesce(source_id::text, 'queue') = %(source)s)
     AND (
         %(after_time)s::timestamptz IS NULL
         OR (quarantined_at, record_id) > (%(after_time)s::timestamptz, %(after_id)s::uuid)
@@ -15,16 +17,26 @@ ORDER BY quarantined_at, record_id LIMIT 1000
 SELECT quarantined_at, record_id FROM public.quarantine
 WHERE (%(reason_code)s::text IS NULL OR reason_code = %(reason_code)s)
     AND (%(since)s::timestamptz IS NULL OR quarantined_at >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR quarantined_at < %(until)s)
+    AND (%(source)s::text IS NULL OR coalesce(source_id::text, 'queue') = %(source)s)
 ORDER BY quarantined_at DESC, record_id DESC OFFSET %(limit)s LIMIT 1
 
 -- name: counts
-SELECT reason_code, path, count(*), max(quarantined_at) FROM public.quarantine
+SELECT reason_code, path, source_id, count(*), min(quarantined_at), max(quarantined_at),
+    count(*) FILTER (WHERE quarantined_at >= date_trunc('day', now(), 'UTC')),
+    count(*) FILTER (
+        WHERE quarantined_at < date_trunc('day', now(), 'UTC')
+            AND quarantined_at >= date_trunc('day', now(), 'UTC') - interval '1 day'
+    )
+FROM public.quarantine
 WHERE (%(reason_code)s::text IS NULL OR reason_code = %(reason_code)s)
     AND (%(since)s::timestamptz IS NULL OR quarantined_at >= %(since)s)
-GROUP BY reason_code, path ORDER BY 3 DESC, 1, 2
+    AND (%(until)s::timestamptz IS NULL OR quarantined_at < %(until)s)
+    AND (%(source)s::text IS NULL OR coalesce(source_id::text, 'queue') = %(source)s)
+GROUP BY reason_code, path, source_id ORDER BY 4 DESC, 1, 2, 3 NULLS FIRST
 
 -- name: row
-SELECT record_id, reason_code, path, receive_count, quarantined_at FROM public.quarantine
+SELECT record_id, reason_code, path, receive_count, quarantined_at, source_id FROM public.quarantine
 WHERE record_id = %(record_id)s
 
 -- name: bodies
@@ -36,6 +48,7 @@ SELECT record_id, body_ciphertext, found FROM (
         SELECT record_id, body_ciphertext FROM public.quarantine
         WHERE body_ciphertext IS NOT NULL
             AND (%(only)s::uuid[] IS NULL OR record_id = ANY (%(only)s::uuid[]))
+            AND (%(reason_code)s::text IS NULL OR reason_code = %(reason_code)s)
             AND (%(after)s::uuid IS NULL OR record_id > %(after)s::uuid)
         ORDER BY record_id LIMIT %(limit)s
     ) AS page

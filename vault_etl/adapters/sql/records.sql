@@ -63,10 +63,11 @@ ON CONFLICT (record_id) DO NOTHING
 RETURNING record_id
 
 -- name: insert_rejections
-INSERT INTO public.quarantine (record_id, reason_code, path, body_ciphertext, receive_count)
+INSERT INTO public.quarantine (record_id, reason_code, path, body_ciphertext, receive_count, source_id)
 SELECT * FROM unnest(
-    %(record_ids)s::uuid[], %(reasons)s::text[], %(paths)s::text[], %(bodies)s::bytea[], %(receives)s::int[]
-) AS rejected (record_id, reason_code, path, body_ciphertext, receive_count)
+    %(record_ids)s::uuid[], %(reasons)s::text[], %(paths)s::text[], %(bodies)s::bytea[], %(receives)s::int[],
+    %(sources)s::uuid[]
+) AS rejected (record_id, reason_code, path, body_ciphertext, receive_count, source_id)
 ORDER BY record_id
 ON CONFLICT (record_id) DO NOTHING
 RETURNING record_id
