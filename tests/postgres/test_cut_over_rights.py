@@ -129,7 +129,7 @@ def test_a_view_that_somebody_narrowed_stays_narrow(vault: Ready) -> None:
     scratch, narrow = vault.scratch, "SELECT count(*), min(tag) FROM user_logins_masked"
     scratch.sql(
         "CREATE OR REPLACE VIEW user_logins_masked AS SELECT record_id, user_id, device_type, masked_ip,"
-        " masked_device_id, locale, app_version, create_date, 'x' AS tag FROM user_logins"
+        " masked_device_id, locale, app_version, create_date, event_time, 'x' AS tag FROM user_logins"
         " WHERE masked_ip IS NOT NULL AND record_id > '00000001-0000-0000-0000-000000000000'"
     )
     assert scratch.sql(narrow, role="analyst") == [(3, "x")]
