@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from vault_etl.adapters import aws_exceptions
+from vault_etl.adapters.aws_refusals import Refusal
 from vault_etl.adapters.postgres import ANSWERS, BUG, LOST, SILENT
 from vault_etl.adapters.postgres_failures import FAILURES, UNKNOWN, Failure
 from vault_etl.errors import DeniedError, IncompleteError, UnavailableError, VaultEtlError
@@ -16,6 +18,12 @@ from vault_etl.services.outage import FOLLOWING
 
 PAGE = Path(__file__).with_name("operations.md")
 HEAD = "| what is seen | exit | waited for | what to do |\n|---|---|---|---|\n"
+
+WITHOUT_CODES = {
+    Refusal.UNKNOWN: "any other code",
+    Refusal.UNKNOWN_FAULT: "any other code, with a status of 429 or above 499",
+    Refusal.NO_CODE: "no code",
+}
 
 
 def connections() -> str:
@@ -43,9 +51,33 @@ def statements() -> str:
     )
 
 
+def exceptions() -> str:
+    """What keeps a call from being made, or answered: credentials, settings, the line to AWS."""
+    return HEAD + "".join(
+        f"| {row.says.format(service='SERVICE')} ({_names(row)}) | {row.error.exit_code}"
+        f" | {_waited(row.error)} | {row.hint} |\n"
+        for row in (*aws_exceptions.FAILURES, aws_exceptions.REST)
+    )
+
+
+def refusals() -> str:
+    """What AWS answers, by its code."""
+    names = {"service": "SERVICE", "setting": "SETTING"}
+    return HEAD + "".join(
+        f"| {row.says.format(**names)} ({', '.join(sorted(row.codes)) or WITHOUT_CODES[refusal]})"
+        f" | {row.error.exit_code} | {_waited(row.error)} | {(row.hint or '').format(**names)} |\n"
+        for refusal, row in ((refusal, refusal.value) for refusal in Refusal)
+    )
+
+
 def tables() -> Mapping[str, str]:
     """Each by the name in its marks."""
-    return {"connections": connections(), "statements": statements()}
+    return {
+        "AWS exceptions": exceptions(),
+        "AWS refusals": refusals(),
+        "connections": connections(),
+        "statements": statements(),
+    }
 
 
 def with_tables(page: str) -> str:
@@ -68,6 +100,12 @@ def _row(failure: Failure) -> str:
     states = f" (SQLSTATE {', '.join(_states(failure))})" if failure.states else ""
     kind = failure.kind
     return f"| {message}{states} | {kind.exit_code} | {_waited(kind)} | {hint} |\n"
+
+
+def _names(row: aws_exceptions.Failure) -> str:
+    """The exceptions of a row; of those that only a provider of credentials raises, which one."""
+    kinds = ", ".join(kind.__name__ for kind in row.kinds)
+    return f"{kinds} of {row.provider}" if row.provider else kinds
 
 
 def _states(failure: Failure) -> Iterator[str]:

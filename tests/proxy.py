@@ -32,6 +32,7 @@ class Answer:
 
     status: int
     body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 Verdict = bool | str | bytes | Answer
@@ -124,7 +125,7 @@ def _handler(upstream: str, judge: Judge, calls: list[Call]) -> type[BaseHTTPReq
 
 def _own(verdict: str | bytes | Answer) -> tuple[int, list[tuple[str, str]], bytes]:
     if isinstance(verdict, Answer):
-        return verdict.status, [], verdict.body
+        return verdict.status, list(verdict.headers), verdict.body
     if isinstance(verdict, bytes):
         return 200, [], verdict
     return 400, [], json.dumps({"__type": verdict}).encode()

@@ -8,7 +8,7 @@
     │   │   └── KeyNotOpenedError 65  a key that KMS does not open under this context, for any caller
     │   └── OtherContentError    65   lines that are not those loaded under the same name before
     ├── NotFoundError            66   no such record, or no such input file
-    ├── UnavailableError         69   SQS, KMS or Postgres cannot be reached
+    ├── UnavailableError         69   SQS, KMS, Postgres or the source of AWS credentials is away
     ├── AuditError               74   the audit log could not be written
     ├── IncompleteError          75   stopped half way; safe to run again
     │   └── RateLimitedError     75   this login writes too much of the audit log in too short a time
@@ -90,7 +90,7 @@ class NotFoundError(VaultEtlError):
 
 
 class UnavailableError(VaultEtlError):
-    """SQS, KMS or Postgres cannot be reached, or does not answer in time."""
+    """SQS, KMS, Postgres or the source of AWS credentials is away, or does not answer in time."""
 
     exit_code = 69
 

@@ -66,6 +66,11 @@ def container(_folder: Path, url: str) -> dict[str, str]:
     return {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{url}/role"}
 
 
+def instance(_folder: Path, url: str) -> dict[str, str]:
+    """EC2."""
+    return {"AWS_EC2_METADATA_SERVICE_ENDPOINT": url, "AWS_EC2_METADATA_DISABLED": "false"}
+
+
 def pod(folder: Path, url: str) -> dict[str, str]:
     """EKS's pod identity, with a token file that is not there."""
     token = {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(folder / "gone")}
@@ -112,6 +117,19 @@ WEB_IDENTITY = "AWS_WEB_IDENTITY_TOKEN_FILE"
 FULL_URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 
 CASES = {
+    "keys expired": Case(
+        78,
+        "have run out",
+        "AWS_CREDENTIAL_EXPIRATION",
+        only(
+            AWS_ACCESS_KEY_ID="A",
+            AWS_SECRET_ACCESS_KEY="B",
+            AWS_CREDENTIAL_EXPIRATION="2020-01-01T00:00:00Z",
+        ),
+    ),
+    "instance away": Case(69, "metadata service", "a role", instance, (503, b"")),
+    "instance silent": Case(69, "metadata service", "a role", instance),
+    "instance without a role": Case(69, "metadata service", "a role", instance, (404, b"")),
     "nothing set": Case(78, "no credentials", "set AWS_PROFILE", only()),
     "half": Case(78, "half of the credentials", "AWS_ACCESS_KEY_ID", only(AWS_ACCESS_KEY_ID="A")),
     "unknown profile": Case(78, "no profile", "set AWS_PROFILE", only(AWS_PROFILE="none")),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.credentials_server import CredentialsServer, credentials
 from tests.fakes.login_events import login_event
 from tests.vault import Vault, sample_events
 from vault_etl import aws_lambda
@@ -211,6 +212,22 @@ def test_a_cold_function_without_its_database_fails_and_recovers(
     assert caught.value.__context__ is None  # libpq's own text, which quotes the connection
     monkeypatch.setenv("VAULT_ETL_DATABASE_URL", right)
     assert failures(aws_lambda.handler(event, Context())) == []
+
+
+def test_a_function_without_credentials_for_a_moment_fails_and_recovers(
+    function: Vault, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one that SnapStart restores, which has an endpoint for them: what may pass, and names it."""
+    event = delivered(function, [sample_events()[0]])
+    with CredentialsServer((503, b"")) as source:
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", source.url)
+        with pytest.raises(UnavailableError, match="container's endpoint"):
+            aws_lambda.handler(event, Context())
+        assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" in capsys.readouterr().err
+        source.reply = (200, credentials(function.environment("ingest"), 3600))
+        assert failures(aws_lambda.handler(event, Context())) == []
 
 
 def test_an_unknown_setting_is_told_in_json(

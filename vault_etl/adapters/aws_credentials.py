@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import urlsplit
 
 import botocore.credentials as aws
 import botocore.exceptions
@@ -28,6 +30,8 @@ PAUSE_S: Final = 10.0
 
 MARGIN_S: Final = 5
 """Credentials that end sooner are not used any more: a call takes its time."""
+
+METADATA_SERVICE: Final = "http://169.254.169.254/"
 
 _SERVICES: Final = {"GetRoleCredentials": "SSO"}
 _SETTINGS: Final = (
@@ -62,13 +66,13 @@ class HeldCredentials:
     @classmethod
     def of(cls, session: Session) -> Self:
         """Make them, as what every client of the session signs with."""
-        held = cls(
-            lambda: (
-                aws.create_credential_resolver(
-                    session, region_name=session.get_config_variable("region")
-                ).providers
-            )
-        )
+
+        def providers() -> list[aws.CredentialProvider]:
+            region = session.get_config_variable("region")
+            found = aws.create_credential_resolver(session, region_name=region).providers
+            return [*found, SilentMetadata(session)]
+
+        held = cls(providers)
         session.register_component("credential_provider", held)
         return held
 
@@ -131,6 +135,28 @@ class HeldCredentials:
         self._failure = None
         if isinstance(self._source, aws.RefreshableCredentials) and self._source.refresh_needed():
             self._ask_at = now + PAUSE_S  # it was not renewed, or lives for minutes only
+
+
+class SilentMetadata(aws.CredentialProvider):
+    """Asked last, when no other provider has credentials: tells an EC2 instance from other machines.
+
+    botocore takes a metadata service that fails for one that is not there, so that a hiccup of it
+    would look like a machine without credentials.
+    """
+
+    METHOD = "iam-role"
+
+    def load(self) -> None:
+        """Raise CredentialRetrievalError if a metadata service takes connections here."""
+        if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+            return
+        named = self.session.get_config_variable("ec2_metadata_service_endpoint")
+        address = urlsplit(named or METADATA_SERVICE)
+        try:
+            socket.create_connection((address.hostname or "", address.port or 80), 1).close()
+        except OSError:
+            return
+        raise botocore.exceptions.CredentialRetrievalError(provider=self.METHOD, error_msg="")
 
 
 def _failure(error: Exception, provider: str | None) -> CredentialsError:

@@ -55,7 +55,7 @@ class Refusal(Enum):
         "it is throttled, or at a quota: run the command again",
         _codes(
             "BandwidthLimitExceeded EC2ThrottledException KMS.ThrottlingException KmsThrottled"
-            " OverLimit PriorRequestNotComplete ProvisionedThroughputExceededException"
+            " LimitExceededException OverLimit PriorRequestNotComplete ProvisionedThroughputExceededException"
             " RequestLimitExceeded RequestThrottled RequestThrottledException SlowDown"
             " ThrottledException Throttling ThrottlingException TooManyRequestsException"
             " TransactionInProgressException"
@@ -169,7 +169,7 @@ class Refusal(Enum):
             " InvalidAuthorizationMessageException InvalidGrantIdException"
             " InvalidGrantTokenException InvalidImportTokenException InvalidMarkerException"
             " JWTPayloadSizeExceededException KMSInvalidMacException KMSInvalidSignatureException"
-            " LimitExceededException MalformedPolicyDocumentException"
+            " MalformedPolicyDocumentException"
             " OutboundWebIdentityFederationDisabledException PurgeQueueInProgress"
             " QueueAlreadyExists QueueNameExists SessionDurationEscalationException TagException"
             " XksKeyAlreadyInUseException XksKeyInvalidConfigurationException"

@@ -14,7 +14,8 @@ import botocore.tokens
 import botocore.utils
 import pytest
 
-from vault_etl.adapters.aws_failures import FAILURES, Subject, answered, failed, failure_of
+from vault_etl.adapters.aws_exceptions import FAILURES
+from vault_etl.adapters.aws_failures import Subject, answered, failed, failure_of
 from vault_etl.adapters.aws_kms import asked_about
 from vault_etl.adapters.aws_refusals import Refusal, refusal_of
 from vault_etl.core.fields import Field, KeyPurpose
