@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 def _apply(database: Scratch, folder: Path | None = None, role: str = "admin") -> list[str]:
     with database.database(role) as opened:
-        return list(PostgresMigrations(opened, folder or resource_dir("migrations")).apply())
+        return list(PostgresMigrations(opened, folder or resource_dir("migrations")).apply().names)
 
 
 def _pending(database: Scratch, folder: Path | None = None) -> list[str]:

@@ -105,7 +105,7 @@ def _initialise_16(server: PostgresServer, place: Path, password: str) -> None:
 
 def _migrate(database: Scratch) -> list[str]:
     with database.database("dba") as opened:
-        return list(PostgresMigrations(opened, resource_dir("migrations")).apply())
+        return list(PostgresMigrations(opened, resource_dir("migrations")).apply().names)
 
 
 def test_an_ordinary_login_migrates_two_databases_and_the_roles_work(cluster: Scratch) -> None:

@@ -79,6 +79,10 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "oldest": ("ingest", "reveal", "audit", *ROTATE),
         "usage": ("audit", *ROTATE),
     },
+    "adoption.sql": dict.fromkeys(
+        (*("in_the_way", "table_of_logins", "limit_wait", "move", "show_both"),),
+        ("admin",),
+    ),
     "migrations.sql": dict.fromkeys(
         (
             *("lock", "lengthen_timeouts", "server", "act_as_login"),
@@ -149,6 +153,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
 
 UUID = uuid.UUID(int=1)
 VALUES: dict[str, object] = {
+    **{name: ["x"] for name in ("relations", "functions", "roles")},
     **dict.fromkeys(("request_id", "record_id", "first", "last"), UUID),
     **dict.fromkeys(("rotation_id", "claim"), UUID),
     **dict.fromkeys(("active", "pending"), 1),
@@ -253,6 +258,8 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
     with shared.connect(role) as connection, connection.cursor() as cursor:
         if name in {"copy_stage", "insert_records", "replace_user_logins", "fill"}:
             cursor.execute(blocks(file)["make_stage"])
+        if name == "show_both":
+            cursor.execute(blocks(file)["move"])
         after = 0 if file == "audit.sql" else UUID
         month = dt.date(2026, 1, 1) if name == "ensure_month" else 1  # a day of it, or a number
         named = {**VALUES, "after": after, "month": month}

@@ -228,6 +228,11 @@ _NOT_MIGRATED: Final[_Answer] = (
     "the database is not up to date",
     _MIGRATE_HINT,
 )
+_IN_THE_WAY: Final[_Answer] = (
+    ConfigurationError,
+    "an object is there already that has a name of ours",
+    "look in the schema public for what is not of vault-etl, and rename or move it",
+)
 _NO_PARTITION: Final[_Answer] = (
     NoPartitionError,
     "a record has no partition to go to",
@@ -270,6 +275,7 @@ ANSWERS: Final[Mapping[str, _Answer]] = {
     "40001": _AWAY,
     "40P01": _LOCKED,
     "42501": _DENIED,
+    **dict.fromkeys(("42P06", "42P07", "42710", "42723"), _IN_THE_WAY),
     "55000": _OTHERWISE,  # of our own functions and triggers
     "55P03": _LOCKED,
     TOO_MANY_KEYS: _FULL,

@@ -15,6 +15,11 @@ from typing import Final
 import psycopg2.extensions
 
 from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_adoption import (
+    move_table,
+    refuse_what_is_in_the_way,
+    show_both,
+)
 from vault_etl.adapters.sql import blocks
 from vault_etl.errors import ConfigurationError
 
@@ -39,11 +44,20 @@ class Migration:
         return cls(path.stem, content.decode(), hashlib.sha256(content).hexdigest())
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The names of the migrations that were applied, and of the table that was adopted, if one was."""
+
+    names: Sequence[str]
+    adopted: str | None
+
+
 class PostgresMigrations:
     """Brings a database up to date. Safe to run twice, and at once."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
+        self._folder = folder
         self._migrations = [Migration.read(path) for path in sorted(folder.glob("*.sql"))]
 
     def pending(self) -> Sequence[str]:
@@ -55,16 +69,23 @@ class PostgresMigrations:
         with self._database.transaction() as cursor:
             return [migration.name for migration in self._pending(cursor)]
 
-    def apply(self) -> Sequence[str]:
-        """Apply what is pending, in one transaction; the names.
+    def apply(self, *, adopt: bool = False) -> Applied:
+        """Apply what is pending, in one transaction.
 
-        Raises as `pending` does, and ConfigurationError for a server that is too old or not UTF-8.
+        With `adopt`, a table `user_logins` that was there before the first migration is kept, under
+        another name. Raises as `pending` does, ConfigurationError for a server that is too old or not
+        UTF-8, and for objects in the way of the first migration, and DeniedError for a table that
+        this login may not move.
         """
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["lock"])
             cursor.execute(_SQL["lengthen_timeouts"])
             _check_server(cursor)
             pending = self._pending(cursor)
+            is_first = len(pending) == len(self._migrations)
+            adopted = move_table(cursor) if is_first and adopt else None
+            if is_first:
+                refuse_what_is_in_the_way(cursor, self._folder)
             for migration in pending:
                 cursor.execute(migration.sql)
                 cursor.execute(_SQL["act_as_login"])
@@ -72,7 +93,10 @@ class PostgresMigrations:
                 cursor.execute(_SQL["make_table"])
             for migration in pending:
                 cursor.execute(_SQL["record"], (migration.name, migration.checksum))
-            return [migration.name for migration in pending]
+            if adopted is not None:
+                cursor.execute(_SQL["act_as_login"])
+                show_both(cursor)
+            return Applied([migration.name for migration in pending], adopted)
 
     def _pending(self, cursor: psycopg2.extensions.cursor) -> Sequence[Migration]:
         cursor.execute(_SQL["exists"])

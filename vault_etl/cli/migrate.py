@@ -8,7 +8,7 @@ import typer
 
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.errors import ConfigurationError
+from vault_etl.errors import ConfigurationError, UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +26,13 @@ def _migrate(
             " as the migrations made it.",
         ),
     ] = False,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt",
+            help="Keep the rows of a table user_logins that was there before, under another name.",
+        ),
+    ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -35,15 +42,26 @@ def _migrate(
     Needs a login that owns the database and may create roles. Safe to repeat, and to run twice
     at once: all pending migrations are one transaction.
 
+    Objects that are there already and have names of ours are in the way: they are named, and nothing
+    is changed. With --adopt, a table user_logins moves to adopted.user_logins, with its rows and its
+    owner. Analysts see both through adopted.user_logins_all, where masked_by says of each row what
+    its values are: `token`, or `unkeyed hash`.
+
     \b
     Examples:
       vault-etl migrate
       vault-etl migrate --check
+      vault-etl migrate --adopt
     """
+    if check and adopt:
+        message = "--check goes without --adopt"
+        raise UsageError(message, hint="add --help for usage")
     program, _ = start(quiet=quiet, verbose=verbose)
     migrations = program.migrations()
     if not check:
-        print_object({"applied": list(migrations.apply())}, output)
+        applied = migrations.apply(adopt=adopt)
+        adopted = {"adopted": applied.adopted} if adopt else {}
+        print_object({"applied": list(applied.names), **adopted}, output)
         return
     if pending := list(migrations.pending()):
         message = f"{len(pending)} migrations are pending: {', '.join(pending)}"

@@ -89,6 +89,7 @@ JOIN pg_catalog.pg_rewrite AS w ON d.classid = 'pg_catalog.pg_rewrite'::regclass
 JOIN pg_catalog.pg_class AS v ON v.oid = w.ev_class
 WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid IN (SELECT oid FROM relation)
     AND v.oid NOT IN (SELECT oid FROM relation) AND v.relowner NOT IN (SELECT oid FROM ours)
+    AND NOT coalesce('security_invoker=true' = ANY (v.reloptions), false)  -- it reads as the login that asks
     AND pg_catalog.pg_has_role(v.relowner, 'vault_etl_owner', 'USAGE')
 
 UNION ALL
@@ -99,6 +100,12 @@ WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.dbid IN (0, (SELECT 
     AND s.classid NOT IN (
         'pg_catalog.pg_database'::regclass, 'pg_catalog.pg_default_acl'::regclass,
         'pg_catalog.pg_parameter_acl'::regclass
+    )
+    -- What `migrate --adopt` lets analysts see.
+    AND NOT (
+        s.refobjid = 'vault_etl_analyst'::regrole
+        AND o.identity IN ('adopted', 'adopted.user_logins', 'adopted.user_logins_all')
+        AND s.classid IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_namespace'::regclass)
     )
     AND (s.classid, s.objid) NOT IN (SELECT c.classid, c.objid FROM compared AS c)
     AND NOT (s.objid < 16384 AND s.classid IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_proc'::regclass))

@@ -1,0 +1,70 @@
+"""docs/from-the-exercise.md, walked: its own table, its own commands, its own events, in their order."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.postgres.conftest import empty
+from tests.vault import Vault
+from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.adapters.embedded.postgres_binaries import find_postgres_binaries
+from vault_etl.adapters.embedded.provision import Provisioned
+
+PAGE = Path(__file__).parents[2] / "docs" / "from-the-exercise.md"
+
+
+def blocks(language: str) -> list[str]:
+    """What the page has in this language, in order."""
+    page = PAGE.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def test_the_page_can_be_walked(
+    postgres: RunningPostgres, moto: tuple[str, Provisioned], tmp_path: Path
+) -> None:
+    """From the hashes to records; what it says of a step is what the step says."""
+    with empty(postgres) as database:
+        vault = Vault(postgres, database.name, *moto, tmp_path)
+        (table,), (events,), (said,) = blocks("sql"), blocks("json"), blocks("text")
+        vault.sql(table)
+        vault.sql(
+            "INSERT INTO user_logins VALUES ('u1', 'android', 'a', 'b', 'RU', 230, '2026-11-01')"
+        )
+        (tmp_path / "logins.jsonl").write_text(events, encoding="utf-8")
+        done = [_run(vault, block) for block in blocks("sh")]
+        assert [each.returncode for each in done] == [78, 0, 0, 0, 0], done
+        assert done[0].stderr == said.replace("shop", "admin")
+        assert '"stored": 2, "duplicates": 0, "quarantined": 0' in done[2].stdout
+        counted = [
+            [cell.strip() for cell in line.split("|")] for line in done[3].stdout.splitlines()
+        ]
+        assert ["token", "2", "1"] in counted
+        assert ["unkeyed hash", "1", "1"] in counted
+        assert vault.count("user_logins") == 2
+
+
+def _run(vault: Vault, block: str) -> subprocess.CompletedProcess[str]:
+    roles = {
+        "DEPLOYER": "admin",
+        "RE_ENCRYPT": "re-encrypt",
+        "INGEST": "ingest",
+        "ANALYST": "analyst",
+    }
+    path = [Path(sys.executable).parent, find_postgres_binaries().bin]
+    return subprocess.run(
+        ["/bin/sh", "-eu"],
+        env={
+            **vault.environment("admin"),
+            **{name: vault.database_url(role) for name, role in roles.items()},
+            "PATH": os.pathsep.join([*map(str, path), os.defpath]),
+        },
+        cwd=vault.home,
+        input=block,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -1,0 +1,100 @@
+"""A database that was in use before the first migration: what is in the way, and a table that can be kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import psycopg2.extensions
+
+from vault_etl.adapters.postgres_schema import FILE
+from vault_etl.adapters.sql import blocks
+from vault_etl.errors import ConfigurationError, DeniedError
+
+ADOPTED: Final = "adopted.user_logins"
+"""Where a table `user_logins` goes that was there before."""
+
+COLUMNS: Final = (
+    *("user_id", "device_type", "masked_ip", "masked_device_id"),
+    *("locale", "app_version", "create_date"),
+)
+"""What it must have: the view that shows it beside the records reads these."""
+
+_SQL: Final = blocks("adoption.sql")
+_TABLE: Final = "table public.user_logins"
+_MOST: Final = 10
+"""Objects that an error names."""
+
+
+def refuse_what_is_in_the_way(cursor: psycopg2.extensions.cursor, folder: Path) -> None:
+    """Raise ConfigurationError for objects that have the names of what the migrations make."""
+    file = folder / FILE
+    names = json.loads(file.read_bytes()).keys() if file.exists() else ()
+    cursor.execute(
+        _SQL["in_the_way"],
+        {
+            "relations": _named(names, "table", "view", "sequence"),
+            "functions": _named(names, "function"),
+            "roles": _named(names, "role"),
+        },
+    )
+    found = [
+        (f"{kind} {name}", f"{kind} {name}" + (f", which belongs to {owner}" if owner else ""))
+        for kind, name, owner in cursor.fetchall()
+    ]
+    if not found:
+        return
+    more = f", and {len(found) - _MOST} more" if len(found) > _MOST else ""
+    listed = "; ".join(text for _, text in found[:_MOST])
+    hint = "rename or move them, or give vault-etl a database of its own"
+    if [name for name, _ in found] == [_TABLE]:
+        hint = (
+            f"`vault-etl migrate --adopt` keeps its rows, as {ADOPTED}"
+            " (docs/from-the-exercise.md); or rename it, or use another database"
+        )
+    raise ConfigurationError(f"in the way of the migrations: {listed}{more}", hint=hint)
+
+
+def move_table(cursor: psycopg2.extensions.cursor) -> str | None:
+    """Move the table `user_logins` that is there, with its rows, indexes and owner; its new name.
+
+    None if there is none. Raises ConfigurationError for one without `COLUMNS`, and DeniedError for
+    another's.
+    """
+    cursor.execute(_SQL["table_of_logins"])
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    owner, is_ours, is_plain, columns, taken = row
+    if not is_plain:
+        raise _not_adopted("it is not an ordinary table, or it is part of another one")
+    if missing := [name for name in COLUMNS if name not in columns]:
+        raise _not_adopted(f"it has no column {missing[0]} of a type of PostgreSQL's own")
+    if taken:
+        raise _not_adopted("there is a schema `adopted` already")
+    if not is_ours:
+        message = f"public.user_logins belongs to {owner}, and this login may not move it"
+        raise DeniedError(message, hint=f"as an administrator: GRANT {owner} TO this login")
+    cursor.execute(_SQL["limit_wait"])
+    cursor.execute(_SQL["move"])
+    return ADOPTED
+
+
+def show_both(cursor: psycopg2.extensions.cursor) -> None:
+    """Make the view of records and adopted rows, for analysts. After the migrations."""
+    cursor.execute(_SQL["show_both"])
+
+
+def _not_adopted(why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"public.user_logins cannot be adopted: {why}",
+        hint="rename or move it, or give vault-etl a database of its own",
+    )
+
+
+def _named(names: Iterable[str], *kinds: str) -> list[str]:
+    """The bare names of the objects of these kinds in the file of the schema's facts."""
+    found = (name.partition(" ") for name in names)
+    return [name.partition("(")[0] for kind, _, name in found if kind in kinds]
