@@ -22,7 +22,7 @@ def test_dropped_fields_are_counted_and_named_and_strict_quarantines(quick: Vaul
     assert "203.0.113.9" not in done.stdout + done.stderr
 
     quick.send([body, event()])
-    strict = quick.ok("ingest", "ingest", "--strict").json
+    strict = quick.ok("ingest", "ingest", "--strict", "--workers", "2").json
     assert (strict["stored"], strict["quarantined"], strict["extra_fields"]) == (1, 1, 0)
     quick.send([body])
     setting = {"VAULT_ETL_STRICT": "true"}
