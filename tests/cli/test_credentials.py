@@ -92,6 +92,23 @@ def gone(folder: Path, url: str) -> dict[str, str]:
     return web_identity(folder, url) | {"AWS_WEB_IDENTITY_TOKEN_FILE": str(folder / "gone")}
 
 
+def empty(folder: Path, url: str) -> dict[str, str]:
+    """IRSA, with a token file that has no token yet."""
+    settings = web_identity(folder, url)
+    (folder / "token").write_text("", encoding="utf-8")
+    return settings
+
+
+def no_bundle(folder: Path, url: str) -> dict[str, str]:
+    """Keys, and CA certificates that are not there."""
+    return {
+        "AWS_ACCESS_KEY_ID": "A",
+        "AWS_SECRET_ACCESS_KEY": "B",
+        "AWS_CA_BUNDLE": str(folder / "gone"),
+        "AWS_ENDPOINT_URL_KMS": url.replace("http:", "https:"),
+    }
+
+
 def signed_in_once(folder: Path, url: str) -> dict[str, str]:
     """An SSO token in the cache, which has run out."""
     cache = folder / ".aws" / "sso" / "cache"
@@ -170,6 +187,8 @@ CASES = {
     ),
     "pod's token gone": Case(69, "token", "AUTHORIZATION_TOKEN_FILE", pod, (200, b"{}")),
     "IRSA's token gone": Case(69, "token", WEB_IDENTITY, gone, (200, b"{}")),
+    "IRSA's token not written": Case(69, "holds none", WEB_IDENTITY, empty, (200, b"{}")),
+    "no CA certificates": Case(78, "CA certificates", "AWS_CA_BUNDLE", no_bundle, (200, b"")),
     "role denied": Case(77, "STS denies", "AWS_ROLE_ARN", web_identity, sts("AccessDenied")),
     "region closed": Case(78, "region", "AWS_REGION", web_identity, sts("RegionDisabledException")),
     "STS fails": Case(69, "STS did not", WEB_IDENTITY, web_identity, sts("InternalFailure", 500)),

@@ -55,8 +55,13 @@ class HeldCredentials:
 
     method: Final = "vault-etl"
 
-    def __init__(self, providers: Callable[[], list[aws.CredentialProvider]]) -> None:
+    def __init__(
+        self,
+        providers: Callable[[], list[aws.CredentialProvider]],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._providers = providers
+        self._monotonic = monotonic
         self._renewing = threading.Lock()
         self._source: aws.Credentials | None = None
         self._held: aws.ReadOnlyCredentials | None = None
@@ -113,7 +118,7 @@ class HeldCredentials:
         )
 
     def _renew(self) -> None:
-        now = time.monotonic()
+        now = self._monotonic()
         if now < self._ask_at:
             return
         provider: str | None = getattr(self._source, "method", None)

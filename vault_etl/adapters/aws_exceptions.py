@@ -44,6 +44,17 @@ def _is_refused(error: Exception) -> bool:
     return status is not None and status[1] not in _PASSING
 
 
+def _is_of_missing_file(error: Exception) -> bool:
+    """Whether TLS fails for want of a file. urllib3 wraps Python's exception in one of its own."""
+    inner = getattr(error, "kwargs", {}).get("error")
+    return any(isinstance(cause, FileNotFoundError) for cause in getattr(inner, "args", ()))
+
+
+def _is_of_token(error: Exception) -> bool:
+    """Whether what STS would not take is the token, rather than the role."""
+    return "WebIdentityToken" in str(error)
+
+
 def _is_of_content(error: Exception) -> bool:
     """Whether something that was read is not what it should be: botocore's own word is ValueError itself."""
     return not isinstance(error, raised.BotoCoreError) and type(error) is not ValueError
@@ -139,6 +150,13 @@ FAILURES: Final = (
     ),
     Failure(
         (raised.SSLError,),
+        ConfigurationError,
+        "{service} cannot be reached: the file of CA certificates is not there",
+        "check AWS_CA_BUNDLE",
+        only=_is_of_missing_file,
+    ),
+    Failure(
+        (raised.SSLError,),
         UnavailableError,
         "{service} cannot be reached: TLS fails",
         "check AWS_CA_BUNDLE, AWS_ENDPOINT_URL and the clock",
@@ -210,6 +228,14 @@ FAILURES: Final = (
     ),
     Failure(
         (raised.ParamValidationError,),
+        UnavailableError,
+        "AWS: the file with the token, for which credentials are given, holds none",
+        "whatever mounts the file may be about to write it: " + _AGAIN,
+        provider="assume-role-with-web-identity",
+        only=_is_of_token,
+    ),
+    Failure(
+        (raised.ParamValidationError,),
         ConfigurationError,
         "{service}: a setting has a form that AWS does not take",
         "`vault-etl config` shows every setting",
@@ -237,7 +263,8 @@ FAILURES: Final = (
         (ValueError,),
         ConfigurationError,
         "AWS: the address of the container's endpoint, or the token for it, is malformed",
-        "check AWS_CONTAINER_CREDENTIALS_FULL_URI and AWS_CONTAINER_AUTHORIZATION_TOKEN",
+        "check AWS_CONTAINER_CREDENTIALS_FULL_URI, and AWS_CONTAINER_AUTHORIZATION_TOKEN or its file:"
+        " a token has no newline",
         provider="container-role",
     ),
     Failure(

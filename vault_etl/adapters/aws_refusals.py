@@ -83,11 +83,24 @@ class Refusal(Enum):
         "{service} denies this",
         "check the role of these credentials",
         _codes(
-            "AccessDenied AccessDeniedException AuthFailure ExpiredToken ExpiredTokenException"
-            " ForbiddenException IDPRejectedClaim IncompleteSignature IncompleteSignatureException"
-            " InvalidAccessKeyId InvalidClientTokenId InvalidIdentityToken InvalidSignatureException"
-            " MissingAuthenticationToken MissingAuthenticationTokenException NotAuthorized"
-            " SignatureDoesNotMatch UnauthorizedException UnauthorizedOperation"
+            "AccessDenied AccessDeniedException ForbiddenException IDPRejectedClaim NotAuthorized"
+            " UnauthorizedException UnauthorizedOperation"
+        ),
+    )
+    EXPIRED = Class(
+        DeniedError,
+        "{service} denies this",
+        "the credentials have run out: get others, or sign in again",
+        _codes("ExpiredToken ExpiredTokenException"),
+    )
+    NO_CALLER = Class(
+        DeniedError,
+        "{service} denies this",
+        "AWS does not know these credentials: check the access key, its secret, and AWS_REGION",
+        _codes(
+            "AuthFailure IncompleteSignature IncompleteSignatureException InvalidAccessKeyId"
+            " InvalidClientTokenId InvalidIdentityToken InvalidSignatureException"
+            " MissingAuthenticationToken MissingAuthenticationTokenException SignatureDoesNotMatch"
             " UnrecognizedClientException"
         ),
     )
@@ -219,7 +232,7 @@ def refusal_of(code: str, text: str, status: int) -> Refusal:
     a refusal otherwise: what will not pass must not be waited for.
     """
     known = _OF_CODE.get(code.removeprefix(_QUERY_PREFIX))
-    if known is Refusal.DENIED and text.startswith(_CLOCK_TEXTS):
+    if known is Refusal.NO_CALLER and text.startswith(_CLOCK_TEXTS):
         return Refusal.CLOCK
     if known is not None:
         return known

@@ -1,0 +1,112 @@
+"""Credentials in hand are used while their source fails, and a source that fails is left alone for a while."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.credentials import CredentialProvider, RefreshableCredentials
+from botocore.exceptions import CredentialRetrievalError
+
+from vault_etl.adapters.aws_credentials import HeldCredentials
+from vault_etl.adapters.aws_failures import CredentialsError
+from vault_etl.errors import ConfigurationError, UnavailableError
+
+
+class Source(CredentialProvider):
+    """A provider whose credentials last so many seconds, and are renewed by `renew`."""
+
+    METHOD = "container-role"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.asked = 0
+        self.renew: Callable[[], None] = lambda: None
+
+    def load(self) -> RefreshableCredentials:
+        """See `CredentialProvider`."""
+        return RefreshableCredentials.create_from_metadata(self._ask(), self._ask, self.METHOD)
+
+    def _ask(self) -> dict[str, Any]:
+        self.asked += 1
+        self.renew()
+        ends = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.seconds)
+        return {
+            "access_key": f"key {self.asked}",
+            "secret_key": "secret",
+            "token": "token",
+            "expiry_time": ends.isoformat(),
+        }
+
+
+def away() -> None:
+    """What a container's endpoint that is away comes to."""
+    raise CredentialRetrievalError(provider="container-role", error_msg="203.0.113.7")
+
+
+def test_what_is_in_hand_is_used_while_it_is_valid() -> None:
+    """In the last ten minutes too; the source is asked again after a pause, and not at each call."""
+    source = Source(540)
+    now = [0.0]
+    held = HeldCredentials(lambda: [source], lambda: now[0])
+    first = held.get_frozen_credentials()
+    source.renew = away
+    now[0] = 11.0
+    asked = source.asked
+    assert [held.get_frozen_credentials() for _ in range(3)] == [first] * 3
+    assert source.asked == asked + 1
+    source.renew = lambda: None
+    now[0] = 30.0
+    assert held.get_frozen_credentials() != first
+
+
+def test_what_has_run_out_is_an_outage_until_there_are_others() -> None:
+    """Each call says so at once, without the source's text; the next attempt is after the pause."""
+    source = Source(-60)
+    now = [0.0]
+    held = HeldCredentials(lambda: [source], lambda: now[0])
+    source.renew = away
+    for _ in range(3):
+        with pytest.raises(CredentialsError) as caught:
+            held.get_frozen_credentials()
+        assert isinstance(caught.value.error, UnavailableError)
+        assert "203.0.113.7" not in f"{caught.value} {caught.value.error.hint}"
+    assert source.asked == 1
+    source.seconds, source.renew = 3600, lambda: None
+    now[0] = 11.0
+    assert held.get_frozen_credentials().access_key == "key 2"
+
+
+def test_a_silent_source_holds_up_one_thread_alone() -> None:
+    """The others sign with what is in hand meanwhile."""
+    source = Source(540)
+    now = [0.0]
+    held = HeldCredentials(lambda: [source], lambda: now[0])
+    first = held.get_frozen_credentials()
+    entered, over = threading.Event(), threading.Event()
+
+    def silent() -> None:
+        entered.set()
+        over.wait(60)
+
+    source.renew = silent
+    now[0] = 11.0
+    waiting = threading.Thread(target=held.get_frozen_credentials)
+    waiting.start()
+    assert entered.wait(60)
+    assert held.get_frozen_credentials() == first
+    assert waiting.is_alive()
+    over.set()
+    waiting.join()
+
+
+def test_without_any_the_settings_are_wrong() -> None:
+    """What no provider has cannot come by waiting."""
+    with pytest.raises(CredentialsError) as caught:
+        HeldCredentials(list).get_frozen_credentials()
+    assert isinstance(caught.value.error, ConfigurationError)
+    assert caught.value.code == "NoCredentialsError"
