@@ -23,6 +23,7 @@ INSERT INTO public.audit_actions (action, roles, look, a_minute) VALUES
     ('reveal', '{vault_etl_reveal}', true, 120),
     ('reveal masked', '{vault_etl_reveal}', true, 120),
     ('find', '{vault_etl_reveal}', true, 120),
+    ('tokens', '{vault_etl_reveal}', true, 120),
     ('quarantine show', '{vault_etl_reveal}', true, 120),
     ('quarantine retry', '{vault_etl_re_encrypt}', false, 120),
     ('quarantine discard', '{}', false, 1200),
@@ -121,6 +122,13 @@ CREATE TABLE public.audit_released (
 );
 COMMENT ON TABLE public.audit_released IS 'Which intents were used: what they name is released, or looked for.';
 
+-- Of how many values an intent is that is of more than one thing: what it counts for its quota. Its `reason` says so too.
+CREATE TABLE public.audit_amounts (
+    seq bigint PRIMARY KEY REFERENCES public.audit_log,
+    amount integer NOT NULL CHECK (amount BETWEEN 1 AND 65536)
+);
+COMMENT ON TABLE public.audit_amounts IS 'How many values an intent is about, where that is not one.';
+
 CREATE FUNCTION public.audit_is_append_only() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -131,6 +139,10 @@ REVOKE ALL ON FUNCTION public.audit_is_append_only() FROM PUBLIC;
 CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.audit_log
     FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
 CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_log
+    FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.audit_amounts
+    FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_amounts
     FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
 CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.audit_actions
     FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
@@ -414,24 +426,37 @@ REVOKE ALL ON FUNCTION public.audit_write(
     uuid, text, text, text, text, uuid, text[], text, text, text, text, text
 ) FROM PUBLIC;
 
--- The looks of this login that count for its quota now: those of the last hour.
-CREATE FUNCTION public.audit_looks() RETURNS TABLE (used bigint, oldest timestamptz, newest timestamptz)
+-- How many values this login may make tokens of in an hour: a quota of its own, since that shows nothing of a record.
+CREATE FUNCTION public.audit_tokens_quota() RETURNS integer
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce((
+        SELECT (p.document::jsonb ->> 'tokens_an_hour')::integer FROM public.reveal_policies AS p
+        ORDER BY p.seq DESC LIMIT 1
+    ), 10000)
+$$;
+REVOKE ALL ON FUNCTION public.audit_tokens_quota() FROM PUBLIC;
+
+-- What this login has used of a quota now, by what it did in the last hour: of that of tokens, or of that of looks.
+CREATE FUNCTION public.audit_used(of_tokens boolean)
+RETURNS TABLE (used bigint, oldest timestamptz, newest timestamptz)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     me text := session_user;  -- as the column's type, and known before the query: then its index serves it
     an_hour_ago timestamptz := clock_timestamp() - interval '1 hour';
 BEGIN
     RETURN QUERY
-        SELECT count(*), min(l.logged_at), max(l.logged_at) FROM public.audit_log AS l
+        SELECT coalesce(sum(coalesce(a.amount, 1)), 0), min(l.logged_at), max(l.logged_at)
+        FROM public.audit_log AS l LEFT JOIN public.audit_amounts AS a ON a.seq = l.seq
         WHERE l.login = me AND l.logged_at > an_hour_ago AND l.phase = 'intent' AND l.decision = 'allowed'
-            AND l.action IN (SELECT a.action FROM public.audit_actions AS a WHERE a.look);
+            AND l.action IN (SELECT k.action FROM public.audit_actions AS k WHERE k.look)
+            AND (l.action = 'tokens') = of_tokens;
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_looks() FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.audit_used(boolean) FROM PUBLIC;
 
 -- Why the policy says no to a look: one word, or NULL. Called with the head locked, so that a quota holds.
 -- Changes of keys are no looks: they are on the record, and under no policy.
-CREATE FUNCTION public.audit_denial(action text, fields text[], purpose text, ticket text) RETURNS text
+CREATE FUNCTION public.audit_denial(action text, fields text[], purpose text, ticket text, amount integer) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     policy jsonb;
@@ -460,34 +485,40 @@ BEGIN
             RETURN 'ticket';
         END IF;
     END IF;
-    IF (SELECT u.used FROM public.audit_looks() AS u) >= public.audit_quota() THEN
+    IF (SELECT u.used FROM public.audit_used(action = 'tokens') AS u) + coalesce(amount, 1)
+        > (CASE action WHEN 'tokens' THEN public.audit_tokens_quota() ELSE public.audit_quota() END)
+    THEN
         RETURN 'quota';
     END IF;
     RETURN NULL;
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_denial(text, text[], text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.audit_denial(text, text[], text, text, integer) FROM PUBLIC;
 
--- The policy in force (NULL: the default), and how this login stands to it. A person asks before many looks, which are
--- decided one by one all the same. `reader` is whether the login may look at all.
+-- The policy in force (NULL: the default), and how this login stands to it, as two rows: its looks, and then its tokens.
+-- A person asks before many looks, which are decided one by one all the same. `reader` is whether the login may look.
 CREATE FUNCTION public.audit_allowance() RETURNS TABLE (
     document text, reader boolean, an_hour integer, used bigint, oldest timestamptz, newest timestamptz
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT
         (SELECT p.document FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1),
-        pg_has_role(session_user, 'vault_etl_reveal', 'USAGE'), public.audit_quota(), u.used, u.oldest, u.newest
-    FROM public.audit_looks() AS u
+        pg_has_role(session_user, 'vault_etl_reveal', 'USAGE'), q.an_hour, u.used, u.oldest, u.newest
+    FROM (VALUES (false, public.audit_quota()), (true, public.audit_tokens_quota())) AS q (of_tokens, an_hour),
+        LATERAL public.audit_used(q.of_tokens) AS u
+    ORDER BY q.of_tokens
 $$;
 REVOKE ALL ON FUNCTION public.audit_allowance() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION public.audit_allowance() TO vault_etl_reveal, vault_etl_audit;
 
+-- `amount` is of an intent to find, or to make tokens of, so many values. It stands before the reason.
+--
 -- The one way into the log. `commit_audit_append` commits it, before the client does what the entry is about. What
 -- comes back says what was decided, of whom and when: an intent that the policy denies, or whose action is not for a role of this login,
 -- is an entry too.
 CREATE FUNCTION public.audit_append(
     request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[],
-    purpose text, ticket text, reason text, decision text, error_code text
+    purpose text, ticket text, reason text, decision text, error_code text, amount integer DEFAULT NULL
 ) RETURNS TABLE (seq bigint, hash bytea, decided text, code text, login text, logged_at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
@@ -498,6 +529,13 @@ BEGIN
     PERFORM public.audit_validate(
         request_id, phase, actor, host, action, fields, purpose, ticket, reason, decision, error_code
     );
+    IF amount IS NOT NULL AND (
+        amount NOT BETWEEN 1 AND 65536 OR phase <> 'intent' OR action NOT IN ('find', 'tokens')
+        OR cardinality(fields) <> 1
+    ) THEN
+        RAISE EXCEPTION 'no entry of the audit log: its amount is not as it should be'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     PERFORM public.audit_lock();
     IF NOT EXISTS (
         SELECT FROM public.audit_actions AS a, unnest(a.roles) AS role
@@ -505,24 +543,28 @@ BEGIN
     ) THEN
         denial := 'role';
     ELSIF decision = 'allowed' THEN
-        denial := public.audit_denial(action, fields, purpose, ticket);
+        denial := public.audit_denial(action, fields, purpose, ticket, amount);
     END IF;
     IF denial IS NOT NULL AND phase = 'outcome' THEN
         RAISE EXCEPTION 'this login may not write this outcome' USING ERRCODE = 'insufficient_privilege';
     END IF;
     entry := public.audit_write(
-        request_id, phase, actor, host, action, record_id, fields, purpose, ticket, reason,
+        request_id, phase, actor, host, action, record_id, fields, purpose, ticket,
+        rtrim(left(concat(amount || ' values: ', reason), 500)),
         CASE WHEN denial IS NULL THEN decision ELSE 'denied' END, coalesce(denial, error_code)
     );
+    IF amount IS NOT NULL AND entry.decision = 'allowed' THEN
+        INSERT INTO public.audit_amounts VALUES (entry.seq, audit_append.amount);
+    END IF;
     RETURN QUERY
         SELECT entry.seq, entry.hash, entry.decision, entry.error_code, entry.login, entry.logged_at;
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_append(
-    uuid, text, text, text, text, uuid, text[], text, text, text, text, text
+    uuid, text, text, text, text, uuid, text[], text, text, text, text, text, integer
 ) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION public.audit_append(
-    uuid, text, text, text, text, uuid, text[], text, text, text, text, text
+    uuid, text, text, text, text, uuid, text[], text, text, text, text, text, integer
 ) TO vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt;
 
 GRANT SELECT ON public.audit_log, public.audit_head, public.vault, public.reveal_policies TO vault_etl_audit;

@@ -86,21 +86,28 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.audit_search(bigint, bytea) FROM PUBLIC;
 
--- The newest records that hold one of these tokens in the intent's one field, 1,000 at most, and how many hold one
--- in all; once. The tokens are those that the intent was bound to by another, committed transaction, and no more
--- than the field has token keys: one value has no more.
+-- Who holds the values of an intent in its one field: of each value the newest records, 1,000 at most, and how many hold it
+-- in all; once. The tokens are those that the intent was bound to by another, committed transaction: as many for each value,
+-- one behind the other, and no more of one than the field has token keys. `value` counts the values from 0. 100,000 rows
+-- come at most, the newest of each value first.
 CREATE FUNCTION public.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer)
-RETURNS TABLE (record_id uuid, user_id text, create_date date, event_time timestamptz, holders bigint)
+RETURNS TABLE (
+    record_id uuid, user_id text, create_date date, event_time timestamptz, holders bigint, value integer
+)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     entry public.audit_log := public.audit_intent(intent_seq, ARRAY['find']);
+    amount integer := coalesce((SELECT a.amount FROM public.audit_amounts AS a WHERE a.seq = intent_seq), 1);
+    each_has integer := cardinality(tokens) / amount;
 BEGIN
-    IF cardinality(entry.fields) <> 1 OR array_ndims(tokens) IS DISTINCT FROM 1 OR cardinality(tokens) > (
-        SELECT count(*) FROM public.data_keys AS k
-        WHERE k.purpose = 'token' AND k.field = entry.fields[1] AND k.state <> 'destroyed'
-    ) THEN
-        RAISE EXCEPTION 'an intent looks for one value of one field' USING ERRCODE = 'insufficient_privilege';
+    IF cardinality(entry.fields) <> 1 OR array_ndims(tokens) IS DISTINCT FROM 1
+        OR cardinality(tokens) <> amount * each_has OR each_has > (
+            SELECT count(*) FROM public.data_keys AS k
+            WHERE k.purpose = 'token' AND k.field = entry.fields[1] AND k.state <> 'destroyed'
+        )
+    THEN
+        RAISE EXCEPTION 'an intent looks for so many values of one field' USING ERRCODE = 'insufficient_privilege';
     END IF;
     UPDATE public.audit_released AS s SET search = NULL
     WHERE s.seq = intent_seq AND s.written_by <> pg_current_xact_id() AND length(nonce) = 32
@@ -113,16 +120,40 @@ BEGIN
     END IF;
     IF entry.fields = ARRAY['ip'] THEN
         RETURN QUERY
-            SELECT r.record_id, r.user_id, r.create_date, r.event_time, count(*) OVER ()
-            FROM public.user_logins AS r
-            WHERE r.masked_ip = ANY (tokens) OR r.next_masked_ip = ANY (tokens)
-            ORDER BY r.record_id DESC LIMIT least(max_ids, 1000);
+            WITH wanted AS (
+                SELECT DISTINCT ((t.place - 1) / each_has)::integer AS value, t.token
+                FROM unnest(tokens) WITH ORDINALITY AS t (token, place)
+            ), held AS (
+                SELECT w.value, r.record_id, r.user_id, r.create_date, r.event_time
+                FROM wanted AS w JOIN public.user_logins AS r ON r.masked_ip = w.token
+                UNION
+                SELECT w.value, r.record_id, r.user_id, r.create_date, r.event_time
+                FROM wanted AS w JOIN public.user_logins AS r ON r.next_masked_ip = w.token
+            ), ranked AS (
+                SELECT h.*, count(*) OVER (PARTITION BY h.value) AS holders,
+                    row_number() OVER (PARTITION BY h.value ORDER BY h.record_id DESC) AS place
+                FROM held AS h
+            )
+            SELECT k.record_id, k.user_id, k.create_date, k.event_time, k.holders, k.value FROM ranked AS k
+            WHERE k.place <= least(max_ids, 1000) ORDER BY k.place, k.value LIMIT 100000;
     ELSIF entry.fields = ARRAY['device_id'] THEN
         RETURN QUERY
-            SELECT r.record_id, r.user_id, r.create_date, r.event_time, count(*) OVER ()
-            FROM public.user_logins AS r
-            WHERE r.masked_device_id = ANY (tokens) OR r.next_masked_device_id = ANY (tokens)
-            ORDER BY r.record_id DESC LIMIT least(max_ids, 1000);
+            WITH wanted AS (
+                SELECT DISTINCT ((t.place - 1) / each_has)::integer AS value, t.token
+                FROM unnest(tokens) WITH ORDINALITY AS t (token, place)
+            ), held AS (
+                SELECT w.value, r.record_id, r.user_id, r.create_date, r.event_time
+                FROM wanted AS w JOIN public.user_logins AS r ON r.masked_device_id = w.token
+                UNION
+                SELECT w.value, r.record_id, r.user_id, r.create_date, r.event_time
+                FROM wanted AS w JOIN public.user_logins AS r ON r.next_masked_device_id = w.token
+            ), ranked AS (
+                SELECT h.*, count(*) OVER (PARTITION BY h.value) AS holders,
+                    row_number() OVER (PARTITION BY h.value ORDER BY h.record_id DESC) AS place
+                FROM held AS h
+            )
+            SELECT k.record_id, k.user_id, k.create_date, k.event_time, k.holders, k.value FROM ranked AS k
+            WHERE k.place <= least(max_ids, 1000) ORDER BY k.place, k.value LIMIT 100000;
     END IF;
 END
 $$;

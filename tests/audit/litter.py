@@ -26,7 +26,7 @@ APPENDERS: Final = ("reveal", "rotate", "re-encrypt")
 SIGNERS: Final = (*APPENDERS, "erase", "audit")
 APPEND: Final = (
     "CALL public.commit_audit_append(%s, %s, %s, %s, %s, %s, %s::text[], %s, %s, %s, %s, %s,"
-    " NULL, NULL, NULL, NULL, NULL, NULL)"
+    " %s, NULL, NULL, NULL, NULL, NULL, NULL)"
 )
 STORE: Final = "SELECT public.audit_checkpoint(%s, %s, %s, %s)"
 ERASE: Final = "CALL public.commit_erase(%s, %s, %s, %s, %s, %s, %s, NULL, NULL, NULL, NULL, NULL)"
@@ -127,7 +127,7 @@ class Litterer:
         for _ in range(self._random.choice([0, 0, 1, 2])):
             place = self._random.randrange(len(values))
             values[place] = self._junk(place)
-        return values
+        return [*values, self._random.choice([None, None, None, 1, 7, 65_536, 0, -1])]
 
     def _junk(self, place: int) -> object:
         if place in {0, 5}:

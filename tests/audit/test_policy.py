@@ -226,7 +226,7 @@ def test_it_is_set_by_the_owner_and_shown_to_the_auditor(restored: Vault) -> Non
     text = json.dumps({"reveals_an_hour": 7, "purposes": {"fraud": FRAUD}})
     done = restored.ok("admin", "audit", "policy", "set", "-", "--reason", "CISO-12", stdin=text)
     shown = restored.ok("audit", "audit", "policy").json
-    assert shown == {"reveals_an_hour": 7, "purposes": {"fraud": FRAUD}}
+    assert shown == {"reveals_an_hour": 7, "tokens_an_hour": 10_000, "purposes": {"fraud": FRAUD}}
     assert {name: done.json[name] for name in shown} == shown
     entries = restored.ok("audit", "audit", "list").lines[-2:]
     assert [e["seq"] for e in entries] == [done.json["audit_seq"] - 1, done.json["audit_seq"]]

@@ -164,17 +164,23 @@ def test_policy(one: Vault) -> None:
     try:
         assert done.json == {
             "reveals_an_hour": 50,
+            "tokens_an_hour": 10_000,
             "purposes": {"fraud": rule},
             "audit_seq": one.count("audit_log"),
             "audit_hash": done.json["audit_hash"],
         }
         assert shown(one, "audit", "audit", "policy") == (
             "reveals an hour  50\n"
+            "tokens an hour   10000\n"
             "purpose  fields  masked fields  ticket pattern\n"
             "fraud    ip      device_id      F-[0-9]+\n"
         )
         piped = one.ok("audit", "audit", "policy").stdout
-        assert json.loads(piped) == {"reveals_an_hour": 50, "purposes": {"fraud": rule}}
+        assert json.loads(piped) == {
+            "reveals_an_hour": 50,
+            "tokens_an_hour": 10_000,
+            "purposes": {"fraud": rule},
+        }
         asked = ("audit", "policy", "set", "-", "--reason", "the same")
         assert one.ok("admin", *asked, stdin=piped).json["purposes"] == {"fraud": rule}
     finally:

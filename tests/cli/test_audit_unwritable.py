@@ -13,9 +13,7 @@ from tests.cli.test_main_job import a_record, stored_samples
 from tests.proxy import Call, FaultProxy
 from tests.vault import Result, Vault
 
-APPEND = (
-    "public.audit_append(uuid, text, text, text, text, uuid, text[], text, text, text, text, text)"
-)
+APPEND = "public.audit_append(uuid, text, text, text, text, uuid, text[], text, text, text, text, text, integer)"
 REVOKE = f"REVOKE EXECUTE ON FUNCTION {APPEND} FROM vault_etl_reveal"
 
 

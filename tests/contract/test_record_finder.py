@@ -28,7 +28,7 @@ def holding(
     bench: Bench, *tokens: uuid.UUID, field: Field = Field.IP, limit: int = 9
 ) -> list[Holder]:
     """Who holds one of these tokens, on the record; there are no more than are listed."""
-    holders = bench.finder.holding(bench.audit.intend(find_request(field)), tokens, limit)
+    (holders,) = bench.finder.holding(bench.audit.intend(find_request(field)), tokens, limit)
     listed = list(holders.newest)
     assert holders.count == len(listed)
     return listed
@@ -91,7 +91,9 @@ def test_the_newest_are_listed_and_all_are_counted(process: Writer) -> None:
     token = uuid.uuid4()
     records = [with_token(process, token) for _ in range(5)]
     process.load(*records)
-    holders = process.bench.finder.holding(process.bench.audit.intend(find_request()), [token], 2)
+    (holders,) = process.bench.finder.holding(
+        process.bench.audit.intend(find_request()), [token], 2
+    )
     newest = sorted((record.record_id for record in records), reverse=True)[:2]
     assert [holder.record_id for holder in holders.newest] == newest
     assert holders.count == 5

@@ -124,7 +124,7 @@ def test_both_tokens_find_their_record_before_and_after(
     old = rows[0].tokens[field]
     for _ in range(2):
         for token in (old, next_of(old)):
-            found = bench.finder.holding(bench.audit.intend(find_request(field)), [token], 10)
+            (found,) = bench.finder.holding(bench.audit.intend(find_request(field)), [token], 10)
             assert [holder.record_id for holder in found.newest] == [rows[0].record_id]
         if bench.rotations.open(KeyPurpose.TOKEN) is not None:
             bench.cut_over.cut_over(cut_over_request(), 2)

@@ -24,14 +24,19 @@ class FakeRecordFinder:
         self._database = database
         self._audit = FakeAuditLog(database, login)
 
-    def holding(self, receipt: AuditReceipt, tokens: Sequence[uuid.UUID], limit: int) -> Holders:
+    def holding(
+        self, receipt: AuditReceipt, tokens: Sequence[uuid.UUID], limit: int
+    ) -> Sequence[Holders]:
         """See `RecordFinder.holding`."""
         (name,) = self._audit.use(receipt, Action.FIND).fields
         field = Field(name)
         keys = [k for k in self._database.keys.values() if k.field is field and k.generation]
-        if len(tokens) > sum(key.state is not KeyState.DESTROYED for key in keys):
-            raise DeniedError("an intent looks for one value of one field")
-        return self.holders(field, tokens, limit)
+        amount = receipt.request.amount or 1
+        each, rest = divmod(len(tokens), amount)
+        if rest or each > sum(key.state is not KeyState.DESTROYED for key in keys):
+            raise DeniedError("an intent looks for so many values of one field")
+        values = (tokens[at : at + each] for at in range(0, len(tokens), each))
+        return [self.holders(field, value, limit) for value in values]
 
     def holders(self, field: Field, tokens: Sequence[uuid.UUID], limit: int) -> Holders:
         """The same without an entry, for a test that looks behind the log."""

@@ -109,7 +109,9 @@ def test_kms_opens_the_token_key_of_that_field_alone(held: Vault) -> None:
     [
         ("ip", "198.51.100.777"),
         ("ip", "198.51.100.77:443"),
-        ("ip", "198.51.100.0/24"),
+        ("ip", "198.51.100.0/33"),
+        ("ip", "198.51.100.9-198.51.100.7"),
+        ("device_id", " \u2003 "),
         ("ip", "fe80::77%eth0"),
         ("ip", "198.051.100.077"),
         ("ip", "canary.example.test"),
@@ -127,11 +129,11 @@ def test_what_the_field_cannot_hold_is_no_question(
     assert held.count("audit_log") == before
 
 
-@pytest.mark.parametrize("stdin", ["", "\n", "198.51.100.77\n198.51.100.78\n", "x" * 5000, "\n\n"])
-def test_standard_input_is_one_line(held: Vault, stdin: str) -> None:
-    """Nothing, several lines or a whole file are refused, not searched for in part."""
+@pytest.mark.parametrize("stdin", ["", "\n", "x" * 5000, "\n\n", "1\n" * 65_537])
+def test_standard_input_is_so_many_lines(held: Vault, stdin: str) -> None:
+    """Nothing, what is too long and too many are refused, not searched for in part."""
     result = held.run("reveal", "find", "-f", "ip", "--reason", "x", stdin=stdin)
-    fails(result, 2, "no value on standard input, or more than one line")
+    fails(result, 2, "no value on standard input, or one that is too long, or more than 65,536")
     assert ADDRESS not in result.stderr
 
 

@@ -14,7 +14,7 @@ from vault_etl.core.messages import SealedRecord, SealedRejection
 
 APPEND = """audit_append(
     %(request_id)s, %(phase)s, %(actor)s, %(host)s, %(action)s, %(record_id)s, %(fields)s::text[],
-    %(purpose)s, %(ticket)s, %(reason)s, %(decision)s, %(error_code)s"""
+    %(purpose)s, %(ticket)s, %(reason)s, %(decision)s, %(error_code)s, %(amount)s"""
 CODES = {"denied": "role", "failed": "not_found"}
 """What a decision that says no has for a code."""
 
@@ -57,6 +57,7 @@ def values(**changes: object) -> dict[str, object]:
         "reason": "a customer asked",
         "decision": "allowed",
         "error_code": CODES.get(str(changes.get("decision"))),
+        "amount": None,
         **changes,
     }
 

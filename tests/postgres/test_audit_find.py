@@ -108,6 +108,41 @@ def test_one_intent_is_one_value_however_often_it_is_rolled_back(
         assert find(opened, seq, [mine]) == ["ann", "bob"]
 
 
+def test_an_intent_of_many_values_looks_for_so_many(
+    shared: Scratch, session: connection, records: list[SealedRecord]
+) -> None:
+    """Not for one more, and not for none: each of them has counted for the quota."""
+    mine, other = records[0].tokens[Field.IP], records[2].tokens[Field.IP]
+    assert look(session, intent(shared, amount=2), [mine, other]) == ["ann", "bob", "cyd"]
+    for amount, tokens in ((2, [mine]), (2, [mine, other, mine]), (1, [mine, other]), (3, [])):
+        seq = intent(shared, amount=amount)
+        with pytest.raises(Denied, match="so many values"):
+            look(session, seq, tokens)
+        session.rollback()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"amount": 0},
+        {"amount": -1},
+        {"amount": 65_537},
+        {"fields": ["device_id", "ip"]},
+        {"fields": []},
+        {"action": "reveal"},
+        {"action": "quarantine show", "fields": ["quarantine"]},
+    ],
+)
+def test_an_amount_is_of_a_search_or_of_tokens(shared: Scratch, changes: dict[str, object]) -> None:
+    """No entry is made of any other, so none counts for less than it releases."""
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="amount"):
+        intent(shared, **{"amount": 2, **changes})
+    seq = intent(shared, amount=65_536, reason="x" * 500)
+    assert shared.value("SELECT reason FROM audit_log WHERE seq = %s", seq) == (
+        f"65536 values: {'x' * 486}"
+    )
+
+
 def test_a_binding_that_could_be_rolled_back_finds_nothing(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:

@@ -27,7 +27,7 @@ from vault_etl.core.audit import Action, AuditRequest
 Denied = psycopg2.errors.InsufficientPrivilege
 ARGUMENTS = "gen_random_uuid(), 'intent', 'a', 'h', 'keys rotate', NULL, '{}', NULL, NULL, 'r', 'allowed', NULL"
 ENTRY = f"public.audit_append({ARGUMENTS})"
-CALL = f"CALL public.commit_audit_append({ARGUMENTS}{', NULL' * 6})"
+CALL = f"CALL public.commit_audit_append({ARGUMENTS}{', NULL' * 7})"
 VARIABLES = "a bigint; b bytea; c text; d text; e text; f timestamptz"
 
 HELD = {
@@ -44,7 +44,7 @@ HELD = {
     ),
     "called in a block": (
         f"DO $$ DECLARE {VARIABLES}; BEGIN"
-        f" CALL public.commit_audit_append({ARGUMENTS}, a, b, c, d, e, f); PERFORM pg_sleep(60); END $$"
+        f" CALL public.commit_audit_append({ARGUMENTS}, NULL, a, b, c, d, e, f); PERFORM pg_sleep(60); END $$"
     ),
 }
 IN_TRANSACTION = {

@@ -179,7 +179,7 @@ def test_duplicates_are_the_same_and_are_found_by_both_tokens(vault: Ready, fiel
         assert (before.token, after.token) == (old, next_of(old))
         assert after.count == before.count == 4
         for tokens in ([old], [next_of(old)], [old, next_of(old)]):
-            found = finder.holding(audit.intend(find_request(field)), tokens, 10)
+            (found,) = finder.holding(audit.intend(find_request(field)), tokens, 10)
             assert found.count == len(found.newest) == 4
 
 

@@ -240,6 +240,7 @@ def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
         ("reveal", "COPY public.user_logins TO STDOUT"),
         ("reveal", "BEGIN; LOCK TABLE public.user_logins IN ACCESS SHARE MODE"),
         ("reveal", "SELECT search FROM public.audit_released"),
+        ("reveal", "SELECT * FROM public.audit_amounts"),
         ("reveal", "SELECT public.audit_intent(1, '{find}')"),
         ("reveal", "SELECT public.audit_use(1, NULL)"),
         ("reveal", "SELECT body_ciphertext FROM public.quarantine"),
@@ -291,7 +292,7 @@ def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
         ("audit", "INSERT INTO public.audit_keys VALUES (1, 'note')"),
         ("audit", "SELECT public.reveal_policy_set(NULL, NULL, NULL, NULL, NULL)"),
         ("reveal", "SELECT * FROM public.reveal_policies"),
-        ("reveal", "SELECT public.audit_denial('find', '{}', NULL, NULL)"),
+        ("reveal", "SELECT public.audit_denial('find', '{}', NULL, NULL, NULL)"),
         (
             "reveal",
             "SELECT public.audit_register_key(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",

@@ -175,7 +175,7 @@ def test_the_reader_sees_the_policy_and_what_is_left(limited: Vault, ids: list[s
     limited.set_policy({**GENEROUS, "reveals_an_hour": looks(limited) + 7})
     reveal(limited, ids[:1])
     shown = limited.ok("reveal", "audit", "policy").json
-    quota = shown["your_quota"]
+    quota = shown["your_quota"]["reveals"]
     assert (quota["left"], quota["used"]) == (6, looks(limited))
     ((oldest, newest),) = limited.sql(
         "SELECT min(t), max(t) FROM (SELECT to_char((logged_at + interval '1 hour') AT TIME ZONE 'UTC',"

@@ -89,6 +89,7 @@ class PostgresAuditLog:
                     "reason": request.reason,
                     "decision": decision.value,
                     "error_code": error_code,
+                    "amount": request.amount if phase is Phase.INTENT else None,
                 },
             )
         except RateLimitedError:

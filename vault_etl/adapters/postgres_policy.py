@@ -9,7 +9,7 @@ from vault_etl.adapters.postgres import Database, ValueRefusedError
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.checkpoint import Head
-from vault_etl.core.policy import DEFAULT_POLICY, Allowance
+from vault_etl.core.policy import DEFAULT_POLICY, Allowance, Quota
 from vault_etl.errors import AuditError, ConfigurationError, DeniedError, VaultEtlError
 
 _SQL: Final = blocks("policy.sql")
@@ -25,8 +25,10 @@ class PostgresPolicy:
         """See `PolicyReader.allowance`."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["allowance"])
-            ((document, *others),) = cursor.fetchall()
-        return Allowance(json.loads(document) if document else DEFAULT_POLICY, *others)
+            looks, tokens = cursor.fetchall()
+        document, reader, *_ = looks
+        policy = {**DEFAULT_POLICY, **(json.loads(document) if document else {})}
+        return Allowance(policy, reader, Quota(*looks[2:]), Quota(*tokens[2:]))
 
     def check_owner(self) -> None:
         """Raise DeniedError unless this login may act as the owner."""

@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.sql import blocks
@@ -41,7 +41,9 @@ class PostgresRecordFinder:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def holding(self, receipt: AuditReceipt, tokens: Sequence[uuid.UUID], limit: int) -> Holders:
+    def holding(
+        self, receipt: AuditReceipt, tokens: Sequence[uuid.UUID], limit: int
+    ) -> Sequence[Holders]:
         """See `RecordFinder.holding`.
 
         Two transactions: the first binds the intent to the tokens, and the second, which could be
@@ -58,10 +60,16 @@ class PostgresRecordFinder:
                 {"seq": receipt.seq, "nonce": nonce, "tokens": list(tokens), "limit": limit},
             )
             rows = cursor.fetchall()
-        return Holders(rows[0][4] if rows else 0, tuple(map(_holder, rows)))
+        counts = [0] * (receipt.request.amount or 1)
+        newest: list[list[Holder]] = [[] for _ in counts]
+        for *holder, count, value in rows:
+            counts[value] = count
+            newest[value].append(_holder(*holder))
+        return [Holders(count, holders) for count, holders in zip(counts, newest, strict=True)]
 
 
-def _holder(row: tuple[Any, ...]) -> Holder:
-    record_id, user_id, create_date, event_time, _ = row
+def _holder(
+    record_id: uuid.UUID, user_id: str, create_date: dt.date, event_time: dt.datetime | None
+) -> Holder:
     at = None if event_time is None else event_time.replace(tzinfo=dt.UTC)
     return Holder(record_id, user_id, create_date, at)

@@ -21,13 +21,14 @@ from vault_etl.ports.quarantine import QuarantineReader
 from vault_etl.services.discard_quarantine import DiscardQuarantine
 from vault_etl.services.erase import Erase
 from vault_etl.services.find import Find
+from vault_etl.services.make_tokens import MakeTokens
 from vault_etl.services.retry_quarantine import QuarantineRetry
 from vault_etl.services.reveal import Reveal
 from vault_etl.services.show_quarantined import ShowQuarantined
 
 
 class LooksProgram(Parts):
-    """What `reveal`, `find`, `erase`, `duplicates` and `quarantine` need."""
+    """What `reveal`, `find`, `tokens`, `erase`, `duplicates` and `quarantine` need."""
 
     def reveal(
         self, request_id: uuid.UUID, keep: Callable[[Checkpoint], None] | None = None
@@ -40,6 +41,10 @@ class LooksProgram(Parts):
         """For `find`: as for a reveal."""
         finder = PostgresRecordFinder(self._database)
         return Find(self.audit_log(request_id), finder, self._ring(request_id))
+
+    def make_tokens(self, request_id: uuid.UUID) -> MakeTokens:
+        """For `tokens`: KMS is asked for the field's token keys alone."""
+        return MakeTokens(self.audit_log(request_id), self._ring(request_id))
 
     def erase(self, request_id: uuid.UUID) -> Erase:
         """For `erase`."""

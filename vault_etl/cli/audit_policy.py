@@ -21,7 +21,7 @@ from vault_etl.cli.output import (
 from vault_etl.cli.reason import ReasonOption, reason_for
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit import Action
-from vault_etl.core.policy import OF_THE_READER, Allowance, parse_policy
+from vault_etl.core.policy import OF_THE_READER, QUOTAS, Allowance, Quota, parse_policy
 from vault_etl.errors import NotFoundError, UsageError
 from vault_etl.services.audit_request import audit_request
 
@@ -43,8 +43,9 @@ def _policy(
     It stands in the database, which enforces it before a record is looked for. No purposes: any
     purpose or none, and every field. One or more: a look must name one of them with --purpose, and
     sees what its fields say, in full or masked. The quota counts one login's looks in the last
-    hour. A login of the role reveal sees what is left of its own, and when more is there again:
-    `next_at` for the first look, `reset_at` for all. `audit policy set` passes over that part.
+    hour; `tokens` has one of its own, of values. A login of the role reveal sees what is left of
+    its own, and when more is there again: at `next_at` the first, at `reset_at` all. `audit policy
+    set` passes over that part.
 
     \b
     Examples:
@@ -60,7 +61,7 @@ def _policy(
     if wants_json(output):
         print_object({**policy, **({OF_THE_READER: quota} if quota else {})}, output)
         return
-    print_object({"reveals_an_hour": policy["reveals_an_hour"], **quota}, output)
+    print_object({**{name: policy[name] for name in QUOTAS}, **quota}, output)
     print_rows(
         _rules(policy),
         output,
@@ -104,10 +105,17 @@ def _quota(allowance: Allowance) -> dict[str, object]:
     if not allowance.reader:
         return {}
     return {
-        "used": allowance.used,
-        "left": allowance.left,
-        "next_at": utc_text(allowance.next_at) if allowance.next_at else None,
-        "reset_at": utc_text(allowance.reset_at) if allowance.reset_at else None,
+        "reveals": _standing(allowance.looks),
+        "tokens": _standing(allowance.tokens),
+    }
+
+
+def _standing(quota: Quota) -> dict[str, object]:
+    return {
+        "used": quota.used,
+        "left": quota.left,
+        "next_at": utc_text(quota.next_at) if quota.next_at else None,
+        "reset_at": utc_text(quota.reset_at) if quota.reset_at else None,
     }
 
 

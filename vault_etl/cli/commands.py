@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "ingest": "Load the queue into Postgres until it is empty.",
     "reveal": "Recover the personal fields of records.",
     "find": "Find the records that hold a value.",
+    "tokens": "Turn a list of values into the tokens that analysts see, for a join.",
     "duplicates": "Show which tokens several records share.",
     "erase": "Forget the personal fields of a record or a user, for good.",
     "config": "Show every setting, its value, and where it came from.",

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_rows
-from vault_etl.cli.reveal import PersonalField
+from vault_etl.cli.personal_field import PersonalField
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.fields import Field
 from vault_etl.core.placeholders import placeholders

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,18 +16,20 @@ from vault_etl.cli.output import (
     print_listing,
     wants_json,
 )
+from vault_etl.cli.personal_field import PersonalField
 from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.receipt import print_receipt
-from vault_etl.cli.reveal import PersonalField
-from vault_etl.cli.secret_value import read_value
+from vault_etl.cli.secret_value import read_values
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit import Action
+from vault_etl.core.address_range import addresses_of
+from vault_etl.core.audit import MAX_AMOUNT, Action
 from vault_etl.core.fields import Field
+from vault_etl.core.pii import Pii
 from vault_etl.core.placeholders import placeholders
 from vault_etl.errors import UsageError
 from vault_etl.ports.record_finder import MAX_HOLDERS
 from vault_etl.services.audit_request import audit_request
-from vault_etl.services.find import Found
+from vault_etl.services.find import Found, must_be_held
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +42,7 @@ def _find(
     *,
     field: Annotated[PersonalField, typer.Option("--field", "-f", help="Which field holds it.")],
     limit: Annotated[
-        int, typer.Option(min=1, max=MAX_HOLDERS, help="The newest records, this many.")
+        int, typer.Option(min=1, max=MAX_HOLDERS, help="The newest records of a value, this many.")
     ] = 100,
     reason: ReasonOption = None,
     purpose: PurposeOption = None,
@@ -55,17 +59,23 @@ def _find(
     stands for no address or device (0.0.0.0, null, unknown, an id of zeros): then its records have
     nothing in common.
 
+    Standard input may hold many values, one a line, and ranges of addresses: 198.51.100.0/24, or
+    198.51.100.7-198.51.100.9. All of them, 65,536 at most, are one entry, which says how many they
+    are; each is a look for the quota. Those that records hold are listed, with the value.
+
     \b
     Examples:
       vault-etl find --field ip --reason "abuse report 4711"
       vault-etl find --field device_id --reason "theft" < device.txt
+      echo 198.51.100.0/24 | vault-etl find --field ip --reason "abuse report 4711"
     """
     if context.args:  # not left to the parser, which would repeat it
         message = "a value is never given on the command line"
         raise UsageError(message, hint="it stands in the shell's history now; see --help")
     asked = reason_for("a search", reason)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
-    value = read_value(field.value)
+    values = _written_out(Field(field), read_values(field.value, MAX_AMOUNT))
+    must_be_held(Field(field), values)
     program, _ = start(quiet=quiet, verbose=verbose)
     request = audit_request(
         program.identity(),
@@ -74,9 +84,66 @@ def _find(
         fields=(Field(field),),
         purpose=kind,
         ticket=reference,
+        amount=len(values) if len(values) > 1 else None,
     )
     program.check_role("vault_etl_reveal", requests=lambda: [request])
-    _print(program.find(request.request_id)(request, value, limit), Field(field), output)
+    found = program.find(request.request_id).many(request, values, limit)
+    if len(values) > 1:
+        _print_many(values, found, Field(field), output)
+    else:
+        _print(found[0], Field(field), output)
+
+
+def _written_out(field: Field, values: Sequence[Pii]) -> list[Pii]:
+    """Each address of a range in its place. Raises UsageError for more than one entry is about."""
+    found: list[Pii] = []
+    for value in values:
+        with contextlib.suppress(UnicodeDecodeError):
+            text = value.expose().decode()
+            many = addresses_of(text, MAX_AMOUNT) if field is Field.IP else None
+            found += [value] if many is None else map(Pii.of_text, many)
+            continue
+        found.append(value)
+    if len(found) > MAX_AMOUNT:
+        message = f"these are more than {MAX_AMOUNT:,} values"
+        raise UsageError(message, hint="look for a part of them at a time")
+    return found
+
+
+def _print_many(
+    values: Sequence[Pii], found: Sequence[Found], field: Field, output: OutputFormat | None
+) -> None:
+    """The values that records hold, with their number among all."""
+    receipt = found[0].receipt
+    held: list[dict[str, Any]] = [
+        {
+            "number": number,
+            "value": value.expose().decode(),
+            "token": one.token,
+            "placeholder": placeholders(field).get(one.token),
+            "count": one.holders.count,
+            "records": [asdict(holder) for holder in one.holders.newest],
+        }
+        for number, (value, one) in enumerate(zip(values, found, strict=True), start=1)
+        if one.holders.count
+    ]
+    shown: dict[str, object] = {
+        "values": len(values),
+        "found": len(held),
+        "audit_seq": receipt.seq,
+        "audit_hash": receipt.hash.hex(),
+    }
+    if wants_json(output):
+        print_listing({**shown, "checkpoint": receipt.checkpoint}, "held", held, output, columns=())
+        return
+    records = [
+        {"value": one["value"], "count": one["count"], **record}
+        for one in held
+        for record in one["records"]
+    ]
+    columns = ("value", "count", "record_id", "create_date", "user_id")
+    print_listing(shown, "records", records, output, columns=columns)
+    print_receipt(receipt.checkpoint)
 
 
 def _print(found: Found, field: Field, output: OutputFormat | None) -> None:

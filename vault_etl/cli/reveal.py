@@ -6,7 +6,6 @@ import contextlib
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,6 +14,7 @@ import typer
 from vault_etl.bootstrap import LastCheckpoint, Program
 from vault_etl.cli.evidence import EvidenceFile
 from vault_etl.cli.output import QuietOption
+from vault_etl.cli.personal_field import PersonalField
 from vault_etl.cli.progress import progress
 from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.reveal_output import RevealOutput, Shown, evidence_form, form_of_file, warn
@@ -27,13 +27,6 @@ from vault_etl.services.reveal_batch import RevealBatch, must_be_within_quota
 
 STANDARD_INPUT: Final = "-"
 MAX_IDS: Final = 100_000
-
-
-class PersonalField(StrEnum):
-    """The fields that can be recovered."""
-
-    IP = "ip"
-    DEVICE_ID = "device_id"
 
 
 def register(app: typer.Typer) -> None:
@@ -150,7 +143,7 @@ def _reveal_all(
     """Reveal each of them, print it, and then say what could not be done."""
     if not requests:
         typer.echo("every record is there already", err=True)
-    must_be_within_quota(len(requests), program.policy().allowance())
+    must_be_within_quota(len(requests), program.policy().allowance().looks)
     with LastCheckpoint() as keep:
         batch = RevealBatch(lambda request: program.reveal(request.request_id, keep)(request))
         try:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from pathlib import Path
 
 import typer
 
 from vault_etl.core.pii import Pii
-from vault_etl.errors import UsageError
+from vault_etl.errors import NotFoundError, UsageError
 
 MAX_VALUE_BYTES = 4096
 """No field holds a longer one."""
+
+MAX_LIST_BYTES = 64 * 2**20
 
 
 def read_value(name: str) -> Pii:
@@ -22,6 +26,45 @@ def read_value(name: str) -> Pii:
         typed: str = typer.prompt(f"Value of {name}", hide_input=True, err=True)
         return _value(typed.encode("utf-8", "surrogateescape"))
     return _value(sys.stdin.buffer.read(MAX_VALUE_BYTES + 2))
+
+
+def read_values(name: str, limit: int) -> list[Pii]:
+    """Values: one typed unseen on a terminal, else one a line of standard input; blank lines are none.
+
+    Raises UsageError, without a value, for nothing, or more lines than `limit`.
+    """
+    if sys.stdin.isatty():
+        return [read_value(name)]
+    lines = sys.stdin.buffer.read(limit * MAX_VALUE_BYTES + 1).split(b"\n")
+    lines = [line.removesuffix(b"\r") for line in lines]
+    found = [Pii(line) for line in lines if line.strip()]
+    if not 0 < len(found) <= limit or max(map(len, lines)) > MAX_VALUE_BYTES:
+        message = (
+            f"there is no value on standard input, or one that is too long, or more than {limit:,}"
+        )
+        raise UsageError(message, hint="one value a line, for example from a file: < values.txt")
+    return found
+
+
+def read_lines(path: Path | None) -> str:
+    """The text of a file, or of standard input, in UTF-8, with or without a byte order mark.
+
+    Raises UsageError for another encoding or more than 64 MiB, NotFoundError for a file that cannot be read.
+    """
+    try:
+        if path is None:
+            content = sys.stdin.buffer.read(MAX_LIST_BYTES + 1)
+        else:
+            with path.open("rb") as file:
+                content = file.read(MAX_LIST_BYTES + 1)
+    except OSError as error:
+        message = f"{path} cannot be read ({type(error).__name__})"
+        raise NotFoundError(message, hint="check the name of the file") from None
+    with contextlib.suppress(UnicodeDecodeError):
+        if len(content) <= MAX_LIST_BYTES:
+            return content.decode("utf-8-sig")
+    message = "the list is not UTF-8, or longer than 64 MiB"
+    raise UsageError(message, hint="convert it, or take a part of it at a time")
 
 
 def _value(line: bytes) -> Pii:

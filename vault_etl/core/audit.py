@@ -40,6 +40,7 @@ class Action(StrEnum):
     REVEAL = "reveal"
     REVEAL_MASKED = "reveal masked"
     FIND = "find"
+    TOKENS = "tokens"
     ERASE = "erase"
     KEYS_INIT = "keys init"
     KEYS_ROTATE = "keys rotate"
@@ -55,8 +56,13 @@ class Action(StrEnum):
     KEY_REGISTER = "audit key"
 
 
-LOOKS: Final = frozenset({Action.REVEAL, Action.REVEAL_MASKED, Action.QUARANTINE_SHOW, Action.FIND})
-"""What shows or confirms a personal value: under the policy and its quota."""
+LOOKS: Final = frozenset(
+    {Action.REVEAL, Action.REVEAL_MASKED, Action.QUARANTINE_SHOW, Action.FIND, Action.TOKENS}
+)
+"""What shows or confirms a personal value, or makes its token: under the policy and its quotas."""
+
+MAX_AMOUNT: Final = 65_536
+"""Values that one entry is about."""
 
 
 class Phase(StrEnum):
@@ -77,7 +83,10 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRequest:
-    """Who asks for what, and why. The log adds the time, the login and the client's address."""
+    """Who asks for what, and why. The log adds the time, the login and the client's address.
+
+    `amount` is how many values an intent to find or to make tokens is about, if that is not one.
+    """
 
     request_id: uuid.UUID
     action: Action
@@ -88,6 +97,7 @@ class AuditRequest:
     fields: tuple[Field, ...] = ()
     purpose: str | None = None
     ticket: str | None = None
+    amount: int | None = None
 
 
 @final

@@ -13,15 +13,20 @@ from vault_etl.core.fields import Field
 from vault_etl.errors import ConfigurationError
 
 DEFAULT_REVEALS_AN_HOUR: Final = 50
-MAX_REVEALS_AN_HOUR: Final = 1_000_000
+MAX_AN_HOUR: Final = 1_000_000
 MAX_PURPOSES: Final = 100
 MAX_PATTERN_CHARACTERS: Final = 200
 
+DEFAULT_TOKENS_AN_HOUR: Final = 10_000
+
 DEFAULT_POLICY: Final[Mapping[str, object]] = {
     "reveals_an_hour": DEFAULT_REVEALS_AN_HOUR,
+    "tokens_an_hour": DEFAULT_TOKENS_AN_HOUR,
     "purposes": {},
 }
 """In force until one is set: any purpose or none, every field, a reason always."""
+
+QUOTAS: Final = ("reveals_an_hour", "tokens_an_hour")
 
 OF_THE_READER: Final = "your_quota"
 """What `audit policy` adds for a login that may look. It is no part of a policy, and is left out of one that is set."""
@@ -59,14 +64,9 @@ QUOTA_PERIOD: Final = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
-    """The policy in force, and how the login that asks stands to it now.
+class Quota:
+    """What a login has used of a quota. `oldest` and `newest` are the times of what counts."""
 
-    `reader` is whether the login may look at all. `oldest` and `newest` are the times of the looks that count.
-    """
-
-    document: Mapping[str, Any]
-    reader: bool
     an_hour: int
     used: int
     oldest: dt.datetime | None
@@ -74,18 +74,28 @@ class Allowance:
 
     @property
     def left(self) -> int:
-        """The looks that the quota leaves now."""
+        """What the quota leaves now."""
         return max(0, self.an_hour - self.used)
 
     @property
     def next_at(self) -> dt.datetime | None:
-        """When the oldest look no longer counts; None if none counts."""
+        """When the oldest use no longer counts; None if none counts."""
         return self.oldest + QUOTA_PERIOD if self.oldest else None
 
     @property
     def reset_at(self) -> dt.datetime | None:
-        """When the whole quota is there again, if nobody looks until then; None if it is now."""
+        """When the whole quota is there again, if none is used until then; None if it is now."""
         return self.newest + QUOTA_PERIOD if self.newest else None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """The policy in force, and how the login that asks stands to it now; `reader` is whether it may look."""
+
+    document: Mapping[str, Any]
+    reader: bool
+    looks: Quota
+    tokens: Quota
 
 
 _RULE_KEYS: Final = {"fields", "masked_fields", "ticket_pattern"}
@@ -105,14 +115,15 @@ def parse_policy(text: str) -> str:
     if isinstance(policy, dict):
         policy.pop(OF_THE_READER, None)
     _check_names(policy, DEFAULT_POLICY.keys(), "the policy")
-    quota = policy.get("reveals_an_hour", DEFAULT_REVEALS_AN_HOUR)
-    if type(quota) is not int or not 0 <= quota <= MAX_REVEALS_AN_HOUR:
-        raise _wrong(f"reveals_an_hour is a whole number from 0 to {MAX_REVEALS_AN_HOUR:,}")
+    quotas = {name: policy.get(name, DEFAULT_POLICY[name]) for name in QUOTAS}
+    for name, quota in quotas.items():
+        if type(quota) is not int or not 0 <= quota <= MAX_AN_HOUR:
+            raise _wrong(f"{name} is a whole number from 0 to {MAX_AN_HOUR:,}")
     purposes = policy.get("purposes", {})
     if not isinstance(purposes, dict) or len(purposes) > MAX_PURPOSES:
         raise _wrong(f"purposes is an object of at most {MAX_PURPOSES}")
     document = {
-        "reveals_an_hour": quota,
+        **quotas,
         "purposes": {name: _rule(name, rule) for name, rule in purposes.items()},
     }
     return json.dumps(document, sort_keys=True, ensure_ascii=False)

@@ -35,10 +35,13 @@ class Holders:
 class RecordFinder(Protocol):
     """May look a value up, against a committed intent, and read no record."""
 
-    def holding(self, receipt: AuditReceipt, tokens: Sequence[uuid.UUID], limit: int) -> Holders:
-        """The records that hold one of these tokens in the intent's field, whatever its generation; once.
+    def holding(
+        self, receipt: AuditReceipt, tokens: Sequence[uuid.UUID], limit: int
+    ) -> Sequence[Holders]:
+        """Who holds each value in the intent's field, whatever the generation of its token; once.
 
-        The tokens are of one value, in each generation whose key is not destroyed. `limit` records
-        at most are listed, and never more than `MAX_HOLDERS`. Raises DeniedError unless a committed
-        intent of this login to find a value, at most 60 s old, allows it.
+        The tokens are of one value, or of the intent's amount of values one behind the other: as
+        many for each, one for each generation whose key is not destroyed. `limit` records of a value
+        at most are listed, never more than `MAX_HOLDERS`, and 100,000 in all. Raises DeniedError
+        unless a committed intent of this login to find so many values, at most 60 s old, allows it.
         """

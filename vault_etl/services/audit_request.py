@@ -18,6 +18,7 @@ def audit_request(
     fields: tuple[Field, ...] = (),
     purpose: str | None = None,
     ticket: str | None = None,
+    amount: int | None = None,
 ) -> AuditRequest:
     """A request under a new id. No flag and no setting says who the actor is: `identity` does."""
     return AuditRequest(
@@ -30,4 +31,5 @@ def audit_request(
         fields=fields,
         purpose=purpose,
         ticket=ticket,
+        amount=amount,
     )

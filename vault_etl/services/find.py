@@ -1,9 +1,10 @@
-"""The records that hold a value, on the record: to look for one confirms a guess."""
+"""The records that hold values, on the record: to look for one confirms a guess."""
 
 from __future__ import annotations
 
 import contextlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vault_etl.core.audit import AuditReceipt, AuditRequest
@@ -17,14 +18,15 @@ from vault_etl.services.audited import audited
 from vault_etl.services.key_ring import KeyRing
 
 _HINTS = {
-    Field.IP: "it is one IPv4 or IPv6 address, without port, prefix or zone",
+    Field.IP: "it is one IPv4 or IPv6 address, without port or zone, or a range of them",
     Field.DEVICE_ID: "it is text that is not blank, in UTF-8",
 }
+_SHOWN_LINES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The value's token as analysts see it, and who holds it. `receipt` is of the intent."""
+    """A value's token as analysts see it, and who holds it. `receipt` is of the intent."""
 
     token: uuid.UUID
     holders: Holders
@@ -40,24 +42,45 @@ class Find:
         self._ring = ring
 
     def __call__(self, request: AuditRequest, value: Pii, limit: int) -> Found:
-        """Look for `value` in the one field of `request`; `limit` records at most are listed.
+        """Look for one value; see `many`."""
+        (found,) = self.many(request, [value], limit)
+        return found
 
-        Every generation's token is looked for, so that none is missed while a rotation of the token
-        keys runs, nor afterwards where it left old tokens. Raises UsageError, without the value, if
-        the field cannot hold it; AuditError, KeyUnavailableError, UnavailableError.
+    def many(self, request: AuditRequest, values: Sequence[Pii], limit: int) -> Sequence[Found]:
+        """Look for values in the one field of `request`; of each `limit` records at most are listed.
+
+        `request.amount` is how many they are, if that is not one. Every generation's token is looked
+        for, so that none is missed while a rotation of the token keys runs, nor afterwards where it
+        left old tokens. Raises UsageError, without a value, if the field cannot hold one of them;
+        AuditError, KeyUnavailableError, UnavailableError.
         """
         (field,) = request.fields
-        _check(field, value)
+        must_be_held(field, values)
         with audited(self._audit, request) as receipt:
-            tokens = [maker.token(value) for maker in self._ring.field_tokenizers(field)]
+            makers = self._ring.field_tokenizers(field)
+            tokens = [maker.token(value) for value in values for maker in makers]
             holders = self._records.holding(receipt, tokens, limit)
-        return Found(tokens[0], holders, receipt)
+        return [
+            Found(token, each, receipt)
+            for token, each in zip(tokens[:: len(makers)], holders, strict=True)
+        ]
 
 
-def _check(field: Field, value: Pii) -> None:
-    """Before the intent: what no record can hold is no look at one."""
+def can_hold(field: Field, value: Pii) -> bool:
+    """Whether a record can hold this value in the field."""
     with contextlib.suppress(ValueError):
         canonical(field, value)
+        return True
+    return False
+
+
+def must_be_held(field: Field, values: Sequence[Pii]) -> None:
+    """Before the intent: what no record can hold is no look at one. Raises UsageError."""
+    wrong = [number for number, value in enumerate(values, start=1) if not can_hold(field, value)]
+    if not wrong:
         return
     message = f"the value is none that the field {field} can hold"
+    if len(values) > 1:
+        some = ", ".join(map(str, wrong[:_SHOWN_LINES]))
+        message = f"{len(wrong)} values are none that the field {field} can hold: number {some}"
     raise UsageError(message, hint=_HINTS[field])

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 
 from vault_etl.core.audit import AuditRequest
-from vault_etl.core.policy import Allowance
+from vault_etl.core.policy import Quota
 from vault_etl.errors import (
     DataError,
     DeniedError,
@@ -21,21 +21,17 @@ OfOneRecord = NotFoundError | IntegrityError | UnusableKeyError
 """What says nothing of the other records of a batch."""
 
 
-def must_be_within_quota(looks: int, allowance: Allowance) -> None:
+def must_be_within_quota(looks: int, quota: Quota) -> None:
     """Raise DeniedError before the first of these looks, if the quota has some left but not as many.
 
     Without any left, or for one look, the database decides, and its denial is on the record.
     """
-    if looks == 1 or not 0 < allowance.left < looks:
+    if looks == 1 or not 0 < quota.left < looks:
         return
-    message = f"the quota has {allowance.left} looks left, and these are {looks}"
-    when = (
-        f"all are there again at {allowance.reset_at:%Y-%m-%dT%H:%M:%SZ}; "
-        if allowance.used
-        else ""
-    )
+    message = f"the quota has {quota.left} looks left, and these are {looks}"
+    when = f"all are there again at {quota.reset_at:%Y-%m-%dT%H:%M:%SZ}; " if quota.used else ""
     raise DeniedError(
-        message, hint=f"{when}--limit {allowance.left} takes the first; nothing was looked at"
+        message, hint=f"{when}--limit {quota.left} takes the first; nothing was looked at"
     )
 
 

@@ -4,7 +4,7 @@
 SELECT
     bool_or(pg_has_role(current_user, role, 'USAGE')),
     has_function_privilege(
-        'public.audit_append(uuid, text, text, text, text, uuid, text[], text, text, text, text, text)',
+        'public.audit_append(uuid, text, text, text, text, uuid, text[], text, text, text, text, text, integer)',
         'EXECUTE'
     )
 FROM unnest(%(roles)s::text[]) AS role
@@ -13,7 +13,7 @@ FROM unnest(%(roles)s::text[]) AS role
 CALL public.commit_audit_append(
     %(request_id)s, %(phase)s, %(actor)s, %(host)s, %(action)s, %(record_id)s, %(fields)s::text[],
     %(purpose)s, %(ticket)s, %(reason)s, %(decision)s, %(error_code)s,
-    NULL, NULL, NULL, NULL, NULL, NULL
+    %(amount)s, NULL, NULL, NULL, NULL, NULL, NULL
 )
 
 -- name: entries

@@ -1,0 +1,150 @@
+"""`vault-etl tokens`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from vault_etl.cli.output import QuietOption
+from vault_etl.cli.personal_field import PersonalField
+from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
+from vault_etl.cli.receipt import print_receipt
+from vault_etl.cli.secret_value import read_lines
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.core.audit import MAX_AMOUNT, Action
+from vault_etl.core.fields import Field
+from vault_etl.core.pii import Pii
+from vault_etl.errors import DataError, UsageError
+from vault_etl.services.audit_request import audit_request
+from vault_etl.services.make_tokens import MadeTokens
+
+_SHOWN_LINES: Final = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("tokens", context_settings={"allow_extra_args": True})(_tokens)
+
+
+def _tokens(
+    context: typer.Context,
+    *,
+    field: Annotated[
+        PersonalField, typer.Option("--field", "-f", help="Which field the values are of.")
+    ],
+    column: Annotated[
+        str | None, typer.Option(help="The column that holds them, of CSV with a header.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Read this file. [default: standard input]")
+    ] = None,
+    reason: ReasonOption = None,
+    purpose: PurposeOption = None,
+    ticket: TicketOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Turn a list of values into the tokens that analysts see, for a join. One entry in the log.
+
+    CSV in and out: one value a line, or the column that `--column` names, in whose place the
+    tokens come; the order and the other columns are as they were. Values are never given on the
+    command line, and are not in the output. 65,536 at most; the entry says how many they are, and
+    they count for `tokens_an_hour` of the reveal policy.
+
+    A value that the field cannot hold gets no token, and its row is named (exit 65). The tokens are
+    of the active generation: they join until `keys rotate --tokens` cuts over.
+
+    \b
+    Examples:
+      vault-etl tokens --field ip --reason "fraud list 7" < addresses.txt > tokens.txt
+      vault-etl tokens --field device_id --column device --reason "T-12" < in.csv > out.csv
+    """
+    if context.args:
+        message = "a value is never given on the command line"
+        raise UsageError(message, hint="it stands in the shell's history now; see --help")
+    asked = reason_for("a list of tokens", reason)
+    kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
+    header, rows, at = _table(read_lines(file), column, Field(field))
+    values = [Pii.of_text(row[at]) for row in rows]
+    program, _ = start(quiet=quiet, verbose=verbose)
+    request = audit_request(
+        program.identity(),
+        Action.TOKENS,
+        asked,
+        fields=(Field(field),),
+        purpose=kind,
+        ticket=reference,
+        amount=len(values),
+    )
+    program.check_role("vault_etl_reveal", requests=lambda: [request])
+    made = program.make_tokens(request.request_id)(request, values)
+    _write(header, rows, at, made)
+    if sys.stderr.isatty():
+        print_receipt(made.receipt.checkpoint, sys.stderr)
+    _complain(made, Field(field), first=2 if header else 1, quiet=quiet)
+
+
+def _table(
+    text: str, column: str | None, field: Field
+) -> tuple[list[str] | None, list[list[str]], int]:
+    """The header, the rows that are not empty, and which column holds the values. Raises UsageError."""
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+    except csv.Error:
+        message = "the list is no CSV"
+        raise UsageError(message, hint="one value a line, or CSV with --column") from None
+    header, at = None, 0
+    if column is not None:
+        header = rows.pop(0) if rows else []
+        if header.count(column) != 1:
+            message = "the header has no such column, or has it twice"
+            raise UsageError(message, hint="--column names one of the first line")
+        at = header.index(column)
+        header = [f"masked_{field}" if name == column else name for name in header]
+    elif rows and rows[0] == [field.value]:
+        header = [f"masked_{field}"]
+        rows.pop(0)
+    wide = len(header) if header else 1
+    wrong = next((number for number, row in enumerate(rows, start=1) if len(row) != wide), None)
+    if wrong is not None:
+        message = f"row {wrong} has another number of columns than {wide}"
+        raise UsageError(message, hint="name the column with --column, if there are several")
+    if not 0 < len(rows) <= MAX_AMOUNT:
+        message = f"there is no value, or more than {MAX_AMOUNT:,}"
+        raise UsageError(message, hint="one value a line; of a longer list a part at a time")
+    return header, rows, at
+
+
+def _write(header: list[str] | None, rows: Sequence[list[str]], at: int, made: MadeTokens) -> None:
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    if header:
+        out.writerow(header)
+    for row, token in zip(rows, made.tokens, strict=True):
+        cell = "" if token is None else str(token)
+        # csv would write a row of one empty cell as two quotes.
+        out.writerow([*row[:at], cell, *row[at + 1 :]]) if len(row) > 1 else sys.stdout.write(
+            f"{cell}\n"
+        )
+
+
+def _complain(made: MadeTokens, field: Field, *, first: int, quiet: bool) -> None:
+    if made.is_pending:
+        sys.stderr.write(
+            "vault-etl: warning: a rotation of the token keys is under way: these tokens join until its cut-over\n"
+        )
+    if not quiet:
+        count = sum(token is not None for token in made.tokens)
+        typer.echo(
+            f"{count} tokens, generation {made.generation}, entry {made.receipt.seq}", err=True
+        )
+    wrong = [number for number, token in enumerate(made.tokens, start=first) if token is None]
+    if wrong:
+        some = ", ".join(map(str, wrong[:_SHOWN_LINES]))
+        message = f"{len(wrong)} values are none that the field {field} can hold: row {some}"
+        raise DataError(message, hint="they have no token; all others are done")
