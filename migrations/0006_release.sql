@@ -71,7 +71,20 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.audit_release(bigint) FROM PUBLIC;
 
--- Binds a committed intent to find a value to one set of tokens, by a digest that says nothing about them
+-- The entries of the log about the record or message that an intent releases, the oldest 10,000 first: who looked at it, and why. For the
+-- person whose record it is, with whom a reader shares what it was released.
+CREATE FUNCTION public.audit_about(intent_seq bigint) RETURNS SETOF public.audit_log
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    entry public.audit_log := public.audit_intent(intent_seq, ARRAY['reveal', 'quarantine show']);
+BEGIN
+    RETURN QUERY
+        SELECT * FROM public.audit_log AS l WHERE l.record_id = entry.record_id ORDER BY l.seq LIMIT 10000;
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_about(bigint) FROM PUBLIC;
+
+-- Binds a committed intent to find to one set of tokens, or to one user, by a digest that says nothing about them
 -- (docs/formats.md). The caller commits it. Without that, a client could look, roll back, and look for other
 -- tokens under the same intent.
 CREATE FUNCTION public.audit_search(intent_seq bigint, digest bytea) RETURNS void
@@ -159,7 +172,40 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.audit_find(bigint, bytea, uuid[], integer) FROM PUBLIC;
 
+-- The records of one user, in plain columns, the newest 100,000, and how many there are in all; once. The intent is to find, of no field, and
+-- another, committed transaction bound it to this user. Reads the whole table: 0.4 s for each million rows.
+CREATE FUNCTION public.audit_find_user(intent_seq bigint, nonce bytea, user_id text)
+RETURNS TABLE (
+    record_id uuid, device_type text, locale text, app_version text, create_date date, event_time timestamptz,
+    holders bigint
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    entry public.audit_log := public.audit_intent(intent_seq, ARRAY['find']);
+BEGIN
+    IF entry.fields <> '{}' THEN
+        RAISE EXCEPTION 'an intent to find a value finds no user' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    UPDATE public.audit_released AS s SET search = NULL
+    WHERE s.seq = intent_seq AND s.written_by <> pg_current_xact_id() AND length(nonce) = 32
+        AND s.search = sha256(
+            'vault-etl/1/search-user'::bytea || nonce || convert_to(audit_find_user.user_id, 'UTF8')
+        );
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the intent is not bound to this user' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN QUERY
+        SELECT r.record_id, r.device_type, r.locale, r.app_version, r.create_date, r.event_time, count(*) OVER ()
+        FROM public.user_logins AS r
+        WHERE r.user_id = audit_find_user.user_id
+        ORDER BY r.record_id DESC LIMIT 100000;
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_find_user(bigint, bytea, text) FROM PUBLIC;
+
 GRANT EXECUTE ON FUNCTION
     public.audit_release(bigint), public.audit_search(bigint, bytea),
+    public.audit_find_user(bigint, bytea, text), public.audit_about(bigint),
     public.audit_find(bigint, bytea, uuid[], integer)
     TO vault_etl_reveal;

@@ -53,7 +53,7 @@ DECLARE
     intent public.audit_log;
     outcome public.audit_log;
 BEGIN
-    PERFORM (document::jsonb ->> 'reveals_an_hour')::integer;
+    PERFORM (document::jsonb ->> 'reveals_an_hour')::integer, (document::jsonb ->> 'tokens_an_hour')::integer;
     FOR pattern IN
         SELECT rule ->> 'ticket_pattern' FROM jsonb_each(document::jsonb -> 'purposes') AS p (name, rule)
     LOOP

@@ -14,7 +14,7 @@ from vault_etl.core.keys import KeyState
 from vault_etl.core.messages import SealedRecord
 from vault_etl.errors import DeniedError
 from vault_etl.ports.duplicates import SharedToken, SharedTokenQuery
-from vault_etl.ports.record_finder import MAX_HOLDERS, Holder, Holders
+from vault_etl.ports.record_finder import MAX_HOLDERS, Holder, Holders, UserRecord, UserRecords
 
 
 class FakeRecordFinder:
@@ -37,6 +37,26 @@ class FakeRecordFinder:
             raise DeniedError("an intent looks for so many values of one field")
         values = (tokens[at : at + each] for at in range(0, len(tokens), each))
         return [self.holders(field, value, limit) for value in values]
+
+    def of_user(self, receipt: AuditReceipt, user_id: str) -> UserRecords:
+        """See `RecordFinder.of_user`."""
+        if self._audit.use(receipt, Action.FIND).fields:
+            raise DeniedError("an intent to find a value finds no user")
+        mine = [
+            UserRecord(
+                record.record_id,
+                record.device_type,
+                record.locale,
+                record.app_version,
+                record.create_date,
+                record.event_time,
+            )
+            for record in self._database.records.values()
+            if record.user_id == user_id
+        ]
+        return UserRecords(
+            len(mine), sorted(mine, key=lambda holder: holder.record_id, reverse=True)
+        )
 
     def holders(self, field: Field, tokens: Sequence[uuid.UUID], limit: int) -> Holders:
         """The same without an entry, for a test that looks behind the log."""

@@ -13,7 +13,14 @@ from tests.postgres.test_grants import COMMITS
 
 DEFINERS = {
     *("ensure_partition", "audit_append", "key_usage"),
-    *("audit_release", "audit_search", "audit_find", "audit_allowance"),
+    *(
+        "audit_release",
+        "audit_search",
+        "audit_find",
+        "audit_find_user",
+        "audit_about",
+        "audit_allowance",
+    ),
     *("needs_of_data_key", "needs_of_generation", "clear_old_tokens"),
     *("audit_register_key", "audit_signer", "audit_checkpoint"),
     *("erase", "erase_preview", "quarantine_discard", "quarantine_matching", "audit_holder"),
@@ -59,6 +66,7 @@ _NO_RELATION = {
     "jsonb_to_recordset",
     *("written", "replaced", "made"),  # transition tables
     *("run", "intent", "held", "was_done", "gone", "SKIP"),
+    *("wanted", "ranked"),
 }
 
 

@@ -103,7 +103,10 @@ RIGHTS: dict[str, set[str]] = {
         "SELECT data_keys",
         "EXECUTE unexplained_keys",
         "EXECUTE audit_append",
-        *(f"EXECUTE audit_{name}" for name in ("release", "search", "find", "allowance")),
+        *(
+            f"EXECUTE audit_{name}"
+            for name in ("release", "search", "find", "find_user", "about", "allowance")
+        ),
         *SIGN,
     },
     "rotate": ROTATE,

@@ -92,13 +92,14 @@ def rows_read(plan: Iterable[dict[str, Any]]) -> float:
 def returned_by(database: Scratch, function: str) -> str:
     """The first query over records whose rows a function returns, with parameters for its variables."""
     source = database.value("SELECT prosrc FROM pg_catalog.pg_proc WHERE proname = %s", function)
-    queries = re.findall(r"RETURN QUERY\s+(SELECT.*?);", source, re.DOTALL)
+    queries = re.findall(r"RETURN QUERY\s+((?:SELECT|WITH).*?);", source, re.DOTALL)
     statement: str = next(query for query in queries if "public.user_logins" in query)
     for variable, parameter in (
         (r"\bentry\.record_id\b", "%(record_id)s::uuid"),
         (r"\bentry\.fields\b", "%(fields)s::text[]"),
         (r"\btokens\b", "%(tokens)s::uuid[]"),
         (r"\bmax_ids\b", "%(limit)s::integer"),
+        (r"\beach_has\b", "cardinality(%(tokens)s::uuid[])"),
     ):
         statement = re.sub(variable, parameter, statement)
     return statement
@@ -302,7 +303,7 @@ def test_a_token_is_looked_up_in_the_indexes_of_both_columns(filled: Scratch) ->
     values = {"tokens": [token, uuid.uuid4()], "limit": 10}
     plan = list(nodes(filled, returned_by(filled, "audit_find"), values))
     assert rows_read(plan) < 100
-    used = {node["Index Name"] for node in plan if node["Node Type"] == "Bitmap Index Scan"}
+    used = {node["Index Name"] for node in plan if "Index Name" in node}
     assert any("next_masked_ip" in name for name in used)
 
 

@@ -100,7 +100,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "lock_bodies": RE_ENCRYPT,
         "delete_rows": RE_ENCRYPT,
     },
-    "release.sql": dict.fromkeys(("release", "search", "find"), ("reveal",)),
+    "release.sql": dict.fromkeys(("release", "search", "find", "find_user", "about"), ("reveal",)),
     "rotation.sql": {
         "open": ROTATE,
         **dict.fromkeys(
@@ -180,6 +180,7 @@ VALUES: dict[str, object] = {
     **dict.fromkeys(("phase", "actor", "host", "action", "purpose", "ticket"), "x"),
     **dict.fromkeys(("reason", "decision", "error_code", "field", "kms_key_arn", "state"), "x"),
     "old_kms_key_arn": "x",
+    "amount": None,
     "old_wrapped_key": b"8 bytes!",
     **dict.fromkeys(("note", "document"), "x"),
     **dict.fromkeys(

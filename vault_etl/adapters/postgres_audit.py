@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.sql import blocks
@@ -132,29 +132,31 @@ class PostgresAuditReader:
                 rows = cursor.fetchall()
             if not rows:
                 return
-            for row in rows:
-                *plain, fields, purpose, ticket, reason, decision, error_code, prev, hash_ = row
-                (seq, logged_at, request_id, phase, login, address, who, host, action, record) = (
-                    plain
-                )
-                yield AuditEntry(
-                    seq=seq,
-                    logged_at=logged_at,
-                    request_id=request_id,
-                    phase=phase,
-                    login=login,
-                    client_address=address,
-                    actor=who,
-                    host=host,
-                    action=action,
-                    record_id=record,
-                    fields=tuple(fields),
-                    purpose=purpose,
-                    ticket=ticket,
-                    reason=reason,
-                    decision=decision,
-                    error_code=error_code,
-                    prev_hash=bytes(prev),
-                    hash=bytes(hash_),
-                )
+            yield from map(entry_of, rows)
             after = rows[-1][0]
+
+
+def entry_of(row: tuple[Any, ...]) -> AuditEntry:
+    """An entry from its columns in the order of the block `entries`."""
+    *plain, fields, purpose, ticket, reason, decision, error_code, prev, hash_ = row
+    seq, logged_at, request_id, phase, login, address, who, host, action, record = plain
+    return AuditEntry(
+        seq=seq,
+        logged_at=logged_at,
+        request_id=request_id,
+        phase=phase,
+        login=login,
+        client_address=address,
+        actor=who,
+        host=host,
+        action=action,
+        record_id=record,
+        fields=tuple(fields),
+        purpose=purpose,
+        ticket=ticket,
+        reason=reason,
+        decision=decision,
+        error_code=error_code,
+        prev_hash=bytes(prev),
+        hash=bytes(hash_),
+    )

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_audit import entry_of
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditReceipt
 from vault_etl.core.fields import Field
-from vault_etl.core.search import NONCE_BYTES, search_digest
-from vault_etl.ports.audit_log import ReleasedValue
-from vault_etl.ports.record_finder import Holder, Holders
+from vault_etl.core.search import NONCE_BYTES, search_digest, user_digest
+from vault_etl.ports.audit_log import AuditEntry, ReleasedValue
+from vault_etl.ports.record_finder import Holder, Holders, UserRecord, UserRecords
 
 _SQL: Final = blocks("release.sql")
 
@@ -35,6 +36,19 @@ class PostgresReleasedValues:
             }
 
 
+class PostgresEntriesAboutRecord:
+    """`EntriesAboutRecord` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def entries_about(self, receipt: AuditReceipt) -> Sequence[AuditEntry]:
+        """See `EntriesAboutRecord.entries_about`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["about"], {"seq": receipt.seq})
+            return [entry_of(row) for row in cursor.fetchall()]
+
+
 class PostgresRecordFinder:
     """`RecordFinder` on Postgres."""
 
@@ -50,10 +64,7 @@ class PostgresRecordFinder:
         rolled back and repeated, looks for these and no others.
         """
         nonce = os.urandom(NONCE_BYTES)
-        with self._database.transaction() as cursor:
-            cursor.execute(
-                _SQL["search"], {"seq": receipt.seq, "digest": search_digest(nonce, tokens)}
-            )
+        self._bind(receipt, search_digest(nonce, tokens))
         with self._database.transaction() as cursor:
             cursor.execute(
                 _SQL["find"],
@@ -67,9 +78,31 @@ class PostgresRecordFinder:
             newest[value].append(_holder(*holder))
         return [Holders(count, holders) for count, holders in zip(counts, newest, strict=True)]
 
+    def of_user(self, receipt: AuditReceipt, user_id: str) -> UserRecords:
+        """See `RecordFinder.of_user`. Two transactions as well."""
+        nonce = os.urandom(NONCE_BYTES)
+        self._bind(receipt, user_digest(nonce, user_id))
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                _SQL["find_user"], {"seq": receipt.seq, "nonce": nonce, "user_id": user_id}
+            )
+            rows = cursor.fetchall()
+        newest = [
+            UserRecord(record_id, device_type, locale, app_version, create_date, _utc(event_time))
+            for record_id, device_type, locale, app_version, create_date, event_time, _ in rows
+        ]
+        return UserRecords(rows[0][-1] if rows else 0, newest)
+
+    def _bind(self, receipt: AuditReceipt, digest: bytes) -> None:
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["search"], {"seq": receipt.seq, "digest": digest})
+
 
 def _holder(
     record_id: uuid.UUID, user_id: str, create_date: dt.date, event_time: dt.datetime | None
 ) -> Holder:
-    at = None if event_time is None else event_time.replace(tzinfo=dt.UTC)
-    return Holder(record_id, user_id, create_date, at)
+    return Holder(record_id, user_id, create_date, _utc(event_time))
+
+
+def _utc(moment: dt.datetime | None) -> dt.datetime | None:
+    return None if moment is None else moment.replace(tzinfo=dt.UTC)

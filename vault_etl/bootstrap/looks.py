@@ -12,19 +12,27 @@ from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_erase import PostgresEraser
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
-from vault_etl.adapters.postgres_release import PostgresRecordFinder, PostgresReleasedValues
+from vault_etl.adapters.postgres_release import (
+    PostgresEntriesAboutRecord,
+    PostgresRecordFinder,
+    PostgresReleasedValues,
+)
 from vault_etl.bootstrap.parts import Parts, keep_checkpoint
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.checkpoint import Checkpoint
+from vault_etl.ports.checkpoints import SigningKey
 from vault_etl.ports.duplicates import DuplicateFinder
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.quarantine import QuarantineReader
 from vault_etl.services.discard_quarantine import DiscardQuarantine
 from vault_etl.services.erase import Erase
-from vault_etl.services.find import Find
+from vault_etl.services.export_subject import ExportSubject, Looks
+from vault_etl.services.find import Find, FindUser
 from vault_etl.services.make_tokens import MakeTokens
 from vault_etl.services.retry_quarantine import QuarantineRetry
 from vault_etl.services.reveal import Reveal
 from vault_etl.services.show_quarantined import ShowQuarantined
+from vault_etl.services.signed_log import signature_of
 
 
 class LooksProgram(Parts):
@@ -41,6 +49,33 @@ class LooksProgram(Parts):
         """For `find`: as for a reveal."""
         finder = PostgresRecordFinder(self._database)
         return Find(self.audit_log(request_id), finder, self._ring(request_id))
+
+    def find_user(
+        self, request_id: uuid.UUID, keep: Callable[[Checkpoint], None] | None = None
+    ) -> FindUser:
+        """For `--user-id`."""
+        return FindUser(self.audit_log(request_id, keep), PostgresRecordFinder(self._database))
+
+    def export_subject(
+        self, request: AuditRequest, progress: Progress, keep: Callable[[Checkpoint], None]
+    ) -> ExportSubject:
+        """For `subject export`: each look as the command of its own makes it."""
+        looks = Looks(
+            find_user=lambda asked, user: self.find_user(asked.request_id, keep)(asked, user),
+            reveal=lambda asked: self.reveal(asked.request_id, keep)(asked),
+            show=lambda asked: self.show_quarantined(asked.request_id, keep)(asked),
+            about=PostgresEntriesAboutRecord(self._database),
+        )
+        return ExportSubject(looks, request, progress)
+
+    def sign_text(self, text: str) -> tuple[SigningKey, bytes]:
+        """Sign a text with the key of the audit log: the key, and the signature in DER.
+
+        It must not begin as a checkpoint or a registration does, for which the same key signs.
+        """
+        signer = KmsHeadSigner(self._aws.kms(), self._settings.audit_key)
+        keys = PostgresCheckpoints(self._database).registered_keys()
+        return signature_of(text, signer, keys)
 
     def make_tokens(self, request_id: uuid.UUID) -> MakeTokens:
         """For `tokens`: KMS is asked for the field's token keys alone."""
@@ -66,10 +101,12 @@ class LooksProgram(Parts):
             progress,
         )
 
-    def show_quarantined(self, request_id: uuid.UUID) -> ShowQuarantined:
+    def show_quarantined(
+        self, request_id: uuid.UUID, keep: Callable[[Checkpoint], None] | None = None
+    ) -> ShowQuarantined:
         """For `quarantine show`: KMS is asked anew, with the request id in the user agent."""
         return ShowQuarantined(
-            self.audit_log(request_id),
+            self.audit_log(request_id, keep),
             PostgresReleasedValues(self._database),
             self.quarantine_reader(),
             self._ring(request_id),

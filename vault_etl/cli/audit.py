@@ -72,7 +72,7 @@ def _list(
         actor=actor,
     )
     print_rows(
-        (_listed(entry) for entry in program.audit_reader().entries(wanted, limit=limit)),
+        (listed(entry) for entry in program.audit_reader().entries(wanted, limit=limit)),
         output,
         columns=(
             "seq",
@@ -91,7 +91,8 @@ def _list(
     )
 
 
-def _listed(entry: AuditEntry) -> dict[str, object]:
+def listed(entry: AuditEntry) -> dict[str, object]:
+    """An entry as JSON has it."""
     return {
         "seq": entry.seq,
         "time": entry.logged_at,

@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "find": "Find the records that hold a value.",
     "tokens": "Turn a list of values into the tokens that analysts see, for a join.",
     "duplicates": "Show which tokens several records share.",
+    "subject": "Answer a person's request for what is stored of them.",
     "erase": "Forget the personal fields of a record or a user, for good.",
     "config": "Show every setting, its value, and where it came from.",
     "doctor": "Check what the vault rests on: settings, AWS, Postgres, keys.",

@@ -18,6 +18,7 @@ from vault_etl.cli.output import (
 from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.receipt import print_receipt
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.user_id import known_user
 from vault_etl.core.audit import Action
 from vault_etl.core.erasure import NOT_ERASED, Erasable, RecordTarget, Target, UserTarget
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
@@ -92,10 +93,7 @@ def _target(record_id: uuid.UUID | None, user_id: str | None) -> Target:
     if record_id is not None and user_id is None:
         return RecordTarget(record_id)
     if user_id is not None and record_id is None:
-        if any("\ud800" <= character <= "\udfff" for character in user_id):
-            message = "the user id is not UTF-8"
-            raise UsageError(message, hint="no record has such a user")
-        return UserTarget(user_id)
+        return UserTarget(known_user(user_id))
     message = "an erasure is of one ID, or of one --user-id"
     raise UsageError(message, hint="not both; `--dry-run` shows what would go")
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from vault_etl.cli.csv_cells import csv_line, plain_cell
 from vault_etl.cli.output import plain, utc_text
 from vault_etl.core.audit import AuditRequest
+from vault_etl.core.fields import Field
 from vault_etl.core.pii import Pii
 from vault_etl.errors import NotFoundError, UsageError
 from vault_etl.services.reveal import Revealed
@@ -50,9 +52,10 @@ def evidence_of(revealed: Revealed) -> dict[str, object]:
 class CsvEvidence:
     """Rows of CSV (RFC 4180, UTF-8, U+000A at the end of a row), without the checkpoint."""
 
-    def __init__(self, request: AuditRequest) -> None:
-        self._fields = [field.value for field in request.fields]
-        self._columns = (*_BEFORE, *self._fields, *_AFTER, *_ENTRY)
+    def __init__(self, fields: Iterable[Field], more: Sequence[str] = ()) -> None:
+        """`more` are further columns, which `row` is given."""
+        self._fields = [field.value for field in fields]
+        self._columns = (*_BEFORE, *more, *self._fields, *_AFTER, *_ENTRY)
 
     def header(self) -> bytes:
         """The names of the columns."""
@@ -61,7 +64,7 @@ class CsvEvidence:
     def row(self, shown: Mapping[str, Any]) -> bytes:
         """One row, none of whose cells is a formula."""
         flat = {**shown, **shown["fields"], "erased": " ".join(shown["erased"])}
-        return csv_line(["" if flat[c] is None else str(flat[c]) for c in self._columns])
+        return csv_line([_cell(flat[column]) for column in self._columns])
 
     def rows(self, content: bytes) -> list[dict[str, Any]]:
         """The rows as `evidence_of` made them, of what comes back. Raises ValueError."""
@@ -182,6 +185,12 @@ def _same_request(
             message, hint="its rows have another reason, purpose, ticket, --field or --masked"
         )
     return found
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401 - whatever a row has
+    if isinstance(value, dt.datetime):
+        return utc_text(value)
+    return "" if value is None else str(value)
 
 
 def _asked(row: Mapping[str, Any]) -> Sequence[str]:

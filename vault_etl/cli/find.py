@@ -21,13 +21,14 @@ from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reas
 from vault_etl.cli.receipt import print_receipt
 from vault_etl.cli.secret_value import read_values
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.user_id import UserIdOption, known_user
 from vault_etl.core.address_range import addresses_of
-from vault_etl.core.audit import MAX_AMOUNT, Action
+from vault_etl.core.audit import MAX_AMOUNT, Action, AuditReceipt
 from vault_etl.core.fields import Field
 from vault_etl.core.pii import Pii
 from vault_etl.core.placeholders import placeholders
 from vault_etl.errors import UsageError
-from vault_etl.ports.record_finder import MAX_HOLDERS
+from vault_etl.ports.record_finder import MAX_HOLDERS, UserRecords
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.find import Found, must_be_held
 
@@ -40,7 +41,10 @@ def register(app: typer.Typer) -> None:
 def _find(
     context: typer.Context,
     *,
-    field: Annotated[PersonalField, typer.Option("--field", "-f", help="Which field holds it.")],
+    field: Annotated[
+        PersonalField | None, typer.Option("--field", "-f", help="Which field holds it.")
+    ] = None,
+    user_id: UserIdOption = None,
     limit: Annotated[
         int, typer.Option(min=1, max=MAX_HOLDERS, help="The newest records of a value, this many.")
     ] = 100,
@@ -61,19 +65,35 @@ def _find(
 
     Standard input may hold many values, one a line, and ranges of addresses: 198.51.100.0/24, or
     198.51.100.7-198.51.100.9. All of them, 65,536 at most, are one entry, which says how many they
-    are; each is a look for the quota. Those that records hold are listed, with the value.
+    they are; each is a look for the quota. Those that records hold are listed, with the value.
+
+    `--user-id` lists the records of a user instead. It is one look, and its entry does not name
+    the user. It reads all records: 0.4 s for each million.
 
     \b
     Examples:
       vault-etl find --field ip --reason "abuse report 4711"
       vault-etl find --field device_id --reason "theft" < device.txt
-      echo 198.51.100.0/24 | vault-etl find --field ip --reason "abuse report 4711"
+      echo 198.51.100.0/24 | vault-etl find --field ip --reason "abuse"
+      vault-etl find --user-id 4711 --reason "request 17" --ticket DPO-17
     """
     if context.args:  # not left to the parser, which would repeat it
         message = "a value is never given on the command line"
         raise UsageError(message, hint="it stands in the shell's history now; see --help")
+    if (field is None) == (user_id is None):
+        message = "a search is of a --field or of a --user-id"
+        raise UsageError(message, hint="one of them, and not both")
     asked = reason_for("a search", reason)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
+    if field is None:
+        user = known_user(user_id or "")
+        program, _ = start(quiet=quiet, verbose=verbose)
+        request = audit_request(
+            program.identity(), Action.FIND, asked, purpose=kind, ticket=reference
+        )
+        program.check_role("vault_etl_reveal", requests=lambda: [request])
+        _print_user(*program.find_user(request.request_id)(request, user), limit, output)
+        return
     values = _written_out(Field(field), read_values(field.value, MAX_AMOUNT))
     must_be_held(Field(field), values)
     program, _ = start(quiet=quiet, verbose=verbose)
@@ -144,6 +164,24 @@ def _print_many(
     columns = ("value", "count", "record_id", "create_date", "user_id")
     print_listing(shown, "records", records, output, columns=columns)
     print_receipt(receipt.checkpoint)
+
+
+def _print_user(
+    found: UserRecords, receipt: AuditReceipt, limit: int, output: OutputFormat | None
+) -> None:
+    """Print the records of a user, the newest of them."""
+    shown: dict[str, object] = {
+        "count": found.count,
+        "audit_seq": receipt.seq,
+        "audit_hash": receipt.hash.hex(),
+    }
+    if wants_json(output):
+        shown["checkpoint"] = receipt.checkpoint
+    rows = (asdict(record) for record in found.newest[:limit])
+    columns = ("record_id", "create_date", "device_type", "app_version", "locale")
+    print_listing(shown, "records", rows, output, columns=columns)
+    if not wants_json(output):
+        print_receipt(receipt.checkpoint)
 
 
 def _print(found: Found, field: Field, output: OutputFormat | None) -> None:

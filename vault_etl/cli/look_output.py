@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -13,6 +14,7 @@ from vault_etl.cli.output import OutputFormat, print_object, wants_json
 from vault_etl.cli.printable import printable
 from vault_etl.cli.receipt import print_receipt
 from vault_etl.core.audit import AuditReceipt
+from vault_etl.core.pii import Pii
 
 
 class LookOutput(StrEnum):
@@ -52,3 +54,11 @@ def print_value(value: bytes, *, end: bytes = b"\n") -> None:
         sys.stdout.write(f"{printable(value.decode(errors='backslashreplace'))}\n")
     else:
         sys.stdout.buffer.write(value + end)
+
+
+def readable(body: Pii) -> tuple[str, str]:
+    """A body as text if it is one, else as base64 (RFC 4648, section 4); and which of both."""
+    try:
+        return body.expose().decode(), "utf-8"
+    except UnicodeDecodeError:
+        return base64.b64encode(body.expose()).decode(), "base64"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import sys
 import uuid
 from typing import TYPE_CHECKING, Annotated, Final
@@ -11,7 +10,13 @@ import typer
 
 from vault_etl.cli import quarantine_discard
 from vault_etl.cli.confirm import confirm
-from vault_etl.cli.look_output import LookOutput, LookOutputOption, print_look, print_value
+from vault_etl.cli.look_output import (
+    LookOutput,
+    LookOutputOption,
+    print_look,
+    print_value,
+    readable,
+)
 from vault_etl.cli.moments import SinceOption, UntilOption, utc
 from vault_etl.cli.output import (
     MANY_ROWS,
@@ -28,7 +33,6 @@ from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reas
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import Field
-from vault_etl.core.pii import Pii
 from vault_etl.core.quarantine import sent_at
 from vault_etl.errors import DataError, NotFoundError, UsageError
 from vault_etl.ports.quarantine import (
@@ -294,7 +298,7 @@ def _print(shown: ShownMessage, output: LookOutput | None) -> None:
     if output is LookOutput.VALUE:
         print_value(shown.body.expose() if shown.body else b"", end=b"")
         return
-    body, encoding = (None, None) if shown.body is None else _readable(shown.body)
+    body, encoding = (None, None) if shown.body is None else readable(shown.body)
     values = {
         "record_id": shown.row.record_id,
         "reason_code": shown.row.reason_code,
@@ -303,14 +307,6 @@ def _print(shown: ShownMessage, output: LookOutput | None) -> None:
         "body_encoding": encoding,
     }
     print_look(values, shown.receipt, output)
-
-
-def _readable(body: Pii) -> tuple[str, str]:
-    """The body as text if it is one, else as base64 (RFC 4648, section 4); and which of both."""
-    try:
-        return body.expose().decode(), "utf-8"
-    except UnicodeDecodeError:
-        return base64.b64encode(body.expose()).decode(), "base64"
 
 
 quarantine_discard.register(app)

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,9 +20,10 @@ from vault_etl.cli.progress import progress
 from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.reveal_output import RevealOutput, Shown, evidence_form, form_of_file, warn
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.user_id import UserIdOption, known_user
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.errors import UsageError, VaultEtlError
+from vault_etl.errors import NotFoundError, UsageError, VaultEtlError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.reveal_batch import RevealBatch, must_be_within_quota
 
@@ -42,6 +44,7 @@ def _reveal(
         ),
     ] = None,
     *,
+    user_id: UserIdOption = None,
     field: Annotated[
         list[PersonalField] | None,
         typer.Option("--field", "-f", help="Only this field; may be given twice. [default: both]"),
@@ -81,16 +84,21 @@ def _reveal(
     or does not open (exit 65) is named, and the others go on. `--output csv` and `json` are
     evidence: record, user, date, values, login, time, reason, ticket, and the entry. A cell of CSV
     that a spreadsheet would take for a formula has ' before it. `--resume` goes on where a run
-    with the same reason, purpose, ticket and fields ended.
+    with the same reason, purpose, ticket and fields ended. `--user-id` is a look for the user's
+    records, and then one at each.
 
     \b
     Examples:
       vault-etl reveal 019a… --reason "chargeback 4711"
       vault-etl reveal 019a… --field ip --reason "abuse report" --output value
+      vault-etl reveal --user-id 4711 --reason "request 17" --to 17.json
       vault-etl reveal --reason "case 12" --to case-12.csv < ids.txt
       vault-etl reveal --reason "case 12" --to case-12.csv --resume < ids.txt
     """
-    words = ids or [STANDARD_INPUT]
+    words = ids or ([STANDARD_INPUT] if user_id is None else [])
+    if user_id is not None and ids:
+        message = "a reveal is of record ids, or of one --user-id"
+        raise UsageError(message, hint="not both")
     if STANDARD_INPUT in words and sys.stdin.isatty():
         message = "a reveal needs a record id"
         raise UsageError(message, hint="for example one that `vault-etl find` names")
@@ -99,30 +107,51 @@ def _reveal(
         raise UsageError(message, hint="name it with --to")
     output = output if to is None else form_of_file(output, to)
     asked = reason_for("a reveal", reason)
-    record_ids = _record_ids(words)
+    record_ids = _record_ids(words) if user_id is None else []
+    user = None if user_id is None else known_user(user_id)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
     fields = tuple(Field(name) for name in dict.fromkeys(field or [])) or PERSONAL_FIELDS
     program, _ = start(quiet=quiet, verbose=verbose)
-    identity = program.identity()
-    requests = [
-        audit_request(
-            identity,
-            Action.REVEAL_MASKED if masked else Action.REVEAL,
-            asked,
-            record_id=record_id,
-            fields=fields,
-            purpose=kind,
-            ticket=reference,
+    request = audit_request(
+        program.identity(),
+        Action.REVEAL_MASKED if masked else Action.REVEAL,
+        asked,
+        fields=fields,
+        purpose=kind,
+        ticket=reference,
+    )
+    program.check_role("vault_etl_reveal", requests=lambda: _of_each(request, record_ids or [None]))
+    with LastCheckpoint() as keep:
+        if user is not None:
+            record_ids = _records_of(program, request, user, keep)
+        with _file(to, output, request, resume=resume) as file:
+            done = file.done if file else frozenset()
+            left = _of_each(request, [i for i in record_ids if i not in done][:limit])
+            shown = Shown(output, request, file)
+            _reveal_all(program, left, shown, keep, watched=to is not None and not quiet)
+
+
+def _of_each(
+    request: AuditRequest, record_ids: Sequence[uuid.UUID | None]
+) -> Sequence[AuditRequest]:
+    """The same request for each record, under an id of its own."""
+    return [replace(request, request_id=uuid.uuid4(), record_id=one) for one in record_ids]
+
+
+def _records_of(
+    program: Program, request: AuditRequest, user_id: str, keep: LastCheckpoint
+) -> list[uuid.UUID]:
+    """The records of a user, by a look of its own. Raises NotFoundError if there is none."""
+    find = replace(request, request_id=uuid.uuid4(), action=Action.FIND, fields=())
+    found, _ = program.find_user(find.request_id, keep)(find, user_id)
+    if not found.count:
+        message = "there is no record of this user"
+        raise NotFoundError(message, hint="the id is matched as it stands")
+    if found.count > len(found.newest):
+        warn(
+            "--user-id", f"{found.count} records, of which the newest {len(found.newest)} are taken"
         )
-        for record_id in record_ids
-    ]
-    program.check_role("vault_etl_reveal", requests=lambda: requests)
-    with _file(to, output, requests[0], resume=resume) as file:
-        done = file.done if file else frozenset()
-        left = [r for r in requests if r.record_id not in done][:limit]
-        _reveal_all(
-            program, left, Shown(output, requests[0], file), watched=to is not None and not quiet
-        )
+    return [holder.record_id for holder in found.newest]
 
 
 @contextlib.contextmanager
@@ -138,29 +167,32 @@ def _file(
 
 
 def _reveal_all(
-    program: Program, requests: Sequence[AuditRequest], shown: Shown, *, watched: bool
+    program: Program,
+    requests: Sequence[AuditRequest],
+    shown: Shown,
+    keep: LastCheckpoint,
+    *,
+    watched: bool,
 ) -> None:
     """Reveal each of them, print it, and then say what could not be done."""
     if not requests:
         typer.echo("every record is there already", err=True)
-    must_be_within_quota(len(requests), program.policy().allowance().looks)
-    with LastCheckpoint() as keep:
-        batch = RevealBatch(lambda request: program.reveal(request.request_id, keep)(request))
-        try:
-            bar = progress("reveal", total=len(requests), quiet=False) if watched else None
-            with bar or contextlib.nullcontext() as live:
-                for revealed in batch.run(requests, warn):
-                    shown.add(revealed)
-                    if live:
-                        live.advance(1)
-        except (VaultEtlError, KeyboardInterrupt):
-            if shown.count:
-                sys.stderr.write(
-                    f"vault-etl: {shown.count} of {len(requests)} records are revealed\n"
-                )
-            raise
-        finally:
-            shown.end()
+    quota = program.policy().allowance().looks
+    must_be_within_quota(len(requests), quota, fewer=f"--limit {quota.left} takes the first")
+    batch = RevealBatch(lambda request: program.reveal(request.request_id, keep)(request))
+    try:
+        bar = progress("reveal", total=len(requests), quiet=False) if watched else None
+        with bar or contextlib.nullcontext() as live:
+            for revealed in batch.run(requests, warn):
+                shown.add(revealed)
+                if live:
+                    live.advance(1)
+    except (VaultEtlError, KeyboardInterrupt):
+        if shown.count:
+            sys.stderr.write(f"vault-etl: {shown.count} of {len(requests)} records are revealed\n")
+        raise
+    finally:
+        shown.end()
     batch.complain(len(requests))
 
 

@@ -87,7 +87,7 @@ class Shown:
 
 def evidence_form(output: RevealOutput, request: AuditRequest) -> Evidence:
     """The form of evidence; of what is none, JSON."""
-    return CsvEvidence(request) if output is RevealOutput.CSV else JsonEvidence()
+    return CsvEvidence(request.fields) if output is RevealOutput.CSV else JsonEvidence()
 
 
 def form_of_file(output: RevealOutput | None, path: Path) -> RevealOutput:

@@ -13,6 +13,7 @@ import typer
 
 from vault_etl.cli.output import QuietOption
 from vault_etl.cli.personal_field import PersonalField
+from vault_etl.cli.printable import printable
 from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.receipt import print_receipt
 from vault_etl.cli.secret_value import read_lines
@@ -62,8 +63,8 @@ def _tokens(
 
     \b
     Examples:
-      vault-etl tokens --field ip --reason "fraud list 7" < addresses.txt > tokens.txt
-      vault-etl tokens --field device_id --column device --reason "T-12" < in.csv > out.csv
+      vault-etl tokens --field ip --reason "list 7" < in.txt > out.txt
+      vault-etl tokens -f device_id --column device --reason x < in.csv > out.csv
     """
     if context.args:
         message = "a value is never given on the command line"
@@ -122,15 +123,22 @@ def _table(
 
 
 def _write(header: list[str] | None, rows: Sequence[list[str]], at: int, made: MadeTokens) -> None:
-    out = csv.writer(sys.stdout, lineterminator="\n")
+    """In UTF-8, whatever the locale; on a terminal, so that no other column can steer it."""
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
     if header:
         out.writerow(header)
     for row, token in zip(rows, made.tokens, strict=True):
         cell = "" if token is None else str(token)
-        # csv would write a row of one empty cell as two quotes.
-        out.writerow([*row[:at], cell, *row[at + 1 :]]) if len(row) > 1 else sys.stdout.write(
-            f"{cell}\n"
-        )
+        if len(row) == 1:  # csv would write an empty cell alone as two quotes
+            text.write(f"{cell}\n")
+        else:
+            out.writerow([*row[:at], cell, *row[at + 1 :]])
+    if sys.stdout.isatty():
+        sys.stdout.writelines(f"{printable(line)}\n" for line in text.getvalue().splitlines())
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.getvalue().encode())
 
 
 def _complain(made: MadeTokens, field: Field, *, first: int, quiet: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -95,6 +95,13 @@ class AuditFilter:
 
 
 EVERY_ENTRY: Final = AuditFilter()
+
+
+class EntriesAboutRecord(Protocol):
+    """May read the entries about a record, against a committed intent to reveal it."""
+
+    def entries_about(self, receipt: AuditReceipt) -> Sequence[AuditEntry]:
+        """The entries about the intent's record, the oldest 10,000. Raises DeniedError as a release does."""
 
 
 class AuditReader(Protocol):

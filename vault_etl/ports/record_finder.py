@@ -32,6 +32,26 @@ class Holders:
     newest: Sequence[Holder]
 
 
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """A record of a user, in the columns that are stored as they came."""
+
+    record_id: uuid.UUID
+    device_type: str
+    locale: str | None
+    app_version: str | None
+    create_date: dt.date
+    event_time: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecords:
+    """How many records a user has in all, and the newest of them."""
+
+    count: int
+    newest: Sequence[UserRecord]
+
+
 class RecordFinder(Protocol):
     """May look a value up, against a committed intent, and read no record."""
 
@@ -44,4 +64,11 @@ class RecordFinder(Protocol):
         many for each, one for each generation whose key is not destroyed. `limit` records of a value
         at most are listed, never more than `MAX_HOLDERS`, and 100,000 in all. Raises DeniedError
         unless a committed intent of this login to find so many values, at most 60 s old, allows it.
+        """
+
+    def of_user(self, receipt: AuditReceipt, user_id: str) -> UserRecords:
+        """The records of a user, the newest 100,000; once.
+
+        Raises DeniedError unless a committed intent of this login to find, of no field, at most 60 s
+        old, allows it.
         """

@@ -13,7 +13,7 @@ from vault_etl.core.fields import Field
 from vault_etl.core.pii import Pii
 from vault_etl.errors import UsageError
 from vault_etl.ports.audit_log import AuditLog
-from vault_etl.ports.record_finder import Holders, RecordFinder
+from vault_etl.ports.record_finder import Holders, RecordFinder, UserRecords
 from vault_etl.services.audited import audited
 from vault_etl.services.key_ring import KeyRing
 
@@ -64,6 +64,20 @@ class Find:
             Found(token, each, receipt)
             for token, each in zip(tokens[:: len(makers)], holders, strict=True)
         ]
+
+
+class FindUser:
+    """The records of a user: intent, look-up, outcome. The entry does not name the user, as `find` no value."""
+
+    def __init__(self, audit: AuditLog, records: RecordFinder) -> None:
+        self._audit = audit
+        self._records = records
+
+    def __call__(self, request: AuditRequest, user_id: str) -> tuple[UserRecords, AuditReceipt]:
+        """The newest records of the user, and how many there are. Raises AuditError, UnavailableError."""
+        with audited(self._audit, request) as receipt:
+            found = self._records.of_user(receipt, user_id)
+        return found, receipt
 
 
 def can_hold(field: Field, value: Pii) -> bool:

@@ -21,18 +21,17 @@ OfOneRecord = NotFoundError | IntegrityError | UnusableKeyError
 """What says nothing of the other records of a batch."""
 
 
-def must_be_within_quota(looks: int, quota: Quota) -> None:
+def must_be_within_quota(looks: int, quota: Quota, *, fewer: str) -> None:
     """Raise DeniedError before the first of these looks, if the quota has some left but not as many.
 
-    Without any left, or for one look, the database decides, and its denial is on the record.
+    Without any left, or for one look, the database decides, and its denial is on the record. `fewer`
+    says what asks for fewer.
     """
     if looks == 1 or not 0 < quota.left < looks:
         return
     message = f"the quota has {quota.left} looks left, and these are {looks}"
     when = f"all are there again at {quota.reset_at:%Y-%m-%dT%H:%M:%SZ}; " if quota.used else ""
-    raise DeniedError(
-        message, hint=f"{when}--limit {quota.left} takes the first; nothing was looked at"
-    )
+    raise DeniedError(message, hint=f"{when}{fewer}; nothing was looked at")
 
 
 class RevealBatch:

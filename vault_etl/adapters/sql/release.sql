@@ -10,3 +10,12 @@ SELECT public.audit_search(%(seq)s, %(digest)s)
 -- A moment as UTC, since Python cannot read the first and the last ones in every time zone.
 SELECT record_id, user_id, create_date, event_time AT TIME ZONE 'UTC' AS event_time, holders, value
 FROM public.audit_find(%(seq)s, %(nonce)s, %(tokens)s::uuid[], %(limit)s)
+
+-- name: find_user
+SELECT record_id, device_type, locale, app_version, create_date, event_time AT TIME ZONE 'UTC' AS event_time, holders
+FROM public.audit_find_user(%(seq)s, %(nonce)s, %(user_id)s)
+
+-- name: about
+SELECT seq, logged_at, request_id, phase, login, client_address, actor, host, action, record_id, fields,
+    purpose, ticket, reason, decision, error_code, prev_hash, hash
+FROM public.audit_about(%(seq)s)

@@ -1,0 +1,127 @@
+"""`vault-etl subject …`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from vault_etl.bootstrap import LastCheckpoint
+from vault_etl.cli.audit import listed
+from vault_etl.cli.output import OutputOption, QuietOption, print_object
+from vault_etl.cli.progress import progress
+from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
+from vault_etl.cli.reveal_output import warn
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.subject_bundle import Bundle
+from vault_etl.cli.user_id import known_user
+from vault_etl.core.audit import Action
+from vault_etl.errors import NotFoundError, VaultEtlError
+from vault_etl.services.audit_request import audit_request
+
+MAX_MESSAGES: Final = 100_000
+
+app = typer.Typer(
+    help="Answer a person's request for what is stored of them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Answer a person's request for what is stored of them."""
+
+
+@app.command("export")
+def _export(
+    user_id: Annotated[str, typer.Argument(help="The user, matched as it stands.")],
+    *,
+    to: Annotated[
+        Path,
+        typer.Option(help="A directory that is made, for its owner alone.", show_default=False),
+    ],
+    messages: Annotated[
+        int,
+        typer.Option(
+            min=0, max=MAX_MESSAGES, help="Look through the newest quarantined messages, so many."
+        ),
+    ] = 100,
+    reason: ReasonOption = None,
+    purpose: PurposeOption = None,
+    ticket: TicketOption = None,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Write all that is stored of a user into a directory, signed. Each look is an entry in the log.
+
+    In it are the user's records with their personal fields (`records.csv`, `records.jsonl`), the
+    quarantined messages that name the user (`messages.jsonl`), the entries of the audit log about
+    both (`log.jsonl`), and a README that says what was looked through. `SHA256SUMS` names each
+    file, and is signed by the key of the audit log: `sha256sum -c` and `openssl dgst` check it.
+
+    It is one look for the records, one at each record, and one at each message that is looked
+    through, whether it names the user or not. The quota has to allow them all (exit 77). A record
+    that does not open is named, and the others go on (exit 65). Without its SHA256SUMS an export
+    was interrupted.
+
+    \b
+    Examples:
+      vault-etl subject export 4711 --to r-17 --reason "request 17" --ticket T-17
+      vault-etl subject export 4711 --to r-17 --messages 0 --reason "request 17"
+    """
+    user = known_user(user_id)
+    asked = reason_for("an export", reason)
+    kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
+    Bundle.must_be_new(to)
+    program, _ = start(quiet=quiet, verbose=verbose)
+    request = audit_request(program.identity(), Action.FIND, asked, purpose=kind, ticket=reference)
+    program.check_role("vault_etl_reveal", requests=lambda: [request])
+    with (
+        LastCheckpoint() as keep,
+        progress("subject export", total=None, quiet=quiet) as bar,
+    ):
+        export = program.export_subject(request, bar, keep)
+        reader = program.quarantine_reader()
+        rows = list(reader.rows(limit=messages)) if messages else []
+        in_quarantine = sum(count.count for count in reader.counts())
+        found = export.records_of(user)
+        if not found.count and not rows:
+            message = "there is no record of this user"
+            raise NotFoundError(message, hint="the id is matched as it stands")
+        records = {record.record_id: record for record in found.newest}
+        export.must_be_within(program.policy().allowance().looks, len(records), len(rows))
+        bundle = Bundle(to)
+        try:
+            through = export.messages(user, rows, in_quarantine)
+            for shown, match in through.named:
+                bundle.add_message(shown, match)
+            bundle.add_entries(map(listed, through.entries))
+            for revealed, entries in export.records(list(records), warn):
+                bundle.add_record(records[revealed.record_id], revealed)
+                bundle.add_entries(map(listed, entries))
+            manifest = bundle.finish(
+                user, found, through, [i for i, _ in export.batch.failed], keep.checkpoint
+            )
+            key, signature = program.sign_text(manifest)
+            bundle.sign(manifest, key.key, signature)
+        except (VaultEtlError, KeyboardInterrupt):
+            sys.stderr.write(f"vault-etl: the export is incomplete: {to} has no SHA256SUMS\n")
+            raise
+        finally:
+            bundle.close()
+    print_object(
+        {
+            "to": str(to),
+            "records": bundle.records,
+            "messages": len(through.named),
+            "messages_looked_through": through.opened,
+            "messages_in_quarantine": in_quarantine,
+            "log_entries": bundle.entries,
+        },
+        output,
+    )
+    export.batch.complain(len(records))

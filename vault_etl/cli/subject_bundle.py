@@ -1,0 +1,185 @@
+"""The directory of a subject's export: files for its owner alone, a list of their digests, and its signature."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
+
+from vault_etl.cli.evidence import CsvEvidence, JsonEvidence, evidence_of
+from vault_etl.cli.look_output import readable
+from vault_etl.cli.output import plain, utc_text
+from vault_etl.core.audit_key import AuditKey
+from vault_etl.core.checkpoint import Checkpoint
+from vault_etl.core.digest import sha256
+from vault_etl.core.fields import PERSONAL_FIELDS
+from vault_etl.core.subject import Match
+from vault_etl.errors import NotFoundError, UsageError
+from vault_etl.ports.record_finder import UserRecord, UserRecords
+from vault_etl.services.export_subject import LookedThrough
+from vault_etl.services.reveal import Revealed
+from vault_etl.services.show_quarantined import ShownMessage
+
+SUMS: Final = "SHA256SUMS"
+SIGNATURE: Final = "SHA256SUMS.sig"
+KEY: Final = "audit-key.pem"
+CHECKPOINT: Final = "checkpoint.txt"
+
+_PLAIN: Final = ("event_time", "device_type", "locale", "app_version")
+"""What else is stored of a record, as it came."""
+
+_README: Final = """\
+What is stored of the user {user}
+=================================
+
+records.csv, records.jsonl   {records} of {count} records, with who was shown them, when and why. What was erased
+                             is empty, and named in `erased`.{failed}
+messages.jsonl               {named} messages that could not be read as events and name the user.
+                             `match` is `text` where the id stands in what is no JSON: read these first.
+log.jsonl                    {entries} entries of the audit log about them.
+checkpoint.txt               the signed head of the audit log after the last look.
+
+Looked through: {opened} of {in_quarantine} quarantined messages{span}{erased}.
+Not looked through: the queues, backups, and whatever was exported before.
+
+To check that nothing was changed:
+
+    sha256sum -c SHA256SUMS
+    openssl dgst -sha256 -verify audit-key.pem -signature SHA256SUMS.sig SHA256SUMS
+
+The key is only as good as where it comes from: compare audit-key.pem with the one that the sender published.
+"""
+
+
+class Bundle:
+    """Makes the directory (mode 0700) and its files (mode 0600), and writes over none."""
+
+    def __init__(self, path: Path) -> None:
+        self.records = self.entries = 0
+        self._path = path
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            raise _is_there(path) from None
+        except OSError as error:
+            message = f"{path} cannot be made ({type(error).__name__})"
+            raise NotFoundError(message, hint="check the name of the directory") from None
+        names = ("records.csv", "records.jsonl", "messages.jsonl", "log.jsonl")
+        self._files = {name: os.fdopen(self._open(name), "wb") for name in names}
+        self._csv, self._json = CsvEvidence(PERSONAL_FIELDS, _PLAIN), JsonEvidence()
+        self._write("records.csv", self._csv.header())
+
+    @staticmethod
+    def must_be_new(path: Path) -> None:
+        """Raise UsageError, before the first look, if something is there."""
+        if path.exists() or path.is_symlink():
+            raise _is_there(path)
+
+    def add_record(self, record: UserRecord, revealed: Revealed) -> None:
+        """Store a record, in both forms."""
+        shown = {**evidence_of(revealed), **{name: getattr(record, name) for name in _PLAIN}}
+        self._write("records.csv", self._csv.row(shown))
+        self._write("records.jsonl", self._json.row(shown))
+        self.records += 1
+
+    def add_message(self, shown: ShownMessage, match: Match) -> None:
+        """Store a quarantined message."""
+        body, encoding = readable(shown.body) if shown.body else (None, None)
+        row = {
+            "record_id": shown.row.record_id,
+            "reason_code": shown.row.reason_code,
+            "path": shown.row.path,
+            "quarantined_at": shown.row.quarantined_at,
+            "match": match.value,
+            "body": body,
+            "body_encoding": encoding,
+            "audit_seq": shown.receipt.seq,
+            "audit_hash": shown.receipt.hash.hex(),
+        }
+        self._write("messages.jsonl", _line(row))
+
+    def add_entries(self, entries: Iterable[Mapping[str, object]]) -> None:
+        """Store entries of the audit log."""
+        for entry in entries:
+            self._write("log.jsonl", _line(entry))
+            self.entries += 1
+
+    def finish(
+        self,
+        user_id: str,
+        found: UserRecords,
+        through: LookedThrough,
+        failed: Sequence[uuid.UUID | None],
+        checkpoint: Checkpoint | None,
+    ) -> str:
+        """Write what says what the others are; the text of SHA256SUMS, which is to be signed."""
+        self.close()
+        text = _README.format(
+            user=user_id,
+            records=self.records,
+            count=found.count,
+            failed="".join(f"\n{'':29}Not opened: {one}" for one in failed),
+            named=len(through.named),
+            entries=self.entries,
+            opened=through.opened,
+            in_quarantine=through.in_quarantine,
+            span=(
+                f", from {utc_text(through.first)} to {utc_text(through.last)}"
+                if through.first and through.last
+                else ""
+            ),
+            erased=f", of which {through.erased} were erased" if through.erased else "",
+        )
+        contents = {"README.txt": text.encode()}
+        if checkpoint is not None:
+            contents[CHECKPOINT] = checkpoint.note.encode()
+        for name, content in contents.items():
+            self._store(name, content)
+        names = sorted([*self._files, *contents])
+        # A comment first: no text that the audit key signs for the log begins like it.
+        lines = ["# vault-etl/subject-export"]
+        lines += [f"{sha256((self._path / name).read_bytes()).hex()}  {name}" for name in names]
+        return "\n".join(lines) + "\n"
+
+    def sign(self, manifest: str, key: AuditKey, signature: bytes) -> None:
+        """Store the key, the signature, and last of all the list."""
+        public = load_der_public_key(key.spki)
+        pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        self._store(KEY, pem)
+        self._store(SIGNATURE, signature)
+        self._store(SUMS, manifest.encode())
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+
+    def _open(self, name: str) -> int:
+        return os.open(self._path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+    def _store(self, name: str, content: bytes) -> None:
+        with os.fdopen(self._open(name), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _write(self, name: str, content: bytes) -> None:
+        self._files[name].write(content)
+        self._files[name].flush()
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, default=plain).encode("ascii") + b"\n"
+
+
+def _is_there(path: Path) -> UsageError:
+    return UsageError(f"{path} is there already", hint="an export is never written over another")
