@@ -1,4 +1,4 @@
-"""What holds for any bytes whatever: the two parsers that read what others wrote.
+"""What holds for any bytes whatever: the parsers that read what others wrote.
 
 A target takes bytes and returns, or a law is broken. `run.py` looks for such bytes, guided by
 coverage; `test_corpus.py` replays what it has found.
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tests.fakes.login_events import sns_envelope
 from tests.fakes.receipts import any_receipt
 from vault_etl.core.blank import is_blank
+from vault_etl.adapters.content_splitter import ContentSplitter
 from vault_etl.core.ciphertext import Ciphertext, Place
 from vault_etl.core.envelopes import inside, text_of_base64
 from vault_etl.core.events import (
@@ -39,7 +40,7 @@ from vault_etl.core.pii import Pii
 from vault_etl.core.rejection import RejectedError
 from vault_etl.core.sealing import Sealer
 from vault_etl.core.tokens import Tokenizer
-from vault_etl.errors import IntegrityError
+from vault_etl.errors import DataError, IntegrityError
 
 RECORD: Final = uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4")
 PLACE: Final = Place.in_record(Field.IP, RECORD, "u-1")
@@ -258,9 +259,38 @@ def _opened(stored: bytes, place: Place, key: DataKey) -> bytes | None:
         return None
 
 
+def content(data: bytes) -> None:
+    """A file of any bytes is refused, or its records are numbered upwards, however it comes in pieces.
+
+    The first byte says where it is cut. But for rows of CSV, each record stands in the content, in order.
+    """
+    cut, whole = int.from_bytes(data[:1]), data[1:]
+    for keep_going in (False, True):
+        records = _records([whole], keep_going=keep_going)
+        assert _records([whole[:cut], whole[cut:]], keep_going=keep_going) == records
+        if records is None:
+            continue
+        numbers = [number for number, _ in records]
+        assert numbers == sorted(set(numbers))
+        at = 0
+        for _, record in records:
+            found = whole.find(record, at)
+            assert found >= 0 or _is_json(record)
+            at = max(at, found)
+
+
+def _records(pieces: list[bytes], *, keep_going: bool) -> list[tuple[int, bytes]] | None:
+    splitter = ContentSplitter("f", keep_going=keep_going)
+    try:
+        return [record for piece in pieces for record in splitter.feed(piece)] + splitter.finish()
+    except DataError:
+        return None
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "event": event,
     "enveloped": enveloped,
     "fields": fields,
     "ciphertext": ciphertext,
+    "content": content,
 }

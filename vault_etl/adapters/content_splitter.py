@@ -7,7 +7,7 @@ import re
 from typing import Final, Protocol
 
 from vault_etl.adapters.csv_splitter import REQUIRED, CsvSplitter, Header
-from vault_etl.adapters.foreign_content import refuse_foreign
+from vault_etl.adapters.foreign_content import FIRST_BYTES, refuse_foreign
 from vault_etl.adapters.json_splitter import JsonSplitter, ValueScan
 from vault_etl.adapters.line_splitter import LineSplitter
 from vault_etl.core.source_digest import LineDigest
@@ -65,6 +65,8 @@ class ContentSplitter:
         return records + self._splitter.finish() if self._splitter is not None else records
 
     def _look(self, *, at_end: bool) -> list[tuple[int, bytes]]:
+        if len(self._head) < FIRST_BYTES and not at_end:
+            return []
         refuse_foreign(self._name, self._head)
         at_end_of_look = at_end or len(self._head) > LOOK_BYTES
         kind = _kind(self._head, at_end=at_end_of_look)
@@ -98,9 +100,13 @@ class ContentSplitter:
             return False
         if not first:
             return True
-        count = f"the first {len(first)} records" if len(first) > 1 else "the first record"
+        none = (
+            f"none of the first {len(first)} records of {self._name} is a JSON object"
+            if len(first) > 1
+            else f"the first record of {self._name} is no JSON object"
+        )
         raise DataError(
-            f"no JSON object is among {count} of {self._name}: nothing was loaded",
+            f"{none}: nothing was loaded",
             hint=f"JSON, and CSV with a header row ({', '.join(REQUIRED)}), are read;"
             " --keep-going quarantines what is no event",
         )

@@ -6,6 +6,9 @@ from typing import Final
 
 from vault_etl.errors import DataError
 
+FIRST_BYTES: Final = 4
+"""So many must be there to tell text in UTF-16 or UTF-32 from other content."""
+
 _INTO: Final = "vault-etl ingest --file - --source NAME"
 
 _MAGIC: Final = (
@@ -37,7 +40,7 @@ _MAGIC: Final = (
     (0, b"SQLite format 3", "an SQLite database", None),
     (0, b"PGDMP", "a dump of Postgres", None),
     (0, b"%PDF-", "a PDF document", None),
-    (0, bytes(4), "all zero bytes at its beginning, as an empty tar archive", None),
+    (0, bytes(FIRST_BYTES), "all zero bytes at its beginning, as an empty tar archive", None),
     (0, b"<", "XML or HTML, as an error page", None),
 )
 """Where which bytes are, what it is then, and what makes JSON lines of it: after `|` a filter."""
@@ -56,7 +59,7 @@ def refuse_foreign(name: str, head: bytes) -> None:
     for offset, magic, what, way in _MAGIC:
         if head.startswith(magic, offset):
             raise _foreign(name, what, way)
-    encoding = _NULS.get(tuple(byte == 0 for byte in head[:4]))
+    encoding = _NULS.get(tuple(byte == 0 for byte in head[:FIRST_BYTES]))
     if encoding:
         raise _foreign(name, f"text in {encoding[:6]}", f"| iconv -f {encoding} -t UTF-8")
 
