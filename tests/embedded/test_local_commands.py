@@ -83,9 +83,9 @@ def test_seed_made_up(home: Path) -> None:
 
 
 def test_seed_from_standard_input(home: Path) -> None:
-    """A dash reads standard input; blank lines are no messages."""
-    done = local(home, "seed", "-", text='{"a": 1}\r\n\n{"a": 2}\n')
-    assert json.loads(done.stdout) == {"sent": 2}
+    """A dash reads standard input; blank lines are no messages, and elements of an array are."""
+    for text in ('{"a": 1}\r\n\n{"a": 2}\n', '[{"a": 1},\n {"a": 2}]'):
+        assert json.loads(local(home, "seed", "-", text=text).stdout) == {"sent": 2}
 
 
 def test_seed_warns_of_depth(home: Path) -> None:

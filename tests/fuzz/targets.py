@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.fakes.login_events import sns_envelope
 from tests.fakes.receipts import any_receipt
-from vault_etl.core.blank import is_blank
 from vault_etl.adapters.content_splitter import ContentSplitter
+from vault_etl.core.blank import is_blank
 from vault_etl.core.ciphertext import Ciphertext, Place
 from vault_etl.core.envelopes import inside, text_of_base64
 from vault_etl.core.events import (

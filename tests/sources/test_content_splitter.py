@@ -155,7 +155,9 @@ def test_content_without_an_object_at_its_beginning_loads_nothing(content: bytes
     """Ten records, or all that there are; before the digest is given any, so that a name is not spoilt."""
     digest = LineDigest(KeyMaterial(bytes(32)))
     splitter = ContentSplitter("f", digest)
-    with pytest.raises(DataError, match=r"first .*of f is (a|no) JSON object: nothing was loaded") as caught:
+    with pytest.raises(
+        DataError, match=r"first .*of f is (a|no) JSON object: nothing was loaded"
+    ) as caught:
         assert splitter.feed(content) == splitter.finish()
     assert digest.lines == 0
     assert "--keep-going" in str(caught.value.hint)

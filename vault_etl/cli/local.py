@@ -178,7 +178,7 @@ def seed(
     *,
     file: Annotated[
         Path | None,
-        typer.Argument(help="JSON lines, one message a line; - reads standard input."),
+        typer.Argument(help="Its records, each a message; - reads standard input."),
     ] = None,
     events: Annotated[
         int | None,
@@ -205,8 +205,8 @@ def seed(
     count = _EVENTS if events is None else events
     bodies: Iterable[str] = made_up_events(count, seed=secrets.randbits(32))
     if file is not None:
-        bodies = lines = _read_lines(file)
-        count = len(lines)
+        bodies = read = _read_bodies(file)
+        count = len(read)
     sqs, queue_url = _queue(stack, count, quiet=quiet)
     quiet = quiet or not sys.stderr.isatty()  # a bar, or nothing: no log line for each ten
     with progress("seed", total=count, quiet=quiet) as bar:
@@ -214,19 +214,24 @@ def seed(
     print_object({"sent": sent}, output)
 
 
-def _read_lines(file: Path) -> list[str]:
-    """The lines that are not blank. NotFoundError, and DataError for one that is not UTF-8."""
+def _read_bodies(file: Path) -> list[str]:
+    """The records, as `ingest --file` reads them. NotFoundError, and DataError for one that is not UTF-8."""
+    from vault_etl.adapters.content_splitter import ContentSplitter  # noqa: PLC0415
+
+    is_stream = file == Path("-")
     try:
-        content = sys.stdin.buffer.read() if file == Path("-") else file.read_bytes()
+        content = sys.stdin.buffer.read() if is_stream else file.read_bytes()
     except OSError as error:
         raise NotFoundError(f"{file} cannot be read: {error.strerror}") from None
-    lines = []
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    splitter = ContentSplitter("standard input" if is_stream else str(file), keep_going=True)
+    bodies = []
+    for number, record in splitter.feed(content) + splitter.finish():
         try:
-            lines.append(line.rstrip(b"\r").decode())
+            bodies.append(record.decode())
         except UnicodeDecodeError:
-            raise DataError(f"line {number} is not UTF-8, and a queue carries text alone") from None
-    return [line for line in lines if line.strip()]
+            message = f"record {number} is not UTF-8, and a queue carries text alone"
+            raise DataError(message) from None
+    return bodies
 
 
 def _queue(stack: EmbeddedStack, count: int, *, quiet: bool) -> tuple[SQSClient, str]:
