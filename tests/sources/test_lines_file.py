@@ -265,7 +265,7 @@ def test_a_line_that_was_given_back_comes_again_when_it_is_due(path: Path) -> No
 def test_a_line_can_be_held_for_longer(path: Path) -> None:
     """As a heartbeat does."""
     clock = FakeClock()
-    with opened(path, b"a\n", clock) as lines:
+    with opened(path, b"a line\n", clock) as lines:
         (a,) = lines.receive(0)
         clock.advance(VISIBILITY_S - 1)
         assert lines.extend({a.receipt_handle: VISIBILITY_S}) == []
