@@ -35,7 +35,10 @@ def inside(value: object) -> Inner | None:
     if isinstance(value, list):
         return _of_list(value)
     if isinstance(value, Mapping):
-        return next((inner for look in _LOOKS if (inner := look(value)) is not None), None)
+        found = [inner for look in _LOOKS if (inner := look(value)) is not None]
+        if len(found) > 1:
+            raise RejectedError(Reason.SEVERAL_EVENTS)
+        return found[0] if found else None
     return None
 
 

@@ -104,6 +104,12 @@ def test_what_is_nearly_an_envelope_is_none(body: str) -> None:
     assert parse_event(body.encode()) == NO_EVENT
 
 
+def test_two_envelopes_in_one_object_hold_two_events() -> None:
+    """Neither is picked: another reader might pick the other."""
+    both = json.loads(event_bridge(EVENT)) | json.loads(cloud_event(data=fields("another")))
+    assert parse_event(json.dumps(both).encode()) == Rejection(Reason.SEVERAL_EVENTS)
+
+
 def test_what_is_in_an_envelope_is_under_the_rules_of_a_body() -> None:
     """Its faults are those that it would have alone, and its size is the envelope's."""
     bad = json.dumps(EVENT | {"ip": "?"})
