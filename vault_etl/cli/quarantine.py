@@ -85,7 +85,7 @@ def _list(
     Examples:
       vault-etl quarantine list --summary
       vault-etl quarantine list --reason-code not_an_address --limit 20
-      vault-etl quarantine list --since 2026-01-31 --until 2026-02-01 --output json
+      vault-etl quarantine list --since 2026-01-31 --output json
     """
     if summary and limit is not None:
         message = "--summary counts all rows, and takes no --limit"

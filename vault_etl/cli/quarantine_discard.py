@@ -66,7 +66,7 @@ def _discard(
 
     \b
     Examples:
-      vault-etl quarantine discard --reason-code not_json --until 2026-01-31 --dry-run
+      vault-etl quarantine discard --until 2026-01-31 --dry-run
       vault-etl quarantine discard --source 019a… --reason "the wrong file"
       vault-etl quarantine discard --if-due --yes
     """

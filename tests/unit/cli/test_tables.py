@@ -25,8 +25,8 @@ LONGEST: dict[str, object] = {
     **dict.fromkeys(("record_id", "token"), ID),
     **dict.fromkeys(("time", "quarantined_at", "sent_at", "newest", "oldest"), MOMENT),
     **dict.fromkeys(("first_seen", "last_seen", "create_date"), MOMENT.date()),
-    **dict.fromkeys(("seq", "count", "users", "rows", "age_days", "generation"), 2**31 - 1),
-    **dict.fromkeys(("receive_count", "key_id"), 2**32 - 1),
+    **dict.fromkeys(("seq", "count", "today", "yesterday", "users", "rows", "age_days"), 2**31 - 1),
+    **dict.fromkeys(("receive_count", "key_id", "generation"), 2**32 - 1),
     **dict.fromkeys(("ok", "placeholder"), True),
     "login": "a_login_of_the_database_with_a_name_as_long_as_postgresql_takes",
     "action": max(Action, key=len).value,
@@ -40,6 +40,7 @@ LONGEST: dict[str, object] = {
     "ticket": "t" * 64,
     "ticket_pattern": r"^(CASE|FRAUD|DPO)-[0-9]{1,9}$",
     "reason": "because " * 62,
+    **dict.fromkeys(("device_type", "app_version", "locale"), "d" * 64),
     "reason_code": max(Reason, key=len).value,
     "path": f"$.{'a' * 62}",
     "user_id": "u" * 256,
@@ -61,10 +62,19 @@ def tables() -> Iterator[tuple[str, tuple[str, ...]]]:
     for file in sorted(Path(vault_etl.cli.__path__[0]).glob("*.py")):
         module = importlib.import_module(f"vault_etl.cli.{file.stem}")
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                for given in node.keywords:
-                    if given.arg == "columns" and ast.unparse(given.value) != "columns":
-                        yield f"{file.stem}:{node.lineno}", tuple(names(given.value, module))
+            given = declared(node)
+            if given is not None:
+                yield f"{file.stem}:{given.lineno}", tuple(names(given, module))
+
+
+def declared(node: ast.AST) -> ast.expr | None:
+    """The columns that this node gives to a table, if it does: an argument, or a tuple of this name."""
+    if isinstance(node, ast.keyword) and node.arg == "columns":
+        # A bare name is a tuple of this name, or a parameter; of a list in JSON there is no table.
+        return None if ast.unparse(node.value) in {"columns", "()"} else node.value
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "columns":
+        return node.value if isinstance(node.value, ast.Tuple) else None
+    return None
 
 
 def names(columns: ast.expr, module: object) -> Iterator[str]:
