@@ -139,9 +139,12 @@ BEGIN
             ), held AS (
                 SELECT w.value, r.record_id, r.user_id, r.create_date, r.event_time
                 FROM wanted AS w JOIN public.user_logins AS r ON r.masked_ip = w.token
-                UNION
+                UNION ALL  -- and not by the other column before
                 SELECT w.value, r.record_id, r.user_id, r.create_date, r.event_time
                 FROM wanted AS w JOIN public.user_logins AS r ON r.next_masked_ip = w.token
+                WHERE NOT EXISTS (
+                    SELECT FROM wanted AS o WHERE o.value = w.value AND o.token = r.masked_ip
+                )
             ), ranked AS (
                 SELECT h.*, count(*) OVER (PARTITION BY h.value) AS holders,
                     row_number() OVER (PARTITION BY h.value ORDER BY h.record_id DESC) AS place
@@ -157,9 +160,12 @@ BEGIN
             ), held AS (
                 SELECT w.value, r.record_id, r.user_id, r.create_date, r.event_time
                 FROM wanted AS w JOIN public.user_logins AS r ON r.masked_device_id = w.token
-                UNION
+                UNION ALL  -- and not by the other column before
                 SELECT w.value, r.record_id, r.user_id, r.create_date, r.event_time
                 FROM wanted AS w JOIN public.user_logins AS r ON r.next_masked_device_id = w.token
+                WHERE NOT EXISTS (
+                    SELECT FROM wanted AS o WHERE o.value = w.value AND o.token = r.masked_device_id
+                )
             ), ranked AS (
                 SELECT h.*, count(*) OVER (PARTITION BY h.value) AS holders,
                     row_number() OVER (PARTITION BY h.value ORDER BY h.record_id DESC) AS place

@@ -26,7 +26,8 @@ REGISTER = (
 DROP_TRIGGERS = "".join(
     f"ALTER TABLE public.{table} DISABLE TRIGGER ALL;"
     for table in (
-        *("audit_log", "audit_checkpoints", "audit_keys", "reveal_policies", "key_changes"),
+        *("audit_log", "audit_amounts", "audit_checkpoints", "audit_keys", "reveal_policies"),
+        "key_changes",
     )
 )
 LET_IN_TWICE = "ALTER TABLE public.audit_log DROP CONSTRAINT one_entry_a_phase, DROP CONSTRAINT audit_log_pkey CASCADE;"

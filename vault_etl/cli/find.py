@@ -64,7 +64,7 @@ def _find(
     nothing in common.
 
     Standard input may hold many values, one a line, and ranges of addresses: 198.51.100.0/24, or
-    198.51.100.7-198.51.100.9. All of them, 65,536 at most, are one entry, which says how many they
+    198.51.100.7-198.51.100.9. All of them, 65,536 at most, are one entry, which says how many
     they are; each is a look for the quota. Those that records hold are listed, with the value.
 
     `--user-id` lists the records of a user instead. It is one look, and its entry does not name
