@@ -24,6 +24,8 @@ A message is lower case, has no final period, and never holds a personal value.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -31,6 +33,8 @@ class VaultEtlError(Exception):
     """What went wrong (`str(error)`), and what to do about it (`hint`, or None)."""
 
     exit_code: ClassVar[int] = 1
+    service: str | None = None
+    """Who failed: `postgres`, `sqs`, `kms`, `sts` or `credentials`; None if none of them did."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -138,6 +142,16 @@ class ConfigurationError(VaultEtlError):
     """A setting is missing or malformed, or the database or the keys are not ready."""
 
     exit_code = 78
+
+
+@contextlib.contextmanager
+def of_service(service: str) -> Iterator[None]:
+    """Errors of ours that pass here are this service's, unless they are another's already."""
+    try:
+        yield
+    except VaultEtlError as error:
+        error.service = error.service or service
+        raise
 
 
 def error_of_code(exit_code: int, message: str, hint: str | None) -> VaultEtlError:

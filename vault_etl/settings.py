@@ -104,7 +104,7 @@ class Settings(BaseModel):
     receivers: int = Field(4, ge=1, le=32, description="Long polls under way at a time")
     drain_wait: int = Field(1, ge=0, le=20, description="Seconds of one long poll of a drain")
     follow_wait: int = Field(
-        20, ge=0, le=20, description="Seconds of one long poll with `--follow`"
+        1, ge=0, le=20, description="Seconds of one long poll with `--follow`, and to its end"
     )
     outage_wait: float = Field(
         60, ge=0, le=43_200, description="Seconds that a drain waits for what is away"

@@ -65,6 +65,9 @@ class FakeRecordLoader:
         database.quarantined_at |= dict.fromkeys(new, database.clock.now())
         return Loaded(frozenset(new_records), frozenset(new))
 
+    def probe(self) -> None:
+        """See `RecordLoader.probe`: this one is there."""
+
 
 def _months_between(today: dt.datetime, month: dt.date) -> int:
     return (month.year - today.year) * 12 + month.month - today.month

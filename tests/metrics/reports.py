@@ -31,6 +31,7 @@ STATES = st.builds(
     IngestState,
     ready=st.booleans(),
     away=WORDS,
+    stuck=WORDS,
     held=COUNTS,
     held_bytes=COUNTS,
     depth=st.none() | st.builds(QueueDepth, COUNTS, COUNTS, COUNTS),
@@ -72,6 +73,7 @@ def state(
     *,
     ready: bool = True,
     away: str | None = None,
+    stuck: str | None = None,
     held: int = 0,
     depth: QueueDepth | None = None,
     seals_left: dict[Field, int] | None = None,
@@ -80,6 +82,7 @@ def state(
     return IngestState(
         ready=ready,
         away=away,
+        stuck=stuck,
         held=held,
         held_bytes=10 * held,
         depth=depth,

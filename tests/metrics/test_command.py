@@ -76,12 +76,14 @@ class Served:
 
 
 @contextmanager
-def served(vault: Vault, *args: str, **extra: str) -> Iterator[Served]:
-    """`ingest --follow ARGS` with metrics on a port of the system's choice."""
+def served(vault: Vault, *args: str, program: str = "", **extra: str) -> Iterator[Served]:
+    """`ingest --follow ARGS` with metrics on a port of the system's choice; as `python -c PROGRAM`, if given."""
     log = vault.home / "stderr"
     command = vault.command(
         "ingest", "--follow", "--metrics-address", "127.0.0.1:0", "--output", "json", *args
     )
+    if program:
+        command[command.index("-m") : command.index("vault_etl") + 1] = ["-c", program]
     with (
         log.open("wb") as stderr,
         subprocess.Popen(
@@ -158,7 +160,7 @@ def test_workers_are_seen_as_one_through_a_kill(vault: Vault) -> None:
 
 
 def test_an_outage_shows_and_passes(vault: Vault) -> None:
-    """Postgres away: not ready, healthy, the error counted; back: ready, and nothing lost."""
+    """Postgres away, though nothing comes: not ready, by its name, healthy, the error counted; back: nothing lost."""
     upstream = urlsplit(vault.database_url("ingest"))
     assert upstream.port is not None
     with TcpProxy(upstream.port) as proxy:
@@ -167,20 +169,36 @@ def test_an_outage_shows_and_passes(vault: Vault) -> None:
         with served(vault, VAULT_ETL_DATABASE_URL=url) as running:
             running.until_ready()
             with proxy.broken(Fault.RESET):
-                vault.send([event()])
                 running.until(lambda: running.get("/readyz")[0] == 503)
-                assert running.get("/readyz") == (503, b"UnavailableError\n")
+                assert running.get("/readyz") == (503, b"postgres: UnavailableError\n")
+                assert value(running.scrape(), "messages_received_total") == 0
+                vault.send([event()])
+                cause = {"cause": "UnavailableError"}
+                running.until(
+                    lambda: (value(running.scrape(), "batches_retried_total", **cause) or 0) >= 1
+                )
                 assert running.get("/healthz")[0] == 200
                 now = running.scrape()
                 assert value(now, "ready") == 0
                 assert value(now, "held_messages") == 1
                 assert [name for name, _ in now if name == "vault_etl_call_errors_total"]
-                assert (value(now, "batches_retried_total", cause="UnavailableError") or 0) >= 1
             running.until_ready()
             running.counts("messages_deleted_total", 1)
         events = [line["event"] for line in running.lines() if line["event"] != "batch"]
     assert events[:4] == ["metrics", "ready", "not ready", "ready"]
     assert vault.count("user_logins") == 1
+
+
+def test_a_thread_that_is_stuck_makes_it_unhealthy(vault: Vault) -> None:
+    """After five minutes in one step, of which a second is enough here; it is ready all the same."""
+    program = (
+        "from vault_etl.cli import main; from vault_etl.services import ingest_steps;"
+        " ingest_steps.STUCK_SECONDS = 1; main.main()"
+    )
+    with served(vault, program=program, VAULT_ETL_FOLLOW_WAIT="6") as running:
+        running.until_ready()
+        running.until(lambda: running.get("/healthz")[0] == 503)
+        assert running.get("/healthz")[1].startswith(b"stuck: receive-")
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["alone", "workers"])

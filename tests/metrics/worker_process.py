@@ -49,6 +49,7 @@ class Steps:
             IngestState(
                 ready=ready,
                 away=None,
+                stuck=None,
                 held=held,
                 held_bytes=held,
                 depth=QueueDepth(visible, 0, 0),

@@ -84,12 +84,12 @@ class Following:
         self.until(lambda: self.readiness() == "ok")
 
     def until_away(self, word: str) -> None:
-        """Wait until /readyz says that it is not ready, by this word."""
-        self.until(lambda: self.readiness() == word)
+        """Wait until /readyz says that it is not ready, by this class of error, whichever service has it."""
+        self.until(lambda: self.readiness().rpartition(": ")[2] == word)
 
     def was_away(self) -> set[str]:
-        """The words of all the times that it was not ready."""
-        return {line["away"] for line in self.lines("not ready")}
+        """The classes of the errors of all the times that it was not ready."""
+        return {line["away"].rpartition(": ")[2] for line in self.lines("not ready")}
 
     def calls(self, operation: str) -> int:
         """How often this was asked of the queue."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ from tests.outages.together import Together
 from tests.proxy import Call, Verdict
 from tests.tcp_proxy import Fault, TcpProxy
 from tests.vault import Vault
+from vault_etl.settings import Settings
 
 AT_ONCE = 5
 MESSAGES = 12
@@ -48,6 +50,20 @@ def in_a_long_poll(vault: Vault) -> None:
     while vault.depth() != (1, 0, 0):
         assert time.monotonic() < ends
         time.sleep(0.2)
+
+
+def while_nothing_comes(vault: Vault) -> None:
+    """By default, Ctrl-C ends it in two seconds: no long poll is longer than one."""
+    wait = str(Settings.model_fields["follow_wait"].default)
+    with following(vault, VAULT_ETL_FOLLOW_WAIT=wait) as run:
+        run.until_ready()
+        run.until(lambda: run.calls("ReceiveMessage") > RECEIVERS)
+        polls = [call.body for call in run.queue.calls if call.operation == "ReceiveMessage"]
+        assert {json.loads(body)["WaitTimeSeconds"] for body in polls} == {1}
+        began = time.monotonic()
+        run.send(signal.SIGINT)
+        run.ends(130)
+        assert time.monotonic() - began < URGENT_S + SLOW_S
 
 
 def with_a_batch_in_hand(vault: Vault) -> None:
@@ -194,6 +210,7 @@ def before_the_first_receive(vault: Vault) -> None:
 
 CASES = {
     "in a long poll": in_a_long_poll,
+    "while nothing comes": while_nothing_comes,
     "with a batch in hand": with_a_batch_in_hand,
     "with deletes to make": with_deletes_to_make,
     "while Postgres is away": while_postgres_is_away,

@@ -139,6 +139,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     ),
     "records.sql": {
         "lock_fence": ("ingest", *ROTATE),
+        "probe": ("ingest",),
         "read_fence": ("ingest", *ROTATE),
         "make_stage": ("ingest", *RE_ENCRYPT),
         "copy_stage": ("ingest", *RE_ENCRYPT),

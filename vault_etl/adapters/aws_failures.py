@@ -16,7 +16,7 @@ from botocore.parsers import ResponseParserError
 
 from vault_etl.adapters.aws_exceptions import FAILURES, REST, Failure
 from vault_etl.adapters.aws_refusals import Refusal, refusal_of
-from vault_etl.errors import VaultEtlError
+from vault_etl.errors import VaultEtlError, of_service
 
 SOURCE: Final = "the source of AWS credentials"
 """The service in a failure of what gives credentials."""
@@ -33,14 +33,16 @@ class Subject:
 @contextlib.contextmanager
 def translated(service: str, subject: Subject | None = None) -> Iterator[None]:
     """Turn what botocore raises into our errors, which name the subject and its setting."""
-    try:
-        yield
-    except CredentialsError as error:
-        raise error.error from None
-    except raised.ClientError as error:
-        raise answered(service, error, subject) from None
-    except (raised.BotoCoreError, ResponseParserError, ValueError) as error:
-        raise failed(service, error) from None
+    with of_service(service.lower()):
+        try:
+            yield
+        except CredentialsError as error:
+            error.error.service = "credentials"
+            raise error.error from None
+        except raised.ClientError as error:
+            raise answered(service, error, subject) from None
+        except (raised.BotoCoreError, ResponseParserError, ValueError) as error:
+            raise failed(service, error) from None
 
 
 class CredentialsError(Exception):

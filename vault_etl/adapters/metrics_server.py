@@ -30,9 +30,9 @@ Exposition = Callable[[str], tuple[bytes, str]]
 """From the header Accept to a body and its content type."""
 
 Check = Callable[[], str | None]
-"""Why not, in one word; None if all is well."""
+"""Why not, in a word or two; None if all is well."""
 
-_WORD: Final = re.compile(r"\w{1,60}", re.ASCII)
+_WORDS: Final = re.compile(r"\w[\w: -]{0,59}", re.ASCII)
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -85,8 +85,8 @@ class _Site:
         reason = check()
         if reason is None:
             return HTTPStatus.OK, _TEXT, b"ok\n"
-        word = reason if _WORD.fullmatch(reason) else "unknown"
-        return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"{word}\n".encode()
+        words = reason if _WORDS.fullmatch(reason) else "unknown"
+        return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"{words}\n".encode()
 
     def _metrics(self, accept: str) -> tuple[HTTPStatus, str, bytes]:
         if not self._one_at_a_time.acquire(timeout=ANSWER_SECONDS):

@@ -25,6 +25,7 @@ from vault_etl.errors import (
     RateLimitedError,
     UnavailableError,
     VaultEtlError,
+    of_service,
 )
 from vault_etl.ports.call_observer import CallObserver
 
@@ -117,7 +118,7 @@ class Database:
     def _statements(
         self, within: float | None, *, autocommit: bool
     ) -> Iterator[psycopg2.extensions.connection]:
-        with Silence(within) as silence:
+        with of_service(SERVICE), Silence(within) as silence:
             try:
                 connection = self._connect()
                 if connection.autocommit != autocommit:

@@ -15,6 +15,7 @@ import stamina
 from vault_etl.adapters.copy_binary import copy_binary
 from vault_etl.adapters.postgres import (
     ANSWER_WITHIN_S,
+    SERVICE,
     Database,
     LockTimeoutError,
     NoPartitionError,
@@ -24,10 +25,12 @@ from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import Field
 from vault_etl.core.keys import DataKey
 from vault_etl.core.messages import RecordRange, SealedRecord, SealedRejection
+from vault_etl.errors import UnavailableError, of_service
 from vault_etl.ports.record_store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 
 _SQL: Final = blocks("records.sql")
 
+PROBE_WITHIN_S: Final = 5.0
 _MONTHS_BACK: Final = 2
 _MONTHS_AHEAD: Final = 3
 _PARTITION_TRIES: Final = 5
@@ -75,6 +78,16 @@ class PostgresRecordLoader:
             return RowsRefused(error.sqlstate)
         except NoPartitionError:
             return MonthGone()
+
+    def probe(self) -> None:
+        """See `RecordLoader.probe`."""
+        with self._database.transaction("probe", within=PROBE_WITHIN_S) as cursor:
+            cursor.execute(_SQL["probe"])
+            ((read_only,),) = cursor.fetchall()
+        if read_only:
+            self._database.close()  # another connection may find another server
+            with of_service(SERVICE):
+                raise UnavailableError("Postgres is read-only", hint="is a failover under way?")
 
 
 def fence_holds(

@@ -16,16 +16,13 @@ class ServedMetrics:
     Raises ConfigurationError if the address cannot be listened on.
     """
 
-    def __init__(self, address: str, ready: Check, workers: int) -> None:
+    def __init__(self, address: str, ready: Check, healthy: Check, workers: int) -> None:
         self.observer = PrometheusMetrics() if workers == 1 else None
         """What a process that does the work itself tells."""
         self.workers = WorkerMetrics() if workers > 1 else None
         """What a parent gives to its workers."""
         exposition = (self.observer or self.workers or PrometheusMetrics()).exposition
-        # A thread of the ingest that fails ends the process: to answer is to be alive.
-        self._server = MetricsServer(
-            address, exposition=exposition, ready=ready, healthy=lambda: None
-        )
+        self._server = MetricsServer(address, exposition=exposition, ready=ready, healthy=healthy)
         self.address = self._server.address
 
     def __enter__(self) -> Self:

@@ -125,7 +125,7 @@ class IngestProgram(Parts):
         """For `ingest --metrics-address`; to be called before what it tells of is built."""
         from vault_etl.adapters.served_metrics import ServedMetrics  # noqa: PLC0415 - 45 ms
 
-        served = ServedMetrics(address, ready.reason, workers)
+        served = ServedMetrics(address, ready.reason, ready.unhealthy, workers)
         self._calls = self._ages = served.observer
         return served
 

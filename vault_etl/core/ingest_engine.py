@@ -299,6 +299,11 @@ class IngestEngine:
         return not self._held and all(empty >= EMPTY_POLLS for empty in polls)
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether the last poll of every receiver brought nothing."""
+        return all(self._empty_polls.values())
+
+    @property
     def _is_full(self) -> bool:
         wanted = self._limits.max_messages
         return wanted is not None and self.tally.received >= wanted

@@ -62,7 +62,9 @@ class IngestState:
     ready: bool
     """False while a dependency is away, and from the first signal to stop on."""
     away: str | None
-    """What is away (the class of its last error), or None."""
+    """What is away (the service, and the class of its last error), or None."""
+    stuck: str | None
+    """A thread that has been in one step for longer than any step takes, or None."""
     held: int
     held_bytes: int
     depth: QueueDepth | None

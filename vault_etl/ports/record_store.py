@@ -68,6 +68,9 @@ class RecordLoader(Protocol):
         is not known whether it was, which a second load finds out.
         """
 
+    def probe(self) -> None:
+        """Ask for nothing, and for a few seconds. Raises as `load` if a batch could not be stored now."""
+
 
 @dataclass(frozen=True, slots=True)
 class SealedValue:

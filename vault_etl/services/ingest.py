@@ -120,7 +120,7 @@ class Ingest:
         if stop.is_set():  # before the threads are: no long poll need be begun, and waited for
             self._steps.engine.stop()
         threads = [
-            threading.Thread(target=self._repeat, args=(step,), name=name, daemon=True)
+            threading.Thread(target=self._repeat, args=(name, step), name=name, daemon=True)
             for name, step in self._work()
         ]
         for thread in threads:
@@ -168,12 +168,15 @@ class Ingest:
             *([("watch", self._watch)] if self._watch else []),
         ]
 
-    def _repeat(self, step: Callable[[], bool]) -> None:
+    def _repeat(self, name: str, step: Callable[[], bool]) -> None:
         """What a thread does. The first failure of any ends the run."""
-        changed = self._steps.changed
+        changed, busy = self._steps.changed, self._steps.busy
         try:
             while not self._over.is_set():
-                if not step():
+                busy[name] = self._clock.monotonic()
+                did_something = step()
+                busy.pop(name, None)
+                if not did_something:
                     with changed:
                         changed.wait(self._options.tick)
         except BaseException as error:  # noqa: BLE001 - it is raised by the main thread

@@ -16,7 +16,7 @@ from typing import Final
 from vault_etl.core.extra_fields import ExtraFields
 from vault_etl.core.ingest_engine import IngestEngine
 from vault_etl.core.messages import Message, Outcome
-from vault_etl.errors import DeniedError, UnavailableError, VaultEtlError
+from vault_etl.errors import DeniedError, IncompleteError, UnavailableError, VaultEtlError
 from vault_etl.ports.clock import Clock
 from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
 from vault_etl.ports.queue import Queue, QueueDepth, QueueGauge
@@ -28,6 +28,12 @@ GIVE_BACK_SECONDS: Final = (5, 30)
 
 DEPTH_SECONDS: Final = 15.0
 """How often the queue is asked how deep it is."""
+
+PROBE_SECONDS: Final = 5.0
+"""After so long without a batch, an ingest that follows asks the database whether it is there."""
+
+STUCK_SECONDS: Final = 300.0
+"""What no step takes: every call in it is bounded, and all of a batch together are far below."""
 
 LOOK_SECONDS: Final = 0.5
 """How often the observer is told."""
@@ -76,13 +82,18 @@ class IngestSteps:
         self._depth_outage = Outage(patience)
         self._depth_at = 0.0
         self._look_at = 0.0
+        self._probe_at = clock.monotonic() + PROBE_SECONDS
+        self.busy: dict[str, float] = {}
+        """Since when each thread is in its step; set by these themselves."""
         self._told = asdict(engine.tally)
 
     def receive(self, receiver: int, wait: int) -> bool:
         """One long poll of `wait` seconds. Raises what the queue raises, when patience is over."""
         with self.changed:
             away = self._clock.monotonic() < self._queue_outage.retry_at
-            granted = 0 if away else self.engine.grant()
+            # One looks for all while nothing comes: short polls, which end soon, cost no more so.
+            rests = receiver > 0 and self._bounds.follow and self.engine.is_quiet
+            granted = 0 if away or rests else self.engine.grant()
         if not granted:
             return False
         messages: Sequence[Message] = ()
@@ -103,11 +114,15 @@ class IngestSteps:
         return bool(messages)
 
     def write(self) -> bool:
-        """One batch. Raises what cannot be mended by waiting, or when patience is over."""
+        """One batch, or a look whether the database is there while none comes.
+
+        Raises what cannot be mended by waiting, or when patience is over.
+        """
         with self.changed:
             batch = self.engine.next_batch(self._clock.monotonic())
             messages = [held.message for held in batch if held.message is not None]
         if not batch:
+            self._probe()
             return False
         size = sum(held.bytes for held in batch)
         began = self._clock.monotonic()
@@ -117,6 +132,7 @@ class IngestSteps:
             written = self._writer.write(messages)
         finally:
             now = self._clock.monotonic()
+            self._probe_at = now + PROBE_SECONDS
             with self.changed:
                 try:
                     if written.cause:
@@ -129,6 +145,28 @@ class IngestSteps:
                     self.changed.notify_all()
         self._observer.batch(self._report(messages, written, size, now - began))
         return True
+
+    def _probe(self) -> None:
+        """Of an outage that began so the tries are as far apart as of any."""
+        now = self._clock.monotonic()
+        with self.changed:
+            tries_a_batch = self.engine.away and self.engine.held
+            if tries_a_batch or self.engine.stopping or not self._bounds.follow:
+                return
+            if now < max(self._probe_at, self._write_outage.retry_at):
+                return
+        failure: VaultEtlError | None = None
+        try:
+            self._writer.probe()
+        except (UnavailableError, IncompleteError, DeniedError) as error:
+            failure = error
+        now = self._clock.monotonic()
+        self._probe_at = now + PROBE_SECONDS
+        with self.changed:
+            if failure is None:
+                self._write_outage.ended()
+            else:
+                self._write_outage.failed(failure, now)
 
     def delete(self) -> bool:
         """Up to ten messages that are committed. Raises what the queue raises, when patience is over."""
@@ -238,9 +276,12 @@ class IngestSteps:
     def _state(self) -> IngestState:
         outages = (self._write_outage, self._queue_outage, self._delete_outage)
         error = next((outage.error for outage in outages if outage.error), None)
+        now = self._clock.monotonic()
+        stuck = (name for name, began in list(self.busy.items()) if now - began >= STUCK_SECONDS)
         return IngestState(
             ready=error is None and not self.engine.stopping,
-            away=type(error).__name__ if error else None,
+            away=_named(error) if error else None,
+            stuck=next(stuck, None),
             held=self.engine.held,
             held_bytes=_whole_kib(self.engine.held_bytes),
             depth=self.depth,
@@ -266,6 +307,12 @@ class IngestSteps:
             max_receive_count=max(message.receive_count for message in messages),
             cause=type(written.cause).__name__ if written.cause else None,
         )
+
+
+def _named(error: VaultEtlError) -> str:
+    """The service, and the class of its error."""
+    kind = type(error).__name__
+    return f"{error.service}: {kind}" if error.service else kind
 
 
 def _whole_kib(size: int) -> int:

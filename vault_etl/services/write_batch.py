@@ -100,6 +100,10 @@ class BatchWriter:
         self._find_ranges(())
         self._ring.tokenizers()
 
+    def probe(self) -> None:
+        """Ask the database for nothing. Raises what it says, or that it does not answer."""
+        self._loader.probe()
+
     @property
     def seals_left(self) -> Mapping[Field, int]:
         """How many more values may be sealed under the data keys in use."""

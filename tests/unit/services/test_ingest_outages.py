@@ -12,7 +12,8 @@ from tests.fakes.switch import Switch
 from tests.fakes.vault import PATIENT, FakeVault
 from tests.unit.services.runs import counts, send
 from vault_etl.errors import DeniedError, UnavailableError, VaultEtlError
-from vault_etl.services.ingest_steps import Bounds
+from vault_etl.ports.queue import QueueDepth
+from vault_etl.services.ingest_steps import PROBE_SECONDS, STUCK_SECONDS, Bounds
 from vault_etl.services.outage import FOLLOWING, Patience
 
 TEN_MINUTES = 600.0
@@ -59,6 +60,11 @@ class Outage:
         self.ingest.steps.tell()
         return self.vault.observer.states[-1].ready
 
+    def stop_receiving(self) -> int:
+        """How many messages are received: all of them, and none comes any more."""
+        assert self.vault.queue.depth() == QueueDepth(0, 0, 0)
+        return self.ingest.steps.engine.tally.received
+
     def stop(self) -> dict[str, object]:
         """The end; the summary."""
         stop = threading.Event()
@@ -81,6 +87,36 @@ def test_ten_minutes_of_outage_cost_no_message_a_second_receive(names: tuple[str
     assert outage.is_ready
     assert outage.dead_letters.message_ids == []
     assert outage.stop() == {"received": SENT, "stored": SENT, "deleted": SENT}
+
+
+def test_a_database_that_dies_while_nothing_comes_is_found_out() -> None:
+    """Within seconds, and so is that it is back; it is not asked more often than every few seconds."""
+    outage = Outage("probe")
+    outage.lasts(60)
+    assert outage.is_ready
+    assert outage.stop_receiving() == SENT
+    outage.switch.off()
+    outage.lasts(PROBE_SECONDS + 1, step=0.1)
+    assert not outage.is_ready
+    outage.lasts(TEN_MINUTES, step=0.5)
+    assert 15 < outage.switch.refused < 40
+    outage.switch.on()
+    outage.lasts(60, step=0.5)
+    assert outage.is_ready
+
+
+def test_a_thread_that_is_in_one_step_for_too_long_is_told() -> None:
+    """By its name; not before its time is over, and not after its step is."""
+    outage = Outage()
+    steps = outage.ingest.steps
+    steps.busy["write"] = outage.vault.clock.monotonic()
+    for seconds, stuck in ((STUCK_SECONDS - 1, None), (1, "write")):
+        outage.vault.clock.advance(seconds)
+        steps.tell()
+        assert outage.vault.observer.states[-1].stuck == stuck
+    del steps.busy["write"]
+    steps.tell()
+    assert outage.vault.observer.states[-1].stuck is None
 
 
 def test_receiving_pauses_while_nothing_can_be_written() -> None:

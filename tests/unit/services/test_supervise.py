@@ -79,7 +79,9 @@ def told(
         observer.batch(batch(stored))
         depth = None if visible is None else QueueDepth(visible, in_flight=visible, delayed=0)
         observer.state(
-            IngestState(ready=True, away=None, held=0, held_bytes=0, depth=depth, seals_left={})
+            IngestState(
+                ready=True, away=None, stuck=None, held=0, held_bytes=0, depth=depth, seals_left={}
+            )
         )
 
     return report

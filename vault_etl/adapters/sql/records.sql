@@ -87,3 +87,7 @@ JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid,
     ) AS bounds
 WHERE i.inhparent = 'public.user_logins'::regclass AND bounds IS NOT NULL AND NOT i.inhdetachpending
 ORDER BY 1
+
+-- name: probe
+-- Whether a batch could not be stored, on a standby.
+SELECT current_setting('transaction_read_only')::boolean
