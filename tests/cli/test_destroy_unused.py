@@ -55,12 +55,14 @@ def test_all_that_nothing_needs_ends_in_one_go(quick: Vault) -> None:
     entries = quick.count("audit_log")
     planned = quick.ok("rotate", "keys", "destroy", "--unused", "--dry-run").json
     assert planned == {"destroyed": sorted(unused), "rows_cleared": 0}
+    shown = quick.ok("rotate", "keys", "destroy", "--unused", "--dry-run", "--output", "table")
+    assert f"{len(unused)} keys" in shown.stdout  # and no page of ids
     assert quick.count("audit_log") == entries
 
-    with terminal(quick, "rotate", "keys", "destroy", "--unused", "--output", "json") as shown:
-        shown.expect(f"Destroy {len(unused)} data keys that nothing needs for good?")
-        shown.type("y")
-        ended = shown.finish()
+    with terminal(quick, "rotate", "keys", "destroy", "--unused", "--output", "json") as asked:
+        asked.expect(f"Destroy {len(unused)} data keys that nothing needs for good?")
+        asked.type("y")
+        ended = asked.finish()
     assert ended.code == 0
     assert KEPT in " ".join(ended.stdout.split())
     assert listed(quick, "--state", "destroyed") == unused

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def _erase(
     record_id: Annotated[
         uuid.UUID | None,
-        typer.Argument(metavar="[ID]", help="Of a record, or of a quarantined message."),
+        typer.Argument(metavar="ID", help="Of a record, or of a quarantined message."),
     ] = None,
     *,
     user_id: Annotated[

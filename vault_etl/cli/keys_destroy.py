@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vault_etl.cli.confirm import confirm
-from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption, print_object
+from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption, print_object, wants_json
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_when_told import stop_when_told
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from vault_etl.bootstrap import Program
 
 _MAX_KEY_ID: Final = 2**32 - 1
+
+_MOST_SHOWN: Final = 20
 
 _KEPT: Final = (
     "every backup from before still has the wrapped key, and whoever has KMS opens it: only the end"
@@ -50,7 +52,7 @@ def _destroy(
     key_id: Annotated[
         int | None,
         typer.Argument(
-            metavar="[KEY_ID]", min=1, max=_MAX_KEY_ID, help="See `keys list`.", show_default=False
+            metavar="KEY_ID", min=1, max=_MAX_KEY_ID, help="See `keys list`.", show_default=False
         ),
     ] = None,
     *,
@@ -141,8 +143,9 @@ def _request(program: Program, reason: str, fields: tuple[Field, ...]) -> AuditR
 
 
 def _print(destroyed: Destroyed, run: _Run) -> None:
-    print_object(
-        {"destroyed": list(destroyed.key_ids), "rows_cleared": destroyed.rows_cleared}, run.output
-    )
+    key_ids: object = list(destroyed.key_ids)
+    if len(destroyed.key_ids) > _MOST_SHOWN and not wants_json(run.output):
+        key_ids = f"{len(destroyed.key_ids)} keys"  # `keys list --state destroyed` has them
+    print_object({"destroyed": key_ids, "rows_cleared": destroyed.rows_cleared}, run.output)
     if destroyed.key_ids and not (run.dry_run or run.quiet):
         typer.echo(_KEPT, err=True)
