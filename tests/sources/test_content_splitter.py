@@ -196,6 +196,19 @@ def test_a_source_is_its_records() -> None:
     assert len(set(digests)) == 1
 
 
+def test_what_is_cut_otherwise_is_another_source() -> None:
+    """Three lines and two records of the same bytes have not one digest: their numbers mean other things."""
+    lines = A + b'\n{\n"b": 1}\n'
+    digests = [LineDigest(KeyMaterial(bytes(32))) for _ in range(2)]
+    for content, digest in zip(
+        (lines, b"[" + lines.replace(b"\n{", b",{") + b"]"), digests, strict=True
+    ):
+        splitter = ContentSplitter("f", digest)
+        assert splitter.feed(content) + splitter.finish()
+    assert [digest.lines for digest in digests] == [3, 2]
+    assert digests[0].value() != digests[1].value()
+
+
 def test_a_record_is_no_longer_than_a_line() -> None:
     """Noticed before it fills the memory, by its number; and so is nothing without an end."""
     longest = b'{"a": "' + b"x" * (MAX_LINE_BYTES - 9) + b'"}'

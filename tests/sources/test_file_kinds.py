@@ -200,7 +200,8 @@ def test_a_dry_run_refuses_what_a_load_refuses(bare_vault: Vault) -> None:
     assert dry(bare_vault, "--file", "-", stdin=extra)["extra_field_names"] == {"email": 1}
     assert dry(bare_vault, "--file", "-", "--strict", stdin=extra)["quarantined"] == 1
     (bare_vault.home / "f").write_bytes(b"no event\n" * 12)
-    for args, code in ((("--file", "f"), 65), (("--file", "gone"), 66), ((), 2)):
+    early = ("--file", "f", "--sent", "1969-12-31")
+    for args, code in ((("--file", "f"), 65), (("--file", "gone"), 66), ((), 2), (early, 2)):
         done = bare_vault.run("ingest", "ingest", *args, "--dry-run", extra=NO_QUEUE)
         assert (done.code, done.stdout) == (code, "")
     assert dry(bare_vault, "--file", "f", "--keep-going")["quarantined"] == 12

@@ -90,8 +90,13 @@ class JsonSplitter:
             at += 1
         self._between += at - start
         if self._between > MAX_BLANK_BYTES:
-            message = f"more than {MAX_BLANK_BYTES // 1024**2} MiB of nothing before record {self._number + 1}"
-            raise DataError(f"{message} of {self._name}")
+            number = self._number + 1
+            message = (
+                f"more than {MAX_BLANK_BYTES // 1024**2} MiB of nothing before record {number}"
+            )
+            raise DataError(
+                f"{message} of {self._name}", hint="to load what is there, take the blanks out"
+            )
         if content[at:] not in (b"", BYTE_ORDER_MARK[:1], BYTE_ORDER_MARK[:2]):
             self._scan.at = at
         return at

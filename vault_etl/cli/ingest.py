@@ -17,6 +17,7 @@ from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_on_signal import StopOnSignal
 from vault_etl.cli.worker import Lifeline, ReportingObserver
+from vault_etl.core.record_id import FIRST_DAY
 from vault_etl.errors import IncompleteError, OtherContentError, UsageError, VaultEtlError
 from vault_etl.ports.ingest_observer import IngestObserver
 from vault_etl.ports.observers import observers
@@ -178,6 +179,7 @@ def _check(source: Source, bounds: Bounds, workers: int, *, dry_run: bool) -> No
         "--file goes without --workers": file and workers > 1,
         "--file goes without --wait-in-flight": file and bounds.wait_in_flight,
         "--source goes with --file": not file and source.name is not None,
+        "--sent is a day before 1970": source.sent is not None and source.sent < FIRST_DAY,
         "--sent goes with --file": not file and source.sent is not None,
         "--keep-going goes with --file": not file and source.keep_going,
         "--dry-run goes with --file": not file and dry_run,
