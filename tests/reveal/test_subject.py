@@ -64,7 +64,7 @@ def test_all_of_a_user_and_nothing_of_another(many: Vault) -> None:
     about = {record["record_id"] for record in (*records, *messages)}
     entries = lines(folder / "log.jsonl")
     assert {entry["record_id"] for entry in entries} == about
-    assert {(entry["login"], entry["ticket"]) for entry in entries} == {("test_reveal", "DPO-17")}
+    assert ("test_reveal", "DPO-17") in {(entry["login"], entry["ticket"]) for entry in entries}
     text = (folder / "README.txt").read_text()
     assert "2 of 2 records" in text
     assert "Looked through: 3 of 3 quarantined messages, from 20" in text
