@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -316,3 +317,15 @@ def test_the_key_of_a_ciphertext_is_inlined(filled: Scratch) -> None:
         plan = "".join(line for (line,) in cursor.fetchall())
     assert "substring" in plan.lower()
     assert "ciphertext_key_id" not in plan
+
+
+@pytest.mark.parametrize("block", ["newest_record", "recent_records", "quarantined_lately"])
+def test_status_reads_the_end_of_an_index(filled: Scratch, block: str) -> None:
+    """However many rows there are: the newest one, or those of the last minutes and days."""
+    later = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+    values = {"first": uuid.UUID(int=2**128 - 1), "today": later, "yesterday": later}
+    plan = list(nodes(filled, blocks("status.sql")[block], values))
+    assert rows_read(plan) <= 2
+    assert "Seq Scan" not in {
+        node["Node Type"] for node in plan if "undated" not in node.get("Relation Name", "")
+    }

@@ -50,6 +50,13 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "turn": ("audit",),
         **dict.fromkeys(("registrations", "checkpoints", "unsigned"), ("audit",)),
     },
+    "status.sql": {
+        "newest_record": ("ingest", *RE_ENCRYPT),
+        "recent_records": ("ingest", *RE_ENCRYPT),
+        "quarantined_lately": ("reveal", *RE_ENCRYPT),
+        "sessions": ROLES,
+        "rotations": ("audit", *ROTATE),
+    },
     "logins.sql": dict.fromkeys(("rights", "mixed_logins", "odd_members"), ROLES),
     "schema.sql": dict.fromkeys(("facts", "rows"), ROLES),
     "schema_around.sql": {"facts": ROLES},
@@ -202,7 +209,9 @@ VALUES: dict[str, object] = {
     "record_ids": [UUID],
     "only": [UUID],
     "receives": [1],
-    **dict.fromkeys(("since", "after_time"), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)),
+    **dict.fromkeys(
+        ("since", "after_time", "today", "yesterday"), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    ),
     **dict.fromkeys(("reason_code", "source"), "x"),
     "sources": [UUID],
     "after_id": UUID,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from vault_etl.adapters.worker_processes import LIFELINE_OPTION
-from vault_etl.bootstrap.doctor import DoctorProgram
 from vault_etl.bootstrap.ingest import IngestProgram, Source, records_of
 from vault_etl.bootstrap.looks import LooksProgram
 from vault_etl.bootstrap.parts import LastCheckpoint
 from vault_etl.bootstrap.rotation import RotationProgram
+from vault_etl.bootstrap.status import StatusProgram
 
 __all__ = ["LIFELINE_OPTION", "LastCheckpoint", "Program", "Source", "records_of"]
 
 
-class Program(IngestProgram, LooksProgram, RotationProgram, DoctorProgram):
+class Program(IngestProgram, LooksProgram, RotationProgram, StatusProgram):
     """What one command needs, built from the settings when it is asked for."""

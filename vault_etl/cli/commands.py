@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "erase": "Forget the personal fields of a record or a user, for good.",
     "config": "Show every setting, its value, and where it came from.",
     "doctor": "Check what the vault rests on: settings, AWS, Postgres, keys.",
+    "status": "Show how the work goes, on one screen: queue, records, quarantine, keys, log.",
     "quarantine": "List, show, retry and discard the messages that could not be records.",
     "keys": "Make, list, rotate, rewrap and destroy keys.",
     "audit": "Read, prove and sign the audit log.",

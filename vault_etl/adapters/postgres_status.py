@@ -1,0 +1,51 @@
+"""What `status` asks of Postgres."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database
+from vault_etl.adapters.sql import blocks
+from vault_etl.ports.status import Lately, Sessions
+
+_SQL: Final = blocks("status.sql")
+_NOTHING: Final[Mapping[str, object]] = {}
+
+
+class PostgresStatus:
+    """`StatusFacts` on Postgres. Each look has the time that `doctor` gives one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def newest_record(self) -> uuid.UUID | None:
+        """See `StatusFacts.newest_record`."""
+        return next((record_id for (record_id,) in self._rows("newest_record")), None)
+
+    def recent_records(self, first: uuid.UUID) -> int:
+        """See `StatusFacts.recent_records`."""
+        ((count,),) = self._rows("recent_records", {"first": first})
+        return int(count)
+
+    def quarantined_lately(self, today: dt.datetime, yesterday: dt.datetime) -> Sequence[Lately]:
+        """See `StatusFacts.quarantined_lately`."""
+        values = {"today": today, "yesterday": yesterday}
+        return [Lately(*row) for row in self._rows("quarantined_lately", values)]
+
+    def sessions(self) -> Sequence[Sessions]:
+        """See `StatusFacts.sessions`."""
+        return [Sessions(*row) for row in self._rows("sessions")]
+
+    def rotations(self) -> Sequence[tuple[str, dt.datetime]]:
+        """See `StatusFacts.rotations`."""
+        return [(purpose, began) for purpose, began in self._rows("rotations")]
+
+    def _rows(
+        self, name: str, values: Mapping[str, object] = _NOTHING
+    ) -> Sequence[tuple[Any, ...]]:
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute(_SQL[name], dict(values))
+            return cursor.fetchall()

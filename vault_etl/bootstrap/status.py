@@ -1,0 +1,68 @@
+"""For `status`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+
+from vault_etl.adapters.aws_sqs import SqsQueue
+from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
+from vault_etl.adapters.postgres_doctor import PostgresFacts
+from vault_etl.adapters.postgres_status import PostgresStatus
+from vault_etl.bootstrap.doctor import DoctorProgram
+from vault_etl.core.fields import ROTATED
+from vault_etl.services.checks import audit as audit_checks
+from vault_etl.services.checks import database as database_checks
+from vault_etl.services.checks import status as status_checks
+from vault_etl.services.doctor import Check, Finding, Verdict, diagnose
+
+
+class StatusProgram(DoctorProgram):
+    """The sections of `status`, each built when it looks: if one fails, the others show."""
+
+    def status(self) -> Iterator[Finding]:
+        """For `status`."""
+        return diagnose([*self._queue_sections(), *self._database_sections()])
+
+    def _queue_sections(self) -> Iterable[Check]:
+        url = self._settings.queue_url
+
+        def gauge(of: str) -> SqsQueue:
+            return SqsQueue(self._aws.sqs(), self._aws.sqs(), of)
+
+        def queue() -> Verdict:
+            if url is None:
+                return Verdict.unknown("VAULT_ETL_QUEUE_URL is not set")
+            return status_checks.queue(gauge(url))
+
+        def dead_letters() -> Verdict:
+            if url is None:
+                return Verdict.unknown("VAULT_ETL_QUEUE_URL is not set")
+            return status_checks.dead_letters(
+                lambda: gauge(dead_letter_queue_url(self._aws.sqs(), url))
+            )
+
+        yield Check("queue", queue)
+        yield Check("dead_letters", dead_letters)
+
+    def _database_sections(self) -> Iterable[Check]:
+        def facts() -> PostgresStatus:
+            return PostgresStatus(self._database)
+
+        def server() -> PostgresFacts:
+            return PostgresFacts(self._database)
+
+        def signed() -> Verdict:
+            return audit_checks.signed(server(), self._public_key.signing_key)
+
+        now, needs = self._clock.now(), ("postgres",)
+        yield Check("postgres", lambda: database_checks.server(server()))
+        yield Check("records", lambda: status_checks.records(facts(), now), needs)
+        yield Check("workers", lambda: status_checks.workers(facts(), now), needs)
+        yield Check("quarantine", lambda: status_checks.quarantined(facts(), now), needs)
+        for purpose in ROTATED:
+            age = functools.partial(self._check_age, purpose)
+            yield Check(f"{purpose}_key_age", age, needs)
+        yield Check("rotation", lambda: status_checks.rotation(facts(), now), needs)
+        yield Check("audit_log", signed, needs)
+        yield Check("partitions", lambda: database_checks.partitions(server()), needs)

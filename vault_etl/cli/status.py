@@ -1,0 +1,53 @@
+"""`vault-etl status`."""
+
+from __future__ import annotations
+
+import typer
+
+from vault_etl.cli.output import OutputOption, QuietOption, print_rows
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.errors import ConfigurationError
+from vault_etl.services.doctor import Finding
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status")(_status)
+
+
+def _status(
+    *,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show how the work goes, on one screen: queue, records, quarantine, keys, log.
+
+    For the person on call, and for a probe: exit 78 if something needs a person, and its line says
+    what to do. Any role may run it; a section that it may not see says so, and the others show.
+    Each look is bounded, however large the tables are. `doctor` checks what the vault rests on.
+
+    \b
+    Examples:
+      vault-etl status
+      vault-etl status --output json
+    """
+    program, _ = start(quiet=quiet, verbose=verbose)
+    findings = list(program.status())
+    print_rows(
+        map(_line, findings), output, columns=("section", "ok", "detail", "hint"), empty="nothing"
+    )
+    wrong = [finding.check for finding in findings if finding.verdict.ok is False]
+    if wrong:
+        message = f"needs a person: {', '.join(wrong)}"
+        raise ConfigurationError(message, hint="each of their lines says what to do")
+
+
+def _line(finding: Finding) -> dict[str, object]:
+    verdict = finding.verdict
+    return {
+        "section": finding.check,
+        "ok": verdict.ok,
+        "detail": verdict.detail,
+        "hint": verdict.hint,
+    }
