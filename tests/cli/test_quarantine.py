@@ -99,6 +99,7 @@ def test_list_tells_what_why_and_when(held: Quarantine) -> None:
             "receive_count",
             "quarantined_at",
             "sent_at",
+            "source",
         }
         assert line["receive_count"] == 1
         sent, came = (
@@ -242,9 +243,9 @@ def test_a_reason_is_asked_for_on_a_terminal(held: Quarantine) -> None:
     ("command", "names"),
     [
         (("quarantine", "show", UNKNOWN), "a look at a message needs a --reason"),
-        ((*SHOW[:3], "--reason", " \t"), "the reason is empty"),
+        ((*SHOW[:3], "--reason", " \t"), "the argument after --reason is empty"),
         ((*SHOW, "--ticket", "x" * 65), "the ticket is longer"),
-        (("quarantine", "show", "4711", "--reason", "x"), "'ID'"),
+        (("quarantine", "show", "4711", "--reason", "x"), "ID takes an id"),
         (("quarantine", "show", "--reason", "x"), "missing argument 'ID'"),
         ((*LIST, "--reason-code", "no_such_code"), "--reason-code"),
         ((*LIST, "--since", "2026-13-01"), "--since"),

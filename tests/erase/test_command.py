@@ -133,7 +133,7 @@ def test_what_is_not_there_is_not_found(filled: Vault, asked: tuple[str, ...], n
     [
         ((), "of one ID, or of one --user-id"),
         ((UNKNOWN, "--user-id", "dan"), "of one ID, or of one --user-id"),
-        (("dan",), "[ID]"),
+        (("dan",), "ID takes an id"),
         (("--user-id", "d\udcffn"), "the user id is not UTF-8"),
     ],
     ids=["nothing", "both", "a name", "bytes"],
