@@ -124,9 +124,8 @@ class _Connection(psycopg2.extensions.connection):
 @functools.cache
 def _libpq() -> ctypes.CDLL | None:
     """The libpq that psycopg2 is linked with, for two calls that psycopg2 does not offer; None if it hides them."""
-    library = ctypes.CDLL(
-        _psycopg.__file__
-    )  # a symbol is looked for in what a library is linked with, too
+    # A symbol is looked for in what a library is linked with, too.
+    library = ctypes.CDLL(_psycopg.__file__)
     try:
         library.PQsetErrorVerbosity.argtypes = [ctypes.c_void_p, ctypes.c_int]
         library.PQreset.argtypes = [ctypes.c_void_p]

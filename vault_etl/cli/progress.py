@@ -25,9 +25,10 @@ class LiveProgress:
         columns = [bars.SpinnerColumn(), bars.TextColumn("{task.description}")]
         columns += [bars.BarColumn(bar_width=24), bars.MofNCompleteColumn()]
         columns += [bars.TimeElapsedColumn(), bars.TimeRemainingColumn()]
-        columns += [bars.TextColumn("{task.fields[waiting]}", markup=False)]
         self._bars = bars.Progress(*columns, console=Console(file=sys.stderr), transient=True)
-        self._task = self._bars.add_task(title, total=total, waiting="")
+        self._task = self._bars.add_task(title, total=total)
+        self._title = title
+        self._next = -math.inf
         self._lock = threading.Lock()
         self._done = 0
         self._total = total
@@ -45,18 +46,17 @@ class LiveProgress:
         self._bars.stop()
 
     def advance(self, done: int, **details: int | str) -> None:
-        """See `Progress.advance`. Of the details, what is waited for is shown."""
+        """See `Progress.advance`. Of the details, what is waited for is shown, every five seconds."""
         waiting = details.get("waiting_for")
         with self._lock:
             self._done += done
             if self._total is not None:
                 self._total = max(self._total, self._done)
-            self._bars.update(
-                self._task,
-                completed=self._done,
-                total=self._total,
-                waiting=f"waiting for {waiting}" if waiting else "",
-            )
+            self._bars.update(self._task, completed=self._done, total=self._total)
+            if waiting and time.monotonic() >= self._next:
+                self._next = time.monotonic() + BETWEEN_LINES_S
+                line = f"{self._title}: waiting for {waiting}"  # above the live one, which is too narrow
+                self._bars.console.print(line, markup=False, highlight=False)
 
 
 class LoggedProgress:

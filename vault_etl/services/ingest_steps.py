@@ -147,7 +147,7 @@ class IngestSteps:
         return True
 
     def _probe(self) -> None:
-        """Of an outage that began so the tries are as far apart as of any."""
+        """Ask whether the database is there, if no batch has lately; while it is away, as seldom as batches do."""
         now = self._clock.monotonic()
         with self.changed:
             tries_a_batch = self.engine.away and self.engine.held
@@ -277,7 +277,9 @@ class IngestSteps:
         outages = (self._write_outage, self._queue_outage, self._delete_outage)
         error = next((outage.error for outage in outages if outage.error), None)
         now = self._clock.monotonic()
-        stuck = (name for name, began in list(self.busy.items()) if now - began >= STUCK_SECONDS)
+        # Standard input may say nothing for longer, and is no dependency.
+        busy = list(self.busy.items()) if self._bounds.follow else []
+        stuck = (name for name, began in busy if now - began >= STUCK_SECONDS)
         return IngestState(
             ready=error is None and not self.engine.stopping,
             away=_named(error) if error else None,

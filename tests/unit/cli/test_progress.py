@@ -56,6 +56,17 @@ def test_many_threads_never_move_the_bar_back() -> None:
     assert (task.completed, task.total) == (800, 800)
 
 
+def test_what_is_waited_for_is_a_line_above_the_live_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whole, whatever room the live one has; and not at each look."""
+    live = LiveProgress("rotate", 2)
+    for _ in range(3):
+        live.advance(0, waiting_for="1 range that another process has claimed")
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("rotate: waiting for 1 range that another process has claimed") == 1
+
+
 def logged_lines(
     steps: list[tuple[float, int, dict[str, int | str]]],
 ) -> list[structlog.typing.EventDict]:
