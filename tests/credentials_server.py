@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
-Reply = tuple[int, bytes] | None
-"""A status and a body, or silence."""
+Reply = tuple[int, bytes] | Callable[[], tuple[int, bytes]] | None
+"""A status and a body, made when it is asked for or before; or silence."""
 
 
 class CredentialsServer:
@@ -50,11 +50,12 @@ class CredentialsServer:
                 if reply is None:
                     server._closed.wait()
                     return
-                self.send_response_only(reply[0])
-                self.send_header("Content-Length", str(len(reply[1])))
+                status, body = reply() if callable(reply) else reply
+                self.send_response_only(status)
+                self.send_header("Content-Length", str(len(body)))
                 with suppress(ConnectionError):
                     self.end_headers()
-                    self.wfile.write(reply[1])
+                    self.wfile.write(body)
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length", "0")))

@@ -18,6 +18,7 @@ from tests.vault import Result, Vault
 Setting = Callable[[Path, str], dict[str, str]]
 """What is set instead of keys, from a folder of the case's own and the address of its server."""
 
+AT_ONCE = 8
 START_URL = "https://sign-in.example/start"
 SSO = f"""[default]
 sso_start_url = {START_URL}
@@ -211,14 +212,14 @@ def run(vault: Vault, folder: Path, case: Case) -> Result:
             "AWS_EC2_METADATA_DISABLED": "true",
             **case.setting(folder, server.url),
         }
-        return vault.run("ingest", "ingest", extra=extra)
+        return vault.run("ingest", "ingest", extra=extra, seconds=120)
 
 
 @pytest.fixture(scope="module")
 def results(loaded: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Result]]:
-    """All of them, at once: botocore waits for seconds before it gives up on an endpoint."""
+    """Several at a time: botocore waits for seconds before it gives up on an endpoint."""
     home = tmp_path_factory.mktemp("credentials")
-    with ThreadPoolExecutor(len(CASES)) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         running = {
             name: pool.submit(run, loaded, home / name.replace(" ", "-"), case)
             for name, case in CASES.items()

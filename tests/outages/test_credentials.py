@@ -19,6 +19,11 @@ MESSAGES = 12
 AWAY: Reply = (503, b"")
 
 
+def lasting(vault: Vault, seconds: float) -> Reply:
+    """Credentials that last so long from the moment that they are asked for."""
+    return lambda: (200, credentials(vault.environment("ingest"), seconds))
+
+
 @contextmanager
 def contained(vault: Vault, seconds: float) -> Iterator[tuple[Following, CredentialsServer]]:
     """An ingest in a container, whose credentials last so long."""
@@ -44,7 +49,7 @@ def in_hand(vault: Vault, reply: Reply) -> None:
         vault.send(events(MESSAGES))
         run.until_settled(MESSAGES)
         assert run.was_away() == set()
-        source.reply = (200, credentials(vault.environment("ingest"), 3600))
+        source.reply = lasting(vault, 3600)
         everything_once(run, MESSAGES)
         assert "Traceback" not in run.stderr
 
@@ -56,7 +61,7 @@ def away(vault: Vault) -> None:
         source.reply = AWAY
         run.until_away("UnavailableError")
         vault.send(events(MESSAGES))
-        source.reply = (200, credentials(vault.environment("ingest"), 3600))
+        source.reply = lasting(vault, 3600)
         run.until_ready()
         run.until_settled(MESSAGES)
         everything_once(run, MESSAGES)
@@ -68,7 +73,7 @@ def refused(vault: Vault) -> None:
         run.until_ready()
         source.reply = (403, b"")
         run.until_away("DeniedError")
-        source.reply = (200, credentials(vault.environment("ingest"), 3600))
+        source.reply = lasting(vault, 3600)
         run.until_ready()
 
 
