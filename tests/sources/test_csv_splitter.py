@@ -116,6 +116,8 @@ def test_what_is_written_is_read(rows: list[list[str]]) -> None:
     [
         (b"user_id,ip\n", "the header row of f has no device_type, device_id: nothing was loaded"),
         (HEADER[:-1] + b",ip\n", "the header row of f has ip twice"),
+        (HEADER[:-1] + b",note,note\n", "the header row of f has note twice"),
+        (HEADER[:-1] + b",a@b.example,a@b.example\n", "the header row of f has another name twice"),
     ],
 )
 def test_a_header_row_that_does_not_do(header: bytes, says: str) -> None:

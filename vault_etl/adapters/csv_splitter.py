@@ -15,6 +15,7 @@ from vault_etl.adapters.line_splitter import (
     MAX_BLANK_BYTES,
     MAX_LINE_BYTES,
 )
+from vault_etl.core.extra_fields import OTHERS, shown_names
 from vault_etl.core.source_digest import LineDigest
 from vault_etl.errors import DataError
 
@@ -53,10 +54,12 @@ class Header:
             message = f"the header row of {content} has no {', '.join(missing)}: nothing was loaded"
             hint = f"the names that it needs: {', '.join(REQUIRED)}"
             raise DataError(message, hint=hint)
-        twice = [name for name in _KNOWN if counts[name] > 1]
+        twice = [name for name, count in counts.items() if name and count > 1]
         if twice:
-            message = f"the header row of {content} has {twice[0]} twice: nothing was loaded"
-            raise DataError(message, hint="take one of the two columns out")
+            shown = shown_names(twice[:1])[0]
+            what = "another name" if shown == OTHERS else shown
+            message = f"the header row of {content} has {what} twice: nothing was loaded"
+            raise DataError(message, hint="rename one of the two columns, or take it out")
 
 
 class CsvSplitter:
