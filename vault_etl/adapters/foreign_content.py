@@ -23,7 +23,7 @@ _MAGIC: Final = (
     (0, b"\x00\x00\xfe\xff", "text in UTF-32", "| iconv -f UTF-32 -t UTF-8"),
     (0, b"\xff\xfe", "text in UTF-16", "| iconv -f UTF-16 -t UTF-8"),
     (0, b"\xfe\xff", "text in UTF-16", "| iconv -f UTF-16 -t UTF-8"),
-    (257, b"ustar", "a tar archive", "| tar -xO"),
+    (257, b"ustar", "a tar archive", "| tar -xOf -"),
     (30, b"[Content_Types].xml", "an Office document", None),
     (0, b"\xd0\xcf\x11\xe0", "an Office document", None),
     (0, b"PK\x03\x04", "a zip archive", "unzip -p FILE"),
