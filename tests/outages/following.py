@@ -83,9 +83,9 @@ class Following:
         """Wait until /readyz says so."""
         self.until(lambda: self.readiness() == "ok")
 
-    def until_away(self, word: str) -> None:
+    def until_away(self, word: str, seconds: float = SECONDS) -> None:
         """Wait until /readyz says that it is not ready, by this class of error, whichever service has it."""
-        self.until(lambda: self.readiness().rpartition(": ")[2] == word)
+        self.until(lambda: self.readiness().rpartition(": ")[2] == word, seconds)
 
     def was_away(self) -> set[str]:
         """The classes of the errors of all the times that it was not ready."""
