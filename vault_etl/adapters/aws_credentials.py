@@ -119,7 +119,7 @@ class HeldCredentials:
 
     def _renew(self) -> None:
         now = self._monotonic()
-        if now < self._ask_at:
+        if now < self._ask_at and (self._failure is not None or self._is_valid()):
             return
         provider: str | None = getattr(self._source, "method", None)
         try:

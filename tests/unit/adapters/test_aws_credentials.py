@@ -81,6 +81,13 @@ def test_what_has_run_out_is_an_outage_until_there_are_others() -> None:
     assert held.get_frozen_credentials().access_key == "key 2"
 
 
+def test_what_lives_for_less_than_the_pause_is_renewed_in_time() -> None:
+    """A source that gives out what ends in moments is asked by each call."""
+    source = Source(3)
+    held = HeldCredentials(lambda: [source], lambda: 0.0)
+    assert held.get_frozen_credentials() != held.get_frozen_credentials()
+
+
 def test_a_silent_source_holds_up_one_thread_alone() -> None:
     """The others sign with what is in hand meanwhile."""
     source = Source(540)
