@@ -245,7 +245,7 @@ def test_a_reason_is_asked_for_on_a_terminal(held: Quarantine) -> None:
         (("quarantine", "show", UNKNOWN), "a look at a message needs a --reason"),
         ((*SHOW[:3], "--reason", " \t"), "the argument after --reason is empty"),
         ((*SHOW, "--ticket", "x" * 65), "the ticket is longer"),
-        (("quarantine", "show", "4711", "--reason", "x"), "ID takes an id"),
+        (("quarantine", "show", "4711", "--reason", "x"), "ID takes an id such as"),
         (("quarantine", "show", "--reason", "x"), "missing argument 'ID'"),
         ((*LIST, "--reason-code", "no_such_code"), "--reason-code"),
         ((*LIST, "--since", "2026-13-01"), "--since"),

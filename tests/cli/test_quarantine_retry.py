@@ -136,7 +136,7 @@ def test_progress_is_a_log_line_in_a_pipe(quick: Vault) -> None:
     ("command", "names"),
     [
         (RETRY, "the ID of a message, or --all"),
-        ((*RETRY, UNKNOWN, "--all"), "not both"),
+        ((*RETRY, UNKNOWN, "--all"), "not two of them"),
         ((*RETRY, "4711"), "ID"),
         ((*RETRY, "--all"), "no terminal to ask on"),
         ((*RETRY, UNKNOWN), "no terminal to ask on"),

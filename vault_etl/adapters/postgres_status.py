@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.adapters.sql import blocks
@@ -23,29 +23,29 @@ class PostgresStatus:
 
     def newest_record(self) -> uuid.UUID | None:
         """See `StatusFacts.newest_record`."""
-        return next((record_id for (record_id,) in self._rows("newest_record")), None)
+        return next((record_id for (record_id,) in self._rows(_SQL["newest_record"])), None)
 
     def recent_records(self, first: uuid.UUID) -> int:
         """See `StatusFacts.recent_records`."""
-        ((count,),) = self._rows("recent_records", {"first": first})
+        ((count,),) = self._rows(_SQL["recent_records"], {"first": first})
         return int(count)
 
     def quarantined_lately(self, today: dt.datetime, yesterday: dt.datetime) -> Sequence[Lately]:
         """See `StatusFacts.quarantined_lately`."""
         values = {"today": today, "yesterday": yesterday}
-        return [Lately(*row) for row in self._rows("quarantined_lately", values)]
+        return [Lately(*row) for row in self._rows(_SQL["quarantined_lately"], values)]
 
     def sessions(self) -> Sequence[Sessions]:
         """See `StatusFacts.sessions`."""
-        return [Sessions(*row) for row in self._rows("sessions")]
+        return [Sessions(*row) for row in self._rows(_SQL["sessions"])]
 
     def rotations(self) -> Sequence[tuple[str, dt.datetime]]:
         """See `StatusFacts.rotations`."""
-        return [(purpose, began) for purpose, began in self._rows("rotations")]
+        return [(purpose, began) for purpose, began in self._rows(_SQL["rotations"])]
 
     def _rows(
-        self, name: str, values: Mapping[str, object] = _NOTHING
+        self, statement: LiteralString, values: Mapping[str, object] = _NOTHING
     ) -> Sequence[tuple[Any, ...]]:
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
-            cursor.execute(_SQL[name], dict(values))
+            cursor.execute(statement, dict(values))
             return cursor.fetchall()

@@ -208,7 +208,7 @@ def _retry(
     """
     if bool(record_ids) + every + (reason_code is not None) != 1:
         message = (
-            "a retry needs the ID of a message, a --reason-code, or --all, and one of them alone"
+            "a retry needs the ID of a message, or --all, or a --reason-code, and not two of them"
         )
         raise UsageError(message, hint="`vault-etl quarantine list` shows what there is")
     program, settings = start(quiet=quiet, verbose=verbose)
