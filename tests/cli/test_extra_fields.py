@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 
 from tests.cli.events import event
@@ -36,3 +37,18 @@ def test_dropped_fields_are_counted_and_named_and_strict_quarantines(quick: Vaul
     assert asked == moved
     assert (moved["moved"], moved["extra_fields"]) == (2, 6)
     assert moved["extra_field_names"] == {"email": 2, "phone": 2, "(others)": 2}
+
+
+def test_a_file_that_strict_quarantined_is_stored_once(quick: Vault) -> None:
+    """By a load without it, and by a retry after that: it is one record, in the month of its day."""
+    day = dt.datetime.now(dt.UTC).date().isoformat()
+    line = event(user_id="strict-line", email="x", create_date=day)
+    (quick.home / "strict.jsonl").write_text(line)
+    file = ("--file", "strict.jsonl")
+    assert quick.ok("ingest", "ingest", *file, "--strict").json["quarantined"] == 1
+    assert quick.ok("ingest", "ingest", *file).json["stored"] == 1
+    quick.ok("re-encrypt", "quarantine", "retry", "--reason-code", "unknown_field", "--yes")
+    stored = quick.sql("SELECT create_date::text FROM user_logins WHERE user_id = 'strict-line'")
+    assert stored == [(day,)]
+    assert quick.ok("ingest", "ingest", *file).json["duplicates"] == 1
+    assert quick.sql("SELECT reason_code FROM quarantine WHERE reason_code = 'unknown_field'") == []

@@ -109,13 +109,16 @@ def parse_message(
 ) -> Parsed:
     """Read a message. One sent outside every partition is rejected before any SQL sees it.
 
-    A line was sent on the day that its event names, if it names one. Raises ValueError if `sent_ms`
+    A line was sent on the day that its event names, if it names one: also if `strict` rejects the
+    event, so that a load that is not strict finds it under the same id. Raises ValueError if `sent_ms`
     does not fit a record id: no queue sends that.
     """
-    content = parse_event(message.body.expose(), strict=strict)
+    content = parse_event(message.body.expose())
     named = _day_of_line(message, content)
     record_id = _record_id(message, named)
     in_range = named is None or named >= FIRST_DAY
+    if strict and isinstance(content, LoginEvent) and content.extra_fields:
+        content = Rejection(Reason.UNKNOWN_FIELD)
     if isinstance(content, LoginEvent) and not (
         in_range and any(r.first <= record_id < r.end for r in ranges)
     ):

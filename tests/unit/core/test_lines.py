@@ -102,6 +102,15 @@ def test_a_line_that_is_no_event_has_the_time_of_the_file(sent_ms: int) -> None:
         assert parsed.record_id == record_id_of_line(SOURCE, 7, sent_ms)
 
 
+def test_strict_changes_no_id() -> None:
+    """Else a file that is loaded without it, after a load with it, would be other records."""
+    for body in (login_event(email="x", create_date="2025-12-24"), login_event(email="x")):
+        message = Message("line", "receipt", Pii(body), SENT_MS, line=Line(SOURCE, 7))
+        strict = parse_message(message, EVERYTHING, strict=True)
+        assert strict.content == Rejection(Reason.UNKNOWN_FIELD)
+        assert strict.record_id == parse(body, SENT_MS).record_id
+
+
 @pytest.mark.parametrize("sent_ms", [0, SENT_MS])
 def test_a_day_before_1970_is_out_of_range(sent_ms: int) -> None:
     """No record id has such a time, so it has that of the file, and no partition takes it."""
