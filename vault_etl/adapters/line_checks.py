@@ -78,7 +78,8 @@ class NamedLoad:
     def _other(self) -> OtherContentError:
         return OtherContentError(
             f"{self._content} does not begin with the lines that were loaded under this --source",
-            hint="load it under another --source; one that only grows may keep its name",
+            hint="one that only grows may keep its name; under another --source all its lines are"
+            " new records, those that were loaded before too",
         )
 
 

@@ -108,7 +108,7 @@ class FileContent:
             raise NotFoundError(message) from None
         except IsADirectoryError:
             message = f"{self.name} is a directory"
-            raise UsageError(message, hint="--file takes one file of JSON lines") from None
+            raise UsageError(message, hint="--file takes one file") from None
         except PermissionError:
             message = f"{self.name} may not be read by this user"
             raise DeniedError(message, hint="see its permissions") from None
