@@ -40,14 +40,20 @@ def test_dropped_fields_are_counted_and_named_and_strict_quarantines(quick: Vaul
 
 
 def test_a_file_that_strict_quarantined_is_stored_once(quick: Vault) -> None:
-    """By a load without it, and by a retry after that: it is one record, in the month of its day."""
+    """By a load without it, and by a retry after that: it is one record, in the month of its day.
+
+    A line of a day before 1970 is quarantined by both loads, and by the retry.
+    """
     day = dt.datetime.now(dt.UTC).date().isoformat()
     line = event(user_id="strict-line", email="x", create_date=day)
-    (quick.home / "strict.jsonl").write_text(line)
+    early = event(user_id="strict-line", create_date="1960-01-01")
+    (quick.home / "strict.jsonl").write_text(f"{line}\n{early}\n")
     file = ("--file", "strict.jsonl")
-    assert quick.ok("ingest", "ingest", *file, "--strict").json["quarantined"] == 1
+    assert quick.ok("ingest", "ingest", *file, "--strict").json["quarantined"] == 2
     assert quick.ok("ingest", "ingest", *file).json["stored"] == 1
-    quick.ok("re-encrypt", "quarantine", "retry", "--reason-code", "unknown_field", "--yes")
+    for reason, moved in (("unknown_field", 1), ("sent_out_of_range", 0)):
+        retry = ("quarantine", "retry", "--reason-code", reason, "--yes")
+        assert quick.ok("re-encrypt", *retry).json["moved"] == moved
     stored = quick.sql("SELECT create_date::text FROM user_logins WHERE user_id = 'strict-line'")
     assert stored == [(day,)]
     assert quick.ok("ingest", "ingest", *file).json["duplicates"] == 1

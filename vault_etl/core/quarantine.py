@@ -6,27 +6,36 @@ import datetime as dt
 import uuid
 from typing import Final
 
-from vault_etl.core.events import parse_event
+from vault_etl.core.events import LoginEvent, Reason, Rejection, parse_event
 from vault_etl.core.messages import Message, Parsed
 from vault_etl.core.pii import Pii
-from vault_etl.core.record_id import milliseconds_of
+from vault_etl.core.record_id import FIRST_DAY, milliseconds_of
 
 MAX_MONTHS_BACK: Final = 24
 MAX_MONTHS_AHEAD: Final = 3
 """Which months may get a partition: the bounds of `ensure_partition` in the database, which has the last word."""
 
+_DAY_MS: Final = 86_400_000
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def parse_again(record_id: uuid.UUID, body: Pii, *, strict: bool = False) -> Parsed:
     """Read a body as `parse_message` would today. The record id stays, and says when it was sent.
 
-    The ids that the queue gave the message are not kept with it, and are empty here.
+    The ids that the queue gave the message are not kept with it, and are empty here. A line has a midnight
+    in its id: if it names a day before 1970, it is out of range, as it was when it was loaded.
     """
     message = Message(
         message_id="", receipt_handle="", body=body, sent_ms=milliseconds_of(record_id)
     )
-    return Parsed(record_id, message, parse_event(body.expose(), strict=strict))
+    content = parse_event(body.expose(), strict=strict)
+    if message.sent_ms % _DAY_MS == 0 and isinstance(content, LoginEvent) and _is_early(content):
+        content = Rejection(Reason.SENT_OUT_OF_RANGE, "$.create_date")
+    return Parsed(record_id, message, content)
+
+
+def _is_early(event: LoginEvent) -> bool:
+    return event.create_date is not None and event.create_date < FIRST_DAY
 
 
 def is_undated(record_id: uuid.UUID) -> bool:

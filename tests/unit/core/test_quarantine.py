@@ -11,7 +11,12 @@ from tests.fakes.login_events import login_event
 from vault_etl.core.events import LoginEvent, Reason, Rejection
 from vault_etl.core.pii import Pii
 from vault_etl.core.quarantine import is_undated, month_to_make, parse_again, sent_at
-from vault_etl.core.record_id import MAX_MILLISECONDS, record_id_of_message
+from vault_etl.core.record_id import (
+    MAX_MILLISECONDS,
+    first_millisecond,
+    record_id_of_line,
+    record_id_of_message,
+)
 
 TODAY = dt.datetime(2026, 1, 31, 12, 0, tzinfo=dt.UTC)
 
@@ -75,3 +80,15 @@ def test_a_body_that_still_fails_says_why() -> None:
     """As when it came."""
     parsed = parse_again(sent(TODAY), Pii(login_event(ip="no-address")))
     assert parsed.content == Rejection(Reason.NOT_AN_ADDRESS, "$.ip")
+
+
+@pytest.mark.parametrize("sent_ms", [0, first_millisecond(dt.date(2026, 3, 1))])
+def test_a_line_of_a_day_before_1970_is_out_of_range_again(sent_ms: int) -> None:
+    """As when it was loaded. A message of the queue was sent when the queue says."""
+    line = record_id_of_line(uuid.UUID(int=1), 7, sent_ms)
+    early = Pii(login_event(create_date="1969-12-31"))
+    out = Rejection(Reason.SENT_OUT_OF_RANGE, "$.create_date")
+    assert parse_again(line, early).content == out
+    first = parse_again(line, Pii(login_event(create_date="1970-01-01")))
+    assert isinstance(first.content, LoginEvent)
+    assert isinstance(parse_again(sent(TODAY), early).content, LoginEvent)
