@@ -107,7 +107,8 @@ class JsonSplitter:
             if len(value) > MAX_LINE_BYTES:
                 raise DataError(
                     f"record {number} of {self._name} is longer than {MAX_LINE_BYTES:,} bytes",
-                    hint="a bracket or a quote before its end may not be closed",
+                    hint="a bracket or a quote may not be closed; with an object around all events,"
+                    " `jq -c '.NAME[]' FILE` makes lines of its list NAME",
                 )
         if self._digest is not None:
             self._digest.add([value.replace(b"\n", b" ") for value in values])

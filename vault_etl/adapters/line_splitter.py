@@ -70,7 +70,8 @@ class LineSplitter:
     def _too_long(self, number: int) -> DataError:
         return DataError(
             f"line {number} of {self._name} is longer than {MAX_LINE_BYTES:,} bytes",
-            hint="JSON lines are one event a line",
+            hint="JSON lines are one event a line; with an object around all events,"
+            " `jq -c '.NAME[]' FILE` makes lines of its list NAME",
         )
 
     def _too_blank(self) -> DataError:
