@@ -108,7 +108,7 @@ def test_a_queue_that_does_not_fit_is_found(vault: Vault, name: str) -> None:
     if name in {"", "dead"}:
         sqs.delete_queue(QueueUrl=vault.provisioned.dead_letter_url if name else url)
     else:
-        value = "20" if name == "VisibilityTimeout" else ""
+        value = "5" if name == "VisibilityTimeout" else ""
         sqs.set_queue_attributes(QueueUrl=url, Attributes={name: value})
     try:
         said = only(vault, "ingest", "queue")
@@ -116,7 +116,7 @@ def test_a_queue_that_does_not_fit_is_found(vault: Vault, name: str) -> None:
         if name:
             sqs.delete_queue(QueueUrl=url)
         provision_resources(vault.emulator)
-    words = {"VisibilityTimeout": "20 s", "": "no such queue"}
+    words = {"VisibilityTimeout": "5 s", "": "no such queue"}
     assert words.get(name, "dead-letter queue") in said
 
 

@@ -45,7 +45,7 @@ def month(back: int) -> dt.date:
 
 
 def load_file(vault: Vault, bodies: Iterable[str], seconds: float = 120) -> None:
-    """Load bodies as lines of a file."""
+    """Load bodies as lines of a file, whatever they are."""
     lines = vault.home / "events.jsonl"
     lines.write_text("\n".join(bodies), encoding="utf-8")
-    vault.ok("ingest", "ingest", "--file", lines.name, seconds=seconds)
+    vault.ok("ingest", "ingest", "--file", lines.name, "--keep-going", seconds=seconds)
