@@ -68,3 +68,16 @@ def test_a_part_that_is_away_says_so(loaded: Vault) -> None:
     code, found = sections(loaded, "ingest", extra=away)
     assert (code, found["queue"]["ok"], found["postgres"]["ok"]) == (78, True, False)
     assert found["records"]["detail"] == "needs postgres"
+
+
+def test_what_is_refused_is_no_matter_of_the_role(loaded: Vault) -> None:
+    """A wrong password, or a queue that refuses a login of the role ingest, is a fault, and a probe sees it."""
+    good = loaded.environment("ingest")
+    wrong = re.sub(r"(//[^:]+):[^@]+@", r"\1:wrong@", good["VAULT_ETL_DATABASE_URL"])
+    code, found = sections(loaded, "ingest", extra={"VAULT_ETL_DATABASE_URL": wrong})
+    assert (code, found["postgres"]["ok"]) == (78, False)
+    assert found["records"]["detail"] == "needs postgres"
+    assert "refuses this login" in found["postgres"]["detail"]
+    other: dict[str, str | None] = {"VAULT_ETL_QUEUE_URL": good["VAULT_ETL_QUEUE_URL"] + "-other"}
+    code, found = sections(loaded, "ingest", extra=other)
+    assert (code, found["queue"]["ok"], found["dead_letters"]["ok"]) == (78, False, False)

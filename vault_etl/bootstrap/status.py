@@ -42,8 +42,9 @@ class StatusProgram(DoctorProgram):
                 lambda: gauge(dead_letter_queue_url(self._aws.sqs(), url))
             )
 
-        yield Check("queue", queue)
-        yield Check("dead_letters", dead_letters)
+        ought = self._acts_as("ingest")
+        yield Check("queue", queue, ought=ought)
+        yield Check("dead_letters", dead_letters, ought=ought)
 
     def _database_sections(self) -> Iterable[Check]:
         def facts() -> PostgresStatus:
@@ -56,7 +57,7 @@ class StatusProgram(DoctorProgram):
             return audit_checks.signed(server(), self._public_key.signing_key)
 
         now, needs = self._clock.now(), ("postgres",)
-        yield Check("postgres", lambda: database_checks.server(server()))
+        yield Check("postgres", lambda: database_checks.server(server()), ought=lambda: True)
         yield Check("records", lambda: status_checks.records(facts(), now), needs)
         yield Check("workers", lambda: status_checks.workers(facts(), now), needs)
         yield Check("quarantine", lambda: status_checks.quarantined(facts(), now), needs)
