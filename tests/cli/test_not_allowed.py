@@ -120,7 +120,7 @@ def test_only_the_owner_migrates(loaded: Vault) -> None:
         result = loaded.run("ingest", "migrate", extra={"VAULT_ETL_DATABASE_URL": url})
     finally:
         loaded.sql(f'DROP DATABASE "{database}" WITH (FORCE)')
-    fails(result, 77, "Postgres")
+    fails(result, 77, "schema public")
 
 
 def access_key(vault: Vault, role: str) -> dict[str, str | None]:

@@ -143,8 +143,8 @@ def test_a_table_of_anothers_is_left(used: Vault, shop: str, postgres: RunningPo
     try:
         used.sql(f"ALTER SCHEMA public OWNER TO {shop}")
         result = used.run("analyst", "migrate")
-        assert result.code == 78
-        assert f"may not let others create, which belongs to {shop}" in result.stderr
+        assert result.code == 77
+        assert f"may not let others create in the schema public of {shop}" in result.stderr
         used.sql("ALTER SCHEMA public OWNER TO pg_database_owner")
         result = used.run("analyst", "migrate", "--adopt")
         assert result.code == 77

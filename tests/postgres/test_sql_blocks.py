@@ -87,7 +87,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "usage": ("audit", *ROTATE),
     },
     "adoption.sql": dict.fromkeys(
-        (*("in_the_way", "table_of_logins", "limit_wait", "move", "show_both"),),
+        (*("in_the_way", "closed_schema", "table_of_logins", "limit_wait", "move", "show_both"),),
         ("admin",),
     ),
     "migrations.sql": dict.fromkeys(

@@ -29,7 +29,14 @@ _MOST: Final = 10
 
 
 def refuse_what_is_in_the_way(cursor: psycopg2.extensions.cursor, folder: Path) -> None:
-    """Raise ConfigurationError for objects that have the names of what the migrations make."""
+    """Raise ConfigurationError for objects that have the names of what the migrations make.
+
+    Raises DeniedError for a login that may not let the owner's role create in `public`.
+    """
+    cursor.execute(_SQL["closed_schema"])
+    if row := cursor.fetchone():
+        message = f"this login may not let others create in the schema public of {row[0]}"
+        raise DeniedError(message, hint="run `vault-etl migrate` as the owner of the database")
     file = folder / FILE
     names = json.loads(file.read_bytes()).keys() if file.exists() else ()
     cursor.execute(

@@ -30,13 +30,13 @@ SELECT found.kind, found.name, found.owner FROM (
         r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls
     )
     UNION ALL
-    SELECT 'schema', 'public, where this login may not let others create', pg_catalog.pg_get_userbyid(n.nspowner)
-    FROM pg_catalog.pg_namespace AS n
-    WHERE n.nspname = 'public'
-        AND NOT pg_catalog.has_schema_privilege(n.oid, 'CREATE WITH GRANT OPTION')
-    UNION ALL
     SELECT 'schema', 'public, which is not there', NULL WHERE pg_catalog.to_regnamespace('public') IS NULL
 ) AS found ORDER BY found.kind DESC, found.name
+
+-- name: closed_schema
+-- The owner of public, if this login may not let others create in it.
+SELECT pg_catalog.pg_get_userbyid(n.nspowner) FROM pg_catalog.pg_namespace AS n
+WHERE n.nspname = 'public' AND NOT pg_catalog.has_schema_privilege(n.oid, 'CREATE WITH GRANT OPTION')
 
 -- name: table_of_logins
 -- Of a table `user_logins` that is not of vault-etl: whose it is, whether this login acts as its owner, whether it is a
