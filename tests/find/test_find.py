@@ -129,11 +129,20 @@ def test_what_the_field_cannot_hold_is_no_question(
     assert held.count("audit_log") == before
 
 
-@pytest.mark.parametrize("stdin", ["", "\n", "x" * 5000, "\n\n", "1\n" * 65_537])
-def test_standard_input_is_so_many_lines(held: Vault, stdin: str) -> None:
+@pytest.mark.parametrize(
+    ("stdin", "why"),
+    [
+        ("", "no value on standard input"),
+        ("\n\n", "no value on standard input"),
+        ("x" * 5000, "a value on standard input is longer than"),
+        ("1\n" * 65_537, "more than 65,536 values"),
+    ],
+    ids=["nothing", "blank lines", "too long", "too many"],
+)
+def test_standard_input_is_so_many_lines(held: Vault, stdin: str, why: str) -> None:
     """Nothing, what is too long and too many are refused, not searched for in part."""
     result = held.run("reveal", "find", "-f", "ip", "--reason", "x", stdin=stdin)
-    fails(result, 2, "no value on standard input, or one that is too long, or more than 65,536")
+    fails(result, 2, why)
     assert ADDRESS not in result.stderr
 
 

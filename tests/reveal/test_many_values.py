@@ -86,7 +86,7 @@ def test_a_range_is_bounded(many: Vault, text: str) -> None:
 def test_a_wrong_line_of_a_list_is_named_by_its_number(many: Vault) -> None:
     """And nothing is looked for."""
     result = find(many, "198.51.100.1\n198.51.100.777\nhost.example.test\n")
-    fails(result, 2, "2 values are none that the field ip can hold: number 2, 3")
+    fails(result, 2, "the field ip cannot hold 2 of these values: number 2, 3")
     assert "777" not in result.stderr
 
 
@@ -109,7 +109,7 @@ def test_a_column_of_csv_is_replaced(many: Vault, stored: dict[str, str]) -> Non
     result = tokens(many, text, "--column", "address", "--quiet")
     assert result.stdout == f'case,masked_ip,note\n1,{stored["198.51.100.1"]},"a, b"\n2,,\n'
     assert result.code == 65
-    assert "1 values are none that the field ip can hold: row 3" in result.stderr
+    assert "the field ip cannot hold 1 of these values: row 3" in result.stderr
     assert "unknown" not in result.stderr
     (many.home / "list.csv").write_text("ip\n198.51.100.1\n")
     listed = tokens(many, None, "--file", "list.csv")

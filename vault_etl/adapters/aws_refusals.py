@@ -81,7 +81,7 @@ class Refusal(Enum):
     DENIED = Class(
         DeniedError,
         "{service} denies this",
-        "check the role of these credentials",
+        "check the role of these credentials, and the name of what is asked for",
         _codes(
             "AccessDenied AccessDeniedException ForbiddenException IDPRejectedClaim NotAuthorized"
             " UnauthorizedException UnauthorizedOperation"

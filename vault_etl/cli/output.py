@@ -136,7 +136,8 @@ def cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return "\n".join(printable(f"{name}: {inner}") for name, inner in value.items())
+        lines = (printable(f"{name}: {inner}") for name, inner in value.items())
+        return "\n".join(lines) or tables.NOTHING
     if isinstance(value, list | tuple):
         return printable(", ".join(str(inner) for inner in value)) or tables.NOTHING
     return printable(str(value) if isinstance(value, int | float | str) else plain(value))

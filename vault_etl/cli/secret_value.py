@@ -38,10 +38,14 @@ def read_values(name: str, limit: int) -> list[Pii]:
     lines = sys.stdin.buffer.read(limit * MAX_VALUE_BYTES + 1).split(b"\n")
     lines = [line.removesuffix(b"\r") for line in lines]
     found = [Pii(line) for line in lines if line.strip()]
-    if not 0 < len(found) <= limit or max(map(len, lines)) > MAX_VALUE_BYTES:
-        message = (
-            f"there is no value on standard input, or one that is too long, or more than {limit:,}"
-        )
+    message = ""
+    if not found:
+        message = "there is no value on standard input"
+    elif max(map(len, lines)) > MAX_VALUE_BYTES:
+        message = f"a value on standard input is longer than {MAX_VALUE_BYTES:,} bytes"
+    elif len(found) > limit:
+        message = f"there are more than {limit:,} values on standard input"
+    if message:
         raise UsageError(message, hint="one value a line, for example from a file: < values.txt")
     return found
 
@@ -70,7 +74,7 @@ def read_lines(path: Path | None) -> str:
 def _value(line: bytes) -> Pii:
     line = line.removesuffix(b"\n").removesuffix(b"\r")
     if not line or b"\n" in line or len(line) > MAX_VALUE_BYTES:
-        message = "there is no value on standard input, or more than one line"
+        message = f"one line of at most {MAX_VALUE_BYTES:,} bytes is wanted on standard input"
         raise UsageError(
             message, hint="one value, in one line, for example from a file: < value.txt"
         )

@@ -117,7 +117,7 @@ def _table(
         message = f"row {wrong} has another number of columns than {wide}"
         raise UsageError(message, hint="name the column with --column, if there are several")
     if not 0 < len(rows) <= MAX_AMOUNT:
-        message = f"there is no value, or more than {MAX_AMOUNT:,}"
+        message = f"there are more than {MAX_AMOUNT:,} values" if rows else "there is no value"
         raise UsageError(message, hint="one value a line; of a longer list a part at a time")
     return header, rows, at
 
@@ -154,5 +154,5 @@ def _complain(made: MadeTokens, field: Field, *, first: int, quiet: bool) -> Non
     wrong = [number for number, token in enumerate(made.tokens, start=first) if token is None]
     if wrong:
         some = ", ".join(map(str, wrong[:_SHOWN_LINES]))
-        message = f"{len(wrong)} values are none that the field {field} can hold: row {some}"
+        message = f"the field {field} cannot hold {len(wrong)} of these values: row {some}"
         raise DataError(message, hint="they have no token; all others are done")

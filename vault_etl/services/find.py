@@ -93,8 +93,8 @@ def must_be_held(field: Field, values: Sequence[Pii]) -> None:
     wrong = [number for number, value in enumerate(values, start=1) if not can_hold(field, value)]
     if not wrong:
         return
-    message = f"the value is none that the field {field} can hold"
+    message = f"the field {field} cannot hold this value"
     if len(values) > 1:
         some = ", ".join(map(str, wrong[:_SHOWN_LINES]))
-        message = f"{len(wrong)} values are none that the field {field} can hold: number {some}"
+        message = f"the field {field} cannot hold {len(wrong)} of these values: number {some}"
     raise UsageError(message, hint=_HINTS[field])
