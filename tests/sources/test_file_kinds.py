@@ -90,6 +90,8 @@ def kinds() -> Sequence[Kind]:
         ("cut off array", b"[" + b",".join(events("cut")) + b",", 4, 1),
         ("cut off object", b"\n".join(pretty("cut"))[:-9], 4, 31),
         ("csv without a column", csv("column").replace(b"device_id", b"device"), 4, 5),
+        ("around a list", b'{"logins": [' + b",".join(events("around")) + b"]}", 4, 1),
+        ("around a pretty list", b'{"n": 4,\n"logins": [' + b",".join(pretty("p")) + b"]}", 4, 30),
         ("a log", b"2026-01-01 INFO started\n" * 12, 12, 12),
         ("a page", b"<!DOCTYPE html>\n<p>not found</p>\n", 0, 2),
     ]

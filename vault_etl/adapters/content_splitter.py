@@ -10,6 +10,7 @@ from vault_etl.adapters.csv_splitter import REQUIRED, CsvSplitter, Header
 from vault_etl.adapters.foreign_content import FIRST_BYTES, refuse_foreign
 from vault_etl.adapters.json_splitter import JsonSplitter, ValueScan
 from vault_etl.adapters.line_splitter import LineSplitter
+from vault_etl.core.extra_fields import shown_name
 from vault_etl.core.source_digest import LineDigest
 from vault_etl.errors import DataError
 
@@ -39,7 +40,8 @@ class ContentSplitter:
 
     Holds the beginning until the kind is known and one record is an object: `FIRST_RECORDS`, or
     `LOOK_BYTES`. Raises DataError for content that is none of these, before `digest` is given anything:
-    unless `keep_going`, also if none of the first records is an object. Where the content is cut into
+    unless `keep_going`, also if none of the first records is an object, or the only one is around a
+    list of objects. Where the content is cut into
     pieces does not matter.
     """
 
@@ -93,7 +95,14 @@ class ContentSplitter:
         return LineSplitter(self._name, digest)
 
     def _may_load(self, first: list[tuple[int, bytes]], *, at_end: bool) -> bool:
-        """False if more of the content must be seen. Raises DataError if no record is an object."""
+        """False if more of the content must be seen. Raises DataError if no record may be an event."""
+        if len(first) == 1 and (member := _list_in(first[0][1])) is not None:
+            if not at_end:
+                return False
+            raise DataError(
+                f"{self._name} is one object around a list of objects: nothing was loaded",
+                hint=f"`jq -c '.{member}[]' FILE` makes lines of it; --keep-going quarantines it",
+            )
         if any(_is_object(record) for _, record in first):
             return True
         if len(first) < FIRST_RECORDS and not at_end:
@@ -154,7 +163,28 @@ def _next(blank: re.Pattern[bytes], head: bytes, at: int) -> tuple[int, bytes]:
 
 
 def _is_object(record: bytes) -> bool:
+    return _object(record) is not None
+
+
+def _list_in(record: bytes) -> str | None:
+    """The name of a list of several objects in an object without any field of an event, as it may be shown."""
+    members = _object(record) or {}
+    if not members.keys().isdisjoint(REQUIRED):
+        return None
+    lists = (
+        name
+        for name, value in members.items()
+        if isinstance(value, list)
+        and len(value) > 1
+        and all(isinstance(each, dict) for each in value)
+    )
+    found = next(lists, None)
+    return None if found is None else shown_name(found, "NAME")
+
+
+def _object(record: bytes) -> dict[str, object] | None:
     try:
-        return isinstance(json.loads(record, parse_int=float), dict)
+        value = json.loads(record, parse_int=float)
     except (ValueError, RecursionError):
-        return False
+        return None
+    return value if isinstance(value, dict) else None

@@ -23,9 +23,14 @@ _NAME: Final = re.compile(r"(?!(?:[^0-9]*[0-9]){4})[A-Za-z_][A-Za-z0-9_.-]{0,63}
 """Of three digits at most: more are an id, a number or a hash, and not the name of a field."""
 
 
+def shown_name(name: str, other: str = OTHERS) -> str:
+    """`name` if it looks like a field's, else `other`."""
+    return name if _NAME.fullmatch(name) else other
+
+
 def shown_names(names: Iterable[str]) -> tuple[str, ...]:
     """The names in order, each as it is or as `OTHERS`."""
-    return tuple(sorted(name if _NAME.fullmatch(name) else OTHERS for name in names))
+    return tuple(sorted(map(shown_name, names)))
 
 
 class ExtraFields:
