@@ -41,8 +41,7 @@ class ContentSplitter:
     Holds the beginning until the kind is known and one record is an object: `FIRST_RECORDS`, or
     `LOOK_BYTES`. Raises DataError for content that is none of these, before `digest` is given anything:
     unless `keep_going`, also if none of the first records is an object, or the only one is around a
-    list of objects. Where the content is cut into
-    pieces does not matter.
+    list of objects. Where the content is cut into pieces does not matter.
     """
 
     def __init__(
