@@ -130,7 +130,7 @@ class EvidenceFile:
             message = f"{path} is there already"
             raise UsageError(message, hint="--resume goes on with it") from None
         except OSError as error:
-            message = f"{path} cannot be written ({type(error).__name__})"
+            message = f"{path} cannot be written: {error.strerror}"
             raise NotFoundError(message, hint="check the name of the file") from None
         try:
             self._go_on(request)

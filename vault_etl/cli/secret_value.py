@@ -62,7 +62,7 @@ def read_lines(path: Path | None) -> str:
             with path.open("rb") as file:
                 content = file.read(MAX_LIST_BYTES + 1)
     except OSError as error:
-        message = f"{path} cannot be read ({type(error).__name__})"
+        message = f"{path} cannot be read: {error.strerror}"
         raise NotFoundError(message, hint="check the name of the file") from None
     with contextlib.suppress(UnicodeDecodeError):
         if len(content) <= MAX_LIST_BYTES:

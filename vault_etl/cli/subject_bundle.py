@@ -71,7 +71,7 @@ class Bundle:
         except FileExistsError:
             raise _is_there(path) from None
         except OSError as error:
-            message = f"{path} cannot be made ({type(error).__name__})"
+            message = f"{path} cannot be made: {error.strerror}"
             raise NotFoundError(message, hint="check the name of the directory") from None
         names = ("records.csv", "records.jsonl", "messages.jsonl", "log.jsonl")
         self._files = {name: os.fdopen(self._open(name), "wb") for name in names}
