@@ -132,7 +132,7 @@ def test_one_statement_is_one_transaction(shared: Scratch, record: SealedRecord)
             f"WITH a AS MATERIALIZED (SELECT seq FROM public.{APPEND}))"  # noqa: S608
             " SELECT r.* FROM a, public.audit_release(a.seq) AS r",
             {
-                **dict.fromkeys(("purpose", "ticket", "error_code")),
+                **dict.fromkeys(("purpose", "ticket", "error_code", "amount")),
                 "request_id": uuid.uuid4(),
                 "record_id": record.record_id,
                 "phase": "intent",

@@ -169,9 +169,10 @@ def test_bodies_of_a_megabyte_are_quarantined(
         loaded = loader.load([], rejections, keys)
     assert loaded == Loaded(frozenset(), frozenset(r.record_id for r in rejections))
     rows = shared.sql(
-        "SELECT record_id, reason_code, path, body_ciphertext, receive_count FROM quarantine"
+        "SELECT record_id, reason_code, path, body_ciphertext, receive_count, source_id FROM quarantine"
     )
-    assert {(a, b, c, bytes(d), e) for a, b, c, d, e in rows} == {astuple(r) for r in rejections}
+    stored = {(a, b, c, bytes(d), *rest) for a, b, c, d, *rest in rows}
+    assert stored == {astuple(rejection) for rejection in rejections}
 
 
 def test_records_and_rejections_are_one_transaction(shared: Scratch, keys: WriteKeys) -> None:
