@@ -28,10 +28,7 @@ ROWS = 2_000
 COPIES = 5
 """Of a real record's token: so few that all are named."""
 
-WAITING = (
-    "SELECT count(*) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
 MARKED = (
     "SELECT count(*) FROM user_logins WHERE next_token_generation = 2 AND next_masked_ip IS NULL"
 )
@@ -206,7 +203,7 @@ def test_a_rotation_that_is_killed_half_way_is_finished(mallory: Worker) -> None
             )
         process = rotating(vault, "--tokens", *what)
         try:
-            until(lambda: watch.value(WAITING) == 1)
+            until(lambda: watch.value(WAITING, blocking.info.backend_pid) == 1)
         finally:
             process.kill()
             process.communicate()
