@@ -50,8 +50,7 @@ def deep(tmp_path_factory: pytest.TempPathFactory, told: list[str]) -> Iterator[
 def test_first_use_is_announced(deep: EmbeddedStack, told: list[str]) -> None:
     """Making the environment takes a while, and is announced, once."""
     assert deep.status().state == "running"
-    assert len(told) == 1
-    assert "once" in told[0]
+    assert sum("once" in step for step in told) == 1
 
 
 def test_queue(deep: EmbeddedStack) -> None:
