@@ -123,7 +123,7 @@ def test_stop_and_start(deep: EmbeddedStack, told: list[str]) -> None:
     deep.stop()
     assert not emulator.is_running()
     assert deep.start(EmulatorName.LOCALSTACK).state == "running"
-    assert len(told) == 1
+    assert sum("once" in step for step in told) == 1
 
 
 def test_requirements_are_locked() -> None:
