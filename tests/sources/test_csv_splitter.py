@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.fakes.login_events import DEFAULTS, login_event_without
 from vault_etl.adapters.content_splitter import ContentSplitter
-from vault_etl.adapters.csv_splitter import REQUIRED, Header
+from vault_etl.adapters.csv_splitter import Header
 from vault_etl.adapters.line_splitter import MAX_LINE_BYTES
-from vault_etl.core.events import LoginEvent, Reason, Rejection, parse_event
+from vault_etl.core.events import REQUIRED, LoginEvent, Reason, Rejection, parse_event
 from vault_etl.errors import DataError
 
 HEADER = b"user_id,device_type,ip,device_id,locale\n"

@@ -6,10 +6,11 @@ import json
 import re
 from typing import Final, Protocol
 
-from vault_etl.adapters.csv_splitter import REQUIRED, CsvSplitter, Header
+from vault_etl.adapters.csv_splitter import CsvSplitter, Header
 from vault_etl.adapters.foreign_content import FIRST_BYTES, refuse_foreign
 from vault_etl.adapters.json_splitter import JsonSplitter, ValueScan
 from vault_etl.adapters.line_splitter import LineSplitter
+from vault_etl.core.events import REQUIRED
 from vault_etl.core.extra_fields import shown_name
 from vault_etl.core.source_digest import LineDigest
 from vault_etl.errors import DataError

@@ -15,12 +15,11 @@ from vault_etl.adapters.line_splitter import (
     MAX_BLANK_BYTES,
     MAX_LINE_BYTES,
 )
+from vault_etl.core.events import KNOWN, REQUIRED
 from vault_etl.core.extra_fields import OTHERS, shown_names
 from vault_etl.core.source_digest import LineDigest
 from vault_etl.errors import DataError
 
-REQUIRED: Final = ("user_id", "device_type", "ip", "device_id")
-_KNOWN: Final = {*REQUIRED, "locale", "app_version", "create_date"}
 _DELIMITERS: Final = ",;\t|"
 _QUOTED: Final = re.compile(rb'(?:[^"]++|"")*+')
 _ENOUGH: Final = 2
@@ -44,7 +43,7 @@ class Header:
     def _of(cls, line: bytes, delimiter: str) -> Header | None:
         rows = _parsed(line, delimiter)
         names = tuple(name.strip() for name in rows[0]) if len(rows) == 1 else ()
-        return cls(names, delimiter) if len(_KNOWN.intersection(names)) >= _ENOUGH else None
+        return cls(names, delimiter) if len(KNOWN.intersection(names)) >= _ENOUGH else None
 
     def check(self, content: str) -> None:
         """Raise DataError for a name that is missing, or there twice."""

@@ -18,15 +18,18 @@ from vault_etl.core.pii import Pii
 from vault_etl.core.rejection import Reason, RejectedError, Rejection
 
 __all__ = [
+    "KNOWN",
     "MAX_ADDRESS_CODE_POINTS",
     "MAX_BODY_BYTES",
     "MAX_CODE_POINTS",
     "MAX_ENVELOPES",
     "MAX_NESTING",
+    "REQUIRED",
     "LoginEvent",
     "Reason",
     "Rejection",
     "parse_event",
+    "without_extra_fields",
 ]
 
 MAX_CODE_POINTS: Final = {
@@ -43,9 +46,9 @@ MAX_ADDRESS_CODE_POINTS: Final = 64
 MAX_ENVELOPES: Final = 4
 """Around an event: SNS in SNS and the like. A sender must not choose how often we parse."""
 
-_REQUIRED: Final = ("user_id", "device_type", "ip", "device_id")
+REQUIRED: Final = ("user_id", "device_type", "ip", "device_id")
 _OPTIONAL: Final = ("locale", "app_version", "create_date")
-_KNOWN: Final = frozenset((*_REQUIRED, *_OPTIONAL))
+KNOWN: Final = frozenset((*REQUIRED, *_OPTIONAL))
 
 _NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _WHOLE: Final = re.compile(rb"-?[0-9]+")
@@ -78,16 +81,23 @@ class LoginEvent:
     extra_fields: tuple[str, ...]
 
 
-def parse_event(body: bytes, *, strict: bool = False) -> LoginEvent | Rejection:
-    """Read one message body, or the one event in its envelopes. `strict` rejects unknown fields.
+def parse_event(body: bytes) -> LoginEvent | Rejection:
+    """Read one message body, or the one event in its envelopes.
 
     Never raises, and never keeps a value in what it rejects with.
     """
     try:
         value = _value(body)
-        return _event(value if _may_be_event(value) else _unwrapped(value), strict=strict)
+        return _event(value if _may_be_event(value) else _unwrapped(value))
     except RejectedError as rejected:
         return rejected.rejection
+
+
+def without_extra_fields(content: LoginEvent | Rejection) -> LoginEvent | Rejection:
+    """What a strict reader takes: an event that has unknown fields is rejected."""
+    if isinstance(content, LoginEvent) and content.extra_fields:
+        return Rejection(Reason.UNKNOWN_FIELD)
+    return content
 
 
 def _value(body: bytes) -> object:
@@ -104,7 +114,7 @@ def _value(body: bytes) -> object:
 
 def _may_be_event(value: object) -> TypeGuard[dict[str, object]]:
     """Whether it has a field of ours: then it is no envelope, whatever else it has."""
-    return isinstance(value, dict) and not _KNOWN.isdisjoint(value)
+    return isinstance(value, dict) and not KNOWN.isdisjoint(value)
 
 
 def _unwrapped(value: object) -> Mapping[str, object]:
@@ -123,15 +133,13 @@ def _unwrapped(value: object) -> Mapping[str, object]:
     return value
 
 
-def _event(fields: Mapping[str, object], *, strict: bool) -> LoginEvent:
-    texts = {name: _required(fields, name) for name in _REQUIRED}
+def _event(fields: Mapping[str, object]) -> LoginEvent:
+    texts = {name: _required(fields, name) for name in REQUIRED}
     options = {name: _optional(fields, name) for name in _OPTIONAL}
     ip, device_id = _address(texts["ip"]), _device_id(texts["device_id"])
     date = options["create_date"]
     create_date, event_time = (None, None) if date is None else event_date(date)
-    extra = fields.keys() - _KNOWN
-    if extra and strict:
-        raise RejectedError(Reason.UNKNOWN_FIELD)
+    extra = fields.keys() - KNOWN
     return LoginEvent(
         user_id=texts["user_id"],
         device_type=texts["device_type"],

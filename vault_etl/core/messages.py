@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vault_etl.core.ciphertext import Place
-from vault_etl.core.events import LoginEvent, Reason, Rejection, parse_event
+from vault_etl.core.events import (
+    LoginEvent,
+    Reason,
+    Rejection,
+    parse_event,
+    without_extra_fields,
+)
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.pii import Pii
 from vault_etl.core.record_id import (
@@ -117,8 +123,8 @@ def parse_message(
     named = _day_of_line(message, content)
     record_id = _record_id(message, named)
     in_range = named is None or named >= FIRST_DAY
-    if strict and isinstance(content, LoginEvent) and content.extra_fields:
-        content = Rejection(Reason.UNKNOWN_FIELD)
+    if strict:
+        content = without_extra_fields(content)
     if isinstance(content, LoginEvent) and not (
         in_range and any(r.first <= record_id < r.end for r in ranges)
     ):

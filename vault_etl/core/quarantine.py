@@ -6,7 +6,13 @@ import datetime as dt
 import uuid
 from typing import Final
 
-from vault_etl.core.events import LoginEvent, Reason, Rejection, parse_event
+from vault_etl.core.events import (
+    LoginEvent,
+    Reason,
+    Rejection,
+    parse_event,
+    without_extra_fields,
+)
 from vault_etl.core.messages import Message, Parsed
 from vault_etl.core.pii import Pii
 from vault_etl.core.record_id import FIRST_DAY, milliseconds_of
@@ -28,7 +34,9 @@ def parse_again(record_id: uuid.UUID, body: Pii, *, strict: bool = False) -> Par
     message = Message(
         message_id="", receipt_handle="", body=body, sent_ms=milliseconds_of(record_id)
     )
-    content = parse_event(body.expose(), strict=strict)
+    content = parse_event(body.expose())
+    if strict:
+        content = without_extra_fields(content)
     if message.sent_ms % _DAY_MS == 0 and isinstance(content, LoginEvent) and _is_early(content):
         content = Rejection(Reason.SENT_OUT_OF_RANGE, "$.create_date")
     return Parsed(record_id, message, content)

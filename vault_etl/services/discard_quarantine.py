@@ -12,7 +12,7 @@ from vault_etl.errors import AuditError, VaultEtlError
 from vault_etl.ports.checkpoints import CheckpointStore, HeadSigner
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.quarantine import Matching, QuarantineDiscarder, QuarantineFilter
-from vault_etl.services.signed_log import sign_head
+from vault_etl.services.signed_log import sign_and_keep
 
 
 class DiscardQuarantine:
@@ -62,11 +62,8 @@ class DiscardQuarantine:
         return discarded
 
     def _sign(self, head: Head) -> None:
-        keys = self._checkpoints.registered_keys()
-        if not keys:
-            return
         try:
-            self._keep(sign_head(head, self._checkpoints, self._signer, keys))
+            sign_and_keep(head, self._checkpoints, self._signer, self._keep)
         except VaultEtlError as error:
             message = f"the head of the audit log could not be signed: {error}"
             raise AuditError(

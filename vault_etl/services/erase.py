@@ -11,7 +11,7 @@ from vault_etl.core.erasure import Erasable, Erasure, RecordTarget, Target
 from vault_etl.errors import AuditError, NotFoundError, VaultEtlError
 from vault_etl.ports.checkpoints import CheckpointStore, HeadSigner
 from vault_etl.ports.eraser import Eraser
-from vault_etl.services.signed_log import sign_head
+from vault_etl.services.signed_log import sign_and_keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,7 @@ class Erase:
             return Certificate(erasure, None, unsigned)
 
     def _signed(self, head: Head) -> Checkpoint | None:
-        keys = self._checkpoints.registered_keys()
-        if not keys:
-            return None
-        checkpoint = sign_head(head, self._checkpoints, self._signer, keys)
-        self._keep(checkpoint)
-        return checkpoint
+        return sign_and_keep(head, self._checkpoints, self._signer, self._keep)
 
 
 def _not_found(target: Target) -> NotFoundError:

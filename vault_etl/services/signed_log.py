@@ -78,12 +78,26 @@ class SignedLog:
             ) from None
 
     def _sign(self, head: Head) -> str | None:
-        keys = self._checkpoints.registered_keys()
-        if not keys:
-            return None
-        checkpoint = sign_head(head, self._checkpoints, self._signer, keys)
-        self._keep(checkpoint)
-        return checkpoint.note
+        checkpoint = sign_and_keep(head, self._checkpoints, self._signer, self._keep)
+        return checkpoint.note if checkpoint else None
+
+
+def sign_and_keep(
+    head: Head,
+    checkpoints: CheckpointStore,
+    signer: HeadSigner,
+    keep: Callable[[Checkpoint], None],
+) -> Checkpoint | None:
+    """Sign a head that is committed, store it, and hand it to `keep`; None if no key is registered.
+
+    Raises what `sign_head` raises.
+    """
+    keys = checkpoints.registered_keys()
+    if not keys:
+        return None
+    checkpoint = sign_head(head, checkpoints, signer, keys)
+    keep(checkpoint)
+    return checkpoint
 
 
 def sign_head(
