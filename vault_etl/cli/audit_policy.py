@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -18,11 +17,12 @@ from vault_etl.cli.output import (
     utc_text,
     wants_json,
 )
+from vault_etl.cli.read_file import read_bounded
 from vault_etl.cli.reason import ReasonOption, reason_for
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit import Action
 from vault_etl.core.policy import OF_THE_READER, QUOTAS, Allowance, Quota, parse_policy
-from vault_etl.errors import NotFoundError, UsageError
+from vault_etl.errors import UsageError
 from vault_etl.services.audit_request import audit_request
 
 MAX_FILE_BYTES: Final = 65_536
@@ -124,15 +124,7 @@ def _rules(policy: Mapping[str, Any]) -> list[dict[str, object]]:
 
 
 def _read(path: Path) -> str:
-    try:
-        if str(path) == "-":
-            content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-        else:
-            with path.open("rb") as file:
-                content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        raise NotFoundError(message, hint="check the name of the file") from None
+    content = read_bounded(None if str(path) == "-" else path, MAX_FILE_BYTES)
     if len(content) > MAX_FILE_BYTES:
         message = "the policy is longer than 64 KiB"
         raise UsageError(message, hint="fewer purposes will do")

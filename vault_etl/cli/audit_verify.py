@@ -12,10 +12,11 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.cli.output import OutputOption, QuietOption, print_listing
+from vault_etl.cli.read_file import read_bounded
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import ORIGIN
-from vault_etl.errors import DataError, NotFoundError, UsageError
+from vault_etl.errors import DataError, UsageError
 from vault_etl.services.verify_log import Proof
 from vault_etl.services.verify_notes import KeptNote
 from vault_etl.services.verify_problems import Kind
@@ -155,12 +156,7 @@ def _key(path: Path) -> AuditKey:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        raise NotFoundError(message, hint="check the name of the file") from None
+    content = read_bounded(path, MAX_FILE_BYTES)
     if len(content) > MAX_FILE_BYTES:
         message = f"{path} is longer than any checkpoint or key"
         raise UsageError(message, hint="check the name of the file")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import typer
 
+from vault_etl.cli.read_file import read_bounded
 from vault_etl.core.pii import Pii
-from vault_etl.errors import NotFoundError, UsageError
+from vault_etl.errors import UsageError
 
 MAX_VALUE_BYTES = 4096
 """No field holds a longer one."""
@@ -55,15 +56,7 @@ def read_lines(path: Path | None) -> str:
 
     Raises UsageError for another encoding or more than 64 MiB, NotFoundError for a file that cannot be read.
     """
-    try:
-        if path is None:
-            content = sys.stdin.buffer.read(MAX_LIST_BYTES + 1)
-        else:
-            with path.open("rb") as file:
-                content = file.read(MAX_LIST_BYTES + 1)
-    except OSError as error:
-        message = f"{path} cannot be read: {error.strerror}"
-        raise NotFoundError(message, hint="check the name of the file") from None
+    content = read_bounded(path, MAX_LIST_BYTES)
     with contextlib.suppress(UnicodeDecodeError):
         if len(content) <= MAX_LIST_BYTES:
             return content.decode("utf-8-sig")
