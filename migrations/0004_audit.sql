@@ -307,15 +307,16 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.audit_rate(text, interval) FROM PUBLIC;
 
--- How many looks the policy in force allows a login in an hour.
-CREATE FUNCTION public.audit_quota() RETURNS integer
+-- What the policy in force allows a login in an hour: values to make tokens of, a quota of its own since that shows
+-- nothing of a record, or looks.
+CREATE FUNCTION public.audit_quota(of_tokens boolean) RETURNS integer
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce((
-        SELECT (p.document::jsonb ->> 'reveals_an_hour')::integer FROM public.reveal_policies AS p
-        ORDER BY p.seq DESC LIMIT 1
-    ), 50)
+        SELECT (p.document::jsonb ->> CASE WHEN of_tokens THEN 'tokens_an_hour' ELSE 'reveals_an_hour' END)::integer
+        FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1
+    ), CASE WHEN of_tokens THEN 10000 ELSE 50 END)
 $$;
-REVOKE ALL ON FUNCTION public.audit_quota() FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.audit_quota(boolean) FROM PUBLIC;
 
 -- Raises, naming the column and nothing of it, for what is no entry. The table's own CHECKs say the same, but
 -- their errors show the whole row.
@@ -412,7 +413,7 @@ BEGIN
         )) / 1024.0) * CASE entry.decision
             WHEN 'denied' THEN interval '60 s' / 120
             ELSE (
-                SELECT 2 * interval '60 s' / greatest(a.a_minute, CASE WHEN a.look THEN 2 * public.audit_quota() END)
+                SELECT 2 * interval '60 s' / greatest(a.a_minute, CASE WHEN a.look THEN 2 * public.audit_quota(false) END)
                 FROM public.audit_actions AS a WHERE a.action = entry.action
             )
         END);
@@ -425,16 +426,6 @@ $$;
 REVOKE ALL ON FUNCTION public.audit_write(
     uuid, text, text, text, text, uuid, text[], text, text, text, text, text
 ) FROM PUBLIC;
-
--- How many values this login may make tokens of in an hour: a quota of its own, since that shows nothing of a record.
-CREATE FUNCTION public.audit_tokens_quota() RETURNS integer
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce((
-        SELECT (p.document::jsonb ->> 'tokens_an_hour')::integer FROM public.reveal_policies AS p
-        ORDER BY p.seq DESC LIMIT 1
-    ), 10000)
-$$;
-REVOKE ALL ON FUNCTION public.audit_tokens_quota() FROM PUBLIC;
 
 -- What this login has used of a quota now, by what it did in the last hour: of that of tokens, or of that of looks.
 CREATE FUNCTION public.audit_used(of_tokens boolean)
@@ -486,7 +477,7 @@ BEGIN
         END IF;
     END IF;
     IF (SELECT u.used FROM public.audit_used(action = 'tokens') AS u) + coalesce(amount, 1)
-        > (CASE action WHEN 'tokens' THEN public.audit_tokens_quota() ELSE public.audit_quota() END)
+        > public.audit_quota(action = 'tokens')
     THEN
         RETURN 'quota';
     END IF;
@@ -504,7 +495,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT
         (SELECT p.document FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1),
         pg_has_role(session_user, 'vault_etl_reveal', 'USAGE'), q.an_hour, u.used, u.oldest, u.newest
-    FROM (VALUES (false, public.audit_quota()), (true, public.audit_tokens_quota())) AS q (of_tokens, an_hour),
+    FROM (VALUES (false, public.audit_quota(false)), (true, public.audit_quota(true))) AS q (of_tokens, an_hour),
         LATERAL public.audit_used(q.of_tokens) AS u
     ORDER BY q.of_tokens
 $$;

@@ -160,7 +160,7 @@ BEGIN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
     -- More than there can be outcomes. A reader checks each signature: 0.1 ms.
-    PERFORM public.audit_rate('checkpoint', interval '60 s' / greatest(3600, 2 * public.audit_quota()));
+    PERFORM public.audit_rate('checkpoint', interval '60 s' / greatest(3600, 2 * public.audit_quota(false)));
     INSERT INTO public.audit_checkpoints (seq, hash, key_hash, signature)
     VALUES (signed_seq, signed_hash, key_hash, signature);
 END
