@@ -1,15 +1,5 @@
 -- Rotations that are under way, how far they are, and the cut-over to a new generation of tokens.
 
--- Whoever waits for a lock cancels the autovacuum that holds it, but after `deadlock_timeout` (1 s) alone, and
--- a cut-over waits for 200 ms. Only a superuser, or whom one lets, may give the owner the right to shorten it.
-DO $$
-BEGIN
-    GRANT SET ON PARAMETER deadlock_timeout TO vault_etl_owner;
-EXCEPTION WHEN insufficient_privilege THEN
-    NULL;  -- then a cut-over waits until the autovacuum is done
-END
-$$;
-
 SET LOCAL ROLE vault_etl_owner;
 
 CREATE TABLE public.key_rotations (
@@ -162,7 +152,11 @@ REVOKE ALL ON FUNCTION public.token_cut_over_wait(timestamptz) FROM PUBLIC;
 -- what was granted, and in the analysts' view. In the same transaction the generations change their states,
 -- and the log gets its two entries. Nobody sees a moment in between.
 --
--- The transaction's first statement, in READ COMMITTED. All locks together are waited for 200 ms, since
+-- First each partition is kept from autovacuum, by a lock that no reader and no writer waits for. A session that waits
+-- for a lock cancels the autovacuum that holds it, but only after `deadlock_timeout` (1 s), which a superuser alone may
+-- shorten; an autovacuum that comes later skips the partition.
+--
+-- The transaction's first statement, in READ COMMITTED. All other locks together are waited for 200 ms, since
 -- loaders wait behind the first of them: the fence, the end of the log, the view, the table, its partitions.
 -- Rows of keys and of the rotation are not waited for at all. Raises 55P03 after that, 55000 if the
 -- generation is not pending, and 2BP01, naming them, while other objects depend on the columns: those would
@@ -175,7 +169,7 @@ CREATE FUNCTION public.token_cut_over(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
 #variable_conflict use_column
 DECLARE
-    deadline timestamptz := clock_timestamp() + interval '200 ms';
+    deadline timestamptz;
     granted_at timestamptz;
     changed bigint[];
     relations oid[];
@@ -191,9 +185,16 @@ BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'a cut-over is made in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
     END IF;
-    IF has_parameter_privilege('deadlock_timeout', 'SET') THEN
-        PERFORM set_config('deadlock_timeout', '50ms', true);
-    END IF;
+    FOR relation IN
+        SELECT inhrelid FROM pg_inherits WHERE inhparent = 'public.user_logins'::regclass ORDER BY inhrelid
+    LOOP
+        PERFORM public.token_cut_over_wait(
+            clock_timestamp() + current_setting('deadlock_timeout')::interval + interval '1 s'
+        );
+        EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', relation::regclass);
+    END LOOP;
+    deadline := clock_timestamp() + interval '200 ms';
+    PERFORM public.token_cut_over_wait(deadline);
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     granted_at := clock_timestamp();
     IF 2 <> (

@@ -128,17 +128,12 @@ WHERE (s.acl IS NOT NULL OR i.objoid IS NOT NULL)
     )
 
 UNION ALL
--- Where the migrating login may, 0009_rotation.sql gives the owner the first of these.
 SELECT pg_catalog.concat(
         'grant of ', entry.privilege_type, ' on parameter ', p.parname, ' to ',
         CASE entry.grantee WHEN 0 THEN 'PUBLIC' ELSE entry.grantee::regrole::text END
     ), '', ''
 FROM pg_catalog.pg_parameter_acl AS p, LATERAL pg_catalog.aclexplode(p.paracl) AS entry
 WHERE (entry.grantee = 0 OR entry.grantee IN (SELECT oid FROM holder))
-    AND NOT (
-        p.parname = 'deadlock_timeout' AND entry.grantee = 'vault_etl_owner'::regrole
-        AND entry.privilege_type = 'SET' AND NOT entry.is_grantable
-    )
 
 UNION ALL
 -- With such a setting guards are off, or an honest client does not do what it should.
