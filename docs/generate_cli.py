@@ -9,7 +9,7 @@ tests/docs/test_cli_docs.py fails while the page is stale.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from vault_etl import errors, settings
 from vault_etl.cli import main
+from vault_etl.cli.needed_roles import NEEDED_ROLES
 
 PAGE: Final = Path(__file__).with_name("cli.md")
 COLUMNS: Final = 80
@@ -32,7 +33,8 @@ Data goes to standard output: a table on a terminal, JSON in a pipe (`--output` 
 a line. Everything else, progress and logs included, goes to standard error. An error is two lines there,
 `vault-etl: error: …` and `vault-etl: hint: …`, and an [exit code](#exit-codes). Times are UTC, ISO 8601.
 
-`.venv/bin/vault-etl` is there after `make demo`. Which role a command needs stands in [design.md](design.md#roles).
+`.venv/bin/vault-etl` is there after `make demo`. Below a command stands the role of Postgres that it needs;
+the AWS role of that name goes with it ([design.md](design.md#roles)).
 
 """
 
@@ -73,7 +75,9 @@ After sysexits.h, where it has one. What to do about each stands in [operations.
 def render() -> str:
     """The whole page."""
     parts = [_INTRODUCTION, "## Commands\n\n"]
-    parts += [f"### `{command}`\n\n```text\n{text}```\n\n" for command, text in helps()]
+    parts += [
+        f"### `{command}`\n\n```text\n{text}```\n\n{_needed(command)}" for command, text in helps()
+    ]
     parts += [_SETTINGS, *_setting_rows(), _AFTER_SETTINGS, _EXIT_CODES, *_exit_code_rows()]
     return "".join(parts)
 
@@ -84,6 +88,20 @@ def helps() -> Iterator[tuple[str, str]]:
     for words in _commands(typer.main.get_command(main.app)):
         shown = runner.invoke(main.app, [*words, "--help"], prog_name="vault-etl")
         yield " ".join(("vault-etl", *words)), shown.stdout.rstrip() + "\n"
+
+
+def _needed(command: str) -> str:
+    """The roles of Postgres that a command takes, as a paragraph; nothing for a command of any role."""
+    needed = NEEDED_ROLES.get(command.removeprefix("vault-etl "))
+    if needed is None:
+        return ""
+    lazy = NEEDED_ROLES.get(f"{command.removeprefix('vault-etl ')} --lazy")
+    also = f"; with `--lazy` or `--dry-run` {_any_of(lazy)}" if lazy else ""
+    return f"Role: {_any_of(needed)}{also}.\n\n"
+
+
+def _any_of(roles: Sequence[str]) -> str:
+    return " or ".join(f"`{role}`" for role in roles)
 
 
 def _commands(command: Any, *words: str) -> Iterator[tuple[str, ...]]:  # noqa: ANN401  # typer hides its types

@@ -13,6 +13,7 @@
     ├── IncompleteError          75   stopped half way; safe to run again
     │   └── RateLimitedError     75   this login writes too much of the audit log in too short a time
     ├── DeniedError              77   KMS, Postgres or the reveal policy said no
+    │   ├── LoginDeniedError     77   Postgres lets this login not do that: it has not the role for it
     │   ├── KeyUnavailableError  77   a KMS key that is disabled, or is not there
     │   │   └── KeyDeniedError   77   a KMS key that this caller may not use
     │   └── PolicyDeniedError    77   the reveal policy said no, on the record
@@ -119,6 +120,10 @@ class DeniedError(VaultEtlError):
     """KMS, Postgres or the reveal policy said no."""
 
     exit_code = 77
+
+
+class LoginDeniedError(DeniedError):
+    """Postgres refuses a statement of this login, which has not the role for it."""
 
 
 class KeyUnavailableError(DeniedError):

@@ -14,7 +14,7 @@ from tests.postgres.scratch import Scratch, new_record_id, sealed_record, sealed
 from vault_etl.adapters.postgres import LockTimeoutError
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.core.fields import Field
-from vault_etl.errors import ConfigurationError, DeniedError, UnavailableError, VaultEtlError
+from vault_etl.errors import ConfigurationError, LoginDeniedError, UnavailableError, VaultEtlError
 from vault_etl.ports.record_store import Loaded, MonthGone, RowsRefused, WriteKeys
 
 CANARY = "canary-4711"
@@ -122,7 +122,7 @@ def test_a_missing_partition_is_no_rows_fault(planted: Scratch, keys: WriteKeys)
         ("23503", VaultEtlError),
         ("P0001", VaultEtlError),
         ("XX000", VaultEtlError),
-        ("42501", DeniedError),
+        ("42501", LoginDeniedError),
         ("42P01", ConfigurationError),
         ("42703", ConfigurationError),
         ("25006", UnavailableError),
@@ -219,7 +219,7 @@ def test_a_commit_that_is_refused_is_not_a_load(planted: Scratch, keys: WriteKey
 
 def test_a_login_without_the_role_is_denied(planted: Scratch, keys: WriteKeys) -> None:
     """Another role's login cannot load."""
-    with planted.database("analyst") as database, pytest.raises(DeniedError):
+    with planted.database("analyst") as database, pytest.raises(LoginDeniedError):
         PostgresRecordLoader(database).load([sealed_record(keys)], [], keys)
 
 

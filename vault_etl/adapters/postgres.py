@@ -20,8 +20,8 @@ from vault_etl.adapters.postgres_connect import NotConnectedError, Target
 from vault_etl.adapters.postgres_silence import Silence
 from vault_etl.errors import (
     ConfigurationError,
-    DeniedError,
     IncompleteError,
+    LoginDeniedError,
     RateLimitedError,
     UnavailableError,
     VaultEtlError,
@@ -219,9 +219,9 @@ def _too_fast(seconds: str | None) -> RateLimitedError:
 _Answer = tuple[type[VaultEtlError], str, str | None]
 
 _DENIED: Final[_Answer] = (
-    DeniedError,
+    LoginDeniedError,
     "this login may not do that",
-    "use a login that has the command's role (docs/design.md)",
+    "use a login that has the role for it: `vault-etl doctor` lists the roles of this one",
 )
 _LOCKED: Final[_Answer] = (LockTimeoutError, "a lock was not granted in time", None)
 _NOT_MIGRATED: Final[_Answer] = (

@@ -15,7 +15,7 @@ from vault_etl.core.checkpoint import Head
 from vault_etl.core.policy import DENIALS
 from vault_etl.errors import (
     AuditError,
-    DeniedError,
+    LoginDeniedError,
     PolicyDeniedError,
     RateLimitedError,
     VaultEtlError,
@@ -48,7 +48,7 @@ class PostgresAuditLog:
             for request in requests():
                 self._append(request, Phase.INTENT, Decision.DENIED, "role")
         message = "Postgres: this login may not do that"
-        raise DeniedError(message, hint=f"use a login that has the role {' or '.join(roles)}")
+        raise LoginDeniedError(message, hint=f"use a login that has the role {' or '.join(roles)}")
 
     def intend(self, request: AuditRequest) -> AuditReceipt:
         """See `AuditLog.intend`."""

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vault_etl.cli.confirm import confirm
+from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import (
     OutputFormat,
     OutputOption,
@@ -73,7 +74,7 @@ def _erase(
         fields=fields,
         ticket=reference,
     )
-    program.check_role("vault_etl_erase", requests=lambda: [request])
+    program.check_role(*NEEDED_ROLES["erase"], requests=lambda: [request])
     erase = program.erase(request.request_id)
     there = erase.preview(target)
     if dry_run:

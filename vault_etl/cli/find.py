@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import (
     OutputFormat,
     OutputOption,
@@ -91,7 +92,7 @@ def _find(
         request = audit_request(
             program.identity(), Action.FIND, asked, purpose=kind, ticket=reference
         )
-        program.check_role("vault_etl_reveal", requests=lambda: [request])
+        program.check_role(*NEEDED_ROLES["find"], requests=lambda: [request])
         _print_user(*program.find_user(request.request_id)(request, user), limit, output)
         return
     values = _written_out(Field(field), read_values(field.value, MAX_AMOUNT))
@@ -106,7 +107,7 @@ def _find(
         ticket=reference,
         amount=len(values) if len(values) > 1 else None,
     )
-    program.check_role("vault_etl_reveal", requests=lambda: [request])
+    program.check_role(*NEEDED_ROLES["find"], requests=lambda: [request])
     found = program.find(request.request_id).many(request, values, limit)
     if len(values) > 1:
         _print_many(values, found, Field(field), output)

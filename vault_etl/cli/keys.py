@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from vault_etl.cli import keys_destroy, keys_list, keys_rewrap, keys_rotate
+from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit import Action
@@ -32,7 +33,7 @@ def _init(
     """
     program, _ = start(quiet=quiet, verbose=verbose)
     program.check_role(
-        "vault_etl_re_encrypt",
+        *NEEDED_ROLES["keys init"],
         requests=lambda: [
             audit_request(program.identity(), Action.KEYS_INIT, INIT_REASON, fields=PERSONAL_FIELDS)
         ],

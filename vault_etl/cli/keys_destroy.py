@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vault_etl.cli.confirm import confirm
+from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption, print_object, wants_json
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
@@ -92,8 +93,7 @@ def _destroy(
     run = _Run(program=program, dry_run=dry_run, yes=yes, output=output, quiet=quiet)
     asked = "unused data keys" if key_id is None else f"key {key_id}"
     program.check_role(
-        "vault_etl_rotate",
-        "vault_etl_re_encrypt",
+        *NEEDED_ROLES["keys destroy"],
         requests=lambda: [] if dry_run else [_request(program, asked, ())],
     )
     if key_id is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vault_etl.cli.confirm import confirm
+from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
@@ -73,8 +74,7 @@ def _rewrap(
     program, _ = start(quiet=quiet, verbose=verbose)
     request = None if dry_run else _run_request(program, to, purpose)
     program.check_role(
-        "vault_etl_rotate",
-        "vault_etl_re_encrypt",
+        *NEEDED_ROLES["keys rewrap"],
         requests=lambda: [] if request is None else [request],
     )
     keys = program.wrapped_keys().live()

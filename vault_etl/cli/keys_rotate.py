@@ -12,6 +12,7 @@ from vault_etl.cli import keys_rotate_tokens
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.duration import Duration
 from vault_etl.cli.if_due import is_due
+from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption
 from vault_etl.cli.progress import progress
 from vault_etl.cli.rotation_report import print_report
@@ -164,8 +165,7 @@ def _check(contradictions: dict[str, bool]) -> None:
 
 def _retire(program: Program, fields: tuple[Field, ...], run: _Run) -> None:
     program.check_role(
-        "vault_etl_rotate",
-        "vault_etl_re_encrypt",
+        *NEEDED_ROLES["keys rotate --lazy"],
         requests=lambda: [] if run.dry_run else [_request(program, fields, "retire only")],
     )
     plan = program.plan_rotation(fields, lazy=True)
@@ -182,10 +182,9 @@ def _retire(program: Program, fields: tuple[Field, ...], run: _Run) -> None:
 
 def _reencrypt(program: Program, fields: tuple[Field, ...], run: _Run) -> None:
     reason = "retire and re-encrypt"
-    roles = ("vault_etl_rotate",) if run.dry_run else ()
+    needed = "keys rotate --lazy" if run.dry_run else "keys rotate"
     program.check_role(
-        "vault_etl_re_encrypt",
-        *roles,
+        *NEEDED_ROLES[needed],
         requests=lambda: [] if run.dry_run else [_request(program, fields, reason)],
     )
     plan = program.plan_rotation(fields, lazy=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.if_due import is_due
+from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import OutputFormat
 from vault_etl.cli.printable import printable
 from vault_etl.cli.progress import progress
@@ -41,10 +42,9 @@ class Options:
 def run(program: Program, options: Options) -> None:
     """Rotate the token keys, go on with a rotation, or abort it."""
     reason = "abort the rotation of the token keys" if options.abort else "rotate the token keys"
-    roles = ("vault_etl_rotate",) if options.dry_run else ()
+    needed = "keys rotate --lazy" if options.dry_run else "keys rotate"
     program.check_role(
-        "vault_etl_re_encrypt",
-        *roles,
+        *NEEDED_ROLES[needed],
         requests=lambda: [] if options.dry_run else [_request(program, reason)],
     )
     if options.abort:

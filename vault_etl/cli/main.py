@@ -110,7 +110,10 @@ def _report(message: str, hint: str | None, exit_code: int) -> int:
 def _report_error(error: Exception) -> int:
     """Our own errors say what is wrong. Of others, where and of what class: their text may quote a value."""
     if isinstance(error, VaultEtlError):
-        return _report(str(error), error.hint, error.exit_code)
+        from vault_etl.cli.needed_roles import command_of, hint_of  # noqa: PLC0415 - not for help
+
+        hint = hint_of(error, command_of(sys.argv[1:]))
+        return _report(str(error), hint, error.exit_code)
     if isinstance(error, OSError) and error.errno in streams.NO_FAULT_OF_OURS:
         streams.give_up(sys.stdout)
         message = f"writing fails: {os.strerror(error.errno)}"

@@ -18,6 +18,7 @@ from vault_etl.cli.look_output import (
     readable,
 )
 from vault_etl.cli.moments import SinceOption, UntilOption, utc
+from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import (
     MANY_ROWS,
     MAX_COUNT,
@@ -173,7 +174,7 @@ def _show(
         purpose=kind,
         ticket=reference,
     )
-    program.check_role("vault_etl_reveal", requests=lambda: [request])
+    program.check_role(*NEEDED_ROLES["quarantine show"], requests=lambda: [request])
     _print(program.show_quarantined(request.request_id)(request), output)
 
 
@@ -215,7 +216,7 @@ def _retry(
     code = reason_code.value if reason_code else None
     wanted = Retried(list(dict.fromkeys(record_ids)) if record_ids else None, code)
     request = _request(program, wanted, dry_run=dry_run)
-    program.check_role("vault_etl_re_encrypt", requests=lambda: [request])
+    program.check_role(*NEEDED_ROLES["quarantine retry"], requests=lambda: [request])
     counts = program.quarantine_reader().counts(QuarantineFilter(reason_code=code))
     total = len(wanted.only) if wanted.only else sum(count.count for count in counts)
     if not dry_run:

@@ -12,6 +12,7 @@ import typer
 
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.moments import SinceOption, UntilOption, utc
+from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption, print_object
 from vault_etl.cli.progress import progress
 from vault_etl.cli.quarantine_filter import ReasonCodeOption, SourceOption
@@ -104,7 +105,9 @@ def _discard(
         fields=(Field.QUARANTINE,),
         ticket=word(ticket, "ticket"),
     )
-    program.check_role("vault_etl_erase", requests=lambda: [] if dry_run else [request])
+    program.check_role(
+        *NEEDED_ROLES["quarantine discard"], requests=lambda: [] if dry_run else [request]
+    )
     with progress("discard", total=None, quiet=quiet) as bar:
         discard = program.discard_quarantine(bar, request.request_id)
         matching = discard.matching(wanted, ids)

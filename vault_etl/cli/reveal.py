@@ -14,6 +14,7 @@ import typer
 
 from vault_etl.bootstrap import LastCheckpoint, Program
 from vault_etl.cli.evidence import EvidenceFile
+from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import QuietOption
 from vault_etl.cli.personal_field import PersonalField
 from vault_etl.cli.progress import progress
@@ -120,7 +121,9 @@ def _reveal(
         purpose=kind,
         ticket=reference,
     )
-    program.check_role("vault_etl_reveal", requests=lambda: _of_each(request, record_ids or [None]))
+    program.check_role(
+        *NEEDED_ROLES["reveal"], requests=lambda: _of_each(request, record_ids or [None])
+    )
     with LastCheckpoint() as keep:
         if user is not None:
             record_ids = _records_of(program, request, user, keep)

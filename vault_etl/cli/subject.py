@@ -10,6 +10,7 @@ import typer
 
 from vault_etl.bootstrap import LastCheckpoint
 from vault_etl.cli.audit import listed
+from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.progress import progress
 from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
@@ -79,7 +80,7 @@ def _export(
     Bundle.must_be_new(to)
     program, _ = start(quiet=quiet, verbose=verbose)
     request = audit_request(program.identity(), Action.FIND, asked, purpose=kind, ticket=reference)
-    program.check_role("vault_etl_reveal", requests=lambda: [request])
+    program.check_role(*NEEDED_ROLES["subject export"], requests=lambda: [request])
     with (
         LastCheckpoint() as keep,
         progress("subject export", total=None, quiet=quiet) as bar,

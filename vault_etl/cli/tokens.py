@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
+from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import QuietOption
 from vault_etl.cli.personal_field import PersonalField
 from vault_etl.cli.printable import printable
@@ -83,7 +84,7 @@ def _tokens(
         ticket=reference,
         amount=len(values),
     )
-    program.check_role("vault_etl_reveal", requests=lambda: [request])
+    program.check_role(*NEEDED_ROLES["tokens"], requests=lambda: [request])
     made = program.make_tokens(request.request_id)(request, values)
     _write(header, rows, at, made)
     if sys.stderr.isatty():

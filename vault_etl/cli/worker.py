@@ -10,6 +10,7 @@ import threading
 import time
 from typing import Any, Final
 
+from vault_etl.cli.needed_roles import hint_of
 from vault_etl.errors import IncompleteError, VaultEtlError
 from vault_etl.ports.ingest_observer import BatchReport, IngestState, Movement
 
@@ -40,7 +41,7 @@ class ReportingObserver:
 
     def error(self, error: VaultEtlError) -> None:
         """Why this worker ends."""
-        told = {"code": error.exit_code, "message": str(error), "hint": error.hint}
+        told = {"code": error.exit_code, "message": str(error), "hint": hint_of(error, "ingest")}
         self._write({"error": told})
 
     def _write(self, report: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ DENIALS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "role": (
         "Postgres: this login may not do that",
-        "use a login that has the command's role (docs/design.md); the denial is on the record",
+        "use a login that has the command's role; the denial is on the record",
     ),
     "quota": (
         "the reveal policy's quota for one hour is used up",

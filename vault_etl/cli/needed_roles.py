@@ -1,0 +1,50 @@
+"""Which role of Postgres each command needs: for its check, for what a refusal says, and for docs/cli.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from vault_etl.errors import LoginDeniedError, VaultEtlError
+
+_KEYS_CHANGE: Final = ("vault_etl_rotate", "vault_etl_re_encrypt")
+
+NEEDED_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "migrate": ("vault_etl_owner",),
+    "ingest": ("vault_etl_ingest",),
+    "reveal": ("vault_etl_reveal",),
+    "find": ("vault_etl_reveal",),
+    "tokens": ("vault_etl_reveal",),
+    "duplicates": ("vault_etl_analyst",),
+    "subject export": ("vault_etl_reveal",),
+    "erase": ("vault_etl_erase",),
+    "quarantine list": ("vault_etl_reveal",),
+    "quarantine show": ("vault_etl_reveal",),
+    "quarantine retry": ("vault_etl_re_encrypt",),
+    "quarantine discard": ("vault_etl_erase",),
+    "keys init": ("vault_etl_re_encrypt",),
+    "keys list": ("vault_etl_audit", *_KEYS_CHANGE),
+    "keys rotate": ("vault_etl_re_encrypt",),
+    "keys rotate --lazy": _KEYS_CHANGE,
+    "keys rewrap": _KEYS_CHANGE,
+    "keys destroy": _KEYS_CHANGE,
+    "audit list": ("vault_etl_audit",),
+    "audit verify": ("vault_etl_audit",),
+    "audit checkpoint": ("vault_etl_audit",),
+    "audit policy": ("vault_etl_audit", "vault_etl_reveal"),
+    "audit policy set": ("vault_etl_owner",),
+}
+"""By the words of a command. One of several roles is enough. What is not here is for any role, or asks no Postgres."""
+
+
+def command_of(arguments: Sequence[str]) -> str | None:
+    """The command of this table that a command line names; None if it names another."""
+    words = (" ".join(arguments[:count]) for count in (3, 2, 1))
+    return next((command for command in words if command in NEEDED_ROLES), None)
+
+
+def hint_of(error: VaultEtlError, command: str | None) -> str | None:
+    """The error's own hint; of a refusal by Postgres for want of a role, which role the command needs."""
+    if isinstance(error, LoginDeniedError) and command is not None:
+        return f"use a login that has the role {' or '.join(NEEDED_ROLES[command])}"
+    return error.hint
