@@ -25,12 +25,13 @@ from vault_etl.ports.audit_log import ReleasedValue
 from vault_etl.ports.quarantine import (
     EVERY_BODY,
     Moved,
+    QuarantinedBody,
     QuarantinedRow,
     QuarantineFilter,
     Release,
     Retried,
 )
-from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue
+from vault_etl.ports.record_store import KeysChanged, RowsRefused
 from vault_etl.ports.resealer import Replacement, SealedRow, Swap
 
 
@@ -56,9 +57,9 @@ def some(process: Writer, count: int) -> list[SealedRejection]:
     return sorted(rows, key=lambda row: row.record_id)
 
 
-def value(row: SealedRejection) -> SealedValue:
+def value(row: SealedRejection) -> QuarantinedBody:
     """The body as it is read."""
-    return SealedValue(Field.QUARANTINE, row.record_id, "", row.body_ciphertext)
+    return QuarantinedBody(row.record_id, row.body_ciphertext, row.source_id)
 
 
 def release(process: Writer, row: SealedRejection, **changes: object) -> Release:
@@ -191,7 +192,7 @@ def test_a_reveal_releases_no_body(bench: Bench, process: Writer) -> None:
 def test_bodies_are_read_page_after_page(bench: Bench, process: Writer) -> None:
     """In the order of their record ids, each once, and then an empty page."""
     rows = some(process, 5)
-    seen: list[SealedValue] = []
+    seen: list[QuarantinedBody] = []
     after: uuid.UUID | None = None
     while page := bench.mover.bodies(EVERY_BODY, after, 2):
         assert len(page) <= 2

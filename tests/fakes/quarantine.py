@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 
 from tests.fakes.database import FakeDatabase
 from tests.fakes.record_loader import FakeRecordLoader
-from vault_etl.core.fields import Field
 from vault_etl.errors import IncompleteError
 from vault_etl.ports.quarantine import (
     EVERY_ROW,
     Moved,
+    QuarantinedBody,
     QuarantinedCount,
     QuarantinedRow,
     QuarantineFilter,
@@ -25,7 +25,6 @@ from vault_etl.ports.record_store import (
     Loaded,
     MonthGone,
     RowsRefused,
-    SealedValue,
     WriteKeys,
 )
 
@@ -85,10 +84,12 @@ class FakeQuarantine:
             record_id, found.reason.value, found.path, found.receive_count, moment, found.source_id
         )
 
-    def bodies(self, wanted: Retried, after: uuid.UUID | None, limit: int) -> Sequence[SealedValue]:
+    def bodies(
+        self, wanted: Retried, after: uuid.UUID | None, limit: int
+    ) -> Sequence[QuarantinedBody]:
         """See `QuarantineMover.bodies`."""
         found = [
-            SealedValue(Field.QUARANTINE, record_id, "", rejection.body_ciphertext)
+            QuarantinedBody(record_id, rejection.body_ciphertext, rejection.source_id)
             for record_id, rejection in sorted(self._database.quarantine.items())
             if record_id not in self._database.erased_bodies
             and (wanted.only is None or record_id in wanted.only)

@@ -17,8 +17,8 @@ from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.messages import SealedRejection
 from vault_etl.errors import DeniedError, IncompleteError
-from vault_etl.ports.quarantine import Moved, Release
-from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue, WriteKeys
+from vault_etl.ports.quarantine import Moved, QuarantinedBody, Release
+from vault_etl.ports.record_store import KeysChanged, RowsRefused, WriteKeys
 
 ROWS = "SELECT record_id FROM quarantine ORDER BY quarantined_at, record_id"
 
@@ -43,7 +43,7 @@ def releases(rows: Sequence[SealedRejection], keys: WriteKeys) -> list[Release]:
     """Their way out."""
     return [
         Release(
-            SealedValue(Field.QUARANTINE, row.record_id, "", row.body_ciphertext),
+            QuarantinedBody(row.record_id, row.body_ciphertext, row.source_id),
             sealed_record(keys, record_id=row.record_id),
         )
         for row in rows

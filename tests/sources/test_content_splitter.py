@@ -75,6 +75,8 @@ def numbered(*records: bytes) -> list[tuple[int, bytes]]:
             b"[" + A + b', 1, null, "s,]", [2, {}], ' + A + b"]",
             [A, b"1", b"null", b'"s,]"', b"[2, {}]", A],
         ),
+        (b"[null,\n" + A + b', "s",\n' + A + b"]\n", [b"null", A, b'"s"', A]),
+        (b"[ -1.5e3 , true," + BOM + b"\r\n" + A + b"]", [b"-1.5e3", b"true", A]),
         (b"[" + A + b"] junk\n" + A, [A, b"junk", A]),
         (b"[" + A + b"]]" + A, [A, b"]", A]),
         (B + b'\n{\n "a": "open,\n "b": 1\n}\n' + A, [B, b'{\n "a": "open,\n "b": 1\n}', A]),
@@ -188,6 +190,7 @@ def test_a_source_is_its_records() -> None:
         b"[" + A + b",\n" + A + b"]",
         A + A,
         b"\x1e" + A + b"\n\x1e" + A,
+        BOM + A + b"\r\n" + BOM + A + b"\r\n",
     ):
         digest = LineDigest(KeyMaterial(bytes(32)))
         splitter = ContentSplitter("f", digest)

@@ -6,6 +6,8 @@ import csv
 import io
 import itertools
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -126,6 +128,35 @@ def test_a_header_row_that_does_not_do(header: bytes, says: str) -> None:
         split(header)
     rows = split(header + b",".join([b"1"] * (header.count(b",") + 1)), keep_going=True)
     assert not isinstance(parse_event(rows[0][1]), LoginEvent)
+
+
+@pytest.mark.parametrize(
+    ("content", "says", "way"),
+    [
+        (
+            (HEADER + ROW * 3).replace(b"\n", b"\r"),
+            "line ends of a carriage return",
+            r"tr '\r' '\n'",
+        ),
+        (b"sep=,\r\n" + HEADER + ROW * 3, "a line for Excel", "tail -n +2"),
+        (b'\xef\xbb\xbf"SEP=,"\n' + HEADER + ROW * 3, "a line for Excel", "tail -n +2"),
+    ],
+)
+def test_csv_of_other_programs_is_refused(
+    tmp_path: Path, content: bytes, says: str, way: str
+) -> None:
+    """Whether or not one says to keep going; and the hint is a shell line that makes rows of it."""
+    match = f"f is CSV with {says}.*: nothing was loaded"
+    with pytest.raises(DataError, match=match):
+        split(content, keep_going=True)
+    with pytest.raises(DataError, match=match) as caught:
+        split(content, *range(1, len(content)))
+    assert caught.value.hint == f"{way} < FILE | vault-etl ingest --file - --source NAME"
+    (tmp_path / "FILE").write_bytes(content)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{way} < FILE"], cwd=tmp_path, capture_output=True, check=True
+    )
+    assert [row for _, row in split(done.stdout)] == [EVENT] * 3
 
 
 @pytest.mark.parametrize(

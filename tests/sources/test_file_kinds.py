@@ -76,6 +76,7 @@ def kinds() -> Sequence[Kind]:
         ("with commas", b",\n".join(events("with commas")), 4),
         ("sequence", b"".join(b"\x1e" + e + b"\n" for e in events("sequence")), 4),
         ("csv", csv("csv"), 5),
+        ("null first", b"[null,\n" + b",\n".join(events("null first")[:3]) + b"]", 4),
         ("array.gz", gzip.compress(b"[" + b",".join(events("array.gz")) + b"]"), -1),
     ]
     refused = [
@@ -92,6 +93,8 @@ def kinds() -> Sequence[Kind]:
         ("csv without a column", csv("column").replace(b"device_id", b"device"), 4, 5),
         ("around a list", b'{"logins": [' + b",".join(events("around")) + b"]}", 4, 1),
         ("around a pretty list", b'{"n": 4,\n"logins": [' + b",".join(pretty("p")) + b"]}", 4, 30),
+        ("mac csv", csv("mac csv").replace(b"\n", b"\r"), 4, 1),
+        ("excel csv", b"sep=,\r\n" + csv("excel csv"), 4, 6),
         ("a log", b"2026-01-01 INFO started\n" * 12, 12, 12),
         ("a page", b"<!DOCTYPE html>\n<p>not found</p>\n", 0, 2),
     ]
@@ -125,6 +128,9 @@ def test_nothing_that_a_file_carries_is_lost(vault: Vault) -> None:
             assert sum(changed) == kind.records == done.json["received"]
     for again in ("pretty array", "csv"):
         assert loaded(vault, "--file", again) == (0, 3, 0, 1)
+        content = (vault.home / again).read_bytes()
+        (vault.home / "of Windows").write_bytes(b"\xef\xbb\xbf" + content.replace(b"\n", b"\r\n"))
+        assert loaded(vault, "--file", "of Windows") == (0, 3, 0, 1)
 
 
 def test_what_is_quarantined_is_what_came(vault: Vault) -> None:

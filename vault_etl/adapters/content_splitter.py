@@ -7,7 +7,7 @@ import re
 from typing import Final, Protocol
 
 from vault_etl.adapters.csv_splitter import CsvSplitter, Header
-from vault_etl.adapters.foreign_content import FIRST_BYTES, refuse_foreign
+from vault_etl.adapters.foreign_content import FIRST_BYTES, foreign, refuse_foreign
 from vault_etl.adapters.json_splitter import JsonSplitter, ValueScan
 from vault_etl.adapters.line_splitter import LineSplitter
 from vault_etl.core.events import REQUIRED
@@ -24,6 +24,13 @@ LOOK_BYTES: Final = 2 * 1024 * 1024
 _BLANK: Final = re.compile(rb"(?:\xef\xbb\xbf|[ \t\r\n])*+")
 _MARK_BEGUN: Final = (b"", b"\xef", b"\xef\xbb")
 _REST_OF_LINE: Final = re.compile(rb"[ \t\r]*+")
+_SCALAR: Final = (
+    rb"(?:null|true|false|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
+    rb'|"(?:[^"\\\n]|\\[^\n])*+")'
+)
+_SCALARS: Final = re.compile(rb"(?:" + _SCALAR + rb"[ \t\r\n]*+,(?:\xef\xbb\xbf|[ \t\r\n])*+)*+")
+_ONE_SCALAR: Final = re.compile(_SCALAR)
+_FOR_EXCEL: Final = re.compile(rb'"?sep=."?\r?', re.IGNORECASE)
 
 
 class Splitter(Protocol):
@@ -71,7 +78,7 @@ class ContentSplitter:
             return []
         refuse_foreign(self._name, self._head)
         at_end_of_look = at_end or len(self._head) > LOOK_BYTES
-        kind = _kind(self._head, at_end=at_end_of_look)
+        kind = self._kind(at_end=at_end_of_look)
         if kind is None:
             return []
         if not self._keep_going:
@@ -84,6 +91,18 @@ class ContentSplitter:
         self._splitter = self._made(kind, self._digest)
         head, self._head = self._head, b""
         return self._splitter.feed(head)
+
+    def _kind(self, *, at_end: bool) -> Header | type[LineSplitter | JsonSplitter] | None:
+        """What the content is, or None if more must be seen. Raises DataError for CSV that is not read."""
+        line = _first_line(self._head, at_end=at_end)
+        if line is not None:
+            if _FOR_EXCEL.fullmatch(line):
+                raise foreign(self._name, "CSV with a line for Excel (sep=) first", "| tail -n +2")
+            first, _, more = line.partition(b"\r")
+            if more and Header.parse(first):
+                what = "CSV with line ends of a carriage return alone"
+                raise foreign(self._name, what, "| tr '\\r' '\\n'")
+        return _kind(self._head, at_end=at_end)
 
     def _made(
         self, kind: Header | type[LineSplitter | JsonSplitter], digest: LineDigest | None
@@ -130,14 +149,39 @@ def _kind(head: bytes, *, at_end: bool) -> Header | type[LineSplitter | JsonSpli
     if first == b"\x1e":
         return JsonSplitter
     if first == b"[":
-        _, inner = _next(_BLANK, head, start + 1)
-        return (JsonSplitter if inner in b"{]" else LineSplitter) if inner else undecided
+        return _kind_of_array(head, start, undecided)
     if first == b"{":
         return _kind_of_objects(head, start, undecided)
-    line, end, _ = head[start:].partition(b"\n")
-    if not end and not at_end:
+    line = _first_line(head, at_end=at_end)
+    if line is None:
         return None
     return Header.parse(line.removesuffix(b"\r")) or LineSplitter
+
+
+def _kind_of_array(
+    head: bytes, start: int, undecided: type[LineSplitter] | None
+) -> type[LineSplitter | JsonSplitter] | None:
+    """An array if it is empty, or has an object in it, first or behind values that are none."""
+    at, inner = _next(_BLANK, head, start + 1)
+    if not inner:
+        return undecided
+    if inner == b"]":
+        return JsonSplitter
+    at, inner = _next(_SCALARS, head, at)
+    if inner == b"{":
+        return JsonSplitter
+    scalar = _ONE_SCALAR.match(head, at)
+    if scalar is None:
+        return LineSplitter if b"\n" in head[at:] else undecided  # no scalar holds a line end
+    _, after = _next(_BLANK, head, scalar.end())
+    return LineSplitter if after else undecided
+
+
+def _first_line(head: bytes, *, at_end: bool) -> bytes | None:
+    """The first line that is not blank, or None if its end must still be seen."""
+    start, _ = _next(_BLANK, head, 0)
+    line, end, _ = head[start:].partition(b"\n")
+    return line if end or at_end else None
 
 
 def _kind_of_objects(

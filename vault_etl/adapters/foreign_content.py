@@ -58,13 +58,14 @@ def refuse_foreign(name: str, head: bytes) -> None:
     """Raise DataError if content that begins with `head` is none that is read, whatever else is in it."""
     for offset, magic, what, way in _MAGIC:
         if head.startswith(magic, offset):
-            raise _foreign(name, what, way)
+            raise foreign(name, what, way)
     encoding = _NULS.get(tuple(byte == 0 for byte in head[:FIRST_BYTES]))
     if encoding:
-        raise _foreign(name, f"text in {encoding[:6]}", f"| iconv -f {encoding} -t UTF-8")
+        raise foreign(name, f"text in {encoding[:6]}", f"| iconv -f {encoding} -t UTF-8")
 
 
-def _foreign(name: str, what: str, way: str | None) -> DataError:
+def foreign(name: str, what: str, way: str | None) -> DataError:
+    """The error for content that is `what`; `way` makes text of ours of it, after `|` as a filter."""
     hint = _shell_line(name, way) if way else "save it as JSON lines or CSV, in UTF-8"
     return DataError(f"{name} is {what}: nothing was loaded", hint=hint)
 

@@ -15,6 +15,7 @@ from vault_etl.errors import DataError
 
 _SPACE: Final = b" \t\r\n"
 _BETWEEN: Final = re.compile(rb"(?:[ \t\r\n,\x1e]|\xef\xbb\xbf)*+")
+_LINE_END: Final = re.compile(rb"\r?\n")
 _TOKEN: Final = re.compile(rb'"(?:[^"\\\n\x1e]++|\\[^\n\x1e])*+("?)|[{}\[\],\n\x1e]')
 """No string holds a line end or a record separator (RFC 8259, section 7): there one that is broken ends."""
 
@@ -22,7 +23,7 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\\n\x1e]++|\\[^\n\x1e])*+("?)|[{}\[\],\n\x
 class JsonSplitter:
     """Holds the value that has begun, and no more. Values are numbered from 1.
 
-    `digest` is given each value, with U+0020 for each U+000A in it. Unless `keep_going`, content
+    `digest` is given each value, with U+0020 for each line end in it. Unless `keep_going`, content
     that ends within a value or an array raises DataError; else what is there is the last record.
     """
 
@@ -111,7 +112,7 @@ class JsonSplitter:
                     " `jq -c '.NAME[]' FILE` makes lines of its list NAME",
                 )
         if self._digest is not None:
-            self._digest.add([value.replace(b"\n", b" ") for value in values])
+            self._digest.add([_LINE_END.sub(b" ", value) for value in values])
         self._number += len(values)
         return list(enumerate(values, first))
 

@@ -16,17 +16,17 @@ from vault_etl.adapters.postgres_pages import page
 from vault_etl.adapters.postgres_records import fence_holds, insert_records
 from vault_etl.adapters.postgres_stream import stream
 from vault_etl.adapters.sql import blocks
-from vault_etl.core.fields import Field
 from vault_etl.ports.quarantine import (
     EVERY_ROW,
     Moved,
+    QuarantinedBody,
     QuarantinedCount,
     QuarantinedRow,
     QuarantineFilter,
     Release,
     Retried,
 )
-from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue, WriteKeys
+from vault_etl.ports.record_store import KeysChanged, RowsRefused, WriteKeys
 
 _SQL: Final = blocks("quarantine.sql")
 
@@ -91,7 +91,9 @@ class PostgresQuarantineMover:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def bodies(self, wanted: Retried, after: uuid.UUID | None, limit: int) -> Sequence[SealedValue]:
+    def bodies(
+        self, wanted: Retried, after: uuid.UUID | None, limit: int
+    ) -> Sequence[QuarantinedBody]:
         """See `QuarantineMover.bodies`."""
         with self._database.transaction() as cursor:
             ids = None if wanted.only is None else list(wanted.only)
@@ -102,7 +104,8 @@ class PostgresQuarantineMover:
                 limit,
             )
         return [
-            SealedValue(Field.QUARANTINE, record_id, "", bytes(body)) for record_id, body in found
+            QuarantinedBody(record_id, bytes(body), source_id)
+            for record_id, body, source_id in found
         ]
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)

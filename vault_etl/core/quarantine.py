@@ -21,15 +21,14 @@ MAX_MONTHS_BACK: Final = 24
 MAX_MONTHS_AHEAD: Final = 3
 """Which months may get a partition: the bounds of `ensure_partition` in the database, which has the last word."""
 
-_DAY_MS: Final = 86_400_000
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
-def parse_again(record_id: uuid.UUID, body: Pii, *, strict: bool = False) -> Parsed:
+def parse_again(record_id: uuid.UUID, body: Pii, *, of_line: bool, strict: bool = False) -> Parsed:
     """Read a body as `parse_message` would today. The record id stays, and says when it was sent.
 
-    The ids that the queue gave the message are not kept with it, and are empty here. A line has a midnight
-    in its id: if it names a day before 1970, it is out of range, as it was when it was loaded.
+    The ids that the queue gave the message are not kept with it, and are empty here. A line of a file that
+    names a day before 1970 is out of range, as it was when it was loaded.
     """
     message = Message(
         message_id="", receipt_handle="", body=body, sent_ms=milliseconds_of(record_id)
@@ -37,7 +36,7 @@ def parse_again(record_id: uuid.UUID, body: Pii, *, strict: bool = False) -> Par
     content = parse_event(body.expose())
     if strict:
         content = without_extra_fields(content)
-    if message.sent_ms % _DAY_MS == 0 and isinstance(content, LoginEvent) and _is_early(content):
+    if of_line and isinstance(content, LoginEvent) and _is_early(content):
         content = Rejection(Reason.SENT_OUT_OF_RANGE, "$.create_date")
     return Parsed(record_id, message, content)
 

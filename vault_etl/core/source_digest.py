@@ -3,6 +3,9 @@
     of a name    HMAC(source key, "vault-etl/1/source-name" ‖ name)
     of lines     HMAC(source key, "vault-etl/1/source-lines" ‖ line 1 ‖ U+000A ‖ line 2 ‖ U+000A ‖ …)
 
+One U+000D at the end of a line, and one byte order mark at its beginning, are no part of it: so a copy with
+other line ends is the same content.
+
 Without the key they say nothing. With it, a guess of a whole content can be confirmed, erased or
 not: so only `ingest` may open the key, and the database compares digests and shows none.
 """
@@ -21,6 +24,7 @@ from vault_etl.core.keys import KeyMaterial
 
 _NAME_LABEL: Final = b"vault-etl/1/source-name"
 _LINES_LABEL: Final = b"vault-etl/1/source-lines"
+_MARKED: Final = b"\n\xef\xbb\xbf"
 
 
 class LineDigest:
@@ -35,7 +39,7 @@ class LineDigest:
         self._mac.update(_LINES_LABEL)
 
     def add(self, lines: Sequence[bytes]) -> None:
-        """The next lines, each as it was read and without its U+000A."""
+        """The next lines, each as it was read, up to its U+000A."""
         while self._points and self._points[0] <= self.lines + len(lines):
             before = self._points.popleft() - self.lines
             self._take(lines[:before])
@@ -49,7 +53,9 @@ class LineDigest:
 
     def _take(self, lines: Sequence[bytes]) -> None:
         if lines:
-            self._mac.update(b"\n".join([*lines, b""]))
+            # Behind a line end as each of them is, so that one replacement meets every mark.
+            text = b"\n".join([b"", *lines, b""])
+            self._mac.update(text.replace(b"\r\n", b"\n").replace(_MARKED, b"\n")[1:])
             self.lines += len(lines)
 
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.checkpoint import Head
 from vault_etl.core.messages import RecordRange, SealedRecord
-from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue, WriteKeys
+from vault_etl.ports.record_store import KeysChanged, RowsRefused, WriteKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +120,20 @@ class QuarantineDiscarder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantinedBody:
+    """The sealed body of a row as it was read."""
+
+    record_id: uuid.UUID
+    ciphertext: bytes
+    source_id: uuid.UUID | None = None
+    """The file that the line is of; None: a queue."""
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A body as it was read, and the record that it has turned out to be."""
 
-    body: SealedValue
+    body: QuarantinedBody
     record: SealedRecord
 
 
@@ -144,7 +154,9 @@ class PartitionMaker(Protocol):
 class QuarantineMover(Protocol):
     """May read bodies, and store as records those that pass."""
 
-    def bodies(self, wanted: Retried, after: uuid.UUID | None, limit: int) -> Sequence[SealedValue]:
+    def bodies(
+        self, wanted: Retried, after: uuid.UUID | None, limit: int
+    ) -> Sequence[QuarantinedBody]:
         """The next of these bodies that are not erased, in the order of their record ids."""
 
     def move(

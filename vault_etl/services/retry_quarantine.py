@@ -25,11 +25,12 @@ from vault_etl.ports.quarantine import (
     EVERY_BODY,
     Moved,
     PartitionMaker,
+    QuarantinedBody,
     QuarantineMover,
     Release,
     Retried,
 )
-from vault_etl.ports.record_store import KeysChanged, RowsRefused, SealedValue, WriteKeys
+from vault_etl.ports.record_store import KeysChanged, RowsRefused, WriteKeys
 from vault_etl.services.audited import audited
 from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.make_key import DataKeyLeases
@@ -66,7 +67,7 @@ class RetryReport:
 class _Passed:
     """A body, and the event in it."""
 
-    body: SealedValue
+    body: QuarantinedBody
     parsed: Parsed
     event: LoginEvent
 
@@ -151,7 +152,7 @@ class QuarantineRetry:
         )
 
     def _events(
-        self, opener: Opener, bodies: Sequence[SealedValue], not_opened: list[uuid.UUID]
+        self, opener: Opener, bodies: Sequence[QuarantinedBody], not_opened: list[uuid.UUID]
     ) -> list[_Passed]:
         """The bodies that are login events by today's rules."""
         events = []
@@ -163,7 +164,12 @@ class QuarantineRetry:
                     raise IntegrityError  # noqa: TRY301
                 place = Place.in_quarantine(body.record_id)
                 opened = opener.open(body.ciphertext, place, key)
-                parsed = parse_again(body.record_id, opened, strict=self._strict)
+                parsed = parse_again(
+                    body.record_id,
+                    opened,
+                    of_line=body.source_id is not None,
+                    strict=self._strict,
+                )
             except IntegrityError:
                 not_opened.append(body.record_id)
                 continue

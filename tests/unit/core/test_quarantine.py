@@ -70,7 +70,7 @@ def test_a_month_is_made_from_two_years_back_to_three_months_ahead(
 def test_a_body_is_read_by_the_rules_of_today() -> None:
     """Under the record id that it has, whose time is when it was sent."""
     record_id = sent(TODAY)
-    parsed = parse_again(record_id, Pii(login_event(user_id="user-7")))
+    parsed = parse_again(record_id, Pii(login_event(user_id="user-7")), of_line=False)
     assert isinstance(parsed.content, LoginEvent)
     assert (parsed.record_id, parsed.content.user_id) == (record_id, "user-7")
     assert parsed.message.sent_ms == round(TODAY.timestamp() * 1000)
@@ -78,17 +78,18 @@ def test_a_body_is_read_by_the_rules_of_today() -> None:
 
 def test_a_body_that_still_fails_says_why() -> None:
     """As when it came."""
-    parsed = parse_again(sent(TODAY), Pii(login_event(ip="no-address")))
+    parsed = parse_again(sent(TODAY), Pii(login_event(ip="no-address")), of_line=False)
     assert parsed.content == Rejection(Reason.NOT_AN_ADDRESS, "$.ip")
 
 
 @pytest.mark.parametrize("sent_ms", [0, first_millisecond(dt.date(2026, 3, 1))])
 def test_a_line_of_a_day_before_1970_is_out_of_range_again(sent_ms: int) -> None:
-    """As when it was loaded. A message of the queue was sent when the queue says."""
+    """As when it was loaded. A message of the queue was sent when the queue says, at midnight too."""
     line = record_id_of_line(uuid.UUID(int=1), 7, sent_ms)
     early = Pii(login_event(create_date="1969-12-31"))
     out = Rejection(Reason.SENT_OUT_OF_RANGE, "$.create_date")
-    assert parse_again(line, early).content == out
-    first = parse_again(line, Pii(login_event(create_date="1970-01-01")))
+    assert parse_again(line, early, of_line=True).content == out
+    first = parse_again(line, Pii(login_event(create_date="1970-01-01")), of_line=True)
     assert isinstance(first.content, LoginEvent)
-    assert isinstance(parse_again(sent(TODAY), early).content, LoginEvent)
+    midnight = TODAY.replace(hour=0, minute=0, second=0, microsecond=0)
+    assert isinstance(parse_again(sent(midnight), early, of_line=False).content, LoginEvent)
