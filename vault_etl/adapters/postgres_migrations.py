@@ -98,6 +98,19 @@ class PostgresMigrations:
                 show_both(cursor)
             return Applied([migration.name for migration in pending], adopted)
 
+    def make_roles(self) -> None:
+        """Do what the first migration does, and nothing more: roles, and the rights on the database itself.
+
+        For a database that a dump is restored into, which holds the rest. Raises as `apply` does.
+        """
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["lock"])
+            cursor.execute(_SQL["lengthen_timeouts"])
+            _check_server(cursor)
+            if len(self._pending(cursor)) == len(self._migrations):
+                refuse_what_is_in_the_way(cursor, self._folder)
+            cursor.execute(self._migrations[0].sql)
+
     def _pending(self, cursor: psycopg2.extensions.cursor) -> Sequence[Migration]:
         cursor.execute(_SQL["exists"])
         if cursor.fetchone() == (False,):

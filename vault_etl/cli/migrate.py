@@ -33,6 +33,13 @@ def _migrate(
             help="Keep the rows of a table user_logins that was there before, under another name.",
         ),
     ] = False,
+    roles_only: Annotated[
+        bool,
+        typer.Option(
+            "--roles-only",
+            help="Make the roles and the rights on the database, and no table: before a dump is restored.",
+        ),
+    ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -47,17 +54,25 @@ def _migrate(
     owner. Analysts see both through adopted.user_logins_all, where masked_by says of each row what
     its values are: `token`, or `unkeyed hash`.
 
+    A dump of the database holds everything but the roles, which belong to the server, and the rights
+    on the database itself. --roles-only makes these, and pg_restore the rest.
+
     \b
     Examples:
       vault-etl migrate
       vault-etl migrate --check
       vault-etl migrate --adopt
+      vault-etl migrate --roles-only
     """
-    if check and adopt:
-        message = "--check goes without --adopt"
+    if sum((check, adopt, roles_only)) > 1:
+        message = "--check, --adopt and --roles-only go without each other"
         raise UsageError(message, hint="add --help for usage")
     program, _ = start(quiet=quiet, verbose=verbose)
     migrations = program.migrations()
+    if roles_only:
+        migrations.make_roles()
+        print_object({"applied": []}, output)
+        return
     if not check:
         applied = migrations.apply(adopt=adopt)
         adopted = {"adopted": applied.adopted} if adopt else {}
