@@ -94,6 +94,7 @@ CREATE FUNCTION public.data_keys_are_few() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     me text := session_user;
+    oldest timestamptz := clock_timestamp() - interval '25 hours';  -- known before the query: then the index serves it
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'data keys are made in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
@@ -106,7 +107,7 @@ BEGIN
         WHERE 10000 < (
             SELECT count(*) FROM public.data_keys AS k
             WHERE k.created_by = me AND k.field = added.field AND k.purpose = 'data' AND k.state = 'active'
-                AND k.created_at > clock_timestamp() - interval '25 hours'
+                AND k.created_at > oldest
         )
     ) THEN
         RAISE EXCEPTION 'this login has too many active data keys of this field' USING ERRCODE = 'VE507';

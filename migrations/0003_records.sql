@@ -80,6 +80,21 @@ CREATE TABLE public.quarantine (
 COMMENT ON TABLE public.quarantine IS 'Messages that could not be records: why, where, and the sealed body.';
 CREATE INDEX quarantine_quarantined_at ON public.quarantine (quarantined_at);
 
+-- Whether a message matches all that is not NULL: `source` is a file's source_id, or `queue`. Inlined, so indexes serve it.
+CREATE FUNCTION public.quarantine_matches(
+    its_reason_code text, its_quarantined_at timestamptz, its_source_id uuid,
+    reason_code text, since timestamptz, until timestamptz, source text
+) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (reason_code IS NULL OR its_reason_code = reason_code)
+    AND (since IS NULL OR its_quarantined_at >= since) AND (until IS NULL OR its_quarantined_at < until)
+    AND (source IS NULL OR coalesce(its_source_id::text, 'queue') = source);
+REVOKE ALL ON FUNCTION public.quarantine_matches(
+    text, timestamptz, uuid, text, timestamptz, timestamptz, text
+) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.quarantine_matches(text, timestamptz, uuid, text, timestamptz, timestamptz, text)
+    TO vault_etl_reveal, vault_etl_re_encrypt;
+
 -- The first UUIDv7 of a moment: its milliseconds in the first 48 bits, zeros behind them.
 CREATE FUNCTION public.first_record_id(moment timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$

@@ -131,49 +131,33 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the intent is not bound to these tokens' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    IF entry.fields = ARRAY['ip'] THEN
-        RETURN QUERY
-            WITH wanted AS (
-                SELECT DISTINCT ((t.place - 1) / each_has)::integer AS value, t.token
-                FROM unnest(tokens) WITH ORDINALITY AS t (token, place)
-            ), held AS (
-                SELECT w.value, r.record_id, r.user_id, r.create_date, r.event_time
-                FROM wanted AS w JOIN public.user_logins AS r ON r.masked_ip = w.token
-                UNION ALL  -- and not by the other column before
-                SELECT w.value, r.record_id, r.user_id, r.create_date, r.event_time
-                FROM wanted AS w JOIN public.user_logins AS r ON r.next_masked_ip = w.token
-                WHERE NOT EXISTS (
-                    SELECT FROM wanted AS o WHERE o.value = w.value AND o.token = r.masked_ip
-                )
-            ), ranked AS (
-                SELECT h.*, count(*) OVER (PARTITION BY h.value) AS holders,
-                    row_number() OVER (PARTITION BY h.value ORDER BY h.record_id DESC) AS place
-                FROM held AS h
-            )
-            SELECT k.record_id, k.user_id, k.create_date, k.event_time, k.holders, k.value FROM ranked AS k
-            WHERE k.place <= least(max_ids, 1000) ORDER BY k.place, k.value LIMIT 100000;
-    ELSIF entry.fields = ARRAY['device_id'] THEN
-        RETURN QUERY
-            WITH wanted AS (
-                SELECT DISTINCT ((t.place - 1) / each_has)::integer AS value, t.token
-                FROM unnest(tokens) WITH ORDINALITY AS t (token, place)
-            ), held AS (
-                SELECT w.value, r.record_id, r.user_id, r.create_date, r.event_time
-                FROM wanted AS w JOIN public.user_logins AS r ON r.masked_device_id = w.token
-                UNION ALL  -- and not by the other column before
-                SELECT w.value, r.record_id, r.user_id, r.create_date, r.event_time
-                FROM wanted AS w JOIN public.user_logins AS r ON r.next_masked_device_id = w.token
-                WHERE NOT EXISTS (
-                    SELECT FROM wanted AS o WHERE o.value = w.value AND o.token = r.masked_device_id
-                )
-            ), ranked AS (
-                SELECT h.*, count(*) OVER (PARTITION BY h.value) AS holders,
-                    row_number() OVER (PARTITION BY h.value ORDER BY h.record_id DESC) AS place
-                FROM held AS h
-            )
-            SELECT k.record_id, k.user_id, k.create_date, k.event_time, k.holders, k.value FROM ranked AS k
-            WHERE k.place <= least(max_ids, 1000) ORDER BY k.place, k.value LIMIT 100000;
-    END IF;
+    -- In the columns of the intent's field alone: the others' parts are never run.
+    RETURN QUERY
+        WITH wanted AS (
+            SELECT DISTINCT ((t.place - 1) / each_has)::integer AS value, t.token
+            FROM unnest(tokens) WITH ORDINALITY AS t (token, place)
+        ), held AS (  -- `before`: what the column that comes first holds of this row
+            SELECT w.value, NULL::uuid AS before, r.record_id, r.user_id, r.create_date, r.event_time
+            FROM wanted AS w JOIN public.user_logins AS r ON r.masked_ip = w.token WHERE entry.fields = ARRAY['ip']
+            UNION ALL
+            SELECT w.value, r.masked_ip, r.record_id, r.user_id, r.create_date, r.event_time
+            FROM wanted AS w JOIN public.user_logins AS r ON r.next_masked_ip = w.token WHERE entry.fields = ARRAY['ip']
+            UNION ALL
+            SELECT w.value, NULL, r.record_id, r.user_id, r.create_date, r.event_time
+            FROM wanted AS w JOIN public.user_logins AS r ON r.masked_device_id = w.token
+            WHERE entry.fields = ARRAY['device_id']
+            UNION ALL
+            SELECT w.value, r.masked_device_id, r.record_id, r.user_id, r.create_date, r.event_time
+            FROM wanted AS w JOIN public.user_logins AS r ON r.next_masked_device_id = w.token
+            WHERE entry.fields = ARRAY['device_id']
+        ), ranked AS (
+            SELECT h.*, count(*) OVER (PARTITION BY h.value) AS holders,
+                row_number() OVER (PARTITION BY h.value ORDER BY h.record_id DESC) AS place
+            FROM held AS h
+            WHERE NOT EXISTS (SELECT FROM wanted AS o WHERE o.value = h.value AND o.token = h.before)
+        )
+        SELECT k.record_id, k.user_id, k.create_date, k.event_time, k.holders, k.value FROM ranked AS k
+        WHERE k.place <= least(max_ids, 1000) ORDER BY k.place, k.value LIMIT 100000;
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_find(bigint, bytea, uuid[], integer) FROM PUBLIC;

@@ -101,6 +101,8 @@ DECLARE
         translate(encode(substr(sha256(public_key), 1, 4) || signature, 'base64'), E'\n', '')
     );
     digest text := encode(sha256(convert_to(note, 'UTF8')), 'hex');
+    me text := session_user;
+    a_day_ago timestamptz := clock_timestamp() - interval '1 day';
     intent public.audit_log;
     outcome public.audit_log;
 BEGIN
@@ -120,7 +122,7 @@ BEGIN
     PERFORM public.audit_lock();
     IF (
         SELECT count(*) FROM public.audit_keys AS k JOIN public.audit_log AS l ON l.seq = k.seq
-        WHERE l.login = session_user AND l.logged_at > clock_timestamp() - interval '1 day'
+        WHERE l.login = me AND l.logged_at > a_day_ago
     ) >= 20 THEN
         RAISE EXCEPTION 'this login has registered twenty keys today' USING ERRCODE = 'configuration_limit_exceeded';
     END IF;

@@ -103,15 +103,20 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.erase(uuid, text, text, uuid, text, text, text) FROM PUBLIC;
 
--- Quarantined messages that match all that is not NULL: `source` is a file's source_id, or `queue`.
+-- What would be discarded: quarantined messages that match all that is not NULL. Not one whose body was erased: its row
+-- stays, so that the message conflicts with it when it comes again.
 CREATE FUNCTION public.quarantine_matching(
     record_ids uuid[], reason_code text, since timestamptz, until timestamptz, source text
 ) RETURNS TABLE (messages bigint, oldest timestamptz, newest timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT count(*), min(q.quarantined_at), max(q.quarantined_at) FROM public.quarantine AS q
-    WHERE ($1 IS NULL OR q.record_id = ANY ($1)) AND ($2 IS NULL OR q.reason_code = $2)
-        AND ($3 IS NULL OR q.quarantined_at >= $3) AND ($4 IS NULL OR q.quarantined_at < $4)
-        AND ($5 IS NULL OR coalesce(q.source_id::text, 'queue') = $5)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    RETURN QUERY
+        SELECT count(*), min(q.quarantined_at), max(q.quarantined_at)
+        FROM public.quarantine AS q
+        WHERE ($1 IS NULL OR q.record_id = ANY ($1)) AND q.body_ciphertext IS NOT NULL
+            AND public.quarantine_matches(q.reason_code, q.quarantined_at, q.source_id, $2, $3, $4, $5);
+END
 $$;
 REVOKE ALL ON FUNCTION public.quarantine_matching(uuid[], text, timestamptz, timestamptz, text) FROM PUBLIC;
 
@@ -126,30 +131,35 @@ DECLARE
     batch CONSTANT integer := 1000;
     chosen uuid[];
     oldest timestamptz;
-    gone bigint;
-    the_one uuid := CASE WHEN cardinality(record_ids) = 1 THEN record_ids[1] END;
+    gone bigint := 0;
+    the_one uuid;
     outcome public.audit_log;
 BEGIN
     PERFORM public.short_transaction();
     IF num_nonnulls(record_ids, reason_code, since, until, source) = 0 THEN
         RAISE EXCEPTION 'what is discarded has to be named' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    chosen := ARRAY(
-        SELECT q.record_id FROM public.quarantine AS q
-        WHERE ($6 IS NULL OR q.record_id = ANY ($6)) AND ($7 IS NULL OR q.reason_code = $7)
-            AND ($8 IS NULL OR q.quarantined_at >= $8) AND ($9 IS NULL OR q.quarantined_at < $9)
-            AND ($10 IS NULL OR coalesce(q.source_id::text, 'queue') = $10)
-        ORDER BY q.quarantined_at LIMIT batch
-    );
-    -- In the order of their ids, as a retry and a rotation lock them. What a retry has moved meanwhile is gone.
-    SELECT count(*), min(l.quarantined_at), max(l.quarantined_at) INTO gone, oldest, newest FROM (
-        SELECT q.quarantined_at FROM public.quarantine AS q
-        WHERE q.record_id = ANY (chosen) ORDER BY q.record_id FOR UPDATE
-    ) AS l;
+    WHILE gone = 0 LOOP
+        chosen := ARRAY(
+            SELECT q.record_id FROM public.quarantine AS q
+            WHERE ($6 IS NULL OR q.record_id = ANY ($6)) AND q.body_ciphertext IS NOT NULL
+                AND public.quarantine_matches(q.reason_code, q.quarantined_at, q.source_id, $7, $8, $9, $10)
+            ORDER BY q.quarantined_at LIMIT batch
+        );
+        IF chosen = '{}' THEN
+            RETURN;
+        END IF;
+        -- In the order of their ids, as a retry and a rotation lock them. What a retry has moved meanwhile is gone, and
+        -- what was erased meanwhile stays.
+        SELECT array_agg(l.record_id), count(*), min(l.quarantined_at), max(l.quarantined_at)
+        INTO chosen, gone, oldest, newest FROM (
+            SELECT q.record_id, q.quarantined_at FROM public.quarantine AS q
+            WHERE q.record_id = ANY (chosen) AND q.body_ciphertext IS NOT NULL ORDER BY q.record_id FOR UPDATE
+        ) AS l;
+    END LOOP;
+    -- Those that are locked: what came meanwhile under the id of another one stays.
     DELETE FROM public.quarantine AS q WHERE q.record_id = ANY (chosen);
-    IF gone = 0 THEN
-        RETURN;
-    END IF;
+    the_one := CASE WHEN gone = 1 THEN chosen[1] END;
     -- Last of all: the head of the log is locked from here to the commit.
     PERFORM public.audit_write(
         request_id, 'intent', actor, host, 'quarantine discard', the_one, ARRAY['quarantine'], NULL, ticket, reason,

@@ -27,25 +27,30 @@ CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.key_changes
 -- the row, or there is no row any more. A data key that nothing has changed since `ingest` made it has no entry. Of
 -- these ids, or of all.
 CREATE FUNCTION public.unexplained_keys(key_ids bigint[]) RETURNS TABLE (key_id bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT k.key_id
-    FROM public.data_keys AS k
-    LEFT JOIN LATERAL (
-        SELECT * FROM public.key_changes AS c WHERE c.key_id = k.key_id ORDER BY c.seq DESC LIMIT 1
-    ) AS said ON true
-    WHERE (key_ids IS NULL OR k.key_id = ANY (key_ids)) AND CASE
-        WHEN said.key_id IS NULL THEN (k.purpose, k.state) <> ('data', 'active')
-        ELSE (k.purpose, k.field, k.generation, k.state, k.fingerprint, k.kms_key_arn, sha256(k.wrapped_key))
-            IS DISTINCT FROM (
-                said.purpose, said.field, said.generation, said.state, said.fingerprint, said.kms_key_arn,
-                said.wrapped_key_sha256
-            )
-    END
-    UNION
-    SELECT c.key_id FROM public.key_changes AS c
-    WHERE (key_ids IS NULL OR c.key_id = ANY (key_ids))
-        AND NOT EXISTS (SELECT FROM public.data_keys AS k WHERE k.key_id = c.key_id)
-    ORDER BY key_id
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        SELECT k.key_id
+        FROM public.data_keys AS k
+        LEFT JOIN LATERAL (
+            SELECT * FROM public.key_changes AS c WHERE c.key_id = k.key_id ORDER BY c.seq DESC LIMIT 1
+        ) AS said ON true
+        WHERE (key_ids IS NULL OR k.key_id = ANY (key_ids)) AND CASE
+            WHEN said.key_id IS NULL THEN (k.purpose, k.state) <> ('data', 'active')
+            ELSE (k.purpose, k.field, k.generation, k.state, k.fingerprint, k.kms_key_arn, sha256(k.wrapped_key))
+                IS DISTINCT FROM (
+                    said.purpose, said.field, said.generation, said.state, said.fingerprint, said.kms_key_arn,
+                    said.wrapped_key_sha256
+                )
+        END
+        UNION
+        SELECT c.key_id FROM public.key_changes AS c
+        WHERE (key_ids IS NULL OR c.key_id = ANY (key_ids))
+            AND NOT EXISTS (SELECT FROM public.data_keys AS k WHERE k.key_id = c.key_id)
+        ORDER BY key_id;
+END
 $$;
 REVOKE ALL ON FUNCTION public.unexplained_keys(bigint[]) FROM PUBLIC;
 

@@ -22,7 +22,12 @@ from tests.proxy import FaultProxy
 from tests.vault import Vault
 
 FRAUD = {"fields": ["ip"], "masked_fields": ["device_id"], "ticket_pattern": "F-[0-9]+"}
-POLICY = {"reveals_an_hour": 1_000_000, "purposes": {"fraud": FRAUD, "support": {"fields": ["ip"]}}}
+PURPOSES = {
+    "fraud": FRAUD,
+    "support": {"fields": ["ip"]},
+    "messages": {"fields": ["quarantine"]},
+}
+POLICY = {"reveals_an_hour": 1_000_000, "purposes": PURPOSES}
 GENEROUS = {"reveals_an_hour": 1_000_000, "purposes": {}}
 
 LAST = "SELECT phase, decision, error_code FROM audit_log ORDER BY seq DESC LIMIT 1"
@@ -42,7 +47,13 @@ def decided(database: Scratch, **changes: object) -> tuple[str, str | None]:
     [
         ({"purpose": "fraud", "ticket": "F-12", "fields": ["ip"]}, None),
         ({"purpose": "support", "ticket": None, "fields": ["ip"]}, None),
-        ({"purpose": "support", "fields": []}, None),
+        ({"purpose": "support", "fields": []}, "field"),
+        ({"purpose": "support", "fields": [], "action": "reveal masked"}, "field"),
+        ({"purpose": "support", "fields": [], "action": "quarantine show"}, "field"),
+        ({"purpose": "support", "fields": ["ip"], "action": "quarantine show"}, "field"),
+        ({"purpose": "messages", "fields": ["quarantine"], "action": "quarantine show"}, None),
+        ({"purpose": "messages", "fields": ["quarantine"]}, "field"),
+        ({"purpose": "support", "fields": [], "action": "find"}, None),
         ({"purpose": None}, "purpose"),
         ({"purpose": "Fraud", "ticket": "F-12", "fields": ["ip"]}, "purpose"),
         ({"purpose": "reveals_an_hour"}, "purpose"),

@@ -99,6 +99,21 @@ def test_one_message_is_discarded_by_its_id(stocked: Vault) -> None:
     fails(stocked.run("erase", *DISCARD, UNKNOWN, *WHY), 66, "no such message")
 
 
+def test_what_was_erased_does_not_come_back(stocked: Vault, tmp_path: Path) -> None:
+    """A line that was erased is left by every discard, and is not quarantined again when it is loaded again."""
+    file = tmp_path / "erased.jsonl"
+    file.write_text(f"{event()}\n{{\n", encoding="utf-8")
+    load = ("ingest", "--file", str(file), "--source", f"erased-{uuid.uuid4()}")
+    before = {row for (row,) in stocked.sql("SELECT record_id FROM quarantine")}
+    stocked.ok("ingest", *load)
+    (erased,) = {row for (row,) in stocked.sql("SELECT record_id FROM quarantine")} - before
+    stocked.ok("erase", "erase", str(erased), *WHY)
+    fails(stocked.run("erase", *DISCARD, str(erased), *WHY), 66, "no such message")
+    assert stocked.ok("erase", *DISCARD, "--all", *WHY).json["messages"] == 1_503
+    stocked.ok("ingest", *load)
+    assert stocked.sql("SELECT record_id, body_ciphertext FROM quarantine") == [(erased, None)]
+
+
 def test_lines_of_one_file_are_discarded_by_their_source(stocked: Vault, tmp_path: Path) -> None:
     """`list` tells the source; those of the queue and of another file stay."""
     for name in ("a.jsonl", "b.jsonl"):

@@ -14,7 +14,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.database import FakeDatabase
 from tests.fakes.eraser import FakeEraser
 from tests.fakes.key_store import FakeKeyStore
-from tests.fakes.quarantine import FakeQuarantine
+from tests.fakes.quarantine import FakeQuarantine, FakeQuarantineDiscarder
 from tests.fakes.record_finder import FakeRecordFinder
 from tests.fakes.record_loader import FakeRecordLoader
 from tests.fakes.resealer import FakeResealer
@@ -33,6 +33,7 @@ from vault_etl.adapters.postgres_audit import (
     PostgresAuditReader,
 )
 from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
+from vault_etl.adapters.postgres_discard import PostgresQuarantineDiscarder
 from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_erase import PostgresEraser
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
@@ -62,7 +63,7 @@ from vault_etl.ports.key_store import (
     KeyRetirer,
     NewKey,
 )
-from vault_etl.ports.quarantine import QuarantineMover, QuarantineReader
+from vault_etl.ports.quarantine import QuarantineDiscarder, QuarantineMover, QuarantineReader
 from vault_etl.ports.record_finder import RecordFinder
 from vault_etl.ports.record_store import RecordLoader
 from vault_etl.ports.resealer import Resealer
@@ -98,6 +99,7 @@ class Bench:
     reader: AuditReader
     quarantine: QuarantineReader
     mover: QuarantineMover
+    discarder: QuarantineDiscarder
     finder: RecordFinder
     duplicates: DuplicateFinder
     eraser: Eraser
@@ -185,7 +187,8 @@ class FakeBench(Bench):
         self.data_keys = self.keys = self._store = store
         loader = FakeRecordLoader(database)
         self.loader, self.resealer = loader, FakeResealer(database)
-        self.quarantine = self.mover = FakeQuarantine(database, loader)
+        self.quarantine = self.mover = quarantine = FakeQuarantine(database, loader)
+        self.discarder = FakeQuarantineDiscarder(database, quarantine)
         self.others_audit = FakeAuditLog(database, login="other")
         self.audit = self.released = self.reader = FakeAuditLog(database)
         self.finder = self.duplicates = FakeRecordFinder(database)
@@ -325,6 +328,7 @@ class PostgresBench(Bench):
         self.reader = PostgresAuditReader(self._database("audit"))
         self.quarantine = PostgresQuarantineReader(self._database("reveal"))
         self.mover = PostgresQuarantineMover(self._database("re-encrypt"))
+        self.discarder = PostgresQuarantineDiscarder(self._database("erase"))
         self.finder = PostgresRecordFinder(self._database("reveal"))
         self.duplicates = PostgresDuplicateFinder(self._database("analyst"))
         self.eraser = PostgresEraser(self._database("erase"))

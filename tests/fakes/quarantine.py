@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Iterator, Sequence
 
+from tests.fakes.audit_log import FakeAuditLog
 from tests.fakes.database import FakeDatabase
 from tests.fakes.record_loader import FakeRecordLoader
+from vault_etl.core.audit import AuditRequest
 from vault_etl.errors import IncompleteError
 from vault_etl.ports.quarantine import (
     EVERY_ROW,
+    Discarded,
+    Matching,
     Moved,
     QuarantinedBody,
     QuarantinedCount,
@@ -113,3 +118,47 @@ class FakeQuarantine:
         for release in unchanged:
             del self._database.quarantine[release.body.record_id]
         return Moved(frozenset(release.body.record_id for release in unchanged))
+
+
+class FakeQuarantineDiscarder:
+    """`QuarantineDiscarder` in memory, `batch` at a time."""
+
+    def __init__(self, database: FakeDatabase, reader: FakeQuarantine, batch: int = 1_000) -> None:
+        self._database = database
+        self._reader = reader
+        self._batch = batch
+        self._log = FakeAuditLog(database, login="eraser")
+
+    def matching(
+        self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None
+    ) -> Matching:
+        """See `QuarantineDiscarder.matching`."""
+        times = [row.quarantined_at for row in self._rows(wanted, record_ids)]
+        return Matching(len(times), min(times, default=None), max(times, default=None))
+
+    def discard(
+        self,
+        request: AuditRequest,
+        wanted: QuarantineFilter,
+        record_ids: Sequence[uuid.UUID] | None,
+    ) -> Discarded | None:
+        """See `QuarantineDiscarder.discard`."""
+        rows = self._rows(wanted, record_ids)[: self._batch]
+        if not rows:
+            return None
+        one = rows[0].record_id if len(rows) == 1 else None
+        receipt = self._log.intend(dataclasses.replace(request, record_id=one))
+        for row in rows:
+            del self._database.quarantine[row.record_id]
+        receipt.outcome = f"discarded messages: {len(rows)}"
+        return Discarded(len(rows), rows[-1].quarantined_at, self._log.conclude(receipt))
+
+    def _rows(
+        self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None
+    ) -> Sequence[QuarantinedRow]:
+        return [
+            row
+            for row in self._reader.rows(wanted)
+            if row.record_id not in self._database.erased_bodies
+            and (record_ids is None or row.record_id in record_ids)
+        ]

@@ -53,6 +53,7 @@ RE_ENCRYPT = ROTATE | {
     "SELECT user_logins",
     *columns("UPDATE", "user_logins", *PENDING, *SEALED),
     *("SELECT quarantine", "UPDATE quarantine.body_ciphertext", "EXECUTE ciphertext_key_id"),
+    "EXECUTE quarantine_matches",
     "TEMPORARY",
     *("INSERT user_logins", "DELETE quarantine", "EXECUTE ensure_partition"),
     *columns("INSERT", "key_rotations", "purpose", "rotation_id", "fields", "old_keys"),
@@ -101,7 +102,7 @@ RIGHTS: dict[str, set[str]] = {
             "source_id",
         ),
         "SELECT data_keys",
-        "EXECUTE unexplained_keys",
+        *("EXECUTE unexplained_keys", "EXECUTE quarantine_matches"),
         "EXECUTE audit_append",
         *(
             f"EXECUTE audit_{name}"
@@ -122,7 +123,7 @@ RIGHTS: dict[str, set[str]] = {
         *("SELECT reveal_policies", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"),
         "SELECT key_rotations",
         *("SELECT key_changes", "EXECUTE unexplained_keys"),
-        "EXECUTE audit_register_key",
+        *("EXECUTE audit_register_key", "EXECUTE audit_matches"),
         *("EXECUTE audit_holder", "EXECUTE audit_allowance"),
         *SIGN,
     },

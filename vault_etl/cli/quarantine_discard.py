@@ -62,8 +62,8 @@ def _discard(
 
     A message has to match all that is given. It goes in batches of 1,000, the oldest first; each is
     one transaction with its entries in the audit log. Safe to interrupt and to run again. A message
-    that comes again, from a queue or a file, is quarantined again. Every backup still has what is
-    deleted.
+    that comes again, from a queue or a file, is quarantined again; one that was erased is left, as
+    its row keeps it from coming back. Every backup still has what is deleted.
 
     \b
     Examples:
@@ -113,7 +113,7 @@ def _discard(
         matching = discard.matching(wanted, ids)
     if ids is not None and not matching.messages:
         message = "no such message is in quarantine"
-        raise NotFoundError(message, hint="it may be a record by now; " + _HINT)
+        raise NotFoundError(message, hint="it may be a record by now, or erased; " + _HINT)
     if dry_run or not matching.messages:
         _say("" if matching.messages else "nothing is quarantined that matches", quiet=quiet)
         _print(matching, output)

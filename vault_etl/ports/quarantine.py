@@ -103,7 +103,10 @@ class Discarded:
 
 
 class QuarantineDiscarder(Protocol):
-    """May delete quarantined messages, each batch in one transaction with its entries, and read none."""
+    """May delete quarantined messages, each batch in one transaction with its entries, and read none.
+
+    Not one whose body was erased: its row stays.
+    """
 
     def matching(
         self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None

@@ -19,25 +19,16 @@ CALL public.commit_audit_append(
 -- name: entries
 SELECT seq, logged_at, request_id, phase, login, client_address, actor, host, action, record_id, fields,
     purpose, ticket, reason, decision, error_code, prev_hash, hash
-FROM public.audit_log
-WHERE (%(since)s::timestamptz IS NULL OR logged_at >= %(since)s)
-    AND (%(until)s::timestamptz IS NULL OR logged_at < %(until)s)
-    AND (%(record_id)s::uuid IS NULL OR record_id = %(record_id)s)
-    AND (%(field)s::text IS NULL OR %(field)s = ANY (fields))
-    AND (%(action)s::text IS NULL OR action = %(action)s)
-    AND (%(ticket)s::text IS NULL OR ticket = %(ticket)s)
-    AND (%(actor)s::text IS NULL OR actor = %(actor)s OR login = %(actor)s)
-    AND seq > %(after)s
+FROM public.audit_log AS l
+WHERE public.audit_matches(
+    l, %(since)s, %(until)s, %(record_id)s, %(field)s, %(action)s, %(ticket)s, %(actor)s
+) AND l.seq > %(after)s
 ORDER BY seq LIMIT 250
 
 -- name: before_the_newest
 -- The last entry that is not among the newest ones: a listing of these begins behind it.
-SELECT seq FROM public.audit_log
-WHERE (%(since)s::timestamptz IS NULL OR logged_at >= %(since)s)
-    AND (%(until)s::timestamptz IS NULL OR logged_at < %(until)s)
-    AND (%(record_id)s::uuid IS NULL OR record_id = %(record_id)s)
-    AND (%(field)s::text IS NULL OR %(field)s = ANY (fields))
-    AND (%(action)s::text IS NULL OR action = %(action)s)
-    AND (%(ticket)s::text IS NULL OR ticket = %(ticket)s)
-    AND (%(actor)s::text IS NULL OR actor = %(actor)s OR login = %(actor)s)
+SELECT seq FROM public.audit_log AS l
+WHERE public.audit_matches(
+    l, %(since)s, %(until)s, %(record_id)s, %(field)s, %(action)s, %(ticket)s, %(actor)s
+)
 ORDER BY seq DESC OFFSET %(limit)s LIMIT 1

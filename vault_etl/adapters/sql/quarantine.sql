@@ -2,23 +2,21 @@
 
 -- name: rows
 SELECT record_id, reason_code, path, receive_count, quarantined_at, source_id FROM public.quarantine
-WHERE (%(reason_code)s::text IS NULL OR reason_code = %(reason_code)s)
-    AND (%(since)s::timestamptz IS NULL OR quarantined_at >= %(since)s)
-    AND (%(until)s::timestamptz IS NULL OR quarantined_at < %(until)s)
-    AND (%(source)s::text IS NULL OR coalesce(source_id::text, 'queue') = %(source)s)
-    AND (
-        %(after_time)s::timestamptz IS NULL
-        OR (quarantined_at, record_id) > (%(after_time)s::timestamptz, %(after_id)s::uuid)
-    )
+WHERE public.quarantine_matches(
+    reason_code, quarantined_at, source_id, %(reason_code)s, %(since)s, %(until)s, %(source)s
+)
+AND (
+    %(after_time)s::timestamptz IS NULL
+    OR (quarantined_at, record_id) > (%(after_time)s::timestamptz, %(after_id)s::uuid)
+)
 ORDER BY quarantined_at, record_id LIMIT 1000
 
 -- name: before_the_newest
 -- The last row that is not among the newest ones: a listing of these begins behind it.
 SELECT quarantined_at, record_id FROM public.quarantine
-WHERE (%(reason_code)s::text IS NULL OR reason_code = %(reason_code)s)
-    AND (%(since)s::timestamptz IS NULL OR quarantined_at >= %(since)s)
-    AND (%(until)s::timestamptz IS NULL OR quarantined_at < %(until)s)
-    AND (%(source)s::text IS NULL OR coalesce(source_id::text, 'queue') = %(source)s)
+WHERE public.quarantine_matches(
+    reason_code, quarantined_at, source_id, %(reason_code)s, %(since)s, %(until)s, %(source)s
+)
 ORDER BY quarantined_at DESC, record_id DESC OFFSET %(limit)s LIMIT 1
 
 -- name: counts
@@ -29,10 +27,9 @@ SELECT reason_code, path, source_id, count(*), min(quarantined_at), max(quaranti
             AND quarantined_at >= date_trunc('day', now(), 'UTC') - interval '1 day'
     )
 FROM public.quarantine
-WHERE (%(reason_code)s::text IS NULL OR reason_code = %(reason_code)s)
-    AND (%(since)s::timestamptz IS NULL OR quarantined_at >= %(since)s)
-    AND (%(until)s::timestamptz IS NULL OR quarantined_at < %(until)s)
-    AND (%(source)s::text IS NULL OR coalesce(source_id::text, 'queue') = %(source)s)
+WHERE public.quarantine_matches(
+    reason_code, quarantined_at, source_id, %(reason_code)s, %(since)s, %(until)s, %(source)s
+)
 GROUP BY reason_code, path, source_id ORDER BY 4 DESC, 1, 2, 3 NULLS FIRST
 
 -- name: row
