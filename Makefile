@@ -33,7 +33,7 @@ TEMPLATES := $(wildcard keys/*.template.yaml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-localstack check test-all chaos fuzz format lock audit dist clean policy-evaluator
+.PHONY: help demo test test-localstack check test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,7 +60,7 @@ check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of impor
 	@if [ -x $(BIN)/zizmor ]; then $(BIN)/zizmor --offline --quiet --persona pedantic .github; \
 		else echo 'zizmor has no wheel here: the workflows are not audited'; fi
 
-test-all: test policy-evaluator ## `make test`, then the tests that need Node (installs it, as root)
+test-all: test policy-evaluator pgbouncer ## `make test`, then the tests that need Node and PgBouncer (installs them, as root)
 	$(PYTEST) -m system $(PYTEST_ARGS)
 
 chaos: $(VENV)/.dev-installed ## kill, cut and silence everything under load for minutes; CHAOS_SEED=N repeats a run
@@ -140,3 +140,15 @@ tests/iam/node_modules/.installed: tests/iam/package-lock.json
 	fi
 	@cd tests/iam && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
+
+# The pooler that tests/poolers goes through. Debian's package would start one of its own: that one is not started.
+pgbouncer:
+	@if [ ! -x /usr/sbin/pgbouncer ]; then \
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+			echo 'error: the system tests need /usr/sbin/pgbouncer' >&2; \
+			echo 'hint: as root on Debian or Ubuntu: apt-get install pgbouncer' >&2; \
+			exit 1; \
+		fi; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+			apt-get install -qq -y --no-install-recommends pgbouncer >/dev/null; \
+	fi

@@ -63,7 +63,7 @@ def test_the_lock_is_the_first_statement_and_the_look_the_second(
         )
     assert statements[1] == "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"
     assert [re.split(r" \(| public.key_fence", s)[0] for s in statements if "IF NOT" not in s] == [
-        "BEGIN ISOLATION LEVEL READ COMMITTED",
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp",
         "LOCK TABLE",
         "SELECT",
         "COPY pg_temp.stage_0003",

@@ -87,7 +87,7 @@ def test_a_commit_without_an_answer_is_given_up(database: Database, line: TcpPro
     with in_time(), database.transaction(within=WITHIN_S) as cursor:
         cursor.execute("SELECT 1")
         with line.broken(Fault.BLACKHOLE):
-            cursor.connection.commit()
+            cursor.execute("COMMIT")
 
 
 def test_a_rollback_without_an_answer_is_given_up(database: Database, line: TcpProxy) -> None:

@@ -44,8 +44,9 @@ ANSWER_WITHIN_S: Final = 40.0
 The longest of them, 10,000 rows and 16 MiB, takes a second, and a lock is waited for 30 s at most.
 """
 
-_PINNED_PATH: Final = "SET search_path = pg_catalog, pg_temp"
-"""Else an operator that an owner makes in `public` is taken for the system's, and runs with this login's rights."""
+_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp"
+"""One message. Without that path an operator that an owner makes in `public` is taken for the system's, and runs with
+this login's rights. The path ends with the transaction, since a pooler gives the next one another session."""
 
 _MIGRATE_HINT: Final = "run `vault-etl migrate` as the owner; `vault-etl migrate --check` tells"
 
@@ -73,6 +74,8 @@ class ObjectsDependError(ConfigurationError):
 class Database:
     """A connection that is made when it is needed, and made again after it was lost.
 
+    Nothing that a transaction sets or makes is relied on by the next one, but for temporary tables of
+    one definition, so that a pooler may give each transaction another session (docs/adr/0034-poolers.md).
     `observer` is told of each connect, of each transaction's statements by the transaction's name,
     and of each commit.
     """
@@ -92,21 +95,23 @@ class Database:
         LockTimeoutError for what the server says, and UnavailableError if that takes longer than
         `within` seconds. A COMMIT whose answer is lost raises too.
         """
-        with self._statements(within, autocommit=False) as connection:
-            with self._told(name), connection.cursor() as cursor:
+        with self._statements(within) as connection, connection.cursor() as cursor:
+            with self._told(name):
+                cursor.execute(_BEGIN)
                 yield cursor
             with self._told("commit"):
-                connection.commit()
+                cursor.execute("COMMIT")
 
     def call(
         self, sql: str, values: Mapping[str, object], *, within: float | None = None
     ) -> tuple[Any, ...]:
         """CALL a procedure that commits by itself, and return its row. Raises like `transaction`.
 
-        If the answer is lost, it may have committed.
+        If the answer is lost, it may have committed. It is sent outside a transaction, and so without the
+        path: `sql` names what it calls by its schema, and uses no operator.
         """
         with (
-            self._statements(within, autocommit=True) as connection,
+            self._statements(within) as connection,
             self._told("call"),
             connection.cursor() as cursor,
         ):
@@ -115,14 +120,10 @@ class Database:
         return tuple(row)
 
     @contextlib.contextmanager
-    def _statements(
-        self, within: float | None, *, autocommit: bool
-    ) -> Iterator[psycopg2.extensions.connection]:
+    def _statements(self, within: float | None) -> Iterator[psycopg2.extensions.connection]:
         with of_service(SERVICE), Silence(within) as silence:
             try:
                 connection = self._connect()
-                if connection.autocommit != autocommit:
-                    connection.autocommit = autocommit
                 silence.watch(connection)
                 yield connection
             except psycopg2.Error as error:
@@ -145,11 +146,7 @@ class Database:
                     self._connection = self._target.connect()
             except NotConnectedError as error:
                 raise error.error from None
-            self._connection.set_session(
-                isolation_level=psycopg2.extensions.ISOLATION_LEVEL_READ_COMMITTED, autocommit=True
-            )
-            with self._connection.cursor() as cursor:
-                cursor.execute(_PINNED_PATH)
+            self._connection.autocommit = True  # psycopg2 adds no BEGIN to ours
             psycopg2.extras.register_uuid(conn_or_curs=self._connection)  # type: ignore[no-untyped-call]
         return self._connection
 
@@ -164,7 +161,9 @@ class Database:
         if connection is None:
             return
         try:
-            connection.rollback()
+            if connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
+                with connection.cursor() as cursor:
+                    cursor.execute("ROLLBACK")
         except psycopg2.Error:
             connection.close()
         # A server that turned read-only has failed over: a new connection finds the new primary.

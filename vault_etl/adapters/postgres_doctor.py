@@ -35,8 +35,13 @@ class PostgresFacts:
 
     def server(self) -> Server:
         """See `ServerFacts.server`."""
-        ((version, encoding),) = self._rows(_SQL["server"])
-        return Server(version, encoding)
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute(_SQL["server"])
+            ((version, encoding, pid, login),) = cursor.fetchall()
+            asked = cursor.connection.info
+            # A pooler gives a number of its own when it is connected to.
+            pooled, as_login = pid != asked.backend_pid, login == asked.user
+            return Server(version, encoding, pooled=pooled, as_login=as_login)
 
     def transport(self) -> Transport:
         """See `ServerFacts.transport`."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 import psycopg2.extensions
 
 from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_stream import pages
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit_chain import LoggedEntry
 from vault_etl.core.checkpoint import Head
@@ -70,10 +71,8 @@ class PostgresSnapshot:
             yield key_id
 
     def _stream(self, name: str, statement: str) -> Iterator[tuple[Any, ...]]:
-        with self._cursor.connection.cursor(name) as cursor:
-            cursor.itersize = _ROWS
-            cursor.execute(statement)
-            yield from cursor
+        for rows in pages(self._cursor, name, statement, _ROWS):
+            yield from rows
 
 
 def _bytes(value: memoryview | None) -> bytes | None:

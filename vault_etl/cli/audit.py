@@ -55,6 +55,9 @@ def _list(
 
     An entry has to match every filter that is given.
 
+    JSON has more of each: actor and host by the client's own word; login, time and client_address by
+    the database's. client_address is who connects to Postgres: behind a pooler, the pooler.
+
     \b
     Examples:
       vault-etl audit list --since 2026-01-31 --until 2026-02-28

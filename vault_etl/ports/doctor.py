@@ -21,6 +21,10 @@ class Server:
 
     version: int
     encoding: str
+    pooled: bool
+    """Whether what answered the connection is no session of the server: a pooler such as PgBouncer."""
+    as_login: bool
+    """Whether the server takes this for the login that it was asked as."""
 
 
 @dataclass(frozen=True, slots=True)

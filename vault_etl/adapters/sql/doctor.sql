@@ -1,7 +1,8 @@
 -- What `doctor` looks at. All but the last three are visible to every login.
 
 -- name: server
-SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')
+SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'), pg_backend_pid(),
+    session_user::text
 
 -- name: fence_bytes
 SELECT pg_catalog.pg_relation_size('public.key_fence')

@@ -16,7 +16,7 @@ MONTHS_AHEAD: Final = 3
 
 
 def server(facts: ServerFacts) -> Verdict:
-    """Reachable, new enough, UTF-8."""
+    """Reachable, new enough, UTF-8, under the login's own name; and whether through a pooler, which is no fault."""
     found = facts.server()
     if found.version < OLDEST:
         return Verdict.bad(
@@ -28,7 +28,15 @@ def server(facts: ServerFacts) -> Verdict:
             f"the database's encoding is {found.encoding}",
             "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move to it",
         )
-    return Verdict.good(f"PostgreSQL {found.version // 10_000}, UTF8")
+    if not found.as_login:
+        return Verdict.bad(
+            "the pooler connects under another login's name, which the audit log and the quotas take for this one",
+            "take `user` out of its database's settings: each login has to be its own",
+        )
+    through = ", through a pooler, whose address is `client_address` in the audit log"
+    return Verdict.good(
+        f"PostgreSQL {found.version // 10_000}, UTF8{through if found.pooled else ''}"
+    )
 
 
 def migrations(pending: Sequence[str]) -> Verdict:

@@ -15,7 +15,9 @@ from vault_etl.services.checks import database
 class Facts:
     """`ServerFacts` as a test says."""
 
-    found: Server = field(default_factory=lambda: Server(160_000, "UTF8"))
+    found: Server = field(
+        default_factory=lambda: Server(160_000, "UTF8", pooled=False, as_login=True)
+    )
     size: int = 0
     missing: Sequence[str] = ()
     asked: int = 0
@@ -50,10 +52,19 @@ class Facts:
 )
 def test_a_server_is_16_or_newer_and_utf8(version: int, encoding: str, ok: bool) -> None:
     """And whatever it is, the line names it."""
-    verdict = database.server(Facts(Server(version, encoding)))
+    verdict = database.server(Facts(Server(version, encoding, pooled=False, as_login=True)))
     assert verdict.ok is ok
     assert bool(verdict.hint) is not ok
     assert encoding in verdict.detail or str(version // 10_000) in verdict.detail
+
+
+def test_a_pooler_is_told_and_another_login_is_a_fault() -> None:
+    """The first is no fault; behind the second everybody would be the same login."""
+    told = database.server(Facts(Server(160_000, "UTF8", pooled=True, as_login=True)))
+    wrong = database.server(Facts(Server(160_000, "UTF8", pooled=True, as_login=False)))
+    assert (told.ok, wrong.ok) == (True, False)
+    assert "client_address" in told.detail
+    assert "login" in wrong.detail
 
 
 def test_a_pending_migration_is_named() -> None:
