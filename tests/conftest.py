@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import shutil
@@ -32,8 +33,6 @@ TEMPLATE = "vault_template"
 MEMORY = Path("/dev/shm")  # noqa: S108 - a file system of Linux, and a folder of our own in it
 NEEDED = 2 * 2**30
 """Bytes, of all test processes together."""
-COPY = "STRATEGY file_copy"
-"""Of a template: without fsync, two thirds of the time that a copy through the log takes."""
 ONCE = {
     "erase": "Postgres alone forgets; a value that is looked for is opened as a reveal opens it",
     "outages": "about us, and mostly waits",
@@ -208,30 +207,68 @@ def localstack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         emulator.stop()
 
 
-@pytest.fixture
-def bare_vault(
-    postgres: RunningPostgres, moto: tuple[str, Provisioned], tmp_path: Path
+@pytest.fixture(scope="session")
+def signed(
+    postgres: RunningPostgres,
+    moto: tuple[str, Provisioned],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Vault]:
-    """A migrated database, whose log somebody signs, and an empty queue, without token keys."""
-    endpoint, provisioned = moto
-    database = f"vault_{uuid.uuid4().hex[:12]}"
-    with admin(postgres, "postgres") as cursor:
-        cursor.execute(f'CREATE DATABASE "{database}" TEMPLATE "{TEMPLATE}" {COPY}')
-    # The rights on the database itself are not copied from a template.
-    _run_file(postgres, database, resource_dir("migrations") / "0001_roles.sql")
-    vault = Vault(postgres, database, endpoint, provisioned, tmp_path)
-    vault.renew_queue()
-    vault.register_audit_key()
-    yield vault
-    with admin(postgres, "postgres") as cursor:
-        cursor.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
+    """A migrated database whose audit key is registered, to be copied: no session may stay in it."""
+    template = Vault(postgres, TEMPLATE, *moto, tmp_path_factory.mktemp("signed"))
+    with copied(template, template.home) as vault:
+        vault.register_audit_key()
+        yield vault
+
+
+@pytest.fixture(scope="session")
+def keyed(signed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """It has token keys too, made by the real command, and is to be copied."""
+    with copied(signed, tmp_path_factory.mktemp("keyed")) as vault:
+        vault.ok("re-encrypt", "keys", "init")
+        yield vault
 
 
 @pytest.fixture
-def vault(bare_vault: Vault) -> Vault:
-    """A vault with token keys, ready for `ingest`."""
-    bare_vault.ok("re-encrypt", "keys", "init")
-    return bare_vault
+def bare_vault(signed: Vault, tmp_path: Path) -> Iterator[Vault]:
+    """A migrated database whose audit key is registered, and an empty queue, without token keys."""
+    with copied(signed, tmp_path) as vault:
+        vault.renew_queue()
+        yield vault
+
+
+@pytest.fixture
+def vault(keyed: Vault, tmp_path: Path) -> Iterator[Vault]:
+    """A vault with token keys and an empty queue, ready for `ingest`."""
+    with copied(keyed, tmp_path) as vault:
+        vault.renew_queue()
+        yield vault
+
+
+@contextmanager
+def copied(template: Vault, home: Path) -> Iterator[Vault]:
+    """A copy of a vault's database, which is dropped afterwards."""
+    with database_copy(template.server, template.database) as database:
+        overrides = dict(template.overrides)
+        yield dataclasses.replace(template, database=database, home=home, overrides=overrides)
+
+
+@contextmanager
+def database_copy(server: RunningPostgres, template: str) -> Iterator[str]:
+    """The name of a copy, which has the rights on the database itself too. It is dropped afterwards."""
+    name = f"copy_{uuid.uuid4().hex[:12]}"
+    with admin(server, "postgres") as cursor:
+        # Without fsync, two thirds of the time that a copy through the log takes.
+        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+        cursor.execute(
+            "UPDATE pg_database SET datacl = t.datacl FROM pg_database AS t"
+            " WHERE pg_database.datname = %s AND t.datname = %s",
+            (name, template),
+        )
+    try:
+        yield name
+    finally:
+        with admin(server, "postgres") as cursor:
+            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @contextmanager
@@ -247,8 +284,3 @@ def _migrate(server: RunningPostgres, database: str) -> None:
     connection = Database(server.url("admin", database))
     PostgresMigrations(connection, resource_dir("migrations")).apply()
     connection.close()
-
-
-def _run_file(server: RunningPostgres, database: str, path: Path) -> None:
-    with admin(server, database) as cursor:
-        cursor.execute(path.read_text(encoding="utf-8"))

@@ -14,7 +14,6 @@ from tests.postgres.conftest import clone, empty
 from tests.postgres.scratch import Scratch
 from tests.vault import Vault
 from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
 
 ADDRESSES = ("198.51.100.77", "198.51.100.78", "198.51.100.79")
 DEVICE = "canary-device-4711"
@@ -41,14 +40,10 @@ def log(written: Logbook) -> Iterator[Logbook]:
 
 
 @pytest.fixture(scope="module")
-def site(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Vault]:
+def site(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """A vault with three records, loaded by the real commands."""
     bodies = [event(ip=address, device_id=DEVICE) for address in ADDRESSES]
-    with filled_vault(postgres, moto, tmp_path_factory.mktemp("site"), bodies) as vault:
+    with filled_vault(keyed, tmp_path_factory.mktemp("site"), bodies) as vault:
         yield vault
 
 

@@ -13,8 +13,6 @@ from tests.cli.events import event
 from tests.cli.processes import on_terminal, terminal
 from tests.filled_vault import filled_vault
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
 
 PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}
 NOTE = "vault-etl/audit/<uuid>\n<n>\n<base64>\n\n\u2014 vault-etl/audit/<uuid> <base64>\n"
@@ -37,14 +35,10 @@ def steady(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def one(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Vault]:
+def one(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """A vault with one record, whose entries are counted."""
     body = event(ip=ADDRESSES[0], device_id=DEVICE)
-    with filled_vault(postgres, moto, tmp_path_factory.mktemp("one"), [body]) as vault:
+    with filled_vault(keyed, tmp_path_factory.mktemp("one"), [body]) as vault:
         yield vault
 
 

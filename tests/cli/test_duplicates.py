@@ -13,8 +13,6 @@ from tests.cli.processes import fails
 from tests.filled_vault import filled_vault
 from tests.proxy import FaultProxy
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
 
 OFTEN, TWICE, ONCE = "198.51.100.1", "198.51.100.2", "198.51.100.3"
 LOGINS = [
@@ -28,14 +26,10 @@ LOGINS = [
 
 
 @pytest.fixture(scope="module")
-def filled(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Vault]:
+def filled(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """Six logins of four users from three addresses on three days."""
     bodies = [event(ip=ip, user_id=user, create_date=day) for ip, user, day in LOGINS]
-    with filled_vault(postgres, moto, tmp_path_factory.mktemp("shared"), bodies) as vault:
+    with filled_vault(keyed, tmp_path_factory.mktemp("shared"), bodies) as vault:
         yield vault
 
 

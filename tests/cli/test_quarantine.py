@@ -6,7 +6,6 @@ import base64
 import datetime as dt
 import json
 import subprocess
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,10 +19,9 @@ from tests.cli.test_audit_unwritable import APPEND, REVOKE
 from tests.cli.test_main_job import UNKNOWN
 from tests.cli.test_not_allowed import access_key
 from tests.cli.test_output import plain
+from tests.conftest import copied
 from tests.proxy import Call, FaultProxy
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
 from vault_etl.core.events import Reason
 
 STEERING = '{"ip": "203.0.113.9", "user_id": "\x1b[2J\x1b]0;owned\x07"}\r\n ip: 1.2.3.4 \u202e é'
@@ -58,27 +56,16 @@ class Quarantine:
 
 
 @pytest.fixture(scope="module")
-def held(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Quarantine]:
+def held(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quarantine]:
     """One for all tests that only look."""
-    database = f"held_{uuid.uuid4().hex[:12]}"
-    home = tmp_path_factory.mktemp("held")
-    around = Vault(postgres, "postgres", *moto, home)
-    around.sql(f'CREATE DATABASE "{database}"')
-    vault = Vault(postgres, database, *moto, home, dict(IMPATIENT))
-    vault.ok("admin", "migrate")
-    vault.register_audit_key()
-    vault.set_policy(GENEROUS)
-    vault.ok("re-encrypt", "keys", "init")
-    (text,) = quarantine(vault, STEERING.encode(), reason=Reason.NOT_JSON)
-    (raw,) = quarantine(vault, BYTES, reason=Reason.NOT_UTF8)
-    erased, last = quarantine(vault, b"{}", b"[]", reason=Reason.FIELD_NULL, path="$.user_id")
-    vault.sql("UPDATE quarantine SET body_ciphertext = NULL WHERE record_id = %s", erased)
-    yield Quarantine(vault, [text, raw, erased, last], text, raw, erased)
-    around.sql(f'DROP DATABASE "{database}" WITH (FORCE)')
+    with copied(keyed, tmp_path_factory.mktemp("held")) as vault:
+        vault.overrides.update(IMPATIENT)
+        vault.set_policy(GENEROUS)
+        (text,) = quarantine(vault, STEERING.encode(), reason=Reason.NOT_JSON)
+        (raw,) = quarantine(vault, BYTES, reason=Reason.NOT_UTF8)
+        erased, last = quarantine(vault, b"{}", b"[]", reason=Reason.FIELD_NULL, path="$.user_id")
+        vault.sql("UPDATE quarantine SET body_ciphertext = NULL WHERE record_id = %s", erased)
+        yield Quarantine(vault, [text, raw, erased, last], text, raw, erased)
 
 
 def test_list_tells_what_why_and_when(held: Quarantine) -> None:

@@ -16,8 +16,6 @@ from tests.filled_vault import filled_vault
 from tests.postgres.notes import stored_notes
 from tests.proxy import FaultProxy, Judge
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
 
 GENEROUS: dict[str, object] = {"reveals_an_hour": 100_000, "purposes": {}}
 BODY = b"not json: 203.0.113.77"
@@ -32,14 +30,10 @@ RETRY = ("quarantine", "retry", "--all", "--yes")
 
 
 @pytest.fixture(scope="module")
-def filled(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Vault]:
+def filled(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """A record, and a message that is none."""
     bodies = [event(), BODY.decode()]
-    with filled_vault(postgres, moto, tmp_path_factory.mktemp("audited"), bodies) as vault:
+    with filled_vault(keyed, tmp_path_factory.mktemp("audited"), bodies) as vault:
         yield vault
 
 

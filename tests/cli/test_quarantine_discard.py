@@ -15,8 +15,6 @@ from tests.cli.quarantined import quarantine
 from tests.cli.test_main_job import UNKNOWN
 from tests.filled_vault import filled_vault
 from tests.vault import ROLES, Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
 from vault_etl.core.events import Reason
 
 DISCARD = ("quarantine", "discard")
@@ -29,13 +27,9 @@ COPIES = (
 
 
 @pytest.fixture(scope="module")
-def vault(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Vault]:
+def vault(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """One vault for all; each test leaves quarantine as `stocked` finds it."""
-    with filled_vault(postgres, moto, tmp_path_factory.mktemp("discard"), [event()]) as filled:
+    with filled_vault(keyed, tmp_path_factory.mktemp("discard"), [event()]) as filled:
         yield filled
 
 

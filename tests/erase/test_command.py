@@ -14,8 +14,6 @@ from tests.filled_vault import filled_vault
 from tests.postgres.notes import stored_notes
 from tests.proxy import FaultProxy
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
 from vault_etl.core.erasure import NOT_ERASED
 
 WHY = ("--reason", "request 17")
@@ -23,14 +21,10 @@ USERS = ("ann", "ann", "bob", "cyd", "dan", "eve")
 
 
 @pytest.fixture(scope="module")
-def filled(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Vault]:
+def filled(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """Five users, of which each test that erases takes another, and a quarantined message."""
     bodies = [*(event(user_id=user) for user in USERS), "not json"]
-    with filled_vault(postgres, moto, tmp_path_factory.mktemp("filled"), bodies) as vault:
+    with filled_vault(keyed, tmp_path_factory.mktemp("filled"), bodies) as vault:
         yield vault
 
 

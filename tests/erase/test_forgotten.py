@@ -16,8 +16,6 @@ from tests.leaks.test_samples import dump
 from tests.postgres.notes import stored_notes
 from tests.proxy import Call, FaultProxy
 from tests.vault import Result, Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
 
 SHARED, OWN, OTHERS = "198.51.100.7", "198.51.100.8", "198.51.100.9"
 BODIES = (
@@ -46,13 +44,9 @@ class Forgotten:
 
 
 @pytest.fixture(scope="module")
-def forgotten(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Forgotten]:
+def forgotten(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forgotten]:
     """Erased by the real commands."""
-    with filled_vault(postgres, moto, tmp_path_factory.mktemp("forgotten"), BODIES) as vault:
+    with filled_vault(keyed, tmp_path_factory.mktemp("forgotten"), BODIES) as vault:
         ids = [
             str(i) for (i,) in vault.sql("SELECT record_id FROM user_logins WHERE user_id = 'ann'")
         ]

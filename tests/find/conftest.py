@@ -9,8 +9,6 @@ import pytest
 from tests.cli.events import event
 from tests.filled_vault import filled_vault
 from tests.vault import Result, Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
 
 ADDRESS = "198.51.100.77"
 DEVICE = "canary-device-4711"
@@ -26,13 +24,9 @@ Ask = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
-def held(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Vault]:
+def held(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """The vault that holds them."""
-    with filled_vault(postgres, moto, tmp_path_factory.mktemp("held"), BODIES) as vault:
+    with filled_vault(keyed, tmp_path_factory.mktemp("held"), BODIES) as vault:
         yield vault
 
 

@@ -15,8 +15,6 @@ from tests.fakes.vault import find_request, reveal_request
 from tests.filled_vault import filled_vault
 from tests.least_privilege.by_hand import StolenKey, kms_of, unwrap
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_audit import PostgresAuditLog
 from vault_etl.adapters.postgres_release import PostgresReleasedValues
@@ -35,14 +33,10 @@ NONCE = bytes(32)
 
 
 @pytest.fixture(scope="module")
-def full(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Vault]:
+def full(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """Forty users, each with an address of one network."""
     bodies = [event(user_id=f"user-{n}", ip=ADDRESSES[6 * n]) for n in range(LOGINS)]
-    with filled_vault(postgres, moto, tmp_path_factory.mktemp("full"), bodies) as vault:
+    with filled_vault(keyed, tmp_path_factory.mktemp("full"), bodies) as vault:
         yield vault
 
 

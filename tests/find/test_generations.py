@@ -11,8 +11,6 @@ from tests.cli.events import event
 from tests.filled_vault import filled_vault
 from tests.find.conftest import ADDRESS, users
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
 from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.core.keys import KeyMaterial, encryption_context, fingerprint
 
@@ -28,14 +26,10 @@ SWAPPED = """
 
 
 @pytest.fixture
-def ann(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Vault]:
+def ann(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """A vault with one record, of ann, of generation 1."""
     body = event(user_id="ann", ip=ADDRESS)
-    with filled_vault(postgres, moto, tmp_path_factory.mktemp("ann"), [body]) as vault:
+    with filled_vault(keyed, tmp_path_factory.mktemp("ann"), [body]) as vault:
         yield vault
 
 

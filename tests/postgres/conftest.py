@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from tests.conftest import COPY, TEMPLATE, admin
+from tests.conftest import TEMPLATE, database_copy
 from tests.postgres.scratch import Scratch
 from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.resources import resource_dir
 
 
 @pytest.fixture
@@ -30,20 +28,13 @@ def shared(postgres: RunningPostgres) -> Iterator[Scratch]:
 
 @contextmanager
 def clone(server: RunningPostgres) -> Iterator[Scratch]:
-    """A copy of the migrated template, with the rights on the database itself, which are not copied."""
+    """A copy of the migrated template."""
     with empty(server, TEMPLATE) as database:
-        database.sql((resource_dir("migrations") / "0001_roles.sql").read_text(encoding="utf-8"))
         yield database
 
 
 @contextmanager
 def empty(server: RunningPostgres, template: str = "template1") -> Iterator[Scratch]:
-    """A database that is dropped afterwards."""
-    name = f"scratch_{uuid.uuid4().hex[:12]}"
-    with admin(server, "postgres") as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {COPY}')
-    try:
+    """A copy of a database, which is dropped afterwards."""
+    with database_copy(server, template) as name:
         yield Scratch(server, name)
-    finally:
-        with admin(server, "postgres") as cursor:
-            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -9,8 +9,6 @@ import pytest
 from tests.cli.events import event
 from tests.filled_vault import filled_vault
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
 
 GENEROUS = {"reveals_an_hour": 1_000_000, "purposes": {}}
 FORMULA = '=HYPERLINK("http://example.test")'
@@ -30,13 +28,9 @@ BROKEN = (
 
 
 @pytest.fixture(scope="session")
-def many(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Vault]:
+def many(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """The vault that holds them."""
-    with filled_vault(postgres, moto, tmp_path_factory.mktemp("many"), (*BODIES, *BROKEN)) as vault:
+    with filled_vault(keyed, tmp_path_factory.mktemp("many"), (*BODIES, *BROKEN)) as vault:
         yield vault
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.site import prepared
-from tests.conftest import TEMPLATE, admin
+from tests.conftest import copied
 from tests.rotation.events import SETTINGS, dated_events, load_file
 from tests.vault import Vault
 from vault_etl.adapters.embedded.emulator import Emulator
-from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
-from vault_etl.adapters.resources import resource_dir
+from vault_etl.adapters.embedded.postgres import EmbeddedPostgres
 
 POLICY = {"reveals_an_hour": 1_000_000, "purposes": {}}
 RECORDS = 24
@@ -26,18 +21,11 @@ MONTHS = 4
 
 
 @pytest.fixture(scope="session")
-def keyed(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Vault]:
-    """A vault with token keys, to be copied: nobody may stay connected to it."""
-    endpoint, provisioned = moto
-    home = tmp_path_factory.mktemp("keyed")
-    with copied(Vault(postgres, TEMPLATE, endpoint, provisioned, home, dict(SETTINGS))) as vault:
-        vault.register_audit_key()
+def keyed(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """A vault with token keys and a policy, to be copied: no session may stay in it."""
+    with copied(keyed, tmp_path_factory.mktemp("keyed")) as vault:
+        vault.overrides.update(SETTINGS)
         vault.set_policy(POLICY)
-        vault.ok("re-encrypt", "keys", "init")
         yield vault
 
 
@@ -94,24 +82,3 @@ def large(localstack: Emulator, tmp_path: Path) -> Iterator[Vault]:
         yield vault
     finally:
         embedded.destroy()
-
-
-@contextmanager
-def copied(template: Vault, home: Path | None = None) -> Iterator[Vault]:
-    """A copy of a vault's database, which is dropped afterwards."""
-    database = f"rotation_{uuid.uuid4().hex[:12]}"
-    with admin(template.server, "postgres") as cursor:
-        cursor.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template.database}"')
-    # The rights on the database itself are not copied from a template.
-    with admin(template.server, database) as cursor:
-        cursor.execute((resource_dir("migrations") / "0001_roles.sql").read_text(encoding="utf-8"))
-    try:
-        yield dataclasses.replace(
-            template,
-            database=database,
-            home=home or template.home,
-            overrides=dict(template.overrides),
-        )
-    finally:
-        with admin(template.server, "postgres") as cursor:
-            cursor.execute(f'DROP DATABASE "{database}" WITH (FORCE)')

@@ -13,8 +13,9 @@ import psycopg2
 import pytest
 
 from tests.cli.processes import fails
+from tests.conftest import copied
 from tests.rotation.compromised import Worker, worker
-from tests.rotation.conftest import RECORDS, copied
+from tests.rotation.conftest import RECORDS
 from tests.rotation.contents import contents
 from tests.rotation.kills import rotate, rotating
 from tests.rotation.rows import rows

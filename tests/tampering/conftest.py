@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -11,13 +10,11 @@ import psycopg2
 import psycopg2.extras
 import pytest
 
-from tests.conftest import admin
+from tests.filled_vault import filled_vault
 from tests.tampering.site import ALICE, Key, Site, opens, silent
 from tests.vault import Vault
 from vault_etl.adapters.aws_kms import KmsKeyGenerator
 from vault_etl.adapters.embedded.aws_session import EmulatorSession
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.core.fields import Field, KeyPurpose
@@ -33,32 +30,15 @@ NO_TRIGGERS = "SET session_replication_role = replica"
 
 
 @pytest.fixture(scope="session")
-def whole_site(
-    postgres: RunningPostgres,
-    moto: tuple[str, Provisioned],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
+def whole_site(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A vault with three records and a quarantined body, loaded by the real command."""
-    endpoint, provisioned = moto
-    database = f"tampering_{uuid.uuid4().hex[:12]}"
-    with admin(postgres, "postgres") as cursor:
-        cursor.execute(f'CREATE DATABASE "{database}"')
-    home = tmp_path_factory.mktemp("tampering")
-    vault = Vault(postgres, database, endpoint, provisioned, home, {"VAULT_ETL_DRAIN_WAIT": "0"})
-    vault.ok("admin", "migrate")
-    vault.drop_form_checks()
-    vault.register_audit_key()
-    vault.set_policy({"reveals_an_hour": 1_000_000, "purposes": {}})
-    vault.ok("re-encrypt", "keys", "init")
-    vault.renew_queue()
-    vault.send([json.dumps({"device_type": "ios", **body}) for body in BODIES] + [BAD_BODY])
-    vault.ok("ingest", "ingest")
-    with closing(psycopg2.connect(vault.database_url("admin"))) as connection:
-        connection.autocommit = True
-        psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
-        yield _site(vault, connection)
-    with admin(postgres, "postgres") as cursor:
-        cursor.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
+    bodies = [json.dumps({"device_type": "ios", **body}) for body in BODIES] + [BAD_BODY]
+    with filled_vault(keyed, tmp_path_factory.mktemp("tampering"), bodies) as vault:
+        vault.drop_form_checks()
+        with closing(psycopg2.connect(vault.database_url("admin"))) as connection:
+            connection.autocommit = True
+            psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
+            yield _site(vault, connection)
 
 
 @pytest.fixture
