@@ -14,9 +14,14 @@ from tests.vault import Vault
 def filled_vault(keyed: Vault, home: Path, bodies: Iterable[str]) -> Iterator[Vault]:
     """A copy of a vault with keys, with no quota that matters, into which these bodies are loaded."""
     with copied(keyed, home) as vault:
-        vault.overrides["VAULT_ETL_DRAIN_WAIT"] = "0"
-        vault.set_policy({"reveals_an_hour": 100_000, "purposes": {}})
-        vault.renew_queue()
-        vault.send(bodies)
-        vault.ok("ingest", "ingest")
+        fill(vault, bodies)
         yield vault
+
+
+def fill(vault: Vault, bodies: Iterable[str]) -> None:
+    """Load these bodies into a vault with keys; from now on no quota matters."""
+    vault.overrides["VAULT_ETL_DRAIN_WAIT"] = "0"
+    vault.set_policy({"reveals_an_hour": 100_000, "purposes": {}})
+    vault.renew_queue()
+    vault.send(bodies)
+    vault.ok("ingest", "ingest")

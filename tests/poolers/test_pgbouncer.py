@@ -14,8 +14,9 @@ import pytest
 
 from tests.cli.doctor import lines
 from tests.cli.events import event
+from tests.conftest import database_copy
 from tests.fakes.vault import find_request
-from tests.filled_vault import filled_vault
+from tests.filled_vault import fill
 from tests.poolers.pgbouncer import CONNECTIONS, pgbouncer
 from tests.vault import ROLES, Vault
 from vault_etl.adapters.embedded.postgres import RunningPostgres
@@ -47,10 +48,12 @@ def pooled(
 ) -> Iterator[Vault]:
     """A vault that was migrated, given keys and filled through the pooler, and is only ever reached through it."""
     home = tmp_path_factory.mktemp("pooled")
-    with (
-        pgbouncer(postgres, LOGINS) as server,
-        filled_vault(server, moto, home, BODIES) as vault,
-    ):
+    with pgbouncer(postgres, LOGINS) as server, database_copy(server, "template1") as database:
+        vault = Vault(server, database, *moto, home)
+        vault.ok("admin", "migrate")
+        vault.register_audit_key()
+        vault.ok("re-encrypt", "keys", "init")
+        fill(vault, BODIES)
         yield vault
 
 
