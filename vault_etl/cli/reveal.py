@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.bootstrap import LastCheckpoint, Program
-from vault_etl.cli.evidence import EvidenceFile
+from vault_etl.cli.evidence_file import EvidenceFile
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import QuietOption
 from vault_etl.cli.personal_field import PersonalField

@@ -7,7 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from vault_etl.cli.evidence import CsvEvidence, Evidence, EvidenceFile, JsonEvidence, evidence_of
+from vault_etl.cli.evidence import CsvEvidence, Evidence, JsonEvidence, evidence_of
+from vault_etl.cli.evidence_file import EvidenceFile
 from vault_etl.cli.look_output import print_value
 from vault_etl.cli.output import OutputFormat, print_object, wants_json
 from vault_etl.cli.printable import printable
