@@ -48,6 +48,7 @@ ONCE = {
     "cli/test_forked.py": "how the tests start a command",
     "cli/test_help.py": "nothing is asked",
     "cli/test_output.py": "in what form it is printed, whatever was opened",
+    "cli/test_passwords.py": "Postgres is asked; of AWS it is IAM that matters, and LocalStack's free edition has none",
     "cli/test_quarantine.py": "what is listed and shown; what KMS opens is in cli/test_quarantine_retry.py",
     "cli/test_settings.py": "ends before AWS is asked",
     "cli/test_signals.py": "about us, and mostly waits",

@@ -90,9 +90,16 @@ def refusal(state: str, text: str, severity: str = "FATAL") -> bytes:
 
 @contextlib.contextmanager
 def front(
-    *, upstream: int | None = None, tls: ssl.SSLContext | None = None, says: bytes = b""
+    *,
+    upstream: int | None = None,
+    tls: ssl.SSLContext | None = None,
+    says: bytes = b"",
+    heard: list[bytes] | None = None,
 ) -> Iterator[int]:
-    """A port: TLS (or none), and behind it a server's port, or what is said to each start-up message."""
+    """A port: TLS (or none), and behind it a server's port, or what is said to each start-up message.
+
+    What a client says to that, at once, is `heard`.
+    """
     with socket.create_server((HOST, 0)) as listener:
 
         def accept() -> None:
@@ -108,7 +115,9 @@ def front(
                 client, start_up = _negotiate(client, tls, opened)
                 if upstream is None:
                     client.sendall(says)
-                    client.recv(1)
+                    answer = client.recv(65_536)
+                    if heard is not None:
+                        heard.append(answer)
                 else:
                     _pass_on(client, upstream, start_up)
 

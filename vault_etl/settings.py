@@ -58,6 +58,13 @@ class Settings(BaseModel):
         examples=["postgresql://login:password@host:5432/database"],
         description="Postgres: postgresql://login:password@host:port/database",
     )
+    database_password: str | None = Field(
+        None,
+        pattern=r"^(file:.+|rds-iam|secretsmanager:arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+)$",
+        examples=["file:/run/secrets/database, rds-iam, or secretsmanager:ARN"],
+        description="Where the password is, asked for at each connect: file:PATH, rds-iam or"
+        " secretsmanager:ARN",
+    )
     queue_url: str | None = Field(
         None,
         pattern=r"^https?://\S+$",

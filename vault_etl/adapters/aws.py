@@ -14,7 +14,7 @@ from botocore.config import Config
 from vault_etl import __version__
 from vault_etl.adapters.aws_calls import observe_calls
 from vault_etl.adapters.aws_credentials import HeldCredentials
-from vault_etl.adapters.aws_failures import translated
+from vault_etl.adapters.aws_failures import Subject, translated
 from vault_etl.ports.call_observer import CallObserver
 
 if TYPE_CHECKING:
@@ -105,3 +105,20 @@ class AwsClients:
         """An STS client."""
         with translated("STS"):
             return self._session.client("sts", config=config())
+
+    def secret(self, arn: str, setting: str) -> str:
+        """The current text of a secret, asked for where its ARN says; "" if it is no text."""
+        with translated("Secrets Manager", Subject(arn, setting)):
+            region = arn.split(":")[3] if arn.startswith("arn:") else None
+            client = self._session.client(
+                "secretsmanager", region_name=region or None, config=config()
+            )
+            text: str = client.get_secret_value(SecretId=arn).get("SecretString", "")
+            return text
+
+    def rds_token(self, host: str, port: int, user: str) -> str:
+        """A token for one connection to RDS as this login: signed here, and good for 15 minutes."""
+        with translated("RDS"):
+            client = self._session.client("rds", config=config())
+            token: str = client.generate_db_auth_token(host, port, user)
+            return token

@@ -1,4 +1,4 @@
-"""The error codes of SQS, KMS, STS and SSO, each in one class: what it means, and what is done about it.
+"""The error codes of SQS, KMS, STS, SSO and Secrets Manager: each in one class, what it means, what is done.
 
 From the services' own models in botocore, the list "Common errors" that all services share, and the
 codes that botocore retries. A test reads the models: a code that is not here fails it. docs/operations.md
@@ -67,7 +67,7 @@ class Refusal(Enum):
         "AWS failed inside: run the command again",
         _codes(
             "ConflictException DependencyTimeoutException IDPCommunicationError"
-            " InternalError InternalFailure InternalServerError InternalServerException"
+            " InternalError InternalFailure InternalServerError InternalServerException InternalServiceError"
             " KMSInternalException KeyUnavailableException RequestAbortedException RequestTimeout"
             " RequestTimeoutException ServiceUnavailable ServiceUnavailableException"
         ),
@@ -123,6 +123,12 @@ class Refusal(Enum):
             " KmsDisabled KmsInvalidKeyUsage KmsInvalidState KmsNotFound KmsOptInRequired"
         ),
     )
+    SECRET_KEY = Class(
+        KeyUnavailableError,
+        "Secrets Manager cannot use the secret's own KMS key",
+        "does that key's policy, and this role's, allow kms:Decrypt? Is the key enabled?",
+        _codes("DecryptionFailure EncryptionFailure"),
+    )
     OTHER_KEY = Class(
         UnusableKeyError,
         "another KMS key wrapped it than its row names",
@@ -158,7 +164,8 @@ class Refusal(Enum):
             "BatchEntryIdsNotDistinct BatchRequestTooLong EmptyBatchRequest InvalidAction"
             " InvalidAliasNameException InvalidArnException InvalidAttributeName"
             " InvalidAttributeValue InvalidBatchEntryId InvalidIdFormat InvalidParameterCombination"
-            " InvalidMessageContents InvalidParameterValue InvalidParameterValueException InvalidQueryParameter"
+            " InvalidMessageContents InvalidParameterException InvalidParameterValue"
+            " InvalidParameterValueException InvalidQueryParameter"
             " InvalidRequestException MalformedHttpRequestException MalformedPolicyDocument"
             " MalformedQueryString MissingAction MissingParameter PackedPolicyTooLarge"
             " RequestEntityTooLarge RequestEntityTooLargeException ResourceNotFoundException"
@@ -181,10 +188,12 @@ class Refusal(Enum):
             " IncorrectKeyMaterialException IncorrectTrustAnchorException"
             " InvalidAuthorizationMessageException InvalidGrantIdException"
             " InvalidGrantTokenException InvalidImportTokenException InvalidMarkerException"
+            " InvalidNextTokenException"
             " JWTPayloadSizeExceededException KMSInvalidMacException KMSInvalidSignatureException"
             " MalformedPolicyDocumentException"
-            " OutboundWebIdentityFederationDisabledException PurgeQueueInProgress"
-            " QueueAlreadyExists QueueNameExists SessionDurationEscalationException TagException"
+            " OutboundWebIdentityFederationDisabledException PreconditionNotMetException PublicPolicyException"
+            " PurgeQueueInProgress QueueAlreadyExists QueueNameExists ResourceExistsException"
+            " SessionDurationEscalationException TagException"
             " XksKeyAlreadyInUseException XksKeyInvalidConfigurationException"
             " XksKeyNotFoundException XksProxyIncorrectAuthenticationCredentialException"
             " XksProxyInvalidConfigurationException XksProxyInvalidResponseException"

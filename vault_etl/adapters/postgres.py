@@ -7,6 +7,7 @@ text of the server ever leaves this file: an SQLSTATE does.
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
 
-from vault_etl.adapters.postgres_connect import NotConnectedError, Target
+from vault_etl.adapters.postgres_connect import NotConnectedError, Password, Target
 from vault_etl.adapters.postgres_silence import Silence
 from vault_etl.errors import (
     ConfigurationError,
@@ -43,6 +44,12 @@ ANSWER_WITHIN_S: Final = 40.0
 
 The longest of them, 10,000 rows and 16 MiB, takes a second, and a lock is waited for 30 s at most.
 """
+
+LIFE_S: Final = 1_800.0
+"""Of a connection, at most; it ends between two transactions."""
+
+_JITTER: Final = 0.2
+"""Workers that were started together do not connect together."""
 
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp"
 """One message. Without that path an operator that an owner makes in `public` is taken for the system's, and runs with
@@ -76,13 +83,18 @@ class Database:
 
     Nothing that a transaction sets or makes is relied on by the next one, but for temporary tables of
     one definition, so that a pooler may give each transaction another session (docs/adr/0034-poolers.md).
-    `observer` is told of each connect, of each transaction's statements by the transaction's name,
-    and of each commit.
+    It lives for half an hour: then a password that was changed is asked for, a login that was locked is
+    out, and the temporary tables go, which hold back the freezing of old rows. `password` is asked at
+    each connect. `observer` is told of each connect, of each transaction's statements by the
+    transaction's name, and of each commit.
     """
 
-    def __init__(self, url: str, observer: CallObserver | None = None) -> None:
-        self._target = Target(url)
+    def __init__(
+        self, url: str, observer: CallObserver | None = None, password: Password | None = None
+    ) -> None:
+        self._target = Target(url, password)
         self._observer = observer
+        self._ends_at = 0.0
         self._connection: psycopg2.extensions.connection | None = None
 
     @contextlib.contextmanager
@@ -140,12 +152,15 @@ class Database:
             self._connection = None
 
     def _connect(self) -> psycopg2.extensions.connection:
+        if time.monotonic() >= self._ends_at:
+            self.close()
         if self._connection is None or self._connection.closed:
             try:
                 with self._told("connect"):
                     self._connection = self._target.connect()
             except NotConnectedError as error:
                 raise error.error from None
+            self._ends_at = time.monotonic() + life()
             self._connection.autocommit = True  # psycopg2 adds no BEGIN to ours
             psycopg2.extras.register_uuid(conn_or_curs=self._connection)  # type: ignore[no-untyped-call]
         return self._connection
@@ -170,6 +185,11 @@ class Database:
         moved = error is not None and error.pgcode == READ_ONLY
         if isinstance(error, psycopg2.InterfaceError) or connection.closed or moved:
             self.close()
+
+
+def life() -> float:
+    """For how many seconds the next connection lives: `LIFE_S`, less up to a fifth, drawn at random."""
+    return LIFE_S * random.uniform(1 - _JITTER, 1)  # noqa: S311 - no secret
 
 
 @contextlib.contextmanager

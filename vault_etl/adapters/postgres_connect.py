@@ -10,7 +10,7 @@ import ctypes
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import psycopg2
@@ -18,7 +18,12 @@ import psycopg2.extensions
 from psycopg2 import _psycopg
 
 from vault_etl.adapters.postgres_failures import failure_of, is_of_a_server
-from vault_etl.errors import ConfigurationError, VaultEtlError
+from vault_etl.errors import ConfigurationError, DeniedError, VaultEtlError
+
+PASSWORD_SETTING: Final = "VAULT_ETL_DATABASE_PASSWORD"  # noqa: S105 - a setting's name
+
+Password = Callable[[Mapping[str, str]], Mapping[str, str]]
+"""From the options of a connection to those that it adds or replaces, the password among them."""
 
 CONNECT_TIMEOUT_S: Final = 10
 TCP_USER_TIMEOUT_MS: Final = 15_000
@@ -34,6 +39,9 @@ _DEFAULTS: Final = {
 
 # COPY sends text as UTF-8, and PGCLIENTENCODING would have the server take it for something else.
 _FIXED: Final = {"client_encoding": "UTF8"}
+
+_OF_ENVIRONMENT: Final = ("host", "port", "user", "sslmode")
+"""Options that a token is made for."""
 
 _URL: Final = "VAULT_ETL_DATABASE_URL"
 _URL_HINT: Final = (
@@ -53,25 +61,53 @@ _STATE: Final = re.compile(r":  ([0-9A-Z]{5})\n?\Z")
 class NotConnectedError(psycopg2.OperationalError):
     """There is no connection, and `error` says why. `state` is the server's SQLSTATE, if it said one."""
 
-    def __init__(self, error: VaultEtlError, state: str | None) -> None:
+    def __init__(self, error: VaultEtlError, state: str | None, option: str) -> None:
         super().__init__(str(error))
         self.error = error
         self.state = state
+        self.is_of_password = option == "password" and isinstance(error, DeniedError)
 
 
 class Target:
-    """What connections are made with. Raises ConfigurationError for a URL that is malformed."""
+    """What connections are made with; `password` is asked at each of them.
 
-    def __init__(self, url: str) -> None:
+    Raises ConfigurationError for a URL that is malformed, or has a password beside that one.
+    """
+
+    def __init__(self, url: str, password: Password | None = None) -> None:
         self._given = _parse(url)
+        self._password = password
+        if password is not None and "password" in self._given:
+            message = f"{_URL} holds a password, and {PASSWORD_SETTING} says where another one is"
+            raise ConfigurationError(message, hint="take it out of the URL, or unset the other")
 
     def connect(self) -> psycopg2.extensions.connection:
-        """A new connection. Raises NotConnectedError."""
+        """A new connection. Raises NotConnectedError, and what the source of the password raises.
+
+        A password that is refused may have changed since it was asked for: it is asked for once more.
+        """
+        try:
+            return self._connect()
+        except NotConnectedError as error:
+            if self._password is None or not error.is_of_password:
+                raise
+        return self._connect()
+
+    def _connect(self) -> psycopg2.extensions.connection:
         options = {**_DEFAULTS, **self._given, **_FIXED}
+        if self._password is not None:
+            options |= self._password(self._seen())
         return _Connection(psycopg2.extensions.make_dsn(**options), self._setting)
+
+    def _seen(self) -> dict[str, str]:
+        """The options that are given, by the URL or else by libpq's variables."""
+        named = {name: os.environ.get(f"PG{name.upper()}", "") for name in _OF_ENVIRONMENT}
+        return {**named, **self._given}
 
     def _setting(self, option: str) -> str:
         """Where an option comes from: the URL, else the service, else a variable of libpq's."""
+        if option == "password" and self._password is not None:
+            return PASSWORD_SETTING
         if option in self._given:
             return _URL
         if option != "service" and ("service" in self._given or "PGSERVICE" in os.environ):
@@ -93,7 +129,7 @@ class _Connection(psycopg2.extensions.connection):
             self.close()
             failure, option = failure_of(text, state)
             told = failure.error(state, server=server, option=option, setting=setting(option))
-            raise NotConnectedError(told, state) from None
+            raise NotConnectedError(told, state, option) from None
 
     def _state_of_next_try(self) -> str:
         """The SQLSTATE that the server refuses a second try with, "" if there is none.

@@ -14,7 +14,6 @@ from vault_etl.adapters.aws_sqs import SqsQueue
 from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
 from vault_etl.adapters.lines_file import LinesFile
 from vault_etl.adapters.open_lines import LineOpener
-from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_file_sources import PostgresFileSources
 from vault_etl.adapters.postgres_key_ages import SeldomAskedKeyAges
 from vault_etl.adapters.worker_processes import WorkerProcesses
@@ -144,7 +143,7 @@ class IngestProgram(Parts):
 
     def line_opener(self) -> LineOpener:
         """For `ingest --file`: with a connection of its own, since lines are read beside the writing."""
-        sources = PostgresFileSources(Database(self._settings.need_database_url(), self._calls))
+        sources = PostgresFileSources(self._new_database())
         unwrapper = ProvenUnwrapper(self._unwrapper())
         return LineOpener(self._clock, sources, lambda: open_source_key(self._keys, unwrapper))
 
@@ -162,6 +161,6 @@ class IngestProgram(Parts):
         """None if nobody is told."""
         if self._ages is None:
             return None
-        database = Database(self._settings.need_database_url(), self._calls)
+        database = self._new_database()
         limits = self._settings.key_age_limits
         return KeyAgeWatch(SeldomAskedKeyAges(database), limits, self._clock, self._ages)

@@ -26,7 +26,9 @@ from vault_etl.adapters.postgres_audit import (
     PostgresAuditLog,
 )
 from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints
+from vault_etl.adapters.postgres_connect import Password
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
+from vault_etl.adapters.postgres_passwords import password_of
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.adapters.system_clock import SystemClock
 from vault_etl.core.audit import AuditRequest
@@ -88,7 +90,16 @@ class Parts:
 
     @functools.cached_property
     def _database(self) -> Database:
-        return Database(self._settings.need_database_url(), self._calls)
+        return self._new_database()
+
+    def _new_database(self) -> Database:
+        """A connection of its own. The source of the password is shared."""
+        return Database(self._settings.need_database_url(), self._calls, self._password)
+
+    @functools.cached_property
+    def _password(self) -> Password | None:
+        source = self._settings.database_password
+        return None if source is None else password_of(source, lambda: self._aws)
 
     @property
     def _public_key(self) -> KmsPublicKey:

@@ -124,5 +124,4 @@ class RotationProgram(Parts):
 
     def _workers_databases(self) -> list[Database]:
         """A connection for each worker of a rotation."""
-        url = self._settings.need_database_url()
-        return [Database(url, self._calls) for _ in range(ROTATION_WORKERS)]
+        return [self._new_database() for _ in range(ROTATION_WORKERS)]

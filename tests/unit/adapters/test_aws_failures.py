@@ -28,7 +28,7 @@ from vault_etl.errors import (
     VaultEtlError,
 )
 
-SERVICES = ("sqs", "kms", "sts", "sso")
+SERVICES = ("sqs", "kms", "sts", "sso", "secretsmanager")
 
 COMMON = [
     "AccessDeniedException",
