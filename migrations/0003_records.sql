@@ -54,6 +54,8 @@ CREATE INDEX user_logins_next_masked_ip ON public.user_logins (next_masked_ip)
     WHERE next_masked_ip IS NOT NULL;
 CREATE INDEX user_logins_next_masked_device_id ON public.user_logins (next_masked_device_id)
     WHERE next_masked_device_id IS NOT NULL;
+-- An erasure, and a look, of a user.
+CREATE INDEX user_logins_user_id ON public.user_logins (user_id);
 CREATE INDEX user_logins_create_date ON public.user_logins (create_date);
 
 -- The time 0: lines of a file whose day nobody knows.

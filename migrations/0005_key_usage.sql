@@ -2,54 +2,215 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
-CREATE FUNCTION public.key_usage() RETURNS TABLE (key_id bigint, rows bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT k.key_id, coalesce(sum(u.rows), 0)::bigint
-    FROM public.data_keys AS k
-    LEFT JOIN (
-        SELECT public.ciphertext_key_id(ip_ciphertext) AS key_id, count(*) AS rows
-        FROM public.user_logins WHERE ip_ciphertext IS NOT NULL GROUP BY 1
-        UNION ALL
-        SELECT public.ciphertext_key_id(device_id_ciphertext), count(*)
-        FROM public.user_logins WHERE device_id_ciphertext IS NOT NULL GROUP BY 1
-        UNION ALL
-        SELECT public.ciphertext_key_id(body_ciphertext), count(*)
-        FROM public.quarantine WHERE body_ciphertext IS NOT NULL GROUP BY 1
-        UNION ALL
-        SELECT t.key_id, g.rows
-        FROM (
-            SELECT generation, sum(rows) AS rows FROM (
-                SELECT token_generation AS generation, count(*) AS rows
-                FROM public.user_logins WHERE token_generation IS NOT NULL GROUP BY 1
-                UNION ALL
-                SELECT next_token_generation, count(*)
-                FROM public.user_logins WHERE next_token_generation IS NOT NULL GROUP BY 1
-            ) AS counted GROUP BY 1
-        ) AS g
-        JOIN public.data_keys AS t ON t.purpose = 'token' AND t.generation = g.generation
-    ) AS u ON u.key_id = k.key_id
-    GROUP BY k.key_id
-$$;
-REVOKE ALL ON FUNCTION public.key_usage() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.key_usage() TO vault_etl_audit, vault_etl_rotate, vault_etl_re_encrypt;
+-- How many values lie under each key, by the month of their record ids, and how many rows name each generation of tokens,
+-- in either place. The triggers below keep it in the transaction that writes, whoever that is. Each session has rows of
+-- its own here, so that none waits for another: only the sum over all writers is a count.
+CREATE TABLE public.value_counts (
+    field text NOT NULL CHECK (field IN ('ip', 'device_id', 'quarantine', 'token')),
+    -- A key id, or of `token` a generation.
+    id bigint NOT NULL,
+    month date NOT NULL,
+    writer integer NOT NULL,
+    held bigint NOT NULL,
+    PRIMARY KEY (field, id, month, writer)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE public.value_counts IS
+    'How many values lie under each key, by month: the sum over all writers, each of which is a session.';
 
--- What needs a data key, whatever field the key is of: a value in another field's place needs it as well.
+-- The first day of the month (UTC) in which a record id begins: its first 48 bits are milliseconds.
+CREATE FUNCTION public.month_of(record_id uuid) RETURNS date
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN date_trunc(
+    'month',
+    timestamp '1970-01-01'
+        + ('x' || translate(left(record_id::text, 13), '-', ''))::bit(48)::bigint * interval '1 millisecond'
+)::date;
+REVOKE ALL ON FUNCTION public.month_of(uuid) FROM PUBLIC;
+
+-- Adds the rows that a statement wrote, or takes away those that it replaced: the trigger's argument is the sign.
+CREATE FUNCTION public.user_logins_counted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO public.value_counts AS c (field, id, month, writer, held)
+    SELECT v.field, v.id, kinds.month, pg_backend_pid(), TG_ARGV[0]::integer * sum(kinds.rows)
+    FROM (
+        SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
+            token_generation, next_token_generation, public.month_of(record_id) AS month, count(*) AS rows
+        FROM changed GROUP BY 1, 2, 3, 4, 5
+    ) AS kinds, LATERAL (VALUES
+        ('ip', public.ciphertext_key_id(kinds.ip)), ('device_id', public.ciphertext_key_id(kinds.device_id)),
+        ('token', kinds.token_generation), ('token', kinds.next_token_generation)
+    ) AS v (field, id)
+    WHERE v.id IS NOT NULL
+    GROUP BY v.field, v.id, kinds.month
+    ON CONFLICT (field, id, month, writer) DO UPDATE SET held = c.held + EXCLUDED.held;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION public.user_logins_counted() FROM PUBLIC;
+
+CREATE FUNCTION public.quarantine_counted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO public.value_counts AS c (field, id, month, writer, held)
+    SELECT 'quarantine', public.ciphertext_key_id(body_ciphertext), public.month_of(record_id), pg_backend_pid(),
+        TG_ARGV[0]::integer * count(*)
+    FROM changed WHERE body_ciphertext IS NOT NULL
+    GROUP BY 2, 3
+    ON CONFLICT (field, id, month, writer) DO UPDATE SET held = c.held + EXCLUDED.held;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION public.quarantine_counted() FROM PUBLIC;
+
+-- An emptied table holds nothing.
+CREATE FUNCTION public.values_truncated() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM public.value_counts AS c WHERE (c.field = 'quarantine') = (TG_TABLE_NAME = 'quarantine');
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION public.values_truncated() FROM PUBLIC;
+
+DO $$
+DECLARE
+    place text;
+    kind text[];
+BEGIN
+    FOREACH place IN ARRAY ARRAY['user_logins', 'quarantine'] LOOP
+        FOREACH kind SLICE 1 IN ARRAY ARRAY[
+            ['added', 'INSERT', 'NEW', '1'], ['removed', 'DELETE', 'OLD', '-1'],
+            ['replacing', 'UPDATE', 'NEW', '1'], ['replaced', 'UPDATE', 'OLD', '-1']
+        ] LOOP
+            EXECUTE format(
+                'CREATE TRIGGER counted_%s AFTER %s ON public.%I REFERENCING %s TABLE AS changed'
+                ' FOR EACH STATEMENT EXECUTE FUNCTION public.%I(%L)',
+                kind[1], kind[2], place, kind[3], place || '_counted', kind[4]
+            );
+        END LOOP;
+        EXECUTE format(
+            'CREATE TRIGGER counted_none AFTER TRUNCATE ON public.%I'
+            ' FOR EACH STATEMENT EXECUTE FUNCTION public.values_truncated()', place
+        );
+    END LOOP;
+END
+$$;
+
+-- The same counts from the rows themselves: reads all of them, once.
+CREATE FUNCTION public.values_counted() RETURNS TABLE (field text, id bigint, month date, held bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT v.field, v.id, kinds.month, sum(kinds.rows)::bigint
+    FROM (
+        SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
+            NULL::bytea AS body, token_generation, next_token_generation, public.month_of(record_id) AS month,
+            count(*) AS rows
+        FROM public.user_logins GROUP BY 1, 2, 4, 5, 6
+        UNION ALL
+        SELECT NULL, NULL, substring(body_ciphertext FOR 5), NULL, NULL, public.month_of(record_id), count(*)
+        FROM public.quarantine GROUP BY 3, 6
+    ) AS kinds, LATERAL (VALUES
+        ('ip', public.ciphertext_key_id(kinds.ip)), ('device_id', public.ciphertext_key_id(kinds.device_id)),
+        ('quarantine', public.ciphertext_key_id(kinds.body)),
+        ('token', kinds.token_generation), ('token', kinds.next_token_generation)
+    ) AS v (field, id)
+    WHERE v.id IS NOT NULL
+    GROUP BY v.field, v.id, kinds.month
+$$;
+REVOKE ALL ON FUNCTION public.values_counted() FROM PUBLIC;
+
+-- Where the counts that are kept are not those of the rows. One statement, so one snapshot. Reads all rows, once.
+CREATE FUNCTION public.values_miscounted()
+RETURNS TABLE (field text, id bigint, month date, kept bigint, counted bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT field, id, month, sum(kept)::bigint, sum(counted)::bigint
+    FROM (
+        SELECT c.field, c.id, c.month, c.held AS kept, 0 AS counted FROM public.value_counts AS c
+        UNION ALL
+        SELECT v.field, v.id, v.month, 0, v.held FROM public.values_counted() AS v
+    ) AS both_counts
+    GROUP BY field, id, month HAVING sum(kept) <> sum(counted)
+    ORDER BY field, id, month
+$$;
+REVOKE ALL ON FUNCTION public.values_miscounted() FROM PUBLIC;
+
+-- Adds what they differ by, for a month that was attached, detached or written into by hand; how many were wrong. Nobody
+-- waits: what is written meanwhile is in neither count.
+CREATE FUNCTION public.recount_values() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    mended bigint;
+BEGIN
+    INSERT INTO public.value_counts AS c (field, id, month, writer, held)
+    SELECT m.field, m.id, m.month, pg_backend_pid(), m.counted - m.kept FROM public.values_miscounted() AS m
+    ON CONFLICT (field, id, month, writer) DO UPDATE SET held = c.held + EXCLUDED.held;
+    GET DIAGNOSTICS mended = ROW_COUNT;
+    RETURN mended;
+END
+$$;
+REVOKE ALL ON FUNCTION public.recount_values() FROM PUBLIC;
+
+-- How many values need each key: by the counts that are kept, or `counted` from all rows.
+CREATE FUNCTION public.key_usage(counted boolean) RETURNS TABLE (key_id bigint, rows bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF counted THEN
+        RETURN QUERY
+            SELECT k.key_id, coalesce(sum(v.held), 0)::bigint
+            FROM public.data_keys AS k LEFT JOIN (
+                SELECT u.field = 'token' AS of_tokens, u.id, sum(u.held) AS held
+                FROM public.values_counted() AS u GROUP BY 1, 2
+            ) AS v ON v.of_tokens = (k.purpose = 'token')
+                AND v.id = CASE WHEN k.purpose = 'token' THEN k.generation ELSE k.key_id END
+            GROUP BY k.key_id;
+    ELSE
+        RETURN QUERY
+            SELECT k.key_id, coalesce(sum(v.held), 0)::bigint
+            FROM public.data_keys AS k LEFT JOIN (
+                SELECT u.field = 'token' AS of_tokens, u.id, sum(u.held) AS held
+                FROM public.value_counts AS u GROUP BY 1, 2
+            ) AS v ON v.of_tokens = (k.purpose = 'token')
+                AND v.id = CASE WHEN k.purpose = 'token' THEN k.generation ELSE k.key_id END
+            GROUP BY k.key_id;
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION public.key_usage(boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.key_usage(boolean) TO vault_etl_audit, vault_etl_rotate, vault_etl_re_encrypt;
+GRANT EXECUTE ON FUNCTION public.values_miscounted() TO vault_etl_audit, vault_etl_rotate, vault_etl_re_encrypt;
+-- What is left of a rotation.
+GRANT SELECT ON public.value_counts TO vault_etl_re_encrypt;
+
+-- What needs a data key, whatever field the key is of: a value in another field's place needs it as well. What the kept
+-- counts show to be needed is needed. That nothing is, all rows have to say: whoever may write around the triggers
+-- cannot have a key destroyed that values lie under.
 CREATE FUNCTION public.needs_of_data_key(key_id bigint)
 RETURNS TABLE (in_records bigint, bodies bigint, leases bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT records.count, quarantined.count, leased.count
-    FROM (
-        SELECT count(*) FILTER (WHERE public.ciphertext_key_id(ip_ciphertext) = needs_of_data_key.key_id)
-            + count(*) FILTER (WHERE public.ciphertext_key_id(device_id_ciphertext) = needs_of_data_key.key_id)
-        FROM public.user_logins
-    ) AS records (count), (
-        SELECT count(*) FROM public.quarantine
-        WHERE public.ciphertext_key_id(body_ciphertext) = needs_of_data_key.key_id
-    ) AS quarantined (count), (
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    leases := (
         SELECT count(*) FROM public.data_keys AS k
         WHERE k.key_id = needs_of_data_key.key_id AND k.purpose = 'data' AND k.state = 'active'
             AND k.expires_at > clock_timestamp()
-    ) AS leased (count)
+    );
+    SELECT coalesce(sum(c.held) FILTER (WHERE c.field <> 'quarantine'), 0),
+        coalesce(sum(c.held) FILTER (WHERE c.field = 'quarantine'), 0)
+    INTO in_records, bodies
+    FROM public.value_counts AS c
+    WHERE c.field IN ('ip', 'device_id', 'quarantine') AND c.id = needs_of_data_key.key_id;
+    IF in_records <= 0 AND bodies <= 0 AND leases = 0 THEN
+        in_records := (
+            SELECT count(*) FILTER (WHERE public.ciphertext_key_id(r.ip_ciphertext) = needs_of_data_key.key_id)
+                + count(*) FILTER (WHERE public.ciphertext_key_id(r.device_id_ciphertext) = needs_of_data_key.key_id)
+            FROM public.user_logins AS r
+        );
+        bodies := (
+            SELECT count(*) FROM public.quarantine AS q
+            WHERE public.ciphertext_key_id(q.body_ciphertext) = needs_of_data_key.key_id
+        );
+    END IF;
+    RETURN NEXT;
+END
 $$;
 REVOKE ALL ON FUNCTION public.needs_of_data_key(bigint) FROM PUBLIC;
 

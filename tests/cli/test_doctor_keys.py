@@ -134,3 +134,27 @@ def test_a_token_key_that_nobody_can_open_is_found(vault: Vault) -> None:
     found = wrong(vault, "ingest")
     assert set(found) == {"kms_contexts", "key_changes"}
     assert "KMS does not open it" in found["kms_contexts"]["detail"]
+
+
+def test_what_is_counted_as_it_is_written_is_compared_with_all_rows(vault: Vault) -> None:
+    """With --deep alone, after a load, a rotation, an erasure and a retry; and mended by the owner."""
+    vault.send([*(event(user_id=user) for user in ("ann", "bob")), "not json"])
+    vault.ok("ingest", "ingest")
+    vault.ok("re-encrypt", "keys", "rotate", "--yes")
+    vault.ok("erase", "erase", "--user-id", "ann", "--reason", "r", "--yes")
+    assert "value_counts" not in lines(vault, "audit", code=0)
+    for role in ("audit", "rotate", "re-encrypt"):
+        assert vault.ok(role, "doctor", "--deep").lines[-1]["detail"] == (
+            "the kept counts are those of all rows"
+        )
+    ((month, ip),) = vault.sql(
+        "SELECT tableoid::regclass::text, public.ciphertext_key_id(ip_ciphertext) FROM user_logins"
+        " WHERE ip_ciphertext IS NOT NULL"
+    )
+    vault.sql(f"UPDATE public.{month} SET ip_ciphertext = NULL")  # noqa: S608
+    told = vault.run("audit", "doctor", "--deep")
+    assert told.code == 78
+    assert f"ip {ip} in " in told.stdout
+    assert "0, kept 1" in told.stdout
+    vault.sql("SELECT public.recount_values()")
+    vault.ok("audit", "doctor", "--deep")

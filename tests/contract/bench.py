@@ -26,6 +26,7 @@ from tests.fakes.rotation import (
 )
 from tests.fakes.tokens import FakeTokens
 from tests.fakes.vault import rotate_request
+from tests.postgres.swaps import open_data_rotation
 from tests.vault import Vault
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_audit import (
@@ -50,7 +51,7 @@ from vault_etl.adapters.postgres_rotation import (
 from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill, PostgresTokenChecker
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.core.keys import DataKey, KeyMaterial, KeyState, fingerprint
-from vault_etl.core.rotation import Range
+from vault_etl.core.rotation import OpenRotation, Range
 from vault_etl.ports.audit_log import AuditLog, AuditReader, ReleasedValues
 from vault_etl.ports.duplicates import DuplicateFinder
 from vault_etl.ports.eraser import Eraser
@@ -149,6 +150,9 @@ class Bench:
     ) -> None:
         """Write over a token, as somebody who may UPDATE records can."""
         raise NotImplementedError
+
+    def open_rotation(self, rotation: OpenRotation) -> None:
+        """Let this be the rotation of data keys that is under way, where one is stored."""
 
     def plant(self, record_id: uuid.UUID, field: Field, sealed: bytes) -> None:
         """Write over a ciphertext, as the owner alone can."""
@@ -415,6 +419,10 @@ class PostgresBench(Bench):
             token,
             record_id,
         )
+
+    def open_rotation(self, rotation: OpenRotation) -> None:
+        """See `Bench`."""
+        open_data_rotation(self._vault.sql, rotation)
 
     def plant(self, record_id: uuid.UUID, field: Field, sealed: bytes) -> None:
         """See `Bench.plant`."""

@@ -39,17 +39,21 @@ def key_of(process: Writer, field: Field) -> DataKey:
     return next(key for key in process.keys if key.field is field)
 
 
-def of_keys(*keys: DataKey, fields: Sequence[Field] = tuple(Field)) -> OpenRotation:
+def of_keys(
+    process: Writer, *keys: DataKey, fields: Sequence[Field] = tuple(Field)
+) -> OpenRotation:
     """A rotation that takes the rows away from these keys, whatever their state."""
     old = frozenset(key.key_id for key in keys)
-    return OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(fields), old_keys=old)
+    rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(fields), old_keys=old)
+    process.bench.open_rotation(rotation)
+    return rotation
 
 
 def old_rows(
     process: Writer, *fields: Field, place: Table = Table.USER_LOGINS
 ) -> Sequence[SealedRow]:
     """What is under the process's keys of these fields, or all."""
-    rotation = of_keys(*process.keys, fields=fields or tuple(Field))
+    rotation = of_keys(process, *process.keys, fields=fields or tuple(Field))
     page = process.bench.resealer.page(rotation, everything(place), 100)
     assert page.is_last
     return page.rows
@@ -108,7 +112,7 @@ def test_only_the_fields_that_are_asked_for_are_read(process: Writer, field: Fie
 @pytest.mark.parametrize("place", Table)
 def test_pages_follow_each_other(process: Writer, place: Table, limit: int) -> None:
     """Each after the last row of the page before, until one says that it is the last."""
-    rotation, at = of_keys(*process.keys), everything(place)
+    rotation, at = of_keys(process, *process.keys), everything(place)
     seen: list[SealedRow] = []
     while True:
         page = process.bench.resealer.page(rotation, at, limit)
@@ -123,8 +127,8 @@ def test_pages_follow_each_other(process: Writer, place: Table, limit: int) -> N
 
 def test_a_page_keeps_to_its_range(process: Writer) -> None:
     """Both ends are in it, and what is done already is not."""
-    rotation = of_keys(*process.keys)
     ids = [row.record_id for row in old_rows(process)]
+    rotation = of_keys(process, *process.keys)
 
     def read(first: int, last: int, after: int | None = None) -> list[uuid.UUID]:
         behind = None if after is None else ids[after]
@@ -149,7 +153,7 @@ def test_values_under_keys_that_stay_are_left_out(process: Writer) -> None:
 
 def test_a_row_shows_only_those_of_its_values_that_are_old(process: Writer) -> None:
     """One field under an old key and one under a new: the old one is read, and no more."""
-    rotation = of_keys(key_of(process, Field.IP))
+    rotation = of_keys(process, key_of(process, Field.IP))
     page = process.bench.resealer.page(rotation, everything(), 100)
     assert {frozenset(row.ciphertexts) for row in page.rows} == {frozenset({Field.IP})}
     assert process.bench.resealer.left(rotation).values == 5
@@ -195,13 +199,15 @@ def test_what_no_key_opens_is_old_in_every_rotation_of_its_field(
     row = old_rows(process, field, place=place)[1]
     bad = forged(process, field)  # type: ignore[operator]
     process.bench.plant(row.record_id, field, bad)
-    rotation = of_keys(fields=[field])
+    rotation = of_keys(process, fields=[field])
     page = resealer.page(rotation, everything(place), 100)
     assert [(r.record_id, dict(r.ciphertexts)) for r in page.rows] == [
         (row.record_id, {field: bad})
     ]
     assert resealer.left(rotation) == Left(1, (row.record_id,))
-    assert resealer.left(of_keys(fields=[f for f in Field if f is not field])) == Left(0, ())
+    assert resealer.left(of_keys(process, fields=[f for f in Field if f is not field])) == Left(
+        0, ()
+    )
 
 
 def test_values_that_were_erased_are_left_out(process: Writer) -> None:
@@ -215,7 +221,7 @@ def test_values_that_were_erased_are_left_out(process: Writer) -> None:
 
 def test_what_is_left_is_counted_in_both_places_and_named(process: Writer) -> None:
     """Values are counted, records are named, ten at the most, those of user_logins first."""
-    resealer, rotation = process.bench.resealer, of_keys(*process.keys)
+    resealer, rotation = process.bench.resealer, of_keys(process, *process.keys)
     rows, bodies = old_rows(process), old_rows(process, place=Table.QUARANTINE)
     ids = [row.record_id for row in (*rows, *bodies)]
     assert resealer.left(rotation) == Left(2 * 5 + 3, tuple(ids))

@@ -95,7 +95,7 @@ class FakeKeyStore:
         ]
         return {purpose: max(a for p, a in ages if p is purpose) for purpose, _ in ages}
 
-    def usage(self) -> Sequence[KeyUsage]:
+    def usage(self, *, counted: bool = False) -> Sequence[KeyUsage]:  # noqa: ARG002
         """See `KeyLister.usage`."""
         sealed = Counter(
             int.from_bytes(ciphertext[1:5], "big")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from tests.postgres.scratch import Scratch, ciphertext
 from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.core.fields import Table
 from vault_etl.core.keys import DataKey
 from vault_etl.core.messages import SealedRecord
-from vault_etl.core.rotation import Range, Step
+from vault_etl.core.rotation import OpenRotation, Range, Step
 from vault_etl.ports.resealer import Replacement, SealedRow, Swap
 
 FIRST, LAST = uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)
@@ -46,3 +46,15 @@ def replaced(scratch: Scratch, batch: list[Replacement], *keys: DataKey) -> Swap
     """Swap a batch through the real adapter."""
     with scratch.database("re-encrypt") as database:
         return PostgresResealer(database).replace(batch, keys, outside(batch[0].row.place))
+
+
+def open_data_rotation(sql: Callable[..., object], rotation: OpenRotation) -> None:
+    """Let this be the rotation of data keys that is under way, whatever was."""
+    sql("DELETE FROM public.key_rotations WHERE purpose = 'data'")
+    sql(
+        "INSERT INTO public.key_rotations (purpose, rotation_id, fields, old_keys)"
+        " VALUES ('data', %s, %s, %s::bigint[])",
+        rotation.rotation_id,
+        [field.value for field in rotation.fields],
+        sorted(rotation.old_keys),
+    )

@@ -43,14 +43,14 @@ ROTATE = {
     "UPDATE key_fence",
     *("EXECUTE data_keys_retire", "EXECUTE data_keys_retire_expired", "EXECUTE keys_destroy"),
     *("EXECUTE key_rewrap", "EXECUTE unexplained_keys"),
-    "EXECUTE key_usage",
+    *("EXECUTE key_usage", "EXECUTE values_miscounted"),
     *("EXECUTE needs_of_data_key", "EXECUTE needs_of_generation", "EXECUTE clear_old_tokens"),
     "EXECUTE audit_append",
     "SELECT key_rotations",
     *SIGN,
 }
 RE_ENCRYPT = ROTATE | {
-    "SELECT user_logins",
+    *("SELECT user_logins", "SELECT value_counts"),
     *columns("UPDATE", "user_logins", *PENDING, *SEALED),
     *("SELECT quarantine", "UPDATE quarantine.body_ciphertext", "EXECUTE ciphertext_key_id"),
     "EXECUTE quarantine_matches",
@@ -121,6 +121,7 @@ RIGHTS: dict[str, set[str]] = {
     "audit": {
         *(f"SELECT audit_{name}" for name in ("log", "head", "checkpoints", "keys")),
         *("SELECT reveal_policies", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"),
+        "EXECUTE values_miscounted",
         "SELECT key_rotations",
         *("SELECT key_changes", "EXECUTE unexplained_keys"),
         *("EXECUTE audit_register_key", "EXECUTE audit_matches"),

@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from tests.postgres.scratch import Scratch, ciphertext, sealed_record, sealed_rejection
-from tests.postgres.swaps import everything, outside, replaced, swaps
+from tests.postgres.swaps import everything, open_data_rotation, outside, replaced, swaps
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
@@ -85,10 +85,12 @@ def test_what_is_too_short_to_name_a_key_stops_no_count(shared: Scratch, damaged
     assert shared.value("SELECT public.ciphertext_key_id(%s)", damaged) < 2**16
 
 
-def rotation_of(keys: WriteKeys) -> OpenRotation:
+def rotation_of(scratch: Scratch, keys: WriteKeys) -> OpenRotation:
     """A rotation that takes the rows away from these keys."""
     old = frozenset(key.key_id for key in keys.data_keys)
-    return OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(Field), old_keys=old)
+    rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(Field), old_keys=old)
+    open_data_rotation(scratch.sql, rotation)
+    return rotation
 
 
 def test_pages_come_in_order_and_leave_nothing_out(scratch: Scratch, keys: WriteKeys) -> None:
@@ -101,7 +103,7 @@ def test_pages_come_in_order_and_leave_nothing_out(scratch: Scratch, keys: Write
         resealer = PostgresResealer(database)
         after, is_last = None, False
         while not is_last:
-            page = resealer.page(rotation_of(keys), everything(after=after), 10)
+            page = resealer.page(rotation_of(scratch, keys), everything(after=after), 10)
             assert len(page.rows) <= 10
             seen += [row.record_id for row in page.rows]
             after, is_last = page.rows[-1].record_id, page.is_last
@@ -116,7 +118,7 @@ def test_quarantined_bodies_come_a_few_at_a_time(scratch: Scratch, keys: WriteKe
     key = scratch.add_data_key(Field.QUARANTINE, role="re-encrypt")
     with scratch.database("re-encrypt") as database:
         resealer = PostgresResealer(database)
-        page = resealer.page(rotation_of(keys), everything(Table.QUARANTINE), 500)
+        page = resealer.page(rotation_of(scratch, keys), everything(Table.QUARANTINE), 500)
         assert (len(page.rows), page.is_last) == (15, False)
         new = {Field.QUARANTINE: ciphertext(key.key_id, 2**18 + 1)}
         batch = [Replacement(row, new) for row in page.rows]

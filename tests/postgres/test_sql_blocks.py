@@ -48,6 +48,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         **dict.fromkeys(("server", "fence_bytes", "missing_months"), ROLES),
         "wrappings": ("ingest", "reveal", "audit", *ROTATE),
         "turn": ("audit",),
+        "miscounted": ("audit", *ROTATE),
         **dict.fromkeys(("registrations", "checkpoints", "unsigned"), ("audit",)),
     },
     "status.sql": {
@@ -124,6 +125,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         (
             *("page_user_logins", "page_quarantine", "make_stage", "copy_stage"),
             *("replace_user_logins", "replace_quarantine", "left_user_logins", "left_quarantine"),
+            "left",
         ),
         RE_ENCRYPT,
     ),
@@ -218,6 +220,7 @@ VALUES: dict[str, object] = {
     "roles": ["vault_etl_reveal"],
     "key_ids": [1],
     "expired": False,
+    "counted": False,
     "rows": 1,
     "lease": dt.timedelta(hours=1),
     "login": "x",

@@ -140,9 +140,17 @@ def _old(
     with database.transaction() as cursor:
         cursor.execute("SELECT key_id FROM public.data_keys WHERE purpose = 'data'")
         keys = frozenset(key_id for (key_id,) in cursor.fetchall())
-    rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(Field), old_keys=keys)
+        rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=tuple(Field), old_keys=keys)
+        cursor.execute("DELETE FROM public.key_rotations WHERE purpose = 'data'")
+        cursor.execute(
+            "INSERT INTO public.key_rotations (purpose, rotation_id, fields, old_keys)"
+            " VALUES ('data', %s, %s, %s)",
+            (rotation.rotation_id, [field.value for field in Field], sorted(keys)),
+        )
     at = dataclasses.replace(Range(place, uuid.UUID(int=0), ALL), after=after)
     page = PostgresResealer(database).page(rotation, at, limit)
+    with database.transaction() as cursor:
+        cursor.execute("DELETE FROM public.key_rotations WHERE purpose = 'data'")
     return [(row.record_id, _bytes(row.ciphertexts.values(), row.user_id)) for row in page.rows], (
         page.is_last
     )

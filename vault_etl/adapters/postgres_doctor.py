@@ -14,6 +14,7 @@ from vault_etl.ports.audit_proof import StoredCheckpoint
 from vault_etl.ports.doctor import (
     Holder,
     LoginRights,
+    Miscount,
     OddMember,
     Server,
     Transport,
@@ -77,6 +78,12 @@ class PostgresFacts:
         """See `KeyWrappings.wrappings`."""
         rows = self._rows(_SQL["wrappings"])
         return [Wrapping(KeyPurpose(purpose), arn, keys) for purpose, arn, keys in rows]
+
+    def miscounted(self) -> Sequence[Miscount]:
+        """See `ValueCounts.miscounted`. Takes as long as it takes."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["miscounted"])
+            return [Miscount(*row) for row in cursor.fetchall()]
 
     def registrations(self) -> Sequence[tuple[int, str]]:
         """See `SignedState.registrations`."""

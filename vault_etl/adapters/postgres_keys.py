@@ -106,10 +106,10 @@ class PostgresKeyStore:
             cursor.execute(_SQL["oldest"], {"state": state.value})
             return {KeyPurpose(purpose): age for purpose, age in cursor.fetchall()}
 
-    def usage(self) -> Sequence[KeyUsage]:
+    def usage(self, *, counted: bool = False) -> Sequence[KeyUsage]:
         """See `KeyLister.usage`."""
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["usage"])
+            cursor.execute(_SQL["usage"], {"counted": counted})
             return [KeyUsage(_stored(row[:-2]), *row[-2:]) for row in cursor.fetchall()]
 
 

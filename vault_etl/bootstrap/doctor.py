@@ -26,9 +26,10 @@ from vault_etl.services.doctor import Check, Finding, Verdict, diagnose
 class DoctorProgram(AuditProgram, KeysProgram):
     """The checks of `doctor`, each built when it looks: if that fails, the check does."""
 
-    def doctor(self) -> Iterator[Finding]:
+    def doctor(self, *, deep: bool = False) -> Iterator[Finding]:
         """For `doctor`. What a check needs is built when it looks: if that fails, the check does."""
-        return diagnose([*self._settings_checks(), *self._aws_checks(), *self._database_checks()])
+        checks = [*self._settings_checks(), *self._aws_checks(), *self._database_checks()]
+        return diagnose([*checks, *(self._deep_checks() if deep else ())])
 
     def _acts_as(self, *roles: str) -> Callable[[], bool]:
         """Whether the database's login has one of these roles, of which each has rights to match."""
@@ -136,6 +137,15 @@ class DoctorProgram(AuditProgram, KeysProgram):
         key, audits = (*needs, "kms_audit_key"), self._acts_as("audit")
         yield Check("audit_key", lambda: audit_checks.registered(facts(), signing_key), key, audits)
         yield Check("audit_log", lambda: audit_checks.signed(facts(), signing_key), key, audits)
+
+    def _deep_checks(self) -> Iterable[Check]:
+        """What reads all records."""
+
+        def counts() -> Verdict:
+            return key_checks.counts(PostgresFacts(self._database))
+
+        counters = self._acts_as("rotate", "re_encrypt", "audit")
+        yield Check("value_counts", counts, ("migrations",), counters)
 
     def _login_checks(
         self, facts: Callable[[], PostgresFacts], needs: tuple[str, ...]

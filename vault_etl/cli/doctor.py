@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Annotated
 
 import typer
 
@@ -19,6 +20,9 @@ def register(app: typer.Typer) -> None:
 
 def _doctor(
     *,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also what reads all records: the counts of values.")
+    ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -33,11 +37,12 @@ def _doctor(
     \b
     Examples:
       vault-etl doctor
+      vault-etl doctor --deep
       vault-etl doctor --output json
     """
     program, _ = start(quiet=quiet, verbose=verbose)
     failed: list[str] = []
-    findings = _noted(program.doctor(), failed)
+    findings = _noted(program.doctor(deep=deep), failed)
     print_rows(
         map(_line if wants_json(output) else _cells, findings),
         output,

@@ -69,7 +69,7 @@ def _find(
     they are; each is a look for the quota. Those that records hold are listed, with the value.
 
     `--user-id` lists the records of a user instead. It is one look, and its entry does not name
-    the user. It reads all records: 0.4 s for each million.
+    the user.
 
     \b
     Examples:

@@ -16,6 +16,17 @@ from vault_etl.ports.audit_proof import StoredCheckpoint
 
 
 @dataclass(frozen=True, slots=True)
+class Miscount:
+    """Of a field's key, or of `token`'s generation, in a month (2026-01): what is kept, and what is there."""
+
+    field: str
+    number: int
+    month: str
+    kept: int
+    counted: int
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """A database server. `version` is as in `server_version_num`: 160004."""
 
@@ -156,6 +167,13 @@ class KeyWrappings(Protocol):
 
     def wrappings(self) -> Sequence[Wrapping]:
         """By purpose and KMS key."""
+
+
+class ValueCounts(Protocol):
+    """For whoever may list keys."""
+
+    def miscounted(self) -> Sequence[Miscount]:
+        """Where the counts that each commit keeps are not those of the rows. Reads all of them."""
 
 
 class KmsKeys(Protocol):

@@ -89,5 +89,8 @@ class KeyUsage:
 class KeyLister(Protocol):
     """May list keys and count what needs them."""
 
-    def usage(self) -> Sequence[KeyUsage]:
-        """Every key, the oldest first; one statement, so one snapshot. Reads all records."""
+    def usage(self, *, counted: bool = False) -> Sequence[KeyUsage]:
+        """Every key, the oldest first; one statement, so one snapshot.
+
+        Rows are those that each commit has added and taken away. `counted` reads all records instead.
+        """

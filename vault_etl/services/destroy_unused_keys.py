@@ -35,18 +35,18 @@ class UnusedKeys:
         return f"{len(self.keys)} data keys that nothing needs"
 
 
-def unused_keys(lister: KeyLister) -> UnusedKeys:
-    """Find them. Reads all records."""
-    return UnusedKeys(tuple(usage.key for usage in lister.usage() if usage.unused))
+def unused_keys(lister: KeyLister, *, counted: bool = False) -> UnusedKeys:
+    """Find them, by the kept counts; `counted` reads all records instead."""
+    return UnusedKeys(tuple(usage.key for usage in lister.usage(counted=counted) if usage.unused))
 
 
 class UnusedKeyDestruction:
     """Destroys data keys that nothing needs. Killed anywhere, running it again finishes.
 
     As for one key, nothing is counted behind the fence: keys whose lease is over are retired first,
-    and all keys are counted once more after that commit
-    (docs/adr/0011-destroy-counts-before-the-fence.md). Keys are retired and destroyed `PAGE_KEYS` in a
-    transaction, each of which is an entry.
+    and all records are counted, once, after that commit
+    (docs/adr/0011-destroy-counts-before-the-fence.md): the kept counts alone end no key.
+    Keys are retired and destroyed `PAGE_KEYS` in a transaction, each of which is an entry.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class UnusedKeyDestruction:
         asked = set(key_ids)
         return sorted(
             key.key_id
-            for key in unused_keys(self._lister).keys
+            for key in unused_keys(self._lister, counted=True).keys
             if key.key_id in asked and key.state is KeyState.DECRYPT_ONLY
         )
 

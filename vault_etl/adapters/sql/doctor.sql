@@ -29,6 +29,10 @@ GROUP BY purpose, kms_key_arn ORDER BY purpose, kms_key_arn
 SELECT pid, login, extract(epoch FROM clock_timestamp() - since)::double precision, visible
 FROM public.audit_holder()
 
+-- name: miscounted
+-- Reads all records.
+SELECT field, id, to_char(month, 'YYYY-MM'), kept, counted FROM public.values_miscounted()
+
 -- name: registrations
 SELECT coalesce(seq, 0), coalesce(left(note, 4096), '') FROM public.audit_keys ORDER BY seq DESC
 

@@ -56,5 +56,5 @@ SELECT k.key_id, k.purpose, k.field, k.generation, k.state, k.kms_key_arn, k.wra
     k.created_at, k.created_by, k.expires_at, k.retired_at, k.destroyed_at, u.rows,
     u.rows = 0 AND k.purpose = 'data'
         AND (k.state = 'decrypt_only' OR k.state = 'active' AND k.expires_at <= clock_timestamp())
-FROM public.data_keys AS k JOIN public.key_usage() AS u ON u.key_id = k.key_id
+FROM public.data_keys AS k JOIN public.key_usage(%(counted)s) AS u ON u.key_id = k.key_id
 ORDER BY k.created_at, k.key_id

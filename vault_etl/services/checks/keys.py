@@ -10,7 +10,7 @@ from vault_etl.core.fields import PERSONAL_FIELDS, KeyField, KeyPurpose
 from vault_etl.core.key_age import KeyAge
 from vault_etl.core.keys import KeyState, StoredKey
 from vault_etl.errors import KeyDeniedError
-from vault_etl.ports.doctor import KeyWrappings, Trust
+from vault_etl.ports.doctor import KeyWrappings, Trust, ValueCounts
 from vault_etl.ports.key_ages import KeyAges
 from vault_etl.ports.key_service import KeyUnwrapper
 from vault_etl.ports.key_store import KeyReader, KeyTrail
@@ -92,6 +92,22 @@ def trusted(facts: KeyWrappings, trust: Trust) -> Verdict:
             " `vault-etl erase` what is under them",
         )
     return Verdict.good("every key was wrapped by a trusted KMS key")
+
+
+def counts(facts: ValueCounts) -> Verdict:
+    """The values under each key are as many as each commit has counted."""
+    wrong = facts.miscounted()
+    if wrong:
+        shown = ", ".join(
+            f"{m.field} {m.number} in {m.month}: {m.counted}, kept {m.kept}" for m in wrong[:_SHOWN]
+        )
+        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        return Verdict.bad(
+            f"values were added or removed past the triggers, {shown}{more}",
+            "was a month attached, detached or written into by hand? `SELECT public.recount_values()` as the"
+            " owner counts again",
+        )
+    return Verdict.good("the kept counts are those of all rows")
 
 
 def contexts(reader: KeyReader, unwrapper: KeyUnwrapper) -> Verdict:
