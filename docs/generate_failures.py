@@ -103,7 +103,7 @@ def _row(failure: Failure) -> str:
 
 
 def _names(row: aws_exceptions.Failure) -> str:
-    """The exceptions of a row; of those that only a provider of credentials raises, which one."""
+    """Botocore's exceptions of a row; of those that only a provider of credentials raises, which one."""
     kinds = ", ".join(kind.__name__ for kind in row.kinds)
     return f"{kinds} of {row.provider}" if row.provider else kinds
 

@@ -59,7 +59,7 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     _log().error(
         "failed",
         request_id=context.aws_request_id,
-        error=type(failure).__name__,
+        error=failure.word,
         text=str(failure),
         hint=failure.hint,
     )
@@ -88,7 +88,7 @@ def _answer(records: Sequence[Mapping[str, Any]], context: LambdaContext) -> dic
         extra_fields=extra_fields.total,
         extra_field_names=extra_fields.most(),
         without_sent_timestamp=len(records) - len(messages),
-        cause=type(cause).__name__ if cause else None,
+        cause=cause.word if cause else None,
     )
     if cause is not None and len(failed) == len(records):
         raise cause

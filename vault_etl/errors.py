@@ -34,6 +34,8 @@ class VaultEtlError(Exception):
     """What went wrong (`str(error)`), and what to do about it (`hint`, or None)."""
 
     exit_code: ClassVar[int] = 1
+    word: ClassVar[str] = "a bug"
+    """What it is, where there is no room for a sentence: on the live line, in a probe, in a metric."""
     service: str | None = None
     """Who failed: `postgres`, `sqs`, `kms`, `sts` or `credentials`; None if none of them did."""
 
@@ -46,12 +48,14 @@ class UsageError(VaultEtlError):
     """The command line asks for something that it may not."""
 
     exit_code = 2
+    word = "a wrong option"
 
 
 class DataError(VaultEtlError):
     """Stored data that does not hold together."""
 
     exit_code = 65
+    word = "damaged data"
 
 
 class IntegrityError(DataError):
@@ -71,6 +75,8 @@ class UnusableKeyError(DataError):
     names, or does not have its fingerprint. Runs over many rows pass what is under it, and name it.
     """
 
+    word = "an unusable key"
+
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(
             message,
@@ -87,39 +93,48 @@ class KeyNotOpenedError(UnusableKeyError):
 class OtherContentError(DataError):
     """The lines of a source are not those that were loaded under its name before."""
 
+    word = "other content"
+
 
 class NotFoundError(VaultEtlError):
     """There is no such record, or no such input file."""
 
     exit_code = 66
+    word = "not found"
 
 
 class UnavailableError(VaultEtlError):
     """SQS, KMS, Postgres or the source of AWS credentials is away, or does not answer in time."""
 
     exit_code = 69
+    word = "unavailable"
 
 
 class AuditError(VaultEtlError):
     """The audit log could not be written, so nothing was revealed."""
 
     exit_code = 74
+    word = "log not written"
 
 
 class IncompleteError(VaultEtlError):
     """The work stopped half way and is safe to run again."""
 
     exit_code = 75
+    word = "not complete"
 
 
 class RateLimitedError(IncompleteError):
     """This login writes too much of the audit log in too short a time: nothing was written."""
+
+    word = "too many entries"
 
 
 class DeniedError(VaultEtlError):
     """KMS, Postgres or the reveal policy said no."""
 
     exit_code = 77
+    word = "denied"
 
 
 class LoginDeniedError(DeniedError):
@@ -129,9 +144,13 @@ class LoginDeniedError(DeniedError):
 class KeyUnavailableError(DeniedError):
     """KMS refuses the KMS key that wraps a key: it is disabled, deleted, or not for this caller."""
 
+    word = "key refused"
+
 
 class KeyDeniedError(KeyUnavailableError):
     """KMS does not let this caller use a KMS key. Another caller may."""
+
+    word = "key denied"
 
 
 class PolicyDeniedError(DeniedError):
@@ -147,6 +166,7 @@ class ConfigurationError(VaultEtlError):
     """A setting is missing or malformed, or the database or the keys are not ready."""
 
     exit_code = 78
+    word = "a wrong setting"
 
 
 @contextlib.contextmanager

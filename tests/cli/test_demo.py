@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from vault_etl.cli import told
+from vault_etl.adapters.embedded.state import StackState
+from vault_etl.adapters.embedded.status import StackStatus
+from vault_etl.cli import local, told
 from vault_etl.cli.demo import next_commands
 from vault_etl.cli.told import Told
 
@@ -40,6 +44,31 @@ def test_it_is_never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
         telling.say("started")
     lines = screen.getvalue().splitlines()
     assert (lines[0], set(lines[1]), lines[2]) == ("  starting", {"."}, "started")
+
+
+def test_local_start_is_never_silent_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same dots, on standard error; what is started is told there, and the data is alone on standard output."""
+    screen, data = Screen(), io.StringIO()
+
+    class SlowStack:
+        """Starts when two dots are shown."""
+
+        def __init__(self, directory: Path, *, notify: Callable[[str], None]) -> None:
+            self.directory, self._notify = directory, notify
+
+        def start(self, _emulator: object) -> StackStatus:
+            self._notify("starting PostgreSQL")
+            while screen.getvalue().count(".") < 2:
+                time.sleep(0.01)
+            return StackStatus(self.directory, None, None, StackState())
+
+    monkeypatch.setattr(told, "DOT_AFTER_S", 0.01)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(sys, "stdout", data)
+    monkeypatch.setattr(local, "EmbeddedStack", SlowStack)
+    local.start()
+    assert screen.getvalue().startswith("vault-etl: starting PostgreSQL\n..")
+    assert json.loads(data.getvalue())["state"] == "stopped"
 
 
 @pytest.mark.parametrize(

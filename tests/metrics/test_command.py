@@ -170,10 +170,10 @@ def test_an_outage_shows_and_passes(vault: Vault) -> None:
             running.until_ready()
             with proxy.broken(Fault.RESET):
                 running.until(lambda: running.get("/readyz")[0] == 503)
-                assert running.get("/readyz") == (503, b"postgres: UnavailableError\n")
+                assert running.get("/readyz") == (503, b"postgres: unavailable\n")
                 assert value(running.scrape(), "messages_received_total") == 0
                 vault.send([event()])
-                cause = {"cause": "UnavailableError"}
+                cause = {"cause": "unavailable"}
                 running.until(
                     lambda: (value(running.scrape(), "batches_retried_total", **cause) or 0) >= 1
                 )

@@ -28,7 +28,7 @@ def test_counts_add_up() -> None:
     metrics.moved(Movement.DELETED, 12)
     metrics.moved(Movement.GIVEN_BACK, 5)
     metrics.batch(report(stored=8, duplicates=2))
-    metrics.batch(report(stored=1, reasons={Reason.NOT_JSON: 3}, retry=2, cause="UnavailableError"))
+    metrics.batch(report(stored=1, reasons={Reason.NOT_JSON: 3}, retry=2, cause="unavailable"))
     found = samples(metrics.exposition("")[0])
     for name, expected in {
         "messages_received_total": 17,
@@ -49,7 +49,7 @@ def test_counts_add_up() -> None:
         assert value(found, name) == expected, name
     assert value(found, "messages_quarantined_total", reason="not_json") == 3
     assert value(found, "messages_quarantined_total", reason="not_utf8") == 0
-    assert value(found, "batches_retried_total", cause="UnavailableError") == 1
+    assert value(found, "batches_retried_total", cause="unavailable") == 1
     assert value(found, "batch_duration_seconds_bucket", le="0.25") == 0
     assert value(found, "batch_duration_seconds_bucket", le="0.5") == 2
 

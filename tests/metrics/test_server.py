@@ -91,8 +91,8 @@ def test_openmetrics_is_served_to_who_asks(site: Site) -> None:
 def test_probes_say_why_not(site: Site, path: str) -> None:
     """200 while all is well; else 503 and one word, and never more than a word."""
     assert site.get(path)[::2] == (200, b"ok\n")
-    site.not_ready = site.not_healthy = "UnavailableError"
-    assert site.get(path)[::2] == (503, b"UnavailableError\n")
+    site.not_ready = site.not_healthy = "unavailable"
+    assert site.get(path)[::2] == (503, b"unavailable\n")
     site.not_ready = site.not_healthy = "row (203.0.113.77) refused"
     assert site.get(path)[::2] == (503, b"unknown\n")
     site.not_ready = site.not_healthy = None

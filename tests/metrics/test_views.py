@@ -36,7 +36,7 @@ def test_a_batch_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Everything that a report says, flat, with the worker's process id and a rate."""
     worker = LoggedIngest().worker(4711)
     worker.moved(Movement.RECEIVED, 10)
-    worker.batch(report(7, 1, 2, reasons={Reason.NOT_JSON: 5}, cause="UnavailableError"))
+    worker.batch(report(7, 1, 2, reasons={Reason.NOT_JSON: 5}, cause="unavailable"))
     (line,) = lines(capsys)
     assert line.pop("timestamp")
     assert line == {
@@ -57,7 +57,7 @@ def test_a_batch_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         "newest_age": 0.25,
         "oldest_age": 2.0,
         "max_receive_count": 1,
-        "cause": "UnavailableError",
+        "cause": "unavailable",
     }
 
 
@@ -65,16 +65,16 @@ def test_readiness_is_a_line_when_it_changes(capsys: pytest.CaptureFixture[str])
     """Told every second, logged once a change, with what is away."""
     view = LoggedIngest()
     first, second = view.worker(1), view.worker(2)
-    away = state(ready=False, away="UnavailableError")
+    away = state(ready=False, away="unavailable")
     for now in (state(), state(held=3), away, away, state(), state(ready=False)):
         first.state(now)
     second.state(away)
     assert [(line["pid"], line["level"], line["event"], line.get("away")) for line in lines(capsys)] == [
         (1, "info", "ready", None),
-        (1, "warning", "not ready", "UnavailableError"),
+        (1, "warning", "not ready", "unavailable"),
         (1, "info", "ready", None),
         (1, "info", "stopping", None),
-        (2, "warning", "not ready", "UnavailableError"),
+        (2, "warning", "not ready", "unavailable"),
     ]  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def test_quiet_leaves_the_warnings(capsys: pytest.CaptureFixture[str]) -> None:
         worker = view.worker(1)
         worker.batch(report(1))
         worker.state(state())
-        worker.state(state(ready=False, away="DeniedError"))
+        worker.state(state(ready=False, away="denied"))
     assert [line["event"] for line in lines(capsys)] == ["not ready"]
 
 
@@ -149,8 +149,8 @@ def test_the_line_says_how_it_goes() -> None:
     clock.now += 60
     worker.state(state(depth=QueueDepth(0, 0, 0)))
     assert "ready  0/s  lag 0 s  queue 0 + 0 in flight  stored 5,000" in line(view)
-    worker.state(state(ready=False, away="UnavailableError"))
-    assert line(view).startswith("ingest: waiting (UnavailableError)  ")
+    worker.state(state(ready=False, away="unavailable"))
+    assert line(view).startswith("ingest: waiting (unavailable)  ")
     worker.state(state(ready=False))
     assert line(view).startswith("ingest: stopping  ")
 
@@ -172,9 +172,9 @@ def test_workers_share_one_line() -> None:
     first, second = view.worker(1), view.worker(2)
     first.batch(report(10, oldest_age=7_200))
     second.batch(report(5, oldest_age=5))
-    first.state(state(ready=False, away="DeniedError", depth=QueueDepth(1, 0, 0)))
+    first.state(state(ready=False, away="denied", depth=QueueDepth(1, 0, 0)))
     second.state(state(depth=QueueDepth(2, 0, 0)))
-    assert "waiting (DeniedError)  15/s  lag 2.0 h  queue 2 + 0" in line(view)
+    assert "waiting (denied)  15/s  lag 2.0 h  queue 2 + 0" in line(view)
     view.worker_ended(1, 0)
     assert "ready  15/s  lag 5 s  queue 2 + 0 in flight  stored 15" in line(view)
 

@@ -59,7 +59,7 @@ def away(vault: Vault) -> None:
     with contained(vault, 20) as (run, source):
         run.until_ready()
         source.reply = AWAY
-        run.until_away("UnavailableError")
+        run.until_away("unavailable")
         vault.send(events(MESSAGES))
         source.reply = lasting(vault, 3600)
         run.until_ready()
@@ -72,7 +72,7 @@ def refused(vault: Vault) -> None:
     with contained(vault, 20) as (run, source):
         run.until_ready()
         source.reply = (403, b"")
-        run.until_away("DeniedError")
+        run.until_away("denied")
         source.reply = lasting(vault, 3600)
         run.until_ready()
 

@@ -91,14 +91,14 @@ def but_decrypt(fault: Judge) -> Judge:
     return lambda call: True if call.operation in {"Decrypt", "DescribeKey"} else fault(call)
 
 
-def _outage(verdict: Verdict, word: str = "UnavailableError") -> functools.partial[None]:
+def _outage(verdict: Verdict, word: str = "unavailable") -> functools.partial[None]:
     return functools.partial(an_outage, fault=always(verdict), word=word)
 
 
 CASES = {
     "throttled": _outage("ThrottlingException"),
-    "denied": _outage("AccessDeniedException", "DeniedError"),
-    "key disabled": _outage("DisabledException", "KeyUnavailableError"),
+    "denied": _outage("AccessDeniedException", "denied"),
+    "key disabled": _outage("DisabledException", "key refused"),
     "internal error": _outage(Answer(500)),
     "cut": _outage(verdict=False),
     "clock behind": _outage(CLOCK_BEHIND),

@@ -37,7 +37,7 @@ def five_visibility_timeouts(vault: Vault) -> None:
         run.until_ready()
         with full_up(vault):
             vault.send(events(MESSAGES))
-            run.until_away("UnavailableError")
+            run.until_away("unavailable")
             time.sleep((MAX_RECEIVES + 0.5) * visibility)
             assert run.vault.depth()[1] > 0
         run.until_settled(MESSAGES)
@@ -70,7 +70,7 @@ def frozen(vault: Vault) -> None:
                 pid = waiting_backend(vault)
                 os.kill(pid, signal.SIGSTOP)
                 ice.callback(os.kill, pid, signal.SIGCONT)
-                away_after(run, ANSWER_WITHIN_S, "UnavailableError")
+                away_after(run, ANSWER_WITHIN_S, "unavailable")
             run.until_settled(MESSAGES)
         run.until_ready()
         everything_once(run, MESSAGES)
@@ -86,9 +86,7 @@ def silent_database(vault: Vault) -> None:
         with line.broken(Fault.BLACKHOLE):
             vault.send(events(MESSAGES))
             run.until(lambda: vault.depth()[1] > 0)
-            run.until_away(
-                "UnavailableError", ANSWER_WITHIN_S + LATE_S
-            )  # or a probe finds it first
+            run.until_away("unavailable", ANSWER_WITHIN_S + LATE_S)  # or a probe finds it first
         assert line.hits[Fault.BLACKHOLE] >= 1
         run.until_settled(MESSAGES)
         run.until_ready()
@@ -98,7 +96,7 @@ def silent_database(vault: Vault) -> None:
 def silent_kms(vault: Vault) -> None:
     """Three calls of 10 s without an answer: not ready, and then as after any outage."""
     with following(vault) as run:
-        survives(run, run.kms.broken(run.kms.silence), "UnavailableError")
+        survives(run, run.kms.broken(run.kms.silence), "unavailable")
 
 
 def kms_denies_for_good(vault: Vault) -> None:
@@ -125,7 +123,7 @@ def credentials_expired_for_good(vault: Vault) -> None:
 
 def ends_denied(run: Following, service: str) -> dict[str, Any]:
     """Exit 77 a minute after the first refusal, and not before."""
-    run.until_away("DeniedError")
+    run.until_away("denied")
     began = time.monotonic()
     summary = run.ends(77, DENIED_S + LATE_S)
     assert time.monotonic() - began > DENIED_S - 5
@@ -138,7 +136,7 @@ def credentials_come_back_in_time(vault: Vault) -> None:
     with following(vault) as run:
         run.until_ready()
         with run.sqs.broken(always("ExpiredTokenException")):
-            run.until_away("DeniedError")
+            run.until_away("denied")
             time.sleep(DENIED_S - 20)
             assert run.process.poll() is None
             vault.send(events(MESSAGES))

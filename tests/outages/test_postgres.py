@@ -44,7 +44,7 @@ def reset(vault: Vault) -> None:
         TcpProxy(vault.server.port) as line,
         following(vault, VAULT_ETL_DATABASE_URL=behind(vault, line)) as run,
     ):
-        survives(run, line.broken(Fault.RESET), "UnavailableError")
+        survives(run, line.broken(Fault.RESET), "unavailable")
         assert line.hits[Fault.RESET] >= 2
 
 
@@ -74,7 +74,7 @@ def killed_while_idle(vault: Vault) -> None:
         vault.send(events(12))
         run.until_settled(15)
         run.until_ready()
-        assert run.was_away() == {"UnavailableError"}
+        assert run.was_away() == {"unavailable"}
         everything_once(run, 15)
 
 
@@ -86,7 +86,7 @@ def killed_in_mid_transaction(vault: Vault) -> None:
             vault.send(events(12))
             waiting_backend(vault)
             cut(vault)
-            run.until_away("UnavailableError")
+            run.until_away("unavailable")
         run.until_settled(12)
         run.until_ready()
         everything_once(run, 12)
@@ -125,13 +125,13 @@ def slow(vault: Vault) -> None:
         everything_once(run, 12)
 
 
-def _outage(fault: DatabaseFault, word: str = "UnavailableError") -> functools.partial[None]:
+def _outage(fault: DatabaseFault, word: str = "unavailable") -> functools.partial[None]:
     return functools.partial(an_outage, fault=fault, word=word)
 
 
 CASES = {
     "full up": _outage(full_up),
-    "closed to ingest": _outage(closed_to_ingest, "DeniedError"),
+    "closed to ingest": _outage(closed_to_ingest, "denied"),
     "reset": reset,
     "failed over": _outage(failed_over),
     "disk full": _outage(refusing("53100")),

@@ -20,4 +20,4 @@ def test_an_outage_of_the_server_is_waited_for(
     with following(vault) as run:
         vault.send(events(3))
         run.until_settled(3)
-        survives(run, fault(vault, crashable), "UnavailableError")
+        survives(run, fault(vault, crashable), "unavailable")

@@ -107,7 +107,7 @@ def while_postgres_is_away(vault: Vault) -> None:
         run.until_ready()
         with full_up(vault):
             vault.send(events(MESSAGES))
-            run.until_away("UnavailableError")
+            run.until_away("unavailable")
             run.until(lambda: len(run.lines("batch")) >= TRIES)
             began = time.monotonic()
             run.send(signal.SIGTERM)
@@ -156,7 +156,7 @@ def after_sqs_fell_silent(vault: Vault) -> None:
             return call.operation != "ReceiveMessage" and run.sqs.silence(call)
 
         with run.sqs.broken(fault):
-            run.until_away("UnavailableError")
+            run.until_away("unavailable")
             ends_soon(run, 6, 0)
 
 

@@ -45,7 +45,7 @@ def an_outage(vault: Vault, fault: Callable[[Line], Judge], word: str) -> None:
 
 def silent(vault: Vault) -> None:
     """Long polls without an answer are given up 5 s after their time."""
-    an_outage(vault, lambda line: line.silence, "UnavailableError")
+    an_outage(vault, lambda line: line.silence, "unavailable")
 
 
 def reset(vault: Vault) -> None:
@@ -57,7 +57,7 @@ def reset(vault: Vault) -> None:
     ):
         run.until_ready()
         with line.broken(Fault.RESET):
-            run.until_away("UnavailableError")
+            run.until_away("unavailable")
         assert line.hits[Fault.RESET] >= 1
         run.until_ready()
         vault.send(events(MESSAGES))
@@ -158,7 +158,7 @@ def receiving(verdict: Verdict) -> Judge:
     return lambda call: verdict if call.operation == "ReceiveMessage" else True
 
 
-def _outage(verdict: Verdict, word: str = "UnavailableError") -> functools.partial[None]:
+def _outage(verdict: Verdict, word: str = "unavailable") -> functools.partial[None]:
     return functools.partial(an_outage, fault=lambda _line: always(verdict), word=word)
 
 
@@ -168,7 +168,7 @@ CASES = {
     "internal error": _outage(Answer(500)),
     "not available": _outage(Answer(503)),
     "cut": _outage(verdict=False),
-    "credentials expired": _outage("ExpiredTokenException", "DeniedError"),
+    "credentials expired": _outage("ExpiredTokenException", "denied"),
     "clock ahead": _outage(CLOCK_AHEAD),
     "request expired": _outage("RequestExpired"),
     "reset": reset,

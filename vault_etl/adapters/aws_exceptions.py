@@ -36,6 +36,8 @@ class Failure:
     provider: str | None = None
     """botocore's name of what was asked for credentials; None: of any, and of calls."""
     only: Callable[[Exception], bool] = lambda _: True
+    is_wide: bool = False
+    """Whether so much falls under it that the hint names the exception, for who looks for it."""
 
 
 def _is_refused(error: Exception) -> bool:
@@ -168,6 +170,12 @@ FAILURES: Final = (
         "check HTTPS_PROXY and NO_PROXY",
     ),
     Failure(
+        (raised.ConnectTimeoutError, raised.ReadTimeoutError),
+        UnavailableError,
+        "{service} does not answer in time",
+        "check AWS_REGION, AWS_ENDPOINT_URL and the network",
+    ),
+    Failure(
         (raised.HTTPClientError, raised.ConnectionError),
         UnavailableError,
         "{service} cannot be reached",
@@ -252,6 +260,7 @@ FAILURES: Final = (
         "{service} answers in a way that AWS does not",
         "does something stand between this machine and AWS? Run the command again",
         only=_is_of_content,
+        is_wide=True,
     ),
     Failure(
         (raised.ChecksumError, raised.FlexibleChecksumError, raised.IncompleteReadError),
@@ -272,9 +281,12 @@ FAILURES: Final = (
         ConfigurationError,
         "{service}: AWS's settings do not work",
         "check AWS_REGION and AWS_ENDPOINT_URL",
+        is_wide=True,
     ),
 )
 """The first that fits holds."""
 
-REST: Final = Failure((Exception,), UnavailableError, "AWS: no credentials at the moment", _AGAIN)
+REST: Final = Failure(
+    (Exception,), UnavailableError, "AWS: no credentials at the moment", _AGAIN, is_wide=True
+)
 """Of what gives credentials, whatever else it raises: a run that has some must not end by it."""

@@ -59,7 +59,8 @@ def failed(service: str, error: Exception, provider: str | None = None) -> Vault
     """Our error for an exception; `provider` is what was asked for credentials, if that failed."""
     found = failure_of(error, provider)
     says = found.says.format(service=service)
-    return found.error(f"{says} ({type(error).__name__})", hint=found.hint)
+    hint = f"{found.hint} (botocore: {type(error).__name__})" if found.is_wide else found.hint
+    return found.error(says, hint=hint)
 
 
 def failure_of(error: Exception, provider: str | None) -> Failure:

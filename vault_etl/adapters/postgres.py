@@ -69,9 +69,13 @@ class ValueRefusedError(VaultEtlError):
 class LockTimeoutError(UnavailableError):
     """Somebody else held a lock for too long (SQLSTATE 55P03, or 40P01 for a deadlock)."""
 
+    word = "locked"
+
 
 class NoPartitionError(IncompleteError):
     """A record's month is not there (SQLSTATE 23514 without a constraint)."""
+
+    word = "no partition"
 
 
 class ObjectsDependError(ConfigurationError):

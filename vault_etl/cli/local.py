@@ -28,6 +28,7 @@ from vault_etl.cli.output import (
 )
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption
+from vault_etl.cli.told import Told
 from vault_etl.core.made_up_events import made_up_events
 from vault_etl.errors import ConfigurationError, DataError, NotFoundError, UsageError
 
@@ -74,8 +75,13 @@ def start(
       vault-etl local start
       eval "$(vault-etl local env)"
     """
-    stack = _open(directory, quiet=quiet, verbose=verbose)
-    status = stack.start(emulator)
+    if quiet or not sys.stderr.isatty():
+        status = _open(directory, quiet=quiet, verbose=verbose).start(emulator)
+    else:
+        logs.configure(None, verbose=verbose, quiet=quiet)
+        with Told(sys.stderr) as told:  # dots: a database takes seconds to start on a busy machine
+            stack = EmbeddedStack(directory, notify=lambda text: told.write(_line(text)))
+            status = stack.start(emulator)
     print_object(status.as_object(), output)
     if not wants_json(output):
         shown = "" if directory == _DIRECTORY else f" --dir {shlex.quote(str(directory))}"
@@ -265,4 +271,8 @@ def _open(directory: Path, *, quiet: bool, verbose: bool) -> EmbeddedStack:
 
 def _say(text: str, *, quiet: bool) -> None:
     if not quiet:
-        sys.stderr.write(f"vault-etl: {text}\n")
+        sys.stderr.write(_line(text))
+
+
+def _line(text: str) -> str:
+    return f"vault-etl: {text}\n"

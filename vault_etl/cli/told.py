@@ -1,4 +1,4 @@
-"""What `vault-etl demo` tells on standard output, which is never silent for long."""
+"""What `vault-etl demo` and `local start` tell, which are never silent for long."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TextIO
 
 WIDTH: Final = 78
 DOT_AFTER_S: Final = 1.0
@@ -20,7 +20,8 @@ _BOLD: Final = "\x1b[1m{}\x1b[0m"
 class Told:
     """Titles, text and quotations; and a dot for each second without any of these. Safe for threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._awake = threading.Event()
@@ -45,7 +46,7 @@ class Told:
     def title(self, text: str) -> None:
         """Write a heading, which stands out on a terminal (https://no-color.org)."""
         line = f"── {text} {'─' * max(0, WIDTH - 4 - len(text))}"
-        self.write(f"\n{_BOLD.format(line) if _has_styles() else line}\n")
+        self.write(f"\n{_BOLD.format(line) if _has_styles(self._stream) else line}\n")
 
     def say(self, text: str) -> None:
         """Write a paragraph."""
@@ -63,8 +64,8 @@ class Told:
     def write(self, text: str) -> None:
         """Write as it is, on a line of its own."""
         with self._lock:
-            sys.stdout.write(("\n" if self._dots else "") + text)
-            sys.stdout.flush()
+            self._stream.write(("\n" if self._dots else "") + text)
+            self._stream.flush()
             self._dots = 0
             self._awake.set()
 
@@ -83,11 +84,11 @@ class Told:
             with self._lock:
                 if self._awake.is_set():  # a block was silent, and more was written since
                     continue
-                sys.stdout.write(".")
-                sys.stdout.flush()
+                self._stream.write(".")
+                self._stream.flush()
                 self._dots += 1
 
 
-def _has_styles() -> bool:
+def _has_styles(stream: TextIO) -> bool:
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return sys.stdout.isatty() and wanted
+    return stream.isatty() and wanted

@@ -307,14 +307,13 @@ class IngestSteps:
             newest_age=min(ages),
             oldest_age=max(ages),
             max_receive_count=max(message.receive_count for message in messages),
-            cause=type(written.cause).__name__ if written.cause else None,
+            cause=written.cause.word if written.cause else None,
         )
 
 
 def _named(error: VaultEtlError) -> str:
-    """The service, and the class of its error."""
-    kind = type(error).__name__
-    return f"{error.service}: {kind}" if error.service else kind
+    """The service, and what is the matter with it."""
+    return f"{error.service}: {error.word}" if error.service else error.word
 
 
 def _whole_kib(size: int) -> int:

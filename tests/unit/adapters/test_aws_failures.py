@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import re
 from collections.abc import Iterator
 
 import botocore.credentials
@@ -14,7 +15,7 @@ import botocore.tokens
 import botocore.utils
 import pytest
 
-from vault_etl.adapters.aws_exceptions import FAILURES
+from vault_etl.adapters.aws_exceptions import FAILURES, REST, Failure
 from vault_etl.adapters.aws_failures import Subject, answered, failed, failure_of
 from vault_etl.adapters.aws_kms import asked_about
 from vault_etl.adapters.aws_refusals import Refusal, refusal_of
@@ -192,7 +193,15 @@ def test_every_exception_on_the_way_to_credentials_has_a_class(kind: type[Except
 def test_a_silent_service_is_no_file(provider: str | None) -> None:
     """Botocore's exceptions of a connection are an OSError, as those of a file and a program are."""
     error = raised.ReadTimeoutError(endpoint_url="http://127.0.0.1")
-    assert str(failed("KMS", error, provider)) == "KMS cannot be reached (ReadTimeoutError)"
+    assert str(failed("KMS", error, provider)) == "KMS does not answer in time"
+
+
+@pytest.mark.parametrize("row", [*FAILURES, REST], ids=lambda row: row.kinds[0].__name__)
+def test_a_message_names_no_class_of_python(row: Failure) -> None:
+    """A person reads it. Where much falls under one row, the hint names the class for who looks for it."""
+    assert not re.search(r"\w(Error|Exception)\b", f"{row.says} {row.hint}")
+    told = failed("KMS", ZeroDivisionError())
+    assert (str(told), "(botocore: ZeroDivisionError)" in str(told.hint)) == (REST.says, True)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 425, 429, 500, 503])

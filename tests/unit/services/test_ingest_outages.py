@@ -80,7 +80,7 @@ def test_ten_minutes_of_outage_cost_no_message_a_second_receive(names: tuple[str
     outage.lasts(TEN_MINUTES)
     assert set(outage.receives()) == {0, 1}
     assert not outage.is_ready
-    assert outage.vault.observer.states[-1].away == "UnavailableError"
+    assert outage.vault.observer.states[-1].away == "unavailable"
     assert outage.vault.database.records == {}
     outage.switch.on()
     outage.lasts(60)

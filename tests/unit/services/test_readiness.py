@@ -24,8 +24,8 @@ def test_it_is_ready_when_every_worker_is() -> None:
     first, second = probed.workers
     first.state(state())
     assert probed.readiness.reason() == STARTING
-    second.state(state(ready=False, away="postgres: UnavailableError"))
-    assert probed.readiness.reason() == "postgres: UnavailableError"
+    second.state(state(ready=False, away="postgres: unavailable"))
+    assert probed.readiness.reason() == "postgres: unavailable"
     second.state(state())
     assert probed.readiness.reason() is None
     probed.stopping = True
@@ -36,7 +36,7 @@ def test_it_is_unhealthy_while_a_thread_is_stuck() -> None:
     """And healthy again if that comes to an end, or another worker takes its place. An outage is no illness."""
     probed = Probed()
     first, second = probed.workers
-    first.state(state(ready=False, away="postgres: UnavailableError"))
+    first.state(state(ready=False, away="postgres: unavailable"))
     assert probed.readiness.unhealthy() is None
     second.state(state(stuck="receive-0"))
     assert probed.readiness.unhealthy() == "stuck: receive-0"

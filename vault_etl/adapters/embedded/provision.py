@@ -110,8 +110,8 @@ def _setting_up() -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "")
         message = f"the AWS emulator refused to be set up ({error.operation_name}: {code})"
         raise UnavailableError(message, hint="start it afresh") from None
-    except (BotoCoreError, OSError) as error:
-        message = f"the AWS emulator could not be set up ({type(error).__name__})"
+    except (BotoCoreError, OSError):
+        message = "the AWS emulator could not be set up: it does not answer"
         raise UnavailableError(message, hint="check that it runs, and AWS_ENDPOINT_URL") from None
 
 
