@@ -43,6 +43,9 @@ CREATE UNIQUE INDEX one_active_token_key ON public.data_keys (field)
 CREATE UNIQUE INDEX one_pending_token_key ON public.data_keys (field)
     WHERE purpose = 'token' AND state = 'pending';
 
+-- For the age of keys, which is looked at often: those that are in use are few among those that were.
+CREATE INDEX data_keys_in_use ON public.data_keys (state, purpose, created_at) WHERE state IN ('pending', 'active');
+
 -- For the limit below.
 CREATE INDEX data_keys_of_a_login ON public.data_keys (created_by, field, created_at)
     WHERE purpose = 'data' AND state = 'active';

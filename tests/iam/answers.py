@@ -102,7 +102,14 @@ MAY: Final[dict[str, set[Question]]] = {
     | _calls("kms:Decrypt", TOKEN)
     | _source("kms:GenerateDataKeyWithoutPlaintext", "kms:Decrypt"),
     "ErasePolicy": _SIGNS | _plain("kms:DescribeKey", AUDIT),
-    "AuditPolicy": _SIGNS | _plain("kms:GetPublicKey", AUDIT) | _plain("kms:DescribeKey", AUDIT),
+    "AuditPolicy": _SIGNS
+    | _plain("kms:GetPublicKey", AUDIT)
+    | _plain("kms:DescribeKey", AUDIT)
+    | {
+        Question("sqs:GetQueueAttributes", queue, secure=secure)
+        for queue in (QUEUE, DEAD_LETTERS)
+        for secure in (True, False)
+    },
 }
 """Managed policy → all that it allows."""
 

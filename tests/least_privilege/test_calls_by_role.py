@@ -159,7 +159,7 @@ CALLS: dict[str, tuple[Call, frozenset[str]]] = {
         lambda _, sqs, scene: sqs.get_queue_attributes(
             QueueUrl=scene.provisioned.queue_url, AttributeNames=["All"]
         ),
-        frozenset({"ingest"}),
+        frozenset({"ingest", "audit"}),
     ),
     "send": (
         lambda _, sqs, scene: sqs.send_message(

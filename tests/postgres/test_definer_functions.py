@@ -29,7 +29,7 @@ DEFINERS = {
     *("rotation_claim", "rotation_move", "rotation_release"),
     *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
     *("data_keys_retire_expired", "keys_destroy", "key_rewrap", "unexplained_keys"),
-    "data_keys_are_few",
+    *("data_keys_are_few", "ingest_committed", "ingest_sessions"),
     *("user_logins_inserted", "user_logins_updated", "quarantine_inserted", "quarantine_updated"),
     *("user_logins_counted", "quarantine_counted", "values_truncated", "values_counted"),
     *("values_miscounted", "recount_values"),

@@ -87,6 +87,7 @@ RIGHTS: dict[str, set[str]] = {
         *columns("INSERT", "data_keys", *MADE),
         "EXECUTE unexplained_keys",
         "EXECUTE ensure_partition",
+        "EXECUTE ingest_committed",
         *(f"EXECUTE file_{name}" for name in ("source", "load_reached", "load_whole")),
         "TEMPORARY",
     },
@@ -123,6 +124,7 @@ RIGHTS: dict[str, set[str]] = {
         *("SELECT reveal_policies", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"),
         "EXECUTE values_miscounted",
         "SELECT key_rotations",
+        *columns("SELECT", "quarantine", "reason_code", "quarantined_at"),
         *("SELECT key_changes", "EXECUTE unexplained_keys"),
         *("EXECUTE audit_register_key", "EXECUTE audit_matches"),
         *("EXECUTE audit_holder", "EXECUTE audit_allowance"),
@@ -144,6 +146,7 @@ COMMITS = {
     *("file_source", "file_load_reached", "file_load_whole"),
 }
 for _rights in RIGHTS.values():
+    _rights |= {"SELECT ingest_commits", "EXECUTE ingest_sessions"}
     _rights |= {f"EXECUTE commit_{name}" for name in COMMITS if f"EXECUTE {name}" in _rights}
 
 CUT_OVER = "SELECT public.token_cut_over(gen_random_uuid(), 'a', 'h', 'r', 2::smallint)"

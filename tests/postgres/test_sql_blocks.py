@@ -52,10 +52,8 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         **dict.fromkeys(("registrations", "checkpoints", "unsigned"), ("audit",)),
     },
     "status.sql": {
-        "newest_record": ("ingest", *RE_ENCRYPT),
-        "recent_records": ("ingest", *RE_ENCRYPT),
-        "quarantined_lately": ("reveal", *RE_ENCRYPT),
-        "sessions": ROLES,
+        **dict.fromkeys(("commits", "sessions"), ROLES),
+        "quarantined_lately": ("reveal", "audit", *RE_ENCRYPT),
         "rotations": ("audit", *ROTATE),
     },
     "logins.sql": dict.fromkeys(("rights", "mixed_logins", "odd_members"), ROLES),
@@ -154,6 +152,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "copy_stage": ("ingest", *RE_ENCRYPT),
         "insert_records": ("ingest", *RE_ENCRYPT),
         "insert_rejections": ("ingest",),
+        "committed": ("ingest",),
         "ensure_partition": ("ingest", *RE_ENCRYPT),
         "ensure_month": ("ingest", *RE_ENCRYPT),
         "ranges": ("ingest", *RE_ENCRYPT),
@@ -163,6 +162,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
 
 UUID = uuid.UUID(int=1)
 VALUES: dict[str, object] = {
+    **{"messages": 1, "newest_sent": None},
     **{name: ["x"] for name in ("relations", "functions", "roles")},
     **dict.fromkeys(("request_id", "record_id", "first", "last"), UUID),
     **dict.fromkeys(("rotation_id", "claim"), UUID),

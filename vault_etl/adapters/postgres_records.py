@@ -25,6 +25,7 @@ from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import Field
 from vault_etl.core.keys import DataKey
 from vault_etl.core.messages import RecordRange, SealedRecord, SealedRejection
+from vault_etl.core.quarantine import sent_at
 from vault_etl.errors import UnavailableError, of_service
 from vault_etl.ports.record_store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 
@@ -70,10 +71,12 @@ class PostgresRecordLoader:
             with self._database.transaction("load", within=ANSWER_WITHIN_S) as cursor:
                 if not fence_holds(cursor, keys.data_keys, keys.generations):
                     return KeysChanged()
-                return Loaded(
+                loaded = Loaded(
                     record_ids=insert_records(cursor, records),
                     rejection_ids=_insert_rejections(cursor, rejections),
                 )
+                _count(cursor, [*records, *rejections])
+                return loaded
         except ValueRefusedError as error:
             return RowsRefused(error.sqlstate)
         except NoPartitionError:
@@ -146,6 +149,17 @@ def _insert_rejections(
         },
     )
     return frozenset(record_id for (record_id,) in cursor.fetchall())
+
+
+def _count(
+    cursor: psycopg2.extensions.cursor, rows: Sequence[SealedRecord | SealedRejection]
+) -> None:
+    """Count the commit, for `vault-etl status`. It is the last statement, so its time is the commit's."""
+    newest = max((row.record_id for row in rows), default=None)
+    cursor.execute(
+        _SQL["committed"],
+        {"messages": len(rows), "newest_sent": None if newest is None else sent_at(newest)},
+    )
 
 
 def _row(record: SealedRecord) -> tuple[object, ...]:

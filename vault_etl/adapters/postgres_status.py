@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, LiteralString
 
 from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.adapters.sql import blocks
-from vault_etl.ports.status import Lately, Sessions
+from vault_etl.ports.status import Commits, Lately, Sessions
 
 _SQL: Final = blocks("status.sql")
 _NOTHING: Final[Mapping[str, object]] = {}
@@ -21,14 +20,9 @@ class PostgresStatus:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def newest_record(self) -> uuid.UUID | None:
-        """See `StatusFacts.newest_record`."""
-        return next((record_id for (record_id,) in self._rows(_SQL["newest_record"])), None)
-
-    def recent_records(self, first: uuid.UUID) -> int:
-        """See `StatusFacts.recent_records`."""
-        ((count,),) = self._rows(_SQL["recent_records"], {"first": first})
-        return int(count)
+    def commits(self) -> Commits | None:
+        """See `StatusFacts.commits`."""
+        return next((Commits(*row) for row in self._rows(_SQL["commits"])), None)
 
     def quarantined_lately(self, today: dt.datetime, yesterday: dt.datetime) -> Sequence[Lately]:
         """See `StatusFacts.quarantined_lately`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from vault_etl.adapters.aws_sqs import SqsQueue
 from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
@@ -42,9 +42,9 @@ class StatusProgram(DoctorProgram):
                 lambda: gauge(dead_letter_queue_url(self._aws.sqs(), url))
             )
 
-        ought = self._acts_as("ingest")
-        yield Check("queue", queue, ought=ought)
-        yield Check("dead_letters", dead_letters, ought=ought)
+        ought, shown = self._acts_as("ingest", "audit"), "vault-etl-audit"
+        yield Check("queue", queue, ought=ought, shown_to=shown)
+        yield Check("dead_letters", dead_letters, ought=ought, shown_to=shown)
 
     def _database_sections(self) -> Iterable[Check]:
         def facts() -> PostgresStatus:
@@ -56,14 +56,19 @@ class StatusProgram(DoctorProgram):
         def signed() -> Verdict:
             return audit_checks.signed(server(), self._public_key.signing_key)
 
-        now, needs = self._clock.now(), ("postgres",)
+        now = self._clock.now()
+
+        def section(name: str, look: Callable[[], Verdict]) -> Check:
+            """For the role audit, which sees every section, and for others as far as they may."""
+            return Check(name, look, ("postgres",), self._acts_as("audit"), "vault_etl_audit")
+
         yield Check("postgres", lambda: database_checks.server(server()), ought=lambda: True)
-        yield Check("records", lambda: status_checks.records(facts(), now), needs)
-        yield Check("workers", lambda: status_checks.workers(facts(), now), needs)
-        yield Check("quarantine", lambda: status_checks.quarantined(facts(), now), needs)
+        yield section("commits", lambda: status_checks.commits(facts()))
+        yield section("lag", lambda: status_checks.lag(facts()))
+        yield section("workers", lambda: status_checks.workers(facts(), now))
+        yield section("quarantine", lambda: status_checks.quarantined(facts(), now))
         for purpose in ROTATED:
-            age = functools.partial(self._check_age, purpose)
-            yield Check(f"{purpose}_key_age", age, needs)
-        yield Check("rotation", lambda: status_checks.rotation(facts(), now), needs)
-        yield Check("audit_log", signed, needs)
-        yield Check("partitions", lambda: database_checks.partitions(server()), needs)
+            yield section(f"{purpose}_key_age", functools.partial(self._check_age, purpose))
+        yield section("rotation", lambda: status_checks.rotation(facts(), now))
+        yield section("audit_log", signed)
+        yield section("partitions", lambda: database_checks.partitions(server()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from vault_etl.cli.output import OutputOption, QuietOption, print_rows
+from vault_etl.cli.output import OutputOption, QuietOption, print_rows, wants_json
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.errors import ConfigurationError
 from vault_etl.services.doctor import Finding
@@ -24,7 +24,8 @@ def _status(
     """Show how the work goes, on one screen: queue, records, quarantine, keys, log.
 
     For the person on call, and for a probe: exit 78 if something needs a person, and its line says
-    what to do. Any role may run it; a section that it may not see says so, and the others show.
+    what to do. The role audit sees all of it. Any role may run it; a section that it may not see
+    says so, and the others show. In JSON the numbers and times of a section are members of its line.
     Each look is bounded, however large the tables are. `doctor` checks what the vault rests on.
 
     \b
@@ -34,9 +35,8 @@ def _status(
     """
     program, _ = start(quiet=quiet, verbose=verbose)
     findings = list(program.status())
-    print_rows(
-        map(_line, findings), output, columns=("section", "ok", "detail", "hint"), empty="nothing"
-    )
+    shape = _line if wants_json(output) else _row
+    print_rows(map(shape, findings), output, columns=("section", "ok", "detail"), empty="nothing")
     wrong = [finding.check for finding in findings if finding.verdict.ok is False]
     if wrong:
         message = f"needs a person: {', '.join(wrong)}"
@@ -50,4 +50,12 @@ def _line(finding: Finding) -> dict[str, object]:
         "ok": verdict.ok,
         "detail": verdict.detail,
         "hint": verdict.hint,
+        **verdict.values,
     }
+
+
+def _row(finding: Finding) -> dict[str, object]:
+    """For a terminal: one line where it has room, and what to do behind what is wrong."""
+    verdict = finding.verdict
+    detail = f"{verdict.detail}: {verdict.hint}" if verdict.hint else verdict.detail
+    return {"section": finding.check, "ok": verdict.ok, "detail": detail}

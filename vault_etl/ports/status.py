@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Commits:
+    """The last commit of a worker, and how much was committed lately. All times are the database's."""
+
+    last: dt.datetime
+    newest_sent: dt.datetime | None
+    """When the newest message of the last commit was sent; None: nobody knows."""
+    now: dt.datetime
+    since: dt.datetime
+    messages: int
+    """Committed from `since` to `now`."""
+
+    @property
+    def per_second(self) -> float:
+        """The rate in that time."""
+        return self.messages / max((self.now - self.since).total_seconds(), 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +37,7 @@ class Lately:
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """Sessions of a login that may ingest. `last` is None where only that login may see it."""
+    """Sessions of a login that may ingest. `last` is None if the owner may not see it."""
 
     login: str
     sessions: int
@@ -30,14 +47,11 @@ class Sessions:
 class StatusFacts(Protocol):
     """Bounded looks at the database."""
 
-    def newest_record(self) -> uuid.UUID | None:
-        """The id of the record that was sent last, or None."""
-
-    def recent_records(self, first: uuid.UUID) -> int:
-        """How many records have this id or a later one; 100,000 at most."""
+    def commits(self) -> Commits | None:
+        """None: nothing was ever committed."""
 
     def quarantined_lately(self, today: dt.datetime, yesterday: dt.datetime) -> Sequence[Lately]:
-        """By reason, from the two midnights on; 100,000 messages at most."""
+        """By reason, from the two midnights on, the most frequent first; 100,000 messages at most."""
 
     def sessions(self) -> Sequence[Sessions]:
         """Of each login that may ingest and is connected."""

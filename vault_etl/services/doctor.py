@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 from vault_etl.errors import DeniedError, KeyDeniedError, KeyUnavailableError, VaultEtlError
@@ -18,16 +18,18 @@ class Verdict:
     detail: str
     hint: str | None = None
     """How to mend it; of what is not ok."""
+    values: Mapping[str, object] = field(default_factory=dict)
+    """The numbers and times of `detail`, for a program."""
 
     @classmethod
-    def good(cls, detail: str) -> Self:
+    def good(cls, detail: str, **values: object) -> Self:
         """It is as it must be."""
-        return cls(ok=True, detail=detail)
+        return cls(ok=True, detail=detail, values=values)
 
     @classmethod
-    def bad(cls, detail: str, hint: str | None) -> Self:
+    def bad(cls, detail: str, hint: str | None, **values: object) -> Self:
         """It is not, and this mends it."""
-        return cls(ok=False, detail=detail, hint=hint)
+        return cls(ok=False, detail=detail, hint=hint, values=values)
 
     @classmethod
     def unknown(cls, detail: str) -> Self:
@@ -46,6 +48,8 @@ class Check:
     """Checks that come before: unless they hold, this one names the first that does not."""
     ought: Callable[[], bool] = lambda: False
     """Whether this caller ought to see it, so that a refusal is a fault. Asked if there is one."""
+    shown_to: str | None = None
+    """The role that sees it, to be told to one that does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ def _look(check: Check) -> Sequence[Verdict]:
         found = check.look()
     except VaultEtlError as error:
         if _is_refusal(error) and not _ought(check):
-            return [Verdict.unknown("not visible to this role")]
+            to = f"; {check.shown_to} sees it" if check.shown_to else ""
+            return [Verdict.unknown(f"not visible to this role{to}")]
         return [Verdict.bad(str(error), error.hint)]
     return [found] if isinstance(found, Verdict) else found
 

@@ -72,6 +72,9 @@ ORDER BY record_id
 ON CONFLICT (record_id) DO NOTHING
 RETURNING record_id
 
+-- name: committed
+SELECT public.ingest_committed(%(messages)s, %(newest_sent)s)
+
 -- name: ensure_partition
 SELECT public.ensure_partition((now() AT TIME ZONE 'UTC' + make_interval(months => %(month)s))::date)
 

@@ -1,11 +1,12 @@
 -- What `status` looks at, beside what `doctor` does. Each reads an index, and a bounded part of it.
 
--- name: newest_record
-SELECT record_id FROM public.user_logins ORDER BY record_id DESC LIMIT 1
-
--- name: recent_records
--- Ids begin with the time of sending: those of the last minutes, 100,000 at most.
-SELECT count(*) FROM (SELECT record_id FROM public.user_logins WHERE record_id >= %(first)s LIMIT 100000) AS recent
+-- name: commits
+-- The last one, and what was committed in the five minutes before this one and since. One row, or none.
+SELECT c.committed_at, c.newest_sent, now(), date_trunc('minute', now(), 'UTC') - interval '5 min', (
+    SELECT coalesce(sum(r.messages), 0)::bigint FROM public.ingest_commits AS r
+    WHERE r.minute >= date_trunc('minute', now(), 'UTC') - interval '5 min'
+)
+FROM public.ingest_commits AS c ORDER BY c.minute DESC, c.committed_at DESC LIMIT 1
 
 -- name: quarantined_lately
 -- Of today and yesterday (UTC): the newest 100,000 at most.
@@ -14,15 +15,10 @@ FROM (
     SELECT reason_code, quarantined_at FROM public.quarantine WHERE quarantined_at >= %(yesterday)s
     ORDER BY quarantined_at DESC LIMIT 100000
 ) AS lately
-GROUP BY reason_code ORDER BY reason_code
+GROUP BY reason_code ORDER BY 2 DESC, 3 DESC, 1
 
 -- name: sessions
--- Of logins that may ingest, superusers aside. When one did something last is visible to its own login alone.
-SELECT a.usename::text, count(*), max(a.state_change)
-FROM pg_catalog.pg_stat_activity AS a JOIN pg_catalog.pg_roles AS r ON r.oid = a.usesysid
-WHERE a.datname = current_database() AND NOT r.rolsuper AND a.pid <> pg_backend_pid()
-    AND pg_has_role(a.usesysid, 'vault_etl_ingest', 'USAGE')
-GROUP BY a.usename ORDER BY a.usename
+SELECT login, sessions, active_at FROM public.ingest_sessions()
 
 -- name: rotations
 SELECT purpose, began_at FROM public.key_rotations ORDER BY purpose

@@ -69,12 +69,14 @@ def signed(state: SignedState, signing_key: Callable[[], SigningKey]) -> Verdict
     keys = [signing_key().key] if stored else []
     seqs = (found.seq for found in stored if is_signed(vault_id, keys, found))
     found = state.unsigned(next(seqs, 0))
+    oldest = None if found.oldest is None else int(found.oldest.total_seconds())
+    values = {"unsigned_entries": found.entries, "oldest_unsigned_seconds": oldest}
     if found.oldest is not None and found.oldest > MAX_UNSIGNED:
         detail = f"{found.entries} entries are not signed, the oldest for {found.oldest.days} days"
-        return Verdict.bad(detail, _HINT)
+        return Verdict.bad(detail, _HINT, **values)
     if found.entries:
-        return Verdict.good(f"{found.entries} entries since the last checkpoint")
-    return Verdict.good("signed to its head")
+        return Verdict.good(f"{found.entries} entries since the last checkpoint", **values)
+    return Verdict.good("signed to its head", **values)
 
 
 def _is_of(key: SigningKey, vault_id: uuid.UUID | None, note: str) -> bool:

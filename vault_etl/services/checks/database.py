@@ -68,8 +68,10 @@ def partitions(facts: ServerFacts) -> Verdict:
             f"months without a partition: {', '.join(missing)}",
             "start `vault-etl ingest`, which makes them at its start and once a day;"
             " if it runs, is a month detached that should not be?",
+            missing_months=list(missing),
         )
-    return Verdict.good(f"this month and {MONTHS_AHEAD} more have partitions")
+    text = f"this month and {MONTHS_AHEAD} more have partitions"
+    return Verdict.good(text, missing_months=[])
 
 
 def fence(facts: ServerFacts) -> Verdict:

@@ -76,9 +76,14 @@ def changes(trail: KeyTrail) -> Verdict:
 
 def age(found: KeyAge) -> Verdict:
     """The oldest active key of a purpose is not older than it may be."""
+    values = {
+        "age_seconds": None if found.age is None else int(found.age.total_seconds()),
+        "limit_days": found.limit_days,
+        "due": found.is_due,
+    }
     if found.is_due:
-        return Verdict.bad(str(found), _ROTATE[found.purpose])
-    return Verdict.good(str(found))
+        return Verdict.bad(str(found), _ROTATE[found.purpose], **values)
+    return Verdict.good(str(found), **values)
 
 
 def trusted(facts: KeyWrappings, trust: Trust) -> Verdict:
