@@ -162,7 +162,8 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
 
 UUID = uuid.UUID(int=1)
 VALUES: dict[str, object] = {
-    **{"messages": 1, "newest_sent": None},
+    "messages": 1,
+    "newest_sent": None,
     **{name: ["x"] for name in ("relations", "functions", "roles")},
     **dict.fromkeys(("request_id", "record_id", "first", "last"), UUID),
     **dict.fromkeys(("rotation_id", "claim"), UUID),

@@ -71,7 +71,7 @@ def lag(facts: StatusFacts) -> Verdict:
         )
     age = max(dt.timedelta(), found.last - found.newest_sent)
     return Verdict.good(
-        f"the newest message of the last commit was sent {_ago(age)} before it",
+        f"the newest message was {_ago(age)} old at the last commit",
         seconds=age.total_seconds(),
         newest_sent=found.newest_sent,
     )
