@@ -104,34 +104,81 @@ LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 $$;
 REVOKE ALL ON FUNCTION public.first_record_id(timestamptz) FROM PUBLIC;
 
+-- Which record ids go to which partition, whoever made it and whatever its name: bounds decide. A partition whose
+-- DETACH CONCURRENTLY is under way takes no rows.
+CREATE FUNCTION public.partition_ranges()
+RETURNS TABLE (partition text, first uuid, until uuid, detaching boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT
+        c.relname::text, coalesce(bounds[2], '00000000-0000-0000-0000-000000000000')::uuid,
+        coalesce(bounds[4], 'ffffffff-ffff-ffff-ffff-ffffffffffff')::uuid, i.inhdetachpending
+    FROM pg_inherits AS i
+    JOIN pg_class AS c ON c.oid = i.inhrelid,
+        LATERAL regexp_match(
+            pg_get_expr(c.relpartbound, c.oid),
+            $bounds$FROM \((MINVALUE|'([0-9a-f-]{36})')\) TO \((MAXVALUE|'([0-9a-f-]{36})')\)$bounds$
+        ) AS bounds
+    WHERE i.inhparent = 'public.user_logins'::regclass AND bounds IS NOT NULL
+$$;
+REVOKE ALL ON FUNCTION public.partition_ranges() FROM PUBLIC;
+
+-- Months that take no rows any more: what is sent in one is quarantined as `month_closed`, and no partition is made
+-- for it. The rows of a detached one are in the table `partition` of the schema vault_etl_detached.
+CREATE TABLE public.closed_months (
+    first uuid PRIMARY KEY,
+    until uuid NOT NULL,
+    partition text NOT NULL,
+    closed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    dropped_at timestamptz,
+    CONSTRAINT some_ids CHECK (first < until)
+);
+COMMENT ON TABLE public.closed_months IS 'Ranges of record ids that are detached or dropped: nothing is stored there.';
+GRANT SELECT ON public.closed_months TO PUBLIC;
+
 -- Makes the partition of a month, if it is not there: CREATE and ATTACH, which lock out no loader.
--- `month` is any day of it; two years back to three months ahead.
+-- `month` is any day of it; two years back to three months ahead. The name of the partition that holds the month or a
+-- part of it; NULL if there is none and none is made: the month is closed, or a table of its name is not attached.
 CREATE FUNCTION public.ensure_partition(month date) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     first_day timestamp := date_trunc('month', month::timestamp);
     this_month timestamp := date_trunc('month', now() AT TIME ZONE 'UTC');
     partition_name text := 'user_logins_' || to_char(first_day, 'YYYY_MM');
+    first_id uuid;
+    end_id uuid;
+    -- Looked for first: of a table that another process makes and attaches meanwhile, the bounds are seen below.
+    is_there boolean := to_regclass(format('public.%I', partition_name)) IS NOT NULL;
 BEGIN
-    IF first_day NOT BETWEEN this_month - interval '24 months' AND this_month + interval '3 months' THEN
+    IF (first_day BETWEEN this_month - interval '24 months' AND this_month + interval '3 months') IS NOT TRUE THEN
         RAISE EXCEPTION 'a partition is made for 24 months back to 3 months ahead'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF to_regclass(format('public.%I', partition_name)) IS NULL THEN
-        EXECUTE format(
-            'CREATE TABLE public.%I (LIKE public.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
-            partition_name
-        );
-        EXECUTE format(
-            'ALTER TABLE public.user_logins ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
-            partition_name,
-            public.first_record_id(first_day AT TIME ZONE 'UTC'),
-            public.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC')
+    first_id := public.first_record_id(first_day AT TIME ZONE 'UTC');
+    end_id := public.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC');
+    IF EXISTS (SELECT FROM public.partition_ranges() AS r WHERE r.first < end_id AND r.until > first_id) THEN
+        RETURN (
+            SELECT r.partition FROM public.partition_ranges() AS r
+            WHERE r.first < end_id AND r.until > first_id AND NOT r.detaching ORDER BY r.first LIMIT 1
         );
     END IF;
+    IF is_there OR EXISTS (SELECT FROM public.closed_months AS m WHERE m.first < end_id AND m.until > first_id) THEN
+        RETURN NULL;
+    END IF;
+    EXECUTE format(
+        'CREATE TABLE public.%I (LIKE public.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+        partition_name
+    );
+    EXECUTE format(
+        'ALTER TABLE public.user_logins ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+        partition_name, first_id, end_id
+    );
     RETURN partition_name;
-EXCEPTION WHEN duplicate_table OR duplicate_object OR unique_violation THEN
-    RETURN partition_name;  -- another process was faster: its table, or that table's row type, is there
+-- Another process was faster: its table, that table's row type, or a partition with these bounds is there.
+EXCEPTION WHEN duplicate_table OR duplicate_object OR unique_violation OR invalid_object_definition THEN
+    RETURN (
+        SELECT r.partition FROM public.partition_ranges() AS r
+        WHERE r.first < end_id AND r.until > first_id AND NOT r.detaching ORDER BY r.first LIMIT 1
+    );
 END
 $$;
 REVOKE ALL ON FUNCTION public.ensure_partition(date) FROM PUBLIC;
@@ -150,6 +197,9 @@ GRANT INSERT (record_id, reason_code, path, body_ciphertext, receive_count, sour
     TO vault_etl_ingest;
 GRANT SELECT (record_id) ON public.user_logins, public.quarantine TO vault_etl_ingest;
 GRANT EXECUTE ON FUNCTION public.ensure_partition(date) TO vault_etl_ingest, vault_etl_re_encrypt;
+GRANT EXECUTE ON FUNCTION public.partition_ranges(), public.first_record_id(timestamptz) TO
+    vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit,
+    vault_etl_analyst;
 
 -- Why and where, and nothing of a message. Of a record a reader sees what an entry of the log releases.
 GRANT SELECT (record_id, reason_code, path, quarantined_at, receive_count, source_id) ON public.quarantine

@@ -35,6 +35,10 @@ INSERT INTO public.audit_actions (action, roles, look, a_minute) VALUES
     ('keys range', '{}', false, 6000),
     ('keys cut-over', '{}', false, 120),
     ('erase', '{}', false, 600),
+    ('partitions ensure', '{}', false, 120),
+    ('partitions detach', '{}', false, 120),
+    ('partitions attach', '{}', false, 120),
+    ('partitions drop', '{}', false, 120),
     ('policy set', '{}', false, 120),
     ('audit key', '{}', false, 120);
 -- `doctor` compares the rows with what is written here.

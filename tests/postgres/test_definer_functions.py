@@ -68,7 +68,8 @@ _NO_RELATION = {
     "jsonb_to_recordset",
     *("written", "replaced", "made"),  # transition tables
     *("run", "intent", "held", "was_done", "gone", "SKIP"),
-    *("wanted", "ranked", "in_records", "chosen"),
+    *("wanted", "ranked", "in_records", "chosen", "month"),
+    "%1",  # of a format: a detached month, by `partition_table`
 }
 
 

@@ -36,7 +36,7 @@ def columns(right: str, table: str, *names: str) -> set[str]:
 
 
 SIGN = {"EXECUTE audit_signer", "EXECUTE audit_checkpoint"}
-EVERYONE = {"SELECT vault_etl_migrations", "SELECT audit_actions"}
+EVERYONE = {"SELECT vault_etl_migrations", "SELECT audit_actions", "SELECT closed_months"}
 
 ROTATE = {
     "SELECT data_keys",
@@ -148,6 +148,7 @@ COMMITS = {
 for _rights in RIGHTS.values():
     _rights |= {"SELECT ingest_commits", "EXECUTE ingest_sessions"}
     _rights |= {f"EXECUTE commit_{name}" for name in COMMITS if f"EXECUTE {name}" in _rights}
+    _rights |= {"EXECUTE partition_ranges", "EXECUTE first_record_id"}
 
 CUT_OVER = "SELECT public.token_cut_over(gen_random_uuid(), 'a', 'h', 'r', 2::smallint)"
 

@@ -265,7 +265,7 @@ def test_a_sample_does_not_scan(filled: Scratch) -> None:
 def test_the_ends_of_the_months_are_looked_up(filled: Scratch) -> None:
     """The first and the last record of each month come from the primary key."""
     months = filled.sql(blocks("records.sql")["ranges"])
-    values = {"firsts": [first for first, _ in months], "ends": [end for _, end in months]}
+    values = {"firsts": [row[0] for row in months], "ends": [row[1] for row in months]}
     plan = list(nodes(filled, blocks("rotation.sql")["bounds"], values))
     assert rows_read(plan) <= 2 * len(months)
     assert rows_read(nodes(filled, blocks("rotation.sql")["quarantine_bounds"], {})) <= 2

@@ -41,11 +41,18 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "act_as_owner": ("admin",),
         "set": ("admin",),
     },
+    "partitions.sql": dict.fromkeys(
+        (
+            *("act_as_owner", "list", "ensure", "reopen", "close", "open", "has_default"),
+            *("put_away", "misfits", "attach", "drop", "entry"),
+        ),
+        ("admin",),
+    ),
     "proof.sql": dict.fromkeys(
         ("freeze", "vaults", "heads", "bound", "unexplained", "log", "checkpoints"), ("audit",)
     ),
     "doctor.sql": {
-        **dict.fromkeys(("server", "fence_bytes", "missing_months"), ROLES),
+        **dict.fromkeys(("server", "fence_bytes", "missing_months", "detached"), ROLES),
         "wrappings": ("ingest", "reveal", "audit", *ROTATE),
         "turn": ("audit",),
         "miscounted": ("audit", *ROTATE),
@@ -170,6 +177,9 @@ VALUES: dict[str, object] = {
     **dict.fromkeys(("active", "pending"), 1),
     **{name: [UUID] for name in ("firsts", "lasts", "ends", "starts", "leave_out")},
     "place": "user_logins",
+    "partition": "x",
+    "end": UUID,
+    "day": dt.date(2026, 1, 1),
     "keys": "[]",
     "places": ["user_logins"],
     "done": False,

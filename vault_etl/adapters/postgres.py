@@ -16,6 +16,7 @@ from typing import Any, Final
 import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
+import psycopg2.sql
 
 from vault_etl.adapters.postgres_connect import NotConnectedError, Password, Target
 from vault_etl.adapters.postgres_silence import Silence
@@ -134,6 +135,34 @@ class Database:
             cursor.execute(sql, values)
             (row,) = cursor.fetchall()
         return tuple(row)
+
+    def alone(
+        self, statement: psycopg2.sql.Composable, *, role: str, lock_timeout_s: float
+    ) -> None:
+        """Run a statement that refuses to be in a transaction, as `role`. Raises like `transaction`.
+
+        The connection is closed after it, and with it the settings of its session. So there is none
+        through a pooler, which would give the session to another program: raises ConfigurationError.
+        """
+        try:
+            with (
+                self._statements(None) as connection,
+                self._told("alone"),
+                connection.cursor() as cursor,
+            ):
+                cursor.execute("SELECT pg_catalog.pg_backend_pid()")
+                if cursor.fetchone() != (connection.info.backend_pid,):
+                    raise ConfigurationError(
+                        "this needs a session of its own, and there is a pooler before Postgres",
+                        hint="set VAULT_ETL_DATABASE_URL to Postgres itself for this command",
+                    )
+                cursor.execute(
+                    "SELECT set_config('lock_timeout', %s, false), set_config('role', %s, false)",
+                    (f"{lock_timeout_s * 1000:.0f}ms", role),
+                )
+                cursor.execute(statement)
+        finally:
+            self.close()
 
     @contextlib.contextmanager
     def _statements(self, within: float | None) -> Iterator[psycopg2.extensions.connection]:

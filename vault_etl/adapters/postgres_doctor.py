@@ -61,6 +61,10 @@ class PostgresFacts:
         """See `ServerFacts.missing_months`."""
         return [month for (month,) in self._rows(_SQL["missing_months"], {"ahead": ahead})]
 
+    def detached_months(self) -> Sequence[str]:
+        """See `ServerFacts.detached_months`."""
+        return [name for (name,) in self._rows(_SQL["detached"])]
+
     def rights(self) -> LoginRights:
         """See `LoginFacts.rights`."""
         ((superuser, roles),) = self._rows(_LOGINS["rights"])

@@ -53,7 +53,7 @@ class PostgresRecordLoader:
                 self._ensure_partition(_SQL["ensure_month"], month)
         with self._database.transaction("ranges", within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["ranges"])
-            return tuple(RecordRange(first, end) for first, end in cursor.fetchall())
+            return tuple(RecordRange(*row) for row in cursor.fetchall())
 
     @stamina.retry(on=LockTimeoutError, attempts=_PARTITION_TRIES)
     def _ensure_partition(self, statement: str, month: int | dt.date) -> None:

@@ -178,10 +178,10 @@ def move_range(cursor: psycopg2.extensions.cursor, step: Step, *, is_whole: bool
 def month_bounds(cursor: psycopg2.extensions.cursor) -> list[tuple[uuid.UUID, uuid.UUID]]:
     """The first and the last record of each month that has one."""
     cursor.execute(_RECORDS["ranges"])
-    months = cursor.fetchall()
+    months = [row for row in cursor.fetchall() if not row[2]]
     cursor.execute(
         _SQL["bounds"],
-        {"firsts": [first for first, _ in months], "ends": [end for _, end in months]},
+        {"firsts": [first for first, *_ in months], "ends": [end for _, end, _ in months]},
     )
     return list(cursor.fetchall())
 

@@ -22,6 +22,10 @@ NEEDED_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "quarantine show": ("vault_etl_reveal",),
     "quarantine retry": ("vault_etl_re_encrypt",),
     "quarantine discard": ("vault_etl_erase",),
+    **{
+        f"partitions {command}": ("vault_etl_owner",)
+        for command in ("list", "ensure", "detach", "attach", "drop")
+    },
     "keys init": ("vault_etl_re_encrypt",),
     "keys list": ("vault_etl_audit", *_KEYS_CHANGE),
     "keys rotate": ("vault_etl_re_encrypt",),

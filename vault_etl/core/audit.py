@@ -52,6 +52,10 @@ class Action(StrEnum):
     QUARANTINE_SHOW = "quarantine show"
     QUARANTINE_RETRY = "quarantine retry"
     QUARANTINE_DISCARD = "quarantine discard"
+    PARTITIONS_ENSURE = "partitions ensure"
+    PARTITIONS_DETACH = "partitions detach"
+    PARTITIONS_ATTACH = "partitions attach"
+    PARTITIONS_DROP = "partitions drop"
     POLICY_SET = "policy set"
     KEY_REGISTER = "audit key"
 

@@ -64,10 +64,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordRange:
-    """A partition's bounds: record ids from `first` up to but not `end`."""
+    """A partition's bounds: record ids from `first` up to but not `end`.
+
+    A `closed` one was detached or dropped on the record, and takes no rows.
+    """
 
     first: uuid.UUID
     end: uuid.UUID
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class SealedRejection:
 def parse_message(
     message: Message, ranges: tuple[RecordRange, ...], *, strict: bool = False
 ) -> Parsed:
-    """Read a message. One sent outside every partition is rejected before any SQL sees it.
+    """Read a message. One without a partition to go to is rejected before any SQL sees it.
 
     A line was sent on the day that its event names, if it names one: also if `strict` rejects the
     event, so that a load that is not strict finds it under the same id. Raises ValueError if `sent_ms`
@@ -125,10 +129,11 @@ def parse_message(
     in_range = named is None or named >= FIRST_DAY
     if strict:
         content = without_extra_fields(content)
-    if isinstance(content, LoginEvent) and not (
-        in_range and any(r.first <= record_id < r.end for r in ranges)
-    ):
-        content = Rejection(Reason.SENT_OUT_OF_RANGE, "$" if named is None else "$.create_date")
+    if isinstance(content, LoginEvent):
+        closed = [r.closed for r in ranges if r.first <= record_id < r.end] if in_range else []
+        if all(closed):
+            reason = Reason.MONTH_CLOSED if closed else Reason.SENT_OUT_OF_RANGE
+            content = Rejection(reason, "$" if named is None else "$.create_date")
     return Parsed(record_id, message, content)
 
 

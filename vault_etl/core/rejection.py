@@ -30,6 +30,7 @@ class Reason(StrEnum):
     TIME_WITHOUT_ZONE = "time_without_zone"
     UNKNOWN_FIELD = "unknown_field"
     SENT_OUT_OF_RANGE = "sent_out_of_range"
+    MONTH_CLOSED = "month_closed"
     REFUSED_BY_DATABASE = "refused_by_database"
 
 

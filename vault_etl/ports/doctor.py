@@ -128,6 +128,9 @@ class ServerFacts(Protocol):
     def missing_months(self, ahead: int) -> Sequence[str]:
         """The months (2026-01) without a partition, from the present one to `ahead` later."""
 
+    def detached_months(self) -> Sequence[str]:
+        """Months that are detached on the record: their tables' names, the oldest first."""
+
 
 class LoginFacts(Protocol):
     """Visible to every login: who has which role is in the catalog."""

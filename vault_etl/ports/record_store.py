@@ -53,7 +53,8 @@ class RecordLoader(Protocol):
     def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
         """Make the months from two back to three ahead, and these; the ranges of all partitions.
 
-        A month is named by any day of it. One more than 24 months back or three ahead is not made.
+        A month is named by any day of it. One more than 24 months back or three ahead is not made, and
+        no closed one, whose range is among them too.
         """
 
     def load(

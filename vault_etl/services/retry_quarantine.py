@@ -205,7 +205,7 @@ class QuarantineRetry:
         return self._move_taken([p for p in events if self._has_room(p.body.record_id)])
 
     def _has_room(self, record_id: uuid.UUID) -> bool:
-        return any(r.first <= record_id < r.end for r in self._ranges)
+        return any(r.first <= record_id < r.end and not r.closed for r in self._ranges)
 
     def _move_taken(self, events: Sequence[_Passed]) -> int:
         """Move what the database takes. A row with a value that it refuses is found by halving, and stays."""

@@ -50,6 +50,8 @@ RANGES_SECONDS: Final = 86_400.0
 HOPELESS_SECONDS: Final = 60.0
 """How often it is tried again to make a month that could not be made: it may be attached again."""
 
+_NO_MONTH: Final = (Reason.SENT_OUT_OF_RANGE, Reason.MONTH_CLOSED)
+
 REFUSED_WINDOW: Final = 1_000
 MAX_REFUSED: Final = 10
 """More refused rows than this among the last thousand, and the fault is ours, not the data's."""
@@ -135,19 +137,17 @@ class BatchWriter:
         parsed = [parse_message(message, self._ranges, strict=self._strict) for message in messages]
         if self._clock.monotonic() >= self._hopeless_end:
             self._hopeless.clear()
-        missing = {_month(p) for p in parsed if _is_out_of_range(p)} - self._hopeless
+        missing = {_month(p) for p in parsed if _has_no_month(p)} - self._hopeless
         if not missing:
             return parsed
         self._find_ranges(missing)
         parsed = [
-            parse_message(p.message, self._ranges, strict=self._strict)
-            if _is_out_of_range(p)
-            else p
+            parse_message(p.message, self._ranges, strict=self._strict) if _has_no_month(p) else p
             for p in parsed
         ]
         if not self._hopeless:
             self._hopeless_end = self._clock.monotonic() + HOPELESS_SECONDS
-        self._hopeless |= missing & {_month(p) for p in parsed if _is_out_of_range(p)}
+        self._hopeless |= missing & {_month(p) for p in parsed if _has_no_month(p)}
         return parsed
 
     def _find_ranges(self, months: Iterable[dt.date]) -> None:
@@ -264,9 +264,10 @@ def _written(messages: Sequence[Message], parsed: Sequence[Parsed], progress: _P
     return Written(outcomes, +reasons, extra_fields.counts, progress.cause)
 
 
-def _is_out_of_range(parsed: Parsed) -> bool:
+def _has_no_month(parsed: Parsed) -> bool:
+    """Its month may be made, or be attached again since the ranges were looked at."""
     content = parsed.content
-    return isinstance(content, Rejection) and content.reason is Reason.SENT_OUT_OF_RANGE
+    return isinstance(content, Rejection) and content.reason in _NO_MONTH
 
 
 def _month(parsed: Parsed) -> dt.date:

@@ -53,6 +53,10 @@ LONGEST: dict[str, object] = {
     "source": f"/etc/{'f' * 100}.toml",
     "value": "arn:aws:kms:eu-central-1:123456789012:key/01a1fc29-ca31-7f16-a77c-58d57c39a400",
     "first": [100_000_000 + n for n in range(5)],
+    "partition": "user_logins_2026_03",
+    **dict.fromkeys(("from", "until", "closed_at"), "2026-03-01T00:00:00.000Z"),
+    "bytes": "8" * 13,
+    "month": "2026-03",
     "problem": "is no setting: did you mean VAULT_ETL_TOKEN_KEY_MAX_AGE_DAYS?",
 }
 """The widest value of each column. One that a new table brings needs a line here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import time
 import uuid
@@ -118,6 +119,16 @@ def test_a_message_sent_outside_every_partition_is_rejected() -> None:
     elsewhere = RecordRange(uuid.UUID(int=0), uuid.UUID(int=1))
     parsed = parse_message(message(login_event()), (elsewhere, *EVERYTHING, elsewhere))
     assert isinstance(parsed.content, LoginEvent)
+
+
+def test_a_closed_range_is_told_as_such_unless_it_is_open_too() -> None:
+    """A month that is on its way out still takes what it is given."""
+    closed = dataclasses.replace(EVERYTHING[0], closed=True)
+    parsed = parse_message(message(login_event()), (closed,))
+    assert parsed.content == Rejection(Reason.MONTH_CLOSED)
+    assert isinstance(
+        parse_message(message(login_event()), (closed, *EVERYTHING)).content, LoginEvent
+    )
 
 
 def test_a_time_beyond_48_bits_is_out_of_range() -> None:

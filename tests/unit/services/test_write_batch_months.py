@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import itertools
 from collections.abc import Iterable, Sequence
@@ -38,6 +39,7 @@ class AskedLoader(FakeRecordLoader):
         self.down = False
         self.lost: dict[int, bool] = {}
         self.flickers = False
+        self.closed = False
 
     def lose(self, month: dt.date, *, can_be_made: bool) -> None:
         """Detach the month, or drop it, whose range was found before."""
@@ -53,7 +55,11 @@ class AskedLoader(FakeRecordLoader):
         asked = {first_millisecond(month) for month in months}
         self.lost = {first: can for first, can in self.lost.items() if not (can and first in asked)}
         found = super().prepare_partitions(months)
-        return tuple(r for r in found if milliseconds_of(r.first) not in self.lost)
+        return tuple(
+            dataclasses.replace(r, closed=True) if milliseconds_of(r.first) in self.lost else r
+            for r in found
+            if self.closed or milliseconds_of(r.first) not in self.lost
+        )
 
     def load(
         self,
@@ -140,6 +146,25 @@ def test_a_month_that_goes_away_is_looked_for_again(
     loader.lost.clear()
     vault.clock.advance(MINUTE_S)
     assert writer.write([sent(old)]).outcomes == [Outcome.STORED]
+
+
+def test_a_closed_month_is_told_as_what_it_is_and_asked_for_once_a_minute(
+    vault: FakeVault, loader: AskedLoader
+) -> None:
+    """Under a running worker too; opened again, it takes rows within a minute."""
+    writer = vault.writer()
+    now = vault.clock.now()
+    assert writer.write([sent(now)]).outcomes == [Outcome.STORED]
+    loader.closed = True
+    loader.lose(now.date(), can_be_made=False)
+    for _ in range(3):
+        written = writer.write([sent(now), sent(months_ago(vault, 1))])
+        assert written.outcomes == [Outcome.QUARANTINED, Outcome.STORED]
+        assert written.reasons == {Reason.MONTH_CLOSED: 1}
+    assert [len(months) for months in loader.asked] == [0, 0, 1]
+    loader.lost.clear()
+    vault.clock.advance(MINUTE_S)
+    assert writer.write([sent(now)]).outcomes == [Outcome.STORED]
 
 
 def test_a_month_that_goes_away_again_and_again_is_waited_for(

@@ -13,13 +13,28 @@ FROM generate_series(
     date_trunc('month', now() AT TIME ZONE 'UTC'),
     date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => %(ahead)s),
     interval '1 month'
-) AS month
-WHERE NOT EXISTS (
-    SELECT FROM pg_catalog.pg_inherits AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid
-    WHERE i.inhparent = 'public.user_logins'::regclass AND NOT i.inhdetachpending
-        AND c.relname = 'user_logins_' || to_char(month, 'YYYY_MM')
+) AS month,
+    LATERAL (
+        SELECT public.first_record_id(month AT TIME ZONE 'UTC') AS first,
+            public.first_record_id((month + interval '1 month') AT TIME ZONE 'UTC') AS until
+    ) AS ids
+-- There is a hole where the month begins, or where a partition ends in it and no other one begins.
+WHERE EXISTS (
+    SELECT FROM (
+        SELECT ids.first AS hole
+        UNION ALL
+        SELECT r.until FROM public.partition_ranges() AS r
+        WHERE NOT r.detaching AND r.until > ids.first AND r.until < ids.until
+    ) AS edge
+    WHERE NOT EXISTS (
+        SELECT FROM public.partition_ranges() AS r
+        WHERE NOT r.detaching AND r.first <= edge.hole AND r.until > edge.hole
+    )
 )
 ORDER BY month
+
+-- name: detached
+SELECT m.partition FROM public.closed_months AS m WHERE m.dropped_at IS NULL ORDER BY m.first
 
 -- name: wrappings
 SELECT purpose, kms_key_arn, count(*) FROM public.data_keys WHERE state <> 'destroyed'

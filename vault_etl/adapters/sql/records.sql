@@ -82,14 +82,10 @@ SELECT public.ensure_partition((now() AT TIME ZONE 'UTC' + make_interval(months 
 SELECT public.ensure_partition(%(month)s)
 
 -- name: ranges
-SELECT bounds[1]::uuid, bounds[2]::uuid
-FROM pg_catalog.pg_inherits AS i
-JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid,
-    LATERAL regexp_match(
-        pg_catalog.pg_get_expr(c.relpartbound, c.oid), $$FROM \('([0-9a-f-]+)'\) TO \('([0-9a-f-]+)'\)$$
-    ) AS bounds
-WHERE i.inhparent = 'public.user_logins'::regclass AND bounds IS NOT NULL AND NOT i.inhdetachpending
-ORDER BY 1
+SELECT r.first, r.until, false FROM public.partition_ranges() AS r WHERE NOT r.detaching
+UNION ALL
+SELECT m.first, m.until, true FROM public.closed_months AS m
+ORDER BY 1, 3
 
 -- name: probe
 -- Whether a batch could not be stored, on a standby.

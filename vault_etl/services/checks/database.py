@@ -63,14 +63,16 @@ def schema(differences: Sequence[str]) -> Sequence[Verdict]:
 
 def partitions(facts: ServerFacts) -> Verdict:
     """Events of this month and the next ones have a place to go to."""
+    detached = ", ".join(facts.detached_months())
+    told = f"; detached, where no erasure and no rotation comes: {detached}" if detached else ""
     if missing := facts.missing_months(MONTHS_AHEAD):
         return Verdict.bad(
-            f"months without a partition: {', '.join(missing)}",
-            "start `vault-etl ingest`, which makes them at its start and once a day;"
-            " if it runs, is a month detached that should not be?",
+            f"months without a partition, or with a part of one: {', '.join(missing)}{told}",
+            "start `vault-etl ingest`, which makes them at its start and once a day, or run"
+            " `vault-etl partitions ensure`; `vault-etl partitions list` shows what is closed",
             missing_months=list(missing),
         )
-    text = f"this month and {MONTHS_AHEAD} more have partitions"
+    text = f"this month and {MONTHS_AHEAD} more have partitions{told}"
     return Verdict.good(text, missing_months=[])
 
 

@@ -21,6 +21,7 @@ class Facts:
     size: int = 0
     missing: Sequence[str] = ()
     asked: int = 0
+    detached: Sequence[str] = ()
 
     def server(self) -> Server:
         """See `ServerFacts.server`."""
@@ -38,6 +39,10 @@ class Facts:
         """See `ServerFacts.missing_months`."""
         self.asked = ahead
         return self.missing
+
+    def detached_months(self) -> Sequence[str]:
+        """See `ServerFacts.detached_months`."""
+        return self.detached
 
 
 @pytest.mark.parametrize(
@@ -84,6 +89,13 @@ def test_three_months_ahead_need_partitions() -> None:
     assert verdict.ok is False
     assert "2026-03, 2026-04" in verdict.detail
     assert "vault-etl ingest" in str(verdict.hint)
+
+
+def test_detached_months_are_told() -> None:
+    """They are no fault, and no erasure reaches them."""
+    verdict = database.partitions(Facts(detached=["user_logins_2024_03"]))
+    assert verdict.ok
+    assert verdict.detail.endswith("user_logins_2024_03")
 
 
 def test_a_fence_that_holds_something_is_none() -> None:

@@ -1,0 +1,161 @@
+"""`vault-etl partitions`: months are detached, attached and dropped on the record, and what comes late is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg2
+import pytest
+
+from tests.cli.events import event
+from tests.filled_vault import filled_vault
+from tests.vault import Vault
+
+WHY = ("--reason", "a test asks", "--yes")
+
+
+@pytest.fixture(scope="module")
+def vault(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """One vault for all, with records of this month; each test leaves it attached."""
+    home = tmp_path_factory.mktemp("partitions")
+    with filled_vault(keyed, home, [event(), event()]) as filled:
+        yield filled
+
+
+def months(vault: Vault) -> dict[str, str]:
+    """The state of each partition that is there or was closed."""
+    rows = vault.ok("admin", "partitions", "list").lines
+    return {row["partition"]: row["state"] for row in rows}
+
+
+def this_month(vault: Vault) -> str:
+    """The month of the records, by the database's clock."""
+    ((month,),) = vault.sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')")
+    return str(month)
+
+
+def table(month: str) -> str:
+    """The name of its partition."""
+    return f"user_logins_{month.replace('-', '_')}"
+
+
+def entries(vault: Vault) -> list[tuple[str, str, str, str]]:
+    """Action, phase, decision and reason of each entry about a partition since the last look."""
+    found = vault.sql(
+        "SELECT action, phase, decision, reason FROM audit_log WHERE action LIKE 'partitions %%'"
+        " AND seq > %s ORDER BY seq",
+        0,
+    )
+    return [(action, phase, decision, reason) for action, phase, decision, reason in found]
+
+
+def test_a_month_goes_out_and_comes_back_and_nothing_is_lost_or_stored_twice(vault: Vault) -> None:
+    """Late events wait in quarantine under `month_closed`, copies too, and move once the month is open again."""
+    month = this_month(vault)
+    name = table(month)
+    before = entries(vault)
+    shown = vault.ok("admin", "partitions", "detach", month, "--dry-run").json
+    assert (shown["partition"], shown["state"]) == (name, "attached")
+    assert months(vault)[name] == "attached"
+    assert entries(vault) == before
+
+    assert vault.ok("admin", "partitions", "detach", month, *WHY).json["state"] == "detached"
+    assert vault.count("user_logins") == 0
+    assert vault.sql(f"SELECT count(*) FROM vault_etl_detached.{name}") == [(2,)]  # noqa: S608
+    found = {row["check"]: row for row in vault.run("admin", "doctor").lines}
+    assert name in found["partitions"]["detail"]
+    assert found["schema"]["ok"], found["schema"]
+
+    vault.send([event()])
+    assert vault.ok("ingest", "ingest").json["quarantined"] == 1
+    assert vault.sql("SELECT reason_code, path FROM quarantine") == [("month_closed", "$")]
+    retry = ("quarantine", "retry", "--reason-code", "month_closed", "--yes")
+    assert vault.ok("re-encrypt", *retry).json["moved"] == 0
+    refused = vault.run("admin", "partitions", "ensure", month)
+    assert (refused.code, "partitions attach" in refused.stderr) == (78, True)
+
+    assert vault.ok("admin", "partitions", "attach", month, *WHY).json["state"] == "attached"
+    assert vault.ok("re-encrypt", *retry).json["moved"] == 1
+    assert (vault.count("user_logins"), vault.count("quarantine")) == (3, 0)
+    vault.ok("admin", "migrate", "--check")
+    assert [entry[:3] for entry in entries(vault)[len(before) :]] == [
+        ("partitions detach", "intent", "allowed"),
+        ("partitions detach", "outcome", "done"),
+        ("partitions attach", "intent", "allowed"),
+        ("partitions attach", "outcome", "done"),
+    ]
+    assert entries(vault)[-2][3] == f"{name}: a test asks"
+    vault.ok("audit", "audit", "verify")
+
+
+def test_a_drop_asks_for_an_archive_and_for_a_detach_first(vault: Vault) -> None:
+    """Then the month is gone and stays closed, until it is opened again."""
+    ((month,),) = vault.sql(
+        "SELECT to_char(now() AT TIME ZONE 'UTC' - interval '1 month', 'YYYY-MM')"
+    )
+    drop = ("partitions", "drop", month, *WHY)
+    assert (refused := vault.run("admin", *drop)).code == 2
+    assert "--without-archive" in refused.stderr
+    assert (refused := vault.run("admin", *drop, "--without-archive")).code == 78
+    assert "partitions detach" in refused.stderr
+    vault.ok("admin", "partitions", "detach", month, *WHY)
+    no_terminal = vault.run(
+        "admin", "partitions", "drop", month, "--without-archive", "--reason", "a test asks"
+    )
+    assert (no_terminal.code, "--yes" in no_terminal.stderr) == (2, True)
+    assert vault.ok("admin", *drop, "--without-archive").json["state"] == "dropped"
+    assert vault.sql("SELECT to_regclass(%s)", f"vault_etl_detached.{table(month)}") == [(None,)]
+
+    vault.ok("ingest", "ingest")
+    assert months(vault)[table(month)] == "dropped"
+    again = ("partitions", "ensure", month, "--reopen", "--reason", "a test asks")
+    assert vault.ok("admin", *again).json == {"month": month, "partition": table(month)}
+    assert months(vault)[table(month)] == "attached"
+    assert entries(vault)[-1][3] == f"{table(month)} is made again"
+
+
+def test_an_interrupted_detach_is_told_and_gone_on_with(vault: Vault) -> None:
+    """A query that holds the table: exit 75, the month is `detaching`, and the next run finalizes it."""
+    month = this_month(vault)
+    with psycopg2.connect(vault.database_url("admin")) as other, other.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM user_logins")
+        held = vault.run("admin", "partitions", "detach", month, "--wait", "1s", *WHY)
+        assert (held.code, "--wait" in held.stderr) == (75, True)
+        assert months(vault)[table(month)] == "detaching"
+        assert entries(vault)[-1][1:] == ("outcome", "failed", f"{table(month)} is detaching")
+        refused = vault.run("admin", "partitions", "attach", month, *WHY)
+        assert (refused.code, "goes on with it" in refused.stderr) == (78, True)
+    other.close()
+    assert vault.ok("admin", "partitions", "detach", month, *WHY).json["state"] == "detached"
+    vault.ok("admin", "partitions", "attach", month, *WHY)
+
+
+def test_a_month_that_was_detached_by_hand_can_be_attached(vault: Vault) -> None:
+    """By its name and its shape: `doctor` names it until then."""
+    month = this_month(vault)
+    vault.sql(f"ALTER TABLE user_logins DETACH PARTITION {table(month)}")
+    assert months(vault)[table(month)] == "detached"
+    assert vault.ok("admin", "partitions", "attach", month, *WHY).json["state"] == "attached"
+    assert vault.ok("admin", "migrate", "--check").json == {"applied": []}
+
+
+def test_a_month_under_a_destroyed_key_is_not_attached(vault: Vault) -> None:
+    """How many values would open no more is said, and nothing is changed."""
+    month = this_month(vault)
+    vault.ok("admin", "partitions", "detach", month, *WHY)
+    ((key_id,),) = vault.sql(
+        f"SELECT min(ciphertext_key_id(ip_ciphertext)) FROM vault_etl_detached.{table(month)}"  # noqa: S608
+    )
+    states = "SET session_replication_role = replica; UPDATE data_keys SET state = %s"
+    vault.sql(states + ", wrapped_key = NULL WHERE key_id = %s", "destroyed", key_id)
+    refused = vault.run("admin", "partitions", "attach", month, *WHY)
+    assert refused.code == 78
+    assert f"sealed under data key {key_id}, which was destroyed" in refused.stderr
+    assert months(vault)[table(month)] == "detached"
+
+
+@pytest.mark.parametrize("role", ["ingest", "erase", "re-encrypt"])
+def test_the_owner_alone_moves_months(vault: Vault, role: str) -> None:
+    """Exit 77 for every other login."""
+    assert vault.run(role, "partitions", "list").code == 77
+    assert vault.run(role, "partitions", "ensure").code == 77

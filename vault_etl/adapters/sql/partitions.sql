@@ -1,0 +1,41 @@
+-- Months that are taken out of the table and put back, for the owner.
+
+-- name: act_as_owner
+SET LOCAL ROLE vault_etl_owner
+
+-- name: list
+SELECT partition, first, until, state, rows, bytes, closed_at FROM public.partition_list()
+
+-- name: ensure
+SELECT public.ensure_partition(%(day)s)
+
+-- name: reopen
+SELECT public.partition_reopen(%(day)s)
+
+-- name: close
+INSERT INTO public.closed_months (first, until, partition) VALUES (%(first)s, %(end)s, %(partition)s)
+ON CONFLICT (first) DO NOTHING
+
+-- name: open
+DELETE FROM public.closed_months WHERE first = %(first)s
+
+-- name: has_default
+SELECT partdefid <> 0 FROM pg_catalog.pg_partitioned_table WHERE partrelid = 'public.user_logins'::regclass
+
+-- name: put_away
+SELECT public.partition_put_away(%(partition)s)
+
+-- name: misfits
+SELECT public.partition_misfits(%(partition)s)
+
+-- name: attach
+SELECT public.partition_attach(%(partition)s)
+
+-- name: drop
+SELECT public.partition_drop(%(partition)s)
+
+-- name: entry
+SELECT w.seq, w.hash FROM public.audit_write(
+    %(request_id)s, %(phase)s, %(actor)s, %(host)s, %(action)s, NULL, '{}', NULL, %(ticket)s, %(reason)s, %(decision)s,
+    %(error_code)s
+) AS w

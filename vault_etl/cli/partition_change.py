@@ -1,0 +1,105 @@
+"""What detaching, attaching and dropping a month have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vault_etl.cli.confirm import confirm
+from vault_etl.cli.output import OutputFormat, print_object
+from vault_etl.cli.progress import progress
+from vault_etl.cli.reason import reason_for, word
+from vault_etl.cli.start import start
+from vault_etl.core.audit import Action
+from vault_etl.core.partitions import Partition, PartitionState, choose
+from vault_etl.core.quarantine import sent_at
+from vault_etl.errors import ConfigurationError
+from vault_etl.services.audit_request import audit_request
+
+_STATES: Final = {
+    Action.PARTITIONS_DETACH: (
+        PartitionState.ATTACHED,
+        PartitionState.DETACHING,
+        PartitionState.DETACHED,
+    ),
+    Action.PARTITIONS_ATTACH: (PartitionState.DETACHED,),
+    Action.PARTITIONS_DROP: (PartitionState.DETACHED,),
+}
+_FIRST: Final = {
+    PartitionState.ATTACHED: "`vault-etl partitions detach` takes it out of the table first",
+    PartitionState.DETACHING: "`vault-etl partitions detach` goes on with it",
+    PartitionState.DROPPED: "`vault-etl partitions ensure --reopen` makes it again, without its rows",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of one month, as the command line asks for it."""
+
+    action: Action
+    month: str
+    reason: str | None
+    ticket: str | None
+    dry_run: bool
+    yes: bool
+    output: OutputFormat | None
+    quiet: bool
+    verbose: bool
+    wait_s: float = 60.0
+
+    def __call__(self) -> None:
+        """Look, ask, do it, and print the month as it is then."""
+        verb = self.action.value.split()[1]
+        asked = "dry run" if self.dry_run else reason_for(f"to {verb} a month", self.reason)
+        program, _ = start(quiet=self.quiet, verbose=self.verbose)
+        partitions = program.partitions(self.wait_s)
+        partition = choose(partitions.partitions(), self.month)
+        if partition.state not in _STATES[self.action]:
+            message = f"{partition.name} is {partition.state.value}"
+            raise ConfigurationError(message, hint=_FIRST.get(partition.state))
+        with progress(verb, total=None, quiet=self.quiet):
+            misfits = (
+                partitions.misfits(partition) if self.action is Action.PARTITIONS_ATTACH else ()
+            )
+        if misfits:
+            raise does_not_fit(partition, misfits)
+        if self.dry_run:
+            print_object(shown(partition), self.output)
+            return
+        confirm(f"{verb.capitalize()} {_text(partition)}?", yes=self.yes)
+        request = audit_request(
+            program.identity(),
+            self.action,
+            f"{partition.name}: {asked}",
+            ticket=word(self.ticket, "ticket"),
+        )
+        with progress(verb, total=None, quiet=self.quiet):
+            getattr(partitions, verb)(request, partition)
+        print_object(shown(choose(partitions.partitions(), partition.name)), self.output)
+
+
+def does_not_fit(partition: Partition, misfits: Sequence[str]) -> ConfigurationError:
+    """Why a month is not attached."""
+    return ConfigurationError(
+        f"{partition.name} does not fit: {'; '.join(misfits)}",
+        hint="it is left as it was: docs/operations.md, Months, says what is left to do",
+    )
+
+
+def shown(partition: Partition) -> dict[str, object]:
+    """A month as it is printed. Its bounds are moments, and ids where they are none."""
+    return {
+        "partition": partition.name,
+        "from": sent_at(partition.first),
+        "until": sent_at(partition.until),
+        "state": partition.state.value,
+        "rows": partition.rows,
+        "bytes": partition.bytes,
+        "closed_at": partition.closed_at,
+    }
+
+
+def _text(partition: Partition) -> str:
+    rows = "its rows" if partition.rows is None else f"about {partition.rows:,} rows"
+    return f"{partition.name}, {rows}, {partition.bytes / 2**20:,.1f} MiB,"

@@ -1,0 +1,240 @@
+"""`vault-etl partitions`: the months of records, for the owner's login."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Final
+
+import typer
+
+from vault_etl.cli.duration import Duration
+from vault_etl.cli.output import OutputOption, QuietOption, print_rows
+from vault_etl.cli.partition_change import Change, shown
+from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.core.audit import Action
+from vault_etl.core.partitions import months_around, parse_month
+from vault_etl.errors import ConfigurationError, UsageError
+from vault_etl.services.audit_request import audit_request
+
+app = typer.Typer(
+    help="List, make, detach, attach and drop the months of records.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+MonthArgument = Annotated[
+    str, typer.Argument(metavar="MONTH", help="YYYY-MM, or the name of a partition.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+_COLUMNS: Final = ("partition", "from", "until", "state", "rows", "bytes", "closed_at")
+
+
+@app.command("list")
+def _list(
+    *,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show every month: its bounds, where its rows are, about how many, and its bytes with its indexes.
+
+    A month is `attached`; `detaching` after an interrupted detach; `detached`: its table is in the
+    schema vault_etl_detached, where no command reads it; or `dropped`. The last three take no rows:
+    what comes late is quarantined as `month_closed`.
+
+    \b
+    Examples:
+      vault-etl partitions list
+      vault-etl partitions list --output json | jq 'select(.state == "detached")'
+    """
+    program, _ = start(quiet=quiet, verbose=verbose)
+    print_rows(
+        map(shown, program.partitions().partitions()),
+        output,
+        columns=_COLUMNS,
+        empty="there are no partitions: `vault-etl partitions ensure` makes them",
+    )
+
+
+@app.command("ensure")
+def _ensure(
+    months: Annotated[list[str] | None, typer.Argument(metavar="MONTH…", help="YYYY-MM.")] = None,
+    *,
+    reopen: Annotated[
+        bool, typer.Option("--reopen", help="Also a month that was dropped: it takes rows again.")
+    ] = False,
+    reason: ReasonOption = None,
+    ticket: TicketOption = None,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Make the partitions of months, if they are not there: by default two months back to three ahead.
+
+    `ingest` does so too, at its start and once a day. Bounds decide and no names: a month that has a
+    partition of another tool has one.
+
+    \b
+    Examples:
+      vault-etl partitions ensure
+      vault-etl partitions ensure 2026-01 2026-02
+      vault-etl partitions ensure 2026-01 --reopen --reason "restore of ticket 17"
+    """
+    if reopen and not months:
+        message = "--reopen needs a MONTH"
+        raise UsageError(message, hint="for example: partitions ensure 2026-01 --reopen")
+    asked = (
+        reason_for("a month that is opened again", reason) if reopen else reason or "make months"
+    )
+    wanted = [parse_month(month) for month in months or ()] or months_around(
+        dt.datetime.now(dt.UTC)
+    )
+    program, _ = start(quiet=quiet, verbose=verbose)
+    partitions = program.partitions()
+    made: dict[dt.date, str | None] = {}
+    for month in wanted:
+        request = audit_request(
+            program.identity(),
+            Action.PARTITIONS_ENSURE,
+            f"{month:%Y-%m}: {asked}",
+            ticket=word(ticket, "ticket"),
+        )
+        made[month] = partitions.ensure(request, month, reopen=reopen)
+    print_rows(
+        ({"month": f"{month:%Y-%m}", "partition": name} for month, name in made.items()),
+        output,
+        columns=("month", "partition"),
+        empty="",
+    )
+    if closed := [f"{month:%Y-%m}" for month, name in made.items() if name is None]:
+        message = f"closed: {', '.join(closed)}"
+        raise ConfigurationError(
+            message,
+            hint="`vault-etl partitions attach` opens one that is detached, --reopen one that was dropped",
+        )
+
+
+@app.command("detach")
+def _detach(
+    month: MonthArgument,
+    *,
+    wait: Annotated[
+        float,
+        typer.Option(
+            parser=Duration(),
+            help="For transactions that use the table: 90s, 10m, 2h.",
+            metavar="TIME",
+        ),
+    ] = 60.0,
+    reason: ReasonOption = None,
+    ticket: TicketOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Take a month out of the table and close it, on the record; its rows stay, where no command reads them.
+
+    Loaders and queries go on: it waits for transactions that use the table, and then for none. What
+    is sent in the month from now on is quarantined as `month_closed`. Reveal, find, erase and every
+    rotation pass a detached month over. Interrupted, it is run again and goes on from there.
+
+    \b
+    Examples:
+      vault-etl partitions detach 2024-03 --dry-run
+      vault-etl partitions detach 2024-03 --reason "retention: 24 months" --yes
+    """
+    Change(
+        action=Action.PARTITIONS_DETACH,
+        month=month,
+        reason=reason,
+        ticket=ticket,
+        dry_run=dry_run,
+        yes=yes,
+        output=output,
+        quiet=quiet,
+        verbose=verbose,
+        wait_s=wait,
+    )()
+
+
+@app.command("attach")
+def _attach(
+    month: MonthArgument,
+    *,
+    reason: ReasonOption = None,
+    ticket: TicketOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Put a detached month back into the table, on the record, and let it take rows again.
+
+    Its rows are read first. Tokens of another generation than the active one would join nothing, and
+    values under keys that were destroyed open no more: the command then exits 78 and says how many
+    there are. `quarantine retry --reason-code month_closed` moves what came meanwhile.
+
+    \b
+    Examples:
+      vault-etl partitions attach 2024-03 --dry-run
+      vault-etl partitions attach 2024-03 --reason "audit of 2024" --yes
+    """
+    Change(
+        action=Action.PARTITIONS_ATTACH,
+        month=month,
+        reason=reason,
+        ticket=ticket,
+        dry_run=dry_run,
+        yes=yes,
+        output=output,
+        quiet=quiet,
+        verbose=verbose,
+    )()
+
+
+@app.command("drop")
+def _drop(
+    month: MonthArgument,
+    *,
+    without_archive: Annotated[
+        bool, typer.Option("--without-archive", help="Its rows are nowhere else, and may go.")
+    ] = False,
+    reason: ReasonOption = None,
+    ticket: TicketOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Delete a detached month for good, on the record. The month stays closed.
+
+    Every backup still has what is deleted.
+
+    \b
+    Examples:
+      vault-etl partitions drop 2024-03 --without-archive --dry-run
+      vault-etl partitions drop 2024-03 --without-archive --reason "retention"
+    """
+    if not (without_archive or dry_run):
+        message = "this month is in no archive"
+        raise UsageError(message, hint="--without-archive deletes its rows all the same")
+    Change(
+        action=Action.PARTITIONS_DROP,
+        month=month,
+        reason=reason,
+        ticket=ticket,
+        dry_run=dry_run,
+        yes=yes,
+        output=output,
+        quiet=quiet,
+        verbose=verbose,
+    )()
