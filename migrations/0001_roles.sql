@@ -67,6 +67,20 @@ BEGIN
 END
 $$;
 
+-- A session that works or waits for a lock does not notice by itself that its client is gone, and so keeps what it
+-- has locked, or its place in the queue. Of every session, since a pooler takes no setting of a client's.
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_catalog.pg_db_role_setting AS s JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase,
+            LATERAL unnest(s.setconfig) AS setting
+        WHERE d.datname = current_database() AND s.setrole = 0 AND setting LIKE 'client_connection_check_interval=%'
+    ) THEN
+        EXECUTE format('ALTER DATABASE %I SET client_connection_check_interval = ''5s''', current_database());
+    END IF;
+END
+$$;
+
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO vault_etl_owner;

@@ -236,7 +236,7 @@ GRANT DELETE ON public.quarantine TO vault_etl_re_encrypt;
 
 -- New records: both tokens, both ciphertexts, and the twins of the tokens while a generation is pending.
 CREATE FUNCTION public.user_logins_inserted() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     active smallint;
     pending smallint;
@@ -283,7 +283,7 @@ REVOKE ALL ON FUNCTION public.user_logins_inserted() FROM PUBLIC;
 -- A ciphertext is replaced by another one, and what was erased is not filled again. Next tokens are taken away,
 -- or are of the pending generation.
 CREATE FUNCTION public.user_logins_updated() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     pending smallint;
 BEGIN
@@ -327,7 +327,7 @@ $$;
 REVOKE ALL ON FUNCTION public.user_logins_updated() FROM PUBLIC;
 
 CREATE FUNCTION public.quarantine_inserted() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
@@ -351,7 +351,7 @@ $$;
 REVOKE ALL ON FUNCTION public.quarantine_inserted() FROM PUBLIC;
 
 CREATE FUNCTION public.quarantine_updated() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';

@@ -228,7 +228,7 @@ REVOKE ALL ON FUNCTION public.needs_of_generation(smallint) FROM PUBLIC;
 -- rows that were, and the last of the page; NULL if there is no page left. Behind the fence, as a writer is.
 CREATE FUNCTION public.clear_old_tokens(generation smallint, after uuid, page integer)
 RETURNS TABLE (cleared bigint, last uuid)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     ids uuid[];
 BEGIN

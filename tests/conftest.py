@@ -255,7 +255,7 @@ def copied(template: Vault, home: Path) -> Iterator[Vault]:
 
 @contextmanager
 def database_copy(server: RunningPostgres, template: str) -> Iterator[str]:
-    """The name of a copy, which has the rights on the database itself too. It is dropped afterwards."""
+    """The name of a copy, with the rights and settings of the database itself too. It is dropped afterwards."""
     name = f"copy_{uuid.uuid4().hex[:12]}"
     with admin(server, "postgres") as cursor:
         # Without fsync, two thirds of the time that a copy through the log takes.
@@ -264,6 +264,12 @@ def database_copy(server: RunningPostgres, template: str) -> Iterator[str]:
             cursor.execute(
                 "UPDATE pg_database SET datacl = t.datacl FROM pg_database AS t"
                 " WHERE pg_database.datname = %s AND t.datname = %s",
+                (name, template),
+            )
+            cursor.execute(
+                "INSERT INTO pg_db_role_setting SELECT d.oid, s.setrole, s.setconfig"
+                " FROM pg_database AS d, pg_db_role_setting AS s JOIN pg_database AS t"
+                " ON t.oid = s.setdatabase WHERE d.datname = %s AND t.datname = %s",
                 (name, template),
             )
     try:

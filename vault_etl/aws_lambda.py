@@ -129,7 +129,7 @@ def _writer() -> BatchWriter:
     """Made by the first call of a process, and kept by the warm ones: its keys as long as their lease."""
     forget_empty(os.environ)
     loaded, _ = settings.load(os.environ)
-    writer = Program(loaded).batch_writer()
+    writer = Program(loaded, "vault-etl lambda").batch_writer()
     writer.prepare()
     return writer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import psycopg2
@@ -12,12 +13,14 @@ import pytest
 
 from tests.conftest import admin
 from tests.postgres.conftest import clone, empty
-from tests.postgres.scratch import Scratch
+from tests.postgres.scratch import Scratch, sealed_record
 from tests.vault import Vault
 from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.postgres_migrations import PostgresMigrations
+from vault_etl.adapters.postgres_migrations import Applied, PostgresMigrations
 from vault_etl.adapters.resources import resource_dir
 from vault_etl.errors import ConfigurationError, DeniedError, VaultEtlError
+from vault_etl.ports.record_store import Loaded
+from vault_etl.ports.tokens import Blocked
 
 NAMES = sorted(path.stem for path in resource_dir("migrations").glob("*.sql"))
 
@@ -112,6 +115,49 @@ def test_an_added_file_is_all_that_is_applied_next(scratch: Scratch, folder: Pat
     assert _apply(scratch, folder) == ["9999_later"]
     owner = scratch.value("SELECT relowner::regrole::text FROM pg_class WHERE relname = 'later'")
     assert owner == "vault_etl_owner"
+
+
+def test_ingest_goes_on_beside_a_migration_that_waits(scratch: Scratch, folder: Path) -> None:
+    """An analyst's open query is in its way, and ingest behind it: it lets go, names the query, and is tried again."""
+    scratch.add_token_keys()
+    keys = scratch.write_keys()
+    (folder / "9999_more.sql").write_text("ALTER TABLE public.user_logins ADD COLUMN more text;")
+    with (
+        scratch.database("admin") as opened,
+        scratch.connect("analyst") as analyst,
+        ThreadPoolExecutor(1) as pool,
+        scratch.loader() as loader,
+    ):
+        migrations = PostgresMigrations(opened, folder)
+        with analyst.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM public.user_logins_masked")
+        attempt = pool.submit(migrations.try_apply)
+        while not attempt.done():
+            assert isinstance(loader.load([sealed_record(keys)], [], keys), Loaded)
+        blocked = attempt.result()
+        assert isinstance(blocked, Blocked)
+        assert f"pid {analyst.info.backend_pid} (test_analyst)" in blocked.by
+        analyst.rollback()
+        assert migrations.try_apply() == Applied(["9999_more"], None)
+
+
+def test_the_command_names_who_is_in_its_way(bare_vault: Vault) -> None:
+    """When its time is up: exit 75, and nothing is changed. Meanwhile the server shows which command waits."""
+    names = set[str]()
+    with (
+        closing(psycopg2.connect(bare_vault.database_url("admin"))) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        with other.cursor() as cursor:
+            cursor.execute("LOCK TABLE public.vault_etl_migrations IN ACCESS EXCLUSIVE MODE")
+        running = pool.submit(bare_vault.run, "admin", "migrate", "--wait", "0s")
+        while not running.done():
+            sessions = bare_vault.sql("SELECT application_name FROM pg_stat_activity")
+            names.update(name for (name,) in sessions)
+        result = running.result()
+        assert "vault-etl migrate" in names
+        assert result.code == 75
+        assert f"held by pid {other.info.backend_pid} (admin)" in result.stderr
 
 
 def test_names_in_a_migration_are_not_looked_up_in_the_callers_schemas(

@@ -98,7 +98,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     ),
     "migrations.sql": dict.fromkeys(
         (
-            *("lock", "lengthen_timeouts", "server", "act_as_login"),
+            *("lock", "limit_waits", "lock_holders", "server", "act_as_login"),
             *("exists", "hold", "is_plain", "applied", "make_table", "record"),
         ),
         ("admin",),

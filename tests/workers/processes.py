@@ -70,10 +70,11 @@ def until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
 
 
 def listening(vault: Vault, workers: int) -> bool:
-    """Whether so many workers have connected to the database, which they do before they receive."""
+    """Whether so many workers have connected to the database, as which the server shows them, before they receive."""
     query = (
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND usename = 'test_ingest'"
+        " AND application_name ~ '^vault-etl ingest worker [0-9]+$'"
     )
     return vault.sql(query) == [(workers,)]
 

@@ -90,14 +90,18 @@ class Database:
     one definition, so that a pooler may give each transaction another session (docs/adr/0034-poolers.md).
     It lives for half an hour: then a password that was changed is asked for, a login that was locked is
     out, and the temporary tables go, which hold back the freezing of old rows. `password` is asked at
-    each connect. `observer` is told of each connect, of each transaction's statements by the
-    transaction's name, and of each commit.
+    each connect. The server shows `name` beside the session. `observer` is told of each connect, of each
+    transaction's statements by the transaction's name, and of each commit.
     """
 
     def __init__(
-        self, url: str, observer: CallObserver | None = None, password: Password | None = None
+        self,
+        url: str,
+        observer: CallObserver | None = None,
+        password: Password | None = None,
+        name: str = "vault-etl",
     ) -> None:
-        self._target = Target(url, password)
+        self._target = Target(url, password, name)
         self._observer = observer
         self._ends_at = 0.0
         self._connection: psycopg2.extensions.connection | None = None

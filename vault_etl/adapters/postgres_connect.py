@@ -34,7 +34,6 @@ _DEFAULTS: Final = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
-    "application_name": "vault-etl",
 }
 
 # COPY sends text as UTF-8, and PGCLIENTENCODING would have the server take it for something else.
@@ -71,11 +70,13 @@ class NotConnectedError(psycopg2.OperationalError):
 class Target:
     """What connections are made with; `password` is asked at each of them.
 
+    The server shows `name`, or the URL's application_name, beside each session.
     Raises ConfigurationError for a URL that is malformed, or has a password beside that one.
     """
 
-    def __init__(self, url: str, password: Password | None = None) -> None:
+    def __init__(self, url: str, password: Password | None = None, name: str = "vault-etl") -> None:
         self._given = _parse(url)
+        self._name = name
         self._password = password
         if password is not None and "password" in self._given:
             message = f"{_URL} holds a password, and {PASSWORD_SETTING} says where another one is"
@@ -94,7 +95,7 @@ class Target:
         return self._connect()
 
     def _connect(self) -> psycopg2.extensions.connection:
-        options = {**_DEFAULTS, **self._given, **_FIXED}
+        options = {**_DEFAULTS, "application_name": self._name, **self._given, **_FIXED}
         if self._password is not None:
             options |= self._password(self._seen())
         return _Connection(psycopg2.extensions.make_dsn(**options), self._setting)

@@ -45,12 +45,15 @@ class PostgresTokenCutOver:
     def _lock_holders(self) -> tuple[str, ...]:
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["lock_holders"])
-            return tuple(
-                f"pid {pid} ({', '.join(filter(None, (login, program))) or 'a background process'})"
-                for pid, login, program in cursor.fetchall()
-            )
+            return tuple(map(named, cursor.fetchall()))
 
     def _dependents(self) -> list[str]:
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["dependents"])
             return [name for (name,) in cursor.fetchall()]
+
+
+def named(session: tuple[int, str, str]) -> str:
+    """A session by its pid, its login and its application_name."""
+    pid, *names = session
+    return f"pid {pid} ({', '.join(filter(None, names)) or 'a background process'})"

@@ -14,14 +14,16 @@ from typing import Final
 
 import psycopg2.extensions
 
-from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres import Database, LockTimeoutError
 from vault_etl.adapters.postgres_adoption import (
     move_table,
     refuse_what_is_in_the_way,
     show_both,
 )
+from vault_etl.adapters.postgres_cut_over import named
 from vault_etl.adapters.sql import blocks
 from vault_etl.errors import ConfigurationError
+from vault_etl.ports.tokens import Blocked
 
 _SQL: Final = blocks("migrations.sql")
 
@@ -79,7 +81,7 @@ class PostgresMigrations:
         """
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["lock"])
-            cursor.execute(_SQL["lengthen_timeouts"])
+            cursor.execute(_SQL["limit_waits"])
             _check_server(cursor)
             pending = self._pending(cursor)
             is_first = len(pending) == len(self._migrations)
@@ -98,6 +100,15 @@ class PostgresMigrations:
                 show_both(cursor)
             return Applied([migration.name for migration in pending], adopted)
 
+    def try_apply(self, *, adopt: bool = False) -> Applied | Blocked:
+        """Apply what is pending, unless somebody holds a table that it changes for more than a second."""
+        try:
+            return self.apply(adopt=adopt)
+        except LockTimeoutError:
+            with self._database.transaction() as cursor:
+                cursor.execute(_SQL["lock_holders"])
+                return Blocked(tuple(map(named, cursor.fetchall())))
+
     def make_roles(self) -> None:
         """Do what the first migration does, and nothing more: roles, and the rights on the database itself.
 
@@ -105,7 +116,7 @@ class PostgresMigrations:
         """
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["lock"])
-            cursor.execute(_SQL["lengthen_timeouts"])
+            cursor.execute(_SQL["limit_waits"])
             _check_server(cursor)
             if len(self._pending(cursor)) == len(self._migrations):
                 refuse_what_is_in_the_way(cursor, self._folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 from vault_etl.adapters.aws_kms_sign import KmsHeadSigner
@@ -9,7 +10,7 @@ from vault_etl.adapters.postgres_audit import (
     PostgresAuditReader,
 )
 from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints, PostgresKeyRegistry
-from vault_etl.adapters.postgres_migrations import PostgresMigrations
+from vault_etl.adapters.postgres_migrations import Applied, PostgresMigrations
 from vault_etl.adapters.postgres_policy import PostgresPolicy
 from vault_etl.adapters.postgres_proof import PostgresProver
 from vault_etl.adapters.postgres_schema import PostgresSchema
@@ -17,7 +18,9 @@ from vault_etl.adapters.resources import resource_dir
 from vault_etl.bootstrap.parts import Parts, keep_checkpoint
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.ports.audit_log import AuditReader
+from vault_etl.ports.progress import Progress
 from vault_etl.services.checkpoint import Checkpointer
+from vault_etl.services.until_unblocked import until_unblocked
 from vault_etl.services.verify_log import Proof, verify_log
 from vault_etl.services.verify_notes import KeptNote
 
@@ -28,6 +31,18 @@ class AuditProgram(Parts):
     def migrations(self) -> PostgresMigrations:
         """For `migrate`."""
         return PostgresMigrations(self._database, resource_dir("migrations"))
+
+    def migrate(self, progress: Progress, wait: float, *, adopt: bool) -> Applied:
+        """For `migrate`: tried for `wait` seconds."""
+        migrations = self.migrations()
+        return until_unblocked(
+            lambda: migrations.try_apply(adopt=adopt),
+            "the migrations are ready",
+            self._clock,
+            threading.Event(),
+            progress,
+            wait,
+        )
 
     def schema_differences(self) -> Sequence[str]:
         """For `migrate --check`: what is not as the migrations made it."""

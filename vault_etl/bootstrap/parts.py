@@ -47,11 +47,15 @@ from vault_etl.settings import Settings
 
 
 class Parts:
-    """What commands share. Each part is built when it is first needed."""
+    """What commands share. Each part is built when it is first needed.
 
-    def __init__(self, settings: Settings) -> None:
+    `name` says to Postgres which command has a session, and which worker.
+    """
+
+    def __init__(self, settings: Settings, name: str = "vault-etl") -> None:
         forbid_core_dumps()
         self._settings = settings
+        self._name = name
         self._clock = SystemClock()
         self._calls: CallObserver | None = None
         self._ages: KeyAgeObserver | None = None
@@ -92,9 +96,13 @@ class Parts:
     def _database(self) -> Database:
         return self._new_database()
 
-    def _new_database(self) -> Database:
-        """A connection of its own. The source of the password is shared."""
-        return Database(self._settings.need_database_url(), self._calls, self._password)
+    def _new_database(self, part: str = "") -> Database:
+        """A connection of its own, for a part of the command that works beside the others.
+
+        The source of the password is shared.
+        """
+        url = self._settings.need_database_url()
+        return Database(url, self._calls, self._password, self._name + part)
 
     @functools.cached_property
     def _password(self) -> Password | None:

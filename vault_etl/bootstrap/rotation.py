@@ -124,4 +124,4 @@ class RotationProgram(Parts):
 
     def _workers_databases(self) -> list[Database]:
         """A connection for each worker of a rotation."""
-        return [self._new_database() for _ in range(ROTATION_WORKERS)]
+        return [self._new_database(f" {i + 1}") for i in range(ROTATION_WORKERS)]

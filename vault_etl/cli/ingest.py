@@ -132,7 +132,7 @@ def _ingest(
         from vault_etl.cli.ingest_dry_run import dry_run as count  # noqa: PLC0415 - seldom used
 
         return count(origin, output, quiet=quiet, verbose=verbose)
-    program, settings = start(quiet=quiet, verbose=verbose)
+    program, settings = start(quiet=quiet, verbose=verbose, is_worker=lifeline is not None)
     if lifeline is not None:
         return _work(program, origin, bounds, Lifeline(lifeline))
     stop = StopOnSignal()

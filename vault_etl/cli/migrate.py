@@ -6,8 +6,11 @@ from typing import Annotated
 
 import typer
 
+from vault_etl.cli.duration import Duration
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
+from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.stop_when_told import stop_when_told
 from vault_etl.errors import ConfigurationError, UsageError
 
 
@@ -40,6 +43,14 @@ def _migrate(
             help="Make the roles and the rights on the database, and no table: before a dump is restored.",
         ),
     ] = False,
+    wait: Annotated[
+        float,
+        typer.Option(
+            parser=Duration(),
+            metavar="TIME",
+            help="How long to wait for locks that others hold, as 90s, 10m, 2h.",
+        ),
+    ] = 300.0,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -48,6 +59,9 @@ def _migrate(
 
     Needs a login that owns the database and may create roles. Safe to repeat, and to run twice
     at once: all pending migrations are one transaction.
+
+    Beside ingest, a migration waits for a lock for a second at a time, since ingest waits behind it. It
+    names who is in the way, such as a long query, and tries again for --wait.
 
     Objects that are there already and have names of ours are in the way: they are named, and nothing
     is changed. With --adopt, a table user_logins moves to adopted.user_logins, with its rows and its
@@ -60,6 +74,7 @@ def _migrate(
     \b
     Examples:
       vault-etl migrate
+      vault-etl migrate --wait 1h
       vault-etl migrate --check
       vault-etl migrate --adopt
       vault-etl migrate --roles-only
@@ -74,7 +89,8 @@ def _migrate(
         print_object({"applied": []}, output)
         return
     if not check:
-        applied = migrations.apply(adopt=adopt)
+        with progress("migrate", total=None, quiet=quiet) as bar, stop_when_told():
+            applied = program.migrate(bar, wait, adopt=adopt)
         adopted = {"adopted": applied.adopted} if adopt else {}
         print_object({"applied": list(applied.names), **adopted}, output)
         return

@@ -16,7 +16,9 @@ VerboseOption = Annotated[
 ]
 
 
-def start(*, quiet: bool, verbose: bool) -> tuple[Program, settings.Settings]:
+def start(
+    *, quiet: bool, verbose: bool, is_worker: bool = False
+) -> tuple[Program, settings.Settings]:
     """Read the settings, set up the logs. Raises ConfigurationError."""
     # Here and not above: most of a command's start is these imports, and its help needs none.
     from vault_etl import logs, settings  # noqa: PLC0415
@@ -24,4 +26,12 @@ def start(*, quiet: bool, verbose: bool) -> tuple[Program, settings.Settings]:
 
     loaded, _ = settings.load(os.environ)
     logs.configure(loaded.log_format, verbose=verbose, quiet=quiet)
-    return Program(loaded), loaded
+    return Program(loaded, _name(is_worker=is_worker)), loaded
+
+
+def _name(*, is_worker: bool) -> str:
+    """`vault-etl keys rotate`: the words of the command, and nothing that was given to it."""
+    from typer._click.globals import get_current_context  # noqa: PLC0415 - nothing public has it
+
+    name = get_current_context().command_path
+    return f"{name} worker {os.getpid()}" if is_worker else name

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-import tenacity
-
 from vault_etl.core.audit import AuditRequest
-from vault_etl.errors import IncompleteError
 from vault_etl.ports.clock import Clock
 from vault_etl.ports.progress import Progress
-from vault_etl.ports.tokens import Blocked, Swapped, TokenCutOver
-from vault_etl.services.backoff import Backoff
+from vault_etl.ports.tokens import Swapped, TokenCutOver
 from vault_etl.services.pace import Stop
-
-BETWEEN_TRIES: Final = tenacity.wait_exponential(multiplier=0.5, max=4) + tenacity.wait_random(0, 1)
-"""Seconds. A try holds loaders up for as long as it waits itself, 0.2 s: so a tenth of the time at most."""
+from vault_etl.services.until_unblocked import until_unblocked
 
 
 class CutOver:
@@ -32,20 +24,11 @@ class CutOver:
 
     def __call__(self, request: AuditRequest, generation: int) -> Swapped:
         """Cut over. Raises IncompleteError, naming who is in the way, when the time is up."""
-        deadline = self._clock.monotonic() + self._wait
-        backoff = Backoff(BETWEEN_TRIES)
-        while isinstance(result := self._cut_over.cut_over(request, generation), Blocked):
-            left = deadline - self._clock.monotonic()
-            if left <= 0:
-                raise _still_blocked(result)
-            self._progress.advance(0, waiting_for=", ".join(result.by) or "nobody any more")
-            self._stop.wait(min(left, backoff.next()))
-        return result
-
-
-def _still_blocked(blocked: Blocked) -> IncompleteError:
-    by = f", held by {', '.join(blocked.by)}" if blocked.by else ""
-    return IncompleteError(
-        f"everything is ready for the cut-over, but for its locks{by}",
-        hint="run it again when they are done, or with a longer --wait: it goes on from here",
-    )
+        return until_unblocked(
+            lambda: self._cut_over.cut_over(request, generation),
+            "everything is ready for the cut-over",
+            self._clock,
+            self._stop,
+            self._progress,
+            self._wait,
+        )

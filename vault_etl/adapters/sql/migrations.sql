@@ -3,8 +3,9 @@
 -- name: lock
 SELECT pg_advisory_xact_lock(hashtextextended('vault-etl/migrate', 0))
 
--- name: lengthen_timeouts
-SET LOCAL statement_timeout = 0
+-- name: limit_waits
+-- It may work for as long as it takes. But whoever needs a table that it waits for waits behind it.
+SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '1s', true)
 
 -- name: server
 SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')
@@ -49,6 +50,16 @@ CREATE TABLE IF NOT EXISTS public.vault_etl_migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 GRANT SELECT ON public.vault_etl_migrations TO PUBLIC
+
+-- name: lock_holders
+SELECT DISTINCT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, '')
+FROM pg_catalog.pg_locks AS l
+JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
+WHERE l.granted AND l.pid <> pg_catalog.pg_backend_pid()
+    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+    AND c.relnamespace = 'public'::regnamespace
+ORDER BY a.pid LIMIT 10
 
 -- name: record
 INSERT INTO public.vault_etl_migrations (name, checksum) VALUES (%s, %s)
