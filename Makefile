@@ -11,7 +11,8 @@ PIP := PIP_PROGRESS_BAR=off $(BIN)/python requirements/told.py $(BIN)/python -m 
 PYTEST_WORKERS ?= 3
 # More for pytest: `make test PYTEST_ARGS='-k reveal -x'`.
 PYTEST_ARGS ?=
-PYTEST := $(BIN)/python -m pytest
+# What pytest made of the tests' asserts is kept for the next run: it takes longer to make than to collect them all.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 # A file at a time, in the order of tests/conftest.py: the longest first.
 SPREAD := -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # Of `make fuzz`, all targets together.

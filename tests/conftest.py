@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import functools
 import os
 import shutil
 import signal
@@ -35,8 +36,11 @@ NEEDED = 2 * 2**30
 """Bytes, of all test processes together."""
 ONCE = {
     "erase": "Postgres alone forgets; a value that is looked for is opened as a reveal opens it",
+    "fuzz": "the parsers alone",
     "outages": "about us, and mostly waits",
     "rotation": "about rows, locks and kills; what KMS is asked is in cli/test_rotation.py",
+    "unit": "without a network",
+    "vectors": "bytes alone",
     "workers": "about us, and mostly waits",
     "audit/test_concurrent.py": "about the end of the log, which is Postgres's",
     "audit/test_injection.py": "what is typed is cleaned, stored and shown without AWS",
@@ -88,31 +92,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What takes long comes `FIRST`.
 
-    On LocalStack, what works with an emulator at all, but for what asks it to enforce policies, and
-    for `ONCE`.
+    On LocalStack, what works with an emulator at all, but for what asks it to enforce policies.
     """
-    items.sort(key=_turn)
-    if config.getoption("--emulator") != EmulatorName.LOCALSTACK:
+    items.sort(key=lambda item: _turn(item.path))
+    if not _is_second_half(config):
         return
     fit = {
         item
         for item in items
         if ("moto" in getattr(item, "fixturenames", ()) or item.get_closest_marker("emulator"))
         and not item.get_closest_marker("iam")
-        and not _path(item).startswith(tuple(ONCE))
     }
     config.hook.pytest_deselected(items=[item for item in items if item not in fit])
     items[:] = [item for item in items if item in fit]
 
 
-def _turn(item: pytest.Item) -> int:
-    """Its place in `FIRST`; the others follow in the order of their names."""
-    places = (place for place, name in enumerate(FIRST) if _path(item).startswith(name))
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """On LocalStack, `ONCE` is not even read."""
+    return True if _is_second_half(config) and _name(collection_path) in ONCE else None
+
+
+def _is_second_half(config: pytest.Config) -> bool:
+    return bool(config.getoption("--emulator") == EmulatorName.LOCALSTACK)
+
+
+@functools.cache
+def _turn(path: Path) -> int:
+    """The place of a file in `FIRST`; the others follow in the order of their names."""
+    name = _name(path)
+    places = (place for place, first in enumerate(FIRST) if name.startswith(first))
     return next(places, len(FIRST))
 
 
-def _path(item: pytest.Item) -> str:
-    return item.path.relative_to(Path(__file__).parent).as_posix()
+def _name(path: Path) -> str:
+    return path.relative_to(Path(__file__).parent).as_posix()
 
 
 def pytest_configure(config: pytest.Config) -> None:
