@@ -51,7 +51,7 @@ DECLARE
         intent_seq, ARRAY['reveal', 'reveal masked', 'quarantine show']
     );
 BEGIN
-    PERFORM public.audit_use(intent_seq, NULL);
+    PERFORM public.audit_use(intent_seq, NULL::bytea);
     IF entry.action = 'quarantine show' THEN
         RETURN QUERY
             SELECT 'quarantine'::text, q.body_ciphertext, NULL::text, NULL::date, NULL::uuid, NULL::smallint

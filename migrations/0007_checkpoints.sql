@@ -61,12 +61,12 @@ BEGIN
         PERFORM '' ~ ('^(?:' || pattern || ')$');
     END LOOP;
     intent := public.audit_write(
-        request_id, 'intent', actor, host, 'policy set', NULL, '{}', NULL, digest, reason,
+        request_id, 'intent', actor, host, 'policy set', NULL::uuid, '{}'::text[], NULL, digest, reason,
         'allowed', NULL
     );
     INSERT INTO public.reveal_policies VALUES (intent.seq, document);
     outcome := public.audit_write(
-        request_id, 'outcome', actor, host, 'policy set', NULL, '{}', NULL, digest, reason,
+        request_id, 'outcome', actor, host, 'policy set', NULL::uuid, '{}'::text[], NULL, digest, reason,
         'done', NULL
     );
     RETURN QUERY SELECT outcome.seq, outcome.hash;
@@ -127,11 +127,11 @@ BEGIN
         RAISE EXCEPTION 'this login has registered twenty keys today' USING ERRCODE = 'configuration_limit_exceeded';
     END IF;
     intent := public.audit_write(
-        request_id, 'intent', actor, host, 'audit key', NULL, '{}', NULL, digest, reason, 'allowed', NULL
+        request_id, 'intent', actor, host, 'audit key', NULL::uuid, '{}'::text[], NULL, digest, reason, 'allowed', NULL
     );
     INSERT INTO public.audit_keys VALUES (intent.seq, note);
     outcome := public.audit_write(
-        request_id, 'outcome', actor, host, 'audit key', NULL, '{}', NULL, digest, reason, 'done', NULL
+        request_id, 'outcome', actor, host, 'audit key', NULL::uuid, '{}'::text[], NULL, digest, reason, 'done', NULL
     );
     RETURN QUERY SELECT outcome.seq, outcome.hash;
 END

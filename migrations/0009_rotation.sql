@@ -65,7 +65,7 @@ BEGIN
         SET claim = rotation_claim.claim, claimed_until = clock_timestamp() + interval '10 s'
         WHERE r.rotation_id = held.rotation_id AND r.place = held.place AND r.first = held.first;
         PERFORM public.audit_write(
-            claim, 'intent', run.actor, run.host, 'keys range', NULL,
+            claim, 'intent', run.actor, run.host, 'keys range', NULL::uuid,
             (
                 SELECT CASE held.place
                     WHEN 'quarantine' THEN ARRAY['quarantine'] ELSE array_remove(k.fields, 'quarantine')
@@ -122,7 +122,7 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM public.audit_write(
-        claim, 'outcome', intent.actor, intent.host, intent.action, NULL, intent.fields, NULL, intent.ticket,
+        claim, 'outcome', intent.actor, intent.host, intent.action, NULL::uuid, intent.fields, NULL, intent.ticket,
         format('%s rows, under %s', rows, keys), CASE WHEN was_done THEN 'done' ELSE 'failed' END,
         CASE WHEN was_done THEN NULL WHEN was_done IS NULL THEN 'lapsed' ELSE 'released' END
     );

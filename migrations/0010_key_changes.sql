@@ -82,7 +82,7 @@ BEGIN
     INTO digest, fields
     FROM unnest(became) AS k;
     intent := public.audit_write(
-        request_id, 'intent', actor, host, action, NULL, fields, NULL, digest, reason, 'allowed', NULL
+        request_id, 'intent', actor, host, action, NULL::uuid, fields, NULL, digest, reason, 'allowed', NULL
     );
     INSERT INTO public.key_changes (
         seq, key_id, purpose, field, generation, state, fingerprint, wrapped_key_sha256, kms_key_arn
@@ -92,7 +92,7 @@ BEGIN
         k.kms_key_arn
     FROM unnest(became) AS k;
     RETURN public.audit_write(
-        request_id, 'outcome', actor, host, action, NULL, fields, NULL, digest, reason, 'done', NULL
+        request_id, 'outcome', actor, host, action, NULL::uuid, fields, NULL, digest, reason, 'done', NULL
     );
 END
 $$;

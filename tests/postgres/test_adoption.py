@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from tests.conftest import admin
@@ -33,6 +36,9 @@ IN_THE_WAY = {
     "function public.erase": "CREATE FUNCTION erase() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "sequence public.quarantine": "CREATE SEQUENCE quarantine",
 }
+RUNS_CODE = "it has a trigger, a rule or a policy, or uses a type or a function that is not"
+CALLED = "CREATE FUNCTION called(text) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT true'"
+UNCALLED = "ALTER TABLE user_logins DROP IF EXISTS extra; DROP FUNCTION called CASCADE"
 NOT_ADOPTED = (
     (
         "ALTER TABLE user_logins RENAME masked_ip TO ip_hash",
@@ -43,11 +49,57 @@ NOT_ADOPTED = (
     ("CREATE TABLE more () INHERITS (user_logins)", "part of another one", "DROP TABLE more"),
     (
         "CREATE DOMAIN word AS text; ALTER TABLE user_logins ALTER locale TYPE word",
-        "no column locale",
-        "ALTER TABLE user_logins ALTER locale TYPE text",
+        RUNS_CODE,
+        "ALTER TABLE user_logins ALTER locale TYPE text; DROP DOMAIN word",
+    ),
+    (
+        "ALTER TABLE user_logins ENABLE ROW LEVEL SECURITY",
+        RUNS_CODE,
+        "ALTER TABLE user_logins DISABLE ROW LEVEL SECURITY",
+    ),
+    (
+        "CREATE POLICY own ON user_logins USING (true)",
+        RUNS_CODE,
+        "DROP POLICY own ON user_logins",
+    ),
+    (
+        "CREATE RULE none AS ON DELETE TO user_logins DO INSTEAD NOTHING",
+        RUNS_CODE,
+        "DROP RULE none ON user_logins",
+    ),
+    (
+        "CREATE TRIGGER own BEFORE UPDATE ON user_logins EXECUTE FUNCTION tsvector_update_trigger()",
+        RUNS_CODE,
+        "DROP TRIGGER own ON user_logins",
+    ),
+    *(
+        (f"{CALLED}; ALTER TABLE user_logins {made}", RUNS_CODE, UNCALLED)
+        for made in (
+            "ADD CHECK (called(user_id))",
+            "ADD extra boolean DEFAULT called('')",
+            "ADD extra boolean GENERATED ALWAYS AS (called(user_id)) STORED",
+            "ADD EXCLUDE (app_version WITH =) WHERE (called(''))",
+        )
+    ),
+    (
+        f"{CALLED}; CREATE INDEX ON user_logins (app_version) WHERE called('')",
+        RUNS_CODE,
+        UNCALLED,
     ),
 )
 SHOP = "shop_of_the_tests"
+IN_ITS_PLACE = """
+CREATE TABLE public.vault_etl_migrations (name text, checksum text);
+CREATE FUNCTION public.take() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO public.caught VALUES (current_user);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER take BEFORE INSERT ON public.vault_etl_migrations FOR EACH ROW EXECUTE FUNCTION public.take();
+GRANT ALL ON public.vault_etl_migrations TO PUBLIC
+"""
+WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
 @pytest.fixture
@@ -70,8 +122,9 @@ def shop(postgres: RunningPostgres) -> Iterator[str]:
 
 
 def test_a_table_of_logins_is_adopted(used: Vault, shop: str) -> None:
-    """It says whose table is in the way; adopted, its rows and owner stay, and analysts see both kinds of rows."""
+    """It says whose table is in the way; adopted, its rows stay, and analysts see both kinds of rows."""
     used.sql(EXERCISE)
+    used.sql("ALTER TABLE user_logins ADD ip text DEFAULT '198.51.100.7'")
     used.sql(f"ALTER TABLE user_logins OWNER TO {shop}")
     used.sql("CREATE INDEX user_logins_create_date ON user_logins (create_date)")  # a name of ours
     refused = used.run("admin", "migrate")
@@ -88,10 +141,12 @@ def test_a_table_of_logins_is_adopted(used: Vault, shop: str) -> None:
     assert done["applied"]
     assert used.ok("admin", "migrate", "--adopt").json == {"applied": [], "adopted": None}
     assert used.ok("admin", "migrate", "--check").json == {"applied": []}
-    assert used.sql("SELECT tableowner FROM pg_tables WHERE schemaname = 'adopted'") == [(shop,)]
+    assert used.sql("SELECT tableowner FROM pg_tables WHERE schemaname = 'adopted'") == [("admin",)]
     hashes = ("unkeyed hash", "u1", "a" * 64, "b" * 64, "230", "2026-11-01", None)
     nothing = ("unkeyed hash", None, "c", "d", "1", None, None)
     assert used.sql(BOTH, role="analyst") == [hashes, nothing]
+    with pytest.raises(Exception, match="permission denied for table user_logins"):
+        used.sql("SELECT ip FROM adopted.user_logins", role="analyst")
     for role in ("ingest", "reveal", "re-encrypt", "rotate", "audit", "erase"):
         with pytest.raises(Exception, match="permission denied for schema adopted"):
             used.sql(BOTH, role=role)
@@ -110,6 +165,9 @@ def test_whatever_is_in_the_way_is_named(used: Vault) -> None:
             assert f"{named}, which belongs to admin" in result.stderr
         assert "--adopt" not in result.stderr
     assert used.sql("SELECT to_regclass('public.vault_etl_migrations')") == [(None,)]
+    used.sql("GRANT CREATE ON SCHEMA public TO test_analyst")
+    granted = used.run("admin", "migrate")
+    assert "right to create in the schema public, of test_analyst" in granted.stderr
     used.sql("ALTER SCHEMA public RENAME TO old")
     used.sql("ALTER ROLE vault_etl_erase LOGIN")
     try:
@@ -157,3 +215,25 @@ def test_a_table_of_anothers_is_left(used: Vault, shop: str, postgres: RunningPo
         used.sql("DROP TABLE IF EXISTS public.user_logins CASCADE")
         with admin(postgres, "postgres") as cursor:
             cursor.execute(f"REVOKE vault_etl_owner FROM {deployer}")
+
+
+def test_who_could_create_in_public_runs_no_code_in_a_migration(used: Vault) -> None:
+    """Not by a table in the place of the one of migrations, made between the look and the use."""
+    used.sql("GRANT CREATE ON SCHEMA public TO PUBLIC")  # as before PostgreSQL 15
+    used.sql("CREATE TABLE public.caught (what text); GRANT ALL ON public.caught TO PUBLIC")
+    with (
+        closing(psycopg2.connect(used.database_url("analyst"))) as neighbour,
+        neighbour.cursor() as cursor,
+    ):
+        cursor.execute(IN_ITS_PLACE)
+        with ThreadPoolExecutor(1) as beside:
+            migrating = beside.submit(used.run, "admin", "migrate")
+            while not used.sql(WAITS)[0][0]:
+                assert not migrating.done(), migrating.result().stderr
+            neighbour.commit()
+            result = migrating.result()
+        assert result.code == 78
+        assert "public.vault_etl_migrations" in result.stderr
+        assert used.sql("SELECT what FROM public.caught") == []
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("CREATE TABLE public.another ()")

@@ -93,12 +93,12 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "usage": ("audit", *ROTATE),
     },
     "adoption.sql": dict.fromkeys(
-        (*("in_the_way", "closed_schema", "table_of_logins", "limit_wait", "move", "show_both"),),
+        (*("in_the_way", "closed_schema", "table_of_logins", "hold", "move", "show_both"),),
         ("admin",),
     ),
     "migrations.sql": dict.fromkeys(
         (
-            *("lock", "limit_waits", "lock_holders", "server", "act_as_login"),
+            *("lock", "limit_waits", "lock_holders", "server", "act_as_login", "act_as_owner"),
             *("exists", "hold", "is_plain", "applied", "make_table", "record"),
         ),
         ("admin",),
@@ -283,6 +283,8 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
     with shared.connect(role) as connection, connection.cursor() as cursor:
         if name in {"copy_stage", "insert_records", "replace_user_logins", "fill"}:
             cursor.execute(blocks(file)["make_stage"])
+        if name == "make_table":
+            cursor.execute("DROP TABLE public.vault_etl_migrations")
         if name == "show_both":
             cursor.execute(blocks(file)["move"])
         after = 0 if file == "audit.sql" else UUID

@@ -28,10 +28,13 @@ _MOST: Final = 10
 """Objects that an error names."""
 
 
-def refuse_what_is_in_the_way(cursor: psycopg2.extensions.cursor, folder: Path) -> None:
+def refuse_what_is_in_the_way(
+    cursor: psycopg2.extensions.cursor, folder: Path, *, adopt: bool = False
+) -> None:
     """Raise ConfigurationError for objects that have the names of what the migrations make.
 
-    Raises DeniedError for a login that may not let the owner's role create in `public`.
+    And for logins that may create in `public` by a grant of their own. With `adopt`, the table of logins is
+    not in the way. Raises DeniedError for a login that may not let the owner's role create in `public`.
     """
     cursor.execute(_SQL["closed_schema"])
     if row := cursor.fetchone():
@@ -50,12 +53,13 @@ def refuse_what_is_in_the_way(cursor: psycopg2.extensions.cursor, folder: Path) 
     found = [
         (f"{kind} {name}", f"{kind} {name}" + (f", which belongs to {owner}" if owner else ""))
         for kind, name, owner in cursor.fetchall()
+        if not (adopt and f"{kind} {name}" == _TABLE)
     ]
     if not found:
         return
     more = f", and {len(found) - _MOST} more" if len(found) > _MOST else ""
     listed = "; ".join(text for _, text in found[:_MOST])
-    hint = "rename or move them, or give vault-etl a database of its own"
+    hint = "rename, move or revoke them, or give vault-etl a database of its own"
     if [name for name, _ in found] == [_TABLE]:
         hint = (
             f"`vault-etl migrate --adopt` keeps its rows, as {ADOPTED}"
@@ -65,28 +69,40 @@ def refuse_what_is_in_the_way(cursor: psycopg2.extensions.cursor, folder: Path) 
 
 
 def move_table(cursor: psycopg2.extensions.cursor) -> str | None:
-    """Move the table `user_logins` that is there, with its rows, indexes and owner; its new name.
+    """Move the table `user_logins` that is there, with its rows and indexes; its new name.
 
-    None if there is none. Raises ConfigurationError for one without `COLUMNS`, and DeniedError for
-    another's.
+    It becomes this login's. None if there is none. Raises ConfigurationError for one without `COLUMNS`, or
+    by which code of its owner's would run, and DeniedError for another's.
     """
+    if not _may_be_adopted(cursor):
+        return None
+    cursor.execute(_SQL["hold"])
+    if not _may_be_adopted(cursor):  # it was looked at before it was held
+        return None
+    cursor.execute(_SQL["move"])
+    return ADOPTED
+
+
+def _may_be_adopted(cursor: psycopg2.extensions.cursor) -> bool:
     cursor.execute(_SQL["table_of_logins"])
     row = cursor.fetchone()
     if row is None:
-        return None
-    owner, is_ours, is_plain, columns, taken = row
+        return False
+    owner, is_ours, is_plain, runs_nothing, columns, taken = row
     if not is_plain:
         raise _not_adopted("it is not an ordinary table, or it is part of another one")
+    if not runs_nothing:
+        raise _not_adopted(
+            "it has a trigger, a rule or a policy, or uses a type or a function that is not PostgreSQL's own"
+        )
     if missing := [name for name in COLUMNS if name not in columns]:
-        raise _not_adopted(f"it has no column {missing[0]} of a type of PostgreSQL's own")
+        raise _not_adopted(f"it has no column {missing[0]}")
     if taken:
         raise _not_adopted("there is a schema `adopted` already")
     if not is_ours:
         message = f"public.user_logins belongs to {owner}, and this login may not move it"
         raise DeniedError(message, hint=f"as an administrator: GRANT {owner} TO this login")
-    cursor.execute(_SQL["limit_wait"])
-    cursor.execute(_SQL["move"])
-    return ADOPTED
+    return True
 
 
 def show_both(cursor: psycopg2.extensions.cursor) -> None:

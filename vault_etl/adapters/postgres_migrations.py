@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psycopg2.errors
 import psycopg2.extensions
 
 from vault_etl.adapters.postgres import Database, LockTimeoutError
@@ -72,31 +73,32 @@ class PostgresMigrations:
             return [migration.name for migration in self._pending(cursor)]
 
     def apply(self, *, adopt: bool = False) -> Applied:
-        """Apply what is pending, in one transaction.
+        """Apply what is pending, in one transaction. Before the first one, close `public` in another.
 
         With `adopt`, a table `user_logins` that was there before the first migration is kept, under
         another name. Raises as `pending` does, ConfigurationError for a server that is too old or not
         UTF-8, and for objects in the way of the first migration, and DeniedError for a table that
         this login may not move.
         """
+        self._close_public(adopt=adopt)
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["lock"])
-            cursor.execute(_SQL["limit_waits"])
-            _check_server(cursor)
+            _begin(cursor)
+            is_new = not _has_table(cursor)
             pending = self._pending(cursor)
             is_first = len(pending) == len(self._migrations)
             adopted = move_table(cursor) if is_first and adopt else None
             if is_first:
                 refuse_what_is_in_the_way(cursor, self._folder)
+            if is_new:
+                _make_table(cursor)
             for migration in pending:
                 cursor.execute(migration.sql)
                 cursor.execute(_SQL["act_as_login"])
-            if pending:
-                cursor.execute(_SQL["make_table"])
             for migration in pending:
+                cursor.execute(_SQL["act_as_owner"])
                 cursor.execute(_SQL["record"], (migration.name, migration.checksum))
-            if adopted is not None:
                 cursor.execute(_SQL["act_as_login"])
+            if adopted is not None:
                 show_both(cursor)
             return Applied([migration.name for migration in pending], adopted)
 
@@ -114,17 +116,24 @@ class PostgresMigrations:
 
         For a database that a dump is restored into, which holds the rest. Raises as `apply` does.
         """
+        self._close_public(again=True)
+
+    def _close_public(self, *, adopt: bool = False, again: bool = False) -> None:
+        """Do what the first migration does, if it was not applied yet, or `again`.
+
+        It takes the right to create in `public` from PUBLIC. That holds for others when it is committed: so
+        whoever could put an object in the way of the other migrations cannot any more when they begin.
+        """
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["lock"])
-            cursor.execute(_SQL["limit_waits"])
-            _check_server(cursor)
-            if len(self._pending(cursor)) == len(self._migrations):
-                refuse_what_is_in_the_way(cursor, self._folder)
-            cursor.execute(self._migrations[0].sql)
+            _begin(cursor)
+            is_first = len(self._pending(cursor)) == len(self._migrations)
+            if is_first:
+                refuse_what_is_in_the_way(cursor, self._folder, adopt=adopt)
+            if is_first or again:
+                cursor.execute(self._migrations[0].sql)
 
     def _pending(self, cursor: psycopg2.extensions.cursor) -> Sequence[Migration]:
-        cursor.execute(_SQL["exists"])
-        if cursor.fetchone() == (False,):
+        if not _has_table(cursor):
             return self._migrations
         cursor.execute(_SQL["hold"])
         cursor.execute(_SQL["is_plain"])
@@ -146,6 +155,28 @@ class PostgresMigrations:
                 message = f"migration {name} was changed after it had been applied"
                 raise ConfigurationError(message, hint="migrations go forward only: add a new one")
         return [migration for migration in self._migrations if migration.name not in applied]
+
+
+def _begin(cursor: psycopg2.extensions.cursor) -> None:
+    """One run at a time, for as long as it takes."""
+    cursor.execute(_SQL["lock"])
+    cursor.execute(_SQL["limit_waits"])
+    _check_server(cursor)
+
+
+def _make_table(cursor: psycopg2.extensions.cursor) -> None:
+    """Raises ConfigurationError if another login's transaction made it since the look."""
+    try:
+        cursor.execute(_SQL["make_table"])
+    except (psycopg2.errors.DuplicateTable, psycopg2.errors.UniqueViolation):
+        message = "in the way of the migrations: table public.vault_etl_migrations, which is new"
+        raise ConfigurationError(message, hint="drop it, and run it again") from None
+    cursor.execute(_SQL["act_as_login"])
+
+
+def _has_table(cursor: psycopg2.extensions.cursor) -> bool:
+    cursor.execute(_SQL["exists"])
+    return cursor.fetchone() == (True,)
 
 
 def _check_server(cursor: psycopg2.extensions.cursor) -> None:

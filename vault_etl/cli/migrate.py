@@ -64,8 +64,8 @@ def _migrate(
     names who is in the way, such as a long query, and tries again for --wait.
 
     Objects that are there already and have names of ours are in the way: they are named, and nothing
-    is changed. With --adopt, a table user_logins moves to adopted.user_logins, with its rows and its
-    owner. Analysts see both through adopted.user_logins_all, where masked_by says of each row what
+    is changed. With --adopt, a table user_logins moves to adopted.user_logins, with its rows, and is
+    this login's. Analysts see both through adopted.user_logins_all, where masked_by says of each row what
     its values are: `token`, or `unkeyed hash`.
 
     A dump of the database holds everything but the roles, which belong to the server, and the rights

@@ -30,6 +30,13 @@ SELECT found.kind, found.name, found.owner FROM (
         r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls
     )
     UNION ALL
+    -- Who may create in `public` can overload a function of ours.
+    SELECT 'right', 'to create in the schema public, of ' || entry.grantee::regrole, NULL
+    FROM pg_catalog.pg_namespace AS n, pg_catalog.aclexplode(n.nspacl) AS entry
+    WHERE n.nspname = 'public' AND entry.privilege_type = 'CREATE' AND entry.grantee NOT IN (
+        0, n.nspowner, current_user::regrole, coalesce(pg_catalog.to_regrole('vault_etl_owner'), 0)
+    )
+    UNION ALL
     SELECT 'schema', 'public, which is not there', NULL WHERE pg_catalog.to_regnamespace('public') IS NULL
 ) AS found ORDER BY found.kind DESC, found.name
 
@@ -40,27 +47,46 @@ WHERE n.nspname = 'public' AND NOT pg_catalog.has_schema_privilege(n.oid, 'CREAT
 
 -- name: table_of_logins
 -- Of a table `user_logins` that is not of vault-etl: whose it is, whether this login acts as its owner, whether it is a
--- plain table, its columns of the system's own types, and whether a schema has the name of the one that it would go to.
+-- plain table, whether no code of anybody's runs when it is read or restored, its columns, and whether a schema has the
+-- name of the one that it would go to.
 SELECT
     pg_catalog.pg_get_userbyid(c.relowner), pg_catalog.pg_has_role(c.relowner, 'USAGE'),
     c.relkind = 'r' AND NOT c.relispartition AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_inherits AS i WHERE c.oid IN (i.inhparent, i.inhrelid)
     ),
+    NOT (c.relhasrules OR c.relrowsecurity)
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = c.oid)
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend AS d
+        WHERE d.refobjid >= 16384 AND d.refclassid IN (
+            'pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass, 'pg_catalog.pg_opclass'::regclass,
+            'pg_catalog.pg_opfamily'::regclass, 'pg_catalog.pg_type'::regclass
+        ) AND (d.classid, d.objid) IN (
+            SELECT 'pg_catalog.pg_class'::regclass, c.oid
+            UNION ALL SELECT 'pg_catalog.pg_class'::regclass, i.indexrelid FROM pg_catalog.pg_index AS i
+            WHERE i.indrelid = c.oid
+            UNION ALL SELECT 'pg_catalog.pg_constraint'::regclass, k.oid FROM pg_catalog.pg_constraint AS k
+            WHERE k.conrelid = c.oid
+            UNION ALL SELECT 'pg_catalog.pg_attrdef'::regclass, f.oid FROM pg_catalog.pg_attrdef AS f
+            WHERE f.adrelid = c.oid
+        )
+    ),
     ARRAY(
         SELECT a.attname::text FROM pg_catalog.pg_attribute AS a
-        JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-            AND t.typnamespace = 'pg_catalog'::regnamespace
     ),
     pg_catalog.to_regnamespace('adopted') IS NOT NULL
 FROM pg_catalog.pg_class AS c WHERE c.oid = pg_catalog.to_regclass('public.user_logins')
 
--- name: limit_wait
-SET LOCAL lock_timeout = '10s'
+-- name: hold
+LOCK TABLE public.user_logins IN ACCESS EXCLUSIVE MODE
 
 -- name: move
+-- Its owner could add a policy, whose code would run as an analyst: so it becomes the migrating login's.
 CREATE SCHEMA adopted;
-ALTER TABLE public.user_logins SET SCHEMA adopted
+ALTER TABLE public.user_logins SET SCHEMA adopted;
+ALTER TABLE adopted.user_logins OWNER TO CURRENT_USER
 
 -- name: show_both
 -- With the rights of the login that asks: the view opens nothing to anybody.
@@ -77,4 +103,6 @@ FROM adopted.user_logins;
 COMMENT ON VIEW adopted.user_logins_all IS
     'Records, and the rows of the table that was there before. Only values that were masked_by the same compare.';
 GRANT USAGE ON SCHEMA adopted TO vault_etl_analyst;
-GRANT SELECT ON adopted.user_logins, adopted.user_logins_all TO vault_etl_analyst
+GRANT SELECT ON adopted.user_logins_all TO vault_etl_analyst;
+GRANT SELECT (user_id, device_type, masked_ip, masked_device_id, locale, app_version, create_date)
+    ON adopted.user_logins TO vault_etl_analyst

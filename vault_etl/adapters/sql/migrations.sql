@@ -13,6 +13,9 @@ SELECT current_setting('server_version_num')::integer, current_setting('server_e
 -- name: act_as_login
 RESET ROLE
 
+-- name: act_as_owner
+SET LOCAL ROLE vault_etl_owner
+
 -- name: exists
 SELECT pg_catalog.to_regclass('public.vault_etl_migrations') IS NOT NULL
 
@@ -44,7 +47,7 @@ SELECT name, checksum FROM public.vault_etl_migrations
 
 -- name: make_table
 SET LOCAL ROLE vault_etl_owner;
-CREATE TABLE IF NOT EXISTS public.vault_etl_migrations (
+CREATE TABLE public.vault_etl_migrations (
     name text PRIMARY KEY,
     checksum text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()

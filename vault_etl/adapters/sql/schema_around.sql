@@ -108,7 +108,7 @@ WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.dbid IN (0, (SELECT 
     -- What `migrate --adopt` lets analysts see.
     AND NOT (
         s.refobjid = 'vault_etl_analyst'::regrole
-        AND o.identity IN ('adopted', 'adopted.user_logins', 'adopted.user_logins_all')
+        AND o.identity ~ '^adopted(\.user_logins(_all|\.(user_id|device_type|masked_ip|masked_device_id|locale|app_version|create_date)))?$'
         AND s.classid IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_namespace'::regclass)
     )
     AND (s.classid, s.objid) NOT IN (SELECT c.classid, c.objid FROM compared AS c)
