@@ -202,7 +202,10 @@ def test_a_table_of_anothers_is_left(used: Vault, shop: str, postgres: RunningPo
         used.sql(f"ALTER SCHEMA public OWNER TO {shop}")
         result = used.run("analyst", "migrate")
         assert result.code == 77
-        assert f"may not let others create in the schema public of {shop}" in result.stderr
+        assert f"the schema public belongs to {shop}" in result.stderr
+        used.sql(f"GRANT CREATE ON SCHEMA public TO {deployer} WITH GRANT OPTION")
+        assert used.run("analyst", "migrate").code == 77, "its owner could drop our tables"
+        assert used.run("admin", "migrate").code == 77
         used.sql("ALTER SCHEMA public OWNER TO pg_database_owner")
         result = used.run("analyst", "migrate", "--adopt")
         assert result.code == 77

@@ -19,6 +19,7 @@ from tests.postgres.own_cluster import (
     shell,
 )
 from tests.postgres.scratch import Scratch, sealed_record, sealed_rejection
+from tests.postgres.test_adoption import BOTH, EXERCISE
 from tests.postgres.test_odd_members import odd_members
 from tests.postgres.test_schema import differences
 from vault_etl.adapters.postgres_migrations import PostgresMigrations
@@ -42,11 +43,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(major: int, folder: Path) -> Iterator[Scratch]:
-    """Set up as docs/operations.md says, word for word, with a record and a rejection."""
+    """Set up as docs/operations.md says, with a table that was adopted, a record and a rejection."""
     with own_cluster(major, folder) as made:
         make_database(made, made.name, new=True)
+        made.sql(EXERCISE, role="deployer")
         (migrate,) = documented("Database", "sh")
-        done = shell(programs(major).bin, made.url("deployer"), migrate, folder)
+        adopt = migrate.replace("vault-etl migrate", "vault-etl migrate --adopt", 1)
+        done = shell(programs(major).bin, made.url("deployer"), adopt, folder)
         assert done.returncode == 0, done.stderr
         for statement in as_documented(made.server, documented("Database", "sql")[1], made.name):
             made.sql(statement, role="deployer")
@@ -100,6 +103,7 @@ def test_what_is_restored_is_what_was_there(dumped: Scratch, major: int, folder:
     for table in ("user_logins", "quarantine", "data_keys", "audit_log", "vault"):
         rows = f"SELECT to_jsonb(t) FROM public.{table} AS t ORDER BY 1"  # noqa: S608
         assert restored.sql(rows) == dumped.sql(rows)
+    assert restored.sql(BOTH, role="analyst") == dumped.sql(BOTH, role="analyst")
     keys = restored.write_keys(*Field)
     with restored.loader() as loader:
         assert isinstance(loader.load([sealed_record(keys)], [], keys), Loaded)

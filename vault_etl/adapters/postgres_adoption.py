@@ -24,6 +24,10 @@ COLUMNS: Final = (
 
 _SQL: Final = blocks("adoption.sql")
 _TABLE: Final = "table public.user_logins"
+_OPEN: Final = (
+    "as an administrator: ALTER SCHEMA public OWNER TO pg_database_owner;"
+    " and run `vault-etl migrate` as the owner of the database"
+)
 _MOST: Final = 10
 """Objects that an error names."""
 
@@ -38,8 +42,8 @@ def refuse_what_is_in_the_way(
     """
     cursor.execute(_SQL["closed_schema"])
     if row := cursor.fetchone():
-        message = f"this login may not let others create in the schema public of {row[0]}"
-        raise DeniedError(message, hint="run `vault-etl migrate` as the owner of the database")
+        message = f"the schema public belongs to {row[0]}, and this login cannot close it"
+        raise DeniedError(message, hint=_OPEN)
     file = folder / FILE
     names = json.loads(file.read_bytes()).keys() if file.exists() else ()
     cursor.execute(

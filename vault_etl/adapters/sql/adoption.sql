@@ -41,9 +41,15 @@ SELECT found.kind, found.name, found.owner FROM (
 ) AS found ORDER BY found.kind DESC, found.name
 
 -- name: closed_schema
--- The owner of public, if this login may not let others create in it.
+-- The owner of public, if this login may not let others create in it, or the owner is a neighbour, who could drop our tables.
 SELECT pg_catalog.pg_get_userbyid(n.nspowner) FROM pg_catalog.pg_namespace AS n
-WHERE n.nspname = 'public' AND NOT pg_catalog.has_schema_privilege(n.oid, 'CREATE WITH GRANT OPTION')
+WHERE n.nspname = 'public' AND NOT (
+    pg_catalog.has_schema_privilege(n.oid, 'CREATE WITH GRANT OPTION') AND EXISTS (
+        SELECT FROM pg_catalog.pg_roles AS r WHERE r.oid = n.nspowner AND (
+            r.rolsuper OR r.rolname IN (current_user, 'pg_database_owner', 'vault_etl_owner')
+        )
+    )
+)
 
 -- name: table_of_logins
 -- Of a table `user_logins` that is not of vault-etl: whose it is, whether this login acts as its owner, whether it is a
