@@ -59,7 +59,7 @@ class Stack:
     """The embedded stack, and the commands on it."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self.command("local", "start", "--dir", str(directory / "stack"))
         self._settings = {name: self._environment(name) for name in ("operator", "admin")}
 
@@ -67,14 +67,17 @@ class Stack:
         self, *arguments: str, extra: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `vault-etl ARGUMENTS`, which must succeed."""
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "vault_etl", *arguments],
             env={**os.environ, **(extra or {})},
-            cwd=self._directory,
+            cwd=self.directory,
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
+        if done.returncode:
+            sys.exit(done.stderr)
+        return done
 
     def on(self, database: str, role: str = "operator") -> dict[str, str]:
         """The settings for commands on a database."""
@@ -96,12 +99,12 @@ class Stack:
 
     def stop(self) -> None:
         """End it, and delete what it made."""
-        self.command("local", "reset", "--yes", "--dir", str(self._directory / "stack"))
+        self.command("local", "reset", "--yes", "--dir", str(self.directory / "stack"))
 
     def _environment(self, role: str) -> dict[str, str]:
         shown = self.command(
             *("local", "env", "--role", role, "--output", "json"),
-            *("--dir", str(self._directory / "stack")),
+            *("--dir", str(self.directory / "stack")),
         )
         settings: dict[str, str] = json.loads(shown.stdout)
         return settings

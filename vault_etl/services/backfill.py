@@ -14,7 +14,7 @@ from vault_etl.core.fields import Field, KeyPurpose, Table
 from vault_etl.core.keys import DataKey
 from vault_etl.core.leave_out import LeaveOut
 from vault_etl.core.opening import Opener
-from vault_etl.core.rotation import OpenRotation, Range
+from vault_etl.core.rotation import OpenRotation, Range, Step
 from vault_etl.core.tokens import Tokenizer
 from vault_etl.errors import IncompleteError, IntegrityError
 from vault_etl.ports.progress import Progress
@@ -23,6 +23,7 @@ from vault_etl.ports.tokens import Generations, NextTokens, TokenBackfill, Token
 from vault_etl.services.old_keys import KeyAtFault
 from vault_etl.services.pace import Pace
 from vault_etl.services.reseal import WorkersKeys
+from vault_etl.services.slices import in_slices
 from vault_etl.services.work_ranges import (
     Claim,
     Paged,
@@ -111,12 +112,16 @@ class Backfilling:
         rows, made = self._maker.make_in_time(page.rows, claim)
         step = page.step(claim.claim_id, at, len(rows))
         ready = [NextTokens(row, made[row.record_id]) for row in rows if row.record_id in made]
-        filled = self._backfill.fill(ready, self._maker.generations, step)
-        if filled is None:
-            raise ended_elsewhere()
+        filled = sum(in_slices(ready, step, self._fill, lambda each: each))
         self.done += filled
         self._progress.advance(filled, place=at.place.value)
         return Paged(len(rows), step if filled == len(ready) else None)
+
+    def _fill(self, ready: Sequence[NextTokens], step: Step) -> int:
+        filled = self._backfill.fill(ready, self._maker.generations, step)
+        if filled is None:
+            raise ended_elsewhere()
+        return filled
 
 
 class LeavingOut:

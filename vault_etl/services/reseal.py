@@ -23,6 +23,7 @@ from vault_etl.ports.resealer import Replacement, Resealer, SealedRow, Swap
 from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.make_key import DataKeyLeases
 from vault_etl.services.old_keys import KeyAtFault, OldKeys
+from vault_etl.services.slices import in_slices
 from vault_etl.services.work_ranges import Claim, Paged
 
 MAX_FENCE_TRIES: Final = 10
@@ -136,7 +137,8 @@ class Resealing:
         claim.will_open(len(rows))
         step = page.step(claim.claim_id, at, len(rows))
         opened = self._open(rows, keys)
-        swap = self._swap(opened, step)
+        swaps = in_slices(opened, step, self._swap, lambda each: each.rows)
+        swap = Swap(sum(each.rows for each in swaps), sum(each.values for each in swaps))
         self.done += swap.values
         self._progress.advance(swap.values, place=at.place.value)
         return Paged(len(rows), step if swap.rows == len(opened) else None)

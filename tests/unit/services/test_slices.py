@@ -1,0 +1,53 @@
+"""A page in several transactions: each row once, and the cursor moves last, if all were written."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+import pytest
+
+from vault_etl.core.fields import Table
+from vault_etl.core.rotation import Range, Step
+from vault_etl.services.slices import MIN_ROWS, SLICES, in_slices
+
+LAST = uuid.UUID(int=9)
+STEP = Step(uuid.UUID(int=1), Range(Table.USER_LOGINS, uuid.UUID(int=0), LAST), LAST, is_done=True)
+
+
+@pytest.mark.parametrize("rows", [0, 1, MIN_ROWS - 1, MIN_ROWS, 1_000])
+@pytest.mark.parametrize("partial", [None, 0, SLICES - 1])
+def test_each_row_is_written_once_and_the_step_is_taken_last(
+    rows: int, partial: int | None
+) -> None:
+    """A row that was changed meanwhile, in whatever slice, keeps the cursor where it is."""
+    written: list[int] = []
+    steps: list[Step] = []
+
+    def write(part: Sequence[int], step: Step) -> int:
+        missed = bool(part) and len(steps) == partial
+        written.extend(part)
+        steps.append(step)
+        return len(part) - missed
+
+    answers = in_slices(range(rows), STEP, write, lambda each: each)
+    assert sorted(written) == list(range(rows))
+    assert len(answers) == (SLICES if rows >= MIN_ROWS else 1)
+    assert all((step.after, step.is_done) == (None, False) for step in steps[:-1])
+    is_whole = sum(answers[:-1]) == len(written) - len(
+        range(rows)[len(answers) - 1 :: len(answers)]
+    )
+    assert (steps[-1] == STEP) is is_whole
+
+
+def test_neighbours_are_not_written_together() -> None:
+    """Of any five rows that lie side by side, each is in another transaction."""
+    slices: list[Sequence[int]] = []
+
+    def write(part: Sequence[int], step: Step) -> int:
+        del step
+        slices.append(part)
+        return len(part)
+
+    in_slices(range(MIN_ROWS), STEP, write, lambda each: each)
+    assert [list(part)[:2] for part in slices] == [[n, n + SLICES] for n in range(SLICES)]
