@@ -71,18 +71,19 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.audit_release(bigint) FROM PUBLIC;
 
--- The entries of the log about the record or message that an intent releases, the oldest 10,000 first: who looked at it, and why. For the
+-- The entries of the log about the record or message that an intent releases, the next 1,000 behind a seq: who looked at it, and why. For the
 -- person whose record it is, with whom a reader shares what it was released.
-CREATE FUNCTION public.audit_about(intent_seq bigint) RETURNS SETOF public.audit_log
+CREATE FUNCTION public.audit_about(intent_seq bigint, after bigint) RETURNS SETOF public.audit_log
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry public.audit_log := public.audit_intent(intent_seq, ARRAY['reveal', 'quarantine show']);
 BEGIN
     RETURN QUERY
-        SELECT * FROM public.audit_log AS l WHERE l.record_id = entry.record_id ORDER BY l.seq LIMIT 10000;
+        SELECT * FROM public.audit_log AS l WHERE l.record_id = entry.record_id AND l.seq > after
+        ORDER BY l.seq LIMIT 1000;
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_about(bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.audit_about(bigint, bigint) FROM PUBLIC;
 
 -- Binds a committed intent to find to one set of tokens, or to one user, by a digest that says nothing about them
 -- (docs/formats.md). The caller commits it. Without that, a client could look, roll back, and look for other
@@ -196,6 +197,6 @@ REVOKE ALL ON FUNCTION public.audit_find_user(bigint, bytea, text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
     public.audit_release(bigint), public.audit_search(bigint, bytea),
-    public.audit_find_user(bigint, bytea, text), public.audit_about(bigint),
+    public.audit_find_user(bigint, bytea, text), public.audit_about(bigint, bigint),
     public.audit_find(bigint, bytea, uuid[], integer)
     TO vault_etl_reveal;

@@ -114,6 +114,18 @@ def test_times_and_sources_are_filters(bench: Bench, process: Writer) -> None:
     assert [row.source_id for row in listed(bench)] == [source]
 
 
+def test_an_age_is_by_the_databases_clock(bench: Bench, process: Writer) -> None:
+    """What is older than so much goes, whatever the time is where the command runs."""
+    quarantine(process, NOT_JSON)
+    day, less = (QuarantineFilter(older_than=dt.timedelta(days=days)) for days in (1, -1))
+    assert bench.discarder.matching(day, None) == NOTHING
+    assert bench.discarder.discard(asked(), day, None) is None
+    assert bench.discarder.matching(less, None).messages == 1
+    done = bench.discarder.discard(asked(), less, None)
+    assert done is not None
+    assert done.messages == 1
+
+
 def test_what_was_erased_is_left(bench: Bench, process: Writer) -> None:
     """It does not count, and its row stays without a body."""
     erased, _ = quarantine(process, NOT_JSON, NOT_JSON)

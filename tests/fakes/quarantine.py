@@ -156,9 +156,11 @@ class FakeQuarantineDiscarder:
     def _rows(
         self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None
     ) -> Sequence[QuarantinedRow]:
+        now = self._database.clock.now()
         return [
             row
             for row in self._reader.rows(wanted)
             if row.record_id not in self._database.erased_bodies
+            and (wanted.older_than is None or row.quarantined_at < now - wanted.older_than)
             and (record_ids is None or row.record_id in record_ids)
         ]

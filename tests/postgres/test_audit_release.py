@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg2
 import pytest
 
+from tests.fakes.vault import reveal_request
 from tests.postgres.entries import (
     APPEND,
     NO_QUOTA,
@@ -21,6 +22,8 @@ from tests.postgres.entries import (
     stored_rejection,
 )
 from tests.postgres.scratch import Scratch, ciphertext
+from vault_etl.adapters.postgres_audit import PostgresAuditLog
+from vault_etl.adapters.postgres_release import PostgresEntriesAboutRecord
 from vault_etl.core.fields import Field
 from vault_etl.core.messages import SealedRecord, SealedRejection
 
@@ -370,6 +373,23 @@ def test_an_erased_value_is_released_as_null(shared: Scratch) -> None:
     shared.sql("UPDATE user_logins SET ip_ciphertext = NULL WHERE record_id = %s", record.record_id)
     seq = append_committed(shared, record_id=record.record_id, fields=["ip"])
     assert shared.sql(RELEASE, seq, role="reveal") == [("ip", None)]
+
+
+def test_every_entry_about_a_record_is_handed_out(shared: Scratch, record: SealedRecord) -> None:
+    """However many other logins have put there: none pushes another out, and its own intent is the last."""
+    shared.sql(
+        "SET session_replication_role = replica; INSERT INTO audit_log SELECT 10000000 - i, now(),"
+        " gen_random_uuid(), 'intent', 'test_rotate', NULL, 'a', 'h', 'keys rewrap', %s, '{}', NULL, NULL, 'r',"
+        " 'allowed', NULL, sha256(''), sha256(''), '3' FROM generate_series(1, 10500) AS i;"
+        "UPDATE audit_head SET seq = 10000000",
+        str(record.record_id),
+    )
+    with shared.database("reveal") as database:
+        intent = PostgresAuditLog(database).intend(reveal_request(record.record_id))
+        found = PostgresEntriesAboutRecord(database).entries_about(intent)
+    assert len(found) >= 10_501
+    assert [entry.seq for entry in found] == sorted({entry.seq for entry in found})
+    assert found[-1].seq == intent.seq
 
 
 @pytest.mark.parametrize("role", ["ingest", "rotate", "re-encrypt", "erase", "audit", "analyst"])

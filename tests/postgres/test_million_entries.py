@@ -136,7 +136,7 @@ CASES: dict[str, tuple[str, Values]] = {
     "an intent to make tokens": (APPEND, lambda _: {**intent("tokens"), "amount": 9}),
     "an outcome": (APPEND, outcome),
     "a release": ("SELECT audit_release(%(seq)s)", appended),
-    "what the log says of a record": ("SELECT audit_about(%(seq)s)", appended),
+    "what the log says of a record": ("SELECT audit_about(%(seq)s, 0)", appended),
     "a search": ("SELECT audit_search(%(seq)s, sha256(''))", lambda o: appended(o, "find")),
     "a find": ("SELECT audit_find(%(seq)s, %(nonce)s, %(tokens)s::uuid[], 10)", bound),
     "a user's": ("SELECT audit_find_user(%(seq)s, %(nonce)s, 'nobody')", bound_to_user),

@@ -44,9 +44,15 @@ class PostgresEntriesAboutRecord:
 
     def entries_about(self, receipt: AuditReceipt) -> Sequence[AuditEntry]:
         """See `EntriesAboutRecord.entries_about`."""
-        with self._database.transaction() as cursor:
-            cursor.execute(_SQL["about"], {"seq": receipt.seq})
-            return [entry_of(row) for row in cursor.fetchall()]
+        entries = list[AuditEntry]()
+        while True:
+            after = entries[-1].seq if entries else 0
+            with self._database.transaction() as cursor:
+                cursor.execute(_SQL["about"], {"seq": receipt.seq, "after": after})
+                found = [entry_of(row) for row in cursor.fetchall()]
+            if not found:
+                return entries
+            entries += found
 
 
 class PostgresRecordFinder:

@@ -86,16 +86,15 @@ def _discard(
         message = f"there are more than {_MAX_IDS} ids"
         raise UsageError(message, hint="give fewer at a time, or a reason, a time or a source")
     program, settings = start(quiet=quiet, verbose=verbose)
-    now = dt.datetime.now(dt.UTC)
     if every:  # what comes while it runs stays
-        wanted = QuarantineFilter(until=now)
+        wanted = QuarantineFilter(until=dt.datetime.now(dt.UTC))
     if if_due:
         days = settings.quarantine_max_age_days
         if days == 0:
             _say("nothing is due: VAULT_ETL_QUARANTINE_MAX_AGE_DAYS is 0", quiet=quiet)
             _print(Matching(0, None, None), output)
             return
-        wanted = QuarantineFilter(until=now - dt.timedelta(days=days))
+        wanted = QuarantineFilter(older_than=dt.timedelta(days=days))
         reason = reason or f"older than {days} days"
     request = audit_request(
         program.identity(),

@@ -101,7 +101,7 @@ class EntriesAboutRecord(Protocol):
     """May read the entries about a record, against a committed intent to reveal it."""
 
     def entries_about(self, receipt: AuditReceipt) -> Sequence[AuditEntry]:
-        """The entries about the intent's record, the oldest 10,000. Raises DeniedError as a release does."""
+        """Every entry about the intent's record, the oldest first. Raises DeniedError as a release does."""
 
 
 class AuditReader(Protocol):

@@ -39,6 +39,8 @@ class QuarantineFilter:
     """Quarantined before then."""
     source: str | None = None
     """A file's `source_id`, or `queue`."""
+    older_than: dt.timedelta | None = None
+    """By the database's clock. Of a discard alone, and without `until`."""
 
 
 EVERY_ROW: Final = QuarantineFilter()

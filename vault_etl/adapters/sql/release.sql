@@ -18,4 +18,4 @@ FROM public.audit_find_user(%(seq)s, %(nonce)s, %(user_id)s)
 -- name: about
 SELECT seq, logged_at, request_id, phase, login, client_address, actor, host, action, record_id, fields,
     purpose, ticket, reason, decision, error_code, prev_hash, hash
-FROM public.audit_about(%(seq)s)
+FROM public.audit_about(%(seq)s, %(after)s)
