@@ -72,6 +72,23 @@ def test_help_imports_no_command_and_nothing_large() -> None:
     assert {m for m in modules if m.startswith("vault_etl.")} <= LIGHT
 
 
+def test_a_commands_help_imports_no_client_of_a_service() -> None:
+    """What a command works with is imported when it works. Four have options that are made of it."""
+    words = [each for each in commands() if each[0] not in {"config", "demo", "ingest", "local"}]
+    code = (
+        "import sys; from vault_etl.cli.main import app\n"
+        f"for words in {words!r}:\n"
+        "    try: app([*words, '--help'])\n"
+        "    except SystemExit: pass\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.count("Usage: ") == len(words)
+    assert not {"boto3", "psycopg2", "rich", "structlog"} & set(done.stderr.split())
+
+
 def test_help_needs_no_environment(loaded: Vault) -> None:
     """Without HOME, PATH, AWS or a database there is still help."""
     done = subprocess.run(

@@ -8,11 +8,10 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from vault_etl.bootstrap import LastCheckpoint, Program
 from vault_etl.cli.evidence_file import EvidenceFile
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import QuietOption
@@ -27,6 +26,10 @@ from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.errors import NotFoundError, UsageError, VaultEtlError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.reveal_batch import RevealBatch, must_be_within_quota
+
+if TYPE_CHECKING:
+    from vault_etl.bootstrap import LastCheckpoint, Program
+
 
 STANDARD_INPUT: Final = "-"
 MAX_IDS: Final = 100_000
@@ -124,6 +127,8 @@ def _reveal(
     program.check_role(
         *NEEDED_ROLES["reveal"], requests=lambda: _of_each(request, record_ids or [None])
     )
+    from vault_etl.bootstrap import LastCheckpoint  # noqa: PLC0415 - its help needs none of it
+
     with LastCheckpoint() as keep:
         if user is not None:
             record_ids = _records_of(program, request, user, keep)

@@ -8,7 +8,6 @@ from typing import Annotated, Final
 
 import typer
 
-from vault_etl.bootstrap import LastCheckpoint
 from vault_etl.cli.audit import listed
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
@@ -81,6 +80,8 @@ def _export(
     program, _ = start(quiet=quiet, verbose=verbose)
     request = audit_request(program.identity(), Action.FIND, asked, purpose=kind, ticket=reference)
     program.check_role(*NEEDED_ROLES["subject export"], requests=lambda: [request])
+    from vault_etl.bootstrap import LastCheckpoint  # noqa: PLC0415 - its help needs none of it
+
     with (
         LastCheckpoint() as keep,
         progress("subject export", total=None, quiet=quiet) as bar,
