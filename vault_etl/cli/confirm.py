@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 
 import typer
 
@@ -19,6 +21,18 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         message = "this cannot be undone, and there is no terminal to ask on"
         raise UsageError(message, hint="add --yes, or --dry-run to see what would happen")
-    if not typer.confirm(question, err=True):
+    with ends_its_line():
+        agreed = typer.confirm(question, err=True)
+    if not agreed:
         message = "declined, nothing was done"
         raise IncompleteError(message)
+
+
+@contextlib.contextmanager
+def ends_its_line() -> Iterator[None]:
+    """After a question that Ctrl-C or Ctrl-D answers, what comes next begins a line."""
+    try:
+        yield
+    except typer.Abort:
+        sys.stderr.write("\n")
+        raise

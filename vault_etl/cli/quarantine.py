@@ -220,7 +220,7 @@ def _retry(
     counts = program.quarantine_reader().counts(QuarantineFilter(reason_code=code))
     total = len(wanted.only) if wanted.only else sum(count.count for count in counts)
     if not dry_run:
-        confirm(f"Retry {total} quarantined messages?", yes=yes)
+        confirm(f"Retry {total} quarantined message{'s' * (total != 1)}?", yes=yes)
     with progress("retry", total=total, quiet=quiet) as bar:
         retry = program.quarantine_retry(bar, request.request_id)
         look = retry.count if dry_run else retry.move

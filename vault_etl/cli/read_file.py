@@ -15,6 +15,8 @@ def read_bounded(path: Path | None, limit: int) -> bytes:
     """
     try:
         if path is None:
+            if sys.stdin.isatty():
+                sys.stderr.write("vault-etl: reads standard input; end it with Ctrl-D\n")
             return sys.stdin.buffer.read(limit + 1)
         with path.open("rb") as file:
             return file.read(limit + 1)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vault_etl.cli.confirm import ends_its_line
 from vault_etl.core.audit import MAX_WORD_CHARACTERS, clean_reason, clean_text
 from vault_etl.errors import UsageError
 
@@ -22,7 +23,10 @@ def reason_for(command: str, given: str | None) -> str:
     if given is None and not sys.stdin.isatty():
         message = f"{command} needs a --reason"
         raise UsageError(message, hint='for example --reason "chargeback 4711"')
-    return clean_reason(typer.prompt("Reason", err=True) if given is None else given)
+    if given is None:
+        with ends_its_line():
+            given = typer.prompt("Reason", err=True)
+    return clean_reason(given)
 
 
 def word(text: str | None, name: str) -> str | None:

@@ -1,0 +1,43 @@
+"""What a person at a terminal sees of questions, and of a command that waits for them."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.cli.processes import terminal
+from tests.cli.test_main_job import UNKNOWN
+from tests.vault import Vault
+
+
+@pytest.mark.parametrize(
+    ("is_signal", "role", "command", "question"),
+    [
+        (True, "reveal", ("reveal", UNKNOWN), "Reason: "),
+        (False, "re-encrypt", ("keys", "rotate"), "[y/N]: "),
+    ],
+)
+def test_a_question_that_is_broken_off_ends_its_line(
+    loaded: Vault, is_signal: bool, role: str, command: tuple[str, ...], question: str
+) -> None:
+    """Ctrl-C and Ctrl-D: what comes next begins a line, and nothing was done."""
+    before = loaded.count("audit_log")
+    with terminal(loaded, role, *command) as shown:
+        shown.expect(question)
+        if is_signal:
+            shown.process.send_signal(signal.SIGINT)
+        else:
+            shown.screen.send("\x04")
+        done = shown.finish()
+    assert done.code == 130
+    assert "vault-etl: error: interrupted" in done.stdout.splitlines()[1:]
+    assert loaded.count("audit_log") == before
+
+
+def test_a_command_that_reads_from_a_terminal_says_so(loaded: Vault) -> None:
+    """Else it looks as if it hung."""
+    with terminal(loaded, "reveal", "tokens", "--field", "ip", "--reason", "x") as shown:
+        shown.expect("vault-etl: reads standard input; end it with Ctrl-D")
+        shown.screen.send("\x04")
+        assert shown.finish().code == 2
