@@ -54,7 +54,7 @@ def lock_timeout(vault: Vault) -> None:
         with locked(vault):
             vault.send(events(MESSAGES))
             waiting_backend(vault)
-            away_after(run, LOCK_TIMEOUT_S, "LockTimeoutError")
+            away_after(run, LOCK_TIMEOUT_S, "locked")
         run.until_settled(MESSAGES)
         run.until_ready()
         everything_once(run, MESSAGES)

@@ -102,7 +102,7 @@ def deadlock(vault: Vault) -> None:
             vault.send(events(12))
             waiting_backend(vault)
             cursor.execute("LOCK TABLE public.key_fence IN ACCESS EXCLUSIVE MODE")
-            run.until_away("LockTimeoutError")
+            run.until_away("locked")
         run.until_settled(12)
         run.until_ready()
         everything_once(run, 12)
@@ -138,7 +138,7 @@ CASES = {
     "serialization failure": _outage(refusing("40001")),
     "idle transaction ended": _outage(refusing("25P03")),
     "statement cancelled": _outage(refusing("57014")),
-    "lock not granted": _outage(refusing("55P03"), "LockTimeoutError"),
+    "lock not granted": _outage(refusing("55P03"), "locked"),
     "deadlock": deadlock,
     "months gone": months_gone,
     "killed while idle": killed_while_idle,
