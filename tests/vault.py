@@ -43,6 +43,8 @@ BEGIN
 END
 $$
 """
+_AS_MADE: dict[str, dict[str, str] | None] = {}
+"""The queues' attributes, by URL."""
 SAMPLES = Path(__file__).parent / "data" / "login-events.jsonl"
 
 
@@ -208,9 +210,26 @@ class Vault:
         self.sql(DROP_FORM_CHECKS)
 
     def renew_queue(self) -> None:
-        """Make the queue anew, empty. A purge would do so once in 60 seconds only, as on AWS."""
-        self.emulator.client("sqs").delete_queue(QueueUrl=self.provisioned.queue_url)
+        """Make the queue again, empty, unless it is as it was made. SQS purges once in 60 seconds only."""
+        url = self.provisioned.queue_url
+        if url in _AS_MADE and self._queue() == _AS_MADE[url]:
+            return
+        self.emulator.client("sqs").delete_queue(QueueUrl=url)
         provision_resources(self.emulator)
+        _AS_MADE[url] = self._queue()
+
+    def _queue(self) -> dict[str, str] | None:
+        """Its attributes, how many messages it has among them; None without it or its dead-letter queue."""
+        sqs = self.emulator.client("sqs")
+        try:
+            sqs.get_queue_attributes(QueueUrl=self.provisioned.dead_letter_url)
+            of_queue = sqs.get_queue_attributes(
+                QueueUrl=self.provisioned.queue_url, AttributeNames=["All"]
+            )
+        except sqs.exceptions.QueueDoesNotExist:
+            return None
+        attributes: dict[str, str] = of_queue["Attributes"]
+        return attributes
 
     def send(self, bodies: Iterable[str]) -> None:
         """Put bodies on the queue."""

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -16,6 +17,7 @@ from tests.cli.events import events
 from tests.cli.processes import fails, finish, start, terminal
 from tests.cli.test_rewrap import denied
 from tests.cli.test_rotation import reveal_all, send_and_wait
+from tests.conftest import copied
 from tests.find.test_generations import SWAPPED, begin
 from tests.vault import Vault
 
@@ -25,22 +27,24 @@ GONE = ("destroyed", True, False)
 KEPT = "every backup from before still has the wrapped key"
 
 
-@pytest.fixture
-def filled(quick: Vault) -> Vault:
-    """A vault with three records and a quarantined message."""
-    quick.send([*events(3), "not json"])
-    quick.ok("ingest", "ingest")
-    return quick
+@pytest.fixture(scope="module")
+def of_two_generations(three: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """The same with two records more, after a cut-over: three have only old tokens, two have both. To be copied."""
+    with copied(three, tmp_path_factory.mktemp("two")) as vault:
+        begin(vault)
+        vault.renew_queue()
+        vault.send(events(2))
+        vault.ok("ingest", "ingest")
+        vault.sql(SWAPPED)
+        yield vault
 
 
 @pytest.fixture
-def cut_over(filled: Vault) -> Vault:
-    """The same with two records more, after a cut-over: three have only old tokens, two have both."""
-    begin(filled)
-    filled.send(events(2))
-    filled.ok("ingest", "ingest")
-    filled.sql(SWAPPED)
-    return filled
+def cut_over(of_two_generations: Vault, tmp_path: Path) -> Iterator[Vault]:
+    """A copy of it, and an empty queue."""
+    with copied(of_two_generations, tmp_path) as vault:
+        vault.renew_queue()
+        yield vault
 
 
 @pytest.mark.parametrize("role", ["rotate", "re-encrypt"])

@@ -25,14 +25,6 @@ ROWS = (
 )
 
 
-@pytest.fixture
-def filled(quick: Vault) -> Vault:
-    """A vault with three records and a quarantined message."""
-    quick.send([*events(3), "not json"])
-    quick.ok("ingest", "ingest")
-    return quick
-
-
 @pytest.mark.parametrize("role", ["rotate", "re-encrypt"])
 def test_every_key_is_wrapped_anew_and_opens_as_before(filled: Vault, role: str) -> None:
     """All bytes are new, their KMS keys, the keys themselves and all rows are not, and all reveals work."""
