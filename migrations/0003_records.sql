@@ -136,6 +136,15 @@ CREATE TABLE public.closed_months (
 COMMENT ON TABLE public.closed_months IS 'Ranges of record ids that are detached or dropped: nothing is stored there.';
 GRANT SELECT ON public.closed_months TO PUBLIC;
 
+-- The table of a partition, attached or not; NULL if there is none.
+CREATE FUNCTION public.partition_table(partition text) RETURNS regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(
+        to_regclass(format('vault_etl_detached.%I', partition)), to_regclass(format('public.%I', partition))
+    )
+$$;
+REVOKE ALL ON FUNCTION public.partition_table(text) FROM PUBLIC;
+
 -- Makes the partition of a month, if it is not there: CREATE and ATTACH, which lock out no loader.
 -- `month` is any day of it; two years back to three months ahead. The name of the partition that holds the month or a
 -- part of it; NULL if there is none and none is made: the month is closed, or a table of its name is not attached.

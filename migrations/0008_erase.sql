@@ -2,6 +2,57 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
+-- Where rows are that an erasure of this record, or of any user (NULL), may have to take from: the table of records, and
+-- the tables of detached months.
+CREATE FUNCTION public.erase_places(record_id uuid) RETURNS SETOF regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'public.user_logins'::regclass
+    UNION ALL
+    SELECT public.partition_table(m.partition) FROM public.closed_months AS m
+    WHERE m.dropped_at IS NULL AND public.partition_table(m.partition) IS NOT NULL
+        AND ($1 IS NULL OR $1 >= m.first AND $1 < m.until)
+$$;
+REVOKE ALL ON FUNCTION public.erase_places(uuid) FROM PUBLIC;
+
+-- What there is in a place of one record, or of all records of a user: rows, and rows that are not erased yet.
+CREATE FUNCTION public.erase_count(place regclass, record_id uuid, user_id text)
+RETURNS TABLE (matching bigint, full_rows bigint)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT count(*), count(*) FILTER (WHERE num_nonnulls('
+        '    r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,'
+        '    r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation'
+        ') > 0) FROM %s AS r WHERE %s',
+        place, CASE WHEN record_id IS NULL THEN 'r.user_id = $2' ELSE 'r.record_id = $1' END
+    ) USING record_id, user_id;
+END
+$$;
+REVOKE ALL ON FUNCTION public.erase_count(regclass, uuid, text) FROM PUBLIC;
+
+-- Erases them, and returns how many rows were not erased yet.
+CREATE FUNCTION public.erase_in(place regclass, record_id uuid, user_id text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    erased bigint;
+BEGIN
+    EXECUTE format(
+        'UPDATE %s AS r SET'
+        '    masked_ip = NULL, masked_device_id = NULL, next_masked_ip = NULL, next_masked_device_id = NULL,'
+        '    ip_ciphertext = NULL, device_id_ciphertext = NULL, token_generation = NULL,'
+        '    next_token_generation = NULL'
+        ' WHERE %s AND num_nonnulls('
+        '    r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,'
+        '    r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation'
+        ') > 0',
+        place, CASE WHEN record_id IS NULL THEN 'r.user_id = $2' ELSE 'r.record_id = $1' END
+    ) USING record_id, user_id;
+    GET DIAGNOSTICS erased = ROW_COUNT;
+    RETURN erased;
+END
+$$;
+REVOKE ALL ON FUNCTION public.erase_in(regclass, uuid, text) FROM PUBLIC;
+
 -- What an erasure would take away now: of one record and the quarantined message of that id, or of all
 -- records of a user. `matching` counts what is there, erased already or not.
 CREATE FUNCTION public.erase_preview(record_id uuid, user_id text)
@@ -11,23 +62,14 @@ BEGIN
     IF num_nonnulls(record_id, user_id) <> 1 THEN
         RAISE EXCEPTION 'an erasure is of one record or of one user' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF record_id IS NULL THEN
-        RETURN QUERY
-            SELECT count(*), count(*) FILTER (WHERE num_nonnulls(
-                r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,
-                r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation
-            ) > 0), 0::bigint
-            FROM public.user_logins AS r WHERE r.user_id = erase_preview.user_id;
-        RETURN;
-    END IF;
     RETURN QUERY
         SELECT in_records.matching + in_quarantine.matching, in_records.full_rows, in_quarantine.full_rows
         FROM (
-            SELECT count(*) AS matching, count(*) FILTER (WHERE num_nonnulls(
-                r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,
-                r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation
-            ) > 0) AS full_rows
-            FROM public.user_logins AS r WHERE r.record_id = erase_preview.record_id
+            SELECT sum(c.matching)::bigint AS matching, sum(c.full_rows)::bigint AS full_rows
+            FROM public.erase_places(erase_preview.record_id) AS place,
+                LATERAL public.erase_count(place, erase_preview.record_id, erase_preview.user_id) AS c
+            -- A month whose detaching has not begun yet is counted in the table of records.
+            WHERE NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = place AND NOT i.inhdetachpending)
         ) AS in_records,
         (
             SELECT count(*) AS matching, count(q.body_ciphertext) AS full_rows
@@ -37,16 +79,17 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.erase_preview(uuid, text) FROM PUBLIC;
 
--- Tokens of every name, ciphertexts and bodies to NULL, and two entries that say so: all or nothing.
--- The rows stay, so that a message that comes again conflicts with them. No row comes back, and no entry
--- is made, if there is no such record or user.
+-- Tokens of every name, ciphertexts and bodies to NULL, in detached months too, and two entries that say so: all or
+-- nothing. The rows stay, so that a message that comes again conflicts with them. No row comes back, and no entry is
+-- made, if there is no such record or user.
 CREATE FUNCTION public.erase(
     request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text
 ) RETURNS TABLE (records bigint, bodies bigint, erased_at timestamptz, seq bigint, hash bytea)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     fields text[] := ARRAY['device_id', 'ip'];
-    erased_records bigint;
+    erased_records bigint := 0;
+    place regclass;
     erased_bodies bigint := 0;
     outcome public.audit_log;
 BEGIN
@@ -64,26 +107,12 @@ BEGIN
         UPDATE public.quarantine AS q SET body_ciphertext = NULL
         WHERE q.record_id = erase.record_id AND q.body_ciphertext IS NOT NULL;
         GET DIAGNOSTICS erased_bodies = ROW_COUNT;
-        UPDATE public.user_logins AS r SET
-            masked_ip = NULL, masked_device_id = NULL, next_masked_ip = NULL, next_masked_device_id = NULL,
-            ip_ciphertext = NULL, device_id_ciphertext = NULL, token_generation = NULL,
-            next_token_generation = NULL
-        WHERE r.record_id = erase.record_id AND num_nonnulls(
-            r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,
-            r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation
-        ) > 0;
-        GET DIAGNOSTICS erased_records = ROW_COUNT;
-    ELSE
-        UPDATE public.user_logins AS r SET
-            masked_ip = NULL, masked_device_id = NULL, next_masked_ip = NULL, next_masked_device_id = NULL,
-            ip_ciphertext = NULL, device_id_ciphertext = NULL, token_generation = NULL,
-            next_token_generation = NULL
-        WHERE r.user_id = erase.user_id AND num_nonnulls(
-            r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,
-            r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation
-        ) > 0;
-        GET DIAGNOSTICS erased_records = ROW_COUNT;
     END IF;
+    -- No month is detached or attached until the commit: it could be missed in both places.
+    LOCK TABLE public.closed_months IN SHARE MODE;
+    FOR place IN SELECT p FROM public.erase_places(record_id) AS p LOOP
+        erased_records := erased_records + public.erase_in(place, record_id, user_id);
+    END LOOP;
     IF erased_records + erased_bodies = 0
         AND (SELECT p.matching FROM public.erase_preview(record_id, user_id) AS p) = 0
     THEN

@@ -5,15 +5,6 @@ CREATE SCHEMA vault_etl_detached AUTHORIZATION vault_etl_owner;
 
 SET LOCAL ROLE vault_etl_owner;
 
--- The table of a partition, attached or not; NULL if there is none.
-CREATE FUNCTION public.partition_table(partition text) RETURNS regclass
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce(
-        to_regclass(format('vault_etl_detached.%I', partition)), to_regclass(format('public.%I', partition))
-    )
-$$;
-REVOKE ALL ON FUNCTION public.partition_table(text) FROM PUBLIC;
-
 -- Every month that is there or was closed: its bounds, its state, about how many rows it has (NULL: nothing has counted
 -- them), and its bytes with its indexes. A table with the name of a month that is not attached was detached by hand.
 CREATE FUNCTION public.partition_list() RETURNS TABLE (

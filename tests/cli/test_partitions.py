@@ -130,6 +130,28 @@ def test_an_interrupted_detach_is_told_and_gone_on_with(vault: Vault) -> None:
     vault.ok("admin", "partitions", "attach", month, *WHY)
 
 
+def test_an_erasure_reaches_months_that_are_out(vault: Vault) -> None:
+    """While it is detached, and while that is under way: nothing comes back with the month."""
+    month = this_month(vault)
+    vault.send([event(user_id="gone-1"), event(user_id="gone-2")])
+    vault.ok("ingest", "ingest")
+    erase = ("erase", "--reason", "a test asks", "--user-id")
+    with psycopg2.connect(vault.database_url("admin")) as other, other.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM user_logins")
+        assert vault.run("admin", "partitions", "detach", month, "--wait", "1s", *WHY).code == 75
+        assert vault.ok("erase", *erase, "gone-1", "--dry-run").json["records"] == 1
+        assert vault.ok("erase", *erase, "gone-1", "--yes").json["records"] == 1
+    other.close()
+    vault.ok("admin", "partitions", "detach", month, *WHY)
+    assert vault.ok("erase", *erase, "gone-2", "--dry-run").json["records"] == 1
+    assert vault.ok("erase", *erase, "gone-2", "--yes").json["records"] == 1
+    assert vault.ok("erase", *erase, "gone-2", "--yes").json["records"] == 0
+    vault.ok("admin", "partitions", "attach", month, *WHY)
+    left = "count(coalesce(masked_ip::text, masked_device_id::text, ip_ciphertext::text, device_id_ciphertext::text))"
+    gone = f"SELECT count(*), {left} FROM user_logins WHERE user_id LIKE 'gone-%%'"  # noqa: S608
+    assert vault.sql(gone) == [(2, 0)]
+
+
 def test_a_month_that_was_detached_by_hand_can_be_attached(vault: Vault) -> None:
     """By its name and its shape: `doctor` names it until then."""
     month = this_month(vault)

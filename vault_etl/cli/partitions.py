@@ -44,7 +44,7 @@ def _list(
     """Show every month: its bounds, where its rows are, about how many, and its bytes with its indexes.
 
     A month is `attached`; `detaching` after an interrupted detach; `detached`: its table is in the
-    schema vault_etl_detached, where no command reads it; or `dropped`. The last three take no rows:
+    schema vault_etl_detached, where erasures alone reach it; or `dropped`. The last three take no rows:
     what comes late is quarantined as `month_closed`.
 
     \b
@@ -139,11 +139,11 @@ def _detach(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Take a month out of the table and close it, on the record; its rows stay, where no command reads them.
+    """Take a month out of the table and close it, on the record; its rows stay, where erasures alone reach them.
 
     Loaders and queries go on: it waits for transactions that use the table, and then for none. What
-    is sent in the month from now on is quarantined as `month_closed`. Reveal, find, erase and every
-    rotation pass a detached month over. Interrupted, it is run again and goes on from there.
+    is sent in the month from now on is quarantined as `month_closed`. Reveal, find and every rotation
+    pass a detached month over. Interrupted, it is run again and goes on from there.
 
     \b
     Examples:

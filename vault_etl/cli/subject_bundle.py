@@ -49,7 +49,7 @@ log.jsonl                    {entries} entries of the audit log about them.
 checkpoint.txt               the signed head of the audit log after the last look.
 
 Looked through: {opened} of {in_quarantine} quarantined messages{span}{erased}.
-Not looked through: the queues, backups, and whatever was exported before.
+Not looked through: months that are detached, the queues, backups, and whatever was exported before.
 
 To check that nothing was changed:
 

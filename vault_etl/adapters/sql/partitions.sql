@@ -36,6 +36,6 @@ SELECT public.partition_drop(%(partition)s)
 
 -- name: entry
 SELECT w.seq, w.hash FROM public.audit_write(
-    %(request_id)s, %(phase)s, %(actor)s, %(host)s, %(action)s, NULL, '{}', NULL, %(ticket)s, %(reason)s, %(decision)s,
-    %(error_code)s
+    %(request_id)s, %(phase)s, %(actor)s, %(host)s, %(action)s, NULL::uuid, '{}'::text[], NULL, %(ticket)s,
+    %(reason)s, %(decision)s, %(error_code)s
 ) AS w
