@@ -24,10 +24,11 @@ from vault_etl.services.verify_problems import Kind
 
 TABLES: Final = (
     *("audit_keys", "audit_checkpoints", "reveal_policies", "key_changes", "data_keys"),
-    *("vault", "audit_head"),
+    *("vault", "audit_head", "audit_amounts"),
 )
 JUNK: Final = {
     "bigint": ("NULL", "0", "-1", "1", "7", "9223372036854775807", "-9223372036854775808"),
+    "integer": ("NULL", "0", "-1", "2147483647"),
     "smallint": ("NULL", "0", "-32768"),
     "text": (
         *("NULL", "''", "E'\\x01\\n'", "U&'\\202e'", "repeat('x', 5000000)", "'{}'"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psycopg2
 import pytest
 
 from tests.audit.logbook import LET_IN_TWICE, REBUILD, Logbook
 from tests.fakes.checkpoints import FakeHeadSigner
+from tests.postgres.entries import append_committed
 from vault_etl.adapters.postgres_proof import PostgresProver, PostgresSnapshot
 from vault_etl.core.audit_chain import LoggedEntry
 from vault_etl.core.checkpoint import Checkpoint, Head
@@ -278,6 +280,36 @@ def test_a_policy_or_a_key_that_no_entry_set(log: Logbook, change: str, seq: int
     """What an entry put in force is bound to it by its SHA-256."""
     log.tamper(change)
     named(log.prove(), seq)
+
+
+@pytest.mark.parametrize(
+    ("change", "seq"),
+    [
+        ("UPDATE audit_amounts SET amount = 1", 15),
+        ("DELETE FROM audit_amounts", 15),
+        ("INSERT INTO audit_amounts VALUES (5, 2)", 5),
+        ("INSERT INTO audit_amounts VALUES (16, 9)", 16),
+        (("ALTER TABLE audit_amounts DROP CONSTRAINT audit_amounts_seq_fkey;"
+         " INSERT INTO audit_amounts VALUES (99, 9)"), 99),
+    ],
+)  # fmt: skip
+def test_an_amount_that_the_entry_does_not_say(log: Logbook, change: str, seq: int) -> None:
+    """What an intent counts for its quota is in its reason, and so in its hash; a denied one counts nothing."""
+    looks = {"action": "find", "fields": ["ip"], "amount": 9}
+    assert append_committed(log.database, **looks) == 15
+    assert append_committed(log.database, **looks, decision="denied", error_code="role") == 16
+    assert log.prove().problem is None
+    log.tamper(change)
+    named(log.prove(), seq, "as many values as it says")
+
+
+def test_a_reason_does_not_say_an_amount_by_itself(log: Logbook) -> None:
+    """No role can make an entry that looks as if its amount had been taken away."""
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="its amount"):
+        append_committed(log.database, action="find", fields=["ip"], reason="9 values: x")
+    append_committed(log.database, action="reveal", reason="9 values: x")
+    append_committed(log.database, action="find", fields=["ip"], reason="9 values: x", amount=2)
+    assert log.prove().problem is None
 
 
 @pytest.mark.parametrize(

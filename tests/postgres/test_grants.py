@@ -120,7 +120,7 @@ RIGHTS: dict[str, set[str]] = {
         *SIGN,
     },
     "audit": {
-        *(f"SELECT audit_{name}" for name in ("log", "head", "checkpoints", "keys")),
+        *(f"SELECT audit_{name}" for name in ("log", "amounts", "head", "checkpoints", "keys")),
         *("SELECT reveal_policies", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"),
         "EXECUTE values_miscounted",
         "SELECT key_rotations",

@@ -49,7 +49,17 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ("admin",),
     ),
     "proof.sql": dict.fromkeys(
-        ("freeze", "vaults", "heads", "bound", "unexplained", "log", "checkpoints"), ("audit",)
+        (
+            "freeze",
+            "vaults",
+            "heads",
+            "bound",
+            "wrong_amounts",
+            "unexplained",
+            "log",
+            "checkpoints",
+        ),
+        ("audit",),
     ),
     "doctor.sql": {
         **dict.fromkeys(("server", "fence_bytes", "missing_months", "detached"), ROLES),

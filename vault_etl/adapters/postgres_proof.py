@@ -65,6 +65,11 @@ class PostgresSnapshot:
         """See `LogSnapshot.bound`."""
         yield from map(BoundRow._make, self._stream("bound", _SQL["bound"]))
 
+    def wrong_amounts(self) -> Iterator[int]:
+        """See `LogSnapshot.wrong_amounts`."""
+        for (seq,) in self._stream("amounts", _SQL["wrong_amounts"]):
+            yield seq
+
     def unexplained_keys(self) -> Iterator[int]:
         """See `LogSnapshot.unexplained_keys`."""
         for (key_id,) in self._stream("unexplained", _SQL["unexplained"]):

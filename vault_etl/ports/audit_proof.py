@@ -53,6 +53,9 @@ class LogSnapshot(Protocol):
     def bound(self) -> Iterator[BoundRow]:
         """All policies, registrations and changes of keys by seq, streamed."""
 
+    def wrong_amounts(self) -> Iterator[int]:
+        """The seqs of intents that count for another number of values than their reason says, streamed."""
+
     def unexplained_keys(self) -> Iterator[int]:
         """The ids of keys that are not what the newest entry about them says, streamed."""
 

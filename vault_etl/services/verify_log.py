@@ -94,6 +94,10 @@ class _Pass:
         self._notes.behind(self._last)
         self._bound.behind()
         self._end_of_log()
+        for seq in self._snapshot.wrong_amounts():
+            self._problems.tampered(
+                seq, "does not count for as many values as it says: audit_amounts was changed"
+            )
         for key_id in self._snapshot.unexplained_keys():
             self._problems.tampered(
                 0, f"does not explain key {key_id}: no entry made it what it is, or took it away"

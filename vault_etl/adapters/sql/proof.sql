@@ -47,6 +47,16 @@ SELECT c.key_id FROM public.key_changes AS c
 WHERE NOT EXISTS (SELECT FROM public.data_keys AS k WHERE k.key_id = c.key_id)
 ORDER BY key_id
 
+-- name: wrong_amounts
+-- Intents that count for another number of values than their reason says, and amounts of no such intent.
+SELECT coalesce(l.seq, a.seq, 0)
+FROM public.audit_log AS l FULL JOIN public.audit_amounts AS a ON a.seq = l.seq
+WHERE CASE
+    WHEN l.phase = 'intent' AND l.decision = 'allowed' AND l.action IN ('find', 'tokens')
+        THEN substring(left(l.reason, 32) FROM '^([0-9]+) values: ')
+END IS DISTINCT FROM a.amount::text
+ORDER BY 1
+
 -- name: log
 SELECT
     coalesce(seq, 0),
