@@ -11,8 +11,10 @@ import pytest
 
 from tests.postgres.scratch import Scratch
 from tests.postgres.test_cut_over_locks import until
+from vault_etl.adapters.postgres_keys import close_fence
 from vault_etl.adapters.postgres_migrations import PostgresMigrations
 from vault_etl.adapters.resources import resource_dir
+from vault_etl.errors import UnavailableError
 
 FENCE = "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'key_fence'::regclass"
@@ -56,3 +58,46 @@ def test_the_servers_own_interval_is_kept(scratch: Scratch) -> None:
     with scratch.database("admin") as opened:
         PostgresMigrations(opened, resource_dir("migrations")).make_roles()
     assert scratch.value(f"SHOW {setting}") == "1min"
+
+
+@pytest.mark.parametrize(
+    ("setting", "limit", "of_long_ones"),
+    [
+        ("lock_timeout", "30s", "30s"),
+        ("idle_in_transaction_session_timeout", "1min", "1min"),
+        ("statement_timeout", "10min", "0"),
+    ],
+)
+def test_every_transaction_has_limits(
+    scratch: Scratch, setting: str, limit: str, of_long_ones: str
+) -> None:
+    """Ours where the server has none, from the first statement to COMMIT; else the server's own, longer or shorter."""
+    for servers, long, used in (
+        ("0", False, limit),
+        ("0", True, of_long_ones),
+        ("5s", False, "5s"),
+        ("1h", True, "1h"),
+    ):
+        scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET {setting} = '{servers}'")
+        with scratch.database("ingest") as database, database.transaction(long=long) as cursor:
+            cursor.execute(f"SHOW {setting}")
+            assert cursor.fetchall() == [(used,)]
+
+
+def test_a_closed_fence_is_let_go_when_its_client_is_suspended(scratch: Scratch) -> None:
+    """After ten seconds and not after a minute, since ingest waits meanwhile."""
+    with scratch.database("rotate") as database, database.transaction() as cursor:
+        close_fence(cursor)
+        cursor.execute("SHOW idle_in_transaction_session_timeout")
+        assert cursor.fetchall() == [("10s",)]
+
+
+def test_a_statement_that_takes_too_long_is_told(scratch: Scratch) -> None:
+    """As what it is: the server is there, and what it was asked for may be asked for again."""
+    scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET statement_timeout = '50ms'")
+    with (
+        scratch.database("ingest") as database,
+        pytest.raises(UnavailableError, match="longer than statement_timeout"),
+        database.transaction() as cursor,
+    ):
+        cursor.execute("SELECT pg_sleep(60)")

@@ -168,23 +168,6 @@ def test_a_long_transaction_may_be_one(database: Database) -> None:
         cursor.execute("SELECT pg_sleep(%s)", (2 * WITHIN_S,))
 
 
-@pytest.mark.parametrize(("servers", "used"), [("0", "2min"), ("5s", "5s"), ("1h", "1h")])
-def test_the_locks_of_a_client_that_is_gone_are_freed(
-    scratch: Scratch, servers: str, used: str
-) -> None:
-    """Behind the fence the server ends a session that says nothing for 2 minutes, or as it says itself."""
-    setting = "idle_in_transaction_session_timeout"
-    scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET {setting} = '{servers}'")
-    with scratch.database("ingest") as database:
-        with database.transaction() as cursor:
-            assert fence_holds(cursor, (), None)
-            cursor.execute(f"SHOW {setting}")
-            assert cursor.fetchall() == [(used,)]
-        with database.transaction() as cursor:
-            cursor.execute(f"SHOW {setting}")
-            assert cursor.fetchall() == [(servers,)]
-
-
 def descriptors() -> int:
     """How many this process has open."""
     return sum(1 for _ in Path("/dev/fd").iterdir())

@@ -94,7 +94,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "field_token_keys": ("reveal", *ROTATE),
         "source_key": ("ingest",),
         "add_data_key": ("ingest", *RE_ENCRYPT),
-        "set_lock_timeout": ROTATE,
+        "limit_fence": ROTATE,
         "close_fence": ROTATE,
         "add_first_keys": RE_ENCRYPT,
         "unexplained": ("ingest", "reveal", "audit", *ROTATE),

@@ -56,6 +56,17 @@ _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = p
 """One message. Without that path an operator that an owner makes in `public` is taken for the system's, and runs with
 this login's rights. The path ends with the transaction, since a pooler gives the next one another session."""
 
+_LIMITS: Final = {
+    "lock_timeout": "30s",
+    # A client that is suspended keeps its locks for no longer.
+    "idle_in_transaction_session_timeout": "60s",
+}
+"""Of a transaction, as its path is; for each that the login, the database and the URL leave at 0."""
+_STATEMENT_LIMIT: Final = {"statement_timeout": "10min"}
+_LOOK: Final = "SELECT " + ", ".join(
+    f"pg_catalog.current_setting('{name}')" for name in (*_LIMITS, *_STATEMENT_LIMIT)
+)
+
 _MIGRATE_HINT: Final = "run `vault-etl migrate` as the owner; `vault-etl migrate --check` tells"
 
 
@@ -104,13 +115,17 @@ class Database:
         self._target = Target(url, password, name)
         self._observer = observer
         self._ends_at = 0.0
+        self._begin = self._begin_long = _BEGIN
         self._connection: psycopg2.extensions.connection | None = None
 
     @contextlib.contextmanager
     def transaction(
-        self, name: str = "transaction", *, within: float | None = None
+        self, name: str = "transaction", *, within: float | None = None, long: bool = False
     ) -> Iterator[psycopg2.extensions.cursor]:
         """One READ COMMITTED transaction: committed at the end, rolled back if anything is raised.
+
+        The server ends a statement after ten minutes, but not a `long` one, which reads or writes a
+        whole table; a wait for a lock after 30 s; and a transaction in which nothing is said for 60 s.
 
         Raises UnavailableError, DeniedError, ConfigurationError, ValueRefusedError or
         LockTimeoutError for what the server says, and UnavailableError if that takes longer than
@@ -118,7 +133,7 @@ class Database:
         """
         with self._statements(within) as connection, connection.cursor() as cursor:
             with self._told(name):
-                cursor.execute(_BEGIN)
+                cursor.execute(self._begin_long if long else self._begin)
                 yield cursor
             with self._told("commit"):
                 cursor.execute("COMMIT")
@@ -200,7 +215,20 @@ class Database:
             self._ends_at = time.monotonic() + life()
             self._connection.autocommit = True  # psycopg2 adds no BEGIN to ours
             psycopg2.extras.register_uuid(conn_or_curs=self._connection)  # type: ignore[no-untyped-call]
+            self._set_limits(self._connection)
         return self._connection
+
+    def _set_limits(self, connection: psycopg2.extensions.connection) -> None:
+        """Look which limits are set, once a connection: `SET TRANSACTION` comes before any query."""
+        with connection.cursor() as cursor:
+            cursor.execute(_LOOK)
+            (given,) = cursor.fetchall()
+        wanted = {**_LIMITS, **_STATEMENT_LIMIT}
+        unset = [name for name, value in zip(wanted, given, strict=True) if value == "0"]
+        self._begin, self._begin_long = (
+            "; ".join([_BEGIN, *(f"SET LOCAL {n} = '{limits[n]}'" for n in unset if n in limits)])
+            for limits in (wanted, _LIMITS)
+        )
 
     def _told(self, operation: str) -> contextlib.AbstractContextManager[None]:
         if self._observer is None:
@@ -296,6 +324,11 @@ _NO_PARTITION: Final[_Answer] = (
     "a month was detached or dropped meanwhile: run the command again",
 )
 _AWAY: Final[_Answer] = (UnavailableError, "not available", "run the command again")
+_ENDED: Final[_Answer] = (
+    UnavailableError,
+    "a statement was cancelled, or took longer than statement_timeout",
+    "is the server overloaded? another limit is set for the login or the database",
+)
 _DEPENDED_ON: Final[_Answer] = (ObjectsDependError, "other objects depend on this one", None)
 _OTHERWISE: Final[_Answer] = (
     IncompleteError,
@@ -335,6 +368,7 @@ ANSWERS: Final[Mapping[str, _Answer]] = {
     **dict.fromkeys(("42P06", "42P07", "42710", "42723"), _IN_THE_WAY),
     "55000": _OTHERWISE,  # of our own functions and triggers
     "55P03": _LOCKED,
+    "57014": _ENDED,
     TOO_MANY_KEYS: _FULL,
     **dict.fromkeys(("3F000", "42703", "42704", "42883", "42P01"), _NOT_MIGRATED),
     **dict.fromkeys(("08", "53", "57", "58"), _AWAY),

@@ -31,7 +31,7 @@ class PostgresQuarantineDiscarder:
         self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None
     ) -> Matching:
         """See `QuarantineDiscarder.matching`."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["quarantine_matching"], _values(wanted, record_ids))
             ((messages, oldest, newest),) = cursor.fetchall()
         return Matching(messages, oldest, newest)

@@ -25,7 +25,7 @@ class PostgresEraser:
 
     def preview(self, target: Target) -> Erasable | None:
         """See `Eraser.preview`."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["preview"], _columns(target))
             ((matching, records, bodies),) = cursor.fetchall()
         return Erasable(records, bodies) if matching else None

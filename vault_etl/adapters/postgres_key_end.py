@@ -24,14 +24,14 @@ class PostgresKeyNeeds:
 
     def of_data_key(self, key_id: int) -> Needs:
         """See `KeyNeeds.of_data_key`. One statement, so one snapshot."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["needs_of_data_key"], {"key_id": key_id})
             ((values, bodies, leases),) = cursor.fetchall()
         return Needs(values=values, bodies=bodies, leases=leases)
 
     def of_generation(self, generation: int) -> Needs:
         """See `KeyNeeds.of_generation`. One statement, so one snapshot."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["needs_of_generation"], {"generation": generation})
             ((values, old_tokens),) = cursor.fetchall()
         return Needs(values=values, old_tokens=old_tokens)

@@ -108,14 +108,14 @@ class PostgresKeyStore:
 
     def usage(self, *, counted: bool = False) -> Sequence[KeyUsage]:
         """See `KeyLister.usage`."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["usage"], {"counted": counted})
             return [KeyUsage(_stored(row[:-2]), *row[-2:]) for row in cursor.fetchall()]
 
 
 def close_fence(cursor: psycopg2.extensions.cursor) -> None:
     """Take the fence as whoever changes keys does, as the transaction's first statement."""
-    cursor.execute(_SQL["set_lock_timeout"])
+    cursor.execute(_SQL["limit_fence"])
     cursor.execute(_SQL["close_fence"])
 
 

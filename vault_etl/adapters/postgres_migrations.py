@@ -81,7 +81,7 @@ class PostgresMigrations:
         this login may not move.
         """
         self._close_public(adopt=adopt)
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             _begin(cursor)
             is_new = not _has_table(cursor)
             pending = self._pending(cursor)

@@ -28,7 +28,7 @@ class PostgresOldTokens:
 
         A deadlock with another writer is tried again: clearing twice is once.
         """
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             cursor.execute(
                 _SQL["clear"], {"generation": generation, "after": after, "limit": limit}
             )

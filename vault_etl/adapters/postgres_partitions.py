@@ -143,7 +143,7 @@ class PostgresPartitions:
     @contextlib.contextmanager
     def _owner(self) -> Iterator[psycopg2.extensions.cursor]:
         """One transaction as the owner. Raises DeniedError for any other login."""
-        with self._database.transaction("partitions") as cursor:
+        with self._database.transaction("partitions", long=True) as cursor:
             cursor.execute(_SQL["act_as_owner"])
             yield cursor
 

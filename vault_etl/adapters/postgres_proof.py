@@ -30,7 +30,7 @@ class PostgresProver:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[PostgresSnapshot]:
         """See `LogProver.snapshot`."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["freeze"])
             yield PostgresSnapshot(cursor)
 

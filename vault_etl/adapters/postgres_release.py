@@ -88,7 +88,7 @@ class PostgresRecordFinder:
         """See `RecordFinder.of_user`. Two transactions as well."""
         nonce = os.urandom(NONCE_BYTES)
         self._bind(receipt, user_digest(nonce, user_id))
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             cursor.execute(
                 _SQL["find_user"], {"seq": receipt.seq, "nonce": nonce, "user_id": user_id}
             )

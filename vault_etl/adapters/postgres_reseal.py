@@ -47,7 +47,7 @@ class PostgresResealer:
             "last": at.last,
             "after": at.after,
         }
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             found, is_last = page(cursor, _SQL[f"page_{at.place.value}"], values, limit)
         return Page([_row(at.place, row) for row in found], is_last=is_last)
 
@@ -75,7 +75,7 @@ class PostgresResealer:
             "old_keys": f"{{{','.join(map(str, rotation.old_keys))}}}",
         }
         record_ids = list[uuid.UUID]()
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["left"], what)
             ((values,),) = cursor.fetchall()
             for place in Table if values else ():

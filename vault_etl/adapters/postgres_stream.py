@@ -31,7 +31,7 @@ def stream(
     """
     with contextlib.ExitStack() as unless_all_came:
         kept = unless_all_came.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY))
-        with database.transaction() as cursor:
+        with database.transaction(long=True) as cursor:
             for rows in pages(cursor, "vault_etl_stream", query, _ROWS, values):
                 pickle.dump(rows, kept)
         unless_all_came.pop_all()

@@ -81,7 +81,7 @@ class PostgresTokenBackfill:
             return filled
 
     def _page(self, sql: str, which: dict[str, object], at: Range, limit: int) -> Page[TokenRow]:
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             values = {**which, "first": at.first, "last": at.last, "after": at.after}
             found, is_last = page(cursor, sql, values, limit)
         return Page([_row(row) for row in found], is_last=is_last)
@@ -101,7 +101,7 @@ class PostgresTokenChecker:
             "blamed": MAX_BLAMED,
             "pairs": MAX_PAIRS,
         }
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["freeze"])
             cursor.execute(_SQL["missing"], values)
             missing = cursor.fetchall()
@@ -130,7 +130,7 @@ class PostgresTokenChecker:
 
     def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:
         """See `TokenChecker.sample`: the first row behind each of so many random places."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             bounds = month_bounds(cursor)
             if not bounds:
                 return []
@@ -145,7 +145,7 @@ class PostgresTokenChecker:
 
     def count(self, generations: Generations | None) -> int:
         """See `TokenChecker.count`."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             pending = None if generations is None else generations.pending
             cursor.execute(_SQL["count"], {"pending": pending})
             ((count,),) = cursor.fetchall()
@@ -153,7 +153,7 @@ class PostgresTokenChecker:
 
     def count_named(self, what: LeaveOut) -> Named:
         """See `NamedCounter.count_named`."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["count_named"], {**_criteria(what), "limit": MAX_NAMED})
             ((keys, logins, arns, rows),) = cursor.fetchall()
         return Named(what, keys, tuple(logins), tuple(arns), rows)

@@ -30,8 +30,9 @@ VALUES (
 )
 ON CONFLICT (key_id) DO NOTHING
 
--- name: set_lock_timeout
-SET LOCAL lock_timeout = '2s'
+-- name: limit_fence
+-- Loaders wait behind it, and as long as it is held.
+SELECT set_config('lock_timeout', '2s', true), set_config('idle_in_transaction_session_timeout', '10s', true)
 
 -- name: close_fence
 LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE

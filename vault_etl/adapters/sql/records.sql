@@ -14,12 +14,7 @@ SELECT
             ON used.key_id = k.key_id AND used.fingerprint = k.fingerprint
         WHERE k.purpose = 'data' AND k.state = 'active' AND k.expires_at > clock_timestamp()) AS good_keys,
     (SELECT set_config('synchronous_commit', 'on', true)
-        WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')) AS raised,
-    -- What follows waits for no lock without end. The fence itself is only ever held for moments.
-    set_config('lock_timeout', '30s', true) AS bounded,
-    -- A client that is gone without a word would keep the fence, and its rows' keys, for hours.
-    (SELECT set_config('idle_in_transaction_session_timeout', '2min', true)
-        WHERE current_setting('idle_in_transaction_session_timeout') = '0') AS ended
+        WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')) AS raised
 
 -- name: make_stage
 CREATE TEMP TABLE IF NOT EXISTS stage_0003 (
