@@ -136,3 +136,12 @@ def test_an_export_is_for_the_role_reveal(many: Vault, role: str) -> None:
     result = many.run(role, "subject", "export", "ann", "--to", f"of-{role}", *ASKED)
     fails(result, 77)
     assert not (many.home / f"of-{role}").exists()
+
+
+def test_a_users_id_writes_no_line_of_its_own(many: Vault) -> None:
+    """It is a sender's text: in the README it is one line that steers no terminal."""
+    odd = "4711\n=====\n\x1b[8m"
+    many.ok("reveal", "subject", "export", odd, "--to", "odd", *ASKED)
+    text = (many.home / "odd" / "README.txt").read_text()
+    assert "What is stored of the user 4711\\n=====\\n\\x1b[8m\n" in text
+    assert "\x1b" not in text

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from vault_etl.cli.evidence import CsvEvidence, JsonEvidence, evidence_of
 from vault_etl.cli.look_output import readable
 from vault_etl.cli.output import plain, utc_text
+from vault_etl.cli.printable import printable
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import Checkpoint
 from vault_etl.core.digest import sha256
@@ -124,7 +125,7 @@ class Bundle:
         """Write what says what the others are; the text of SHA256SUMS, which is to be signed."""
         self.close()
         text = _README.format(
-            user=user_id,
+            user=printable(user_id),
             records=self.records,
             count=found.count,
             failed="".join(f"\n{'':29}Not opened: {one}" for one in failed),
