@@ -1,0 +1,152 @@
+"""What duplicates, erasures and lists read of a table with many rows: no more than they must."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.postgres.scratch import Scratch
+from vault_etl.adapters.sql import blocks
+
+ROWS = 30_000
+USERS = 997
+KEYS = 5_000
+OF_USER_7 = len(range(7, ROWS + 1, USERS))
+
+_FILL = """
+INSERT INTO public.user_logins (
+    record_id, user_id, device_type, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
+    token_generation, create_date
+)
+SELECT overlay(
+        overlay(public.first_record_id(seen)::text PLACING '7' FROM 15 FOR 1)
+        PLACING lpad(i::text, 12, '0') FROM 25 FOR 12)::uuid,
+    'user ' || i %% %(users)s, 'android', md5((i %% 9000)::text)::uuid, md5((i %% 7000)::text)::uuid,
+    '\\x01'::bytea || int4send(1 + i %% %(keys)s) || sha256(i::text::bytea) || '12 bytes ...',
+    '\\x01'::bytea || int4send(1 + i %% %(keys)s) || sha256(i::text::bytea) || '12 bytes ...',
+    1, (seen AT TIME ZONE 'UTC')::date
+FROM generate_series(1, %(rows)s) AS i,
+    LATERAL (SELECT now() - make_interval(secs => 3600.0 * 24 * 40 * i / %(rows)s)) AS at (seen);
+INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, state, expires_at)
+SELECT i, 'ip', 'a', 'w', '8 bytes!', 'decrypt_only', now() FROM generate_series(1, %(keys)s) AS i
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(shared: Scratch) -> Scratch:
+    """Rows of forty days, and statistics."""
+    with shared.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(_FILL, {"rows": ROWS, "users": USERS, "keys": KEYS})
+        cursor.execute("ANALYZE public.user_logins, public.data_keys, public.value_counts")
+        connection.commit()
+    return shared
+
+
+def nodes(
+    database: Scratch, role: str, sql: str, values: dict[str, object]
+) -> list[dict[str, Any]]:
+    """The nodes of a plan, with what they did."""
+    with database.connect(role) as connection, connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", values)
+        (((plan,),),) = cursor.fetchall()
+    return list(_all(plan["Plan"]))
+
+
+def _all(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for below in node.get("Plans", ()):
+        yield from _all(below)
+
+
+def read(plan: list[dict[str, Any]]) -> float:
+    """Records that the leaves of a plan gave or threw away."""
+    found = 0.0
+    for node in plan:
+        if node.get("Relation Name", "").startswith("user_logins"):
+            rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            found += rows * node["Actual Loops"]
+    return found
+
+
+DUPLICATES: dict[str, object] = {
+    "min_count": 2,
+    "min_users": 1,
+    "since": None,
+    "until": None,
+    "leave_out": [],
+    "limit": 5,
+}
+
+
+@pytest.mark.parametrize("field", ["ip", "device_id"])
+def test_users_are_counted_of_the_top_alone(filled: Scratch, field: str) -> None:
+    """All records are read once to count them, and those of five tokens to count users."""
+    sql = blocks("duplicates.sql")[f"shared_{field}"]
+    plan = nodes(filled, "analyst", sql, DUPLICATES)
+    assert ROWS <= read(plan) <= ROWS + 100
+    assert plan[0]["Actual Rows"] == DUPLICATES["limit"]
+
+
+@pytest.mark.parametrize("users", [2, 1_000])
+@pytest.mark.parametrize("field", ["ip", "device_id"])
+def test_all_users_are_counted_in_one_read(filled: Scratch, field: str, users: int) -> None:
+    """Of tokens that several users share, even if none is: without a sort of all records."""
+    sql = blocks("duplicates.sql")[f"shared_{field}_of_users"]
+    plan = nodes(filled, "analyst", sql, {**DUPLICATES, "min_users": users})
+    assert read(plan) == ROWS
+    assert {n["Sort Method"] for n in plan if n["Node Type"] == "Sort"} <= {
+        "top-N heapsort",
+        "quicksort",
+    }
+    assert all(n["Actual Rows"] < ROWS for n in plan if n["Node Type"] == "Sort")
+
+
+def test_months_without_a_day_that_is_asked_for_are_not_read(filled: Scratch) -> None:
+    """The index on the day says so, whatever the ids are: an event may be of another month than its id."""
+    sql = blocks("duplicates.sql")["shared_ip"]
+    day = filled.value("SELECT max(create_date) - 1 FROM user_logins")
+    of_a_day = ROWS / 40
+    for until in (day, None):
+        plan = nodes(filled, "analyst", sql, {**DUPLICATES, "since": day, "until": until})
+        assert read(plan) < 4 * of_a_day
+    assert read(nodes(filled, "analyst", sql, {**DUPLICATES, "since": "2200-01-01"})) == 0
+
+
+@pytest.mark.parametrize(
+    "condition", ["r.user_id = %(user)s", "r.user_id = %(user)s AND num_nonnulls(r.masked_ip) > 0"]
+)
+def test_a_user_has_an_index(filled: Scratch, condition: str) -> None:
+    """As `erase --user-id` and `find --user-id` look for one."""
+    sql = f"SELECT count(*) FROM public.user_logins AS r WHERE {condition}"  # noqa: S608
+    assert read(nodes(filled, "admin", sql, {"user": "user 7"})) == OF_USER_7
+
+
+def test_an_erasure_of_a_user_reads_that_users_rows(filled: Scratch) -> None:
+    """The functions themselves: by what the server counts of rows that it read in sequence."""
+    scans = "SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_xact_user_tables WHERE relname LIKE 'user_logins%'"
+    with filled.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT matching FROM public.erase_preview(NULL, 'user 7')")
+        assert cursor.fetchone() == (OF_USER_7,)
+        cursor.execute(scans)
+        assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("role", "file", "name"),
+    [("rotate", "keys.sql", "usage"), ("re-encrypt", "reseal.sql", "left")],
+)
+def test_lists_and_remainders_read_no_record(
+    filled: Scratch, role: str, file: str, name: str
+) -> None:
+    """Of thousands of keys: by the kept counts."""
+    scans = (
+        "SELECT coalesce(sum(seq_scan + coalesce(idx_scan, 0)), 0) FROM pg_stat_xact_user_tables"
+    )
+    values = {"counted": False, "fields": ["ip"], "old_keys": list(range(1, KEYS))}
+    with filled.connect(role) as connection, connection.cursor() as cursor:
+        cursor.execute(blocks(file)[name], values)
+        assert cursor.rowcount in {1, KEYS}
+        cursor.execute(f"{scans} WHERE relname LIKE 'user_logins%'")
+        assert cursor.fetchone() == (0,)
