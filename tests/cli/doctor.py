@@ -28,6 +28,7 @@ CHECKS = [
     "queue",
     "postgres",
     "postgres_tls",
+    "postgres_log",
     "migrations",
     "schema",
     "roles",

@@ -23,6 +23,20 @@ def test_a_weaker_sslmode_than_verify_full_is_told(loaded: Vault) -> None:
     assert lines(loaded, "ingest", code=0)["postgres_tls"]["detail"] == "on this machine"
 
 
+def test_a_log_with_the_values_of_statements_is_a_fault(bare_vault: Vault) -> None:
+    """The hint is the setting that leaves them out, with which statements may be logged."""
+    for setting in ("log_statement = 'all'", "log_parameter_max_length_on_error = '1kB'"):
+        bare_vault.sql(f'ALTER DATABASE "{bare_vault.database}" SET {setting}')
+    faults = wrong(bare_vault, "analyst")
+    assert set(faults) == {"postgres_log"}
+    assert "log_statement, log_parameter" in faults["postgres_log"]["detail"]
+    hint = faults["postgres_log"]["hint"]
+    for setting in ("log_parameter_max_length = 0", "log_parameter_max_length_on_error = 0"):
+        assert setting in hint
+        bare_vault.sql(f'ALTER DATABASE "{bare_vault.database}" SET {setting}')
+    lines(bare_vault, "analyst", code=0)
+
+
 def test_postgres_away_is_one_fault(loaded: Vault) -> None:
     """Everything about AWS is looked at all the same, and no password is shown."""
     url = f"postgresql://somebody:{SECRET}@127.0.0.1:{closed_port()}/x"
@@ -62,7 +76,7 @@ def test_a_pending_migration_is_named_and_nothing_after_it_is_asked(bare_vault: 
     )
     assert last in only(bare_vault, "audit", "migrations")
     found = lines(bare_vault, "audit", code=78)
-    assert {found[name]["detail"] for name in DATABASE[3:]} == {"needs migrations"}
+    assert {found[name]["detail"] for name in DATABASE[4:]} == {"needs migrations"}
 
 
 def test_a_month_without_a_partition_is_named(vault: Vault) -> None:

@@ -62,7 +62,9 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ("audit",),
     ),
     "doctor.sql": {
-        **dict.fromkeys(("server", "fence_bytes", "missing_months", "detached"), ROLES),
+        **dict.fromkeys(
+            ("server", "log_settings", "fence_bytes", "missing_months", "detached"), ROLES
+        ),
         "wrappings": ("ingest", "reveal", "audit", *ROTATE),
         "turn": ("audit",),
         "miscounted": ("audit", *ROTATE),

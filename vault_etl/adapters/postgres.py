@@ -18,6 +18,7 @@ import psycopg2.extensions
 import psycopg2.extras
 import psycopg2.sql
 
+from vault_etl.adapters.postgres_bound import Cursor, rows_of
 from vault_etl.adapters.postgres_connect import NotConnectedError, Password, Target
 from vault_etl.adapters.postgres_silence import Silence
 from vault_etl.errors import (
@@ -151,9 +152,8 @@ class Database:
             self._told("call"),
             connection.cursor() as cursor,
         ):
-            cursor.execute(sql, values)
-            (row,) = cursor.fetchall()
-        return tuple(row)
+            (row,) = rows_of(cursor, sql, values)
+        return row
 
     def alone(
         self, statement: psycopg2.sql.Composable, *, role: str, lock_timeout_s: float
@@ -213,6 +213,7 @@ class Database:
             except NotConnectedError as error:
                 raise error.error from None
             self._ends_at = time.monotonic() + life()
+            self._connection.cursor_factory = Cursor
             self._connection.autocommit = True  # psycopg2 adds no BEGIN to ours
             psycopg2.extras.register_uuid(conn_or_curs=self._connection)  # type: ignore[no-untyped-call]
             self._set_limits(self._connection)

@@ -6,8 +6,6 @@ leaves this file. Names of options, the host, the port and an SQLSTATE do.
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -15,8 +13,8 @@ from typing import Any, Final
 
 import psycopg2
 import psycopg2.extensions
-from psycopg2 import _psycopg
 
+from vault_etl.adapters.libpq import libpq
 from vault_etl.adapters.postgres_failures import failure_of, is_of_a_server
 from vault_etl.errors import ConfigurationError, DeniedError, VaultEtlError
 
@@ -138,10 +136,10 @@ class _Connection(psycopg2.extensions.connection):
         Of a connection that failed, libpq keeps the server's text alone, in the server's language; it can be
         told to keep the SQLSTATE instead, of the next.
         """
-        if (libpq := _libpq()) is None:
+        if (library := libpq()) is None:
             return ""
-        libpq.PQsetErrorVerbosity(self.pgconn_ptr, _SQLSTATE_ALONE)
-        libpq.PQreset(self.pgconn_ptr)
+        library.PQsetErrorVerbosity(self.pgconn_ptr, _SQLSTATE_ALONE)
+        library.PQreset(self.pgconn_ptr)
         if self.info.status == _CONNECTED:
             return _STARTING
         found = _STATE.search(self.info.error_message or "")
@@ -156,20 +154,6 @@ class _Connection(psycopg2.extensions.connection):
         if host.startswith("/"):
             return f"{host}/.s.PGSQL.{port}"
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-@functools.cache
-def _libpq() -> ctypes.CDLL | None:
-    """The libpq that psycopg2 is linked with, for two calls that psycopg2 does not offer; None if it hides them."""
-    # A symbol is looked for in what a library is linked with, too.
-    library = ctypes.CDLL(_psycopg.__file__)
-    try:
-        library.PQsetErrorVerbosity.argtypes = [ctypes.c_void_p, ctypes.c_int]
-        library.PQreset.argtypes = [ctypes.c_void_p]
-        library.PQreset.restype = None
-    except AttributeError:
-        return None
-    return library
 
 
 def _parse(url: str) -> dict[str, Any]:

@@ -52,6 +52,10 @@ class PostgresFacts:
         pairs = itertools.zip_longest(names, addresses, fillvalue="")
         return Transport(used["sslmode"], [address or name for name, address in pairs])
 
+    def log_settings(self) -> Mapping[str, str]:
+        """See `LogFacts.log_settings`."""
+        return dict(self._rows(_SQL["log_settings"]))
+
     def fence_bytes(self) -> int:
         """See `ServerFacts.fence_bytes`."""
         ((size,),) = self._rows(_SQL["fence_bytes"])

@@ -7,6 +7,7 @@ from typing import Final
 import stamina
 
 from vault_etl.adapters.postgres import Database, LockTimeoutError
+from vault_etl.adapters.postgres_bound import rows_of
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.erasure import Erasable, Erasure, RecordTarget, Target
@@ -26,8 +27,7 @@ class PostgresEraser:
     def preview(self, target: Target) -> Erasable | None:
         """See `Eraser.preview`."""
         with self._database.transaction(long=True) as cursor:
-            cursor.execute(_SQL["preview"], _columns(target))
-            ((matching, records, bodies),) = cursor.fetchall()
+            ((matching, records, bodies),) = rows_of(cursor, _SQL["preview"], _columns(target))
         return Erasable(records, bodies) if matching else None
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)

@@ -10,6 +10,7 @@ from typing import Final
 
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_audit import entry_of
+from vault_etl.adapters.postgres_bound import rows_of
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditReceipt
 from vault_etl.core.fields import Field
@@ -72,11 +73,11 @@ class PostgresRecordFinder:
         nonce = os.urandom(NONCE_BYTES)
         self._bind(receipt, search_digest(nonce, tokens))
         with self._database.transaction() as cursor:
-            cursor.execute(
+            rows = rows_of(
+                cursor,
                 _SQL["find"],
                 {"seq": receipt.seq, "nonce": nonce, "tokens": list(tokens), "limit": limit},
             )
-            rows = cursor.fetchall()
         counts = [0] * (receipt.request.amount or 1)
         newest: list[list[Holder]] = [[] for _ in counts]
         for *holder, count, value in rows:
@@ -89,10 +90,11 @@ class PostgresRecordFinder:
         nonce = os.urandom(NONCE_BYTES)
         self._bind(receipt, user_digest(nonce, user_id))
         with self._database.transaction(long=True) as cursor:
-            cursor.execute(
-                _SQL["find_user"], {"seq": receipt.seq, "nonce": nonce, "user_id": user_id}
+            rows = rows_of(
+                cursor,
+                _SQL["find_user"],
+                {"seq": receipt.seq, "nonce": nonce, "user_id": user_id},
             )
-            rows = cursor.fetchall()
         newest = [
             UserRecord(record_id, device_type, locale, app_version, create_date, _utc(event_time))
             for record_id, device_type, locale, app_version, create_date, event_time, _ in rows

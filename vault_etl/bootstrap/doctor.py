@@ -19,6 +19,7 @@ from vault_etl.services.checks import aws as aws_checks
 from vault_etl.services.checks import database as database_checks
 from vault_etl.services.checks import keys as key_checks
 from vault_etl.services.checks import logins as login_checks
+from vault_etl.services.checks import server_log
 from vault_etl.services.checks import transport as transport_checks
 from vault_etl.services.doctor import Check, Finding, Verdict, diagnose
 
@@ -116,6 +117,7 @@ class DoctorProgram(AuditProgram, KeysProgram):
             "postgres", lambda: database_checks.server(facts()), ("settings",), lambda: True
         )
         yield Check("postgres_tls", transport, ("postgres",), lambda: True)
+        yield Check("postgres_log", lambda: server_log.values(facts()), ("postgres",), lambda: True)
         yield Check("migrations", migrations, ("postgres",), lambda: True)
         yield Check("schema", schema, needs, lambda: True)
         yield from self._login_checks(facts, needs)

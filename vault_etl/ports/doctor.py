@@ -132,6 +132,13 @@ class ServerFacts(Protocol):
         """Months that are detached on the record: their tables' names, the oldest first."""
 
 
+class LogFacts(Protocol):
+    """Visible to every login."""
+
+    def log_settings(self) -> Mapping[str, str]:
+        """The server's settings that say which statements are logged, and how; none of a module that is not loaded."""
+
+
 class LoginFacts(Protocol):
     """Visible to every login: who has which role is in the catalog."""
 

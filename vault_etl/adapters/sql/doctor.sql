@@ -4,6 +4,11 @@
 SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'), pg_backend_pid(),
     session_user::text
 
+-- name: log_settings
+SELECT name, setting FROM pg_catalog.pg_settings
+WHERE name IN ('log_statement', 'log_transaction_sample_rate')
+    OR name ~ '^log_(min_duration|parameter_max_length)' OR name ~ '^(auto_explain|pgaudit)\.log'
+
 -- name: fence_bytes
 SELECT pg_catalog.pg_relation_size('public.key_fence')
 
