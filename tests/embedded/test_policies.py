@@ -163,6 +163,7 @@ def test_what_is_denied_is_not_allowed_to_moto() -> None:
         ("Producers", "arn:aws:iam::111122223333:role/web", {"SendingIsForProducers"}),
         ("WorkloadVpcs", "vpc-0123456789abcdef0", {"OwnNetworkAlone"}),
         ("WorkloadVpcEndpoints", "vpce-0123456789abcdef0", {"OwnNetworkAlone"}),
+        ("DatabaseResource", "db-ABCDEFGHIJKL01234", {"LogIn"}),
     ],
 )
 def test_a_parameter_switches_on_its_own_rule(

@@ -11,6 +11,7 @@ from tests.iam.documents import (
     DATA,
     DEAD_LETTERS,
     FOREIGN_ACCOUNT,
+    LOGINS,
     PRODUCER,
     QUEUE,
     TOKEN,
@@ -112,6 +113,12 @@ MAY: Final[dict[str, set[Question]]] = {
     },
 }
 """Managed policy → all that it allows."""
+
+
+LOG_IN: Final = {
+    f"{role.title()}LoginPolicy": _plain("rds-db:connect", login) for role, login in LOGINS.items()
+}
+"""Those that are there once the database is named; each is its one role's, and allows its one login."""
 
 
 def _role(name: str) -> str:

@@ -20,6 +20,17 @@ AUDIT: Final = f"{_KMS}/33333333-3333-4333-8333-333333333333"
 OWN_KEY: Final = f"{_KMS}/44444444-4444-4444-8444-444444444444"
 """A key of the caller's own, whose policy lets the account do everything with it."""
 
+_LOGINS: Final = f"arn:aws:rds-db:eu-central-1:{ACCOUNT}:dbuser"
+LOGINS: Final = {
+    role: f"{_LOGINS}:cluster-ABCDEFGHIJKL01234/iam_{role}"
+    for role in ("ingest", "rotate", "audit")
+}
+OTHER_LOGINS: Final = (
+    f"{_LOGINS}:cluster-ABCDEFGHIJKL01234/alice_reveal",
+    f"{_LOGINS}:db-ZYXWVUTSRQPONMLKJIH/iam_ingest",
+)
+"""Of a person, and of another database."""
+
 QUEUE: Final = f"{_SQS}:vault-etl-logins"
 DEAD_LETTERS: Final = f"{_SQS}:vault-etl-logins-dead"
 OWN_QUEUE: Final = f"{_SQS}:another"
@@ -35,7 +46,13 @@ VPC: Final = "vpc-0123456789abcdef0"
 OTHER_ENDPOINT: Final = "vpce-0fedcba9876543210"
 OTHER_VPC: Final = "vpc-0fedcba9876543210"
 PRODUCER: Final = f"arn:aws:iam::{ACCOUNT}:role/web"
-PARAMETERS: Final = {"WorkloadVpcEndpoints": ENDPOINT, "WorkloadVpcs": VPC, "Producers": PRODUCER}
+DATABASE: Final = "cluster-ABCDEFGHIJKL01234"
+PARAMETERS: Final = {
+    "WorkloadVpcEndpoints": ENDPOINT,
+    "WorkloadVpcs": VPC,
+    "Producers": PRODUCER,
+    "DatabaseResource": DATABASE,
+}
 """Those that switch a rule on by naming something."""
 
 NAMES: Final = {

@@ -7,7 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tests.iam.answers import PRINCIPALS
-from tests.iam.documents import ACCOUNT, FOREIGN_ACCOUNT, OTHER_ENDPOINT, OTHER_VPC
+from tests.iam.documents import (
+    ACCOUNT,
+    FOREIGN_ACCOUNT,
+    LOGINS,
+    OTHER_ENDPOINT,
+    OTHER_LOGINS,
+    OTHER_VPC,
+)
 from tests.iam.questions import (
     KEYS,
     OF_QUEUES,
@@ -62,7 +69,8 @@ def _of_allow(
     if statement.get("Resource", "*") != "*":
         yield "any resource", statement | {"Resource": "*"}
         own = _as_list(statement["Resource"])
-        every = KEYS if ":kms:" in own[0] else QUEUES
+        logins = (*LOGINS.values(), *OTHER_LOGINS)
+        every = KEYS if ":kms:" in own[0] else logins if ":rds-db:" in own[0] else QUEUES
         for more in every:
             if more not in own:
                 yield f"also {more}", statement | {"Resource": [*own, more]}
@@ -87,6 +95,8 @@ def _more_actions(statement: Statement, idle: set[str]) -> Iterator[tuple[str, S
     service = own[0].partition(":")[0]
     keys = {key for pairs in statement.get("Condition", {}).values() for key in pairs}
     if keys & {"sts:RoleSessionName", "kms:ReEncryptOnSameKey"}:  # sent with no other action
+        return
+    if service == "rds-db":  # it has one action
         return
     yield f"{service}:*", statement | {"Action": f"{service}:*"}
     every: tuple[str, ...] = (*WITH_CONTEXT, *REWRAP)

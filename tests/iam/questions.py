@@ -10,6 +10,8 @@ from tests.iam.documents import (
     AUDIT,
     DATA,
     DEAD_LETTERS,
+    LOGINS,
+    OTHER_LOGINS,
     OWN_KEY,
     OWN_QUEUE,
     QUEUE,
@@ -156,3 +158,5 @@ def questions() -> Iterator[Question]:
         for action in OF_QUEUES:
             yield Question(action, queue)
             yield Question(action, queue, secure=False)
+    for login in (*LOGINS.values(), *OTHER_LOGINS):
+        yield Question("rds-db:connect", login)

@@ -14,6 +14,7 @@ from tests.iam.answers import (
     ATTACHED,
     BREAK_GLASS,
     DENIED,
+    LOG_IN,
     MAY,
     NETWORK,
     OF_WORKLOADS,
@@ -81,12 +82,12 @@ def test_attached(template: Template) -> None:
     """Each role has the policies that the table says, and every policy of the template is in the table."""
     network = (NETWORK,) if template is SET else ()
     assert {role: attached(template, role) for role in ATTACHED} == {
-        role: policies + network if role in OF_WORKLOADS else policies
+        role: policies + network + _log_in(template, role) if role in OF_WORKLOADS else policies
         for role, policies in ATTACHED.items()
     }
     everything = policies_of(template)
     assert {name for name, policy in everything.items() if policy.kind == "identity"} == {
-        *MAY,
+        *may(template),
         *network,
     }
     assert {name for name, policy in everything.items() if policy.kind == "trust"} == set(ATTACHED)
@@ -199,6 +200,15 @@ def all_policies(template: Template) -> dict[str, Policy]:
     return {**policies_of(template), **surroundings()}
 
 
+def may(template: Template) -> dict[str, set[Question]]:
+    """Managed policy → all that it allows, with the parameters of this template."""
+    return MAY | LOG_IN if template is SET else MAY
+
+
+def _log_in(template: Template, role: str) -> tuple[str, ...]:
+    return (f"{role.removesuffix('Role')}LoginPolicy",) if template is SET else ()
+
+
 def table(template: Template) -> list[Row]:
     """Each policy by itself, each key and queue by itself, roles as they are on AWS, and trust.
 
@@ -206,9 +216,9 @@ def table(template: Template) -> list[Row]:
     """
     rows = []
     asked = list(questions())
-    for policy, may in MAY.items():
+    for policy, allowed in may(template).items():
         for question in asked:
-            expected = ALLOWED if question in may else SILENT
+            expected = ALLOWED if question in allowed else SILENT
             rows.append(Row(policy, question, _alone(policy, question), expected))
     for question in asked:
         if question.resource not in GUARDED:

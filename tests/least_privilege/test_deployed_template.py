@@ -146,6 +146,7 @@ PARAMETERS = {
     "WorkloadVpcEndpoints": "vpce-0123456789abcdef0,vpce-0fedcba9876543210",
     "Producers": f"arn:aws:iam::{ACCOUNT}:role/web",
     "SecondFactorSeconds": "900",
+    "DatabaseResource": "cluster-ABCDEFGHIJKL01234",
 }
 
 
@@ -159,6 +160,7 @@ def test_what_parameters_switch_on_is_what_we_read_into_the_template(localstack:
         assert _as_set(_attached(deployed, role)) == _as_set(wanted)
         sids = [statement["Sid"] for statement in wanted]
         assert ("OwnNetworkAlone" in sids) is (role != "reveal")
+        assert ("LogIn" in sids) is (role != "reveal")
     sqs, queue = deployed.client("sqs"), deployed.outputs["QueueUrl"]
     attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["Policy"])["Attributes"]
     policy = template.resolved_properties("QueuePolicy", names)["PolicyDocument"]
