@@ -10,7 +10,8 @@ CREATE TABLE public.ingest_commits (
     -- Received and settled by these commits: stored, quarantined, or there already.
     messages bigint NOT NULL CHECK (messages >= 0),
     committed_at timestamptz NOT NULL,
-    -- When the newest message of the last commit was sent; NULL: a line of a file without a day.
+    -- When the newest message of the last commit was sent, by the login's word, to the second, which finds no record id;
+    -- NULL: a line of a file without a day, or no time that it can be.
     newest_sent timestamptz,
     PRIMARY KEY (minute, login, pid)
 ) WITH (fillfactor = 50);
@@ -24,9 +25,12 @@ DECLARE
     this_minute timestamptz := date_trunc('minute', at, 'UTC');
     me text := session_user;
     my_pid integer := pg_backend_pid();
+    sent timestamptz := CASE
+        WHEN $2 BETWEEN '1970-01-01Z' AND at + interval '1 day' THEN date_trunc('second', $2, 'UTC')
+    END;
 BEGIN
     UPDATE public.ingest_commits AS c
-    SET messages = c.messages + $1, committed_at = at, newest_sent = $2
+    SET messages = c.messages + $1, committed_at = at, newest_sent = sent
     WHERE c.minute = this_minute AND c.login = me AND c.pid = my_pid;
     IF FOUND THEN
         RETURN;
@@ -36,7 +40,7 @@ BEGIN
         ORDER BY o.minute LIMIT 1000 FOR UPDATE SKIP LOCKED
     );
     INSERT INTO public.ingest_commits (minute, login, pid, messages, committed_at, newest_sent)
-    VALUES (this_minute, me, my_pid, $1, at, $2);
+    VALUES (this_minute, me, my_pid, $1, at, sent);
 END
 $$;
 REVOKE ALL ON FUNCTION public.ingest_committed(integer, timestamptz) FROM PUBLIC;

@@ -64,6 +64,17 @@ def test_one_role_sees_every_section(loaded: Vault) -> None:
     )
 
 
+@pytest.mark.parametrize("sent", ["20000-01-01", "0044-03-15 BC", "-infinity", "infinity"])
+def test_a_time_of_a_changed_worker_stops_no_status(loaded: Vault, sent: str) -> None:
+    """It is no time that a message was sent; and to the second, which is no record's id."""
+    loaded.sql("SELECT public.ingest_committed(1, %s::timestamptz)", sent, role="ingest")
+    code, found = sections(loaded, "audit")
+    assert (code, found["lag"]["newest_sent"]) == (0, None)
+    loaded.sql("SELECT public.ingest_committed(1, now())", role="ingest")
+    _, found = sections(loaded, "audit")
+    assert dt.datetime.fromisoformat(found["lag"]["newest_sent"]).microsecond == 0
+
+
 def test_a_worker_is_counted_and_its_sign_of_life_seen(quick: Vault) -> None:
     """By each role: what it commits counts at once, and its session is active, though nobody shares its login."""
     _, before = sections(quick, "analyst")
