@@ -116,7 +116,7 @@ class Database:
         self._target = Target(url, password, name)
         self._observer = observer
         self._ends_at = 0.0
-        self._begin = self._begin_long = _BEGIN
+        self._begin = self._begin_long = ""
         self._connection: psycopg2.extensions.connection | None = None
 
     @contextlib.contextmanager
@@ -134,6 +134,8 @@ class Database:
         """
         with self._statements(within) as connection, connection.cursor() as cursor:
             with self._told(name):
+                if not self._begin:
+                    self._set_limits(cursor)
                 cursor.execute(self._begin_long if long else self._begin)
                 yield cursor
             with self._told("commit"):
@@ -216,14 +218,13 @@ class Database:
             self._connection.cursor_factory = Cursor
             self._connection.autocommit = True  # psycopg2 adds no BEGIN to ours
             psycopg2.extras.register_uuid(conn_or_curs=self._connection)  # type: ignore[no-untyped-call]
-            self._set_limits(self._connection)
+            self._begin = self._begin_long = ""
         return self._connection
 
-    def _set_limits(self, connection: psycopg2.extensions.connection) -> None:
+    def _set_limits(self, cursor: psycopg2.extensions.cursor) -> None:
         """Look which limits are set, once a connection: `SET TRANSACTION` comes before any query."""
-        with connection.cursor() as cursor:
-            cursor.execute(_LOOK)
-            (given,) = cursor.fetchall()
+        cursor.execute(_LOOK)
+        (given,) = cursor.fetchall()
         wanted = {**_LIMITS, **_STATEMENT_LIMIT}
         unset = [name for name, value in zip(wanted, given, strict=True) if value == "0"]
         self._begin, self._begin_long = (
