@@ -30,6 +30,9 @@ CREATE TABLE public.user_logins (
     event_time timestamptz,
     PRIMARY KEY (record_id),
     CONSTRAINT event_time_is_of_the_day CHECK ((event_time AT TIME ZONE 'UTC')::date = create_date),
+    -- Tokens of two generations join nothing. A cut-over puts the next generation here, and no month is attached, and no
+    -- row comes in by replication, that was written under another one.
+    CONSTRAINT tokens_of_one_generation CHECK (token_generation = 1),
     -- Ciphertext format 1 (docs/formats.md): 0x01, and 32 bytes more beside the padded text. At most 64 bytes
     -- of text, padded to 80; 256 code points of 4 bytes, padded to 1,040. A reader's memory rests on these.
     CONSTRAINT ip_is_sealed CHECK (

@@ -17,6 +17,17 @@ CREATE TABLE public.value_counts (
 COMMENT ON TABLE public.value_counts IS
     'How many values lie under each key, by month: the sum over all writers, each of which is a session.';
 
+-- The counts of months that are detached on the record: a rotation does not see these values, and their keys are needed.
+CREATE TABLE public.detached_values (
+    first uuid NOT NULL REFERENCES public.closed_months ON DELETE CASCADE,
+    field text NOT NULL,
+    id bigint NOT NULL,
+    month date NOT NULL,
+    held bigint NOT NULL,
+    PRIMARY KEY (first, field, id, month)
+);
+COMMENT ON TABLE public.detached_values IS 'How many values lie under each key in the months that are detached.';
+
 -- The first day of the month (UTC) in which a record id begins: its first 48 bits are milliseconds.
 CREATE FUNCTION public.month_of(record_id uuid) RETURNS date
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -150,7 +161,8 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.recount_values() FROM PUBLIC;
 
--- How many values need each key: by the counts that are kept, or `counted` from all rows.
+-- How many values need each key: by the counts that are kept, or `counted` from all rows. Those of detached months
+-- need theirs too.
 CREATE FUNCTION public.key_usage(counted boolean) RETURNS TABLE (key_id bigint, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -159,7 +171,10 @@ BEGIN
             SELECT k.key_id, coalesce(sum(v.held), 0)::bigint
             FROM public.data_keys AS k LEFT JOIN (
                 SELECT u.field = 'token' AS of_tokens, u.id, sum(u.held) AS held
-                FROM public.values_counted() AS u GROUP BY 1, 2
+                FROM (
+                    SELECT c.field, c.id, c.held FROM public.values_counted() AS c
+                    UNION ALL SELECT d.field, d.id, d.held FROM public.detached_values AS d
+                ) AS u GROUP BY 1, 2
             ) AS v ON v.of_tokens = (k.purpose = 'token')
                 AND v.id = CASE WHEN k.purpose = 'token' THEN k.generation ELSE k.key_id END
             GROUP BY k.key_id;
@@ -168,7 +183,10 @@ BEGIN
             SELECT k.key_id, coalesce(sum(v.held), 0)::bigint
             FROM public.data_keys AS k LEFT JOIN (
                 SELECT u.field = 'token' AS of_tokens, u.id, sum(u.held) AS held
-                FROM public.value_counts AS u GROUP BY 1, 2
+                FROM (
+                    SELECT c.field, c.id, c.held FROM public.value_counts AS c
+                    UNION ALL SELECT d.field, d.id, d.held FROM public.detached_values AS d
+                ) AS u GROUP BY 1, 2
             ) AS v ON v.of_tokens = (k.purpose = 'token')
                 AND v.id = CASE WHEN k.purpose = 'token' THEN k.generation ELSE k.key_id END
             GROUP BY k.key_id;
@@ -209,10 +227,49 @@ BEGIN
             WHERE public.ciphertext_key_id(q.body_ciphertext) = needs_of_data_key.key_id
         );
     END IF;
+    in_records := in_records + (
+        SELECT coalesce(sum(d.held), 0) FROM public.detached_values AS d
+        WHERE d.field <> 'token' AND d.id = needs_of_data_key.key_id
+    );
     RETURN NEXT;
 END
 $$;
 REVOKE ALL ON FUNCTION public.needs_of_data_key(bigint) FROM PUBLIC;
+
+-- The generation that is active, the one that the table's constraint names, and how many rows have tokens of another one than
+-- the active: of all rows, or of the pages of each partition that a sample reads, 64 or so.
+CREATE FUNCTION public.token_generations(
+    every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT looked_at bigint
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    place record;
+BEGIN
+    active := (
+        SELECT k.generation FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
+    );
+    held := (
+        SELECT substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint FROM pg_constraint AS c
+        WHERE c.conrelid = 'public.user_logins'::regclass AND c.conname = 'tokens_of_one_generation'
+    );
+    others := 0;
+    looked_at := 0;
+    FOR place IN
+        SELECT r.partition, pg_relation_size(format('public.%I', r.partition)::regclass) / 8192 AS pages, 0::bigint AS bad,
+            0::bigint AS rows
+        FROM public.partition_ranges() AS r
+    LOOP
+        EXECUTE format(
+            'SELECT count(*) FILTER (WHERE token_generation <> $1), count(*) FROM public.%I TABLESAMPLE SYSTEM (%s)',
+            place.partition, CASE WHEN every_row THEN 100 ELSE least(100, 6400.0 / greatest(place.pages, 1)) END
+        ) INTO place.bad, place.rows USING active;
+        others := others + place.bad;
+        looked_at := looked_at + place.rows;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION public.token_generations(boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.token_generations(boolean) TO vault_etl_audit, vault_etl_rotate, vault_etl_re_encrypt;
 
 -- How many rows have tokens of a generation, and how many have them as their next ones.
 CREATE FUNCTION public.needs_of_generation(generation smallint) RETURNS TABLE (tokens bigint, next_tokens bigint)

@@ -148,6 +148,22 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.token_cut_over_wait(timestamptz) FROM PUBLIC;
 
+-- What carries rows of `user_logins` elsewhere by logical replication: there a cut-over comes as rows of another
+-- generation, and as no new names of columns. Slots of pgoutput carry what publications name.
+CREATE FUNCTION public.token_publications() RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT DISTINCT 'publication ' || p.pubname FROM pg_publication_tables AS p
+    WHERE p.schemaname = 'public' AND (
+        p.tablename = 'user_logins' OR p.tablename IN (SELECT r.partition FROM public.partition_ranges() AS r)
+    )
+    UNION ALL
+    SELECT 'replication slot ' || s.slot_name FROM pg_replication_slots AS s
+    WHERE s.slot_type = 'logical' AND s.plugin <> 'pgoutput' AND s.database = current_database()
+    ORDER BY 1
+$$;
+REVOKE ALL ON FUNCTION public.token_publications() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.token_publications() TO vault_etl_re_encrypt;
+
 -- The new tokens, which stand in next_*, take the names of the old ones, and these theirs: in the table, in
 -- what was granted, and in the analysts' view. In the same transaction the generations change their states,
 -- and the log gets its two entries. Nobody sees a moment in between.
@@ -160,11 +176,12 @@ REVOKE ALL ON FUNCTION public.token_cut_over_wait(timestamptz) FROM PUBLIC;
 -- loaders wait behind the first of them: the fence, the end of the log, the view, the table, its partitions.
 -- Rows of keys and of the rotation are not waited for at all. Raises 55P03 after that, 55000 if the
 -- generation is not pending, and 2BP01, naming them, while other objects depend on the columns: those would
--- go on with the old tokens, unnoticed. Temporary views and functions do so: every login can make one.
+-- go on with the old tokens, unnoticed. So it does while the table is published, unless `allow_publication`. Temporary views and functions do so: every login can make one.
 --
 -- Whether old and new tokens map one to one was checked before: that takes longer than anybody should wait.
 CREATE FUNCTION public.token_cut_over(
-    request_id uuid, actor text, host text, reason text, new_generation smallint
+    request_id uuid, actor text, host text, reason text, new_generation smallint,
+    allow_publication boolean DEFAULT false
 ) RETURNS TABLE (seq bigint, hash bytea, held_ms double precision)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
 #variable_conflict use_column
@@ -184,6 +201,11 @@ BEGIN
     PERFORM public.short_transaction();
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'a cut-over is made in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    IF allow_publication IS NOT TRUE AND EXISTS (SELECT FROM public.token_publications()) THEN
+        RAISE EXCEPTION 'the table is published'
+            USING ERRCODE = 'dependent_objects_still_exist',
+            DETAIL = (SELECT string_agg(p, ', ') FROM public.token_publications() AS p);
     END IF;
     FOR relation IN
         SELECT inhrelid FROM pg_inherits WHERE inhparent = 'public.user_logins'::regclass ORDER BY inhrelid
@@ -249,6 +271,11 @@ BEGIN
             SELECT FROM pg_class AS c
             WHERE d.classid = 'pg_class'::regclass AND c.oid = d.objid AND c.relkind IN ('i', 'I')
         )
+        AND NOT EXISTS (  -- the constraint that is made again below
+            SELECT FROM pg_constraint AS c
+            WHERE d.classid = 'pg_constraint'::regclass AND c.oid = d.objid
+                AND c.conname = 'tokens_of_one_generation'
+        )
         AND NOT EXISTS (  -- the view that is made again below; or a temporary one, which ends with its session
             SELECT FROM pg_rewrite AS w JOIN pg_class AS c ON c.oid = w.ev_class
             WHERE d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid AND w.rulename = '_RETURN'
@@ -304,6 +331,12 @@ BEGIN
         EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', 'next_' || name, name);
         EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', 'old_' || name, 'next_' || name);
     END LOOP;
+    -- NOT VALID reads no row: that every one has tokens of this generation was checked before.
+    ALTER TABLE public.user_logins DROP CONSTRAINT IF EXISTS tokens_of_one_generation;
+    EXECUTE format(
+        'ALTER TABLE public.user_logins ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s) NOT VALID',
+        new_generation
+    );
     FOREACH statement IN ARRAY grants LOOP
         EXECUTE statement;
     END LOOP;
@@ -323,5 +356,5 @@ BEGIN
         extract(epoch FROM clock_timestamp() - granted_at)::double precision * 1000;
 END
 $$;
-REVOKE ALL ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint, boolean) TO vault_etl_re_encrypt;

@@ -34,7 +34,8 @@ BEGIN
     FOR made IN
         SELECT conrelid::regclass AS at, conname FROM pg_constraint
         WHERE conname IN (
-            'ip_is_sealed', 'device_id_is_sealed', 'body_is_sealed', 'data_keys_wrapped_key_check'
+            'ip_is_sealed', 'device_id_is_sealed', 'body_is_sealed', 'data_keys_wrapped_key_check',
+            'tokens_of_one_generation'
         )
         ORDER BY conislocal AND coninhcount = 0 DESC
     LOOP

@@ -38,6 +38,7 @@ CHECKS = [
     "fence",
     "token_keys",
     "pending_token_keys",
+    "token_generations",
     "key_changes",
     "data_key_age",
     "token_key_age",
@@ -51,10 +52,17 @@ DATABASE = CHECKS[CHECKS.index("postgres") :]
 
 LOG = {"audit_turn", "audit_key", "audit_log"}
 KEYS = {"token_keys", "pending_token_keys", "key_changes", "data_key_age", "token_key_age"}
-NOTHING = KEYS | {"kms_data_key", "kms_token_key", "queue", "trusted_keys", "kms_contexts"}
+NOTHING = KEYS | {
+    "token_generations",
+    "kms_data_key",
+    "kms_token_key",
+    "queue",
+    "trusted_keys",
+    "kms_contexts",
+}
 INVISIBLE: dict[str, set[str]] = {
-    "ingest": {"kms_audit_key", *LOG},
-    "reveal": {"queue", *LOG},
+    "ingest": {"kms_audit_key", "token_generations", *LOG},
+    "reveal": {"queue", "token_generations", *LOG},
     "rotate": {"queue", "kms_contexts", *LOG},
     "re-encrypt": {"queue", *LOG},
     "erase": NOTHING | LOG,

@@ -65,6 +65,10 @@ def test_a_month_goes_out_and_comes_back_and_nothing_is_lost_or_stored_twice(vau
     found = {row["check"]: row for row in vault.run("admin", "doctor").lines}
     assert name in found["partitions"]["detail"]
     assert found["schema"]["ok"], found["schema"]
+    deep = {row["check"]: row["ok"] for row in vault.run("audit", "doctor", "--deep").lines}
+    assert (deep["value_counts"], deep["every_token"], deep["token_generations"]) == (True,) * 3
+    used = [row for row in vault.ok("audit", "keys", "list", "--each").lines if row["rows"]]
+    assert {row["field"] for row in used} == {"ip", "device_id"}, "its keys are needed all the same"
 
     vault.send([event()])
     assert vault.ok("ingest", "ingest").json["quarantined"] == 1
@@ -78,6 +82,7 @@ def test_a_month_goes_out_and_comes_back_and_nothing_is_lost_or_stored_twice(vau
     assert vault.ok("re-encrypt", *retry).json["moved"] == 1
     assert (vault.count("user_logins"), vault.count("quarantine")) == (3, 0)
     vault.ok("admin", "migrate", "--check")
+    vault.ok("audit", "doctor", "--deep")
     assert [entry[:3] for entry in entries(vault)[len(before) :]] == [
         ("partitions detach", "intent", "allowed"),
         ("partitions detach", "outcome", "done"),
@@ -159,6 +164,33 @@ def test_a_month_that_was_detached_by_hand_can_be_attached(vault: Vault) -> None
     assert months(vault)[table(month)] == "detached"
     assert vault.ok("admin", "partitions", "attach", month, *WHY).json["state"] == "attached"
     assert vault.ok("admin", "migrate", "--check").json == {"applied": []}
+
+
+def test_a_rotation_of_tokens_says_who_would_mix_them(vault: Vault) -> None:
+    """Before it makes a key: a subscriber would get new tokens into the column of its old ones."""
+    vault.sql("CREATE PUBLICATION elsewhere FOR TABLE user_logins")
+    refused = vault.run("re-encrypt", "keys", "rotate", "--tokens", "--yes")
+    vault.sql("DROP PUBLICATION elsewhere")
+    assert (refused.code, "publication elsewhere" in refused.stderr) == (78, True)
+    assert vault.sql("SELECT max(generation) FROM data_keys") == [(1,)]
+
+
+def test_a_month_of_old_tokens_is_not_attached(vault: Vault) -> None:
+    """Detached, and then the tokens were rotated: the command says how many, and Postgres refuses it by hand too."""
+    month = this_month(vault)
+    vault.ok("admin", "partitions", "detach", month, *WHY)
+    vault.ok("re-encrypt", "keys", "rotate", "--tokens", "--yes")
+    for dry_run in ((), ("--dry-run",)):
+        refused = vault.run("admin", "partitions", "attach", month, *WHY, *dry_run)
+        assert refused.code == 78
+        assert "3 rows have tokens of generation 1, and generation 2 is active" in refused.stderr
+    ((bounds,),) = vault.sql("SELECT format('FROM (%L) TO (%L)', first, until) FROM closed_months")
+    with pytest.raises(psycopg2.errors.DatatypeMismatch, match="tokens_of_one_generation"):
+        vault.sql(
+            "ALTER TABLE user_logins ATTACH PARTITION"
+            f" vault_etl_detached.{table(month)} FOR VALUES {bounds}"
+        )
+    assert months(vault)[table(month)] == "detached"
 
 
 def test_a_month_under_a_destroyed_key_is_not_attached(vault: Vault) -> None:

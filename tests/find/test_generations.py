@@ -15,6 +15,7 @@ from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.core.keys import KeyMaterial, encryption_context, fingerprint
 
 SWAPPED = """
+    ALTER TABLE user_logins DROP CONSTRAINT tokens_of_one_generation;
     UPDATE user_logins SET
         masked_ip = next_masked_ip, next_masked_ip = masked_ip,
         masked_device_id = next_masked_device_id, next_masked_device_id = masked_device_id,

@@ -28,7 +28,7 @@ from vault_etl.ports.duplicates import SharedTokenQuery
 from vault_etl.ports.record_store import KeysChanged, Loaded, WriteKeys
 
 INDEXED = {
-    *("record_id", "create_date"),
+    *("record_id", "create_date", "user_id"),
     *("masked_ip", "masked_device_id", "next_masked_ip", "next_masked_device_id"),
 }
 INDEXES = """

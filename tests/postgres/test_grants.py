@@ -43,7 +43,7 @@ ROTATE = {
     "UPDATE key_fence",
     *("EXECUTE data_keys_retire", "EXECUTE data_keys_retire_expired", "EXECUTE keys_destroy"),
     *("EXECUTE key_rewrap", "EXECUTE unexplained_keys"),
-    *("EXECUTE key_usage", "EXECUTE values_miscounted"),
+    *("EXECUTE key_usage", "EXECUTE values_miscounted", "EXECUTE token_generations"),
     *("EXECUTE needs_of_data_key", "EXECUTE needs_of_generation", "EXECUTE clear_old_tokens"),
     "EXECUTE audit_append",
     "SELECT key_rotations",
@@ -64,7 +64,7 @@ RE_ENCRYPT = ROTATE | {
     *("EXECUTE rotation_claim", "EXECUTE rotation_move", "EXECUTE rotation_release"),
     *columns("INSERT", "data_keys", *MADE),
     *("EXECUTE keys_init", "EXECUTE token_keys_begin", "EXECUTE token_keys_abort"),
-    "EXECUTE token_cut_over",
+    *("EXECUTE token_cut_over", "EXECUTE token_publications"),
 }
 
 RIGHTS: dict[str, set[str]] = {
@@ -122,7 +122,7 @@ RIGHTS: dict[str, set[str]] = {
     "audit": {
         *(f"SELECT audit_{name}" for name in ("log", "amounts", "head", "checkpoints", "keys")),
         *("SELECT reveal_policies", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"),
-        "EXECUTE values_miscounted",
+        *("EXECUTE values_miscounted", "EXECUTE token_generations"),
         "SELECT key_rotations",
         *columns("SELECT", "quarantine", "reason_code", "quarantined_at"),
         *("SELECT key_changes", "EXECUTE unexplained_keys"),

@@ -44,7 +44,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "partitions.sql": dict.fromkeys(
         (
             *("act_as_owner", "list", "ensure", "reopen", "close", "open", "has_default"),
-            *("put_away", "misfits", "attach", "drop", "entry"),
+            *("put_away", "misfits", "prepare", "attach", "drop", "entry"),
         ),
         ("admin",),
     ),
@@ -67,7 +67,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "wrappings": ("ingest", "reveal", "audit", *ROTATE),
         "turn": ("audit",),
-        "miscounted": ("audit", *ROTATE),
+        **dict.fromkeys(("miscounted", "token_generations"), ("audit", *ROTATE)),
         **dict.fromkeys(("registrations", "checkpoints", "unsigned"), ("audit",)),
     },
     "status.sql": {
@@ -165,7 +165,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
                 "sample",
                 "count",
             ),
-            *("cut_over", "lock_holders", "dependents", "count_named"),
+            *("cut_over", "lock_holders", "dependents", "publications", "count_named"),
         ),
         RE_ENCRYPT,
     ),
@@ -195,6 +195,8 @@ VALUES: dict[str, object] = {
     **dict.fromkeys(("active", "pending"), 1),
     **{name: [UUID] for name in ("firsts", "lasts", "ends", "starts", "leave_out")},
     "place": "user_logins",
+    "every_row": False,
+    "allow_publication": False,
     "partition": "x",
     "end": UUID,
     "day": dt.date(2026, 1, 1),

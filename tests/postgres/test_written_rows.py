@@ -189,7 +189,6 @@ def test_one_bad_row_refuses_its_statement(site: Site) -> None:
     "changes",
     [
         {"generation": None},
-        {"generation": 2},
         {"next_generation": 2},
         {"next_generation": 1, "next_masked_ip": U, "next_masked_device_id": U},
         {"next_masked_ip": U, "next_masked_device_id": U},
@@ -208,6 +207,12 @@ def test_a_record_has_all_its_parts_of_the_generation_in_use(
         site.insert(site.good(**changes))
     with pytest.raises(Denied):
         site.quarantine(None)
+
+
+def test_a_record_of_another_generation_is_refused_by_the_table(site: Site) -> None:
+    """Whoever writes it: the owner too."""
+    with pytest.raises(psycopg2.errors.CheckViolation, match="tokens_of_one_generation"):
+        site.insert(site.good(generation=2))
 
 
 def test_a_partition_is_no_way_around(site: Site) -> None:

@@ -286,6 +286,8 @@ def _translated(error: psycopg2.Error) -> VaultEtlError:
         return _error(LOST)
     if state == RATE_LIMITED:
         return _too_fast(error.diag.message_detail)
+    if error.diag.constraint_name == _ONE_GENERATION:
+        return _error(_OTHER_GENERATION)
     named = error.diag.constraint_name is not None
     if state[:2] == "22" or state == "23502" or (state == "23514" and named):
         return ValueRefusedError(state)
@@ -324,6 +326,13 @@ _NO_PARTITION: Final[_Answer] = (
     NoPartitionError,
     "a record has no partition to go to",
     "a month was detached or dropped meanwhile: run the command again",
+)
+_ONE_GENERATION: Final = "tokens_of_one_generation"
+"""A constraint of `user_logins`. It is no value's fault."""
+_OTHER_GENERATION: Final[_Answer] = (
+    IncompleteError,
+    "rows have tokens of a generation that is not the active one",
+    "were the token keys rotated meanwhile? run the command again",
 )
 _AWAY: Final[_Answer] = (UnavailableError, "not available", "run the command again")
 _ENDED: Final[_Answer] = (

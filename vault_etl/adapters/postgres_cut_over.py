@@ -17,8 +17,24 @@ _SQL: Final = blocks("tokens.sql")
 class PostgresTokenCutOver:
     """`TokenCutOver` on Postgres."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, allow_publication: bool = False) -> None:
         self._database = database
+        self._allow_publication = allow_publication
+
+    def check_publications(self) -> None:
+        """Raise ConfigurationError, naming them, if publications or slots carry the table elsewhere, unless allowed."""
+        if self._allow_publication:
+            return
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["publications"])
+            names = [name for (name,) in cursor.fetchall()]
+        if names:
+            message = f"the table is replicated elsewhere: {', '.join(names)}"
+            raise ConfigurationError(
+                message,
+                hint="there, old and new tokens would mix: docs/operations.md, Replicas of the table, and then"
+                " --allow-publication",
+            )
 
     def cut_over(self, request: AuditRequest, generation: int) -> Swapped | Blocked:
         """See `TokenCutOver.cut_over`."""
@@ -31,11 +47,13 @@ class PostgresTokenCutOver:
                     "host": request.host,
                     "reason": request.reason,
                     "generation": generation,
+                    "allow_publication": self._allow_publication,
                 },
             )
         except LockTimeoutError:
             return Blocked(self._lock_holders())
         except ObjectsDependError:
+            self.check_publications()
             message = f"other objects depend on the token columns: {', '.join(self._dependents())}"
             raise ConfigurationError(
                 message, hint="drop them, run this again, and make them anew afterwards"

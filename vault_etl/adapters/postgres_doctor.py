@@ -17,6 +17,7 @@ from vault_etl.ports.doctor import (
     Miscount,
     OddMember,
     Server,
+    TokenGenerations,
     Transport,
     Turn,
     Unsigned,
@@ -86,6 +87,13 @@ class PostgresFacts:
         """See `KeyWrappings.wrappings`."""
         rows = self._rows(_SQL["wrappings"])
         return [Wrapping(KeyPurpose(purpose), arn, keys) for purpose, arn, keys in rows]
+
+    def token_generations(self, *, every_row: bool) -> TokenGenerations:
+        """See `ValueCounts.token_generations`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["token_generations"], {"every_row": every_row})
+            (row,) = cursor.fetchall()
+        return TokenGenerations(*row)
 
     def miscounted(self) -> Sequence[Miscount]:
         """See `ValueCounts.miscounted`. Takes as long as it takes."""

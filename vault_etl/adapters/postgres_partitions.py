@@ -126,9 +126,14 @@ class PostgresPartitions:
             cursor.execute(_SQL["misfits"], _named(partition))
             return [line for (line,) in cursor.fetchall()]
 
-    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def attach(self, request: AuditRequest, partition: Partition) -> None:
-        """Put a detached month that fits back, and open it."""
+        """Put a detached month that fits back, and open it. Its rows are read without holding anything up."""
+        with self._owner() as cursor:
+            cursor.execute(_SQL["prepare"], _named(partition))
+        self._attach(request, partition)
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def _attach(self, request: AuditRequest, partition: Partition) -> None:
         with self._owner() as cursor:
             cursor.execute(_SQL["attach"], _named(partition))
             _write_both(cursor, request, f"{partition.name} is attached: {_size(partition)}")

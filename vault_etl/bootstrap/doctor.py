@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 from vault_etl.adapters.aws import RECEIVE_MARGIN_S
 from vault_etl.adapters.aws_kms_describe import KmsKeyDescriber
@@ -22,6 +23,9 @@ from vault_etl.services.checks import logins as login_checks
 from vault_etl.services.checks import server_log
 from vault_etl.services.checks import transport as transport_checks
 from vault_etl.services.doctor import Check, Finding, Verdict, diagnose
+
+_COUNTERS: Final = ("rotate", "re_encrypt", "audit")
+"""Roles that may know how many values there are under a key."""
 
 
 class DoctorProgram(AuditProgram, KeysProgram):
@@ -109,6 +113,9 @@ class DoctorProgram(AuditProgram, KeysProgram):
         def contexts() -> Verdict:
             return key_checks.contexts(self._keys, self._unwrapper())
 
+        def generations() -> Verdict:
+            return key_checks.token_generations(facts(), every_row=False)
+
         needs = ("migrations",)
         aliases = () if self._settings.trusted_key_arns else ("kms_data_key", "kms_token_key")
         keys = self._acts_as("ingest", "reveal", "rotate", "re_encrypt", "audit")
@@ -125,6 +132,7 @@ class DoctorProgram(AuditProgram, KeysProgram):
         yield Check("fence", lambda: database_checks.fence(facts()), needs)
         yield Check("token_keys", lambda: key_checks.token_keys(self._keys), needs, keys)
         yield Check("pending_token_keys", lambda: key_checks.pending(self._keys), needs, keys)
+        yield Check("token_generations", generations, needs, self._acts_as(*_COUNTERS))
         yield Check("key_changes", lambda: key_checks.changes(self._keys), needs, keys)
         for purpose in ROTATED:
             look = functools.partial(self._check_age, purpose)
@@ -143,10 +151,14 @@ class DoctorProgram(AuditProgram, KeysProgram):
     def _deep_checks(self) -> Iterable[Check]:
         """What reads all records."""
 
+        def generations() -> Verdict:
+            return key_checks.token_generations(PostgresFacts(self._database), every_row=True)
+
         def counts() -> Verdict:
             return key_checks.counts(PostgresFacts(self._database))
 
-        counters = self._acts_as("rotate", "re_encrypt", "audit")
+        counters = self._acts_as(*_COUNTERS)
+        yield Check("every_token", generations, ("migrations",), counters)
         yield Check("value_counts", counts, ("migrations",), counters)
 
     def _login_checks(

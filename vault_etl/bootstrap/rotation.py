@@ -74,8 +74,18 @@ class RotationProgram(Parts):
         checker = PostgresTokenChecker(self._database)
         return plan_tokens(self._keys, checker, checker, leave_out)
 
+    def check_publications(self) -> None:
+        """Raise ConfigurationError, naming it, if anything carries the table elsewhere."""
+        PostgresTokenCutOver(self._database).check_publications()
+
     def token_rotation(
-        self, progress: Progress, request_id: uuid.UUID, rate: float | None, wait: float
+        self,
+        progress: Progress,
+        request_id: uuid.UUID,
+        rate: float | None,
+        wait: float,
+        *,
+        allow_publication: bool = False,
     ) -> TokenRotation:
         """For `keys rotate --tokens`; the cut-over is tried for `wait` seconds."""
         database = self._database
@@ -103,7 +113,11 @@ class RotationProgram(Parts):
             keys=self._keys,
             checker=PostgresTokenChecker(database),
             cut_over=CutOver(
-                PostgresTokenCutOver(database), self._clock, threading.Event(), progress, wait
+                PostgresTokenCutOver(database, allow_publication=allow_publication),
+                self._clock,
+                threading.Event(),
+                progress,
+                wait,
             ),
         )
 

@@ -82,6 +82,13 @@ def _rotate(
             help="With --tokens: how long to wait for locks that others hold, as 90s, 10m, 2h.",
         ),
     ] = WAIT_S,
+    allow_publication: Annotated[
+        bool,
+        typer.Option(
+            "--allow-publication",
+            help="With --tokens: also while the table is replicated elsewhere, which has to be copied again.",
+        ),
+    ] = False,
     if_due: Annotated[
         bool,
         typer.Option("--if-due", help="For a scheduler: only if keys are older than they may be."),
@@ -125,6 +132,7 @@ def _rotate(
             "--abort goes with --tokens": abort and not tokens,
             "--leave-out goes with --tokens": bool(leave_out) and not tokens,
             "--wait goes with --tokens": wait != WAIT_S and not tokens,
+            "--allow-publication goes with --tokens": allow_publication and not tokens,
             "--tokens goes without --field: all fields rotate together": tokens and bool(field),
             "--tokens goes without --lazy": tokens and lazy,
             "--lazy goes without --rate": lazy and rate is not None,
@@ -142,6 +150,7 @@ def _rotate(
                 if_due=if_due,
                 leave_out=tuple(dict.fromkeys(leave_out or ())),
                 wait=wait,
+                allow_publication=allow_publication,
                 rate=rate,
                 dry_run=dry_run,
                 yes=yes,

@@ -32,6 +32,7 @@ class Options:
     if_due: bool
     leave_out: tuple[LeaveOut, ...]
     wait: float
+    allow_publication: bool
     rate: float | None
     dry_run: bool
     yes: bool
@@ -62,10 +63,18 @@ def run(program: Program, options: Options) -> None:
         _show(plan)
     if options.dry_run:
         return
+    if not options.allow_publication:
+        program.check_publications()  # before hours of work
     confirm(_question(plan), yes=options.yes)
     request = _request(program, reason)
     with progress("rotate tokens", total=plan.rows, quiet=options.quiet) as bar, stop_when_told():
-        rotation = program.token_rotation(bar, request.request_id, options.rate, options.wait)
+        rotation = program.token_rotation(
+            bar,
+            request.request_id,
+            options.rate,
+            options.wait,
+            allow_publication=options.allow_publication,
+        )
         report = rotation.rotate(request, plan)
     print_report(
         options.output,

@@ -179,8 +179,21 @@ class KeyWrappings(Protocol):
         """By purpose and KMS key."""
 
 
+@dataclass(frozen=True, slots=True)
+class TokenGenerations:
+    """The generation that is active, the one that the table's constraint names, and rows of others."""
+
+    active: int | None
+    held: int | None
+    others: int
+    looked_at: int
+
+
 class ValueCounts(Protocol):
     """For whoever may list keys."""
+
+    def token_generations(self, *, every_row: bool) -> TokenGenerations:
+        """By a sample of each partition, or by all rows."""
 
     def miscounted(self) -> Sequence[Miscount]:
         """Where the counts that each commit keeps are not those of the rows. Reads all of them."""

@@ -49,6 +49,9 @@ GROUP BY purpose, kms_key_arn ORDER BY purpose, kms_key_arn
 SELECT pid, login, extract(epoch FROM clock_timestamp() - since)::double precision, visible
 FROM public.audit_holder()
 
+-- name: token_generations
+SELECT active, held, others, looked_at FROM public.token_generations(%(every_row)s)
+
 -- name: miscounted
 -- Reads all records.
 SELECT field, id, to_char(month, 'YYYY-MM'), kept, counted FROM public.values_miscounted()

@@ -28,6 +28,9 @@ SELECT public.partition_put_away(%(partition)s)
 -- name: misfits
 SELECT public.partition_misfits(%(partition)s)
 
+-- name: prepare
+SELECT public.partition_prepare(%(partition)s)
+
 -- name: attach
 SELECT public.partition_attach(%(partition)s)
 

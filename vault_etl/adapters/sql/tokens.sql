@@ -269,8 +269,12 @@ WHERE token_generation IS NOT NULL AND num_nonnulls(masked_ip, masked_device_id)
 
 -- name: cut_over
 CALL public.commit_token_cut_over(
-    %(request_id)s, %(actor)s, %(host)s, %(reason)s, %(generation)s::smallint, NULL, NULL, NULL
+    %(request_id)s, %(actor)s, %(host)s, %(reason)s, %(generation)s::smallint, %(allow_publication)s,
+    NULL, NULL, NULL
 )
+
+-- name: publications
+SELECT public.token_publications()
 
 -- name: lock_holders
 -- Who keeps the cut-over from its locks: on the view and the table anybody, elsewhere whoever writes.
@@ -312,6 +316,11 @@ WHERE d.refclassid = 'pg_catalog.pg_class'::regclass
     AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_class AS c
         WHERE d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid AND c.relkind IN ('i', 'I')
+    )
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_constraint AS c
+        WHERE d.classid = 'pg_catalog.pg_constraint'::regclass AND c.oid = d.objid
+            AND c.conname = 'tokens_of_one_generation'
     )
     AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_rewrite AS w JOIN pg_catalog.pg_class AS c ON c.oid = w.ev_class

@@ -64,7 +64,7 @@ def schema(differences: Sequence[str]) -> Sequence[Verdict]:
 def partitions(facts: ServerFacts) -> Verdict:
     """Events of this month and the next ones have a place to go to."""
     detached = ", ".join(facts.detached_months())
-    told = f"; detached, where no erasure and no rotation comes: {detached}" if detached else ""
+    told = f"; detached, where no rotation comes: {detached}" if detached else ""
     if missing := facts.missing_months(MONTHS_AHEAD):
         return Verdict.bad(
             f"months without a partition, or with a part of one: {', '.join(missing)}{told}",

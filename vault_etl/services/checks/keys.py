@@ -99,6 +99,26 @@ def trusted(facts: KeyWrappings, trust: Trust) -> Verdict:
     return Verdict.good("every key was wrapped by a trusted KMS key")
 
 
+def token_generations(facts: ValueCounts, *, every_row: bool) -> Verdict:
+    """The table takes tokens of the active generation alone, and has no others."""
+    found = facts.token_generations(every_row=every_row)
+    if found.active is None:
+        return Verdict.unknown("there are no token keys yet")
+    looked = f"{'all' if every_row else 'a sample of'} {found.looked_at} rows"
+    if found.others:
+        return Verdict.bad(
+            f"{found.others} of {looked} have tokens of another generation than {found.active}: they join nothing",
+            "was a month attached, or a row replicated, by hand? (docs/operations.md, Months that do not fit)",
+        )
+    if found.held != found.active:
+        return Verdict.bad(
+            f"the table's constraint tokens_of_one_generation does not say generation {found.active}",
+            "make it again as the owner, as migrations/0009_rotation.sql does (docs/operations.md, Guards that"
+            " were changed)",
+        )
+    return Verdict.good(f"{looked} have tokens of generation {found.active} or none")
+
+
 def counts(facts: ValueCounts) -> Verdict:
     """The values under each key are as many as each commit has counted."""
     wrong = facts.miscounted()

@@ -92,7 +92,7 @@ def test_three_months_ahead_need_partitions() -> None:
 
 
 def test_detached_months_are_told() -> None:
-    """They are no fault, and no erasure reaches them."""
+    """They are no fault, and no rotation reaches them."""
     verdict = database.partitions(Facts(detached=["user_logins_2024_03"]))
     assert verdict.ok
     assert verdict.detail.endswith("user_logins_2024_03")

@@ -1,0 +1,269 @@
+-- Months that are taken out of the table and put back: `vault-etl partitions`, for the owner alone.
+
+-- Detached months live here. No other role has a right to the schema or to a table in it.
+CREATE SCHEMA vault_etl_detached AUTHORIZATION vault_etl_owner;
+
+SET LOCAL ROLE vault_etl_owner;
+
+-- Every month that is there or was closed: its bounds, its state, about how many rows it has (NULL: nothing has counted
+-- them), and its bytes with its indexes. A table with the name of a month that is not attached was detached by hand.
+CREATE FUNCTION public.partition_list() RETURNS TABLE (
+    partition text, first uuid, until uuid, state text, rows bigint, bytes bigint, closed_at timestamptz
+)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH month AS (
+        SELECT r.partition, r.first, r.until, CASE WHEN r.detaching THEN 'detaching' ELSE 'attached' END AS state,
+            NULL::timestamptz AS closed_at
+        FROM public.partition_ranges() AS r
+        UNION ALL
+        SELECT m.partition, m.first, m.until, CASE WHEN m.dropped_at IS NULL THEN 'detached' ELSE 'dropped' END,
+            m.closed_at
+        FROM public.closed_months AS m
+        WHERE NOT EXISTS (SELECT FROM public.partition_ranges() AS r WHERE r.first = m.first)
+        UNION ALL
+        SELECT c.relname::text, public.first_record_id(day.first AT TIME ZONE 'UTC'),
+            public.first_record_id((day.first + interval '1 month') AT TIME ZONE 'UTC'), 'detached', NULL
+        FROM pg_class AS c, LATERAL (SELECT to_date(right(c.relname, 7), 'YYYY_MM')::timestamp AS first) AS day
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
+            AND c.relname ~ '^user_logins_[0-9]{4}_(0[1-9]|1[0-2])$'
+            AND NOT EXISTS (
+                SELECT FROM public.closed_months AS m WHERE m.partition = c.relname AND m.dropped_at IS NULL
+            )
+    )
+    SELECT
+        m.partition, m.first, m.until, m.state, nullif(c.reltuples, -1)::bigint,
+        coalesce(pg_total_relation_size(c.oid), 0), m.closed_at
+    FROM month AS m
+    LEFT JOIN pg_class AS c ON m.state <> 'dropped' AND c.oid = public.partition_table(m.partition)
+    ORDER BY m.first
+$$;
+REVOKE ALL ON FUNCTION public.partition_list() FROM PUBLIC;
+
+-- Counts the values of a detached month. Reads every row.
+CREATE FUNCTION public.partition_recount(month public.closed_months) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    DELETE FROM public.detached_values AS d WHERE d.first = month.first;
+    EXECUTE format(
+        $query$
+        INSERT INTO public.detached_values (first, field, id, month, held)
+        SELECT $1, v.field, v.id, kinds.month, sum(kinds.rows)
+        FROM (
+            SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
+                token_generation, next_token_generation, public.month_of(record_id) AS month, count(*) AS rows
+            FROM vault_etl_detached.%I GROUP BY 1, 2, 3, 4, 5
+        ) AS kinds, LATERAL (VALUES
+            ('ip', public.ciphertext_key_id(kinds.ip)), ('device_id', public.ciphertext_key_id(kinds.device_id)),
+            ('token', kinds.token_generation), ('token', kinds.next_token_generation)
+        ) AS v (field, id)
+        WHERE v.id IS NOT NULL GROUP BY v.field, v.id, kinds.month
+        $query$, month.partition
+    ) USING month.first;
+END
+$$;
+REVOKE ALL ON FUNCTION public.partition_recount(public.closed_months) FROM PUBLIC;
+
+-- Moves the table of a month that was detached out of the schema `public`, where no rotation and no reveal would expect
+-- rows that it does not see, and its counts with it. Reads every row, and holds nothing that others wait for.
+CREATE FUNCTION public.partition_put_away(partition text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    month public.closed_months;
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_class AS c
+        WHERE c.oid = to_regclass(format('public.%I', partition)) AND c.relkind = 'r' AND NOT c.relispartition
+    ) THEN
+        RETURN;
+    END IF;
+    EXECUTE format('ALTER TABLE public.%I SET SCHEMA vault_etl_detached', partition);
+    SELECT m.* INTO STRICT month FROM public.closed_months AS m
+    WHERE m.partition = partition_put_away.partition AND m.dropped_at IS NULL;
+    PERFORM public.partition_recount(month);
+    PERFORM public.partition_count(month.first, -1);
+END
+$$;
+REVOKE ALL ON FUNCTION public.partition_put_away(text) FROM PUBLIC;
+
+-- Takes the values of a detached month out of the counts of the table, or (1) puts them back.
+CREATE FUNCTION public.partition_count(first uuid, sign integer) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO public.value_counts AS c (field, id, month, writer, held)
+    SELECT d.field, d.id, d.month, pg_backend_pid(), sign * d.held FROM public.detached_values AS d
+    WHERE d.first = partition_count.first
+    ON CONFLICT (field, id, month, writer) DO UPDATE SET held = c.held + EXCLUDED.held
+$$;
+REVOKE ALL ON FUNCTION public.partition_count(uuid, integer) FROM PUBLIC;
+
+-- How the tokens of a detached month are to the active generation. Reads every row. `misplaced` rows have tokens of
+-- another one; if `swapped`, every one of these has those of the active one beside them, in next_*, as a month has that was
+-- detached before a cut-over and was ready for it.
+CREATE FUNCTION public.partition_tokens(
+    partition text, OUT active smallint, OUT misplaced bigint, OUT generations text, OUT swapped boolean
+)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    active := (
+        SELECT k.generation FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
+    );
+    EXECUTE format(
+        $query$
+        SELECT
+            coalesce(sum(rows) FILTER (WHERE token_generation <> $1), 0),
+            string_agg(DISTINCT token_generation::text, ', ') FILTER (WHERE token_generation <> $1),
+            coalesce(bool_and(next_token_generation IS NOT DISTINCT FROM $1), false)
+        FROM (
+            SELECT token_generation, next_token_generation, count(*) AS rows FROM %1$s
+            WHERE token_generation IS NOT NULL GROUP BY 1, 2
+        ) AS kinds
+        $query$, public.partition_table(partition)
+    ) INTO misplaced, generations, swapped USING active;
+    swapped := swapped AND misplaced > 0;
+END
+$$;
+REVOKE ALL ON FUNCTION public.partition_tokens(text) FROM PUBLIC;
+
+-- What keeps a detached month from being attached, a line each, in words; none: it fits. Reads every row.
+CREATE FUNCTION public.partition_misfits(partition text) RETURNS SETOF text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    tokens record := public.partition_tokens(partition);
+BEGIN
+    IF EXISTS (SELECT FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'pending') THEN
+        RETURN NEXT 'a rotation of the token keys is under way, which would not see its rows: finish or abort it first';
+    END IF;
+    IF tokens.misplaced > 0 AND NOT tokens.swapped THEN
+        RETURN NEXT format(
+            '%s rows have tokens of generation %s, and generation %s is active', tokens.misplaced, tokens.generations,
+            tokens.active
+        );
+    END IF;
+    RETURN QUERY EXECUTE format(
+        $query$
+        SELECT format(
+            '%%s values are sealed under data key %%s, which %%s', sum(u.rows), u.key_id,
+            CASE WHEN k.key_id IS NULL THEN 'is not there' ELSE 'was destroyed' END
+        )
+        FROM (
+            SELECT public.ciphertext_key_id(ip_ciphertext) AS key_id, count(*) AS rows
+            FROM %1$s WHERE ip_ciphertext IS NOT NULL GROUP BY 1
+            UNION ALL
+            SELECT public.ciphertext_key_id(device_id_ciphertext), count(*)
+            FROM %1$s WHERE device_id_ciphertext IS NOT NULL GROUP BY 1
+        ) AS u
+        LEFT JOIN public.data_keys AS k ON k.key_id = u.key_id
+        WHERE k.key_id IS NULL OR k.state = 'destroyed'
+        GROUP BY u.key_id, k.key_id
+        $query$, public.partition_table(partition)
+    );
+END
+$$;
+REVOKE ALL ON FUNCTION public.partition_misfits(text) FROM PUBLIC;
+
+-- Makes a detached month ready, in a transaction of its own, since it reads every row and locks nothing else: tokens of
+-- the active generation take their places, and what ATTACH asks for is proved by constraints, so that it reads no row
+-- itself. Raises 23514 if rows have tokens of another generation, or are of another month.
+CREATE FUNCTION public.partition_prepare(partition text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    found regclass := public.partition_table(partition);
+    tokens record := public.partition_tokens(partition);
+    month record;
+    name text;
+BEGIN
+    SELECT * INTO STRICT month FROM public.partition_list() AS l
+    WHERE l.partition = partition_prepare.partition AND l.state = 'detached';
+    -- An erasure may have taken values away since they were counted. Of one that was detached by hand they are still counted.
+    PERFORM public.partition_recount(m) FROM public.closed_months AS m
+    WHERE m.first = month.first AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
+    EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS tokens_of_one_generation', found);
+    IF tokens.swapped THEN
+        FOREACH name IN ARRAY ARRAY['masked_ip', 'masked_device_id', 'token_generation'] LOOP
+            EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', found, name, 'old_' || name);
+            EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', found, 'next_' || name, name);
+            EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', found, 'old_' || name, 'next_' || name);
+        END LOOP;
+    END IF;
+    -- As of the parent, whose text it has to have. Before the first keys there are no tokens.
+    EXECUTE format(
+        'ALTER TABLE %s ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s),'
+        ' DROP CONSTRAINT IF EXISTS ids_of_the_month, ADD CONSTRAINT ids_of_the_month'
+        ' CHECK (record_id IS NOT NULL AND record_id >= %L AND record_id < %L)',
+        found, coalesce(tokens.active, 1), month.first, month.until
+    );
+END
+$$;
+REVOKE ALL ON FUNCTION public.partition_prepare(text) FROM PUBLIC;
+
+-- Puts a detached month back. PostgreSQL compares its constraint of the generation with the table's, and refuses it
+-- (42804) if a cut-over came in between. Behind the fence: a rotation that is under way would not see its rows.
+CREATE FUNCTION public.partition_attach(partition text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    month record;
+    bound text;
+BEGIN
+    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'pending') THEN
+        RAISE EXCEPTION 'a rotation of the token keys is under way' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    SELECT * INTO month FROM public.partition_list() AS l
+    WHERE l.partition = partition_attach.partition AND l.state = 'detached';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    PERFORM public.partition_count(month.first, 1);
+    DELETE FROM public.closed_months AS m WHERE m.first = month.first;
+    IF to_regclass(format('vault_etl_detached.%I', partition)) IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE vault_etl_detached.%I SET SCHEMA public', partition);
+    END IF;
+    EXECUTE format(
+        'ALTER TABLE public.user_logins ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+        partition, month.first, month.until
+    );
+    -- The bounds, which were proved as CHECKs, are the partition's own again.
+    FOR bound IN
+        SELECT c.conname FROM pg_constraint AS c
+        WHERE c.conrelid = format('public.%I', partition)::regclass AND c.contype = 'c' AND c.coninhcount = 0
+    LOOP
+        EXECUTE format('ALTER TABLE public.%I DROP CONSTRAINT %I', partition, bound);
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION public.partition_attach(text) FROM PUBLIC;
+
+-- The end of a detached month. It stays closed.
+CREATE FUNCTION public.partition_drop(partition text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    month record;
+BEGIN
+    SELECT * INTO month FROM public.partition_list() AS l
+    WHERE l.partition = partition_drop.partition AND l.state = 'detached';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    INSERT INTO public.closed_months AS m (first, until, partition) VALUES (month.first, month.until, month.partition)
+    ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET partition = excluded.partition, dropped_at = NULL;
+    PERFORM public.partition_put_away(partition);  -- one that was detached by hand
+    EXECUTE format('DROP TABLE vault_etl_detached.%I', partition);
+    DELETE FROM public.detached_values AS d WHERE d.first = month.first;
+    UPDATE public.closed_months AS m SET dropped_at = clock_timestamp() WHERE m.first = month.first;
+END
+$$;
+REVOKE ALL ON FUNCTION public.partition_drop(text) FROM PUBLIC;
+
+-- Lets a month that was dropped be made and filled again. Whether it was closed.
+CREATE FUNCTION public.partition_reopen(month date) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    first_day timestamp := date_trunc('month', month::timestamp);
+BEGIN
+    DELETE FROM public.closed_months AS m
+    WHERE m.dropped_at IS NOT NULL
+        AND m.first < public.first_record_id((first_day + interval '1 month') AT TIME ZONE 'UTC')
+        AND m.until > public.first_record_id(first_day AT TIME ZONE 'UTC');
+    RETURN FOUND;
+END
+$$;
+REVOKE ALL ON FUNCTION public.partition_reopen(date) FROM PUBLIC;
