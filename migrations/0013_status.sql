@@ -17,7 +17,8 @@ CREATE TABLE public.ingest_commits (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE public.ingest_commits IS 'How much was committed in each minute of the last hour, for `vault-etl status`.';
 
--- Counts a commit, as the last statement of its transaction.
+-- Counts a commit, as the last statement of its transaction. What no commit of `ingest` says is not believed: `status`
+-- shows it to others.
 CREATE FUNCTION public.ingest_committed(messages integer, newest_sent timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -25,12 +26,13 @@ DECLARE
     this_minute timestamptz := date_trunc('minute', at, 'UTC');
     me text := session_user;
     my_pid integer := pg_backend_pid();
+    counted integer := least(greatest(coalesce($1, 0), 0), 100000);
     sent timestamptz := CASE
         WHEN $2 BETWEEN '1970-01-01Z' AND at + interval '1 day' THEN date_trunc('second', $2, 'UTC')
     END;
 BEGIN
     UPDATE public.ingest_commits AS c
-    SET messages = c.messages + $1, committed_at = at, newest_sent = sent
+    SET messages = c.messages + counted, committed_at = at, newest_sent = sent
     WHERE c.minute = this_minute AND c.login = me AND c.pid = my_pid;
     IF FOUND THEN
         RETURN;
@@ -40,7 +42,7 @@ BEGIN
         ORDER BY o.minute LIMIT 1000 FOR UPDATE SKIP LOCKED
     );
     INSERT INTO public.ingest_commits (minute, login, pid, messages, committed_at, newest_sent)
-    VALUES (this_minute, me, my_pid, $1, at, sent);
+    VALUES (this_minute, me, my_pid, counted, at, sent);
 END
 $$;
 REVOKE ALL ON FUNCTION public.ingest_committed(integer, timestamptz) FROM PUBLIC;
@@ -57,10 +59,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 REVOKE ALL ON FUNCTION public.ingest_sessions() FROM PUBLIC;
 
--- Times, counts and logins, and nothing of a message: for every role.
+-- Times, counts and logins, and nothing of a message. Not for reveal and erase, which learn no count without an entry.
 GRANT SELECT ON public.ingest_commits TO
-    vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit,
-    vault_etl_analyst;
+    vault_etl_ingest, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_audit, vault_etl_analyst;
 GRANT EXECUTE ON FUNCTION public.ingest_sessions() TO
     vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit,
     vault_etl_analyst;

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from tests.cli.doctor import wrong as wrong_checks
 from tests.cli.processes import fails
 from tests.postgres_front import Authority, front
 from tests.vault import Result, Vault
@@ -93,6 +94,9 @@ def test_a_secret_holds_it(loaded: Vault, aws: dict[str, str]) -> None:
         else:
             assert result.code == 0, result.stderr
     refused(run(loaded, source), 77, "Secrets Manager denies this", arn)
+    plain = {**aws, PASSWORD: source, "AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://0.0.0.0:9"}
+    named = wrong_checks(loaded, "analyst", {**plain, URL: "postgresql://worker@127.0.0.1:1/vault"})
+    assert "Secrets Manager" in named["aws_endpoints"]["detail"]
     refused(run(loaded, f"{source}x", **aws), 78, f"{arn}x")
 
 
@@ -108,7 +112,21 @@ def test_a_token_of_iam_goes_over_tls_that_was_checked_and_nowhere_else(
             refused(run(loaded, "rds-iam", **{URL: url + mode}), 78, "sslmode=verify-full")
         assert heard == []
         fails(run(loaded, "rds-iam", **{URL: f"{url}&sslmode=verify-full"}), 69)
-    (message,) = heard
+        assert len(heard) == 1
+        # A service goes before libpq's variables: the token is for what they say, and goes there.
+        services = tmp_path / "services"
+        services.write_text("[other]\nhost=localhost\nport=1\nuser=another\n", "utf-8")
+        by_variables = {
+            URL: f"postgresql:///vault?sslmode=verify-full&sslrootcert={authority.file}",
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(port),
+            "PGUSER": "worker",
+            "PGSERVICE": "other",
+            "PGSERVICEFILE": str(services),
+        }
+        fails(run(loaded, "rds-iam", **by_variables), 69)
+    message, again = heard
+    assert again.partition(b"&X-Amz-Date")[0] == message.partition(b"&X-Amz-Date")[0]
     token = message[5:-1].decode()
     assert message[:1] == b"p"
     assert token.startswith(f"127.0.0.1:{port}/?Action=connect&DBUser=worker&X-Amz-Algorithm=")

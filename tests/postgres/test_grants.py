@@ -145,8 +145,9 @@ COMMITS = {
     *("rotation_claim", "rotation_release"),
     *("file_source", "file_load_reached", "file_load_whole"),
 }
-for _rights in RIGHTS.values():
-    _rights |= {"SELECT ingest_commits", "EXECUTE ingest_sessions"}
+for _role, _rights in RIGHTS.items():
+    _rights |= {"EXECUTE ingest_sessions"}
+    _rights |= set() if _role in {"reveal", "erase"} else {"SELECT ingest_commits"}
     _rights |= {f"EXECUTE commit_{name}" for name in COMMITS if f"EXECUTE {name}" in _rights}
     _rights |= {"EXECUTE partition_ranges", "EXECUTE first_record_id"}
 

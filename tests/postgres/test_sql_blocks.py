@@ -71,7 +71,8 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         **dict.fromkeys(("registrations", "checkpoints", "unsigned"), ("audit",)),
     },
     "status.sql": {
-        **dict.fromkeys(("commits", "sessions"), ROLES),
+        "commits": ("ingest", "audit", "analyst", *ROTATE),
+        "sessions": ROLES,
         "quarantined_lately": ("reveal", "audit", *RE_ENCRYPT),
         "rotations": ("audit", *ROTATE),
     },

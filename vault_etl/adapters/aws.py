@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import botocore.exceptions
@@ -78,12 +78,16 @@ class AwsClients:
             found = self._credentials.get_frozen_credentials()
             return len(found.access_key or "") >= SHORTEST_ACCESS_KEY_ID
 
-    def endpoints(self) -> dict[str, str]:
-        """The address of each service, from the environment, the profile, or AWS's own list."""
-        return {
-            name: client.meta.endpoint_url
-            for name, client in (("KMS", self.kms()), ("SQS", self.sqs()), ("STS", self.sts()))
-        }
+    def endpoints(self, secret: str | None) -> dict[str, str]:
+        """The address of each service, from the environment, the profile, or AWS's own list.
+
+        Secrets Manager is one of them if it is asked for a `secret`.
+        """
+        clients = {"KMS": self.kms(), "SQS": self.sqs(), "STS": self.sts()}
+        found = {name: client.meta.endpoint_url for name, client in clients.items()}
+        if secret is not None:
+            found["Secrets Manager"] = self._secrets(secret).meta.endpoint_url
+        return found
 
     def kms(self, request_id: uuid.UUID | None = None) -> KMSClient:
         """A KMS client; the request id, if there is one, goes into the user agent."""
@@ -109,12 +113,16 @@ class AwsClients:
     def secret(self, arn: str, setting: str) -> str:
         """The current text of a secret, asked for where its ARN says; "" if it is no text."""
         with translated("Secrets Manager", Subject(arn, setting)):
-            region = arn.split(":")[3] if arn.startswith("arn:") else None
-            client = self._session.client(
+            answer = self._secrets(arn).get_secret_value(SecretId=arn)
+            text: str = answer.get("SecretString", "")
+            return text
+
+    def _secrets(self, arn: str) -> Any:  # noqa: ANN401 - no package has its types
+        region = arn.split(":")[3] if arn.startswith("arn:") else None
+        with translated("Secrets Manager"):
+            return self._session.client(
                 "secretsmanager", region_name=region or None, config=config()
             )
-            text: str = client.get_secret_value(SecretId=arn).get("SecretString", "")
-            return text
 
     def rds_token(self, host: str, port: int, user: str) -> str:
         """A token for one connection to RDS as this login: signed here, and good for 15 minutes."""

@@ -30,9 +30,14 @@ def password_of(setting: str, aws: Callable[[], AwsClients]) -> Password:
     """What a setting asks for a password: `file:PATH`, `secretsmanager:ARN` or `rds-iam`. Threads may share it."""
     if setting.startswith(_FILE):
         return FilePassword(Path(setting.removeprefix(_FILE)))
-    if setting.startswith(_SECRET):
-        return SecretPassword(setting.removeprefix(_SECRET), aws)
+    if (secret := secret_of(setting)) is not None:
+        return SecretPassword(secret, aws)
     return RdsToken(aws)
+
+
+def secret_of(setting: str) -> str | None:
+    """The ARN of the secret that a setting names; None if it names something else."""
+    return setting.removeprefix(_SECRET) if setting.startswith(_SECRET) else None
 
 
 class FilePassword:
@@ -122,8 +127,9 @@ class RdsToken:
             raise ConfigurationError(message, hint=_IAM_HINT)
         with self._one_at_a_time:
             token = self._aws().rds_token(host, int(port), user)
-        # Named again: then neither a service file nor a Kerberos ticket has it go another way.
-        return {"password": token, "sslmode": VERIFIED, "gssencmode": "disable"}
+        # All that it was made for is named again: no service file and no Kerberos ticket has it go another way.
+        made_for = {"host": host, "port": port, "user": user}
+        return {"password": token, "sslmode": VERIFIED, "gssencmode": "disable", **made_for}
 
 
 def _object(text: str) -> dict[str, object] | None:

@@ -11,6 +11,7 @@ from vault_etl.adapters.aws_kms_describe import KmsKeyDescriber
 from vault_etl.adapters.aws_sqs import SqsQueue
 from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
 from vault_etl.adapters.postgres_doctor import PostgresFacts
+from vault_etl.adapters.postgres_passwords import secret_of
 from vault_etl.bootstrap.audit import AuditProgram
 from vault_etl.bootstrap.keys import KeysProgram
 from vault_etl.core.fields import ROTATED, KeyPurpose
@@ -79,8 +80,9 @@ class DoctorProgram(AuditProgram, KeysProgram):
             return aws_checks.identity(self.identity())
 
         def endpoints() -> Verdict:
+            secret = secret_of(settings.database_password or "")
             return transport_checks.aws_endpoints(
-                self._aws.endpoints(), is_key_of_aws=self._aws.is_key_of_aws()
+                self._aws.endpoints(secret), is_key_of_aws=self._aws.is_key_of_aws()
             )
 
         wraps, signs, needs = aws_checks.WRAPS, aws_checks.SIGNS, ("aws_credentials",)
