@@ -90,14 +90,14 @@ class PostgresFacts:
 
     def token_generations(self, *, every_row: bool) -> TokenGenerations:
         """See `ValueCounts.token_generations`."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=every_row) as cursor:
             cursor.execute(_SQL["token_generations"], {"every_row": every_row})
             (row,) = cursor.fetchall()
         return TokenGenerations(*row)
 
     def miscounted(self) -> Sequence[Miscount]:
         """See `ValueCounts.miscounted`. Takes as long as it takes."""
-        with self._database.transaction() as cursor:
+        with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["miscounted"])
             return [Miscount(*row) for row in cursor.fetchall()]
 
