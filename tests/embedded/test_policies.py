@@ -173,6 +173,11 @@ def test_a_parameter_switches_on_its_own_rule(
     assert _statements(Template.load(**{parameter: value})) - _statements(template) == added
 
 
+def test_cloudformation_takes_the_template() -> None:
+    """As a text of 51,200 bytes at most."""
+    assert (resource_dir("keys") / TEMPLATE_NAME).stat().st_size <= 51_200
+
+
 def _statements(template: Template) -> set[str]:
     """The names of all that ingest may do, and of the queues' policy."""
     names = {**template.parameters, **NAMES}

@@ -11,7 +11,7 @@ from tests.iam.documents import (
     DATA,
     DEAD_LETTERS,
     FOREIGN_ACCOUNT,
-    LOGINS,
+    LOGIN,
     PRODUCER,
     QUEUE,
     TOKEN,
@@ -115,10 +115,8 @@ MAY: Final[dict[str, set[Question]]] = {
 """Managed policy → all that it allows."""
 
 
-LOG_IN: Final = {
-    f"{role.title()}LoginPolicy": _plain("rds-db:connect", login) for role, login in LOGINS.items()
-}
-"""Those that are there once the database is named; each is its one role's, and allows its one login."""
+LOG_IN: Final = {"IngestLoginPolicy": _plain("rds-db:connect", LOGIN)}
+"""What is there once the database is named: ingest's, for one login."""
 
 
 def _role(name: str) -> str:

@@ -21,10 +21,7 @@ OWN_KEY: Final = f"{_KMS}/44444444-4444-4444-8444-444444444444"
 """A key of the caller's own, whose policy lets the account do everything with it."""
 
 _LOGINS: Final = f"arn:aws:rds-db:eu-central-1:{ACCOUNT}:dbuser"
-LOGINS: Final = {
-    role: f"{_LOGINS}:cluster-ABCDEFGHIJKL01234/iam_{role}"
-    for role in ("ingest", "rotate", "audit")
-}
+LOGIN: Final = f"{_LOGINS}:cluster-ABCDEFGHIJKL01234/iam_ingest"
 OTHER_LOGINS: Final = (
     f"{_LOGINS}:cluster-ABCDEFGHIJKL01234/alice_reveal",
     f"{_LOGINS}:db-ZYXWVUTSRQPONMLKJIH/iam_ingest",

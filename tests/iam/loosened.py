@@ -10,7 +10,7 @@ from tests.iam.answers import PRINCIPALS
 from tests.iam.documents import (
     ACCOUNT,
     FOREIGN_ACCOUNT,
-    LOGINS,
+    LOGIN,
     OTHER_ENDPOINT,
     OTHER_LOGINS,
     OTHER_VPC,
@@ -69,7 +69,7 @@ def _of_allow(
     if statement.get("Resource", "*") != "*":
         yield "any resource", statement | {"Resource": "*"}
         own = _as_list(statement["Resource"])
-        logins = (*LOGINS.values(), *OTHER_LOGINS)
+        logins = (LOGIN, *OTHER_LOGINS)
         every = KEYS if ":kms:" in own[0] else logins if ":rds-db:" in own[0] else QUEUES
         for more in every:
             if more not in own:

@@ -10,7 +10,7 @@ from tests.iam.documents import (
     AUDIT,
     DATA,
     DEAD_LETTERS,
-    LOGINS,
+    LOGIN,
     OTHER_LOGINS,
     OWN_KEY,
     OWN_QUEUE,
@@ -158,5 +158,5 @@ def questions() -> Iterator[Question]:
         for action in OF_QUEUES:
             yield Question(action, queue)
             yield Question(action, queue, secure=False)
-    for login in (*LOGINS.values(), *OTHER_LOGINS):
+    for login in (LOGIN, *OTHER_LOGINS):
         yield Question("rds-db:connect", login)

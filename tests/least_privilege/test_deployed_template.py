@@ -160,7 +160,7 @@ def test_what_parameters_switch_on_is_what_we_read_into_the_template(localstack:
         assert _as_set(_attached(deployed, role)) == _as_set(wanted)
         sids = [statement["Sid"] for statement in wanted]
         assert ("OwnNetworkAlone" in sids) is (role != "reveal")
-        assert ("LogIn" in sids) is (role != "reveal")
+        assert ("LogIn" in sids) is (role == "ingest")
     sqs, queue = deployed.client("sqs"), deployed.outputs["QueueUrl"]
     attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["Policy"])["Attributes"]
     policy = template.resolved_properties("QueuePolicy", names)["PolicyDocument"]
