@@ -166,6 +166,25 @@ def test_a_month_that_was_detached_by_hand_can_be_attached(vault: Vault) -> None
     assert vault.ok("admin", "migrate", "--check").json == {"applied": []}
 
 
+def test_a_reason_that_is_too_long_is_told_before_anything_is_done(vault: Vault) -> None:
+    """With the month's name before it, it has to fit the log."""
+    month = this_month(vault)
+    for command in (("detach", month, "--yes"), ("ensure", month)):
+        refused = vault.run("admin", "partitions", *command, "--reason", "x" * 499)
+        assert (refused.code, "longer than 500" in refused.stderr) == (2, True)
+    assert months(vault)[table(month)] == "attached"
+
+
+def test_a_table_beside_the_detached_months_is_named(vault: Vault) -> None:
+    """Rows could be hidden there: `doctor` looks at what is there, and not at what is on the record."""
+    vault.sql(
+        "CREATE TABLE vault_etl_detached.hidden (); ALTER TABLE vault_etl_detached.hidden OWNER TO vault_etl_owner"
+    )
+    found = {row["check"]: row for row in vault.run("audit", "doctor").lines}
+    vault.sql("DROP TABLE vault_etl_detached.hidden")
+    assert "hidden" in found["partitions"]["detail"]
+
+
 def test_a_rotation_of_tokens_says_who_would_mix_them(vault: Vault) -> None:
     """Before it makes a key: a subscriber would get new tokens into the column of its old ones."""
     vault.sql("CREATE PUBLICATION elsewhere FOR TABLE user_logins")

@@ -11,7 +11,7 @@ from vault_etl.cli.output import OutputFormat, print_object
 from vault_etl.cli.progress import progress
 from vault_etl.cli.reason import reason_for, word
 from vault_etl.cli.start import start
-from vault_etl.core.audit import Action
+from vault_etl.core.audit import Action, clean_reason
 from vault_etl.core.partitions import Partition, PartitionState, choose
 from vault_etl.core.quarantine import sent_at
 from vault_etl.errors import ConfigurationError
@@ -71,7 +71,7 @@ class Change:
         request = audit_request(
             program.identity(),
             self.action,
-            f"{partition.name}: {asked}",
+            clean_reason(f"{partition.name}: {asked}"),
             ticket=word(self.ticket, "ticket"),
         )
         with progress(verb, total=None, quiet=self.quiet):

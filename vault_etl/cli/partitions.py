@@ -12,7 +12,7 @@ from vault_etl.cli.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.partition_change import Change, shown
 from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit import Action
+from vault_etl.core.audit import Action, clean_reason
 from vault_etl.core.partitions import months_around, parse_month
 from vault_etl.errors import ConfigurationError, UsageError
 from vault_etl.services.audit_request import audit_request
@@ -88,9 +88,7 @@ def _ensure(
     if reopen and not months:
         message = "--reopen needs a MONTH"
         raise UsageError(message, hint="for example: partitions ensure 2026-01 --reopen")
-    asked = (
-        reason_for("a month that is opened again", reason) if reopen else reason or "make months"
-    )
+    asked = reason_for("a month that is opened again", reason if reopen else reason or "make it")
     wanted = [parse_month(month) for month in months or ()] or months_around(
         dt.datetime.now(dt.UTC)
     )
@@ -101,7 +99,7 @@ def _ensure(
         request = audit_request(
             program.identity(),
             Action.PARTITIONS_ENSURE,
-            f"{month:%Y-%m}: {asked}",
+            clean_reason(f"{month:%Y-%m}: {asked}"),
             ticket=word(ticket, "ticket"),
         )
         made[month] = partitions.ensure(request, month, reopen=reopen)

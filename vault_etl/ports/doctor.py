@@ -129,7 +129,7 @@ class ServerFacts(Protocol):
         """The months (2026-01) without a partition, from the present one to `ahead` later."""
 
     def detached_months(self) -> Sequence[str]:
-        """Months that are detached on the record: their tables' names, the oldest first."""
+        """The names of the tables in the place of detached months."""
 
 
 class LogFacts(Protocol):

@@ -39,7 +39,9 @@ WHERE EXISTS (
 ORDER BY month
 
 -- name: detached
-SELECT m.partition FROM public.closed_months AS m WHERE m.dropped_at IS NULL ORDER BY m.first
+-- Every table in the place of detached months, also one that is not on the record.
+SELECT c.relname::text FROM pg_catalog.pg_class AS c
+WHERE c.relnamespace = pg_catalog.to_regnamespace('vault_etl_detached') AND c.relkind IN ('r', 'p', 'f') ORDER BY 1
 
 -- name: wrappings
 SELECT purpose, kms_key_arn, count(*) FROM public.data_keys WHERE state <> 'destroyed'
