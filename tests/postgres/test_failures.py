@@ -138,6 +138,10 @@ def test_the_last_host_counts() -> None:
     assert is_of_a_server(text)
     assert failure_of(text, "28P01")[0].kind.exit_code == 77
     assert not is_of_a_server(f"{AT}FATAL:  x\n{AT}Connection refused\n")
+    without_tls = "server does not support SSL, but SSL was required"
+    reached = failure_of(f"{AT}Connection refused\n{AT}{without_tls}\n", None)
+    assert reached == failure_of(f"{AT}{without_tls}\n", None)
+    assert reached != failure_of(f"{AT}Connection refused\n", None)
     assert failure_of(f"{AT}something new\n", None)[0] is UNKNOWN
     assert failure_of(f"{AT}FATAL:  timeout expired\n", "")[0] is UNKNOWN
     assert failure_of(f"{AT}FATAL:  x\n", "XX000")[0] is UNKNOWN_STATE

@@ -68,6 +68,31 @@ def test_every_option_says_what_it_takes() -> None:
     assert seen > 40
 
 
+@pytest.mark.parametrize(
+    ("words", "option", "value", "said"),
+    [
+        (("local", "start"), "--emulator", "x", "takes moto or localstack"),
+        (("keys", "rewrap"), "--purpose", "x", "takes one of data, token, source"),
+        (("ingest",), "--workers", "65", "takes a whole number from 1 to 64"),
+        (("ingest",), "--max-messages", "0", "takes a whole number of 1 or more"),
+        (("keys", "rotate"), "--rate", "x", "takes a number of 1 or more"),
+        (("ingest",), "--sent", "x", "takes a day such as 2026-01-31"),
+        (
+            ("audit", "list"),
+            "--since",
+            "x",
+            "takes a day or a time such as 2026-01-31 or 2026-01-31T12:00:00Z",
+        ),
+    ],
+)
+def test_it_says_the_words_the_bounds_and_the_form(
+    words: tuple[str, ...], option: str, value: str, said: str
+) -> None:
+    """All of them, so that the next try is right."""
+    (param,) = (p for at, p in parameters() if at == words and option in p.opts)
+    assert refused(words, param, value) == f"{option} {said}"
+
+
 @pytest.mark.parametrize("name", settings.Settings.model_fields)
 def test_every_setting_says_what_it_takes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
