@@ -79,13 +79,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "logins.sql": dict.fromkeys(("rights", "mixed_logins", "odd_members"), ROLES),
     "schema.sql": dict.fromkeys(("facts", "rows"), ROLES),
     "schema_around.sql": {"facts": ROLES},
-    "duplicates.sql": dict.fromkeys(
-        (
-            *("shared_ip", "shared_ip_of_users"),
-            *("shared_device_id", "shared_device_id_of_users"),
-        ),
-        ("analyst",),
-    ),
+    "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
     "erase.sql": dict.fromkeys(
         ("preview", "erase", "quarantine_matching", "quarantine_discard"), ("erase",)
     ),

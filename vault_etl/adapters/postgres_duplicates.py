@@ -29,9 +29,5 @@ class PostgresDuplicateFinder:
             "leave_out": list(query.leave_out),
             "limit": query.limit,
         }
-        field = query.field.value
-        if query.min_users > 1:
-            rows = stream(self._database, _SQL[f"shared_{field}_of_users"], values)
-        else:
-            rows = stream(self._database, _SQL[f"shared_{field}"], values)
+        rows = stream(self._database, _SQL[f"shared_{query.field.value}"], values)
         return (SharedToken(*row) for row in rows)
