@@ -273,7 +273,7 @@ def database_copy(server: RunningPostgres, template: str) -> Iterator[str]:
     with admin(server, "postgres") as cursor:
         # Without fsync, two thirds of the time that a copy through the log takes.
         cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
-        if template != "template1":  # whose own rights no new database has
+        if template not in {"template0", "template1"}:  # whose own rights no new database has
             cursor.execute(
                 "UPDATE pg_database SET datacl = t.datacl FROM pg_database AS t"
                 " WHERE pg_database.datname = %s AND t.datname = %s",
