@@ -66,7 +66,7 @@ INVISIBLE: dict[str, set[str]] = {
     "rotate": {"queue", "kms_contexts", *LOG},
     "re-encrypt": {"queue", *LOG},
     "erase": NOTHING | LOG,
-    "audit": {"kms_data_key", "kms_token_key", "queue", "trusted_keys", "kms_contexts"},
+    "audit": {"kms_data_key", "kms_token_key", "trusted_keys", "kms_contexts"},
     "analyst": NOTHING | {"kms_audit_key", *LOG},
 }
 """What a role may not see."""
