@@ -36,8 +36,8 @@ LOGINS = {
 
 
 def documented(section: str, language: str) -> list[str]:
-    """The blocks of a language in a section of the page, in order."""
-    text = PAGE.read_text(encoding="utf-8").partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    """The blocks of a language in a section of the page, up to the next heading of any level, in order."""
+    text = PAGE.read_text(encoding="utf-8").partition(f"\n## {section}\n")[2].partition("\n##")[0]
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 

@@ -11,7 +11,7 @@ NOT_ERASED: Final = (
     "user_id and the other plain columns; entries of the audit log",
     "quarantined messages of the user: they are erased by their own ids",
     "messages still on a queue, in the dead-letter queue, or on their way",
-    "rows of a table that `migrate --adopt` kept, and of months that were detached by hand",
+    "rows that `migrate --adopt` kept, and those of months detached by hand",
     "old versions of the rows in the tables' files, until VACUUM has run",
     "the write-ahead log and its archive, replicas that lag, every backup",
 )
