@@ -143,6 +143,7 @@ def test_only_what_may_pass_is_waited_for(
 def test_the_text_of_an_answer_goes_no_further() -> None:
     """It may quote a parameter. What begins as AWS's word on a wrong clock changes the class alone."""
     error = answered("SQS", answer("SignatureDoesNotMatch", 403, "Signature expired: 203.0.113.7"))
+    assert "(SignatureDoesNotMatch)" in str(error), "the code is AWS's own word, and does"
     assert isinstance(error, UnavailableError)
     assert "203.0.113.7" not in f"{error} {error.hint}"
 
