@@ -6,9 +6,9 @@ PYTHONS := python3.14 python3.13 python3.12 python3.11 python3
 # The bar would be lines without an end; told.py says each second what pip does.
 PIP := PIP_PROGRESS_BAR=off $(BIN)/python requirements/told.py $(BIN)/python -m pip --disable-pip-version-check
 
-# Test processes: three for two processors, since much of a test is waiting.
+# Test processes: four for two processors, since half of a test is waiting.
 # `make test PYTEST_WORKERS=0` runs in one, for a debugger.
-PYTEST_WORKERS ?= 3
+PYTEST_WORKERS ?= 4
 # More for pytest: `make test PYTEST_ARGS='-k reveal -x'`.
 PYTEST_ARGS ?=
 # What pytest made of the tests' asserts is kept for the next run: it takes longer to make than to collect them all.
@@ -34,7 +34,7 @@ TEMPLATES := $(wildcard keys/*.template.yaml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-localstack check test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
+.PHONY: help demo test test-fast test-localstack check test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ demo: $(VENV)/.demo-installed ## the whole story in about a minute: queue, keys,
 test: $(VENV)/.dev-installed ## run every test that needs Python alone, on both emulators
 	$(PYTEST) $(SPREAD) $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory test-localstack
+
+test-fast: $(VENV)/.dev-installed ## run the unit tests, the vectors and the docs, in about a minute
+	$(PYTEST) $(SPREAD) tests/unit tests/vectors tests/docs $(PYTEST_ARGS)
 
 test-localstack: $(VENV)/.dev-installed ## run what needs an emulator on a real LocalStack
 	$(PYTEST) $(SPREAD) --emulator localstack $(PYTEST_ARGS)
