@@ -35,7 +35,9 @@ def stream(
             for rows in pages(cursor, "vault_etl_stream", query, _ROWS, values):
                 pickle.dump(rows, kept)
         unless_all_came.pop_all()
-    return _rows(kept)
+    rows = _rows(kept)
+    next(rows)  # from here on it closes the file, whether it is read to its end, in part or never
+    return rows
 
 
 def pages(
@@ -59,6 +61,7 @@ def pages(
 
 def _rows(kept: IO[bytes]) -> Iterator[tuple[Any, ...]]:
     with kept:
+        yield ()
         end = kept.tell()
         kept.seek(0)
         while kept.tell() < end:
