@@ -99,7 +99,7 @@ class Database:
     """A connection that is made when it is needed, and made again after it was lost.
 
     Nothing that a transaction sets or makes is relied on by the next one, but for temporary tables of
-    one definition, so that a pooler may give each transaction another session (docs/adr/0034-poolers.md).
+    one definition, so that a pooler may give each transaction another session (docs/adr/0031-poolers.md).
     It lives for half an hour: then a password that was changed is asked for, a login that was locked is
     out, and the temporary tables go, which hold back the freezing of old rows. `password` is asked at
     each connect. The server shows `name` beside the session. `observer` is told of each connect, of each

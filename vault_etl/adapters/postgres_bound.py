@@ -2,7 +2,7 @@
 
 psycopg2 writes values into the text that it sends, where the server shows them: in `pg_stat_activity`, the
 log of a statement that failed or was slow, and `pg_stat_statements`. libpq's PQexecParams sends them
-beside it, and the text has $1 (docs/adr/0036-statement-texts.md).
+beside it, and the text has $1 (docs/adr/0033-statement-texts.md).
 """
 
 from __future__ import annotations

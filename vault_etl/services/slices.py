@@ -3,7 +3,7 @@
 A row that is updated gets a new version on its own page of the heap if there is room, and no index is
 touched then (HOT). The room that the old versions take is free again as soon as their transaction is
 over: so five transactions need the room of a fifth of the rows, and one would need that of all
-(docs/adr/0042-rotation-without-bloat.md).
+(docs/adr/0039-rotation-without-bloat.md).
 """
 
 from __future__ import annotations
