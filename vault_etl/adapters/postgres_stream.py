@@ -35,9 +35,9 @@ def stream(
             for rows in pages(cursor, "vault_etl_stream", query, _ROWS, values):
                 pickle.dump(rows, kept)
         unless_all_came.pop_all()
-    rows = _rows(kept)
-    next(rows)  # from here on it closes the file, whether it is read to its end, in part or never
-    return rows
+    one_by_one = _rows(kept)
+    next(one_by_one)  # from here on it closes the file, whether it is read to its end, in part or never
+    return one_by_one
 
 
 def pages(
