@@ -95,6 +95,8 @@ def as_text(value: object) -> str | None:
             return value
         case int() | float() | uuid.UUID() | dt.date():
             return str(value)
+        case dt.timedelta():
+            return f"{value.days} days {value.seconds}.{value.microseconds:06} seconds"
     raise psycopg2.ProgrammingError(type(value).__name__)
 
 
