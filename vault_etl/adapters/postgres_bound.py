@@ -83,16 +83,14 @@ def rows_of(
 def as_text(value: object) -> str | None:
     """A value in PostgreSQL's text format."""
     match value:
-        case None:
-            return None
+        case None | str():
+            return value
         case bool():
             return "t" if value else "f"
         case bytes() | bytearray() | memoryview():
             return f"\\x{bytes(value).hex()}"
         case list() | tuple():
             return f"{{{','.join(map(_element, value))}}}"
-        case str():
-            return value
         case int() | float() | uuid.UUID() | dt.date():
             return str(value)
         case dt.timedelta():
