@@ -36,7 +36,8 @@ def stream(
                 pickle.dump(rows, kept)
         unless_all_came.pop_all()
     one_by_one = _rows(kept)
-    next(one_by_one)  # from here on it closes the file, whether it is read to its end, in part or never
+    # From here on it closes the file, whether it is read to its end, in part or never.
+    next(one_by_one)
     return one_by_one
 
 
