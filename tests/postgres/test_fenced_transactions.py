@@ -38,7 +38,9 @@ def _statements(scratch: Scratch, database: Database, work: Callable[[], object]
         ((pid,),) = cursor.fetchall()
     work()
     log = scratch.server.log.read_text(encoding="utf-8")
-    statements = re.findall(rf"\[{pid}\] LOG:  statement: (.*(?:\n\t.*)*)", log)
+    statements = re.findall(
+        rf"\[{pid}\] LOG:  (?:statement|execute <unnamed>): (.*(?:\n\t.*)*)", log
+    )
     after_look = statements[len(statements) - statements[::-1].index(look) + 1 :]
     return [" ".join(re.sub(r"--.*", "", statement).split()) for statement in after_look]
 
