@@ -20,6 +20,7 @@ from vault_etl.cli.user_id import known_user
 from vault_etl.core.audit import Action
 from vault_etl.errors import NotFoundError, VaultEtlError
 from vault_etl.services.audit_request import audit_request
+from vault_etl.services.export_subject import LookedThrough
 
 MAX_MESSAGES: Final = 100_000
 
@@ -97,11 +98,11 @@ def _export(
         records = {record.record_id: record for record in found.newest}
         export.must_be_within(program.policy().allowance().looks, len(records), len(rows))
         bundle = Bundle(to)
+        through = LookedThrough(in_quarantine=in_quarantine)
         try:
-            through = export.messages(user, rows, in_quarantine)
-            for shown, match in through.named:
+            for shown, match, entries in export.messages(user, rows, through):
                 bundle.add_message(shown, match)
-            bundle.add_entries(map(listed, through.entries))
+                bundle.add_entries(map(listed, entries))
             for revealed, entries in export.records(list(records), warn):
                 bundle.add_record(records[revealed.record_id], revealed)
                 bundle.add_entries(map(listed, entries))
@@ -119,7 +120,7 @@ def _export(
         {
             "to": str(to),
             "records": bundle.records,
-            "messages": len(through.named),
+            "messages": through.named,
             "messages_looked_through": through.opened,
             "messages_in_quarantine": in_quarantine,
             "log_entries": bundle.entries,

@@ -129,7 +129,7 @@ class Bundle:
             records=self.records,
             count=found.count,
             failed="".join(f"\n{'':29}Not opened: {one}" for one in failed),
-            named=len(through.named),
+            named=through.named,
             entries=self.entries,
             opened=through.opened,
             in_quarantine=through.in_quarantine,

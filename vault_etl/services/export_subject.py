@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from vault_etl.core.audit import Action, AuditReceipt, AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
@@ -33,15 +33,14 @@ class Looks:
 
 @dataclass(slots=True)
 class LookedThrough:
-    """The quarantined messages that were opened, and those of them that name the user, with entries about these."""
+    """How many quarantined messages were opened, and how many of them name the user."""
 
     opened: int = 0
     erased: int = 0
     in_quarantine: int = 0
     first: dt.datetime | None = None
     last: dt.datetime | None = None
-    named: list[tuple[ShownMessage, Match]] = field(default_factory=list)
-    entries: list[AuditEntry] = field(default_factory=list)
+    named: int = 0
 
 
 class ExportSubject:
@@ -65,10 +64,12 @@ class ExportSubject:
         must_be_within_quota(records + messages, quota, fewer=fewer)
 
     def messages(
-        self, user_id: str, rows: Sequence[QuarantinedRow], in_quarantine: int
-    ) -> LookedThrough:
-        """Open these quarantined messages, and keep those that name the user. One that went meanwhile is none."""
-        through = LookedThrough(in_quarantine=in_quarantine)
+        self, user_id: str, rows: Sequence[QuarantinedRow], through: LookedThrough
+    ) -> Iterator[tuple[ShownMessage, Match, Sequence[AuditEntry]]]:
+        """Open these quarantined messages; each that names the user, and the entries of the log about it.
+
+        One that went meanwhile is passed over. Counted in `through`; one body is held at a time.
+        """
         for row in rows:
             try:
                 shown = self._looks.show(self._of(Action.QUARANTINE_SHOW, row.record_id))
@@ -80,10 +81,9 @@ class ExportSubject:
             through.last = max(through.last or row.quarantined_at, row.quarantined_at)
             match = None if shown.body is None else match_of(shown.body.expose(), user_id)
             if match is not None:
-                through.named.append((shown, match))
-                through.entries += self._looks.about.entries_about(shown.receipt)
+                through.named += 1
+                yield shown, match, self._looks.about.entries_about(shown.receipt)
             self._progress.advance(1)
-        return through
 
     def records(
         self, record_ids: Sequence[uuid.UUID], tell: Callable[[uuid.UUID | None, str], None]
