@@ -129,11 +129,12 @@ def parse_message(
     in_range = named is None or named >= FIRST_DAY
     if strict:
         content = without_extra_fields(content)
-    if isinstance(content, LoginEvent):
-        closed = [r.closed for r in ranges if r.first <= record_id < r.end] if in_range else []
-        if all(closed):
-            reason = Reason.MONTH_CLOSED if closed else Reason.SENT_OUT_OF_RANGE
-            content = Rejection(reason, "$" if named is None else "$.create_date")
+    if isinstance(content, LoginEvent) and not (
+        in_range and any(r.first <= record_id < r.end and not r.closed for r in ranges)
+    ):
+        is_closed = in_range and any(r.first <= record_id < r.end for r in ranges)
+        reason = Reason.MONTH_CLOSED if is_closed else Reason.SENT_OUT_OF_RANGE
+        content = Rejection(reason, "$" if named is None else "$.create_date")
     return Parsed(record_id, message, content)
 
 
