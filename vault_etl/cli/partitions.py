@@ -31,7 +31,8 @@ DryRunOption = Annotated[
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
-_COLUMNS: Final = ("partition", "from", "until", "state", "rows", "bytes", "closed_at")
+_COLUMNS: Final = ("partition", "from", "state", "rows", "bytes", "closed_at")
+"""Of a table, so that a month is one line of 80 characters; JSON has `until` too."""
 
 
 @app.command("list")
