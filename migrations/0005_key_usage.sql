@@ -166,31 +166,18 @@ REVOKE ALL ON FUNCTION public.recount_values() FROM PUBLIC;
 CREATE FUNCTION public.key_usage(counted boolean) RETURNS TABLE (key_id bigint, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF counted THEN
-        RETURN QUERY
-            SELECT k.key_id, coalesce(sum(v.held), 0)::bigint
-            FROM public.data_keys AS k LEFT JOIN (
-                SELECT u.field = 'token' AS of_tokens, u.id, sum(u.held) AS held
-                FROM (
-                    SELECT c.field, c.id, c.held FROM public.values_counted() AS c
-                    UNION ALL SELECT d.field, d.id, d.held FROM public.detached_values AS d
-                ) AS u GROUP BY 1, 2
-            ) AS v ON v.of_tokens = (k.purpose = 'token')
-                AND v.id = CASE WHEN k.purpose = 'token' THEN k.generation ELSE k.key_id END
-            GROUP BY k.key_id;
-    ELSE
-        RETURN QUERY
-            SELECT k.key_id, coalesce(sum(v.held), 0)::bigint
-            FROM public.data_keys AS k LEFT JOIN (
-                SELECT u.field = 'token' AS of_tokens, u.id, sum(u.held) AS held
-                FROM (
-                    SELECT c.field, c.id, c.held FROM public.value_counts AS c
-                    UNION ALL SELECT d.field, d.id, d.held FROM public.detached_values AS d
-                ) AS u GROUP BY 1, 2
-            ) AS v ON v.of_tokens = (k.purpose = 'token')
-                AND v.id = CASE WHEN k.purpose = 'token' THEN k.generation ELSE k.key_id END
-            GROUP BY k.key_id;
-    END IF;
+    RETURN QUERY
+        SELECT k.key_id, coalesce(sum(v.held), 0)::bigint
+        FROM public.data_keys AS k LEFT JOIN (
+            SELECT u.field = 'token' AS of_tokens, u.id, sum(u.held) AS held
+            FROM (
+                SELECT c.field, c.id, c.held FROM public.value_counts AS c WHERE NOT counted
+                UNION ALL SELECT c.field, c.id, c.held FROM public.values_counted() AS c WHERE counted
+                UNION ALL SELECT d.field, d.id, d.held FROM public.detached_values AS d
+            ) AS u GROUP BY 1, 2
+        ) AS v ON v.of_tokens = (k.purpose = 'token')
+            AND v.id = CASE WHEN k.purpose = 'token' THEN k.generation ELSE k.key_id END
+        GROUP BY k.key_id;
 END
 $$;
 REVOKE ALL ON FUNCTION public.key_usage(boolean) FROM PUBLIC;
