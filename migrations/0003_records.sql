@@ -127,17 +127,37 @@ $$;
 REVOKE ALL ON FUNCTION public.partition_ranges() FROM PUBLIC;
 
 -- Months that take no rows any more: what is sent in one is quarantined as `month_closed`, and no partition is made
--- for it. The rows of a detached one are in the table `partition` of the schema vault_etl_detached.
+-- for it. The rows of a detached one are in the table `partition` of the schema vault_etl_detached. One that is archived
+-- has its rows in the archive alone; one that is dropped has none.
 CREATE TABLE public.closed_months (
     first uuid PRIMARY KEY,
     until uuid NOT NULL,
     partition text NOT NULL,
     closed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     dropped_at timestamptz,
-    CONSTRAINT some_ids CHECK (first < until)
+    -- Where its archive is, an absolute path or s3://bucket/prefix; the SHA-256 of the manifest; when it was recorded.
+    archive text CHECK (archive ~ '^(/|s3://)' AND char_length(archive) <= 1024),
+    archive_sha256 bytea CHECK (octet_length(archive_sha256) = 32),
+    archived_at timestamptz,
+    CONSTRAINT some_ids CHECK (first < until),
+    CONSTRAINT whole_archive CHECK (num_nonnulls(archive, archive_sha256, archived_at) IN (0, 3)),
+    CONSTRAINT nothing_of_a_dropped_one CHECK (dropped_at IS NULL OR archive IS NULL)
 );
-COMMENT ON TABLE public.closed_months IS 'Ranges of record ids that are detached or dropped: nothing is stored there.';
+COMMENT ON TABLE public.closed_months IS
+    'Ranges of record ids that are detached, archived or dropped: nothing is stored there.';
 GRANT SELECT ON public.closed_months TO PUBLIC;
+
+-- What an erasure could not take out of the archive of a closed month: of one record, or of all records of a user. A
+-- restore applies it in the transaction that makes the table; a new archive of the month deletes it.
+CREATE TABLE public.archived_erasures (
+    first uuid NOT NULL REFERENCES public.closed_months ON DELETE CASCADE,
+    record_id uuid,
+    user_id text,
+    erased_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT of_a_record_or_of_a_user CHECK (num_nonnulls(record_id, user_id) = 1),
+    CONSTRAINT each_once UNIQUE NULLS NOT DISTINCT (first, record_id, user_id)
+);
+COMMENT ON TABLE public.archived_erasures IS 'What was erased and is in an archive all the same: a restore applies it.';
 
 -- The table of a partition, attached or not; NULL if there is none.
 CREATE FUNCTION public.partition_table(partition text) RETURNS regclass

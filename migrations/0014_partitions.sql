@@ -6,9 +6,11 @@ CREATE SCHEMA vault_etl_detached AUTHORIZATION vault_etl_owner;
 SET LOCAL ROLE vault_etl_owner;
 
 -- Every month that is there or was closed: its bounds, its state, about how many rows it has (NULL: nothing has counted
--- them), and its bytes with its indexes. A table with the name of a month that is not attached was detached by hand.
+-- them), its bytes with its indexes, its archive, and how many erasures that does not have. A table with the name of a
+-- month that is not attached was detached by hand.
 CREATE FUNCTION public.partition_list() RETURNS TABLE (
-    partition text, first uuid, until uuid, state text, rows bigint, bytes bigint, closed_at timestamptz
+    partition text, first uuid, until uuid, state text, rows bigint, bytes bigint, closed_at timestamptz,
+    archive text, archive_sha256 bytea, archived_at timestamptz, erasures bigint
 )
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH month AS (
@@ -16,7 +18,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             NULL::timestamptz AS closed_at
         FROM public.partition_ranges() AS r
         UNION ALL
-        SELECT m.partition, m.first, m.until, CASE WHEN m.dropped_at IS NULL THEN 'detached' ELSE 'dropped' END,
+        SELECT m.partition, m.first, m.until,
+            CASE
+                WHEN m.dropped_at IS NOT NULL THEN 'dropped'
+                WHEN m.archive IS NOT NULL AND public.partition_table(m.partition) IS NULL THEN 'archived'
+                ELSE 'detached'
+            END,
             m.closed_at
         FROM public.closed_months AS m
         WHERE NOT EXISTS (SELECT FROM public.partition_ranges() AS r WHERE r.first = m.first)
@@ -32,8 +39,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     )
     SELECT
         m.partition, m.first, m.until, m.state, nullif(c.reltuples, -1)::bigint,
-        coalesce(pg_total_relation_size(c.oid), 0), m.closed_at
+        coalesce(pg_total_relation_size(c.oid), 0), m.closed_at, a.archive, a.archive_sha256, a.archived_at,
+        (SELECT count(*) FROM public.archived_erasures AS e WHERE e.first = m.first)
     FROM month AS m
+    LEFT JOIN public.closed_months AS a ON a.first = m.first
     LEFT JOIN pg_class AS c ON m.state <> 'dropped' AND c.oid = public.partition_table(m.partition)
     ORDER BY m.first
 $$;
@@ -232,7 +241,8 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.partition_attach(text) FROM PUBLIC;
 
--- The end of a detached month. It stays closed.
+-- The end of the table of a detached month, which stays closed. With an archive, the month is archived, and its values
+-- are counted as before.
 CREATE FUNCTION public.partition_drop(partition text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
@@ -247,8 +257,10 @@ BEGIN
     ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET partition = excluded.partition, dropped_at = NULL;
     PERFORM public.partition_put_away(partition);  -- one that was detached by hand
     EXECUTE format('DROP TABLE vault_etl_detached.%I', partition);
-    DELETE FROM public.detached_values AS d WHERE d.first = month.first;
-    UPDATE public.closed_months AS m SET dropped_at = clock_timestamp() WHERE m.first = month.first;
+    UPDATE public.closed_months AS m SET dropped_at = clock_timestamp() WHERE m.first = month.first AND m.archive IS NULL;
+    IF FOUND THEN
+        DELETE FROM public.detached_values AS d WHERE d.first = month.first;
+    END IF;
 END
 $$;
 REVOKE ALL ON FUNCTION public.partition_drop(text) FROM PUBLIC;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import psycopg2.extensions
 import stamina
@@ -14,7 +14,7 @@ from psycopg2 import sql
 from vault_etl.adapters.postgres import Database, LockTimeoutError, ValueRefusedError
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest, Decision, Phase
-from vault_etl.core.partitions import Partition, PartitionState
+from vault_etl.core.partitions import Archive, Partition, PartitionState
 from vault_etl.errors import IncompleteError, UsageError, VaultEtlError
 
 _SQL: Final = blocks("partitions.sql")
@@ -37,10 +37,7 @@ class PostgresPartitions:
         """Every partition that is there or was closed, the oldest first."""
         with self._owner() as cursor:
             cursor.execute(_SQL["list"])
-            return [
-                Partition(name, first, until, PartitionState(state), *rest)
-                for name, first, until, state, *rest in cursor.fetchall()
-            ]
+            return [_partition(row) for row in cursor.fetchall()]
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def ensure(self, request: AuditRequest, month: dt.date, *, reopen: bool) -> str | None:
@@ -151,6 +148,13 @@ class PostgresPartitions:
         with self._database.transaction("partitions", long=True) as cursor:
             cursor.execute(_SQL["act_as_owner"])
             yield cursor
+
+
+def _partition(row: Sequence[Any]) -> Partition:
+    """A row of the list."""
+    name, first, until, state, rows, size, closed_at, location, sha256, archived_at, erasures = row
+    archive = location and Archive(location, bytes(sha256), archived_at, erasures)
+    return Partition(name, first, until, PartitionState(state), rows, size, closed_at, archive)
 
 
 def _named(partition: Partition) -> dict[str, object]:

@@ -29,6 +29,7 @@ _STATES: Final = {
 _FIRST: Final = {
     PartitionState.ATTACHED: "`vault-etl partitions detach` takes it out of the table first",
     PartitionState.DETACHING: "`vault-etl partitions detach` goes on with it",
+    PartitionState.ARCHIVED: "`vault-etl partitions restore` brings its table back first",
     PartitionState.DROPPED: "`vault-etl partitions ensure --reopen` makes it again, without its rows",
 }
 
@@ -89,6 +90,7 @@ def does_not_fit(partition: Partition, misfits: Sequence[str]) -> ConfigurationE
 
 def shown(partition: Partition) -> dict[str, object]:
     """A month as it is printed. Its bounds are moments, and ids where they are none."""
+    archive = partition.archive
     return {
         "partition": partition.name,
         "from": sent_at(partition.first),
@@ -97,6 +99,10 @@ def shown(partition: Partition) -> dict[str, object]:
         "rows": partition.rows,
         "bytes": partition.bytes,
         "closed_at": partition.closed_at,
+        "archive": archive and archive.location,
+        "archived_at": archive and archive.archived_at,
+        "manifest_sha256": archive and archive.manifest_sha256.hex(),
+        "erasures_since": archive and archive.erasures,
     }
 
 

@@ -45,8 +45,8 @@ def _list(
     """Show every month: its bounds, where its rows are, about how many, and its bytes with its indexes.
 
     A month is `attached`; `detaching` after an interrupted detach; `detached`: its table is in the
-    schema vault_etl_detached, where erasures alone reach it; or `dropped`. The last three take no rows:
-    what comes late is quarantined as `month_closed`.
+    schema vault_etl_detached, where erasures alone reach it; `archived`: its rows are in its archive alone;
+    or `dropped`. The last four take no rows: what comes late is quarantined as `month_closed`.
 
     \b
     Examples:

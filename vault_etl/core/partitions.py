@@ -24,7 +24,11 @@ class PartitionState(StrEnum):
     DETACHING = "detaching"
     """A DETACH CONCURRENTLY was interrupted: the month takes no rows, and is not detached yet."""
     DETACHED = "detached"
+    """Its table is in the schema vault_etl_detached."""
+    ARCHIVED = "archived"
+    """Its rows are in its archive alone."""
     DROPPED = "dropped"
+    """Its rows are nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,20 @@ class Partition:
     bytes: int
     """On disk, with its indexes."""
     closed_at: dt.datetime | None
+    archive: Archive | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The archive of a closed month, as it is on the record."""
+
+    location: str
+    """An absolute path, or s3://bucket/prefix."""
+    manifest_sha256: bytes
+    """32 bytes."""
+    archived_at: dt.datetime
+    erasures: int
+    """How many erasures were made since, of what it holds still."""
 
 
 def parse_month(text: str) -> dt.date:

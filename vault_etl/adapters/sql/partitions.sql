@@ -4,7 +4,8 @@
 SET LOCAL ROLE vault_etl_owner
 
 -- name: list
-SELECT partition, first, until, state, rows, bytes, closed_at FROM public.partition_list()
+SELECT partition, first, until, state, rows, bytes, closed_at, archive, archive_sha256, archived_at, erasures
+FROM public.partition_list()
 
 -- name: ensure
 SELECT public.ensure_partition(%(day)s)
