@@ -546,11 +546,13 @@ BEGIN
     PERFORM public.audit_validate(
         request_id, phase, actor, host, action, fields, purpose, ticket, reason, decision, error_code
     );
-    -- A reason that says an amount of its own is refused: `audit verify` compares the two.
-    IF (amount IS NOT NULL AND (
+    -- A reason that itself begins as an amount does gets the one that holds before it: `audit verify` compares the first.
+    IF amount IS NULL AND phase = 'intent' AND action IN ('find', 'tokens') AND reason ~ '^[0-9]+ values: ' THEN
+        amount := 1;
+    ELSIF amount IS NOT NULL AND (
         amount NOT BETWEEN 1 AND 65536 OR phase <> 'intent' OR action NOT IN ('find', 'tokens')
         OR cardinality(fields) <> 1
-    )) OR (amount IS NULL AND phase = 'intent' AND action IN ('find', 'tokens') AND reason ~ '^[0-9]+ values: ') THEN
+    ) THEN
         RAISE EXCEPTION 'no entry of the audit log: its amount is not as it should be'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;

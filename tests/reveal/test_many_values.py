@@ -73,6 +73,14 @@ def test_a_range_counts_for_the_quota_before_anything_is_looked_for(
     assert find(limited, "198.51.100.0-198.51.100.2").json["found"] == 2
 
 
+def test_a_reason_that_begins_like_a_number_of_values_is_a_reason(many: Vault) -> None:
+    """One value, or one user, for any reason: the entry has the number that holds before it, and the log verifies."""
+    for asked, stdin in ((("--field", "ip"), "198.51.100.1"), (("--user-id", "ann"), None)):
+        many.ok("reveal", "find", *asked, "--reason", "9 values: list 7", stdin=stdin)
+        assert many.sql(LAST.format(2))[1][3] == "1 values: 9 values: list 7"
+    many.ok("audit", "audit", "verify")
+
+
 @pytest.mark.parametrize("text", ["10.0.0.0/15", "10.0.0.0-10.1.0.0", "2001:db8::/64"])
 def test_a_range_is_bounded(many: Vault, text: str) -> None:
     """65,536 addresses at most; no entry, and the range is not repeated."""
