@@ -24,6 +24,17 @@ COPIES = (
     " SELECT gen_random_uuid(), %s, '$', body_ciphertext, now() - make_interval(days => %s)"
     " FROM generate_series(1, %s), (SELECT body_ciphertext FROM quarantine LIMIT 1) AS one"
 )
+LATE = """
+import datetime
+
+real = datetime.datetime
+
+class Late(real):
+    def now(tz=None):
+        return real.now(tz) - datetime.timedelta(days=1)
+
+datetime.datetime = Late
+"""
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +91,14 @@ def test_what_is_due_is_what_is_old(stocked: Vault) -> None:
     assert stocked.ok("erase", *DISCARD, "--if-due", "--yes").json["messages"] == 1_500
     assert stocked.count("quarantine") == 3
     assert entries(stocked)[-2][2] == "older than 30 days"
+
+
+def test_all_is_what_there_is_by_the_databases_clock(stocked: Vault, tmp_path: Path) -> None:
+    """A client whose clock is a day late discards what there is, too."""
+    (tmp_path / "sitecustomize.py").write_text(LATE, encoding="utf-8")
+    extra = {"PYTHONPATH": str(tmp_path)}
+    assert stocked.ok("erase", *DISCARD, "--all", *WHY, extra=extra).json["messages"] == 1_503
+    assert stocked.count("quarantine") == 0
 
 
 def test_one_message_is_discarded_by_its_id(stocked: Vault) -> None:

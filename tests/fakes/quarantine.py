@@ -134,7 +134,10 @@ class FakeQuarantineDiscarder:
     ) -> Matching:
         """See `QuarantineDiscarder.matching`."""
         times = [row.quarantined_at for row in self._rows(wanted, record_ids)]
-        return Matching(len(times), min(times, default=None), max(times, default=None))
+        until = wanted.until
+        if wanted.older_than is not None:
+            until = self._database.clock.now() - wanted.older_than
+        return Matching(len(times), min(times, default=None), max(times, default=None), until)
 
     def discard(
         self,

@@ -33,8 +33,8 @@ class PostgresQuarantineDiscarder:
         """See `QuarantineDiscarder.matching`."""
         with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["quarantine_matching"], _values(wanted, record_ids))
-            ((messages, oldest, newest),) = cursor.fetchall()
-        return Matching(messages, oldest, newest)
+            (found,) = cursor.fetchall()
+        return Matching(*found)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def discard(

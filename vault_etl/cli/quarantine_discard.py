@@ -86,8 +86,8 @@ def _discard(
         message = f"there are more than {_MAX_IDS} ids"
         raise UsageError(message, hint="give fewer at a time, or a reason, a time or a source")
     program, settings = start(quiet=quiet, verbose=verbose)
-    if every:  # what comes while it runs stays
-        wanted = QuarantineFilter(until=dt.datetime.now(dt.UTC))
+    if every:
+        wanted = QuarantineFilter(older_than=dt.timedelta(0))
     if if_due:
         days = settings.quarantine_max_age_days
         if days == 0:
@@ -118,6 +118,8 @@ def _discard(
         _print(matching, output)
         return
     confirm(f"Discard {_text(matching)} for good?", yes=yes)
+    # What comes while it runs stays, and was not counted.
+    wanted = dataclasses.replace(wanted, until=matching.until, older_than=None)
     with progress("discard", total=matching.messages, quiet=quiet) as bar:
         discarded = program.discard_quarantine(bar, request.request_id)(request, wanted, ids)
     _print(dataclasses.replace(matching, messages=discarded), output)

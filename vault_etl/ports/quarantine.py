@@ -40,7 +40,7 @@ class QuarantineFilter:
     source: str | None = None
     """A file's `source_id`, or `queue`."""
     older_than: dt.timedelta | None = None
-    """By the database's clock. Of a discard alone, and without `until`."""
+    """By the database's clock. Of what is counted before a discard alone, and without `until`."""
 
 
 EVERY_ROW: Final = QuarantineFilter()
@@ -93,6 +93,8 @@ class Matching:
     messages: int
     oldest: dt.datetime | None
     newest: dt.datetime | None
+    until: dt.datetime | None = None
+    """What was quarantined from then on was not counted: as asked, or by the database's clock; None: all was."""
 
 
 @dataclass(frozen=True, slots=True)
