@@ -169,8 +169,76 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.partition_misfits(text) FROM PUBLIC;
 
+-- Gives a detached month the shape of the table: what that got or lost since, of columns, constraints and indexes. ATTACH
+-- would refuse the first two, and build the indexes while it holds its locks. Reads every row if there is anything to do.
+CREATE FUNCTION public.partition_fit(partition text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    found regclass := public.partition_table(partition);
+    parent regclass := 'public.user_logins'::regclass;
+    changes text;
+    change text;
+BEGIN
+    WITH col AS (
+        SELECT a.attrelid, a.attname, a.attnotnull,
+            format_type(a.atttypid, a.atttypmod) || coalesce(' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid), '') AS shape
+        FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE a.attrelid IN (found, parent) AND a.attnum > 0 AND NOT a.attisdropped
+    ), cons AS (
+        SELECT c.conrelid, c.conname, pg_get_constraintdef(c.oid) AS shape
+        FROM pg_constraint AS c
+        -- That of the generation is made with the bounds, and PostgreSQL 18 has constraints of NOT NULL.
+        WHERE c.conrelid IN (found, parent) AND c.contype = 'c' AND c.conname <> 'tokens_of_one_generation'
+    ), change AS (
+        SELECT 1 AS step, format('DROP COLUMN %I', t.attname) AS text FROM col AS t
+        WHERE t.attrelid = found AND NOT EXISTS (SELECT FROM col AS p WHERE p.attrelid = parent AND p.attname = t.attname)
+        UNION ALL
+        SELECT 2, format('DROP CONSTRAINT %I', t.conname) FROM cons AS t
+        WHERE t.conrelid = found AND NOT EXISTS (
+            SELECT FROM cons AS p WHERE p.conrelid = parent AND p.conname = t.conname AND p.shape = t.shape
+        )
+        UNION ALL
+        SELECT 3, format('ADD COLUMN %I %s', p.attname, p.shape) FROM col AS p
+        WHERE p.attrelid = parent AND NOT EXISTS (SELECT FROM col AS t WHERE t.attrelid = found AND t.attname = p.attname)
+        UNION ALL
+        SELECT 4, format('ALTER COLUMN %I %s NOT NULL', p.attname, CASE WHEN p.attnotnull THEN 'SET' ELSE 'DROP' END)
+        FROM col AS p LEFT JOIN col AS t ON t.attrelid = found AND t.attname = p.attname
+        WHERE p.attrelid = parent AND p.attnotnull <> coalesce(t.attnotnull, false)
+        UNION ALL
+        SELECT 5, format('ADD CONSTRAINT %I %s', p.conname, p.shape) FROM cons AS p
+        WHERE p.conrelid = parent AND NOT EXISTS (
+            SELECT FROM cons AS t WHERE t.conrelid = found AND t.conname = p.conname AND t.shape = p.shape
+        )
+    )
+    SELECT string_agg(c.text, ', ' ORDER BY c.step) INTO changes FROM change AS c;
+    IF changes IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE %s %s', found, changes);
+    END IF;
+    FOR change IN
+        WITH index AS (
+            SELECT x.indrelid, x.indexrelid, x.indisprimary, x.indisvalid,
+                CASE WHEN x.indisunique THEN 'UNIQUE ' ELSE '' END AS kind,
+                regexp_replace(pg_get_indexdef(x.indexrelid), '^.* USING ', '') AS shape
+            FROM pg_index AS x WHERE x.indrelid IN (found, parent)
+        )
+        SELECT format('DROP INDEX %s', t.indexrelid::regclass) FROM index AS t
+        WHERE t.indrelid = found AND NOT (t.indisprimary OR t.indisvalid AND EXISTS (
+            SELECT FROM index AS p WHERE p.indrelid = parent AND p.kind = t.kind AND p.shape = t.shape
+        ))
+        UNION ALL
+        SELECT format('CREATE %sINDEX ON %s USING %s', p.kind, found, p.shape) FROM index AS p
+        WHERE p.indrelid = parent AND NOT p.indisprimary AND NOT EXISTS (
+            SELECT FROM index AS t WHERE t.indrelid = found AND t.indisvalid AND t.kind = p.kind AND t.shape = p.shape
+        )
+    LOOP
+        EXECUTE change;
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION public.partition_fit(text) FROM PUBLIC;
+
 -- Makes a detached month ready, in a transaction of its own, since it reads every row and locks nothing else: tokens of
--- the active generation take their places, and what ATTACH asks for is proved by constraints, so that it reads no row
+-- the active generation take their places, it gets the shape of the table, and what ATTACH asks for is proved by constraints, so that it reads no row
 -- itself. Raises 23514 if rows have tokens of another generation, or are of another month.
 CREATE FUNCTION public.partition_prepare(partition text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
@@ -193,6 +261,7 @@ BEGIN
             EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', found, 'old_' || name, 'next_' || name);
         END LOOP;
     END IF;
+    PERFORM public.partition_fit(partition);
     -- As of the parent, whose text it has to have. Before the first keys there are no tokens.
     EXECUTE format(
         'ALTER TABLE %s ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s),'

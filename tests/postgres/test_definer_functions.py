@@ -69,6 +69,7 @@ _NO_RELATION = {
     *("written", "replaced", "made"),  # transition tables
     *("run", "intent", "held", "was_done", "gone", "SKIP"),
     *("wanted", "ranked", "in_records", "chosen", "month", "misplaced", "place.bad"),
+    *("col", "cons", "index", "change", "changes"),  # of partition_fit
     "%1",  # of a format: a detached month, by `partition_table`
 }
 
