@@ -78,8 +78,9 @@ format: $(VENV)/.dev-installed ## format the code, and mend what ruff can mend
 	$(BIN)/ruff format .
 
 lock: $(VENV)/.dev-installed ## write requirements/*.txt again from pyproject.toml
-	$(COMPILE) --extra local --group build --group dev -o requirements/dev.txt >/dev/null
+	$(COMPILE) --extra archive --extra local --group build --group dev -o requirements/dev.txt >/dev/null
 	$(COMPILE) --extra local --group build -c requirements/dev.txt -o requirements/demo.txt >/dev/null
+	$(COMPILE) --extra archive -c requirements/dev.txt -o requirements/archive.txt >/dev/null
 	$(COMPILE) -c requirements/dev.txt -o requirements/runtime.txt >/dev/null
 	@! grep -nE '://|^ *--(index|extra-index|find-links)' requirements/*.txt \
 		|| { echo 'error: a lock file holds an address' >&2; exit 1; }

@@ -96,7 +96,7 @@ def test_nothing_else_is_inside(wheel: Path) -> None:
         fields = email.parser.Parser().parsestr(archive.read(metadata).decode())
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vault_etl"}
     always = [line for line in fields.get_all("Requires-Dist", []) if "extra ==" not in line]
-    assert not [line for line in always if re.match(r"moto|flask|pixeltable", line)]
+    assert not [line for line in always if re.match(r"moto|flask|pixeltable|pyarrow", line)]
 
 
 def test_the_runtime_lock_is_what_dev_was_tested_with() -> None:
@@ -106,6 +106,9 @@ def test_the_runtime_lock_is_what_dev_was_tested_with() -> None:
         for name, path in ((p.stem, p) for p in RUNTIME_LOCK.parent.glob("*.txt"))
     }
     assert pins["runtime"] <= pins["demo"] <= pins["dev"]
+    assert pins["runtime"] <= pins["archive"] <= pins["dev"]
+    (added,) = pins["archive"] - pins["runtime"]
+    assert added.startswith("pyarrow==")
 
 
 def test_no_lock_names_an_address() -> None:

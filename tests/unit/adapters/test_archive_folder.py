@@ -1,0 +1,117 @@
+"""An archive in a folder: for its owner alone, whole or not there, and without links."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vault_etl.adapters.archive_folder import FolderArchive
+from vault_etl.errors import DeniedError, NotFoundError, UnavailableError, UsageError, VaultEtlError
+
+NAME = "part-00001.parquet"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A file to put."""
+    path = tmp_path / "source"
+    path.write_bytes(b"content")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the archive is to be."""
+    return tmp_path / "to" / "month-0a1b2c3d"
+
+
+@pytest.fixture
+def store(folder: Path) -> FolderArchive:
+    """An archive, in a folder that is there."""
+    folder.parent.mkdir()
+    return FolderArchive(folder)
+
+
+def test_it_is_for_its_owner_alone(store: FolderArchive, folder: Path, source: Path) -> None:
+    """Whatever the umask says."""
+    before = os.umask(0)
+    try:
+        store.put(NAME, source)
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / NAME).stat().st_mode & 0o777 == 0o600
+    assert store.location == str(folder)
+
+
+def test_the_path_is_absolute() -> None:
+    """It is kept in the database, where other commands read it."""
+    with pytest.raises(UsageError):
+        FolderArchive(Path("archives/month"))
+
+
+def test_a_put_that_fails_leaves_nothing(
+    store: FolderArchive, folder: Path, tmp_path: Path
+) -> None:
+    """The source is a folder: nothing can be read of it."""
+    with pytest.raises(VaultEtlError):
+        store.put(NAME, tmp_path)
+    assert list(folder.iterdir()) == []
+    assert store.names() == []
+
+
+def test_what_was_interrupted_is_no_file_of_it(
+    store: FolderArchive, folder: Path, source: Path
+) -> None:
+    """It is written again by the next put, or deleted."""
+    folder.mkdir()
+    (folder / f"{NAME}.part").write_bytes(b"cut o")
+    assert store.names() == []
+    store.put(NAME, source)
+    assert (folder / NAME).read_bytes() == b"content"
+    (folder / f"{NAME}.part").write_bytes(b"cut o")
+    store.delete(NAME)
+    assert not folder.exists()
+
+
+def test_links_and_devices_are_refused(
+    store: FolderArchive, folder: Path, source: Path, tmp_path: Path
+) -> None:
+    """In the archive, and in its place; where they lead to stays as it was."""
+    folder.mkdir()
+    target = tmp_path / "target"
+    (folder / "link").symlink_to(source)
+    os.mkfifo(folder / "pipe")
+    for name in ("link", "pipe"):
+        with pytest.raises(UsageError):
+            store.get(name, target)
+    assert not target.exists()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = folder.parent / "other"
+    link.symlink_to(elsewhere)
+    for use in (
+        lambda: FolderArchive(link).put(NAME, source),
+        lambda: FolderArchive(link).names(),
+        lambda: FolderArchive(link).delete(NAME),
+    ):
+        with pytest.raises(UsageError):
+            use()
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path, source: Path) -> None:
+    """It may be a disk that is not mounted."""
+    with pytest.raises(NotFoundError):
+        FolderArchive(tmp_path / "missing" / "month").put(NAME, source)
+    assert not (tmp_path / "missing").exists()
+
+
+def test_what_the_system_says_is_said(tmp_path: Path, source: Path) -> None:
+    """A file in the place of the folder's own folder; a name that is too long."""
+    with pytest.raises((UsageError, UnavailableError, DeniedError)):
+        FolderArchive(source / "month").put(NAME, source)
+    with pytest.raises(UnavailableError):
+        FolderArchive(tmp_path / ("x" * 300)).put(NAME, source)

@@ -1,0 +1,49 @@
+"""Archives of months: where they are, and the rows in them. Imports what reads and writes Parquet when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vault_etl.adapters.archive_folder import FolderArchive
+from vault_etl.core.manifest import Column
+from vault_etl.errors import ConfigurationError
+from vault_etl.ports.archive_store import ArchiveStore
+
+if TYPE_CHECKING:
+    from vault_etl.adapters.parquet_rows import ParquetRowsReader, ParquetRowsWriter
+
+
+def archive_at(location: str) -> ArchiveStore:
+    """The archive at an absolute path. Raises UsageError for another one."""
+    return FolderArchive(Path(location))
+
+
+def need_parquet() -> None:
+    """Raise ConfigurationError if the package is not installed that reads and writes archives."""
+    try:
+        import pyarrow.parquet  # noqa: F401, PLC0415 - only what needs it waits for it
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] != "pyarrow":
+            raise
+        raise ConfigurationError(
+            "archives need the package pyarrow, which is not installed",
+            hint='pip install "vault-etl[archive]", or from requirements/archive.txt',
+        ) from None
+
+
+def rows_writer(columns: Sequence[Column], folder: Path, partition: str) -> ParquetRowsWriter:
+    """Writes the rows of a partition into files of `folder`. Raises ConfigurationError."""
+    need_parquet()
+    from vault_etl.adapters.parquet_rows import ParquetRowsWriter  # noqa: PLC0415
+
+    return ParquetRowsWriter(columns, folder, partition)
+
+
+def rows_reader(columns: Sequence[Column]) -> ParquetRowsReader:
+    """Reads the rows of parts. Raises ConfigurationError."""
+    need_parquet()
+    from vault_etl.adapters.parquet_rows import ParquetRowsReader  # noqa: PLC0415
+
+    return ParquetRowsReader(columns)
