@@ -161,6 +161,36 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.recount_values() FROM PUBLIC;
 
+-- Puts the counts of sessions that have ended into one row a key and month, of writer 0, and drops those that come to
+-- nothing: else each connection, which lives for half an hour, leaves a few rows for good. How many rows it took. Nobody
+-- waits for it, and it waits for nobody: one session folds at a time, and no other one writes the rows of one that has
+-- ended.
+CREATE FUNCTION public.fold_value_counts() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    folded bigint;
+BEGIN
+    PERFORM FROM public.vault FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    WITH ended AS (
+        DELETE FROM public.value_counts AS c
+        WHERE c.writer <> 0 AND c.writer NOT IN (SELECT a.pid FROM pg_stat_activity AS a WHERE a.pid IS NOT NULL)
+        RETURNING c.field, c.id, c.month, c.held
+    ), summed AS (
+        INSERT INTO public.value_counts AS c (field, id, month, writer, held)
+        SELECT e.field, e.id, e.month, 0, sum(e.held) FROM ended AS e GROUP BY e.field, e.id, e.month
+        ON CONFLICT (field, id, month, writer) DO UPDATE SET held = c.held + EXCLUDED.held
+    )
+    SELECT count(*) INTO folded FROM ended;
+    DELETE FROM public.value_counts AS c WHERE c.writer = 0 AND c.held = 0;
+    RETURN folded;
+END
+$$;
+REVOKE ALL ON FUNCTION public.fold_value_counts() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.fold_value_counts() TO vault_etl_ingest, vault_etl_re_encrypt;
+
 -- How many values need each key: by the counts that are kept, or `counted` from all rows. Those of detached months
 -- need theirs too.
 CREATE FUNCTION public.key_usage(counted boolean) RETURNS TABLE (key_id bigint, rows bigint)

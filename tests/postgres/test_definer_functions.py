@@ -32,7 +32,7 @@ DEFINERS = {
     *("data_keys_are_few", "token_generations", "ingest_committed", "ingest_sessions"),
     *("user_logins_inserted", "user_logins_updated", "quarantine_inserted", "quarantine_updated"),
     *("user_logins_counted", "quarantine_counted", "values_truncated", "values_counted"),
-    *("values_miscounted", "recount_values"),
+    *("values_miscounted", "recount_values", "fold_value_counts"),
 }
 PINNED = "search_path=pg_catalog, pg_temp"
 
@@ -67,7 +67,7 @@ _NO_RELATION = {
     "jsonb_array_elements",
     "jsonb_to_recordset",
     *("written", "replaced", "made"),  # transition tables
-    *("run", "intent", "held", "was_done", "gone", "SKIP"),
+    *("run", "intent", "held", "was_done", "gone", "SKIP", "ended", "folded"),
     *("wanted", "ranked", "in_records", "chosen", "month", "misplaced", "place.bad"),
     *("col", "cons", "index", "change", "changes"),  # of partition_fit
     "%1",  # of a format: a detached month, by `partition_table`

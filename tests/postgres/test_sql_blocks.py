@@ -175,6 +175,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "committed": ("ingest",),
         "ensure_partition": ("ingest", *RE_ENCRYPT),
         "ensure_month": ("ingest", *RE_ENCRYPT),
+        "fold_counts": ("ingest", *RE_ENCRYPT),
         "ranges": ("ingest", *RE_ENCRYPT),
     },
     "rewrap.sql": dict.fromkeys(("live_key_ids", "swap"), ROTATE),

@@ -113,6 +113,43 @@ def test_nobody_waits_for_a_count(filled: Scratch) -> None:
     assert miscounted(filled) == []
 
 
+def test_counts_of_sessions_that_ended_become_one(filled: Scratch, keys: WriteKeys) -> None:
+    """Each connection leaves rows of its own: the next start of ingest folds them, and leaves out what came to nothing.
+
+    One that is still there keeps its own, and the sum is what it was.
+    """
+    rows = "SELECT count(*) FROM value_counts WHERE field = 'ip' AND writer <> %s"
+    record = sealed_record(keys)
+    for _ in range(3):
+        with filled.loader() as loader:
+            loader.load([sealed_record(keys)], [], keys)
+    with filled.connect() as alive, alive.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        ((mine,),) = cursor.fetchall()
+        cursor.execute(
+            "UPDATE user_logins SET device_id_ciphertext = NULL WHERE record_id <> %s",
+            (record.record_id,),
+        )
+        alive.commit()
+        before = kept(filled)
+        assert filled.value(rows, mine) == 4
+        with filled.loader() as loader:
+            loader.prepare_partitions()
+        assert filled.value(rows, mine) == 1
+        assert kept(filled) == before
+        assert filled.value("SELECT count(*) FROM value_counts WHERE writer = %s", mine) > 0
+    filled.sql("SELECT public.fold_value_counts()", role="ingest")
+    assert filled.value("SELECT count(*) FROM value_counts WHERE field = 'device_id'") == 0
+    assert miscounted(filled) == []
+
+
+def test_one_session_folds_at_a_time(filled: Scratch) -> None:
+    """Another one leaves it at that, and does not wait."""
+    with filled.connect("ingest") as one, one.cursor() as cursor:
+        cursor.execute("SELECT public.fold_value_counts()")
+        assert filled.value("SELECT public.fold_value_counts()", role="ingest") == 0
+
+
 def test_a_month_that_came_by_hand_is_counted_again(filled: Scratch) -> None:
     """Written into a partition, past the triggers: it is told, and mended without a lock."""
     before = kept(filled)

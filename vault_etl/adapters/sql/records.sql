@@ -76,6 +76,9 @@ SELECT public.ensure_partition((now() AT TIME ZONE 'UTC' + make_interval(months 
 -- name: ensure_month
 SELECT public.ensure_partition(%(month)s)
 
+-- name: fold_counts
+SELECT public.fold_value_counts()
+
 -- name: ranges
 SELECT r.first, r.until, false FROM public.partition_ranges() AS r WHERE NOT r.detaching
 UNION ALL
