@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from vault_etl.adapters.archive_folder import FolderArchive
+from vault_etl.adapters.archive_s3 import S3Archive
+from vault_etl.adapters.embedded.aws_session import EmulatorSession
+from vault_etl.adapters.embedded.provision import Provisioned
 from vault_etl.errors import IncompleteError, NotFoundError
 from vault_etl.ports.archive_store import ArchiveStore
 
@@ -19,16 +24,27 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=["folder"])
+@pytest.fixture(scope="module")
+def bucket(moto: tuple[str, Provisioned]) -> Any:  # noqa: ANN401 - a client of boto3
+    """An S3 client of the emulator's administrator, and an empty bucket."""
+    endpoint, provisioned = moto
+    client = EmulatorSession(endpoint, provisioned.credentials["admin"]).client("s3")
+    client.create_bucket(Bucket="archives")
+    return client
+
+
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.emulator)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArchiveStore:
     """An archive that is not there yet."""
-    assert request.param == "folder"
-    return FolderArchive(tmp_path / "user_logins_2026_03-0a1b2c3d")
+    name = f"user_logins_2026_03-{uuid.uuid4().hex[:8]}"
+    if request.param == "folder":
+        return FolderArchive(tmp_path / name)
+    return S3Archive(request.getfixturevalue("bucket"), f"s3://archives/vault/{name}")
 
 
 def test_what_was_put_is_got(store: ArchiveStore, source: Path, tmp_path: Path) -> None:
     """Byte for byte, into a file for its owner alone, under the names that it was put under."""
-    assert store.names() == ()
+    assert list(store.names()) == []
     store.put("part-00001.parquet", source)
     store.put("manifest.json", source)
     assert list(store.names()) == ["manifest.json", "part-00001.parquet"]
@@ -75,7 +91,7 @@ def test_what_was_deleted_is_gone(store: ArchiveStore, source: Path) -> None:
         assert list(store.names()) == ["manifest.sig"]
     store.delete("manifest.sig")
     store.delete("manifest.sig")
-    assert store.names() == ()
+    assert list(store.names()) == []
     store.put("manifest.json", source)
     assert list(store.names()) == ["manifest.json"]
 

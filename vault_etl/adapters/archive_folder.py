@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
-from vault_etl.errors import (
-    DeniedError,
-    IncompleteError,
-    NotFoundError,
-    UnavailableError,
-    UsageError,
-)
+from vault_etl.adapters.archive_files import files_translated, new_file, no_file
+from vault_etl.errors import NotFoundError, UsageError
 
 _PART: Final = ".part"
 """At the end of the name of a file that is not whole yet."""
@@ -41,7 +35,7 @@ class FolderArchive:
 
     def names(self) -> Sequence[str]:
         """See `ArchiveReader.names`. A file that was not written to its end is none of them."""
-        with _translated(self._path):
+        with files_translated(self._path):
             if not os.path.lexists(self._path):
                 return ()
             self._must_be_ours()
@@ -49,7 +43,7 @@ class FolderArchive:
 
     def get(self, name: str, target: Path) -> None:
         """See `ArchiveReader.get`. Raises UsageError for a link, or anything else that is no file."""
-        with _translated(self._path / name):
+        with files_translated(self._path / name):
             try:
                 self._must_be_ours()
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -59,21 +53,21 @@ class FolderArchive:
                 raise NotFoundError(message, hint="was the archive moved or deleted?") from None
             with source:
                 if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-                    raise _no_file(self._path / name)
-                with _new(target) as file:
+                    raise no_file(self._path / name)
+                with new_file(target) as file:
                     shutil.copyfileobj(source, file, _BLOCK)
 
     def put(self, name: str, source: Path) -> None:
         """See `ArchiveStore.put`. A file has its name once it is whole and on the disk."""
         target = self._path / name
-        with _translated(target):
+        with files_translated(target):
             self._make()
             if os.path.lexists(target):
                 raise FileExistsError(errno.EEXIST, "", str(target))
             waiting = self._path / f"{name}{_PART}"
             waiting.unlink(missing_ok=True)
             try:
-                with source.open("rb") as content, _new(waiting) as file:
+                with source.open("rb") as content, new_file(waiting) as file:
                     shutil.copyfileobj(content, file, _BLOCK)
                     file.flush()
                     os.fsync(file.fileno())
@@ -85,7 +79,7 @@ class FolderArchive:
 
     def delete(self, name: str) -> None:
         """See `ArchiveStore.delete`. What was not written to its end goes too."""
-        with _translated(self._path / name):
+        with files_translated(self._path / name):
             if not os.path.lexists(self._path):
                 return
             self._must_be_ours()
@@ -109,14 +103,6 @@ class FolderArchive:
             raise UsageError(message, hint="an archive is a folder, and no link to one")
 
 
-@contextlib.contextmanager
-def _new(path: Path) -> Iterator[BinaryIO]:
-    """A new file for its owner alone."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        yield file
-
-
 def _sync(folder: Path) -> None:
     """Put the names in a folder on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -124,31 +110,3 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn what the system raises into our errors."""
-    try:
-        yield
-    except PermissionError:
-        message = f"{path} cannot be used by this user"
-        raise DeniedError(message, hint="check who owns the folder, and its mode") from None
-    except FileNotFoundError:
-        message = f"the folder of {path} is not there"
-        raise NotFoundError(
-            message, hint="make the folder that archives go to, or mount it"
-        ) from None
-    except FileExistsError as error:
-        message = f"{error.filename} is there already"
-        raise IncompleteError(message, hint="another run made it: run the command again") from None
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise _no_file(path) from None
-        message = f"{path} cannot be used: {os.strerror(error.errno or 0)}"
-        raise UnavailableError(message, hint="is the disk full, or not mounted?") from None
-
-
-def _no_file(path: Path) -> UsageError:
-    message = f"{path} is no regular file"
-    return UsageError(message, hint="an archive has no links, pipes or devices in it")

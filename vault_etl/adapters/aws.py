@@ -19,12 +19,15 @@ from vault_etl.ports.call_observer import CallObserver
 
 if TYPE_CHECKING:
     from types_boto3_kms.client import KMSClient
+    from types_boto3_s3.client import S3Client
     from types_boto3_sqs.client import SQSClient
     from types_boto3_sts.client import STSClient
 
 CONNECT_TIMEOUT_S: Final = 3
 READ_TIMEOUT_S: Final = 10
 ATTEMPTS: Final = 3
+
+OBJECT_TIMEOUT_S: Final = 60
 
 RECEIVE_MARGIN_S: Final = 5
 """A receive gives up this long after its wait: well before the visibility time-out is over."""
@@ -98,6 +101,11 @@ class AwsClients:
         """An SQS client for everything but receiving."""
         with translated("SQS"):
             return self._session.client("sqs", config=config())
+
+    def s3(self) -> S3Client:
+        """An S3 client, which waits longer: an object is stored whole before it is answered for."""
+        with translated("S3"):
+            return self._session.client("s3", config=config(read_timeout=OBJECT_TIMEOUT_S))
 
     def sqs_receiver(self, longest_wait: float) -> SQSClient:
         """An SQS client that never retries, and gives up `RECEIVE_MARGIN_S` after its wait."""

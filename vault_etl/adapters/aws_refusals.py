@@ -1,4 +1,4 @@
-"""The error codes of SQS, KMS, STS, SSO and Secrets Manager: each in one class, what it means, what is done.
+"""The error codes of SQS, KMS, S3, STS, SSO and Secrets Manager: each in one class, what it means, what is done.
 
 From the services' own models in botocore, the list "Common errors" that all services share, and the
 codes that botocore retries. A test reads the models: a code that is not here fails it. docs/operations.md
@@ -14,8 +14,10 @@ from typing import Final
 from vault_etl.errors import (
     ConfigurationError,
     DeniedError,
+    IncompleteError,
     KeyNotOpenedError,
     KeyUnavailableError,
+    NotFoundError,
     UnavailableError,
     UnusableKeyError,
     VaultEtlError,
@@ -66,7 +68,8 @@ class Refusal(Enum):
         "{service} did not do it",
         "AWS failed inside: run the command again",
         _codes(
-            "ConflictException DependencyTimeoutException IDPCommunicationError"
+            "BadDigest ConditionalRequestConflict ConflictException DependencyTimeoutException"
+            " IDPCommunicationError IncompleteBody OperationAborted XAmzContentChecksumMismatch"
             " InternalError InternalFailure InternalServerError InternalServerException InternalServiceError"
             " KMSInternalException KeyUnavailableException RequestAbortedException RequestTimeout"
             " RequestTimeoutException ServiceUnavailable ServiceUnavailableException"
@@ -114,9 +117,9 @@ class Refusal(Enum):
     )
     QUEUE_KEY = Class(
         KeyUnavailableError,
-        "SQS cannot use the queue's own KMS key",
-        "look at the key that the queue's KmsMasterKeyId names: it is disabled, to be deleted,"
-        " deleted, of another kind, or does not let this role use it",
+        "{service} cannot use its own KMS key",
+        "look at the key that the queue's KmsMasterKeyId, or the bucket's encryption, names: it is disabled,"
+        " to be deleted, deleted, of another kind, or does not let this role use it",
         _codes(
             "KMS.AccessDeniedException KMS.DisabledException KMS.InvalidKeyUsageException"
             " KMS.InvalidStateException KMS.NotFoundException KMS.OptInRequired KmsAccessDenied"
@@ -144,6 +147,33 @@ class Refusal(Enum):
         "check {setting}",
         _codes("InvalidAddress NonExistentQueue QueueDeletedRecently QueueDoesNotExist"),
     )
+    BUCKET = Class(
+        ConfigurationError,
+        "S3 has no such bucket for this account and region",
+        "check the name of the bucket, and AWS_REGION",
+        _codes(
+            "AllAccessDisabled AuthorizationHeaderMalformed IllegalLocationConstraintException"
+            " InvalidBucketName InvalidBucketState NoSuchBucket PermanentRedirect TemporaryRedirect"
+        ),
+    )
+    OBJECT = Class(
+        NotFoundError,
+        "S3 has no such object",
+        "was the archive moved or deleted?",
+        _codes("NoSuchKey NoSuchVersion"),
+    )
+    THERE = Class(
+        IncompleteError,
+        "S3 has an object of this name already",
+        "another run made it: run the command again",
+        _codes("PreconditionFailed"),
+    )
+    AWAY = Class(
+        ConfigurationError,
+        "S3 keeps the object where it cannot be read at once",
+        "its storage class is an archive's: have S3 restore it, and run the command again",
+        _codes("InvalidObjectState"),
+    )
     REGION = Class(
         ConfigurationError,
         "{service} is not open to this account in this region",
@@ -161,7 +191,9 @@ class Refusal(Enum):
         "{service} says that this call is not valid",
         "check {setting}, AWS_REGION and AWS_ENDPOINT_URL",
         _codes(
-            "BatchEntryIdsNotDistinct BatchRequestTooLong EmptyBatchRequest InvalidAction"
+            "BatchEntryIdsNotDistinct BatchRequestTooLong EmptyBatchRequest EntityTooLarge InvalidAction"
+            " InvalidArgument InvalidDigest InvalidRequest InvalidURI KeyTooLongError MethodNotAllowed"
+            " MissingContentLength NotImplemented"
             " InvalidAliasNameException InvalidArnException InvalidAttributeName"
             " InvalidAttributeValue InvalidBatchEntryId InvalidIdFormat InvalidParameterCombination"
             " InvalidMessageContents InvalidParameterException InvalidParameterValue"
@@ -179,21 +211,24 @@ class Refusal(Enum):
         "{service} refuses this",
         "vault-etl makes no call that AWS answers so: does something stand between it and AWS?",
         _codes(
-            "AlreadyExistsException CloudHsmClusterInUseException"
+            "AlreadyExistsException AnnotationLimitExceeded AnnotationNameTooLong BucketAlreadyExists"
+            " BucketAlreadyOwnedByYou CloudHsmClusterInUseException"
             " CloudHsmClusterInvalidConfigurationException CloudHsmClusterNotActiveException"
             " CloudHsmClusterNotFoundException CloudHsmClusterNotRelatedException"
             " CustomKeyStoreHasCMKsException CustomKeyStoreInvalidStateException"
             " CustomKeyStoreNameInUseException CustomKeyStoreNotFoundException"
             " DryRunOperationException ExpiredImportTokenException ExpiredTradeInTokenException"
-            " IncorrectKeyMaterialException IncorrectTrustAnchorException"
+            " EncryptionTypeMismatch IdempotencyParameterMismatch IncorrectKeyMaterialException"
+            " IncorrectTrustAnchorException InvalidAnnotationName InvalidPrefix InvalidWriteOffset"
             " InvalidAuthorizationMessageException InvalidGrantIdException"
             " InvalidGrantTokenException InvalidImportTokenException InvalidMarkerException"
             " InvalidNextTokenException"
             " JWTPayloadSizeExceededException KMSInvalidMacException KMSInvalidSignatureException"
             " MalformedPolicyDocumentException"
+            " NoSuchAnnotation NoSuchUpload ObjectAlreadyInActiveTierError ObjectNotInActiveTierError"
             " OutboundWebIdentityFederationDisabledException PreconditionNotMetException PublicPolicyException"
             " PurgeQueueInProgress QueueAlreadyExists QueueNameExists ResourceExistsException"
-            " SessionDurationEscalationException TagException"
+            " SessionDurationEscalationException TagException TooManyParts UnsupportedMediaType"
             " XksKeyAlreadyInUseException XksKeyInvalidConfigurationException"
             " XksKeyNotFoundException XksProxyIncorrectAuthenticationCredentialException"
             " XksProxyInvalidConfigurationException XksProxyInvalidResponseException"

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from vault_etl.adapters.copy_tuples import HEADER, TRAILER, columns_of, tuples_from
+from vault_etl.adapters.file_digest import size_and_sha256
 from vault_etl.adapters.parquet_columns import arrow_of, schema_of, values_of
 from vault_etl.core.manifest import (
     FORMAT_VERSION,
@@ -30,7 +31,6 @@ from vault_etl.ports.archived_rows import WrittenPart
 PART_BYTES: Final = 64 * 2**20
 """A part is finished once it has so many: one request sends it to S3, with its SHA-256 as the checksum."""
 
-_BLOCK: Final = 2**20
 _REPEATED: Final = frozenset({"text", "smallint", "date"})
 """Types of columns where values come often: Parquet keeps a dictionary of them."""
 _SEALED: Final = (("ip", "ip_ciphertext"), ("device_id", "device_id_ciphertext"))
@@ -174,17 +174,6 @@ class _OpenPart:
         self._file.close()
         size, digest = size_and_sha256(self._path)
         return WrittenPart(Part(self._path.name, self._rows, size, digest), self._path)
-
-
-def size_and_sha256(path: Path) -> tuple[int, bytes]:
-    """The size of a file in bytes, and the SHA-256 of its content."""
-    digest = Hash(SHA256())
-    size = 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
-    return size, digest.finalize()
 
 
 class _Tally:

@@ -1,12 +1,14 @@
-"""Archives of months: where they are, and the rows in them. Imports what reads and writes Parquet when it is needed."""
+"""Archives of months: where they are, and the rows in them. Parquet is imported when it is needed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vault_etl.adapters.archive_folder import FolderArchive
+from vault_etl.adapters.archive_s3 import S3Archive
+from vault_etl.adapters.aws import AwsClients
 from vault_etl.core.manifest import Column
 from vault_etl.errors import ConfigurationError
 from vault_etl.ports.archive_store import ArchiveStore
@@ -15,17 +17,19 @@ if TYPE_CHECKING:
     from vault_etl.adapters.parquet_rows import ParquetRowsReader, ParquetRowsWriter
 
 
-def archive_at(location: str) -> ArchiveStore:
-    """The archive at an absolute path. Raises UsageError for another one."""
+def archive_at(location: str, aws: Callable[[], AwsClients]) -> ArchiveStore:
+    """The archive at an absolute path, or at s3://bucket/prefix. Raises UsageError for another place."""
+    if location.startswith("s3://"):
+        return S3Archive(aws().s3(), location)
     return FolderArchive(Path(location))
 
 
 def need_parquet() -> None:
     """Raise ConfigurationError if the package is not installed that reads and writes archives."""
     try:
-        import pyarrow.parquet  # noqa: F401, PLC0415 - only what needs it waits for it
+        import vault_etl.adapters.parquet_rows  # noqa: F401, PLC0415 - other commands do without
     except ModuleNotFoundError as missing:
-        if missing.name is None or missing.name.partition(".")[0] != "pyarrow":
+        if (missing.name or "").partition(".")[0] != "pyarrow":
             raise
         raise ConfigurationError(
             "archives need the package pyarrow, which is not installed",

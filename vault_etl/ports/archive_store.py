@@ -30,7 +30,7 @@ class ArchiveStore(ArchiveReader, Protocol):
     def put(self, name: str, source: Path) -> None:
         """Copy `source` there, under this name, and be sure that it is stored whole.
 
-        Raises IncompleteError if there is a file of this name: none is ever written over.
+        Raises IncompleteError if another file has this name: none is ever written over.
         """
 
     def delete(self, name: str) -> None:

@@ -29,7 +29,7 @@ from vault_etl.errors import (
     VaultEtlError,
 )
 
-SERVICES = ("sqs", "kms", "sts", "sso", "secretsmanager")
+SERVICES = ("sqs", "kms", "s3", "sts", "sso", "secretsmanager")
 
 COMMON = [
     "AccessDeniedException",
@@ -61,6 +61,25 @@ COMMON = [
 ]
 """The list "Common errors", which is in the reference of each service."""
 
+OF_S3 = [
+    "BadDigest",
+    "ConditionalRequestConflict",
+    "EntityTooLarge",
+    "IncompleteBody",
+    "InvalidArgument",
+    "InvalidBucketName",
+    "InvalidDigest",
+    "InvalidURI",
+    "KeyTooLongError",
+    "MethodNotAllowed",
+    "NotImplemented",
+    "OperationAborted",
+    "PermanentRedirect",
+    "PreconditionFailed",
+    "SlowDown",
+]
+"""Of its reference, "Error responses": what may answer the calls that are made. Its model has hardly any."""
+
 OLD_NAMES = [
     "AWS.SimpleQueueService.NonExistentQueue",
     "AWS.SimpleQueueService.UnsupportedOperation",
@@ -90,6 +109,7 @@ def codes() -> Iterator[str]:
         for shape in model.error_shapes:
             yield str(shape.metadata.get("error", {}).get("code", shape.name))
     yield from COMMON
+    yield from OF_S3
     yield from OLD_NAMES
 
 

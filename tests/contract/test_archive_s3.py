@@ -1,0 +1,167 @@
+"""What of an archive in S3 is S3's alone: checksums, answers that are lost, refusals."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from vault_etl.adapters.archive_s3 import S3Archive
+from vault_etl.adapters.embedded.aws_session import EmulatorSession
+from vault_etl.adapters.embedded.provision import Provisioned
+from vault_etl.core.digest import sha256
+from vault_etl.errors import (
+    ConfigurationError,
+    DeniedError,
+    IncompleteError,
+    UnavailableError,
+    UsageError,
+)
+
+LOCATION = "s3://cold/vault/user_logins_2026_03-0a1b2c3d"
+NAME = "part-00001.parquet"
+CONTENT = bytes(range(256)) * 1000
+
+
+@pytest.fixture(scope="module")
+def cold(moto: tuple[str, Provisioned]) -> Any:  # noqa: ANN401 - a client of boto3
+    """An S3 client of the emulator's administrator, and a bucket."""
+    endpoint, provisioned = moto
+    client = EmulatorSession(endpoint, provisioned.credentials["admin"]).client("s3")
+    client.create_bucket(Bucket="cold")
+    return client
+
+
+@pytest.fixture
+def archive(cold: Any, tmp_path: Path) -> Iterator[S3Archive]:  # noqa: ANN401
+    """One with a file in it."""
+    source = tmp_path / "source"
+    source.write_bytes(CONTENT)
+    store = S3Archive(cold, LOCATION)
+    store.put(NAME, source)
+    yield store
+    store.delete(NAME)
+
+
+@contextmanager
+def cutting(endpoint: str, times: int) -> Iterator[tuple[str, list[str]]]:
+    """A line to S3 that breaks in the middle of the first answers; its URL, and what was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            upstream = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=30)
+            upstream.request("GET", self.path, headers=dict(self.headers.items()))
+            answer = upstream.getresponse()
+            body = answer.read()
+            upstream.close()
+            self.send_response_only(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in {"connection", "transfer-encoding"}:
+                    self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2] if len(asked) <= times else body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_sha256_is_kept_beside_it(archive: S3Archive, cold: Any) -> None:  # noqa: ANN401
+    """S3 compared it with what arrived, and anybody can ask for it."""
+    del archive
+    head = cold.head_object(
+        Bucket="cold", Key=f"{LOCATION.removeprefix('s3://cold/')}/{NAME}", ChecksumMode="ENABLED"
+    )
+    assert head["ChecksumSHA256"] == base64.b64encode(sha256(CONTENT)).decode()
+
+
+def test_a_put_whose_answer_was_lost_is_made_again(archive: S3Archive, tmp_path: Path) -> None:
+    """What is there is its own: the same file under the same name. Another file is refused."""
+    archive.put(NAME, tmp_path / "source")
+    (tmp_path / "source").write_bytes(CONTENT[1:])
+    with pytest.raises(IncompleteError, match=r"already \(PreconditionFailed\): s3://cold/vault/"):
+        archive.put(NAME, tmp_path / "source")
+
+
+@pytest.mark.parametrize(("times", "whole"), [(1, True), (9, False)])
+def test_what_was_cut_off_is_asked_for_again(
+    archive: S3Archive, moto: tuple[str, Provisioned], tmp_path: Path, *, times: int, whole: bool
+) -> None:
+    """In all three times; then it may pass another time. Half a file is never left."""
+    del archive
+    endpoint, provisioned = moto
+    target = tmp_path / "target"
+    with cutting(endpoint, times) as (url, asked):
+        client = EmulatorSession(url, provisioned.credentials["admin"]).client("s3")
+        store = S3Archive(client, LOCATION)
+        if whole:
+            store.get(NAME, target)
+            assert target.read_bytes() == CONTENT
+        else:
+            with pytest.raises(UnavailableError):
+                store.get(NAME, target)
+            assert not target.exists()
+        client.close()
+    assert len(asked) == (2 if whole else 3)
+
+
+def test_a_bucket_that_is_not_there_is_said(cold: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    """By its name, and as a wrong setting."""
+    store = S3Archive(cold, "s3://cold-too/vault")
+    (tmp_path / "source").write_bytes(b"")
+    for use in (store.names, lambda: store.put(NAME, tmp_path / "source")):
+        with pytest.raises(ConfigurationError, match=r"no such bucket .*: s3://cold-too/vault"):
+            use()
+
+
+@pytest.mark.iam
+def test_a_role_that_may_not_is_told(
+    archive: S3Archive, moto: tuple[str, Provisioned], tmp_path: Path
+) -> None:
+    """Ingest has nothing to do with archives."""
+    endpoint, provisioned = moto
+    other = EmulatorSession(endpoint, provisioned.credentials["ingest"]).client("s3")
+    store = S3Archive(other, LOCATION)
+    for use in (
+        store.names,
+        lambda: store.get(NAME, tmp_path / "target"),
+        lambda: store.put("manifest.json", tmp_path / "source"),
+        lambda: store.delete(NAME),
+    ):
+        with pytest.raises(DeniedError, match="S3 denies this"):
+            use()
+    assert not (tmp_path / "target").exists()
+    assert list(archive.names()) == [NAME]
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "s3://",
+        "s3://cold",
+        "s3://cold/",
+        "s3://cold//x",
+        "s3://cold/x/",
+        "s3://Cold/x",
+        "s3://cold/a b",
+    ],
+)
+def test_a_place_is_a_bucket_and_a_prefix(location: str) -> None:
+    """One that can be written down, and typed again."""
+    with pytest.raises(UsageError):
+        S3Archive(None, location)  # type: ignore[arg-type]

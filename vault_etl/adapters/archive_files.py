@@ -1,0 +1,53 @@
+"""Files of an archive on this machine: for their owner alone, and never written over."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from vault_etl.errors import (
+    DeniedError,
+    IncompleteError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file of mode 0600 that was not there. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def files_translated(path: Path) -> Iterator[None]:
+    """Turn what the system raises about `path` into our errors."""
+    try:
+        yield
+    except PermissionError:
+        message = f"{path} cannot be used by this user"
+        raise DeniedError(message, hint="check who owns the folder, and its mode") from None
+    except FileNotFoundError:
+        message = f"the folder of {path} is not there"
+        raise NotFoundError(message, hint="make the folder, or mount its disk") from None
+    except FileExistsError:
+        message = f"{path} is there already"
+        raise IncompleteError(message, hint="another run made it: run the command again") from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise no_file(path) from None
+        message = f"{path} cannot be used: {os.strerror(error.errno or 0)}"
+        raise UnavailableError(message, hint="is the disk full, or not mounted?") from None
+
+
+def no_file(path: Path) -> UsageError:
+    """The error for what is no regular file."""
+    message = f"{path} is no regular file"
+    return UsageError(message, hint="an archive has no links, pipes or devices in it")
