@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from vault_etl import errors, settings
 from vault_etl.cli import main
 from vault_etl.cli.needed_roles import NEEDED_ROLES
+from vault_etl.cli.replica_reads import FROM_REPLICA
 
 PAGE: Final = Path(__file__).with_name("cli.md")
 COLUMNS: Final = 80
@@ -92,12 +93,14 @@ def helps() -> Iterator[tuple[str, str]]:
 
 def _needed(command: str) -> str:
     """The roles of Postgres that a command takes, as a paragraph; nothing for a command of any role."""
-    needed = NEEDED_ROLES.get(command.removeprefix("vault-etl "))
+    name = command.removeprefix("vault-etl ")
+    needed = NEEDED_ROLES.get(name)
     if needed is None:
         return ""
-    lazy = NEEDED_ROLES.get(f"{command.removeprefix('vault-etl ')} --lazy")
+    lazy = NEEDED_ROLES.get(f"{name} --lazy")
     also = f"; with `--lazy` or `--dry-run` {_any_of(lazy)}" if lazy else ""
-    return f"Role: {_any_of(needed)}{also}.\n\n"
+    reads = " Reads from `VAULT_ETL_READ_URL`, if that is set." if name in FROM_REPLICA else ""
+    return f"Role: {_any_of(needed)}{also}.{reads}\n\n"
 
 
 def _any_of(roles: Sequence[str]) -> str:

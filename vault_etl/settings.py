@@ -65,6 +65,15 @@ class Settings(BaseModel):
         description="Where the password is, asked for at each connect: file:PATH, rds-iam or"
         " secretsmanager:ARN",
     )
+    read_url: SecretStr | None = Field(
+        None,
+        min_length=1,
+        examples=["postgresql://login@replica:5432/database"],
+        description="A replica, which `duplicates`, lists and `audit verify` read from",
+    )
+    read_max_lag: float = Field(
+        300, ge=0, le=604_800, description="Seconds that the replica may be behind"
+    )
     queue_url: str | None = Field(
         None,
         pattern=r"^https?://\S+$",
@@ -161,6 +170,12 @@ class Settings(BaseModel):
         if self.database_url is None:
             raise _missing("DATABASE_URL")
         return self.database_url.get_secret_value()
+
+    def need_read_url(self) -> str:
+        """The replica's URL. Raises ConfigurationError if it is not set."""
+        if self.read_url is None:
+            raise _missing("READ_URL")
+        return self.read_url.get_secret_value()
 
     def need_queue_url(self) -> str:
         """The queue's URL. Raises ConfigurationError if it is not set."""

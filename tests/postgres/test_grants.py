@@ -36,7 +36,10 @@ def columns(right: str, table: str, *names: str) -> set[str]:
 
 
 SIGN = {"EXECUTE audit_signer", "EXECUTE audit_checkpoint"}
-EVERYONE = {"SELECT vault_etl_migrations", "SELECT audit_actions", "SELECT closed_months"}
+EVERYONE = {
+    *("SELECT vault_etl_migrations", "SELECT audit_actions", "SELECT closed_months"),
+    "SELECT vault",
+}
 
 ROTATE = {
     "SELECT data_keys",
@@ -122,7 +125,7 @@ RIGHTS: dict[str, set[str]] = {
     },
     "audit": {
         *(f"SELECT audit_{name}" for name in ("log", "amounts", "head", "checkpoints", "keys")),
-        *("SELECT reveal_policies", "SELECT vault", "SELECT data_keys", "EXECUTE key_usage"),
+        *("SELECT reveal_policies", "SELECT data_keys", "EXECUTE key_usage"),
         *("EXECUTE values_miscounted", "EXECUTE token_generations"),
         "SELECT key_rotations",
         *columns("SELECT", "quarantine", "reason_code", "quarantined_at"),

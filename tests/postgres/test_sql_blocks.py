@@ -70,6 +70,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         **dict.fromkeys(("miscounted", "token_generations"), ("audit", *ROTATE)),
         **dict.fromkeys(("registrations", "checkpoints", "unsigned"), ("audit",)),
     },
+    "replica.sql": dict.fromkeys(("identity", "position", "migrations"), ROLES),
     "status.sql": {
         "commits": ("ingest", "audit", "analyst", *ROTATE),
         "sessions": ROLES,

@@ -19,7 +19,7 @@ import psycopg2.extras
 import psycopg2.sql
 
 from vault_etl.adapters.postgres_bound import Cursor, rows_of
-from vault_etl.adapters.postgres_connect import NotConnectedError, Password, Target
+from vault_etl.adapters.postgres_connect import URL_SETTING, NotConnectedError, Password, Target
 from vault_etl.adapters.postgres_silence import Silence
 from vault_etl.errors import (
     ConfigurationError,
@@ -95,6 +95,10 @@ class ObjectsDependError(ConfigurationError):
     """Other objects depend on what is to be changed (SQLSTATE 2BP01)."""
 
 
+class UnsupportedError(ConfigurationError):
+    """The server is no PostgreSQL, or not all of it (SQLSTATE 0A000)."""
+
+
 class Database:
     """A connection that is made when it is needed, and made again after it was lost.
 
@@ -102,8 +106,8 @@ class Database:
     one definition, so that a pooler may give each transaction another session (docs/adr/0031-poolers.md).
     It lives for half an hour: then a password that was changed is asked for, a login that was locked is
     out, and the temporary tables go, which hold back the freezing of old rows. `password` is asked at
-    each connect. The server shows `name` beside the session. `observer` is told of each connect, of each
-    transaction's statements by the transaction's name, and of each commit.
+    each connect; `setting` has the URL. The server shows `name` beside the session. `observer` is told of
+    each connect, of each transaction's statements by the transaction's name, and of each commit.
     """
 
     def __init__(
@@ -112,8 +116,9 @@ class Database:
         observer: CallObserver | None = None,
         password: Password | None = None,
         name: str = "vault-etl",
+        setting: str = URL_SETTING,
     ) -> None:
-        self._target = Target(url, password, name)
+        self._target = Target(url, password, name, setting)
         self._observer = observer
         self._ends_at = 0.0
         self._begin = self._begin_long = ""
@@ -335,6 +340,16 @@ _OTHER_GENERATION: Final[_Answer] = (
     "were the token keys rotated meanwhile? run the command again",
 )
 _AWAY: Final[_Answer] = (UnavailableError, "not available", "run the command again")
+_CONFLICT: Final[_Answer] = (
+    UnavailableError,
+    "on a replica, a look was in the way of what it replays, and was cancelled",
+    "run the command again; longer looks need a longer max_standby_streaming_delay there, or hot_standby_feedback = on",
+)
+_UNSUPPORTED: Final[_Answer] = (
+    UnsupportedError,
+    "this server does not have what PostgreSQL has",
+    "is it a service that speaks its protocol alone?",
+)
 _ENDED: Final[_Answer] = (
     UnavailableError,
     "a statement was cancelled, or took longer than statement_timeout",
@@ -368,12 +383,13 @@ BUG: Final[_Answer] = (
 )
 
 ANSWERS: Final[Mapping[str, _Answer]] = {
+    "0A000": _UNSUPPORTED,
     "23514": _NO_PARTITION,
     "2BP01": _DEPENDED_ON,
     READ_ONLY: _AWAY,  # a standby, or a server that is failing over
     "25P03": _AWAY,  # the server ended a transaction in which nothing was said for too long
     "25P04": _AWAY,  # or one that took too long in all
-    "40001": _AWAY,
+    "40001": _CONFLICT,  # a primary has none: no transaction of ours that writes is above READ COMMITTED
     "40P01": _LOCKED,
     "42501": _DENIED,
     **dict.fromkeys(("42P06", "42P07", "42710", "42723"), _IN_THE_WAY),

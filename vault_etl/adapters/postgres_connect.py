@@ -18,6 +18,7 @@ from vault_etl.adapters.libpq import libpq
 from vault_etl.adapters.postgres_failures import failure_of, is_of_a_server
 from vault_etl.errors import ConfigurationError, DeniedError, VaultEtlError
 
+URL_SETTING: Final = "VAULT_ETL_DATABASE_URL"
 PASSWORD_SETTING: Final = "VAULT_ETL_DATABASE_PASSWORD"  # noqa: S105 - a setting's name
 
 Password = Callable[[Mapping[str, str]], Mapping[str, str]]
@@ -40,7 +41,6 @@ _FIXED: Final = {"client_encoding": "UTF8"}
 _OF_ENVIRONMENT: Final = ("host", "port", "user", "sslmode")
 """Options that a token is made for."""
 
-_URL: Final = "VAULT_ETL_DATABASE_URL"
 _URL_HINT: Final = (
     "it is postgresql://login:password@host:port/database; of a password, each character that is no letter or"
     " digit is written in percent form, as %40 for @"
@@ -69,15 +69,25 @@ class Target:
     """What connections are made with; `password` is asked at each of them.
 
     The server shows `name`, or the URL's application_name, beside each session.
-    Raises ConfigurationError for a URL that is malformed, or has a password beside that one.
+    `setting` is the setting that has the URL. Raises ConfigurationError for a URL that is malformed, or
+    has a password beside that one.
     """
 
-    def __init__(self, url: str, password: Password | None = None, name: str = "vault-etl") -> None:
-        self._given = _parse(url)
+    def __init__(
+        self,
+        url: str,
+        password: Password | None = None,
+        name: str = "vault-etl",
+        setting: str = URL_SETTING,
+    ) -> None:
+        self._of = setting
+        self._given = _parse(url, setting)
         self._name = name
         self._password = password
         if password is not None and "password" in self._given:
-            message = f"{_URL} holds a password, and {PASSWORD_SETTING} says where another one is"
+            message = (
+                f"{setting} holds a password, and {PASSWORD_SETTING} says where another one is"
+            )
             raise ConfigurationError(message, hint="take it out of the URL, or unset the other")
 
     def connect(self) -> psycopg2.extensions.connection:
@@ -108,11 +118,11 @@ class Target:
         if option == "password" and self._password is not None:
             return PASSWORD_SETTING
         if option in self._given:
-            return _URL
+            return self._of
         if option != "service" and ("service" in self._given or "PGSERVICE" in os.environ):
             return "the service file"
         variable = "PGDATABASE" if option == "dbname" else f"PG{option.upper()}"
-        return variable if variable in os.environ else _URL
+        return variable if variable in os.environ else self._of
 
 
 class _Connection(psycopg2.extensions.connection):
@@ -156,10 +166,10 @@ class _Connection(psycopg2.extensions.connection):
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _parse(url: str) -> dict[str, Any]:
+def _parse(url: str, setting: str) -> dict[str, Any]:
     """The options that the URL gives. A secret that is mounted as a file ends in a newline, often."""
     scheme, _, rest = url.strip().partition("://")
-    malformed = ConfigurationError(f"{_URL} is malformed", hint=_URL_HINT)
+    malformed = ConfigurationError(f"{setting} is malformed", hint=_URL_HINT)
     if scheme in {"postgresql", "postgres"} and _OWN_MARKS.match(rest):
         raise malformed
     try:

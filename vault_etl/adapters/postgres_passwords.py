@@ -96,7 +96,7 @@ class SecretPassword:
             message = f"the secret that {SETTING} names is of another login"
             raise ConfigurationError(
                 message,
-                hint="name this one in VAULT_ETL_DATABASE_URL; a rotation by turns between two logins does not fit",
+                hint="name this one in the URL; a rotation by turns between two logins does not fit",
             )
         return {"password": password}
 
@@ -145,6 +145,6 @@ _FILE_HINT: Final = (
     f"{SETTING}=file:PATH is a file that this user may read, with the password alone"
 )
 _IAM_HINT: Final = (
-    "VAULT_ETL_DATABASE_URL is"
+    "the URL is"
     " postgresql://login@host:5432/database?sslmode=verify-full&sslrootcert=/etc/ssl/certs/rds.pem"
 )

@@ -22,7 +22,7 @@ from vault_etl.ports.progress import Progress
 from vault_etl.services.checkpoint import Checkpointer
 from vault_etl.services.until_unblocked import until_unblocked
 from vault_etl.services.verify_log import Proof, verify_log
-from vault_etl.services.verify_notes import KeptNote
+from vault_etl.services.verify_notes import KeptNote, refuse_newer
 
 
 class AuditProgram(Parts):
@@ -50,12 +50,14 @@ class AuditProgram(Parts):
 
     def audit_reader(self) -> AuditReader:
         """For `audit list`."""
-        return PostgresAuditReader(self._database)
+        return PostgresAuditReader(self._reads)
 
     def verify_log(self, keys: Sequence[AuditKey], kept: Sequence[KeptNote]) -> Proof:
         """Run `audit verify`, with the key that KMS names if none is given."""
         known = keys or [self._public_key.signing_key().key]
-        with PostgresProver(self._database).snapshot() as snapshot:
+        with PostgresProver(self._reads).snapshot() as snapshot:
+            if self.source is not None and self.source.may_lack:
+                refuse_newer(snapshot, kept)
             return verify_log(snapshot, known, kept)
 
     def policy(self) -> PostgresPolicy:

@@ -12,6 +12,7 @@ from vault_etl.adapters.aws_sqs import SqsQueue
 from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
 from vault_etl.adapters.postgres_doctor import PostgresFacts
 from vault_etl.adapters.postgres_passwords import secret_of
+from vault_etl.adapters.postgres_replica import SETTING as READ_SETTING
 from vault_etl.bootstrap.audit import AuditProgram
 from vault_etl.bootstrap.keys import KeysProgram
 from vault_etl.core.fields import ROTATED, KeyPurpose
@@ -21,6 +22,7 @@ from vault_etl.services.checks import aws as aws_checks
 from vault_etl.services.checks import database as database_checks
 from vault_etl.services.checks import keys as key_checks
 from vault_etl.services.checks import logins as login_checks
+from vault_etl.services.checks import replica as replica_checks
 from vault_etl.services.checks import server_log
 from vault_etl.services.checks import transport as transport_checks
 from vault_etl.services.doctor import Check, Finding, Verdict, diagnose
@@ -129,6 +131,7 @@ class DoctorProgram(AuditProgram, KeysProgram):
         yield Check("postgres_log", lambda: server_log.values(facts()), ("postgres",), lambda: True)
         yield Check("migrations", migrations, ("postgres",), lambda: True)
         yield Check("schema", schema, needs, lambda: True)
+        yield from self._replica_checks(("postgres",))
         yield from self._login_checks(facts, needs)
         yield Check("partitions", lambda: database_checks.partitions(facts()), needs)
         yield Check("fence", lambda: database_checks.fence(facts()), needs)
@@ -150,14 +153,30 @@ class DoctorProgram(AuditProgram, KeysProgram):
         yield Check("audit_key", lambda: audit_checks.registered(facts(), signing_key), key, audits)
         yield Check("audit_log", lambda: audit_checks.signed(facts(), signing_key), key, audits)
 
+    def _replica_checks(self, needs: tuple[str, ...]) -> Iterable[Check]:
+        """If one is set."""
+        if self._settings.read_url is None:
+            return
+
+        def transport() -> Verdict:
+            return transport_checks.postgres_tls(
+                PostgresFacts(self._replica), self.identity, READ_SETTING
+            )
+
+        def replica() -> Verdict:
+            return replica_checks.replica(self._replica_facts())
+
+        yield Check("replica", replica, needs, lambda: True)
+        yield Check("replica_tls", transport, ("replica",), lambda: True)
+
     def _deep_checks(self) -> Iterable[Check]:
         """What reads all records."""
 
         def generations() -> Verdict:
-            return key_checks.token_generations(PostgresFacts(self._database), every_row=True)
+            return key_checks.token_generations(PostgresFacts(self._reads), every_row=True)
 
         def counts() -> Verdict:
-            return key_checks.counts(PostgresFacts(self._database))
+            return key_checks.counts(PostgresFacts(self._reads))
 
         counters = self._acts_as(*_COUNTERS)
         yield Check("every_token", generations, ("migrations",), counters)

@@ -42,7 +42,7 @@ class KeysProgram(Parts):
 
     def key_lister(self) -> PostgresKeyStore:
         """For `keys list`, `keys destroy --unused`, and the plan of a rotation."""
-        return self._keys
+        return PostgresKeyStore(self._reads)
 
     def key_age(self, purpose: KeyPurpose) -> KeyAge:
         """For `keys rotate --if-due`: whether the keys of this purpose are due.

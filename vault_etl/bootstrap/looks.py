@@ -89,7 +89,7 @@ class LooksProgram(Parts):
 
     def quarantine_reader(self) -> QuarantineReader:
         """For `quarantine list`, and for the question before a retry."""
-        return PostgresQuarantineReader(self._database)
+        return PostgresQuarantineReader(self._reads)
 
     def discard_quarantine(self, progress: Progress, request_id: uuid.UUID) -> DiscardQuarantine:
         """For `quarantine discard`."""
@@ -128,4 +128,4 @@ class LooksProgram(Parts):
 
     def duplicate_finder(self) -> DuplicateFinder:
         """For `duplicates`."""
-        return PostgresDuplicateFinder(self._database)
+        return PostgresDuplicateFinder(self._reads)

@@ -30,6 +30,8 @@ from vault_etl.adapters.postgres_connect import Password
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
 from vault_etl.adapters.postgres_passwords import password_of
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
+from vault_etl.adapters.postgres_replica import SETTING as READ_SETTING
+from vault_etl.adapters.postgres_replica import PostgresReplica
 from vault_etl.adapters.system_clock import SystemClock
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.checkpoint import Checkpoint
@@ -37,6 +39,7 @@ from vault_etl.core.fields import KeyPurpose
 from vault_etl.ports.call_observer import CallObserver
 from vault_etl.ports.key_ages import KeyAgeObserver
 from vault_etl.ports.key_store import KeyReader
+from vault_etl.ports.replica import Replica
 from vault_etl.services.key_ring import MAX_CACHED_SECONDS, KeyRing
 from vault_etl.services.make_key import DataKeyLeases
 from vault_etl.services.old_keys import OldKeys
@@ -49,16 +52,22 @@ from vault_etl.settings import Settings
 class Parts:
     """What commands share. Each part is built when it is first needed.
 
-    `name` says to Postgres which command has a session, and which worker.
+    `name` says to Postgres which command has a session, and which worker. What `reads_replica` looks
+    through records, lists or the log at VAULT_ETL_READ_URL, if that is set.
     """
 
-    def __init__(self, settings: Settings, name: str = "vault-etl") -> None:
+    def __init__(
+        self, settings: Settings, name: str = "vault-etl", *, reads_replica: bool = False
+    ) -> None:
         forbid_core_dumps()
         self._settings = settings
         self._name = name
+        self._reads_replica = reads_replica
         self._clock = SystemClock()
         self._calls: CallObserver | None = None
         self._ages: KeyAgeObserver | None = None
+        self.source: Replica | None = None
+        """Where answers came from, if it was asked for elsewhere than at the primary."""
 
     def check_role(
         self, *roles: str, requests: Callable[[], Iterable[AuditRequest]] = tuple
@@ -103,6 +112,28 @@ class Parts:
         """
         url = self._settings.need_database_url()
         return Database(url, self._calls, self._password, self._name + part)
+
+    @functools.cached_property
+    def _reads(self) -> Database:
+        """What this command looks through records, lists or the log at: told, unless no other is set.
+
+        Raises as `ReplicaFacts.check`.
+        """
+        if self._settings.read_url is None or not self._reads_replica:
+            return self._database
+        self.source = found = self._replica_facts().check()
+        self._database.close()  # it would be idle for as long as a look takes
+        what = "read from a replica" if found.is_replica else "read from the primary"
+        logs.get_logger().info(what, server=found.server, behind_seconds=found.behind_s)
+        return self._replica
+
+    @functools.cached_property
+    def _replica(self) -> Database:
+        url = self._settings.need_read_url()
+        return Database(url, self._calls, self._password, self._name, READ_SETTING)
+
+    def _replica_facts(self) -> PostgresReplica:
+        return PostgresReplica(self._database, self._replica, self._settings.read_max_lag)
 
     @functools.cached_property
     def _password(self) -> Password | None:

@@ -13,6 +13,7 @@ from vault_etl.bootstrap.doctor import DoctorProgram
 from vault_etl.core.fields import ROTATED
 from vault_etl.services.checks import audit as audit_checks
 from vault_etl.services.checks import database as database_checks
+from vault_etl.services.checks import replica as replica_checks
 from vault_etl.services.checks import status as status_checks
 from vault_etl.services.doctor import Check, Finding, Verdict, diagnose
 
@@ -56,6 +57,9 @@ class StatusProgram(DoctorProgram):
         def signed() -> Verdict:
             return audit_checks.signed(server(), self._public_key.signing_key)
 
+        def replica() -> Verdict:
+            return replica_checks.replica(self._replica_facts())
+
         now = self._clock.now()
 
         def section(name: str, look: Callable[[], Verdict]) -> Check:
@@ -63,6 +67,8 @@ class StatusProgram(DoctorProgram):
             return Check(name, look, ("postgres",), self._acts_as("audit"), "vault_etl_audit")
 
         yield Check("postgres", lambda: database_checks.server(server()), ought=lambda: True)
+        if self._settings.read_url is not None:
+            yield Check("replica", replica, ("postgres",), lambda: True)
         yield section("commits", lambda: status_checks.commits(facts()))
         yield section("lag", lambda: status_checks.lag(facts()))
         yield section("workers", lambda: status_checks.workers(facts(), now))

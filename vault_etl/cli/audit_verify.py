@@ -17,6 +17,7 @@ from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import ORIGIN
 from vault_etl.errors import DataError, UsageError
+from vault_etl.ports.replica import Replica
 from vault_etl.services.verify_log import Proof
 from vault_etl.services.verify_notes import KeptNote
 from vault_etl.services.verify_problems import Kind
@@ -65,9 +66,12 @@ def _verify(
     program, _ = start(quiet=quiet, verbose=verbose)
     proof = program.verify_log(keys, kept)
     problems = [asdict(problem) for problem in proof.problems]
-    print_listing(_proof(proof), "problems", problems, output, columns=("kind", "seq", "what"))
+    source = program.source
+    print_listing(
+        _proof(proof, source), "problems", problems, output, columns=("kind", "seq", "what")
+    )
     if not quiet:
-        _warn(proof, outside=bool(kept))
+        _warn(proof, source, outside=bool(kept))
     if proof.problem is not None:
         others = proof.counts[Kind.TAMPERED] + proof.counts[Kind.UNPROVEN] - 1
         more = f" ({others} more)" if others else ""
@@ -77,7 +81,7 @@ def _verify(
         )
 
 
-def _proof(proof: Proof) -> dict[str, object]:
+def _proof(proof: Proof, source: Replica | None) -> dict[str, object]:
     found: dict[str, object] = {
         "entries": proof.entries,
         "head_seq": proof.head.seq,
@@ -90,11 +94,17 @@ def _proof(proof: Proof) -> dict[str, object]:
     }
     if proof.problem is not None:
         found |= {"bad_seq": proof.problem.seq, "problem": str(proof.problem)}
+    if source is not None:
+        found |= {"read_from": source.server, "behind_seconds": source.behind_s}
     return found
 
 
-def _warn(proof: Proof, *, outside: bool) -> None:
+def _warn(proof: Proof, source: Replica | None, *, outside: bool) -> None:
     warnings = []
+    if source is not None and source.may_lack:
+        warnings.append(
+            f"of the log that the replica has: nothing is said of what is behind entry {proof.head.seq}"
+        )
     if not outside:
         warnings.append(
             "without a --checkpoint from outside the database, an end that was cut, or a chain"

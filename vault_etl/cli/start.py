@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vault_etl.cli.replica_reads import FROM_REPLICA
+
 if TYPE_CHECKING:
     from vault_etl import settings
     from vault_etl.bootstrap import Program
@@ -26,12 +28,15 @@ def start(
 
     loaded, _ = settings.load(os.environ)
     logs.configure(loaded.log_format, verbose=verbose, quiet=quiet)
-    return Program(loaded, _name(is_worker=is_worker)), loaded
+    name = _name()
+    reads_replica = name.partition(" ")[2] in FROM_REPLICA
+    if is_worker:
+        name += f" worker {os.getpid()}"
+    return Program(loaded, name, reads_replica=reads_replica), loaded
 
 
-def _name(*, is_worker: bool) -> str:
+def _name() -> str:
     """`vault-etl keys rotate`: the words of the command, and nothing that was given to it."""
     from typer._click.globals import get_current_context  # noqa: PLC0415 - nothing public has it
 
-    name = get_current_context().command_path
-    return f"{name} worker {os.getpid()}" if is_worker else name
+    return get_current_context().command_path

@@ -13,7 +13,8 @@ from typing import Final
 
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import Checkpoint, Head
-from vault_etl.ports.audit_proof import StoredCheckpoint
+from vault_etl.errors import IncompleteError
+from vault_etl.ports.audit_proof import LogSnapshot, StoredCheckpoint
 from vault_etl.services.verify_problems import Problems
 
 NEVER: Final = 2**63
@@ -28,6 +29,24 @@ class KeptNote:
 
     place: str
     note: str
+
+
+def refuse_newer(snapshot: LogSnapshot, kept: Sequence[KeptNote]) -> None:
+    """Raise IncompleteError if a checkpoint is of an entry that a replica does not have yet: nothing was cut."""
+    last = max((head.seq for head in snapshot.heads()), default=0)
+    newest = max(map(_seq, kept), default=0)
+    if newest > last:
+        raise IncompleteError(
+            f"the replica has the log up to entry {last}, and a checkpoint is of entry {newest}",
+            hint="try again later; without VAULT_ETL_READ_URL the primary is read",
+        )
+
+
+def _seq(kept: KeptNote) -> int:
+    try:
+        return Checkpoint.parse(kept.note).head.seq
+    except ValueError:  # which is a problem of its own
+        return 0
 
 
 class NoteJudge:

@@ -11,6 +11,7 @@ import typer
 
 from vault_etl.cli import main
 from vault_etl.cli.needed_roles import NEEDED_ROLES, command_of, hint_of
+from vault_etl.cli.replica_reads import FROM_REPLICA
 from vault_etl.errors import DeniedError, LoginDeniedError
 
 ANY_ROLE: Final = {"config", "demo", "doctor", "status"}
@@ -21,6 +22,21 @@ def test_every_command_is_in_the_table_or_is_for_any_role() -> None:
     named = {" ".join(words) for words in _commands(typer.main.get_command(main.app))}
     asks = {name for name in named - ANY_ROLE if not name.startswith("local ")}
     assert asks == {name for name in NEEDED_ROLES if " --" not in name}
+
+
+def test_a_command_reads_from_a_replica_or_needs_the_state_of_now() -> None:
+    """A command that is added is decided about here: it asks the primary, unless the table names it."""
+    named = {" ".join(words) for words in _commands(typer.main.get_command(main.app))}
+    asks = {name for name in named if not name.startswith("local ")} - {"config", "demo"}
+    needs_now = {
+        *("migrate", "ingest", "reveal", "find", "tokens", "subject export", "erase", "status"),
+        *(f"quarantine {name}" for name in ("show", "retry", "discard")),
+        *(f"partitions {name}" for name in ("list", "ensure", "detach", "attach", "drop")),
+        *(f"keys {name}" for name in ("init", "rotate", "rewrap", "destroy")),
+        *("audit checkpoint", "audit policy", "audit policy set"),
+    }
+    assert asks == needs_now | FROM_REPLICA
+    assert not needs_now & FROM_REPLICA
 
 
 def test_a_command_line_names_its_command() -> None:

@@ -15,7 +15,11 @@ from vault_etl.services.doctor import Verdict
 VERIFIED: Final = "verify-full"
 
 
-def postgres_tls(facts: ServerFacts, identity: Callable[[], Identity]) -> Verdict:
+def postgres_tls(
+    facts: ServerFacts,
+    identity: Callable[[], Identity],
+    setting: str = "VAULT_ETL_DATABASE_URL",
+) -> Verdict:
     """Every server that libpq may turn to is this machine, or its certificate and name are checked.
 
     In an emulator, where no key is worth anything, a weaker one is said and no fault.
@@ -29,7 +33,7 @@ def postgres_tls(facts: ServerFacts, identity: Callable[[], Identity]) -> Verdic
     detail = f"sslmode={found.sslmode} to {', '.join(away)}: anybody in between may read and answer"
     if is_emulated(identity):
         return Verdict.good(f"warning: {detail}; no fault in an emulator")
-    return Verdict.bad(detail, f"sslmode={VERIFIED} and sslrootcert in VAULT_ETL_DATABASE_URL")
+    return Verdict.bad(detail, f"sslmode={VERIFIED} and sslrootcert in {setting}")
 
 
 def aws_endpoints(endpoints: Mapping[str, str], *, is_key_of_aws: bool) -> Verdict:
