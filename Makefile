@@ -34,7 +34,7 @@ TEMPLATES := $(wildcard keys/*.template.yaml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-localstack check test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
+.PHONY: help demo test test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,9 +53,14 @@ test-localstack: $(VENV)/.dev-installed ## run what needs an emulator on a real 
 	$(PYTEST) $(SPREAD) --emulator localstack $(PYTEST_ARGS)
 
 check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of imports, templates, workflows
+	@$(MAKE) --no-print-directory -j 2 check-types check-the-rest
+
+check-types: $(VENV)/.dev-installed
+	$(BIN)/mypy
+
+check-the-rest: $(VENV)/.dev-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(if $(TEMPLATES),$(BIN)/cfn-lint $(TEMPLATES))
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -65,7 +70,7 @@ check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of impor
 		else echo 'zizmor has no wheel here: the workflows are not audited'; fi
 
 test-all: test policy-evaluator pgbouncer ## `make test`, then the tests that need Node and PgBouncer (installs them, as root)
-	$(PYTEST) -m system $(PYTEST_ARGS)
+	$(PYTEST) $(SPREAD) -m system $(PYTEST_ARGS)
 
 chaos: $(VENV)/.dev-installed ## kill, cut and silence everything under load for minutes; CHAOS_SEED=N repeats a run
 	$(PYTEST) -m chaos -s $(PYTEST_ARGS)
