@@ -43,10 +43,16 @@ LAYOUTS: Final = (
 BESIDE: Final = 20
 """One row in so many is loaded while the second rotation runs, and not before."""
 
-_FILE: Final = Path(__file__).with_name("layout.sql").read_text(encoding="utf-8")
-SQL: Final = dict(
-    re.findall(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", _FILE, re.MULTILINE | re.DOTALL)
-)
+
+def named(path: Path) -> dict[str, str]:
+    """The named statements of a file."""
+    text = path.read_text(encoding="utf-8")
+    return dict(
+        re.findall(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", text, re.MULTILINE | re.DOTALL)
+    )
+
+
+SQL: Final = named(Path(__file__).with_name("layout.sql"))
 
 
 @dataclass(frozen=True, slots=True)

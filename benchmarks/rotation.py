@@ -61,21 +61,26 @@ class Stack:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.command("local", "start", "--dir", str(directory / "stack"))
-        self._settings = {name: self._environment(name) for name in ("operator", "admin")}
+        self._settings = {name: self._environment(name) for name in ("operator", "admin", "owner")}
 
     def command(
-        self, *arguments: str, extra: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        extra: Mapping[str, str] | None = None,
+        text: str | None = None,
+        may_fail: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `vault-etl ARGUMENTS`, which must succeed."""
+        """Run `vault-etl ARGUMENTS` with this text as its input. It must succeed, or it `may_fail`."""
         done = subprocess.run(
             [sys.executable, "-m", "vault_etl", *arguments],
             env={**os.environ, **(extra or {})},
             cwd=self.directory,
+            input=text or "",
             capture_output=True,
             text=True,
             check=False,
         )
-        if done.returncode:
+        if done.returncode and not may_fail:
             sys.exit(done.stderr)
         return done
 

@@ -1,0 +1,305 @@
+"""How the cost of each command grows with the vault: seconds, and pages that it reads, by how many rows there are.
+
+    .venv/bin/python -m benchmarks.scale [ROWS…]
+
+Each vault has ROWS rows (100,000 and 1,000,000) over 24 months, a data key for a thousand of them, and a tenth as many
+entries of the audit log and quarantined messages. SQL makes them; 1,000 more, which can be revealed, come by the real
+command. Ten million take an hour and 10 GB.
+
+Each command is a process of its own. Its pages are what the server counts for the database, all that its functions and
+triggers do included, from memory or not: they do not depend on the machine. A command that changes nothing is run three
+times, and the least counts; of ten million once.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg2
+
+from benchmarks.layout import named
+from benchmarks.rotation import Stack
+from tests.postgres.swaps import open_data_rotation
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_keys import PostgresKeyStore
+from vault_etl.adapters.postgres_reseal import PostgresResealer
+from vault_etl.core.fields import PERSONAL_FIELDS, Table
+from vault_etl.core.keys import KeyState
+from vault_etl.core.made_up_events import made_up_events
+from vault_etl.core.rotation import OpenRotation, Range
+
+ROWS: Final = (100_000, 1_000_000)
+ROWS_A_KEY: Final = 1_000
+ROWS_A_MESSAGE: Final = 10
+ONCE: Final = 10_000_000
+"""Rows from which a look is run once, and not three times."""
+REAL: Final = 1_000
+LOADED: Final = 20_000
+PAGES: Final = 20
+"""Of 1,000 rows, in one claimed range of a rotation."""
+SQL: Final = named(Path(__file__).with_name("scale.sql"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one run."""
+
+    seconds: float
+    pages: int
+
+
+class Grown:
+    """A vault of so many rows, and what its commands cost."""
+
+    def __init__(self, stack: Stack, rows: int) -> None:
+        self._stack = stack
+        self._rows = rows
+        self._keys = rows // ROWS_A_KEY
+        self._name = f"rows_{rows}"
+        self._url = stack.on(self._name, "admin")["VAULT_ETL_DATABASE_URL"]
+        self.costs: dict[str, Cost] = {}
+
+    def measure(self) -> Mapping[str, Cost]:
+        """Fill it, and run all of them."""
+        self._load("`ingest` of 20,000, empty", LOADED, seed=3)
+        self._load("", REAL, seed=1)
+        self._fill()
+        for what, act in self._looks():
+            self._at_least(what, act)
+        for what, act in self._changes():
+            self._once(what, act)
+        return self.costs
+
+    def _fill(self) -> None:
+        sizes = {"rows": self._rows, "keys": self._keys, "messages": self._rows // ROWS_A_MESSAGE}
+        began = time.monotonic()
+        self._sql(SQL["months"])
+        replica = "SET session_replication_role = replica;"
+        self._sql(replica + SQL["keys"], sizes)
+        step = max(self._rows // 20, 1)
+        entries = self._rows // ROWS_A_MESSAGE
+        with ThreadPoolExecutor(2) as pool:
+            log = f"{replica} SET bench.entries = {entries};" + SQL["log"]
+            parts = [pool.submit(self._sql, log)]
+            for first in range(0, self._rows, step):
+                some = {**sizes, "first": first, "last": min(first + step, self._rows) - 1}
+                parts.append(pool.submit(self._sql, replica + SQL["records"], some))
+            for part in parts:
+                part.result()
+        self._say("records and entries", began)
+        self._sql(replica + SQL["quarantine"], sizes)
+        self._sql("SET session_replication_role = DEFAULT; SELECT public.recount_values()")
+        self._say("counted", began)
+        self._sql("VACUUM ANALYZE")
+        self._command("audit", "checkpoint")()
+        self._say("filled", began)
+
+    def _looks(self) -> Iterator[tuple[str, Callable[[], object]]]:
+        """What changes nothing, but for entries of the log."""
+        record_id, device = self._real()
+        reason = ("--reason", "a benchmark")
+        used, unused = 30, 29 + self._keys
+        lately = (dt.datetime.now(dt.UTC) - dt.timedelta(days=400)).date().replace(day=1)
+        month = ("--since", f"{lately}", "--until", f"{lately + dt.timedelta(days=27)}")
+        duplicates = ("duplicates", "--field", "ip")
+        yield "`status`", self._command("status", may_fail=True)
+        yield "the ages of keys, for metrics", self._ages
+        yield "`doctor`", self._command("doctor", may_fail=True)
+        yield "`doctor --deep`", self._command("doctor", "--deep", may_fail=True)
+        yield "`keys list`", self._command("keys", "list")
+        yield "`keys destroy --dry-run`, needed", self._destroy(used, may_fail=True)
+        yield "`keys destroy --dry-run`, not needed", self._destroy(unused)
+        yield (
+            "`keys destroy --unused --dry-run`",
+            self._command("keys", "destroy", "--unused", "--dry-run"),
+        )
+        yield "a rotation's remainder, none", lambda: self._left({unused})
+        yield "a rotation's remainder, all", lambda: self._left(range(30, unused))
+        yield f"{PAGES} pages of a rotation's range", self._range
+        yield "`reveal`", self._command("reveal", record_id, *reason)
+        find = ("find", "--field", "device_id", *reason)
+        yield "`find` of a value", self._command(*find, text=device)
+        yield "`find --user-id`", self._command("find", "--user-id", self._user(7), *reason)
+        yield "`duplicates`", self._command(*duplicates)
+        yield "`duplicates` of a month", self._command(*duplicates, *month)
+        yield "`audit list --limit 50`", self._command("audit", "list", "--limit", "50")
+        by_actor = ("--actor", "reader", "--limit", "50")
+        yield "`audit list --actor --limit 50`", self._command("audit", "list", *by_actor)
+        nobody = ("--actor", "nobody", "--limit", "50")
+        yield "`audit list` of an actor without entries", self._command("audit", "list", *nobody)
+        yield "`audit verify`", self._command("audit", "verify")
+        yield "`quarantine list --limit 50`", self._command("quarantine", "list", "--limit", "50")
+        yield "`quarantine list --summary`", self._command("quarantine", "list", "--summary")
+        yield "`quarantine list`, all", self._command("quarantine", "list")
+        yield "`partitions list`", self._owner("partitions", "list")
+
+    def _changes(self) -> Iterator[tuple[str, Callable[[], object]]]:
+        """What can be run once."""
+        reason = ("--reason", "a benchmark", "--yes")
+        day = dt.datetime.now(dt.UTC).date().replace(day=15) - dt.timedelta(days=365)
+        erase = ("erase", "--user-id")
+        yield "`erase --user-id`", self._command(*erase, self._user(8), *reason)
+        yield "`partitions detach`", self._owner("partitions", "detach", f"{day:%Y-%m}", *reason)
+        yield (
+            "`keys list`, a month detached",
+            self._command("keys", "list"),
+        )
+        yield "`partitions attach`", self._owner("partitions", "attach", f"{day:%Y-%m}", *reason)
+        yield "`ingest` of 20,000", lambda: self._load("", LOADED, seed=4)
+        yield "`keys destroy --unused`", self._command("keys", "destroy", "--unused", "--yes")
+
+    def _destroy(self, key_id: int, *, may_fail: bool = False) -> Callable[[], object]:
+        return self._command("keys", "destroy", str(key_id), "--dry-run", may_fail=may_fail)
+
+    def _ages(self) -> None:
+        with closing(Database(self._url)) as database:
+            for state in (KeyState.PENDING, KeyState.ACTIVE):
+                PostgresKeyStore(database).oldest(state)
+
+    def _left(self, old: Iterable[int]) -> None:
+        with closing(Database(self._url)) as database:
+            PostgresResealer(database).left(_rotation(old))
+
+    def _range(self) -> None:
+        """From the middle of the table, one page after the other."""
+        ((first, until),) = self._sql(SQL["range"])
+        rotation = _rotation(range(30, 30 + self._keys))
+        open_data_rotation(self._execute, rotation)
+        after = None
+        with closing(Database(self._url)) as database:
+            for _ in range(PAGES):
+                at = Range(Table.USER_LOGINS, uuid.UUID(first), uuid.UUID(until), after)
+                page = PostgresResealer(database).page(rotation, at, 1_000)
+                if not page.rows:
+                    break
+                after = page.rows[-1].record_id
+        self._execute("DELETE FROM public.key_rotations")
+
+    def _user(self, number: int) -> str:
+        ((user,),) = self._sql("SELECT md5('user' || %(number)s)::uuid::text", {"number": number})
+        return str(user)
+
+    def _real(self) -> tuple[str, str]:
+        """The id of a record that the real command loaded, and its device."""
+        device = json.loads(next(made_up_events(REAL, seed=1, messy_every=0)))["device_id"]
+        find = ("find", "--field", "device_id", "--reason", "to begin with")
+        found = json.loads(self._command(*find, text=device)().stdout)
+        return str(found["records"][0]["record_id"]), device
+
+    def _load(self, what: str, count: int, *, seed: int) -> None:
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as file:
+            file.writelines(f"{body}\n" for body in made_up_events(count, seed=seed, messy_every=0))
+            file.flush()
+            act = self._command("ingest", "--quiet", "--file", file.name)
+            if what:
+                self._once(what, act)
+            else:
+                act()
+
+    def _command(
+        self, *arguments: str, text: str | None = None, may_fail: bool = False
+    ) -> Callable[[], subprocess.CompletedProcess[str]]:
+        return lambda: self._stack.command(
+            *arguments, extra=self._stack.on(self._name), text=text, may_fail=may_fail
+        )
+
+    def _owner(self, *arguments: str) -> Callable[[], subprocess.CompletedProcess[str]]:
+        return lambda: self._stack.command(*arguments, extra=self._stack.on(self._name, "owner"))
+
+    def _once(self, what: str, act: Callable[[], object]) -> None:
+        before, began = self._pages(), time.monotonic()
+        act()
+        seconds = time.monotonic() - began
+        cost = Cost(seconds, self._pages() - before)
+        least = self.costs.get(what, cost)
+        self.costs[what] = Cost(min(seconds, least.seconds), min(cost.pages, least.pages))
+
+    def _at_least(self, what: str, act: Callable[[], object]) -> None:
+        began = time.monotonic()
+        for _ in range(3 if self._rows < ONCE else 1):
+            self._once(what, act)
+        self._say(what, began)
+
+    def _pages(self) -> int:
+        time.sleep(0.3)  # the command's sessions end, and say what they read
+        ((pages,),) = self._sql(SQL["pages"])
+        return int(pages)
+
+    def _execute(self, statement: str, *values: object) -> None:
+        self._sql(statement, values or None)
+
+    def _sql(self, statement: str, values: Any = None) -> Sequence[tuple[Any, ...]]:  # noqa: ANN401
+        with closing(psycopg2.connect(self._url)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute(statement, values)
+            return cursor.fetchall() if cursor.description else ()
+
+    def _say(self, what: str, began: float) -> None:
+        sys.stderr.write(f"{self._name}: {what}, {time.monotonic() - began:.1f} s\n")
+        sys.stderr.flush()
+
+
+def _rotation(old: Iterable[int]) -> OpenRotation:
+    return OpenRotation(rotation_id=uuid.uuid4(), fields=PERSONAL_FIELDS, old_keys=frozenset(old))
+
+
+def main(sizes: Sequence[int]) -> None:
+    """Measure each size, and print a table of all of them."""
+    with tempfile.TemporaryDirectory() as directory:
+        stack = Stack(Path(directory))
+        try:
+            stack.sql(
+                "postgres", *(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in SERVER)
+            )
+            stack.sql("postgres", "SELECT pg_reload_conf()")
+            costs = {}
+            for rows in sizes:
+                stack.sql("postgres", f"CREATE DATABASE rows_{rows} TEMPLATE vault_etl")
+                costs[rows] = Grown(stack, rows).measure()
+                stack.sql("postgres", f"DROP DATABASE rows_{rows}")
+            for line in table(costs):
+                sys.stdout.write(line + "\n")
+        finally:
+            stack.stop()
+
+
+SERVER: Final = (
+    ("autovacuum", "off"),
+    ("fsync", "off"),
+    ("full_page_writes", "off"),
+    ("max_wal_size", "2GB"),
+)
+"""So that nothing else reads pages, and the fill does not wait for the disk."""
+
+
+def table(costs: Mapping[int, Mapping[str, Cost]]) -> Iterator[str]:
+    """Markdown: a line a command, and two columns a size."""
+    columns = [f"{rows:,} rows: s | pages" for rows in costs]
+    if len(costs) > 1:
+        columns.append("pages grow")
+    yield "| | " + " | ".join(columns) + " |"
+    yield "|---" * (1 + 2 * len(costs) + (len(costs) > 1)) + "|"
+    for what in next(iter(costs.values())):
+        each = [costs[rows][what] for rows in costs]
+        cells = [f"{cost.seconds:.2f} | {cost.pages:,}" for cost in each]
+        if len(each) > 1:
+            pairs = itertools.pairwise(each)
+            cells.append(", ".join(f"{b.pages / a.pages:.1f}" for a, b in pairs))
+        yield f"| {what} | " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main([int(rows) for rows in sys.argv[1:]] or ROWS)
