@@ -2,33 +2,44 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
--- Where rows are that an erasure of this record, or of any user (NULL), may have to take from: the table of records, and
--- the tables of detached months.
-CREATE FUNCTION public.erase_places(record_id uuid) RETURNS SETOF regclass
+-- Where rows are that an erasure of this record, or of any user (NULL), may have to take from: the table of records; the
+-- tables of detached months, with their archives; and archives of months without a table.
+CREATE FUNCTION public.erase_places(record_id uuid)
+RETURNS TABLE (place regclass, first uuid, partition text, archive text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT 'public.user_logins'::regclass
+    SELECT 'public.user_logins'::regclass, NULL::uuid, NULL::text, NULL::text
     UNION ALL
-    SELECT public.partition_table(m.partition) FROM public.closed_months AS m
-    WHERE m.dropped_at IS NULL AND public.partition_table(m.partition) IS NOT NULL
+    SELECT public.partition_table(m.partition), m.first, m.partition, m.archive FROM public.closed_months AS m
+    WHERE m.dropped_at IS NULL AND (m.archive IS NOT NULL OR public.partition_table(m.partition) IS NOT NULL)
         AND ($1 IS NULL OR $1 >= m.first AND $1 < m.until)
+    ORDER BY 2 NULLS FIRST
 $$;
 REVOKE ALL ON FUNCTION public.erase_places(uuid) FROM PUBLIC;
 
--- What there is in a place of one record, or of all records of a user: rows, and rows that are not erased yet.
-CREATE FUNCTION public.erase_count(place regclass, record_id uuid, user_id text)
-RETURNS TABLE (matching bigint, full_rows bigint)
+-- What there is in a place of one record, or of all records of a user: rows, rows that are not erased yet, and rows of
+-- which the month's archive has what is or was there, since it is older than their erasure. Without a table, nothing is known.
+CREATE FUNCTION public.erase_count(place regclass, month uuid, record_id uuid, user_id text)
+RETURNS TABLE (matching bigint, full_rows bigint, archived_rows bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF place IS NULL THEN
+        RETURN;
+    END IF;
     RETURN QUERY EXECUTE format(
-        'SELECT count(*), count(*) FILTER (WHERE num_nonnulls('
-        '    r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,'
-        '    r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation'
-        ') > 0) FROM %s AS r WHERE %s',
+        'SELECT count(*), count(*) FILTER (WHERE is_full), count(*) FILTER (WHERE is_full OR EXISTS ('
+        '    SELECT FROM public.archived_erasures AS e'
+        '    WHERE e.first = $3 AND (e.record_id = found.record_id OR e.user_id = found.user_id)'
+        ')) FROM ('
+        '    SELECT r.record_id, r.user_id, num_nonnulls('
+        '        r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,'
+        '        r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation'
+        '    ) > 0 AS is_full FROM %s AS r WHERE %s'
+        ') AS found',
         place, CASE WHEN record_id IS NULL THEN 'r.user_id = $2' ELSE 'r.record_id = $1' END
-    ) USING record_id, user_id;
+    ) USING record_id, user_id, month;
 END
 $$;
-REVOKE ALL ON FUNCTION public.erase_count(regclass, uuid, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.erase_count(regclass, uuid, uuid, text) FROM PUBLIC;
 
 -- Erases them, and returns how many rows were not erased yet.
 CREATE FUNCTION public.erase_in(place regclass, record_id uuid, user_id text) RETURNS bigint
@@ -54,22 +65,29 @@ $$;
 REVOKE ALL ON FUNCTION public.erase_in(regclass, uuid, text) FROM PUBLIC;
 
 -- What an erasure would take away now: of one record and the quarantined message of that id, or of all
--- records of a user. `matching` counts what is there, erased already or not.
+-- records of a user. `matching` counts what is there, erased already or not. `archives` are those, by their months, that hold
+-- values of it, or may hold some since their months have no table.
 CREATE FUNCTION public.erase_preview(record_id uuid, user_id text)
-RETURNS TABLE (matching bigint, records bigint, bodies bigint)
+RETURNS TABLE (matching bigint, records bigint, bodies bigint, archives jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF num_nonnulls(record_id, user_id) <> 1 THEN
         RAISE EXCEPTION 'an erasure is of one record or of one user' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     RETURN QUERY
-        SELECT in_records.matching + in_quarantine.matching, in_records.full_rows, in_quarantine.full_rows
+        SELECT in_records.matching + in_quarantine.matching, in_records.full_rows, in_quarantine.full_rows,
+            coalesce(in_records.archives, '{}')
         FROM (
-            SELECT sum(c.matching)::bigint AS matching, sum(c.full_rows)::bigint AS full_rows
-            FROM public.erase_places(erase_preview.record_id) AS place,
-                LATERAL public.erase_count(place, erase_preview.record_id, erase_preview.user_id) AS c
+            SELECT sum(c.matching)::bigint AS matching, sum(c.full_rows)::bigint AS full_rows,
+                jsonb_object_agg(p.partition, p.archive) FILTER (
+                    WHERE p.archive IS NOT NULL AND (p.place IS NULL OR c.archived_rows > 0)
+                ) AS archives
+            FROM public.erase_places(erase_preview.record_id) AS p
+            LEFT JOIN LATERAL public.erase_count(
+                p.place, p.first, erase_preview.record_id, erase_preview.user_id
+            ) AS c ON true
             -- A month whose detaching has not begun yet is counted in the table of records.
-            WHERE NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = place AND NOT i.inhdetachpending)
+            WHERE NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = p.place AND NOT i.inhdetachpending)
         ) AS in_records,
         (
             SELECT count(*) AS matching, count(q.body_ciphertext) AS full_rows
@@ -80,17 +98,19 @@ $$;
 REVOKE ALL ON FUNCTION public.erase_preview(uuid, text) FROM PUBLIC;
 
 -- Tokens of every name, ciphertexts and bodies to NULL, in detached months too, and two entries that say so: all or
--- nothing. The rows stay, so that a message that comes again conflicts with them. No row comes back, and no entry is
--- made, if there is no such record or user.
+-- nothing. The rows stay, so that a message that comes again conflicts with them. What an archive holds, or may hold, is
+-- put on the record for it, once. No row comes back, and no entry is made, if there is no such record or user, and no
+-- archive may hold one.
 CREATE FUNCTION public.erase(
     request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text
-) RETURNS TABLE (records bigint, bodies bigint, erased_at timestamptz, seq bigint, hash bytea)
+) RETURNS TABLE (records bigint, bodies bigint, archives jsonb, erased_at timestamptz, seq bigint, hash bytea)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     fields text[] := ARRAY['device_id', 'ip'];
     erased_records bigint := 0;
-    place regclass;
     erased_bodies bigint := 0;
+    there record;
+    place regclass;
     outcome public.audit_log;
 BEGIN
     PERFORM public.short_transaction();
@@ -108,16 +128,19 @@ BEGIN
         WHERE q.record_id = erase.record_id AND q.body_ciphertext IS NOT NULL;
         GET DIAGNOSTICS erased_bodies = ROW_COUNT;
     END IF;
-    -- No month is detached or attached until the commit: it could be missed in both places.
+    -- No month is detached, attached or archived until the commit: it could be missed in both places.
     LOCK TABLE public.closed_months IN SHARE MODE;
-    FOR place IN SELECT p FROM public.erase_places(record_id) AS p LOOP
-        erased_records := erased_records + public.erase_in(place, record_id, user_id);
-    END LOOP;
-    IF erased_records + erased_bodies = 0
-        AND (SELECT p.matching FROM public.erase_preview(record_id, user_id) AS p) = 0
-    THEN
+    SELECT * INTO STRICT there FROM public.erase_preview(record_id, user_id);
+    IF erased_bodies + there.matching = 0 AND there.archives = '{}' THEN
         RETURN;
     END IF;
+    INSERT INTO public.archived_erasures AS e (first, record_id, user_id)
+    SELECT p.first, erase.record_id, erase.user_id FROM public.erase_places(erase.record_id) AS p
+    WHERE there.archives ? p.partition ORDER BY p.first
+    ON CONFLICT ON CONSTRAINT each_once DO NOTHING;
+    FOR place IN SELECT p.place FROM public.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
+        erased_records := erased_records + public.erase_in(place, record_id, user_id);
+    END LOOP;
     -- Last of all: the head of the log is locked from here to the commit. In a stricter level than READ
     -- COMMITTED, which would not see what was waited for above, this raises.
     PERFORM public.audit_write(
@@ -125,9 +148,13 @@ BEGIN
     );
     outcome := public.audit_write(
         request_id, 'outcome', actor, host, 'erase', record_id, fields, NULL, ticket,
-        format('erased records: %s, quarantined bodies: %s', erased_records, erased_bodies), 'done', NULL
+        format(
+            'erased records: %s, quarantined bodies: %s, left in archives: %s', erased_records, erased_bodies,
+            (SELECT count(*) FROM jsonb_object_keys(there.archives))
+        ), 'done', NULL
     );
-    RETURN QUERY SELECT erased_records, erased_bodies, outcome.logged_at, outcome.seq, outcome.hash;
+    RETURN QUERY
+        SELECT erased_records, erased_bodies, there.archives, outcome.logged_at, outcome.seq, outcome.hash;
 END
 $$;
 REVOKE ALL ON FUNCTION public.erase(uuid, text, text, uuid, text, text, text) FROM PUBLIC;

@@ -5,48 +5,73 @@ CREATE SCHEMA vault_etl_detached AUTHORIZATION vault_etl_owner;
 
 SET LOCAL ROLE vault_etl_owner;
 
--- Every month that is there or was closed: its bounds, its state, about how many rows it has (NULL: nothing has counted
--- them), its bytes with its indexes, its archive, and how many erasures that does not have. A table with the name of a
--- month that is not attached was detached by hand.
+-- Every month that is there or was closed: its bounds, its state, and when it was closed. A table with the name of a month
+-- that is not attached was detached by hand.
+CREATE FUNCTION public.partition_states() RETURNS TABLE (
+    partition text, first uuid, until uuid, state text, closed_at timestamptz
+)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.partition, r.first, r.until, CASE WHEN r.detaching THEN 'detaching' ELSE 'attached' END, NULL::timestamptz
+    FROM public.partition_ranges() AS r
+    UNION ALL
+    SELECT m.partition, m.first, m.until,
+        CASE
+            WHEN m.dropped_at IS NOT NULL THEN 'dropped'
+            WHEN m.archive IS NOT NULL AND public.partition_table(m.partition) IS NULL THEN 'archived'
+            ELSE 'detached'
+        END,
+        m.closed_at
+    FROM public.closed_months AS m
+    WHERE NOT EXISTS (SELECT FROM public.partition_ranges() AS r WHERE r.first = m.first)
+    UNION ALL
+    SELECT c.relname::text, public.first_record_id(day.first AT TIME ZONE 'UTC'),
+        public.first_record_id((day.first + interval '1 month') AT TIME ZONE 'UTC'), 'detached', NULL
+    FROM pg_class AS c, LATERAL (SELECT to_date(right(c.relname, 7), 'YYYY_MM')::timestamp AS first) AS day
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
+        AND c.relname ~ '^user_logins_[0-9]{4}_(0[1-9]|1[0-2])$'
+        AND NOT EXISTS (
+            SELECT FROM public.closed_months AS m WHERE m.partition = c.relname AND m.dropped_at IS NULL
+        )
+$$;
+REVOKE ALL ON FUNCTION public.partition_states() FROM PUBLIC;
+
+-- The same, with about how many rows a month has (NULL: nothing has counted them), its bytes with its indexes, its archive,
+-- and how many erasures that does not have.
 CREATE FUNCTION public.partition_list() RETURNS TABLE (
     partition text, first uuid, until uuid, state text, rows bigint, bytes bigint, closed_at timestamptz,
     archive text, archive_sha256 bytea, archived_at timestamptz, erasures bigint
 )
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    WITH month AS (
-        SELECT r.partition, r.first, r.until, CASE WHEN r.detaching THEN 'detaching' ELSE 'attached' END AS state,
-            NULL::timestamptz AS closed_at
-        FROM public.partition_ranges() AS r
-        UNION ALL
-        SELECT m.partition, m.first, m.until,
-            CASE
-                WHEN m.dropped_at IS NOT NULL THEN 'dropped'
-                WHEN m.archive IS NOT NULL AND public.partition_table(m.partition) IS NULL THEN 'archived'
-                ELSE 'detached'
-            END,
-            m.closed_at
-        FROM public.closed_months AS m
-        WHERE NOT EXISTS (SELECT FROM public.partition_ranges() AS r WHERE r.first = m.first)
-        UNION ALL
-        SELECT c.relname::text, public.first_record_id(day.first AT TIME ZONE 'UTC'),
-            public.first_record_id((day.first + interval '1 month') AT TIME ZONE 'UTC'), 'detached', NULL
-        FROM pg_class AS c, LATERAL (SELECT to_date(right(c.relname, 7), 'YYYY_MM')::timestamp AS first) AS day
-        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
-            AND c.relname ~ '^user_logins_[0-9]{4}_(0[1-9]|1[0-2])$'
-            AND NOT EXISTS (
-                SELECT FROM public.closed_months AS m WHERE m.partition = c.relname AND m.dropped_at IS NULL
-            )
-    )
     SELECT
         m.partition, m.first, m.until, m.state, nullif(c.reltuples, -1)::bigint,
         coalesce(pg_total_relation_size(c.oid), 0), m.closed_at, a.archive, a.archive_sha256, a.archived_at,
         (SELECT count(*) FROM public.archived_erasures AS e WHERE e.first = m.first)
-    FROM month AS m
+    FROM public.partition_states() AS m
     LEFT JOIN public.closed_months AS a ON a.first = m.first
     LEFT JOIN pg_class AS c ON m.state <> 'dropped' AND c.oid = public.partition_table(m.partition)
     ORDER BY m.first
 $$;
 REVOKE ALL ON FUNCTION public.partition_list() FROM PUBLIC;
+
+-- The months that no look at the table sees: which, where their rows are, and since when. The place of an archive is for
+-- who asks for what may be in it: a reader, an eraser, an auditor and the owner.
+CREATE FUNCTION public.months_away() RETURNS TABLE (
+    partition text, first uuid, until uuid, state text, since timestamptz, archive text
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT s.partition, s.first, s.until, s.state,
+        CASE s.state WHEN 'archived' THEN m.archived_at WHEN 'dropped' THEN m.dropped_at ELSE m.closed_at END,
+        CASE WHEN EXISTS (
+            SELECT FROM unnest(ARRAY['vault_etl_reveal', 'vault_etl_erase', 'vault_etl_audit', 'vault_etl_owner']) AS role
+            WHERE pg_has_role(session_user, role::name, 'USAGE, SET')
+        ) THEN m.archive END
+    FROM public.partition_states() AS s LEFT JOIN public.closed_months AS m ON m.first = s.first
+    WHERE s.state <> 'attached'
+    ORDER BY s.first
+$$;
+REVOKE ALL ON FUNCTION public.months_away() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.months_away() TO
+    vault_etl_reveal, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit, vault_etl_analyst;
 
 -- Counts the values of a detached month. Reads every row.
 CREATE FUNCTION public.partition_recount(month public.closed_months) RETURNS void

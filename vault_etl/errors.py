@@ -8,6 +8,7 @@
     │   │   └── KeyNotOpenedError 65  a key that KMS does not open under this context, for any caller
     │   └── OtherContentError    65   lines that are not those loaded under the same name before
     ├── NotFoundError            66   no such record, or no such input file
+    │   └── MonthAwayError       66   no such record in the table, whose month is detached or archived
     ├── UnavailableError         69   SQS, KMS, Postgres or the source of AWS credentials is away
     ├── AuditError               74   the audit log could not be written
     ├── IncompleteError          75   stopped half way; safe to run again
@@ -101,6 +102,12 @@ class NotFoundError(VaultEtlError):
 
     exit_code = 66
     word = "not found"
+
+
+class MonthAwayError(NotFoundError):
+    """There is no such record in the table, and months are not in it: they are detached or archived."""
+
+    word = "month away"
 
 
 class UnavailableError(VaultEtlError):

@@ -52,7 +52,12 @@ def test_a_dry_run_counts_and_changes_nothing(filled: Vault) -> None:
         ((message,), 0, 1),
     ):
         plan = filled.ok("erase", "erase", *asked, "--dry-run").json
-        assert plan == {"records": records, "quarantined": bodies, "audit_seq": None}
+        assert plan == {
+            "records": records,
+            "quarantined": bodies,
+            "archives": {},
+            "audit_seq": None,
+        }
     assert filled.sql(EVERYTHING) == before
 
 
@@ -89,7 +94,7 @@ def test_the_transcript_on_a_terminal(filled: Vault) -> None:
     names = [
         line.rsplit("  ", 1)[0].strip() for line in lines if "  " in line and line[0].isalpha()
     ]
-    assert names == ["records", "quarantined", "erased at", "audit seq", "audit hash"]
+    assert names == ["records", "quarantined", "archives", "erased at", "audit seq", "audit hash"]
     assert [line[2:] for line in lines if line.startswith("- ")] == list(NOT_ERASED)
     assert result.stdout.endswith(stored_notes(filled)[-1])
     assert (

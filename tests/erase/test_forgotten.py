@@ -130,9 +130,14 @@ def test_what_stays_is_the_row_and_the_record_of_it(forgotten: Forgotten) -> Non
     ]
     assert [(e["phase"], e["decision"], e["record_id"], e["reason"]) for e in entries] == [
         ("intent", "allowed", None, "request 17"),
-        ("outcome", "done", None, "erased records: 2, quarantined bodies: 0"),
+        ("outcome", "done", None, "erased records: 2, quarantined bodies: 0, left in archives: 0"),
         ("intent", "allowed", forgotten.message, "request 17"),
-        ("outcome", "done", forgotten.message, "erased records: 0, quarantined bodies: 1"),
+        (
+            "outcome",
+            "done",
+            forgotten.message,
+            "erased records: 0, quarantined bodies: 1, left in archives: 0",
+        ),
     ]
     assert {e["ticket"] for e in entries} == {"DPO-17"}
     assert {e["actor"] for e in entries} == {forgotten.vault.actor("erase")}
@@ -151,7 +156,7 @@ def test_the_certificate_says_what_when_and_what_not(forgotten: Forgotten) -> No
     """Counts, the database's time, the entry, the signed head, and what an erasure cannot reach."""
     certificate = forgotten.certificate.json
     assert list(certificate) == [
-        *("records", "quarantined", "erased_at", "audit_seq", "audit_hash"),
+        *("records", "quarantined", "archives", "erased_at", "audit_seq", "audit_hash"),
         *("checkpoint", "not_erased"),
     ]
     assert (certificate["records"], certificate["quarantined"]) == (2, 0)

@@ -11,6 +11,7 @@ from tests.fakes.clock import FakeClock
 from vault_etl.core.fields import Field, KeyPurpose
 from vault_etl.core.keys import DataKey, KeyState, StoredKey
 from vault_etl.core.messages import SealedRecord, SealedRejection
+from vault_etl.core.month_away import MonthAway
 from vault_etl.core.rotation import OpenRotation, Range
 from vault_etl.ports.audit_log import AuditEntry
 
@@ -41,6 +42,11 @@ class FakeDatabase:
         """Keys that no entry explains: of a fake, what a test says."""
         self.audit: list[AuditEntry] = []
         self.released: set[int] = set()
+        self.months_away: list[MonthAway] = []
+
+    def away(self) -> list[MonthAway]:
+        """See `Months.away`."""
+        return self.months_away
 
     def fence_holds(
         self, data_keys: Iterable[DataKey], generations: tuple[int, int | None] | None

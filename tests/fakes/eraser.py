@@ -47,7 +47,7 @@ class FakeEraser:
         self._database.erased_bodies.update(body.record_id for body in bodies)
         self._log.conclude(self._log.intend(request))
         entry = self._database.audit[-1]
-        return Erasure(there.records, there.bodies, entry.logged_at, entry.seq, entry.hash)
+        return Erasure(there.records, there.bodies, {}, entry.logged_at, entry.seq, entry.hash)
 
     def _there(self, target: Target) -> tuple[Sequence[SealedRecord], Sequence[SealedRejection]]:
         database = self._database

@@ -32,7 +32,7 @@ DEFINERS = {
     *("data_keys_are_few", "token_generations", "ingest_committed", "ingest_sessions"),
     *("user_logins_inserted", "user_logins_updated", "quarantine_inserted", "quarantine_updated"),
     *("user_logins_counted", "quarantine_counted", "values_truncated", "values_counted"),
-    *("values_miscounted", "recount_values", "fold_value_counts"),
+    *("values_miscounted", "recount_values", "fold_value_counts", "months_away"),
 }
 PINNED = "search_path=pg_catalog, pg_temp"
 
@@ -70,6 +70,7 @@ _NO_RELATION = {
     *("run", "intent", "held", "was_done", "gone", "SKIP", "ended", "folded"),
     *("wanted", "ranked", "in_records", "chosen", "month", "misplaced", "place.bad"),
     *("col", "cons", "index", "change", "changes"),  # of partition_fit
+    *("there", "found", "jsonb_object_keys"),
     "%1",  # of a format: a detached month, by `partition_table`
 }
 

@@ -36,10 +36,8 @@ def columns(right: str, table: str, *names: str) -> set[str]:
 
 
 SIGN = {"EXECUTE audit_signer", "EXECUTE audit_checkpoint"}
-EVERYONE = {
-    *("SELECT vault_etl_migrations", "SELECT audit_actions", "SELECT closed_months"),
-    "SELECT vault",
-}
+EVERYONE = {"SELECT vault_etl_migrations", "SELECT audit_actions", "SELECT vault"}
+CLOSED = columns("SELECT", "closed_months", "first", "until")
 
 ROTATE = {
     "SELECT data_keys",
@@ -69,6 +67,8 @@ RE_ENCRYPT = ROTATE | {
     *columns("INSERT", "data_keys", *MADE),
     *("EXECUTE keys_init", "EXECUTE token_keys_begin", "EXECUTE token_keys_abort"),
     *("EXECUTE token_cut_over", "EXECUTE token_publications"),
+    "EXECUTE months_away",
+    *CLOSED,
 }
 
 RIGHTS: dict[str, set[str]] = {
@@ -92,6 +92,7 @@ RIGHTS: dict[str, set[str]] = {
         "EXECUTE unexplained_keys",
         *("EXECUTE ensure_partition", "EXECUTE fold_value_counts"),
         "EXECUTE ingest_committed",
+        *CLOSED,
         *(f"EXECUTE file_{name}" for name in ("source", "load_reached", "load_whole")),
         "TEMPORARY",
     },
@@ -107,7 +108,7 @@ RIGHTS: dict[str, set[str]] = {
             "source_id",
         ),
         "SELECT data_keys",
-        *("EXECUTE unexplained_keys", "EXECUTE quarantine_matches"),
+        *("EXECUTE unexplained_keys", "EXECUTE quarantine_matches", "EXECUTE months_away"),
         "EXECUTE audit_append",
         *(
             f"EXECUTE audit_{name}"
@@ -119,7 +120,7 @@ RIGHTS: dict[str, set[str]] = {
     "re_encrypt": RE_ENCRYPT,
     "erase": {
         "EXECUTE erase",
-        "EXECUTE erase_preview",
+        *("EXECUTE erase_preview", "EXECUTE months_away"),
         *("EXECUTE quarantine_discard", "EXECUTE quarantine_matching"),
         *SIGN,
     },
@@ -131,12 +132,13 @@ RIGHTS: dict[str, set[str]] = {
         *columns("SELECT", "quarantine", "reason_code", "quarantined_at"),
         *("SELECT key_changes", "EXECUTE unexplained_keys"),
         *("EXECUTE audit_register_key", "EXECUTE audit_matches"),
-        *("EXECUTE audit_holder", "EXECUTE audit_allowance"),
+        *("EXECUTE audit_holder", "EXECUTE audit_allowance", "EXECUTE months_away"),
         *SIGN,
     },
     "analyst": {
         "SELECT user_logins_masked",
         *columns("SELECT", "user_logins", *PLAIN, *TOKENS),
+        "EXECUTE months_away",
     },
 }
 

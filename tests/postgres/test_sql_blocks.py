@@ -48,6 +48,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         ("admin",),
     ),
+    "months.sql": {"away": ("reveal", "re-encrypt", "erase", "audit", "analyst")},
     "proof.sql": dict.fromkeys(
         (
             "freeze",

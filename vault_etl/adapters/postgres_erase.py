@@ -27,13 +27,14 @@ class PostgresEraser:
     def preview(self, target: Target) -> Erasable | None:
         """See `Eraser.preview`."""
         with self._database.transaction(long=True) as cursor:
-            ((matching, records, bodies),) = rows_of(cursor, _SQL["preview"], _columns(target))
-        return Erasable(records, bodies) if matching else None
+            ((matching, *found),) = rows_of(cursor, _SQL["preview"], _columns(target))
+        there = Erasable(*found)
+        return there if matching or there.archives else None
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def erase(self, request: AuditRequest, target: Target) -> Erasure | None:
         """See `Eraser.erase`."""
-        records, bodies, erased_at, seq, entry_hash = self._database.call(
+        records, bodies, archives, erased_at, seq, entry_hash = self._database.call(
             _SQL["erase"],
             {
                 "request_id": request.request_id,
@@ -46,7 +47,7 @@ class PostgresEraser:
         )
         if seq is None:
             return None
-        return Erasure(records, bodies, erased_at, seq, bytes(entry_hash))
+        return Erasure(records, bodies, archives, erased_at, seq, bytes(entry_hash))
 
 
 def _columns(target: Target) -> dict[str, object]:

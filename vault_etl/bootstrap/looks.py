@@ -10,6 +10,7 @@ from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints
 from vault_etl.adapters.postgres_discard import PostgresQuarantineDiscarder
 from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_erase import PostgresEraser
+from vault_etl.adapters.postgres_months import PostgresMonths
 from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.adapters.postgres_records import PostgresRecordLoader
 from vault_etl.adapters.postgres_release import (
@@ -22,6 +23,7 @@ from vault_etl.core.audit import AuditRequest
 from vault_etl.core.checkpoint import Checkpoint
 from vault_etl.ports.checkpoints import SigningKey
 from vault_etl.ports.duplicates import DuplicateFinder
+from vault_etl.ports.months import Months
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.quarantine import QuarantineReader
 from vault_etl.services.discard_quarantine import DiscardQuarantine
@@ -43,7 +45,12 @@ class LooksProgram(Parts):
     ) -> Reveal:
         """For one reveal: KMS is asked anew, with the request id in the user agent."""
         values = PostgresReleasedValues(self._database)
-        return Reveal(self.audit_log(request_id, keep), values, self._ring(request_id))
+        log = self.audit_log(request_id, keep)
+        return Reveal(log, values, self._ring(request_id), self.months())
+
+    def months(self) -> Months:
+        """Which months no look at the table sees, by the server that it reads."""
+        return PostgresMonths(self._reads)
 
     def find(self, request_id: uuid.UUID) -> Find:
         """For `find`: as for a reveal."""
@@ -85,7 +92,8 @@ class LooksProgram(Parts):
         """For `erase`."""
         signer = KmsHeadSigner(self._aws.kms(request_id), self._settings.audit_key)
         checkpoints = PostgresCheckpoints(self._database)
-        return Erase(PostgresEraser(self._database), checkpoints, signer, keep_checkpoint)
+        eraser = PostgresEraser(self._database)
+        return Erase(eraser, checkpoints, signer, keep_checkpoint, self.months())
 
     def quarantine_reader(self) -> QuarantineReader:
         """For `quarantine list`, and for the question before a retry."""

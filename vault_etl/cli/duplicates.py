@@ -10,12 +10,14 @@ from typing import Annotated, Final
 
 import typer
 
+from vault_etl.cli.months_away import warn_of
 from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_rows
 from vault_etl.cli.personal_field import PersonalField
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.fields import Field
 from vault_etl.core.placeholders import placeholders
 from vault_etl.ports.duplicates import SharedToken, SharedTokenQuery
+from vault_etl.services.months_away import NotLookedAt
 
 _DAY: Final = ["%Y-%m-%d"]
 _COLUMNS: Final = ("token", "count", "users", "first_seen", "last_seen")
@@ -77,7 +79,9 @@ def _duplicates(
         leave_out=() if with_placeholders else tuple(known),
         limit=limit,
     )
-    shared = program.duplicate_finder().shared_tokens(query)
+    with NotLookedAt(program.months()) as left:
+        shared = program.duplicate_finder().shared_tokens(query)
+    warn_of(left.months)
     print_rows(
         (_row(token, known) if with_placeholders else asdict(token) for token in shared),
         output,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from vault_etl.cli.confirm import confirm
+from vault_etl.cli.months_away import warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import (
     OutputFormat,
@@ -23,7 +26,7 @@ from vault_etl.cli.user_id import known_user
 from vault_etl.core.audit import Action
 from vault_etl.core.erasure import NOT_ERASED, Erasable, RecordTarget, Target, UserTarget
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.errors import UsageError
+from vault_etl.errors import IncompleteError, UsageError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.erase import Certificate
 
@@ -56,6 +59,11 @@ def _erase(
     entry in the audit log. What is printed is a certificate; it says what an erasure cannot reach,
     backups first of all. Put nothing personal into the reason: it stays.
 
+    An archive of a month is signed, and nothing can be taken out of it. Those that hold values of the
+    record or user, or may hold some, are named, and the erasure is put on the record for each: its
+    restore applies it, and a new archive is without them. Until then the erasure is not complete, and
+    the command exits 75.
+
     \b
     Examples:
       vault-etl erase 019a… --reason "request 17" --dry-run
@@ -77,17 +85,20 @@ def _erase(
     program.check_role(*NEEDED_ROLES["erase"], requests=lambda: [request])
     erase = program.erase(request.request_id)
     there = erase.preview(target)
+    left = erase.not_looked_at()
     if dry_run:
+        warn_of(left, "not erased from:")
         print_object(_counts(there), output)
         return
-    if there.records or there.bodies:
-        confirm(f"Erase {_text(there)} for good?", yes=yes)
+    if there.records or there.bodies or there.archives:
+        confirm(_question(there), yes=yes)
     certificate = erase(request, target)
-    if not (quiet or certificate.erasure.records or certificate.erasure.bodies):
+    erasure = certificate.erasure
+    if not (quiet or erasure.records or erasure.bodies or erasure.archives):
         typer.echo("it was erased before: nothing was left to erase", err=True)
     _print(certificate, output)
-    if certificate.unsigned is not None:
-        raise certificate.unsigned
+    warn_of(left, "not erased from:")
+    _complain(certificate)
 
 
 def _target(record_id: uuid.UUID | None, user_id: str | None) -> Target:
@@ -99,17 +110,47 @@ def _target(record_id: uuid.UUID | None, user_id: str | None) -> Target:
     raise UsageError(message, hint="not both; `--dry-run` shows what would go")
 
 
-def _text(there: Erasable) -> str:
+def _question(there: Erasable) -> str:
     parts = []
     if there.records:
         parts.append(f"the personal fields of {there.records} record{'s' * (there.records > 1)}")
     if there.bodies:
         parts.append("the body of a quarantined message")  # an id has one at most
-    return " and ".join(parts)
+    if not there.archives:
+        return f"Erase {' and '.join(parts)} for good?"
+    what = " and ".join(parts) or "nothing here"
+    return (
+        f"Erase {what}, and put on the record what {_archives(there.archives)} may hold, for good?"
+    )
+
+
+def _archives(archives: Mapping[str, str]) -> str:
+    return f"{len(archives)} archive{'s' * (len(archives) != 1)}"
+
+
+def _complain(certificate: Certificate) -> None:
+    """Of what is not done, last: what archives hold still, and a signature that failed."""
+    archives = certificate.erasure.archives
+    message = f"not complete: {_archives(archives)} may hold it still: {', '.join(archives)}"
+    if certificate.unsigned is not None:
+        if archives:
+            sys.stderr.write(f"vault-etl: warning: {message}\n")
+        raise certificate.unsigned
+    if archives:
+        raise IncompleteError(
+            message,
+            hint="it is on the record for them: `vault-etl partitions restore` applies it, and then"
+            " `partitions archive` makes an archive without it",
+        )
 
 
 def _counts(there: Erasable) -> dict[str, object]:
-    return {"records": there.records, "quarantined": there.bodies, "audit_seq": None}
+    return {
+        "records": there.records,
+        "quarantined": there.bodies,
+        "archives": there.archives,
+        "audit_seq": None,
+    }
 
 
 def _print(certificate: Certificate, output: OutputFormat | None) -> None:
@@ -118,6 +159,7 @@ def _print(certificate: Certificate, output: OutputFormat | None) -> None:
     shown = {
         "records": erasure.records,
         "quarantined": erasure.bodies,
+        "archives": erasure.archives,
         "erased_at": erasure.erased_at,
         "audit_seq": erasure.seq,
         "audit_hash": erasure.hash.hex(),

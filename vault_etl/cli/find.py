@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vault_etl.cli.months_away import listed, warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import (
     OutputFormat,
@@ -26,12 +27,14 @@ from vault_etl.cli.user_id import UserIdOption, known_user
 from vault_etl.core.address_range import addresses_of
 from vault_etl.core.audit import MAX_AMOUNT, Action, AuditReceipt
 from vault_etl.core.fields import Field
+from vault_etl.core.month_away import MonthAway
 from vault_etl.core.pii import Pii
 from vault_etl.core.placeholders import placeholders
 from vault_etl.errors import UsageError
 from vault_etl.ports.record_finder import MAX_HOLDERS, UserRecords
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.find import Found, must_be_held
+from vault_etl.services.months_away import NotLookedAt
 
 
 def register(app: typer.Typer) -> None:
@@ -71,6 +74,9 @@ def _find(
     `--user-id` lists the records of a user instead. It is one look, and its entry does not name
     the user.
 
+    Months that are detached or archived are not looked at. They are named, in JSON in
+    `not_looked_at`, with where their rows are.
+
     \b
     Examples:
       vault-etl find --field ip --reason "abuse report 4711"
@@ -93,7 +99,10 @@ def _find(
             program.identity(), Action.FIND, asked, purpose=kind, ticket=reference
         )
         program.check_role(*NEEDED_ROLES["find"], requests=lambda: [request])
-        _print_user(*program.find_user(request.request_id)(request, user), limit, output)
+        with NotLookedAt(program.months()) as left:
+            of_user, receipt = program.find_user(request.request_id)(request, user)
+        warn_of(left.months)
+        _print_user(of_user, receipt, limit, output, left.months)
         return
     values = _written_out(Field(field), read_values(field.value, MAX_AMOUNT))
     must_be_held(Field(field), values)
@@ -108,11 +117,13 @@ def _find(
         amount=len(values) if len(values) > 1 else None,
     )
     program.check_role(*NEEDED_ROLES["find"], requests=lambda: [request])
-    found = program.find(request.request_id).many(request, values, limit)
+    with NotLookedAt(program.months()) as left:
+        found = program.find(request.request_id).many(request, values, limit)
+    warn_of(left.months)
     if len(values) > 1:
-        _print_many(values, found, Field(field), output)
+        _print_many(values, found, Field(field), output, left.months)
     else:
-        _print(found[0], Field(field), output)
+        _print(found[0], Field(field), output, left.months)
 
 
 def _written_out(field: Field, values: Sequence[Pii]) -> list[Pii]:
@@ -132,7 +143,11 @@ def _written_out(field: Field, values: Sequence[Pii]) -> list[Pii]:
 
 
 def _print_many(
-    values: Sequence[Pii], found: Sequence[Found], field: Field, output: OutputFormat | None
+    values: Sequence[Pii],
+    found: Sequence[Found],
+    field: Field,
+    output: OutputFormat | None,
+    left: Sequence[MonthAway],
 ) -> None:
     """The values that records hold, with their number among all."""
     receipt = found[0].receipt
@@ -155,7 +170,8 @@ def _print_many(
         "audit_hash": receipt.hash.hex(),
     }
     if wants_json(output):
-        print_listing({**shown, "checkpoint": receipt.checkpoint}, "held", held, output, columns=())
+        shown |= {"not_looked_at": listed(left), "checkpoint": receipt.checkpoint}
+        print_listing(shown, "held", held, output, columns=())
         return
     records = [
         {"value": one["value"], "count": one["count"], **record}
@@ -168,7 +184,11 @@ def _print_many(
 
 
 def _print_user(
-    found: UserRecords, receipt: AuditReceipt, limit: int, output: OutputFormat | None
+    found: UserRecords,
+    receipt: AuditReceipt,
+    limit: int,
+    output: OutputFormat | None,
+    left: Sequence[MonthAway],
 ) -> None:
     """Print the records of a user, the newest of them."""
     shown: dict[str, object] = {
@@ -177,7 +197,7 @@ def _print_user(
         "audit_hash": receipt.hash.hex(),
     }
     if wants_json(output):
-        shown["checkpoint"] = receipt.checkpoint
+        shown |= {"not_looked_at": listed(left), "checkpoint": receipt.checkpoint}
     rows = (asdict(record) for record in found.newest[:limit])
     columns = ("record_id", "create_date", "device_type", "app_version", "locale")
     print_listing(shown, "records", rows, output, columns=columns)
@@ -185,8 +205,10 @@ def _print_user(
         print_receipt(receipt.checkpoint)
 
 
-def _print(found: Found, field: Field, output: OutputFormat | None) -> None:
-    shown = {
+def _print(
+    found: Found, field: Field, output: OutputFormat | None, left: Sequence[MonthAway]
+) -> None:
+    shown: dict[str, object] = {
         "token": found.token,
         "placeholder": placeholders(field).get(found.token),
         "count": found.holders.count,
@@ -194,8 +216,10 @@ def _print(found: Found, field: Field, output: OutputFormat | None) -> None:
         "audit_hash": found.receipt.hash.hex(),
     }
     note = found.receipt.checkpoint
+    if wants_json(output):
+        shown |= {"not_looked_at": listed(left), "checkpoint": note}
     print_listing(
-        {**shown, "checkpoint": note} if wants_json(output) else shown,
+        shown,
         "records",
         (asdict(holder) for holder in found.holders.newest),
         output,

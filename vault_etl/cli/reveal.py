@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vault_etl.cli.evidence_file import EvidenceFile
+from vault_etl.cli.months_away import warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import QuietOption
 from vault_etl.cli.personal_field import PersonalField
@@ -23,8 +24,9 @@ from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.user_id import UserIdOption, known_user
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.errors import NotFoundError, UsageError, VaultEtlError
+from vault_etl.errors import UsageError, VaultEtlError
 from vault_etl.services.audit_request import audit_request
+from vault_etl.services.months_away import NotLookedAt, no_record_of_user
 from vault_etl.services.reveal_batch import RevealBatch, must_be_within_quota
 
 if TYPE_CHECKING:
@@ -85,7 +87,8 @@ def _reveal(
     policy does not allow is denied, on the record, for any id (exit 77).
 
     Of many records, the quota is looked at before the first. A record that is not there (exit 66)
-    or does not open (exit 65) is named, and the others go on. `--output csv` and `json` are
+    or does not open (exit 65) is named, and the others go on: if its month is detached, archived or
+    dropped, with where its rows are. `--output csv` and `json` are
     evidence: record, user, date, values, login, time, reason, ticket, and the entry. A cell of CSV
     that a spreadsheet would take for a formula has ' before it. `--resume` goes on where a run
     with the same reason, purpose, ticket and fields ended. `--user-id` is a look for the user's
@@ -151,10 +154,11 @@ def _records_of(
 ) -> list[uuid.UUID]:
     """The records of a user, by a look of its own. Raises NotFoundError if there is none."""
     find = replace(request, request_id=uuid.uuid4(), action=Action.FIND, fields=())
-    found, _ = program.find_user(find.request_id, keep)(find, user_id)
+    with NotLookedAt(program.months()) as left:
+        found, _ = program.find_user(find.request_id, keep)(find, user_id)
+    warn_of(left.months)
     if not found.count:
-        message = "there is no record of this user"
-        raise NotFoundError(message, hint="the id is matched as it stands")
+        raise no_record_of_user(left.months)
     if found.count > len(found.newest):
         warn(
             "--user-id", f"{found.count} records, of which the newest {len(found.newest)} are taken"

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.cli.audit import listed
+from vault_etl.cli.months_away import warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.progress import progress
@@ -18,9 +19,10 @@ from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.subject_bundle import Bundle
 from vault_etl.cli.user_id import known_user
 from vault_etl.core.audit import Action
-from vault_etl.errors import NotFoundError, VaultEtlError
+from vault_etl.errors import VaultEtlError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.export_subject import LookedThrough
+from vault_etl.services.months_away import NotLookedAt, no_record_of_user
 
 MAX_MESSAGES: Final = 100_000
 
@@ -91,10 +93,11 @@ def _export(
         reader = program.quarantine_reader()
         rows = list(reader.rows(limit=messages)) if messages else []
         in_quarantine = sum(count.count for count in reader.counts())
-        found = export.records_of(user)
+        with NotLookedAt(program.months()) as left:
+            found = export.records_of(user)
+        warn_of(left.months)
         if not found.count and not rows:
-            message = "there is no record of this user"
-            raise NotFoundError(message, hint="the id is matched as it stands")
+            raise no_record_of_user(left.months)
         records = {record.record_id: record for record in found.newest}
         export.must_be_within(program.policy().allowance().looks, len(records), len(rows))
         bundle = Bundle(to)
@@ -107,7 +110,12 @@ def _export(
                 bundle.add_record(records[revealed.record_id], revealed)
                 bundle.add_entries(map(listed, entries))
             manifest = bundle.finish(
-                user, found, through, [i for i, _ in export.batch.failed], keep.checkpoint
+                user,
+                found,
+                through,
+                [i for i, _ in export.batch.failed],
+                [month.partition for month in left.months],
+                keep.checkpoint,
             )
             key, signature = program.sign_text(manifest)
             bundle.sign(manifest, key.key, signature)
@@ -124,6 +132,7 @@ def _export(
             "messages_looked_through": through.opened,
             "messages_in_quarantine": in_quarantine,
             "log_entries": bundle.entries,
+            "not_looked_at": [month.partition for month in left.months],
         },
         output,
     )

@@ -50,7 +50,7 @@ log.jsonl                    {entries} entries of the audit log about them.
 checkpoint.txt               the signed head of the audit log after the last look.
 
 Looked through: {opened} of {in_quarantine} quarantined messages{span}{erased}.
-Not looked through: months that are detached, the queues, backups, and whatever was exported before.
+Not looked through: {away}the queues, backups, and whatever was exported before.
 
 To check that nothing was changed:
 
@@ -120,6 +120,7 @@ class Bundle:
         found: UserRecords,
         through: LookedThrough,
         failed: Sequence[uuid.UUID | None],
+        away: Sequence[str],
         checkpoint: Checkpoint | None,
     ) -> str:
         """Write what says what the others are; the text of SHA256SUMS, which is to be signed."""
@@ -138,6 +139,7 @@ class Bundle:
                 if through.first and through.last
                 else ""
             ),
+            away=f"months that are detached or archived ({', '.join(away)}), " if away else "",
             erased=f", of which {through.erased} were erased" if through.erased else "",
         )
         contents = {"README.txt": text.encode()}

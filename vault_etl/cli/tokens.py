@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
+from vault_etl.cli.months_away import warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import QuietOption
 from vault_etl.cli.personal_field import PersonalField
@@ -25,6 +26,7 @@ from vault_etl.core.pii import Pii
 from vault_etl.errors import DataError, UsageError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.make_tokens import MadeTokens
+from vault_etl.services.months_away import NotLookedAt
 
 _SHOWN_LINES: Final = 10
 
@@ -85,10 +87,12 @@ def _tokens(
         amount=len(values),
     )
     program.check_role(*NEEDED_ROLES["tokens"], requests=lambda: [request])
-    made = program.make_tokens(request.request_id)(request, values)
+    with NotLookedAt(program.months()) as left:
+        made = program.make_tokens(request.request_id)(request, values)
     _write(header, rows, at, made)
     if sys.stderr.isatty():
         print_receipt(made.receipt.checkpoint, sys.stderr)
+    warn_of(left.months, "these tokens join no rows of")
     _complain(made, Field(field), first=2 if header else 1, quiet=quiet)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.checkpoint import Checkpoint, Head
 from vault_etl.core.erasure import Erasable, Erasure, RecordTarget, Target
+from vault_etl.core.month_away import MonthAway
 from vault_etl.errors import AuditError, NotFoundError, VaultEtlError
 from vault_etl.ports.checkpoints import CheckpointStore, HeadSigner
 from vault_etl.ports.eraser import Eraser
+from vault_etl.ports.months import Months
+from vault_etl.services.months_away import no_record_of_user, no_such_record
 from vault_etl.services.signed_log import sign_and_keep
 
 
@@ -35,17 +38,19 @@ class Erase:
         checkpoints: CheckpointStore,
         signer: HeadSigner,
         keep: Callable[[Checkpoint], None],
+        months: Months,
     ) -> None:
         self._eraser = eraser
         self._checkpoints = checkpoints
         self._signer = signer
         self._keep = keep
+        self._months = months
 
     def preview(self, target: Target) -> Erasable:
         """Count what there is to erase, and change nothing. Raises NotFoundError."""
         found = self._eraser.preview(target)
         if found is None:
-            raise _not_found(target)
+            raise self._not_found(target)
         return found
 
     def __call__(self, request: AuditRequest, target: Target) -> Certificate:
@@ -56,7 +61,7 @@ class Erase:
         """
         erasure = self._eraser.erase(request, target)
         if erasure is None:
-            raise _not_found(target)
+            raise self._not_found(target)
         try:
             return Certificate(erasure, self._signed(Head(erasure.seq, erasure.hash)))
         except VaultEtlError as error:
@@ -70,10 +75,12 @@ class Erase:
     def _signed(self, head: Head) -> Checkpoint | None:
         return sign_and_keep(head, self._checkpoints, self._signer, self._keep)
 
+    def not_looked_at(self) -> Sequence[MonthAway]:
+        """Months that no erasure reaches: those that were detached by hand, and so are not on the record."""
+        return [month for month in self._months.away() if month.has_rows and month.since is None]
 
-def _not_found(target: Target) -> NotFoundError:
-    if isinstance(target, RecordTarget):
-        return NotFoundError(
-            "there is no such record", hint="the id is that of a record or a quarantined message"
-        )
-    return NotFoundError("there is no record of this user", hint="the id is matched as it stands")
+    def _not_found(self, target: Target) -> NotFoundError:
+        if isinstance(target, RecordTarget):
+            hint = "the id is that of a record or a quarantined message"
+            return no_such_record(self._months, target.record_id, hint)
+        return no_record_of_user(self.not_looked_at())

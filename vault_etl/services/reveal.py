@@ -14,10 +14,12 @@ from vault_etl.core.fields import Field
 from vault_etl.core.masking import masked
 from vault_etl.core.opening import Opener
 from vault_etl.core.pii import Pii
-from vault_etl.errors import IntegrityError, NotFoundError
+from vault_etl.errors import IntegrityError
 from vault_etl.ports.audit_log import AuditLog, ReleasedValue, ReleasedValues
+from vault_etl.ports.months import Months
 from vault_etl.services.audited import audited
 from vault_etl.services.key_ring import KeyRing
+from vault_etl.services.months_away import no_such_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +39,27 @@ class Revealed:
 class Reveal:
     """Intent, release, KMS, outcome: in this order, and nothing is returned before the last."""
 
-    def __init__(self, audit: AuditLog, released: ReleasedValues, ring: KeyRing) -> None:
+    def __init__(
+        self, audit: AuditLog, released: ReleasedValues, ring: KeyRing, months: Months
+    ) -> None:
         self._audit = audit
         self._released = released
         self._ring = ring
+        self._months = months
 
     def __call__(self, request: AuditRequest) -> Revealed:
         """Recover `request.fields` of `request.record_id`.
 
         Raises AuditError if the log could not be written or signed, PolicyDeniedError before the
-        record is looked for, NotFoundError, IntegrityError if one field does not open (then none
-        is returned), KeyUnavailableError, UnavailableError.
+        record is looked for, NotFoundError (MonthAwayError, if its month is not in the table),
+        IntegrityError if one field does not open (then none is returned), KeyUnavailableError,
+        UnavailableError.
         """
         with audited(self._audit, request) as receipt:
             stored = self._released.release(receipt)
             if request.record_id is None or not stored:
-                message = "there is no such record"
-                raise NotFoundError(message, hint="the id is the record_id of user_logins")
+                hint = "the id is the record_id of user_logins"
+                raise no_such_record(self._months, request.record_id, hint)
             values = {
                 field: _shown(
                     request,

@@ -11,6 +11,7 @@ from vault_etl.errors import (
     DataError,
     DeniedError,
     IntegrityError,
+    MonthAwayError,
     NotFoundError,
     UnusableKeyError,
     VaultEtlError,
@@ -68,9 +69,14 @@ class RevealBatch:
             return
         if asked == 1:
             raise self.failed[0][1]
+        away = sum(isinstance(error, MonthAwayError) for _, error in self.failed)
         absent = sum(isinstance(error, NotFoundError) for _, error in self.failed)
         kind: type[VaultEtlError] = NotFoundError if absent == len(self.failed) else DataError
-        parts = {"are not there": absent, "do not open": len(self.failed) - absent}
+        parts = {
+            "are not there": absent - away,
+            "are of months that are not in the table": away,
+            "do not open": len(self.failed) - absent,
+        }
         some = " and ".join(f"{count} {what}" for what, count in parts.items() if count)
         message = f"of {asked} records {some}"
         raise kind(message, hint="each is named in a warning; the others are done")

@@ -28,7 +28,9 @@ class Desk:
         self.checkpoints = FakeCheckpoints(self.signer.signing_key())
         self.kept: list[Checkpoint] = []
         eraser = FakeEraser(vault.database)
-        self.service = Erase(eraser, self.checkpoints, self.signer, self.kept.append)
+        self.service = Erase(
+            eraser, self.checkpoints, self.signer, self.kept.append, vault.database
+        )
 
     def erase(self, target: Target) -> Certificate:
         """Erase it."""
