@@ -39,6 +39,7 @@ INSERT INTO public.audit_actions (action, roles, look, a_minute) VALUES
     ('partitions detach', '{}', false, 120),
     ('partitions attach', '{}', false, 120),
     ('partitions drop', '{}', false, 120),
+    ('partitions retoken', '{vault_etl_re_encrypt}', false, 120),
     ('policy set', '{}', false, 120),
     ('audit key', '{}', false, 120);
 -- `doctor` compares the rows with what is written here.

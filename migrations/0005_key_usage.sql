@@ -18,6 +18,7 @@ COMMENT ON TABLE public.value_counts IS
     'How many values lie under each key, by month: the sum over all writers, each of which is a session.';
 
 -- The counts of months that are detached on the record: a rotation does not see these values, and their keys are needed.
+-- `next_token` is of the generation beside the tokens in use: it comes back with the month, and nothing needs its keys.
 CREATE TABLE public.detached_values (
     first uuid NOT NULL REFERENCES public.closed_months ON DELETE CASCADE,
     field text NOT NULL,
@@ -203,7 +204,7 @@ BEGIN
             FROM (
                 SELECT c.field, c.id, c.held FROM public.value_counts AS c WHERE NOT counted
                 UNION ALL SELECT c.field, c.id, c.held FROM public.values_counted() AS c WHERE counted
-                UNION ALL SELECT d.field, d.id, d.held FROM public.detached_values AS d
+                UNION ALL SELECT d.field, d.id, d.held FROM public.detached_values AS d WHERE d.field <> 'next_token'
             ) AS u GROUP BY 1, 2
         ) AS v ON v.of_tokens = (k.purpose = 'token')
             AND v.id = CASE WHEN k.purpose = 'token' THEN k.generation ELSE k.key_id END
@@ -246,7 +247,7 @@ BEGIN
     END IF;
     in_records := in_records + (
         SELECT coalesce(sum(d.held), 0) FROM public.detached_values AS d
-        WHERE d.field <> 'token' AND d.id = needs_of_data_key.key_id
+        WHERE d.field IN ('ip', 'device_id') AND d.id = needs_of_data_key.key_id
     );
     RETURN NEXT;
 END
@@ -288,12 +289,18 @@ $$;
 REVOKE ALL ON FUNCTION public.token_generations(boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION public.token_generations(boolean) TO vault_etl_audit, vault_etl_rotate, vault_etl_re_encrypt;
 
--- How many rows have tokens of a generation, and how many have them as their next ones.
-CREATE FUNCTION public.needs_of_generation(generation smallint) RETURNS TABLE (tokens bigint, next_tokens bigint)
+-- How many rows have tokens of a generation, how many have them as their next ones, and how many rows of closed months
+-- have them.
+CREATE FUNCTION public.needs_of_generation(generation smallint)
+RETURNS TABLE (tokens bigint, next_tokens bigint, closed bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT
         count(*) FILTER (WHERE token_generation = needs_of_generation.generation),
-        count(*) FILTER (WHERE next_token_generation = needs_of_generation.generation)
+        count(*) FILTER (WHERE next_token_generation = needs_of_generation.generation),
+        (
+            SELECT coalesce(sum(d.held), 0)::bigint FROM public.detached_values AS d
+            WHERE d.field = 'token' AND d.id = needs_of_generation.generation
+        )
     FROM public.user_logins
 $$;
 REVOKE ALL ON FUNCTION public.needs_of_generation(smallint) FROM PUBLIC;

@@ -3,15 +3,20 @@
 SET LOCAL ROLE vault_etl_owner;
 
 CREATE TABLE public.key_rotations (
-    purpose text PRIMARY KEY CHECK (purpose IN ('data', 'token')),
-    rotation_id uuid NOT NULL UNIQUE,
+    purpose text NOT NULL CHECK (purpose IN ('data', 'token', 'month')),
+    rotation_id uuid PRIMARY KEY,
     fields text[] NOT NULL CHECK (
         fields <@ ARRAY['device_id', 'ip', 'quarantine'] AND coalesce(array_ndims(fields), 0) = 1
     ),
     old_keys bigint[] NOT NULL CHECK (coalesce(array_ndims(old_keys), 1) = 1),
-    began_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Of a detached month, whose rows get tokens of the active generation.
+    month uuid REFERENCES public.closed_months ON DELETE CASCADE,
+    CONSTRAINT months_have_one CHECK ((purpose = 'month') = (month IS NOT NULL)),
+    CONSTRAINT one_of_each UNIQUE NULLS NOT DISTINCT (purpose, month)
 );
-COMMENT ON TABLE public.key_rotations IS 'Rotations that are under way: of each purpose one at most.';
+COMMENT ON TABLE public.key_rotations IS
+    'Rotations that are under way: one of the data keys, one of the token keys, and one of each detached month at most.';
 
 CREATE TABLE public.rotation_ranges (
     rotation_id uuid NOT NULL REFERENCES public.key_rotations (rotation_id) ON DELETE CASCADE,
@@ -29,24 +34,27 @@ COMMENT ON TABLE public.rotation_ranges IS
     'Which rows a rotation goes through, one worker a range. Everything up to `after` is done.';
 
 GRANT SELECT ON public.key_rotations TO vault_etl_rotate, vault_etl_audit;
-GRANT SELECT, INSERT (purpose, rotation_id, fields, old_keys), DELETE ON public.key_rotations TO vault_etl_re_encrypt;
+GRANT SELECT, INSERT (purpose, rotation_id, fields, old_keys, month), DELETE ON public.key_rotations TO vault_etl_re_encrypt;
 GRANT SELECT, INSERT (rotation_id, place, first, last), UPDATE (after, done)
     ON public.rotation_ranges TO vault_etl_re_encrypt;
 
 -- Claims a range that is not done and that no other worker has worked on for 10 s, and writes who is about to open
--- it, in one transaction: no row if there is none. `request_id` is of the run, whose intent of `keys rotate` is this
--- login's and has no outcome yet; `claim` is new.
+-- it, in one transaction: no row if there is none. `request_id` is of the run, whose intent of `keys rotate`, or of
+-- `partitions retoken` for a detached month, is this login's and has no outcome yet; `claim` is new.
 CREATE FUNCTION public.rotation_claim(rotation_id uuid, claim uuid, request_id uuid)
 RETURNS TABLE (place text, first uuid, last uuid, after uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     run public.audit_log;
+    rotation public.key_rotations;
     held public.rotation_ranges;
 BEGIN
     PERFORM public.short_transaction();
+    SELECT k.* INTO rotation FROM public.key_rotations AS k WHERE k.rotation_id = rotation_claim.rotation_id;
     SELECT l.* INTO run FROM public.audit_log AS l
     WHERE l.request_id = rotation_claim.request_id AND l.phase = 'intent' AND l.decision = 'allowed'
-        AND l.action = 'keys rotate' AND l.login = session_user
+        AND l.action = CASE WHEN rotation.month IS NULL THEN 'keys rotate' ELSE 'partitions retoken' END
+        AND l.login = session_user
         AND NOT EXISTS (
             SELECT FROM public.audit_log AS o WHERE o.request_id = rotation_claim.request_id AND o.phase = 'outcome'
         );
@@ -66,15 +74,14 @@ BEGIN
         WHERE r.rotation_id = held.rotation_id AND r.place = held.place AND r.first = held.first;
         PERFORM public.audit_write(
             claim, 'intent', run.actor, run.host, 'keys range', NULL::uuid,
-            (
-                SELECT CASE held.place
-                    WHEN 'quarantine' THEN ARRAY['quarantine'] ELSE array_remove(k.fields, 'quarantine')
-                END
-                FROM public.key_rotations AS k WHERE k.rotation_id = held.rotation_id
-            ),
+            CASE held.place
+                WHEN 'quarantine' THEN ARRAY['quarantine'] ELSE array_remove(rotation.fields, 'quarantine')
+            END,
             NULL, run.request_id::text,
             format(
-                'rows of %s from %s to %s%s', held.place, held.first, held.last, ', behind ' || held.after
+                'rows of %s from %s to %s%s',
+                coalesce((SELECT m.partition FROM public.closed_months AS m WHERE m.first = rotation.month), held.place),
+                held.first, held.last, ', behind ' || held.after
             ),
             'allowed', NULL
         );
@@ -134,6 +141,28 @@ GRANT EXECUTE ON FUNCTION
     public.rotation_claim(uuid, uuid, uuid), public.rotation_move(uuid, uuid, boolean),
     public.rotation_release(uuid, bigint, bigint[])
     TO vault_etl_re_encrypt;
+
+-- Lets the rows of a detached month have tokens of another generation: an attach that failed left the constraint of the one
+-- that was active then. The next attach makes it again, and without it PostgreSQL refuses the table.
+CREATE FUNCTION public.retoken_begin(month uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    found regclass := (
+        SELECT to_regclass(format('vault_etl_detached.%I', m.partition)) FROM public.closed_months AS m
+        WHERE m.first = retoken_begin.month
+    );
+BEGIN
+    PERFORM public.short_transaction();
+    IF EXISTS (
+        SELECT FROM pg_constraint AS c WHERE c.conrelid = found AND c.conname = 'tokens_of_one_generation'
+    ) THEN
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT tokens_of_one_generation', found);
+    END IF;
+    RETURN found IS NOT NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION public.retoken_begin(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.retoken_begin(uuid) TO vault_etl_re_encrypt;
 
 -- What a lock may still be waited for, in all: each wait has what the ones before it have left.
 CREATE FUNCTION public.token_cut_over_wait(deadline timestamptz) RETURNS void

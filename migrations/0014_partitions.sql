@@ -88,7 +88,7 @@ BEGIN
             FROM vault_etl_detached.%I GROUP BY 1, 2, 3, 4, 5
         ) AS kinds, LATERAL (VALUES
             ('ip', public.ciphertext_key_id(kinds.ip)), ('device_id', public.ciphertext_key_id(kinds.device_id)),
-            ('token', kinds.token_generation), ('token', kinds.next_token_generation)
+            ('token', kinds.token_generation), ('next_token', kinds.next_token_generation)
         ) AS v (field, id)
         WHERE v.id IS NOT NULL GROUP BY v.field, v.id, kinds.month
         $query$, month.partition
@@ -123,18 +123,16 @@ REVOKE ALL ON FUNCTION public.partition_put_away(text) FROM PUBLIC;
 CREATE FUNCTION public.partition_count(first uuid, sign integer) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     INSERT INTO public.value_counts AS c (field, id, month, writer, held)
-    SELECT d.field, d.id, d.month, pg_backend_pid(), sign * d.held FROM public.detached_values AS d
-    WHERE d.first = partition_count.first
+    SELECT CASE d.field WHEN 'next_token' THEN 'token' ELSE d.field END AS counted, d.id, d.month, pg_backend_pid(),
+        sign * sum(d.held)
+    FROM public.detached_values AS d WHERE d.first = partition_count.first
+    GROUP BY counted, d.id, d.month
     ON CONFLICT (field, id, month, writer) DO UPDATE SET held = c.held + EXCLUDED.held
 $$;
 REVOKE ALL ON FUNCTION public.partition_count(uuid, integer) FROM PUBLIC;
 
--- How the tokens of a detached month are to the active generation. Reads every row. `misplaced` rows have tokens of
--- another one; if `swapped`, every one of these has those of the active one beside them, in next_*, as a month has that was
--- detached before a cut-over and was ready for it.
-CREATE FUNCTION public.partition_tokens(
-    partition text, OUT active smallint, OUT misplaced bigint, OUT generations text, OUT swapped boolean
-)
+-- The active generation, how many rows of a detached month have tokens of others, and of which. Reads every row.
+CREATE FUNCTION public.partition_tokens(partition text, OUT active smallint, OUT misplaced bigint, OUT generations text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     active := (
@@ -142,17 +140,12 @@ BEGIN
     );
     EXECUTE format(
         $query$
-        SELECT
-            coalesce(sum(rows) FILTER (WHERE token_generation <> $1), 0),
-            string_agg(DISTINCT token_generation::text, ', ') FILTER (WHERE token_generation <> $1),
-            coalesce(bool_and(next_token_generation IS NOT DISTINCT FROM $1), false)
+        SELECT coalesce(sum(rows), 0), string_agg(token_generation::text, ', ' ORDER BY token_generation)
         FROM (
-            SELECT token_generation, next_token_generation, count(*) AS rows FROM %1$s
-            WHERE token_generation IS NOT NULL GROUP BY 1, 2
-        ) AS kinds
+            SELECT token_generation, count(*) AS rows FROM %1$s WHERE token_generation <> $1 GROUP BY 1
+        ) AS others
         $query$, public.partition_table(partition)
-    ) INTO misplaced, generations, swapped USING active;
-    swapped := swapped AND misplaced > 0;
+    ) INTO misplaced, generations USING active;
 END
 $$;
 REVOKE ALL ON FUNCTION public.partition_tokens(text) FROM PUBLIC;
@@ -166,7 +159,7 @@ BEGIN
     IF EXISTS (SELECT FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'pending') THEN
         RETURN NEXT 'a rotation of the token keys is under way, which would not see its rows: finish or abort it first';
     END IF;
-    IF tokens.misplaced > 0 AND NOT tokens.swapped THEN
+    IF tokens.misplaced > 0 THEN
         RETURN NEXT format(
             '%s rows have tokens of generation %s, and generation %s is active', tokens.misplaced, tokens.generations,
             tokens.active
@@ -262,16 +255,13 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.partition_fit(text) FROM PUBLIC;
 
--- Makes a detached month ready, in a transaction of its own, since it reads every row and locks nothing else: tokens of
--- the active generation take their places, it gets the shape of the table, and what ATTACH asks for is proved by constraints, so that it reads no row
--- itself. Raises 23514 if rows have tokens of another generation, or are of another month.
+-- Makes a detached month ready, in a transaction of its own, since it reads every row and locks nothing else: it gets the
+-- shape of the table, and what ATTACH asks for is proved by constraints, so that it reads no row itself. Raises 23514 if rows have tokens of another generation, or are of another month.
 CREATE FUNCTION public.partition_prepare(partition text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     found regclass := public.partition_table(partition);
-    tokens record := public.partition_tokens(partition);
     month record;
-    name text;
 BEGIN
     SELECT * INTO STRICT month FROM public.partition_list() AS l
     WHERE l.partition = partition_prepare.partition AND l.state = 'detached';
@@ -279,20 +269,16 @@ BEGIN
     PERFORM public.partition_recount(m) FROM public.closed_months AS m
     WHERE m.first = month.first AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
     EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS tokens_of_one_generation', found);
-    IF tokens.swapped THEN
-        FOREACH name IN ARRAY ARRAY['masked_ip', 'masked_device_id', 'token_generation'] LOOP
-            EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', found, name, 'old_' || name);
-            EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', found, 'next_' || name, name);
-            EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', found, 'old_' || name, 'next_' || name);
-        END LOOP;
-    END IF;
     PERFORM public.partition_fit(partition);
     -- As of the parent, whose text it has to have. Before the first keys there are no tokens.
     EXECUTE format(
         'ALTER TABLE %s ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s),'
         ' DROP CONSTRAINT IF EXISTS ids_of_the_month, ADD CONSTRAINT ids_of_the_month'
         ' CHECK (record_id IS NOT NULL AND record_id >= %L AND record_id < %L)',
-        found, coalesce(tokens.active, 1), month.first, month.until
+        found,
+        coalesce((
+            SELECT k.generation FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
+        ), 1), month.first, month.until
     );
 END
 $$;

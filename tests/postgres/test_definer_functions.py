@@ -27,6 +27,7 @@ DEFINERS = {
     *("file_source", "file_load_reached", "file_load_whole"),
     "token_cut_over",
     *("rotation_claim", "rotation_move", "rotation_release"),
+    *("retoken_begin", "retoken_generations", "retoken_page", "retoken_fill"),
     *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
     *("data_keys_retire_expired", "keys_destroy", "key_rewrap", "unexplained_keys"),
     *("data_keys_are_few", "token_generations", "ingest_committed", "ingest_sessions"),
@@ -67,10 +68,11 @@ _NO_RELATION = {
     "jsonb_array_elements",
     "jsonb_to_recordset",
     *("written", "replaced", "made"),  # transition tables
-    *("run", "intent", "held", "was_done", "gone", "SKIP", "ended", "folded"),
+    *("run", "intent", "held", "rotation", "was_done", "gone", "SKIP", "ended", "folded"),
     *("wanted", "ranked", "in_records", "chosen", "month", "misplaced", "place.bad"),
     *("col", "cons", "index", "change", "changes"),  # of partition_fit
     *("there", "found", "jsonb_object_keys"),
+    *("OF", "place", "filled"),  # of retoken_fill
     "%1",  # of a format: a detached month, by `partition_table`
 }
 

@@ -33,8 +33,8 @@ class PostgresKeyNeeds:
         """See `KeyNeeds.of_generation`. One statement, so one snapshot."""
         with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["needs_of_generation"], {"generation": generation})
-            ((values, old_tokens),) = cursor.fetchall()
-        return Needs(values=values, old_tokens=old_tokens)
+            ((values, old_tokens, closed),) = cursor.fetchall()
+        return Needs(values=values, old_tokens=old_tokens, closed=closed)
 
 
 class PostgresKeyEnder:

@@ -229,11 +229,17 @@ def _add(
             "old_keys": sorted(begun.old_keys),
         },
     )
-    ranges = list(_ranges(cursor, begun.fields, slices))
+    add_ranges(cursor, begun.rotation_id, list(_ranges(cursor, begun.fields, slices)))
+
+
+def add_ranges(
+    cursor: psycopg2.extensions.cursor, rotation_id: uuid.UUID, ranges: Sequence[Range]
+) -> None:
+    """Ranges of a rotation that no worker has claimed yet."""
     cursor.execute(
         _SQL["add_ranges"],
         {
-            "rotation_id": begun.rotation_id,
+            "rotation_id": rotation_id,
             "places": [r.place.value for r in ranges],
             "firsts": [r.first for r in ranges],
             "lasts": [r.last for r in ranges],

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
+import psycopg2.extensions
 import stamina
 
 from vault_etl.adapters.copy_binary import copy_binary
@@ -66,8 +67,7 @@ class PostgresTokenBackfill:
                 return None
             filled = 0
             if rows:
-                cursor.execute(_SQL["make_stage"])
-                cursor.copy_expert(_SQL["copy_stage"], io.BytesIO(copy_binary(map(_staged, rows))))
+                stage(cursor, rows)
                 cursor.execute(
                     _SQL["fill"],
                     {
@@ -84,7 +84,7 @@ class PostgresTokenBackfill:
         with self._database.transaction(long=True) as cursor:
             values = {**which, "first": at.first, "last": at.last, "after": at.after}
             found, is_last = page(cursor, sql, values, limit)
-        return Page([_row(row) for row in found], is_last=is_last)
+        return Page([token_row(row) for row in found], is_last=is_last)
 
 
 class PostgresTokenChecker:
@@ -118,7 +118,7 @@ class PostgresTokenChecker:
                 fields[field] = Mapped(old, new, pairs)
                 if not old == new == pairs:
                     cursor.execute(_SQL[f"unequal_{field.value}"], values)
-                    unequal |= {row[0]: _row(row) for row in cursor.fetchall()}
+                    unequal |= {row[0]: token_row(row) for row in cursor.fetchall()}
         return Check(
             fields=fields,
             missing=missing[0][0] if missing else 0,
@@ -140,7 +140,7 @@ class PostgresTokenChecker:
                 for first, last in picked.choices(bounds, k=rows)
             ]
             cursor.execute(_SQL["sample"], {**_numbers(generations), "starts": starts})
-            found = {row[0]: _row(row) for row in cursor.fetchall()}
+            found = {row[0]: token_row(row) for row in cursor.fetchall()}
         return list(found.values())
 
     def count(self, generations: Generations | None) -> int:
@@ -173,7 +173,14 @@ def _numbers(generations: Generations) -> dict[str, object]:
     return {"active": generations.active, "pending": generations.pending}
 
 
-def _row(row: Sequence[Any]) -> TokenRow:
+def stage(cursor: psycopg2.extensions.cursor, rows: Sequence[NextTokens]) -> None:
+    """Bring rows and their new tokens into the session's staging table."""
+    cursor.execute(_SQL["make_stage"])
+    cursor.copy_expert(_SQL["copy_stage"], io.BytesIO(copy_binary(map(_staged, rows))))
+
+
+def token_row(row: Sequence[Any]) -> TokenRow:
+    """A row of a page: id, user and generation, then tokens, ciphertexts and next tokens, two each."""
     record_id, user_id, generation, *values = row
     tokens, sealed, made = values[0:2], values[2:4], values[4:6]
     return TokenRow(

@@ -9,6 +9,7 @@ from typing import Final
 
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
+from vault_etl.adapters.postgres_detached import PostgresDetachedMonths, PostgresDetachedTokens
 from vault_etl.adapters.postgres_old_tokens import PostgresOldTokens
 from vault_etl.adapters.postgres_reseal import PostgresResealer
 from vault_etl.adapters.postgres_rotation import (
@@ -31,6 +32,12 @@ from vault_etl.services.explained_keys import ExplainedKeys
 from vault_etl.services.key_ring import KeyRing
 from vault_etl.services.pace import Pace
 from vault_etl.services.reseal import WorkersKeys
+from vault_etl.services.retoken_month import (
+    MonthRetoken,
+    RetokenPlan,
+    RetokenWorker,
+    plan_retoken,
+)
 from vault_etl.services.rotate_keys import (
     ResealWorker,
     Rotation,
@@ -119,6 +126,31 @@ class RotationProgram(Parts):
                 progress,
                 wait,
             ),
+        )
+
+    def plan_retoken(self, wanted: str) -> RetokenPlan:
+        """For `partitions retoken`: what it would do to that month."""
+        months = PostgresDetachedMonths(self._database)
+        reader = ExplainedKeys(self._keys, self._keys)
+        return plan_retoken(months, reader, months.find(wanted))
+
+    def month_retoken(
+        self, progress: Progress, request_id: uuid.UUID, rate: float | None
+    ) -> MonthRetoken:
+        """For `partitions retoken`."""
+        reader = ExplainedKeys(self._keys, self._keys)
+        return MonthRetoken(
+            audit=self.audit_log(request_id),
+            identity=self.identity(),
+            months=PostgresDetachedMonths(self._database),
+            workers=[
+                RetokenWorker(PostgresRangeClaims(own, request_id), PostgresDetachedTokens(own))
+                for own in self._workers_databases()
+            ],
+            keys=self._workers_keys(request_id, self._ring(request_id, reader=reader)),
+            reader=self._keys,
+            pace=Pace(self._clock, rate),
+            progress=progress,
         )
 
     def abort_tokens(self, progress: Progress, request: AuditRequest) -> Aborted:

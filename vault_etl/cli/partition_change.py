@@ -84,7 +84,8 @@ def does_not_fit(partition: Partition, misfits: Sequence[str]) -> ConfigurationE
     """Why a month is not attached."""
     return ConfigurationError(
         f"{partition.name} does not fit: {'; '.join(misfits)}",
-        hint="it is left as it was: docs/operations.md, Months, says what is left to do",
+        hint="it is left as it was. Old tokens: `vault-etl partitions retoken`, by the role re-encrypt."
+        " docs/operations.md, Months that do not fit",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from vault_etl.cli import partition_retoken
 from vault_etl.cli.duration import Duration
 from vault_etl.cli.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.partition_change import Change, shown
@@ -22,6 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+partition_retoken.register(app)
 
 MonthArgument = Annotated[
     str, typer.Argument(metavar="MONTH", help="YYYY-MM, or the name of a partition.")

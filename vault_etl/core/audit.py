@@ -56,6 +56,7 @@ class Action(StrEnum):
     PARTITIONS_DETACH = "partitions detach"
     PARTITIONS_ATTACH = "partitions attach"
     PARTITIONS_DROP = "partitions drop"
+    PARTITIONS_RETOKEN = "partitions retoken"
     POLICY_SET = "policy set"
     KEY_REGISTER = "audit key"
 

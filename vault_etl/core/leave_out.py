@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from vault_etl.core.keys import MAX_KEY_ID
+from vault_etl.core.keys import MAX_KEY_ID, StoredKey
 from vault_etl.errors import UsageError
 
 _HINT: Final = (
@@ -51,6 +52,22 @@ class LeaveOut:
             login=criteria.get("login"),
             since=_moment(criteria["since"]) if "since" in criteria else None,
             until=_moment(criteria["until"]) if "until" in criteria else None,
+        )
+
+    def names(self, record_id: uuid.UUID, keys: Iterable[StoredKey]) -> bool:
+        """Whether it names a row that lies under these data keys, as `named` in adapters/sql/tokens.sql does."""
+        if self.record_id is not None:
+            return record_id == self.record_id
+        return any(self._names_key(key) for key in keys)
+
+    def _names_key(self, key: StoredKey) -> bool:
+        return (
+            (self.key_id is None or key.key_id == self.key_id)
+            and (self.login is None or key.created_by == self.login)
+            and (
+                self.since is None or (key.expires_at is not None and key.expires_at >= self.since)
+            )
+            and (self.until is None or key.created_at <= self.until)
         )
 
     def __str__(self) -> str:

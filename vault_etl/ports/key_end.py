@@ -17,13 +17,15 @@ class Needs:
     """What needs a key: values of records, quarantined bodies, a lease that runs.
 
     Of a generation of token keys, `values` are the rows whose tokens it made. `old_tokens` are the
-    rows that keep its tokens beside newer ones: those go with it.
+    rows that keep its tokens beside newer ones: those go with it. `closed` are the rows of closed
+    months that have its tokens.
     """
 
     values: int = 0
     bodies: int = 0
     leases: int = 0
     old_tokens: int = 0
+    closed: int = 0
 
 
 class KeyNeeds(Protocol):

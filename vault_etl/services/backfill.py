@@ -41,16 +41,18 @@ NewTokens = Mapping[uuid.UUID, Mapping[Field, uuid.UUID]]
 
 
 class NextTokenMaker:
-    """Makes next tokens from what the ciphertexts hold, if the row's own token is of the same value."""
+    """Makes next tokens from what the ciphertexts hold, if the row's own token is of the same value.
+
+    Rows of generations other than `old` get none.
+    """
 
     def __init__(
-        self, keys: WorkersKeys, opener: Opener, active: Tokenizer, pending: Tokenizer
+        self, keys: WorkersKeys, opener: Opener, old: Sequence[Tokenizer], new: Tokenizer
     ) -> None:
         self._keys = keys
         self._opener = opener
-        self._active = active
-        self._pending = pending
-        self.generations = Generations(active.generation, pending.generation)
+        self._old = {tokenizer.generation: tokenizer for tokenizer in old}
+        self._new = new
 
     def make(self, rows: Sequence[TokenRow]) -> NewTokens:
         """The next tokens of these rows, but for those that do not open or hold another's token, or none.
@@ -81,22 +83,35 @@ class NextTokenMaker:
         return rows, made
 
     def _next(self, row: TokenRow, field: Field, keys: Mapping[int, DataKey]) -> uuid.UUID:
-        if row.generation != self.generations.active:
+        old = self._old.get(row.generation)
+        if old is None:
             raise IntegrityError
         sealed = row.ciphertexts.get(field, b"")
         key = keys.get(Ciphertext.parse(sealed).key_id)
         if key is None:
             raise IntegrityError
         value = self._opener.open(sealed, Place.in_record(field, row.record_id, row.user_id), key)
-        if self._active.token(field, value) != row.tokens.get(field):
+        if old.token(field, value) != row.tokens.get(field):
             raise IntegrityError
-        return self._pending.token(field, value)
+        return self._new.token(field, value)
+
+
+class RotationTokenMaker(NextTokenMaker):
+    """Makes the pending generation's tokens of rows of the active one."""
+
+    def __init__(
+        self, keys: WorkersKeys, opener: Opener, active: Tokenizer, pending: Tokenizer
+    ) -> None:
+        super().__init__(keys, opener, (active,), pending)
+        self.generations = Generations(active.generation, pending.generation)
 
 
 class Backfilling:
     """`PageWork` of a rotation of the token keys."""
 
-    def __init__(self, backfill: TokenBackfill, maker: NextTokenMaker, progress: Progress) -> None:
+    def __init__(
+        self, backfill: TokenBackfill, maker: RotationTokenMaker, progress: Progress
+    ) -> None:
         self._backfill = backfill
         self._maker = maker
         self._progress = progress
@@ -133,7 +148,7 @@ class LeavingOut:
     """
 
     def __init__(
-        self, backfill: TokenBackfill, maker: NextTokenMaker, what: LeaveOut, progress: Progress
+        self, backfill: TokenBackfill, maker: RotationTokenMaker, what: LeaveOut, progress: Progress
     ) -> None:
         self._backfill = backfill
         self._maker = maker
@@ -200,14 +215,14 @@ class Backfill:
         """The data keys that this process could not open."""
         return self._keys.at_fault()
 
-    def maker(self, receipt: AuditReceipt) -> NextTokenMaker:
+    def maker(self, receipt: AuditReceipt) -> RotationTokenMaker:
         """What makes next tokens now. Raises IncompleteError if no generation is pending any more."""
         active, pending = self._keys.tokenizers()
         if pending is None:
             raise ended_elsewhere()
-        return NextTokenMaker(self._keys, Opener(receipt), active, pending)
+        return RotationTokenMaker(self._keys, Opener(receipt), active, pending)
 
-    def fill(self, rotation: OpenRotation, maker: NextTokenMaker) -> int:
+    def fill(self, rotation: OpenRotation, maker: RotationTokenMaker) -> int:
         """Go through all ranges; how many rows this process gave a next token.
 
         Raises what `RangeWorkers.run` and `Backfilling.page` raise.
@@ -225,7 +240,7 @@ class Backfill:
         if pending is None or generations != Generations(active.generation, pending.generation):
             raise ended_elsewhere()
 
-    def leave_out(self, what: LeaveOut, maker: NextTokenMaker) -> LeavingOut:
+    def leave_out(self, what: LeaveOut, maker: RotationTokenMaker) -> LeavingOut:
         """Open all rows that `what` names, and leave out those that do not hold what their tokens say.
 
         Raises what `Backfilling.page` raises, and IncompleteError if it was stopped.

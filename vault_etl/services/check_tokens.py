@@ -15,7 +15,7 @@ from vault_etl.core.leave_out import LeaveOut
 from vault_etl.errors import DataError
 from vault_etl.ports.key_store import KeyReader
 from vault_etl.ports.tokens import Blamed, TokenChecker, TokenRow
-from vault_etl.services.backfill import NextTokenMaker
+from vault_etl.services.backfill import RotationTokenMaker
 
 SAMPLE_ROWS: Final = 100
 """Rows whose tokens are made anew, from all over the table."""
@@ -29,13 +29,13 @@ OnRecord = Callable[[Sequence[TokenRow]], AbstractContextManager[object]]
 
 
 def check_tokens(
-    checker: TokenChecker, maker: NextTokenMaker, keys: KeyReader, on_record: OnRecord
+    checker: TokenChecker, maker: RotationTokenMaker, keys: KeyReader, on_record: OnRecord
 ) -> int:
     """Return if old and new tokens map one to one, in all rows that are not left out, and a sample is right.
 
     One snapshot: rows that are committed after it have both tokens from their loader, or the fence
     would have refused them. Rows are opened within `on_record`. Returns how many rows
-    were left out. Raises DataError, naming records, logins and keys, and what `NextTokenMaker.make` raises.
+    were left out. Raises DataError, naming records, logins and keys, and what `RotationTokenMaker.make` raises.
     """
     check = checker.check(maker.generations)
     if check.missing:
@@ -55,7 +55,7 @@ def check_tokens(
 
 
 def _wrong(
-    rows: Sequence[TokenRow], maker: NextTokenMaker, on_record: OnRecord
+    rows: Sequence[TokenRow], maker: RotationTokenMaker, on_record: OnRecord
 ) -> Sequence[TokenRow]:
     """Those that do not open to both their tokens: not the honest row that shares a token with them."""
     if not rows:

@@ -97,6 +97,7 @@ def _refuse_if_needed(doomed: Doomed, needs: Needs) -> None:
         "values of records" if doomed.generation is None else "rows with its tokens": needs.values,
         "quarantined bodies": needs.bodies,
         "running lease": needs.leases,
+        "rows with its tokens in closed months": needs.closed,
     }
     there = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     if there:
@@ -105,6 +106,8 @@ def _refuse_if_needed(doomed: Doomed, needs: Needs) -> None:
 
 
 def _what_to_do(doomed: Doomed, needs: Needs) -> str:
+    if doomed.generation is not None and not needs.values:
+        return "`vault-etl partitions retoken` gives a detached month new tokens"
     if doomed.generation is not None:
         return "`vault-etl keys rotate --tokens` gives them new tokens"
     if needs.values or needs.bodies:

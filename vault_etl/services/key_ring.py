@@ -9,7 +9,7 @@ from typing import Final
 
 import cachetools
 
-from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.keys import (
     DataKey,
     KeyMaterial,
@@ -69,6 +69,23 @@ class KeyRing:
         if active is None:
             raise _no_token_keys()
         return active, self._tokenizer([key for key in stored if key.state is KeyState.PENDING])
+
+    def old_tokenizers(self) -> Sequence[Tokenizer]:
+        """The tokenizers of the retired generations that are not destroyed.
+
+        Raises IntegrityError for keys that are not one a field.
+        """
+        stored = [
+            key
+            for field in PERSONAL_FIELDS
+            for key in self._reader.field_token_keys(field)
+            if key.state is KeyState.DECRYPT_ONLY
+        ]
+        old = (
+            self._tokenizer([key for key in stored if key.generation == generation])
+            for generation in sorted({key.generation or 0 for key in stored})
+        )
+        return [tokenizer for tokenizer in old if tokenizer is not None]
 
     def field_tokenizer(self, field: Field, generation: int | None) -> FieldTokenizer:
         """The tokenizer of one field, for who may open that field's keys and no other's.

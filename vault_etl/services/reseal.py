@@ -97,6 +97,11 @@ class WorkersKeys:
         with self._lock:
             return self._ring.tokenizers()
 
+    def old_tokenizers(self) -> Sequence[Tokenizer]:
+        """See `KeyRing.old_tokenizers`."""
+        with self._lock:
+            return self._ring.old_tokenizers()
+
     def new(self, seals: Mapping[Field, int]) -> Sequence[DataKey]:
         """A key for each field that is good for so many more seals."""
         with self._lock:

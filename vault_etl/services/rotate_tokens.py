@@ -18,7 +18,7 @@ from vault_etl.ports.key_store import KeyReader
 from vault_etl.ports.tokens import Generations, Named, NamedCounter, TokenChecker, TokenRow
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.audited import audited
-from vault_etl.services.backfill import Backfill, NextTokenMaker, wanted_keys
+from vault_etl.services.backfill import Backfill, RotationTokenMaker, wanted_keys
 from vault_etl.services.begin_tokens import BeginTokens
 from vault_etl.services.check_tokens import check_tokens
 from vault_etl.services.cut_over import CutOver
@@ -175,7 +175,7 @@ class TokenRotation:
         )
         return audited(self._audit, entry)
 
-    def _leave_out(self, run: AuditReceipt, what: LeaveOut, maker: NextTokenMaker) -> None:
+    def _leave_out(self, run: AuditReceipt, what: LeaveOut, maker: RotationTokenMaker) -> None:
         """An intent before the first row is changed; the outcome says how many were left out."""
         generation = maker.generations.pending
         reason = f"leave out of generation {generation} of the tokens: {one_line(str(what))}"

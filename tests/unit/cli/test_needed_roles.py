@@ -31,7 +31,10 @@ def test_a_command_reads_from_a_replica_or_needs_the_state_of_now() -> None:
     needs_now = {
         *("migrate", "ingest", "reveal", "find", "tokens", "subject export", "erase", "status"),
         *(f"quarantine {name}" for name in ("show", "retry", "discard")),
-        *(f"partitions {name}" for name in ("list", "ensure", "detach", "attach", "drop")),
+        *(
+            f"partitions {name}"
+            for name in ("list", "ensure", "detach", "attach", "drop", "retoken")
+        ),
         *(f"keys {name}" for name in ("init", "rotate", "rewrap", "destroy")),
         *("audit checkpoint", "audit policy", "audit policy set"),
     }

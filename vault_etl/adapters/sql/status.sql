@@ -21,4 +21,4 @@ GROUP BY reason_code ORDER BY 2 DESC, 3 DESC, 1
 SELECT login, sessions, active_at FROM public.ingest_sessions()
 
 -- name: rotations
-SELECT purpose, began_at FROM public.key_rotations ORDER BY purpose
+SELECT purpose, began_at FROM public.key_rotations WHERE month IS NULL ORDER BY purpose

@@ -1,0 +1,163 @@
+-- Tokens of the active generation for the rows of a detached month: `vault-etl partitions retoken`, for the role
+-- re-encrypt, which has no right to the schema vault_etl_detached. It gets the rows of a range that it has claimed on the
+-- record (`rotation_claim`), and no others.
+
+SET LOCAL ROLE vault_etl_owner;
+
+-- How many rows of a detached month have tokens of each generation. Reads every row. Raises 55000 if it is not detached.
+CREATE FUNCTION public.retoken_generations(month uuid) RETURNS TABLE (generation smallint, rows bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    name text := (SELECT m.partition FROM public.closed_months AS m WHERE m.first = retoken_generations.month);
+BEGIN
+    IF to_regclass(format('vault_etl_detached.%I', name)) IS NULL THEN
+        RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    RETURN QUERY EXECUTE format(
+        'SELECT token_generation, count(*) FROM vault_etl_detached.%I WHERE token_generation IS NOT NULL GROUP BY 1', name
+    );
+END
+$$;
+REVOKE ALL ON FUNCTION public.retoken_generations(uuid) FROM PUBLIC;
+
+-- The range that is claimed by `claim`, and the month that it is of: no row if another worker has claimed it since, or if
+-- the month is not detached any more. Raises 42501 unless the claim's intent is this login's, is committed, and has no
+-- outcome yet.
+CREATE FUNCTION public.retoken_range(claim uuid) RETURNS TABLE (month uuid, partition text, first uuid, last uuid)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM public.audit_log AS l
+        WHERE l.request_id = claim AND l.phase = 'intent' AND l.action = 'keys range' AND l.login = session_user
+            AND l.written_by IS DISTINCT FROM pg_current_xact_id_if_assigned()
+            AND NOT EXISTS (SELECT FROM public.audit_log AS o WHERE o.request_id = claim AND o.phase = 'outcome')
+    ) THEN
+        RAISE EXCEPTION 'no range is claimed by this login so' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN QUERY
+        SELECT m.first, m.partition, r.first, r.last
+        FROM public.rotation_ranges AS r
+        JOIN public.key_rotations AS k ON k.rotation_id = r.rotation_id
+        JOIN public.closed_months AS m ON m.first = k.month
+        WHERE r.claim = retoken_range.claim AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION public.retoken_range(uuid) FROM PUBLIC;
+
+-- The next rows of a claimed range, behind `after`, whose tokens are not of the active generation. A page ends as in
+-- adapters/sql/reseal.sql: at `most` rows or `bytes` bytes, and has one row at least; `found` is how many `most` let pass.
+CREATE FUNCTION public.retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE (
+    record_id uuid, user_id text, token_generation smallint, masked_ip uuid, masked_device_id uuid,
+    ip_ciphertext bytea, device_id_ciphertext bytea, found bigint
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    place record;
+BEGIN
+    SELECT * INTO place FROM public.retoken_range(claim);
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format(
+        $query$
+        SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext, found
+        FROM (
+            SELECT *, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here
+            FROM (
+                SELECT *, octet_length(user_id) + coalesce(octet_length(ip_ciphertext), 0)
+                    + coalesce(octet_length(device_id_ciphertext), 0) AS bytes
+                FROM (
+                    SELECT * FROM vault_etl_detached.%I
+                    WHERE record_id >= $1 AND record_id <= $2 AND ($3 IS NULL OR record_id > $3)
+                    ORDER BY record_id OFFSET 0
+                ) AS in_order
+                WHERE token_generation <> (
+                    SELECT k.generation FROM public.data_keys AS k
+                    WHERE k.purpose = 'token' AND k.state = 'active' LIMIT 1
+                )
+                ORDER BY record_id LIMIT $4
+            ) AS page
+        ) AS sized
+        WHERE up_to_here <= $5 OR up_to_here = bytes
+        ORDER BY record_id
+        $query$, place.partition
+    ) USING place.first, place.last, after, most, bytes;
+END
+$$;
+REVOKE ALL ON FUNCTION public.retoken_page(uuid, uuid, integer, bigint) FROM PUBLIC;
+
+-- Gives rows of a claimed range their new tokens, and counts them: those whose generation, tokens and ciphertexts are
+-- still what was read, so that an erasure in between wins. How many those were; NULL if `generation` is not the active
+-- one. A row without new tokens is left out of the generation. All lists are of one length.
+CREATE FUNCTION public.retoken_fill(
+    claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[],
+    sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]
+) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
+DECLARE
+    place record;
+    filled bigint := 0;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'rows are written in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
+    IF NOT EXISTS (
+        SELECT FROM public.data_keys AS k
+        WHERE k.purpose = 'token' AND k.state = 'active' AND k.generation = retoken_fill.generation
+    ) THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO place FROM public.retoken_range(claim);
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format(
+        $query$
+        WITH wanted AS (
+            SELECT * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10) AS w (
+                record_id, generation, ip, device_id, sealed_ip, sealed_device_id, new_ip, new_device_id
+            )
+            WHERE w.record_id BETWEEN $11 AND $12
+        ), held AS MATERIALIZED (
+            SELECT u.record_id, u.token_generation AS generation, u.next_token_generation AS next_generation,
+                w.new_ip, w.new_device_id
+            FROM vault_etl_detached.%1$I AS u JOIN wanted AS w ON w.record_id = u.record_id
+            WHERE u.token_generation = w.generation AND u.token_generation <> $1
+                AND u.masked_ip IS NOT DISTINCT FROM w.ip AND u.masked_device_id IS NOT DISTINCT FROM w.device_id
+                AND u.ip_ciphertext IS NOT DISTINCT FROM w.sealed_ip
+                AND u.device_id_ciphertext IS NOT DISTINCT FROM w.sealed_device_id
+            ORDER BY u.record_id FOR UPDATE OF u
+        ), written AS (
+            UPDATE vault_etl_detached.%1$I AS u SET
+                masked_ip = held.new_ip, masked_device_id = held.new_device_id, token_generation = $1,
+                next_masked_ip = NULL, next_masked_device_id = NULL, next_token_generation = NULL
+            FROM held WHERE u.record_id = held.record_id
+            RETURNING u.record_id, held.generation, held.next_generation
+        ), counted AS (
+            INSERT INTO public.detached_values AS d (first, field, id, month, held)
+            SELECT $2, v.field, v.id, public.month_of(written.record_id) AS month, sum(v.sign)
+            FROM written, LATERAL (VALUES
+                ('token', written.generation, -1), ('next_token', written.next_generation, -1), ('token', $1, 1)
+            ) AS v (field, id, sign)
+            WHERE v.id IS NOT NULL GROUP BY 2, 3, 4 ORDER BY 2, 3, 4
+            ON CONFLICT ON CONSTRAINT detached_values_pkey DO UPDATE SET held = d.held + EXCLUDED.held
+        )
+        SELECT count(*) FROM written
+        $query$, place.partition
+    ) INTO filled USING generation, place.month, record_ids, old_generations, old_ips, old_device_ids, sealed_ips,
+        sealed_device_ids, new_ips, new_device_ids, place.first, place.last;
+    RETURN filled;
+-- It was attached, archived or dropped while this waited for it.
+EXCEPTION WHEN undefined_table THEN
+    RETURN 0;
+END
+$$;
+REVOKE ALL ON FUNCTION public.retoken_fill(
+    uuid, smallint, uuid[], smallint[], uuid[], uuid[], bytea[], bytea[], uuid[], uuid[]
+) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+    public.retoken_generations(uuid), public.retoken_page(uuid, uuid, integer, bigint),
+    public.retoken_fill(uuid, smallint, uuid[], smallint[], uuid[], uuid[], bytea[], bytea[], uuid[], uuid[])
+    TO vault_etl_re_encrypt;

@@ -1,0 +1,40 @@
+-- Tokens of detached months, for the role re-encrypt.
+
+-- name: find
+-- By the name of its table, or by ids that it holds; what was dropped comes last.
+SELECT partition, first, until FROM public.closed_months
+WHERE dropped_at IS NULL AND (
+    partition = %(wanted)s OR (first < %(end)s::uuid AND until > %(first)s::uuid)
+)
+ORDER BY first
+
+-- name: generations
+SELECT generation, rows FROM public.retoken_generations(%(month_id)s)
+
+-- name: begin
+CALL public.commit_retoken_begin(%(month_id)s, NULL)
+
+-- name: open
+SELECT rotation_id, fields, old_keys FROM public.key_rotations WHERE purpose = 'month' AND month = %(month_id)s
+
+-- name: add
+INSERT INTO public.key_rotations (purpose, rotation_id, fields, old_keys, month)
+VALUES ('month', %(rotation_id)s, %(fields)s::text[], '{}', %(month_id)s)
+ON CONFLICT (purpose, month) DO NOTHING
+
+-- name: go_through_again
+UPDATE public.rotation_ranges SET done = false, after = NULL WHERE rotation_id = %(rotation_id)s AND done
+
+-- name: page
+SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
+    NULL::uuid, NULL::uuid, found
+FROM public.retoken_page(%(claim)s, %(after)s::uuid, %(limit)s, %(bytes)s)
+
+-- name: store
+-- What `make_stage` and `copy_stage` of tokens.sql brought.
+SELECT public.retoken_fill(
+    %(claim)s, %(generation)s::smallint, array_agg(record_id), array_agg(token_generation), array_agg(masked_ip),
+    array_agg(masked_device_id), array_agg(ip_ciphertext), array_agg(device_id_ciphertext), array_agg(next_masked_ip),
+    array_agg(next_masked_device_id)
+)
+FROM pg_temp.stage_0009_tokens

@@ -1,0 +1,119 @@
+"""`vault-etl partitions retoken`: for the role re-encrypt, which opens values; the owner may not."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from vault_etl.cli.confirm import confirm
+from vault_etl.cli.needed_roles import NEEDED_ROLES
+from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption, print_object
+from vault_etl.cli.progress import progress
+from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.stop_when_told import stop_when_told
+from vault_etl.core.audit import Action, AuditRequest, clean_reason
+from vault_etl.core.fields import PERSONAL_FIELDS
+from vault_etl.core.leave_out import LeaveOut
+from vault_etl.services.audit_request import audit_request
+from vault_etl.services.retoken_month import RetokenPlan
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("retoken")(_retoken)
+
+
+def _retoken(
+    month: Annotated[
+        str, typer.Argument(metavar="MONTH", help="YYYY-MM, or the name of a partition.")
+    ],
+    *,
+    leave_out: Annotated[
+        list[LeaveOut] | None,
+        typer.Option(
+            parser=LeaveOut.parse,
+            metavar="WHAT",
+            help="Which records get no token if they do not open to their own; may be repeated.",
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=1, help="Rows a second at the most. [default: no limit]")
+    ] = None,
+    reason: ReasonOption = None,
+    ticket: TicketOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Give the rows of a detached month tokens of the active generation, so that it can be attached.
+
+    For a month that was detached while the token keys were rotated, by the role re-encrypt. Every row
+    is opened, on the record; its old token is made once more and compared, as a rotation does; then
+    the new one takes its place. A row that does not open, or holds another's token, is left as it is
+    and named; the command then exits 65. WHAT is as for `keys rotate --tokens`.
+
+    Safe to interrupt, to run again, and to run twice at once: it goes on where it was. The old
+    generation can be destroyed when no month has its tokens any more. Its values keep their data keys:
+    `keys rotate` takes them to others once the month is attached.
+
+    \b
+    Examples:
+      vault-etl partitions retoken 2024-03 --dry-run
+      vault-etl partitions retoken 2024-03 --reason "audit of 2024" --yes
+    """
+    asked = "dry run" if dry_run else reason_for("to open a month", reason)
+    program, _ = start(quiet=quiet, verbose=verbose)
+
+    def request(partition: str) -> AuditRequest:
+        return audit_request(
+            program.identity(),
+            Action.PARTITIONS_RETOKEN,
+            clean_reason(f"{partition}: {asked}"),
+            fields=PERSONAL_FIELDS,
+            ticket=word(ticket, "ticket"),
+        )
+
+    program.check_role(
+        *NEEDED_ROLES["partitions retoken"], requests=lambda: [] if dry_run else [request(month)]
+    )
+    plan = program.plan_retoken(month)
+    if dry_run or not plan.rows:
+        _print(plan, output, rows=0)
+        if not (plan.rows or quiet):
+            sys.stderr.write(f"vault-etl: all rows have tokens of generation {plan.active}\n")
+        return
+    confirm(
+        f"Open {plan.total} rows of {plan.month.name}, and give them tokens of generation {plan.active}?",
+        yes=yes,
+    )
+    run = request(plan.month.name)
+    with progress("retoken", total=plan.total, quiet=quiet) as bar, stop_when_told():
+        retoken = program.month_retoken(bar, run.request_id, rate)
+        report = retoken(run, plan, tuple(dict.fromkeys(leave_out or ())))
+    _print(plan, output, rows=report.rows, left_out=report.left_out, remaining=0)
+
+
+def _print(
+    plan: RetokenPlan,
+    output: OutputFormat | None,
+    *,
+    rows: int,
+    left_out: int = 0,
+    remaining: int | None = None,
+) -> None:
+    print_object(
+        {
+            "partition": plan.month.name,
+            "generation": plan.active,
+            "old_generations": {str(number): count for number, count in plan.rows.items()},
+            "rows_retokened": rows,
+            "rows_left_out": left_out,
+            "rows_remaining": plan.total if remaining is None else remaining,
+        },
+        output,
+    )
