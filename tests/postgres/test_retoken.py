@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, Final
 import psycopg2
 import pytest
 
+from tests.contract.rows import cut_over_request
 from tests.fakes.vault import rotate_request
 from tests.postgres.cut_over import Ready, next_of, ready
 from tests.postgres.entries import append_committed
@@ -17,9 +19,11 @@ from tests.postgres.scratch import Scratch
 from tests.postgres.test_partitions import name_of
 from tests.postgres.test_range_claims import CLAIM, RELEASE, Denied
 from vault_etl.adapters.postgres_detached import PostgresDetachedMonths, PostgresDetachedTokens
+from vault_etl.adapters.postgres_erase import PostgresEraser
 from vault_etl.adapters.postgres_partitions import PostgresPartitions
 from vault_etl.adapters.postgres_rotation import PostgresDataRotations
 from vault_etl.core.audit import Action, AuditRequest
+from vault_etl.core.erasure import RecordTarget
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.core.partitions import choose
 from vault_etl.core.rotation import Range, Step
@@ -202,11 +206,9 @@ def test_a_claim_gets_the_rows_of_its_range_alone(site: Site) -> None:
 def test_an_erasure_wins(site: Site) -> None:
     """What was read before it is written nowhere after it."""
     claim, rows = site.claim_with_rows()
-    site.scratch.sql(
-        "CALL commit_erase(gen_random_uuid(), 'a', 'h', %s, NULL, NULL, 'r', NULL, NULL, NULL, NULL, NULL)",
-        rows[0].record_id,
-        role="erase",
-    )
+    with site.scratch.database("erase") as database:
+        erase = dataclasses.replace(cut_over_request(), action=Action.ERASE, fields=())
+        PostgresEraser(database).erase(erase, RecordTarget(rows[0].record_id))
     assert site.fill(claim, rows) == 1
     left = {row[:2] for row in site.stored()}
     assert left == {(None, None), (next_of(rows[1].tokens[Field.IP]), 2)}
@@ -254,7 +256,7 @@ def test_an_attach_that_failed_is_not_in_the_way(site: Site) -> None:
         "SELECT public.partition_table('{}')",
         "SELECT month, public.retoken_begin(month) FROM public.key_rotations WHERE month IS NOT NULL",
         "UPDATE public.key_rotations SET month = NULL",
-        "SELECT first FROM public.closed_months FOR UPDATE",
+        "SELECT partition FROM public.closed_months",
     ],
 )
 def test_nothing_leads_around_the_claims(site: Site, statement: str) -> None:

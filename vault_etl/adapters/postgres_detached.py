@@ -15,7 +15,7 @@ from vault_etl.adapters.postgres_tokens import stage, token_row
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
-from vault_etl.core.partitions import next_month, parse_month
+from vault_etl.core.partitions import PartitionState, next_month, parse_month
 from vault_etl.core.record_id import first_millisecond
 from vault_etl.core.rotation import OpenRotation, Page, Range, Step, split
 from vault_etl.errors import ConfigurationError, IncompleteError, NotFoundError, UsageError
@@ -25,6 +25,11 @@ from vault_etl.ports.tokens import NextTokens, TokenRow
 _SQL: Final = blocks("detached.sql")
 _ROTATION: Final = blocks("rotation.sql")
 _TRIES: Final = 5
+
+_FIRST: Final = {
+    "detaching": "the owner's `vault-etl partitions detach` goes on with it",
+    "archived": "the owner's `vault-etl partitions restore` brings it back first",
+}
 
 
 class PostgresDetachedMonths:
@@ -36,19 +41,24 @@ class PostgresDetachedMonths:
     def find(self, wanted: str) -> DetachedMonth:
         """The closed month of that name, or the one that holds that month or a part of it.
 
-        Raises NotFoundError if there is none, UsageError if there are several.
+        Raises NotFoundError if there is none, UsageError if there are several, and ConfigurationError if
+        its rows are elsewhere.
         """
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["find"], {"wanted": wanted, **_bounds(wanted)})
-            found = [DetachedMonth(*row) for row in cursor.fetchall()]
+            found = cursor.fetchall()
         if not found:
             message = f"no month {wanted} is detached"
             hint = "the owner's `vault-etl partitions list` shows them; `keys rotate --tokens` rotates the others"
             raise NotFoundError(message, hint=hint)
         if len(found) > 1:
-            message = f"{wanted} has several partitions: {', '.join(month.name for month in found)}"
+            message = f"{wanted} has several partitions: {', '.join(name for name, *_ in found)}"
             raise UsageError(message, hint="name one of them")
-        return found[0]
+        ((name, first, until, state),) = found
+        if state != PartitionState.DETACHED:
+            message = f"{name} is {state}"
+            raise ConfigurationError(message, hint=_FIRST.get(state))
+        return DetachedMonth(name, first, until)
 
     def generations(self, month: DetachedMonth) -> Mapping[int, int]:
         """See `DetachedMonths.generations`."""
@@ -57,9 +67,9 @@ class PostgresDetachedMonths:
                 cursor.execute(_SQL["generations"], {"month_id": month.first})
                 return dict(cursor.fetchall())
         except IncompleteError:  # 55000
-            message = f"{month.name} is closed, and its rows are in no detached table"
+            message = f"{month.name} is not detached on the record"
             raise ConfigurationError(
-                message, hint="`vault-etl partitions list` shows where they are"
+                message, hint="the owner's `vault-etl partitions detach` puts it away"
             ) from None
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)

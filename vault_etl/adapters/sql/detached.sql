@@ -1,11 +1,9 @@
 -- Tokens of detached months, for the role re-encrypt.
 
 -- name: find
--- By the name of its table, or by ids that it holds; what was dropped comes last.
-SELECT partition, first, until FROM public.closed_months
-WHERE dropped_at IS NULL AND (
-    partition = %(wanted)s OR (first < %(end)s::uuid AND until > %(first)s::uuid)
-)
+-- By the name of its table, or by ids that it holds.
+SELECT partition, first, until, state FROM public.months_away()
+WHERE partition = %(wanted)s OR (first < %(end)s::uuid AND until > %(first)s::uuid)
 ORDER BY first
 
 -- name: generations
