@@ -41,6 +41,7 @@ INSERT INTO public.audit_actions (action, roles, look, a_minute) VALUES
     ('partitions drop', '{}', false, 120),
     ('partitions retoken', '{vault_etl_re_encrypt}', false, 120),
     ('policy set', '{}', false, 120),
+    ('audit trim', '{}', false, 120),
     ('audit key', '{}', false, 120);
 -- `doctor` compares the rows with what is written here.
 GRANT SELECT ON public.audit_actions TO PUBLIC;
@@ -95,7 +96,8 @@ CREATE TABLE public.audit_log (
 );
 COMMENT ON TABLE public.audit_log IS 'Every look at a personal field and every change of keys. docs/formats.md has the hash.';
 CREATE INDEX audit_log_record_id ON public.audit_log (record_id) WHERE record_id IS NOT NULL;
-CREATE INDEX audit_log_logged_at ON public.audit_log (logged_at);
+-- With `seq`, where a listing of a time begins is found in the index alone.
+CREATE INDEX audit_log_logged_at ON public.audit_log (logged_at) INCLUDE (seq);
 
 -- Whether an entry matches all that is not NULL; `actor` is that or the login. Inlined, so indexes serve it.
 CREATE FUNCTION public.audit_matches(
@@ -152,6 +154,7 @@ CREATE TABLE public.audit_amounts (
 );
 COMMENT ON TABLE public.audit_amounts IS 'How many values an intent is about, where that is not one.';
 
+-- What may be deleted, and when, is in 0016_segments.sql.
 CREATE FUNCTION public.audit_is_append_only() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -159,11 +162,11 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_is_append_only() FROM PUBLIC;
-CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.audit_log
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON public.audit_log
     FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
 CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
-CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.audit_amounts
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON public.audit_amounts
     FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
 CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_amounts
     FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();

@@ -32,11 +32,11 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['reveal_policies', 'audit_keys', 'audit_checkpoints'] LOOP
         EXECUTE format(
-            'CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.%1$I'
+            'CREATE TRIGGER audit_is_append_only BEFORE %2$s ON public.%1$I'
             ' FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();'
             'CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.%1$I'
             ' FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();',
-            name
+            name, CASE name WHEN 'audit_checkpoints' THEN 'UPDATE' ELSE 'UPDATE OR DELETE' END  -- 0016_segments.sql
         );
     END LOOP;
 END

@@ -27,7 +27,7 @@ DROP_TRIGGERS = "".join(
     f"ALTER TABLE public.{table} DISABLE TRIGGER ALL;"
     for table in (
         *("audit_log", "audit_amounts", "audit_checkpoints", "audit_keys", "reveal_policies"),
-        "key_changes",
+        *("key_changes", "audit_segments"),
     )
 )
 LET_IN_TWICE = "ALTER TABLE public.audit_log DROP CONSTRAINT one_entry_a_phase, DROP CONSTRAINT audit_log_pkey CASCADE;"

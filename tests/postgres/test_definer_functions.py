@@ -49,6 +49,7 @@ _NO_RELATION = {
     "pattern",
     "jsonb_each",
     "unnest",
+    *("kept", "made.kept", "made.last_at"),
     "intent_seq",
     "holder",
     "paid",

@@ -116,6 +116,7 @@ RIGHTS: dict[str, set[str]] = {
             f"EXECUTE audit_{name}"
             for name in ("release", "search", "find", "find_user", "about", "allowance")
         ),
+        *columns("SELECT", "audit_segments", "last_seq", "last_at"),
         *SIGN,
     },
     "rotate": ROTATE,
@@ -128,6 +129,7 @@ RIGHTS: dict[str, set[str]] = {
     },
     "audit": {
         *(f"SELECT audit_{name}" for name in ("log", "amounts", "head", "checkpoints", "keys")),
+        "SELECT audit_segments",
         *("SELECT reveal_policies", "SELECT data_keys", "EXECUTE key_usage"),
         *("EXECUTE values_miscounted", "EXECUTE token_generations"),
         "SELECT key_rotations",

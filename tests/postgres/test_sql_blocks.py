@@ -58,10 +58,13 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
             "wrong_amounts",
             "unexplained",
             "log",
+            "ends",
+            "segments",
             "checkpoints",
         ),
         ("audit",),
     ),
+    "trim.sql": dict.fromkeys(("freeze", "act_as_owner", "kept", "add", "delete"), ("admin",)),
     "doctor.sql": {
         **dict.fromkeys(
             ("server", "log_settings", "fence_bytes", "missing_months", "detached"), ROLES
@@ -223,6 +226,9 @@ VALUES: dict[str, object] = {
     **dict.fromkeys(("phase", "actor", "host", "action", "purpose", "ticket"), "x"),
     **dict.fromkeys(("reason", "decision", "error_code", "field", "kms_key_arn", "state"), "x"),
     "old_kms_key_arn": "x",
+    "location": "x",
+    **dict.fromkeys(("first_seq", "last_seq"), 1),
+    **dict.fromkeys(("prev_hash", "last_hash", "manifest_sha256"), b"8 bytes!"),
     "amount": None,
     "old_wrapped_key": b"8 bytes!",
     **dict.fromkeys(("note", "document"), "x"),

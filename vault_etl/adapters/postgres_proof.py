@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import itertools
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -14,7 +16,8 @@ from vault_etl.adapters.postgres_stream import pages
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit_chain import LoggedEntry
 from vault_etl.core.checkpoint import Head
-from vault_etl.ports.audit_proof import BoundRow, StoredCheckpoint
+from vault_etl.ports.audit_proof import BoundRow, RecordedSegment, StoredCheckpoint
+from vault_etl.ports.audit_segments import SegmentEnd, Span
 
 _SQL: Final = blocks("proof.sql")
 _ROWS: Final = 250
@@ -36,10 +39,11 @@ class PostgresProver:
 
 
 class PostgresSnapshot:
-    """`LogSnapshot` in an open transaction."""
+    """`LogSnapshot` and `LogSpans` in an open transaction."""
 
     def __init__(self, cursor: psycopg2.extensions.cursor) -> None:
         self._cursor = cursor
+        self._numbers = itertools.count()
 
     def vault_ids(self) -> Sequence[uuid.UUID]:
         """See `LogSnapshot.vault_ids`."""
@@ -53,13 +57,32 @@ class PostgresSnapshot:
 
     def entries(self) -> Iterator[LoggedEntry]:
         """See `LogSnapshot.entries`."""
-        for row in self._stream("entries", _SQL["log"]):
+        return self.entries_of(None)
+
+    def entries_of(self, span: Span | None) -> Iterator[LoggedEntry]:
+        """See `LogSpans.entries_of`."""
+        for row in self._stream("entries", _SQL["log"], span):
             yield LoggedEntry._make((*row[:-2], _bytes(row[-2]), _bytes(row[-1])))
 
     def checkpoints(self) -> Iterator[StoredCheckpoint]:
         """See `LogSnapshot.checkpoints`."""
-        for seq, hash_, key_hash, signature, login in self._stream("notes", _SQL["checkpoints"]):
-            yield StoredCheckpoint(seq, _bytes(hash_), _bytes(key_hash), _bytes(signature), login)
+        return self.checkpoints_of(None)
+
+    def checkpoints_of(self, span: Span | None) -> Iterator[StoredCheckpoint]:
+        """See `LogSpans.checkpoints_of`."""
+        for row in self._stream("notes", _SQL["checkpoints"], span):
+            yield _checkpoint(*row)
+
+    def ends(self, span: Span, until: dt.datetime) -> Iterator[SegmentEnd]:
+        """See `LogSpans.ends`."""
+        name = f"ends_{next(self._numbers)}"  # one that is not read to its end stays open
+        for seq, hash_, logged_at, *of_note in self._stream(name, _SQL["ends"], span, until):
+            yield SegmentEnd(Head(seq, bytes(hash_)), logged_at, _checkpoint(seq, *of_note))
+
+    def segments(self) -> Sequence[RecordedSegment]:
+        """See `LogSnapshot.segments`."""
+        self._cursor.execute(_SQL["segments"])
+        return [RecordedSegment(*map(_plain, row)) for row in self._cursor.fetchall()]
 
     def bound(self) -> Iterator[BoundRow]:
         """See `LogSnapshot.bound`."""
@@ -75,9 +98,27 @@ class PostgresSnapshot:
         for (key_id,) in self._stream("unexplained", _SQL["unexplained"]):
             yield key_id
 
-    def _stream(self, name: str, statement: str) -> Iterator[tuple[Any, ...]]:
-        for rows in pages(self._cursor, name, statement, _ROWS):
+    def _stream(
+        self, name: str, statement: str, span: Span | None = None, until: dt.datetime | None = None
+    ) -> Iterator[tuple[Any, ...]]:
+        first, last = span or (None, None)
+        values = {"first_seq": first, "last_seq": last, "until": until}
+        for rows in pages(self._cursor, name, statement, _ROWS, values):
             yield from rows
+
+
+def _checkpoint(
+    seq: int,
+    hash_: memoryview | None,
+    key_hash: memoryview | None,
+    signature: memoryview | None,
+    stored_by: str | None,
+) -> StoredCheckpoint:
+    return StoredCheckpoint(seq, _bytes(hash_), _bytes(key_hash), _bytes(signature), stored_by)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a column holds
+    return bytes(value) if isinstance(value, memoryview) else value
 
 
 def _bytes(value: memoryview | None) -> bytes | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from vault_etl.adapters.aws_kms_sign import KmsHeadSigner
 from vault_etl.adapters.postgres_audit import (
@@ -14,15 +15,23 @@ from vault_etl.adapters.postgres_migrations import Applied, PostgresMigrations
 from vault_etl.adapters.postgres_policy import PostgresPolicy
 from vault_etl.adapters.postgres_proof import PostgresProver
 from vault_etl.adapters.postgres_schema import PostgresSchema
+from vault_etl.adapters.postgres_trim import PostgresTrimmer
 from vault_etl.adapters.resources import resource_dir
+from vault_etl.adapters.segment_files import SegmentFiles
+from vault_etl.bootstrap.archives import archive_at
 from vault_etl.bootstrap.parts import Parts, keep_checkpoint
+from vault_etl.core.audit import AuditRequest
 from vault_etl.core.audit_key import AuditKey
+from vault_etl.core.audit_segment import Manifest
 from vault_etl.ports.audit_log import AuditReader
 from vault_etl.ports.progress import Progress
 from vault_etl.services.checkpoint import Checkpointer
+from vault_etl.services.export_log import LogExporter
+from vault_etl.services.trim_log import TrimLog, Trimmed
 from vault_etl.services.until_unblocked import until_unblocked
 from vault_etl.services.verify_log import Proof, verify_log
 from vault_etl.services.verify_notes import KeptNote, refuse_newer
+from vault_etl.services.verify_segments import verify_segments
 
 
 class AuditProgram(Parts):
@@ -52,13 +61,50 @@ class AuditProgram(Parts):
         """For `audit list`."""
         return PostgresAuditReader(self._reads)
 
-    def verify_log(self, keys: Sequence[AuditKey], kept: Sequence[KeptNote]) -> Proof:
+    def verify_log(
+        self, keys: Sequence[AuditKey], kept: Sequence[KeptNote], places: Sequence[str] = ()
+    ) -> Proof:
         """Run `audit verify`, with the key that KMS names if none is given."""
-        known = keys or [self._public_key.signing_key().key]
+        given = [segment for place in places for segment in self._segments(place).segments()]
+        known = self._known(keys)
         with PostgresProver(self._reads).snapshot() as snapshot:
             if self.source is not None and self.source.may_lack:
                 refuse_newer(snapshot, kept)
-            return verify_log(snapshot, known, kept)
+            return verify_log(snapshot, known, kept, given)
+
+    def verify_segments(
+        self, keys: Sequence[AuditKey], kept: Sequence[KeptNote], places: Sequence[str]
+    ) -> Proof:
+        """Run `audit verify --offline`."""
+        given = [segment for place in places for segment in self._segments(place).segments()]
+        given.sort(key=lambda segment: segment.manifest.first)
+        return verify_segments(given, self._known(keys), kept)
+
+    def export_log(
+        self, keys: Sequence[AuditKey], place: str, until: dt.datetime, progress: Progress
+    ) -> Sequence[Manifest]:
+        """Run `audit export`."""
+        known = self._known(keys)
+        with PostgresProver(self._database).snapshot() as snapshot:
+            return LogExporter(snapshot, known, self._segments(place), progress)(until)
+
+    def trim_log(
+        self,
+        keys: Sequence[AuditKey],
+        place: str,
+        before: dt.datetime,
+        request: Callable[[], AuditRequest] | None,
+        progress: Progress,
+    ) -> Iterator[Trimmed]:
+        """Run `audit trim`, as the owner's login."""
+        trim = TrimLog(PostgresTrimmer(self._database), self._known(keys), progress)
+        return trim(self._segments(place).segments(), before, request)
+
+    def _known(self, keys: Sequence[AuditKey]) -> Sequence[AuditKey]:
+        return keys or [self._public_key.signing_key().key]
+
+    def _segments(self, place: str) -> SegmentFiles:
+        return SegmentFiles(archive_at(place, lambda: self._aws))
 
     def policy(self) -> PostgresPolicy:
         """For `audit policy`."""

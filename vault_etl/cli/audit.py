@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vault_etl.cli import audit_checkpoint, audit_policy, audit_verify
+from vault_etl.cli import audit_checkpoint, audit_policy, audit_trim, audit_verify
 from vault_etl.cli.moments import SinceOption, UntilOption, utc
 from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_rows
 from vault_etl.cli.start import VerboseOption, start
@@ -120,4 +120,5 @@ def listed(entry: AuditEntry) -> dict[str, object]:
 
 audit_verify.register(app)
 audit_checkpoint.register(app)
+audit_trim.register(app)
 app.add_typer(audit_policy.app, name="policy")

@@ -11,10 +11,9 @@ from typing import Annotated, Final
 
 import typer
 
+from vault_etl.cli.audit_keys import PublicKeyOption, keys_of, place_of, read_short
 from vault_etl.cli.output import OutputOption, QuietOption, print_listing
-from vault_etl.cli.read_file import read_bounded
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import ORIGIN
 from vault_etl.errors import DataError, UsageError
 from vault_etl.ports.replica import Replica
@@ -22,7 +21,6 @@ from vault_etl.services.verify_log import Proof
 from vault_etl.services.verify_notes import KeptNote
 from vault_etl.services.verify_problems import Kind
 
-MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 _SHOWN: Final = 10
 _NOTE: Final = re.compile(
     rf"^{re.escape(ORIGIN)}\S+\n.*\n.*\n\n(?:\u2014 .*(?:\n|\Z))+", re.MULTILINE
@@ -40,10 +38,16 @@ def _verify(
         list[Path] | None,
         typer.Option(help="Signed notes kept outside, or what reveal printed. Repeatable."),
     ] = None,
-    public_key: Annotated[
-        list[Path] | None,
-        typer.Option(help="The audit key's public half, DER or PEM. Then KMS is not asked."),
+    public_key: PublicKeyOption = None,
+    segments: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLACE", help="Where segments are: a folder, or s3://bucket/prefix. Repeatable."
+        ),
     ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only --segments: no database is asked.")
+    ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -53,6 +57,10 @@ def _verify(
     Alone, it proves that the log agrees with itself and with the checkpoints stored beside it. With
     --checkpoint, which is the normal use, that nothing before that checkpoint was rewritten or cut.
 
+    Entries that were trimmed are in segments, and proven with --segments. Without these, the log is
+    proven from the last segment's end on, which a checkpoint of the audit key must sign. --offline
+    proves segments alone; what an entry has set (a policy, a key) is then not compared.
+
     "tampered": the log is not what it was. "unproven": what was given proves nothing. Both exit 65.
     "rubbish": a role wrote what proves nothing; the log holds, so it is a warning, and exit 0.
 
@@ -60,11 +68,18 @@ def _verify(
     Examples:
       vault-etl audit verify --checkpoint receipt.txt
       vault-etl audit verify --public-key audit.pem --checkpoint receipt.json
+      vault-etl audit verify --segments s3://worm/audit --checkpoint receipt.txt
+      vault-etl audit verify --segments ./audit --offline --public-key audit.pem
     """
+    places = [place_of(text) for text in segments or []]
+    if offline and not places:
+        message = "--offline needs --segments"
+        raise UsageError(message, hint="or leave it out, and the database is asked")
     kept = [note for path in checkpoint or [] for note in _notes(path)]
-    keys = [_key(path) for path in public_key or []]
+    keys = keys_of(public_key)
     program, _ = start(quiet=quiet, verbose=verbose)
-    proof = program.verify_log(keys, kept)
+    prove = program.verify_segments if offline else program.verify_log
+    proof = prove(keys, kept, places)
     problems = [asdict(problem) for problem in proof.problems]
     source = program.source
     print_listing(
@@ -89,6 +104,10 @@ def _proof(proof: Proof, source: Replica | None) -> dict[str, object]:
         "checkpoints": proof.checkpoints,
         "unfinished": proof.unfinished,
         "unsigned": proof.unsigned,
+        "unread_segments": [
+            {"first_seq": row.first, "last_seq": row.last.seq, "location": row.location}
+            for row in proof.unread
+        ],
         "ok": proof.ok,
         "counts": proof.counts,
     }
@@ -109,6 +128,11 @@ def _warn(proof: Proof, source: Replica | None, *, outside: bool) -> None:
         warnings.append(
             "without a --checkpoint from outside the database, an end that was cut, or a chain"
             " that was written anew, goes unnoticed"
+        )
+    if proof.unread:
+        warnings.append(
+            f"entries {proof.unread[0].first} to {proof.unread[-1].last.seq} are in segments that were not"
+            f" read (--segments): {', '.join(str(row.location) for row in proof.unread[:_SHOWN])}"
         )
     if proof.unfinished:
         warnings.append(
@@ -135,7 +159,7 @@ def _listed(seqs: list[int], count: int) -> str:
 
 def _notes(path: Path) -> list[KeptNote]:
     """Every checkpoint in a file: signed notes as they are, or in JSON that was printed or logged."""
-    text = _read(path).decode("utf-8", "replace").replace("\r\n", "\n")
+    text = read_short(path).decode("utf-8", "replace").replace("\r\n", "\n")
     notes = [found[0].rstrip("\n") + "\n" for found in _NOTE.finditer(text)]
     for line in text.split("\n"):
         notes += _of_json(line)
@@ -152,22 +176,3 @@ def _of_json(line: str) -> list[str]:
         return []
     note = (found.get("checkpoint") or found.get("note")) if isinstance(found, dict) else None
     return [note] if isinstance(note, str) else []
-
-
-def _key(path: Path) -> AuditKey:
-    try:
-        return AuditKey(_read(path))
-    except ValueError as error:
-        message = f"{path}: {error}"
-        raise UsageError(
-            message,
-            hint="aws kms get-public-key --key-id alias/vault-etl-audit prints it in base64",
-        ) from None
-
-
-def _read(path: Path) -> bytes:
-    content = read_bounded(path, MAX_FILE_BYTES)
-    if len(content) > MAX_FILE_BYTES:
-        message = f"{path} is longer than any checkpoint or key"
-        raise UsageError(message, hint="check the name of the file")
-    return content

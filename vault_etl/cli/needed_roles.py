@@ -36,6 +36,8 @@ NEEDED_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "audit list": ("vault_etl_audit",),
     "audit verify": ("vault_etl_audit",),
     "audit checkpoint": ("vault_etl_audit",),
+    "audit export": ("vault_etl_audit",),
+    "audit trim": ("vault_etl_owner",),
     "audit policy": ("vault_etl_audit", "vault_etl_reveal"),
     "audit policy set": ("vault_etl_owner",),
 }

@@ -59,6 +59,7 @@ class Action(StrEnum):
     PARTITIONS_RETOKEN = "partitions retoken"
     POLICY_SET = "policy set"
     KEY_REGISTER = "audit key"
+    AUDIT_TRIM = "audit trim"
 
 
 LOOKS: Final = frozenset(

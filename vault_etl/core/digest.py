@@ -16,6 +16,21 @@ def sha256(*parts: bytes) -> bytes:
     return digest.finalize()
 
 
+class RunningSha256:
+    """SHA-256 of what is too long to be held at once."""
+
+    def __init__(self) -> None:
+        self._hash = Hash(SHA256())
+
+    def update(self, part: bytes) -> None:
+        """Add what comes next."""
+        self._hash.update(part)
+
+    def digest(self) -> bytes:
+        """Of all parts up to now: 32 bytes."""
+        return self._hash.copy().finalize()
+
+
 def hmac_sha256(key: bytes, *parts: bytes) -> bytes:
     """HMAC-SHA-256 (RFC 2104) of the parts, one after the other: 32 bytes."""
     mac = HMAC(key, SHA256())

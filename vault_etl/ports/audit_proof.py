@@ -35,6 +35,36 @@ class BoundRow(NamedTuple):
     note: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedSegment:
+    """A segment on the record: entries `first` to `last_seq` are in files, and `kept` of them here too.
+
+    `present` is how many of them are here: all, before they are deleted. `kept_sha256` is over numbers
+    and hashes of those that stay. The entry `seq` says all of this but `present`.
+    """
+
+    first: int
+    last_seq: int
+    prev_hash: bytes | None
+    last_hash: bytes | None
+    kept: int
+    kept_sha256: bytes | None
+    manifest_sha256: bytes | None
+    location: str | None
+    seq: int
+    present: int
+
+    @property
+    def last(self) -> Head:
+        """Its last entry."""
+        return Head(self.last_seq, self.last_hash or b"")
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether entries are gone."""
+        return self.present != self.last_seq - self.first + 1
+
+
 class LogSnapshot(Protocol):
     """One moment of the log. Nothing in it is believed. What has lost its number has 0."""
 
@@ -50,8 +80,14 @@ class LogSnapshot(Protocol):
     def checkpoints(self) -> Iterator[StoredCheckpoint]:
         """All checkpoints by seq, streamed."""
 
-    def bound(self) -> Iterator[BoundRow]:
-        """All policies, registrations and changes of keys by seq, streamed."""
+    def segments(self) -> Sequence[RecordedSegment]:
+        """Every segment on the record, in the order of the log."""
+
+    def bound(self) -> Iterator[BoundRow] | None:
+        """All policies, registrations, changes of keys and segments by seq, streamed.
+
+        None if they are not there: then what entries have set is not judged.
+        """
 
     def wrong_amounts(self) -> Iterator[int]:
         """The seqs of intents that count for another number of values than their reason says, streamed."""

@@ -14,7 +14,13 @@ from vault_etl.ports.audit_proof import BoundRow
 from vault_etl.services.verify_problems import Problems
 
 BOUND: Final = frozenset(
-    {Action.POLICY_SET, Action.KEY_REGISTER, Action.KEYS_CHANGE, Action.KEYS_CUT_OVER}
+    {
+        Action.POLICY_SET,
+        Action.KEY_REGISTER,
+        Action.KEYS_CHANGE,
+        Action.KEYS_CUT_OVER,
+        Action.AUDIT_TRIM,
+    }
 )
 """Actions whose entry and row are made in one transaction, by functions of the owner's."""
 

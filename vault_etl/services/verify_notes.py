@@ -53,7 +53,8 @@ class NoteJudge:
     """Is told of every head in turn, and compares it with the checkpoints that sign it.
 
     `due` is the lowest seq that a checkpoint waits for: below it there is nothing to judge.
-    `good` counts the stored checkpoints that hold.
+    `good` counts the stored checkpoints that hold. `proven` is the newest entry that one of a given
+    key signs, wherever it was kept.
     """
 
     def __init__(
@@ -72,12 +73,25 @@ class NoteJudge:
         self._next_stored = next(self._stored, None)
         self._next_kept = next(self._kept, None)
         self._seen = self._outside = 0
-        self.good = 0
+        self.good = self.proven = 0
         self.due = self._due()
 
     def at(self, head: Head) -> None:
         """Judge the checkpoints of this head, and those of entries before it that are missing."""
         self._judge(head, head.seq)
+
+    def pass_over(self, up_to: int) -> None:
+        """Leave those of entries up to there, which are not read: they cannot be compared."""
+        while (kept := self._next_kept) is not None and kept[1].seq <= up_to:
+            self._outside += 1
+            self._problems.unproven(
+                kept[1].seq, f"is in a segment that was not given, and {kept[0]} signs it"
+            )
+            self._next_kept = next(self._kept, None)
+        while (stored := self._next_stored) is not None and stored.seq <= up_to:
+            self._problems.rubbish(stored.seq, "has a checkpoint, and left the log for a segment")
+            self._next_stored = next(self._stored, None)
+        self.due = self._due()
 
     def _judge(self, head: Head, up_to: int) -> None:
         while (kept := self._next_kept) is not None and kept[1].seq <= up_to:
@@ -133,7 +147,10 @@ class NoteJudge:
             self._problems.tampered(signed.seq, f"is missing: {name} signs it")
         elif signed.hash != head.hash:
             self._problems.tampered(signed.seq, f"is not the one that {name} signs")
-        return signed == head
+        if signed != head:
+            return False
+        self.proven = signed.seq
+        return True
 
     def _due(self) -> int:
         return min(

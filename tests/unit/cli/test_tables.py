@@ -57,6 +57,8 @@ LONGEST: dict[str, object] = {
     **dict.fromkeys(("from", "until", "closed_at"), "2026-03-01T00:00:00.000Z"),
     "bytes": "8" * 13,
     "month": "2026-03",
+    **dict.fromkeys(("first_seq", "last_seq", "kept", "deletes"), 10**9),
+    "segment": f"s3://{'b' * 63}/audit-000000000001-000001000000",
     "problem": "is no setting: did you mean VAULT_ETL_TOKEN_KEY_MAX_AGE_DAYS?",
 }
 """The widest value of each column. One that a new table brings needs a line here."""

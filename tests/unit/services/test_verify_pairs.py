@@ -31,7 +31,7 @@ def judged(*entries: LoggedEntry, tampered: bool = False) -> tuple[Pairs, list[t
     problems = Problems()
     if tampered:
         problems.tampered(1, "was changed")
-    pairs = Pairs(problems)
+    pairs = Pairs(problems, whole=True)
     for one in entries:
         pairs.judge(one)
     return pairs, [(p.seq, p.what) for p in problems.by_weight() if p.kind is Kind.RUBBISH]

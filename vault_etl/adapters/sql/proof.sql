@@ -25,7 +25,25 @@ SELECT
     ) || E'\n', '' ORDER BY key_id), 'UTF8')), 'hex'),
     NULL
 FROM public.key_changes AS c GROUP BY seq
+UNION ALL
+SELECT
+    coalesce(seq, 0), 'audit trim',
+    encode(sha256(convert_to(E'vault-etl/1/audit-segment\n' || concat_ws(
+        ' ', first_seq, last_seq, encode(prev_hash, 'hex'), encode(last_hash, 'hex'),
+        (extract(epoch FROM last_at) * 1000000)::bigint, kept, encode(kept_sha256, 'hex'),
+        encode(manifest_sha256, 'hex'), location
+    ) || E'\n', 'UTF8')), 'hex'),
+    NULL
+FROM public.audit_segments
 ORDER BY number
+
+-- name: segments
+-- `present` is how many of its entries are still there: all, until they are deleted, and then those that stay.
+SELECT coalesce(s.first_seq, 0), s.last_seq, substr(s.prev_hash, 1, 64), substr(s.last_hash, 1, 64),
+    coalesce(s.kept, 0), substr(s.kept_sha256, 1, 64), substr(s.manifest_sha256, 1, 64), left(s.location, 2048),
+    coalesce(s.seq, 0),
+    (SELECT count(*) FROM public.audit_log AS l WHERE l.seq >= s.first_seq AND l.seq <= s.last_seq)
+FROM public.audit_segments AS s WHERE s.last_seq IS NOT NULL ORDER BY s.last_seq
 
 -- name: unexplained
 -- As `unexplained_keys` has it (migrations/0010_key_changes.sql), which an owner could replace.
@@ -79,8 +97,19 @@ SELECT
     CASE WHEN octet_length(error_code) < 16384 THEN error_code END,
     CASE WHEN length(prev_hash) = 32 THEN prev_hash END,
     CASE WHEN length(hash) = 32 THEN hash END
-FROM public.audit_log ORDER BY seq
+FROM public.audit_log
+WHERE %(first_seq)s::bigint IS NULL OR (seq >= %(first_seq)s AND seq <= %(last_seq)s)
+ORDER BY seq
+
+-- name: ends
+-- Entries that a segment may end with, the newest first: those that have a checkpoint, in this span.
+SELECT l.seq, l.hash, l.logged_at, c.hash, c.key_hash, c.signature, c.stored_by
+FROM public.audit_checkpoints AS c JOIN public.audit_log AS l ON l.seq = c.seq
+WHERE c.seq >= %(first_seq)s AND c.seq <= %(last_seq)s AND l.logged_at < %(until)s
+ORDER BY c.seq DESC, c.checkpoint_id
 
 -- name: checkpoints
 SELECT coalesce(seq, 0), substr(hash, 1, 64), substr(key_hash, 1, 64), substr(signature, 1, 128), left(stored_by, 64)
-FROM public.audit_checkpoints ORDER BY seq, checkpoint_id
+FROM public.audit_checkpoints
+WHERE %(first_seq)s::bigint IS NULL OR (seq >= %(first_seq)s AND seq <= %(last_seq)s)
+ORDER BY seq, checkpoint_id

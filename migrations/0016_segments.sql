@@ -1,0 +1,192 @@
+-- Entries that left the audit log: a segment is exported, read back, put on the record, and its entries are deleted.
+-- `vault-etl audit trim`, for the owner alone. docs/formats.md has the files.
+
+SET LOCAL ROLE vault_etl_owner;
+
+-- One behind the other, from entry 1 on. The ticket of the entry `seq` is the SHA-256 of all that the row says.
+CREATE TABLE public.audit_segments (
+    last_seq bigint PRIMARY KEY,
+    first_seq bigint NOT NULL,
+    prev_hash bytea NOT NULL CHECK (length(prev_hash) = 32),
+    last_hash bytea NOT NULL CHECK (length(last_hash) = 32),
+    last_at timestamptz NOT NULL,
+    -- Entries that stay (`audit_kept`), and the SHA-256 of their numbers and hashes.
+    kept bigint NOT NULL,
+    kept_sha256 bytea NOT NULL CHECK (length(kept_sha256) = 32),
+    manifest_sha256 bytea NOT NULL CHECK (length(manifest_sha256) = 32),
+    location text NOT NULL CHECK (octet_length(location) <= 2048),
+    seq bigint NOT NULL UNIQUE REFERENCES public.audit_log,
+    CHECK (first_seq >= 1 AND first_seq <= last_seq AND kept >= 0 AND seq > last_seq)
+);
+COMMENT ON TABLE public.audit_segments IS 'Entries of the log that are in files, and where these were.';
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.audit_segments
+    FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_segments
+    FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+
+-- What is in a segment on the record may be deleted, by the owner alone, who has the right to. Nothing else may. The checkpoint of a
+-- segment's last entry stays: it signs all that was before it.
+CREATE FUNCTION public.audit_is_in_a_segment() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF OLD.seq <= (SELECT max(s.last_seq) FROM public.audit_segments AS s) AND NOT (
+        TG_TABLE_NAME = 'audit_checkpoints'
+        AND EXISTS (SELECT FROM public.audit_segments AS s WHERE s.last_seq = OLD.seq)
+    ) THEN
+        RETURN OLD;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append only' USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_is_in_a_segment() FROM PUBLIC;
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['audit_log', 'audit_amounts', 'audit_checkpoints'] LOOP
+        EXECUTE format(
+            'CREATE TRIGGER audit_is_in_a_segment BEFORE DELETE ON public.%I'
+            ' FOR EACH ROW EXECUTE FUNCTION public.audit_is_in_a_segment()', name
+        );
+    END LOOP;
+END
+$$;
+
+-- The entries of a segment that stay: what has set something that is still looked at (a policy, a key, a segment); intents
+-- whose outcome is not in it, so that `audit verify` names those that have none; and outcomes of these. It
+-- follows from the segment and from rows that never change, so it is the same before and after the others went.
+CREATE FUNCTION public.audit_kept(first_seq bigint, last_seq bigint) RETURNS TABLE (seq bigint, hash bytea)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT l.seq, l.hash FROM public.audit_log AS l
+    WHERE l.seq >= audit_kept.first_seq AND l.seq <= audit_kept.last_seq AND (
+        EXISTS (SELECT FROM public.reveal_policies AS b WHERE b.seq = l.seq)
+        OR EXISTS (SELECT FROM public.audit_keys AS b WHERE b.seq = l.seq)
+        OR EXISTS (SELECT FROM public.key_changes AS b WHERE b.seq = l.seq)
+        OR EXISTS (SELECT FROM public.audit_segments AS b WHERE b.seq = l.seq)
+        OR CASE l.phase
+            WHEN 'intent' THEN l.decision = 'allowed' AND NOT EXISTS (
+                SELECT FROM public.audit_log AS o
+                WHERE o.request_id = l.request_id AND o.phase = 'outcome' AND o.seq <= audit_kept.last_seq
+            )
+            ELSE NOT EXISTS (
+                SELECT FROM public.audit_log AS i
+                WHERE i.request_id = l.request_id AND i.phase = 'intent' AND i.seq >= audit_kept.first_seq
+            )
+        END
+    )
+    ORDER BY l.seq
+$$;
+REVOKE ALL ON FUNCTION public.audit_kept(bigint, bigint) FROM PUBLIC;
+
+-- What the ticket of the segment's entry is the SHA-256 of.
+CREATE FUNCTION public.audit_segment_text(segment public.audit_segments) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT E'vault-etl/1/audit-segment\n' || concat_ws(
+        ' ', segment.first_seq, segment.last_seq, encode(segment.prev_hash, 'hex'), encode(segment.last_hash, 'hex'),
+        (extract(epoch FROM segment.last_at) * 1000000)::bigint, segment.kept, encode(segment.kept_sha256, 'hex'),
+        encode(segment.manifest_sha256, 'hex'), segment.location
+    ) || E'\n'
+$$;
+REVOKE ALL ON FUNCTION public.audit_segment_text(public.audit_segments) FROM PUBLIC;
+
+-- Puts a segment on the record, with its two entries: from then on its entries may be deleted. It continues the last one, and
+-- ends with an entry that has a checkpoint and is older than a day, since quotas count what was done in the last hour, and
+-- registrations of the last day. Whether the files have these entries is for the caller to check. Raises 55000.
+CREATE FUNCTION public.audit_segment_add(
+    request_id uuid, actor text, host text, reason text, first_seq bigint, last_seq bigint, prev_hash bytea,
+    last_hash bytea, manifest_sha256 bytea, location text
+) RETURNS TABLE (seq bigint, hash bytea)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
+DECLARE
+    made public.audit_segments;
+    digest text;
+    intent public.audit_log;
+    outcome public.audit_log;
+BEGIN
+    SELECT count(*), sha256(coalesce(string_agg(int8send(k.seq) || k.hash, ''::bytea ORDER BY k.seq), ''))
+    INTO made.kept, made.kept_sha256
+    FROM public.audit_kept(audit_segment_add.first_seq, audit_segment_add.last_seq) AS k;
+    SELECT l.logged_at INTO made.last_at FROM public.audit_log AS l
+    WHERE l.seq = audit_segment_add.last_seq AND l.hash = audit_segment_add.last_hash
+        AND l.logged_at < clock_timestamp() - interval '1 day'
+        AND EXISTS (
+            SELECT FROM public.audit_log AS f
+            WHERE f.seq = audit_segment_add.first_seq AND f.prev_hash = audit_segment_add.prev_hash
+        )
+        AND EXISTS (SELECT FROM public.audit_checkpoints AS c WHERE c.seq = l.seq AND c.hash = l.hash);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no entry of the log that is older than a day and has a checkpoint ends this segment'
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    made.first_seq := audit_segment_add.first_seq;
+    made.last_seq := audit_segment_add.last_seq;
+    made.prev_hash := audit_segment_add.prev_hash;
+    made.last_hash := audit_segment_add.last_hash;
+    made.manifest_sha256 := audit_segment_add.manifest_sha256;
+    made.location := audit_segment_add.location;
+    digest := encode(sha256(convert_to(public.audit_segment_text(made), 'UTF8')), 'hex');
+    PERFORM public.audit_lock();
+    -- Behind the lock: of two that would add the same segment, one finds the other's.
+    IF made.first_seq <> (SELECT coalesce(max(s.last_seq), 0) + 1 FROM public.audit_segments AS s) THEN
+        RAISE EXCEPTION 'a segment continues the last one' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    intent := public.audit_write(
+        request_id, 'intent', actor, host, 'audit trim', NULL::uuid, '{}'::text[], NULL, digest, reason, 'allowed', NULL
+    );
+    made.seq := intent.seq;
+    INSERT INTO public.audit_segments SELECT made.*;
+    outcome := public.audit_write(
+        request_id, 'outcome', actor, host, 'audit trim', NULL::uuid, '{}'::text[], NULL, digest,
+        format(
+            'entries %s to %s may be deleted, and %s of them stay', made.first_seq, made.last_seq, made.kept
+        ),
+        'done', NULL
+    );
+    RETURN QUERY SELECT outcome.seq, outcome.hash;
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_segment_add(
+    uuid, text, text, text, bigint, bigint, bytea, bytea, bytea, text
+) FROM PUBLIC;
+
+-- Deletes the entries of a segment that is on the record, all in one transaction, with their amounts, releases and
+-- checkpoints; how many entries. It holds nothing that others wait for. Raises 55000 if others would stay than it says.
+CREATE FUNCTION public.audit_segment_delete(last_seq bigint) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    segment public.audit_segments;
+    kept bigint[];
+    kept_sha256 bytea;
+    deleted bigint;
+BEGIN
+    SELECT s.* INTO STRICT segment FROM public.audit_segments AS s WHERE s.last_seq = audit_segment_delete.last_seq;
+    SELECT array_agg(k.seq), sha256(coalesce(string_agg(int8send(k.seq) || k.hash, ''::bytea ORDER BY k.seq), ''))
+    INTO kept, kept_sha256
+    FROM public.audit_kept(segment.first_seq, segment.last_seq) AS k;
+    IF kept_sha256 <> segment.kept_sha256 THEN
+        RAISE EXCEPTION 'the entries that stay are not those on the record'
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    DELETE FROM public.audit_released AS r
+    WHERE r.seq >= segment.first_seq AND r.seq <= segment.last_seq
+        AND NOT EXISTS (SELECT FROM unnest(kept) AS k WHERE k = r.seq);
+    DELETE FROM public.audit_amounts AS a
+    WHERE a.seq >= segment.first_seq AND a.seq <= segment.last_seq
+        AND NOT EXISTS (SELECT FROM unnest(kept) AS k WHERE k = a.seq);
+    -- That of an empty log is of the first segment, and those of entries of older segments are signed again by this one.
+    DELETE FROM public.audit_checkpoints AS c
+    WHERE c.seq < segment.last_seq
+        AND NOT EXISTS (SELECT FROM public.audit_segments AS s WHERE s.last_seq = c.seq);
+    DELETE FROM public.audit_log AS l
+    WHERE l.seq >= segment.first_seq AND l.seq <= segment.last_seq
+        AND NOT EXISTS (SELECT FROM unnest(kept) AS k WHERE k = l.seq);
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END
+$$;
+REVOKE ALL ON FUNCTION public.audit_segment_delete(bigint) FROM PUBLIC;
+
+GRANT SELECT ON public.audit_segments TO vault_etl_audit;
+-- A subject's export says what it could not see.
+GRANT SELECT (last_seq, last_at) ON public.audit_segments TO vault_etl_reveal;

@@ -1,0 +1,72 @@
+"""Segments on the record, and the end of their entries, on Postgres, for the owner."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+import psycopg2.extensions
+
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_proof import PostgresSnapshot
+from vault_etl.adapters.sql import blocks
+from vault_etl.core.audit import AuditRequest
+from vault_etl.core.audit_segment import Manifest
+
+_SQL: Final = blocks("trim.sql")
+
+
+class PostgresTrimmer:
+    """`LogTrimmer` for a login that may act as the owner."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[PostgresSnapshot]:
+        """See `LogTrimmer.snapshot`."""
+        with self._database.transaction("audit trim", long=True) as cursor:
+            cursor.execute(_SQL["freeze"])
+            cursor.execute(_SQL["act_as_owner"])
+            yield PostgresSnapshot(cursor)
+
+    def kept(self, first: int, last: int) -> int:
+        """See `LogTrimmer.kept`."""
+        with self._owner() as cursor:
+            cursor.execute(_SQL["kept"], {"first_seq": first, "last_seq": last})
+            ((count,),) = cursor.fetchall()
+        return int(count)
+
+    def add(self, request: AuditRequest, manifest: Manifest, location: str) -> None:
+        """See `LogTrimmer.add`."""
+        with self._owner() as cursor:
+            cursor.execute(
+                _SQL["add"],
+                {
+                    "request_id": request.request_id,
+                    "actor": request.actor,
+                    "host": request.host,
+                    "reason": request.reason,
+                    "first_seq": manifest.first,
+                    "last_seq": manifest.last.seq,
+                    "prev_hash": manifest.prev_hash,
+                    "last_hash": manifest.last.hash,
+                    "manifest_sha256": manifest.sha256,
+                    "location": location,
+                },
+            )
+
+    def delete(self, last: int) -> int:
+        """See `LogTrimmer.delete`. One transaction, which holds nothing that others wait for."""
+        with self._owner() as cursor:
+            cursor.execute(_SQL["delete"], {"last_seq": last})
+            ((count,),) = cursor.fetchall()
+        return int(count)
+
+    @contextlib.contextmanager
+    def _owner(self) -> Iterator[psycopg2.extensions.cursor]:
+        """One transaction as the owner. Raises DeniedError for any other login."""
+        with self._database.transaction("audit trim", long=True) as cursor:
+            cursor.execute(_SQL["act_as_owner"])
+            yield cursor

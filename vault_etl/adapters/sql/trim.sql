@@ -1,0 +1,19 @@
+-- Entries of the audit log that are in segments, for the owner.
+
+-- name: freeze
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
+
+-- name: act_as_owner
+SET LOCAL ROLE vault_etl_owner
+
+-- name: kept
+SELECT count(*) FROM public.audit_kept(%(first_seq)s, %(last_seq)s)
+
+-- name: add
+SELECT seq, hash FROM public.audit_segment_add(
+    %(request_id)s, %(actor)s, %(host)s, %(reason)s, %(first_seq)s, %(last_seq)s, %(prev_hash)s, %(last_hash)s,
+    %(manifest_sha256)s, %(location)s
+)
+
+-- name: delete
+SELECT public.audit_segment_delete(%(last_seq)s)

@@ -1,0 +1,169 @@
+"""`vault-etl audit export` and `audit trim`: old entries go to files, and out of the table."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from vault_etl.cli.audit_keys import PublicKeyOption, keys_of, place_of
+from vault_etl.cli.confirm import confirm
+from vault_etl.cli.duration import Duration
+from vault_etl.cli.moments import utc
+from vault_etl.cli.output import OutputOption, QuietOption, print_rows
+from vault_etl.cli.progress import progress
+from vault_etl.cli.reason import ReasonOption, reason_for
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.core.audit import Action, AuditRequest
+from vault_etl.errors import UsageError
+from vault_etl.services.audit_request import audit_request
+
+if TYPE_CHECKING:
+    from vault_etl.services.trim_log import Trimmed
+
+_AGE: Final = dt.timedelta(days=90)
+_MIN_AGE: Final = dt.timedelta(days=1)
+"""Quotas count what was done in the last hour, and registrations of the last day: the database asks for it too."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("export")(_export)
+    app.command("trim")(_trim)
+
+
+def _export(
+    *,
+    to: Annotated[
+        str,
+        typer.Option(metavar="PLACE", help="A folder, or s3://bucket/prefix.", show_default=False),
+    ],
+    until: Annotated[
+        dt.datetime | None,
+        typer.Option(
+            metavar="TIME", help="Only entries before then (UTC); 90 days ago by default."
+        ),
+    ] = None,
+    public_key: PublicKeyOption = None,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Write old entries of the audit log into files that prove themselves. Deletes nothing.
+
+    A segment is the entries behind the last segment, up to the newest one before --until that has a
+    checkpoint of the audit key; a million entries at most, and then another one. Each has three
+    files: entries and checkpoints as JSON lines in gzip, and a manifest. `audit verify --offline`
+    proves them, and `audit trim` deletes what is in them.
+
+    \b
+    Examples:
+      vault-etl audit export --to s3://worm/audit
+      vault-etl audit export --to /srv/audit --until 2026-01-01
+    """
+    place, before = place_of(to), utc(until) or dt.datetime.now(dt.UTC) - _AGE
+    keys = keys_of(public_key)
+    program, _ = start(quiet=quiet, verbose=verbose)
+    with progress("export", total=None, quiet=quiet) as bar:
+        made = program.export_log(keys, place, before, bar)
+    print_rows(
+        (
+            {
+                "first_seq": manifest.first,
+                "last_seq": manifest.last.seq,
+                "until": manifest.last_at,
+                "bytes": manifest.entries.size + manifest.checkpoints.size,
+                "segment": f"{place}/{manifest.name}",
+            }
+            for manifest in made
+        ),
+        output,
+        columns=("first_seq", "last_seq", "until", "bytes", "segment"),
+        empty="no entry is that old, or none of them has a checkpoint: `vault-etl audit checkpoint`",
+    )
+
+
+def _trim(
+    *,
+    segments: Annotated[
+        str,
+        typer.Option(
+            metavar="PLACE", help="Where `audit export` put segments.", show_default=False
+        ),
+    ],
+    older_than: Annotated[
+        float,
+        typer.Option(
+            parser=Duration(),
+            metavar="TIME",
+            help="Segments that end before that: 30d, 1d at least.",
+        ),
+    ] = _AGE.total_seconds(),
+    public_key: PublicKeyOption = None,
+    reason: ReasonOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read and compare all, and change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Delete entries of the audit log that are in segments, on the record. For the owner's login alone.
+
+    Each segment is read back first: it must hold, a checkpoint of the audit key must sign its end, and
+    it must be what the table has, column for column. Then an entry says which segment it is and
+    where, and its entries go in one transaction. What stays of them: those that have set a policy, a
+    key or a segment, intents without an outcome, and the checkpoint of the last one. Interrupted, it
+    is run again and goes on. Keep the segments for as long as anybody may ask.
+
+    \b
+    Examples:
+      vault-etl audit trim --segments s3://worm/audit --dry-run
+      vault-etl audit trim --segments s3://worm/audit --reason "retention"
+    """
+    age = dt.timedelta(seconds=older_than)
+    if age < _MIN_AGE:
+        message = "entries of the last day stay: quotas count them"
+        raise UsageError(message, hint="--older-than 1d is the least")
+    place, keys = place_of(segments), keys_of(public_key)
+    asked = "dry run" if dry_run else reason_for("to trim the log", reason)
+    program, _ = start(quiet=quiet, verbose=verbose)
+    if not dry_run:
+        confirm(f"Delete what is in segments at {place}, and older than {age.days} days?", yes=yes)
+
+    def request() -> AuditRequest:
+        return audit_request(program.identity(), Action.AUDIT_TRIM, asked)
+
+    with progress("trim", total=None, quiet=quiet) as bar:
+        before = dt.datetime.now(dt.UTC) - age
+        done = list(program.trim_log(keys, place, before, None if dry_run else request, bar))
+    if not quiet:
+        _tell(done)
+    print_rows(
+        (
+            {
+                "first_seq": one.segment.manifest.first,
+                "last_seq": one.segment.manifest.last.seq,
+                "until": one.segment.manifest.last_at,
+                "kept": one.kept,
+                "deletes": one.deleted,
+                "segment": one.segment.location,
+            }
+            for one in done
+            if not one.is_young
+        ),
+        output,
+        columns=("first_seq", "last_seq", "until", "kept", "deletes", "segment"),
+        empty="no segment there continues the last one on the record and is old enough",
+    )
+
+
+def _tell(done: Iterable[Trimmed]) -> None:
+    for one in done:
+        if one.is_young:
+            line = f"{one.segment.location} is younger than --older-than, and stays"
+            sys.stderr.write(f"vault-etl: {line}\n")
