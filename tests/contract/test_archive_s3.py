@@ -17,6 +17,7 @@ import pytest
 from vault_etl.adapters.archive_s3 import S3Archive
 from vault_etl.adapters.embedded.aws_session import EmulatorSession
 from vault_etl.adapters.embedded.provision import Provisioned
+from vault_etl.adapters.embedded.template import ARCHIVE_BUCKET
 from vault_etl.core.digest import sha256
 from vault_etl.errors import (
     ConfigurationError,
@@ -127,6 +128,23 @@ def test_a_bucket_that_is_not_there_is_said(cold: Any, tmp_path: Path) -> None: 
     for use in (store.names, lambda: store.put(NAME, tmp_path / "source")):
         with pytest.raises(ConfigurationError, match=r"no such bucket .*: s3://cold-too/vault"):
             use()
+
+
+@pytest.mark.iam
+def test_the_owner_needs_what_the_template_gives(
+    moto: tuple[str, Provisioned], tmp_path: Path
+) -> None:
+    """In the emulator's bucket for archives: nothing more, and nothing less."""
+    endpoint, provisioned = moto
+    client = EmulatorSession(endpoint, provisioned.credentials["owner"]).client("s3")
+    store = S3Archive(client, f"s3://{ARCHIVE_BUCKET}/vault")
+    (tmp_path / "source").write_bytes(CONTENT)
+    for _ in range(2):
+        store.put(NAME, tmp_path / "source")
+    store.get(NAME, tmp_path / "target")
+    assert list(store.names()) == [NAME]
+    store.delete(NAME)
+    assert list(store.names()) == []
 
 
 @pytest.mark.iam

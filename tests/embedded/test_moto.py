@@ -26,7 +26,7 @@ READERS = {"reveal", "re-encrypt", "operator", "admin"}
 TOKEN_MAKERS = {"ingest", "reveal", "re-encrypt", "operator", "admin"}
 WRITERS = {"ingest", "re-encrypt", "operator", "admin"}
 ROTATORS = {"rotate", "re-encrypt", "operator", "admin"}
-SIGNERS = {"reveal", "rotate", "re-encrypt", "erase", "audit", "operator", "admin"}
+SIGNERS = {"owner", "reveal", "rotate", "re-encrypt", "erase", "audit", "operator", "admin"}
 
 
 @pytest.mark.parametrize("role", ROLES)

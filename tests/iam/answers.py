@@ -7,7 +7,9 @@ from typing import Final
 
 from tests.iam.documents import (
     ACCOUNT,
+    ARCHIVED,
     AUDIT,
+    BUCKET,
     DATA,
     DEAD_LETTERS,
     FOREIGN_ACCOUNT,
@@ -27,19 +29,21 @@ SOURCE: Final = GOOD["source", "source"]
 """The context of the source key, which the KMS key of the token keys wraps."""
 
 ATTACHED: Final = {
-    "IngestRole": ("IngestPolicy",),
+    "IngestRole": ("IngestPolicy", "SealPolicy"),
     "RevealRole": (
         "RevealPolicy",
+        "SignPolicy",
         "RevealIpPolicy",
         "RevealDeviceIdPolicy",
         "RevealQuarantinePolicy",
     ),
-    "RevealIpRole": ("RevealPolicy", "RevealIpPolicy"),
-    "RevealDeviceIdRole": ("RevealPolicy", "RevealDeviceIdPolicy"),
-    "RotateRole": ("RotatePolicy",),
-    "ReEncryptRole": ("RotatePolicy", "ReEncryptPolicy"),
-    "EraseRole": ("ErasePolicy",),
-    "AuditRole": ("AuditPolicy",),
+    "RevealIpRole": ("RevealPolicy", "SignPolicy", "RevealIpPolicy"),
+    "RevealDeviceIdRole": ("RevealPolicy", "SignPolicy", "RevealDeviceIdPolicy"),
+    "RotateRole": ("RotatePolicy", "SignPolicy"),
+    "ReEncryptRole": ("RotatePolicy", "SignPolicy", "SealPolicy", "ReEncryptPolicy"),
+    "EraseRole": ("SignPolicy",),
+    "OwnerRole": ("SignPolicy",),
+    "AuditRole": ("AuditPolicy", "SignPolicy"),
 }
 """IAM role → its policies."""
 
@@ -77,17 +81,18 @@ def _reveals(field: str) -> set[Question]:
 _DRAIN = ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
 
 MAY: Final[dict[str, set[Question]]] = {
-    "IngestPolicy": _calls("kms:GenerateDataKey", DATA)
+    "SealPolicy": _calls("kms:GenerateDataKey", DATA)
     | _calls("kms:Decrypt", TOKEN)
-    | _source("kms:Decrypt")
-    | _plain("kms:DescribeKey", DATA, TOKEN)
+    | _source("kms:Decrypt"),
+    "SignPolicy": _SIGNS | _plain("kms:DescribeKey", AUDIT),
+    "IngestPolicy": _plain("kms:DescribeKey", DATA, TOKEN)
     | {
         Question(f"sqs:{action}", queue, secure=secure)
         for action in _DRAIN
         for queue in (QUEUE, DEAD_LETTERS)
         for secure in (True, False)  # TLS is the queue's own demand
     },
-    "RevealPolicy": _SIGNS | _plain("kms:DescribeKey", DATA, TOKEN, AUDIT),
+    "RevealPolicy": _plain("kms:DescribeKey", DATA, TOKEN),
     "RevealIpPolicy": _reveals("ip"),
     "RevealDeviceIdPolicy": _reveals("device_id"),
     "RevealQuarantinePolicy": _calls("kms:Decrypt", DATA, ["quarantine"]),
@@ -95,17 +100,11 @@ MAY: Final[dict[str, set[Question]]] = {
         call for action in REWRAP for key in (DATA, TOKEN) for call in _calls(action, key)
     }
     | _source(*REWRAP)
-    | _SIGNS
-    | _plain("kms:DescribeKey", DATA, TOKEN, AUDIT),
-    "ReEncryptPolicy": _calls("kms:GenerateDataKey", DATA)
-    | _calls("kms:GenerateDataKeyWithoutPlaintext", TOKEN)
+    | _plain("kms:DescribeKey", DATA, TOKEN),
+    "ReEncryptPolicy": _calls("kms:GenerateDataKeyWithoutPlaintext", TOKEN)
     | _calls("kms:Decrypt", DATA)
-    | _calls("kms:Decrypt", TOKEN)
-    | _source("kms:GenerateDataKeyWithoutPlaintext", "kms:Decrypt"),
-    "ErasePolicy": _SIGNS | _plain("kms:DescribeKey", AUDIT),
-    "AuditPolicy": _SIGNS
-    | _plain("kms:GetPublicKey", AUDIT)
-    | _plain("kms:DescribeKey", AUDIT)
+    | _source("kms:GenerateDataKeyWithoutPlaintext"),
+    "AuditPolicy": _plain("kms:GetPublicKey", AUDIT)
     | {
         Question("sqs:GetQueueAttributes", queue, secure=secure)
         for queue in (QUEUE, DEAD_LETTERS)
@@ -115,8 +114,19 @@ MAY: Final[dict[str, set[Question]]] = {
 """Managed policy → all that it allows."""
 
 
-LOG_IN: Final = {"IngestLoginPolicy": _plain("rds-db:connect", LOGIN)}
-"""What is there once the database is named: ingest's, for one login."""
+NAMED_ONLY: Final = {
+    "IngestLoginPolicy": _plain("rds-db:connect", LOGIN),
+    "ArchivePolicy": {
+        Question(f"s3:{action}Object", ARCHIVED) for action in ("Delete", "Get", "Put")
+    }
+    | _plain("s3:ListBucket", BUCKET),
+}
+"""What is there once the database is named, ingest's, for one login; and once the bucket is, the owner's."""
+
+ATTACHED_ONCE_NAMED: Final = {
+    "IngestRole": ("IngestLoginPolicy",),
+    "OwnerRole": ("ArchivePolicy",),
+}
 
 
 def _role(name: str) -> str:
@@ -131,6 +141,7 @@ ROLE_ARNS: Final = {
     "RotateRole": _role("vault-etl-rotate"),
     "ReEncryptRole": _role("vault-etl-re-encrypt"),
     "EraseRole": _role("vault-etl-erase"),
+    "OwnerRole": _role("vault-etl-owner"),
     "AuditRole": _role("vault-etl-audit"),
 }
 
@@ -187,7 +198,7 @@ NAMED: Final[dict[str, dict[str, set[str]]]] = {
         "kms:PutKeyPolicy": _KEEPERS,
         "kms:ScheduleKeyDeletion": _KEEPERS,
         "kms:UpdateAlias": _KEEPERS,
-        "kms:Sign": _REVEALERS | _ROTATORS | {"EraseRole", "AuditRole"},
+        "kms:Sign": _REVEALERS | _ROTATORS | {"EraseRole", "OwnerRole", "AuditRole"},
     },
 }
 """Key → action → who is not denied it outright. An action that is not listed is denied to nobody."""

@@ -28,6 +28,11 @@ OTHER_LOGINS: Final = (
 )
 """Of a person, and of another database."""
 
+BUCKET: Final = "arn:aws:s3:::cold-archives"
+ARCHIVED: Final = f"{BUCKET}/vault/user_logins_2026_03-0a1b2c3d/part-00001.parquet"
+OTHER_BUCKET: Final = "arn:aws:s3:::cold-archives-too"
+OTHER_OBJECT: Final = f"{OTHER_BUCKET}/report"
+
 QUEUE: Final = f"{_SQS}:vault-etl-logins"
 DEAD_LETTERS: Final = f"{_SQS}:vault-etl-logins-dead"
 OWN_QUEUE: Final = f"{_SQS}:another"
@@ -49,6 +54,7 @@ PARAMETERS: Final = {
     "WorkloadVpcs": VPC,
     "Producers": PRODUCER,
     "DatabaseResource": DATABASE,
+    "ArchiveBucket": BUCKET.rpartition(":")[2],
 }
 """Those that switch a rule on by naming something."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from tests.iam.answers import PRINCIPALS
@@ -16,7 +17,9 @@ from tests.iam.documents import (
     OTHER_VPC,
 )
 from tests.iam.questions import (
+    BUCKETS,
     KEYS,
+    OF_BUCKETS,
     OF_QUEUES,
     QUEUES,
     REWRAP,
@@ -45,6 +48,14 @@ MORE_VALUES: Final = {
 }
 """Condition key → what one might add to its values."""
 
+_OF_SERVICE: Final = {
+    "kms": KEYS,
+    "rds-db": (LOGIN, *OTHER_LOGINS),
+    "s3": BUCKETS,
+    "sqs": QUEUES,
+}
+"""What can be named in a policy, by the service in its ARN."""
+
 _ACCOUNT_ROOT: Final = f"arn:aws:iam::{ACCOUNT}:root"
 
 
@@ -69,10 +80,8 @@ def _of_allow(
     if statement.get("Resource", "*") != "*":
         yield "any resource", statement | {"Resource": "*"}
         own = _as_list(statement["Resource"])
-        logins = (LOGIN, *OTHER_LOGINS)
-        every = KEYS if ":kms:" in own[0] else logins if ":rds-db:" in own[0] else QUEUES
-        for more in every:
-            if more not in own:
+        for more in _OF_SERVICE[own[0].split(":")[2]]:
+            if not any(fnmatchcase(more, each) for each in own):
                 yield f"also {more}", statement | {"Resource": [*own, more]}
     yield from _fewer_conditions(statement)
     principal = statement.get("Principal")
@@ -106,6 +115,8 @@ def _more_actions(statement: Statement, idle: set[str]) -> Iterator[tuple[str, S
         every = WITH_SIGNATURE
     if service == "sqs":
         every = OF_QUEUES
+    if service == "s3":
+        every = OF_BUCKETS
     if service == "sts":
         every = ("sts:TagSession",)
     for more in every:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.iam.documents import (
+    ARCHIVED,
     AUDIT,
+    BUCKET,
     DATA,
     DEAD_LETTERS,
     LOGIN,
+    OTHER_BUCKET,
     OTHER_LOGINS,
+    OTHER_OBJECT,
     OWN_KEY,
     OWN_QUEUE,
     QUEUE,
@@ -19,6 +23,7 @@ from tests.iam.documents import (
 )
 
 KEYS: Final = (DATA, TOKEN, AUDIT, OWN_KEY)
+BUCKETS: Final = (BUCKET, ARCHIVED, OTHER_BUCKET, OTHER_OBJECT)
 QUEUES: Final = (QUEUE, DEAD_LETTERS, OWN_QUEUE)
 
 WITH_CONTEXT: Final = (
@@ -57,6 +62,22 @@ OF_QUEUES: Final = (
     "sqs:SendMessage",
     "sqs:SetQueueAttributes",
     "sqs:StartMessageMoveTask",
+)
+
+OF_BUCKETS: Final = (
+    "s3:AbortMultipartUpload",
+    "s3:BypassGovernanceRetention",
+    "s3:DeleteBucket",
+    "s3:DeleteObject",
+    "s3:DeleteObjectVersion",
+    "s3:GetObject",
+    "s3:GetObjectVersion",
+    "s3:ListBucket",
+    "s3:ListBucketVersions",
+    "s3:PutBucketPolicy",
+    "s3:PutObject",
+    "s3:PutObjectAcl",
+    "s3:PutObjectRetention",
 )
 
 Context = tuple[tuple[str, str], ...]
@@ -158,5 +179,7 @@ def questions() -> Iterator[Question]:
         for action in OF_QUEUES:
             yield Question(action, queue)
             yield Question(action, queue, secure=False)
+    for resource in BUCKETS:
+        yield from (Question(action, resource) for action in OF_BUCKETS)
     for login in (LOGIN, *OTHER_LOGINS):
         yield Question("rds-db:connect", login)

@@ -12,10 +12,11 @@ import pytest
 from tests.iam.answers import (
     ALLOWED,
     ATTACHED,
+    ATTACHED_ONCE_NAMED,
     BREAK_GLASS,
     DENIED,
-    LOG_IN,
     MAY,
+    NAMED_ONLY,
     NETWORK,
     OF_WORKLOADS,
     PRINCIPALS,
@@ -81,9 +82,9 @@ class Row:
 def test_attached(template: Template) -> None:
     """Each role has the policies that the table says, and every policy of the template is in the table."""
     network = (NETWORK,) if template is SET else ()
-    log_in = {"IngestRole": tuple(LOG_IN)} if template is SET else {}
+    named = ATTACHED_ONCE_NAMED if template is SET else {}
     assert {role: attached(template, role) for role in ATTACHED} == {
-        role: policies + network + log_in.get(role, ()) if role in OF_WORKLOADS else policies
+        role: policies + (network if role in OF_WORKLOADS else ()) + named.get(role, ())
         for role, policies in ATTACHED.items()
     }
     everything = policies_of(template)
@@ -136,6 +137,11 @@ HEADLINES = [
     ("ReEncryptRole", "kms:Decrypt", DATA, context("data", "quarantine"), True),
     ("EraseRole", "kms:Decrypt", DATA, context("data", "ip"), False),
     ("EraseRole", "kms:Sign", AUDIT, (), True),
+    ("OwnerRole", "kms:Sign", AUDIT, (), True),
+    ("OwnerRole", "kms:Decrypt", DATA, context("data", "ip"), False),
+    ("OwnerRole", "kms:Decrypt", TOKEN, context("token", "ip"), False),
+    ("OwnerRole", "kms:PutKeyPolicy", AUDIT, (), False),
+    ("OwnerRole", "sqs:ReceiveMessage", QUEUE, (), False),
     ("administrator", "kms:Sign", AUDIT, (), False),
     ("AuditRole", "kms:GetPublicKey", AUDIT, (), True),
     ("AuditRole", "kms:Decrypt", TOKEN, context("token", "ip"), False),
@@ -203,7 +209,7 @@ def all_policies(template: Template) -> dict[str, Policy]:
 
 def may(template: Template) -> dict[str, set[Question]]:
     """Managed policy → all that it allows, with the parameters of this template."""
-    return MAY | LOG_IN if template is SET else MAY
+    return MAY | NAMED_ONLY if template is SET else MAY
 
 
 def table(template: Template) -> list[Row]:

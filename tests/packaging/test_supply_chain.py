@@ -82,12 +82,13 @@ def test_production_is_built_from_the_runtime_lock() -> None:
     assert stage.startswith("base AS production\n")
     installs = re.findall(r"pip install (.*)", stage)
     assert installs == [
-        "--no-cache-dir --require-hashes -r /tmp/runtime.txt",
+        "--no-cache-dir --require-hashes -r /tmp/lock.txt",
         "--no-cache-dir --no-deps --no-index /dist/*.whl",
     ]
     assert re.findall(r"^COPY (.*)", stage, flags=re.MULTILINE) == [
-        "requirements/runtime.txt /tmp/runtime.txt"
+        "requirements/${LOCK}.txt /tmp/lock.txt"
     ]
+    assert re.findall(r"^ARG (.*)", stage, flags=re.MULTILINE) == ["LOCK=runtime"]
     assert re.search(r"^USER [1-9]\d*$", stage, flags=re.MULTILINE)
 
 

@@ -19,7 +19,7 @@ from vault_etl.adapters.embedded.template import IAM_ROLES, Template
 
 ADMIN, OPERATOR = "admin", "operator"
 
-ROLES = ("owner", *IAM_ROLES, "analyst", OPERATOR, ADMIN)
+ROLES = (*IAM_ROLES, "analyst", OPERATOR, ADMIN)
 """The roles of design.md §2; then who holds all of them but owner, and who may do everything."""
 
 # moto knows an action by the name of the API call, AWS by the name of the permission.
@@ -63,7 +63,7 @@ def identity_policy(boundary_document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parts(role: str) -> tuple[str, ...]:
     if role == OPERATOR:
-        return tuple(IAM_ROLES)
+        return tuple(each for each in IAM_ROLES if each != "owner")
     return (role,) if role in IAM_ROLES else ()
 
 

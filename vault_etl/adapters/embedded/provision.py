@@ -18,7 +18,13 @@ from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
 from vault_etl.adapters.embedded.boundary import BOUNDARY_SUFFIX
 from vault_etl.adapters.embedded.emulator import REGION
 from vault_etl.adapters.embedded.policies import ROLES, boundary, identity_policy
-from vault_etl.adapters.embedded.template import DEAD_LETTER_QUEUE, KEYS, QUEUE, Template
+from vault_etl.adapters.embedded.template import (
+    ARCHIVE_BUCKET,
+    DEAD_LETTER_QUEUE,
+    KEYS,
+    QUEUE,
+    Template,
+)
 from vault_etl.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -68,6 +74,7 @@ def provision(endpoint: str, *, authenticate: bool = True) -> Provisioned:
     session = EmulatorSession(endpoint, _ANYONE)
     resources = provision_resources(session)
     with _setting_up():
+        session.client("s3").create_bucket(Bucket=ARCHIVE_BUCKET)
         credentials = _provision_users(session, resources.names)
         if authenticate:
             session.switch_authentication_on()
@@ -156,7 +163,7 @@ def _attribute_text(value: object) -> str:
 
 
 def _provision_users(session: EmulatorSession, names: Mapping[str, str]) -> dict[str, Credentials]:
-    iam, template = session.client("iam"), Template.load()
+    iam, template = session.client("iam"), Template.load(ArchiveBucket=ARCHIVE_BUCKET)
     return {role: _provision_user(iam, role, template, names) for role in ROLES}
 
 
@@ -172,7 +179,7 @@ def _provision_user(
         iam.create_user(UserName=user, PermissionsBoundary=policy["Arn"])
         allowed = json.dumps(identity_policy(document))
         iam.put_user_policy(UserName=user, PolicyName=user, PolicyDocument=allowed)
-    else:  # owner and analyst: known to STS, and allowed nothing
+    else:  # analyst: known to STS, and allowed nothing
         iam.create_user(UserName=user)
     key = iam.create_access_key(UserName=user)["AccessKey"]
     return Credentials(key["AccessKeyId"], key["SecretAccessKey"])

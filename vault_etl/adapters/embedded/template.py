@@ -23,7 +23,11 @@ KEYS = {"data": "DataKey", "token": "TokenKey", "audit": "AuditKey"}
 
 QUEUE, DEAD_LETTER_QUEUE = "LoginQueue", "DeadLetterQueue"
 
+ARCHIVE_BUCKET = "vault-etl-archives"
+"""The emulator's bucket for archives of months, as one gives it to CloudFormation."""
+
 IAM_ROLES = {
+    "owner": "OwnerRole",
     "ingest": "IngestRole",
     "reveal": "RevealRole",
     "rotate": "RotateRole",
@@ -31,7 +35,7 @@ IAM_ROLES = {
     "erase": "EraseRole",
     "audit": "AuditRole",
 }
-"""Role → the name of its IAM role in the template. Owner and analyst may do nothing in AWS."""
+"""Role → the name of its IAM role in the template. Analysts may do nothing in AWS."""
 
 
 class Template:

@@ -1,0 +1,61 @@
+"""The section Archive of docs/formats.md is true: its bytes are what the code makes of its values."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from tests.docs.test_formats import EXAMPLES, PAGE, _bytes, _text, _uuid
+from vault_etl.adapters.copy_binary import copy_binary
+from vault_etl.adapters.parquet_columns import _KINDS
+from vault_etl.core.audit_key import AuditKey
+from vault_etl.core.digest import sha256
+from vault_etl.core.manifest import Manifest
+from vault_etl.core.manifest_note import ManifestNote
+
+READ: tuple[Callable[[Any], object], ...] = (
+    uuid.UUID,
+    str,
+    bytes.fromhex,
+    int,
+    dt.date.fromisoformat,
+    dt.datetime.fromisoformat,
+)
+"""Of the columns of the example."""
+
+MANIFEST = _text("archive manifest", "manifest").encode()
+
+
+def test_the_rows_of_the_page_are_what_copy_writes() -> None:
+    """And the content hash is that of all of it."""
+    rows = [
+        [None if value is None else read(value) for read, value in zip(READ, row, strict=True)]
+        for row in json.loads(EXAMPLES["archive rows"]["rows"])
+    ]
+    assert copy_binary(rows) == _bytes("archive rows", "copy")
+    assert sha256(copy_binary(rows)) == _bytes("archive rows", "sha256")
+    contents = Manifest.parse(MANIFEST).contents
+    assert (contents.rows, contents.sha256) == (len(rows), _bytes("archive rows", "sha256"))
+
+
+def test_the_signature_of_the_page_is_over_its_manifest() -> None:
+    """By the key of the page, and in the spelling of the page."""
+    assert sha256(MANIFEST) == _bytes("archive manifest", "sha256")
+    section = "archive signature"
+    vault_id, key = _uuid(section, "vault_id"), AuditKey(_bytes(section, "public_key"))
+    bare = ManifestNote.of(MANIFEST, vault_id)
+    assert bare.text == _text(section, "text")
+    note = _text(section, "note").encode()
+    assert bare.signed(key, _bytes(section, "signature")).encode() == note
+    ManifestNote.parse(note).check(MANIFEST, vault_id, [key])
+
+
+def test_the_page_knows_every_type_and_member_of_an_archive() -> None:
+    """Its tables name them all."""
+    section = PAGE.partition("## Archive")[2].partition("## Reveal policy")[0]
+    named = set(re.findall(r"`([a-z0-9_ ]+)`", section))
+    assert set(_KINDS) | set(json.loads(MANIFEST)) <= named
