@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg2.extensions
+
 from tests.conftest import admin
 from vault_etl.adapters.embedded.postgres import RunningPostgres
 from vault_etl.adapters.embedded.postgres_binaries import PostgresBinaries, find_postgres_binaries
@@ -52,7 +54,7 @@ def paused(standby: RunningPostgres) -> Iterator[None]:
     """Nothing is replayed meanwhile; then all of it."""
     with admin(standby, "postgres") as cursor:
         cursor.execute("SELECT pg_wal_replay_pause()")
-        _until(cursor, "SELECT pg_get_wal_replay_pause_state() = 'paused'")
+        until(cursor, "SELECT pg_get_wal_replay_pause_state() = 'paused'")
         try:
             yield
         finally:
@@ -65,14 +67,15 @@ def caught_up(primary: RunningPostgres, standby: RunningPostgres) -> None:
         cursor.execute("SELECT pg_current_wal_lsn()::text")
         ((written,),) = cursor.fetchall()
     with admin(standby, "postgres") as cursor:
-        _until(cursor, f"SELECT pg_last_wal_replay_lsn() >= '{written}'")
+        until(cursor, f"SELECT pg_last_wal_replay_lsn() >= '{written}'")
 
 
-def _until(cursor: object, question: str) -> None:
+def until(cursor: psycopg2.extensions.cursor, question: str) -> None:
+    """Wait until a question is answered by yes."""
     deadline = time.monotonic() + 60
     while True:
-        cursor.execute(question)  # type: ignore[attr-defined]
-        if cursor.fetchall() == [(True,)]:  # type: ignore[attr-defined]
+        cursor.execute(question)
+        if cursor.fetchall() == [(True,)]:
             return
         assert time.monotonic() < deadline, question
         time.sleep(0.02)

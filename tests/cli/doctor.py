@@ -31,6 +31,7 @@ CHECKS = [
     "postgres_log",
     "migrations",
     "schema",
+    "replication_slots",
     "roles",
     "separation",
     "members",

@@ -15,7 +15,7 @@ from tests.cli.processes import fails
 from tests.conftest import admin, copied
 from tests.filled_vault import filled_vault
 from tests.proxy import closed_port
-from tests.standby import caught_up, paused, standby_of
+from tests.standby import caught_up, paused, standby_of, until
 from tests.vault import Result, Vault
 from vault_etl.adapters.embedded.postgres import RunningPostgres
 from vault_etl.adapters.postgres import Database
@@ -166,6 +166,22 @@ def test_a_checkpoint_that_the_replica_does_not_have_yet_is_no_cut_log(
     assert whole.json["head_seq"] >= seq
 
 
+def test_a_server_that_does_not_say_how_far_it_is_behind_is_read_all_the_same(
+    replicated: Replicated,
+) -> None:
+    """As Aurora's readers: here, by a login that may not ask. It is told, and no limit holds."""
+    function = "EXECUTE ON FUNCTION pg_control_system()"
+    replicated.vault.sql(f"REVOKE {function} FROM PUBLIC")
+    try:
+        caught_up(replicated.vault.server, replicated.standby)
+        done = replicated.run("audit", "audit", "list", VAULT_ETL_READ_MAX_LAG="0")
+        assert (done.code, told(done)["behind_seconds"]) == (0, None)
+        verified = replicated.run("audit", "audit", "verify")
+        assert "nothing is said of what is behind entry" in verified.stderr
+    finally:
+        replicated.vault.sql(f"GRANT {function} TO PUBLIC")
+
+
 def test_the_primary_itself_may_be_read(replicated: Replicated) -> None:
     """It is told that it is no replica."""
     own = replicated.vault.database_url("analyst")
@@ -250,11 +266,28 @@ def test_a_look_that_is_in_the_way_of_the_replay_says_what_to_set(replicated: Re
     assert "hot_standby_feedback" in (refused.value.hint or "")
 
 
-def test_a_replica_that_was_promoted_is_refused(replicated: Replicated, quick_place: Path) -> None:
-    """Its history is another one from then on, and nobody can tell how old it is."""
-    with standby_of(replicated.vault.server, quick_place) as promoted:
+def test_a_replica_that_was_promoted_is_refused_and_a_kept_checkpoint_shows_what_it_lost(
+    replicated: Replicated, quick_place: Path, tmp_path: Path
+) -> None:
+    """Its history is another one from then on. Its log agrees with itself, without the last entries of the other."""
+    vault, look = replicated.vault, ("analyst", "duplicates", "--field", "ip")
+    with standby_of(vault.server, quick_place) as promoted:
+        caught_up(vault.server, promoted)
         with admin(promoted, "postgres") as cursor:
+            cursor.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            cursor.execute("SELECT pg_reload_conf()")
+            until(cursor, "SELECT count(*) = 0 FROM pg_stat_wal_receiver")
+            seq = replicated.add_entry()
+            kept = tmp_path / "kept.json"
+            kept.write_text(vault.ok("audit", "audit", "checkpoint").stdout, "utf-8")
+            stale = replace(vault, server=promoted).database_url("analyst")
+            late = replicated.run(*look, VAULT_ETL_READ_URL=stale, VAULT_ETL_READ_MAX_LAG="1")
+            fails(late, 69, "is behind: ")
             cursor.execute("SELECT pg_promote()")
-        url = replace(replicated.vault, server=promoted).database_url("analyst")
-        done = replicated.run("analyst", "duplicates", "--field", "ip", VAULT_ETL_READ_URL=url)
-        fails(done, 78, "it was promoted, or is a copy")
+        fails(replicated.run(*look, VAULT_ETL_READ_URL=stale), 78, "it was promoted, or is a copy")
+        verify = ("audit", "audit", "verify")
+        new = replace(vault, server=promoted)
+        assert new.ok(*verify).json["head_seq"] < seq
+        shown = new.run(*verify, "--checkpoint", str(kept))
+        assert (shown.code, shown.json["counts"]["tampered"]) == (65, 1)
+        assert f"{seq}" in shown.json["problem"]

@@ -37,7 +37,8 @@ LOGINS = {
 
 def documented(section: str, language: str) -> list[str]:
     """The blocks of a language in a section of the page, up to the next heading of any level, in order."""
-    text = PAGE.read_text(encoding="utf-8").partition(f"\n## {section}\n")[2].partition("\n##")[0]
+    text = PAGE.read_text(encoding="utf-8")
+    text = re.split(rf"\n###? {re.escape(section)}\n", text, maxsplit=1)[1].partition("\n##")[0]
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 

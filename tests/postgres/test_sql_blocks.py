@@ -67,7 +67,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "trim.sql": dict.fromkeys(("freeze", "act_as_owner", "kept", "add", "delete"), ("admin",)),
     "doctor.sql": {
         **dict.fromkeys(
-            ("server", "log_settings", "fence_bytes", "missing_months", "detached"), ROLES
+            ("server", "log_settings", "fence_bytes", "missing_months", "detached", "slots"), ROLES
         ),
         "wrappings": ("ingest", "reveal", "audit", *ROTATE),
         "turn": ("audit",),

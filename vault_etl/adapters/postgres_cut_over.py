@@ -32,7 +32,7 @@ class PostgresTokenCutOver:
             message = f"the table is replicated elsewhere: {', '.join(names)}"
             raise ConfigurationError(
                 message,
-                hint="there, old and new tokens would mix: docs/operations.md, Replicas of the table, and then"
+                hint="there, old and new tokens would mix: docs/operations.md, Logical replication, and then"
                 " --allow-publication",
             )
 

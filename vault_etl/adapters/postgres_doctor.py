@@ -17,6 +17,7 @@ from vault_etl.ports.doctor import (
     Miscount,
     OddMember,
     Server,
+    Slot,
     TokenGenerations,
     Transport,
     Turn,
@@ -69,6 +70,10 @@ class PostgresFacts:
     def detached_months(self) -> Sequence[str]:
         """See `ServerFacts.detached_months`."""
         return [name for (name,) in self._rows(_SQL["detached"])]
+
+    def slots(self) -> Sequence[Slot]:
+        """See `SlotFacts.slots`."""
+        return [Slot(*row) for row in self._rows(_SQL["slots"])]
 
     def rights(self) -> LoginRights:
         """See `LoginFacts.rights`."""

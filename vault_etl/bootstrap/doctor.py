@@ -131,6 +131,7 @@ class DoctorProgram(AuditProgram, KeysProgram):
         yield Check("postgres_log", lambda: server_log.values(facts()), ("postgres",), lambda: True)
         yield Check("migrations", migrations, ("postgres",), lambda: True)
         yield Check("schema", schema, needs, lambda: True)
+        yield Check("replication_slots", lambda: replica_checks.slots(facts()), needs)
         yield from self._replica_checks(("postgres",))
         yield from self._login_checks(facts, needs)
         yield Check("partitions", lambda: database_checks.partitions(facts()), needs)

@@ -39,6 +39,19 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """A replication slot of the server, of whatever database."""
+
+    name: str
+    active: bool
+    """Whether its consumer is connected."""
+    wal_status: str
+    """`reserved`, `extended`, `unreserved` or `lost`."""
+    held_bytes: int
+    """Of WAL, which the server keeps for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Transport:
     """How the database is reached, by libpq's own word: URL, service file and environment together."""
 
@@ -130,6 +143,13 @@ class ServerFacts(Protocol):
 
     def detached_months(self) -> Sequence[str]:
         """The names of the tables in the place of detached months."""
+
+
+class SlotFacts(Protocol):
+    """Visible to every login."""
+
+    def slots(self) -> Sequence[Slot]:
+        """All of them, by name."""
 
 
 class LogFacts(Protocol):

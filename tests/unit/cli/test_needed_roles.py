@@ -36,7 +36,7 @@ def test_a_command_reads_from_a_replica_or_needs_the_state_of_now() -> None:
             for name in ("list", "ensure", "detach", "attach", "drop", "retoken")
         ),
         *(f"keys {name}" for name in ("init", "rotate", "rewrap", "destroy")),
-        *("audit checkpoint", "audit policy", "audit policy set"),
+        *(f"audit {name}" for name in ("checkpoint", "export", "trim", "policy", "policy set")),
     }
     assert asks == needs_now | FROM_REPLICA
     assert not needs_now & FROM_REPLICA

@@ -43,6 +43,13 @@ ORDER BY month
 SELECT c.relname::text FROM pg_catalog.pg_class AS c
 WHERE c.relnamespace = pg_catalog.to_regnamespace('vault_etl_detached') AND c.relkind IN ('r', 'p', 'f') ORDER BY 1
 
+-- name: slots
+SELECT slot_name::text, active, coalesce(wal_status, ''), coalesce(
+    CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+        ELSE pg_catalog.pg_current_wal_lsn() END - restart_lsn, 0
+)::bigint
+FROM pg_catalog.pg_replication_slots ORDER BY 1
+
 -- name: wrappings
 SELECT purpose, kms_key_arn, count(*) FROM public.data_keys WHERE state <> 'destroyed'
 GROUP BY purpose, kms_key_arn ORDER BY purpose, kms_key_arn
