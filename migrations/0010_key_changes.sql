@@ -164,8 +164,8 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.keys_init(uuid, text, text, jsonb) FROM PUBLIC;
 
--- The next generation of token keys, as the pending one. False while another one is pending. Raises 55000 while one
--- is kept.
+-- The next generation of token keys, as the pending one. False while another one is pending. Raises 55000 while rows keep
+-- the tokens of one that is retired: a row has room for two. One that closed months alone have tokens of is in no row's way.
 CREATE FUNCTION public.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
@@ -176,6 +176,7 @@ BEGIN
     END IF;
     IF EXISTS (
         SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'decrypt_only'
+            AND 0 < (SELECT sum(c.held) FROM public.value_counts AS c WHERE c.field = 'token' AND c.id = d.generation)
     ) OR EXISTS (
         SELECT FROM jsonb_array_elements(keys) AS k WHERE k.value ->> 'purpose' <> 'token'
             OR (k.value ->> 'generation')::smallint <> (
@@ -268,7 +269,7 @@ $$;
 REVOKE ALL ON FUNCTION public.data_keys_retire_expired(uuid, text, text, bigint[]) FROM PUBLIC;
 
 -- Takes the bytes of retired keys away; the ids of those that had some. Never of a pending key, which is for
--- an abort to end.
+-- an abort to end, and never of one that a closed month needs, which may come back.
 CREATE FUNCTION public.keys_destroy(
     request_id uuid, actor text, host text, key_ids bigint[]
 ) RETURNS SETOF bigint
@@ -283,7 +284,14 @@ BEGIN
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
         UPDATE public.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
-        WHERE d.key_id = ANY (key_ids) AND d.state = 'decrypt_only'
+        WHERE d.key_id = ANY (key_ids) AND d.state = 'decrypt_only' AND CASE d.purpose
+            WHEN 'token' THEN d.generation NOT IN (
+                SELECT v.id FROM public.detached_values AS v WHERE v.field = 'token' AND v.held > 0
+            )
+            ELSE d.key_id NOT IN (
+                SELECT v.id FROM public.detached_values AS v WHERE v.field IN ('ip', 'device_id') AND v.held > 0
+            )
+        END
         RETURNING d.key_id
     )
     SELECT array_agg(c.key_id ORDER BY c.key_id) INTO destroyed FROM changed AS c;

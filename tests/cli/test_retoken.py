@@ -11,6 +11,7 @@ import pytest
 from tests.cli.events import event
 from tests.cli.test_partitions import WHY, table, this_month
 from tests.filled_vault import filled_vault
+from tests.rotation.events import dated_events, load_file
 from tests.vault import Vault
 
 RECORDS = 30
@@ -19,13 +20,14 @@ RETOKEN = ("partitions", "retoken")
 
 @pytest.fixture(scope="module")
 def vault(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """A month of records that share addresses, detached; then the tokens were rotated. Tests go on from each other."""
+    """A month of records that share addresses, detached; others stay, and the tokens are rotated. Each test goes on."""
     home = tmp_path_factory.mktemp("retoken")
     bodies = [
         event(user_id=f"u-{n}", ip=f"198.51.100.{n // 2}", device_id=f"dev-{n // 3}")
         for n in range(RECORDS)
     ]
     with filled_vault(keyed, home, bodies) as filled:
+        load_file(filled, dated_events(4, 1, prefix="before", back=1))
         filled.ok("admin", "partitions", "detach", this_month(filled), *WHY)
         filled.ok("re-encrypt", "keys", "rotate", "--tokens", "--yes")
         yield filled
@@ -74,6 +76,24 @@ def test_the_refusal_to_attach_names_the_command(vault: Vault) -> None:
         assert "partitions retoken" in kept.stderr
 
 
+def test_a_month_that_is_away_is_in_no_rotations_way(vault: Vault) -> None:
+    """Old tokens go out of the table, their keys stay for the month, and the tokens are rotated again: two ahead."""
+    kept = "SELECT count(*) FROM user_logins WHERE next_token_generation = 1"
+    assert vault.sql(kept) == [(0,)], "by the command that was refused"
+    vault.ok("re-encrypt", "keys", "rotate", "--tokens", "--yes")
+    assert vault.sql(
+        "SELECT DISTINCT token_generation, next_token_generation FROM user_logins"
+    ) == [(3, 2)]
+    forged = "CALL commit_keys_destroy(gen_random_uuid(), 'a', 'h', %s::bigint[], NULL)"
+    vault.sql(forged, [int(old_key(vault))], role="rotate")
+    states = (
+        "SELECT DISTINCT generation::int, state FROM data_keys WHERE purpose = 'token' ORDER BY 1"
+    )
+    assert vault.sql(states) == [(1, "decrypt_only"), (2, "decrypt_only"), (3, "active")]
+    again = vault.run("re-encrypt", "keys", "rotate", "--tokens", "--yes")
+    assert (again.code, "keys destroy" in again.stderr) == (78, True)
+
+
 def test_a_dry_run_counts_and_changes_nothing(vault: Vault) -> None:
     """Rows and their generations; by the role that opens values alone."""
     month = this_month(vault)
@@ -81,7 +101,7 @@ def test_a_dry_run_counts_and_changes_nothing(vault: Vault) -> None:
     plan = vault.ok("re-encrypt", *RETOKEN, month, "--dry-run").json
     assert plan == {
         "partition": table(month),
-        "generation": 2,
+        "generation": 3,
         "old_generations": {"1": RECORDS},
         "rows_retokened": 0,
         "rows_left_out": 0,
@@ -105,7 +125,7 @@ def test_rows_that_do_not_agree_are_left_and_named(vault: Vault) -> None:
     assert "2 rows" in done.stderr
     assert all(str(record_id) in done.stderr for record_id in planted)
     assert "--leave-out" in done.stderr
-    assert counts(vault) == {1: 2, 2: RECORDS - 2}
+    assert counts(vault) == {1: 2, 3: RECORDS - 2}
     entries = vault.sql(
         "SELECT action, phase, decision, reason, ticket FROM audit_log WHERE login = 'test_re_encrypt'"
         " AND (action = 'partitions retoken' OR (action = 'keys range' AND seq > ("
@@ -133,10 +153,10 @@ def test_what_a_name_leaves_out_has_no_token(vault: Vault) -> None:
         "re-encrypt", *RETOKEN, this_month(vault), *WHY, "--leave-out", "login=test_ingest"
     ).json
     assert (done["rows_retokened"], done["rows_left_out"], done["rows_remaining"]) == (0, 1, 0)
-    assert counts(vault) == {2: RECORDS}
+    assert counts(vault) == {3: RECORDS}
     names = vault.sql(
         "SELECT reason FROM audit_log WHERE action = 'partitions retoken' AND phase = 'outcome'"
-        " AND reason LIKE 'leave out of generation 2 %%' ORDER BY seq"
+        " AND reason LIKE 'leave out of generation 3 %%' ORDER BY seq"
     )
     assert [reason.rsplit(": ", 2)[1:] for (reason,) in names] == [
         [str(record_id), "1 records"],
@@ -165,7 +185,7 @@ def test_the_month_fits_again_and_the_old_generation_ends(vault: Vault) -> None:
     ]
     shared = vault.sql(
         "SELECT count(*), count(DISTINCT masked_ip), count(DISTINCT masked_device_id) FROM user_logins"
-        " WHERE masked_ip IS NOT NULL"
+        " WHERE masked_ip IS NOT NULL AND user_id NOT LIKE 'before-%%'"
     )
     assert shared == [(RECORDS - 1, 15, 10)]
     ((record_id,),) = vault.sql("SELECT record_id FROM user_logins WHERE user_id = 'u-10'")

@@ -338,7 +338,7 @@ def test_a_generation_that_was_aborted_meanwhile_is_not_gone_on_with(
 
 def test_nothing_begins_while_an_old_generation_is_kept(bench: Bench, process: Writer) -> None:
     """Its tokens stand in next_*: the error names a key to destroy."""
-    del process
+    process.load(process.record())
     begin_tokens(bench)
     bench.cut_over.cut_over(cut_over_request(), 2)
     old = sorted(u.key.key_id for u in bench.keys.usage() if u.key.state is KeyState.DECRYPT_ONLY)

@@ -19,6 +19,7 @@ from vault_etl.errors import UsageError
 from vault_etl.services.audit_request import audit_request
 from vault_etl.services.destroy_key import Destroyed
 from vault_etl.services.destroy_unused_keys import unused_keys
+from vault_etl.services.doomed_keys import refuse_if_closed
 
 if TYPE_CHECKING:
     from vault_etl.bootstrap import Program
@@ -71,7 +72,8 @@ def _destroy(
     A data key must be retired, or its lease be over, and no record and no quarantined body may be
     sealed under it. A token key must be of a generation that another one has followed: the whole
     generation goes, since all fields rotate together, and with it the old tokens that records kept
-    beside the new ones. What still needs a key is counted, and the command exits 78.
+    beside the new ones. What still needs a key is counted, and the command exits 78. If closed months
+    alone need a generation, the old tokens go, and the keys stay.
 
     Every run of ingest makes data keys of its own. Once `keys rotate` has taken their values to
     other keys, nothing needs them: --unused ends all of these at once, and no token key.
@@ -112,7 +114,9 @@ def _destroy_one(run: _Run, key_id: int) -> None:
         _print(Destroyed((), 0), run)
         return
     if run.dry_run:
-        _print(Destroyed(doomed.key_ids, doomed_keys.old_tokens(doomed)), run)
+        needs = doomed_keys.needs(doomed)
+        refuse_if_closed(doomed, needs)
+        _print(Destroyed(doomed.key_ids, needs.old_tokens), run)
         return
     old_tokens = "" if doomed.generation is None else " and its old tokens"
     confirm(f"Destroy {doomed}{old_tokens} for good?", yes=run.yes)

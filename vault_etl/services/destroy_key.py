@@ -13,7 +13,7 @@ from vault_etl.ports.old_tokens import OldTokens
 from vault_etl.ports.progress import Progress
 from vault_etl.services.audited import audited
 from vault_etl.services.clear_tokens import clear_tokens
-from vault_etl.services.doomed_keys import Doomed, DoomedKeys
+from vault_etl.services.doomed_keys import Doomed, DoomedKeys, refuse_if_closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +51,23 @@ class KeyDestruction:
         """Destroy what is left of `doomed`.
 
         An active data key whose lease is over is retired first, and stays so if it is needed. Of
-        a generation of token keys the old tokens go first. Raises ConfigurationError, with the
-        counts, while something needs it; IncompleteError if it changes meanwhile; AuditError and
+        a generation of token keys the old tokens go first, also if closed months have more of them: then
+        the table has room for the next rotation. Raises ConfigurationError, with the counts, while
+        something needs it; IncompleteError if it changes meanwhile; AuditError and
         UnavailableError.
         """
         with audited(self._audit, request):
             if doomed.generation is None and doomed.keys[0].state is KeyState.ACTIVE:
                 self._ender.retire_expired(request, doomed.key_ids)
-            self._doomed_keys.old_tokens(doomed)
+            needs = self._doomed_keys.needs(doomed)
             rows = 0
             if doomed.generation is not None:
                 rows = clear_tokens(self._old_tokens, doomed.generation, self._progress)
                 # A cut-over in between has the columns change places under the pages.
-                if self._doomed_keys.old_tokens(doomed):
+                needs = self._doomed_keys.needs(doomed)
+                if needs.old_tokens:
                     raise _changed(doomed)
+            refuse_if_closed(doomed, needs)
             ended = tuple(self._ender.destroy(request, doomed.key_ids))
             if ended != doomed.key_ids and self._doomed_keys.find(doomed.key_id).keys:
                 raise _changed(doomed)

@@ -67,18 +67,29 @@ class DoomedKeys:
         ]
         return Doomed(key_id, key.generation, PERSONAL_FIELDS, tuple(generation))
 
-    def old_tokens(self, doomed: Doomed) -> int:
-        """How many rows keep old tokens of it, if nothing else needs it: 0 for a data key.
+    def needs(self, doomed: Doomed) -> Needs:
+        """What would go with it, and what closed months need, if nothing else needs it.
 
         Raises ConfigurationError, with the counts, if something does. Reads all records.
         """
         if doomed.generation is None:
-            _refuse_if_needed(doomed, self._needs.of_data_key(doomed.key_id))
-            return 0
-        _refuse_in_use(doomed)
-        needs = self._needs.of_generation(doomed.generation)
+            needs = self._needs.of_data_key(doomed.key_id)
+        else:
+            _refuse_in_use(doomed)
+            needs = self._needs.of_generation(doomed.generation)
         _refuse_if_needed(doomed, needs)
-        return needs.old_tokens
+        return needs
+
+
+def refuse_if_closed(doomed: Doomed, needs: Needs) -> None:
+    """Raise ConfigurationError if closed months have tokens of this generation."""
+    if needs.closed:
+        message = f"{doomed} is needed: {needs.closed} rows with its tokens in closed months"
+        raise ConfigurationError(
+            message,
+            hint="`vault-etl partitions retoken` gives a detached month new tokens; the table's rows keep none of"
+            " these, so the next rotation may begin",
+        )
 
 
 def _refuse_in_use(doomed: Doomed) -> None:
@@ -97,7 +108,6 @@ def _refuse_if_needed(doomed: Doomed, needs: Needs) -> None:
         "values of records" if doomed.generation is None else "rows with its tokens": needs.values,
         "quarantined bodies": needs.bodies,
         "running lease": needs.leases,
-        "rows with its tokens in closed months": needs.closed,
     }
     there = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     if there:
@@ -106,8 +116,6 @@ def _refuse_if_needed(doomed: Doomed, needs: Needs) -> None:
 
 
 def _what_to_do(doomed: Doomed, needs: Needs) -> str:
-    if doomed.generation is not None and not needs.values:
-        return "`vault-etl partitions retoken` gives a detached month new tokens"
     if doomed.generation is not None:
         return "`vault-etl keys rotate --tokens` gives them new tokens"
     if needs.values or needs.bodies:

@@ -11,7 +11,13 @@ WHERE purpose = 'data' AND state = 'decrypt_only' AND field = ANY (%(fields)s::t
 SELECT coalesce(max(generation), 0) + 1 FROM public.data_keys WHERE purpose = 'token'
 
 -- name: token_keys_by_state
-SELECT key_id, state FROM public.data_keys WHERE purpose = 'token' AND state <> 'destroyed'
+-- Of retired ones those whose tokens stand in rows.
+SELECT k.key_id, k.state FROM public.data_keys AS k
+WHERE k.purpose = 'token' AND (
+    k.state IN ('pending', 'active')
+    OR k.state = 'decrypt_only'
+        AND 0 < (SELECT sum(c.held) FROM public.value_counts AS c WHERE c.field = 'token' AND c.id = k.generation)
+)
 
 -- name: add_pending_keys
 CALL public.commit_token_keys_begin(%(request_id)s, %(actor)s, %(host)s, %(keys)s::jsonb, NULL)
