@@ -139,6 +139,9 @@ CREATE TABLE public.closed_months (
     archive text CHECK (archive ~ '^(/|s3://)' AND char_length(archive) <= 1024),
     archive_sha256 bytea CHECK (octet_length(archive_sha256) = 32),
     archived_at timestamptz,
+    -- The first and the last day that its rows name; NULL while nothing has looked, or if it has no rows.
+    earliest date,
+    latest date,
     CONSTRAINT some_ids CHECK (first < until),
     CONSTRAINT whole_archive CHECK (num_nonnulls(archive, archive_sha256, archived_at) IN (0, 3)),
     CONSTRAINT nothing_of_a_dropped_one CHECK (dropped_at IS NULL OR archive IS NULL)

@@ -53,10 +53,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 REVOKE ALL ON FUNCTION public.partition_list() FROM PUBLIC;
 
--- The months that no look at the table sees: which, where their rows are, and since when. The place of an archive is for
--- who asks for what may be in it: a reader, an eraser, an auditor and the owner.
+-- The months that no look at the table sees: which, where their rows are, since when, and which days these name. The place
+-- of an archive is for who asks for what may be in it: a reader, an eraser, an auditor and the owner.
 CREATE FUNCTION public.months_away() RETURNS TABLE (
-    partition text, first uuid, until uuid, state text, since timestamptz, archive text
+    partition text, first uuid, until uuid, state text, since timestamptz, archive text, earliest date, latest date
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT s.partition, s.first, s.until, s.state,
@@ -64,7 +64,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         CASE WHEN EXISTS (
             SELECT FROM unnest(ARRAY['vault_etl_reveal', 'vault_etl_erase', 'vault_etl_audit', 'vault_etl_owner']) AS role
             WHERE pg_has_role(session_user, role::name, 'USAGE, SET')
-        ) THEN m.archive END
+        ) THEN m.archive END,
+        m.earliest, m.latest
     FROM public.partition_states() AS s LEFT JOIN public.closed_months AS m ON m.first = s.first
     WHERE s.state <> 'attached'
     ORDER BY s.first
@@ -73,7 +74,7 @@ REVOKE ALL ON FUNCTION public.months_away() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION public.months_away() TO
     vault_etl_reveal, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit, vault_etl_analyst;
 
--- Counts the values of a detached month. Reads every row.
+-- Counts the values of a detached month, and keeps which days its rows name. Reads every row.
 CREATE FUNCTION public.partition_recount(month public.closed_months) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -92,6 +93,12 @@ BEGIN
         ) AS v (field, id)
         WHERE v.id IS NOT NULL GROUP BY v.field, v.id, kinds.month
         $query$, month.partition
+    ) USING month.first;
+    -- Last, since erasures wait for it.
+    EXECUTE format(
+        'UPDATE public.closed_months AS m SET earliest = days.first, latest = days.last'
+        ' FROM (SELECT min(create_date) AS first, max(create_date) AS last FROM vault_etl_detached.%I) AS days'
+        ' WHERE m.first = $1 AND (m.earliest, m.latest) IS DISTINCT FROM (days.first, days.last)', month.partition
     ) USING month.first;
 END
 $$;

@@ -154,6 +154,21 @@ def test_tokens_and_duplicates_say_it_too(away: Away) -> None:
     assert ARCHIVE not in shared.stderr
 
 
+def test_duplicates_of_some_days_name_the_months_that_have_such_days(away: Away) -> None:
+    """By the days that their rows name: the 15th and, of the detached month, the 20th."""
+    archived, detached = (name[-7:].replace("_", "-") for name in (away.archived, away.detached))
+    for days, named in (
+        (("--until", f"{archived}-15"), ["archived"]),
+        (("--since", f"{archived}-16"), ["detached"]),
+        (("--since", f"{detached}-16", "--until", f"{detached}-20"), ["detached"]),
+        (("--since", f"{archived}-16", "--until", f"{detached}-14"), []),
+        (("--since", f"{detached}-21"), []),
+    ):
+        shared = away.vault.ok("analyst", "duplicates", "--field", "ip", *days)
+        told = [state for state in ("archived", "detached") if f"is {state} since" in shared.stderr]
+        assert told == named, days
+
+
 def test_a_user_of_whom_nothing_is_there_may_be_elsewhere(away: Away) -> None:
     """By `reveal --user-id` and `subject export`: exit 66 names the months."""
     vault = away.vault

@@ -60,7 +60,8 @@ def _duplicates(
     `--placeholders` they are shown, and `placeholder` says which one it is.
 
     Days are those of `create_date`, in UTC; `first_seen` and `last_seen` are the first and the last of
-    them.
+    them. Months that are detached or archived are not looked at; those with rows of these days are
+    named on standard error.
 
     \b
     Examples:
@@ -81,7 +82,7 @@ def _duplicates(
     )
     with NotLookedAt(program.months()) as left:
         shared = program.duplicate_finder().shared_tokens(query)
-    warn_of(left.months)
+    warn_of([month for month in left.months if month.may_name(query.since, query.until)])
     print_rows(
         (_row(token, known) if with_placeholders else asdict(token) for token in shared),
         output,

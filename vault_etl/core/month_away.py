@@ -22,6 +22,9 @@ class MonthAway:
     """None: it was detached by hand."""
     archive: str | None
     """Where its archive is; None if it has none, or if this login is not told."""
+    earliest: dt.date | None = None
+    latest: dt.date | None = None
+    """The days that its rows name, from the first to the last; None: it is not known which."""
 
     def __str__(self) -> str:
         """Which month, in which state, since when, and in which archive its rows are."""
@@ -52,6 +55,12 @@ class MonthAway:
             PartitionState.ARCHIVED: first.format("restore"),
             PartitionState.DROPPED: "what it had is in backups alone",
         }.get(self.state, f"{attach} brings it back")
+
+    def may_name(self, since: dt.date | None, until: dt.date | None) -> bool:
+        """Whether one of its rows may name a day from `since` to `until`, both included; None is no bound."""
+        if self.earliest is None or self.latest is None:
+            return True
+        return (since is None or self.latest >= since) and (until is None or self.earliest <= until)
 
     def takes(self, record_id: uuid.UUID) -> bool:
         """Whether a record of this id is of this month."""
