@@ -136,7 +136,7 @@ CREATE TABLE public.closed_months (
     closed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     dropped_at timestamptz,
     -- Where its archive is, an absolute path or s3://bucket/prefix; the SHA-256 of the manifest; when it was recorded.
-    archive text CHECK (archive ~ '^(/|s3://)' AND char_length(archive) <= 1024),
+    archive text CHECK (archive ~ '^(/|s3://)' AND char_length(archive) <= 300),
     archive_sha256 bytea CHECK (octet_length(archive_sha256) = 32),
     archived_at timestamptz,
     -- The first and the last day that its rows name; NULL while nothing has looked, or if it has no rows.
@@ -162,6 +162,14 @@ CREATE TABLE public.archived_erasures (
     CONSTRAINT each_once UNIQUE NULLS NOT DISTINCT (first, record_id, user_id)
 );
 COMMENT ON TABLE public.archived_erasures IS 'What was erased and is in an archive all the same: a restore applies it.';
+
+-- A row for each statement that changed rows of a detached month since its archive was recorded: an archive that is to be
+-- recorded, or that a drop relies on, is of the rows that are there now if no row came in. No two statements wait for each other.
+CREATE TABLE public.detached_changes (
+    first uuid NOT NULL REFERENCES public.closed_months ON DELETE CASCADE,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE public.detached_changes IS 'Changes of the rows of detached months that are not in their archives.';
 
 -- The table of a partition, attached or not; NULL if there is none.
 CREATE FUNCTION public.partition_table(partition text) RETURNS regclass

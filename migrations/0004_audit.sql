@@ -38,8 +38,10 @@ INSERT INTO public.audit_actions (action, roles, look, a_minute) VALUES
     ('partitions ensure', '{}', false, 120),
     ('partitions detach', '{}', false, 120),
     ('partitions attach', '{}', false, 120),
+    ('partitions archive', '{}', false, 120),
     ('partitions drop', '{}', false, 120),
     ('partitions retoken', '{vault_etl_re_encrypt}', false, 120),
+    ('partitions restore', '{}', false, 120),
     ('policy set', '{}', false, 120),
     ('audit trim', '{}', false, 120),
     ('audit key', '{}', false, 120);

@@ -36,16 +36,17 @@ $$;
 REVOKE ALL ON FUNCTION public.partition_states() FROM PUBLIC;
 
 -- The same, with about how many rows a month has (NULL: nothing has counted them), its bytes with its indexes, its archive,
--- and how many erasures that does not have.
+-- how many erasures that does not have, and whether its rows were changed since.
 CREATE FUNCTION public.partition_list() RETURNS TABLE (
     partition text, first uuid, until uuid, state text, rows bigint, bytes bigint, closed_at timestamptz,
-    archive text, archive_sha256 bytea, archived_at timestamptz, erasures bigint
+    archive text, archive_sha256 bytea, archived_at timestamptz, erasures bigint, changed boolean
 )
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT
         m.partition, m.first, m.until, m.state, nullif(c.reltuples, -1)::bigint,
         coalesce(pg_total_relation_size(c.oid), 0), m.closed_at, a.archive, a.archive_sha256, a.archived_at,
-        (SELECT count(*) FROM public.archived_erasures AS e WHERE e.first = m.first)
+        (SELECT count(*) FROM public.archived_erasures AS e WHERE e.first = m.first),
+        EXISTS (SELECT FROM public.detached_changes AS d WHERE d.first = m.first)
     FROM public.partition_states() AS m
     LEFT JOIN public.closed_months AS a ON a.first = m.first
     LEFT JOIN pg_class AS c ON m.state <> 'dropped' AND c.oid = public.partition_table(m.partition)
@@ -120,11 +121,47 @@ BEGIN
     EXECUTE format('ALTER TABLE public.%I SET SCHEMA vault_etl_detached', partition);
     SELECT m.* INTO STRICT month FROM public.closed_months AS m
     WHERE m.partition = partition_put_away.partition AND m.dropped_at IS NULL;
+    PERFORM public.partition_watch(partition);
     PERFORM public.partition_recount(month);
     PERFORM public.partition_count(month.first, -1);
 END
 $$;
 REVOKE ALL ON FUNCTION public.partition_put_away(text) FROM PUBLIC;
+
+-- Says that rows of a detached month were changed.
+CREATE FUNCTION public.detached_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO public.detached_changes (first)
+        SELECT m.first FROM public.closed_months AS m WHERE m.partition = TG_TABLE_NAME AND m.dropped_at IS NULL;
+    ELSIF EXISTS (SELECT FROM changed) THEN
+        INSERT INTO public.detached_changes (first)
+        SELECT m.first FROM public.closed_months AS m WHERE m.partition = TG_TABLE_NAME AND m.dropped_at IS NULL;
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION public.detached_changed() FROM PUBLIC;
+
+-- From now on changes of the rows of a detached month are noted; until it is attached.
+CREATE FUNCTION public.partition_watch(partition text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    kind text[];
+BEGIN
+    FOREACH kind SLICE 1 IN ARRAY ARRAY[
+        ['INSERT', 'REFERENCING NEW TABLE AS changed'], ['UPDATE', 'REFERENCING NEW TABLE AS changed'],
+        ['DELETE', 'REFERENCING OLD TABLE AS changed'], ['TRUNCATE', '']
+    ] LOOP
+        EXECUTE format(
+            'CREATE TRIGGER detached_%s AFTER %s ON vault_etl_detached.%I %s FOR EACH STATEMENT'
+            ' EXECUTE FUNCTION public.detached_changed()', lower(kind[1]), kind[1], partition, kind[2]
+        );
+    END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION public.partition_watch(text) FROM PUBLIC;
 
 -- Takes the values of a detached month out of the counts of the table, or (1) puts them back.
 CREATE FUNCTION public.partition_count(first uuid, sign integer) RETURNS void
@@ -297,7 +334,7 @@ CREATE FUNCTION public.partition_attach(partition text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     month record;
-    bound text;
+    name text;
 BEGIN
     LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
     IF EXISTS (SELECT FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'pending') THEN
@@ -317,40 +354,55 @@ BEGIN
         'ALTER TABLE public.user_logins ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
         partition, month.first, month.until
     );
+    FOR name IN
+        SELECT t.tgname FROM pg_trigger AS t
+        WHERE t.tgrelid = format('public.%I', partition)::regclass
+            AND t.tgfoid = 'public.detached_changed()'::regprocedure
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON public.%I', name, partition);
+    END LOOP;
     -- The bounds, which were proved as CHECKs, are the partition's own again.
-    FOR bound IN
+    FOR name IN
         SELECT c.conname FROM pg_constraint AS c
         WHERE c.conrelid = format('public.%I', partition)::regclass AND c.contype = 'c' AND c.coninhcount = 0
     LOOP
-        EXECUTE format('ALTER TABLE public.%I DROP CONSTRAINT %I', partition, bound);
+        EXECUTE format('ALTER TABLE public.%I DROP CONSTRAINT %I', partition, name);
     END LOOP;
 END
 $$;
 REVOKE ALL ON FUNCTION public.partition_attach(text) FROM PUBLIC;
 
--- The end of the table of a detached month, which stays closed. With an archive, the month is archived, and its values
--- are counted as before.
-CREATE FUNCTION public.partition_drop(partition text) RETURNS void
+-- The end of the table of a detached month, which stays closed. With an archive, which has to be the one whose manifest
+-- has this SHA-256 (NULL: there is none) and to hold what the table holds, the month is archived, and its values are
+-- counted as before.
+CREATE FUNCTION public.partition_drop(partition text, manifest_sha256 bytea) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     month record;
 BEGIN
+    LOCK TABLE public.closed_months IN ROW EXCLUSIVE MODE;  -- an erasure under way is waited for
     SELECT * INTO month FROM public.partition_list() AS l
-    WHERE l.partition = partition_drop.partition AND l.state = 'detached';
+    WHERE l.partition = partition_drop.partition AND l.state = 'detached'
+        AND l.archive_sha256 IS NOT DISTINCT FROM manifest_sha256;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     INSERT INTO public.closed_months AS m (first, until, partition) VALUES (month.first, month.until, month.partition)
     ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET partition = excluded.partition, dropped_at = NULL;
     PERFORM public.partition_put_away(partition);  -- one that was detached by hand
+    EXECUTE format('LOCK TABLE vault_etl_detached.%I IN ACCESS EXCLUSIVE MODE', partition);
+    IF manifest_sha256 IS NOT NULL AND EXISTS (SELECT FROM public.detached_changes AS c WHERE c.first = month.first) THEN
+        RAISE EXCEPTION 'the month was changed since it was archived' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
     EXECUTE format('DROP TABLE vault_etl_detached.%I', partition);
-    UPDATE public.closed_months AS m SET dropped_at = clock_timestamp() WHERE m.first = month.first AND m.archive IS NULL;
-    IF FOUND THEN
+    DELETE FROM public.detached_changes AS c WHERE c.first = month.first;
+    IF manifest_sha256 IS NULL THEN
         DELETE FROM public.detached_values AS d WHERE d.first = month.first;
+        UPDATE public.closed_months AS m SET dropped_at = clock_timestamp() WHERE m.first = month.first;
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION public.partition_drop(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.partition_drop(text, bytea) FROM PUBLIC;
 
 -- Lets a month that was dropped be made and filled again. Whether it was closed.
 CREATE FUNCTION public.partition_reopen(month date) RETURNS boolean

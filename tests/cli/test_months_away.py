@@ -70,7 +70,7 @@ def away(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Awa
             vault.ok("admin", "partitions", "detach", month, *WHY, "--yes")
         names = [f"user_logins_{month.replace('-', '_')}" for month in (archived, detached)]
         vault.sql(RECORD_ARCHIVE, ARCHIVE, names[0])
-        vault.sql("SELECT partition_drop(%s)", names[0])
+        vault.sql("SELECT partition_drop(%s, sha256('manifest'))", names[0])
         vault.sql(DROPPED)
         states = ("archived", "detached", "attached")
         yield Away(vault, names[0], names[1], dict(zip(states, ids, strict=True)))

@@ -99,11 +99,11 @@ def test_a_drop_asks_for_an_archive_and_for_a_detach_first(vault: Vault) -> None
         "SELECT to_char(now() AT TIME ZONE 'UTC' - interval '1 month', 'YYYY-MM')"
     )
     drop = ("partitions", "drop", month, *WHY)
-    assert (refused := vault.run("admin", *drop)).code == 2
-    assert "--without-archive" in refused.stderr
     assert (refused := vault.run("admin", *drop, "--without-archive")).code == 78
     assert "partitions detach" in refused.stderr
     vault.ok("admin", "partitions", "detach", month, *WHY)
+    assert (refused := vault.run("admin", *drop)).code == 2
+    assert "--without-archive" in refused.stderr
     no_terminal = vault.run(
         "admin", "partitions", "drop", month, "--without-archive", "--reason", "a test asks"
     )

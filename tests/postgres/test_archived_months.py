@@ -26,7 +26,7 @@ def test_a_month_is_archived_when_its_table_is_gone(scratch: Scratch) -> None:
         "INSERT INTO detached_values SELECT first, 'ip', 7, '2026-01-01', 2 FROM closed_months;"
         " INSERT INTO archived_erasures (first, user_id) SELECT first, 'u' FROM closed_months"
     )
-    scratch.sql(f"SELECT partition_drop('{name}')")
+    scratch.sql(f"SELECT partition_drop('{name}', sha256('manifest'))")
     assert scratch.sql(state) == [("archived", "/archives/a", 1)]
     assert scratch.value("SELECT sum(held) FROM detached_values") == 2
     scratch.sql("DELETE FROM closed_months")

@@ -49,6 +49,13 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ("admin",),
     ),
     "months.sql": {"away": ("reveal", "re-encrypt", "erase", "audit", "analyst")},
+    "archives.sql": dict.fromkeys(
+        (
+            *("snapshot", "patience", "begin", "record", "end", "make", "restored"),
+            *("lost_keys", "active_generation"),
+        ),
+        ("admin",),
+    ),
     "proof.sql": dict.fromkeys(
         (
             "freeze",
@@ -67,7 +74,11 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "trim.sql": dict.fromkeys(("freeze", "act_as_owner", "kept", "add", "delete"), ("admin",)),
     "doctor.sql": {
         **dict.fromkeys(
-            ("server", "log_settings", "fence_bytes", "missing_months", "detached", "slots"), ROLES
+            (
+                *("server", "log_settings", "fence_bytes", "missing_months", "detached"),
+                *("archives", "slots"),
+            ),
+            ROLES,
         ),
         "wrappings": ("ingest", "reveal", "audit", *ROTATE),
         "turn": ("audit",),
@@ -203,6 +214,8 @@ VALUES: dict[str, object] = {
     "every_row": False,
     "allow_publication": False,
     "partition": "x",
+    **dict.fromkeys(("manifest_sha256", "location"), None),
+    "changes": 1,
     "end": UUID,
     "day": dt.date(2026, 1, 1),
     "keys": "[]",

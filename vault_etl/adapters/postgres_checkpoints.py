@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
+import psycopg2.extensions
+
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest
@@ -49,14 +51,19 @@ class PostgresCheckpoints:
     @functools.cached_property
     def _signer(self) -> tuple[uuid.UUID, Sequence[SigningKey]]:
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["signer"])
-            rows = cursor.fetchall()
-        if not rows:
-            message = "the table vault does not say which vault this is"
-            raise AuditError(message, hint="`vault-etl audit verify` tells more")
-        vault_id = rows[0][0]
-        keys = (_proven(vault_id, note) for _, note in rows if note is not None)
-        return vault_id, [key for key in keys if key is not None]
+            return read_signer(cursor)
+
+
+def read_signer(cursor: psycopg2.extensions.cursor) -> tuple[uuid.UUID, Sequence[SigningKey]]:
+    """Which vault this is, and the keys that are registered and have proven it, the newest first."""
+    cursor.execute(_SQL["signer"])
+    rows = cursor.fetchall()
+    if not rows:
+        message = "the table vault does not say which vault this is"
+        raise AuditError(message, hint="`vault-etl audit verify` tells more")
+    vault_id = rows[0][0]
+    keys = (_proven(vault_id, note) for _, note in rows if note is not None)
+    return vault_id, [key for key in keys if key is not None]
 
 
 def _proven(vault_id: uuid.UUID, note: str) -> SigningKey | None:

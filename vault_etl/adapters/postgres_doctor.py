@@ -12,6 +12,7 @@ from vault_etl.adapters.sql import blocks
 from vault_etl.core.fields import KeyPurpose
 from vault_etl.ports.audit_proof import StoredCheckpoint
 from vault_etl.ports.doctor import (
+    ClosedArchive,
     Holder,
     LoginRights,
     Miscount,
@@ -74,6 +75,10 @@ class PostgresFacts:
     def slots(self) -> Sequence[Slot]:
         """See `SlotFacts.slots`."""
         return [Slot(*row) for row in self._rows(_SQL["slots"])]
+
+    def archives(self) -> Sequence[ClosedArchive]:
+        """See `ServerFacts.archives`."""
+        return [ClosedArchive(*row) for row in self._rows(_SQL["archives"])]
 
     def rights(self) -> LoginRights:
         """See `LoginFacts.rights`."""

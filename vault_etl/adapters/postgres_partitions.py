@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg2.extensions
@@ -12,6 +12,7 @@ import stamina
 from psycopg2 import sql
 
 from vault_etl.adapters.postgres import Database, LockTimeoutError, ValueRefusedError
+from vault_etl.adapters.postgres_owner import as_owner, write, write_both
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest, Decision, Phase
 from vault_etl.core.partitions import Archive, Partition, PartitionState
@@ -58,7 +59,7 @@ class PostgresPartitions:
                 cursor.execute(_SQL["ensure"], values)
                 ((name,),) = cursor.fetchall()
                 if name is not None and (reopened or name not in before):
-                    _write_both(cursor, request, f"{name} is made{' again' if reopened else ''}")
+                    write_both(cursor, request, f"{name} is made{' again' if reopened else ''}")
         except ValueRefusedError:
             message = f"{month:%Y-%m} is too far away: 24 months back to 3 months ahead are made"
             raise UsageError(message, hint="leave it out") from None
@@ -73,7 +74,7 @@ class PostgresPartitions:
         named = _named(partition)
         with self._owner() as cursor:
             cursor.execute(_SQL["close"], named)
-            _write(cursor, request, Phase.INTENT, Decision.ALLOWED, request.reason)
+            write(cursor, request, Phase.INTENT, Decision.ALLOWED, request.reason)
         try:
             if partition.state is not PartitionState.DETACHED:
                 self._take_out(partition)
@@ -105,7 +106,7 @@ class PostgresPartitions:
         with self._owner() as cursor:
             cursor.execute(_SQL["put_away"], _named(partition))
             text = f"{partition.name} is detached: {_size(partition)}"
-            _write(cursor, request, Phase.OUTCOME, Decision.DONE, text)
+            write(cursor, request, Phase.OUTCOME, Decision.DONE, text)
 
     def _failed(self, request: AuditRequest, partition: Partition) -> None:
         """Say so in the log; a month that takes rows as before is open again."""
@@ -115,7 +116,7 @@ class PostgresPartitions:
             if states.get(partition.name) == PartitionState.ATTACHED:
                 cursor.execute(_SQL["open"], _named(partition))
             text = f"{partition.name} is {states.get(partition.name)}"
-            _write(cursor, request, Phase.OUTCOME, Decision.FAILED, text, "interrupted")
+            write(cursor, request, Phase.OUTCOME, Decision.FAILED, text, "interrupted")
 
     def misfits(self, partition: Partition) -> Sequence[str]:
         """What keeps a detached month from being attached, in words; empty: it fits. Reads every row."""
@@ -133,27 +134,31 @@ class PostgresPartitions:
     def _attach(self, request: AuditRequest, partition: Partition) -> None:
         with self._owner() as cursor:
             cursor.execute(_SQL["attach"], _named(partition))
-            _write_both(cursor, request, f"{partition.name} is attached: {_size(partition)}")
+            write_both(cursor, request, f"{partition.name} is attached: {_size(partition)}")
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def drop(self, request: AuditRequest, partition: Partition) -> None:
-        """Delete the table of a detached month. The month stays closed."""
-        with self._owner() as cursor:
-            cursor.execute(_SQL["drop"], _named(partition))
-            _write_both(cursor, request, f"{partition.name} is dropped: {_size(partition)}")
+        """Delete the table of a detached month, which stays closed. With an archive, it is archived then.
 
-    @contextlib.contextmanager
-    def _owner(self) -> Iterator[psycopg2.extensions.cursor]:
-        """One transaction as the owner. Raises DeniedError for any other login."""
-        with self._database.transaction("partitions", long=True) as cursor:
-            cursor.execute(_SQL["act_as_owner"])
-            yield cursor
+        Raises IncompleteError if that is another archive meanwhile, or has not all of its rows.
+        """
+        archive = partition.archive
+        text = f"{partition.name} is dropped: {_size(partition)}"
+        if archive is not None:
+            text = f"{partition.name} is in its archive alone: manifest SHA-256 {archive.manifest_sha256.hex()}"
+        sha256 = archive and archive.manifest_sha256
+        with self._owner() as cursor:
+            cursor.execute(_SQL["drop"], {**_named(partition), "manifest_sha256": sha256})
+            write_both(cursor, request, text)
+
+    def _owner(self) -> contextlib.AbstractContextManager[psycopg2.extensions.cursor]:
+        return as_owner(self._database)
 
 
 def _partition(row: Sequence[Any]) -> Partition:
     """A row of the list."""
-    name, first, until, state, rows, size, closed_at, location, sha256, archived_at, erasures = row
-    archive = location and Archive(location, bytes(sha256), archived_at, erasures)
+    name, first, until, state, rows, size, closed_at, location, sha256, *since = row
+    archive = location and Archive(location, bytes(sha256), *since)
     return Partition(name, first, until, PartitionState(state), rows, size, closed_at, archive)
 
 
@@ -164,33 +169,3 @@ def _named(partition: Partition) -> dict[str, object]:
 def _size(partition: Partition) -> str:
     rows = "not counted" if partition.rows is None else f"about {partition.rows}"
     return f"rows {rows}, bytes {partition.bytes}"
-
-
-def _write_both(cursor: psycopg2.extensions.cursor, request: AuditRequest, text: str) -> None:
-    """Both entries, last in the transaction that does what they say."""
-    _write(cursor, request, Phase.INTENT, Decision.ALLOWED, request.reason)
-    _write(cursor, request, Phase.OUTCOME, Decision.DONE, text)
-
-
-def _write(
-    cursor: psycopg2.extensions.cursor,
-    request: AuditRequest,
-    phase: Phase,
-    decision: Decision,
-    reason: str,
-    error_code: str | None = None,
-) -> None:
-    cursor.execute(
-        _SQL["entry"],
-        {
-            "request_id": request.request_id,
-            "phase": phase.value,
-            "actor": request.actor,
-            "host": request.host,
-            "action": request.action.value,
-            "ticket": request.ticket,
-            "reason": reason,
-            "decision": decision.value,
-            "error_code": error_code,
-        },
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vault_etl.adapters.worker_processes import LIFELINE_OPTION
 from vault_etl.bootstrap.ingest import IngestProgram, Source, records_of
 from vault_etl.bootstrap.looks import LooksProgram
+from vault_etl.bootstrap.month_archives import ArchivesProgram
 from vault_etl.bootstrap.partitions import PartitionsProgram
 from vault_etl.bootstrap.parts import LastCheckpoint
 from vault_etl.bootstrap.rotation import RotationProgram
@@ -13,5 +14,12 @@ from vault_etl.bootstrap.status import StatusProgram
 __all__ = ["LIFELINE_OPTION", "LastCheckpoint", "Program", "Source", "records_of"]
 
 
-class Program(IngestProgram, LooksProgram, PartitionsProgram, RotationProgram, StatusProgram):
+class Program(
+    ArchivesProgram,
+    IngestProgram,
+    LooksProgram,
+    PartitionsProgram,
+    RotationProgram,
+    StatusProgram,
+):
     """What one command needs, built from the settings when it is asked for."""

@@ -23,7 +23,7 @@ COMMANDS: Final = {
     "doctor": "Check what the vault rests on: settings, AWS, Postgres, keys.",
     "status": "Show how the work goes, on one screen: queue, records, quarantine, keys, log.",
     "quarantine": "List, show, retry and discard the messages that could not be records.",
-    "partitions": "List, make, detach, attach and drop the months of records.",
+    "partitions": "List, make, detach, archive, drop and restore the months of records.",
     "keys": "Make, list, rotate, rewrap and destroy keys.",
     "audit": "Read, prove and sign the audit log.",
     "local": "Run Postgres and an AWS emulator on this machine, without Docker or an AWS account.",

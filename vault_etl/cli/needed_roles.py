@@ -24,7 +24,7 @@ NEEDED_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "quarantine discard": ("vault_etl_erase",),
     **{
         f"partitions {command}": ("vault_etl_owner",)
-        for command in ("list", "ensure", "detach", "attach", "drop")
+        for command in ("list", "ensure", "detach", "attach", "archive", "drop", "restore")
     },
     "partitions retoken": ("vault_etl_re_encrypt",),
     "keys init": ("vault_etl_re_encrypt",),

@@ -1,10 +1,12 @@
-"""What detaching, attaching and dropping a month have in common."""
+"""What the commands that change a month have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.output import OutputFormat, print_object
@@ -17,6 +19,14 @@ from vault_etl.core.quarantine import sent_at
 from vault_etl.errors import ConfigurationError
 from vault_etl.services.audit_request import audit_request
 
+MonthArgument = Annotated[
+    str, typer.Argument(metavar="MONTH", help="YYYY-MM, or the name of a partition.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
 _STATES: Final = {
     Action.PARTITIONS_DETACH: (
         PartitionState.ATTACHED,
@@ -24,7 +34,6 @@ _STATES: Final = {
         PartitionState.DETACHED,
     ),
     Action.PARTITIONS_ATTACH: (PartitionState.DETACHED,),
-    Action.PARTITIONS_DROP: (PartitionState.DETACHED,),
 }
 _FIRST: Final = {
     PartitionState.ATTACHED: "`vault-etl partitions detach` takes it out of the table first",
@@ -56,9 +65,7 @@ class Change:
         program, _ = start(quiet=self.quiet, verbose=self.verbose)
         partitions = program.partitions(self.wait_s)
         partition = choose(partitions.partitions(), self.month)
-        if partition.state not in _STATES[self.action]:
-            message = f"{partition.name} is {partition.state.value}"
-            raise ConfigurationError(message, hint=_FIRST.get(partition.state))
+        must_be(partition, *_STATES[self.action])
         with progress(verb, total=None, quiet=self.quiet):
             misfits = (
                 partitions.misfits(partition) if self.action is Action.PARTITIONS_ATTACH else ()
@@ -68,7 +75,7 @@ class Change:
         if self.dry_run:
             print_object(shown(partition), self.output)
             return
-        confirm(f"{verb.capitalize()} {_text(partition)}?", yes=self.yes)
+        confirm(f"{verb.capitalize()} {in_words(partition)}?", yes=self.yes)
         request = audit_request(
             program.identity(),
             self.action,
@@ -104,9 +111,18 @@ def shown(partition: Partition) -> dict[str, object]:
         "archived_at": archive and archive.archived_at,
         "manifest_sha256": archive and archive.manifest_sha256.hex(),
         "erasures_since": archive and archive.erasures,
+        "changed_since": archive and archive.changed,
     }
 
 
-def _text(partition: Partition) -> str:
+def must_be(partition: Partition, *states: PartitionState) -> None:
+    """Raise ConfigurationError for a month in another state, with what comes first."""
+    if partition.state not in states:
+        message = f"{partition.name} is {partition.state.value}"
+        raise ConfigurationError(message, hint=_FIRST.get(partition.state))
+
+
+def in_words(partition: Partition) -> str:
+    """A month in a question."""
     rows = "its rows" if partition.rows is None else f"about {partition.rows:,} rows"
     return f"{partition.name}, {rows}, {partition.bytes / 2**20:,.1f} MiB,"

@@ -10,7 +10,10 @@ import typer
 from vault_etl.cli import partition_retoken
 from vault_etl.cli.duration import Duration
 from vault_etl.cli.output import OutputOption, QuietOption, print_rows
-from vault_etl.cli.partition_change import Change, shown
+from vault_etl.cli.partition_archive import archive
+from vault_etl.cli.partition_change import Change, DryRunOption, MonthArgument, YesOption, shown
+from vault_etl.cli.partition_drop import drop
+from vault_etl.cli.partition_restore import restore
 from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit import Action, clean_reason
@@ -19,19 +22,11 @@ from vault_etl.errors import ConfigurationError, UsageError
 from vault_etl.services.audit_request import audit_request
 
 app = typer.Typer(
-    help="List, make, detach, attach and drop the months of records.",
+    help="List, make, detach, archive, drop and restore the months of records.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 partition_retoken.register(app)
-
-MonthArgument = Annotated[
-    str, typer.Argument(metavar="MONTH", help="YYYY-MM, or the name of a partition.")
-]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")
-]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 _COLUMNS: Final = ("partition", "from", "state", "rows", "bytes", "closed_at")
 """Of a table, so that a month is one line of 80 characters; JSON has `until` too."""
@@ -201,41 +196,6 @@ def _attach(
     )()
 
 
-@app.command("drop")
-def _drop(
-    month: MonthArgument,
-    *,
-    without_archive: Annotated[
-        bool, typer.Option("--without-archive", help="Its rows are nowhere else, and may go.")
-    ] = False,
-    reason: ReasonOption = None,
-    ticket: TicketOption = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    output: OutputOption = None,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
-) -> None:
-    """Delete a detached month for good, on the record. The month stays closed.
-
-    Every backup still has what is deleted.
-
-    \b
-    Examples:
-      vault-etl partitions drop 2024-03 --without-archive --dry-run
-      vault-etl partitions drop 2024-03 --without-archive --reason "retention"
-    """
-    if not (without_archive or dry_run):
-        message = "this month is in no archive"
-        raise UsageError(message, hint="--without-archive deletes its rows all the same")
-    Change(
-        action=Action.PARTITIONS_DROP,
-        month=month,
-        reason=reason,
-        ticket=ticket,
-        dry_run=dry_run,
-        yes=yes,
-        output=output,
-        quiet=quiet,
-        verbose=verbose,
-    )()
+app.command("archive")(archive)
+app.command("drop")(drop)
+app.command("restore")(restore)

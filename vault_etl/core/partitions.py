@@ -58,6 +58,8 @@ class Archive:
     archived_at: dt.datetime
     erasures: int
     """How many erasures were made since, of what it holds still."""
+    changed: bool
+    """Whether rows of the month's table were changed since; it has to be archived again before it is dropped."""
 
 
 def parse_month(text: str) -> dt.date:

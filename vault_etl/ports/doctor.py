@@ -144,6 +144,18 @@ class ServerFacts(Protocol):
     def detached_months(self) -> Sequence[str]:
         """The names of the tables in the place of detached months."""
 
+    def archives(self) -> Sequence[ClosedArchive]:
+        """Of closed months."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedArchive:
+    """A month's archive: whether the rows are there alone, and how many erasures it does not have."""
+
+    partition: str
+    alone: bool
+    erasures: int
+
 
 class SlotFacts(Protocol):
     """Visible to every login."""

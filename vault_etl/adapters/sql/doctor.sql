@@ -50,6 +50,9 @@ SELECT slot_name::text, active, coalesce(wal_status, ''), coalesce(
 )::bigint
 FROM pg_catalog.pg_replication_slots ORDER BY 1
 
+-- name: archives
+SELECT partition, alone, erasures FROM public.closed_archives() ORDER BY partition
+
 -- name: wrappings
 SELECT purpose, kms_key_arn, count(*) FROM public.data_keys WHERE state <> 'destroyed'
 GROUP BY purpose, kms_key_arn ORDER BY purpose, kms_key_arn

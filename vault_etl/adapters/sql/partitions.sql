@@ -4,7 +4,8 @@
 SET LOCAL ROLE vault_etl_owner
 
 -- name: list
-SELECT partition, first, until, state, rows, bytes, closed_at, archive, archive_sha256, archived_at, erasures
+SELECT partition, first, until, state, rows, bytes, closed_at, archive, archive_sha256, archived_at,
+    erasures, changed
 FROM public.partition_list()
 
 -- name: ensure
@@ -36,7 +37,7 @@ SELECT public.partition_prepare(%(partition)s)
 SELECT public.partition_attach(%(partition)s)
 
 -- name: drop
-SELECT public.partition_drop(%(partition)s)
+SELECT public.partition_drop(%(partition)s, %(manifest_sha256)s)
 
 -- name: entry
 SELECT w.seq, w.hash FROM public.audit_write(

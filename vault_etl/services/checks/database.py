@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from vault_etl.ports.doctor import ServerFacts
+from vault_etl.ports.doctor import ClosedArchive, ServerFacts
 from vault_etl.services.doctor import Verdict
 
 OLDEST: Final = 160_000
@@ -63,8 +63,7 @@ def schema(differences: Sequence[str]) -> Sequence[Verdict]:
 
 def partitions(facts: ServerFacts) -> Verdict:
     """Events of this month and the next ones have a place to go to."""
-    detached = ", ".join(facts.detached_months())
-    told = f"; detached, where no rotation comes: {detached}" if detached else ""
+    told = _closed(facts.detached_months(), facts.archives())
     if missing := facts.missing_months(MONTHS_AHEAD):
         return Verdict.bad(
             f"months without a partition, or with a part of one: {', '.join(missing)}{told}",
@@ -74,6 +73,17 @@ def partitions(facts: ServerFacts) -> Verdict:
         )
     text = f"this month and {MONTHS_AHEAD} more have partitions{told}"
     return Verdict.good(text, missing_months=[])
+
+
+def _closed(detached: Sequence[str], archives: Sequence[ClosedArchive]) -> str:
+    alone = sum(archive.alone for archive in archives)
+    stale = [archive.partition for archive in archives if archive.erasures]
+    told = (
+        (detached, f"{len(detached)} detached, where no rotation comes: {', '.join(detached)}"),
+        (alone, f"{alone} archived"),
+        (stale, f"archives that still hold erased rows: {', '.join(stale)}"),
+    )
+    return "".join(f"; {text}" for there, text in told if there)
 
 
 def fence(facts: ServerFacts) -> Verdict:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from vault_etl.ports.doctor import Server, Transport
+from vault_etl.ports.doctor import ClosedArchive, Server, Transport
 from vault_etl.services.checks import database
 
 
@@ -22,6 +22,7 @@ class Facts:
     missing: Sequence[str] = ()
     asked: int = 0
     detached: Sequence[str] = ()
+    archived: Sequence[ClosedArchive] = ()
 
     def server(self) -> Server:
         """See `ServerFacts.server`."""
@@ -43,6 +44,10 @@ class Facts:
     def detached_months(self) -> Sequence[str]:
         """See `ServerFacts.detached_months`."""
         return self.detached
+
+    def archives(self) -> Sequence[ClosedArchive]:
+        """See `ServerFacts.archives`."""
+        return self.archived
 
 
 @pytest.mark.parametrize(
@@ -96,6 +101,14 @@ def test_detached_months_are_told() -> None:
     verdict = database.partitions(Facts(detached=["user_logins_2024_03"]))
     assert verdict.ok
     assert verdict.detail.endswith("user_logins_2024_03")
+
+
+def test_archives_are_told() -> None:
+    """How many months are there alone, and which archives an erasure did not reach."""
+    archived = [ClosedArchive("old", True, 0), ClosedArchive("older", True, 2)]
+    verdict = database.partitions(Facts(archived=[*archived, ClosedArchive("new", False, 0)]))
+    assert verdict.ok
+    assert verdict.detail.endswith("; 2 archived; archives that still hold erased rows: older")
 
 
 def test_a_fence_that_holds_something_is_none() -> None:

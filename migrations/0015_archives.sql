@@ -1,0 +1,148 @@
+-- Archives of detached months: `vault-etl partitions archive`, `drop` and `restore`, for the owner alone.
+
+SET LOCAL ROLE vault_etl_owner;
+
+-- Before the rows of a detached month are read: counts its values, and returns how often it was changed since its archive
+-- of before. Whatever is changed after that is a change more. Reads every row.
+CREATE FUNCTION public.archive_begin(partition text) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    month public.closed_months;
+    changes bigint;
+BEGIN
+    SELECT m.* INTO month FROM public.closed_months AS m
+    WHERE m.partition = archive_begin.partition AND m.dropped_at IS NULL
+        AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    changes := (SELECT count(*) FROM public.detached_changes AS c WHERE c.first = month.first);
+    PERFORM public.partition_recount(month);
+    RETURN changes;
+END
+$$;
+REVOKE ALL ON FUNCTION public.archive_begin(text) FROM PUBLIC;
+
+-- Records an archive, unless the month was changed since `changes` was counted: an erasure, or anything else that writes
+-- there, is waited for, and waits until the commit. What was recorded before comes back, or NULL.
+CREATE FUNCTION public.archive_record(partition text, changes bigint, location text, manifest_sha256 bytea) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    month public.closed_months;
+BEGIN
+    LOCK TABLE public.closed_months IN ROW EXCLUSIVE MODE;
+    EXECUTE format('LOCK TABLE vault_etl_detached.%I IN SHARE MODE', partition);
+    SELECT m.* INTO STRICT month FROM public.closed_months AS m
+    WHERE m.partition = archive_record.partition AND m.dropped_at IS NULL FOR UPDATE;
+    IF (SELECT count(*) FROM public.detached_changes AS c WHERE c.first = month.first) <> changes THEN
+        RAISE EXCEPTION 'the month was changed meanwhile' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    DELETE FROM public.detached_changes AS c WHERE c.first = month.first;
+    DELETE FROM public.archived_erasures AS e WHERE e.first = month.first;
+    UPDATE public.closed_months AS m
+    SET archive = location, archive_sha256 = manifest_sha256, archived_at = clock_timestamp()
+    WHERE m.first = month.first;
+    RETURN month.archive;
+END
+$$;
+REVOKE ALL ON FUNCTION public.archive_record(text, bigint, text, bytea) FROM PUBLIC;
+
+-- The end of an archived month, whose files were deleted.
+CREATE FUNCTION public.archive_drop(partition text, manifest_sha256 bytea) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    gone uuid := (
+        SELECT l.first FROM public.partition_list() AS l
+        WHERE l.partition = archive_drop.partition AND l.state = 'archived' AND l.archive_sha256 = manifest_sha256
+    );
+BEGIN
+    IF gone IS NULL THEN
+        RAISE EXCEPTION 'no such month is archived' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    UPDATE public.closed_months AS m
+    SET archive = NULL, archive_sha256 = NULL, archived_at = NULL, dropped_at = clock_timestamp()
+    WHERE m.first = gone;
+    DELETE FROM public.detached_values AS d WHERE d.first = gone;
+    DELETE FROM public.archived_erasures AS e WHERE e.first = gone;
+END
+$$;
+REVOKE ALL ON FUNCTION public.archive_drop(text, bytea) FROM PUBLIC;
+
+-- Makes the table that an archive is read into: as a partition is, but for the constraint of the generation, since its
+-- tokens may be of an older one, and for the indexes, which come when the rows are there.
+CREATE FUNCTION public.restore_make(partition text, first uuid, until uuid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+BEGIN
+    EXECUTE format(
+        'CREATE TABLE vault_etl_detached.%I'
+        ' (LIKE public.user_logins INCLUDING DEFAULTS INCLUDING CONSTRAINTS, PRIMARY KEY (record_id))'
+        ' WITH (fillfactor = 80)',
+        partition
+    );
+    EXECUTE format(
+        'ALTER TABLE vault_etl_detached.%I DROP CONSTRAINT tokens_of_one_generation, ADD CONSTRAINT ids_of_the_month'
+        ' CHECK (record_id IS NOT NULL AND record_id >= %L AND record_id < %L)',
+        partition, first, until
+    );
+END
+$$;
+REVOKE ALL ON FUNCTION public.restore_make(text, uuid, uuid) FROM PUBLIC;
+
+-- The month is detached from now on: of an archive on the record, what was erased meanwhile is erased; any other one is
+-- recorded. How many rows that were. Raises 55000 if the month is anywhere else.
+CREATE FUNCTION public.restore_end(
+    partition text, first uuid, until uuid, location text, manifest_sha256 bytea
+) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
+DECLARE
+    place regclass := format('vault_etl_detached.%I', partition)::regclass;
+    month public.closed_months;
+    erased bigint;
+BEGIN
+    PERFORM public.partition_fit(partition);
+    LOCK TABLE public.closed_months IN ROW EXCLUSIVE MODE;  -- an erasure under way is waited for
+    SELECT m.* INTO month FROM public.closed_months AS m
+    WHERE m.first = restore_end.first AND m.until = restore_end.until AND m.partition = restore_end.partition
+    FOR UPDATE;
+    IF month.archive_sha256 <> manifest_sha256
+        OR month.first IS NOT NULL AND month.archive IS NULL AND month.dropped_at IS NULL
+        OR EXISTS (
+            SELECT FROM public.closed_months AS m
+            WHERE m.first < restore_end.until AND m.until > restore_end.first AND m.first IS DISTINCT FROM month.first
+        )
+        OR EXISTS (
+            SELECT FROM public.partition_ranges() AS r
+            WHERE r.first < restore_end.until AND r.until > restore_end.first
+        )
+    THEN
+        RAISE EXCEPTION 'the month is somewhere else' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF month.archive IS NULL THEN
+        INSERT INTO public.closed_months AS m (first, until, partition, archive, archive_sha256, archived_at)
+        VALUES (first, until, partition, location, manifest_sha256, clock_timestamp())
+        ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET
+            archive = excluded.archive, archive_sha256 = excluded.archive_sha256, archived_at = excluded.archived_at,
+            dropped_at = NULL;
+    END IF;
+    PERFORM public.partition_watch(partition);
+    erased := (
+        SELECT coalesce(sum(public.erase_in(place, e.record_id, e.user_id)), 0)
+        FROM public.archived_erasures AS e WHERE e.first = restore_end.first
+    );
+    SELECT m.* INTO STRICT month FROM public.closed_months AS m WHERE m.first = restore_end.first;
+    PERFORM public.partition_recount(month);
+    EXECUTE format('ANALYZE vault_etl_detached.%I', partition);
+    RETURN erased;
+END
+$$;
+REVOKE ALL ON FUNCTION public.restore_end(text, uuid, uuid, text, bytea) FROM PUBLIC;
+
+-- For `doctor`: the months with an archive, whether their rows are there alone, and how many erasures it does not have.
+CREATE FUNCTION public.closed_archives() RETURNS TABLE (partition text, alone boolean, erasures bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT l.partition, l.state = 'archived', l.erasures FROM public.partition_list() AS l WHERE l.archive IS NOT NULL
+$$;
+REVOKE ALL ON FUNCTION public.closed_archives() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.closed_archives() TO
+    vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit,
+    vault_etl_analyst;

@@ -1,0 +1,170 @@
+"""Archives of months on Postgres, for the owner: what is read, what is recorded, and what comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Final
+
+import psycopg2
+import psycopg2.errors
+import psycopg2.extensions
+import stamina
+
+from vault_etl.adapters.postgres import Database, LockTimeoutError
+from vault_etl.adapters.postgres_checkpoints import read_signer
+from vault_etl.adapters.postgres_month_rows import columns_of_month, load_month, rows_of_month
+from vault_etl.adapters.postgres_owner import as_owner, write
+from vault_etl.adapters.sql import blocks
+from vault_etl.core.audit import AuditRequest, Decision, Phase
+from vault_etl.core.manifest import Manifest
+from vault_etl.core.partitions import Partition
+from vault_etl.errors import ConfigurationError, DataError, IncompleteError, VaultEtlError
+from vault_etl.ports.archived_months import MonthRows, NewArchive
+from vault_etl.ports.checkpoints import SigningKey
+
+_SQL: Final = blocks("archives.sql")
+_PARTITIONS: Final = blocks("partitions.sql")
+_TRIES: Final = 5
+"""Each waits two seconds for a lock."""
+
+
+class PostgresArchives:
+    """`ArchivedMonths` and `RestoredMonths`, for a login that may act as the owner."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, request: AuditRequest, partition: Partition) -> int:
+        """See `ArchivedMonths.begin`."""
+        with self._owner() as cursor:
+            cursor.execute(_SQL["begin"], {"partition": partition.name})
+            ((changes,),) = cursor.fetchall()
+            write(cursor, request, Phase.INTENT, Decision.ALLOWED, request.reason)
+        return int(changes)
+
+    @contextlib.contextmanager
+    def rows(self, partition: Partition) -> Iterator[MonthRows]:
+        """See `ArchivedMonths.rows`."""
+        with self._database.transaction("archive", long=True) as cursor:
+            cursor.execute(_SQL["snapshot"])
+            cursor.execute(_PARTITIONS["act_as_owner"])
+            cursor.execute(_SQL["patience"])
+            columns = columns_of_month(cursor, partition.name)
+            yield MonthRows(columns, rows_of_month(cursor, partition.name, columns))
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def record(
+        self, request: AuditRequest, partition: Partition, changes: int, archive: NewArchive
+    ) -> str | None:
+        """See `ArchivedMonths.record`."""
+        values = {
+            "partition": partition.name,
+            "changes": changes,
+            "location": archive.location,
+            "manifest_sha256": archive.manifest_sha256,
+        }
+        with self._owner() as cursor:
+            try:
+                cursor.execute(_SQL["record"], values)
+            except psycopg2.errors.ObjectNotInPrerequisiteState:
+                message = f"{partition.name} was changed while it was archived"
+                raise IncompleteError(
+                    message, hint="an erasure came in between, most likely: run it again"
+                ) from None
+            ((replaced,),) = cursor.fetchall()
+            text = (
+                f"{partition.name} is archived at {archive.location}: rows {archive.rows},"
+                f" manifest SHA-256 {archive.manifest_sha256.hex()}"
+            )
+            write(cursor, request, Phase.OUTCOME, Decision.DONE, text)
+        return None if replaced is None else str(replaced)
+
+    def recorded(self, partition: Partition) -> bytes | None:
+        """See `ArchivedMonths.recorded`."""
+        with self._owner() as cursor:
+            cursor.execute(_PARTITIONS["list"])
+            found = [row[8] for row in cursor.fetchall() if row[1] == partition.first]
+        return bytes(found[0]) if found and found[0] is not None else None
+
+    def failed(self, request: AuditRequest, error_code: str) -> None:
+        """See `ArchivedMonths.failed`. Without an intent there is no outcome."""
+        with contextlib.suppress(VaultEtlError), self._owner() as cursor:
+            text = "nothing is recorded, and nothing was changed"
+            write(cursor, request, Phase.OUTCOME, Decision.FAILED, text, error_code)
+
+    def intend(self, request: AuditRequest) -> None:
+        """Commit the intent of a restore, or of the end of an archive."""
+        with self._owner() as cursor:
+            write(cursor, request, Phase.INTENT, Decision.ALLOWED, request.reason)
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def end(self, request: AuditRequest, partition: Partition) -> None:
+        """Record that an archived month, whose files are deleted, is dropped."""
+        archive = partition.archive
+        digest = archive.manifest_sha256 if archive else b""
+        with self._owner() as cursor:
+            cursor.execute(_SQL["end"], {"partition": partition.name, "manifest_sha256": digest})
+            text = f"{partition.name} is dropped, and its archive deleted: manifest SHA-256 {digest.hex()}"
+            write(cursor, request, Phase.OUTCOME, Decision.DONE, text)
+
+    def restore(
+        self,
+        request: AuditRequest,
+        manifest: Manifest,
+        archive: NewArchive,
+        pages: Iterable[bytes],
+    ) -> int:
+        """See `RestoredMonths.restore`."""
+        month = {"partition": manifest.partition, "first": manifest.first, "end": manifest.until}
+        recorded = {"location": archive.location, "manifest_sha256": archive.manifest_sha256}
+        with self._owner() as cursor:
+            cursor.execute(_SQL["patience"])
+            cursor.execute(_SQL["make"], month)
+            there = columns_of_month(cursor, manifest.partition)
+            if other := [c.name for c in manifest.columns if c not in there]:
+                message = f"the archive has columns that the table has not: {', '.join(other)}"
+                raise ConfigurationError(
+                    message, hint="restore it with the version of vault-etl that made it"
+                )
+            for page in pages:
+                _load(cursor, manifest, page)
+            cursor.execute(_SQL["restored"], {**month, **recorded})
+            ((erased,),) = cursor.fetchall()
+            text = (
+                f"{manifest.partition} is restored: rows {archive.rows}, of them erased meanwhile {erased},"
+                f" manifest SHA-256 {archive.manifest_sha256.hex()}"
+            )
+            write(cursor, request, Phase.OUTCOME, Decision.DONE, text)
+        return int(erased)
+
+    def signer(self) -> tuple[uuid.UUID, Sequence[SigningKey]]:
+        """Which vault this is, and the keys that are registered to sign its log."""
+        with self._owner() as cursor:
+            return read_signer(cursor)
+
+    def lost_keys(self, key_ids: Sequence[int]) -> Collection[int]:
+        """See `RestoredMonths.lost_keys`."""
+        with self._owner() as cursor:
+            cursor.execute(_SQL["lost_keys"], {"key_ids": list(key_ids)})
+            return {key_id for (key_id,) in cursor.fetchall()}
+
+    def active_generation(self) -> int | None:
+        """See `RestoredMonths.active_generation`."""
+        with self._owner() as cursor:
+            cursor.execute(_SQL["active_generation"])
+            return next((generation for (generation,) in cursor.fetchall()), None)
+
+    def _owner(self) -> contextlib.AbstractContextManager[psycopg2.extensions.cursor]:
+        return as_owner(self._database)
+
+
+def _load(cursor: psycopg2.extensions.cursor, manifest: Manifest, page: bytes) -> None:
+    try:
+        load_month(cursor, manifest.partition, manifest.columns, page)
+    except psycopg2.IntegrityError:
+        message = f"the archive has rows that are not of {manifest.partition}"
+        raise DataError(
+            message, hint="nothing was changed; take the archive from a backup"
+        ) from None

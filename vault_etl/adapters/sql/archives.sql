@@ -1,0 +1,32 @@
+-- Archives of detached months, for the owner.
+
+-- name: snapshot
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
+
+-- name: patience
+-- A part goes to its place, or comes from there, between two statements.
+SET LOCAL idle_in_transaction_session_timeout = '30min'
+
+-- name: begin
+SELECT public.archive_begin(%(partition)s)
+
+-- name: record
+SELECT public.archive_record(%(partition)s, %(changes)s, %(location)s, %(manifest_sha256)s)
+
+-- name: end
+SELECT public.archive_drop(%(partition)s, %(manifest_sha256)s)
+
+-- name: make
+SELECT public.restore_make(%(partition)s, %(first)s, %(end)s)
+
+-- name: restored
+SELECT public.restore_end(%(partition)s, %(first)s, %(end)s, %(location)s, %(manifest_sha256)s)
+
+-- name: lost_keys
+-- Those of these data keys that open nothing any more.
+SELECT given.key_id FROM unnest(%(key_ids)s::bigint[]) AS given (key_id)
+LEFT JOIN public.data_keys AS k ON k.key_id = given.key_id
+WHERE k.key_id IS NULL OR k.state = 'destroyed'
+
+-- name: active_generation
+SELECT k.generation FROM public.data_keys AS k WHERE k.purpose = 'token' AND k.state = 'active'

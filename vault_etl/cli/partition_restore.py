@@ -1,0 +1,154 @@
+"""`vault-etl partitions restore`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vault_etl.cli.confirm import confirm
+from vault_etl.cli.output import OutputOption, QuietOption, print_object
+from vault_etl.cli.partition_change import DryRunOption, MonthArgument, YesOption, shown
+from vault_etl.cli.progress import progress
+from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.core.archive_location import parse_location
+from vault_etl.core.audit import Action, clean_reason
+from vault_etl.core.manifest import Manifest
+from vault_etl.core.partitions import Partition, PartitionState, choose
+from vault_etl.errors import ConfigurationError, DataError, NotFoundError, UsageError
+from vault_etl.services.audit_request import audit_request
+from vault_etl.services.restore_month import needs_of
+
+FromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="LOCATION", help="Where the archive is now. Default: where it was made."
+    ),
+]
+
+
+def restore(
+    month: MonthArgument,
+    from_: FromOption = None,
+    *,
+    reason: ReasonOption = None,
+    ticket: TicketOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Make the table of an archived month again, on the record: it is detached then, and can be attached.
+
+    The archive's signature, files and rows are checked before anything is made; damage is exit 65. What
+    was erased while it was archived is erased in the table before anyone can see it. A moved archive is
+    given with --from. So is one that this database does not know, after a restore from an old backup: it
+    has to be signed by a key of this vault. Erasures that this database does not know of either have to be
+    made again.
+
+    \b
+    Examples:
+      vault-etl partitions restore 2024-03 --dry-run
+      vault-etl partitions restore 2024-03 --reason "audit of 2024"
+      vault-etl partitions restore 2024-03 --from /mnt/logins_2024_03-1f2e3d4c
+    """
+    given = None if from_ is None else parse_location(from_, str(Path.cwd()))
+    asked = "dry run" if dry_run else reason_for("to restore a month", reason)
+    program, _ = start(quiet=quiet, verbose=verbose)
+    partitions = program.partitions()
+    partition = _archived(partitions.partitions(), month, given)
+    recorded = partition.archive if partition else None
+    location = given or (recorded.location if recorded else "")
+    with (
+        progress("restore", total=None, quiet=quiet) as told,
+        program.open_archive(location, told) as opened,
+    ):
+        checked = opened.reader.manifest(recorded.manifest_sha256 if recorded else None)
+        _must_be_the_month(month, partition, checked.manifest)
+        opened.reader.check(checked, told)
+        needs = needs_of(checked.manifest, program.archives())
+        facts = {
+            "partition": checked.manifest.partition,
+            "from": location,
+            "rows": checked.contents.rows,
+            "archived_at": checked.archived_at,
+            "on_the_record": recorded is not None,
+            "erasures_since": recorded.erasures if recorded else None,
+            "values_under_lost_keys": needs.lost_values,
+            "lost_keys": needs.lost_keys,
+            "rows_of_other_generations": needs.stale_tokens,
+        }
+        if dry_run:
+            print_object(facts, output)
+            return
+        if recorded is None:
+            confirm(
+                f"This archive is not on the record. Erasures since {checked.archived_at:%Y-%m-%d} that"
+                " this database does not know are not made in it. Restore it?",
+                yes=yes,
+            )
+        request = audit_request(
+            program.identity(),
+            Action.PARTITIONS_RESTORE,
+            clean_reason(f"{checked.manifest.partition} from {location}: {asked}"),
+            ticket=word(ticket, "ticket"),
+        )
+        program.archives().intend(request)
+        erased = opened.restore(request, checked, location)
+    if needs.lost_values:
+        sys.stderr.write(
+            f"vault-etl: {needs.lost_values} values are under {needs.lost_keys} data keys that were"
+            " destroyed, or are not there: they open no more\n"
+        )
+    if needs.stale_tokens:
+        sys.stderr.write(
+            f"vault-etl: {needs.stale_tokens} rows have tokens of a generation that is not active:"
+            " `vault-etl partitions retoken` makes them new before the month is attached\n"
+        )
+    month_now = shown(choose(partitions.partitions(), checked.manifest.partition))
+    print_object({**month_now, "erased": erased}, output)
+
+
+def _archived(partitions: Sequence[Partition], month: str, given: str | None) -> Partition | None:
+    """The month whose archive it is; None if there is none on the record, which needs a location."""
+    try:
+        partition = choose(partitions, month)
+    except NotFoundError:
+        if given is None:
+            raise
+        return None
+    if partition.state is PartitionState.DROPPED and given is not None:
+        return partition
+    if partition.state is PartitionState.DROPPED:
+        message = f"{partition.name} is dropped: no archive of it is on the record"
+        raise UsageError(message, hint="--from takes a copy of its archive, if there is one")
+    if partition.state is not PartitionState.ARCHIVED:
+        message = f"{partition.name} is {partition.state.value}: its rows are there"
+        raise ConfigurationError(
+            message, hint="a month whose table is there is not restored over it"
+        )
+    return partition
+
+
+def _must_be_the_month(month: str, partition: Partition | None, manifest: Manifest) -> None:
+    """Raise DataError if the archive is another month's."""
+    found = Partition(
+        manifest.partition, manifest.first, manifest.until, PartitionState.ARCHIVED, None, 0, None
+    )
+    same = partition is None or (partition.name, partition.first, partition.until) == (
+        found.name,
+        found.first,
+        found.until,
+    )
+    try:
+        choose([found], month)
+    except NotFoundError:
+        same = False
+    if not same:
+        message = f"the archive is of {found.name}"
+        raise DataError(message, hint="name that month, or another archive; nothing was changed")

@@ -1,0 +1,110 @@
+"""Read an archive, and check that it is the one that was made: before its rows count for anything."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from vault_etl.core.audit_key import AuditKey
+from vault_etl.core.digest import sha256
+from vault_etl.core.manifest import MANIFEST, MAX_MANIFEST_BYTES, SIGNATURE, Column, Manifest
+from vault_etl.core.manifest_note import ManifestNote
+from vault_etl.errors import DataError, NotFoundError
+from vault_etl.ports.archive_store import ArchiveReader
+from vault_etl.ports.archived_months import CheckedManifest
+from vault_etl.ports.archived_rows import RowsReader
+from vault_etl.ports.progress import Progress
+
+_HINT = "nothing was changed; take the archive from a backup of it"
+
+
+class ReadArchive:
+    """Reads an archive of this vault. `folder` takes one part at a time."""
+
+    def __init__(
+        self,
+        store: ArchiveReader,
+        rows_reader: Callable[[Sequence[Column]], RowsReader],
+        size_and_sha256: Callable[[Path], tuple[int, bytes]],
+        folder: Path,
+        vault_id: uuid.UUID,
+        keys: Sequence[AuditKey],
+    ) -> None:
+        """`keys` are those that are registered to sign this vault's log."""
+        self._store = store
+        self._rows_reader = rows_reader
+        self._size_and_sha256 = size_and_sha256
+        self._folder = folder
+        self._vault_id = vault_id
+        self._keys = keys
+
+    def manifest(self, recorded: bytes | None = None) -> CheckedManifest:
+        """The manifest, if its signature holds and no file is missing or too much.
+
+        `recorded` is the SHA-256 that it has to have. Raises NotFoundError if there is no such archive,
+        DataError for one that was changed, and what the store raises.
+        """
+        names = self._store.names()
+        if not names:
+            message = f"there is no archive at {self._store.location}"
+            raise NotFoundError(
+                message, hint="was it moved? `partitions restore --from` takes another location"
+            )
+        content = self._content(MANIFEST, names)
+        note = ManifestNote.parse(self._content(SIGNATURE, names))
+        digest = sha256(content)
+        if recorded is not None and digest != recorded:
+            message = f"the archive at {self._store.location} is another one than the recorded one"
+            raise DataError(message, hint="its manifest has another SHA-256; nothing was changed")
+        note.check(content, self._vault_id, self._keys)
+        manifest = Manifest.parse(content)
+        wanted = {part.name for part in manifest.parts} | {MANIFEST, SIGNATURE}
+        if missing := sorted(wanted.difference(names)):
+            raise _damaged(self._store, f"misses {', '.join(missing)}")
+        if extra := sorted(set(names) - wanted):
+            raise _damaged(self._store, f"has files that are not its own: {', '.join(extra)}")
+        return CheckedManifest(manifest, digest)
+
+    def pages(self, checked: CheckedManifest, progress: Progress) -> Iterator[bytes]:
+        """All rows. What is wrong with them raises DataError, at the end at the latest."""
+        manifest = checked.manifest
+        reader = self._rows_reader(manifest.columns)
+        read = 0
+        for part in manifest.parts:
+            path = self._folder / part.name
+            self._store.get(part.name, path)
+            try:
+                if self._size_and_sha256(path) != (part.size, part.sha256):
+                    raise _damaged(self._store, f"has another {part.name} than was written")
+                for page in reader.read(path):
+                    yield page
+                    rows = reader.contents().rows
+                    progress.advance(rows - read, part=part.name)
+                    read = rows
+            finally:
+                path.unlink(missing_ok=True)
+        if reader.contents() != manifest.contents:
+            raise _damaged(self._store, "holds other rows than its manifest says")
+
+    def check(self, checked: CheckedManifest, progress: Progress) -> None:
+        """Read all rows for the sake of reading them. Raises DataError."""
+        for _ in self.pages(checked, progress):
+            pass
+
+    def _content(self, name: str, names: Sequence[str]) -> bytes:
+        """A small file."""
+        if name not in names:
+            raise _damaged(self._store, f"misses {name}")
+        path = self._folder / name
+        self._store.get(name, path)
+        try:
+            if path.stat().st_size > MAX_MANIFEST_BYTES:
+                raise _damaged(self._store, f"has a {name} that is too large")
+            return path.read_bytes()
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _damaged(store: ArchiveReader, what: str) -> DataError:
+    return DataError(f"the archive at {store.location} {what}", hint=_HINT)
