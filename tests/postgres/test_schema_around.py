@@ -95,6 +95,11 @@ ATTACKS = {
             'ALTER DATABASE %I SET session_replication_role = replica', current_database()); END $$""",
         "setting session_replication_role of all",
     ),
+    "lost clients are not noticed": (
+        """DO $$ BEGIN EXECUTE format(
+            'ALTER DATABASE %I RESET client_connection_check_interval', current_database()); END $$""",
+        "database: client_connection_check_interval was changed",
+    ),
     "a setting of a login": (
         "ALTER ROLE test_reveal SET synchronous_commit = off",
         "setting synchronous_commit of test_reveal",

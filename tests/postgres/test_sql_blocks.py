@@ -28,7 +28,8 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "acts_as": ("reveal", *ROTATE),
         "append": ("reveal", *ROTATE),
         "entries": ("audit",),
-        "before_the_newest": ("audit",),
+        **dict.fromkeys(("before_the_newest", "before_a_time"), ("audit",)),
+        "left_the_log": ("audit", "reveal"),
     },
     "checkpoints.sql": {
         "signer": SIGNERS,

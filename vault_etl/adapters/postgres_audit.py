@@ -20,7 +20,7 @@ from vault_etl.errors import (
     RateLimitedError,
     VaultEtlError,
 )
-from vault_etl.ports.audit_log import EVERY_ENTRY, AuditEntry, AuditFilter
+from vault_etl.ports.audit_log import EVERY_ENTRY, AuditEntry, AuditFilter, LeftTheLog
 
 _SQL: Final = blocks("audit.sql")
 
@@ -116,12 +116,19 @@ class PostgresAuditReader:
         filters = dataclasses.asdict(wanted)
         return itertools.islice(self._entries(filters, self._start(filters, limit)), limit)
 
+    def left_the_log(self) -> LeftTheLog | None:
+        """See `AuditReader.left_the_log`."""
+        return left_the_log(self._database)
+
     def _start(self, filters: Mapping[str, object], limit: int | None) -> int:
         """The seq of the entry that the listing begins behind."""
-        if limit is None:
-            return 0
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["before_the_newest"], {**filters, "limit": limit})
+            if limit is not None:
+                cursor.execute(_SQL["before_the_newest"], {**filters, "limit": limit})
+            elif filters["since"] is not None:
+                cursor.execute(_SQL["before_a_time"], filters)
+            else:
+                return 0
             found = cursor.fetchone()
         return found[0] if found else 0
 
@@ -134,6 +141,14 @@ class PostgresAuditReader:
                 return
             yield from map(entry_of, rows)
             after = rows[-1][0]
+
+
+def left_the_log(database: Database) -> LeftTheLog | None:
+    """What is in segments alone, for the roles audit and reveal."""
+    with database.transaction() as cursor:
+        cursor.execute(_SQL["left_the_log"])
+        found = cursor.fetchone()
+    return LeftTheLog(*found) if found else None
 
 
 def entry_of(row: tuple[Any, ...]) -> AuditEntry:

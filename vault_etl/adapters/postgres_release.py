@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_audit import entry_of
+from vault_etl.adapters.postgres_audit import entry_of, left_the_log
 from vault_etl.adapters.postgres_bound import rows_of
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditReceipt
 from vault_etl.core.fields import Field
 from vault_etl.core.search import NONCE_BYTES, search_digest, user_digest
-from vault_etl.ports.audit_log import AuditEntry, ReleasedValue
+from vault_etl.ports.audit_log import AuditEntry, LeftTheLog, ReleasedValue
 from vault_etl.ports.record_finder import Holder, Holders, UserRecord, UserRecords
 
 _SQL: Final = blocks("release.sql")
@@ -54,6 +54,10 @@ class PostgresEntriesAboutRecord:
             if not found:
                 return entries
             entries += found
+
+    def left_the_log(self) -> LeftTheLog | None:
+        """See `EntriesAboutRecord.left_the_log`."""
+        return left_the_log(self._database)
 
 
 class PostgresRecordFinder:

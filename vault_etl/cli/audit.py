@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from vault_etl.cli import audit_checkpoint, audit_policy, audit_trim, audit_verify
 from vault_etl.cli.moments import SinceOption, UntilOption, utc
-from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_rows
+from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_rows, utc_text
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit import Action
 from vault_etl.core.fields import Field
@@ -74,8 +75,10 @@ def _list(
         ticket=ticket,
         actor=actor,
     )
+    reader = program.audit_reader()
+    left = reader.left_the_log()
     print_rows(
-        (listed(entry) for entry in program.audit_reader().entries(wanted, limit=limit)),
+        (listed(entry) for entry in reader.entries(wanted, limit=limit)),
         output,
         columns=(
             "seq",
@@ -92,6 +95,11 @@ def _list(
         ),
         empty="no entries",
     )
+    if left is not None and not quiet and (wanted.since is None or wanted.since <= left.logged_at):
+        sys.stderr.write(
+            f"vault-etl: entries up to {left.seq} ({utc_text(left.logged_at)}) left the log for"
+            " segments: all but a few of them are not listed\n"
+        )
 
 
 def listed(entry: AuditEntry) -> dict[str, object]:

@@ -116,6 +116,7 @@ def _export(
                 [i for i, _ in export.batch.failed],
                 [month.partition for month in left.months],
                 keep.checkpoint,
+                export.left_the_log(),
             )
             key, signature = program.sign_text(manifest)
             bundle.sign(manifest, key.key, signature)

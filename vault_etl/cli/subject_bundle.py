@@ -25,6 +25,7 @@ from vault_etl.core.digest import sha256
 from vault_etl.core.fields import PERSONAL_FIELDS
 from vault_etl.core.subject import Match
 from vault_etl.errors import NotFoundError, UsageError
+from vault_etl.ports.audit_log import LeftTheLog
 from vault_etl.ports.record_finder import UserRecord, UserRecords
 from vault_etl.services.export_subject import LookedThrough
 from vault_etl.services.reveal import Revealed
@@ -46,7 +47,7 @@ records.csv, records.jsonl   {records} of {count} records, with who was shown th
                              is empty, and named in `erased`.{failed}
 messages.jsonl               {named} messages that could not be read as events and name the user.
                              `match` is `text` where the id stands in what is no JSON: read these first.
-log.jsonl                    {entries} entries of the audit log about them.
+log.jsonl                    {entries} entries of the audit log about them.{trimmed}
 checkpoint.txt               the signed head of the audit log after the last look.
 
 Looked through: {opened} of {in_quarantine} quarantined messages{span}{erased}.
@@ -122,6 +123,7 @@ class Bundle:
         failed: Sequence[uuid.UUID | None],
         away: Sequence[str],
         checkpoint: Checkpoint | None,
+        trimmed: LeftTheLog | None,
     ) -> str:
         """Write what says what the others are; the text of SHA256SUMS, which is to be signed."""
         self.close()
@@ -140,6 +142,11 @@ class Bundle:
                 else ""
             ),
             away=f"months that are detached or archived ({', '.join(away)}), " if away else "",
+            trimmed=(
+                f"\n{'':29}Those up to {utc_text(trimmed.logged_at)} are in segments, and were not looked through."
+                if trimmed
+                else ""
+            ),
             erased=f", of which {through.erased} were erased" if through.erased else "",
         )
         contents = {"README.txt": text.encode()}

@@ -97,11 +97,22 @@ class AuditFilter:
 EVERY_ENTRY: Final = AuditFilter()
 
 
+@dataclass(frozen=True, slots=True)
+class LeftTheLog:
+    """The newest entry that is in a segment, and no more in the log, and when it was logged."""
+
+    seq: int
+    logged_at: dt.datetime
+
+
 class EntriesAboutRecord(Protocol):
     """May read the entries about a record, against a committed intent to reveal it."""
 
     def entries_about(self, receipt: AuditReceipt) -> Sequence[AuditEntry]:
         """Every entry about the intent's record, the oldest first. Raises DeniedError as a release does."""
+
+    def left_the_log(self) -> LeftTheLog | None:
+        """What is none of them any more; None if nothing was ever trimmed."""
 
 
 class AuditReader(Protocol):
@@ -111,6 +122,9 @@ class AuditReader(Protocol):
         self, wanted: AuditFilter = EVERY_ENTRY, *, limit: int | None = None
     ) -> Iterator[AuditEntry]:
         """The entries in the order of `seq`, streamed; with `limit` the newest ones, so many."""
+
+    def left_the_log(self) -> LeftTheLog | None:
+        """What is listed no more; None if nothing was ever trimmed."""
 
 
 class Identity(Protocol):

@@ -12,7 +12,7 @@ from vault_etl.core.fields import PERSONAL_FIELDS, Field
 from vault_etl.core.policy import Quota
 from vault_etl.core.subject import Match, match_of
 from vault_etl.errors import NotFoundError
-from vault_etl.ports.audit_log import AuditEntry, EntriesAboutRecord
+from vault_etl.ports.audit_log import AuditEntry, EntriesAboutRecord, LeftTheLog
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.quarantine import QuarantinedRow
 from vault_etl.ports.record_finder import UserRecords
@@ -57,6 +57,10 @@ class ExportSubject:
         """The user's records, without what is sealed of them."""
         found, _ = self._looks.find_user(self._of(Action.FIND), user_id)
         return found
+
+    def left_the_log(self) -> LeftTheLog | None:
+        """What of the log was not looked through, since it is in segments."""
+        return self._looks.about.left_the_log()
 
     def must_be_within(self, quota: Quota, records: int, messages: int) -> None:
         """Raise DeniedError if the quota has some looks left, and not as many as these."""

@@ -16,6 +16,14 @@ CALL public.commit_audit_append(
     %(amount)s, NULL, NULL, NULL, NULL, NULL, NULL
 )
 
+-- name: left_the_log
+SELECT last_seq, last_at FROM public.audit_segments ORDER BY last_seq DESC LIMIT 1
+
+-- name: before_a_time
+-- The entry before the first one of a time, whatever the clock did in between. The index has both columns; for a
+-- bare min() the planner would walk the log from its first entry on.
+SELECT coalesce(min(seq + 0) - 1, 9223372036854775807) FROM public.audit_log WHERE logged_at >= %(since)s
+
 -- name: entries
 SELECT seq, logged_at, request_id, phase, login, client_address, actor, host, action, record_id, fields,
     purpose, ticket, reason, decision, error_code, prev_hash, hash

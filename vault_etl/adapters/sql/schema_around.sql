@@ -155,6 +155,16 @@ WHERE s.setdatabase IN (0, (SELECT oid FROM place)) AND s.setrole IN (SELECT 0 U
     ))
 
 UNION ALL
+-- What `migrate` sets for the database, which no dump without `--create` has: else a lost client keeps its locks.
+SELECT 'database', 'client_connection_check_interval', CASE
+    WHEN pg_catalog.current_setting('client_connection_check_interval') <> '0' OR EXISTS (
+        SELECT FROM pg_catalog.pg_db_role_setting AS s, LATERAL unnest(s.setconfig) AS setting
+        WHERE s.setdatabase = (SELECT oid FROM place) AND s.setrole = 0
+            AND setting ~ '^client_connection_check_interval=' AND setting !~ '=0[a-z]*$'
+    ) THEN 'is set' ELSE 'is not set'
+END
+
+UNION ALL
 SELECT pg_catalog.concat('event trigger ', evtname), '', '' FROM pg_catalog.pg_event_trigger
 
 UNION ALL
