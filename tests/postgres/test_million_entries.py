@@ -25,6 +25,8 @@ MAX_PAGES = 300
 """Of 8 KiB, tables and indexes and catalogs together. The log has 30,000, and its smallest index 1,000."""
 
 TABLES = ("log", "amounts", "released", "checkpoints", "keys", "head", "rates")
+OF_SEGMENTS = {"audit_kept", "audit_segment_add", "audit_segment_delete"}
+"""What reads a whole segment, for the owner, and keeps no other session waiting."""
 READS_IT = "reveal_policies|key_changes|" + "|".join(f"audit_{name}" for name in TABLES)
 
 
@@ -155,6 +157,7 @@ CASES: dict[str, tuple[str, Values]] = {
         "SELECT rotation_claim(gen_random_uuid(), gen_random_uuid(), %(request)s::uuid)",
         lambda o: appended(o, "keys rotate"),
     ),
+    "the rows of a claim": ("SELECT retoken_range(%(claim)s::uuid)", claimed),
     "the end of a claim": ("SELECT rotation_release(%(claim)s::uuid, 1, '{1}')", claimed),
     "a change of a key": (
         "SELECT key_change_write('keys change', gen_random_uuid(), 'a', 'h', 'r', '{1, 2}')",
@@ -214,12 +217,30 @@ def test_what_is_asked_reads_a_few_pages(million: Scratch) -> None:
         "SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosrc ~ %s",
         rf"(FROM|JOIN|INTO|UPDATE)\s+public\.({READS_IT})\M",
     )
-    assert {name for (name,) in readers} - called == set()
+    assert {name for (name,) in readers} - called == OF_SEGMENTS
 
 
 @pytest.mark.parametrize("name", ["log", "checkpoints"])
-def test_the_whole_log_is_read_in_order_and_not_sorted(million: Scratch, name: str) -> None:
+@pytest.mark.parametrize("span", [(None, None), (500_000, 500_100)], ids=["whole", "span"])
+def test_the_log_is_read_in_order_and_not_sorted(
+    million: Scratch, name: str, span: tuple[int | None, int | None]
+) -> None:
     """`audit verify` reads all of it, from an index: a sort of it would be on the server's disk first."""
-    plan = million.sql("EXPLAIN (COSTS OFF) " + blocks("proof.sql")[name], role="audit")
-    assert [line for (line,) in plan if "Index" in line]
-    assert not [line for (line,) in plan if re.search(r"(?<!Incremental )Sort$", line)]
+    plan = explained(million, "proof.sql", name, first_seq=span[0], last_seq=span[1])
+    assert [line for line in plan if "Index" in line]
+    assert not [line for line in plan if re.search(r"(?<!Incremental )Sort$", line)]
+    assert any("Index Cond: ((seq >= " in line for line in plan) == (span[0] is not None)
+
+
+def test_where_a_time_begins_is_in_an_index(million: Scratch) -> None:
+    """`audit list --since` of a long time does not walk the log from its first entry on."""
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(days=150)
+    plan = explained(million, "audit.sql", "before_a_time", since=since)
+    assert any("Index Only Scan using audit_log_logged_at" in line for line in plan), plan
+
+
+def explained(million: Scratch, file: str, name: str, **values: object) -> list[str]:
+    """The plan of a block, for the role audit."""
+    with million.connect("audit") as connection, connection.cursor() as opened:
+        opened.execute("EXPLAIN (COSTS OFF) " + blocks(file)[name], values)
+        return [line for (line,) in opened.fetchall()]
