@@ -207,10 +207,11 @@ GRANT EXECUTE ON FUNCTION public.token_publications() TO vault_etl_re_encrypt;
 -- generation is not pending, and 2BP01, naming them, while other objects depend on the columns: those would
 -- go on with the old tokens, unnoticed. So it does while the table is published, unless `allow_publication`. Temporary views and functions do so: every login can make one.
 --
--- Whether old and new tokens map one to one was checked before: that takes longer than anybody should wait.
+-- Whether old and new tokens map one to one was checked before: that takes longer than anybody should wait. `checked` are
+-- the partitions that the check saw: one that was attached since, and holds rows, was in no check, and raises 55000.
 CREATE FUNCTION public.token_cut_over(
     request_id uuid, actor text, host text, reason text, new_generation smallint,
-    allow_publication boolean DEFAULT false
+    allow_publication boolean DEFAULT false, checked oid[] DEFAULT NULL
 ) RETURNS TABLE (seq bigint, hash bytea, held_ms double precision)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
 #variable_conflict use_column
@@ -287,6 +288,12 @@ BEGIN
         PERFORM public.token_cut_over_wait(deadline);
         EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation::regclass);
     END LOOP;
+
+    IF EXISTS (
+        SELECT FROM unnest(relations[2:]) AS r (relation) WHERE r.relation <> ALL (checked) AND pg_relation_size(r.relation) > 0
+    ) THEN
+        RAISE EXCEPTION 'a month was attached after the check' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
 
     SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') INTO dependents
     FROM pg_depend AS d
@@ -385,5 +392,5 @@ BEGIN
         extract(epoch FROM clock_timestamp() - granted_at)::double precision * 1000;
 END
 $$;
-REVOKE ALL ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint, boolean) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint, boolean) TO vault_etl_re_encrypt;
+REVOKE ALL ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint, boolean, oid[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint, boolean, oid[]) TO vault_etl_re_encrypt;

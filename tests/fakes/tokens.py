@@ -120,7 +120,12 @@ class FakeTokens:
             for active, made in map(_numbers, filter(lambda r: r.tokens, self._in_order()))
         )
 
-    def cut_over(self, request: AuditRequest, generation: int) -> Swapped | Blocked:
+    def cut_over(
+        self,
+        request: AuditRequest,
+        generation: int,
+        partitions: Sequence[int] | None = None,  # noqa: ARG002 - the fake has one table
+    ) -> Swapped | Blocked:
         """See `TokenCutOver.cut_over`."""
         if self.blocked:
             return Blocked(self.blocked.pop(0))

@@ -10,14 +10,15 @@ import pytest
 from tests.contract.rows import cut_over_request
 from tests.postgres.cut_over import Ready, ready
 from tests.postgres.scratch import Scratch, new_record_id
-from tests.postgres.test_partitions import name_of
+from tests.postgres.test_partitions import month_start, name_of
 from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
 from vault_etl.adapters.postgres_doctor import PostgresFacts
 from vault_etl.adapters.postgres_partitions import PostgresPartitions
+from vault_etl.adapters.postgres_tokens import PostgresTokenChecker
 from vault_etl.core.audit import Action, AuditRequest
 from vault_etl.core.partitions import choose
 from vault_etl.errors import ConfigurationError, IncompleteError, VaultEtlError
-from vault_etl.ports.tokens import Swapped
+from vault_etl.ports.tokens import Generations, Swapped
 from vault_etl.services.checks import keys as checks
 
 
@@ -74,6 +75,26 @@ def test_a_month_whose_tokens_are_old_is_refused_by_the_database(vault: Ready) -
     with pytest.raises(VaultEtlError):
         attach(vault, name)
     assert vault.scratch.value("SELECT count(*) FROM user_logins") == 2
+
+
+def test_a_month_that_came_after_the_check_is_not_cut_over(vault: Ready) -> None:
+    """Attached by hand, with rows that no check saw: nothing is changed, and the next run checks it. Empty, it may."""
+    name = detach(vault)
+    vault.scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name_of(3)}")
+    bounds = "SELECT format('FROM (%%L) TO (%%L)', first_record_id(%s), first_record_id(%s))"
+    with vault.scratch.database("re-encrypt") as database:
+        seen = PostgresTokenChecker(database).check(Generations(1, 2)).partitions
+        cut_over = PostgresTokenCutOver(database).cut_over
+        for back, again in ((0, name), (3, name_of(3))):
+            place = vault.scratch.value(bounds, month_start(back), month_start(back + 1))
+            attach_by_hand = f"ALTER TABLE user_logins ATTACH PARTITION {again} FOR VALUES {place}"
+            vault.scratch.sql(attach_by_hand)
+            if again == name:
+                with pytest.raises(IncompleteError, match=f"{name} came after the check"):
+                    cut_over(cut_over_request(), 2, seen)
+                assert vault.scratch.value("SELECT max(token_generation) FROM user_logins") == 1
+                seen = PostgresTokenChecker(database).check(Generations(1, 2)).partitions
+        assert isinstance(cut_over(cut_over_request(), 2, seen), Swapped)
 
 
 def test_rows_of_another_generation_are_counted(vault: Ready) -> None:

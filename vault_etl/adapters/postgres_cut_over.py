@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from vault_etl.adapters.postgres import Database, LockTimeoutError, ObjectsDependError
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.checkpoint import Head
-from vault_etl.errors import ConfigurationError
+from vault_etl.errors import ConfigurationError, IncompleteError
 from vault_etl.ports.tokens import Blocked, Swapped
 
 _SQL: Final = blocks("tokens.sql")
@@ -36,7 +37,9 @@ class PostgresTokenCutOver:
                 " --allow-publication",
             )
 
-    def cut_over(self, request: AuditRequest, generation: int) -> Swapped | Blocked:
+    def cut_over(
+        self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
+    ) -> Swapped | Blocked:
         """See `TokenCutOver.cut_over`."""
         try:
             seq, entry_hash, held_ms = self._database.call(
@@ -48,10 +51,16 @@ class PostgresTokenCutOver:
                     "reason": request.reason,
                     "generation": generation,
                     "allow_publication": self._allow_publication,
+                    "partitions": None if partitions is None else list(partitions),
                 },
             )
         except LockTimeoutError:
             return Blocked(self._lock_holders())
+        except IncompleteError:
+            if partitions is not None and (names := self._unseen(partitions)):
+                message = f"nothing is cut over: {', '.join(names)} came after the check"
+                raise IncompleteError(message, hint="run it again: it is checked then") from None
+            raise
         except ObjectsDependError:
             self.check_publications()
             message = f"other objects depend on the token columns: {', '.join(self._dependents())}"
@@ -64,6 +73,11 @@ class PostgresTokenCutOver:
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["lock_holders"])
             return tuple(map(named, cursor.fetchall()))
+
+    def _unseen(self, partitions: Sequence[int]) -> list[str]:
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["partitions"])
+            return [name for relation, name in cursor.fetchall() if relation not in partitions]
 
     def _dependents(self) -> list[str]:
         with self._database.transaction() as cursor:

@@ -103,6 +103,8 @@ class PostgresTokenChecker:
         }
         with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["freeze"])
+            cursor.execute(_SQL["partitions"])
+            partitions = tuple(relation for relation, _ in cursor.fetchall())
             cursor.execute(_SQL["missing"], values)
             missing = cursor.fetchall()
             blamed = list[Blamed]()
@@ -126,6 +128,7 @@ class PostgresTokenChecker:
             blamed=tuple(blamed),
             unequal=tuple(unequal.values()),
             left_out=left_out,
+            partitions=partitions,
         )
 
     def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from vault_etl.core.audit import AuditRequest
@@ -88,6 +88,7 @@ class Check:
     named, and the logins and the keys that most of them lie under. `unequal` are rows with a token
     that stands for two: one of each pair of tokens, and of a hundred pairs at the most, drawn at
     random. `left_out` counts the rows that were left out of the pending generation.
+    `partitions` are those that the snapshot saw, by ids of the database.
     """
 
     fields: Mapping[Field, Mapped]
@@ -96,6 +97,7 @@ class Check:
     blamed: tuple[Blamed, ...] = ()
     unequal: tuple[TokenRow, ...] = ()
     left_out: int = 0
+    partitions: tuple[int, ...] | None = field(default=None, compare=False)
 
     @property
     def holds(self) -> bool:
@@ -155,9 +157,12 @@ class Blocked:
 class TokenCutOver(Protocol):
     """May have the next tokens take the place of the old ones."""
 
-    def cut_over(self, request: AuditRequest, generation: int) -> Swapped | Blocked:
+    def cut_over(
+        self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
+    ) -> Swapped | Blocked:
         """Try once, in one transaction, which holds up loaders for 300 ms at the most.
 
-        Raises ConfigurationError while other views or functions depend on the columns, naming them;
-        IncompleteError if the generation is not pending.
+        `partitions` are those that were checked. Raises ConfigurationError while other views or functions
+        depend on the columns, naming them; IncompleteError if the generation is not pending, or if a
+        month with rows was attached after the check.
         """

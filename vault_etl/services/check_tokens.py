@@ -14,7 +14,7 @@ from vault_etl.core.ciphertext import key_id_in
 from vault_etl.core.leave_out import LeaveOut
 from vault_etl.errors import DataError
 from vault_etl.ports.key_store import KeyReader
-from vault_etl.ports.tokens import Blamed, TokenChecker, TokenRow
+from vault_etl.ports.tokens import Blamed, Check, TokenChecker, TokenRow
 from vault_etl.services.backfill import RotationTokenMaker
 
 SAMPLE_ROWS: Final = 100
@@ -30,12 +30,12 @@ OnRecord = Callable[[Sequence[TokenRow]], AbstractContextManager[object]]
 
 def check_tokens(
     checker: TokenChecker, maker: RotationTokenMaker, keys: KeyReader, on_record: OnRecord
-) -> int:
+) -> Check:
     """Return if old and new tokens map one to one, in all rows that are not left out, and a sample is right.
 
     One snapshot: rows that are committed after it have both tokens from their loader, or the fence
-    would have refused them. Rows are opened within `on_record`. Returns how many rows
-    were left out. Raises DataError, naming records, logins and keys, and what `RotationTokenMaker.make` raises.
+    would have refused them. Rows are opened within `on_record`. Raises DataError, naming records, logins
+    and keys, and what `RotationTokenMaker.make` raises.
     """
     check = checker.check(maker.generations)
     if check.missing:
@@ -51,7 +51,7 @@ def check_tokens(
     if wrong := _wrong(sample, maker, on_record):
         what = f"a token of something else than the record holds, in at least {len(wrong)} records"
         raise _refused_rows(what, wrong, keys)
-    return check.left_out
+    return check
 
 
 def _wrong(

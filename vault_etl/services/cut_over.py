@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vault_etl.core.audit import AuditRequest
 from vault_etl.ports.clock import Clock
 from vault_etl.ports.progress import Progress
@@ -22,10 +24,12 @@ class CutOver:
         self._progress = progress
         self._wait = wait
 
-    def __call__(self, request: AuditRequest, generation: int) -> Swapped:
-        """Cut over. Raises IncompleteError, naming who is in the way, when the time is up."""
+    def __call__(
+        self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
+    ) -> Swapped:
+        """Cut over; `partitions` were checked. Raises IncompleteError when the time is up, naming who is in the way."""
         return until_unblocked(
-            lambda: self._cut_over.cut_over(request, generation),
+            lambda: self._cut_over.cut_over(request, generation, partitions),
             "everything is ready for the cut-over",
             self._clock,
             self._stop,

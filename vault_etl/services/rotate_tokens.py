@@ -136,7 +136,7 @@ class TokenRotation:
             for named in plan.named:
                 self._leave_out(receipt, named.what, maker)
             try:
-                left_out = check_tokens(
+                check = check_tokens(
                     self._checker, maker, self._keys, lambda rows: self._on_record(receipt, rows)
                 )
             except DataError as error:
@@ -145,11 +145,12 @@ class TokenRotation:
                 raise naming(error, self._backfill.at_fault()) from None
             generation = maker.generations.pending
             reason = f"cut over to generation {generation} of the tokens"
-            if left_out:
-                reason += f", which leaves out {left_out} records"
+            if check.left_out:
+                reason += f", which leaves out {check.left_out} records"
             swapped = self._cut_over(
                 audit_request(self._identity, Action.KEYS_CUT_OVER, reason, fields=PERSONAL_FIELDS),
                 generation,
+                check.partitions,
             )
             self._sign(swapped.head)
         return TokenReport(
@@ -158,7 +159,7 @@ class TokenRotation:
             generation=generation,
             rows=rows,
             held_ms=swapped.held_ms,
-            left_out=left_out,
+            left_out=check.left_out,
         )
 
     def _on_record(

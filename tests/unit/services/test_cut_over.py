@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.fakes.clock import FakeClock, FakeStop
@@ -45,9 +47,11 @@ class Locked:
         self._until = until
         self.requests: list[AuditRequest] = []
 
-    def cut_over(self, request: AuditRequest, generation: int) -> Swapped | Blocked:
+    def cut_over(
+        self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
+    ) -> Swapped | Blocked:
         """See `TokenCutOver.cut_over`."""
-        assert generation == 2
+        assert (generation, partitions) == (2, None)
         self.requests.append(request)
         if self._clock.monotonic() >= self._until:
             return Swapped(Head(1, bytes(32)), 12.5)
@@ -112,8 +116,10 @@ def test_what_depends_on_the_columns_ends_it_at_once(vault: FakeVault) -> None:
     """No waiting helps; everything stays for the next run."""
 
     class Depended(Locked):
-        def cut_over(self, request: AuditRequest, generation: int) -> Swapped | Blocked:
-            super().cut_over(request, generation)
+        def cut_over(
+            self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
+        ) -> Swapped | Blocked:
+            super().cut_over(request, generation, partitions)
             raise ConfigurationError("other objects depend on the token columns: view x")
 
     depended = Depended(vault.clock, until=0)

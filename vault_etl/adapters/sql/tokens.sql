@@ -270,8 +270,12 @@ WHERE token_generation IS NOT NULL AND num_nonnulls(masked_ip, masked_device_id)
 -- name: cut_over
 CALL public.commit_token_cut_over(
     %(request_id)s, %(actor)s, %(host)s, %(reason)s, %(generation)s::smallint, %(allow_publication)s,
-    NULL, NULL, NULL
+    %(partitions)s::oid[], NULL, NULL, NULL
 )
+
+-- name: partitions
+SELECT inhrelid::bigint, inhrelid::regclass::text FROM pg_catalog.pg_inherits
+WHERE inhparent = 'public.user_logins'::regclass ORDER BY 1
 
 -- name: publications
 SELECT public.token_publications()
