@@ -193,6 +193,29 @@ def test_an_export_says_what_is_not_in_it(away: Away) -> None:
     assert ARCHIVE not in readme
 
 
+def test_messages_of_closed_months_say_what_opens_them(away: Away) -> None:
+    """A list and a look name the months; a retry counts what waits for them, and a dry run as much as the run."""
+    vault, file = away.vault, away.vault.home / "late.jsonl"
+    days = [f"{name[-7:].replace('_', '-')}-16" for name in (away.archived, away.detached)]
+    file.write_text("\n".join(event(create_date=day) for day in (*days, "2020-02-16")))
+    assert vault.ok("ingest", "ingest", "--file", str(file)).json["quarantined"] == 3
+    opens = (
+        f"{away.archived} is archived since 2026-01-31T12:00:00Z: `vault-etl partitions restore {away.archived}`",
+        f"`vault-etl partitions attach {away.detached}` brings it back",
+        "user_logins_2020_02 was dropped on 2026-01-31T12:00:00Z: `vault-etl partitions ensure 2020-02 --reopen`",
+    )
+    for dry_run in ("--dry-run", "--yes"):
+        retry = vault.ok("re-encrypt", "quarantine", "retry", "--all", dry_run)
+        assert (retry.json["moved"], retry.json["month_closed"]) == (0, 3)
+        assert all(words in retry.stderr for words in opens)
+    shown = vault.ok("reveal", "quarantine", "list")
+    assert shown.stderr.count("`vault-etl partitions ") == 2 + 1 + 1
+    one = shown.lines[0]["record_id"]
+    look = vault.ok("reveal", "quarantine", "show", one, *WHY)
+    assert look.stderr.count("`vault-etl quarantine retry --reason-code month_closed`") == 1
+    assert vault.ok("reveal", "quarantine", "list", "--quiet").stderr == ""
+
+
 def erase(away: Away, *target: str, code: int = 0) -> dict[str, Any]:
     """Erase, which ends with this code; the certificate."""
     result = away.vault.run("erase", "erase", *target, *WHY, "--yes")

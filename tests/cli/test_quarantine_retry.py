@@ -22,6 +22,7 @@ NOTHING = {
     "retried": 0,
     "moved": 0,
     "still_quarantined": 0,
+    "month_closed": 0,
     "not_opened": [],
     "not_found": [],
     "extra_fields": 0,

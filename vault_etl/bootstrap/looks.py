@@ -132,6 +132,7 @@ class LooksProgram(Parts):
             leases=self._leases(),
             clock=self._clock,
             progress=progress,
+            months=self.months(),
         )
 
     def duplicate_finder(self) -> DuplicateFinder:

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vault_etl.cli.printable import printable
+from vault_etl.core.events import Reason
 from vault_etl.core.month_away import MonthAway
+from vault_etl.ports.months import Months
+from vault_etl.ports.quarantine import QuarantinedRow
 
 _SHOWN: Final = 12
 
@@ -22,6 +25,39 @@ def warn_of(months: Sequence[MonthAway], what: str = "not looked at:") -> None:
     if len(months) > _SHOWN:
         lines.append(f"  and {len(months) - _SHOWN} more")
     sys.stderr.write("\n".join(lines) + "\n")
+
+
+def say_what_opens(months: Sequence[MonthAway], what: str) -> None:
+    """Name closed months that something waits for on standard error, and what lets each take rows again."""
+    if not months:
+        return
+    lines = [f"vault-etl: {what}:"]
+    lines += [f"  {printable(f'{month}: {month.opened_by}')}" for month in months[:_SHOWN]]
+    if len(months) > _SHOWN:
+        lines.append(f"  and {len(months) - _SHOWN} more")
+    lines.append("  then `vault-etl quarantine retry --reason-code month_closed` moves them")
+    sys.stderr.write("\n".join(lines) + "\n")
+
+
+class WaitedFor:
+    """Collects the closed months of quarantined messages. The database is asked with the first such message."""
+
+    def __init__(self, months: Months) -> None:
+        self._port = months
+        self._away: Sequence[MonthAway] | None = None
+        self._found: dict[MonthAway, None] = {}
+
+    def see(self, row: QuarantinedRow) -> QuarantinedRow:
+        """Take note of a message, and return it."""
+        if row.reason_code == Reason.MONTH_CLOSED:
+            if self._away is None:
+                self._away = self._port.away()
+            self._found |= {m: None for m in self._away if m.takes(row.record_id)}
+        return row
+
+    def tell(self) -> None:
+        """Name them, if there are any."""
+        say_what_opens(list(self._found), "closed months that messages wait for")
 
 
 def listed(months: Sequence[MonthAway]) -> list[Mapping[str, object]]:

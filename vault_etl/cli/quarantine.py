@@ -18,6 +18,7 @@ from vault_etl.cli.look_output import (
     readable,
 )
 from vault_etl.cli.moments import SinceOption, UntilOption, utc
+from vault_etl.cli.months_away import WaitedFor, say_what_opens
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import (
     MANY_ROWS,
@@ -124,8 +125,9 @@ def _list(
             sys.stderr.write(
                 f"vault-etl: the newest {MANY_ROWS}; there are more: --limit shows them, --summary counts\n"
             )
+    waited_for = WaitedFor(program.months())
     print_rows(
-        map(_listed, rows),
+        (_listed(waited_for.see(row)) for row in rows),
         output,
         columns=(
             "record_id",
@@ -138,6 +140,8 @@ def _list(
         ),
         empty="nothing is quarantined",
     )
+    if not quiet:
+        waited_for.tell()
 
 
 @app.command("show")
@@ -175,7 +179,12 @@ def _show(
         ticket=reference,
     )
     program.check_role(*NEEDED_ROLES["quarantine show"], requests=lambda: [request])
-    _print(program.show_quarantined(request.request_id)(request), output)
+    shown = program.show_quarantined(request.request_id)(request)
+    _print(shown, output)
+    if not quiet:
+        waited_for = WaitedFor(program.months())
+        waited_for.see(shown.row)
+        waited_for.tell()
 
 
 @app.command("retry")
@@ -199,7 +208,8 @@ def _retry(
     It keeps its record id. What still fails stays, with the reason that it had. Safe to interrupt,
     to run again, and while ingest runs. A body that does not open is left as it is and named; the
     command then exits 65. A dry run opens bodies too: both are entries in the audit log.
-    Unknown fields are dropped and counted, as by `ingest`.
+    Unknown fields are dropped and counted, as by `ingest`. What is of a month that is detached, archived
+    or dropped stays, is counted as `month_closed`, and the month is named.
 
     \b
     Examples:
@@ -230,6 +240,7 @@ def _retry(
             "retried": report.retried,
             "moved": report.moved,
             "still_quarantined": report.still_quarantined,
+            "month_closed": report.month_closed,
             "not_opened": report.not_opened,
             "not_found": report.not_found,
             "extra_fields": report.extra_fields,
@@ -237,6 +248,8 @@ def _retry(
         },
         output,
     )
+    closed = f"{report.month_closed} of these wait for closed months"
+    say_what_opens(report.closed, closed)
     _complain(report)
 
 

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass
 
 from vault_etl.core.partitions import PartitionState
+from vault_etl.core.quarantine import sent_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,14 @@ class MonthAway:
             PartitionState.ARCHIVED: first.format("restore"),
             PartitionState.DROPPED: "what it had is in backups alone",
         }.get(self.state, f"{attach} brings it back")
+
+    @property
+    def opened_by(self) -> str:
+        """What lets it take rows again."""
+        sent = sent_at(self.first)
+        if self.state is PartitionState.DROPPED and sent is not None:
+            return f"`vault-etl partitions ensure {sent:%Y-%m} --reopen` makes it again"
+        return self.way_back
 
     def may_name(self, since: dt.date | None, until: dt.date | None) -> bool:
         """Whether one of its rows may name a day from `since` to `until`, both included; None is no bound."""

@@ -14,12 +14,14 @@ from vault_etl.core.events import LoginEvent
 from vault_etl.core.extra_fields import ExtraFields
 from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.core.messages import Parsed, RecordRange, seal_event
+from vault_etl.core.month_away import MonthAway
 from vault_etl.core.opening import Opener
 from vault_etl.core.quarantine import is_undated, month_to_make, parse_again
 from vault_etl.core.sealing import Sealer
 from vault_etl.errors import IncompleteError, IntegrityError
 from vault_etl.ports.audit_log import AuditLog
 from vault_etl.ports.clock import Clock
+from vault_etl.ports.months import Months
 from vault_etl.ports.progress import Progress
 from vault_etl.ports.quarantine import (
     EVERY_BODY,
@@ -56,6 +58,10 @@ class RetryReport:
     extra_fields: int = 0
     """Unknown fields that what moved has lost."""
     extra_field_names: Mapping[str, int] = field(default_factory=dict)
+    month_closed: int = 0
+    """Those that would be records, but for their months, which take no rows."""
+    closed: tuple[MonthAway, ...] = ()
+    """These months."""
 
     @property
     def still_quarantined(self) -> int:
@@ -75,7 +81,7 @@ class _Passed:
 class QuarantineRetry:
     """One retry: online, safe to interrupt, to run again, and to run twice at once."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, by their names
         self,
         *,
         audit: AuditLog,
@@ -86,9 +92,11 @@ class QuarantineRetry:
         leases: DataKeyLeases,
         clock: Clock,
         progress: Progress,
+        months: Months,
     ) -> None:
         self._audit = audit
         self._mover = mover
+        self._months = months
         self._partitions = partitions
         self._ring = ring
         self._old = old
@@ -99,6 +107,8 @@ class QuarantineRetry:
         self._extra_fields = ExtraFields()
         self._ranges: tuple[RecordRange, ...] = ()
         self._asked_for: set[dt.date] = set()
+        self._away: Sequence[MonthAway] | None = None
+        self._closed: list[MonthAway] = []
 
     def move(
         self, request: AuditRequest, wanted: Retried = EVERY_BODY, *, strict: bool = False
@@ -149,6 +159,8 @@ class QuarantineRetry:
             at_fault,
             self._extra_fields.total,
             self._extra_fields.most(),
+            len(self._closed),
+            tuple(dict.fromkeys(self._closed)),
         )
 
     def _events(
@@ -183,9 +195,21 @@ class QuarantineRetry:
             [
                 p
                 for p in events
-                if is_undated(p.body.record_id) or month_to_make(p.body.record_id, now) is not None
+                if not self._is_closed(p.body.record_id)
+                and (
+                    is_undated(p.body.record_id) or month_to_make(p.body.record_id, now) is not None
+                )
             ]
         )
+
+    def _is_closed(self, record_id: uuid.UUID) -> bool:
+        """Whether the month takes no rows; it is in the report then."""
+        if self._away is None:
+            self._away = self._months.away()
+        month = next((month for month in self._away if month.takes(record_id)), None)
+        if month is not None:
+            self._closed.append(month)
+        return month is not None
 
     def _counted(self, moved: Sequence[_Passed]) -> int:
         for passed in moved:
@@ -202,7 +226,10 @@ class QuarantineRetry:
         if months:
             self._ranges = self._partitions.prepare_partitions(sorted(months))
             self._asked_for |= months  # a detached one stays away, however often it is asked for
-        return self._move_taken([p for p in events if self._has_room(p.body.record_id)])
+        there = [p for p in events if self._has_room(p.body.record_id)]
+        for record_id in {p.body.record_id for p in events} - {p.body.record_id for p in there}:
+            self._is_closed(record_id)
+        return self._move_taken(there)
 
     def _has_room(self, record_id: uuid.UUID) -> bool:
         return any(r.first <= record_id < r.end and not r.closed for r in self._ranges)

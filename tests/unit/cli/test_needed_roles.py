@@ -33,7 +33,10 @@ def test_a_command_reads_from_a_replica_or_needs_the_state_of_now() -> None:
         *(f"quarantine {name}" for name in ("show", "retry", "discard")),
         *(
             f"partitions {name}"
-            for name in ("list", "ensure", "detach", "attach", "drop", "retoken")
+            for name in (
+                *("list", "ensure", "detach", "attach", "drop", "retoken"),
+                *("archive", "restore"),
+            )
         ),
         *(f"keys {name}" for name in ("init", "rotate", "rewrap", "destroy")),
         *(f"audit {name}" for name in ("checkpoint", "export", "trim", "policy", "policy set")),

@@ -61,6 +61,7 @@ def retry(vault: FakeVault, tap: Callable[[Any], Any] = lambda part: part) -> Qu
         leases=seen.leases(),
         clock=vault.clock,
         progress=vault.progress,
+        months=vault.database,
     )
 
 
