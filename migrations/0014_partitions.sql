@@ -231,6 +231,15 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.partition_misfits(text) FROM PUBLIC;
 
+-- Fills the columns of a detached month that online migrations fill in the table's rows (docs/adr/0038-online-migrations.md).
+-- Such a migration replaces it: there is none yet.
+CREATE FUNCTION public.partition_fill(month regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+BEGIN
+END
+$$;
+REVOKE ALL ON FUNCTION public.partition_fill(regclass) FROM PUBLIC;
+
 -- Gives a detached month the shape of the table: what that got or lost since, of columns, constraints and indexes. ATTACH
 -- would refuse the first two, and build the indexes while it holds its locks. Reads every row if there is anything to do.
 CREATE FUNCTION public.partition_fit(partition text) RETURNS void
@@ -238,7 +247,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' A
 DECLARE
     found regclass := public.partition_table(partition);
     parent regclass := 'public.user_logins'::regclass;
-    changes text;
+    columns text;
+    rules text;
     change text;
 BEGIN
     WITH col AS (
@@ -272,9 +282,16 @@ BEGIN
             SELECT FROM cons AS t WHERE t.conrelid = found AND t.conname = p.conname AND t.shape = p.shape
         )
     )
-    SELECT string_agg(c.text, ', ' ORDER BY c.step) INTO changes FROM change AS c;
-    IF changes IS NOT NULL THEN
-        EXECUTE format('ALTER TABLE %s %s', found, changes);
+    SELECT
+        string_agg(c.text, ', ' ORDER BY c.step) FILTER (WHERE c.step <= 3),
+        string_agg(c.text, ', ' ORDER BY c.step) FILTER (WHERE c.step > 3)
+    INTO columns, rules FROM change AS c;
+    IF columns IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE %s %s', found, columns);
+    END IF;
+    PERFORM public.partition_fill(found);
+    IF rules IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE %s %s', found, rules);
     END IF;
     FOR change IN
         WITH index AS (

@@ -72,7 +72,7 @@ _NO_RELATION = {
     *("written", "replaced", "made"),  # transition tables
     *("run", "intent", "held", "rotation", "was_done", "gone", "SKIP", "ended", "folded"),
     *("wanted", "ranked", "in_records", "chosen", "month", "misplaced", "place.bad"),
-    *("col", "cons", "index", "change", "changes"),  # of partition_fit
+    *("col", "cons", "index", "change", "columns"),  # of partition_fit
     *("there", "found", "jsonb_object_keys"),
     *("OF", "place", "filled"),  # of retoken_fill
     "%1",  # of a format: a detached month, by `partition_table`

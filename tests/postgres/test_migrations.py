@@ -38,7 +38,8 @@ def _apply(database: Scratch, folder: Path | None = None, role: str = "admin") -
 
 def _pending(database: Scratch, folder: Path | None = None) -> list[str]:
     with database.database("admin") as opened:
-        return list(PostgresMigrations(opened, folder or resource_dir("migrations")).pending())
+        found = PostgresMigrations(opened, folder or resource_dir("migrations")).pending()
+        return [pending.migration.name for pending in found]
 
 
 def test_they_are_applied_once_and_in_order(postgres: RunningPostgres) -> None:

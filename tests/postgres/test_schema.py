@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 
@@ -13,6 +13,7 @@ from tests.postgres.scratch import Scratch
 from tests.vault import ROLES, Vault
 from vault_etl.adapters.postgres_schema import FILE, PostgresSchema
 from vault_etl.adapters.resources import resource_dir
+from vault_etl.core.online import Statement
 
 FOLDER = resource_dir("migrations")
 RELEASE = "function audit_release("
@@ -219,10 +220,12 @@ ATTACKS = {
 }
 
 
-def differences(database: Scratch, role: str = "analyst") -> Sequence[str]:
-    """As a login sees them."""
+def differences(
+    database: Scratch, role: str = "analyst", left: Iterable[Statement] = ()
+) -> Sequence[str]:
+    """As a login sees them, while this online work is left."""
     with database.database(role) as opened:
-        return PostgresSchema(opened, FOLDER).differences()
+        return PostgresSchema(opened, FOLDER).differences(left)
 
 
 def test_the_file_is_current(scratch: Scratch) -> None:

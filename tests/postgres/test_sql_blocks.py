@@ -129,7 +129,22 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "migrations.sql": dict.fromkeys(
         (
             *("lock", "limit_waits", "lock_holders", "server", "act_as_login", "act_as_owner"),
-            *("exists", "hold", "is_plain", "applied", "make_table", "record"),
+            *("exists", "hold", "is_plain", "applied", "make_table", "record", "table_bytes"),
+        ),
+        ("admin",),
+    ),
+    "online.sql": dict.fromkeys(
+        (
+            *(
+                "one_at_a_time",
+                "who_is_at_it",
+                "begin",
+                "is_done",
+                "finish",
+                "filled_to",
+                "fill_to",
+            ),
+            *("tables", "indexes", "constraints", "primary_key", "activity"),
         ),
         ("admin",),
     ),
@@ -224,6 +239,10 @@ VALUES: dict[str, object] = {
     "partition": "x",
     **dict.fromkeys(("manifest_sha256", "location"), None),
     "changes": 1,
+    "tables": ["1"],
+    "table": "public.user_logins",
+    **dict.fromkeys(("name", "checksum", "filled_to"), "x"),
+    "pid": 1,
     "end": UUID,
     "day": dt.date(2026, 1, 1),
     "keys": "[]",

@@ -7,6 +7,7 @@ text of the server ever leaves this file: an SQLSTATE does.
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import re
 import time
@@ -68,6 +69,14 @@ _LOOK: Final = "SELECT " + ", ".join(
     f"pg_catalog.current_setting('{name}')" for name in (*_LIMITS, *_STATEMENT_LIMIT)
 )
 
+_OF_A_SESSION: Final = """
+    SELECT pg_catalog.set_config('role', %s, false), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),
+        ARRAY(
+            SELECT pg_catalog.set_config(s.name, '0', false) FROM pg_catalog.pg_settings AS s
+            WHERE s.name IN ('statement_timeout', 'transaction_timeout', 'idle_session_timeout')
+        )
+"""
+
 _MIGRATE_HINT: Final = "run `vault-etl migrate` as the owner; `vault-etl migrate --check` tells"
 
 
@@ -121,6 +130,7 @@ class Database:
         self._target = Target(url, password, name, setting)
         self._observer = observer
         self._ends_at = 0.0
+        self._is_kept = False
         self._begin = self._begin_long = ""
         self._connection: psycopg2.extensions.connection | None = None
 
@@ -162,33 +172,52 @@ class Database:
             (row,) = rows_of(cursor, sql, values)
         return row
 
-    def alone(
-        self, statement: psycopg2.sql.Composable, *, role: str, lock_timeout_s: float
-    ) -> None:
-        """Run a statement that refuses to be in a transaction, as `role`. Raises like `transaction`.
+    @contextlib.contextmanager
+    def session(self, role: str) -> Iterator[int]:
+        """Keep one session, as `role`, for what is done in the block with `alone` and `transaction`; its pid.
 
-        The connection is closed after it, and with it the settings of its session. So there is none
-        through a pooler, which would give the session to another program: raises ConfigurationError.
+        A statement in it takes as long as it takes. The session ends with the block, and with it what it
+        set. So there is none through a pooler, which would give it to another program: raises
+        ConfigurationError. If it is lost, what comes next raises UnavailableError.
         """
         try:
-            with (
-                self._statements(None) as connection,
-                self._told("alone"),
-                connection.cursor() as cursor,
-            ):
+            with self._statements(None) as connection, connection.cursor() as cursor:
                 cursor.execute("SELECT pg_catalog.pg_backend_pid()")
-                if cursor.fetchone() != (connection.info.backend_pid,):
+                pid = connection.info.backend_pid
+                if cursor.fetchone() != (pid,):
                     raise ConfigurationError(
                         "this needs a session of its own, and there is a pooler before Postgres",
                         hint="set VAULT_ETL_DATABASE_URL to Postgres itself for this command",
                     )
-                cursor.execute(
-                    "SELECT set_config('lock_timeout', %s, false), set_config('role', %s, false)",
-                    (f"{lock_timeout_s * 1000:.0f}ms", role),
-                )
-                cursor.execute(statement)
+                self._set_limits(cursor)
+                cursor.execute(_OF_A_SESSION, (role,))
+            self._ends_at, self._is_kept = math.inf, True
+            yield pid
         finally:
+            self._is_kept = False
             self.close()
+
+    def alone(self, statement: psycopg2.sql.Composable, *, lock_timeout_s: float) -> None:
+        """Run a statement that refuses to be in a transaction, in a `session`. Raises like `transaction`.
+
+        A lock is waited for so many seconds (0: without end).
+        """
+        with (
+            self._statements(None) as connection,
+            self._told("alone"),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(
+                "SELECT pg_catalog.set_config('lock_timeout', %s, false)",
+                (f"{lock_timeout_s * 1000:.0f}ms",),
+            )
+            cursor.execute(statement)
+
+    def cancel(self) -> None:
+        """Have the server end the statement that another thread waits for, if there is one."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg2.Error):
+                self._connection.cancel()
 
     @contextlib.contextmanager
     def _statements(self, within: float | None) -> Iterator[psycopg2.extensions.connection]:
@@ -214,6 +243,8 @@ class Database:
         if time.monotonic() >= self._ends_at:
             self.close()
         if self._connection is None or self._connection.closed:
+            if self._is_kept:
+                raise psycopg2.OperationalError
             try:
                 with self._told("connect"):
                     self._connection = self._target.connect()

@@ -1,5 +1,7 @@
 """Migrations: plain SQL, forward only, checksummed, all of a run in one transaction behind one lock.
 
+But for those that are done online, where tables are large: `postgres_online.py` (docs/adr/0038-online-migrations.md).
+
 psycopg2 runs a file of many statements as it is, so nothing here parses SQL
 (docs/adr/0003-migrations.md says why this is not a library).
 """
@@ -7,7 +9,7 @@ psycopg2 runs a file of many statements as it is, so nothing here parses SQL
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,10 +25,14 @@ from vault_etl.adapters.postgres_adoption import (
 )
 from vault_etl.adapters.postgres_cut_over import named
 from vault_etl.adapters.sql import blocks
+from vault_etl.core.online import SUFFIX, Statement, parse
 from vault_etl.errors import ConfigurationError
 from vault_etl.ports.tokens import Blocked
 
 _SQL: Final = blocks("migrations.sql")
+
+SMALL_BYTES: Final = 64 * 1024 * 1024
+"""Of the tables of an online migration that `migrate` does in its transaction: a second's work or two."""
 
 _OLDEST: Final = 160000
 """PostgreSQL 16: GRANT … WITH SET, and the privilege that `pg_has_role` calls SET."""
@@ -46,13 +52,37 @@ class Migration:
         content = path.read_bytes()
         return cls(path.stem, content.decode(), hashlib.sha256(content).hexdigest())
 
+    @property
+    def is_online(self) -> bool:
+        """Whether it can be done a partition at a time, outside of a transaction."""
+        return self.name.endswith(SUFFIX)
+
+    def statements(self) -> Sequence[Statement]:
+        """Of one that is online. Raises ConfigurationError for a form that is unknown."""
+        return parse(self.name, self.sql)
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The names of the migrations that were applied, and of the table that was adopted, if one was."""
+    """The names of the migrations that were applied, and of the table that was adopted, if one was.
+
+    `before`: the online migration that the run stopped at.
+    """
 
     names: Sequence[str]
     adopted: str | None
+    before: Migration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A migration that the database does not have, or not all of."""
+
+    migration: Migration
+    is_online: bool
+    """Whether `migrate --online` does it, and `migrate` alone does not: it was begun, or its tables are large."""
+    bytes: int
+    """Of the tables of one that is online, without their indexes."""
 
 
 class PostgresMigrations:
@@ -63,17 +93,20 @@ class PostgresMigrations:
         self._folder = folder
         self._migrations = [Migration.read(path) for path in sorted(folder.glob("*.sql"))]
 
-    def pending(self) -> Sequence[str]:
-        """The names of the migrations that the database does not have yet.
+    def pending(self) -> Sequence[Pending]:
+        """The migrations that the database does not have yet, in order.
 
         Raises ConfigurationError if it has one that was changed since, or one that is newer, and if
         an owner put something else in the place of the table that says so.
         """
         with self._database.transaction() as cursor:
-            return [migration.name for migration in self._pending(cursor)]
+            return list(self._judged(cursor))
 
-    def apply(self, *, adopt: bool = False) -> Applied:
-        """Apply what is pending, in one transaction. Before the first one, close `public` in another.
+    def apply(self, *, adopt: bool = False, online: bool = False) -> Applied:
+        """Apply what is pending, in one transaction, up to the first that is to be done online.
+
+        With `online`, that is every online one, but in a new database. Before the first one, close
+        `public` in another transaction.
 
         With `adopt`, a table `user_logins` that was there before the first migration is kept, under
         another name. Raises as `pending` does, ConfigurationError for a server that is too old or not
@@ -84,14 +117,18 @@ class PostgresMigrations:
         with self._database.transaction(long=True) as cursor:
             _begin(cursor)
             is_new = not _has_table(cursor)
-            pending = self._pending(cursor)
-            is_first = len(pending) == len(self._migrations)
+            judged = list(self._judged(cursor, online=online))
+            before = next((n for n, p in enumerate(judged) if p.is_online), len(judged))
+            pending = [p.migration for p in judged[:before]]
+            is_first = len(judged) == len(self._migrations)
             adopted = move_table(cursor) if is_first and adopt else None
             if is_first:
                 refuse_what_is_in_the_way(cursor, self._folder)
             if is_new:
                 _make_table(cursor)
             for migration in pending:
+                if migration.is_online:
+                    cursor.execute(_SQL["act_as_owner"])
                 cursor.execute(migration.sql)
                 cursor.execute(_SQL["act_as_login"])
             for migration in pending:
@@ -100,12 +137,13 @@ class PostgresMigrations:
                 cursor.execute(_SQL["act_as_login"])
             if adopted is not None:
                 show_both(cursor)
-            return Applied([migration.name for migration in pending], adopted)
+            left = judged[before].migration if before < len(judged) else None
+            return Applied([migration.name for migration in pending], adopted, left)
 
-    def try_apply(self, *, adopt: bool = False) -> Applied | Blocked:
+    def try_apply(self, *, adopt: bool = False, online: bool = False) -> Applied | Blocked:
         """Apply what is pending, unless somebody holds a table that it changes for more than a second."""
         try:
-            return self.apply(adopt=adopt)
+            return self.apply(adopt=adopt, online=online)
         except LockTimeoutError:
             with self._database.transaction() as cursor:
                 cursor.execute(_SQL["lock_holders"])
@@ -126,35 +164,56 @@ class PostgresMigrations:
         """
         with self._database.transaction() as cursor:
             _begin(cursor)
-            is_first = len(self._pending(cursor)) == len(self._migrations)
+            is_first = len(list(self._pending(cursor))) == len(self._migrations)
             if is_first:
                 refuse_what_is_in_the_way(cursor, self._folder, adopt=adopt)
             if is_first or again:
                 cursor.execute(self._migrations[0].sql)
 
-    def _pending(self, cursor: psycopg2.extensions.cursor) -> Sequence[Migration]:
-        if not _has_table(cursor):
-            return self._migrations
-        cursor.execute(_SQL["hold"])
-        cursor.execute(_SQL["is_plain"])
-        if cursor.fetchone() != (True,):
-            message = "public.vault_etl_migrations is not the table that the migrations made"
-            raise ConfigurationError(
-                message, hint="an owner changed it: look at its definition before you read it"
-            )
-        cursor.execute(_SQL["applied"])
-        applied: dict[str, str] = dict(cursor.fetchall())
+    def _judged(
+        self, cursor: psycopg2.extensions.cursor, *, online: bool = False
+    ) -> Iterator[Pending]:
+        pending = list(self._pending(cursor))
+        is_new = len(pending) == len(self._migrations)
+        for migration, was_begun in pending:
+            size = 0
+            if migration.is_online:
+                tables = {f"public.{statement.table}" for statement in migration.statements()}
+                cursor.execute(_SQL["table_bytes"], {"tables": sorted(tables)})
+                ((size,),) = cursor.fetchall()
+            large = was_begun or online or size > SMALL_BYTES
+            yield Pending(migration, migration.is_online and large and not is_new, size)
+
+    def _pending(self, cursor: psycopg2.extensions.cursor) -> Iterator[tuple[Migration, bool]]:
+        """What the database does not have, and whether it was begun."""
+        applied = _applied(cursor) if _has_table(cursor) else {}
         known = {migration.name: migration.checksum for migration in self._migrations}
         if newer := sorted(applied.keys() - known.keys()):
             message = f"the database has a migration that this version does not know: {newer[0]}"
             raise ConfigurationError(
                 message, hint="use a version of vault-etl that is at least as new"
             )
-        for name, checksum in sorted(applied.items()):
+        for name, (checksum, _) in sorted(applied.items()):
             if known[name] != checksum:
                 message = f"migration {name} was changed after it had been applied"
                 raise ConfigurationError(message, hint="migrations go forward only: add a new one")
-        return [migration for migration in self._migrations if migration.name not in applied]
+        for migration in self._migrations:
+            _, is_done = applied.get(migration.name, ("", False))
+            if not is_done:
+                yield migration, migration.name in applied
+
+
+def _applied(cursor: psycopg2.extensions.cursor) -> dict[str, tuple[str, bool]]:
+    """The checksum of each migration that was begun, and whether it is done."""
+    cursor.execute(_SQL["hold"])
+    cursor.execute(_SQL["is_plain"])
+    if cursor.fetchone() != (True,):
+        message = "public.vault_etl_migrations is not the table that the migrations made"
+        raise ConfigurationError(
+            message, hint="an owner changed it: look at its definition before you read it"
+        )
+    cursor.execute(_SQL["applied"])
+    return {name: (checksum, is_done) for name, checksum, is_done in cursor.fetchall()}
 
 
 def _begin(cursor: psycopg2.extensions.cursor) -> None:

@@ -99,7 +99,8 @@ class PostgresPartitions:
                 if cursor.fetchall() == [(True,)]:
                     how = ""
         statement = _DETACH.format(sql.Identifier(partition.name), sql.SQL(how))
-        self._database.alone(statement, role=_OWNER, lock_timeout_s=self._wait_s)
+        with self._database.session(_OWNER):
+            self._database.alone(statement, lock_timeout_s=self._wait_s)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def _put_away(self, request: AuditRequest, partition: Partition) -> None:

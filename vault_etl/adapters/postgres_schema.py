@@ -7,7 +7,7 @@ by `docs/generate_schema.py` (CONTRIBUTING.md), and a test fails if it is not cu
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ import psycopg2.extensions
 
 from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.adapters.sql import blocks
+from vault_etl.core.online import Fill, Index, Statement, index_of
 from vault_etl.errors import ConfigurationError
 
 FILE: Final = "schema.json"
@@ -37,8 +38,10 @@ class PostgresSchema:
         self._database = database
         self._file = folder / FILE
 
-    def differences(self) -> Sequence[str]:
+    def differences(self, left: Iterable[Statement] = ()) -> Sequence[str]:
         """What is missing, of others' making, or changed: objects and their aspects, never a value.
+
+        What online work that is `left` makes may be there, in part or not at all.
 
         Raises ConfigurationError if the file of the facts is not there.
         """
@@ -53,6 +56,8 @@ class PostgresSchema:
                 found[_FIXED] |= _rows(cursor)
             else:  # reading it could run code of who changed it, with this login's rights
                 expected[_FIXED] = bare
+        for statement in left:
+            _pass_over(statement, expected, found, alike)
         partitions = {name for name in expected if name.startswith(_PARTITION)}
         lines = [f"{name} is missing" for name in expected.keys() - found.keys() - partitions]
         for name, aspects in found.items():
@@ -84,6 +89,25 @@ def _catalog(
         found.setdefault(name, {})[aspect] = value
         alike[name] = like
     return found, alike
+
+
+def _pass_over(
+    statement: Statement,
+    expected: dict[str, dict[str, str]],
+    found: dict[str, dict[str, str]],
+    alike: Mapping[str, str],
+) -> None:
+    if isinstance(statement, Fill):
+        return
+    kind = "index" if isinstance(statement, Index) else "constraint"
+    likes = (f"table {statement.table}", f"{_PARTITION}{statement.table}")
+    for aspects in (expected[like] for like in likes if like in expected):
+        aspects.pop(f"{kind} {statement.name}", None)
+    for name, aspects in found.items():
+        if alike[name] in likes:
+            aspects.pop(f"{kind} {statement.name}", None)
+            if isinstance(statement, Index):  # built, and not attached yet
+                aspects.pop(f"index {index_of(statement, name.removeprefix('table '))}", None)
 
 
 def _rows(cursor: psycopg2.extensions.cursor) -> dict[str, str]:

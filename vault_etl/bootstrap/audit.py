@@ -1,9 +1,8 @@
-"""For `audit` and `migrate`."""
+"""For `audit`."""
 
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from vault_etl.adapters.aws_kms_sign import KmsHeadSigner
@@ -11,12 +10,9 @@ from vault_etl.adapters.postgres_audit import (
     PostgresAuditReader,
 )
 from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints, PostgresKeyRegistry
-from vault_etl.adapters.postgres_migrations import Applied, PostgresMigrations
 from vault_etl.adapters.postgres_policy import PostgresPolicy
 from vault_etl.adapters.postgres_proof import PostgresProver
-from vault_etl.adapters.postgres_schema import PostgresSchema
 from vault_etl.adapters.postgres_trim import PostgresTrimmer
-from vault_etl.adapters.resources import resource_dir
 from vault_etl.adapters.segment_files import SegmentFiles
 from vault_etl.bootstrap.archives import archive_at
 from vault_etl.bootstrap.parts import Parts, keep_checkpoint
@@ -28,34 +24,13 @@ from vault_etl.ports.progress import Progress
 from vault_etl.services.checkpoint import Checkpointer
 from vault_etl.services.export_log import LogExporter
 from vault_etl.services.trim_log import TrimLog, Trimmed
-from vault_etl.services.until_unblocked import until_unblocked
 from vault_etl.services.verify_log import Proof, verify_log
 from vault_etl.services.verify_notes import KeptNote, refuse_newer
 from vault_etl.services.verify_segments import verify_segments
 
 
 class AuditProgram(Parts):
-    """What `audit` and `migrate` need."""
-
-    def migrations(self) -> PostgresMigrations:
-        """For `migrate`."""
-        return PostgresMigrations(self._database, resource_dir("migrations"))
-
-    def migrate(self, progress: Progress, wait: float, *, adopt: bool) -> Applied:
-        """For `migrate`: tried for `wait` seconds."""
-        migrations = self.migrations()
-        return until_unblocked(
-            lambda: migrations.try_apply(adopt=adopt),
-            "the migrations are ready",
-            self._clock,
-            threading.Event(),
-            progress,
-            wait,
-        )
-
-    def schema_differences(self) -> Sequence[str]:
-        """For `migrate --check`: what is not as the migrations made it."""
-        return PostgresSchema(self._database, resource_dir("migrations")).differences()
+    """What `audit` needs."""
 
     def audit_reader(self) -> AuditReader:
         """For `audit list`."""

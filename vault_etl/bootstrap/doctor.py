@@ -15,6 +15,7 @@ from vault_etl.adapters.postgres_passwords import secret_of
 from vault_etl.adapters.postgres_replica import SETTING as READ_SETTING
 from vault_etl.bootstrap.audit import AuditProgram
 from vault_etl.bootstrap.keys import KeysProgram
+from vault_etl.bootstrap.migrate import MigrateProgram
 from vault_etl.core.fields import ROTATED, KeyPurpose
 from vault_etl.ports.checkpoints import SigningKey
 from vault_etl.services.checks import audit as audit_checks
@@ -31,7 +32,7 @@ _COUNTERS: Final = ("rotate", "re_encrypt", "audit")
 """Roles that may know how many values there are under a key."""
 
 
-class DoctorProgram(AuditProgram, KeysProgram):
+class DoctorProgram(AuditProgram, KeysProgram, MigrateProgram):
     """The checks of `doctor`, each built when it looks: if that fails, the check does."""
 
     def doctor(self, *, deep: bool = False) -> Iterator[Finding]:
@@ -105,11 +106,13 @@ class DoctorProgram(AuditProgram, KeysProgram):
         def transport() -> Verdict:
             return transport_checks.postgres_tls(facts(), self.identity)
 
-        def migrations() -> Verdict:
-            return database_checks.migrations(self.migrations().pending())
+        def migrations() -> Sequence[Verdict]:
+            pending = self.migrations().pending()
+            return database_checks.migrations({p.migration.name: p.is_online for p in pending})
 
         def schema() -> Sequence[Verdict]:
-            return database_checks.schema(self.schema_differences())
+            pending = self.migrations().pending()
+            return database_checks.schema(self.schema_differences(pending))
 
         def trusted() -> Verdict:
             return key_checks.trusted(facts(), self._trusted)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from vault_etl.cli.duration import Duration
-from vault_etl.cli.output import OutputOption, QuietOption, print_object
+from vault_etl.cli.output import OutputOption, QuietOption, print_object, print_rows
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_when_told import stop_when_told
-from vault_etl.errors import ConfigurationError, UsageError
+from vault_etl.errors import ConfigurationError, IncompleteError, UsageError
+
+if TYPE_CHECKING:
+    from vault_etl.bootstrap import Program
+
+_COLUMNS: Final = ("migration", "table", "bytes", "step")
 
 
 def register(app: typer.Typer) -> None:
@@ -26,9 +32,26 @@ def _migrate(
         typer.Option(
             "--check",
             help="Change nothing; exit 78 if a migration is pending, or something is not"
-            " as the migrations made it.",
+            " as the migrations made it, and 75 if online work alone is left.",
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show what is pending, step by step, and change nothing."),
+    ] = False,
+    online: Annotated[
+        bool,
+        typer.Option(
+            "--online",
+            help="Also what works on large tables: a partition at a time, beside ingest.",
+        ),
+    ] = False,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=1, help="With --online: rows to fill a second, at the most. [default: no limit]"
+        ),
+    ] = None,
     adopt: Annotated[
         bool,
         typer.Option(
@@ -63,6 +86,11 @@ def _migrate(
     Beside ingest, a migration waits for a lock for a second at a time, since ingest waits behind it. It
     names who is in the way, such as a long query, and tries again for --wait.
 
+    Some migrations (`….online`) build an index, validate a constraint or fill a column. If their tables have
+    more than 64 MiB, `migrate` stops before them, with exit 75, and --online does them while ingest runs:
+    outside of a transaction, a partition at a time. It waits for old transactions, and names them. Interrupted,
+    it is run again and goes on from there. It needs a connection to Postgres itself, and no pooler.
+
     Objects that are there already and have names of ours are in the way: they are named, and nothing
     is changed. With --adopt, a table user_logins moves to adopted.user_logins, with its rows, and is
     this login's. Analysts see both through adopted.user_logins_all, where masked_by says of each row what
@@ -75,29 +103,72 @@ def _migrate(
     Examples:
       vault-etl migrate
       vault-etl migrate --wait 1h
+      vault-etl migrate --dry-run
+      vault-etl migrate --online --rate 5000
       vault-etl migrate --check
       vault-etl migrate --adopt
       vault-etl migrate --roles-only
     """
-    if sum((check, adopt, roles_only)) > 1:
-        message = "--check, --adopt and --roles-only go without each other"
+    if sum((check, dry_run, adopt, roles_only)) > 1 or (
+        online and (check or dry_run or roles_only)
+    ):
+        message = "--check, --dry-run, --adopt, --roles-only and --online go without each other"
+        raise UsageError(message, hint="add --help for usage")
+    if rate is not None and not online:
+        message = "--rate goes with --online"
         raise UsageError(message, hint="add --help for usage")
     program, _ = start(quiet=quiet, verbose=verbose)
-    migrations = program.migrations()
     if roles_only:
-        migrations.make_roles()
+        program.migrations().make_roles()
         print_object({"applied": []}, output)
-        return
-    if not check:
+    elif check:
+        _check(program)
+        print_object({"applied": []}, output)
+    elif dry_run:
+        print_rows(_plan(program), output, columns=_COLUMNS, empty="nothing is pending")
+    else:
         with progress("migrate", total=None, quiet=quiet) as bar, stop_when_told():
-            applied = program.migrate(bar, wait, adopt=adopt)
+            applied = program.migrate(bar, wait, adopt=adopt, online=online, rate=rate)
         adopted = {"adopted": applied.adopted} if adopt else {}
         print_object({"applied": list(applied.names), **adopted}, output)
-        return
-    if pending := list(migrations.pending()):
-        message = f"{len(pending)} migrations are pending: {', '.join(pending)}"
+        if applied.before is not None:
+            raise _left([applied.before.name])
+
+
+def _check(program: Program) -> None:
+    """Raise ConfigurationError or IncompleteError for the first thing that is not as it has to be."""
+    pending = program.migrations().pending()
+    names = [found.migration.name for found in pending]
+    if pending and not pending[0].is_online:
+        message = f"{len(names)} migrations are pending: {', '.join(names)}"
         raise ConfigurationError(message, hint="run `vault-etl migrate` as the owner")
-    if differences := program.schema_differences():
+    is_all = all(found.is_online for found in pending)  # else the schema is an older one
+    if is_all and (differences := program.schema_differences(pending)):
         message = f"not as the migrations made it: {'; '.join(differences)}"
         raise ConfigurationError(message, hint="docs/operations.md, Guards that were changed")
-    print_object({"applied": []}, output)
+    if pending:
+        raise _left(names)
+
+
+def _left(names: Sequence[str]) -> IncompleteError:
+    return IncompleteError(
+        f"online work is left: {', '.join(names)}",
+        hint="run `vault-etl migrate --online`, beside ingest; `vault-etl migrate --dry-run` shows it",
+    )
+
+
+def _plan(program: Program) -> Iterator[Mapping[str, object]]:
+    """What each pending migration would do, in order."""
+    for found in program.migrations().pending():
+        name = found.migration.name
+        if not found.is_online:
+            yield {
+                "migration": name,
+                "table": None,
+                "bytes": found.bytes,
+                "step": "in one transaction",
+            }
+            continue
+        for step in program.online_steps(found):
+            what = f"{step.statement}: {step.action}"
+            yield {"migration": name, "table": step.table, "bytes": step.bytes, "step": what}

@@ -46,16 +46,22 @@ class LiveProgress:
         self._bars.stop()
 
     def advance(self, done: int, **details: int | str) -> None:
-        """See `Progress.advance`. Of the details, what is waited for is shown, every five seconds."""
+        """See `Progress.advance`. `left`, if told, makes the total.
+
+        Of the details, what is waited for, or else where the work is, is shown, every five seconds.
+        """
         waiting = details.get("waiting_for")
+        said = f"waiting for {waiting}" if waiting else details.get("at")
         with self._lock:
             self._done += done
-            if self._total is not None:
+            if "left" in details:
+                self._total = self._done + int(details["left"])
+            elif self._total is not None:
                 self._total = max(self._total, self._done)
             self._bars.update(self._task, completed=self._done, total=self._total)
-            if waiting and time.monotonic() >= self._next:
+            if said and time.monotonic() >= self._next:
                 self._next = time.monotonic() + BETWEEN_LINES_S
-                line = f"{self._title}: waiting for {waiting}"  # above the live one, which is too narrow
+                line = f"{self._title}: {said}"  # above the live one, which is too narrow
                 self._bars.console.print(line, markup=False, highlight=False)
 
 

@@ -59,6 +59,9 @@ LONGEST: dict[str, object] = {
     "month": "2026-03",
     **dict.fromkeys(("first_seq", "last_seq", "kept", "deletes"), 10**9),
     "segment": f"s3://{'b' * 63}/audit-000000000001-000001000000",
+    "migration": "0042_country_of_a_login.online",
+    "table": "user_logins_2026_03",
+    "step": "index user_logins_country: drop an invalid one and build it again",
     "problem": "is no setting: did you mean VAULT_ETL_TOKEN_KEY_MAX_AGE_DAYS?",
 }
 """The widest value of each column. One that a new table brings needs a line here."""

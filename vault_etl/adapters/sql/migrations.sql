@@ -43,14 +43,21 @@ SELECT c.relkind = 'r'
 FROM pg_catalog.pg_class AS c WHERE c.oid = 'public.vault_etl_migrations'::regclass
 
 -- name: applied
-SELECT name, checksum FROM public.vault_etl_migrations
+SELECT name, checksum, applied_at IS NOT NULL FROM public.vault_etl_migrations
+
+-- name: table_bytes
+SELECT coalesce(sum(pg_catalog.pg_table_size(t.relid)), 0)::bigint
+FROM unnest(%(tables)s::text[]) AS wanted (name), pg_catalog.pg_partition_tree(pg_catalog.to_regclass(wanted.name)) AS t
 
 -- name: make_table
 SET LOCAL ROLE vault_etl_owner;
 CREATE TABLE public.vault_etl_migrations (
     name text PRIMARY KEY,
     checksum text NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT now()
+    -- NULL: an online migration that was begun.
+    applied_at timestamptz DEFAULT now(),
+    -- How far the rows of such a one are filled (adapters/postgres_online.py).
+    filled_to text
 );
 GRANT SELECT ON public.vault_etl_migrations TO PUBLIC
 

@@ -79,10 +79,19 @@ def test_a_pooler_is_told_and_another_login_is_a_fault() -> None:
 
 def test_a_pending_migration_is_named() -> None:
     """With who applies it."""
-    assert database.migrations([]).ok
-    verdict = database.migrations(["0009_next"])
-    assert (verdict.ok, verdict.detail) == (False, "pending: 0009_next")
-    assert "vault-etl migrate" in str(verdict.hint)
+    assert [verdict.ok for verdict in database.migrations({})] == [True]
+    for pending in ({"0009_next": False}, {"0008_large.online": True, "0009_next": False}):
+        (verdict,) = database.migrations(pending)
+        assert (verdict.ok, verdict.detail) == (False, f"pending: {', '.join(pending)}")
+        assert "vault-etl migrate" in str(verdict.hint)
+
+
+def test_online_work_that_is_left_keeps_no_check_from_its_look() -> None:
+    """What comes first is good, and what is left is told beside it."""
+    good, left = database.migrations({"0008_large.online": True})
+    assert (good.ok, left.ok) == (True, False)
+    assert "0008_large.online" in left.detail
+    assert "--online" in str(left.hint)
 
 
 def test_three_months_ahead_need_partitions() -> None:

@@ -1,0 +1,73 @@
+"""Files of online migrations: three forms, and no fourth."""
+
+from __future__ import annotations
+
+import pytest
+
+from vault_etl.core.online import Constraint, Fill, Index, index_of, parse
+from vault_etl.errors import ConfigurationError
+
+GOOD = {
+    "CREATE INDEX a_b ON public.a (b);": Index("a", "a_b", "(b)"),
+    "CREATE INDEX a_b ON public.a\n    USING gin (b)\n    WHERE c = ';';": Index(
+        "a", "a_b", "USING gin (b)\n    WHERE c = ';'"
+    ),
+    "ALTER TABLE public.a ADD CONSTRAINT b CHECK (c > 0);": Constraint("a", "b", "CHECK (c > 0)"),
+    "-- Why;\nALTER TABLE public.a\n    ADD CONSTRAINT b\n    CHECK (c IN (1, 2));": Constraint(
+        "a", "b", "CHECK (c IN (1, 2))"
+    ),
+    "UPDATE public.a SET b = (SELECT 1 WHERE true), c = 2\nWHERE b IS NULL\n    OR c = 1;": Fill(
+        "a", "b = (SELECT 1 WHERE true), c = 2", "b IS NULL\n    OR c = 1"
+    ),
+}
+BAD = (
+    "",
+    "-- Nothing.",
+    "CREATE INDEX a_b ON public.a (b)",
+    "CREATE INDEX ON public.a (b);",
+    "CREATE INDEX CONCURRENTLY a_b ON public.a (b);",
+    "CREATE UNIQUE INDEX a_b ON public.a (b);",
+    "CREATE INDEX a_b ON a (b);",
+    "ALTER TABLE public.a ADD CONSTRAINT b UNIQUE (c);",
+    "ALTER TABLE public.a ADD CONSTRAINT b CHECK (c > 0) NOT VALID;",
+    "ALTER TABLE public.a ADD COLUMN b text;",
+    "UPDATE public.a SET b = 1;",
+    "UPDATE public.a SET b = 1 WHERE b IS NULL;",
+    "DELETE FROM public.a\nWHERE true;",
+    "SELECT 1;",
+)
+
+
+@pytest.mark.parametrize(("text", "statement"), GOOD.items())
+def test_a_statement_of_each_form(text: str, statement: object) -> None:
+    """It is taken word for word, in a file of its own and among others."""
+    assert parse("a", text) == [statement]
+    assert parse("a", f"{text}\n\n{text}\n") == [statement, statement]
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_any_other_is_refused(text: str) -> None:
+    """With the file's name and the statement's number; a good one before it does not help."""
+    with pytest.raises(ConfigurationError, match=r"9001_a\.online .* statement 1"):
+        parse("9001_a.online", text)
+    if text and not text.startswith("--"):
+        with pytest.raises(ConfigurationError, match="statement 2"):
+            parse("a", f"{next(iter(GOOD))}\n{text}")
+
+
+@pytest.mark.parametrize(
+    ("index", "partition", "name"),
+    [
+        ("logins_user", "logins_2026_01", "logins_2026_01_user"),
+        ("by_user", "logins_2026_01", "logins_2026_01_by_user"),
+        ("logins_user", "p" * 58, "p" * 58 + "_user"),
+        ("logins_user", "p" * 59, "p" * 54 + "_4fb6022a"),
+        ("logins_user", "ü" * 31, "ü" * 27 + "_bdcf1e50"),
+    ],
+)
+def test_an_index_of_a_partition_has_a_name_that_fits(
+    index: str, partition: str, name: str
+) -> None:
+    """Of at most 63 bytes: what a longer one loses, a digest of it tells apart."""
+    found = index_of(Index("logins", index, "(user_id)"), partition)
+    assert (found, len(found.encode()) <= 63) == (name, True)

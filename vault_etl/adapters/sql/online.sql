@@ -1,0 +1,71 @@
+-- Online migrations, for the owner in a session of its own. `table` is a name with its schema.
+
+-- name: one_at_a_time
+SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('vault-etl/migrate --online', 0))
+
+-- name: who_is_at_it
+SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, '')
+FROM (SELECT pg_catalog.hashtextextended('vault-etl/migrate --online', 0) AS key) AS k
+JOIN pg_catalog.pg_locks AS l ON l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+    AND (l.classid::bigint << 32) | l.objid::bigint = k.key
+    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+
+-- name: begin
+INSERT INTO public.vault_etl_migrations (name, checksum, applied_at) VALUES (%(name)s, %(checksum)s, NULL)
+ON CONFLICT (name) DO NOTHING
+
+-- name: is_done
+SELECT applied_at IS NOT NULL FROM public.vault_etl_migrations WHERE name = %(name)s
+
+-- name: finish
+UPDATE public.vault_etl_migrations SET applied_at = pg_catalog.now(), filled_to = NULL WHERE name = %(name)s
+
+-- name: filled_to
+SELECT filled_to FROM public.vault_etl_migrations WHERE name = %(name)s
+
+-- name: fill_to
+UPDATE public.vault_etl_migrations SET filled_to = %(filled_to)s WHERE name = %(name)s
+
+-- name: tables
+-- What a table consists of: itself first, then its partitions. One that is being detached is passed over: it gets the
+-- table's shape when it is attached again.
+SELECT
+    c.oid::bigint, n.nspname::text, c.relname::text, c.relkind = 'p', pg_catalog.pg_table_size(c.oid)
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.oid AND NOT i.inhdetachpending
+    AND i.inhparent = pg_catalog.to_regclass(%(table)s)
+WHERE c.oid = pg_catalog.to_regclass(%(table)s) OR i.inhparent IS NOT NULL
+ORDER BY i.inhparent IS NOT NULL, c.relname
+
+-- name: indexes
+-- Of these tables: what each is on and called, whether it is whole, what it is, and the index that it is a part of.
+SELECT
+    x.indrelid::bigint, c.relname::text, x.indisvalid AND x.indisready,
+    pg_catalog.regexp_replace(pg_catalog.pg_get_indexdef(c.oid), '^.* USING ', ''), whole.relname::text
+FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS c ON c.oid = x.indexrelid
+LEFT JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.oid
+LEFT JOIN pg_catalog.pg_class AS whole ON whole.oid = i.inhparent
+WHERE x.indrelid = ANY (%(tables)s::bigint[])
+
+-- name: constraints
+SELECT c.conrelid::bigint, c.convalidated FROM pg_catalog.pg_constraint AS c
+WHERE c.conname = %(name)s AND c.contype = 'c' AND c.conrelid = ANY (%(tables)s::bigint[])
+
+-- name: primary_key
+SELECT a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod)
+FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
+WHERE x.indrelid = pg_catalog.to_regclass(%(table)s) AND x.indisprimary AND x.indnkeyatts = 1
+
+-- name: activity
+-- How far the session builds an index, in percent of the phase that it is in, and who it waits for.
+SELECT
+    p.phase, (100 * CASE WHEN p.tuples_total > 0 THEN p.tuples_done ELSE p.blocks_done END
+        / nullif(CASE WHEN p.tuples_total > 0 THEN p.tuples_total ELSE p.blocks_total END, 0))::integer,
+    ARRAY(
+        SELECT ARRAY[a.pid::text, coalesce(a.usename, ''), coalesce(a.application_name, '')]
+        FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = ANY (pg_catalog.pg_blocking_pids(me.pid)) ORDER BY a.pid
+    )
+FROM (SELECT %(pid)s::integer AS pid) AS me
+LEFT JOIN pg_catalog.pg_stat_progress_create_index AS p ON p.pid = me.pid
