@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -23,6 +24,7 @@ _BLOCK: Final = 2**20
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
 _HASHES: Final = ("prev_hash", "hash")
+_NO_TEXTS: Final = frozenset({"seq", "microseconds", "fields"})
 
 Row = TypeVar("Row")
 
@@ -38,6 +40,9 @@ def entry_object(entry: LoggedEntry) -> dict[str, object]:
 def entry_from(found: Any) -> LoggedEntry:  # noqa: ANN401 - whatever JSON held
     """The entry. Raises ValueError, TypeError or KeyError for another object."""
     found["microseconds"] = (parse_moment(found.pop("time")) - _EPOCH) // _MICROSECOND
+    fields, seq = found["fields"], found["seq"]
+    texts = [value for name, value in found.items() if name not in _NO_TEXTS]
+    _must_be(type(seq) is int and isinstance(fields, list), *map(_is_text, [*texts, *fields]))
     found |= {name: bytes.fromhex(found[name]) for name in _HASHES}
     return LoggedEntry(**found)
 
@@ -56,8 +61,19 @@ def checkpoint_object(stored: StoredCheckpoint) -> dict[str, object]:
 def checkpoint_from(found: Any) -> StoredCheckpoint:  # noqa: ANN401 - whatever JSON held
     """The checkpoint. Raises ValueError, TypeError or KeyError for another object."""
     names = ("hash", "key_hash", "signature")
+    _must_be(type(found["seq"]) is int, _is_text(found["stored_by"]))
     found |= {name: bytes.fromhex(found[name]) for name in names}
     return StoredCheckpoint(**found)
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _must_be(*checks: bool) -> None:
+    if not all(checks):
+        message = "a column is of another type"
+        raise TypeError(message)
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, object]]) -> SegmentFile:
@@ -86,7 +102,16 @@ def read_lines(
                 if count > file.rows:
                     raise _is_not(name)
                 yield row
-        except (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError):
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            RecursionError,
+            zlib.error,
+        ):
             raise _is_not(name) from None
     if count != file.rows:
         raise _is_not(name)

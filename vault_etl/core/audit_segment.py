@@ -15,6 +15,7 @@ from vault_etl.core.digest import sha256
 FORMAT: Final = "vault-etl/1/audit-segment"
 MAX_MANIFEST_BYTES: Final = 16 * 1024 * 1024
 MANIFEST: Final = ".manifest.json"
+HASH_BYTES: Final = 32
 
 _NAME: Final = re.compile(r"(audit-[0-9]{12,19}-[0-9]{12,19})\.manifest\.json")
 
@@ -81,23 +82,23 @@ class Manifest:
             found = json.loads(content)
             parsed = cls(
                 vault_id=uuid.UUID(found["vault_id"]),
-                first=found["first_seq"],
-                prev_hash=bytes.fromhex(found["prev_hash"]),
-                last=Head(found["last_seq"], bytes.fromhex(found["last_hash"])),
+                first=_count(found["first_seq"]),
+                prev_hash=_hash(found["prev_hash"]),
+                last=Head(_count(found["last_seq"]), _hash(found["last_hash"])),
                 last_at=parse_moment(found["last_time"]),
                 checkpoint=found["checkpoint"],
-                registrations=tuple(found["registrations"]),
+                registrations=tuple(map(str, found["registrations"])),
                 entries=_parse_file(found["entries"]),
                 checkpoints=_parse_file(found["checkpoints"]),
             )
-            if (
-                parsed.content == content
-                and Checkpoint.parse(parsed.checkpoint).head == parsed.last
+            signed = Checkpoint.parse(parsed.checkpoint)
+            if parsed.content == content and (signed.vault_id, signed.head) == (
+                parsed.vault_id,
+                parsed.last,
             ):
                 return parsed
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
-            message = "it is no manifest of a segment"
-            raise ValueError(message) from error
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
+            pass
         message = "it is no manifest of a segment"
         raise ValueError(message)
 
@@ -128,4 +129,17 @@ def _described(file: SegmentFile) -> dict[str, object]:
 
 
 def _parse_file(found: Any) -> SegmentFile:  # noqa: ANN401 - whatever JSON held
-    return SegmentFile(found["rows"], found["bytes"], bytes.fromhex(found["sha256"]))
+    return SegmentFile(_count(found["rows"]), _count(found["bytes"]), _hash(found["sha256"]))
+
+
+def _count(found: Any) -> int:  # noqa: ANN401 - whatever JSON held
+    if type(found) is not int or not 0 <= found < 2**63:
+        raise ValueError
+    return found
+
+
+def _hash(found: Any) -> bytes:  # noqa: ANN401 - whatever JSON held
+    content = bytes.fromhex(found)
+    if len(content) != HASH_BYTES:
+        raise ValueError
+    return content
