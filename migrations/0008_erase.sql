@@ -41,28 +41,53 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.erase_count(regclass, uuid, uuid, text) FROM PUBLIC;
 
--- Erases them, and returns how many rows were not erased yet.
-CREATE FUNCTION public.erase_in(place regclass, record_id uuid, user_id text) RETURNS bigint
+-- Erases them, and returns how many rows were not erased yet. What a detached month loses is no longer counted for it.
+CREATE FUNCTION public.erase_in(place regclass, month uuid, record_id uuid, user_id text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+    chosen text := format(
+        '%s AND num_nonnulls('
+        '    r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,'
+        '    r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation'
+        ') > 0',
+        CASE WHEN record_id IS NULL THEN 'r.user_id = $2' ELSE 'r.record_id = $1' END
+    );
     erased bigint;
 BEGIN
+    IF month IS NOT NULL THEN
+        EXECUTE format(
+            $query$
+            WITH held AS MATERIALIZED (
+                SELECT r.record_id, r.token_generation, r.next_token_generation,
+                    public.ciphertext_key_id(r.ip_ciphertext) AS ip,
+                    public.ciphertext_key_id(r.device_id_ciphertext) AS device_id
+                FROM %s AS r WHERE %s FOR UPDATE
+            ), gone AS (
+                SELECT v.field, v.id, public.month_of(held.record_id) AS month, count(*) AS rows
+                FROM held, LATERAL (VALUES
+                    ('ip', held.ip), ('device_id', held.device_id), ('token', held.token_generation::bigint),
+                    ('next_token', held.next_token_generation::bigint)
+                ) AS v (field, id)
+                WHERE v.id IS NOT NULL GROUP BY 1, 2, 3
+            )
+            UPDATE public.detached_values AS d SET held = d.held - gone.rows FROM gone
+            WHERE d.first = $3 AND d.field = gone.field AND d.id = gone.id AND d.month = gone.month
+            $query$, place, chosen
+        ) USING record_id, user_id, month;
+    END IF;
     EXECUTE format(
         'UPDATE %s AS r SET'
         '    masked_ip = NULL, masked_device_id = NULL, next_masked_ip = NULL, next_masked_device_id = NULL,'
         '    ip_ciphertext = NULL, device_id_ciphertext = NULL, token_generation = NULL,'
         '    next_token_generation = NULL'
-        ' WHERE %s AND num_nonnulls('
-        '    r.masked_ip, r.masked_device_id, r.next_masked_ip, r.next_masked_device_id,'
-        '    r.ip_ciphertext, r.device_id_ciphertext, r.token_generation, r.next_token_generation'
-        ') > 0',
-        place, CASE WHEN record_id IS NULL THEN 'r.user_id = $2' ELSE 'r.record_id = $1' END
+        ' WHERE %s',
+        place, chosen
     ) USING record_id, user_id;
     GET DIAGNOSTICS erased = ROW_COUNT;
     RETURN erased;
 END
 $$;
-REVOKE ALL ON FUNCTION public.erase_in(regclass, uuid, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.erase_in(regclass, uuid, uuid, text) FROM PUBLIC;
 
 -- What an erasure would take away now: of one record and the quarantined message of that id, or of all
 -- records of a user. `matching` counts what is there, erased already or not. `archives` are those, by their months, that hold
@@ -110,7 +135,7 @@ DECLARE
     erased_records bigint := 0;
     erased_bodies bigint := 0;
     there record;
-    place regclass;
+    found record;
     outcome public.audit_log;
 BEGIN
     PERFORM public.short_transaction();
@@ -138,8 +163,8 @@ BEGIN
     SELECT p.first, erase.record_id, erase.user_id FROM public.erase_places(erase.record_id) AS p
     WHERE there.archives ? p.partition ORDER BY p.first
     ON CONFLICT ON CONSTRAINT each_once DO NOTHING;
-    FOR place IN SELECT p.place FROM public.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
-        erased_records := erased_records + public.erase_in(place, record_id, user_id);
+    FOR found IN SELECT p.place, p.first FROM public.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
+        erased_records := erased_records + public.erase_in(found.place, found.first, record_id, user_id);
     END LOOP;
     -- Last of all: the head of the log is locked from here to the commit. In a stricter level than READ
     -- COMMITTED, which would not see what was waited for above, this raises.

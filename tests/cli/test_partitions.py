@@ -136,7 +136,7 @@ def test_an_interrupted_detach_is_told_and_gone_on_with(vault: Vault) -> None:
 
 
 def test_an_erasure_reaches_months_that_are_out(vault: Vault) -> None:
-    """While it is detached, and while that is under way: nothing comes back with the month."""
+    """While it is detached, and while that is under way: nothing comes back with the month, or is counted for it."""
     month = this_month(vault)
     vault.send([event(user_id="gone-1"), event(user_id="gone-2")])
     vault.ok("ingest", "ingest")
@@ -151,6 +151,9 @@ def test_an_erasure_reaches_months_that_are_out(vault: Vault) -> None:
     assert vault.ok("erase", *erase, "gone-2", "--dry-run").json["records"] == 1
     assert vault.ok("erase", *erase, "gone-2", "--yes").json["records"] == 1
     assert vault.ok("erase", *erase, "gone-2", "--yes").json["records"] == 0
+    held = f"count(ip_ciphertext), count(token_generation) FROM vault_etl_detached.{table(month)}"
+    counted = "sum(held) FILTER (WHERE field = 'ip'), sum(held) FILTER (WHERE field = 'token')"
+    assert vault.sql(f"SELECT {counted} FROM detached_values") == vault.sql(f"SELECT {held}")  # noqa: S608
     vault.ok("admin", "partitions", "attach", month, *WHY)
     left = "count(coalesce(masked_ip::text, masked_device_id::text, ip_ciphertext::text, device_id_ciphertext::text))"
     gone = f"SELECT count(*), {left} FROM user_logins WHERE user_id LIKE 'gone-%%'"  # noqa: S608

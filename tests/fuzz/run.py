@@ -21,7 +21,7 @@ from typing import Final
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 CORPUS: Final = HERE / "corpus"
-TARGETS: Final = ("event", "enveloped", "fields", "ciphertext", "content")
+TARGETS: Final = ("event", "enveloped", "fields", "ciphertext", "content", "manifest")
 MAX_BYTES: Final = 8_192
 """Of an input: room for the deepest nesting that is let through, and for every field."""
 SLOW_SECONDS: Final = 5

@@ -34,6 +34,8 @@ from vault_etl.core.events import (
 )
 from vault_etl.core.fields import Field
 from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey
+from vault_etl.core.manifest import Manifest
+from vault_etl.core.manifest_note import ManifestNote
 from vault_etl.core.opening import Opener
 from vault_etl.core.padding import pad
 from vault_etl.core.pii import Pii
@@ -287,10 +289,18 @@ def _records(pieces: list[bytes], *, keep_going: bool) -> list[tuple[int, bytes]
         return None
 
 
+def manifest(data: bytes) -> None:
+    """What is read of an archive is written as it was, and nothing but our own error is raised."""
+    for kind in (Manifest, ManifestNote):
+        with contextlib.suppress(DataError):
+            assert kind.parse(data).encode() == data
+
+
 TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "event": event,
     "enveloped": enveloped,
     "fields": fields,
     "ciphertext": ciphertext,
     "content": content,
+    "manifest": manifest,
 }
