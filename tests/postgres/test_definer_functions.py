@@ -44,6 +44,7 @@ _RELATION = re.compile(
 )
 # `SELECT … INTO entry FROM` names a variable, LATERAL and unnest no relation.
 _NO_RELATION = {
+    "%s",  # a regclass, which prints its schema
     "strict",
     "entry",
     "policy",
