@@ -290,23 +290,40 @@ REVOKE ALL ON FUNCTION public.token_generations(boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION public.token_generations(boolean) TO vault_etl_audit, vault_etl_rotate, vault_etl_re_encrypt;
 
 -- How many rows have tokens of a generation, how many have them as their next ones, and how many rows of closed months
--- have them.
-CREATE FUNCTION public.needs_of_generation(generation smallint)
+-- have them. By the counts that are kept, which do not tell the first two apart: the table's constraint does. `counted` from all
+-- rows, or where that constraint lets rows have them.
+CREATE FUNCTION public.needs_of_generation(generation smallint, counted boolean)
 RETURNS TABLE (tokens bigint, next_tokens bigint, closed bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT
-        count(*) FILTER (WHERE token_generation = needs_of_generation.generation),
-        count(*) FILTER (WHERE next_token_generation = needs_of_generation.generation),
-        (
-            SELECT coalesce(sum(d.held), 0)::bigint FROM public.detached_values AS d
-            WHERE d.field = 'token' AND d.id = needs_of_generation.generation
-        )
-    FROM public.user_logins
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    closed := (
+        SELECT coalesce(sum(d.held), 0)::bigint FROM public.detached_values AS d
+        WHERE d.field = 'token' AND d.id = needs_of_generation.generation
+    );
+    IF NOT counted AND EXISTS (
+        SELECT FROM pg_constraint AS c
+        WHERE c.conrelid = 'public.user_logins'::regclass AND c.conname = 'tokens_of_one_generation'
+            AND substring(pg_get_constraintdef(c.oid) FROM ' = ([0-9]+)')::smallint <> needs_of_generation.generation
+    ) THEN
+        tokens := 0;
+        next_tokens := (
+            SELECT greatest(0, coalesce(sum(v.held), 0))::bigint FROM public.value_counts AS v
+            WHERE v.field = 'token' AND v.id = needs_of_generation.generation
+        );
+    ELSE
+        SELECT count(*) FILTER (WHERE r.token_generation = needs_of_generation.generation),
+            count(*) FILTER (WHERE r.next_token_generation = needs_of_generation.generation)
+        INTO tokens, next_tokens
+        FROM public.user_logins AS r;
+    END IF;
+    RETURN NEXT;
+END
 $$;
-REVOKE ALL ON FUNCTION public.needs_of_generation(smallint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.needs_of_generation(smallint, boolean) FROM PUBLIC;
 
 -- Takes the tokens of a generation that is not in use out of next_*: of a page of rows behind `after`. How many
--- rows that were, and the last of the page; NULL if there is no page left. Behind the fence, as a writer is.
+-- of them had some, and the last of the page; NULL if there is no page left. Behind the fence, as a writer is: so a page is
+-- rows that are looked at, and not rows that are found, which could be as far apart as the table is long.
 CREATE FUNCTION public.clear_old_tokens(generation smallint, after uuid, page integer)
 RETURNS TABLE (cleared bigint, last uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
@@ -319,22 +336,20 @@ BEGIN
         WHERE k.purpose = 'token' AND k.generation = clear_old_tokens.generation
             AND k.state IN ('active', 'pending')
     ) THEN
-        -- OFFSET 0 keeps the planner from reading and sorting all rows for each page, as it does where it
-        -- takes these rows to be rare.
-        ids := ARRAY(
-            SELECT r.record_id FROM (
-                SELECT l.record_id, l.next_token_generation FROM public.user_logins AS l
-                WHERE after IS NULL OR l.record_id > after
-                ORDER BY l.record_id OFFSET 0
-            ) AS r
-            WHERE r.next_token_generation = clear_old_tokens.generation
-            ORDER BY r.record_id LIMIT least(page, 5000)
-        );
+        SELECT array_agg(p.record_id) FILTER (WHERE p.next_token_generation = clear_old_tokens.generation),
+            (array_agg(p.record_id))[count(*)]
+        INTO ids, last
+        FROM (
+            SELECT l.record_id, l.next_token_generation FROM public.user_logins AS l
+            -- One condition of the index, in whatever plan is kept for the next page.
+            WHERE l.record_id >= coalesce(after, '00000000-0000-0000-0000-000000000000')
+                AND (l.record_id = after) IS NOT TRUE
+            ORDER BY l.record_id LIMIT least(page, 5000)
+        ) AS p;
     END IF;
-    last := ids[cardinality(ids)];
     UPDATE public.user_logins AS r
     SET next_masked_ip = NULL, next_masked_device_id = NULL, next_token_generation = NULL
-    WHERE r.record_id = ANY (ids) AND r.record_id BETWEEN ids[1] AND last
+    WHERE r.record_id = ANY (ids) AND r.record_id BETWEEN ids[1] AND ids[cardinality(ids)]
         AND r.next_token_generation = clear_old_tokens.generation;  -- a row that was changed meanwhile stays
     GET DIAGNOSTICS cleared = ROW_COUNT;
     RETURN NEXT;
@@ -343,6 +358,6 @@ $$;
 REVOKE ALL ON FUNCTION public.clear_old_tokens(smallint, uuid, integer) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
-    public.needs_of_data_key(bigint), public.needs_of_generation(smallint),
+    public.needs_of_data_key(bigint), public.needs_of_generation(smallint, boolean),
     public.clear_old_tokens(smallint, uuid, integer)
     TO vault_etl_rotate, vault_etl_re_encrypt;

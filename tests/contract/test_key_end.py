@@ -65,9 +65,10 @@ def test_a_generation_is_needed_by_rows_and_kept_by_others(bench: Bench) -> None
     pending_generation(bench)
     load_with_next(process, 2)
     needs = ends(bench).needs
-    assert needs.of_generation(1) == Needs(values=3)
-    assert needs.of_generation(2) == Needs(old_tokens=2)
-    assert needs.of_generation(3) == Needs()
+    for counted in (False, True):
+        assert needs.of_generation(1, counted=counted) == Needs(values=3)
+        assert needs.of_generation(2, counted=counted) == Needs(old_tokens=2)
+        assert needs.of_generation(3, counted=counted) == Needs()
 
 
 def test_only_an_active_key_whose_lease_is_over_is_retired(bench: Bench) -> None:

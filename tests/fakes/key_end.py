@@ -32,7 +32,7 @@ class FakeKeyEnd:
         leases = int(key.state is KeyState.ACTIVE and not self._is_over(key))
         return Needs(values=len(fields) - bodies, bodies=bodies, leases=leases)
 
-    def of_generation(self, generation: int) -> Needs:
+    def of_generation(self, generation: int, *, counted: bool) -> Needs:  # noqa: ARG002 - of the port
         """See `KeyNeeds.of_generation`."""
         records = self._database.records.values()
         return Needs(
@@ -66,18 +66,16 @@ class FakeKeyEnd:
             for key in self._database.keys.values()
             if key.state in {KeyState.ACTIVE, KeyState.PENDING}
         }
-        page = sorted(
-            record_id
-            for record_id, record in records.items()
-            if record.next_token_generation == generation and (after is None or record_id > after)
-        )[:limit]
+        page = sorted(record_id for record_id in records if after is None or record_id > after)
+        page = page[:limit]
         if generation in in_use or not page:
             return Cleared(0, None)
-        for record_id in page:
+        found = [each for each in page if records[each].next_token_generation == generation]
+        for record_id in found:
             records[record_id] = dataclasses.replace(
                 records[record_id], next_tokens=None, next_token_generation=None
             )
-        return Cleared(len(page), page[-1])
+        return Cleared(len(found), page[-1])
 
     def _is_over(self, key: StoredKey) -> bool:
         expires_at = key.expires_at

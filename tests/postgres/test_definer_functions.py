@@ -57,7 +57,7 @@ _NO_RELATION = {
     "paid",
     "SET",
     "moment",
-    "dependents",
+    *("dependents", "ids", "tokens"),
     "aclexplode",
     "format",
     "LATERAL",

@@ -135,3 +135,28 @@ def test_lists_and_remainders_read_no_record(
         assert cursor.rowcount in {1, KEYS}
         cursor.execute(f"{scans} WHERE relname LIKE 'user_logins%'")
         assert cursor.fetchone() == (0,)
+
+
+def test_the_end_of_a_generation_reads_the_records_once_for_a_proof(filled: Scratch) -> None:
+    """What is kept says how many old tokens there are; a page is so many rows, wherever old tokens lie."""
+    needs = "SELECT tokens, next_tokens FROM public.needs_of_generation(%s::smallint, %s)"
+    read = "SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0) FROM pg_stat_xact_user_tables"
+    read += " WHERE relname LIKE 'user_logins%'"
+    clear = "SELECT last FROM public.clear_old_tokens(7::smallint, %s, 100)"
+    with filled.connect("rotate") as connection, connection.cursor() as cursor:
+        cursor.execute(needs, (7, False))
+        assert cursor.fetchone() == (0, 0)
+        cursor.execute(read)
+        assert cursor.fetchone() == (0,)
+        cursor.execute(needs, (7, True))
+        cursor.execute(read)
+        assert cursor.fetchone() == (ROWS,)
+    with filled.connect("rotate") as connection, connection.cursor() as cursor:
+        last = None
+        for _ in range(10):  # more than the first plans, which are made for the values at hand
+            cursor.execute(clear, (last,))
+            ((last,),) = cursor.fetchall()
+            assert last is not None
+        cursor.execute(read)
+        ((found,),) = cursor.fetchall()
+        assert found < 10 * 100 * 2

@@ -29,10 +29,12 @@ class PostgresKeyNeeds:
             ((values, bodies, leases),) = cursor.fetchall()
         return Needs(values=values, bodies=bodies, leases=leases)
 
-    def of_generation(self, generation: int) -> Needs:
+    def of_generation(self, generation: int, *, counted: bool) -> Needs:
         """See `KeyNeeds.of_generation`. One statement, so one snapshot."""
         with self._database.transaction(long=True) as cursor:
-            cursor.execute(_SQL["needs_of_generation"], {"generation": generation})
+            cursor.execute(
+                _SQL["needs_of_generation"], {"generation": generation, "counted": counted}
+            )
             ((values, old_tokens, closed),) = cursor.fetchall()
         return Needs(values=values, old_tokens=old_tokens, closed=closed)
 

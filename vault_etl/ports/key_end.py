@@ -29,13 +29,13 @@ class Needs:
 
 
 class KeyNeeds(Protocol):
-    """May count what needs a key. Reads all records."""
+    """May count what needs a key."""
 
     def of_data_key(self, key_id: int) -> Needs:
         """Of a data key; its lease runs by the database's clock."""
 
-    def of_generation(self, generation: int) -> Needs:
-        """Of a generation of token keys."""
+    def of_generation(self, generation: int, *, counted: bool) -> Needs:
+        """Of a generation of token keys: by the counts that are kept, or `counted` from all rows."""
 
 
 class KeyEnder(Protocol):

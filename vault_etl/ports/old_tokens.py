@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """What a page took away: of how many rows; and its last row, None when there was none left."""
+    """Of how many rows of a page something was taken; and the last row of the page, None if there was no page left."""
 
     rows: int
     last: uuid.UUID | None
@@ -21,7 +21,7 @@ class OldTokens(Protocol):
     def clear(self, generation: int, after: uuid.UUID | None, limit: int) -> Cleared:
         """Commit NULL in the next tokens and their generation of the first `limit` rows behind `after`.
 
-        Only of rows whose next tokens are of `generation`, and of none while that is active or
+        Only of those whose next tokens are of `generation`, and of none while that is active or
         pending. To be repeated with what it returns until `last` is None; safe to repeat from the
         start, and to run twice at once.
         """

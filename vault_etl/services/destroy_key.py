@@ -63,8 +63,9 @@ class KeyDestruction:
             rows = 0
             if doomed.generation is not None:
                 rows = clear_tokens(self._old_tokens, doomed.generation, self._progress)
-                # A cut-over in between has the columns change places under the pages.
-                needs = self._doomed_keys.needs(doomed)
+                # From all rows, once: kept counts that are wrong end no key. And a cut-over in between has the
+                # columns change places under the pages.
+                needs = self._doomed_keys.needs(doomed, counted=True)
                 if needs.old_tokens:
                     raise _changed(doomed)
             refuse_if_closed(doomed, needs)

@@ -67,16 +67,17 @@ class DoomedKeys:
         ]
         return Doomed(key_id, key.generation, PERSONAL_FIELDS, tuple(generation))
 
-    def needs(self, doomed: Doomed) -> Needs:
+    def needs(self, doomed: Doomed, *, counted: bool = False) -> Needs:
         """What would go with it, and what closed months need, if nothing else needs it.
 
-        Raises ConfigurationError, with the counts, if something does. Reads all records.
+        By the counts that are kept, or `counted` from all rows. Raises ConfigurationError, with the
+        counts, if something needs it.
         """
         if doomed.generation is None:
             needs = self._needs.of_data_key(doomed.key_id)
         else:
             _refuse_in_use(doomed)
-            needs = self._needs.of_generation(doomed.generation)
+            needs = self._needs.of_generation(doomed.generation, counted=counted)
         _refuse_if_needed(doomed, needs)
         return needs
 

@@ -4,7 +4,7 @@
 SELECT in_records, bodies, leases FROM public.needs_of_data_key(%(key_id)s)
 
 -- name: needs_of_generation
-SELECT tokens, next_tokens, closed FROM public.needs_of_generation(%(generation)s::smallint)
+SELECT tokens, next_tokens, closed FROM public.needs_of_generation(%(generation)s::smallint, %(counted)s)
 
 -- name: retire_expired
 CALL public.commit_data_keys_retire_expired(
