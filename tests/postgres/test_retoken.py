@@ -138,6 +138,8 @@ def test_rows_take_their_new_tokens_and_are_counted(site: Site) -> None:
     new = next_of(rows[0].tokens[Field.IP])
     assert site.stored() == [(new, 2, None, None)] * 2
     assert site.counts() == {("token", 2): 2}
+    changed = site.scratch.value("SELECT count(*) FROM detached_changes")
+    assert changed == 2, "an archive from before is none of these rows"
 
 
 def test_another_run_goes_on_where_one_was_killed(site: Site) -> None:

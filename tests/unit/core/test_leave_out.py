@@ -7,6 +7,8 @@ import uuid
 
 import pytest
 
+from vault_etl.core.fields import Field, KeyPurpose
+from vault_etl.core.keys import KeyState, StoredKey
 from vault_etl.core.leave_out import LeaveOut
 from vault_etl.errors import UsageError
 
@@ -75,3 +77,46 @@ def test_what_is_written_is_plain() -> None:
     """As an entry of the log has it: criteria in one order, times in UTC."""
     what = LeaveOut(login="worker3", since=EIGHT, key_id=7)
     assert str(what) == "key=7,login=worker3,since=2026-11-29T08:00:00Z"
+
+
+NOON = dt.datetime(2026, 11, 29, 12, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
+RECORD = uuid.UUID(int=7)
+
+
+@pytest.mark.parametrize(
+    ("what", "named"),
+    [
+        (LeaveOut(record_id=RECORD), True),
+        (LeaveOut(record_id=uuid.UUID(int=8)), False),
+        (LeaveOut(key_id=5), True),
+        (LeaveOut(key_id=6), False),
+        (LeaveOut(login="worker3"), True),
+        (LeaveOut(login="worker"), False),
+        (LeaveOut(key_id=5, login="other"), False),
+        (LeaveOut(since=NOON + HOUR), True),
+        (LeaveOut(since=NOON + 2 * HOUR), False),
+        (LeaveOut(until=NOON), True),
+        (LeaveOut(until=NOON - HOUR), False),
+    ],
+    ids=str,
+)
+def test_a_row_is_named_by_its_id_or_by_a_key_that_meets_all_criteria(
+    what: LeaveOut, named: bool
+) -> None:
+    """The lease of the key is from noon on, for an hour; both moments are of it."""
+    key = StoredKey(
+        key_id=5,
+        purpose=KeyPurpose.DATA,
+        field=Field.IP,
+        generation=None,
+        kms_key_arn="arn",
+        wrapped_key=b"x",
+        fingerprint=b"8 bytes!",
+        state=KeyState.ACTIVE,
+        created_at=NOON,
+        created_by="worker3",
+        expires_at=NOON + HOUR,
+    )
+    assert what.names(RECORD, [key]) is named
+    assert not LeaveOut(key_id=5).names(RECORD, [])
