@@ -17,6 +17,7 @@ from tests.conftest import TEMPLATE, database_copy
 from tests.postgres.scratch import Scratch
 from tests.vault import Result
 from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.adapters.postgres_lock_watch import LockWatch
 from vault_etl.adapters.postgres_migrations import PostgresMigrations
 from vault_etl.adapters.postgres_online import PostgresOnline
 from vault_etl.adapters.postgres_schema import FILE, PostgresSchema
@@ -104,10 +105,14 @@ class Silent:
 @contextmanager
 def online(database: Scratch, folder: Path, role: str = "admin") -> Iterator[PostgresOnline]:
     """The first migration of the folder that is to be done online, begun, in a session of its own."""
-    with database.database(role) as opened, database.database(role) as watching:
+    with (
+        database.database(role) as opened,
+        database.database(role) as watching,
+        database.database(role) as locks,
+    ):
         before = PostgresMigrations(opened, folder).apply(online=True).before
         assert before is not None
-        steps = PostgresOnline(opened, watching, before)
+        steps = PostgresOnline(opened, watching, LockWatch(locks), before)
         with steps.session():
             assert steps.try_alone() is None
             assert steps.begin()

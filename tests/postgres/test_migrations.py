@@ -16,6 +16,7 @@ from tests.postgres.conftest import clone, empty
 from tests.postgres.scratch import Scratch, sealed_record
 from tests.vault import Vault
 from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.adapters.postgres_lock_watch import LockWatch
 from vault_etl.adapters.postgres_migrations import Applied, PostgresMigrations
 from vault_etl.adapters.resources import resource_dir
 from vault_etl.errors import ConfigurationError, DeniedError, VaultEtlError
@@ -125,19 +126,27 @@ def test_ingest_goes_on_beside_a_migration_that_waits(scratch: Scratch, folder: 
     (folder / "9999_more.sql").write_text("ALTER TABLE public.user_logins ADD COLUMN more text;")
     with (
         scratch.database("admin") as opened,
+        scratch.database("admin") as watching,
         scratch.connect("analyst") as analyst,
+        scratch.connect("audit") as auditor,
         ThreadPoolExecutor(1) as pool,
         scratch.loader() as loader,
     ):
-        migrations = PostgresMigrations(opened, folder)
+        locks = LockWatch(watching)
+        migrations = PostgresMigrations(opened, folder, locks)
         with analyst.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM public.user_logins_masked")
+        with auditor.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM public.audit_log")
         attempt = pool.submit(migrations.try_apply)
         while not attempt.done():
             assert isinstance(loader.load([sealed_record(keys)], [], keys), Loaded)
         blocked = attempt.result()
         assert isinstance(blocked, Blocked)
         assert f"pid {analyst.info.backend_pid} (test_analyst)" in blocked.by
+        assert not [by for by in blocked.by if "test_audit" in by], (
+            "a reader of another table is not in its way"
+        )
         analyst.rollback()
         assert migrations.try_apply() == Applied(["9999_more"], None)
 

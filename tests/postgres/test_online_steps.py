@@ -12,6 +12,7 @@ from tests.postgres.online import COUNTRY, EXPAND, ONLINE, Silent, finish, onlin
 from tests.postgres.scratch import Scratch, new_record_id
 from tests.postgres.test_partitions import ensure, month_start, name_of
 from tests.postgres.test_schema import differences
+from vault_etl.adapters.postgres_lock_watch import LockWatch
 from vault_etl.adapters.postgres_migrations import PostgresMigrations
 from vault_etl.adapters.postgres_online import PostgresOnline
 from vault_etl.errors import ConfigurationError, DataError, IncompleteError
@@ -132,12 +133,13 @@ def test_two_at_once_do_no_harm(scratch: Scratch, folder: Path) -> None:
         online(scratch, folder) as steps,
         scratch.database("admin") as opened,
         scratch.database("admin") as watching,
+        scratch.database("admin") as locks,
     ):
         migrations = PostgresMigrations(opened, folder)
         assert migrations.apply().names == []  # what was begun is not done in a transaction
         left = migrations.pending()[0]
         assert left.is_online
-        other = PostgresOnline(opened, watching, left.migration)
+        other = PostgresOnline(opened, watching, LockWatch(locks), left.migration)
         with other.session():
             blocked = other.try_alone()
             assert blocked is not None

@@ -128,7 +128,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     ),
     "migrations.sql": dict.fromkeys(
         (
-            *("lock", "limit_waits", "lock_holders", "server", "act_as_login", "act_as_owner"),
+            *("lock", "limit_waits", "pid", "blockers", "server", "act_as_login", "act_as_owner"),
             *("exists", "hold", "is_plain", "applied", "make_table", "record", "table_bytes"),
         ),
         ("admin",),

@@ -8,6 +8,7 @@ psycopg2 runs a file of many statements as it is, so nothing here parses SQL
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from vault_etl.adapters.postgres_adoption import (
     refuse_what_is_in_the_way,
     show_both,
 )
-from vault_etl.adapters.postgres_cut_over import named
+from vault_etl.adapters.postgres_lock_watch import LockWatch
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.online import SUFFIX, Statement, parse
 from vault_etl.errors import ConfigurationError
@@ -88,7 +89,9 @@ class Pending:
 class PostgresMigrations:
     """Brings a database up to date. Safe to run twice, and at once."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, locks: LockWatch | None = None) -> None:
+        """`locks` sees who is in the way, for `try_apply`."""
+        self._locks = locks
         self._database = database
         self._folder = folder
         self._migrations = [Migration.read(path) for path in sorted(folder.glob("*.sql"))]
@@ -114,7 +117,7 @@ class PostgresMigrations:
         this login may not move.
         """
         self._close_public(adopt=adopt)
-        with self._database.transaction(long=True) as cursor:
+        with self._database.transaction(long=True) as cursor, self._watched(cursor):
             _begin(cursor)
             is_new = not _has_table(cursor)
             judged = list(self._judged(cursor, online=online))
@@ -145,9 +148,17 @@ class PostgresMigrations:
         try:
             return self.apply(adopt=adopt, online=online)
         except LockTimeoutError:
-            with self._database.transaction() as cursor:
-                cursor.execute(_SQL["lock_holders"])
-                return Blocked(tuple(map(named, cursor.fetchall())))
+            return Blocked(self._locks.blockers if self._locks else ())
+
+    @contextlib.contextmanager
+    def _watched(self, cursor: psycopg2.extensions.cursor) -> Iterator[None]:
+        if self._locks is None:
+            yield
+            return
+        cursor.execute(_SQL["pid"])
+        ((pid,),) = cursor.fetchall()
+        with self._locks.of(pid):
+            yield
 
     def make_roles(self) -> None:
         """Do what the first migration does, and nothing more: roles, and the rights on the database itself.
@@ -162,7 +173,7 @@ class PostgresMigrations:
         It takes the right to create in `public` from PUBLIC. That holds for others when it is committed: so
         whoever could put an object in the way of the other migrations cannot any more when they begin.
         """
-        with self._database.transaction() as cursor:
+        with self._database.transaction() as cursor, self._watched(cursor):
             _begin(cursor)
             is_first = len(list(self._pending(cursor))) == len(self._migrations)
             if is_first:

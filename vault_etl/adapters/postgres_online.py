@@ -12,6 +12,7 @@ from typing import Final
 
 from vault_etl.adapters.postgres import Database, LockTimeoutError
 from vault_etl.adapters.postgres_cut_over import named
+from vault_etl.adapters.postgres_lock_watch import LockWatch
 from vault_etl.adapters.postgres_migrations import Migration
 from vault_etl.adapters.postgres_online_acts import OnlineActs
 from vault_etl.adapters.postgres_online_steps import (
@@ -42,8 +43,10 @@ _MIGRATIONS: Final = blocks("migrations.sql")
 class PostgresOnline:
     """`OnlineSteps` of one migration. `watching` is a second connection to the same database."""
 
-    def __init__(self, database: Database, watching: Database, migration: Migration) -> None:
-        self._acts = OnlineActs(database, watching)
+    def __init__(
+        self, database: Database, watching: Database, locks: LockWatch, migration: Migration
+    ) -> None:
+        self._acts = OnlineActs(database, watching, locks)
         self._database = database
         self._migration = migration
         self._statements = migration.statements()
@@ -87,9 +90,7 @@ class PostgresOnline:
         try:
             return act(rows, progress)
         except LockTimeoutError:
-            with self._database.transaction() as cursor:
-                cursor.execute(_MIGRATIONS["lock_holders"])
-                return Blocked(tuple(map(named, cursor.fetchall())))
+            return Blocked(self._acts.locks.blockers)
         except UnavailableError:
             raise
         except DataError as error:

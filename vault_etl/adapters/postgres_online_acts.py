@@ -12,6 +12,7 @@ from psycopg2 import sql
 
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_cut_over import named
+from vault_etl.adapters.postgres_lock_watch import LockWatch
 from vault_etl.adapters.sql import blocks
 from vault_etl.errors import VaultEtlError
 from vault_etl.ports.progress import Progress
@@ -27,12 +28,16 @@ Act = Callable[[int, Progress], int]
 
 
 class OnlineActs:
-    """A session as the owner, and a second connection, on which it is looked how far the first one is."""
+    """A session as the owner, and a second connection, on which it is looked how far the first one is.
 
-    def __init__(self, database: Database, watching: Database) -> None:
+    `locks` sees who is in the way of an act that waits for its locks for so long and no longer.
+    """
+
+    def __init__(self, database: Database, watching: Database, locks: LockWatch) -> None:
         self.database = database
         self.at = ""
         """The step, in words."""
+        self.locks = locks
         self._watching = watching
         self._pid = 0
 
@@ -44,11 +49,12 @@ class OnlineActs:
                 yield
         finally:
             self._watching.close()
+            self.locks.close()
 
     @contextlib.contextmanager
     def brief(self) -> Iterator[psycopg2.extensions.cursor]:
         """A transaction that waits a second for its locks: who needs the table waits behind it."""
-        with self.database.transaction(long=True) as cursor:
+        with self.database.transaction(long=True) as cursor, self.locks.of(self._pid):
             cursor.execute(_MIGRATIONS["limit_waits"])
             yield cursor
 
@@ -66,7 +72,8 @@ class OnlineActs:
         """Outside of a transaction, for as long as it takes; a signal ends it on the server too."""
 
         def act(_rows: int, progress: Progress) -> int:
-            with ThreadPoolExecutor(1) as pool:
+            limited = self.locks.of(self._pid) if lock_timeout_s else contextlib.nullcontext()
+            with limited, ThreadPoolExecutor(1) as pool:
                 running = pool.submit(self.database.alone, statement, lock_timeout_s=lock_timeout_s)
                 try:
                     while not wait([running], _TELL_S).done:

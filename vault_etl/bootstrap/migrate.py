@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Sequence
 
+from vault_etl.adapters.postgres_lock_watch import LockWatch
 from vault_etl.adapters.postgres_migrations import Applied, Migration, Pending, PostgresMigrations
 from vault_etl.adapters.postgres_online import PostgresOnline
 from vault_etl.adapters.postgres_schema import PostgresSchema
@@ -23,7 +24,7 @@ class MigrateProgram(Parts):
 
     def migrations(self) -> PostgresMigrations:
         """For `migrate`."""
-        return PostgresMigrations(self._database, resource_dir("migrations"))
+        return PostgresMigrations(self._database, resource_dir("migrations"), self._locks())
 
     def migrate(
         self, progress: Progress, wait: float, *, adopt: bool, online: bool, rate: float | None
@@ -62,7 +63,11 @@ class MigrateProgram(Parts):
         return self._online(pending.migration).left()
 
     def _online(self, migration: Migration) -> PostgresOnline:
-        return PostgresOnline(self._database, self._new_database(" watch"), migration)
+        watching = self._new_database(" watch")
+        return PostgresOnline(self._database, watching, self._locks(), migration)
+
+    def _locks(self) -> LockWatch:
+        return LockWatch(self._new_database(" locks"))
 
     def schema_differences(self, pending: Sequence[Pending] = ()) -> Sequence[str]:
         """For `migrate --check`: what is not as the migrations made it, but for online work that is left."""

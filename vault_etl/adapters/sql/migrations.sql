@@ -61,15 +61,13 @@ CREATE TABLE public.vault_etl_migrations (
 );
 GRANT SELECT ON public.vault_etl_migrations TO PUBLIC
 
--- name: lock_holders
-SELECT DISTINCT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, '')
-FROM pg_catalog.pg_locks AS l
-JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
-JOIN pg_catalog.pg_class AS c ON c.oid = l.relation
-WHERE l.granted AND l.pid <> pg_catalog.pg_backend_pid()
-    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
-    AND c.relnamespace = 'public'::regnamespace
-ORDER BY a.pid LIMIT 10
+-- name: pid
+SELECT pg_catalog.pg_backend_pid()
+
+-- name: blockers
+-- Who a session waits for: those that hold what it asks for, and those that asked before it.
+SELECT a.pid, coalesce(a.usename, '')::text, coalesce(a.application_name, '')
+FROM pg_catalog.pg_stat_activity AS a WHERE a.pid = ANY (pg_catalog.pg_blocking_pids(%(pid)s)) ORDER BY a.pid LIMIT 10
 
 -- name: record
 INSERT INTO public.vault_etl_migrations (name, checksum) VALUES (%s, %s)

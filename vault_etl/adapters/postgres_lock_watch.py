@@ -1,0 +1,55 @@
+"""Who keeps a session from its locks, seen from another connection while it waits: afterwards nothing tells."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_cut_over import named
+from vault_etl.adapters.sql import blocks
+from vault_etl.errors import VaultEtlError
+
+_SQL: Final = blocks("migrations.sql")
+
+_EVERY_S: Final = 0.2
+"""A lock is waited for a second: a few looks meet the wait."""
+
+
+class LockWatch:
+    """Looks at one session at a time, from a thread, on a connection that nothing else uses."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._seen: Sequence[tuple[int, str, str]] = ()
+
+    @property
+    def blockers(self) -> tuple[str, ...]:
+        """The sessions that were last seen in the way."""
+        return tuple(map(named, self._seen))
+
+    @contextlib.contextmanager
+    def of(self, pid: int) -> Iterator[None]:
+        """Look at the session of this pid during the block. If a look fails, nothing else does."""
+        self._seen = ()
+        over = threading.Event()
+        looking = threading.Thread(target=self._look, args=(pid, over), daemon=True)
+        looking.start()
+        try:
+            yield
+        finally:
+            over.set()
+            looking.join()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._database.close()
+
+    def _look(self, pid: int, over: threading.Event) -> None:
+        with contextlib.suppress(VaultEtlError):
+            while not over.wait(_EVERY_S):
+                with self._database.transaction(within=5.0) as cursor:
+                    cursor.execute(_SQL["blockers"], {"pid": pid})
+                    self._seen = cursor.fetchall() or self._seen
