@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -77,8 +78,16 @@ def _list(
     )
     reader = program.audit_reader()
     left = reader.left_the_log()
+    shown = 0
+
+    def rows() -> Iterator[dict[str, object]]:
+        nonlocal shown
+        for entry in reader.entries(wanted, limit=limit):
+            shown += 1
+            yield listed(entry)
+
     print_rows(
-        (listed(entry) for entry in reader.entries(wanted, limit=limit)),
+        rows(),
         output,
         columns=(
             "seq",
@@ -95,7 +104,8 @@ def _list(
         ),
         empty="no entries",
     )
-    if left is not None and not quiet and (wanted.since is None or wanted.since <= left.logged_at):
+    asked = wanted.since is None or (left is not None and wanted.since <= left.logged_at)
+    if left is not None and asked and not quiet and shown != limit:
         sys.stderr.write(
             f"vault-etl: entries up to {left.seq} ({utc_text(left.logged_at)}) left the log for"
             " segments: all but a few of them are not listed\n"
