@@ -98,3 +98,25 @@ def test_of_too_many_open_intents_the_oldest_are_given_up(monkeypatch: pytest.Mo
     many = [entry(seq, "intent", str(seq)) for seq in range(1, 7)]
     pairs, rubbish = judged(*many, entry(7, "outcome", "1"))
     assert (rubbish, pairs.unfinished(), pairs.unfinished_count) == ([], [1, 2, 3, 4], 6)
+
+
+def test_an_intent_whose_outcome_left_the_log_is_not_unfinished() -> None:
+    """It was passed over with its segment. An outcome behind the segment's end still finds it."""
+    problems = Problems()
+    pairs = Pairs(problems, whole=True)
+    pairs.judge(entry(1, "intent", "a"), passed=True)
+    pairs.judge(entry(2, "intent", "b"), passed=True)
+    pairs.judge(entry(9, "outcome", "b"))
+    assert (pairs.unfinished(), pairs.unfinished_count) == ([], 0)
+    assert not problems.counts[Kind.RUBBISH]
+
+
+def test_where_a_log_is_not_read_from_its_first_entry_an_outcome_may_come_first() -> None:
+    """Its intent is before what is read; one that is about something else is told all the same."""
+    problems = Problems()
+    pairs = Pairs(problems, whole=False)
+    pairs.judge(entry(7, "outcome", "a"))
+    assert not problems.counts[Kind.RUBBISH]
+    pairs.judge(entry(8, "intent", "b"))
+    pairs.judge(entry(9, "outcome", "b", actor="x"))
+    assert problems.counts[Kind.RUBBISH] == 1
