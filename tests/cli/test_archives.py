@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
 from tests.cli.events import event
 from tests.cli.test_partitions import WHY, entries, months, table, this_month
 from tests.filled_vault import filled_vault
 from tests.vault import Result, Vault
+from vault_etl.adapters.embedded.template import ARCHIVE_BUCKET
 
 FIELDS = "record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext"
+
+MEANWHILE = """
+    CREATE FUNCTION public.meanwhile() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+        UPDATE vault_etl_detached.MONTH SET locale = 'xx'
+        WHERE record_id = (SELECT record_id FROM vault_etl_detached.MONTH LIMIT 1);
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER meanwhile AFTER INSERT ON audit_log FOR EACH ROW
+    WHEN (NEW.action = 'partitions archive' AND NEW.phase = 'intent') EXECUTE FUNCTION meanwhile()
+"""
+"""A change between the count and the snapshot, at the latest."""
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +48,10 @@ def place(tmp_path: Path) -> Path:
 
 
 def partitions(vault: Vault, *args: str) -> Result:
-    """Run a command of `partitions` that has to do its work."""
-    return vault.ok("admin", "partitions", *args)
+    """Run a command of `partitions` that has to do its work, with the AWS role of the owner."""
+    key = vault.provisioned.credentials["owner"]
+    aws = {"AWS_ACCESS_KEY_ID": key.access_key_id, "AWS_SECRET_ACCESS_KEY": key.secret_access_key}
+    return vault.ok("admin", "partitions", *args, extra=aws)
 
 
 def rows(vault: Vault, name: str) -> list[tuple[object, ...]]:
@@ -101,6 +117,7 @@ def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) ->
     assert rows(vault, f"vault_etl_detached.{name}") == stored
     assert partitions(vault, "attach", month, *WHY).json["state"] == "attached"
     assert rows(vault, "user_logins") == stored
+    assert list(place.iterdir()) == [], "it would be of rows that go on changing"
     vault.ok("admin", "migrate", "--check")
     vault.ok("audit", "doctor", "--deep")
     vault.ok("audit", "audit", "verify")
@@ -111,3 +128,115 @@ def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) ->
         for phase, decision in (("intent", "allowed"), ("outcome", "done"))
     ]
     assert f"SHA-256 {done['manifest_sha256']}" in said[3][3]
+
+
+def test_what_was_erased_meanwhile_is_erased_when_the_month_is_back(
+    vault: Vault, archived: str, place: Path
+) -> None:
+    """It counts as a change, so the month is archived again before it is dropped; the old archive goes."""
+    name = table(archived)
+    (old,) = place.iterdir()
+    record_id = _a_record(old)
+    assert vault.run("erase", "erase", record_id, *WHY).code == 75
+    doctor = {row["check"]: row for row in vault.run("audit", "doctor").lines}["partitions"]
+    assert f"1 archived; archives that still hold erased rows: {name}" in doctor["detail"]
+    back = partitions(vault, "restore", archived, *WHY).json
+    assert (back["erased"], back["changed_since"], back["erasures_since"]) == (1, True, 1)
+    empty = f"SELECT masked_ip, ip_ciphertext FROM vault_etl_detached.{name} WHERE record_id = %s"  # noqa: S608
+    assert vault.sql(empty, record_id) == [(None, None)]
+    refused = vault.run("admin", "partitions", "drop", archived, *WHY)
+    assert (refused.code, "partitions archive" in refused.stderr) == (78, True)
+    again = partitions(vault, "archive", archived, *WHY[:2]).json
+    assert (again["changed_since"], again["erasures_since"]) == (False, 0)
+    assert [str(each) for each in place.iterdir()] == [again["archive"]] != [str(old)]
+    assert partitions(vault, "drop", archived, *WHY).json["state"] == "archived"
+
+
+def test_a_change_while_it_is_archived_records_nothing(vault: Vault, place: Path) -> None:
+    """An erasure behind the snapshot would be in the archive: exit 75, no files are left, and a second run succeeds."""
+    month = this_month(vault)
+    name = table(month)
+    partitions(vault, "detach", month, *WHY)
+    vault.sql(MEANWHILE.replace("MONTH", name))
+    archive = ("partitions", "archive", month, "--to", str(place), *WHY[:2])
+    refused = vault.run("admin", *archive)
+    vault.sql("DROP FUNCTION meanwhile() CASCADE")
+    assert (refused.code, "was changed while it was archived" in refused.stderr) == (75, True), (
+        refused.stderr
+    )
+    assert list(place.iterdir()) == []
+    assert entries(vault)[-1][1:3] == ("outcome", "failed")
+    assert vault.sql("SELECT archive FROM closed_months") == [(None,)]
+    (place / f"{name}-0a1b2c3d").mkdir()
+    done = vault.ok("admin", *archive)
+    assert f"of an interrupted run: {place}/{name}-0a1b2c3d" in done.stderr
+    nowhere = vault.run("admin", *archive[:4], str(place / "no" / "folder"), *WHY[:2])
+    assert (nowhere.code, vault.sql("SELECT archive FROM closed_months")) == (
+        66,
+        [(done.json["archive"],)],
+    )
+    partitions(vault, "attach", month, *WHY)
+
+
+def test_a_month_that_the_database_does_not_know_is_restored_from_a_copy(
+    vault: Vault, archived: str, place: Path
+) -> None:
+    """As after a restore of an old backup: the vault's own signature is needed, and the place of the archive."""
+    vault.sql("DELETE FROM closed_months")
+    assert vault.run("admin", "partitions", "restore", archived, *WHY).code == 66
+    (folder,) = place.iterdir()
+    restore = ("partitions", "restore", archived, "--from", str(folder))
+    asked = vault.run("admin", *restore, *WHY[:2])
+    assert (asked.code, "--yes" in asked.stderr) == (2, True)
+    assert vault.ok("admin", *restore, "--dry-run").json["on_the_record"] is False
+    assert vault.ok("admin", *restore, *WHY).json["archive"] == str(folder)
+    assert vault.run("admin", *restore, *WHY).code == 78, "it is there"
+
+
+def test_the_end_of_an_archive_is_the_end_of_the_month(
+    vault: Vault, archived: str, place: Path
+) -> None:
+    """Asked for by a flag of its own. Files, counts and pending erasures go; a copy of the archive brings it back."""
+    (folder,) = place.iterdir()
+    copy = place.parent / folder.name
+    shutil.copytree(folder, copy)
+    drop = ("partitions", "drop", archived, *WHY)
+    assert (refused := vault.run("admin", *drop)).code == 2
+    assert "--archive" in refused.stderr
+    assert vault.ok("admin", *drop, "--archive").json["state"] == "dropped"
+    assert list(place.iterdir()) == []
+    assert vault.count("detached_values") == 0
+    assert entries(vault)[-1][1:3] == ("outcome", "done")
+    assert vault.run("admin", "partitions", "restore", archived, *WHY).code == 2
+    assert (
+        partitions(vault, "restore", archived, "--from", str(copy), *WHY).json["state"]
+        == "detached"
+    )
+
+
+def test_an_archive_in_s3(vault: Vault) -> None:
+    """The same commands, with the one bucket that the owner's AWS role may use for a folder."""
+    month = this_month(vault)
+    s3 = vault.emulator.client("s3")
+    stored = rows(vault, "user_logins")
+    partitions(vault, "detach", month, *WHY)
+    done = partitions(
+        vault, "archive", month, "--to", f"s3://{ARCHIVE_BUCKET}/logins", *WHY[:2]
+    ).json
+    assert done["archive"].startswith(f"s3://{ARCHIVE_BUCKET}/logins/{table(month)}-")
+    partitions(vault, "drop", month, *WHY)
+    keys = [
+        found["Key"]
+        for found in s3.list_objects_v2(Bucket=ARCHIVE_BUCKET, Prefix="logins")["Contents"]
+    ]
+    assert len(keys) == 3
+    partitions(vault, "restore", month, *WHY)
+    partitions(vault, "attach", month, *WHY)
+    assert rows(vault, "user_logins") == stored
+    assert s3.list_objects_v2(Bucket=ARCHIVE_BUCKET, Prefix="logins")["KeyCount"] == 0
+
+
+def _a_record(folder: Path) -> str:
+    """The id of a record in an archive."""
+    found = parquet.read_table(folder / "part-00001.parquet", columns=["record_id"])
+    return str(found["record_id"][0].as_py())

@@ -12,6 +12,7 @@ from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.partition_change import (
     DryRunOption,
     MonthArgument,
+    delete_old,
     must_be,
     shown,
 )
@@ -20,24 +21,23 @@ from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.archive_location import ArchiveRoot
 from vault_etl.core.audit import Action, clean_reason
-from vault_etl.core.partitions import PartitionState, choose
-from vault_etl.errors import ConfigurationError, IncompleteError, VaultEtlError
-from vault_etl.services.archive_month import delete_archive
+from vault_etl.core.partitions import Partition, PartitionState, choose
+from vault_etl.errors import ConfigurationError, UsageError
 from vault_etl.services.audit_request import audit_request
 
 ToOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--to",
         metavar="PLACE",
-        help="A folder, or s3://bucket/prefix: the archive is made in it.",
+        help="A folder, or s3://bucket/prefix: the archive is made in it. Default: where the one before is.",
     ),
 ]
 
 
 def archive(
     month: MonthArgument,
-    to: ToOption,
+    to: ToOption = None,
     *,
     reason: ReasonOption = None,
     ticket: TicketOption = None,
@@ -58,7 +58,6 @@ def archive(
       vault-etl partitions archive 2024-03 --to /srv/archives --dry-run
       vault-etl partitions archive 2024-03 --to s3://cold/logins --reason "age"
     """
-    root = ArchiveRoot.parse(to, str(Path.cwd()))
     asked = "dry run" if dry_run else reason_for("to archive a month", reason)
     program, _ = start(quiet=quiet, verbose=verbose)
     partitions = program.partitions()
@@ -69,6 +68,7 @@ def archive(
         raise ConfigurationError(
             message, hint="`vault-etl partitions detach` puts it away on the record first"
         )
+    root = _root(to, partition)
     location = program.new_archive(root, partition.name)
     if dry_run:
         print_object({**shown(partition), "to": location}, output)
@@ -88,9 +88,15 @@ def archive(
     ):
         done = opened.archive(request, partition, opened.note)
     if done.replaced is not None:
-        try:
-            delete_archive(program.archive_store(done.replaced))
-        except VaultEtlError as error:
-            message = f"{partition.name} is archived, and its archive of before is left: {error}"
-            raise IncompleteError(message, hint=f"delete {done.replaced} by hand") from None
+        delete_old(program, done.replaced, f"{partition.name} is archived")
     print_object(shown(choose(partitions.partitions(), partition.name)), output)
+
+
+def _root(to: str | None, partition: Partition) -> ArchiveRoot:
+    """Where the archive is made."""
+    if to is not None:
+        return ArchiveRoot.parse(to, str(Path.cwd()))
+    if partition.archive is None:
+        message = f"{partition.name} has no archive yet"
+        raise UsageError(message, hint="--to says where: a folder, or s3://bucket/prefix")
+    return ArchiveRoot.around(partition.archive.location)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,8 +16,12 @@ from vault_etl.cli.start import start
 from vault_etl.core.audit import Action, clean_reason
 from vault_etl.core.partitions import Partition, PartitionState, choose
 from vault_etl.core.quarantine import sent_at
-from vault_etl.errors import ConfigurationError
+from vault_etl.errors import ConfigurationError, IncompleteError, VaultEtlError
+from vault_etl.services.archive_month import delete_archive
 from vault_etl.services.audit_request import audit_request
+
+if TYPE_CHECKING:
+    from vault_etl.bootstrap import Program
 
 MonthArgument = Annotated[
     str, typer.Argument(metavar="MONTH", help="YYYY-MM, or the name of a partition.")
@@ -75,7 +79,9 @@ class Change:
         if self.dry_run:
             print_object(shown(partition), self.output)
             return
-        confirm(f"{verb.capitalize()} {in_words(partition)}?", yes=self.yes)
+        ends = partition.archive if self.action is Action.PARTITIONS_ATTACH else None
+        also = f" Its archive is deleted then: {ends.location}." if ends else ""
+        confirm(f"{verb.capitalize()} {in_words(partition)}?{also}", yes=self.yes)
         request = audit_request(
             program.identity(),
             self.action,
@@ -84,6 +90,8 @@ class Change:
         )
         with progress(verb, total=None, quiet=self.quiet):
             getattr(partitions, verb)(request, partition)
+        if self.action is Action.PARTITIONS_ATTACH and partition.archive is not None:
+            delete_old(program, partition.archive.location, f"{partition.name} is attached")
         print_object(shown(choose(partitions.partitions(), partition.name)), self.output)
 
 
@@ -120,6 +128,15 @@ def must_be(partition: Partition, *states: PartitionState) -> None:
     if partition.state not in states:
         message = f"{partition.name} is {partition.state.value}"
         raise ConfigurationError(message, hint=_FIRST.get(partition.state))
+
+
+def delete_old(program: Program, location: str, done: str) -> None:
+    """Delete an archive that is on the record no more. Raises IncompleteError, which names it, if that fails."""
+    try:
+        delete_archive(program.archive_store(location))
+    except VaultEtlError as error:
+        message = f"{done}, and its archive of before is left: {error}"
+        raise IncompleteError(message, hint=f"delete {location} by hand") from None
 
 
 def in_words(partition: Partition) -> str:

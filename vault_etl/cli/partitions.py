@@ -176,7 +176,8 @@ def _attach(
 
     Its rows are read first. Tokens of another generation than the active one would join nothing, and
     values under keys that were destroyed open no more: the command then exits 78 and says how many
-    there are. `quarantine retry --reason-code month_closed` moves what came meanwhile.
+    there are. An archive of the month is deleted then, since its rows go on changing.
+    `quarantine retry --reason-code month_closed` moves what came meanwhile.
 
     \b
     Examples:

@@ -29,6 +29,11 @@ class ArchiveRoot:
         """Read it; `current` is where a relative path begins. Raises UsageError."""
         return cls(parse_location(text, current))
 
+    @classmethod
+    def around(cls, archive: str) -> ArchiveRoot:
+        """The root in which an archive is."""
+        return cls(archive.rpartition("/")[0])
+
     def archive(self, partition: str, mark: str) -> str:
         """The location of an archive of this partition. Raises UsageError if it is too long."""
         location = f"{self.location}/{archive_name(partition)}{mark}"

@@ -59,6 +59,8 @@ class ReadArchive:
             raise DataError(message, hint="its manifest has another SHA-256; nothing was changed")
         note.check(content, self._vault_id, self._keys)
         manifest = Manifest.parse(content)
+        if manifest.vault_id != self._vault_id:
+            raise _damaged(self._store, "is of another vault")
         wanted = {part.name for part in manifest.parts} | {MANIFEST, SIGNATURE}
         if missing := sorted(wanted.difference(names)):
             raise _damaged(self._store, f"misses {', '.join(missing)}")
