@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.events import event
-from tests.cli.processes import fails
+from tests.cli.processes import fails, terminal
 from tests.filled_vault import filled_vault
 from tests.proxy import FaultProxy
 from tests.vault import Vault
@@ -98,6 +98,17 @@ def test_it_needs_no_key_and_no_credentials(filled: Vault) -> None:
         asked = ("duplicates", "--field", "ip")
         filled.ok("analyst", *asked, extra={**none, "AWS_ENDPOINT_URL": aws.url})
     assert aws.calls == []
+
+
+def test_a_terminal_shows_what_is_read_and_for_how_long(filled: Vault) -> None:
+    """One statement cannot say how far it is; nothing of that is in a pipe."""
+    asked = ("analyst", "duplicates", "--field", "ip")
+    with terminal(filled, *asked) as shown:
+        shown.screen.expect(r"grouping about [0-9,]+ records.*0:00:0")
+        assert "2026-01-29" in shown.finish().stdout
+    with terminal(filled, *asked, "--quiet") as quiet:
+        assert "grouping" not in quiet.finish().stdout
+    assert filled.ok(*asked).stderr == ""
 
 
 def test_counts_are_exact_while_a_token_rotation_backfills(filled: Vault) -> None:

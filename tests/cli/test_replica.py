@@ -242,6 +242,8 @@ def test_its_password_comes_from_the_same_place(replicated: Replicated, tmp_path
     look = ("analyst", "duplicates", "--field", "ip")
     assert replicated.run(*look, VAULT_ETL_READ_URL=bare[1], **extra).code == 0
     fails(replicated.run(*look, **extra), 78, "VAULT_ETL_READ_URL holds a password")
+    shown = replicated.run("analyst", "config").stdout
+    assert replicated.vault.server.passwords.of("test_analyst") not in shown
     fails(replicated.run(*look, VAULT_ETL_READ_URL=NEVER), 69, "cannot be reached")
     fails(
         replicated.run(*look, VAULT_ETL_READ_URL="postgres"), 78, "VAULT_ETL_READ_URL is malformed"

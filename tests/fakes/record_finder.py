@@ -68,6 +68,10 @@ class FakeRecordFinder:
         newest = sorted(holding, key=lambda holder: holder.record_id, reverse=True)
         return Holders(len(holding), newest[: min(limit, MAX_HOLDERS)])
 
+    def records(self, query: SharedTokenQuery) -> int:  # noqa: ARG002 - of the port
+        """See `DuplicateFinder.records`."""
+        return len(self._database.records)
+
     def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
         """See `DuplicateFinder.shared_tokens`."""
         by_token: dict[uuid.UUID, list[SealedRecord]] = {}

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from tests.postgres.scratch import Scratch
+from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.sql import blocks
+from vault_etl.core.fields import Field
+from vault_etl.ports.duplicates import SharedTokenQuery
 
 ROWS = 30_000
 USERS = 997
@@ -97,6 +100,18 @@ def test_months_without_a_day_that_is_asked_for_are_not_read(filled: Scratch) ->
         plan = nodes(filled, "analyst", sql, {**DUPLICATES, "since": day, "until": until})
         assert read(plan) < 4 * of_a_day
     assert read(nodes(filled, "analyst", sql, {**DUPLICATES, "since": "2200-01-01"})) == 0
+
+
+def test_a_person_is_told_about_how_many_records_are_read(filled: Scratch) -> None:
+    """By the planner's word, months that are left out aside."""
+    since = filled.value("SELECT max(create_date) - 1 FROM user_logins")
+    with filled.database("analyst") as database:
+        finder = PostgresDuplicateFinder(database)
+        for query, records in (
+            (SharedTokenQuery(field=Field.IP, limit=5), ROWS),
+            (SharedTokenQuery(field=Field.IP, limit=5, since=since), 2 * ROWS / 40),
+        ):
+            assert finder.records(query) == pytest.approx(records, rel=0.5)
 
 
 @pytest.mark.parametrize(

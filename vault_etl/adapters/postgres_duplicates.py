@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.adapters.postgres_stream import stream
 from vault_etl.adapters.sql import blocks
 from vault_etl.ports.duplicates import SharedToken, SharedTokenQuery
@@ -21,13 +21,32 @@ class PostgresDuplicateFinder:
 
     def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
         """See `DuplicateFinder.shared_tokens`. One statement: a cut-over is before it, or after it."""
-        values = {
-            "min_count": query.min_count,
-            "min_users": query.min_users,
-            "since": query.since,
-            "until": query.until,
-            "leave_out": list(query.leave_out),
-            "limit": query.limit,
-        }
-        rows = stream(self._database, _SQL[f"shared_{query.field.value}"], values)
+        rows = stream(self._database, _SQL[f"shared_{query.field.value}"], _values(query))
         return (SharedToken(*row) for row in rows)
+
+    def records(self, query: SharedTokenQuery) -> int:
+        """See `DuplicateFinder.records`: what the planner expects of each month."""
+        statement = "EXPLAIN (FORMAT JSON) " + _SQL[f"shared_{query.field.value}"]
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute(statement, _values(query))
+            (((plan,),),) = cursor.fetchall()
+        return round(sum(_scanned(plan["Plan"])))
+
+
+def _values(query: SharedTokenQuery) -> Mapping[str, object]:
+    return {
+        "min_count": query.min_count,
+        "min_users": query.min_users,
+        "since": query.since,
+        "until": query.until,
+        "leave_out": list(query.leave_out),
+        "limit": query.limit,
+    }
+
+
+def _scanned(node: Mapping[str, Any]) -> Iterator[float]:
+    """The rows of each scan of a table, below a node of a plan; of a parallel one, of all its processes."""
+    if "Relation Name" in node:
+        yield node["Plan Rows"]
+    for below in node.get("Plans", ()):
+        yield from _scanned(below)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,6 +15,7 @@ import typer
 from vault_etl.cli.months_away import warn_of
 from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_rows
 from vault_etl.cli.personal_field import PersonalField
+from vault_etl.cli.progress import elapsed
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.fields import Field
 from vault_etl.core.placeholders import placeholders
@@ -81,7 +84,11 @@ def _duplicates(
         limit=limit,
     )
     with NotLookedAt(program.months()) as left:
-        shared = program.duplicate_finder().shared_tokens(query)
+        finder = program.duplicate_finder()
+    with contextlib.ExitStack() as shown:
+        if sys.stderr.isatty() and not quiet:
+            shown.enter_context(elapsed(f"grouping about {finder.records(query):,} records"))
+        shared = finder.shared_tokens(query)
     warn_of([month for month in left.months if month.may_name(query.since, query.until)])
     print_rows(
         (_row(token, known) if with_placeholders else asdict(token) for token in shared),

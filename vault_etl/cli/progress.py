@@ -122,3 +122,16 @@ def progress(
     else:
         with LoggedProgress(title) as logged:
             yield logged
+
+
+@contextlib.contextmanager
+def elapsed(title: str) -> Iterator[None]:
+    """A live line for a terminal, of work that cannot say how far it is: what it does, and for how long by now."""
+    from rich import progress as bars  # noqa: PLC0415 - for a terminal alone
+    from rich.console import Console  # noqa: PLC0415
+
+    columns = [bars.SpinnerColumn(), bars.TextColumn("{task.description}")]
+    columns.append(bars.TimeElapsedColumn())
+    with bars.Progress(*columns, console=Console(file=sys.stderr), transient=True) as shown:
+        shown.add_task(title, total=None)
+        yield

@@ -43,3 +43,6 @@ class DuplicateFinder(Protocol):
 
     def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
         """The most shared tokens first, streamed."""
+
+    def records(self, query: SharedTokenQuery) -> int:
+        """About how many records that groups."""
