@@ -21,12 +21,7 @@ from vault_etl.services.audit_request import audit_request
 from vault_etl.services.retoken_month import RetokenPlan
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("retoken")(_retoken)
-
-
-def _retoken(
+def retoken(
     month: Annotated[
         str, typer.Argument(metavar="MONTH", help="YYYY-MM, or the name of a partition.")
     ],
@@ -93,8 +88,8 @@ def _retoken(
     )
     run = request(plan.month.name)
     with progress("retoken", total=plan.total, quiet=quiet) as bar, stop_when_told():
-        retoken = program.month_retoken(bar, run.request_id, rate)
-        report = retoken(run, plan, tuple(dict.fromkeys(leave_out or ())))
+        work = program.month_retoken(bar, run.request_id, rate)
+        report = work(run, plan, tuple(dict.fromkeys(leave_out or ())))
     _print(plan, output, rows=report.rows, left_out=report.left_out, remaining=0)
 
 

@@ -7,13 +7,13 @@ from typing import Annotated, Final
 
 import typer
 
-from vault_etl.cli import partition_retoken
 from vault_etl.cli.duration import Duration
 from vault_etl.cli.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.partition_archive import archive
 from vault_etl.cli.partition_change import Change, DryRunOption, MonthArgument, YesOption, shown
 from vault_etl.cli.partition_drop import drop
 from vault_etl.cli.partition_restore import restore
+from vault_etl.cli.partition_retoken import retoken
 from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.core.audit import Action, clean_reason
@@ -26,7 +26,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-partition_retoken.register(app)
 
 _COLUMNS: Final = ("partition", "from", "state", "rows", "bytes", "closed_at")
 """Of a table, so that a month is one line of 80 characters; JSON has `until` too."""
@@ -200,3 +199,4 @@ def _attach(
 app.command("archive")(archive)
 app.command("drop")(drop)
 app.command("restore")(restore)
+app.command("retoken")(retoken)
