@@ -146,7 +146,9 @@ def test_what_was_erased_meanwhile_is_erased_when_the_month_is_back(
     assert vault.sql(empty, record_id) == [(None, None)]
     refused = vault.run("admin", "partitions", "drop", archived, *WHY)
     assert (refused.code, "partitions archive" in refused.stderr) == (78, True)
+    assert vault.run("erase", "erase", record_id, *WHY).code == 75, "the old file has it still"
     again = partitions(vault, "archive", archived, *WHY[:2]).json
+    assert vault.ok("erase", "erase", record_id, *WHY).json["archives"] == {}
     assert (again["changed_since"], again["erasures_since"]) == (False, 0)
     assert [str(each) for each in place.iterdir()] == [again["archive"]] != [str(old)]
     assert partitions(vault, "drop", archived, *WHY).json["state"] == "archived"
