@@ -96,3 +96,14 @@ def test_every_test_that_a_page_names_is_there(page: Path) -> None:
     """A page that says which test holds a claim names a file that exists."""
     for name in re.findall(r"`(tests/[\w/.-]+)`", page.read_text(encoding="utf-8")):
         assert (REPOSITORY / name).exists(), name
+
+
+@pytest.mark.parametrize(
+    "file",
+    sorted((REPOSITORY / "tests" / "data" / "migrations").iterdir()),
+    ids=lambda file: file.name,
+)
+def test_the_example_of_an_online_migration_is_the_one_that_is_run(file: Path) -> None:
+    """By `tests/postgres/test_online.py`, from the first line to the last."""
+    page = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert f"```sql\n{file.read_text(encoding='utf-8')}```\n" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from vault_etl.adapters.postgres_audit import PostgresAuditLog
 from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.adapters.postgres_release import PostgresRecordFinder
 from vault_etl.core.fields import Field
+from vault_etl.errors import ConfigurationError
 from vault_etl.ports.duplicates import SharedTokenQuery
 
 pytestmark = pytest.mark.system
@@ -150,3 +152,19 @@ def test_doctor_tells_the_pooler(pooled: Vault, postgres: RunningPostgres) -> No
     assert "through a pooler" in through
     assert "client_address" in through
     assert "pooler" not in plain
+
+
+def test_what_needs_a_session_of_its_own_is_refused(pooled: Vault) -> None:
+    """`partitions detach` and `migrate --online`, which share this: nothing is set in a session of another program."""
+    month = f"{dt.datetime.now(dt.UTC):%Y-%m}"
+    refused = pooled.run("admin", "partitions", "detach", month, "--reason", "r", "--yes")
+    assert (refused.code, "there is a pooler" in refused.stderr) == (78, True)
+    with closing(Database(pooled.database_url("admin"))) as database:
+        with (
+            pytest.raises(ConfigurationError, match="a session of its own"),
+            database.session("vault_etl_owner"),
+        ):
+            pytest.fail("it was opened")
+        with database.transaction() as cursor:
+            cursor.execute("SELECT current_user::text")
+            assert cursor.fetchall() == [("admin",)]

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import admin
 from tests.postgres.cut_over import cut_over_again, next_of
+from tests.postgres.online import EXPAND, ONLINE, finish, online, with_country
 from tests.postgres.own_cluster import (
     NEWEST,
     OLDEST,
@@ -119,6 +120,19 @@ def test_a_restore_that_lost_the_owners_is_told(dumped: Scratch, major: int, fol
     assert done.returncode == 78
     assert "function erase(" in done.stderr
     assert "table audit_log: owner was changed" in done.stderr
+
+
+def test_a_login_without_a_superuser_migrates_online(cluster: Scratch, folder: Path) -> None:
+    """On a database of its own beside it: an index is built CONCURRENTLY, and rows are filled, as the owner."""
+    make_database(cluster, "online")
+    database = Scratch(cluster.server, "online")
+    migrations = with_country(folder, EXPAND, ONLINE)
+    with database.database("deployer") as opened:
+        PostgresMigrations(opened, resource_dir("migrations")).apply()
+    with online(database, migrations, "deployer") as steps:
+        finish(steps)
+    with database.database("deployer") as opened:
+        assert PostgresMigrations(opened, migrations).pending() == []
 
 
 def test_no_difference_is_told_where_no_superuser_migrated(cluster: Scratch) -> None:

@@ -91,7 +91,7 @@ class PostgresOnline:
             return act(rows, progress)
         except LockTimeoutError:
             return Blocked(self._acts.locks.blockers)
-        except UnavailableError:
+        except (UnavailableError, IncompleteError):  # or told to end
             raise
         except DataError as error:
             self._fill_again(error)

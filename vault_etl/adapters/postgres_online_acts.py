@@ -14,7 +14,7 @@ from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_cut_over import named
 from vault_etl.adapters.postgres_lock_watch import LockWatch
 from vault_etl.adapters.sql import blocks
-from vault_etl.errors import VaultEtlError
+from vault_etl.errors import DeniedError, UnavailableError
 from vault_etl.ports.progress import Progress
 
 _SQL: Final = blocks("online.sql")
@@ -88,9 +88,9 @@ class OnlineActs:
         return act
 
     def _tell(self, progress: Progress) -> None:
-        """Say how far it is, and who is in its way. If that fails, the work goes on."""
+        """Say how far it is, and who is in its way. If that fails, the work goes on; a signal is no such failure."""
         with (
-            contextlib.suppress(VaultEtlError),
+            contextlib.suppress(UnavailableError, DeniedError),
             self._watching.transaction(within=_TELL_S) as cursor,
         ):
             cursor.execute(_SQL["activity"], {"pid": self._pid})
