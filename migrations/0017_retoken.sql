@@ -23,7 +23,9 @@ REVOKE ALL ON FUNCTION public.retoken_generations(uuid) FROM PUBLIC;
 -- The range that is claimed by `claim`, and the month that it is of: no row if another worker has claimed it since, or if
 -- the month is not detached any more. Raises 42501 unless the claim's intent is this login's, is committed, and has no
 -- outcome yet.
-CREATE FUNCTION public.retoken_range(claim uuid) RETURNS TABLE (month uuid, partition text, first uuid, last uuid)
+CREATE FUNCTION public.retoken_range(claim uuid) RETURNS TABLE (
+    month uuid, partition text, first uuid, last uuid, after uuid
+)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (
@@ -35,7 +37,7 @@ BEGIN
         RAISE EXCEPTION 'no range is claimed by this login so' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN QUERY
-        SELECT m.first, m.partition, r.first, r.last
+        SELECT m.first, m.partition, r.first, r.last, r.after
         FROM public.rotation_ranges AS r
         JOIN public.key_rotations AS k ON k.rotation_id = r.rotation_id
         JOIN public.closed_months AS m ON m.first = k.month
@@ -44,7 +46,8 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.retoken_range(uuid) FROM PUBLIC;
 
--- The next rows of a claimed range, behind `after`, whose tokens are not of the active generation. A page ends as in
+-- The next rows of a claimed range, behind `after` and behind what is done of it, as the claim's entry says, whose tokens
+-- are not of the active generation. A page ends as in
 -- adapters/sql/reseal.sql: at `most` rows or `bytes` bytes, and has one row at least; `found` is how many `most` let pass.
 CREATE FUNCTION public.retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE (
     record_id uuid, user_id text, token_generation smallint, masked_ip uuid, masked_device_id uuid,
@@ -81,7 +84,7 @@ BEGIN
         WHERE up_to_here <= $5 OR up_to_here = bytes
         ORDER BY record_id
         $query$, place.partition
-    ) USING place.first, place.last, after, most, bytes;
+    ) USING place.first, place.last, greatest(place.after, retoken_page.after), most, bytes;
 END
 $$;
 REVOKE ALL ON FUNCTION public.retoken_page(uuid, uuid, integer, bigint) FROM PUBLIC;

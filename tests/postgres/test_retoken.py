@@ -205,6 +205,21 @@ def test_a_claim_gets_the_rows_of_its_range_alone(site: Site) -> None:
     assert site.counts()[("token", 1)] == 2
 
 
+def test_a_claim_gets_no_row_that_its_entry_leaves_out(site: Site) -> None:
+    """What an earlier claim has passed, whatever `after` the client gives: the entry says `behind`."""
+    _, rows = site.claim_with_rows()
+    site.scratch.sql(
+        "UPDATE rotation_ranges SET claimed_until = NULL, after = %s WHERE first <= %s AND last >= %s",
+        *[rows[0].record_id] * 3,
+    )
+    again = site.claim()
+    assert [row.record_id for row in site.rows(again)] == [rows[1].record_id]
+    reason = site.scratch.value(
+        "SELECT reason FROM audit_log WHERE request_id = %s AND phase = 'intent'", again
+    )
+    assert str(reason).endswith(f", behind {rows[0].record_id}")
+
+
 def test_an_erasure_wins(site: Site) -> None:
     """What was read before it is written nowhere after it."""
     claim, rows = site.claim_with_rows()
