@@ -222,9 +222,13 @@ def test_an_archive_in_s3(vault: Vault) -> None:
     s3 = vault.emulator.client("s3")
     stored = rows(vault, "user_logins")
     partitions(vault, "detach", month, *WHY)
-    done = partitions(
-        vault, "archive", month, "--to", f"s3://{ARCHIVE_BUCKET}/logins", *WHY[:2]
-    ).json
+    left = f"logins/{table(month)}-0a1b2c3d"
+    s3.put_object(Bucket=ARCHIVE_BUCKET, Key=f"{left}/part-00001.parquet", Body=b"")
+    to = f"s3://{ARCHIVE_BUCKET}/logins"
+    result = partitions(vault, "archive", month, "--to", to, *WHY[:2])
+    assert f"of an interrupted run: s3://{ARCHIVE_BUCKET}/{left}\n" in result.stderr
+    s3.delete_object(Bucket=ARCHIVE_BUCKET, Key=f"{left}/part-00001.parquet")
+    done = result.json
     assert done["archive"].startswith(f"s3://{ARCHIVE_BUCKET}/logins/{table(month)}-")
     partitions(vault, "drop", month, *WHY)
     keys = [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import psycopg2
 import pytest
 
 from tests.cli.events import event
+from tests.cli.processes import finish, start
 from tests.filled_vault import filled_vault
 from tests.vault import Vault
 
@@ -130,6 +132,24 @@ def test_an_interrupted_detach_is_told_and_gone_on_with(vault: Vault) -> None:
         assert entries(vault)[-1][1:] == ("outcome", "failed", f"{table(month)} is detaching")
         refused = vault.run("admin", "partitions", "attach", month, *WHY)
         assert (refused.code, "goes on with it" in refused.stderr) == (78, True)
+    other.close()
+    assert vault.ok("admin", "partitions", "detach", month, *WHY).json["state"] == "detached"
+    vault.ok("admin", "partitions", "attach", month, *WHY)
+
+
+def test_ctrl_c_is_heard_while_a_detach_waits(vault: Vault) -> None:
+    """Long before --wait is over. The month is `detaching`, which is on the record, and the next run goes on."""
+    month = this_month(vault)
+    with psycopg2.connect(vault.database_url("admin")) as other, other.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM user_logins")
+        waiting = start(vault, "admin", "partitions", "detach", month, "--wait", "10m", *WHY)
+        while months(vault)[table(month)] != "detaching":
+            assert waiting.poll() is None
+        waiting.send_signal(signal.SIGINT)
+        assert finish(waiting).code == 130
+        assert entries(vault)[-1][1:] == ("outcome", "failed", f"{table(month)} is detaching")
+        at_it = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%DETACH PARTITION%%' AND state = 'active'"
+        assert vault.sql(f"{at_it} AND pid <> pg_backend_pid()") == [(0,)]
     other.close()
     assert vault.ok("admin", "partitions", "detach", month, *WHY).json["state"] == "detached"
     vault.ok("admin", "partitions", "attach", month, *WHY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Final
 
 import psycopg2.extensions
@@ -21,6 +22,9 @@ from vault_etl.errors import IncompleteError, UsageError, VaultEtlError
 _SQL: Final = blocks("partitions.sql")
 
 _OWNER: Final = "vault_etl_owner"
+_LISTEN_S: Final = 0.2
+"""Between two looks for a signal."""
+
 _TRIES: Final = 5
 """Each waits two seconds for a lock."""
 
@@ -79,7 +83,7 @@ class PostgresPartitions:
             if partition.state is not PartitionState.DETACHED:
                 self._take_out(partition)
             self._put_away(request, partition)
-        except VaultEtlError as error:
+        except (VaultEtlError, KeyboardInterrupt) as error:
             self._failed(request, partition)
             if isinstance(error, LockTimeoutError):
                 message = f"a transaction that uses the table did not end in {self._wait_s:g} s"
@@ -99,8 +103,16 @@ class PostgresPartitions:
                 if cursor.fetchall() == [(True,)]:
                     how = ""
         statement = _DETACH.format(sql.Identifier(partition.name), sql.SQL(how))
-        with self._database.session(_OWNER):
-            self._database.alone(statement, lock_timeout_s=self._wait_s)
+        with self._database.session(_OWNER), ThreadPoolExecutor(1) as pool:
+            running = pool.submit(self._database.alone, statement, lock_timeout_s=self._wait_s)
+            try:
+                while not wait([running], _LISTEN_S).done:
+                    pass  # psycopg2 waits where no signal is heard
+            except BaseException:
+                while not wait([running], _LISTEN_S).done:
+                    self._database.cancel()
+                raise
+            running.result()
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def _put_away(self, request: AuditRequest, partition: Partition) -> None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vault_etl import __version__
-from vault_etl.adapters.archive_leftovers import folder_archives
+from vault_etl.adapters.archive_leftovers import bucket_archives, folder_archives
 from vault_etl.adapters.aws_kms_sign import KmsHeadSigner
 from vault_etl.adapters.file_digest import size_and_sha256
 from vault_etl.adapters.postgres_archives import PostgresArchives
 from vault_etl.bootstrap.archives import archive_at, need_parquet, rows_reader, rows_writer
 from vault_etl.bootstrap.parts import Parts
-from vault_etl.core.archive_location import ArchiveRoot, archive_name
+from vault_etl.core.archive_location import S3, ArchiveRoot, archive_name
 from vault_etl.core.manifest_note import ManifestNote
 from vault_etl.core.partitions import Partition
 from vault_etl.errors import ConfigurationError
@@ -59,7 +59,11 @@ class ArchivesProgram(Parts):
     def leftovers(self, root: ArchiveRoot, partition: Partition) -> Sequence[str]:
         """Locations of archives of this month in `root` that are not on the record here."""
         recorded = partition.archive and partition.archive.location
-        found = folder_archives(Path(root.location), archive_name(partition.name))
+        prefix = archive_name(partition.name)
+        if root.location.startswith(S3):
+            found = bucket_archives(self._aws.s3(), root.location, prefix)
+        else:
+            found = folder_archives(Path(root.location), prefix)
         return [location for location in found if location != recorded]
 
     @contextlib.contextmanager
