@@ -9,7 +9,8 @@ acknowledges, copies the database, and then times, one after the other, on equal
   which share the rows;
 - one bare `UPDATE … FROM` that gives every row both its next tokens, and `keys rotate --tokens --yes`.
 
-Rotation's time is that of the whole process, its plan, its check and its last look at the table included.
+Rotation's time is that of the whole process, its plan, its check and its last look at the table included. The CPU of a
+row is that of the commands and of the server's sessions, and depends little on what else the machine does.
 """
 
 from __future__ import annotations
@@ -18,16 +19,19 @@ import datetime as dt
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psutil
 import psycopg2
 
 from vault_etl.core.made_up_events import made_up_events
@@ -55,6 +59,14 @@ _TOKENS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """On a step: seconds, and seconds of CPU."""
+
+    seconds: float
+    cpu: float
+
+
 class Stack:
     """The embedded stack, and the commands on it."""
 
@@ -62,6 +74,12 @@ class Stack:
         self.directory = directory
         self.command("local", "start", "--dir", str(directory / "stack"))
         self._settings = {name: self._environment(name) for name in ("operator", "admin", "owner")}
+        url = self.on("postgres", "admin")["VAULT_ETL_DATABASE_URL"]
+        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW data_directory")
+            ((data,),) = cursor.fetchall()
+        pid = (Path(data) / "postmaster.pid").read_text(encoding="ascii").split()[0]
+        self._postmaster = int(pid)
 
     def command(
         self,
@@ -90,21 +108,31 @@ class Stack:
         url = settings["VAULT_ETL_DATABASE_URL"].rsplit("/", 1)[0]
         return {**settings, "VAULT_ETL_DATABASE_URL": f"{url}/{database}"}
 
-    def sql(self, database: str, *statements: str) -> float:
-        """Run statements as the superuser; the seconds that the last one took."""
+    def sql(self, database: str, *statements: str) -> None:
+        """Run statements as the superuser."""
         url = self.on(database, "admin")["VAULT_ETL_DATABASE_URL"]
-        seconds = 0.0
         with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
             for statement in statements:
-                started = time.monotonic()
                 cursor.execute(statement)
-                seconds = time.monotonic() - started
-        return seconds
+
+    def spent(self, act: Callable[[], object]) -> Spent:
+        """What an act takes: of the commands that it runs, and of sessions that end with it."""
+        began, cpu = time.monotonic(), self._cpu()
+        act()
+        seconds = time.monotonic() - began
+        time.sleep(0.5)  # until the server has seen its sessions end
+        return Spent(seconds, self._cpu() - cpu)
 
     def stop(self) -> None:
         """End it, and delete what it made."""
         self.command("local", "reset", "--yes", "--dir", str(self.directory / "stack"))
+
+    def _cpu(self) -> float:
+        commands = resource.getrusage(resource.RUSAGE_CHILDREN)
+        sessions = psutil.Process(self._postmaster).cpu_times()
+        ended: float = sessions.children_user + sessions.children_system
+        return commands.ru_utime + commands.ru_stime + ended
 
     def _environment(self, role: str) -> dict[str, str]:
         shown = self.command(
@@ -120,67 +148,83 @@ def main(rows: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         stack = Stack(Path(directory))
         try:
-            loaded = fill(stack, Path(directory), rows)
-            report(f"`ingest --file`, {rows:,} rows", rows, loaded)
+            report(f"`ingest --file`, {rows:,} rows", rows, fill(stack, Path(directory), rows))
             for copy in ("bare_seals", "bare_tokens", "tokens", "two"):
                 stack.sql("postgres", f'CREATE DATABASE "{copy}" TEMPLATE vault_etl')
-            bare = stack.sql(
-                "bare_seals", _CIPHERTEXTS[0], "VACUUM ANALYZE", "CHECKPOINT", _CIPHERTEXTS[1]
-            )
+            bare = update(stack, "bare_seals", *_CIPHERTEXTS)
             report("bare UPDATE of both ciphertexts", rows, bare)
-            seconds, _ = rotate(stack, "vault_etl")
-            report("`keys rotate`", rows, seconds, bare)
-            seconds = rotate_twice_at_once(stack, "two")
-            report("two `keys rotate` at once", rows, seconds, bare)
-            bare = stack.sql("bare_tokens", _TOKENS[0], "VACUUM ANALYZE", "CHECKPOINT", _TOKENS[1])
+            spent, _ = rotate(stack, "vault_etl")
+            report("`keys rotate`", rows, spent, bare)
+            report("two `keys rotate` at once", rows, rotate_twice_at_once(stack, "two"), bare)
+            bare = update(stack, "bare_tokens", *_TOKENS)
             report("bare UPDATE of both next tokens", rows, bare)
-            seconds, said = rotate(stack, "tokens", "--tokens")
-            report("`keys rotate --tokens`", rows, seconds, bare)
+            spent, said = rotate(stack, "tokens", "--tokens")
+            report("`keys rotate --tokens`", rows, spent, bare)
             held = re.search(r"held its locks for (\d+) ms", said)
             sys.stdout.write(f"the cut-over held its locks for {held[1] if held else '?'} ms\n")
         finally:
             stack.stop()
 
 
-def fill(stack: Stack, directory: Path, rows: int) -> float:
-    """Load made-up events, in the order of their days; the seconds that it took."""
+def fill(stack: Stack, directory: Path, rows: int) -> Spent:
+    """Load made-up events, in the order of their days."""
     path = directory / "events.jsonl"
     first = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=DAYS)
     with path.open("w", encoding="utf-8") as file:
         for index, body in enumerate(made_up_events(rows, seed=1, messy_every=0)):
             day = first + dt.timedelta(days=index * DAYS // rows)
             file.write(f'{body[:-1]}, "create_date": "{day}"}}\n')
-    started = time.monotonic()
-    stack.command("ingest", "--quiet", "--file", str(path), extra=stack.on("vault_etl"))
-    seconds = time.monotonic() - started
+    load = ("ingest", "--quiet", "--file", str(path))
+    spent = stack.spent(lambda: stack.command(*load, extra=stack.on("vault_etl")))
     path.unlink()
-    return seconds
+    return spent
 
 
-def rotate(stack: Stack, database: str, *options: str) -> tuple[float, str]:
-    """Rotate; the seconds that it took, and what it said."""
+def update(stack: Stack, database: str, made: str, statement: str) -> Spent:
+    """Make the new bytes, and then write them in one statement."""
+    stack.sql(database, made, "VACUUM ANALYZE", "CHECKPOINT")
+    return stack.spent(lambda: stack.sql(database, statement))
+
+
+def rotate(stack: Stack, database: str, *options: str) -> tuple[Spent, str]:
+    """Rotate, and what it said."""
     stack.sql(database, "VACUUM ANALYZE", "CHECKPOINT")
-    started = time.monotonic()
-    done = stack.command("keys", "rotate", "--yes", *options, extra=stack.on(database))
-    return time.monotonic() - started, done.stderr
+    said = []
+
+    def act() -> None:
+        done = stack.command("keys", "rotate", "--yes", *options, extra=stack.on(database))
+        said.append(done.stderr)
+
+    return stack.spent(act), said[0]
 
 
-def rotate_twice_at_once(stack: Stack, database: str) -> float:
-    """Two processes; the seconds until the later of them ended."""
+def rotate_twice_at_once(stack: Stack, database: str) -> Spent:
+    """Two processes, until the later of them ended."""
     stack.sql(database, "VACUUM ANALYZE", "CHECKPOINT")
-    started = time.monotonic()
-    with ThreadPoolExecutor(2) as pool:
+
+    def act() -> None:
         arguments = ("keys", "rotate", "--yes", "--quiet")
-        runs = [pool.submit(stack.command, *arguments, extra=stack.on(database)) for _ in range(2)]
-    for run in runs:
-        run.result()
-    return time.monotonic() - started
+        settings = stack.on(database)
+        with ThreadPoolExecutor(2) as pool:
+            runs = [pool.submit(stack.command, *arguments, extra=settings) for _ in range(2)]
+        for run in runs:
+            run.result()
+
+    return stack.spent(act)
 
 
-def report(what: str, rows: int, seconds: float, bare: float | None = None) -> None:
-    """One line: what, how long, how many rows a second, and as a ratio of the bare statement."""
-    ratio = f"  {bare / seconds:.2f} of the bare statement's" if bare else ""
-    sys.stdout.write(f"{what:45} {seconds:8.1f} s  {rows / seconds:8,.0f} rows/s{ratio}\n")
+def report(what: str, rows: int, spent: Spent, bare: Spent | None = None) -> None:
+    """One line: what, how long, rows a second, CPU a row, and both as ratios to the bare statement."""
+    ratios = ""
+    if bare:
+        ratios = (
+            f"  {bare.seconds / spent.seconds:.2f} of the bare statement's rows/s,"
+            f" {spent.cpu / bare.cpu:.1f} times its CPU"
+        )
+    sys.stdout.write(
+        f"{what:40} {spent.seconds:7.1f} s {rows / spent.seconds:8,.0f} rows/s"
+        f" {spent.cpu / rows * 1e6:6.1f} us of CPU a row{ratios}\n"
+    )
     sys.stdout.flush()
 
 

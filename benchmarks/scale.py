@@ -22,7 +22,6 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +29,8 @@ from typing import Any, Final
 
 import psycopg2
 
-from benchmarks.layout import named
 from benchmarks.rotation import Stack
+from benchmarks.scale_fill import FIRST_KEY, ROWS_A_KEY, SQL, fill
 from tests.postgres.swaps import open_data_rotation
 from vault_etl.adapters.postgres import Database
 from vault_etl.adapters.postgres_keys import PostgresKeyStore
@@ -42,15 +41,12 @@ from vault_etl.core.made_up_events import made_up_events
 from vault_etl.core.rotation import OpenRotation, Range
 
 ROWS: Final = (100_000, 1_000_000)
-ROWS_A_KEY: Final = 1_000
-ROWS_A_MESSAGE: Final = 10
 ONCE: Final = 10_000_000
 """Rows from which a look is run once, and not three times."""
 REAL: Final = 1_000
 LOADED: Final = 20_000
 PAGES: Final = 20
 """Of 1,000 rows, in one claimed range of a rotation."""
-SQL: Final = named(Path(__file__).with_name("scale.sql"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,42 +72,21 @@ class Grown:
         """Fill it, and run all of them."""
         self._load("`ingest` of 20,000, empty", LOADED, seed=3)
         self._load("", REAL, seed=1)
-        self._fill()
+        began = time.monotonic()
+        for done in fill(self._sql, self._rows):
+            self._say(done, began)
+        self._command("audit", "checkpoint")()
         for what, act in self._looks():
             self._at_least(what, act)
         for what, act in self._changes():
             self._once(what, act)
         return self.costs
 
-    def _fill(self) -> None:
-        sizes = {"rows": self._rows, "keys": self._keys, "messages": self._rows // ROWS_A_MESSAGE}
-        began = time.monotonic()
-        self._sql(SQL["months"])
-        replica = "SET session_replication_role = replica;"
-        self._sql(replica + SQL["keys"], sizes)
-        step = max(self._rows // 20, 1)
-        entries = self._rows // ROWS_A_MESSAGE
-        with ThreadPoolExecutor(2) as pool:
-            log = f"{replica} SET bench.entries = {entries};" + SQL["log"]
-            parts = [pool.submit(self._sql, log)]
-            for first in range(0, self._rows, step):
-                some = {**sizes, "first": first, "last": min(first + step, self._rows) - 1}
-                parts.append(pool.submit(self._sql, replica + SQL["records"], some))
-            for part in parts:
-                part.result()
-        self._say("records and entries", began)
-        self._sql(replica + SQL["quarantine"], sizes)
-        self._sql("SET session_replication_role = DEFAULT; SELECT public.recount_values()")
-        self._say("counted", began)
-        self._sql("VACUUM ANALYZE")
-        self._command("audit", "checkpoint")()
-        self._say("filled", began)
-
     def _looks(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """What changes nothing, but for entries of the log."""
         record_id, device = self._real()
         reason = ("--reason", "a benchmark")
-        used, unused = 30, 29 + self._keys
+        used, unused = FIRST_KEY, FIRST_KEY - 1 + self._keys
         lately = (dt.datetime.now(dt.UTC) - dt.timedelta(days=400)).date().replace(day=1)
         month = ("--since", f"{lately}", "--until", f"{lately + dt.timedelta(days=27)}")
         duplicates = ("duplicates", "--field", "ip")
@@ -127,7 +102,7 @@ class Grown:
             self._command("keys", "destroy", "--unused", "--dry-run"),
         )
         yield "a rotation's remainder, none", lambda: self._left({unused})
-        yield "a rotation's remainder, all", lambda: self._left(range(30, unused))
+        yield "a rotation's remainder, all", lambda: self._left(range(used, unused))
         yield f"{PAGES} pages of a rotation's range", self._range
         yield "`reveal`", self._command("reveal", record_id, *reason)
         find = ("find", "--field", "device_id", *reason)
@@ -176,7 +151,7 @@ class Grown:
     def _range(self) -> None:
         """From the middle of the table, one page after the other."""
         ((first, until),) = self._sql(SQL["range"])
-        rotation = _rotation(range(30, 30 + self._keys))
+        rotation = _rotation(range(FIRST_KEY, FIRST_KEY + self._keys))
         open_data_rotation(self._execute, rotation)
         after = None
         with closing(Database(self._url)) as database:
