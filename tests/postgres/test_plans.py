@@ -133,7 +133,7 @@ def test_a_page_reads_a_page(
 ) -> None:
     """What is to be sealed anew is read from the primary key, at the beginning and in the middle.
 
-    And no further than the page goes, however many keys are old.
+    And no further than the page goes, however many keys are old; and the keys once.
     """
     rotation = OpenRotation(
         rotation_id=uuid.uuid4(), fields=tuple(Field), old_keys=frozenset(old_keys)
@@ -149,6 +149,7 @@ def test_a_page_reads_a_page(
     assert not [node for node in plan if "Sort" in node["Node Type"]]
     assert plan[0]["Actual Rows"] == PAGE
     assert rows_read(plan) <= PAGE
+    assert [node.get("Relation Name") for node in plan].count("data_keys") == 1
 
 
 @pytest.mark.parametrize("start", [None, ROWS // 2])
