@@ -86,7 +86,7 @@ def _verify(
         _proof(proof, source), "problems", problems, output, columns=("kind", "seq", "what")
     )
     if not quiet:
-        _warn(proof, source, outside=bool(kept))
+        _warn(proof, source, outside=offline or bool(kept))
     if proof.problem is not None:
         others = proof.counts[Kind.TAMPERED] + proof.counts[Kind.UNPROVEN] - 1
         more = f" ({others} more)" if others else ""
