@@ -122,6 +122,7 @@ def test_verify(one: Vault) -> None:
         "checkpoints  <n>\n"
         "unfinished   -\n"
         "unsigned     -\n"
+        "unread       -\n"
         "ok           yes\n"
         "counts       tampered: 0\n"
         "             unproven: 0\n"
@@ -135,7 +136,16 @@ def test_verify(one: Vault) -> None:
     )
     done = one.ok("audit", "audit", "verify")
     assert list(done.json) == [
-        *("entries", "head_seq", "head_hash", "checkpoints", "unfinished", "unsigned", "ok"),
+        *(
+            "entries",
+            "head_seq",
+            "head_hash",
+            "checkpoints",
+            "unfinished",
+            "unsigned",
+            "unread",
+            "ok",
+        ),
         *("counts", "problems"),
     ]
     assert done.stderr.startswith("vault-etl: warning: without a --checkpoint")

@@ -38,7 +38,7 @@ def test_a_segment_proves_itself(old: Site) -> None:
     assert proof["unfinished"] == [old.unfinished]
     assert "without a --checkpoint" not in alone.stderr
     beside = old.verify("--segments", str(old.place)).json
-    assert (beside["ok"], beside["unread_segments"]) == (True, [])
+    assert (beside["ok"], beside["unread"]) == (True, [])
 
 
 def test_a_dry_run_compares_and_changes_nothing(old: Site) -> None:
@@ -56,7 +56,7 @@ def test_a_trimmed_log_holds_and_says_what_was_not_read(trimmed: Site) -> None:
     assert found.code == 0, found.stdout
     assert found.json["unfinished"] == [trimmed.unfinished]
     assert found.json["unsigned"] == []
-    (unread,) = found.json["unread_segments"]
+    (unread,) = found.json["unread"]
     assert (unread["first_seq"], unread["last_seq"]) == (1, trimmed.end)
     assert f"entries 1 to {trimmed.end} are in segments that were not read" in found.stderr
     assert trimmed.vault.sql(
@@ -73,7 +73,7 @@ def test_with_its_segments_it_is_one_chain(trimmed: Site) -> None:
     found = trimmed.verify("--segments", str(trimmed.place), *receipt)
     assert found.code == 0, found.stdout
     assert found.json["entries"] == found.json["head_seq"]
-    assert found.json["unread_segments"] == []
+    assert found.json["unread"] == []
 
 
 def test_a_checkpoint_of_an_entry_that_is_not_read_proves_nothing(
@@ -122,7 +122,7 @@ def test_an_interrupted_trim_is_gone_on_with(untrimmed: Site) -> None:
     (stored,) = SegmentFiles(FolderArchive(untrimmed.place)).segments()
     trimmer.add(request(), stored.manifest, stored.location)
     between = untrimmed.verify()
-    assert (between.code, between.json["unread_segments"]) == (0, [])
+    assert (between.code, between.json["unread"]) == (0, [])
     done = untrimmed.trim("--reason", "x", "--yes")
     assert done.json["deletes"] == untrimmed.end - 4
     assert untrimmed.vault.count("audit_segments") == 1

@@ -104,7 +104,7 @@ def _proof(proof: Proof, source: Replica | None) -> dict[str, object]:
         "checkpoints": proof.checkpoints,
         "unfinished": proof.unfinished,
         "unsigned": proof.unsigned,
-        "unread_segments": [
+        "unread": [
             {"first_seq": row.first, "last_seq": row.last.seq, "location": row.location}
             for row in proof.unread
         ],
