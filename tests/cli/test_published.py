@@ -219,6 +219,32 @@ def test_what_happens_to_a_detached_month_stays_on_the_vault(subscriber: Subscri
     assert [row for row in subscriber.rows(subscriber.database) if row[0] != "hal"] == before
 
 
+def test_a_new_month_does_not_come_by_a_publication_of_partitions(subscriber: Subscriber) -> None:
+    """Without `publish_via_partition_root`: its rows are left out, without a word, until a refresh."""
+    vault, database = subscriber.vault, subscriber.database
+    vault.sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO analytics")
+    vault.sql("CREATE PUBLICATION everything FOR TABLE user_logins")
+    for (name,) in vault.sql("SELECT partition FROM partition_ranges()"):
+        database.sql(f"CREATE TABLE {name} ({ALL_COLUMNS})")
+    database.sql(
+        f"CREATE SUBSCRIPTION vault CONNECTION '{connection(vault)}' PUBLICATION everything"
+    )
+    vault.ok("admin", "partitions", "ensure", "2025-06")
+    database.sql(f"CREATE TABLE user_logins_2025_06 ({ALL_COLUMNS})")
+    vault.sql("GRANT SELECT ON user_logins_2025_06 TO analytics")
+    vault.sql(
+        "INSERT INTO user_logins (record_id, user_id, device_type, create_date)"
+        " VALUES (first_record_id('2025-06-10Z'), 'ina', 'd', '2025-06-10')"
+    )
+    subscriber.load("jim")
+    here = f"SELECT count(*) FROM user_logins_{month().replace('-', '_')}"  # noqa: S608 - a name of ours
+    until(lambda: database.sql(here) == vault.sql(here))
+    of_new = "SELECT count(*) FROM user_logins_2025_06"
+    assert database.sql(of_new) == [(0,)]
+    database.sql("ALTER SUBSCRIPTION vault REFRESH PUBLICATION")
+    until(lambda: database.sql(of_new) == [(1,)])
+
+
 def test_what_a_stream_of_changes_has(subscriber: Subscriber) -> None:
     """A message a row for a rotation and for an erasure; none for a month that leaves or comes."""
     vault = subscriber.vault

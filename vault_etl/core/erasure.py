@@ -17,6 +17,7 @@ NOT_ERASED: Final = (
     "archives of months: those named above, and copies of any archive",
     "old versions of the rows in the tables' files, until VACUUM has run",
     "the write-ahead log and its archive, replicas that lag, every backup",
+    "what subscribers and lakes keep of the changes that they got",
 )
 """Of every erasure, and on every certificate (docs/operations.md, Erasing)."""
 
