@@ -19,6 +19,7 @@ from vault_etl.cli.output import (
     print_object,
     wants_json,
 )
+from vault_etl.cli.printable import printable
 from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.receipt import print_receipt
 from vault_etl.cli.start import VerboseOption, start
@@ -116,12 +117,14 @@ def _question(there: Erasable) -> str:
         parts.append(f"the personal fields of {there.records} record{'s' * (there.records > 1)}")
     if there.bodies:
         parts.append("the body of a quarantined message")  # an id has one at most
+    what = " and ".join(parts)
     if not there.archives:
-        return f"Erase {' and '.join(parts)} for good?"
-    what = " and ".join(parts) or "nothing here"
-    return (
-        f"Erase {what}, and put on the record what {_archives(there.archives)} may hold, for good?"
-    )
+        return f"Erase {what} for good?"
+    places = ", ".join(f"{month} in {place}" for month, place in there.archives.items())
+    pending = f"put the erasure on the record for {_archives(there.archives)} that may hold it ({printable(places)})"
+    if not parts:
+        return f"Nothing is here. {pending[0].upper()}{pending[1:]}?"
+    return f"Erase {what} for good, and {pending}?"
 
 
 def _archives(archives: Mapping[str, str]) -> str:
