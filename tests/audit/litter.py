@@ -29,7 +29,9 @@ APPEND: Final = (
     " %s, NULL, NULL, NULL, NULL, NULL, NULL)"
 )
 STORE: Final = "SELECT public.audit_checkpoint(%s, %s, %s, %s)"
-ERASE: Final = "CALL public.commit_erase(%s, %s, %s, %s, %s, %s, %s, NULL, NULL, NULL, NULL, NULL)"
+ERASE: Final = (
+    "CALL public.commit_erase(%s, %s, %s, %s, %s, %s, %s, NULL, NULL, NULL, NULL, NULL, NULL)"
+)
 TEXTS: Final = (
     *(None, "", " ", "x", "'", "\\", "x" * 10_000, "é" * 64, "\U0001f600" * 500, "\u202etxt.exe"),
     *("\x01", "\x1b[2J", "\r\n", "a\nb", "\u2028", "\u200b", "\ufeff", "\U000e0041", "{}", "NULL"),

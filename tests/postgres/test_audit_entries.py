@@ -231,21 +231,21 @@ def test_the_table_refuses_it_too(shared: Scratch) -> None:
             "erase",
             (
                 "CALL public.commit_erase(gen_random_uuid(), 'a', %(t)s, %(r)s, NULL, NULL, 'r',"
-                " NULL, NULL, NULL, NULL, NULL)"
+                " NULL, NULL, NULL, NULL, NULL, NULL)"
             ),
         ),
         (
             "erase",
             (
                 "CALL public.commit_erase(gen_random_uuid(), 'a', 'h', %(r)s, NULL, %(t)s, 'r',"
-                " NULL, NULL, NULL, NULL, NULL)"
+                " NULL, NULL, NULL, NULL, NULL, NULL)"
             ),
         ),
         (
             "erase",
             (
                 "CALL public.commit_erase(gen_random_uuid(), 'a', 'h', %(r)s, NULL, NULL, %(t)s,"
-                " NULL, NULL, NULL, NULL, NULL)"
+                " NULL, NULL, NULL, NULL, NULL, NULL)"
             ),
         ),
         ("admin", "SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', %(t)s, '{}')"),

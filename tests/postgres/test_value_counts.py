@@ -90,7 +90,7 @@ def test_a_swap_and_an_erasure_are_counted(filled: Scratch, keys: WriteKeys) -> 
     assert kept(filled)["ip", keys.data_keys[0].key_id] == RECORDS
     filled.sql(
         "CALL public.commit_erase(gen_random_uuid(), 'a', 'h', %s, NULL, 't', 'r',"
-        " NULL, NULL, NULL, NULL, NULL)",
+        " NULL, NULL, NULL, NULL, NULL, NULL)",
         records[0].record_id,
         role="erase",
     )
