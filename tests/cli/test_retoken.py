@@ -155,7 +155,7 @@ def test_what_a_name_leaves_out_has_no_token(vault: Vault) -> None:
     assert (done["rows_retokened"], done["rows_left_out"], done["rows_remaining"]) == (0, 1, 0)
     assert counts(vault) == {3: RECORDS}
     names = vault.sql(
-        "SELECT reason FROM audit_log WHERE action = 'partitions retoken' AND phase = 'outcome'"
+        "SELECT reason FROM audit_log WHERE action = 'partitions retoken' AND decision = 'done'"
         " AND reason LIKE 'leave out of generation 3 %%' ORDER BY seq"
     )
     assert [reason.rsplit(": ", 2)[1:] for (reason,) in names] == [

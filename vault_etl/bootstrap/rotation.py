@@ -148,7 +148,6 @@ class RotationProgram(Parts):
                 for own in self._workers_databases()
             ],
             keys=self._workers_keys(request_id, self._ring(request_id, reader=reader)),
-            reader=self._keys,
             pace=Pace(self._clock, rate),
             progress=progress,
         )

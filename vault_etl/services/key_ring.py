@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import cachetools
@@ -58,6 +58,10 @@ class KeyRing:
         if not stored or stored[0].purpose is not KeyPurpose.DATA or stored[0].field is not field:
             raise IntegrityError
         return DataKey(key_id, field, self._material(stored[0]))
+
+    def stored(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
+        """See `KeyReader.keys`."""
+        return self._reader.keys(key_ids)
 
     def tokenizers(self) -> tuple[Tokenizer, Tokenizer | None]:
         """The tokenizers of the active generation and of the pending one, if there is one.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from vault_etl.core.ciphertext import Place, key_id_in
 from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import DataKey
+from vault_etl.core.keys import DataKey, StoredKey
 from vault_etl.core.opening import Opener
 from vault_etl.core.pii import Pii
 from vault_etl.core.rotation import OpenRotation, Range, Step
@@ -101,6 +101,11 @@ class WorkersKeys:
         """See `KeyRing.old_tokenizers`."""
         with self._lock:
             return self._ring.old_tokenizers()
+
+    def stored(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
+        """See `KeyReader.keys`."""
+        with self._lock:
+            return self._ring.stored(key_ids)
 
     def new(self, seals: Mapping[Field, int]) -> Sequence[DataKey]:
         """A key for each field that is good for so many more seals."""

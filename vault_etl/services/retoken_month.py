@@ -109,7 +109,6 @@ class MonthRetoken:
         months: DetachedMonths,
         workers: Sequence[RetokenWorker],
         keys: WorkersKeys,
-        reader: KeyReader,
         pace: Pace,
         progress: Progress,
     ) -> None:
@@ -118,7 +117,6 @@ class MonthRetoken:
         self._months = months
         self._workers = workers
         self._keys = keys
-        self._reader = reader
         self._pace = pace
         self._progress = progress
 
@@ -133,26 +131,32 @@ class MonthRetoken:
         generation changes meanwhile; AuditError, KeyUnavailableError, UnavailableError. What was done
         stays done.
         """
-        with audited(self._audit, request) as receipt, contextlib.ExitStack() as names:
+        with audited(self._audit, request) as receipt:
             self._keys.must_trust(KeyPurpose.DATA, KeyPurpose.TOKEN)
-            new, _ = self._keys.tokenizers()
-            old = self._keys.old_tokenizers()
+            pages, generation = self._go_through(receipt, plan, leave_out)
+            self._must_be_done(plan, generation, [i for work in pages for i in work.failed])
+        return RetokenReport(
+            generation,
+            sum(work.done for work in pages),
+            sum(work.left_out.total() for work in pages),
+        )
+
+    def _go_through(
+        self, run: AuditReceipt, plan: RetokenPlan, leave_out: Sequence[LeaveOut]
+    ) -> tuple[Sequence[Retokening], int]:
+        """All ranges, within the entries of what is left out; and the generation of the new tokens."""
+        with contextlib.ExitStack() as names:
             said = {
-                what: names.enter_context(self._on_record(receipt, plan, what))
-                for what in leave_out
+                what: names.enter_context(self._on_record(run, plan, what)) for what in leave_out
             }
-            maker = NextTokenMaker(self._keys, Opener(receipt), old, new)
+            new, _ = self._keys.tokenizers()
+            maker = NextTokenMaker(self._keys, Opener(run), self._keys.old_tokenizers(), new)
+            choice = _Choice(self._keys, leave_out)
             rotation = self._months.begin(
-                request, plan.month, slices(plan.total), again=bool(leave_out)
+                run.request, plan.month, slices(plan.total), again=bool(leave_out)
             )
             pages = [
-                Retokening(
-                    each.tokens,
-                    maker,
-                    new.generation,
-                    _Choice(self._reader, leave_out),
-                    self._progress,
-                )
+                Retokening(each.tokens, maker, new.generation, choice, self._progress)
                 for each in self._workers
             ]
             workers = [
@@ -164,8 +168,7 @@ class MonthRetoken:
             for what, entry in said.items():
                 entry.outcome = f"{entry.request.reason}: {left_out[what]} records"
             self._months.end(rotation.rotation_id)
-            self._must_be_done(plan, new.generation, [i for work in pages for i in work.failed])
-        return RetokenReport(new.generation, sum(work.done for work in pages), left_out.total())
+        return pages, new.generation
 
     def _on_record(
         self, run: AuditReceipt, plan: RetokenPlan, what: LeaveOut
@@ -232,6 +235,7 @@ class Retokening:
         ]
         filled = sum(in_slices(ready, step, self._fill, lambda each: each))
         if filled != len(ready):
+            self.done += filled
             return Paged(len(rows), None)
         left_out = Counter(what for what in names.values() if what is not None)
         self.done += filled - left_out.total()
@@ -252,8 +256,8 @@ class Retokening:
 class _Choice:
     """Which rows that got no token may have none."""
 
-    def __init__(self, reader: KeyReader, leave_out: Sequence[LeaveOut]) -> None:
-        self._reader = reader
+    def __init__(self, keys: WorkersKeys, leave_out: Sequence[LeaveOut]) -> None:
+        self._keys = keys
         self._leave_out = leave_out
 
     def of(self, rows: Sequence[TokenRow]) -> Mapping[uuid.UUID, LeaveOut | None]:
@@ -264,7 +268,7 @@ class _Choice:
         if not self._leave_out:
             return chosen
         under = {row.record_id: {key_id_in(s) for s in row.ciphertexts.values()} for row in rows}
-        keys = {key.key_id: key for key in self._reader.keys(set[int]().union(*under.values()))}
+        keys = {key.key_id: key for key in self._keys.stored(set[int]().union(*under.values()))}
         for row in rows:
             stored = [keys[key_id] for key_id in under[row.record_id] & keys.keys()]
             named = (what for what in self._leave_out if what.names(row.record_id, stored))
