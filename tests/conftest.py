@@ -41,6 +41,7 @@ ONCE = {
     "rotation": "about rows, locks and kills; what KMS is asked is in cli/test_rotation.py",
     "unit": "without a network",
     "vectors": "bytes alone",
+    "year": "what Postgres holds; each command has its tests of what KMS is asked",
     "workers": "about us, and mostly waits",
     "audit/test_concurrent.py": "about the end of the log, which is Postgres's",
     "audit/test_injection.py": "what is typed is cleaned, stored and shown without AWS",
@@ -68,6 +69,7 @@ ONCE = {
 """Folders and files whose tests say nothing of the emulator, and why: the first half alone runs them."""
 FIRST = (
     "outages/test_long_outages.py",
+    "year/",
     "least_privilege/test_deployed_template.py",
     "embedded/test_stack.py",
     "outages/",
