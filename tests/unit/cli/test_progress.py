@@ -67,6 +67,19 @@ def test_what_is_waited_for_is_a_line_above_the_live_one(
     assert said.count("rotate: waiting for 1 range that another process has claimed") == 1
 
 
+def test_what_is_left_makes_the_total_and_where_the_work_is_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A total that is only found out as the work goes on, and may shrink with what another process did."""
+    live = LiveProgress("migrate", None)
+    live.advance(0, at="index a, user_logins_2026_01: build", left=7)
+    live.advance(2, left=3)
+    (task,) = live._bars.tasks
+    assert (task.completed, task.total) == (2, 5)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "migrate: index a, user_logins_2026_01: build" in said
+
+
 def logged_lines(
     steps: list[tuple[float, int, dict[str, int | str]]],
 ) -> list[structlog.typing.EventDict]:

@@ -1,0 +1,124 @@
+"""An index on a large table, in a transaction and online: how long it takes, and how long a loader waits meanwhile.
+
+    .venv/bin/python -m benchmarks.online [ROWS]
+
+ROWS (1,000,000) are in three months, made by SQL. The loader stores a batch of 50 rows, and then the next one, in the
+month that is built first.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import psycopg2
+
+from tests.postgres.conftest import empty
+from tests.postgres.online import finish, online
+from tests.postgres.scratch import Scratch
+from vault_etl.adapters.embedded.postgres import EmbeddedPostgres
+from vault_etl.adapters.postgres_migrations import PostgresMigrations
+from vault_etl.adapters.resources import resource_dir
+
+ROWS: Final = 1_000_000
+BATCH: Final = 50
+_AS_REPLICA: Final = "SET session_replication_role = replica;"
+"""The rows are under no key."""
+_NAME: Final = "9001_device.online"
+_INDEX: Final = "CREATE INDEX user_logins_device ON public.user_logins (device_type, user_id);\n"
+_FILL: Final = """
+    INSERT INTO public.user_logins (
+        record_id, user_id, device_type, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
+        token_generation, create_date
+    )
+    SELECT overlay(
+            public.first_record_id(date_trunc('month', now()) - make_interval(months => n %% 3))::text
+            PLACING lpad(to_hex(%s + n), 12, '0') FROM 25
+        )::uuid, md5(n::text), 'android', gen_random_uuid(), gen_random_uuid(),
+        decode('01' || repeat(md5(n::text), 3), 'hex'), decode('01' || repeat(md5(n::text), 4), 'hex'), 1, '2026-01-01'
+    FROM generate_series(1, %s) AS n
+"""
+
+
+def main(rows: int) -> None:
+    """Measure both on equal databases, and print a line for each."""
+    with tempfile.TemporaryDirectory() as directory:
+        embedded = EmbeddedPostgres(Path(directory) / "postgres")
+        folder = Path(directory) / "migrations"
+        shutil.copytree(resource_dir("migrations"), folder)
+        try:
+            server = embedded.start()
+            with empty(server) as database:
+                with database.database("admin") as opened:
+                    PostgresMigrations(opened, folder).apply()
+                database.sql(_AS_REPLICA + _FILL, 0, rows)
+                database.sql("VACUUM ANALYZE")
+                (folder / f"{_NAME}.sql").write_text(_INDEX, encoding="utf-8")
+                for what, build in (
+                    ("in a transaction", in_a_transaction),
+                    ("online", step_by_step),
+                ):
+                    with empty(server, database.name) as copy:
+                        measure(what, copy, lambda build=build, copy=copy: build(copy, folder))
+        finally:
+            embedded.destroy()
+
+
+def in_a_transaction(database: Scratch, _folder: Path) -> None:
+    """As `migrate` would, if the table were small."""
+    database.sql(_INDEX)
+
+
+def step_by_step(database: Scratch, folder: Path) -> None:
+    """As `migrate --online` does."""
+    with online(database, folder) as steps:
+        finish(steps)
+
+
+def measure(what: str, database: Scratch, build: Callable[[], None]) -> None:
+    """Build it beside a loader."""
+    with loader(database) as waits:
+        time.sleep(2)
+        waits.clear()
+        started = time.monotonic()
+        build()
+        seconds = time.monotonic() - started
+    longest = f"{max(waits) * 1000:,.0f} ms"
+    sys.stdout.write(f"{what}: {seconds:.1f} s, {len(waits)} batches, the longest took {longest}\n")
+
+
+@contextmanager
+def loader(database: Scratch) -> Iterator[list[float]]:
+    """How long each batch took, in seconds, the one that runs at the end included."""
+    waits: list[float] = []
+    over = threading.Event()
+
+    def load() -> None:
+        with closing(psycopg2.connect(database.url("admin"))) as opened, opened.cursor() as cursor:
+            opened.autocommit = True
+            cursor.execute(_AS_REPLICA)
+            first = 1 << 40
+            while not over.is_set():
+                started = time.monotonic()
+                cursor.execute(_FILL, (first, BATCH))
+                waits.append(time.monotonic() - started)
+                first += BATCH
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        yield waits
+    finally:
+        over.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else ROWS)
