@@ -36,7 +36,7 @@ class ArchiveRoot:
 
     def archive(self, partition: str, mark: str) -> str:
         """The location of an archive of this partition. Raises UsageError if it is too long."""
-        location = f"{self.location}/{archive_name(partition)}{mark}"
+        location = f"{self.location.rstrip('/')}/{archive_name(partition)}{mark}"
         if len(location) > MAX_LOCATION_CHARACTERS:
             raise _too_long()
         return location

@@ -1,0 +1,46 @@
+"""Where archives are: a folder, or a prefix of a bucket, in one spelling."""
+
+from __future__ import annotations
+
+import pytest
+
+from vault_etl.core.archive_location import ArchiveRoot, bucket_and_prefix, parse_location
+from vault_etl.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "location"),
+    [
+        ("/srv/archives", "/srv/archives"),
+        ("/srv/archives/", "/srv/archives"),
+        ("archives", "/home/ann/archives"),
+        ("../bob", "/home/bob"),
+        ("s3://cold", "s3://cold"),
+        ("s3://cold/", "s3://cold"),
+        ("s3://cold/a/b/", "s3://cold/a/b"),
+    ],
+)
+def test_a_place_has_one_spelling(text: str, location: str) -> None:
+    """Absolute, from wherever it was given, and without a slash at its end."""
+    assert parse_location(text, "/home/ann") == location
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://", "s3://Cold/x", "s3://cold//x", "s3://cold/a b", "/a\nb", "/" + "x" * 300]
+)
+def test_what_is_no_place_is_refused(text: str) -> None:
+    """Before anything is written; the log takes 300 characters of it."""
+    with pytest.raises(UsageError):
+        parse_location(text, "/")
+
+
+def test_an_archive_is_a_folder_of_its_own() -> None:
+    """Named after the partition, whatever characters that has; the next one goes beside it."""
+    root = ArchiveRoot.parse("s3://cold/logins", "/")
+    location = root.archive("a/b c", "0a1b2c3d")
+    assert location == "s3://cold/logins/a_b_c-0a1b2c3d"
+    assert ArchiveRoot.around(location) == root
+    assert bucket_and_prefix(location) == ("cold", "logins/a_b_c-0a1b2c3d")
+    assert ArchiveRoot.parse("/", "/").archive("a", "0a1b2c3d") == "/a-0a1b2c3d"
+    with pytest.raises(UsageError):
+        ArchiveRoot("/" + "x" * 280).archive("user_logins_2026_03", "0a1b2c3d")
