@@ -139,7 +139,7 @@ def test_a_check_is_one_snapshot(logged: Scratch) -> None:
         checker = PostgresTokenChecker(database)
         statements = _statements(logged, database, lambda: checker.check(Generations(1, 2)))
     assert statements[1] == "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-    assert [statement.split()[0] for statement in statements[2:]] == [*["SELECT"] * 4, "COMMIT"]
+    assert [statement.split()[0] for statement in statements[2:]] == [*["SELECT"] * 5, "COMMIT"]
 
 
 CLOSED = [
