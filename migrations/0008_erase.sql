@@ -43,7 +43,7 @@ REVOKE ALL ON FUNCTION public.erase_count(regclass, uuid, uuid, text) FROM PUBLI
 
 -- Erases them, and returns how many rows were not erased yet. What a detached month loses is no longer counted for it.
 CREATE FUNCTION public.erase_in(place regclass, month uuid, record_id uuid, user_id text) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     chosen text := format(
         '%s AND num_nonnulls('
