@@ -120,7 +120,8 @@ def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) ->
     assert list(place.iterdir()) == [], "it would be of rows that go on changing"
     vault.ok("admin", "migrate", "--check")
     vault.ok("audit", "doctor", "--deep")
-    vault.ok("audit", "audit", "verify")
+    proof = vault.ok("audit", "audit", "verify").json
+    assert proof["unsigned"] == [], "the owner keeps no checkpoint"
     said = entries(vault)[len(before) :]
     assert [(action.split()[1], phase, decision) for action, phase, decision, _ in said] == [
         (action, phase, decision)

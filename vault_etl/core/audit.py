@@ -69,6 +69,19 @@ LOOKS: Final = frozenset(
 )
 """What shows or confirms a personal value, or makes its token: under the policy and its quotas."""
 
+NOT_SIGNED: Final = frozenset(
+    {
+        Action.KEYS_RANGE,
+        Action.PARTITIONS_ENSURE,
+        Action.PARTITIONS_DETACH,
+        Action.PARTITIONS_ATTACH,
+        Action.PARTITIONS_ARCHIVE,
+        Action.PARTITIONS_DROP,
+        Action.PARTITIONS_RESTORE,
+    }
+)
+"""What signs no head of its own: the next one signs it too. Of a range that is its run's; the owner's login keeps no checkpoint."""
+
 MAX_AMOUNT: Final = 65_536
 """Values that one entry is about."""
 

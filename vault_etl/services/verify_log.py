@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from vault_etl.core.audit import Action, Decision, Phase
+from vault_etl.core.audit import NOT_SIGNED, Action, Decision, Phase
 from vault_etl.core.audit_chain import LoggedEntry, genesis
 from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import Head
@@ -35,7 +35,7 @@ class Proof:
 
     `problems` are by weight, and `counts` has those that are not listed too. `unfinished` are
     intents without an outcome: read them as "possibly revealed". `unsigned` are outcomes that were
-    done and have no checkpoint of their own: signing failed and nothing was shown, or somebody
+    done, have no checkpoint of their own, and ask for one: signing failed and nothing was shown, or somebody
     removed it. Every list has 1,000 at most of a kind. `unread` are segments that were not given:
     the chain was entered behind them, at a head that the record names and a given key signed.
     """
@@ -271,7 +271,7 @@ class _Pass:
             and entry.phase == Phase.OUTCOME
             and self._signed_since is not None
             and entry.action not in BOUND
-            and entry.action != Action.KEYS_RANGE  # its run signs after it
+            and entry.action not in NOT_SIGNED
         ):
             self._unsigned_count += 1
             if len(self._unsigned) < MAX_LISTED:
