@@ -80,7 +80,7 @@ NOT_SIGNED: Final = frozenset(
         Action.PARTITIONS_RESTORE,
     }
 )
-"""What signs no head of its own: the next one signs it too. Of a range that is its run's; the owner's login keeps no checkpoint."""
+"""What has no checkpoint of its own, and is under the next one: a range's run has it; the owner's login keeps none."""
 
 MAX_AMOUNT: Final = 65_536
 """Values that one entry is about."""
