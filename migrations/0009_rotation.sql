@@ -13,6 +13,10 @@ CREATE TABLE public.key_rotations (
     -- Of a detached month, whose rows get tokens of the active generation.
     month uuid REFERENCES public.closed_months ON DELETE CASCADE,
     CONSTRAINT months_have_one CHECK ((purpose = 'month') = (month IS NOT NULL)),
+    -- Each range's entry has them, and tokens are made of both.
+    CONSTRAINT tokens_are_of_both CHECK (
+        purpose = 'data' OR fields @> ARRAY['device_id', 'ip'] AND cardinality(fields) = 2
+    ),
     CONSTRAINT one_of_each UNIQUE NULLS NOT DISTINCT (purpose, month)
 );
 COMMENT ON TABLE public.key_rotations IS
@@ -28,6 +32,8 @@ CREATE TABLE public.rotation_ranges (
     -- The request id of the entry that says who opens it.
     claim uuid UNIQUE,
     claimed_until timestamptz,
+    -- Behind which row that entry says that the range is opened. `after` is the client's to change; this is not.
+    claimed_after uuid,
     PRIMARY KEY (rotation_id, place, first)
 );
 COMMENT ON TABLE public.rotation_ranges IS
@@ -50,7 +56,9 @@ DECLARE
     held public.rotation_ranges;
 BEGIN
     PERFORM public.short_transaction();
-    SELECT k.* INTO rotation FROM public.key_rotations AS k WHERE k.rotation_id = rotation_claim.rotation_id;
+    -- Held until the entry is committed: else another rotation could take its place, of other rows, under the same id.
+    SELECT k.* INTO rotation FROM public.key_rotations AS k WHERE k.rotation_id = rotation_claim.rotation_id
+    FOR KEY SHARE;
     SELECT l.* INTO run FROM public.audit_log AS l
     WHERE l.request_id = rotation_claim.request_id AND l.phase = 'intent' AND l.decision = 'allowed'
         AND l.action = CASE WHEN rotation.month IS NULL THEN 'keys rotate' ELSE 'partitions retoken' END
@@ -65,12 +73,12 @@ BEGIN
     -- Two statements: of one, the planner may put the choice on the inner side of a join, and take it again for each
     -- row of the outer one. It then passes what it has just claimed, and claims another range too.
     SELECT r.* INTO held FROM public.rotation_ranges AS r
-    WHERE r.rotation_id = rotation_claim.rotation_id AND NOT r.done
+    WHERE r.rotation_id = rotation.rotation_id AND NOT r.done
         AND (r.claimed_until IS NULL OR r.claimed_until < clock_timestamp())
     ORDER BY r.place, r.first LIMIT 1 FOR UPDATE SKIP LOCKED;
     IF FOUND THEN
         UPDATE public.rotation_ranges AS r
-        SET claim = rotation_claim.claim, claimed_until = clock_timestamp() + interval '10 s'
+        SET claim = rotation_claim.claim, claimed_until = clock_timestamp() + interval '10 s', claimed_after = held.after
         WHERE r.rotation_id = held.rotation_id AND r.place = held.place AND r.first = held.first;
         PERFORM public.audit_write(
             claim, 'intent', run.actor, run.host, 'keys range', NULL::uuid,
@@ -120,7 +128,8 @@ DECLARE
     END;
 BEGIN
     PERFORM public.short_transaction();
-    UPDATE public.rotation_ranges AS r SET claim = NULL, claimed_until = NULL WHERE r.claim = rotation_release.claim
+    UPDATE public.rotation_ranges AS r SET claim = NULL, claimed_until = NULL, claimed_after = NULL
+    WHERE r.claim = rotation_release.claim
     RETURNING r.done INTO was_done;
     SELECT l.* INTO intent FROM public.audit_log AS l
     WHERE l.request_id = claim AND l.phase = 'intent' AND l.action = 'keys range' AND l.login = session_user

@@ -20,9 +20,9 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.retoken_generations(uuid) FROM PUBLIC;
 
--- The range that is claimed by `claim`, and the month that it is of: no row if another worker has claimed it since, or if
--- the month is not detached any more. Raises 42501 unless the claim's intent is this login's, is committed, and has no
--- outcome yet.
+-- The range that is claimed by `claim`, as the claim's entry says, and the month that it is of: no row if another worker has
+-- claimed it since, if it is not of `user_logins`, or if the month is not detached any more. Raises 42501 unless the
+-- claim's intent is this login's, is committed, and has no outcome yet.
 CREATE FUNCTION public.retoken_range(claim uuid) RETURNS TABLE (
     month uuid, partition text, first uuid, last uuid, after uuid
 )
@@ -37,17 +37,17 @@ BEGIN
         RAISE EXCEPTION 'no range is claimed by this login so' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN QUERY
-        SELECT m.first, m.partition, r.first, r.last, r.after
+        SELECT m.first, m.partition, r.first, r.last, r.claimed_after
         FROM public.rotation_ranges AS r
         JOIN public.key_rotations AS k ON k.rotation_id = r.rotation_id
         JOIN public.closed_months AS m ON m.first = k.month
-        WHERE r.claim = retoken_range.claim AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
+        WHERE r.claim = retoken_range.claim AND r.place = 'user_logins'
+            AND to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL;
 END
 $$;
 REVOKE ALL ON FUNCTION public.retoken_range(uuid) FROM PUBLIC;
 
--- The next rows of a claimed range, behind `after` and behind what is done of it, as the claim's entry says, whose tokens
--- are not of the active generation. A page ends as in
+-- The next rows of a claimed range behind `after` whose tokens are not of the active generation. A page ends as in
 -- adapters/sql/reseal.sql: at `most` rows or `bytes` bytes, and has one row at least; `found` is how many `most` let pass.
 CREATE FUNCTION public.retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE (
     record_id uuid, user_id text, token_generation smallint, masked_ip uuid, masked_device_id uuid,
@@ -121,7 +121,7 @@ BEGIN
             SELECT * FROM unnest($3, $4, $5, $6, $7, $8, $9, $10) AS w (
                 record_id, generation, ip, device_id, sealed_ip, sealed_device_id, new_ip, new_device_id
             )
-            WHERE w.record_id BETWEEN $11 AND $12
+            WHERE w.record_id BETWEEN $11 AND $12 AND ($13 IS NULL OR w.record_id > $13)
         ), held AS MATERIALIZED (
             SELECT u.record_id, u.token_generation AS generation, u.next_token_generation AS next_generation,
                 w.new_ip, w.new_device_id
@@ -149,7 +149,7 @@ BEGIN
         SELECT count(*) FROM written
         $query$, place.partition
     ) INTO filled USING generation, place.month, record_ids, old_generations, old_ips, old_device_ids, sealed_ips,
-        sealed_device_ids, new_ips, new_device_ids, place.first, place.last;
+        sealed_device_ids, new_ips, new_device_ids, place.first, place.last, place.after;
     RETURN filled;
 -- It was attached, archived or dropped while this waited for it.
 EXCEPTION WHEN undefined_table THEN

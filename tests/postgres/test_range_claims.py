@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from tests.fakes.vault import rotate_request
 from tests.postgres.entries import append_committed
 from tests.postgres.scratch import Scratch, sealed_record
+from tests.postgres.test_cut_over_locks import until
 from vault_etl.adapters.postgres_rotation import PostgresDataRotations
 from vault_etl.core.fields import PERSONAL_FIELDS
 from vault_etl.core.rotation import named_keys
@@ -20,6 +22,9 @@ from vault_etl.core.rotation import named_keys
 CLAIM = "CALL public.commit_rotation_claim(%s, %s, %s, NULL, NULL, NULL, NULL)"
 MOVE = "SELECT public.rotation_move(%s, NULL, %s)"
 RELEASE = "CALL public.commit_rotation_release(%s, %s, %s::bigint[], NULL)"
+WAITING = (
+    "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'rotation_ranges'::regclass"
+)
 Denied = psycopg2.errors.InsufficientPrivilege
 
 
@@ -124,6 +129,21 @@ def test_a_claim_is_of_one_range_whatever_the_planner_takes_the_table_for(site: 
     for claims in (1, 2, 3):
         site.claim()
         assert (site.claimed(), len(site.entries())) == (claims, claims)
+
+
+def test_a_rotation_stays_until_the_entry_of_its_claim_is_committed(site: Site) -> None:
+    """Else another one takes its id while the claim waits, and the entry has the fields and the place of the first."""
+    with ThreadPoolExecutor(1) as pool, site.scratch.connect() as held, held.cursor() as cursor:
+        cursor.execute("LOCK TABLE rotation_ranges IN EXCLUSIVE MODE")
+        claimed = pool.submit(site.claim)
+        try:
+            until(lambda: site.scratch.value(WAITING))
+            with pytest.raises(psycopg2.errors.LockNotAvailable):
+                cursor.execute("SET lock_timeout = '50ms'; DELETE FROM key_rotations")
+        finally:
+            held.rollback()
+        claimed.result()
+    assert (site.claimed(), len(site.entries())) == (1, 1)
 
 
 def test_no_role_appends_an_entry_of_a_range(site: Site) -> None:

@@ -81,6 +81,13 @@ class Site:
         claims = [self.claim(), self.claim()]
         return next((claim, rows) for claim in claims if (rows := self.rows(claim)))
 
+    def said(self, claim: uuid.UUID) -> tuple[list[str], str]:
+        """Fields and reason of its entry."""
+        ((fields, reason),) = self.scratch.sql(
+            "SELECT fields, reason FROM audit_log WHERE request_id = %s AND phase = 'intent'", claim
+        )
+        return fields, reason
+
     def counts(self) -> dict[tuple[str, int], int]:
         """Of generations, in closed months."""
         return {
@@ -185,11 +192,8 @@ def test_a_claim_is_of_the_run_that_its_entry_says(site: Site) -> None:
     assert site.rows(claim) == [], (
         "a claim of the attached months' rows is none of a detached month's"
     )
-    claim = site.claim()
-    reason = site.scratch.value(
-        "SELECT reason FROM audit_log WHERE request_id = %s AND phase = 'intent'", claim
-    )
-    assert str(reason).startswith(f"rows of {site.month.name} from {site.month.first} to ")
+    reason = site.said(site.claim())[1]
+    assert reason.startswith(f"rows of {site.month.name} from {site.month.first} to ")
 
 
 def test_a_claim_gets_the_rows_of_its_range_alone(site: Site) -> None:
@@ -205,19 +209,48 @@ def test_a_claim_gets_the_rows_of_its_range_alone(site: Site) -> None:
     assert site.counts()[("token", 1)] == 2
 
 
-def test_a_claim_gets_no_row_that_its_entry_leaves_out(site: Site) -> None:
-    """What an earlier claim has passed, whatever `after` the client gives: the entry says `behind`."""
+@pytest.mark.parametrize(
+    "back",
+    [
+        "SELECT 1",
+        "UPDATE rotation_ranges SET after = NULL",
+        "SELECT rotation_move(claim, first, false) FROM rotation_ranges WHERE claim IS NOT NULL",
+    ],
+)
+def test_a_claim_gets_no_row_that_its_entry_leaves_out(site: Site, back: str) -> None:
+    """What an earlier claim has passed, wherever the range is moved back to once the entry says `behind`."""
     _, rows = site.claim_with_rows()
+    site.scratch.sql("UPDATE rotation_ranges SET claimed_until = NULL")
+    behind = "UPDATE rotation_ranges SET after = %s"
+    site.scratch.sql(behind, rows[0].record_id, role="re-encrypt")
+    claims = [site.claim(), site.claim()]
+    site.scratch.sql(back, role="re-encrypt")
+    assert [row.record_id for claim in claims for row in site.rows(claim)] == [rows[1].record_id]
+    assert sum(site.fill(claim, rows) or 0 for claim in claims) == 1
+    assert all(site.said(claim)[1].endswith(f", behind {rows[0].record_id}") for claim in claims)
+
+
+def test_a_claim_of_other_fields_gets_no_row(site: Site) -> None:
+    """Each row has both fields: an entry that names neither is of a range of the quarantine, which a month has not."""
+    _, rows = site.claim_with_rows()
+    mine = {"role": "re-encrypt"}
+    site.scratch.sql("DELETE FROM key_rotations", **mine)
+    add = (
+        "INSERT INTO key_rotations (purpose, rotation_id, fields, old_keys, month)"
+        " VALUES ('month', %s, %s, '{}', %s)"
+    )
+    for fields in (["quarantine"], ["ip"], ["ip", "ip"], ["device_id", "ip", "quarantine"]):
+        with pytest.raises(psycopg2.errors.CheckViolation):
+            site.scratch.sql(add, site.rotation_id, fields, site.month.first, **mine)
+    site.scratch.sql(add, site.rotation_id, ["ip", "device_id"], site.month.first, **mine)
     site.scratch.sql(
-        "UPDATE rotation_ranges SET claimed_until = NULL, after = %s WHERE first <= %s AND last >= %s",
-        *[rows[0].record_id] * 3,
+        "INSERT INTO rotation_ranges (rotation_id, place, first, last) VALUES (%s, 'quarantine', %s, %s)",
+        *(site.rotation_id, EVERYTHING.first, EVERYTHING.last),
+        **mine,
     )
-    again = site.claim()
-    assert [row.record_id for row in site.rows(again)] == [rows[1].record_id]
-    reason = site.scratch.value(
-        "SELECT reason FROM audit_log WHERE request_id = %s AND phase = 'intent'", again
-    )
-    assert str(reason).endswith(f", behind {rows[0].record_id}")
+    claim = site.claim()
+    assert site.said(claim)[0] == ["quarantine"]
+    assert (site.rows(claim), site.fill(claim, rows)) == ([], 0)
 
 
 def test_an_erasure_wins(site: Site) -> None:

@@ -156,15 +156,24 @@ def test_an_erasure_in_progress_wins_over_a_fill(scratch: Scratch, keys: WriteKe
 
 
 @pytest.mark.parametrize(
-    ("fields", "old_keys"),
-    [("{{ip},{device_id}}", "{1}"), ("{}", "{1}"), ("{NULL}", "{1}"), ("{ip}", "{{1},{2}}")],
+    ("purpose", "fields", "old_keys"),
+    [
+        ("data", "{{ip},{device_id}}", "{1}"),
+        ("data", "{}", "{1}"),
+        ("data", "{NULL}", "{1}"),
+        ("data", "{ip}", "{{1},{2}}"),
+        ("token", "{quarantine}", "{1}"),
+    ],
 )
-def test_a_rotation_is_of_plain_lists(shared: Scratch, fields: str, old_keys: str) -> None:
+def test_a_rotation_is_of_plain_lists(
+    shared: Scratch, purpose: str, fields: str, old_keys: str
+) -> None:
     """Re-encrypt may add one by its own SQL: it must not be a bug for the next rotation."""
     with pytest.raises(psycopg2.errors.CheckViolation):
         shared.sql(
             "INSERT INTO key_rotations (purpose, rotation_id, fields, old_keys)"
-            " VALUES ('data', gen_random_uuid(), %s::text[], %s::bigint[])",
+            " VALUES (%s, gen_random_uuid(), %s::text[], %s::bigint[])",
+            purpose,
             fields,
             old_keys,
             role="re-encrypt",
