@@ -115,7 +115,7 @@ def _trim(
     """Delete entries of the audit log that are in segments, on the record. For the owner's login alone.
 
     Each segment is read back first: it must hold, a checkpoint of the audit key must sign its end, and
-    it must be what the table has, column for column. Then an entry says which segment it is and
+    the table must have all of it, column for column. Then an entry says which segment it is and
     where, and its entries go in one transaction. What stays of them: those that have set a policy, a
     key or a segment, intents without an outcome, and the checkpoint of the last one. Interrupted, it
     is run again and goes on. Keep the segments for as long as anybody may ask.
@@ -164,6 +164,12 @@ def _trim(
 
 def _tell(done: Iterable[Trimmed]) -> None:
     for one in done:
+        lines = []
         if one.is_young:
-            line = f"{one.segment.location} is younger than --older-than, and stays"
-            sys.stderr.write(f"vault-etl: {line}\n")
+            lines.append(f"{one.segment.location} is younger than --older-than, and stays")
+        if one.later:
+            lines.append(
+                f"checkpoints that were stored after the export of {one.segment.location}, and go with"
+                f" its others: {one.later}"
+            )
+        sys.stderr.writelines(f"vault-etl: {line}\n" for line in lines)

@@ -15,6 +15,7 @@ from vault_etl.core.checkpoint import Checkpoint, Head, Signature
 from vault_etl.errors import AuditError, DataError
 from vault_etl.ports.audit_segments import LogSpans, SegmentDraft, SegmentEnd, SegmentStore
 from vault_etl.ports.progress import Progress
+from vault_etl.services.check_segment import check_end
 from vault_etl.services.verify_notes import NEVER, is_signed
 
 MAX_ENTRIES: Final = 1_000_000
@@ -44,7 +45,7 @@ class LogExporter:
         """Export what was logged before `until`, up to the newest entry that one of the keys signed.
 
         Raises AuditError if the table does not say which vault this is, DataError if the log does not
-        hold, and what the store raises.
+        hold or a segment in the store is not of it, and what the store raises.
         """
         vaults = self._snapshot.vault_ids()
         if len(vaults) != 1:
@@ -82,13 +83,14 @@ class LogExporter:
         return made
 
     def _exported(self, begin: Head) -> Head:
-        """The end of the last segment."""
+        """The end of the last segment. Raises DataError for one in the store that is not of this log."""
         last = begin
         for row in self._snapshot.segments():
             last = row.last
         for stored in self._store.segments():
             manifest = stored.manifest
             if manifest.first == last.seq + 1 and manifest.prev_hash == last.hash:
+                check_end(self._snapshot, self._keys, stored)
                 last = manifest.last
         return last
 

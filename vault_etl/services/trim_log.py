@@ -6,28 +6,29 @@ import datetime as dt
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.audit_key import AuditKey
+from vault_etl.core.checkpoint import Head
 from vault_etl.errors import DataError
 from vault_etl.ports.audit_segments import LogTrimmer, StoredSegment
 from vault_etl.ports.progress import Progress
+from vault_etl.services.check_segment import NOTHING_DELETED, NotesInTable, check_end
 from vault_etl.services.verify_segments import verify_segments
-
-Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
     """A segment, how many of its entries stay, and how many were deleted or, in a dry run, would be.
 
-    `is_young` says that its last entry is younger than was asked: it is left as it is.
+    `later` checkpoints of its entries were stored after the export, and go too. `is_young` says that its
+    last entry is younger than was asked: it is left as it is.
     """
 
     segment: StoredSegment
     kept: int
     deleted: int
+    later: int = 0
     is_young: bool = False
 
 
@@ -61,11 +62,14 @@ class TrimLog:
                 continue
             if row is None and manifest.first != last + 1:
                 continue
+            if row is None:
+                with self._trimmer.snapshot() as snapshot:
+                    check_end(snapshot, self._keys, segment)
             kept = self._trimmer.kept(manifest.first, manifest.last.seq)
             if row is None and manifest.last_at >= before:
                 yield Trimmed(segment, kept, 0, is_young=True)
                 return
-            self._compare(segment)
+            later = self._compare(segment)
             if request is None:
                 deleted = manifest.entries.rows - kept
             else:
@@ -73,35 +77,30 @@ class TrimLog:
                     self._trimmer.add(request(), manifest, segment.location)
                 deleted = self._trimmer.delete(manifest.last.seq)
             last = manifest.last.seq
-            yield Trimmed(segment, kept, deleted)
+            yield Trimmed(segment, kept, deleted, later)
 
-    def _compare(self, segment: StoredSegment) -> None:
-        """Raise DataError unless the segment holds, and is what the table has, column for column."""
+    def _compare(self, segment: StoredSegment) -> int:
+        """Raise DataError unless the segment holds, and the table has all of it, column for column.
+
+        How many checkpoints of its entries the table has beside those.
+        """
         manifest = segment.manifest
         proof = verify_segments([segment], self._keys)
         if proof.problem is not None or proof.head != manifest.last:
             message = f"{segment.location} does not hold: {proof.problem}"
-            raise DataError(
-                message, hint="nothing was deleted; `vault-etl audit verify` tells more"
-            )
-        span = (manifest.first, manifest.last.seq)
+            raise DataError(message, hint=NOTHING_DELETED)
+        first, last = manifest.first, manifest.last.seq
         with self._trimmer.snapshot() as snapshot:
-            self._equal(segment, "entry", segment.entries(), snapshot.entries_of(span))
-            ends = snapshot.ends((span[1], span[1]), dt.datetime.max.replace(tzinfo=dt.UTC))
-            if manifest.last_at not in {end.logged_at for end in ends}:
-                message = f"{segment.location} says another time than its last entry"
-                raise DataError(message, hint="nothing was deleted; export the segment again")
-        of_notes = (span[0] if span[0] > 1 else 0, span[1] - 1)
-        with self._trimmer.snapshot() as snapshot:
-            self._equal(
-                segment, "checkpoint", segment.checkpoints(), snapshot.checkpoints_of(of_notes)
-            )
-
-    def _equal(
-        self, segment: StoredSegment, name: str, files: Iterator[Row], table: Iterator[Row]
-    ) -> None:
-        for number, (one, other) in enumerate(itertools.zip_longest(files, table), start=1):
-            if one != other:
-                message = f"{name} {number} of {segment.location} is not as the table has it"
-                raise DataError(message, hint="nothing was deleted; export the segment again")
-            self._progress.advance(1)
+            # That of an empty log is in the first segment; those of the last entry are in none, and stay.
+            table = snapshot.checkpoints_of((first if first > 1 else 0, last - 1))
+            notes = NotesInTable(segment, table)
+            notes.at(Head(first - 1, manifest.prev_hash))
+            pairs = itertools.zip_longest(segment.entries(), snapshot.entries_of((first, last)))
+            for seq, (one, other) in enumerate(pairs, start=first):
+                if one is None or one != other:
+                    message = f"entry {seq} of {segment.location} is not as the table has it"
+                    raise DataError(message, hint=NOTHING_DELETED)
+                notes.at(Head(seq, one.hash or b""))
+                self._progress.advance(1)
+            notes.end()
+        return notes.more
