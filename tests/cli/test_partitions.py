@@ -56,8 +56,9 @@ def test_a_month_goes_out_and_comes_back_and_nothing_is_lost_or_stored_twice(vau
     month = this_month(vault)
     name = table(month)
     before = entries(vault)
-    shown = vault.ok("admin", "partitions", "detach", month, "--dry-run").json
-    assert (shown["partition"], shown["state"]) == (name, "attached")
+    dry = vault.ok("admin", "partitions", "detach", month, "--dry-run")
+    assert (dry.json["partition"], dry.json["state"]) == (name, "attached")
+    assert f"{name} is not over: what is sent in it is quarantined" in dry.stderr
     assert months(vault)[name] == "attached"
     assert entries(vault) == before
 

@@ -24,7 +24,7 @@ from tests.vault import Result, Vault
         (("reveal", "--reason", "x"), "no record id on standard input"),
         (("reveal", UNKNOWN, "--reason", "x", "--field", "user_id"), "--field"),
         (("reveal", UNKNOWN, "--reason", "x", "--output", "xml"), "--output"),
-        (("keys", "rotate"), "no terminal to ask on"),
+        (("keys", "rotate"), "this asks before it goes on, and there is no terminal to ask on"),
         (("keys", "rotate", "--lazy"), "no terminal to ask on"),
         (("duplicates",), "missing option '--field'"),
         (("duplicates", "--field", "ip", "--limit", "0"), "--limit"),

@@ -1,4 +1,4 @@
-"""Asking before what cannot be taken back."""
+"""Asking before what is hard to take back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        message = "this cannot be undone, and there is no terminal to ask on"
+        message = "this asks before it goes on, and there is no terminal to ask on"
         raise UsageError(message, hint="add --yes, or --dry-run to see what would happen")
     with ends_its_line():
         agreed = typer.confirm(question, err=True)

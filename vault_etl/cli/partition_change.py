@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
@@ -76,6 +78,11 @@ class Change:
             )
         if misfits:
             raise does_not_fit(partition, misfits)
+        if self.action is Action.PARTITIONS_DETACH and not _is_over(partition):
+            sys.stderr.write(
+                f"vault-etl: warning: {partition.name} is not over: what is sent in it is quarantined"
+                " once it is detached\n"
+            )
         if self.dry_run:
             print_object(shown(partition), self.output)
             return
@@ -139,7 +146,13 @@ def delete_old(program: Program, location: str, done: str) -> None:
         raise IncompleteError(message, hint=f"delete {location} by hand") from None
 
 
+def _is_over(partition: Partition) -> bool:
+    """Whether no event that is sent now is in it."""
+    until = sent_at(partition.until)
+    return until is not None and until <= dt.datetime.now(dt.UTC)
+
+
 def in_words(partition: Partition) -> str:
     """A month in a question."""
-    rows = "its rows" if partition.rows is None else f"about {partition.rows:,} rows"
-    return f"{partition.name}, {rows}, {partition.bytes / 2**20:,.1f} MiB,"
+    rows = "" if partition.rows is None else f"about {partition.rows:,} rows, "
+    return f"{partition.name} ({rows}{partition.bytes / 2**20:,.1f} MiB)"
