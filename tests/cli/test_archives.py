@@ -78,6 +78,10 @@ def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) ->
     name = table(month)
     stored = rows(vault, "user_logins")
     partitions(vault, "detach", month, *WHY)
+    nowhere = vault.run(
+        "admin", "partitions", "archive", month, "--to", str(place / "x"), "--dry-run"
+    )
+    assert (nowhere.code, f"the folder {place / 'x'} is not there" in nowhere.stderr) == (66, True)
     to = ("--to", str(place))
     assert (
         partitions(vault, "archive", month, *to, "--dry-run")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vault_etl.adapters.aws_failures import Subject, translated
 from vault_etl.core.archive_location import S3, bucket_and_prefix
+from vault_etl.errors import NotFoundError
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -26,9 +27,13 @@ def bucket_archives(client: S3Client, root: str, prefix: str) -> Sequence[str]:
 
 
 def folder_archives(root: Path, prefix: str) -> Sequence[str]:
-    """The folders in `root` that are named as archives are: the prefix, and eight characters. Sorted."""
+    """The folders in `root` that are named as archives are: the prefix, and eight characters. Sorted.
+
+    Raises NotFoundError if `root` is not there.
+    """
     if not root.is_dir():
-        return ()
+        message = f"the folder {root} is not there"
+        raise NotFoundError(message, hint="make the folder, or mount its disk")
     length = len(prefix) + 8
     return sorted(
         str(each)

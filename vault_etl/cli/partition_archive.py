@@ -70,11 +70,11 @@ def archive(
         )
     root = _root(to, partition)
     location = program.new_archive(root, partition.name)
+    for left in program.leftovers(root, partition):
+        sys.stderr.write(f"vault-etl: not on the record, of an interrupted run: {left}\n")
     if dry_run:
         print_object({**shown(partition), "to": location}, output)
         return
-    for left in program.leftovers(root, partition):
-        sys.stderr.write(f"vault-etl: not on the record, of an interrupted run: {left}\n")
     request = audit_request(
         program.identity(),
         Action.PARTITIONS_ARCHIVE,

@@ -15,6 +15,7 @@ MAX_LOCATION_CHARACTERS: Final = 300
 
 S3: Final = "s3://"
 _S3: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([!-~]*))?")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/.*")
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 
@@ -57,6 +58,9 @@ def parse_location(text: str, current: str) -> str:
             message = f"this is no place for archives: {text}"
             raise UsageError(message, hint="for example s3://my-archives/logins")
         location = text.rstrip("/")
+    elif _SCHEME.fullmatch(text):
+        message = f"this is no place for archives: {text}"
+        raise UsageError(message, hint="a folder, or s3://bucket/prefix")
     else:
         location = posixpath.normpath(posixpath.join(current, text))
     if len(location) > MAX_LOCATION_CHARACTERS:

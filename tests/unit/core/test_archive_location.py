@@ -26,7 +26,11 @@ def test_a_place_has_one_spelling(text: str, location: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["s3://", "s3://Cold/x", "s3://cold//x", "s3://cold/a b", "/a\nb", "/" + "x" * 300]
+    "text",
+    [
+        *("s3://", "s3://Cold/x", "s3://cold//x", "s3://cold/a b", "/a\nb", "/" + "x" * 300),
+        *("S3://cold/x", "s3:/cold", "gs://cold/x", "file:///srv/archives"),
+    ],
 )
 def test_what_is_no_place_is_refused(text: str) -> None:
     """Before anything is written; the log takes 300 characters of it."""
