@@ -53,6 +53,12 @@ def test_no_line_of_a_help_is_wider_than_a_terminal() -> None:
     assert not [line for text in HELPS.values() for line in text.splitlines() if len(line) > 80]
 
 
+def test_a_time_is_shown_as_it_is_given() -> None:
+    """A default is 90d, as a person would type it, and no number of seconds."""
+    assert not re.findall(r"default: [0-9]+\.0\]", PAGE.read_text(encoding="utf-8"))
+    assert "[default: (90d)]" in HELPS["vault-etl audit trim"]
+
+
 @pytest.mark.parametrize("name", settings.Settings.model_fields)
 def test_every_setting_is_documented(name: str) -> None:
     """It has a description, and a row under "Settings"."""

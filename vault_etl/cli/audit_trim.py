@@ -100,6 +100,7 @@ def _trim(
             parser=Duration(),
             metavar="TIME",
             help="Segments that end before that: 30d, 1d at least.",
+            show_default="90d",
         ),
     ] = _AGE.total_seconds(),
     public_key: PublicKeyOption = None,
@@ -122,8 +123,8 @@ def _trim(
 
     \b
     Examples:
-      vault-etl audit trim --segments s3://worm/audit --dry-run
-      vault-etl audit trim --segments s3://worm/audit --reason "retention"
+      vault-etl audit trim --segments /srv/audit --public-key audit.der --dry-run
+      vault-etl audit trim --segments /srv/audit --public-key a.der --reason "age"
     """
     age = dt.timedelta(seconds=older_than)
     if age < _MIN_AGE:

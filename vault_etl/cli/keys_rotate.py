@@ -80,6 +80,7 @@ def _rotate(
             parser=Duration(),
             metavar="TIME",
             help="With --tokens: how long to wait for locks that others hold, as 90s, 10m, 2h.",
+            show_default="10m",
         ),
     ] = WAIT_S,
     allow_publication: Annotated[

@@ -72,6 +72,7 @@ def _migrate(
             parser=Duration(),
             metavar="TIME",
             help="How long to wait for locks that others hold, as 90s, 10m, 2h.",
+            show_default="5m",
         ),
     ] = 300.0,
     output: OutputOption = None,

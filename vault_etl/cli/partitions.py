@@ -110,7 +110,8 @@ def _ensure(
         message = f"closed: {', '.join(closed)}"
         raise ConfigurationError(
             message,
-            hint="`vault-etl partitions attach` opens one that is detached, --reopen one that was dropped",
+            hint="`vault-etl partitions attach` opens one that is detached, after `restore` one that is archived,"
+            " and --reopen one that was dropped",
         )
 
 
@@ -123,6 +124,7 @@ def _detach(
         typer.Option(
             parser=Duration(),
             help="For transactions that use the table: 90s, 10m, 2h.",
+            show_default="60s",
             metavar="TIME",
         ),
     ] = 60.0,
