@@ -142,6 +142,8 @@ CREATE TABLE public.closed_months (
     -- The first and the last day that its rows name; NULL while nothing has looked, or if it has no rows.
     earliest date,
     latest date,
+    -- From when the rows of detached_changes count: another one whenever they are deleted or a table is made, and no second time.
+    epoch uuid NOT NULL DEFAULT gen_random_uuid(),
     CONSTRAINT some_ids CHECK (first < until),
     CONSTRAINT whole_archive CHECK (num_nonnulls(archive, archive_sha256, archived_at) IN (0, 3)),
     CONSTRAINT nothing_of_a_dropped_one CHECK (dropped_at IS NULL OR archive IS NULL)
@@ -164,7 +166,8 @@ CREATE TABLE public.archived_erasures (
 COMMENT ON TABLE public.archived_erasures IS 'What was erased and is in an archive all the same: a restore applies it.';
 
 -- A row for each statement that changed rows of a detached month since its archive was recorded: an archive that is to be
--- recorded, or that a drop relies on, is of the rows that are there now if no row came in. No two statements wait for each other.
+-- recorded, or that a drop relies on, is of the rows that are there now if no row came in, in the same epoch of the month. No
+-- two statements wait for each other.
 CREATE TABLE public.detached_changes (
     first uuid NOT NULL REFERENCES public.closed_months ON DELETE CASCADE,
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp()

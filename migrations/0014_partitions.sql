@@ -163,6 +163,23 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.partition_watch(text) FROM PUBLIC;
 
+-- Which rows a detached month has: another answer after each change that is committed, and no answer comes a second time.
+-- The number alone would: it begins at 0 again with each archive, and with each detach.
+CREATE FUNCTION public.detached_version(first uuid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('%s %s', m.epoch, (SELECT count(*) FROM public.detached_changes AS c WHERE c.first = m.first))
+    FROM public.closed_months AS m WHERE m.first = $1
+$$;
+REVOKE ALL ON FUNCTION public.detached_version(uuid) FROM PUBLIC;
+
+-- Changes of a month count from here on. What began before that is of other rows.
+CREATE FUNCTION public.detached_epoch(first uuid) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM public.detached_changes AS c WHERE c.first = $1;
+    UPDATE public.closed_months AS m SET epoch = DEFAULT WHERE m.first = $1;
+$$;
+REVOKE ALL ON FUNCTION public.detached_epoch(uuid) FROM PUBLIC;
+
 -- Takes the values of a detached month out of the counts of the table, or (1) puts them back.
 CREATE FUNCTION public.partition_count(first uuid, sign integer) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
@@ -408,11 +425,15 @@ BEGIN
     ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET partition = excluded.partition, dropped_at = NULL;
     PERFORM public.partition_put_away(partition);  -- one that was detached by hand
     EXECUTE format('LOCK TABLE vault_etl_detached.%I IN ACCESS EXCLUSIVE MODE', partition);
-    IF manifest_sha256 IS NOT NULL AND EXISTS (SELECT FROM public.detached_changes AS c WHERE c.first = month.first) THEN
+    -- Both are asked here: the row and the table are locked, and were not above.
+    IF manifest_sha256 IS NOT NULL AND NOT EXISTS (
+        SELECT FROM public.partition_list() AS l
+        WHERE l.first = month.first AND l.archive_sha256 = manifest_sha256 AND NOT l.changed
+    ) THEN
         RAISE EXCEPTION 'the month was changed since it was archived' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     EXECUTE format('DROP TABLE vault_etl_detached.%I', partition);
-    DELETE FROM public.detached_changes AS c WHERE c.first = month.first;
+    PERFORM public.detached_epoch(month.first);
     IF manifest_sha256 IS NULL THEN
         DELETE FROM public.detached_values AS d WHERE d.first = month.first;
         UPDATE public.closed_months AS m SET dropped_at = clock_timestamp() WHERE m.first = month.first;

@@ -2,13 +2,13 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
--- Before the rows of a detached month are read: counts its values, and returns how often it was changed since its archive
--- of before. Whatever is changed after that is a change more. Reads every row.
-CREATE FUNCTION public.archive_begin(partition text) RETURNS bigint
+-- Before the rows of a detached month are read: counts its values, and returns the version of its rows. Whatever is changed
+-- after that makes another one. Reads every row.
+CREATE FUNCTION public.archive_begin(partition text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     month public.closed_months;
-    changes bigint;
+    version text;
 BEGIN
     SELECT m.* INTO month FROM public.closed_months AS m
     WHERE m.partition = archive_begin.partition AND m.dropped_at IS NULL
@@ -16,28 +16,29 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    changes := (SELECT count(*) FROM public.detached_changes AS c WHERE c.first = month.first);
+    version := public.detached_version(month.first);  -- first: a change behind it is seen by archive_record
     PERFORM public.partition_recount(month);
-    RETURN changes;
+    RETURN version;
 END
 $$;
 REVOKE ALL ON FUNCTION public.archive_begin(text) FROM PUBLIC;
 
--- Records an archive, unless the month was changed since `changes` was counted: an erasure, or anything else that writes
--- there, is waited for, and waits until the commit. What was recorded before comes back, or NULL.
-CREATE FUNCTION public.archive_record(partition text, changes bigint, location text, manifest_sha256 bytea) RETURNS text
+-- Records an archive, unless the rows are of another version than `version`: an erasure, or anything else that writes
+-- there, is waited for, and waits until the commit. What was recorded before comes back, or NULL. Raises 55000, or 42P01 if
+-- the table is not there.
+CREATE FUNCTION public.archive_record(partition text, version text, location text, manifest_sha256 bytea) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     month public.closed_months;
 BEGIN
     LOCK TABLE public.closed_months IN ROW EXCLUSIVE MODE;
     EXECUTE format('LOCK TABLE vault_etl_detached.%I IN SHARE MODE', partition);
-    SELECT m.* INTO STRICT month FROM public.closed_months AS m
+    SELECT m.* INTO month FROM public.closed_months AS m
     WHERE m.partition = archive_record.partition AND m.dropped_at IS NULL FOR UPDATE;
-    IF (SELECT count(*) FROM public.detached_changes AS c WHERE c.first = month.first) <> changes THEN
+    IF public.detached_version(month.first) IS DISTINCT FROM version THEN
         RAISE EXCEPTION 'the month was changed meanwhile' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    DELETE FROM public.detached_changes AS c WHERE c.first = month.first;
+    PERFORM public.detached_epoch(month.first);
     DELETE FROM public.archived_erasures AS e WHERE e.first = month.first;
     UPDATE public.closed_months AS m
     SET archive = location, archive_sha256 = manifest_sha256, archived_at = clock_timestamp()
@@ -45,7 +46,7 @@ BEGIN
     RETURN month.archive;
 END
 $$;
-REVOKE ALL ON FUNCTION public.archive_record(text, bigint, text, bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.archive_record(text, text, text, bytea) FROM PUBLIC;
 
 -- The end of an archived month, whose files were deleted.
 CREATE FUNCTION public.archive_drop(partition text, manifest_sha256 bytea) RETURNS void
@@ -89,9 +90,10 @@ $$;
 REVOKE ALL ON FUNCTION public.restore_make(text, uuid, uuid) FROM PUBLIC;
 
 -- The month is detached from now on: of an archive on the record, what was erased meanwhile is erased; any other one is
--- recorded. How many rows that were. Raises 55000 if the month is anywhere else.
+-- recorded, unless it was on the record (`recorded`) when the restore began: its erasures went with that record. How many
+-- rows were erased. Raises 55000 if the month is anywhere else.
 CREATE FUNCTION public.restore_end(
-    partition text, first uuid, until uuid, location text, manifest_sha256 bytea
+    partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
@@ -104,7 +106,7 @@ BEGIN
     SELECT m.* INTO month FROM public.closed_months AS m
     WHERE m.first = restore_end.first AND m.until = restore_end.until AND m.partition = restore_end.partition
     FOR UPDATE;
-    IF month.archive_sha256 <> manifest_sha256
+    IF month.archive_sha256 <> manifest_sha256 OR recorded AND month.archive IS NULL
         OR month.first IS NOT NULL AND month.archive IS NULL AND month.dropped_at IS NULL
         OR EXISTS (
             SELECT FROM public.closed_months AS m
@@ -124,6 +126,7 @@ BEGIN
             archive = excluded.archive, archive_sha256 = excluded.archive_sha256, archived_at = excluded.archived_at,
             dropped_at = NULL;
     END IF;
+    PERFORM public.detached_epoch(first);  -- a table that was dropped by hand may have left changes
     PERFORM public.partition_watch(partition);
     erased := (
         SELECT coalesce(sum(public.erase_in(place, NULL, e.record_id, e.user_id)), 0)
@@ -135,7 +138,7 @@ BEGIN
     RETURN erased;
 END
 $$;
-REVOKE ALL ON FUNCTION public.restore_end(text, uuid, uuid, text, bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.restore_end(text, uuid, uuid, text, bytea, boolean) FROM PUBLIC;
 
 -- For `doctor`: the months with an archive, whether their rows are there alone, and how many erasures it does not have.
 CREATE FUNCTION public.closed_archives() RETURNS TABLE (partition text, alone boolean, erasures bigint)

@@ -11,23 +11,13 @@ import pytest
 from pyarrow import parquet
 
 from tests.cli.events import event
+from tests.cli.meanwhile import ATTACHED, CHANGE, OTHER_ARCHIVE, meanwhile
 from tests.cli.test_partitions import WHY, entries, months, table, this_month
 from tests.filled_vault import filled_vault
 from tests.vault import Result, Vault
 from vault_etl.adapters.embedded.template import ARCHIVE_BUCKET
 
 FIELDS = "record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext"
-
-MEANWHILE = """
-    CREATE FUNCTION public.meanwhile() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
-        UPDATE vault_etl_detached.MONTH SET locale = 'xx'
-        WHERE record_id = (SELECT record_id FROM vault_etl_detached.MONTH LIMIT 1);
-        RETURN NULL;
-    END $$;
-    CREATE TRIGGER meanwhile AFTER INSERT ON audit_log FOR EACH ROW
-    WHEN (NEW.action = 'partitions archive' AND NEW.phase = 'intent') EXECUTE FUNCTION meanwhile()
-"""
-"""A change between the count and the snapshot, at the latest."""
 
 
 @pytest.fixture(scope="module")
@@ -164,10 +154,9 @@ def test_a_change_while_it_is_archived_records_nothing(vault: Vault, place: Path
     month = this_month(vault)
     name = table(month)
     partitions(vault, "detach", month, *WHY)
-    vault.sql(MEANWHILE.replace("MONTH", name))
     archive = ("partitions", "archive", month, "--to", str(place), *WHY[:2])
-    refused = vault.run("admin", *archive)
-    vault.sql("DROP FUNCTION meanwhile() CASCADE")
+    with meanwhile(vault, name, CHANGE):
+        refused = vault.run("admin", *archive)
     assert (refused.code, "was changed while it was archived" in refused.stderr) == (75, True), (
         refused.stderr
     )
@@ -182,6 +171,27 @@ def test_a_change_while_it_is_archived_records_nothing(vault: Vault, place: Path
         66,
         [(done.json["archive"],)],
     )
+    partitions(vault, "attach", month, *WHY)
+
+
+def test_a_month_that_changed_and_has_as_many_changes_as_before_records_nothing(
+    vault: Vault, place: Path
+) -> None:
+    """The number begins at 0 again when the month is attached and detached, and when another run archives it."""
+    month = this_month(vault)
+    name = table(month)
+    partitions(vault, "detach", month, *WHY)
+    archive = ("partitions", "archive", month, "--to", str(place), *WHY[:2])
+    with meanwhile(vault, name, ATTACHED):
+        attached = vault.run("admin", *archive)
+    assert (attached.code, "was changed while" in attached.stderr) == (75, True), attached.stderr
+    vault.sql(f"UPDATE vault_etl_detached.{name} SET locale = locale")  # noqa: S608
+    with meanwhile(vault, name, OTHER_ARCHIVE):
+        overtaken = vault.run("admin", *archive)
+    assert (overtaken.code, "was changed while" in overtaken.stderr) == (75, True)
+    assert list(place.iterdir()) == []
+    assert vault.sql("SELECT archive FROM closed_months") == [("/other/archive",)], "it stays"
+    vault.sql("UPDATE closed_months SET archive = NULL, archive_sha256 = NULL, archived_at = NULL")
     partitions(vault, "attach", month, *WHY)
 
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg2.errors
 import pytest
 
-from tests.postgres.scratch import Scratch
-from tests.postgres.test_partitions import month_start, name_of
+from tests.postgres.scratch import Scratch, new_record_id
+from tests.postgres.test_partitions import insert, month_start, name_of
+from vault_etl.adapters.postgres_archives import PostgresArchives
+from vault_etl.adapters.postgres_partitions import PostgresPartitions
+from vault_etl.core.audit import Action, AuditRequest
+from vault_etl.core.partitions import choose
+from vault_etl.errors import IncompleteError
+from vault_etl.ports.archived_months import NewArchive
+
+REQUEST = AuditRequest(
+    request_id=uuid.uuid4(), action=Action.PARTITIONS_ARCHIVE, actor="a", host="h", reason="r"
+)
 
 CLOSE = (
     "INSERT INTO closed_months (first, until, partition, archive, archive_sha256, archived_at)"
@@ -31,6 +44,87 @@ def test_a_month_is_archived_when_its_table_is_gone(scratch: Scratch) -> None:
     assert scratch.value("SELECT sum(held) FROM detached_values") == 2
     scratch.sql("DELETE FROM closed_months")
     assert scratch.value("SELECT count(*) FROM archived_erasures") == 0
+
+
+@pytest.fixture
+def detached(scratch: Scratch) -> str:
+    """A detached month with a row and without an archive; its name."""
+    name = name_of(-2)
+    insert(scratch, new_record_id(month_start(-2)))
+    scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name}")
+    scratch.sql(
+        "INSERT INTO closed_months (first, until, partition)"
+        " SELECT first_record_id(%s), first_record_id(%s), %s",
+        month_start(-2),
+        month_start(-1),
+        name,
+    )
+    scratch.sql(f"SELECT partition_put_away('{name}')")
+    return name
+
+
+def record(scratch: Scratch, name: str, version: object, manifest: str) -> None:
+    """Record an archive of the rows of this version."""
+    statement = "SELECT archive_record(%s, %s, '/archives/' || %s, sha256(%s::bytea))"
+    scratch.sql(statement, name, version, manifest, manifest)
+
+
+RESTORE = """
+    SELECT restore_make(partition, first, until) FROM closed_months;
+    SELECT restore_end(partition, first, until, '/archives/a', sha256('a'), true) FROM closed_months
+"""
+
+
+def test_an_archive_of_a_table_from_before_is_not_recorded(scratch: Scratch, detached: str) -> None:
+    """A drop and a restore begin the number of changes at 0 again: what is there after them is another version."""
+    version = scratch.value("SELECT archive_begin(%s)", detached)
+    record(scratch, detached, scratch.value("SELECT archive_begin(%s)", detached), "a")
+    scratch.sql(f"SELECT partition_drop('{detached}', sha256('a'))")
+    scratch.sql(RESTORE)
+    between = scratch.value("SELECT archive_begin(%s)", detached)
+    with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState):
+        record(scratch, detached, version, "b")
+    scratch.sql(f"DROP TABLE vault_etl_detached.{detached}")  # by hand
+    other = NewArchive("/archives/b", bytes(32), 1)
+    with scratch.database("admin") as database:
+        month = choose(PostgresPartitions(database, 5.0).partitions(), detached)
+        with pytest.raises(IncompleteError, match="was changed"):
+            PostgresArchives(database).record(REQUEST, month, between, other)
+    scratch.sql(RESTORE)
+    with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState):
+        record(scratch, detached, between, "b")
+    assert scratch.value("SELECT archive FROM closed_months") == "/archives/a"
+
+
+def test_a_restore_from_the_record_needs_it_until_its_end(scratch: Scratch, detached: str) -> None:
+    """The end of the archive takes the erasures along, which the restore would have had to apply."""
+    record(scratch, detached, scratch.value("SELECT archive_begin(%s)", detached), "a")
+    scratch.sql(f"SELECT partition_drop('{detached}', sha256('a'))")
+    scratch.sql(f"SELECT archive_drop('{detached}', sha256('a'))")
+    with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState):
+        scratch.sql(RESTORE)
+    scratch.sql(RESTORE.replace("true", "false"))
+
+
+def test_a_drop_looks_at_the_archive_under_its_locks(scratch: Scratch, detached: str) -> None:
+    """One that an attach took away while the drop waited for the month's row is none to rely on."""
+    record(scratch, detached, scratch.value("SELECT archive_begin(%s)", detached), "a")
+    scratch.sql("ALTER FUNCTION partition_drop SET lock_timeout = '60s'")
+    drop = f"SELECT partition_drop('{detached}', sha256('a'))"
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE query = %s AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as beside, scratch.connect() as attach:
+        with attach, attach.cursor() as cursor:
+            cursor.execute(
+                "UPDATE closed_months SET archive = NULL, archive_sha256 = NULL, archived_at = NULL"
+            )
+            dropped = beside.submit(scratch.sql, drop)
+            while not dropped.done() and not scratch.value(waits, drop):
+                pass
+        with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState, match="changed since"):
+            dropped.result(30)
+    assert (
+        scratch.value("SELECT to_regclass(%s) IS NULL", f"vault_etl_detached.{detached}") is False
+    )
 
 
 @pytest.mark.parametrize(

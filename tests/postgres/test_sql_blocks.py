@@ -236,9 +236,8 @@ VALUES: dict[str, object] = {
     "place": "user_logins",
     "every_row": False,
     "allow_publication": False,
-    "partition": "x",
+    **dict.fromkeys(("partition", "version"), "x"),
     **dict.fromkeys(("manifest_sha256", "location"), None),
-    "changes": 1,
     "tables": ["1"],
     "table": "public.user_logins",
     **dict.fromkeys(("name", "checksum", "filled_to"), "x"),
@@ -247,7 +246,7 @@ VALUES: dict[str, object] = {
     "day": dt.date(2026, 1, 1),
     "keys": "[]",
     "places": ["user_logins"],
-    "done": False,
+    **dict.fromkeys(("done", "recorded"), False),
     "old_keys": [1],
     **dict.fromkeys(
         (

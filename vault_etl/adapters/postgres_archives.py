@@ -28,6 +28,11 @@ _SQL: Final = blocks("archives.sql")
 _PARTITIONS: Final = blocks("partitions.sql")
 _TRIES: Final = 5
 """Each waits two seconds for a lock."""
+_NOT_THESE_ROWS: Final = (
+    psycopg2.errors.ObjectNotInPrerequisiteState,
+    psycopg2.errors.UndefinedTable,
+)
+"""The month was changed, or its table is somewhere else."""
 
 
 class PostgresArchives:
@@ -36,13 +41,13 @@ class PostgresArchives:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, request: AuditRequest, partition: Partition) -> int:
+    def begin(self, request: AuditRequest, partition: Partition) -> str:
         """See `ArchivedMonths.begin`."""
         with self._owner() as cursor:
             cursor.execute(_SQL["begin"], {"partition": partition.name})
-            ((changes,),) = cursor.fetchall()
+            ((version,),) = cursor.fetchall()
             write(cursor, request, Phase.INTENT, Decision.ALLOWED, request.reason)
-        return int(changes)
+        return str(version)
 
     @contextlib.contextmanager
     def rows(self, partition: Partition) -> Iterator[MonthRows]:
@@ -56,22 +61,23 @@ class PostgresArchives:
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def record(
-        self, request: AuditRequest, partition: Partition, changes: int, archive: NewArchive
+        self, request: AuditRequest, partition: Partition, version: str, archive: NewArchive
     ) -> str | None:
         """See `ArchivedMonths.record`."""
         values = {
             "partition": partition.name,
-            "changes": changes,
+            "version": version,
             "location": archive.location,
             "manifest_sha256": archive.manifest_sha256,
         }
         with self._owner() as cursor:
             try:
                 cursor.execute(_SQL["record"], values)
-            except psycopg2.errors.ObjectNotInPrerequisiteState:
+            except _NOT_THESE_ROWS:
                 message = f"{partition.name} was changed while it was archived"
                 raise IncompleteError(
-                    message, hint="an erasure came in between, most likely: run it again"
+                    message,
+                    hint="an erasure came in between, or another run of `partitions`: run it again",
                 ) from None
             ((replaced,),) = cursor.fetchall()
             text = (
@@ -115,10 +121,16 @@ class PostgresArchives:
         manifest: Manifest,
         archive: NewArchive,
         pages: Iterable[bytes],
+        *,
+        recorded: bool,
     ) -> int:
         """See `RestoredMonths.restore`."""
         month = {"partition": manifest.partition, "first": manifest.first, "end": manifest.until}
-        recorded = {"location": archive.location, "manifest_sha256": archive.manifest_sha256}
+        end = {
+            "location": archive.location,
+            "manifest_sha256": archive.manifest_sha256,
+            "recorded": recorded,
+        }
         with self._owner() as cursor:
             cursor.execute(_SQL["patience"])
             cursor.execute(_SQL["make"], month)
@@ -130,7 +142,7 @@ class PostgresArchives:
                 )
             for page in pages:
                 _load(cursor, manifest, page)
-            cursor.execute(_SQL["restored"], {**month, **recorded})
+            cursor.execute(_SQL["restored"], {**month, **end})
             ((erased,),) = cursor.fetchall()
             text = (
                 f"{manifest.partition} is restored: rows {archive.rows}, of them erased meanwhile {erased},"

@@ -99,7 +99,7 @@ def restore(
             ticket=word(ticket, "ticket"),
         )
         program.archives().intend(request)
-        erased = opened.restore(request, checked, location)
+        erased = opened.restore(request, checked, location, recorded=recorded is not None)
     if needs.lost_values:
         sys.stderr.write(
             f"vault-etl: {needs.lost_values} values are under {needs.lost_keys} data keys that were"

@@ -24,18 +24,18 @@ class MonthRows:
 class ArchivedMonths(Protocol):
     """Reads detached months, and records their archives: each change with its entries in the audit log."""
 
-    def begin(self, request: AuditRequest, partition: Partition) -> int:
-        """Write the intent, count the month's values, and return how often its rows were changed so far."""
+    def begin(self, request: AuditRequest, partition: Partition) -> str:
+        """Write the intent, count the month's values, and return the version of its rows, which never comes again."""
 
     def rows(self, partition: Partition) -> contextlib.AbstractContextManager[MonthRows]:
         """Read the month. Nothing waits for that but a change of the table itself."""
 
     def record(
-        self, request: AuditRequest, partition: Partition, changes: int, archive: NewArchive
+        self, request: AuditRequest, partition: Partition, version: str, archive: NewArchive
     ) -> str | None:
         """Record an archive that was compared, with the outcome; the location of the one before.
 
-        Raises IncompleteError if rows were changed since `begin`: nothing is recorded then.
+        Raises IncompleteError unless the rows have the version of `begin`: nothing is recorded then.
         """
 
     def recorded(self, partition: Partition) -> bytes | None:
@@ -63,9 +63,12 @@ class RestoredMonths(Protocol):
         manifest: Manifest,
         archive: NewArchive,
         pages: Iterable[bytes],
+        *,
+        recorded: bool,
     ) -> int:
         """Make the table from these rows, on the record, and erase what was erased; how many rows that were.
 
+        `recorded`: the archive was on the record, and has to be still, since its erasures are there.
         All or nothing. Raises DataError for rows that the table does not take, IncompleteError if the
         month is somewhere else, ConfigurationError for columns that the table has not.
         """

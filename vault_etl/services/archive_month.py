@@ -59,7 +59,7 @@ class ArchiveMonth:
         record. With one, nothing is recorded, and what was written is deleted as far as it can be.
         Raises IncompleteError if rows were changed meanwhile; DataError if it reads back otherwise.
         """
-        changes = self.months.begin(request, partition)
+        version = self.months.begin(request, partition)
         try:
             checked = self._write(partition, note)
             self.reader.check(checked, self.progress)
@@ -67,7 +67,7 @@ class ArchiveMonth:
         except BaseException as error:
             self._give_up(request, error)
             raise
-        return self._record(request, partition, changes, archive, checked.contents)
+        return self._record(request, partition, version, archive, checked.contents)
 
     def _write(self, partition: Partition, note: ManifestNote) -> CheckedManifest:
         parts: list[Part] = []
@@ -116,12 +116,12 @@ class ArchiveMonth:
         self,
         request: AuditRequest,
         partition: Partition,
-        changes: int,
+        version: str,
         archive: NewArchive,
         contents: Contents,
     ) -> Archived:
         try:
-            replaced = self.months.record(request, partition, changes, archive)
+            replaced = self.months.record(request, partition, version, archive)
         except BaseException as error:
             # An answer that was lost may have been that it is on the record.
             if self.months.recorded(partition) != archive.manifest_sha256:

@@ -51,7 +51,9 @@ class RestoreMonth:
     reader: ReadArchive
     progress: Progress
 
-    def __call__(self, request: AuditRequest, checked: CheckedManifest, location: str) -> int:
+    def __call__(
+        self, request: AuditRequest, checked: CheckedManifest, location: str, *, recorded: bool
+    ) -> int:
         """Make the table, on the record; how many rows were erased in it, since they were erased meanwhile.
 
         Everything was read once before, so what is read now is only compared. Raises as
@@ -60,7 +62,7 @@ class RestoreMonth:
         archive = NewArchive(location, checked.sha256, checked.contents.rows)
         pages = self.reader.pages(checked, self.progress)
         try:
-            return self.months.restore(request, checked.manifest, archive, pages)
+            return self.months.restore(request, checked.manifest, archive, pages, recorded=recorded)
         except BaseException as error:
             self.log.failed(
                 request, "failed" if isinstance(error, VaultEtlError) else "interrupted"

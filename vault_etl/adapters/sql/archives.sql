@@ -11,7 +11,7 @@ SET LOCAL idle_in_transaction_session_timeout = '30min'
 SELECT public.archive_begin(%(partition)s)
 
 -- name: record
-SELECT public.archive_record(%(partition)s, %(changes)s, %(location)s, %(manifest_sha256)s)
+SELECT public.archive_record(%(partition)s, %(version)s, %(location)s, %(manifest_sha256)s)
 
 -- name: end
 SELECT public.archive_drop(%(partition)s, %(manifest_sha256)s)
@@ -20,7 +20,9 @@ SELECT public.archive_drop(%(partition)s, %(manifest_sha256)s)
 SELECT public.restore_make(%(partition)s, %(first)s, %(end)s)
 
 -- name: restored
-SELECT public.restore_end(%(partition)s, %(first)s, %(end)s, %(location)s, %(manifest_sha256)s)
+SELECT public.restore_end(
+    %(partition)s, %(first)s, %(end)s, %(location)s, %(manifest_sha256)s, %(recorded)s
+)
 
 -- name: lost_keys
 -- Those of these data keys that open nothing any more.
