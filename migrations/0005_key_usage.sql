@@ -163,14 +163,17 @@ $$;
 REVOKE ALL ON FUNCTION public.recount_values() FROM PUBLIC;
 
 -- Puts the counts of sessions that have ended into one row a key and month, of writer 0, and drops those that come to
--- nothing: else each connection, which lives for half an hour, leaves a few rows for good. How many rows it took. Nobody
--- waits for it, and it waits for nobody: one session folds at a time, and no other one writes the rows of one that has
--- ended.
+-- nothing: else each connection, which lives for half an hour, leaves a few rows for good. How many rows it took. One session
+-- folds at a time, and no other one writes the rows of one that has ended: so nobody waits for it, if it looks at the
+-- sessions of this moment, and not at a list that its transaction has kept. A server process may have the number of one that has
+-- ended: it waits for no longer than this takes, since no client holds these rows (0012_commits.sql).
 CREATE FUNCTION public.fold_value_counts() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     folded bigint;
 BEGIN
+    PERFORM public.short_transaction();
+    PERFORM pg_stat_clear_snapshot();
     PERFORM FROM public.vault FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN 0;

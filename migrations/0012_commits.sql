@@ -44,26 +44,26 @@ BEGIN
             'audit_append', 'audit_register_key', 'erase', 'quarantine_discard', 'token_cut_over',
             'keys_init', 'token_keys_begin', 'token_keys_abort', 'data_keys_retire', 'data_keys_retire_expired',
             'keys_destroy', 'key_rewrap', 'rotation_claim', 'rotation_release', 'retoken_begin',
-            'file_source', 'file_load_reached', 'file_load_whole'
+            'file_source', 'file_load_reached', 'file_load_whole', 'fold_value_counts'
         )
     LOOP
         EXECUTE format(
             $create$
-            CREATE PROCEDURE public.commit_%1$s(%2$s, %3$s) LANGUAGE plpgsql AS $$
+            CREATE PROCEDURE public.commit_%1$s(%2$s) LANGUAGE plpgsql AS $$
             BEGIN
                 COMMIT;
                 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
                 BEGIN
-                    %4$s public.%1$s(%5$s)%6$s;
+                    %3$s public.%1$s(%4$s)%5$s;
                 EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
                     RAISE;
                 END;
                 COMMIT;
             END
             $$;
-            REVOKE ALL ON PROCEDURE public.commit_%1$s(%7$s) FROM PUBLIC
+            REVOKE ALL ON PROCEDURE public.commit_%1$s(%6$s) FROM PUBLIC
             $create$,
-            made.name, made.parameters, made.results, made.call, made.places, made.call_end, made.types
+            made.name, concat_ws(', ', made.parameters, made.results), made.call, made.places, made.call_end, made.types
         );
         FOR grantee IN SELECT DISTINCT a.grantee::regrole FROM aclexplode(made.acl) AS a LOOP
             EXECUTE format(

@@ -177,7 +177,7 @@ def test_the_loader_names_its_transactions(scratch: Scratch) -> None:
     assert {operation for _, operation in told.calls} == {
         "connect",
         "partition",
-        "counts",
+        "call",
         "ranges",
         "commit",
     }

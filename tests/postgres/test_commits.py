@@ -150,9 +150,9 @@ def test_a_copy_does_not_pass_for_one_either(shared: Scratch) -> None:
 def test_each_function_behind_a_procedure_refuses_other_callers(shared: Scratch) -> None:
     """All of them, by every role that may execute them; a block with a COMMIT is no help."""
     rows = shared.sql(
-        "SELECT p.proname, p.oid::regproc || '(' || ("
-        "  SELECT string_agg('NULL::' || format_type(t, NULL), ', ') FROM unnest(p.proargtypes) AS t"
-        ") || ')', a.grantee::regrole::text FROM pg_proc AS p, aclexplode(p.proacl) AS a"
+        "SELECT p.proname, p.oid::regproc || '(' || array_to_string(ARRAY("
+        "  SELECT 'NULL::' || format_type(t, NULL) FROM unnest(p.proargtypes) AS t"
+        "), ', ') || ')', a.grantee::regrole::text FROM pg_proc AS p, aclexplode(p.proacl) AS a"
         " WHERE p.pronamespace = 'public'::regnamespace AND p.proname = ANY (%s)"
         " AND a.grantee <> p.proowner",
         sorted(COMMITS),

@@ -153,7 +153,7 @@ COMMITS = {
     *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
     *("data_keys_retire_expired", "keys_destroy"),
     *("rotation_claim", "rotation_release", "retoken_begin"),
-    *("file_source", "file_load_reached", "file_load_whole"),
+    *("file_source", "file_load_reached", "file_load_whole", "fold_value_counts"),
 }
 for _role, _rights in RIGHTS.items():
     _rights |= {"EXECUTE ingest_sessions"}

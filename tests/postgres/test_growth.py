@@ -99,7 +99,7 @@ ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
     "doctor's sample": (blocks("doctor.sql")["token_generations"], {"every_row": False}),
     "partitions list": (blocks("partitions.sql")["list"], {}),
     "a start of ingest": (blocks("records.sql")["ranges"], {}),
-    "its fold": (blocks("records.sql")["fold_counts"], {}),
+    "its fold": ("SELECT public.fold_value_counts()", {}),
 }
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 
+import psycopg2
 import pytest
 
 from tests.postgres.scratch import Scratch, ciphertext, sealed_record, sealed_rejection
@@ -14,6 +16,7 @@ from vault_etl.core.fields import Field
 from vault_etl.ports.record_store import WriteKeys
 
 RECORDS = 6
+FOLD = "CALL public.commit_fold_value_counts(NULL)"
 
 
 @pytest.fixture(scope="module")
@@ -138,16 +141,34 @@ def test_counts_of_sessions_that_ended_become_one(filled: Scratch, keys: WriteKe
         assert filled.value(rows, mine) == 1
         assert kept(filled) == before
         assert filled.value("SELECT count(*) FROM value_counts WHERE writer = %s", mine) > 0
-    filled.sql("SELECT public.fold_value_counts()", role="ingest")
+    filled.sql(FOLD, role="ingest")
     assert filled.value("SELECT count(*) FROM value_counts WHERE field = 'device_id'") == 0
     assert miscounted(filled) == []
 
 
 def test_one_session_folds_at_a_time(filled: Scratch) -> None:
     """Another one leaves it at that, and does not wait."""
-    with filled.connect("ingest") as one, one.cursor() as cursor:
+    with filled.connect() as one, one.cursor() as cursor:
         cursor.execute("SELECT public.fold_value_counts()")
-        assert filled.value("SELECT public.fold_value_counts()", role="ingest") == 0
+        assert filled.value(FOLD, role="ingest") == 0
+
+
+@pytest.mark.parametrize("role", ["ingest", "re-encrypt", "admin"])
+def test_a_fold_with_an_old_list_of_sessions_stops_no_writer(filled: Scratch, role: str) -> None:
+    """No client keeps rows; and who owns them, and can, does not take those of a session that began since."""
+    write = "UPDATE public.user_logins SET ip_ciphertext = NULL WHERE record_id = %s"
+    first, second = (row[0] for row in filled.sql("SELECT record_id FROM user_logins LIMIT 2"))
+    with filled.connect(role) as idle, idle.cursor() as folding:
+        folding.execute("SELECT count(*) FROM pg_stat_activity")  # the server keeps this list
+        with filled.connect() as alive, alive.cursor() as writing:
+            writing.execute("SET lock_timeout = '5s'")
+            writing.execute(write, (first,))
+            alive.commit()
+            with suppress(psycopg2.errors.InsufficientPrivilege):
+                folding.execute("SELECT public.fold_value_counts()")
+            writing.execute(write, (second,))
+            alive.commit()
+    assert miscounted(filled) == []
 
 
 def test_a_month_that_came_by_hand_is_counted_again(filled: Scratch) -> None:

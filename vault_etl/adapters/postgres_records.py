@@ -52,8 +52,7 @@ class PostgresRecordLoader:
             with contextlib.suppress(ValueRefusedError):  # out of bounds, or of the calendar
                 self._ensure_partition(_SQL["ensure_month"], month)
         # At every start and once a day, so that counts of connections that have ended do not add up.
-        with self._database.transaction("counts", within=ANSWER_WITHIN_S) as cursor:
-            cursor.execute(_SQL["fold_counts"])
+        self._database.call(_SQL["fold_counts"], {}, within=ANSWER_WITHIN_S)
         with self._database.transaction("ranges", within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["ranges"])
             return tuple(RecordRange(*row) for row in cursor.fetchall())

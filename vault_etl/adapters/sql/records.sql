@@ -77,7 +77,7 @@ SELECT public.ensure_partition((now() AT TIME ZONE 'UTC' + make_interval(months 
 SELECT public.ensure_partition(%(month)s)
 
 -- name: fold_counts
-SELECT public.fold_value_counts()
+CALL public.commit_fold_value_counts(NULL)
 
 -- name: ranges
 SELECT r.first, r.until, false FROM public.partition_ranges() AS r WHERE NOT r.detaching
