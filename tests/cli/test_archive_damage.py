@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -111,8 +112,10 @@ def by_another_key(folder: Path) -> None:
         (lambda folder: (folder / "part-00002.parquet").write_bytes(b"x"), "not its own"),
         (lambda folder: flip(folder / "manifest.json"), "another one than the recorded one"),
         (by_another_key, "no key that signs this vault's log"),
+        (lambda folder: os.truncate(folder / PART, 2**28), f"{PART} is too large"),
+        (lambda folder: os.truncate(folder / "manifest.json", 2**28), "json is too large"),
     ],
-    ids=["byte", "part", "signature", "extra", "manifest", "key"],
+    ids=["byte", "part", "signature", "extra", "manifest", "key", "long part", "long manifest"],
 )
 def test_a_damaged_archive_is_refused(
     kept: Kept, damage: Callable[[Path], object], said: str

@@ -21,6 +21,7 @@ from vault_etl.adapters.embedded.template import ARCHIVE_BUCKET
 from vault_etl.core.digest import sha256
 from vault_etl.errors import (
     ConfigurationError,
+    DataError,
     DeniedError,
     IncompleteError,
     UnavailableError,
@@ -30,6 +31,7 @@ from vault_etl.errors import (
 LOCATION = "s3://cold/vault/user_logins_2026_03-0a1b2c3d"
 NAME = "part-00001.parquet"
 CONTENT = bytes(range(256)) * 1000
+MOST = len(CONTENT)
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +113,29 @@ def test_what_was_cut_off_is_asked_for_again(
         client = EmulatorSession(url, provisioned.credentials["admin"]).client("s3")
         store = S3Archive(client, LOCATION)
         if whole:
-            store.get(NAME, target)
+            store.get(NAME, target, MOST)
             assert target.read_bytes() == CONTENT
         else:
             with pytest.raises(UnavailableError):
-                store.get(NAME, target)
+                store.get(NAME, target, MOST)
             assert not target.exists()
         client.close()
     assert len(asked) == (2 if whole else 3)
+
+
+def test_of_what_is_too_large_nothing_is_fetched(
+    archive: S3Archive, moto: tuple[str, Provisioned], tmp_path: Path
+) -> None:
+    """The length that S3 says is looked at first: the line would break in the middle of it, and be tried again."""
+    del archive
+    endpoint, provisioned = moto
+    with cutting(endpoint, times=9) as (url, asked):
+        client = EmulatorSession(url, provisioned.credentials["admin"]).client("s3")
+        with pytest.raises(DataError, match=f"{LOCATION}/{NAME} is too large"):
+            S3Archive(client, LOCATION).get(NAME, tmp_path / "target", MOST // 4)
+        client.close()
+    assert len(asked) == 1
+    assert not (tmp_path / "target").exists()
 
 
 def test_a_bucket_that_is_not_there_is_said(cold: Any, tmp_path: Path) -> None:  # noqa: ANN401
@@ -141,7 +158,7 @@ def test_the_owner_needs_what_the_template_gives(
     (tmp_path / "source").write_bytes(CONTENT)
     for _ in range(2):
         store.put(NAME, tmp_path / "source")
-    store.get(NAME, tmp_path / "target")
+    store.get(NAME, tmp_path / "target", MOST)
     assert list(store.names()) == [NAME]
     store.delete(NAME)
     assert list(store.names()) == []
@@ -157,7 +174,7 @@ def test_a_role_that_may_not_is_told(
     store = S3Archive(other, LOCATION)
     for use in (
         store.names,
-        lambda: store.get(NAME, tmp_path / "target"),
+        lambda: store.get(NAME, tmp_path / "target", MOST),
         lambda: store.put("manifest.json", tmp_path / "source"),
         lambda: store.delete(NAME),
     ):

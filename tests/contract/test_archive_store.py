@@ -12,8 +12,10 @@ from vault_etl.adapters.archive_folder import FolderArchive
 from vault_etl.adapters.archive_s3 import S3Archive
 from vault_etl.adapters.embedded.aws_session import EmulatorSession
 from vault_etl.adapters.embedded.provision import Provisioned
-from vault_etl.errors import IncompleteError, NotFoundError
+from vault_etl.errors import DataError, IncompleteError, NotFoundError
 from vault_etl.ports.archive_store import ArchiveStore
+
+MOST = 2**21
 
 
 @pytest.fixture
@@ -49,9 +51,26 @@ def test_what_was_put_is_got(store: ArchiveStore, source: Path, tmp_path: Path) 
     store.put("manifest.json", source)
     assert list(store.names()) == ["manifest.json", "part-00001.parquet"]
     target = tmp_path / "target"
-    store.get("part-00001.parquet", target)
+    store.get("part-00001.parquet", target, MOST)
     assert target.read_bytes() == source.read_bytes()
     assert target.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("size", [0, 100, 3 * 2**20])
+def test_no_more_is_got_than_was_asked_for(
+    store: ArchiveStore, source: Path, tmp_path: Path, size: int
+) -> None:
+    """All of it, and not a byte more: who writes the archive does not fill the reader's disk."""
+    source.write_bytes(bytes(size))
+    store.put("manifest.json", source)
+    target = tmp_path / "target"
+    store.get("manifest.json", target, size)
+    assert target.stat().st_size == size
+    target.unlink()
+    if size:
+        with pytest.raises(DataError, match=r"manifest.json is too large: more than [0-9,]+ bytes"):
+            store.get("manifest.json", target, size - 1)
+        assert not target.exists()
 
 
 def test_nothing_is_written_over(store: ArchiveStore, source: Path, tmp_path: Path) -> None:
@@ -64,10 +83,10 @@ def test_nothing_is_written_over(store: ArchiveStore, source: Path, tmp_path: Pa
     target = tmp_path / "target"
     target.write_bytes(b"there")
     with pytest.raises(IncompleteError):
-        store.get("manifest.json", target)
+        store.get("manifest.json", target, MOST)
     assert target.read_bytes() == b"there"
     target.unlink()
-    store.get("manifest.json", target)
+    store.get("manifest.json", target, MOST)
     assert target.read_bytes() == before
 
 
@@ -76,7 +95,7 @@ def test_what_is_not_there_is_said(store: ArchiveStore, source: Path, tmp_path: 
     target = tmp_path / "target"
     for _ in range(2):  # without the archive, and with it
         with pytest.raises(NotFoundError):
-            store.get("manifest.sig", target)
+            store.get("manifest.sig", target, MOST)
         if not store.names():
             store.put("manifest.json", source)
     assert not target.exists()
@@ -100,5 +119,5 @@ def test_an_empty_file_is_a_file(store: ArchiveStore, source: Path, tmp_path: Pa
     """It has no bytes, and is there."""
     source.write_bytes(b"")
     store.put("manifest.sig", source)
-    store.get("manifest.sig", tmp_path / "target")
+    store.get("manifest.sig", tmp_path / "target", MOST)
     assert (tmp_path / "target").read_bytes() == b""

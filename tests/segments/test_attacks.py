@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
@@ -19,6 +20,7 @@ from vault_etl.adapters.archive_folder import FolderArchive
 from vault_etl.adapters.postgres_proof import PostgresSnapshot
 from vault_etl.adapters.segment_files import SegmentFiles, StoredSegmentFiles
 from vault_etl.core.audit_key import AuditKey
+from vault_etl.errors import DataError
 from vault_etl.services.verify_log import Proof, verify_log
 from vault_etl.services.verify_problems import Kind
 
@@ -130,6 +132,23 @@ def test_the_end_of_a_segment_needs_its_signature(trimmed: Site) -> None:
     assert proof(
         trimmed, "DELETE FROM audit_checkpoints WHERE seq = {end}", given=segments(trimmed.place)
     ).ok
+
+
+def test_no_more_is_fetched_than_was_written(trimmed: Site, tmp_path: Path) -> None:
+    """A file with a large hole costs its writer nothing: it is refused before it is copied."""
+    place = tmp_path / "copy"
+    shutil.copytree(trimmed.place, place)
+    for each in place.iterdir():
+        if each.name.endswith(".gz"):
+            os.truncate(each, 2**28)
+    (segment,) = segments(place)
+    for read in (segment.entries, segment.checkpoints):
+        with pytest.raises(DataError, match="gz is too large"):
+            next(iter(read()))
+    (manifest,) = place.glob("*.manifest.json")
+    os.truncate(manifest, 2**28)
+    with pytest.raises(DataError, match=r"manifest\.json is too large"):
+        segments(place)
 
 
 @pytest.mark.parametrize("suffix", ["entries.jsonl.gz", "checkpoints.jsonl.gz", "manifest.json"])

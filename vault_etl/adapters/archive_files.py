@@ -7,9 +7,10 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final, Protocol
 
 from vault_etl.errors import (
+    DataError,
     DeniedError,
     IncompleteError,
     NotFoundError,
@@ -17,13 +18,43 @@ from vault_etl.errors import (
     UsageError,
 )
 
+_BLOCK: Final = 2**20
+
+
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, `size` of them at most; none at the end."""
+
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file of mode 0600 that was not there. Raises OSError."""
+    """A file of mode 0600 that was not there, and is gone if anything is raised. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        yield file
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def copy_at_most(source: Readable, file: BinaryIO, most_bytes: int, name: str) -> None:
+    """Copy `source` to its end. Raises DataError, calling it `name`, if it has more than `most_bytes`."""
+    size = 0
+    while block := source.read(min(_BLOCK, most_bytes - size + 1)):
+        size += len(block)
+        must_fit(size, most_bytes, name)
+        file.write(block)
+
+
+def must_fit(size: int, most_bytes: int, name: str) -> None:
+    """Raises DataError, calling it `name`, for a file of more than `most_bytes`."""
+    if size > most_bytes:
+        message = f"{name} is too large: more than {most_bytes:,} bytes"
+        raise DataError(message, hint="it was changed: take the file from a backup of it")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from vault_etl.adapters.archive_files import files_translated, new_file, no_file
+from vault_etl.adapters.archive_files import (
+    copy_at_most,
+    files_translated,
+    must_fit,
+    new_file,
+    no_file,
+)
 from vault_etl.errors import NotFoundError, UsageError
 
 _PART: Final = ".part"
@@ -41,7 +47,7 @@ class FolderArchive:
             self._must_be_ours()
             return sorted(each.name for each in self._path.iterdir() if each.suffix != _PART)
 
-    def get(self, name: str, target: Path) -> None:
+    def get(self, name: str, target: Path, most_bytes: int) -> None:
         """See `ArchiveReader.get`. Raises UsageError for a link, or anything else that is no file."""
         with files_translated(self._path / name):
             try:
@@ -52,10 +58,12 @@ class FolderArchive:
                 message = f"{self._path / name} is not there"
                 raise NotFoundError(message, hint="was the archive moved or deleted?") from None
             with source:
-                if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                found = os.fstat(source.fileno())
+                if not stat.S_ISREG(found.st_mode):
                     raise no_file(self._path / name)
+                must_fit(found.st_size, most_bytes, str(self._path / name))
                 with new_file(target) as file:
-                    shutil.copyfileobj(source, file, _BLOCK)
+                    copy_at_most(source, file, most_bytes, str(self._path / name))
 
     def put(self, name: str, source: Path) -> None:
         """See `ArchiveStore.put`. A file has its name once it is whole and on the disk."""

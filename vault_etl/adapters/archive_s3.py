@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import botocore.exceptions as raised
 import stamina
 
-from vault_etl.adapters.archive_files import files_translated, new_file
+from vault_etl.adapters.archive_files import copy_at_most, files_translated, must_fit, new_file
 from vault_etl.adapters.aws import ATTEMPTS
 from vault_etl.adapters.aws_failures import Subject, translated
 from vault_etl.adapters.file_digest import size_and_sha256
@@ -26,7 +25,6 @@ _SERVICE: Final = "S3"
 _LOCATION: Final = re.compile(
     r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/((?:[A-Za-z0-9!_.*'()-]+/)*[A-Za-z0-9!_.*'()-]+)"
 )
-_BLOCK: Final = 2**20
 _CUT_OFF: Final = (
     raised.FlexibleChecksumError,
     raised.HTTPClientError,
@@ -66,27 +64,25 @@ class S3Archive:
             keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
         return sorted(key.removeprefix(prefix) for key in keys)
 
-    def get(self, name: str, target: Path) -> None:
+    def get(self, name: str, target: Path, most_bytes: int) -> None:
         """See `ArchiveReader.get`. What was cut off is asked for again."""
         with (
             files_translated(target),
             translated(_SERVICE, self._subject(name)),
             new_file(target) as file,
         ):
-            try:
-                for attempt in stamina.retry_context(on=_CUT_OFF, attempts=ATTEMPTS):
-                    with attempt:
-                        file.seek(0)
-                        file.truncate()
-                        found = self._client.get_object(
-                            Bucket=self._bucket, Key=self._key(name), ChecksumMode="ENABLED"
-                        )
-                        # Its own `with` hands out the stream below it, which does not check its length.
-                        with contextlib.closing(found["Body"]) as body:
-                            shutil.copyfileobj(body, file, _BLOCK)
-            except BaseException:
-                target.unlink()
-                raise
+            for attempt in stamina.retry_context(on=_CUT_OFF, attempts=ATTEMPTS):
+                with attempt:
+                    file.seek(0)
+                    file.truncate()
+                    found = self._client.get_object(
+                        Bucket=self._bucket, Key=self._key(name), ChecksumMode="ENABLED"
+                    )
+                    # Its own `with` hands out the stream below it, which does not check its length.
+                    with contextlib.closing(found["Body"]) as body:
+                        place = f"{self._location}/{name}"
+                        must_fit(found["ContentLength"], most_bytes, place)
+                        copy_at_most(body, file, most_bytes, place)
 
     def put(self, name: str, source: Path) -> None:
         """See `ArchiveStore.put`. S3 compares what arrives with its SHA-256, and keeps that beside it."""

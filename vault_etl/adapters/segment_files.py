@@ -54,7 +54,7 @@ class StoredSegmentFiles:
     def _rows(self, kind: str, file: SegmentFile, parse: Callable[[Any], Row]) -> Iterator[Row]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rows"
-            self._store.get(self.manifest.name + kind, path)
+            self._store.get(self.manifest.name + kind, path, file.size)
             yield from read_lines(path, file, parse, self.location + kind)
 
 
@@ -101,9 +101,8 @@ class SegmentFiles:
     def _manifest(self, name: str) -> Manifest:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "manifest"
-            self._store.get(name + MANIFEST, path)
-            with path.open("rb") as file:
-                content = file.read(MAX_MANIFEST_BYTES)
+            self._store.get(name + MANIFEST, path, MAX_MANIFEST_BYTES)
+            content = path.read_bytes()
         try:
             manifest = Manifest.parse(content)
             if manifest.name == name:

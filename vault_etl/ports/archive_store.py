@@ -20,8 +20,11 @@ class ArchiveReader(Protocol):
         Raises DeniedError, UnavailableError or ConfigurationError, as all of these do.
         """
 
-    def get(self, name: str, target: Path) -> None:
-        """Copy a file to `target`, which must not be there, mode 0600. Raises NotFoundError without it."""
+    def get(self, name: str, target: Path, most_bytes: int) -> None:
+        """Copy a file to `target`, which must not be there, mode 0600. Raises NotFoundError without it.
+
+        Raises DataError for one of more than `most_bytes`: no more than these are written, and none are left.
+        """
 
 
 class ArchiveStore(ArchiveReader, Protocol):

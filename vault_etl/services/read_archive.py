@@ -75,7 +75,7 @@ class ReadArchive:
         read = 0
         for part in manifest.parts:
             path = self._folder / part.name
-            self._store.get(part.name, path)
+            self._store.get(part.name, path, part.size)
             try:
                 if self._size_and_sha256(path) != (part.size, part.sha256):
                     raise _damaged(self._store, f"has another {part.name} than was written")
@@ -99,10 +99,8 @@ class ReadArchive:
         if name not in names:
             raise _damaged(self._store, f"misses {name}")
         path = self._folder / name
-        self._store.get(name, path)
+        self._store.get(name, path, MAX_MANIFEST_BYTES)
         try:
-            if path.stat().st_size > MAX_MANIFEST_BYTES:
-                raise _damaged(self._store, f"has a {name} that is too large")
             return path.read_bytes()
         finally:
             path.unlink(missing_ok=True)

@@ -86,7 +86,7 @@ def test_links_and_devices_are_refused(
     os.mkfifo(folder / "pipe")
     for name in ("link", "pipe"):
         with pytest.raises(UsageError):
-            store.get(name, target)
+            store.get(name, target, 100)
     assert not target.exists()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
