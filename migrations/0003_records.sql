@@ -174,11 +174,15 @@ CREATE TABLE public.detached_changes (
 );
 COMMENT ON TABLE public.detached_changes IS 'Changes of the rows of detached months that are not in their archives.';
 
--- The table of a partition, attached or not; NULL if there is none.
+-- The table of a partition, attached or not; NULL if there is none. One in `public` is that of a closed month until
+-- `partitions detach` has put it away, which comes before any archive: later it is another table of the month's name.
 CREATE FUNCTION public.partition_table(partition text) RETURNS regclass
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(
-        to_regclass(format('vault_etl_detached.%I', partition)), to_regclass(format('public.%I', partition))
+        to_regclass(format('vault_etl_detached.%I', $1)),
+        CASE WHEN NOT EXISTS (
+            SELECT FROM public.closed_months AS m WHERE m.partition = $1 AND m.archive IS NOT NULL
+        ) THEN to_regclass(format('public.%I', $1)) END
     )
 $$;
 REVOKE ALL ON FUNCTION public.partition_table(text) FROM PUBLIC;

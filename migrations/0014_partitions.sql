@@ -6,7 +6,7 @@ CREATE SCHEMA vault_etl_detached AUTHORIZATION vault_etl_owner;
 SET LOCAL ROLE vault_etl_owner;
 
 -- Every month that is there or was closed: its bounds, its state, and when it was closed. A table with the name of a month
--- that is not attached was detached by hand.
+-- that is not attached was detached by hand, unless the month is closed: its rows are elsewhere then.
 CREATE FUNCTION public.partition_states() RETURNS TABLE (
     partition text, first uuid, until uuid, state text, closed_at timestamptz
 )
@@ -30,7 +30,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
         AND c.relname ~ '^user_logins_[0-9]{4}_(0[1-9]|1[0-2])$'
         AND NOT EXISTS (
-            SELECT FROM public.closed_months AS m WHERE m.partition = c.relname AND m.dropped_at IS NULL
+            SELECT FROM public.closed_months AS m
+            WHERE m.dropped_at IS NULL
+                AND m.first < public.first_record_id((day.first + interval '1 month') AT TIME ZONE 'UTC')
+                AND m.until > public.first_record_id(day.first AT TIME ZONE 'UTC')
         )
 $$;
 REVOKE ALL ON FUNCTION public.partition_states() FROM PUBLIC;
@@ -105,8 +108,31 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.partition_recount(public.closed_months) FROM PUBLIC;
 
+-- Lets a month that is to be detached take no rows any more. Raises 42P07 if it is closed already and its rows are not in
+-- this table: they are in another one, or in an archive.
+CREATE FUNCTION public.partition_close(partition text, first uuid, until uuid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+BEGIN
+    IF to_regclass(format('public.%I', partition)) IS NOT NULL AND EXISTS (
+        SELECT FROM public.closed_months AS m
+        WHERE m.dropped_at IS NULL AND m.first < partition_close.until AND m.until > partition_close.first AND (
+            m.partition <> partition_close.partition OR m.archive IS NOT NULL
+            OR to_regclass(format('vault_etl_detached.%I', m.partition)) IS NOT NULL
+        )
+    ) THEN
+        RAISE EXCEPTION 'the rows of this month are not in this table' USING ERRCODE = 'duplicate_table';
+    END IF;
+    INSERT INTO public.closed_months AS m (first, until, partition) VALUES (first, until, partition)
+    ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET
+        until = excluded.until, partition = excluded.partition, closed_at = excluded.closed_at, dropped_at = NULL
+    WHERE m.dropped_at IS NOT NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION public.partition_close(text, uuid, uuid) FROM PUBLIC;
+
 -- Moves the table of a month that was detached out of the schema `public`, where no rotation and no reveal would expect
--- rows that it does not see, and its counts with it. Reads every row, and holds nothing that others wait for.
+-- rows that it does not see, and its counts with it. Reads every row, and holds nothing that others wait for. Raises 42P07 if
+-- the month's rows are elsewhere.
 CREATE FUNCTION public.partition_put_away(partition text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
@@ -118,9 +144,12 @@ BEGIN
     ) THEN
         RETURN;
     END IF;
-    EXECUTE format('ALTER TABLE public.%I SET SCHEMA vault_etl_detached', partition);
     SELECT m.* INTO STRICT month FROM public.closed_months AS m
     WHERE m.partition = partition_put_away.partition AND m.dropped_at IS NULL;
+    IF month.archive IS NOT NULL THEN
+        RAISE EXCEPTION 'the rows of this month are not in this table' USING ERRCODE = 'duplicate_table';
+    END IF;
+    EXECUTE format('ALTER TABLE public.%I SET SCHEMA vault_etl_detached', partition);
     PERFORM public.partition_watch(partition);
     PERFORM public.partition_recount(month);
     PERFORM public.partition_count(month.first, -1);

@@ -231,6 +231,27 @@ def test_the_end_of_an_archive_is_the_end_of_the_month(
     )
 
 
+def test_a_table_of_the_name_of_an_archived_month_is_another_one(
+    vault: Vault, archived: str
+) -> None:
+    """No command takes it for the month's, whose keys are kept and whose erasures are on record; `doctor` names it."""
+    name, counts = table(archived), "SELECT field, id, held FROM detached_values ORDER BY 2"
+    held = vault.sql(counts)
+    vault.sql(f"SET ROLE vault_etl_owner; CREATE TABLE {name} (LIKE user_logins INCLUDING ALL)")
+    assert months(vault)[name] == "archived"
+    for step, code in (("drop", 2), ("detach", 78), ("attach", 78)):
+        refused = vault.run("admin", "partitions", step, archived, *WHY)
+        assert (refused.code, f"{name} is archived" in refused.stderr) == (code, True)
+    vault.ok("rotate", "keys", "destroy", "--unused", "--yes")
+    assert vault.run("erase", "erase", "--user-id", "made-up", *WHY).code == 75
+    assert vault.sql("SELECT user_id FROM archived_erasures") == [("made-up",)]
+    assert vault.sql(counts) == held
+    found = {row["check"]: row for row in vault.run("admin", "doctor").lines}["schema"]
+    assert name in found["detail"]
+    vault.sql(f"DROP TABLE {name}")
+    assert partitions(vault, "restore", archived, "--dry-run").json["values_under_lost_keys"] == 0
+
+
 def test_an_archive_in_s3(vault: Vault) -> None:
     """The same commands, with the one bucket that the owner's AWS role may use for a folder."""
     month = this_month(vault)

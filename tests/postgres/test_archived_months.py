@@ -32,7 +32,7 @@ def test_a_month_is_archived_when_its_table_is_gone(scratch: Scratch) -> None:
     name = name_of(-2)
     scratch.sql(CLOSE, month_start(-2), month_start(-1), name)
     scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name}")
-    scratch.sql(f"SELECT partition_put_away('{name}')")
+    scratch.sql(f"ALTER TABLE {name} SET SCHEMA vault_etl_detached")
     state = f"SELECT state, archive, erasures FROM partition_list() WHERE partition = '{name}'"  # noqa: S608
     assert scratch.sql(state) == [("detached", "/archives/a", 0)]
     scratch.sql(

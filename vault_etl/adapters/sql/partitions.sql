@@ -15,8 +15,7 @@ SELECT public.ensure_partition(%(day)s)
 SELECT public.partition_reopen(%(day)s)
 
 -- name: close
-INSERT INTO public.closed_months (first, until, partition) VALUES (%(first)s, %(end)s, %(partition)s)
-ON CONFLICT (first) DO NOTHING
+SELECT public.partition_close(%(partition)s, %(first)s, %(end)s)
 
 -- name: open
 DELETE FROM public.closed_months WHERE first = %(first)s
