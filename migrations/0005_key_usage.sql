@@ -109,25 +109,59 @@ BEGIN
 END
 $$;
 
+-- Tables of records that a look at `user_logins` does not see and whose values are counted all the same: of a month whose
+-- detaching is under way, or that is not put away yet, or that was detached by hand.
+CREATE FUNCTION public.leaving_tables() RETURNS SETOF regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.oid::regclass
+    FROM pg_class AS c
+    LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid AND i.inhparent = 'public.user_logins'::regclass
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND (
+        i.inhdetachpending
+        OR i.inhrelid IS NULL AND (
+            c.relname ~ '^user_logins_[0-9]{4}_(0[1-9]|1[0-2])$'
+            OR EXISTS (
+                SELECT FROM public.closed_months AS m
+                WHERE m.partition = c.relname AND m.dropped_at IS NULL AND m.archive IS NULL
+            )
+        )
+    )
+$$;
+REVOKE ALL ON FUNCTION public.leaving_tables() FROM PUBLIC;
+
 -- The same counts from the rows themselves: reads all of them, once.
 CREATE FUNCTION public.values_counted() RETURNS TABLE (field text, id bigint, month date, held bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT v.field, v.id, kinds.month, sum(kinds.rows)::bigint
-    FROM (
-        SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
-            NULL::bytea AS body, token_generation, next_token_generation, public.month_of(record_id) AS month,
-            count(*) AS rows
-        FROM public.user_logins GROUP BY 1, 2, 4, 5, 6
-        UNION ALL
-        SELECT NULL, NULL, substring(body_ciphertext FOR 5), NULL, NULL, public.month_of(record_id), count(*)
-        FROM public.quarantine GROUP BY 3, 6
-    ) AS kinds, LATERAL (VALUES
-        ('ip', public.ciphertext_key_id(kinds.ip)), ('device_id', public.ciphertext_key_id(kinds.device_id)),
-        ('quarantine', public.ciphertext_key_id(kinds.body)),
-        ('token', kinds.token_generation), ('token', kinds.next_token_generation)
-    ) AS v (field, id)
-    WHERE v.id IS NOT NULL
-    GROUP BY v.field, v.id, kinds.month
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        $query$
+        SELECT v.field, v.id, kinds.month, sum(kinds.rows)::bigint
+        FROM (
+            SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
+                NULL::bytea AS body, token_generation, next_token_generation, public.month_of(record_id) AS month,
+                count(*) AS rows
+            FROM (%s) AS r GROUP BY 1, 2, 4, 5, 6
+            UNION ALL
+            SELECT NULL, NULL, substring(body_ciphertext FOR 5), NULL, NULL, public.month_of(record_id), count(*)
+            FROM public.quarantine GROUP BY 3, 6
+        ) AS kinds, LATERAL (VALUES
+            ('ip', public.ciphertext_key_id(kinds.ip)), ('device_id', public.ciphertext_key_id(kinds.device_id)),
+            ('quarantine', public.ciphertext_key_id(kinds.body)),
+            ('token', kinds.token_generation), ('token', kinds.next_token_generation)
+        ) AS v (field, id)
+        WHERE v.id IS NOT NULL
+        GROUP BY v.field, v.id, kinds.month
+        $query$, (
+            SELECT string_agg(
+                format(
+                    'SELECT record_id, ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation FROM %s',
+                    place
+                ), ' UNION ALL '
+            )
+            FROM (SELECT 'public.user_logins'::regclass UNION ALL SELECT public.leaving_tables()) AS places (place)
+        )
+    );
+END
 $$;
 REVOKE ALL ON FUNCTION public.values_counted() FROM PUBLIC;
 
@@ -238,15 +272,10 @@ BEGIN
     FROM public.value_counts AS c
     WHERE c.field IN ('ip', 'device_id', 'quarantine') AND c.id = needs_of_data_key.key_id;
     IF in_records <= 0 AND bodies <= 0 AND leases = 0 THEN
-        in_records := (
-            SELECT count(*) FILTER (WHERE public.ciphertext_key_id(r.ip_ciphertext) = needs_of_data_key.key_id)
-                + count(*) FILTER (WHERE public.ciphertext_key_id(r.device_id_ciphertext) = needs_of_data_key.key_id)
-            FROM public.user_logins AS r
-        );
-        bodies := (
-            SELECT count(*) FROM public.quarantine AS q
-            WHERE public.ciphertext_key_id(q.body_ciphertext) = needs_of_data_key.key_id
-        );
+        SELECT coalesce(sum(v.held) FILTER (WHERE v.field IN ('ip', 'device_id')), 0),
+            coalesce(sum(v.held) FILTER (WHERE v.field = 'quarantine'), 0)
+        INTO in_records, bodies
+        FROM public.values_counted() AS v WHERE v.id = needs_of_data_key.key_id;
     END IF;
     in_records := in_records + (
         SELECT coalesce(sum(d.held), 0) FROM public.detached_values AS d
@@ -298,6 +327,8 @@ GRANT EXECUTE ON FUNCTION public.token_generations(boolean) TO vault_etl_audit, 
 CREATE FUNCTION public.needs_of_generation(generation smallint, counted boolean)
 RETURNS TABLE (tokens bigint, next_tokens bigint, closed bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    place regclass;
 BEGIN
     closed := (
         SELECT coalesce(sum(d.held), 0)::bigint FROM public.detached_values AS d
@@ -314,10 +345,14 @@ BEGIN
             WHERE v.field = 'token' AND v.id = needs_of_generation.generation
         );
     ELSE
-        SELECT count(*) FILTER (WHERE r.token_generation = needs_of_generation.generation),
-            count(*) FILTER (WHERE r.next_token_generation = needs_of_generation.generation)
-        INTO tokens, next_tokens
-        FROM public.user_logins AS r;
+        tokens := 0;
+        next_tokens := 0;
+        FOR place IN SELECT 'public.user_logins'::regclass UNION ALL SELECT public.leaving_tables() LOOP
+            EXECUTE format(
+                'SELECT $2 + count(*) FILTER (WHERE token_generation = $1),'
+                ' $3 + count(*) FILTER (WHERE next_token_generation = $1) FROM %s', place
+            ) INTO tokens, next_tokens USING generation, tokens, next_tokens;
+        END LOOP;
     END IF;
     RETURN NEXT;
 END

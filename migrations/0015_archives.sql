@@ -129,7 +129,7 @@ BEGIN
     PERFORM public.detached_epoch(first);  -- a table that was dropped by hand may have left changes
     PERFORM public.partition_watch(partition);
     erased := (
-        SELECT coalesce(sum(public.erase_in(place, NULL, e.record_id, e.user_id)), 0)
+        SELECT coalesce(sum(public.erase_in(place, NULL::uuid, e.record_id, e.user_id)), 0)
         FROM public.archived_erasures AS e WHERE e.first = restore_end.first
     );
     SELECT m.* INTO STRICT month FROM public.closed_months AS m WHERE m.first = restore_end.first;

@@ -76,6 +76,8 @@ def _user_of(vault: Vault, role: str) -> Credentials:
     """An emulator's user with the policies of one of the template's field roles."""
     names = {f"{KEYS[purpose]}.Arn": arn for purpose, arn in vault.provisioned.key_arns.items()}
     document = Template.load().role_policy(role, names)
+    for statement in document["Statement"]:
+        statement.pop("Sid", None)  # in several policies of one role some are the same
     iam = vault.emulator.client("iam")
     user = f"person-{role}-{vault.database}"
     iam.create_policy(PolicyName=f"{user}{BOUNDARY_SUFFIX}", PolicyDocument=json.dumps(document))

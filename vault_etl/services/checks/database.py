@@ -54,16 +54,22 @@ def migrations(pending: Mapping[str, bool]) -> Sequence[Verdict]:
 _OURS: Final = "every function, grant, trigger and table is as the migrations made it"
 _NOT_OURS: Final = "is not of the migrations"
 _ADDED: Final = "find out who made it, then DROP or REVOKE it"
+_AWAY: Final = "it may hold rows that are nowhere else: `vault-etl partitions list` says what it is"
 _CHANGED: Final = "find out who changed it, then make it again as its migration does"
 _MORE: Final = "(docs/operations.md, Guards that were changed)"
 
 
 def schema(differences: Sequence[str]) -> Sequence[Verdict]:
     """Everything that guards the vault inside Postgres is as the migrations made it: a line a difference."""
-    return [
-        Verdict.bad(line, f"{_ADDED if line.endswith(_NOT_OURS) else _CHANGED} {_MORE}")
-        for line in differences
-    ] or [Verdict.good(_OURS)]
+
+    def hint(line: str) -> str:
+        if line.startswith("detached partition "):
+            return _AWAY
+        return _ADDED if line.endswith(_NOT_OURS) else _CHANGED
+
+    return [Verdict.bad(line, f"{hint(line)} {_MORE}") for line in differences] or [
+        Verdict.good(_OURS)
+    ]
 
 
 def partitions(facts: ServerFacts) -> Verdict:
