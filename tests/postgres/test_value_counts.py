@@ -225,7 +225,6 @@ def test_a_month_on_its_way_out_is_counted(scratch: Scratch) -> None:
     assert miscounted(scratch) == []
     assert scratch.value("SELECT public.recount_values()") == 0
     (data_key, *_) = keys.data_keys
-    assert scratch.sql(
-        f"SELECT held FROM public.values_counted() WHERE id = {data_key.key_id}"
-    ) == [(1,)]
+    counted = scratch.sql("SELECT id, held FROM public.values_counted()")
+    assert (data_key.key_id, 1) in counted
     assert scratch.sql("SELECT tokens FROM public.needs_of_generation(1::smallint, true)") == [(1,)]
