@@ -6,10 +6,12 @@ import datetime as dt
 
 import pytest
 
-from tests.postgres.scratch import Scratch, new_record_id, sealed_record
+from tests.postgres.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from tests.postgres.test_partitions import ensure, month_start, name_of, partitions
 from vault_etl.adapters.postgres_doctor import PostgresFacts
-from vault_etl.core.messages import RecordRange
+from vault_etl.core.fields import Field
+from vault_etl.core.messages import RecordRange, SealedRejection
+from vault_etl.core.rejection import Reason
 from vault_etl.ports.record_store import Loaded
 
 CLOSE = (
@@ -80,3 +82,32 @@ def test_a_month_that_is_detached_by_hand_is_not_made(scratch: Scratch) -> None:
     """A second table would take what the first one has already."""
     scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name_of(-2)}")
     assert scratch.value("SELECT ensure_partition(%s)", month_start(-2).date()) is None
+
+
+def test_a_copy_of_what_a_closed_month_has_is_a_duplicate(scratch: Scratch) -> None:
+    """Erased or not: in quarantine it would be there in clear for a reader, and no erasure of a user finds it there."""
+    scratch.add_token_keys()
+    keys = scratch.write_keys(*Field)
+    (stored, erased, other) = (sealed_record(keys) for _ in range(3))
+    with scratch.loader() as loader:
+        loader.load([stored], [], keys)
+        ((name,),) = scratch.sql("SELECT tableoid::regclass::text FROM user_logins")
+        scratch.sql(
+            "SELECT partition_close(r.partition, r.first, r.until) FROM partition_ranges() AS r WHERE r.partition = %s",
+            name,
+        )
+        scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name}")
+        scratch.sql(f"SELECT partition_put_away('{name}')")
+        scratch.sql(
+            "INSERT INTO archived_erasures (first, record_id) SELECT first, %s FROM closed_months",
+            erased.record_id,
+        )
+        late = [
+            SealedRejection(
+                each.record_id, Reason.MONTH_CLOSED, "$", sealed_rejection(keys).body_ciphertext
+            )
+            for each in (stored, erased, other)
+        ]
+        loaded = loader.load([], late, keys)
+    assert isinstance(loaded, Loaded)
+    assert loaded.rejection_ids == {other.record_id}

@@ -33,7 +33,13 @@ DEFINERS = {
     *("data_keys_are_few", "token_generations", "ingest_committed", "ingest_sessions"),
     *("user_logins_inserted", "user_logins_updated", "quarantine_inserted", "quarantine_updated"),
     *("user_logins_counted", "quarantine_counted", "values_truncated", "values_counted"),
-    *("values_miscounted", "recount_values", "fold_value_counts", "months_away"),
+    *(
+        "values_miscounted",
+        "recount_values",
+        "fold_value_counts",
+        "months_away",
+        "in_closed_months",
+    ),
     *("detached_changed", "closed_archives"),
 }
 PINNED = "search_path=pg_catalog, pg_temp"

@@ -92,7 +92,7 @@ RIGHTS: dict[str, set[str]] = {
         "SELECT data_keys",
         *columns("INSERT", "data_keys", *MADE),
         "EXECUTE unexplained_keys",
-        *("EXECUTE ensure_partition", "EXECUTE fold_value_counts"),
+        *("EXECUTE ensure_partition", "EXECUTE fold_value_counts", "EXECUTE in_closed_months"),
         "EXECUTE ingest_committed",
         *CLOSED,
         *(f"EXECUTE file_{name}" for name in ("source", "load_reached", "load_whole")),

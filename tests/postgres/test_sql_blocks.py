@@ -214,6 +214,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "make_stage": ("ingest", *RE_ENCRYPT),
         "copy_stage": ("ingest", *RE_ENCRYPT),
         "insert_records": ("ingest", *RE_ENCRYPT),
+        "in_closed_months": ("ingest",),
         "insert_rejections": ("ingest",),
         "committed": ("ingest",),
         "ensure_partition": ("ingest", *RE_ENCRYPT),

@@ -26,6 +26,7 @@ from vault_etl.core.fields import Field
 from vault_etl.core.keys import DataKey
 from vault_etl.core.messages import RecordRange, SealedRecord, SealedRejection
 from vault_etl.core.quarantine import sent_at
+from vault_etl.core.rejection import Reason
 from vault_etl.errors import UnavailableError, of_service
 from vault_etl.ports.record_store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 
@@ -75,7 +76,7 @@ class PostgresRecordLoader:
                     return KeysChanged()
                 loaded = Loaded(
                     record_ids=insert_records(cursor, records),
-                    rejection_ids=_insert_rejections(cursor, rejections),
+                    rejection_ids=_insert_rejections(cursor, _not_stored(cursor, rejections)),
                 )
                 _count(cursor, [*records, *rejections])
                 return loaded
@@ -132,6 +133,18 @@ def insert_records(
     cursor.copy_expert(_SQL["copy_stage"], io.BytesIO(copy_binary(map(_row, records))))
     cursor.execute(_SQL["insert_records"])
     return frozenset(record_id for (record_id,) in cursor.fetchall())
+
+
+def _not_stored(
+    cursor: psycopg2.extensions.cursor, rejections: Sequence[SealedRejection]
+) -> Sequence[SealedRejection]:
+    """Without copies of what a closed month has stored, erased or not: these are duplicates."""
+    late = [r.record_id for r in rejections if r.reason is Reason.MONTH_CLOSED]
+    if not late:
+        return rejections
+    cursor.execute(_SQL["in_closed_months"], {"record_ids": late})
+    stored = {record_id for (record_id,) in cursor.fetchall()}
+    return [r for r in rejections if r.record_id not in stored]
 
 
 def _insert_rejections(

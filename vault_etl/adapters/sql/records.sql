@@ -57,6 +57,9 @@ ORDER BY record_id
 ON CONFLICT (record_id) DO NOTHING
 RETURNING record_id
 
+-- name: in_closed_months
+SELECT public.in_closed_months(%(record_ids)s::uuid[])
+
 -- name: insert_rejections
 INSERT INTO public.quarantine (record_id, reason_code, path, body_ciphertext, receive_count, source_id)
 SELECT * FROM unnest(
