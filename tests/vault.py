@@ -70,7 +70,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Vault:
-    """One test's vault. `role` below is one of `ROLES`, or `admin`: the database's superuser."""
+    """One test's vault. `role` below is one of `ROLES`, or `admin` or `owner`: the database's superuser.
+
+    The AWS role of `owner` is the owner's alone; `admin` has every other one.
+    """
 
     server: RunningPostgres
     database: str
@@ -81,7 +84,7 @@ class Vault:
 
     def database_url(self, role: str) -> str:
         """The URL of a role's login."""
-        login = "admin" if role == "admin" else f"test_{role.replace('-', '_')}"
+        login = "admin" if role in {"admin", "owner"} else f"test_{role.replace('-', '_')}"
         return self.server.url(login, self.database)
 
     def environment(self, role: str) -> dict[str, str]:

@@ -98,6 +98,12 @@ class Settings(BaseModel):
         examples=["alias/vault-etl-audit"],
         description="KMS key that signs the audit log",
     )
+    archive_key: str = Field(
+        "alias/vault-etl-archive",
+        min_length=1,
+        examples=["alias/vault-etl-archive"],
+        description="KMS key that signs archives of months: its own, never the audit key",
+    )
     trusted_key_arns: Annotated[tuple[_Word, ...], BeforeValidator(_words)] = Field(
         (),
         examples=["arn:aws:kms:eu-central-1:123456789012:key/…, and others behind commas"],

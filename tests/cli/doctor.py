@@ -36,6 +36,7 @@ CHECKS = [
     "separation",
     "members",
     "partitions",
+    "kms_archive_key",
     "fence",
     "token_keys",
     "pending_token_keys",
@@ -54,6 +55,7 @@ DATABASE = CHECKS[CHECKS.index("postgres") :]
 LOG = {"audit_turn", "audit_key", "audit_log"}
 KEYS = {"token_keys", "pending_token_keys", "key_changes", "data_key_age", "token_key_age"}
 NOTHING = KEYS | {
+    "kms_archive_key",
     "token_generations",
     "kms_data_key",
     "kms_token_key",
@@ -62,12 +64,12 @@ NOTHING = KEYS | {
     "kms_contexts",
 }
 INVISIBLE: dict[str, set[str]] = {
-    "ingest": {"kms_audit_key", "token_generations", *LOG},
-    "reveal": {"queue", "token_generations", *LOG},
-    "rotate": {"queue", "kms_contexts", *LOG},
-    "re-encrypt": {"queue", *LOG},
+    "ingest": {"kms_audit_key", "kms_archive_key", "token_generations", *LOG},
+    "reveal": {"queue", "kms_archive_key", "token_generations", *LOG},
+    "rotate": {"queue", "kms_archive_key", "kms_contexts", *LOG},
+    "re-encrypt": {"queue", "kms_archive_key", *LOG},
     "erase": NOTHING | LOG,
-    "audit": {"kms_data_key", "kms_token_key", "trusted_keys", "kms_contexts"},
+    "audit": {"kms_archive_key", "kms_data_key", "kms_token_key", "trusted_keys", "kms_contexts"},
     "analyst": NOTHING | {"kms_audit_key", *LOG},
 }
 """What a role may not see."""

@@ -39,9 +39,7 @@ def place(tmp_path: Path) -> Path:
 
 def partitions(vault: Vault, *args: str) -> Result:
     """Run a command of `partitions` that has to do its work, with the AWS role of the owner."""
-    key = vault.provisioned.credentials["owner"]
-    aws = {"AWS_ACCESS_KEY_ID": key.access_key_id, "AWS_SECRET_ACCESS_KEY": key.secret_access_key}
-    return vault.ok("admin", "partitions", *args, extra=aws)
+    return vault.ok("owner", "partitions", *args)
 
 
 def rows(vault: Vault, name: str) -> list[tuple[object, ...]]:
@@ -69,7 +67,7 @@ def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) ->
     stored = rows(vault, "user_logins")
     partitions(vault, "detach", month, *WHY)
     nowhere = vault.run(
-        "admin", "partitions", "archive", month, "--to", str(place / "x"), "--dry-run"
+        "owner", "partitions", "archive", month, "--to", str(place / "x"), "--dry-run"
     )
     assert (nowhere.code, f"the folder {place / 'x'} is not there" in nowhere.stderr) == (66, True)
     to = ("--to", str(place))
@@ -139,7 +137,7 @@ def test_what_was_erased_meanwhile_is_erased_when_the_month_is_back(
     assert (back["erased"], back["changed_since"], back["erasures_since"]) == (1, True, 1)
     empty = f"SELECT masked_ip, ip_ciphertext FROM vault_etl_detached.{name} WHERE record_id = %s"  # noqa: S608
     assert vault.sql(empty, record_id) == [(None, None)]
-    refused = vault.run("admin", "partitions", "drop", archived, *WHY)
+    refused = vault.run("owner", "partitions", "drop", archived, *WHY)
     assert (refused.code, "partitions archive" in refused.stderr) == (78, True)
     assert vault.run("erase", "erase", record_id, *WHY).code == 75, "the old file has it still"
     again = partitions(vault, "archive", archived, *WHY[:2]).json
@@ -156,7 +154,7 @@ def test_a_change_while_it_is_archived_records_nothing(vault: Vault, place: Path
     partitions(vault, "detach", month, *WHY)
     archive = ("partitions", "archive", month, "--to", str(place), *WHY[:2])
     with meanwhile(vault, name, CHANGE):
-        refused = vault.run("admin", *archive)
+        refused = vault.run("owner", *archive)
     assert (refused.code, "was changed while it was archived" in refused.stderr) == (75, True), (
         refused.stderr
     )
@@ -164,9 +162,9 @@ def test_a_change_while_it_is_archived_records_nothing(vault: Vault, place: Path
     assert entries(vault)[-1][1:3] == ("outcome", "failed")
     assert vault.sql("SELECT archive FROM closed_months") == [(None,)]
     (place / f"{name}-0a1b2c3d").mkdir()
-    done = vault.ok("admin", *archive)
+    done = vault.ok("owner", *archive)
     assert f"of an interrupted run: {place}/{name}-0a1b2c3d" in done.stderr
-    nowhere = vault.run("admin", *archive[:4], str(place / "no" / "folder"), *WHY[:2])
+    nowhere = vault.run("owner", *archive[:4], str(place / "no" / "folder"), *WHY[:2])
     assert (nowhere.code, vault.sql("SELECT archive FROM closed_months")) == (
         66,
         [(done.json["archive"],)],
@@ -183,11 +181,11 @@ def test_a_month_that_changed_and_has_as_many_changes_as_before_records_nothing(
     partitions(vault, "detach", month, *WHY)
     archive = ("partitions", "archive", month, "--to", str(place), *WHY[:2])
     with meanwhile(vault, name, ATTACHED):
-        attached = vault.run("admin", *archive)
+        attached = vault.run("owner", *archive)
     assert (attached.code, "was changed while" in attached.stderr) == (75, True), attached.stderr
     vault.sql(f"UPDATE vault_etl_detached.{name} SET locale = locale")  # noqa: S608
     with meanwhile(vault, name, OTHER_ARCHIVE):
-        overtaken = vault.run("admin", *archive)
+        overtaken = vault.run("owner", *archive)
     assert (overtaken.code, "was changed while" in overtaken.stderr) == (75, True)
     assert list(place.iterdir()) == []
     assert vault.sql("SELECT archive FROM closed_months") == [("/other/archive",)], "it stays"
@@ -200,14 +198,14 @@ def test_a_month_that_the_database_does_not_know_is_restored_from_a_copy(
 ) -> None:
     """As after a restore of an old backup: the vault's own signature is needed, and the place of the archive."""
     vault.sql("DELETE FROM closed_months")
-    assert vault.run("admin", "partitions", "restore", archived, *WHY).code == 66
+    assert vault.run("owner", "partitions", "restore", archived, *WHY).code == 66
     (folder,) = place.iterdir()
     restore = ("partitions", "restore", archived, "--from", str(folder))
-    asked = vault.run("admin", *restore, *WHY[:2])
+    asked = vault.run("owner", *restore, *WHY[:2])
     assert (asked.code, "--yes" in asked.stderr) == (2, True)
-    assert vault.ok("admin", *restore, "--dry-run").json["on_the_record"] is False
-    assert vault.ok("admin", *restore, *WHY).json["archive"] == str(folder)
-    assert vault.run("admin", *restore, *WHY).code == 78, "it is there"
+    assert vault.ok("owner", *restore, "--dry-run").json["on_the_record"] is False
+    assert vault.ok("owner", *restore, *WHY).json["archive"] == str(folder)
+    assert vault.run("owner", *restore, *WHY).code == 78, "it is there"
 
 
 def test_the_end_of_an_archive_is_the_end_of_the_month(
@@ -218,13 +216,13 @@ def test_the_end_of_an_archive_is_the_end_of_the_month(
     copy = place.parent / folder.name
     shutil.copytree(folder, copy)
     drop = ("partitions", "drop", archived, *WHY)
-    assert (refused := vault.run("admin", *drop)).code == 2
+    assert (refused := vault.run("owner", *drop)).code == 2
     assert "--archive" in refused.stderr
-    assert vault.ok("admin", *drop, "--archive").json["state"] == "dropped"
+    assert vault.ok("owner", *drop, "--archive").json["state"] == "dropped"
     assert list(place.iterdir()) == []
     assert vault.count("detached_values") == 0
     assert entries(vault)[-1][1:3] == ("outcome", "done")
-    assert vault.run("admin", "partitions", "restore", archived, *WHY).code == 2
+    assert vault.run("owner", "partitions", "restore", archived, *WHY).code == 2
     assert (
         partitions(vault, "restore", archived, "--from", str(copy), *WHY).json["state"]
         == "detached"

@@ -32,12 +32,12 @@ def test_an_endpoint_in_plain_text_is_a_fault(loaded: Vault, name: str) -> None:
     assert "aws_endpoints" not in found
 
 
-@pytest.mark.parametrize("purpose", ["data", "token", "audit"])
+@pytest.mark.parametrize("purpose", ["data", "token", "audit", "archive"])
 def test_a_kms_key_is_there_enabled_and_of_its_kind(vault: Vault, purpose: str) -> None:
     """An alias that leads nowhere, a key that is disabled, one that is to end, one of another kind."""
     admin = vault.provisioned.credentials["admin"]
     kms = vault.emulator.client("kms")
-    signs = purpose == "audit"
+    signs = purpose in {"audit", "archive"}
     kind = (
         {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}
         if signs

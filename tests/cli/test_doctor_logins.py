@@ -111,6 +111,16 @@ def test_a_login_without_the_aws_role_that_goes_with_it_is_found(
 
 
 @pytest.mark.iam
+def test_the_archive_key_is_for_a_login_that_acts_as_the_owner(vault: Vault) -> None:
+    """With the owner's AWS role it is seen; with another it is a fault."""
+    with login(vault, "test_owner", "IN ROLE vault_etl_owner"):
+        own = {"VAULT_ETL_DATABASE_URL": vault.server.url("test_owner", vault.database)}
+        for role, ok in (("owner", True), ("audit", False)):
+            found = {line["check"]: line for line in vault.run(role, "doctor", extra=own).lines}
+            assert found["kms_archive_key"]["ok"] is ok, found["kms_archive_key"]
+
+
+@pytest.mark.iam
 def test_who_may_not_open_a_token_key_and_ought_to_is_found(loaded: Vault) -> None:
     """Ingest's login with the access key of rotate, which describes keys and opens none."""
     key = loaded.provisioned.credentials["rotate"]

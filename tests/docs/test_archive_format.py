@@ -51,7 +51,7 @@ def test_the_signature_of_the_page_is_over_its_manifest() -> None:
     assert bare.text == _text(section, "text")
     note = _text(section, "note").encode()
     assert bare.signed(key, _bytes(section, "signature")).encode() == note
-    ManifestNote.parse(note).check(MANIFEST, vault_id, [key])
+    ManifestNote.parse(note).check(MANIFEST, vault_id, key)
 
 
 def test_the_page_knows_every_type_and_member_of_an_archive() -> None:

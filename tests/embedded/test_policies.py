@@ -12,7 +12,7 @@ import yaml
 
 from vault_etl.adapters.embedded.boundary import NeededPermission, is_allowed
 from vault_etl.adapters.embedded.policies import boundary, identity_policy
-from vault_etl.adapters.embedded.template import IAM_ROLES, TEMPLATE_NAME, Template, resolve
+from vault_etl.adapters.embedded.template import IAM_ROLES, KEYS, TEMPLATE_NAME, Template, resolve
 from vault_etl.adapters.resources import resource_dir
 
 NAMES = {
@@ -23,6 +23,7 @@ NAMES = {
     "DataKey.Arn": "arn:aws:kms:eu-central-1:111122223333:key/data",
     "TokenKey.Arn": "arn:aws:kms:eu-central-1:111122223333:key/token",
     "AuditKey.Arn": "arn:aws:kms:eu-central-1:111122223333:key/audit",
+    "ArchiveKey.Arn": "arn:aws:kms:eu-central-1:111122223333:key/archive",
     "LoginQueue.Arn": "arn:aws:sqs:eu-central-1:111122223333:vault-etl-logins",
     "DeadLetterQueue.Arn": "arn:aws:sqs:eu-central-1:111122223333:vault-etl-logins-dead",
 }
@@ -97,7 +98,7 @@ def test_reveal_is_by_field(template: Template) -> None:
     assert fields == ["ip", "device_id", "quarantine"]
 
 
-@pytest.mark.parametrize("key", ["DataKey", "TokenKey", "AuditKey"])
+@pytest.mark.parametrize("key", KEYS.values())
 def test_key_policies_agree(template: Template, key: str) -> None:
     """A key's policy denies each use to all but exactly the roles whose own policy allows it."""
     statements = resolve(template.properties(key)["KeyPolicy"], NAMES)["Statement"]
@@ -115,12 +116,12 @@ def test_key_policies_agree(template: Template, key: str) -> None:
                 wanted |= {"reveal-ip", "reveal-device-id"}  # reveal, for one field
             assert roles == wanted, action
             seen += 1
-    assert seen == (1 if key == "AuditKey" else 4)
+    assert seen == (1 if key in {"AuditKey", "ArchiveKey"} else 4)
 
 
 def test_administrator_may_not_use(template: Template) -> None:
     """The account's own statement administers the keys, and neither uses nor grants them."""
-    for key in ("DataKey", "TokenKey", "AuditKey"):
+    for key in KEYS.values():
         statements = template.properties(key)["KeyPolicy"]["Statement"]
         admin = next(s for s in statements if s["Sid"] == "AccountAdministers")
         uses = ("Decrypt", "Encrypt", "Generate", "ReEncrypt", "Sign", "CreateGrant")

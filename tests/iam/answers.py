@@ -7,6 +7,7 @@ from typing import Final
 
 from tests.iam.documents import (
     ACCOUNT,
+    ARCHIVE,
     ARCHIVED,
     AUDIT,
     BUCKET,
@@ -42,7 +43,7 @@ ATTACHED: Final = {
     "RotateRole": ("RotatePolicy", "SignPolicy"),
     "ReEncryptRole": ("RotatePolicy", "SignPolicy", "SealPolicy", "ReEncryptPolicy"),
     "EraseRole": ("SignPolicy",),
-    "OwnerRole": ("SignPolicy",),
+    "OwnerRole": ("OwnerPolicy",),
     "AuditRole": ("AuditPolicy", "SignPolicy"),
 }
 """IAM role → its policies."""
@@ -65,7 +66,7 @@ def _plain(action: str, *resources: str) -> set[Question]:
     return {Question(action, resource) for resource in resources}
 
 
-_SIGNS: Final = {Question("kms:Sign", AUDIT, signed=SIGNED)}
+_SIGNS: Final = {key: {Question("kms:Sign", key, signed=SIGNED)} for key in (AUDIT, ARCHIVE)}
 
 
 def _source(*actions: str) -> set[Question]:
@@ -84,7 +85,10 @@ MAY: Final[dict[str, set[Question]]] = {
     "SealPolicy": _calls("kms:GenerateDataKey", DATA)
     | _calls("kms:Decrypt", TOKEN)
     | _source("kms:Decrypt"),
-    "SignPolicy": _SIGNS | _plain("kms:DescribeKey", AUDIT),
+    "SignPolicy": _SIGNS[AUDIT] | _plain("kms:DescribeKey", AUDIT),
+    "OwnerPolicy": _SIGNS[ARCHIVE]
+    | _plain("kms:DescribeKey", ARCHIVE)
+    | _plain("kms:GetPublicKey", ARCHIVE),
     "IngestPolicy": _plain("kms:DescribeKey", DATA, TOKEN)
     | {
         Question(f"sqs:{action}", queue, secure=secure)
@@ -178,6 +182,14 @@ _GUARDED_ALIKE = {
     "kms:ScheduleKeyDeletion": _KEEPERS,
     "kms:UpdateAlias": _KEEPERS,
 }
+_SIGNING = {
+    "kms:CreateGrant": _NOBODY,
+    "kms:DeleteAlias": _KEEPERS,
+    "kms:DisableKey": _KEEPERS,
+    "kms:PutKeyPolicy": _KEEPERS,
+    "kms:ScheduleKeyDeletion": _KEEPERS,
+    "kms:UpdateAlias": _KEEPERS,
+}
 NAMED: Final[dict[str, dict[str, set[str]]]] = {
     DATA: _GUARDED_ALIKE
     | {
@@ -191,15 +203,8 @@ NAMED: Final[dict[str, dict[str, set[str]]]] = {
         "kms:GenerateDataKey": _NOBODY,
         "kms:GenerateDataKeyWithoutPlaintext": {"ReEncryptRole"},
     },
-    AUDIT: {
-        "kms:CreateGrant": _NOBODY,
-        "kms:DeleteAlias": _KEEPERS,
-        "kms:DisableKey": _KEEPERS,
-        "kms:PutKeyPolicy": _KEEPERS,
-        "kms:ScheduleKeyDeletion": _KEEPERS,
-        "kms:UpdateAlias": _KEEPERS,
-        "kms:Sign": _REVEALERS | _ROTATORS | {"EraseRole", "OwnerRole", "AuditRole"},
-    },
+    AUDIT: _SIGNING | {"kms:Sign": _REVEALERS | _ROTATORS | {"EraseRole", "AuditRole"}},
+    ARCHIVE: _SIGNING | {"kms:Sign": {"OwnerRole"}},
 }
 """Key → action → who is not denied it outright. An action that is not listed is denied to nobody."""
 
@@ -219,10 +224,9 @@ LEFT_TO_IAM: Final[dict[str, set[Question]]] = {
     | {call for action in (*_ADMINISTERED, *_ROTATION) for call in _plain(action, key)}
     for key in (DATA, TOKEN)
 } | {
-    AUDIT: {
-        call for action in (*_ADMINISTERED, "kms:GetPublicKey") for call in _plain(action, AUDIT)
-    }
-    | _SIGNS
+    key: {call for action in (*_ADMINISTERED, "kms:GetPublicKey") for call in _plain(action, key)}
+    | _SIGNS[key]
+    for key in (AUDIT, ARCHIVE)
 }
 """Key → what its policy leaves to the account's IAM policies. The rest no IAM policy can allow."""
 

@@ -17,6 +17,7 @@ _SQS: Final = f"arn:aws:sqs:eu-central-1:{ACCOUNT}"
 DATA: Final = f"{_KMS}/11111111-1111-4111-8111-111111111111"
 TOKEN: Final = f"{_KMS}/22222222-2222-4222-8222-222222222222"
 AUDIT: Final = f"{_KMS}/33333333-3333-4333-8333-333333333333"
+ARCHIVE: Final = f"{_KMS}/55555555-5555-4555-8555-555555555555"
 OWN_KEY: Final = f"{_KMS}/44444444-4444-4444-8444-444444444444"
 """A key of the caller's own, whose policy lets the account do everything with it."""
 
@@ -37,7 +38,7 @@ QUEUE: Final = f"{_SQS}:vault-etl-logins"
 DEAD_LETTERS: Final = f"{_SQS}:vault-etl-logins-dead"
 OWN_QUEUE: Final = f"{_SQS}:another"
 
-KEY_POLICIES: Final = {DATA: "DataKey", TOKEN: "TokenKey", AUDIT: "AuditKey"}
+KEY_POLICIES: Final = {DATA: "DataKey", TOKEN: "TokenKey", AUDIT: "AuditKey", ARCHIVE: "ArchiveKey"}
 QUEUE_POLICY: Final = "QueuePolicy"
 
 OPEN_KEY: Final = "a key policy that lets the account do everything"
@@ -65,6 +66,7 @@ NAMES: Final = {
     "DataKey.Arn": DATA,
     "TokenKey.Arn": TOKEN,
     "AuditKey.Arn": AUDIT,
+    "ArchiveKey.Arn": ARCHIVE,
     "LoginQueue.Arn": QUEUE,
     "DeadLetterQueue.Arn": DEAD_LETTERS,
 }

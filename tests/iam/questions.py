@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.iam.documents import (
+    ARCHIVE,
     ARCHIVED,
     AUDIT,
     BUCKET,
@@ -22,7 +23,7 @@ from tests.iam.documents import (
     TOKEN,
 )
 
-KEYS: Final = (DATA, TOKEN, AUDIT, OWN_KEY)
+KEYS: Final = (DATA, TOKEN, AUDIT, ARCHIVE, OWN_KEY)
 BUCKETS: Final = (BUCKET, ARCHIVED, OTHER_BUCKET, OTHER_OBJECT)
 QUEUES: Final = (QUEUE, DEAD_LETTERS, OWN_QUEUE)
 

@@ -25,6 +25,7 @@ from tests.iam.answers import (
     guard_says,
 )
 from tests.iam.documents import (
+    ARCHIVE,
     AUDIT,
     DATA,
     DEAD_LETTERS,
@@ -137,7 +138,9 @@ HEADLINES = [
     ("ReEncryptRole", "kms:Decrypt", DATA, context("data", "quarantine"), True),
     ("EraseRole", "kms:Decrypt", DATA, context("data", "ip"), False),
     ("EraseRole", "kms:Sign", AUDIT, (), True),
-    ("OwnerRole", "kms:Sign", AUDIT, (), True),
+    ("OwnerRole", "kms:Sign", AUDIT, (), False),
+    ("OwnerRole", "kms:Sign", ARCHIVE, (), True),
+    ("AuditRole", "kms:Sign", ARCHIVE, (), False),
     ("OwnerRole", "kms:Decrypt", DATA, context("data", "ip"), False),
     ("OwnerRole", "kms:Decrypt", TOKEN, context("token", "ip"), False),
     ("OwnerRole", "kms:PutKeyPolicy", AUDIT, (), False),

@@ -87,9 +87,12 @@ def _rewrap(purpose: str, *, to_own: bool = False) -> Call:
     )
 
 
-def _sign(**more: str) -> Call:
+def _sign(key: str = "audit", **more: str) -> Call:
     return lambda kms, _, scene: kms.sign(
-        KeyId=scene.audit, Message=b"h" * 32, SigningAlgorithm="ECDSA_SHA_256", **more
+        KeyId=scene.provisioned.key_arns[key],
+        Message=b"h" * 32,
+        SigningAlgorithm="ECDSA_SHA_256",
+        **more,
     )
 
 
@@ -138,6 +141,12 @@ CALLS: dict[str, tuple[Call, frozenset[str]]] = {
         frozenset({"reveal", "rotate", "re-encrypt", "erase", "audit"}),
     ),
     "sign a digest of anything at all": (_sign(MessageType="DIGEST"), NOBODY),
+    "sign an archive": (_sign("archive", MessageType="RAW"), frozenset({"owner"})),
+    "sign a digest of any archive": (_sign("archive", MessageType="DIGEST"), NOBODY),
+    "read the archive key's public half": (
+        lambda kms, _, scene: kms.get_public_key(KeyId=scene.provisioned.key_arns["archive"]),
+        frozenset({"owner"}),
+    ),
     "sign without saying what it is": (_sign(), NOBODY),
     "read the audit key's public half": (
         lambda kms, _, scene: kms.get_public_key(KeyId=scene.audit),

@@ -133,7 +133,9 @@ def test_every_resource_of_the_template_was_made(deployed: Deployed) -> None:
     assert set(deployed.resources) == set(Template.load()._resources)
 
 
-@pytest.mark.parametrize("role", ["ingest", "reveal", "rotate", "re-encrypt", "erase", "audit"])
+@pytest.mark.parametrize(
+    "role", ["owner", "ingest", "reveal", "rotate", "re-encrypt", "erase", "audit"]
+)
 def test_the_embedded_stack_judges_by_the_policies_that_cloudformation_attached(
     deployed: Deployed, role: str
 ) -> None:

@@ -90,19 +90,10 @@ class Year:
 
     def partitions(self, command: str, month: int, *args: str, code: int = 0) -> Result:
         """Run a command of `partitions` on a month, with no more of AWS than the owner has."""
-        role, extra = "re-encrypt", {}
-        if command != "retoken":
-            key = self.vault.provisioned.credentials["owner"]
-            role, extra = (
-                "admin",
-                {
-                    "AWS_ACCESS_KEY_ID": key.access_key_id,
-                    "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
-                },
-            )
+        role = "re-encrypt" if command == "retoken" else "owner"
         yes = () if command == "archive" else ("--yes",)
         asked = (command, self.names[month], *args, *WHY, *yes)
-        done = self.vault.run(role, "partitions", *asked, extra=extra)
+        done = self.vault.run(role, "partitions", *asked)
         assert done.code == code, done.stderr
         return done
 

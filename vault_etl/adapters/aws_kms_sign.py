@@ -1,4 +1,4 @@
-"""KMS: signing the head of the log, and the public half of the key, as two types: two permissions."""
+"""KMS: signing the head of the log or an archive, and the public half of the key, as two types: two permissions."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from types_boto3_kms.client import KMSClient
 
 SERVICE: Final = "KMS"
+AUDIT_KEY: Final = "VAULT_ETL_AUDIT_KEY"
+ARCHIVE_KEY: Final = "VAULT_ETL_ARCHIVE_KEY"
 
 
 class KmsHeadSigner:
-    """`HeadSigner` on KMS. `key` is an alias, an id or an ARN."""
+    """`HeadSigner` on KMS. `key` is an alias, an id or an ARN; `setting` names it."""
 
-    def __init__(self, kms: KMSClient, key: str) -> None:
+    def __init__(self, kms: KMSClient, key: str, setting: str = AUDIT_KEY) -> None:
         self._kms = kms
         self._key = key
-        self._subject = Subject(key, "VAULT_ETL_AUDIT_KEY")
+        self._subject = Subject(key, setting)
 
     def sign(self, text: bytes) -> KmsSignature:
         """See `HeadSigner.sign`. AWS answers with the key's ARN; an emulator may repeat the alias."""
@@ -37,12 +39,13 @@ class KmsHeadSigner:
 
 
 class KmsPublicKey:
-    """`PublicKeySource` on KMS."""
+    """`PublicKeySource` on KMS. `key` is an alias, an id or an ARN; `setting` names it."""
 
-    def __init__(self, kms: KMSClient, key: str) -> None:
+    def __init__(self, kms: KMSClient, key: str, setting: str = AUDIT_KEY) -> None:
         self._kms = kms
         self._key = key
-        self._subject = Subject(key, "VAULT_ETL_AUDIT_KEY")
+        self._setting = setting
+        self._subject = Subject(key, setting)
 
     def signing_key(self) -> SigningKey:
         """See `PublicKeySource.signing_key`. An alias is looked up once: both are of one key."""
@@ -52,5 +55,5 @@ class KmsPublicKey:
         try:
             return SigningKey(arn, AuditKey(found["PublicKey"]))
         except ValueError:
-            message = "the key that signs the audit log is not of the kind ECC_NIST_P256"
-            raise ConfigurationError(message, hint="check VAULT_ETL_AUDIT_KEY") from None
+            message = f"the key of {self._setting} is not of the kind ECC_NIST_P256"
+            raise ConfigurationError(message, hint=f"check {self._setting}") from None

@@ -61,10 +61,7 @@ class DoctorProgram(AuditProgram, KeysProgram, MigrateProgram):
         return Verdict.good("complete")
 
     def _aws_checks(self) -> Iterable[Check]:
-        settings = self._settings
-
-        def kms_key(name: str, kind: aws_checks.Kind) -> Verdict:
-            return aws_checks.kms_key(KmsKeyDescriber(self._aws.kms()), name, kind)
+        settings, kms_key = self._settings, self._kms_key
 
         def queue(url: str) -> SqsQueue:
             return SqsQueue(self._aws.sqs(), self._aws.sqs(), url)
@@ -98,6 +95,23 @@ class DoctorProgram(AuditProgram, KeysProgram, MigrateProgram):
         yield Check("kms_token_key", lambda: kms_key(settings.token_key, wraps), needs, seal)
         yield Check("kms_audit_key", lambda: kms_key(settings.audit_key, signs), needs, sign)
         yield Check("queue", look_at_queue, needs, self._acts_as("ingest"))
+
+    def _kms_key(self, name: str, kind: aws_checks.Kind) -> Verdict:
+        return aws_checks.kms_key(KmsKeyDescriber(self._aws.kms()), name, kind)
+
+    def _archive_key_check(self) -> Check:
+        """For a login that archives, or that has the setting. Others need no such key."""
+        owner = self._acts_as("owner")
+
+        def archives() -> bool:
+            return "archive_key" in self._settings.model_fields_set or owner()
+
+        def look() -> Verdict:
+            if not archives():
+                return Verdict.unknown("not visible to this role")
+            return self._kms_key(self._settings.archive_key, aws_checks.SIGNS)
+
+        return Check("kms_archive_key", look, ("aws_credentials", "postgres"), archives)
 
     def _database_checks(self) -> Iterable[Check]:
         def facts() -> PostgresFacts:
@@ -138,6 +152,7 @@ class DoctorProgram(AuditProgram, KeysProgram, MigrateProgram):
         yield from self._replica_checks(("postgres",))
         yield from self._login_checks(facts, needs)
         yield Check("partitions", lambda: database_checks.partitions(facts()), needs)
+        yield self._archive_key_check()
         yield Check("fence", lambda: database_checks.fence(facts()), needs)
         yield Check("token_keys", lambda: key_checks.token_keys(self._keys), needs, keys)
         yield Check("pending_token_keys", lambda: key_checks.pending(self._keys), needs, keys)

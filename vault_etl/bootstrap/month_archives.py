@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vault_etl import __version__
 from vault_etl.adapters.archive_leftovers import bucket_archives, folder_archives
-from vault_etl.adapters.aws_kms_sign import KmsHeadSigner
+from vault_etl.adapters.aws_kms_sign import ARCHIVE_KEY, KmsHeadSigner, KmsPublicKey
 from vault_etl.adapters.file_digest import size_and_sha256
 from vault_etl.adapters.postgres_archives import PostgresArchives
 from vault_etl.bootstrap.archives import archive_at, need_parquet, rows_reader, rows_writer
@@ -26,7 +26,6 @@ from vault_etl.ports.progress import Progress
 from vault_etl.services.archive_month import ArchiveMonth
 from vault_etl.services.read_archive import ReadArchive
 from vault_etl.services.restore_month import RestoreMonth
-from vault_etl.services.signed_log import signature_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,26 +67,20 @@ class ArchivesProgram(Parts):
 
     @contextlib.contextmanager
     def open_archive(self, location: str, progress: Progress) -> Iterator[OpenArchive]:
-        """An archive that is written or read. Raises ConfigurationError if no key is registered to sign it."""
+        """An archive that is written or read. Raises ConfigurationError if the audit key would sign it."""
         need_parquet()
         months = self.archives()
-        vault_id, keys = months.signer()
-        if not keys:
-            message = "no key is registered that signs the audit log, and an archive"
-            raise ConfigurationError(
-                message, hint="once, with the role audit: `vault-etl audit checkpoint`"
-            )
+        vault_id, of_log = months.signer()
+        key = self._archive_key(of_log)
         store = self.archive_store(location)
-        signer = KmsHeadSigner(self._aws.kms(), self._settings.audit_key)
+        signer = KmsHeadSigner(self._aws.kms(), key.kms_key_arn, ARCHIVE_KEY)
 
-        def sign(text: str) -> tuple[SigningKey, bytes]:
-            return signature_of(text, signer, keys)
+        def sign(text: str) -> bytes:
+            return signer.sign(text.encode()).der
 
         with tempfile.TemporaryDirectory(prefix="vault-etl-archive-") as temporary:
             folder = Path(temporary)
-            reader = ReadArchive(
-                store, rows_reader, size_and_sha256, folder, vault_id, [key.key for key in keys]
-            )
+            reader = ReadArchive(store, rows_reader, size_and_sha256, folder, vault_id, key.key)
             yield OpenArchive(
                 store,
                 reader,
@@ -99,9 +92,30 @@ class ArchivesProgram(Parts):
                     writer=rows_writer,
                     folder=folder,
                     sign=sign,
+                    key=key.key,
                     now=self._clock.now,
                     tool=f"vault-etl {__version__}",
                     progress=progress,
                 ),
                 RestoreMonth(months=months, log=months, reader=reader, progress=progress),
             )
+
+    def _archive_key(self, of_log: Sequence[SigningKey]) -> SigningKey:
+        """The key that signs archives. `of_log` sign the audit log: none of them may be it.
+
+        Who archives can rewrite the log, and so must not be able to sign it.
+        """
+        name, audit_key = self._settings.archive_key, self._settings.audit_key
+        if name == audit_key:
+            raise _signs_the_log()
+        key = KmsPublicKey(self._aws.kms(), name, ARCHIVE_KEY).signing_key()
+        if key.kms_key_arn == audit_key or key.key.spki in {each.key.spki for each in of_log}:
+            raise _signs_the_log()
+        return key
+
+
+def _signs_the_log() -> ConfigurationError:
+    message = f"{ARCHIVE_KEY} is the key that signs the audit log"
+    return ConfigurationError(
+        message, hint="name a key of its own: who archives can rewrite the log"
+    )

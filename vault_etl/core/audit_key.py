@@ -1,4 +1,4 @@
-"""The public half of the key that signs the audit log: ECDSA on P-256 over SHA-256."""
+"""The public half of the key that signs the audit log, or archives: ECDSA on P-256 over SHA-256."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import re
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,8 +76,8 @@ class ManifestNote:
             raise _malformed()
         return parsed
 
-    def check(self, manifest: bytes, vault_id: uuid.UUID, keys: Iterable[AuditKey]) -> None:
-        """Raise DataError unless one of `keys` signed this manifest of this vault."""
+    def check(self, manifest: bytes, vault_id: uuid.UUID, key: AuditKey) -> None:
+        """Raise DataError unless `key`, which signs archives, signed this manifest of this vault."""
         if self.vault_id != vault_id:
             message = "the archive is another vault's"
             raise DataError(message, hint="is VAULT_ETL_DATABASE_URL that of the right vault?")
@@ -91,10 +90,13 @@ class ManifestNote:
             and line.key_hash == key.hash
             and key.verifies(text, line.signature)
             for line in self.signatures
-            for key in keys
         ):
-            message = "no key that signs this vault's log signed the manifest"
-            raise DataError(message, hint="take the archive from a backup of it: it was changed")
+            message = "the key of VAULT_ETL_ARCHIVE_KEY did not sign the manifest"
+            raise DataError(
+                message,
+                hint="was that key replaced? name the old one's ARN in VAULT_ETL_ARCHIVE_KEY; if not, the archive"
+                " was changed: take it from a backup",
+            )
 
 
 def _malformed() -> DataError:

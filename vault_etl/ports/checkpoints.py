@@ -15,7 +15,7 @@ from vault_etl.core.registration import Registration
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A KMS key that signs the log, and its public half."""
+    """A KMS key that signs the log, or archives, and its public half."""
 
     kms_key_arn: str
     key: AuditKey
@@ -40,7 +40,7 @@ class HeadSigner(Protocol):
 
 
 class PublicKeySource(Protocol):
-    """May read the public half of the audit key (kms:GetPublicKey)."""
+    """May read the public half of a key that signs (kms:GetPublicKey)."""
 
     def signing_key(self) -> SigningKey:
         """The key that the settings name. Raises as `HeadSigner.sign` does."""

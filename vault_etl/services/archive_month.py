@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from vault_etl.core.audit import AuditRequest
+from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.digest import sha256
 from vault_etl.core.manifest import MANIFEST, SIGNATURE, Column, Contents, Manifest, Part
 from vault_etl.core.manifest_note import ManifestNote
@@ -19,14 +20,14 @@ from vault_etl.errors import IncompleteError, VaultEtlError
 from vault_etl.ports.archive_store import ArchiveStore
 from vault_etl.ports.archived_months import ArchivedMonths, CheckedManifest, NewArchive
 from vault_etl.ports.archived_rows import RowsWriter, WrittenPart
-from vault_etl.ports.checkpoints import SigningKey
 from vault_etl.ports.progress import Progress
 from vault_etl.services.read_archive import ReadArchive
 
 OURS: Final = re.compile(r"part-[0-9]{5,}\.parquet|manifest\.(json|sig)")
 """The names of an archive's files."""
 
-Sign = Callable[[str], tuple[SigningKey, bytes]]
+Sign = Callable[[str], bytes]
+"""The signature of a text, in DER."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class ArchiveMonth:
     writer: Callable[[Sequence[Column], Path, str], RowsWriter]
     folder: Path
     sign: Sign
+    key: AuditKey
+    """Whose signature that is. What is read back is checked with it."""
     now: Callable[[], dt.datetime]
     tool: str
     progress: Progress
@@ -94,10 +97,10 @@ class ArchiveMonth:
         )
         content = manifest.encode()
         unsigned = ManifestNote(note.vault_id, sha256(content))
-        key, signature = self.sign(unsigned.text)
+        signature = self.sign(unsigned.text)
         for name, text in (
             (MANIFEST, content),
-            (SIGNATURE, unsigned.signed(key.key, signature).encode()),
+            (SIGNATURE, unsigned.signed(self.key, signature).encode()),
         ):
             path = self.folder / name
             path.write_bytes(text)

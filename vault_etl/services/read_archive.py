@@ -29,15 +29,15 @@ class ReadArchive:
         size_and_sha256: Callable[[Path], tuple[int, bytes]],
         folder: Path,
         vault_id: uuid.UUID,
-        keys: Sequence[AuditKey],
+        key: AuditKey,
     ) -> None:
-        """`keys` are those that are registered to sign this vault's log."""
+        """`key` signs archives."""
         self._store = store
         self._rows_reader = rows_reader
         self._size_and_sha256 = size_and_sha256
         self._folder = folder
         self._vault_id = vault_id
-        self._keys = keys
+        self._key = key
 
     def manifest(self, recorded: bytes | None = None) -> CheckedManifest:
         """The manifest, if its signature holds and no file is missing or too much.
@@ -57,7 +57,7 @@ class ReadArchive:
         if recorded is not None and digest != recorded:
             message = f"the archive at {self._store.location} is another one than the recorded one"
             raise DataError(message, hint="its manifest has another SHA-256; nothing was changed")
-        note.check(content, self._vault_id, self._keys)
+        note.check(content, self._vault_id, self._key)
         manifest = Manifest.parse(content)
         if manifest.vault_id != self._vault_id:
             raise _damaged(self._store, "is of another vault")

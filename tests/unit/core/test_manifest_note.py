@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.checkpoints import FakeHeadSigner
 from tests.fakes.manifests import MANIFEST
+from vault_etl.core.audit_key import AuditKey
 from vault_etl.core.checkpoint import Checkpoint, Head, Signature
 from vault_etl.core.manifest_note import ManifestNote
 from vault_etl.core.registration import Registration
@@ -40,27 +41,26 @@ def test_the_text_is_origin_and_hash() -> None:
 
 
 def test_a_signed_note_is_read_as_it_was_and_holds() -> None:
-    """For this manifest, this vault and this key, which may be one of several."""
+    """For this manifest, this vault and this key."""
     note = ManifestNote.parse(WHOLE)
     assert note.encode() == WHOLE
-    note.check(CONTENT, VAULT, [FakeHeadSigner().signing_key().key, KEY])
+    note.check(CONTENT, VAULT, KEY)
 
 
 @pytest.mark.parametrize(
-    ("content", "vault_id", "keys", "says"),
+    ("content", "vault_id", "key", "says"),
     [
-        (CONTENT + b" ", VAULT, [KEY], "another manifest's"),
-        (CONTENT, uuid.UUID(int=1), [KEY], "another vault's"),
-        (CONTENT, VAULT, [FakeHeadSigner().signing_key().key], "no key"),
-        (CONTENT, VAULT, [], "no key"),
+        (CONTENT + b" ", VAULT, KEY, "another manifest's"),
+        (CONTENT, uuid.UUID(int=1), KEY, "another vault's"),
+        (CONTENT, VAULT, FakeHeadSigner().signing_key().key, "did not sign"),
     ],
 )
 def test_it_holds_for_nothing_else(
-    content: bytes, vault_id: uuid.UUID, keys: list[object], says: str
+    content: bytes, vault_id: uuid.UUID, key: AuditKey, says: str
 ) -> None:
     """Each way to be wrong is said."""
     with pytest.raises(DataError, match=says):
-        note_of().check(content, vault_id, keys)  # type: ignore[arg-type]
+        note_of().check(content, vault_id, key)
 
 
 def test_a_signature_of_a_checkpoint_is_none_of_a_manifest() -> None:
@@ -72,8 +72,8 @@ def test_a_signature_of_a_checkpoint_is_none_of_a_manifest() -> None:
     with pytest.raises(DataError):
         ManifestNote.parse(signed.note.encode())
     moved = ManifestNote.of(CONTENT, VAULT).signed(KEY, line.signature)
-    with pytest.raises(DataError, match="no key"):
-        moved.check(CONTENT, VAULT, [KEY])
+    with pytest.raises(DataError, match="did not sign"):
+        moved.check(CONTENT, VAULT, KEY)
     text = note_of().encode().decode()
     for parse in (Checkpoint.parse, Registration.parse):
         with pytest.raises(ValueError, match="no signed note"):

@@ -46,7 +46,7 @@ _QUEUE_ATTRIBUTES = (
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The keys and queues. `key_arns` is by purpose: data, token, audit."""
+    """The keys and queues. `key_arns` is by purpose: data, token, audit, archive."""
 
     queue_url: str
     dead_letter_url: str

@@ -18,7 +18,7 @@ from vault_etl.errors import ConfigurationError
 
 TEMPLATE_NAME = "vault-etl.template.yaml"
 
-KEYS = {"data": "DataKey", "token": "TokenKey", "audit": "AuditKey"}
+KEYS = {"data": "DataKey", "token": "TokenKey", "audit": "AuditKey", "archive": "ArchiveKey"}
 """Purpose → the name of its key in the template."""
 
 QUEUE, DEAD_LETTER_QUEUE = "LoginQueue", "DeadLetterQueue"
