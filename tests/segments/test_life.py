@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.fakes.identity import FakeIdentity
 from tests.segments.conftest import Site
 from vault_etl.adapters.archive_folder import FolderArchive
@@ -150,3 +152,16 @@ def _signed(site: Site, seq: int) -> str:
     )
     assert stored.hash is not None
     return site.sign(Head(seq, stored.hash))
+
+
+@pytest.mark.parametrize(("place", "code"), [("missing", 66), ("gs://bucket/audit", 2)])
+def test_a_place_that_is_none_is_said(trimmed: Site, tmp_path: Path, place: str, code: int) -> None:
+    """A timer with a wrong name would trim nothing for ever, and say nothing."""
+    given = place if ":" in place else str(tmp_path / place / "audit")
+    for role, command in (
+        ("admin", ("trim", "--segments", given, "--dry-run")),
+        ("audit", ("export", "--to", given)),
+        ("audit", ("verify", "--segments", given)),
+    ):
+        refused = trimmed.vault.run(role, "audit", *command, "--public-key", str(trimmed.key))
+        assert refused.code == code, refused.stderr

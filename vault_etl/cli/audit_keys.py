@@ -8,8 +8,9 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.cli.read_file import read_bounded
+from vault_etl.core.archive_location import S3, parse_location
 from vault_etl.core.audit_key import AuditKey
-from vault_etl.errors import UsageError
+from vault_etl.errors import NotFoundError, UsageError
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 
@@ -33,9 +34,19 @@ def read_short(path: Path) -> bytes:
     return content
 
 
-def place_of(text: str) -> str:
-    """Where segments are: s3://bucket/prefix, or an absolute path."""
-    return text if text.startswith("s3://") else str(Path(text).absolute())
+def place_of(text: str, *, is_new: bool = False) -> str:
+    """Where segments are: s3://bucket/prefix, or an absolute path. The last folder of it may be new.
+
+    Raises UsageError for what is neither, NotFoundError for a folder that is not there: a timer that
+    exports or trims nothing for ever would be silent about it.
+    """
+    place = parse_location(text, str(Path.cwd()))
+    if not place.startswith(S3):
+        folder = Path(place).parent if is_new else Path(place)
+        if not folder.is_dir():
+            message = f"the folder {folder} is not there"
+            raise NotFoundError(message, hint="make the folder, or mount its disk")
+    return place
 
 
 def _key(path: Path) -> AuditKey:

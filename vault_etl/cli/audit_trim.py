@@ -64,7 +64,7 @@ def _export(
       vault-etl audit export --to s3://worm/audit
       vault-etl audit export --to /srv/audit --until 2026-01-01
     """
-    place, before = place_of(to), utc(until) or dt.datetime.now(dt.UTC) - _AGE
+    place, before = place_of(to, is_new=True), utc(until) or dt.datetime.now(dt.UTC) - _AGE
     keys = keys_of(public_key)
     program, _ = start(quiet=quiet, verbose=verbose)
     with progress("export", total=None, quiet=quiet) as bar:

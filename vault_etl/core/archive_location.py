@@ -51,15 +51,15 @@ def archive_name(partition: str) -> str:
 def parse_location(text: str, current: str) -> str:
     """An absolute path, or s3://bucket/prefix. Raises UsageError for anything else."""
     if HIDDEN.search(text):
-        message = "the location of an archive has a character that is not shown"
+        message = "the location has a character that is not shown"
         raise UsageError(message, hint="an absolute path, or s3://bucket/prefix")
     if text.startswith(S3):
         if not _S3.fullmatch(text) or "//" in text.removeprefix(S3):
-            message = f"this is no place for archives: {text}"
+            message = f"this is no place for archives or segments: {text}"
             raise UsageError(message, hint="for example s3://my-archives/logins")
         location = text.rstrip("/")
     elif _SCHEME.fullmatch(text):
-        message = f"this is no place for archives: {text}"
+        message = f"this is no place for archives or segments: {text}"
         raise UsageError(message, hint="a folder, or s3://bucket/prefix")
     else:
         location = posixpath.normpath(posixpath.join(current, text))
