@@ -76,7 +76,8 @@ def test_a_pending_migration_is_named_and_nothing_after_it_is_asked(bare_vault: 
     )
     assert last in only(bare_vault, "audit", "migrations")
     found = lines(bare_vault, "audit", code=78)
-    assert {found[name]["detail"] for name in DATABASE[4:]} == {"needs migrations"}
+    rest = set(DATABASE[4:]) - {"kms_archive_key"}
+    assert {found[name]["detail"] for name in rest} == {"needs migrations"}
 
 
 def test_a_month_without_a_partition_is_named(vault: Vault) -> None:
