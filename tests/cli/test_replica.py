@@ -276,6 +276,10 @@ def test_a_replica_that_was_promoted_is_refused_and_a_kept_checkpoint_shows_what
     with standby_of(vault.server, quick_place) as promoted:
         caught_up(vault.server, promoted)
         with admin(promoted, "postgres") as cursor:
+            # What the copy itself brought needs no receiver: one that starts after this would bring the entry.
+            until(
+                cursor, "SELECT count(*) = 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'"
+            )
             cursor.execute("ALTER SYSTEM SET primary_conninfo = ''")
             cursor.execute("SELECT pg_reload_conf()")
             until(cursor, "SELECT count(*) = 0 FROM pg_stat_wal_receiver")
