@@ -287,7 +287,7 @@ def test_a_replica_that_was_promoted_is_refused_and_a_kept_checkpoint_shows_what
             kept = tmp_path / "kept.json"
             kept.write_text(vault.ok("audit", "audit", "checkpoint").stdout, "utf-8")
             stale = replace(vault, server=promoted).database_url("analyst")
-            late = replicated.run(*look, VAULT_ETL_READ_URL=stale, VAULT_ETL_READ_MAX_LAG="1")
+            late = replicated.run(*look, VAULT_ETL_READ_URL=stale, VAULT_ETL_READ_MAX_LAG="0")
             fails(late, 69, "is behind: ")
             cursor.execute("SELECT pg_promote()")
         fails(replicated.run(*look, VAULT_ETL_READ_URL=stale), 78, "it was promoted, or is a copy")
