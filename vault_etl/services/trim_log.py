@@ -22,7 +22,7 @@ class Trimmed:
     """A segment, how many of its entries stay, and how many were deleted or, in a dry run, would be.
 
     `later` checkpoints of its entries were stored after the export, and go too. `is_young` says that its
-    last entry is younger than was asked: it is left as it is.
+    last entry is younger than was asked: it is left as it is, and nothing is counted.
     """
 
     segment: StoredSegment
@@ -65,10 +65,10 @@ class TrimLog:
             if row is None:
                 with self._trimmer.snapshot() as snapshot:
                     check_end(snapshot, self._keys, segment)
-            kept = self._trimmer.kept(manifest.first, manifest.last.seq)
             if row is None and manifest.last_at >= before:
-                yield Trimmed(segment, kept, 0, is_young=True)
+                yield Trimmed(segment, kept=0, deleted=0, is_young=True)
                 return
+            kept = self._trimmer.kept(manifest.first, manifest.last.seq)
             later = self._compare(segment)
             if request is None:
                 deleted = manifest.entries.rows - kept
