@@ -44,7 +44,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "partitions.sql": dict.fromkeys(
         (
-            *("act_as_owner", "list", "ensure", "reopen", "close", "open", "has_default"),
+            *("act_as_owner", "freeze", "list", "ensure", "reopen", "close", "open", "has_default"),
             *("put_away", "misfits", "prepare", "attach", "drop", "entry"),
         ),
         ("admin",),
@@ -52,7 +52,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "months.sql": {"away": ("reveal", "re-encrypt", "erase", "audit", "analyst")},
     "archives.sql": dict.fromkeys(
         (
-            *("snapshot", "patience", "begin", "record", "end", "make", "restored"),
+            *("patience", "begin", "record", "end", "make", "restored"),
             *("lost_keys", "active_generation"),
         ),
         ("admin",),
@@ -72,7 +72,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         ("audit",),
     ),
-    "trim.sql": dict.fromkeys(("freeze", "act_as_owner", "kept", "add", "delete"), ("admin",)),
+    "trim.sql": dict.fromkeys(("kept", "add", "delete"), ("admin",)),
     "doctor.sql": {
         **dict.fromkeys(
             (

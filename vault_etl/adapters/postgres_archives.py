@@ -52,9 +52,7 @@ class PostgresArchives:
     @contextlib.contextmanager
     def rows(self, partition: Partition) -> Iterator[MonthRows]:
         """See `ArchivedMonths.rows`."""
-        with self._database.transaction("archive", long=True) as cursor:
-            cursor.execute(_SQL["snapshot"])
-            cursor.execute(_PARTITIONS["act_as_owner"])
+        with as_owner(self._database, "archive", frozen=True) as cursor:
             cursor.execute(_SQL["patience"])
             columns = columns_of_month(cursor, partition.name)
             yield MonthRows(columns, rows_of_month(cursor, partition.name, columns))

@@ -16,9 +16,16 @@ _SQL: Final = blocks("partitions.sql")
 
 
 @contextlib.contextmanager
-def as_owner(database: Database) -> Iterator[psycopg2.extensions.cursor]:
-    """One transaction as the owner, as long as it takes. Raises DeniedError for any other login."""
-    with database.transaction("partitions", long=True) as cursor:
+def as_owner(
+    database: Database, name: str = "partitions", *, frozen: bool = False
+) -> Iterator[psycopg2.extensions.cursor]:
+    """One transaction as the owner, as long as it takes; `frozen`: it sees one moment, and writes nothing.
+
+    Observers know it by `name`. Raises DeniedError for any other login.
+    """
+    with database.transaction(name, long=True) as cursor:
+        if frozen:
+            cursor.execute(_SQL["freeze"])
         cursor.execute(_SQL["act_as_owner"])
         yield cursor
 

@@ -9,12 +9,14 @@ from typing import Final
 import psycopg2.extensions
 
 from vault_etl.adapters.postgres import Database
+from vault_etl.adapters.postgres_owner import as_owner
 from vault_etl.adapters.postgres_proof import PostgresSnapshot
 from vault_etl.adapters.sql import blocks
 from vault_etl.core.audit import AuditRequest
 from vault_etl.core.audit_segment import Manifest
 
 _SQL: Final = blocks("trim.sql")
+_NAME: Final = "audit trim"
 
 
 class PostgresTrimmer:
@@ -26,9 +28,7 @@ class PostgresTrimmer:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[PostgresSnapshot]:
         """See `LogTrimmer.snapshot`."""
-        with self._database.transaction("audit trim", long=True) as cursor:
-            cursor.execute(_SQL["freeze"])
-            cursor.execute(_SQL["act_as_owner"])
+        with as_owner(self._database, _NAME, frozen=True) as cursor:
             yield PostgresSnapshot(cursor)
 
     def kept(self, first: int, last: int) -> int:
@@ -64,9 +64,5 @@ class PostgresTrimmer:
             ((count,),) = cursor.fetchall()
         return int(count)
 
-    @contextlib.contextmanager
-    def _owner(self) -> Iterator[psycopg2.extensions.cursor]:
-        """One transaction as the owner. Raises DeniedError for any other login."""
-        with self._database.transaction("audit trim", long=True) as cursor:
-            cursor.execute(_SQL["act_as_owner"])
-            yield cursor
+    def _owner(self) -> contextlib.AbstractContextManager[psycopg2.extensions.cursor]:
+        return as_owner(self._database, _NAME)

@@ -1,8 +1,5 @@
 -- Archives of detached months, for the owner.
 
--- name: snapshot
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
-
 -- name: patience
 -- A part goes to its place, or comes from there, between two statements.
 SET LOCAL idle_in_transaction_session_timeout = '30min'

@@ -3,6 +3,9 @@
 -- name: act_as_owner
 SET LOCAL ROLE vault_etl_owner
 
+-- name: freeze
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
+
 -- name: list
 SELECT partition, first, until, state, rows, bytes, closed_at, archive, archive_sha256, archived_at,
     erasures, changed

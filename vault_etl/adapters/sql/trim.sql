@@ -1,11 +1,5 @@
 -- Entries of the audit log that are in segments, for the owner.
 
--- name: freeze
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
-
--- name: act_as_owner
-SET LOCAL ROLE vault_etl_owner
-
 -- name: kept
 SELECT count(*) FROM public.audit_kept(%(first_seq)s, %(last_seq)s)
 
