@@ -109,10 +109,12 @@ BEGIN
 END
 $$;
 
--- Tables of records that a look at `user_logins` does not see and whose values are counted all the same: of a month whose
--- detaching is under way, or that is not put away yet, or that was detached by hand.
-CREATE FUNCTION public.leaving_tables() RETURNS SETOF regclass
+-- The tables whose rows `value_counts` counts: that of records, and those of months that a look at it does not see, since
+-- their detaching is under way, or they are not put away yet, or they were detached by hand.
+CREATE FUNCTION public.counted_tables() RETURNS SETOF regclass
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'public.user_logins'::regclass
+    UNION ALL
     SELECT c.oid::regclass
     FROM pg_class AS c
     LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid AND i.inhparent = 'public.user_logins'::regclass
@@ -127,41 +129,47 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         )
     )
 $$;
-REVOKE ALL ON FUNCTION public.leaving_tables() FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.counted_tables() FROM PUBLIC;
 
--- The same counts from the rows themselves: reads all of them, once.
-CREATE FUNCTION public.values_counted() RETURNS TABLE (field text, id bigint, month date, held bigint)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- How many values of a table of records lie under each key, and how many rows have tokens of each generation, or have them as
+-- their next ones (`next_token`). Reads every row, once.
+CREATE FUNCTION public.values_in(place regclass) RETURNS TABLE (field text, id bigint, month date, held bigint)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY EXECUTE format(
         $query$
         SELECT v.field, v.id, kinds.month, sum(kinds.rows)::bigint
         FROM (
             SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
-                NULL::bytea AS body, token_generation, next_token_generation, public.month_of(record_id) AS month,
-                count(*) AS rows
-            FROM (%s) AS r GROUP BY 1, 2, 4, 5, 6
-            UNION ALL
-            SELECT NULL, NULL, substring(body_ciphertext FOR 5), NULL, NULL, public.month_of(record_id), count(*)
-            FROM public.quarantine GROUP BY 3, 6
+                token_generation, next_token_generation, public.month_of(record_id) AS month, count(*) AS rows
+            FROM %s GROUP BY 1, 2, 3, 4, 5
         ) AS kinds, LATERAL (VALUES
             ('ip', public.ciphertext_key_id(kinds.ip)), ('device_id', public.ciphertext_key_id(kinds.device_id)),
-            ('quarantine', public.ciphertext_key_id(kinds.body)),
-            ('token', kinds.token_generation), ('token', kinds.next_token_generation)
+            ('token', kinds.token_generation), ('next_token', kinds.next_token_generation)
         ) AS v (field, id)
-        WHERE v.id IS NOT NULL
-        GROUP BY v.field, v.id, kinds.month
-        $query$, (
-            SELECT string_agg(
-                format(
-                    'SELECT record_id, ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation FROM %s',
-                    place
-                ), ' UNION ALL '
-            )
-            FROM (SELECT 'public.user_logins'::regclass UNION ALL SELECT public.leaving_tables()) AS places (place)
-        )
+        WHERE v.id IS NOT NULL GROUP BY v.field, v.id, kinds.month
+        $query$, place
     );
 END
+$$;
+REVOKE ALL ON FUNCTION public.values_in(regclass) FROM PUBLIC;
+
+-- The same counts as are kept, from the rows themselves: reads all of them, once.
+CREATE FUNCTION public.values_counted() RETURNS TABLE (field text, id bigint, month date, held bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT found.field, found.id, found.month, sum(found.held)::bigint
+    FROM (
+        SELECT CASE v.field WHEN 'next_token' THEN 'token' ELSE v.field END AS field, v.id, v.month, v.held
+        FROM public.counted_tables() AS place, LATERAL public.values_in(place) AS v
+        UNION ALL
+        SELECT 'quarantine', public.ciphertext_key_id(bodies.head), bodies.month, bodies.rows
+        FROM (
+            SELECT substring(q.body_ciphertext FOR 5) AS head, public.month_of(q.record_id) AS month, count(*) AS rows
+            FROM public.quarantine AS q WHERE q.body_ciphertext IS NOT NULL GROUP BY 1, 2
+        ) AS bodies
+    ) AS found
+    WHERE found.id IS NOT NULL
+    GROUP BY found.field, found.id, found.month
 $$;
 REVOKE ALL ON FUNCTION public.values_counted() FROM PUBLIC;
 
@@ -347,7 +355,7 @@ BEGIN
     ELSE
         tokens := 0;
         next_tokens := 0;
-        FOR place IN SELECT 'public.user_logins'::regclass UNION ALL SELECT public.leaving_tables() LOOP
+        FOR place IN SELECT public.counted_tables() LOOP
             EXECUTE format(
                 'SELECT $2 + count(*) FILTER (WHERE token_generation = $1),'
                 ' $3 + count(*) FILTER (WHERE next_token_generation = $1) FROM %s', place

@@ -83,21 +83,9 @@ CREATE FUNCTION public.partition_recount(month public.closed_months) RETURNS voi
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     DELETE FROM public.detached_values AS d WHERE d.first = month.first;
-    EXECUTE format(
-        $query$
-        INSERT INTO public.detached_values (first, field, id, month, held)
-        SELECT $1, v.field, v.id, kinds.month, sum(kinds.rows)
-        FROM (
-            SELECT substring(ip_ciphertext FOR 5) AS ip, substring(device_id_ciphertext FOR 5) AS device_id,
-                token_generation, next_token_generation, public.month_of(record_id) AS month, count(*) AS rows
-            FROM vault_etl_detached.%I GROUP BY 1, 2, 3, 4, 5
-        ) AS kinds, LATERAL (VALUES
-            ('ip', public.ciphertext_key_id(kinds.ip)), ('device_id', public.ciphertext_key_id(kinds.device_id)),
-            ('token', kinds.token_generation), ('next_token', kinds.next_token_generation)
-        ) AS v (field, id)
-        WHERE v.id IS NOT NULL GROUP BY v.field, v.id, kinds.month
-        $query$, month.partition
-    ) USING month.first;
+    INSERT INTO public.detached_values (first, field, id, month, held)
+    SELECT month.first, v.field, v.id, v.month, v.held
+    FROM public.values_in(format('vault_etl_detached.%I', month.partition)::regclass) AS v;
     -- Last, since erasures wait for it.
     EXECUTE format(
         'UPDATE public.closed_months AS m SET earliest = days.first, latest = days.last'
