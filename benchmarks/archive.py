@@ -19,12 +19,12 @@ from typing import Final, TypeVar
 
 import psycopg2
 
-from vault_etl.adapters.embedded.postgres import EmbeddedPostgres
-from vault_etl.adapters.parquet_rows import ParquetRowsReader, ParquetRowsWriter
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_migrations import PostgresMigrations
-from vault_etl.adapters.postgres_month_rows import columns_of_month, load_month, rows_of_month
-from vault_etl.adapters.resources import resource_dir
+from vault_etl.local.postgres import EmbeddedPostgres
+from vault_etl.partitions.archive.parquet_rows import ParquetRowsReader, ParquetRowsWriter
+from vault_etl.partitions.archive.postgres_rows import columns_of_month, load_month, rows_of_month
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.resources import resource_dir
+from vault_etl.schema.postgres_migrations import PostgresMigrations
 
 _T = TypeVar("_T")
 

@@ -23,9 +23,9 @@ import psycopg2
 from tests.postgres.conftest import empty
 from tests.postgres.online import finish, online
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.embedded.postgres import EmbeddedPostgres
-from vault_etl.adapters.postgres_migrations import PostgresMigrations
-from vault_etl.adapters.resources import resource_dir
+from vault_etl.local.postgres import EmbeddedPostgres
+from vault_etl.platform.resources import resource_dir
+from vault_etl.schema.postgres_migrations import PostgresMigrations
 
 ROWS: Final = 1_000_000
 BATCH: Final = 50

@@ -34,7 +34,7 @@ from typing import Final
 import psutil
 import psycopg2
 
-from vault_etl.core.made_up_events import made_up_events
+from vault_etl.event.made_up_events import made_up_events
 
 ROWS: Final = 1_000_000
 DAYS: Final = 60

@@ -32,13 +32,13 @@ import psycopg2
 from benchmarks.rotation import Stack
 from benchmarks.scale_fill import FIRST_KEY, ROWS_A_KEY, SQL, fill
 from tests.postgres.swaps import open_data_rotation
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.adapters.postgres_reseal import PostgresResealer
-from vault_etl.core.fields import PERSONAL_FIELDS, Table
-from vault_etl.core.keys import KeyState
-from vault_etl.core.made_up_events import made_up_events
-from vault_etl.core.rotation import OpenRotation, Range
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Table
+from vault_etl.crypto.keys import KeyState
+from vault_etl.event.made_up_events import made_up_events
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.platform.postgres import Database
+from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.ranges import OpenRotation, Range
 
 ROWS: Final = (100_000, 1_000_000)
 ONCE: Final = 10_000_000

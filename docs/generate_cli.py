@@ -17,7 +17,8 @@ import typer
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from vault_etl import errors, settings
+from vault_etl import settings
+from vault_etl.base import errors
 from vault_etl.cli import main
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.replica_reads import FROM_REPLICA

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from vault_etl.adapters import aws_exceptions
-from vault_etl.adapters.aws_refusals import Refusal
-from vault_etl.adapters.postgres import ANSWERS, BUG, LOST, SILENT
-from vault_etl.adapters.postgres_failures import FAILURES, UNKNOWN, Failure
-from vault_etl.errors import DeniedError, IncompleteError, UnavailableError, VaultEtlError
-from vault_etl.services.outage import FOLLOWING
+from vault_etl.base.errors import DeniedError, IncompleteError, UnavailableError, VaultEtlError
+from vault_etl.platform import aws_exceptions
+from vault_etl.platform.aws_refusals import Refusal
+from vault_etl.platform.outage import FOLLOWING
+from vault_etl.platform.postgres import ANSWERS, BUG, LOST, SILENT
+from vault_etl.platform.postgres_failures import FAILURES, UNKNOWN, Failure
 
 PAGE = Path(__file__).with_name("operations.md")
 HEAD = "| what is seen | exit | waited for | what to do |\n|---|---|---|---|\n"

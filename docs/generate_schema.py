@@ -10,11 +10,11 @@ import json
 import tempfile
 from pathlib import Path
 
-from vault_etl.adapters.embedded.postgres import EmbeddedPostgres
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_migrations import PostgresMigrations
-from vault_etl.adapters.postgres_schema import FILE, PostgresSchema
-from vault_etl.adapters.resources import resource_dir
+from vault_etl.local.postgres import EmbeddedPostgres
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.resources import resource_dir
+from vault_etl.schema.postgres_migrations import PostgresMigrations
+from vault_etl.schema.postgres_schema import FILE, PostgresSchema
 
 
 def schema_json(facts: object) -> str:

@@ -15,9 +15,9 @@ import json
 import os
 import sys
 
-from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
-from vault_etl.adapters.embedded.provision import provision_resources
-from vault_etl.errors import ConfigurationError, VaultEtlError
+from vault_etl.base.errors import ConfigurationError, VaultEtlError
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.provision import provision_resources
 
 
 def main() -> int:

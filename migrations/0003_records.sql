@@ -278,7 +278,7 @@ GRANT DELETE ON public.quarantine TO vault_etl_re_encrypt;
 -- What no worker of ours writes is refused, whatever the login may INSERT or UPDATE: after each statement the
 -- rows that it wrote are looked at together. Nobody writes under a key that is not active, not of that field,
 -- or another login's, and no row has tokens of a generation that is not in use. 42501 is no value's fault
--- (services/write_batch.py would quarantine a row for that), so a worker of ours that meets it stops.
+-- (records/write_batch.py would quarantine a row for that), so a worker of ours that meets it stops.
 --
 -- Each of them takes the writer's lock of the fence first, for whoever did not, and looks in a statement of its
 -- own: that sees what the lock was waited for, in READ COMMITTED and no stricter level. A key's lease is compared

@@ -50,7 +50,7 @@ GRANT SELECT ON public.audit_actions TO PUBLIC;
 
 -- One line of text that shows all that it holds: U+0020 is its only blank, inside alone. Refused are controls,
 -- other blanks, changes of direction, what has no width (U+00AD, U+200B, U+2060, U+FEFF, fillers, variation
--- selectors, tags, interlinear annotations) and noncharacters. `vault_etl.core.audit.clean_text` has the same list.
+-- selectors, tags, interlinear annotations) and noncharacters. `vault_etl.audit.entries.clean_text` has the same list.
 CREATE FUNCTION public.audit_is_text(value text, longest integer) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- No BETWEEN: the server writes it with parentheses, reads these away, and a restored dump would be another text.

@@ -48,7 +48,7 @@ $$;
 REVOKE ALL ON FUNCTION public.retoken_range(uuid) FROM PUBLIC;
 
 -- The next rows of a claimed range behind `after` whose tokens are not of the active generation. A page ends as in
--- adapters/sql/reseal.sql: at `most` rows or `bytes` bytes, and has one row at least; `found` is how many `most` let pass.
+-- rotation/reseal.sql: at `most` rows or `bytes` bytes, and has one row at least; `found` is how many `most` let pass.
 CREATE FUNCTION public.retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE (
     record_id uuid, user_id text, token_generation smallint, masked_ip uuid, masked_device_id uuid,
     ip_ciphertext bytea, device_id_ciphertext bytea, found bigint

@@ -19,15 +19,15 @@ import psycopg2
 import pytest
 
 from tests.vault import ROLES, Vault
-from vault_etl.adapters.embedded.emulator import Emulator, EmulatorName
-from vault_etl.adapters.embedded.localstack import install_localstack, start_localstack
-from vault_etl.adapters.embedded.moto import start_moto
-from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned, provision
-from vault_etl.adapters.embedded.unprivileged import give_away
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_migrations import PostgresMigrations
-from vault_etl.adapters.resources import resource_dir
+from vault_etl.local.emulator import Emulator, EmulatorName
+from vault_etl.local.localstack import install_localstack, start_localstack
+from vault_etl.local.moto import start_moto
+from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
+from vault_etl.local.provision import Provisioned, provision
+from vault_etl.local.unprivileged import give_away
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.resources import resource_dir
+from vault_etl.schema.postgres_migrations import PostgresMigrations
 
 OURS = ("AWS_", "VAULT_ETL_")
 TEMPLATE = "vault_template"

@@ -12,11 +12,11 @@ from pathlib import Path
 import psycopg2.extensions
 
 from tests.conftest import admin
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.postgres_binaries import PostgresBinaries, find_postgres_binaries
-from vault_etl.adapters.embedded.postgres_server import PostgresServer
-from vault_etl.adapters.embedded.processes import free_port
-from vault_etl.adapters.embedded.unprivileged import give_away, is_root, run_unprivileged
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.local.postgres_binaries import PostgresBinaries, find_postgres_binaries
+from vault_etl.local.postgres_server import PostgresServer
+from vault_etl.local.processes import free_port
+from vault_etl.local.unprivileged import give_away, is_root, run_unprivileged
 
 
 @contextmanager

@@ -18,12 +18,12 @@ import psycopg2
 import psycopg2.extras
 
 from tests.forking import can_fork, run_forked
-from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned, provision_resources
-from vault_etl.core.audit_key import AuditKey
-from vault_etl.core.checkpoint import Head
-from vault_etl.core.registration import Registration
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.registration import Registration
+from vault_etl.audit.signing_key import AuditKey
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.local.provision import Provisioned, provision_resources
 
 ROLES = ("ingest", "reveal", "rotate", "re-encrypt", "erase", "audit", "analyst")
 DROP_FORM_CHECKS = """

@@ -15,14 +15,15 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from vault_etl import logs, settings
-from vault_etl.bootstrap import Program
-from vault_etl.core.empty_variables import forget_empty
-from vault_etl.core.extra_fields import ExtraFields
-from vault_etl.core.messages import Message, Outcome
-from vault_etl.core.pii import Pii
-from vault_etl.errors import ConfigurationError, UnavailableError, VaultEtlError
-from vault_etl.services.write_batch import BatchWriter, Written
+from vault_etl import settings
+from vault_etl.app import Program
+from vault_etl.base import logs
+from vault_etl.base.empty_variables import forget_empty
+from vault_etl.base.errors import ConfigurationError, UnavailableError, VaultEtlError
+from vault_etl.base.pii import Pii
+from vault_etl.event.extra_fields import ExtraFields
+from vault_etl.records.messages import Message, Outcome
+from vault_etl.records.write_batch import BatchWriter, Written
 
 SECOND_TRY_MS: Final = 10_000
 """A second try is begun only with so much time left: one that is cut off helps nobody."""

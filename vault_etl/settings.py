@@ -25,11 +25,11 @@ from pydantic import (
     ValidationError,
 )
 
-from vault_etl.core import expected
-from vault_etl.core.fields import KeyPurpose
-from vault_etl.core.key_age import Ages
-from vault_etl.core.keys import MAX_LEASE, MAX_SEALS
-from vault_etl.errors import ConfigurationError
+from vault_etl.base import expected
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.crypto.fields import KeyPurpose
+from vault_etl.crypto.keys import MAX_LEASE, MAX_SEALS
+from vault_etl.keys.age import Ages
 
 PREFIX: Final = "VAULT_ETL_"
 CONFIG_VARIABLE: Final = "VAULT_ETL_CONFIG"

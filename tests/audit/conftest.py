@@ -13,7 +13,7 @@ from tests.filled_vault import filled_vault
 from tests.postgres.conftest import clone, empty
 from tests.postgres.scratch import Scratch
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.local.postgres import RunningPostgres
 
 ADDRESSES = ("198.51.100.77", "198.51.100.78", "198.51.100.79")
 DEVICE = "canary-device-4711"

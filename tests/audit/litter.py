@@ -15,12 +15,12 @@ from psycopg2.extensions import connection
 
 from tests.audit.logbook import REGISTER, Logbook
 from tests.fakes.checkpoints import FakeHeadSigner
-from vault_etl.adapters.postgres_proof import PostgresSnapshot
-from vault_etl.core.audit import Action
-from vault_etl.core.checkpoint import Checkpoint, Head
-from vault_etl.core.registration import Registration
-from vault_etl.services.verify_log import Proof, verify_log
-from vault_etl.services.verify_notes import KeptNote
+from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.audit.entries import Action
+from vault_etl.audit.postgres_proof import PostgresSnapshot
+from vault_etl.audit.registration import Registration
+from vault_etl.audit.verify_log import Proof, verify_log
+from vault_etl.audit.verify_notes import KeptNote
 
 APPENDERS: Final = ("reveal", "rotate", "re-encrypt")
 SIGNERS: Final = (*APPENDERS, "erase", "audit")

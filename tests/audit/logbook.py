@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from tests.fakes.checkpoints import FakeHeadSigner
 from tests.fakes.vault import reveal_request
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.postgres_audit import PostgresAuditLog
-from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints
-from vault_etl.adapters.postgres_proof import PostgresProver
-from vault_etl.core.checkpoint import Checkpoint, Head
-from vault_etl.core.registration import Registration
-from vault_etl.services.audited import audited
-from vault_etl.services.signed_log import SignedLog
-from vault_etl.services.verify_log import Proof, verify_log
-from vault_etl.services.verify_notes import KeptNote
+from vault_etl.audit.audited import audited
+from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.audit.postgres import PostgresAuditLog
+from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
+from vault_etl.audit.postgres_proof import PostgresProver
+from vault_etl.audit.registration import Registration
+from vault_etl.audit.signed_log import SignedLog
+from vault_etl.audit.verify_log import Proof, verify_log
+from vault_etl.audit.verify_notes import KeptNote
 
 REGISTER = (
     "CALL public.commit_audit_register_key(gen_random_uuid(), 'a', 'h', 'registered', %s, %s, %s, %s,"

@@ -11,7 +11,7 @@ from tests.audit.conftest import ADDRESSES, DEVICE
 from tests.cli.processes import fails
 from tests.proxy import FaultProxy, Judge
 from tests.vault import Result, Vault
-from vault_etl.adapters.embedded.aws_session import EmulatorSession
+from vault_etl.local.aws_session import EmulatorSession
 
 RAISE = """
 CREATE FUNCTION public.injected() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$

@@ -16,10 +16,10 @@ from tests.cli.processes import finish, start
 from tests.proxy import Call, FaultProxy
 from tests.vault import Vault
 from vault_etl import settings
-from vault_etl.bootstrap import Program
-from vault_etl.core.audit import Action
-from vault_etl.core.fields import PERSONAL_FIELDS
-from vault_etl.services.audit_request import audit_request
+from vault_etl.app import Program
+from vault_etl.audit.entries import Action
+from vault_etl.audit.identity import audit_request
+from vault_etl.crypto.fields import PERSONAL_FIELDS
 
 
 def test_fifty_reveals_at_once(

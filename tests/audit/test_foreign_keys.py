@@ -11,8 +11,8 @@ from tests.audit.logbook import REGISTER, registered
 from tests.cli.processes import fails
 from tests.fakes.checkpoints import FakeHeadSigner
 from tests.vault import Vault
-from vault_etl.core.checkpoint import Head
-from vault_etl.core.registration import Registration
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.registration import Registration
 
 FORGET = (
     "SET session_replication_role = replica; DELETE FROM audit_keys; DELETE FROM audit_checkpoints;"

@@ -14,13 +14,13 @@ from tests.audit.logbook import Logbook
 from tests.contract.bench import token_keys
 from tests.fakes.vault import rotate_request
 from tests.postgres.conftest import empty
-from vault_etl.adapters.postgres_doctor import PostgresFacts
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.adapters.postgres_proof import PostgresSnapshot
-from vault_etl.services.checks import audit
-from vault_etl.services.verify_log import Proof, verify_log
-from vault_etl.services.verify_notes import KeptNote
-from vault_etl.services.verify_problems import Kind
+from vault_etl.audit.postgres_proof import PostgresSnapshot
+from vault_etl.audit.verify_log import Proof, verify_log
+from vault_etl.audit.verify_notes import KeptNote
+from vault_etl.audit.verify_problems import Kind
+from vault_etl.doctor.checks import audit
+from vault_etl.doctor.postgres import PostgresFacts
+from vault_etl.keys.postgres import PostgresKeyStore
 
 TABLES: Final = (
     *("audit_keys", "audit_checkpoints", "reveal_policies", "key_changes", "data_keys"),

@@ -9,11 +9,11 @@ import pytest
 from tests.audit.logbook import LET_IN_TWICE, REBUILD, Logbook
 from tests.fakes.checkpoints import FakeHeadSigner
 from tests.postgres.entries import append_committed
-from vault_etl.adapters.postgres_proof import PostgresProver, PostgresSnapshot
-from vault_etl.core.audit_chain import LoggedEntry
-from vault_etl.core.checkpoint import Checkpoint, Head
-from vault_etl.services.verify_log import Proof, verify_log
-from vault_etl.services.verify_problems import Kind
+from vault_etl.audit.chain import LoggedEntry
+from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.audit.postgres_proof import PostgresProver, PostgresSnapshot
+from vault_etl.audit.verify_log import Proof, verify_log
+from vault_etl.audit.verify_problems import Kind
 
 COLUMNS = (
     "seq, logged_at, request_id, phase, login, client_address, actor, host, action, record_id, fields,"

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.cli.processes import fails
 from tests.proxy import FaultProxy, closed_port
 from tests.vault import Vault
-from vault_etl.core.checkpoint import Checkpoint
+from vault_etl.audit.checkpoint import Checkpoint
 
 OFFLINE = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{closed_port()}"}
 

@@ -14,7 +14,7 @@ from tests.chaos.site import Site
 from tests.chaos.traffic import Sent
 from tests.leaks.search import base64_inside, found
 from tests.leaks.test_samples import dump
-from vault_etl.core.messages import Outcome
+from vault_etl.records.messages import Outcome
 
 SETTLED = ("stored", "duplicates", "quarantined", "already_quarantined")
 SAMPLE = 20

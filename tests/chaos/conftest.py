@@ -11,8 +11,8 @@ import pytest
 
 from tests.chaos.site import Service, Site, prepared
 from tests.tcp_proxy import TcpProxy
-from vault_etl.adapters.embedded.emulator import Emulator
-from vault_etl.adapters.embedded.postgres import EmbeddedPostgres
+from vault_etl.local.emulator import Emulator
+from vault_etl.local.postgres import EmbeddedPostgres
 
 
 @pytest.fixture

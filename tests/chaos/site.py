@@ -11,9 +11,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tests.tcp_proxy import HOST, TcpProxy
 from tests.vault import ROLES, Vault
-from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
-from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned, provision_resources
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
+from vault_etl.local.provision import Provisioned, provision_resources
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient

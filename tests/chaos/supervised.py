@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import psutil
 
 from tests.chaos.site import Site
-from vault_etl.adapters.embedded.processes import free_port
+from vault_etl.local.processes import free_port
 
 ORPHANS_END_S = 10
 """Within so long after their parent's death no worker is alive."""

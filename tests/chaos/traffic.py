@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.chaos.site import Site
-from vault_etl.core.made_up_events import made_up_events
-from vault_etl.core.record_id import record_id_of_message
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.event.made_up_events import made_up_events
 
 CALL = 10
 NUDGE = 20

@@ -7,21 +7,21 @@ import uuid
 from collections.abc import Mapping
 
 from tests.vault import Vault
-from vault_etl.adapters.aws_kms import KmsKeyGenerator
-from vault_etl.adapters.embedded.aws_session import EmulatorSession
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.adapters.postgres_records import PostgresRecordLoader
-from vault_etl.adapters.system_clock import SystemClock
-from vault_etl.core.ciphertext import Place
-from vault_etl.core.events import Reason
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.messages import SealedRejection
-from vault_etl.core.pii import Pii
-from vault_etl.core.record_id import record_id_of_message
-from vault_etl.core.sealing import Sealer
-from vault_etl.ports.record_store import Loaded, WriteKeys
-from vault_etl.services.make_key import DataKeyLeases
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.event.events import Reason
+from vault_etl.keys.kms import KmsKeyGenerator
+from vault_etl.keys.make import DataKeyLeases
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.local.aws_session import EmulatorSession
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.system_clock import SystemClock
+from vault_etl.records.messages import SealedRejection
+from vault_etl.records.postgres import PostgresRecordLoader
+from vault_etl.records.store import Loaded, WriteKeys
 
 
 def quarantine(

@@ -19,10 +19,10 @@ from tests.cli.events import event
 from tests.cli.test_partitions import WHY, entries, months, table, this_month
 from tests.filled_vault import filled_vault
 from tests.vault import Vault
-from vault_etl.core.audit_key import AuditKey
-from vault_etl.core.digest import sha256
-from vault_etl.core.manifest import Manifest
-from vault_etl.core.manifest_note import ManifestNote
+from vault_etl.audit.signing_key import AuditKey
+from vault_etl.crypto.digest import sha256
+from vault_etl.partitions.archive.manifest import Manifest
+from vault_etl.partitions.archive.manifest_note import ManifestNote
 
 PART = "part-00001.parquet"
 ARCHIVE_KEY = "alias/vault-etl-archive"

@@ -15,7 +15,7 @@ from tests.cli.meanwhile import ATTACHED, CHANGE, OTHER_ARCHIVE, meanwhile
 from tests.cli.test_partitions import WHY, entries, months, table, this_month
 from tests.filled_vault import filled_vault
 from tests.vault import Result, Vault
-from vault_etl.adapters.embedded.template import ARCHIVE_BUCKET
+from vault_etl.local.template import ARCHIVE_BUCKET
 
 FIELDS = "record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext"
 

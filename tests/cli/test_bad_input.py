@@ -9,10 +9,10 @@ import uuid
 from tests.cli.events import event, events
 from tests.fakes.receipts import any_receipt
 from tests.vault import Vault
-from vault_etl.core.ciphertext import Ciphertext, Place
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import DataKey, KeyMaterial, encryption_context
-from vault_etl.core.opening import Opener
+from vault_etl.audit.opening import Opener
+from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import DataKey, KeyMaterial, encryption_context
 
 LIMITS = {"user_id": 128, "device_type": 32, "locale": 32, "app_version": 32, "device_id": 256}
 REQUIRED = ("user_id", "device_type", "ip", "device_id")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from vault_etl.adapters.embedded.state import StackState
-from vault_etl.adapters.embedded.status import StackStatus
 from vault_etl.cli import local, told
 from vault_etl.cli.demo import next_commands
 from vault_etl.cli.told import Told
+from vault_etl.local.state import StackState
+from vault_etl.local.status import StackStatus
 
 INSTALL = Path(__file__).parents[2] / "requirements" / "told.py"
 

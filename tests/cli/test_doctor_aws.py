@@ -18,7 +18,7 @@ from tests.cli.doctor import (
 from tests.proxy import Call, FaultProxy
 from tests.proxy import Verdict as Answer
 from tests.vault import Vault
-from vault_etl.adapters.embedded.provision import provision_resources
+from vault_etl.local.provision import provision_resources
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS"])

@@ -19,7 +19,8 @@ LARGE = {
     *("rich", "stamina", "structlog"),
 }
 LIGHT = {
-    *("vault_etl.cli", "vault_etl.core", "vault_etl.errors", "vault_etl.core.empty_variables"),
+    "vault_etl.cli",
+    *(f"vault_etl.{name}" for name in ("base", "base.errors", "base.empty_variables")),
     *(f"vault_etl.cli.{name}" for name in ("commands", "empty_arguments", "main")),
     *(f"vault_etl.cli.{name}" for name in ("printable", "streams")),
 }

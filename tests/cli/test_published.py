@@ -18,10 +18,10 @@ from tests.filled_vault import fill
 from tests.postgres.own_cluster import NEWEST, documented, own_cluster
 from tests.postgres.scratch import Scratch
 from tests.vault import ROLES, Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
-from vault_etl.adapters.postgres_migrations import PostgresMigrations
-from vault_etl.adapters.resources import resource_dir
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.local.provision import Provisioned
+from vault_etl.platform.resources import resource_dir
+from vault_etl.schema.postgres_migrations import PostgresMigrations
 
 SHARED = "198.51.100.1"
 ROTATE = ("keys", "rotate", "--tokens", "--yes")

@@ -17,10 +17,10 @@ from tests.filled_vault import filled_vault
 from tests.proxy import closed_port
 from tests.standby import caught_up, paused, standby_of, until
 from tests.vault import Result, Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.postgres import Database
+from vault_etl.base.errors import UnavailableError
 from vault_etl.cli.replica_reads import FROM_REPLICA
-from vault_etl.errors import UnavailableError
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.platform.postgres import Database
 
 SHARED = "198.51.100.1"
 NEVER = f"postgresql://nobody@127.0.0.1:{closed_port()}/nowhere"

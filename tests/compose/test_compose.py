@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from tests.conftest import admin
-from vault_etl.adapters.aws import SHORTEST_ACCESS_KEY_ID
-from vault_etl.adapters.embedded.emulator import Emulator
-from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
+from vault_etl.local.emulator import Emulator
+from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
+from vault_etl.platform.aws import SHORTEST_ACCESS_KEY_ID
 
 ROOT = Path(__file__).parents[2]
 PINNED = re.compile(r"^[a-z/]+:[0-9][0-9.]*@sha256:[0-9a-f]{64}$")
@@ -51,7 +51,7 @@ def postgres_of_compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
         running = embedded.start()
         with admin(running, "postgres") as cursor:
             cursor.execute("CREATE ROLE postgres SUPERUSER LOGIN PASSWORD 'owner'")
-            cursor.execute((ROOT / "docker" / "logins.sql").read_text(encoding="utf-8"))
+            cursor.execute((ROOT / "docker" / "doctor/logins.sql").read_text(encoding="utf-8"))
         yield running
     finally:
         embedded.destroy()

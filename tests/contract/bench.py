@@ -28,35 +28,18 @@ from tests.fakes.tokens import FakeTokens
 from tests.fakes.vault import rotate_request
 from tests.postgres.swaps import open_data_rotation
 from tests.vault import Vault
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_audit import (
+from vault_etl.audit.log import AuditLog, AuditReader, ReleasedValues
+from vault_etl.audit.postgres import (
     PostgresAuditLog,
     PostgresAuditReader,
 )
-from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
-from vault_etl.adapters.postgres_discard import PostgresQuarantineDiscarder
-from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
-from vault_etl.adapters.postgres_erase import PostgresEraser
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
-from vault_etl.adapters.postgres_records import PostgresRecordLoader
-from vault_etl.adapters.postgres_release import PostgresRecordFinder, PostgresReleasedValues
-from vault_etl.adapters.postgres_reseal import PostgresResealer
-from vault_etl.adapters.postgres_rotation import (
-    PostgresDataRotations,
-    PostgresRangeClaims,
-    PostgresRotationReader,
-    PostgresTokenRotations,
-)
-from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill, PostgresTokenChecker
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
-from vault_etl.core.keys import DataKey, KeyMaterial, KeyState, fingerprint
-from vault_etl.core.rotation import OpenRotation, Range
-from vault_etl.ports.audit_log import AuditLog, AuditReader, ReleasedValues
-from vault_etl.ports.duplicates import DuplicateFinder
-from vault_etl.ports.eraser import Eraser
-from vault_etl.ports.key_ages import KeyAges
-from vault_etl.ports.key_store import (
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.crypto.keys import DataKey, KeyMaterial, KeyState, fingerprint
+from vault_etl.erase.eraser import Eraser
+from vault_etl.erase.postgres import PostgresEraser
+from vault_etl.keys.key_ages import KeyAges
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.keys.store import (
     DataKeyWriter,
     FirstKeyWriter,
     KeyLister,
@@ -64,12 +47,29 @@ from vault_etl.ports.key_store import (
     KeyRetirer,
     NewKey,
 )
-from vault_etl.ports.quarantine import QuarantineDiscarder, QuarantineMover, QuarantineReader
-from vault_etl.ports.record_finder import RecordFinder
-from vault_etl.ports.record_store import RecordLoader
-from vault_etl.ports.resealer import Resealer
-from vault_etl.ports.rotation import DataRotations, RangeClaims, RotationReader, TokenRotations
-from vault_etl.ports.tokens import NamedCounter, TokenBackfill, TokenChecker, TokenCutOver
+from vault_etl.platform.postgres import Database
+from vault_etl.quarantine.postgres import PostgresQuarantineMover, PostgresQuarantineReader
+from vault_etl.quarantine.postgres_discard import PostgresQuarantineDiscarder
+from vault_etl.quarantine.store import QuarantineDiscarder, QuarantineMover, QuarantineReader
+from vault_etl.records.postgres import PostgresRecordLoader
+from vault_etl.records.store import RecordLoader
+from vault_etl.reveal.duplicates import DuplicateFinder
+from vault_etl.reveal.find import RecordFinder
+from vault_etl.reveal.postgres import PostgresRecordFinder, PostgresReleasedValues
+from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.rotation.next_tokens import NamedCounter, TokenBackfill, TokenChecker, TokenCutOver
+from vault_etl.rotation.postgres import (
+    PostgresDataRotations,
+    PostgresRangeClaims,
+    PostgresRotationReader,
+    PostgresTokenRotations,
+)
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
+from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill, PostgresTokenChecker
+from vault_etl.rotation.ranges import OpenRotation, Range
+from vault_etl.rotation.reencrypt import Resealer
+from vault_etl.rotation.rotations import DataRotations, RangeClaims, RotationReader, TokenRotations
 
 HOUR = dt.timedelta(hours=1)
 

@@ -11,9 +11,9 @@ import pytest
 from tests.conftest import TEMPLATE, database_copy
 from tests.contract.bench import Bench, FakeBench, PostgresBench
 from tests.vault import Vault
-from vault_etl.adapters.embedded.aws_session import EmulatorSession
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
+from vault_etl.local.aws_session import EmulatorSession
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.local.provision import Provisioned
 
 NO_EMULATOR = Provisioned("", "", {}, {})
 

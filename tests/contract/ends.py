@@ -9,15 +9,15 @@ from tests.contract.bench import Bench, FakeBench, PostgresBench, token_keys
 from tests.contract.rows import Writer
 from tests.fakes.key_end import FakeKeyEnd
 from tests.fakes.wrapped_keys import FakeWrappedKeys
-from vault_etl.adapters.postgres_key_end import PostgresKeyEnder, PostgresKeyNeeds
-from vault_etl.adapters.postgres_old_tokens import PostgresOldTokens
-from vault_etl.adapters.postgres_rewrap import PostgresWrappedKeys
-from vault_etl.core.fields import PERSONAL_FIELDS
-from vault_etl.core.keys import KeyState
-from vault_etl.core.messages import SealedRecord
-from vault_etl.ports.key_end import KeyEnder, KeyNeeds
-from vault_etl.ports.old_tokens import OldTokens
-from vault_etl.ports.wrapped_keys import WrappedKeys
+from vault_etl.crypto.fields import PERSONAL_FIELDS
+from vault_etl.crypto.keys import KeyState
+from vault_etl.keys.clear_tokens import OldTokens
+from vault_etl.keys.end import KeyEnder, KeyNeeds
+from vault_etl.keys.postgres_end import PostgresKeyEnder, PostgresKeyNeeds
+from vault_etl.keys.postgres_old_tokens import PostgresOldTokens
+from vault_etl.keys.postgres_rewrap import PostgresWrappedKeys
+from vault_etl.keys.rewrap import WrappedKeys
+from vault_etl.records.messages import SealedRecord
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

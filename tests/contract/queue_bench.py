@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_queue import Faults, FaultyQueue
 from tests.fakes.queue import FakeQueue
-from vault_etl.adapters.aws_sqs import SqsQueue
-from vault_etl.ports.queue import Queue, QueueGauge
+from vault_etl.ingest.queue import Queue, QueueGauge
+from vault_etl.ingest.sources.sqs import SqsQueue
 
 VISIBILITY_S = 2
 

@@ -9,16 +9,16 @@ import uuid
 
 from tests.contract.bench import Bench, token_keys
 from tests.fakes.identity import ACTOR
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.ciphertext import Place
-from vault_etl.core.events import Reason
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.keys import DataKey
-from vault_etl.core.messages import SealedRecord, SealedRejection
-from vault_etl.core.pii import Pii
-from vault_etl.core.record_id import record_id_of_message
-from vault_etl.core.sealing import Sealer
-from vault_etl.ports.record_store import Loaded, WriteKeys
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import DataKey
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.event.events import Reason
+from vault_etl.records.messages import SealedRecord, SealedRejection
+from vault_etl.records.store import Loaded, WriteKeys
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

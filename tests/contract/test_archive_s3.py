@@ -14,12 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from vault_etl.adapters.archive_s3 import S3Archive
-from vault_etl.adapters.embedded.aws_session import EmulatorSession
-from vault_etl.adapters.embedded.provision import Provisioned
-from vault_etl.adapters.embedded.template import ARCHIVE_BUCKET
-from vault_etl.core.digest import sha256
-from vault_etl.errors import (
+from vault_etl.base.errors import (
     ConfigurationError,
     DataError,
     DeniedError,
@@ -27,6 +22,11 @@ from vault_etl.errors import (
     UnavailableError,
     UsageError,
 )
+from vault_etl.crypto.digest import sha256
+from vault_etl.local.aws_session import EmulatorSession
+from vault_etl.local.provision import Provisioned
+from vault_etl.local.template import ARCHIVE_BUCKET
+from vault_etl.platform.store_s3 import S3Archive
 
 LOCATION = "s3://cold/vault/user_logins_2026_03-0a1b2c3d"
 NAME = "part-00001.parquet"

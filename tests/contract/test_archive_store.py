@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from vault_etl.adapters.archive_folder import FolderArchive
-from vault_etl.adapters.archive_s3 import S3Archive
-from vault_etl.adapters.embedded.aws_session import EmulatorSession
-from vault_etl.adapters.embedded.provision import Provisioned
-from vault_etl.errors import DataError, IncompleteError, NotFoundError
-from vault_etl.ports.archive_store import ArchiveStore
+from vault_etl.base.errors import DataError, IncompleteError, NotFoundError
+from vault_etl.local.aws_session import EmulatorSession
+from vault_etl.local.provision import Provisioned
+from vault_etl.platform.store import ArchiveStore
+from vault_etl.platform.store_folder import FolderArchive
+from vault_etl.platform.store_s3 import S3Archive
 
 MOST = 2**21
 

@@ -14,11 +14,11 @@ from tests.contract.bench import Bench
 from tests.contract.rows import writer
 from tests.fakes.receipts import any_receipt
 from tests.fakes.vault import reveal_request, rotate_request
-from vault_etl.core.audit import Action, mint_receipt
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.messages import SealedRecord
-from vault_etl.errors import AuditError, DeniedError
-from vault_etl.ports.audit_log import AuditFilter, ReleasedValue
+from vault_etl.audit.entries import Action, mint_receipt
+from vault_etl.audit.log import AuditFilter, ReleasedValue
+from vault_etl.base.errors import AuditError, DeniedError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.records.messages import SealedRecord
 
 
 def stored(bench: Bench) -> SealedRecord:

@@ -12,15 +12,15 @@ from tests.fakes.checkpoints import FakeCheckpoints, FakeHeadSigner
 from tests.fakes.identity import FakeIdentity
 from tests.postgres.notes import stored_notes
 from tests.vault import Vault
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints, PostgresKeyRegistry
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.audit_chain import genesis
-from vault_etl.core.checkpoint import Head
-from vault_etl.core.registration import Registration
-from vault_etl.ports.checkpoints import CheckpointStore, KeyRegistry, SigningKey
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.signed_log import sign_head
+from vault_etl.audit.chain import genesis
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.checkpoints import CheckpointStore, KeyRegistry, SigningKey
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.identity import audit_request
+from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints, PostgresKeyRegistry
+from vault_etl.audit.registration import Registration
+from vault_etl.audit.signed_log import sign_head
+from vault_etl.platform.postgres import Database
 
 
 class Desk:

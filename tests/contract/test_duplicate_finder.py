@@ -10,8 +10,8 @@ import pytest
 
 from tests.contract.bench import Bench
 from tests.contract.rows import Writer, writer
-from vault_etl.core.fields import Field
-from vault_etl.ports.duplicates import SharedToken, SharedTokenQuery
+from vault_etl.crypto.fields import Field
+from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
 
 DAYS = [dt.date(2026, 1, day) for day in (29, 30, 31)]
 OFTEN, TWICE, ONCE = (uuid.UUID(int=n) for n in (7, 8, 9))

@@ -8,10 +8,10 @@ import pytest
 
 from tests.contract.bench import Bench
 from tests.contract.rows import Writer, writer
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.erasure import Erasable, RecordTarget, Target, UserTarget
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.ports.audit_log import AuditEntry
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.log import AuditEntry
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.erase.erase import Erasable, RecordTarget, Target, UserTarget
 
 NOTHING = (None,) * 8
 """Two tokens, their next ones, two ciphertexts, and the generations of both."""

@@ -10,9 +10,9 @@ import pytest
 
 from tests.fakes.file_sources import FakeFileSources
 from tests.vault import Vault
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_file_sources import PostgresFileSources
-from vault_etl.ports.file_sources import FileSources, Load
+from vault_etl.ingest.sources.known import FileSources, Load
+from vault_etl.ingest.sources.postgres import PostgresFileSources
+from vault_etl.platform.postgres import Database
 
 NAME = b"n" * 32
 MAY, JUNE = b"m" * 32, b"j" * 32

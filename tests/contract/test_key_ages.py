@@ -8,8 +8,8 @@ import pytest
 
 from tests.contract.bench import HOUR, Bench, token_keys
 from tests.fakes.vault import rotate_request
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import KeyState
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState
 
 DAYS = dt.timedelta(days=100)
 ROUGHLY = dt.timedelta(seconds=30)

@@ -11,9 +11,9 @@ from tests.contract.ends import ends, load_with_next, pending_generation, set_st
 from tests.contract.rows import writer
 from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import ciphertext
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import KeyState
-from vault_etl.ports.key_end import Needs
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.keys.end import Needs
 
 OVER = dt.timedelta(seconds=-1)
 

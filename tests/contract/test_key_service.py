@@ -10,34 +10,34 @@ from typing import Any
 import pytest
 
 from tests.fakes.key_service import FakeKms, arn_of
-from vault_etl.adapters.aws_kms import (
-    KmsKeyGenerator,
-    KmsKeyUnwrapper,
-    KmsUnseenKeyGenerator,
-    TrustedKeys,
-)
-from vault_etl.adapters.aws_kms_rewrap import KmsKeyFinder, KmsKeyRewrapper
-from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
-from vault_etl.adapters.embedded.provision import Provisioned
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, FileField, KeyPurpose
-from vault_etl.core.keys import KEY_BYTES, WrappedKey, fingerprint
-from vault_etl.errors import (
+from vault_etl.base.errors import (
     DeniedError,
     KeyDeniedError,
     UnavailableError,
     UnusableKeyError,
 )
-from vault_etl.ports.key_service import (
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, FileField, KeyPurpose
+from vault_etl.crypto.keys import KEY_BYTES, WrappedKey, fingerprint
+from vault_etl.keys.kms import (
+    KmsKeyGenerator,
+    KmsKeyUnwrapper,
+    KmsUnseenKeyGenerator,
+    TrustedKeys,
+)
+from vault_etl.keys.kms_rewrap import KmsKeyFinder, KmsKeyRewrapper
+from vault_etl.keys.make import make_data_key
+from vault_etl.keys.make_unseen import make_unseen_key
+from vault_etl.keys.prove_kms import prove_kms
+from vault_etl.keys.service import (
     KeyGenerator,
     KeyRewrapper,
     KeyUnwrapper,
     KmsKeys,
     UnseenKeyGenerator,
 )
-from vault_etl.ports.key_store import NewKey
-from vault_etl.services.make_key import make_data_key
-from vault_etl.services.make_unseen_key import make_unseen_key
-from vault_etl.services.prove_kms import prove_kms
+from vault_etl.keys.store import NewKey
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.provision import Provisioned
 
 ALIASES = {
     KeyPurpose.DATA: "alias/vault-etl-data",

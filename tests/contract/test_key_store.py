@@ -9,9 +9,9 @@ from tests.contract.bench import HOUR, Bench, made_up_key, token_keys
 from tests.contract.ends import set_state
 from tests.contract.rows import writer
 from tests.fakes.vault import rotate_request
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
-from vault_etl.core.keys import KeyState
-from vault_etl.ports.key_store import NewKey
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState
+from vault_etl.keys.store import NewKey
 
 
 def states(bench: Bench, *key_ids: int) -> set[KeyState]:

@@ -25,12 +25,12 @@ from tests.contract.token_rows import (
 from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import ciphertext
 from tests.postgres.swaps import everything, outside
-from vault_etl.core.erasure import RecordTarget
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
-from vault_etl.core.leave_out import LeaveOut
-from vault_etl.core.messages import SealedRecord
-from vault_etl.ports.resealer import Replacement, SealedRow
-from vault_etl.ports.tokens import Check, Generations, Mapped, NextTokens, Swapped
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.erase.erase import RecordTarget
+from vault_etl.records.messages import SealedRecord
+from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.next_tokens import Check, Generations, Mapped, NextTokens, Swapped
+from vault_etl.rotation.reencrypt import Replacement, SealedRow
 
 IP, DEVICE = Field.IP, Field.DEVICE_ID
 HOUR = dt.timedelta(hours=1)

@@ -16,13 +16,12 @@ from tests.contract.test_record_loader import CHANGES, columns
 from tests.fakes.vault import reveal_request
 from tests.postgres.scratch import ciphertext
 from tests.postgres.swaps import outside
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.events import Reason
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
-from vault_etl.core.messages import SealedRejection
-from vault_etl.errors import DeniedError
-from vault_etl.ports.audit_log import ReleasedValue
-from vault_etl.ports.quarantine import (
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.log import ReleasedValue
+from vault_etl.base.errors import DeniedError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.event.events import Reason
+from vault_etl.quarantine.store import (
     EVERY_BODY,
     Moved,
     QuarantinedBody,
@@ -31,8 +30,9 @@ from vault_etl.ports.quarantine import (
     Release,
     Retried,
 )
-from vault_etl.ports.record_store import KeysChanged, RowsRefused
-from vault_etl.ports.resealer import Replacement, SealedRow, Swap
+from vault_etl.records.messages import SealedRejection
+from vault_etl.records.store import KeysChanged, RowsRefused
+from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from tests.contract.bench import Bench
 from tests.contract.rows import Writer, writer
 from tests.contract.test_eraser import request
 from tests.contract.test_quarantine import NOT_ADDRESS, NOT_JSON, NULL_USER, listed, quarantine
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import Field
-from vault_etl.errors import VaultEtlError
-from vault_etl.ports.audit_log import AuditEntry
-from vault_etl.ports.quarantine import EVERY_ROW, Matching, QuarantineFilter
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.log import AuditEntry
+from vault_etl.base.errors import VaultEtlError
+from vault_etl.crypto.fields import Field
+from vault_etl.quarantine.store import EVERY_ROW, Matching, QuarantineFilter
 
 NOTHING = Matching(0, None, None)
 

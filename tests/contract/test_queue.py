@@ -9,9 +9,9 @@ import pytest
 
 from tests.contract.queue_bench import VISIBILITY_S, Bench, FakeBench, FaultyBench, SqsBench
 from tests.fakes.faulty_queue import HARMLESS
-from vault_etl.core.messages import Message
-from vault_etl.errors import ConfigurationError
-from vault_etl.ports.queue import QueueDepth
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.ingest.queue import QueueDepth
+from vault_etl.records.messages import Message
 
 
 @pytest.fixture(params=["fake", "faulty", pytest.param("sqs", marks=pytest.mark.emulator)])

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.proxy import Call, FaultProxy
-from vault_etl.adapters.aws_sqs import SqsQueue
-from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
-from vault_etl.errors import UnavailableError
+from vault_etl.base.errors import UnavailableError
+from vault_etl.ingest.sources.sqs import SqsQueue
+from vault_etl.local.aws_session import Credentials, EmulatorSession
 
 HANDLES = [f"handle-{number}" for number in range(5)]
 THEIRS = ["InternalError", "RequestThrottled", "ServiceUnavailable"]

@@ -10,9 +10,9 @@ import pytest
 
 from tests.contract.queue_bench import VISIBILITY_S, Bench, FakeBench, FaultyBench, SqsBench
 from tests.fakes.faulty_queue import BAD_DAY
-from vault_etl.core.messages import Message
-from vault_etl.errors import UnavailableError
-from vault_etl.ports.queue import QueueDepth
+from vault_etl.base.errors import UnavailableError
+from vault_etl.ingest.queue import QueueDepth
+from vault_etl.records.messages import Message
 
 SENT = 50
 SEEDS = range(5)

@@ -10,10 +10,10 @@ import pytest
 from tests.contract.bench import Bench
 from tests.contract.rows import Writer, writer
 from tests.fakes.vault import find_request, reveal_request
-from vault_etl.core.fields import Field
-from vault_etl.core.messages import SealedRecord
-from vault_etl.errors import DeniedError
-from vault_etl.ports.record_finder import Holder
+from vault_etl.base.errors import DeniedError
+from vault_etl.crypto.fields import Field
+from vault_etl.records.messages import SealedRecord
+from vault_etl.reveal.find import Holder
 
 DAY = dt.date(2026, 1, 31)
 

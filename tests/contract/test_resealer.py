@@ -13,11 +13,11 @@ from tests.contract.rows import Writer, writer
 from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import ciphertext
 from tests.postgres.swaps import everything, outside
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
-from vault_etl.core.keys import DataKey
-from vault_etl.core.rotation import OpenRotation, Range, Step
-from vault_etl.ports.resealer import Replacement, SealedRow, Swap
-from vault_etl.ports.rotation import Left
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.crypto.keys import DataKey
+from vault_etl.rotation.ranges import OpenRotation, Range, Step
+from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
+from vault_etl.rotation.rotations import Left
 
 PLACE = {
     Field.IP: Table.USER_LOGINS,

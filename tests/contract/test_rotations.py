@@ -14,12 +14,12 @@ from tests.contract.bench import Bench, token_keys
 from tests.contract.rows import Writer, cut_over_request, writer
 from tests.fakes.vault import rotate_request
 from tests.postgres.swaps import outside
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
-from vault_etl.core.keys import KeyState
-from vault_etl.core.record_id import record_id_of_message
-from vault_etl.core.rotation import OpenRotation, Range, Step
-from vault_etl.errors import ConfigurationError, IncompleteError
-from vault_etl.ports.record_store import KeysChanged
+from vault_etl.base.errors import ConfigurationError, IncompleteError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.crypto.keys import KeyState
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.records.store import KeysChanged
+from vault_etl.rotation.ranges import OpenRotation, Range, Step
 
 
 @pytest.fixture

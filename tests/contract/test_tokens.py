@@ -26,16 +26,16 @@ from tests.contract.token_rows import (
 from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import ciphertext
 from tests.postgres.swaps import everything, outside
-from vault_etl.core.erasure import RecordTarget
-from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose, Table
-from vault_etl.core.messages import SealedRecord
-from vault_etl.core.rotation import OpenRotation, Range, Step
-from vault_etl.ports.resealer import Replacement, SealedRow
-from vault_etl.ports.tokens import (
+from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose, Table
+from vault_etl.erase.erase import RecordTarget
+from vault_etl.records.messages import SealedRecord
+from vault_etl.rotation.next_tokens import (
     Generations,
     Swapped,
     TokenRow,
 )
+from vault_etl.rotation.ranges import OpenRotation, Range, Step
+from vault_etl.rotation.reencrypt import Replacement, SealedRow
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from tests.contract.token_rows import (
     shared,
     unequal,
 )
-from vault_etl.core.erasure import RecordTarget
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.messages import SealedRecord
-from vault_etl.ports.tokens import (
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.erase.erase import RecordTarget
+from vault_etl.records.messages import SealedRecord
+from vault_etl.rotation.next_tokens import (
     Check,
     Generations,
     Mapped,

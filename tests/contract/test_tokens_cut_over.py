@@ -14,13 +14,13 @@ from tests.contract.token_rows import (
     pending_behind,
 )
 from tests.fakes.vault import find_request
-from vault_etl.core.audit import Action
-from vault_etl.core.erasure import RecordTarget
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
-from vault_etl.core.keys import KeyState
-from vault_etl.core.messages import SealedRecord
-from vault_etl.errors import IncompleteError
-from vault_etl.ports.tokens import (
+from vault_etl.audit.entries import Action
+from vault_etl.base.errors import IncompleteError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState
+from vault_etl.erase.erase import RecordTarget
+from vault_etl.records.messages import SealedRecord
+from vault_etl.rotation.next_tokens import (
     Swapped,
 )
 

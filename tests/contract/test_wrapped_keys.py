@@ -7,8 +7,8 @@ import dataclasses
 from tests.contract.bench import Bench
 from tests.contract.ends import ends, set_state
 from tests.fakes.vault import rotate_request
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import KeyState, StoredKey
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState, StoredKey
 
 ARN = "arn:aws:kms:eu-west-1:000000000000:key/another"
 

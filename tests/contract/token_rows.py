@@ -9,16 +9,16 @@ from tests.contract.bench import Bench, token_keys
 from tests.contract.rows import Writer
 from tests.fakes.vault import rotate_request
 from tests.postgres.swaps import everything, outside
-from vault_etl.core.fields import Field
-from vault_etl.core.leave_out import LeaveOut
-from vault_etl.core.messages import SealedRecord
-from vault_etl.core.rotation import Range, Step
-from vault_etl.ports.tokens import (
+from vault_etl.crypto.fields import Field
+from vault_etl.records.messages import SealedRecord
+from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.next_tokens import (
     Check,
     Generations,
     NextTokens,
     TokenRow,
 )
+from vault_etl.rotation.ranges import Range, Step
 
 ONE_TWO = Generations(1, 2)
 IP, DEVICE = Field.IP, Field.DEVICE_ID

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.docs.test_formats import EXAMPLES, PAGE, _bytes, _text, _uuid
-from vault_etl.adapters.copy_binary import copy_binary
-from vault_etl.adapters.parquet_columns import _KINDS
-from vault_etl.core.audit_key import AuditKey
-from vault_etl.core.digest import sha256
-from vault_etl.core.manifest import Manifest
-from vault_etl.core.manifest_note import ManifestNote
+from vault_etl.audit.signing_key import AuditKey
+from vault_etl.crypto.digest import sha256
+from vault_etl.partitions.archive.manifest import Manifest
+from vault_etl.partitions.archive.manifest_note import ManifestNote
+from vault_etl.partitions.archive.parquet_columns import _KINDS
+from vault_etl.platform.postgres_copy import copy_binary
 
 READ: tuple[Callable[[Any], object], ...] = (
     uuid.UUID,

@@ -8,7 +8,8 @@ from typing import Final
 import pytest
 
 from docs.generate_cli import PAGE, helps, render
-from vault_etl import errors, settings
+from vault_etl import settings
+from vault_etl.base import errors
 
 HELPS: Final = dict(helps())
 GROUPS: Final = {name for name, text in HELPS.items() if "\nCommands:\n" in text}

@@ -18,27 +18,27 @@ import pytest
 
 from tests.fakes.receipts import any_receipt
 from tests.vault import Vault
-from vault_etl.core.audit import Action
-from vault_etl.core.audit_key import AuditKey
-from vault_etl.core.blank import WHITE_SPACE, is_blank
-from vault_etl.core.canonical import canonical
-from vault_etl.core.checkpoint import Checkpoint, Head
-from vault_etl.core.ciphertext import Place
-from vault_etl.core.digest import hmac_sha256, lp, sha256
-from vault_etl.core.events import MAX_BODY_BYTES, MAX_CODE_POINTS, MAX_NESTING, Reason
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
-from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey, encryption_context
-from vault_etl.core.opening import Opener
-from vault_etl.core.padding import pad, unpad
-from vault_etl.core.pii import Pii
-from vault_etl.core.placeholders import PLACEHOLDERS, placeholder_token
-from vault_etl.core.policy import DENIALS, parse_policy
-from vault_etl.core.record_id import record_id_of_line, record_id_of_message
-from vault_etl.core.registration import Registration
-from vault_etl.core.sealing import Sealer
-from vault_etl.core.search import search_digest
-from vault_etl.core.source_digest import LineDigest, name_digest
-from vault_etl.core.tokens import Tokenizer
+from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.audit.entries import Action
+from vault_etl.audit.opening import Opener
+from vault_etl.audit.policy import DENIALS, parse_policy
+from vault_etl.audit.registration import Registration
+from vault_etl.audit.signing_key import AuditKey
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.blank import WHITE_SPACE, is_blank
+from vault_etl.crypto.canonical import canonical
+from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.digest import hmac_sha256, lp, sha256
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey, encryption_context
+from vault_etl.crypto.padding import pad, unpad
+from vault_etl.crypto.placeholders import PLACEHOLDERS, placeholder_token
+from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.crypto.source_digest import LineDigest, name_digest
+from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.event.events import MAX_BODY_BYTES, MAX_CODE_POINTS, MAX_NESTING, Reason
+from vault_etl.reveal.search_digest import search_digest
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
 

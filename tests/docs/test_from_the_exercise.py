@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tests.postgres.conftest import empty
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.postgres_binaries import find_postgres_binaries
-from vault_etl.adapters.embedded.provision import Provisioned
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.local.postgres_binaries import find_postgres_binaries
+from vault_etl.local.provision import Provisioned
 
 PAGE = Path(__file__).parents[2] / "docs" / "from-the-exercise.md"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
-from vault_etl.adapters.embedded.stack import EmbeddedStack
+from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
+from vault_etl.local.stack import EmbeddedStack
 
 # Another user id, and `nobody`, can be had by root alone: without it there is nothing to collect.
 collect_ignore = [] if os.geteuid() == 0 else ["test_as_root.py"]

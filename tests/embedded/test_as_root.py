@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 import vault_etl
-from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.local.postgres import RunningPostgres
 
 NOBODY = pwd.getpwnam("nobody")
 ORDINARY = 54321

@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from tests.embedded.conftest import least_commands
-from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
-from vault_etl.adapters.embedded.emulator import EmulatorName
-from vault_etl.adapters.embedded.stack import EmbeddedStack
-from vault_etl.adapters.resources import resource_dir
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.emulator import EmulatorName
+from vault_etl.local.stack import EmbeddedStack
+from vault_etl.platform.resources import resource_dir
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vault_etl.core.made_up_events import made_up_events
+from vault_etl.event.made_up_events import made_up_events
 
 SAMPLES = Path(__file__).parents[1] / "data" / "login-events.jsonl"
 NOBODYS = (ipaddress.ip_network("198.18.0.0/15"), ipaddress.ip_network("2001:db8::/32"))

@@ -13,10 +13,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.vault import emulator_session
-from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
-from vault_etl.adapters.embedded.moto import start_moto
-from vault_etl.adapters.embedded.policies import ROLES
-from vault_etl.adapters.embedded.provision import Provisioned, provision
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.moto import start_moto
+from vault_etl.local.policies import ROLES
+from vault_etl.local.provision import Provisioned, provision
 
 Moto = tuple[str, Provisioned]
 

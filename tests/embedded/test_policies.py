@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from vault_etl.adapters.embedded.boundary import NeededPermission, is_allowed
-from vault_etl.adapters.embedded.policies import boundary, identity_policy
-from vault_etl.adapters.embedded.template import IAM_ROLES, KEYS, TEMPLATE_NAME, Template, resolve
-from vault_etl.adapters.resources import resource_dir
+from vault_etl.local.boundary import NeededPermission, is_allowed
+from vault_etl.local.policies import boundary, identity_policy
+from vault_etl.local.template import IAM_ROLES, KEYS, TEMPLATE_NAME, Template, resolve
+from vault_etl.platform.resources import resource_dir
 
 NAMES = {
     "AWS::Partition": "aws",

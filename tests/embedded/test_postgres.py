@@ -18,11 +18,11 @@ import psutil
 import psycopg2
 import pytest
 
-from vault_etl.adapters.embedded import INSTALL_HINT
-from vault_etl.adapters.embedded.moto import start_moto
-from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
-from vault_etl.adapters.embedded.postgres_binaries import check_platform
-from vault_etl.errors import ConfigurationError
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.local import INSTALL_HINT
+from vault_etl.local.moto import start_moto
+from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
+from vault_etl.local.postgres_binaries import check_platform
 
 SHARED = Path("/var/tmp")  # noqa: S108  # where root's servers live
 

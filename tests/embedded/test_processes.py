@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from vault_etl.adapters.embedded.emulator import wait_until_ready
-from vault_etl.adapters.embedded.private_files import make_private_directory, read_private_json
-from vault_etl.adapters.embedded.processes import BackgroundProcess, spawn, stop_recorded
-from vault_etl.errors import ConfigurationError, UnavailableError
+from vault_etl.base.errors import ConfigurationError, UnavailableError
+from vault_etl.local.emulator import wait_until_ready
+from vault_etl.local.private_files import make_private_directory, read_private_json
+from vault_etl.local.processes import BackgroundProcess, spawn, stop_recorded
 
 SLEEP = "import sys, time; print('up', flush=True); time.sleep(60)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import stamina
 
-from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
-from vault_etl.adapters.embedded.provision import Provisioned
-from vault_etl.adapters.embedded.seeding import MAX_BYTES, send_all
-from vault_etl.errors import DataError, UnavailableError
+from vault_etl.base.errors import DataError, UnavailableError
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.provision import Provisioned
+from vault_etl.local.seeding import MAX_BYTES, send_all
 
 
 class FaultyQueue(HTTPServer):

@@ -14,12 +14,12 @@ import psycopg2
 import pytest
 
 from tests.embedded.conftest import least_commands
-from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
-from vault_etl.adapters.embedded.emulator import EmulatorName
-from vault_etl.adapters.embedded.policies import ROLES
-from vault_etl.adapters.embedded.stack import EmbeddedStack
-from vault_etl.adapters.embedded.status import StackStatus
-from vault_etl.errors import ConfigurationError, UsageError
+from vault_etl.base.errors import ConfigurationError, UsageError
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.emulator import EmulatorName
+from vault_etl.local.policies import ROLES
+from vault_etl.local.stack import EmbeddedStack
+from vault_etl.local.status import StackStatus
 
 
 def test_never_started(stack: EmbeddedStack) -> None:

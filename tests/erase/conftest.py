@@ -13,7 +13,7 @@ import pytest
 from tests.postgres.conftest import clone
 from tests.postgres.scratch import Scratch
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.local.postgres import RunningPostgres
 
 WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"

@@ -14,7 +14,7 @@ from tests.filled_vault import filled_vault
 from tests.postgres.notes import stored_notes
 from tests.proxy import FaultProxy
 from tests.vault import Vault
-from vault_etl.core.erasure import NOT_ERASED
+from vault_etl.erase.erase import NOT_ERASED
 
 WHY = ("--reason", "request 17")
 USERS = ("ann", "ann", "bob", "cyd", "dan", "eve")

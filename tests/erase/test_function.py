@@ -17,15 +17,15 @@ from tests.postgres.scratch import (
     sealed_rejection,
 )
 from tests.postgres.swaps import replaced, swaps
-from vault_etl.adapters.postgres_erase import PostgresEraser
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.erasure import Erasure, RecordTarget, Target, UserTarget
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.messages import SealedRecord
-from vault_etl.errors import VaultEtlError
-from vault_etl.ports.record_store import WriteKeys
-from vault_etl.ports.resealer import Swap
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.base.errors import VaultEtlError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.erase.erase import Erasure, RecordTarget, Target, UserTarget
+from vault_etl.erase.postgres import PostgresEraser
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.records.messages import SealedRecord
+from vault_etl.records.store import WriteKeys
+from vault_etl.rotation.reencrypt import Swap
 
 ERASE = (
     "SELECT records, bodies, seq FROM public.erase("

@@ -9,7 +9,8 @@ import uuid
 from collections.abc import Iterator, Mapping
 
 from tests.fakes.database import FakeDatabase
-from vault_etl.core.audit import (
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.entries import (
     Action,
     AuditReceipt,
     AuditRequest,
@@ -17,10 +18,9 @@ from vault_etl.core.audit import (
     Phase,
     mint_receipt,
 )
-from vault_etl.core.checkpoint import Head
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.errors import AuditError, DeniedError
-from vault_etl.ports.audit_log import EVERY_ENTRY, AuditEntry, AuditFilter, ReleasedValue
+from vault_etl.audit.log import EVERY_ENTRY, AuditEntry, AuditFilter, ReleasedValue
+from vault_etl.base.errors import AuditError, DeniedError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 
 _GENESIS = bytes(32)
 _FRESH = dt.timedelta(seconds=60)

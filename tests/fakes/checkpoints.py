@@ -9,11 +9,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from vault_etl.core.audit_key import AuditKey
-from vault_etl.core.checkpoint import Checkpoint, Head
-from vault_etl.core.registration import Registration
-from vault_etl.errors import UnavailableError
-from vault_etl.ports.checkpoints import KmsSignature, SigningKey
+from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.audit.checkpoints import KmsSignature, SigningKey
+from vault_etl.audit.registration import Registration
+from vault_etl.audit.signing_key import AuditKey
+from vault_etl.base.errors import UnavailableError
 
 ARN = "arn:aws:kms:eu-west-1:000000000000:key/audit"
 VAULT_ID = uuid.UUID("11111111-2222-4333-8444-555555555555")

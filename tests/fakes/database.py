@@ -8,12 +8,12 @@ import uuid
 from collections.abc import Iterable
 
 from tests.fakes.clock import FakeClock
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import DataKey, KeyState, StoredKey
-from vault_etl.core.messages import SealedRecord, SealedRejection
-from vault_etl.core.month_away import MonthAway
-from vault_etl.core.rotation import OpenRotation, Range
-from vault_etl.ports.audit_log import AuditEntry
+from vault_etl.audit.log import AuditEntry
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import DataKey, KeyState, StoredKey
+from vault_etl.records.messages import SealedRecord, SealedRejection
+from vault_etl.records.month_away import MonthAway
+from vault_etl.rotation.ranges import OpenRotation, Range
 
 
 @dataclasses.dataclass(slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from tests.fakes.audit_log import FakeAuditLog
 from tests.fakes.database import FakeDatabase
-from vault_etl.core.audit import AuditRequest
-from vault_etl.core.erasure import Erasable, Erasure, RecordTarget, Target
-from vault_etl.core.messages import SealedRecord, SealedRejection
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.erase.erase import Erasable, Erasure, RecordTarget, Target
+from vault_etl.records.messages import SealedRecord, SealedRejection
 
 
 class FakeEraser:

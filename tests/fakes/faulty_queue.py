@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tests.fakes.queue import FakeQueue, Held, PassingClock, Redrive
-from vault_etl.core.ingest_limits import MAX_CALL
-from vault_etl.core.messages import Message
-from vault_etl.errors import UnavailableError
-from vault_etl.ports.queue import QueueDepth
+from vault_etl.base.errors import UnavailableError
+from vault_etl.ingest.engine.limits import MAX_CALL
+from vault_etl.ingest.queue import QueueDepth
+from vault_etl.records.messages import Message
 
 UNDEAD_S = 5
 """A deleted message that comes again does so within this many seconds, and once."""

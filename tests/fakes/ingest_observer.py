@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from vault_etl.ports.ingest_observer import BatchReport, IngestState, Movement
+from vault_etl.ingest.observer import BatchReport, IngestState, Movement
 
 
 class FakeIngestObserver:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from vault_etl.core.fields import KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 
 
 class FakeKeyAgeObserver:

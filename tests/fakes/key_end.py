@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Sequence
 
 from tests.fakes.database import FakeDatabase
-from vault_etl.core.audit import AuditRequest
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import KeyState, StoredKey
-from vault_etl.ports.key_end import Needs
-from vault_etl.ports.old_tokens import Cleared
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState, StoredKey
+from vault_etl.keys.clear_tokens import Cleared
+from vault_etl.keys.end import Needs
 
 
 class FakeKeyEnd:

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from tests.fakes.database import FakeDatabase
-from vault_etl.core.audit import AuditRequest
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.key_age import Ages
-from vault_etl.core.keys import KeyState, StoredKey
-from vault_etl.ports.key_store import KeyUsage, NewKey
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState, StoredKey
+from vault_etl.keys.age import Ages
+from vault_etl.keys.store import KeyUsage, NewKey
 
 
 class FakeKeyStore:
-    """Every port of `vault_etl.ports.key_store`, and `KeyAges`, in memory."""
+    """Every port of `vault_etl.keys.store`, and `KeyAges`, in memory."""
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from vault_etl.core.manifest import (
+from vault_etl.partitions.archive.manifest import (
     Column,
     Contents,
     GenerationCount,

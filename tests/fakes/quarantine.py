@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from tests.fakes.audit_log import FakeAuditLog
 from tests.fakes.database import FakeDatabase
 from tests.fakes.record_loader import FakeRecordLoader
-from vault_etl.core.audit import AuditRequest
-from vault_etl.errors import IncompleteError
-from vault_etl.ports.quarantine import (
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import IncompleteError
+from vault_etl.quarantine.store import (
     EVERY_ROW,
     Discarded,
     Matching,
@@ -25,7 +25,7 @@ from vault_etl.ports.quarantine import (
     Release,
     Retried,
 )
-from vault_etl.ports.record_store import (
+from vault_etl.records.store import (
     KeysChanged,
     Loaded,
     MonthGone,

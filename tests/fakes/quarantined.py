@@ -6,13 +6,13 @@ import uuid
 
 from tests.fakes.database import FakeDatabase
 from tests.fakes.vault import FakeVault
-from vault_etl.core.ciphertext import Place
-from vault_etl.core.events import Reason
-from vault_etl.core.fields import Field
-from vault_etl.core.messages import SealedRejection
-from vault_etl.core.pii import Pii
-from vault_etl.core.record_id import record_id_of_message
-from vault_etl.core.sealing import Sealer
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.event.events import Reason
+from vault_etl.records.messages import SealedRejection
 
 
 def quarantine(vault: FakeVault, *bodies: bytes, sent_ms: int | None = None) -> list[uuid.UUID]:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vault_etl.core.ingest_limits import MAX_CALL
-from vault_etl.core.messages import Message
-from vault_etl.core.pii import Pii
-from vault_etl.ports.clock import Clock
-from vault_etl.ports.queue import QueueDepth
+from vault_etl.base.pii import Pii
+from vault_etl.ingest.engine.limits import MAX_CALL
+from vault_etl.ingest.queue import QueueDepth
+from vault_etl.platform.clock import Clock
+from vault_etl.records.messages import Message
 
 MAX_WAIT = 20
 MAX_VISIBILITY = 43_200

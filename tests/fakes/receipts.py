@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from vault_etl.core.audit import Action, AuditReceipt, AuditRequest, mint_receipt
+from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest, mint_receipt
 
 
 def any_receipt() -> AuditReceipt:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 
 from tests.fakes.audit_log import FakeAuditLog
 from tests.fakes.database import FakeDatabase
-from vault_etl.core.audit import Action, AuditReceipt
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import KeyState
-from vault_etl.core.messages import SealedRecord
-from vault_etl.errors import DeniedError
-from vault_etl.ports.duplicates import SharedToken, SharedTokenQuery
-from vault_etl.ports.record_finder import MAX_HOLDERS, Holder, Holders, UserRecord, UserRecords
+from vault_etl.audit.entries import Action, AuditReceipt
+from vault_etl.base.errors import DeniedError
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.records.messages import SealedRecord
+from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
+from vault_etl.reveal.find import MAX_HOLDERS, Holder, Holders, UserRecord, UserRecords
 
 
 class FakeRecordFinder:

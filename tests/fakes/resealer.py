@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from tests.fakes.database import FakeDatabase
 from tests.fakes.rotation import move_range
-from vault_etl.core.fields import Field, KeyPurpose, Table
-from vault_etl.core.keys import DataKey, KeyState
-from vault_etl.core.rotation import OpenRotation, Page, Range, Step
-from vault_etl.ports.resealer import Replacement, SealedRow, Swap
-from vault_etl.ports.rotation import Left
+from vault_etl.crypto.fields import Field, KeyPurpose, Table
+from vault_etl.crypto.keys import DataKey, KeyState
+from vault_etl.rotation.ranges import OpenRotation, Page, Range, Step
+from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
+from vault_etl.rotation.rotations import Left
 
 
 class FakeResealer:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 
 from tests.fakes.database import FakeDatabase, FakeRange
 from tests.fakes.key_store import FakeKeyStore
-from vault_etl.core.audit import AuditRequest
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
-from vault_etl.core.keys import KeyState
-from vault_etl.core.rotation import NOTHING_OPENED, OpenedRows, OpenRotation, Range, Step, split
-from vault_etl.errors import ConfigurationError, IncompleteError
-from vault_etl.ports.key_store import NewKey
-from vault_etl.ports.rotation import Unfinished
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import ConfigurationError, IncompleteError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.crypto.keys import KeyState
+from vault_etl.keys.store import NewKey
+from vault_etl.rotation.ranges import NOTHING_OPENED, OpenedRows, OpenRotation, Range, Step, split
+from vault_etl.rotation.rotations import Unfinished
 
 CLAIM_SECONDS = 10
 

@@ -6,16 +6,16 @@ import threading
 from contextlib import suppress
 
 from tests.fakes.clock import FakeClock
-from vault_etl.errors import DeniedError, UnavailableError
-from vault_etl.services.ingest import IngestSummary
-from vault_etl.services.ingest_steps import IngestSteps
+from vault_etl.base.errors import DeniedError, UnavailableError
+from vault_etl.ingest.run import IngestSummary
+from vault_etl.ingest.steps import IngestSteps
 
 MOMENT_S = 0.1
 """What passes when there is nothing to do."""
 
 
 class SteppedIngest:
-    """Takes the steps that threads take in `vault_etl.services.ingest.Ingest`, one after the other."""
+    """Takes the steps that threads take in `vault_etl.ingest.run.Ingest`, one after the other."""
 
     def __init__(self, steps: IngestSteps, clock: FakeClock, *, receivers: int, wait: int) -> None:
         self.steps = steps

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.fakes.tap import Tap
-from vault_etl.errors import UnavailableError
+from vault_etl.base.errors import UnavailableError
 
 
 class Switch:

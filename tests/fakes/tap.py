@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from vault_etl.errors import VaultEtlError
+from vault_etl.base.errors import VaultEtlError
 
 Around = Callable[[str, Callable[[], Any]], Any]
 

@@ -10,16 +10,15 @@ from collections.abc import Sequence
 from tests.fakes.audit_log import FakeAuditLog
 from tests.fakes.database import FakeDatabase
 from tests.fakes.rotation import end_rotation, move_range
-from vault_etl.core.audit import AuditRequest
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
-from vault_etl.core.keys import KeyState, StoredKey
-from vault_etl.core.leave_out import LeaveOut
-from vault_etl.core.messages import SealedRecord
-from vault_etl.core.rotation import Page, Range, Step
-from vault_etl.errors import IncompleteError
-from vault_etl.ports.tokens import (
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import IncompleteError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState, StoredKey
+from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.records.messages import SealedRecord
+from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.next_tokens import (
     Blamed,
-    Blocked,
     Check,
     Generations,
     Mapped,
@@ -28,6 +27,7 @@ from vault_etl.ports.tokens import (
     Swapped,
     TokenRow,
 )
+from vault_etl.rotation.ranges import Page, Range, Step
 
 
 class FakeTokens:

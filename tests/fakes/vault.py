@@ -28,31 +28,31 @@ from tests.fakes.rotation import (
 )
 from tests.fakes.stepped_ingest import SteppedIngest
 from tests.fakes.tokens import FakeTokens
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.checkpoint import Head
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.ingest_engine import IngestEngine
-from vault_etl.core.ingest_limits import Limits
-from vault_etl.core.keys import MAX_LEASE, KeyState
-from vault_etl.core.leave_out import LeaveOut
-from vault_etl.core.messages import Message, Outcome
-from vault_etl.core.record_id import record_id_of_message
-from vault_etl.services.backfill import Backfill, BackfillWorker
-from vault_etl.services.begin_tokens import BeginTokens
-from vault_etl.services.cut_over import CutOver
-from vault_etl.services.explained_keys import ExplainedKeys
-from vault_etl.services.ingest import HEARTBEATS, Ingest, IngestOptions, IngestSummary
-from vault_etl.services.ingest_steps import Bounds, IngestSteps
-from vault_etl.services.key_ring import KeyRing
-from vault_etl.services.make_key import DataKeyLeases
-from vault_etl.services.old_keys import OldKeys
-from vault_etl.services.outage import Patience
-from vault_etl.services.pace import Pace, Stop
-from vault_etl.services.reseal import WorkersKeys
-from vault_etl.services.reveal import Reveal
-from vault_etl.services.rotate_keys import ResealWorker, Rotation, RotationReport, plan_rotation
-from vault_etl.services.rotate_tokens import TokenReport, TokenRotation, plan_tokens
-from vault_etl.services.write_batch import BatchWriter
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import MAX_LEASE, KeyState
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.ingest.engine.engine import IngestEngine
+from vault_etl.ingest.engine.limits import Limits
+from vault_etl.ingest.run import HEARTBEATS, Ingest, IngestOptions, IngestSummary
+from vault_etl.ingest.steps import Bounds, IngestSteps
+from vault_etl.keys.explained import ExplainedKeys
+from vault_etl.keys.make import DataKeyLeases
+from vault_etl.keys.old import OldKeys
+from vault_etl.keys.ring import KeyRing
+from vault_etl.platform.outage import Patience
+from vault_etl.platform.pace import Pace, Stop
+from vault_etl.records.messages import Message, Outcome
+from vault_etl.records.write_batch import BatchWriter
+from vault_etl.reveal.reveal import Reveal
+from vault_etl.rotation.backfill import Backfill, BackfillWorker
+from vault_etl.rotation.begin_tokens import BeginTokens
+from vault_etl.rotation.cut_over import CutOver
+from vault_etl.rotation.data_keys import ResealWorker, Rotation, RotationReport, plan_rotation
+from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.reseal import WorkersKeys
+from vault_etl.rotation.tokens import TokenReport, TokenRotation, plan_tokens
 
 UNTIL_EMPTY = Bounds()
 

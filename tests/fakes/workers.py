@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.ingest_observer import FakeIngestObserver
-from vault_etl.errors import VaultEtlError
-from vault_etl.ports.ingest_observer import IngestObserver
-from vault_etl.ports.workers import Worker
+from vault_etl.base.errors import VaultEtlError
+from vault_etl.ingest.observer import IngestObserver
+from vault_etl.ingest.workers import Worker
 
 KILLED = -9
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from tests.fakes.database import FakeDatabase
-from vault_etl.core.audit import AuditRequest
-from vault_etl.core.keys import KeyState, StoredKey
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.crypto.keys import KeyState, StoredKey
 
 
 class FakeWrappedKeys:

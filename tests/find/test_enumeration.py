@@ -15,14 +15,14 @@ from tests.fakes.vault import find_request, reveal_request
 from tests.filled_vault import filled_vault
 from tests.least_privilege.by_hand import StolenKey, kms_of, unwrap
 from tests.vault import Vault
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_audit import PostgresAuditLog
-from vault_etl.adapters.postgres_release import PostgresReleasedValues
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import KeyMaterial, TokenKey
-from vault_etl.core.pii import Pii
-from vault_etl.core.search import search_digest
-from vault_etl.core.tokens import FieldTokenizer
+from vault_etl.audit.postgres import PostgresAuditLog
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyMaterial, TokenKey
+from vault_etl.crypto.tokens import FieldTokenizer
+from vault_etl.platform.postgres import Database
+from vault_etl.reveal.postgres import PostgresReleasedValues
+from vault_etl.reveal.search_digest import search_digest
 
 Denied = psycopg2.errors.InsufficientPrivilege
 ADDRESSES = [f"198.51.100.{last}" for last in range(256)]

@@ -11,8 +11,8 @@ from tests.cli.events import event
 from tests.filled_vault import filled_vault
 from tests.find.conftest import ADDRESS, users
 from tests.vault import Vault
-from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
-from vault_etl.core.keys import KeyMaterial, encryption_context, fingerprint
+from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.crypto.keys import KeyMaterial, encryption_context, fingerprint
 
 SWAPPED = """
     ALTER TABLE user_logins DROP CONSTRAINT tokens_of_one_generation;

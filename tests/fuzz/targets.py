@@ -20,11 +20,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.fakes.login_events import sns_envelope
 from tests.fakes.receipts import any_receipt
-from vault_etl.adapters.content_splitter import ContentSplitter
-from vault_etl.core.blank import is_blank
-from vault_etl.core.ciphertext import Ciphertext, Place
-from vault_etl.core.envelopes import inside, text_of_base64
-from vault_etl.core.events import (
+from vault_etl.audit.opening import Opener
+from vault_etl.base.errors import DataError, IntegrityError
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.blank import is_blank
+from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
+from vault_etl.crypto.padding import pad
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.event.envelopes import inside, text_of_base64
+from vault_etl.event.events import (
     MAX_CODE_POINTS,
     MAX_ENVELOPES,
     LoginEvent,
@@ -32,17 +39,10 @@ from vault_etl.core.events import (
     Rejection,
     parse_event,
 )
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey
-from vault_etl.core.manifest import Manifest
-from vault_etl.core.manifest_note import ManifestNote
-from vault_etl.core.opening import Opener
-from vault_etl.core.padding import pad
-from vault_etl.core.pii import Pii
-from vault_etl.core.rejection import RejectedError
-from vault_etl.core.sealing import Sealer
-from vault_etl.core.tokens import Tokenizer
-from vault_etl.errors import DataError, IntegrityError
+from vault_etl.event.rejection import RejectedError
+from vault_etl.ingest.sources.content_splitter import ContentSplitter
+from vault_etl.partitions.archive.manifest import Manifest
+from vault_etl.partitions.archive.manifest_note import ManifestNote
 
 RECORD: Final = uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4")
 PLACE: Final = Place.in_record(Field.IP, RECORD, "u-1")

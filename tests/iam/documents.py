@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vault_etl.adapters.embedded.template import Template, resolve
+from vault_etl.local.template import Template, resolve
 
 ACCOUNT: Final = "111122223333"
 FOREIGN_ACCOUNT: Final = "444455556666"

@@ -56,7 +56,7 @@ from tests.iam.questions import (
 )
 from tests.iam.simulator import Mutant, Request, simulate
 from tests.iam.trust import trust_requests
-from vault_etl.adapters.embedded.template import Template
+from vault_etl.local.template import Template
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

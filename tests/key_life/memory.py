@@ -14,8 +14,8 @@ import os
 import pwd
 import sys
 
-from vault_etl.adapters.core_dumps import PR_SET_DUMPABLE
-from vault_etl.bootstrap import Program
+from vault_etl.app import Program
+from vault_etl.platform.core_dumps import PR_SET_DUMPABLE
 from vault_etl.settings import load
 
 

@@ -9,7 +9,7 @@ import subprocess
 
 from tests.leaks.search import found
 from tests.vault import Vault, sample_events
-from vault_etl.adapters.embedded.postgres_binaries import find_postgres_binaries
+from vault_etl.local.postgres_binaries import find_postgres_binaries
 
 CANARY = "203.0.113.250"
 

@@ -18,11 +18,12 @@ import structlog
 from tests.cli.events import event
 from tests.leaks.search import found
 from tests.vault import Vault
-from vault_etl import logs, settings
-from vault_etl.adapters.postgres import Database
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import encryption_context
-from vault_etl.errors import ConfigurationError, VaultEtlError
+from vault_etl import settings
+from vault_etl.base import logs
+from vault_etl.base.errors import ConfigurationError, VaultEtlError
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import encryption_context
+from vault_etl.platform.postgres import Database
 
 VALUE = "203.0.113.77"
 DEBUG_EVERYTHING = "import logging\nlogging.basicConfig(level=logging.DEBUG)\n"

@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.vault import emulator_session
-from vault_etl.adapters.embedded.aws_session import EmulatorSession
-from vault_etl.adapters.embedded.provision import Provisioned
+from vault_etl.local.aws_session import EmulatorSession
+from vault_etl.local.provision import Provisioned
 
 pytestmark = pytest.mark.iam
 

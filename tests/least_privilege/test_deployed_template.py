@@ -12,12 +12,12 @@ import boto3
 import pytest
 
 from tests.vault import ROLES, SAMPLES, Vault, sample_events
-from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
-from vault_etl.adapters.embedded.emulator import Emulator
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned, provision_resources
-from vault_etl.adapters.embedded.template import KEYS, TEMPLATE_NAME, Template
-from vault_etl.adapters.resources import resource_dir
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.emulator import Emulator
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.local.provision import Provisioned, provision_resources
+from vault_etl.local.template import KEYS, TEMPLATE_NAME, Template
+from vault_etl.platform.resources import resource_dir
 
 ACCOUNT, REGION = "111122223333", "eu-central-1"  # LocalStack takes its account from the access key
 pytestmark = pytest.mark.iam

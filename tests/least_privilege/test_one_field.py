@@ -9,10 +9,10 @@ from botocore.exceptions import ClientError
 
 from tests.cli.events import event
 from tests.vault import Vault
-from vault_etl.adapters.embedded.aws_session import Credentials, EmulatorSession
-from vault_etl.adapters.embedded.boundary import BOUNDARY_SUFFIX
-from vault_etl.adapters.embedded.policies import identity_policy
-from vault_etl.adapters.embedded.template import KEYS, Template
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.boundary import BOUNDARY_SUFFIX
+from vault_etl.local.policies import identity_policy
+from vault_etl.local.template import KEYS, Template
 
 pytestmark = pytest.mark.iam
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from vault_etl.core.events import Reason
-from vault_etl.core.fields import Field
-from vault_etl.core.messages import Outcome
-from vault_etl.ports.ingest_observer import BatchReport, IngestState
-from vault_etl.ports.queue import QueueDepth
+from vault_etl.crypto.fields import Field
+from vault_etl.event.events import Reason
+from vault_etl.ingest.observer import BatchReport, IngestState
+from vault_etl.ingest.queue import QueueDepth
+from vault_etl.records.messages import Outcome
 
 COUNTS = st.integers(0, 2**40)
 SECONDS = st.floats(0, 1e9)

@@ -12,19 +12,19 @@ from tests.metrics.reports import samples, value
 from tests.postgres.conftest import clone
 from tests.postgres.scratch import Scratch
 from tests.proxy import FaultProxy, Judge, closed_port
-from vault_etl.adapters.aws import AwsClients
-from vault_etl.adapters.aws_failures import translated
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_records import PostgresRecordLoader
-from vault_etl.adapters.prometheus import PrometheusMetrics
-from vault_etl.core.messages import RecordRange
-from vault_etl.errors import (
+from vault_etl.base.errors import (
     ConfigurationError,
     DeniedError,
     UnavailableError,
     UsageError,
     VaultEtlError,
 )
+from vault_etl.ingest.metrics.prometheus import PrometheusMetrics
+from vault_etl.platform.aws import AwsClients
+from vault_etl.platform.aws_failures import translated
+from vault_etl.platform.postgres import Database
+from vault_etl.records.messages import RecordRange
+from vault_etl.records.postgres import PostgresRecordLoader
 
 CANARY = "203.0.113.77"
 

@@ -192,7 +192,7 @@ def test_an_outage_shows_and_passes(vault: Vault) -> None:
 def test_a_thread_that_is_stuck_makes_it_unhealthy(vault: Vault) -> None:
     """After five minutes in one step, of which a second is enough here; it is ready all the same."""
     program = (
-        "from vault_etl.cli import main; from vault_etl.services import ingest_steps;"
+        "from vault_etl.cli import main; from vault_etl.ingest import steps as ingest_steps;"
         " ingest_steps.STUCK_SECONDS = 1; main.main()"
     )
     with served(vault, program=program, VAULT_ETL_FOLLOW_WAIT="6") as running:

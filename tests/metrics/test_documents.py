@@ -11,8 +11,8 @@ import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from vault_etl.adapters.prometheus_families import Families
-from vault_etl.adapters.prometheus_workers import WorkerMetrics
+from vault_etl.ingest.metrics.families import Families
+from vault_etl.ingest.metrics.workers import WorkerMetrics
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = (DOCS / "metrics.md").read_text(encoding="utf-8")

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tests.metrics.reports import report, samples, state, value
 from vault_etl import __version__
-from vault_etl.adapters.prometheus import MAX_CODES, OTHER, BoundedCodes, PrometheusMetrics
-from vault_etl.core.events import Reason
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.ports.ingest_observer import Movement
-from vault_etl.ports.queue import QueueDepth
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.event.events import Reason
+from vault_etl.ingest.metrics.prometheus import MAX_CODES, OTHER, BoundedCodes, PrometheusMetrics
+from vault_etl.ingest.observer import Movement
+from vault_etl.ingest.queue import QueueDepth
 
 CANARY = "203.0.113.77"
 

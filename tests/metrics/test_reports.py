@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 
 from tests.metrics.reports import REPORTS, STATES, report, state
-from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
-from vault_etl.ports.observers import observers
+from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
+from vault_etl.ingest.observers import observers
 
 
 @given(REPORTS)

@@ -15,11 +15,11 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 
 from tests.metrics.reports import samples, value
-from vault_etl.adapters import metrics_server
-from vault_etl.adapters.metrics_server import MAX_CONNECTIONS, MetricsServer
-from vault_etl.adapters.prometheus import PrometheusMetrics
-from vault_etl.errors import ConfigurationError
-from vault_etl.ports.ingest_observer import Movement
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.ingest.metrics import server as metrics_server
+from vault_etl.ingest.metrics.prometheus import PrometheusMetrics
+from vault_etl.ingest.metrics.server import MAX_CONNECTIONS, MetricsServer
+from vault_etl.ingest.observer import Movement
 
 
 class Site:

@@ -12,12 +12,12 @@ import structlog
 from rich.console import Console
 
 from tests.metrics.reports import report, state
-from vault_etl import logs
+from vault_etl.base import logs
 from vault_etl.cli.ingest_view import LoggedIngest, ingest_view
 from vault_etl.cli.live_ingest import LiveIngest
-from vault_etl.core.events import Reason
-from vault_etl.ports.ingest_observer import Movement
-from vault_etl.ports.queue import QueueDepth
+from vault_etl.event.events import Reason
+from vault_etl.ingest.observer import Movement
+from vault_etl.ingest.queue import QueueDepth
 
 
 @pytest.fixture(autouse=True)

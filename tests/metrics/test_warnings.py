@@ -10,11 +10,11 @@ import pytest
 import structlog
 
 from tests.metrics.reports import report, state
-from vault_etl import logs
+from vault_etl.base import logs
 from vault_etl.cli.ingest_warnings import SECONDS, IngestWarnings
-from vault_etl.core.events import Reason
-from vault_etl.core.messages import Outcome
-from vault_etl.ports.ingest_observer import BatchReport, Movement
+from vault_etl.event.events import Reason
+from vault_etl.ingest.observer import BatchReport, Movement
+from vault_etl.records.messages import Outcome
 
 
 class Warned:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -17,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from tests.metrics.reports import Samples, samples, value
-from vault_etl.adapters.prometheus import MAX_CODES, MetricsSlot
-from vault_etl.adapters.prometheus_workers import FILE_BYTES, WorkerMetrics
-from vault_etl.errors import ConfigurationError
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.ingest.metrics.prometheus import MAX_CODES, MetricsSlot
+from vault_etl.ingest.metrics.workers import FILE_BYTES, WorkerMetrics
 
 REPOSITORY = Path(__file__).parents[2]
 LIVES = ("receive", 3), ("batch", 60.0)
@@ -114,6 +115,14 @@ def test_a_queue_that_was_not_asked_has_no_depth(parent: WorkerMetrics) -> None:
     worker.end()
 
 
+def test_a_worker_survives_the_folder_of_a_killed_parent(parent: WorkerMetrics) -> None:
+    """The next parent removes the folder. The worker ends because its parent is gone, not by an error here."""
+    worker = Worker(parent, 0).do("receive", 1)
+    shutil.rmtree(parent.directory)
+    worker.do("state", ready=True, held=1, visible=5, seals=1_000).do("batch", 60.0)
+    worker.end()
+
+
 def test_a_killed_worker_leaves_its_counts_and_takes_its_gauges(parent: WorkerMetrics) -> None:
     """After `kill -9` counters never go back, and no gauge speaks for the dead."""
     first, second = Worker(parent, 0), Worker(parent, 1)
@@ -205,7 +214,7 @@ def test_a_read_only_machine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 PARENT = """
 import os, signal, sys
-from vault_etl.adapters.prometheus_workers import WorkerMetrics
+from vault_etl.ingest.metrics.workers import WorkerMetrics
 parent = WorkerMetrics()
 print(parent.directory, flush=True)
 parent.started(0)

@@ -10,10 +10,10 @@ import datetime as dt
 import json
 import sys
 
-from vault_etl.adapters.prometheus import MetricsSlot, PrometheusMetrics
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.ports.ingest_observer import BatchReport, IngestState, Movement
-from vault_etl.ports.queue import QueueDepth
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.ingest.metrics.prometheus import MetricsSlot, PrometheusMetrics
+from vault_etl.ingest.observer import BatchReport, IngestState, Movement
+from vault_etl.ingest.queue import QueueDepth
 
 
 class Steps:

@@ -10,8 +10,8 @@ import pytest
 from tests.outages.crashable import Crashable, copy_of, make_template
 from tests.outages.together import Together, together
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import EmbeddedPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
+from vault_etl.local.postgres import EmbeddedPostgres
+from vault_etl.local.provision import Provisioned
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tests.conftest import admin
 from tests.vault import ROLES, Vault
-from vault_etl.adapters.embedded.postgres import EmbeddedPostgres, RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
-from vault_etl.adapters.resources import resource_dir
+from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
+from vault_etl.local.provision import Provisioned
+from vault_etl.platform.resources import resource_dir
 
 TEMPLATE = "outage_template"
 VISIBILITY_S = 30

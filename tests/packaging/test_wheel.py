@@ -72,7 +72,7 @@ def test_resources_are_inside_the_package(installed: Path, tmp_path: Path) -> No
     """Migrations and the key template are found beside the installed code, not in a checkout."""
     script = """
 import json, pathlib, vault_etl
-from vault_etl.adapters.resources import resource_dir
+from vault_etl.platform.resources import resource_dir
 package = pathlib.Path(vault_etl.__file__).parent
 print(json.dumps([
     sorted(path.name for path in resource_dir("migrations").rglob("*.*")),

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.workers.processes import until
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.processes import free_port, is_port_free
-from vault_etl.adapters.embedded.unprivileged import give_away, is_root
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.local.processes import free_port, is_port_free
+from vault_etl.local.unprivileged import give_away, is_root
 
 PROGRAM: Final = "/usr/sbin/pgbouncer"
 CONNECTIONS: Final = 3

@@ -20,15 +20,15 @@ from tests.fakes.vault import find_request
 from tests.filled_vault import fill
 from tests.poolers.pgbouncer import CONNECTIONS, pgbouncer
 from tests.vault import ROLES, Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_audit import PostgresAuditLog
-from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
-from vault_etl.adapters.postgres_release import PostgresRecordFinder
-from vault_etl.core.fields import Field
-from vault_etl.errors import ConfigurationError
-from vault_etl.ports.duplicates import SharedTokenQuery
+from vault_etl.audit.postgres import PostgresAuditLog
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.crypto.fields import Field
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.local.provision import Provisioned
+from vault_etl.platform.postgres import Database
+from vault_etl.reveal.duplicates import SharedTokenQuery
+from vault_etl.reveal.postgres import PostgresRecordFinder
+from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
 
 pytestmark = pytest.mark.system
 

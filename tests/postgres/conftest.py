@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import TEMPLATE, database_copy
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.local.postgres import RunningPostgres
 
 
 @pytest.fixture

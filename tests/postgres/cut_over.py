@@ -12,12 +12,13 @@ from tests.contract.bench import token_keys
 from tests.contract.rows import cut_over_request
 from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import Scratch, new_record_id, sealed_record
-from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
-from vault_etl.adapters.postgres_rotation import PostgresTokenRotations
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.messages import SealedRecord
-from vault_etl.ports.record_store import WriteKeys
-from vault_etl.ports.tokens import Blocked, Swapped
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.records.messages import SealedRecord
+from vault_etl.records.store import WriteKeys
+from vault_etl.rotation.next_tokens import Swapped
+from vault_etl.rotation.postgres import PostgresTokenRotations
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 
 CUT_OVER = "SELECT seq, hash, held_ms FROM public.token_cut_over(gen_random_uuid(), 'a', 'h', 'r', 2::smallint)"
 RELATIONS = (

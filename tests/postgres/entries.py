@@ -9,8 +9,8 @@ from typing import Any
 from psycopg2.extensions import connection, cursor
 
 from tests.postgres.scratch import Scratch, sealed_record, sealed_rejection
-from vault_etl.core.fields import Field
-from vault_etl.core.messages import SealedRecord, SealedRejection
+from vault_etl.crypto.fields import Field
+from vault_etl.records.messages import SealedRecord, SealedRejection
 
 APPEND = """audit_append(
     %(request_id)s, %(phase)s, %(actor)s, %(host)s, %(action)s, %(record_id)s, %(fields)s::text[],

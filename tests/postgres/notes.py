@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, Protocol
 
-from vault_etl.core.checkpoint import Checkpoint, Head, Signature
+from vault_etl.audit.checkpoint import Checkpoint, Head, Signature
 
 
 class Sql(Protocol):

@@ -16,15 +16,15 @@ from docs.generate_schema import schema_json
 from tests.conftest import TEMPLATE, database_copy
 from tests.postgres.scratch import Scratch
 from tests.vault import Result
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.postgres_lock_watch import LockWatch
-from vault_etl.adapters.postgres_migrations import PostgresMigrations
-from vault_etl.adapters.postgres_online import PostgresOnline
-from vault_etl.adapters.postgres_schema import FILE, PostgresSchema
-from vault_etl.adapters.resources import resource_dir
-from vault_etl.adapters.system_clock import SystemClock
-from vault_etl.services.apply_online import apply_online
-from vault_etl.services.pace import Pace
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.platform.pace import Pace
+from vault_etl.platform.postgres_lock_watch import LockWatch
+from vault_etl.platform.resources import resource_dir
+from vault_etl.platform.system_clock import SystemClock
+from vault_etl.schema.apply_online import apply_online
+from vault_etl.schema.postgres_migrations import PostgresMigrations
+from vault_etl.schema.postgres_online import PostgresOnline
+from vault_etl.schema.postgres_schema import FILE, PostgresSchema
 
 COUNTRY = Path(__file__).parents[1] / "data" / "migrations"
 EXPAND, ONLINE, CONTRACT = (path.stem for path in sorted(COUNTRY.glob("*.sql")))

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from tests.conftest import admin
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.embedded.passwords import Passwords
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.postgres_binaries import PostgresBinaries, find_postgres_binaries
-from vault_etl.adapters.embedded.postgres_server import PostgresServer, copy_for_nobody
-from vault_etl.adapters.embedded.processes import free_port
-from vault_etl.adapters.embedded.unprivileged import give_away, is_root
+from vault_etl.local.passwords import Passwords
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.local.postgres_binaries import PostgresBinaries, find_postgres_binaries
+from vault_etl.local.postgres_server import PostgresServer, copy_for_nobody
+from vault_etl.local.processes import free_port
+from vault_etl.local.unprivileged import give_away, is_root
 
 OLDEST, NEWEST = 16, 18
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"

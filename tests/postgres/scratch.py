@@ -15,18 +15,18 @@ import psycopg2.extensions
 import psycopg2.extras
 from psycopg2.extensions import connection
 
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.adapters.postgres_records import PostgresRecordLoader
-from vault_etl.core.events import Reason
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
-from vault_etl.core.keys import DataKey, KeyMaterial
-from vault_etl.core.messages import SealedRecord, SealedRejection
-from vault_etl.core.record_id import record_id_of_message
-from vault_etl.ports.key_store import NewKey
-from vault_etl.ports.record_store import WriteKeys
-from vault_etl.services.make_key import draw_key_id
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.keys import DataKey, KeyMaterial
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.event.events import Reason
+from vault_etl.keys.make import draw_key_id
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.keys.store import NewKey
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.platform.postgres import Database
+from vault_etl.records.messages import SealedRecord, SealedRejection
+from vault_etl.records.postgres import PostgresRecordLoader
+from vault_etl.records.store import WriteKeys
 
 ARN = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-4000-8000-000000000000"
 

@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Callable, Iterable
 
 from tests.postgres.scratch import Scratch, ciphertext
-from vault_etl.adapters.postgres_reseal import PostgresResealer
-from vault_etl.core.fields import Table
-from vault_etl.core.keys import DataKey
-from vault_etl.core.messages import SealedRecord
-from vault_etl.core.rotation import OpenRotation, Range, Step
-from vault_etl.ports.resealer import Replacement, SealedRow, Swap
+from vault_etl.crypto.fields import Table
+from vault_etl.crypto.keys import DataKey
+from vault_etl.records.messages import SealedRecord
+from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.ranges import OpenRotation, Range, Step
+from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
 
 FIRST, LAST = uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)
 

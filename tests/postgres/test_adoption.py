@@ -13,8 +13,8 @@ import pytest
 from tests.conftest import admin
 from tests.postgres.conftest import empty
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.embedded.provision import Provisioned
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.local.provision import Provisioned
 
 EXERCISE = """
 CREATE TABLE user_logins (

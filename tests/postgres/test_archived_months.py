@@ -10,12 +10,12 @@ import pytest
 
 from tests.postgres.scratch import Scratch, new_record_id
 from tests.postgres.test_partitions import insert, month_start, name_of
-from vault_etl.adapters.postgres_archives import PostgresArchives
-from vault_etl.adapters.postgres_partitions import PostgresPartitions
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.partitions import choose
-from vault_etl.errors import IncompleteError
-from vault_etl.ports.archived_months import NewArchive
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.base.errors import IncompleteError
+from vault_etl.partitions.archive.months import NewArchive
+from vault_etl.partitions.archive.postgres import PostgresArchives
+from vault_etl.partitions.postgres import PostgresPartitions
+from vault_etl.records.partitions import choose
 
 REQUEST = AuditRequest(
     request_id=uuid.uuid4(), action=Action.PARTITIONS_ARCHIVE, actor="a", host="h", reason="r"

@@ -8,9 +8,9 @@ from tests.postgres.scratch import Scratch, sealed_record
 from tests.postgres.test_generations import request
 from tests.postgres.test_partitions import name_of
 from tests.postgres.test_schema import differences
-from vault_etl.adapters.postgres_partitions import PostgresPartitions
-from vault_etl.core.partitions import choose
-from vault_etl.ports.record_store import Loaded
+from vault_etl.partitions.postgres import PostgresPartitions
+from vault_etl.records.partitions import choose
+from vault_etl.records.store import Loaded
 
 CHANGES = """
     SET ROLE vault_etl_owner;

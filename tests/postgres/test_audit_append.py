@@ -13,9 +13,9 @@ import pytest
 
 from tests.postgres.entries import NO_QUOTA, append, append_committed, append_open
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.postgres_audit import PostgresAuditLog
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.errors import AuditError
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.postgres import PostgresAuditLog
+from vault_etl.base.errors import AuditError
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,8 +12,8 @@ import pytest
 
 from tests.postgres.entries import NO_QUOTA, append_committed
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.postgres_audit import PostgresAuditReader
-from vault_etl.ports.audit_log import AuditEntry
+from vault_etl.audit.log import AuditEntry
+from vault_etl.audit.postgres import PostgresAuditReader
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 GENESIS = b"vault-etl/1/audit-genesis"

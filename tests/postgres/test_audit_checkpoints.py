@@ -11,9 +11,9 @@ from tests.audit.logbook import REGISTER, Logbook, registered
 from tests.fakes.checkpoints import FakeHeadSigner
 from tests.postgres.entries import RELEASE, append_committed, release, stored_record
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.postgres_checkpoints import PostgresCheckpoints
-from vault_etl.core.checkpoint import Checkpoint, Head
-from vault_etl.core.fields import Field
+from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
+from vault_etl.crypto.fields import Field
 
 Denied = psycopg2.errors.InsufficientPrivilege
 SHORTEST = b"\x30\x06\x02\x01\x01\x02\x01\x01"

@@ -9,7 +9,8 @@ import pytest
 
 from tests.postgres.entries import NO_QUOTA, append_committed, call
 from tests.postgres.scratch import Scratch
-from vault_etl.core.audit import HIDDEN, LOOKS, Action, one_line
+from vault_etl.audit.entries import LOOKS, Action, one_line
+from vault_etl.base.text import HIDDEN
 
 RE_ENCRYPT = {"re-encrypt"}
 ROTATE = {"rotate", "re-encrypt"}

@@ -13,9 +13,9 @@ from psycopg2.extensions import connection, cursor
 
 from tests.postgres.entries import NO_QUOTA, append_both, append_committed, append_open
 from tests.postgres.scratch import Scratch, sealed_record
-from vault_etl.core.fields import Field
-from vault_etl.core.messages import SealedRecord
-from vault_etl.core.search import search_digest
+from vault_etl.crypto.fields import Field
+from vault_etl.records.messages import SealedRecord
+from vault_etl.reveal.search_digest import search_digest
 
 Denied = psycopg2.errors.InsufficientPrivilege
 SEARCH = "SELECT public.audit_search(%s, %s)"

@@ -22,10 +22,10 @@ from tests.postgres.entries import (
     stored_rejection,
 )
 from tests.postgres.scratch import Scratch, ciphertext
-from vault_etl.adapters.postgres_audit import PostgresAuditLog
-from vault_etl.adapters.postgres_release import PostgresEntriesAboutRecord
-from vault_etl.core.fields import Field
-from vault_etl.core.messages import SealedRecord, SealedRejection
+from vault_etl.audit.postgres import PostgresAuditLog
+from vault_etl.crypto.fields import Field
+from vault_etl.records.messages import SealedRecord, SealedRejection
+from vault_etl.reveal.postgres import PostgresEntriesAboutRecord
 
 Denied = psycopg2.errors.InsufficientPrivilege
 

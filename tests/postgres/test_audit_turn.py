@@ -11,12 +11,12 @@ import pytest
 
 from tests.postgres.entries import append, append_committed, append_open
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.postgres import RATE_LIMITED
-from vault_etl.adapters.postgres_audit import PostgresAuditLog
-from vault_etl.adapters.postgres_doctor import PostgresFacts
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.errors import RateLimitedError
-from vault_etl.services.checks import audit as checks
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.postgres import PostgresAuditLog
+from vault_etl.base.errors import RateLimitedError
+from vault_etl.doctor.checks import audit as checks
+from vault_etl.doctor.postgres import PostgresFacts
+from vault_etl.platform.postgres import RATE_LIMITED
 
 ROTATE = {"action": "keys rotate"}
 

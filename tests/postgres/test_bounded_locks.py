@@ -11,10 +11,10 @@ import pytest
 
 from tests.postgres.scratch import Scratch
 from tests.postgres.test_cut_over_locks import until
-from vault_etl.adapters.postgres_keys import close_fence
-from vault_etl.adapters.postgres_migrations import PostgresMigrations
-from vault_etl.adapters.resources import resource_dir
-from vault_etl.errors import UnavailableError
+from vault_etl.base.errors import UnavailableError
+from vault_etl.keys.postgres import close_fence
+from vault_etl.platform.resources import resource_dir
+from vault_etl.schema.postgres_migrations import PostgresMigrations
 
 FENCE = "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'key_fence'::regclass"

@@ -8,11 +8,11 @@ import pytest
 
 from tests.postgres.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from tests.postgres.test_partitions import ensure, month_start, name_of, partitions
-from vault_etl.adapters.postgres_doctor import PostgresFacts
-from vault_etl.core.fields import Field
-from vault_etl.core.messages import RecordRange, SealedRejection
-from vault_etl.core.rejection import Reason
-from vault_etl.ports.record_store import Loaded
+from vault_etl.crypto.fields import Field
+from vault_etl.doctor.postgres import PostgresFacts
+from vault_etl.event.rejection import Reason
+from vault_etl.records.messages import RecordRange, SealedRejection
+from vault_etl.records.store import Loaded
 
 CLOSE = (
     "INSERT INTO closed_months (first, until, partition)"

@@ -20,9 +20,9 @@ from tests.postgres.entries import append, append_committed
 from tests.postgres.scratch import Scratch
 from tests.postgres.test_audit_turn import until
 from tests.postgres.test_grants import COMMITS
-from vault_etl.adapters.postgres_audit import PostgresAuditLog
-from vault_etl.adapters.postgres_file_sources import PostgresFileSources
-from vault_etl.core.audit import Action, AuditRequest
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.postgres import PostgresAuditLog
+from vault_etl.ingest.sources.postgres import PostgresFileSources
 
 Denied = psycopg2.errors.InsufficientPrivilege
 ARGUMENTS = "gen_random_uuid(), 'intent', 'a', 'h', 'keys rotate', NULL, '{}', NULL, NULL, 'r', 'allowed', NULL"

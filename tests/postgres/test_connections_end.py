@@ -8,9 +8,9 @@ from contextlib import closing
 import pytest
 
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters import postgres
-from vault_etl.adapters.postgres import Database
-from vault_etl.errors import DeniedError
+from vault_etl.base.errors import DeniedError
+from vault_etl.platform import postgres
+from vault_etl.platform.postgres import Database
 
 LOGIN = "test_ingest"
 

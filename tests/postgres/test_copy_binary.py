@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.copy_binary import copy_binary
-from vault_etl.core.keys import KeyMaterial
-from vault_etl.core.pii import Pii
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.keys import KeyMaterial
+from vault_etl.platform.postgres_copy import copy_binary
 
 TYPES = ("uuid", "text", "bytea", "smallint", "date", "timestamptz")
 EMPTY = b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\xff\xff"

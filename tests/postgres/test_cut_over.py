@@ -9,10 +9,10 @@ from tests.contract.rows import cut_over_request
 from tests.postgres.cut_over import CUT_OVER, Ready, cut_over_again, next_of, ready, state
 from tests.postgres.scratch import Scratch
 from tests.postgres.test_audit_chain import broken
-from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
-from vault_etl.core.fields import Field
-from vault_etl.errors import DeniedError, IncompleteError, VaultEtlError
-from vault_etl.ports.tokens import Swapped
+from vault_etl.base.errors import DeniedError, IncompleteError, VaultEtlError
+from vault_etl.crypto.fields import Field
+from vault_etl.rotation.next_tokens import Swapped
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 
 SWAP = {
     "masked_ip": "next_masked_ip",

@@ -17,15 +17,15 @@ from tests.postgres.test_audit_chain import broken
 from tests.postgres.test_dump import DEFINITIONS, program
 from tests.postgres.test_grants import RIGHTS, rights
 from tests.postgres.test_partitions import ensure, month_start, name_of
-from vault_etl.adapters.postgres_audit import PostgresAuditLog
-from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
-from vault_etl.adapters.postgres_erase import PostgresEraser
-from vault_etl.adapters.postgres_release import PostgresRecordFinder
-from vault_etl.adapters.resources import resource_dir
-from vault_etl.core.erasure import RecordTarget
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.ports.duplicates import SharedTokenQuery
-from vault_etl.ports.record_store import KeysChanged, Loaded, WriteKeys
+from vault_etl.audit.postgres import PostgresAuditLog
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.erase.erase import RecordTarget
+from vault_etl.erase.postgres import PostgresEraser
+from vault_etl.platform.resources import resource_dir
+from vault_etl.records.store import KeysChanged, Loaded, WriteKeys
+from vault_etl.reveal.duplicates import SharedTokenQuery
+from vault_etl.reveal.postgres import PostgresRecordFinder
+from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
 
 INDEXED = {
     *("record_id", "create_date", "user_id"),

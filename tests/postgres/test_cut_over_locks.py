@@ -20,8 +20,9 @@ from tests.conftest import admin
 from tests.postgres.cut_over import Ready, ready, state
 from tests.postgres.scratch import Scratch, sealed_record
 from tests.postgres.test_partitions import name_of
-from vault_etl.ports.record_store import KeysChanged, Loaded
-from vault_etl.ports.tokens import Blocked, Swapped
+from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.records.store import KeysChanged, Loaded
+from vault_etl.rotation.next_tokens import Swapped
 
 EVERY_TABLE = "user_logins_masked, user_logins, key_fence, data_keys, audit_head, audit_log"
 FENCE = ("ingest", "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE")

@@ -10,8 +10,8 @@ from tests.postgres.cut_over import Ready, next_of, ready, state
 from tests.postgres.scratch import Scratch
 from tests.postgres.test_grants import RIGHTS, rights
 from tests.postgres.test_partitions import name_of
-from vault_etl.core.fields import PERSONAL_FIELDS
-from vault_etl.errors import ConfigurationError
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.crypto.fields import PERSONAL_FIELDS
 
 COLUMN_RIGHTS = """
 SELECT a.attrelid::regclass::text, a.attname::text,

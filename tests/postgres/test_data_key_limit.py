@@ -13,11 +13,11 @@ import pytest
 from tests.fakes.vault import rotate_request
 from tests.postgres.entries import append_committed
 from tests.postgres.scratch import ARN, Scratch
-from vault_etl.adapters.postgres import TOO_MANY_KEYS
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.adapters.postgres_rotation import PostgresDataRotations
-from vault_etl.core.fields import Field
-from vault_etl.errors import IncompleteError
+from vault_etl.base.errors import IncompleteError
+from vault_etl.crypto.fields import Field
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.platform.postgres import TOO_MANY_KEYS
+from vault_etl.rotation.postgres import PostgresDataRotations
 
 LIMIT: Final = 10_000
 MAKE = f"""

@@ -8,8 +8,8 @@ import psycopg2
 import pytest
 
 from tests.postgres.scratch import ARN, Scratch
-from vault_etl.core.fields import Field
-from vault_etl.services.make_key import draw_key_id
+from vault_etl.crypto.fields import Field
+from vault_etl.keys.make import draw_key_id
 
 STATES = ("pending", "active", "decrypt_only", "destroyed")
 ALLOWED = {

@@ -13,14 +13,14 @@ import pytest
 from tests.fakes.identity import ACTOR
 from tests.postgres.scratch import Scratch, ciphertext, sealed_rejection
 from tests.postgres.swaps import outside
-from vault_etl.adapters.postgres_discard import PostgresQuarantineDiscarder
-from vault_etl.adapters.postgres_reseal import PostgresResealer
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import Field, Table
-from vault_etl.core.messages import SealedRejection
-from vault_etl.ports.quarantine import Discarded, QuarantineFilter
-from vault_etl.ports.record_store import WriteKeys
-from vault_etl.ports.resealer import Replacement, SealedRow, Swap
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.crypto.fields import Field, Table
+from vault_etl.quarantine.postgres_discard import PostgresQuarantineDiscarder
+from vault_etl.quarantine.store import Discarded, QuarantineFilter
+from vault_etl.records.messages import SealedRejection
+from vault_etl.records.store import WriteKeys
+from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
 
 DISCARD = (
     "SELECT messages FROM quarantine_discard("

@@ -16,11 +16,11 @@ from tests.postgres.scratch import Scratch, sealed_record, sealed_rejection
 from tests.postgres.test_audit_chain import broken
 from tests.postgres.test_grants import EVERYONE, RIGHTS, rights
 from tests.postgres.test_partitions import ensure, month_start, name_of, partitions
-from vault_etl.adapters.embedded.postgres_binaries import find_postgres_binaries
-from vault_etl.adapters.resources import resource_dir
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.messages import SealedRecord
-from vault_etl.ports.record_store import KeysChanged, Loaded, WriteKeys
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.local.postgres_binaries import find_postgres_binaries
+from vault_etl.platform.resources import resource_dir
+from vault_etl.records.messages import SealedRecord
+from vault_etl.records.store import KeysChanged, Loaded, WriteKeys
 
 DEFINITIONS = """
 SELECT 'function ' || oid::regprocedure::text || coalesce(prosrc, '') || coalesce(proconfig::text, '')

@@ -13,11 +13,11 @@ import stamina.instrumentation
 from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import Scratch, sealed_record, sealed_rejection
 from tests.postgres.swaps import replaced, swaps
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.adapters.postgres_records import fence_holds
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import DataKey, KeyMaterial
-from vault_etl.ports.record_store import KeysChanged, Loaded, WriteKeys
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import DataKey, KeyMaterial
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.records.postgres import fence_holds
+from vault_etl.records.store import KeysChanged, Loaded, WriteKeys
 
 
 @pytest.fixture

@@ -12,19 +12,19 @@ import pytest
 
 from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import Scratch, sealed_record
-from vault_etl.adapters import postgres_records
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.adapters.postgres_records import PostgresRecordLoader, fence_holds
-from vault_etl.adapters.sql import blocks
-from vault_etl.core.fields import PERSONAL_FIELDS
-from vault_etl.core.keys import DataKey
-from vault_etl.errors import DeniedError
-from vault_etl.ports.record_store import Loaded
+from vault_etl.base.errors import DeniedError
+from vault_etl.crypto.fields import PERSONAL_FIELDS
+from vault_etl.crypto.keys import DataKey
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.records import postgres as postgres_records
+from vault_etl.records.postgres import PostgresRecordLoader, fence_holds
+from vault_etl.records.store import Loaded
 
 RETIREMENTS = 25
 LOADERS = 2
 
-_SQL = blocks("records.sql")
+_SQL = blocks("records/records.sql")
 _ROWS_UNDER = "SELECT count(*) FROM user_logins WHERE ciphertext_key_id(ip_ciphertext) = ANY (%s)"
 
 GAP_S = 0.06

@@ -11,16 +11,16 @@ from tests.contract.bench import token_keys
 from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from tests.postgres.swaps import outside, swaps
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.adapters.postgres_records import PostgresRecordLoader, fence_holds
-from vault_etl.adapters.postgres_reseal import PostgresResealer
-from vault_etl.adapters.postgres_rotation import PostgresDataRotations, PostgresTokenRotations
-from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill, PostgresTokenChecker
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
-from vault_etl.ports.record_store import WriteKeys
-from vault_etl.ports.resealer import Replacement, SealedRow
-from vault_etl.ports.tokens import Generations, NextTokens, TokenRow
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.platform.postgres import Database
+from vault_etl.records.postgres import PostgresRecordLoader, fence_holds
+from vault_etl.records.store import WriteKeys
+from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenRow
+from vault_etl.rotation.postgres import PostgresDataRotations, PostgresTokenRotations
+from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill, PostgresTokenChecker
+from vault_etl.rotation.reencrypt import Replacement, SealedRow
 
 
 @pytest.fixture

@@ -11,15 +11,15 @@ from tests.contract.rows import cut_over_request
 from tests.postgres.cut_over import Ready, ready
 from tests.postgres.scratch import Scratch, new_record_id
 from tests.postgres.test_partitions import month_start, name_of
-from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
-from vault_etl.adapters.postgres_doctor import PostgresFacts
-from vault_etl.adapters.postgres_partitions import PostgresPartitions
-from vault_etl.adapters.postgres_tokens import PostgresTokenChecker
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.partitions import choose
-from vault_etl.errors import ConfigurationError, IncompleteError, VaultEtlError
-from vault_etl.ports.tokens import Generations, Swapped
-from vault_etl.services.checks import keys as checks
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.base.errors import ConfigurationError, IncompleteError, VaultEtlError
+from vault_etl.doctor.checks import keys as checks
+from vault_etl.doctor.postgres import PostgresFacts
+from vault_etl.partitions.postgres import PostgresPartitions
+from vault_etl.records.partitions import choose
+from vault_etl.rotation.next_tokens import Generations, Swapped
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
+from vault_etl.rotation.postgres_tokens import PostgresTokenChecker
 
 
 @pytest.fixture

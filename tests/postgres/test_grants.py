@@ -10,9 +10,9 @@ import pytest
 
 from tests.postgres.entries import append_committed
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.postgres_audit import PostgresAuditLog
-from vault_etl.adapters.postgres_quarantine import PostgresQuarantineReader
-from vault_etl.errors import DeniedError
+from vault_etl.audit.postgres import PostgresAuditLog
+from vault_etl.base.errors import DeniedError
+from vault_etl.quarantine.postgres import PostgresQuarantineReader
 
 PLAIN = (
     "record_id",

@@ -18,10 +18,10 @@ from benchmarks.layout import named
 from tests.postgres.conftest import clone
 from tests.postgres.scratch import Scratch
 from tests.postgres.test_million_entries import pages
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.postgres_pages import PAGE_BYTES
-from vault_etl.adapters.sql import blocks
-from vault_etl.core.fields import Field
+from vault_etl.crypto.fields import Field
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.platform.postgres_pages import PAGE_BYTES
+from vault_etl.platform.sql_blocks import blocks
 
 SMALL, LARGE = 5_000, 50_000
 KEYS = 60
@@ -73,16 +73,16 @@ PAGE = {
 MIDDLE = "(public.first_record_id(now() - interval '12 months'))"
 
 ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
-    "keys list": (blocks("keys.sql")["usage"], {"counted": False}),
-    "the ages of keys": (blocks("keys.sql")["oldest"], {"state": "active"}),
-    "keys destroy": (blocks("key_end.sql")["needs_of_data_key"], {"key_id": FIRST_KEY}),
+    "keys list": (blocks("keys/keys.sql")["usage"], {"counted": False}),
+    "the ages of keys": (blocks("keys/keys.sql")["oldest"], {"state": "active"}),
+    "keys destroy": (blocks("keys/key_end.sql")["needs_of_data_key"], {"key_id": FIRST_KEY}),
     "what a rotation left": (
-        blocks("reseal.sql")["left"],
+        blocks("rotation/reseal.sql")["left"],
         {"fields": ["ip", "device_id", "quarantine"], "old_keys": "{1}"},
     ),
     **{
         f"a page of {table}": (
-            blocks("reseal.sql")[f"page_{table}"]
+            blocks("rotation/reseal.sql")[f"page_{table}"]
             .replace("%(first)s", MIDDLE)
             .replace("%(last)s", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"),
             {**PAGE, "rotation_id": str(ROTATION)},
@@ -91,14 +91,14 @@ ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
     },
     "erase --user-id": ("SELECT * FROM public.erase_preview(NULL, md5('user7')::uuid::text)", {}),
     "quarantine list --limit": (
-        blocks("quarantine.sql")["before_the_newest"],
+        blocks("quarantine/quarantine.sql")["before_the_newest"],
         {**ANY_TIME, "limit": 50},
     ),
-    "a page of quarantine list": (blocks("quarantine.sql")["rows"], ANY_TIME),
-    "status": (blocks("status.sql")["commits"], {}),
-    "doctor's sample": (blocks("doctor.sql")["token_generations"], {"every_row": False}),
-    "partitions list": (blocks("partitions.sql")["list"], {}),
-    "a start of ingest": (blocks("records.sql")["ranges"], {}),
+    "a page of quarantine list": (blocks("quarantine/quarantine.sql")["rows"], ANY_TIME),
+    "status": (blocks("doctor/status.sql")["commits"], {}),
+    "doctor's sample": (blocks("doctor/doctor.sql")["token_generations"], {"every_row": False}),
+    "partitions list": (blocks("partitions/partitions.sql")["list"], {}),
+    "a start of ingest": (blocks("records/records.sql")["ranges"], {}),
     "its fold": ("SELECT public.fold_value_counts()", {}),
 }
 

@@ -14,16 +14,16 @@ from tests.contract.rows import cut_over_request
 from tests.fakes.vault import rotate_request
 from tests.postgres.cut_over import Ready, ready
 from tests.postgres.scratch import ARN, Scratch
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
-from vault_etl.adapters.postgres_key_end import PostgresKeyEnder
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.adapters.postgres_rewrap import PostgresWrappedKeys
-from vault_etl.adapters.postgres_rotation import PostgresTokenRotations
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import VaultEtlError
-from vault_etl.services.make_key import draw_key_id
+from vault_etl.base.errors import VaultEtlError
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.keys.make import draw_key_id
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.keys.postgres_end import PostgresKeyEnder
+from vault_etl.keys.postgres_rewrap import PostgresWrappedKeys
+from vault_etl.platform.postgres import Database
+from vault_etl.rotation.postgres import PostgresTokenRotations
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 
 PLANT = (
     "INSERT INTO public.data_keys (key_id, purpose, field, generation, state, kms_key_arn, wrapped_key,"

@@ -17,10 +17,10 @@ from tests.postgres.scratch import (
     sealed_record,
     sealed_rejection,
 )
-from vault_etl.adapters.postgres_records import PostgresRecordLoader
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.messages import SealedRecord
-from vault_etl.ports.record_store import KeysChanged, Loaded, WriteKeys
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.records.messages import SealedRecord
+from vault_etl.records.postgres import PostgresRecordLoader
+from vault_etl.records.store import KeysChanged, Loaded, WriteKeys
 
 COLUMNS = (
     "record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip,"

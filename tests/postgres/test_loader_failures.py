@@ -11,11 +11,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests.postgres.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
-from vault_etl.adapters.postgres import LockTimeoutError
-from vault_etl.adapters.postgres_records import PostgresRecordLoader
-from vault_etl.core.fields import Field
-from vault_etl.errors import ConfigurationError, LoginDeniedError, UnavailableError, VaultEtlError
-from vault_etl.ports.record_store import Loaded, MonthGone, RowsRefused, WriteKeys
+from vault_etl.base.errors import (
+    ConfigurationError,
+    LoginDeniedError,
+    UnavailableError,
+    VaultEtlError,
+)
+from vault_etl.crypto.fields import Field
+from vault_etl.platform.postgres import LockTimeoutError
+from vault_etl.records.postgres import PostgresRecordLoader
+from vault_etl.records.store import Loaded, MonthGone, RowsRefused, WriteKeys
 
 CANARY = "canary-4711"
 

@@ -15,13 +15,13 @@ from tests.conftest import admin
 from tests.postgres.conftest import clone, empty
 from tests.postgres.scratch import Scratch, sealed_record
 from tests.vault import Vault
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.postgres_lock_watch import LockWatch
-from vault_etl.adapters.postgres_migrations import Applied, PostgresMigrations
-from vault_etl.adapters.resources import resource_dir
-from vault_etl.errors import ConfigurationError, DeniedError, VaultEtlError
-from vault_etl.ports.record_store import Loaded
-from vault_etl.ports.tokens import Blocked
+from vault_etl.base.errors import ConfigurationError, DeniedError, VaultEtlError
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.platform.postgres_lock_watch import LockWatch
+from vault_etl.platform.resources import resource_dir
+from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.records.store import Loaded
+from vault_etl.schema.postgres_migrations import Applied, PostgresMigrations
 
 NAMES = sorted(path.stem for path in resource_dir("migrations").glob("*.sql"))
 

@@ -16,10 +16,10 @@ from tests.postgres.conftest import clone
 from tests.postgres.entries import NO_QUOTA
 from tests.postgres.entries_by_sql import ENTRIES, FILL
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.sql import blocks
-from vault_etl.core.checkpoint import Head
-from vault_etl.core.search import search_digest, user_digest
+from vault_etl.audit.checkpoint import Head
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.reveal.search_digest import search_digest, user_digest
 
 MAX_PAGES = 300
 """Of 8 KiB, tables and indexes and catalogs together. The log has 30,000, and its smallest index 1,000."""
@@ -142,8 +142,8 @@ CASES: dict[str, tuple[str, Values]] = {
     "a search": ("SELECT audit_search(%(seq)s, sha256(''))", lambda o: appended(o, "find")),
     "a find": ("SELECT audit_find(%(seq)s, %(nonce)s, %(tokens)s::uuid[], 10)", bound),
     "a user's": ("SELECT audit_find_user(%(seq)s, %(nonce)s, 'nobody')", bound_to_user),
-    "the allowance": (blocks("policy.sql")["allowance"], given()),
-    "who signs": (blocks("checkpoints.sql")["signer"], given()),
+    "the allowance": (blocks("audit/policy.sql")["allowance"], given()),
+    "who signs": (blocks("audit/checkpoints.sql")["signer"], given()),
     "a checkpoint": (
         "SELECT audit_checkpoint(500, sha256(''), '\\x00000000', '\\x3006020101020101')",
         given(),
@@ -164,21 +164,21 @@ CASES: dict[str, tuple[str, Values]] = {
         given(),
     ),
     "whether keys are explained": (
-        blocks("keys.sql")["unexplained"],
+        blocks("keys/keys.sql")["unexplained"],
         given(key_ids=[5, 77]),
     ),
-    "the head": (blocks("checkpoints.sql")["head"], given()),
+    "the head": (blocks("audit/checkpoints.sql")["head"], given()),
     **{
-        f"doctor's {name}": (blocks("doctor.sql")[name], given(seq=ENTRIES))
+        f"doctor's {name}": (blocks("doctor/doctor.sql")[name], given(seq=ENTRIES))
         for name in ("registrations", "checkpoints", "unsigned")
     },
     **{
-        f"a list by {what}": (blocks("audit.sql")["entries"], given(**{**ALL, **filters}))
+        f"a list by {what}": (blocks("audit/audit.sql")["entries"], given(**{**ALL, **filters}))
         for what, filters in FILTERED.items()
     },
     **{
         f"the newest by {what}": (
-            blocks("audit.sql")["before_the_newest"],
+            blocks("audit/audit.sql")["before_the_newest"],
             given(**{**ALL, **filters}),
         )
         for what, filters in FILTERED.items()
@@ -226,7 +226,7 @@ def test_the_log_is_read_in_order_and_not_sorted(
     million: Scratch, name: str, span: tuple[int | None, int | None]
 ) -> None:
     """`audit verify` reads all of it, from an index: a sort of it would be on the server's disk first."""
-    plan = explained(million, "proof.sql", name, first_seq=span[0], last_seq=span[1])
+    plan = explained(million, "audit/proof.sql", name, first_seq=span[0], last_seq=span[1])
     assert [line for line in plan if "Index" in line]
     assert not [line for line in plan if re.search(r"(?<!Incremental )Sort$", line)]
     assert any("Index Cond: ((seq >= " in line for line in plan) == (span[0] is not None)
@@ -235,7 +235,7 @@ def test_the_log_is_read_in_order_and_not_sorted(
 def test_where_a_time_begins_is_in_an_index(million: Scratch) -> None:
     """`audit list --since` of a long time does not walk the log from its first entry on."""
     since = dt.datetime.now(dt.UTC) - dt.timedelta(days=150)
-    plan = explained(million, "audit.sql", "before_a_time", since=since)
+    plan = explained(million, "audit/audit.sql", "before_a_time", since=since)
     assert any("Index Only Scan using audit_log_logged_at" in line for line in plan), plan
 
 

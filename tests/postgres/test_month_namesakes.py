@@ -13,13 +13,13 @@ from tests.postgres.scratch import Scratch, sealed_record
 from tests.postgres.test_generations import request
 from tests.postgres.test_partitions import name_of
 from tests.postgres.test_schema import differences
-from vault_etl.adapters.postgres_erase import PostgresEraser
-from vault_etl.adapters.postgres_partitions import PostgresPartitions
-from vault_etl.core.audit import Action
-from vault_etl.core.erasure import UserTarget
-from vault_etl.core.partitions import choose
-from vault_etl.errors import ConfigurationError
-from vault_etl.ports.record_store import Loaded
+from vault_etl.audit.entries import Action
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.erase.erase import UserTarget
+from vault_etl.erase.postgres import PostgresEraser
+from vault_etl.partitions.postgres import PostgresPartitions
+from vault_etl.records.partitions import choose
+from vault_etl.records.store import Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

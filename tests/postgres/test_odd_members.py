@@ -8,8 +8,8 @@ import pytest
 
 from tests.postgres.conftest import clone
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.postgres_doctor import PostgresFacts
+from vault_etl.doctor.postgres import PostgresFacts
+from vault_etl.local.postgres import RunningPostgres
 
 MADE = """
 CREATE ROLE test_team;

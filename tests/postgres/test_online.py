@@ -13,10 +13,10 @@ from tests.postgres.online import CONTRACT, EXPAND, ONLINE, Program
 from tests.postgres.scratch import Scratch, new_record_id, sealed_record
 from tests.postgres.test_generations import request
 from tests.postgres.test_partitions import ensure, month_start, name_of
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.postgres_partitions import PostgresPartitions
-from vault_etl.core.partitions import choose
-from vault_etl.ports.record_store import Loaded
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.partitions.postgres import PostgresPartitions
+from vault_etl.records.partitions import choose
+from vault_etl.records.store import Loaded
 
 EACH = 40
 """Rows that are loaded at a time."""

@@ -12,11 +12,11 @@ from tests.postgres.online import COUNTRY, EXPAND, ONLINE, Silent, finish, onlin
 from tests.postgres.scratch import Scratch, new_record_id
 from tests.postgres.test_partitions import ensure, month_start, name_of
 from tests.postgres.test_schema import differences
-from vault_etl.adapters.postgres_lock_watch import LockWatch
-from vault_etl.adapters.postgres_migrations import PostgresMigrations
-from vault_etl.adapters.postgres_online import PostgresOnline
-from vault_etl.errors import ConfigurationError, DataError, IncompleteError
-from vault_etl.ports.tokens import Blocked
+from vault_etl.base.errors import ConfigurationError, DataError, IncompleteError
+from vault_etl.platform.postgres_lock_watch import LockWatch
+from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.schema.postgres_migrations import PostgresMigrations
+from vault_etl.schema.postgres_online import PostgresOnline
 
 ROW = (
     "INSERT INTO user_logins (record_id, user_id, device_type, create_date, locale)"

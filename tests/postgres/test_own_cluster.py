@@ -23,10 +23,10 @@ from tests.postgres.scratch import Scratch, sealed_record, sealed_rejection
 from tests.postgres.test_adoption import BOTH, EXERCISE
 from tests.postgres.test_odd_members import odd_members
 from tests.postgres.test_schema import differences
-from vault_etl.adapters.postgres_migrations import PostgresMigrations
-from vault_etl.adapters.resources import resource_dir
-from vault_etl.core.fields import Field
-from vault_etl.ports.record_store import Loaded
+from vault_etl.crypto.fields import Field
+from vault_etl.platform.resources import resource_dir
+from vault_etl.records.store import Loaded
+from vault_etl.schema.postgres_migrations import PostgresMigrations
 
 
 @pytest.fixture(scope="module", params=[OLDEST, NEWEST])

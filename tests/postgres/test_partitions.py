@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 from tests.postgres.scratch import Scratch, new_record_id
-from vault_etl.core.record_id import record_id_of_message
+from vault_etl.crypto.record_id import record_id_of_message
 
 INSERT = "INSERT INTO public.user_logins (record_id, user_id, device_type, create_date)"
 MILLISECOND = dt.timedelta(milliseconds=1)

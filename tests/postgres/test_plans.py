@@ -13,11 +13,11 @@ from psycopg2.extensions import cursor
 
 from tests.postgres.scratch import Scratch
 from tests.postgres.swaps import everything, open_data_rotation
-from vault_etl.adapters.postgres_pages import PAGE_BYTES
-from vault_etl.adapters.postgres_reseal import PostgresResealer
-from vault_etl.adapters.sql import blocks
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.rotation import OpenRotation
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.platform.postgres_pages import PAGE_BYTES
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.ranges import OpenRotation
 
 ROWS = 20_000
 PAGE = 500
@@ -144,7 +144,7 @@ def test_a_page_reads_a_page(
         "fields": [field.value for field in Field],
         "rotation_id": rotation.rotation_id,
     }
-    statement = blocks("reseal.sql")[f"page_{table}"]
+    statement = blocks("rotation/reseal.sql")[f"page_{table}"]
     plan = list(nodes(filled, statement, {**values, "limit": PAGE, "bytes": PAGE_BYTES}))
     assert not [node for node in plan if "Sort" in node["Node Type"]]
     assert plan[0]["Actual Rows"] == PAGE
@@ -157,7 +157,11 @@ def test_a_page_of_the_backfill_reads_a_page(filled: Scratch, start: int | None)
     """The same of rows without a token of the pending generation."""
     values = {**whole_range(filled, "user_logins", start), "active": 1, "pending": 3}
     plan = list(
-        nodes(filled, blocks("tokens.sql")["page"], {**values, "limit": PAGE, "bytes": PAGE_BYTES})
+        nodes(
+            filled,
+            blocks("rotation/tokens.sql")["page"],
+            {**values, "limit": PAGE, "bytes": PAGE_BYTES},
+        )
     )
     assert not [node for node in plan if "Sort" in node["Node Type"]]
     assert plan[0]["Actual Rows"] == PAGE
@@ -176,7 +180,7 @@ def test_a_page_of_named_rows_reads_no_row_twice(filled: Scratch, start: int | N
 
     values = {**whole_range(filled, "user_logins", start), "limit": PAGE, "bytes": PAGE_BYTES}
     nothing = dict.fromkeys(("record_id", "key_id", "login", "since", "until"))
-    sql = blocks("tokens.sql")["named"]
+    sql = blocks("rotation/tokens.sql")["named"]
     plan = list(nodes(filled, sql, {**values, **nothing}, add_key))
     assert not [node for node in plan if "Sort" in node["Node Type"]]
     assert plan[0]["Actual Rows"] == PAGE
@@ -186,7 +190,7 @@ def test_a_page_of_named_rows_reads_no_row_twice(filled: Scratch, start: int | N
         rows_read(nodes(filled, sql, {**values, **nothing, "record_id": record_id, "after": None}))
         <= 1
     )
-    count = blocks("tokens.sql")["count_named"]
+    count = blocks("rotation/tokens.sql")["count_named"]
     assert rows_read(nodes(filled, count, {**values, **nothing, "record_id": record_id})) <= 2
 
 
@@ -231,7 +235,10 @@ TOKENS = (
 
 @pytest.mark.parametrize(
     ("file", "name", "columns"),
-    [("reseal.sql", "replace_user_logins", SEALED), ("tokens.sql", "fill", TOKENS)],
+    [
+        ("rotation/reseal.sql", "replace_user_logins", SEALED),
+        ("rotation/tokens.sql", "fill", TOKENS),
+    ],
 )
 def test_a_batch_reads_its_rows(
     filled: Scratch, file: str, name: str, columns: tuple[str, ...]
@@ -250,7 +257,7 @@ def test_a_batch_of_bodies_reads_its_rows(filled: Scratch) -> None:
     ids = row_ids(filled, "quarantine", ROWS // 2, 16)
     body = b"\x01\x00\x00\x00\x09" + bytes(44)
     values = {"record_ids": ids, "old": [body] * 16, "new": [body] * 16}
-    plan = list(nodes(filled, blocks("reseal.sql")["replace_quarantine"], values))
+    plan = list(nodes(filled, blocks("rotation/reseal.sql")["replace_quarantine"], values))
     assert rows_read(plan) == 16
 
 
@@ -258,34 +265,34 @@ def test_a_sample_does_not_scan(filled: Scratch) -> None:
     """A row for each place, the next one in the primary key."""
     starts = row_ids(filled, "user_logins", 0, ROWS)[50 :: ROWS // 100]
     values = {"starts": starts, "active": 1, "pending": 2}
-    plan = list(nodes(filled, blocks("tokens.sql")["sample"], values))
+    plan = list(nodes(filled, blocks("rotation/tokens.sql")["sample"], values))
     assert rows_read(plan) <= len(starts)
     assert plan[0]["Actual Rows"] == len(starts)
 
 
 def test_the_ends_of_the_months_are_looked_up(filled: Scratch) -> None:
     """The first and the last record of each month come from the primary key."""
-    months = filled.sql(blocks("records.sql")["ranges"])
+    months = filled.sql(blocks("records/records.sql")["ranges"])
     values = {"firsts": [row[0] for row in months], "ends": [row[1] for row in months]}
-    plan = list(nodes(filled, blocks("rotation.sql")["bounds"], values))
+    plan = list(nodes(filled, blocks("rotation/rotation.sql")["bounds"], values))
     assert rows_read(plan) <= 2 * len(months)
-    assert rows_read(nodes(filled, blocks("rotation.sql")["quarantine_bounds"], {})) <= 2
+    assert rows_read(nodes(filled, blocks("rotation/rotation.sql")["quarantine_bounds"], {})) <= 2
 
 
 @pytest.mark.parametrize(
     ("file", "name", "times"),
     [
-        ("reseal.sql", "left_user_logins", 1),
-        ("reseal.sql", "left_quarantine", 1),
-        ("tokens.sql", "missing", 1),
-        ("tokens.sql", "left_out", 1),
-        ("tokens.sql", "count_named", 1),
-        ("tokens.sql", "map_ip", 1),
-        ("tokens.sql", "map_device_id", 1),
-        ("tokens.sql", "count", 1),
-        ("tokens.sql", "blamed", 1),
-        ("tokens.sql", "unequal_ip", 1),
-        ("tokens.sql", "unequal_device_id", 1),
+        ("rotation/reseal.sql", "left_user_logins", 1),
+        ("rotation/reseal.sql", "left_quarantine", 1),
+        ("rotation/tokens.sql", "missing", 1),
+        ("rotation/tokens.sql", "left_out", 1),
+        ("rotation/tokens.sql", "count_named", 1),
+        ("rotation/tokens.sql", "map_ip", 1),
+        ("rotation/tokens.sql", "map_device_id", 1),
+        ("rotation/tokens.sql", "count", 1),
+        ("rotation/tokens.sql", "blamed", 1),
+        ("rotation/tokens.sql", "unequal_ip", 1),
+        ("rotation/tokens.sql", "unequal_device_id", 1),
     ],
 )
 def test_a_look_at_everything_reads_it_once(
@@ -332,11 +339,11 @@ def test_the_key_of_a_ciphertext_is_inlined(filled: Scratch) -> None:
 
 
 STATUS = {
-    "commits": blocks("status.sql")["commits"],
-    "quarantined_lately": blocks("status.sql")["quarantined_lately"],
-    "rotations": blocks("status.sql")["rotations"],
-    "key ages": blocks("keys.sql")["oldest"],
-    "missing_months": blocks("doctor.sql")["missing_months"],
+    "commits": blocks("doctor/status.sql")["commits"],
+    "quarantined_lately": blocks("doctor/status.sql")["quarantined_lately"],
+    "rotations": blocks("doctor/status.sql")["rotations"],
+    "key ages": blocks("keys/keys.sql")["oldest"],
+    "missing_months": blocks("doctor/doctor.sql")["missing_months"],
 }
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.postgres_duplicates import PostgresDuplicateFinder
-from vault_etl.adapters.sql import blocks
-from vault_etl.core.fields import Field
-from vault_etl.ports.duplicates import SharedTokenQuery
+from vault_etl.crypto.fields import Field
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.reveal.duplicates import SharedTokenQuery
+from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
 
 ROWS = 30_000
 USERS = 997
@@ -87,13 +87,13 @@ DUPLICATES: dict[str, object] = {
 @pytest.mark.parametrize("field", ["ip", "device_id"])
 def test_tokens_are_grouped_in_one_read(filled: Scratch, field: str, users: int) -> None:
     """Whatever is asked for, and even if no token is shared by so many users."""
-    sql = blocks("duplicates.sql")[f"shared_{field}"]
+    sql = blocks("reveal/duplicates.sql")[f"shared_{field}"]
     assert read(nodes(filled, "analyst", sql, {**DUPLICATES, "min_users": users})) == ROWS
 
 
 def test_months_without_a_day_that_is_asked_for_are_not_read(filled: Scratch) -> None:
     """The index on the day says so, whatever the ids are: an event may be of another month than its id."""
-    sql = blocks("duplicates.sql")["shared_ip"]
+    sql = blocks("reveal/duplicates.sql")["shared_ip"]
     day = filled.value("SELECT max(create_date) - 1 FROM user_logins")
     of_a_day = ROWS / 40
     for until in (day, None):
@@ -135,7 +135,7 @@ def test_an_erasure_of_a_user_reads_that_users_rows(filled: Scratch) -> None:
 
 @pytest.mark.parametrize(
     ("role", "file", "name"),
-    [("rotate", "keys.sql", "usage"), ("re-encrypt", "reseal.sql", "left")],
+    [("rotate", "keys/keys.sql", "usage"), ("re-encrypt", "rotation/reseal.sql", "left")],
 )
 def test_lists_and_remainders_read_no_record(
     filled: Scratch, role: str, file: str, name: str

@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.postgres.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
-from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover, PostgresQuarantineReader
-from vault_etl.adapters.postgres_records import PostgresRecordLoader
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.messages import SealedRejection
-from vault_etl.errors import DeniedError, IncompleteError
-from vault_etl.ports.quarantine import Moved, QuarantinedBody, Release
-from vault_etl.ports.record_store import KeysChanged, RowsRefused, WriteKeys
+from vault_etl.base.errors import DeniedError, IncompleteError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.quarantine.postgres import PostgresQuarantineMover, PostgresQuarantineReader
+from vault_etl.quarantine.store import Moved, QuarantinedBody, Release
+from vault_etl.records.messages import SealedRejection
+from vault_etl.records.postgres import PostgresRecordLoader
+from vault_etl.records.store import KeysChanged, RowsRefused, WriteKeys
 
 ROWS = "SELECT record_id FROM quarantine ORDER BY quarantined_at, record_id"
 

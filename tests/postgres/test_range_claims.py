@@ -15,9 +15,9 @@ from tests.fakes.vault import rotate_request
 from tests.postgres.entries import append_committed
 from tests.postgres.scratch import Scratch, sealed_record
 from tests.postgres.test_cut_over_locks import until
-from vault_etl.adapters.postgres_rotation import PostgresDataRotations
-from vault_etl.core.fields import PERSONAL_FIELDS
-from vault_etl.core.rotation import named_keys
+from vault_etl.crypto.fields import PERSONAL_FIELDS
+from vault_etl.rotation.postgres import PostgresDataRotations
+from vault_etl.rotation.ranges import named_keys
 
 CLAIM = "CALL public.commit_rotation_claim(%s, %s, %s, NULL, NULL, NULL, NULL)"
 MOVE = "SELECT public.rotation_move(%s, NULL, %s)"

@@ -10,13 +10,13 @@ import pytest
 
 from tests.postgres.scratch import Scratch, ciphertext, sealed_record, sealed_rejection
 from tests.postgres.swaps import everything, open_data_rotation, outside, replaced, swaps
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.adapters.postgres_reseal import PostgresResealer
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
-from vault_etl.core.messages import SealedRecord
-from vault_etl.core.rotation import OpenRotation
-from vault_etl.ports.record_store import WriteKeys
-from vault_etl.ports.resealer import Replacement, Swap
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.records.messages import SealedRecord
+from vault_etl.records.store import WriteKeys
+from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.ranges import OpenRotation
+from vault_etl.rotation.reencrypt import Replacement, Swap
 
 
 @pytest.fixture

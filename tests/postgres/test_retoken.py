@@ -18,18 +18,18 @@ from tests.postgres.entries import append_committed
 from tests.postgres.scratch import Scratch
 from tests.postgres.test_partitions import name_of
 from tests.postgres.test_range_claims import CLAIM, RELEASE, Denied
-from vault_etl.adapters.postgres_detached import PostgresDetachedMonths, PostgresDetachedTokens
-from vault_etl.adapters.postgres_erase import PostgresEraser
-from vault_etl.adapters.postgres_partitions import PostgresPartitions
-from vault_etl.adapters.postgres_rotation import PostgresDataRotations
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.erasure import RecordTarget
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, Table
-from vault_etl.core.partitions import choose
-from vault_etl.core.rotation import Range, Step
-from vault_etl.errors import ConfigurationError
-from vault_etl.ports.detached import DetachedMonth
-from vault_etl.ports.tokens import NextTokens, TokenRow
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.erase.erase import RecordTarget
+from vault_etl.erase.postgres import PostgresEraser
+from vault_etl.partitions.postgres import PostgresPartitions
+from vault_etl.records.partitions import choose
+from vault_etl.rotation.detached import DetachedMonth
+from vault_etl.rotation.next_tokens import NextTokens, TokenRow
+from vault_etl.rotation.postgres import PostgresDataRotations
+from vault_etl.rotation.postgres_detached import PostgresDetachedMonths, PostgresDetachedTokens
+from vault_etl.rotation.ranges import Range, Step
 
 PAGE: Final = "SELECT record_id FROM public.retoken_page(%s, NULL, 100, 1000000)"
 FILL: Final = (

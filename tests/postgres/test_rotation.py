@@ -17,18 +17,18 @@ from tests.fakes.vault import rotate_request
 from tests.postgres.cut_over import next_of
 from tests.postgres.scratch import Scratch, sealed_record
 from tests.postgres.swaps import everything, outside
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_audit import PostgresAuditLog
-from vault_etl.adapters.postgres_rotation import (
+from vault_etl.audit.postgres import PostgresAuditLog
+from vault_etl.crypto.fields import Field
+from vault_etl.platform.postgres import Database
+from vault_etl.records.store import WriteKeys
+from vault_etl.rotation.next_tokens import Generations, NextTokens
+from vault_etl.rotation.postgres import (
     PostgresDataRotations,
     PostgresRangeClaims,
     PostgresTokenRotations,
 )
-from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill
-from vault_etl.core.fields import Field
-from vault_etl.core.rotation import OpenRotation, Range
-from vault_etl.ports.record_store import WriteKeys
-from vault_etl.ports.tokens import Generations, NextTokens
+from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill
+from vault_etl.rotation.ranges import OpenRotation, Range
 
 T = TypeVar("T")
 

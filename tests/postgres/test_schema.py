@@ -11,9 +11,9 @@ from docs.generate_schema import schema_json
 from tests.postgres.cut_over import CUT_OVER, ready
 from tests.postgres.scratch import Scratch
 from tests.vault import ROLES, Vault
-from vault_etl.adapters.postgres_schema import FILE, PostgresSchema
-from vault_etl.adapters.resources import resource_dir
-from vault_etl.core.online import Statement
+from vault_etl.platform.resources import resource_dir
+from vault_etl.schema.online import Statement
+from vault_etl.schema.postgres_schema import FILE, PostgresSchema
 
 FOLDER = resource_dir("migrations")
 RELEASE = "function audit_release("

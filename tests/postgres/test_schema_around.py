@@ -8,7 +8,7 @@ import pytest
 
 from tests.postgres.conftest import clone
 from tests.postgres.test_schema import differences
-from vault_etl.adapters.embedded.postgres import RunningPostgres
+from vault_etl.local.postgres import RunningPostgres
 
 NOT_OURS = " is not of the migrations"
 OWNER = "SET ROLE vault_etl_owner"

@@ -16,11 +16,11 @@ import pytest
 
 from tests.postgres.scratch import Scratch, sealed_record
 from tests.tcp_proxy import HOST, Fault, TcpProxy
-from vault_etl.adapters import postgres_records
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_records import PostgresRecordLoader, fence_holds
-from vault_etl.errors import UnavailableError
-from vault_etl.ports.record_store import Loaded
+from vault_etl.base.errors import UnavailableError
+from vault_etl.platform.postgres import Database
+from vault_etl.records import postgres as postgres_records
+from vault_etl.records.postgres import PostgresRecordLoader, fence_holds
+from vault_etl.records.store import Loaded
 
 # A thread in libpq hears no signal: without the bound only the end of the process would end the test.
 pytestmark = pytest.mark.timeout(60, method="thread")

@@ -6,17 +6,18 @@ import datetime as dt
 import io
 import re
 import uuid
-from importlib import resources
 from pathlib import Path
 
 import psycopg2
 import pytest
 
-import vault_etl.adapters
+import vault_etl
 from tests.postgres.scratch import Scratch
 from tests.vault import ROLES
-from vault_etl.adapters.copy_binary import copy_binary
-from vault_etl.adapters.sql import blocks
+from vault_etl.platform.postgres_copy import copy_binary
+from vault_etl.platform.sql_blocks import blocks
+
+PACKAGE = Path(vault_etl.__file__).parent
 
 RE_ENCRYPT = ("re-encrypt",)
 ROTATE = ("rotate", "re-encrypt")
@@ -24,40 +25,42 @@ SIGNERS = ("reveal", *ROTATE, "erase", "audit")
 
 # Which roles run a block. A block that is not here fails the first test below.
 RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
-    "audit.sql": {
+    "audit/audit.sql": {
         "acts_as": ("reveal", *ROTATE),
         "append": ("reveal", *ROTATE),
         "entries": ("audit",),
         **dict.fromkeys(("before_the_newest", "before_a_time"), ("audit",)),
         "left_the_log": ("audit", "reveal"),
     },
-    "checkpoints.sql": {
+    "audit/checkpoints.sql": {
         "signer": SIGNERS,
         "store": SIGNERS,
         "register": ("audit",),
         "head": ("audit",),
     },
-    "policy.sql": {
+    "audit/policy.sql": {
         "allowance": ("reveal", "audit", "admin"),
         "act_as_owner": ("admin",),
         "set": ("admin",),
     },
-    "partitions.sql": dict.fromkeys(
+    "partitions/partitions.sql": dict.fromkeys(
         (
-            *("act_as_owner", "freeze", "list", "ensure", "reopen", "close", "open", "has_default"),
-            *("put_away", "misfits", "prepare", "attach", "drop", "entry"),
+            *("list", "ensure", "reopen", "close", "open", "has_default"),
+            *("put_away", "misfits", "prepare", "attach", "drop"),
         ),
         ("admin",),
     ),
-    "months.sql": {"away": ("reveal", "re-encrypt", "erase", "audit", "analyst")},
-    "archives.sql": dict.fromkeys(
+    "audit/owner.sql": dict.fromkeys(("act_as_owner", "freeze", "entry"), ("admin",)),
+    "platform/lock_watch.sql": {"blockers": ("admin",)},
+    "records/months.sql": {"away": ("reveal", "re-encrypt", "erase", "audit", "analyst")},
+    "partitions/archive/archives.sql": dict.fromkeys(
         (
             *("patience", "begin", "record", "end", "make", "restored"),
             *("lost_keys", "active_generation"),
         ),
         ("admin",),
     ),
-    "proof.sql": dict.fromkeys(
+    "audit/proof.sql": dict.fromkeys(
         (
             "freeze",
             "vaults",
@@ -72,8 +75,8 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         ("audit",),
     ),
-    "trim.sql": dict.fromkeys(("kept", "add", "delete"), ("admin",)),
-    "doctor.sql": {
+    "audit/segments/trim.sql": dict.fromkeys(("kept", "add", "delete"), ("admin",)),
+    "doctor/doctor.sql": {
         **dict.fromkeys(
             (
                 *("server", "log_settings", "fence_bytes", "missing_months", "detached"),
@@ -86,29 +89,30 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         **dict.fromkeys(("miscounted", "token_generations"), ("audit", *ROTATE)),
         **dict.fromkeys(("registrations", "checkpoints", "unsigned"), ("audit",)),
     },
-    "replica.sql": dict.fromkeys(("identity", "position", "migrations"), ROLES),
-    "status.sql": {
+    "platform/replica.sql": dict.fromkeys(("identity", "position", "migrations"), ROLES),
+    "doctor/status.sql": {
         "commits": ("ingest", "audit", "analyst", *ROTATE),
         "sessions": ROLES,
         "quarantined_lately": ("reveal", "audit", *RE_ENCRYPT),
         "rotations": ("audit", *ROTATE),
     },
-    "logins.sql": dict.fromkeys(("rights", "mixed_logins", "odd_members"), ROLES),
-    "schema.sql": dict.fromkeys(("facts", "rows"), ROLES),
-    "schema_around.sql": {"facts": ROLES},
-    "duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
-    "erase.sql": dict.fromkeys(
-        ("preview", "erase", "quarantine_matching", "quarantine_discard"), ("erase",)
+    "doctor/logins.sql": dict.fromkeys(("rights", "mixed_logins", "odd_members"), ROLES),
+    "schema/schema.sql": dict.fromkeys(("facts", "rows"), ROLES),
+    "schema/schema_around.sql": {"facts": ROLES},
+    "reveal/duplicates.sql": {"shared_ip": ("analyst",), "shared_device_id": ("analyst",)},
+    "erase/erase.sql": dict.fromkeys(("preview", "erase"), ("erase",)),
+    "quarantine/discard.sql": dict.fromkeys(
+        ("quarantine_matching", "quarantine_discard"), ("erase",)
     ),
-    "file_sources.sql": dict.fromkeys(("find", "reached", "loaded"), ("ingest",)),
-    "key_end.sql": dict.fromkeys(
+    "ingest/sources/file_sources.sql": dict.fromkeys(("find", "reached", "loaded"), ("ingest",)),
+    "keys/key_end.sql": dict.fromkeys(
         (
             *("needs_of_data_key", "needs_of_generation"),
             *("retire_expired", "destroy"),
         ),
         ROTATE,
     ),
-    "keys.sql": {
+    "keys/keys.sql": {
         "keys_by_id": ("reveal", *ROTATE),
         "token_keys": ("ingest", "reveal", *RE_ENCRYPT),
         "field_token_keys": ("reveal", *ROTATE),
@@ -122,18 +126,18 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "oldest": ("ingest", "reveal", "audit", *ROTATE),
         "usage": ("audit", *ROTATE),
     },
-    "adoption.sql": dict.fromkeys(
+    "schema/adoption.sql": dict.fromkeys(
         (*("in_the_way", "closed_schema", "table_of_logins", "hold", "move", "show_both"),),
         ("admin",),
     ),
-    "migrations.sql": dict.fromkeys(
+    "schema/migrations.sql": dict.fromkeys(
         (
-            *("lock", "limit_waits", "pid", "blockers", "server", "act_as_login", "act_as_owner"),
+            *("lock", "limit_waits", "pid", "server", "act_as_login", "act_as_owner"),
             *("exists", "hold", "is_plain", "applied", "make_table", "record", "table_bytes"),
         ),
         ("admin",),
     ),
-    "online.sql": dict.fromkeys(
+    "schema/online.sql": dict.fromkeys(
         (
             *(
                 "one_at_a_time",
@@ -148,8 +152,8 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         ("admin",),
     ),
-    "old_tokens.sql": {"clear": ROTATE},
-    "quarantine.sql": {
+    "keys/old_tokens.sql": {"clear": ROTATE},
+    "quarantine/quarantine.sql": {
         "rows": ("reveal",),
         "before_the_newest": ("reveal",),
         "counts": ("reveal", *RE_ENCRYPT),
@@ -158,8 +162,10 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "lock_bodies": RE_ENCRYPT,
         "delete_rows": RE_ENCRYPT,
     },
-    "release.sql": dict.fromkeys(("release", "search", "find", "find_user", "about"), ("reveal",)),
-    "rotation.sql": {
+    "reveal/release.sql": dict.fromkeys(
+        ("release", "search", "find", "find_user", "about"), ("reveal",)
+    ),
+    "rotation/rotation.sql": {
         "open": ROTATE,
         **dict.fromkeys(
             (
@@ -171,11 +177,11 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
             RE_ENCRYPT,
         ),
     },
-    "detached.sql": dict.fromkeys(
+    "rotation/detached.sql": dict.fromkeys(
         ("find", "generations", "begin", "open", "add", "go_through_again", "page", "store"),
         RE_ENCRYPT,
     ),
-    "reseal.sql": dict.fromkeys(
+    "rotation/reseal.sql": dict.fromkeys(
         (
             *("page_user_logins", "page_quarantine", "make_stage", "copy_stage"),
             *("replace_user_logins", "replace_quarantine", "left_user_logins", "left_quarantine"),
@@ -183,7 +189,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         RE_ENCRYPT,
     ),
-    "tokens.sql": dict.fromkeys(
+    "rotation/tokens.sql": dict.fromkeys(
         (
             *("page", "make_stage", "copy_stage", "fill", "named", "freeze", "map_ip"),
             *(
@@ -207,7 +213,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         RE_ENCRYPT,
     ),
-    "records.sql": {
+    "records/records.sql": {
         "lock_fence": ("ingest", *ROTATE),
         "probe": ("ingest",),
         "read_fence": ("ingest", *ROTATE),
@@ -222,7 +228,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "fold_counts": ("ingest", *RE_ENCRYPT),
         "ranges": ("ingest", *RE_ENCRYPT),
     },
-    "rewrap.sql": dict.fromkeys(("live_key_ids", "swap"), ROTATE),
+    "keys/rewrap.sql": dict.fromkeys(("live_key_ids", "swap"), ROTATE),
 }
 
 UUID = uuid.UUID(int=1)
@@ -326,8 +332,8 @@ CASES = [
 
 def test_the_table_is_complete() -> None:
     """Every file and every block in it stands in the table above, and nothing else does."""
-    files = [file.name for file in resources.files("vault_etl.adapters.sql").iterdir()]
-    there = {name: set(blocks(name)) for name in files if name.endswith(".sql")}
+    files = [path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.sql")]
+    there = {name: set(blocks(name)) for name in files}
     assert {file: set(by_name) for file, by_name in RUN_BY.items()} == there
 
 
@@ -335,7 +341,7 @@ def test_the_table_is_complete() -> None:
 def test_every_block_is_used_and_every_use_is_there(file: str) -> None:
     """The adapters ask for exactly the blocks that a file has."""
     used = set()
-    for path in Path(vault_etl.adapters.__path__[0]).glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         code = path.read_text(encoding="utf-8")
         for variable in re.findall(rf'(\w+): Final = blocks\("{re.escape(file)}"\)', code):
             for key in re.findall(rf'{variable}\[f?"([^"]+)"\]', code):
@@ -353,13 +359,13 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
     with shared.connect(role) as connection, connection.cursor() as cursor:
         if name in {"copy_stage", "insert_records", "replace_user_logins", "fill"}:
             cursor.execute(blocks(file)["make_stage"])
-        if (file, name) == ("detached.sql", "store"):
-            cursor.execute(blocks("tokens.sql")["make_stage"])
+        if (file, name) == ("rotation/detached.sql", "store"):
+            cursor.execute(blocks("rotation/tokens.sql")["make_stage"])
         if name == "make_table":
             cursor.execute("DROP TABLE public.vault_etl_migrations")
         if name == "show_both":
             cursor.execute(blocks(file)["move"])
-        after = 0 if file == "audit.sql" or name == "about" else UUID
+        after = 0 if file == "audit/audit.sql" or name == "about" else UUID
         month = dt.date(2026, 1, 1) if name == "ensure_month" else 1  # a day of it, or a number
         named = {**VALUES, "after": after, "month": month}
         if name == "copy_stage":
@@ -378,7 +384,11 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("reseal.sql", "left_user_logins"), ("keys.sql", "add_data_key"), ("release.sql", "release")],
+    [
+        ("rotation/reseal.sql", "left_user_logins"),
+        ("keys/keys.sql", "add_data_key"),
+        ("reveal/release.sql", "release"),
+    ],
 )
 def test_planning_checks_rights(shared: Scratch, file: str, name: str) -> None:
     """What the test above relies on: EXPLAIN is denied to a role that may not run the statement."""

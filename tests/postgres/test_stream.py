@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.postgres_stream import stream
-from vault_etl.errors import DeniedError
+from vault_etl.base.errors import DeniedError
+from vault_etl.platform.postgres_stream import stream
 
 ROWS = 200_000
 NUMBERS = "SELECT n, repeat('x', 100) FROM generate_series(1, %(rows)s) AS n ORDER BY n"

@@ -11,14 +11,14 @@ from tests.contract.bench import token_keys
 from tests.fakes.vault import rotate_request
 from tests.postgres.conftest import clone
 from tests.postgres.scratch import Scratch
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.adapters.postgres_rotation import PostgresTokenRotations
-from vault_etl.adapters.sql import blocks
-from vault_etl.core.fields import Field
+from vault_etl.crypto.fields import Field
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.rotation.postgres import PostgresTokenRotations
 
 FUNCTION = "SELECT key_id FROM public.unexplained_keys(NULL)"
-PROOF = blocks("proof.sql")["unexplained"]
+PROOF = blocks("audit/proof.sql")["unexplained"]
 
 # What the owner may drop first, and so write.
 FREE = """

@@ -11,9 +11,9 @@ import pytest
 
 from tests.postgres.scratch import Scratch, ciphertext, sealed_record, sealed_rejection
 from tests.postgres.swaps import outside, swaps
-from vault_etl.adapters.postgres_reseal import PostgresResealer
-from vault_etl.core.fields import Field
-from vault_etl.ports.record_store import WriteKeys
+from vault_etl.crypto.fields import Field
+from vault_etl.records.store import WriteKeys
+from vault_etl.rotation.postgres_reencrypt import PostgresResealer
 
 RECORDS = 6
 FOLD = "CALL public.commit_fold_value_counts(NULL)"

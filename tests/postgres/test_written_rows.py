@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from tests.postgres.scratch import Scratch, ciphertext, new_record_id
-from vault_etl.core.fields import Field
+from vault_etl.crypto.fields import Field
 
 Denied = psycopg2.errors.InsufficientPrivilege
 CheckViolation = psycopg2.errors.CheckViolation

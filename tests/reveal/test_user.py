@@ -15,10 +15,10 @@ from tests.fakes.vault import find_request
 from tests.reveal.conftest import GENEROUS
 from tests.reveal.test_many_values import used
 from tests.vault import Result, Vault
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_audit import PostgresAuditLog
-from vault_etl.core.fields import Field
-from vault_etl.core.search import user_digest
+from vault_etl.audit.postgres import PostgresAuditLog
+from vault_etl.crypto.fields import Field
+from vault_etl.platform.postgres import Database
+from vault_etl.reveal.search_digest import user_digest
 
 Denied = psycopg2.errors.InsufficientPrivilege
 ASKED = ("--reason", "request 17", "--ticket", "DPO-17")

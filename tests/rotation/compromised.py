@@ -13,8 +13,8 @@ import psycopg2.extras
 
 from tests.conftest import admin
 from tests.vault import Vault, emulator_session
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
-from vault_etl.core.keys import KeyMaterial, encryption_context, fingerprint
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.keys import KeyMaterial, encryption_context, fingerprint
 
 ADD_KEY = (
     "INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)"

@@ -11,8 +11,8 @@ from tests.chaos.site import prepared
 from tests.conftest import copied
 from tests.rotation.events import SETTINGS, dated_events, load_file
 from tests.vault import Vault
-from vault_etl.adapters.embedded.emulator import Emulator
-from vault_etl.adapters.embedded.postgres import EmbeddedPostgres
+from vault_etl.local.emulator import Emulator
+from vault_etl.local.postgres import EmbeddedPostgres
 
 POLICY = {"reveals_an_hour": 1_000_000, "purposes": {}}
 RECORDS = 24

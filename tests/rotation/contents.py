@@ -16,14 +16,14 @@ import pytest
 from tests.fakes.receipts import any_receipt
 from tests.vault import Vault
 from vault_etl import settings
-from vault_etl.bootstrap import Program
-from vault_etl.core.ciphertext import Place
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.keys import DataKey
-from vault_etl.core.opening import Opener
-from vault_etl.core.pii import Pii
-from vault_etl.core.tokens import FieldTokenizer
-from vault_etl.services.key_ring import KeyRing
+from vault_etl.app import Program
+from vault_etl.audit.opening import Opener
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import DataKey
+from vault_etl.crypto.tokens import FieldTokenizer
+from vault_etl.keys.ring import KeyRing
 
 COLUMNS = (
     "SELECT record_id, user_id, ip_ciphertext, device_id_ciphertext, masked_ip, masked_device_id,"

@@ -6,9 +6,9 @@ import asyncio
 from contextlib import suppress
 
 from tests.tcp_proxy import CHUNK, TcpProxy, _Line
-from vault_etl.adapters.sql import blocks
+from vault_etl.platform.sql_blocks import blocks
 
-FENCE = blocks("records.sql")["lock_fence"].encode()
+FENCE = blocks("records/records.sql")["lock_fence"].encode()
 
 
 class Gate(TcpProxy):

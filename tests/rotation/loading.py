@@ -16,12 +16,12 @@ import pytest
 from tests.cli.events import event
 from tests.rotation.contents import program_of
 from tests.vault import Vault
-from vault_etl.adapters import postgres_records
-from vault_etl.adapters.postgres_records import fence_holds
-from vault_etl.core.keys import DataKey
-from vault_etl.core.messages import Message, Outcome
-from vault_etl.core.pii import Pii
-from vault_etl.services.write_batch import BatchWriter
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.keys import DataKey
+from vault_etl.records import postgres as postgres_records
+from vault_etl.records.messages import Message, Outcome
+from vault_etl.records.postgres import fence_holds
+from vault_etl.records.write_batch import BatchWriter
 
 SECONDS = 60
 BATCH = 3

@@ -11,10 +11,10 @@ from tests.fakes.vault import rotate_request
 from tests.postgres.conftest import clone
 from tests.postgres.scratch import Scratch
 from tests.rotation.test_fence_variants import LOCK_FENCE, _keys
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_rotation import PostgresDataRotations, PostgresTokenRotations
-from vault_etl.core.fields import PERSONAL_FIELDS
+from vault_etl.crypto.fields import PERSONAL_FIELDS
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.platform.postgres import Database
+from vault_etl.rotation.postgres import PostgresDataRotations, PostgresTokenRotations
 
 CHANGES: dict[str, Callable[[Database], object]] = {
     "data keys retired": lambda database: PostgresDataRotations(database).begin(

@@ -16,22 +16,22 @@ import pytest
 from tests.fakes.vault import rotate_request
 from tests.postgres.conftest import clone
 from tests.postgres.scratch import ARN, Scratch, sealed_record
-from vault_etl.adapters import postgres_records
-from vault_etl.adapters.embedded.postgres import RunningPostgres
-from vault_etl.adapters.postgres import Database, LockTimeoutError
-from vault_etl.adapters.postgres_cut_over import PostgresTokenCutOver
-from vault_etl.adapters.postgres_records import PostgresRecordLoader, fence_holds, insert_records
-from vault_etl.adapters.postgres_rotation import PostgresTokenRotations
-from vault_etl.adapters.sql import blocks
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
-from vault_etl.core.keys import DataKey
-from vault_etl.core.messages import SealedRecord
-from vault_etl.errors import IncompleteError
-from vault_etl.ports.key_store import NewKey
-from vault_etl.ports.record_store import Loaded, WriteKeys
-from vault_etl.ports.tokens import Blocked
-from vault_etl.services.make_key import draw_key_id
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.base.errors import IncompleteError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.crypto.keys import DataKey
+from vault_etl.keys.make import draw_key_id
+from vault_etl.keys.store import NewKey
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.platform.postgres import Database, LockTimeoutError
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.records import postgres as postgres_records
+from vault_etl.records.messages import SealedRecord
+from vault_etl.records.postgres import PostgresRecordLoader, fence_holds, insert_records
+from vault_etl.records.store import Loaded, WriteKeys
+from vault_etl.rotation.postgres import PostgresTokenRotations
+from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 
 ROUNDS = 5
 MOST_ROUNDS = 100
@@ -42,8 +42,8 @@ MOST_S = 10.0
 NARROW_S = 0.003
 """What is slept where a wrong fence leaves a gap."""
 
-READ_FENCE = blocks("records.sql")["read_fence"]
-LOCK_FENCE = blocks("records.sql")["lock_fence"]
+READ_FENCE = blocks("records/records.sql")["read_fence"]
+LOCK_FENCE = blocks("records/records.sql")["lock_fence"]
 
 LOCK_AND_READ = f"""
     WITH locked AS MATERIALIZED (SELECT public.take_fence() AS taken),

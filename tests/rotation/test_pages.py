@@ -12,17 +12,17 @@ import pytest
 from tests.rotation.conftest import RECORDS
 from tests.rotation.events import load_file
 from tests.vault import Vault
-from vault_etl.adapters import postgres_pages
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_pages import PAGE_BYTES
-from vault_etl.adapters.postgres_quarantine import PostgresQuarantineMover
-from vault_etl.adapters.postgres_reseal import PostgresResealer
-from vault_etl.adapters.postgres_tokens import PostgresTokenBackfill
-from vault_etl.core.fields import Field, Table
-from vault_etl.core.leave_out import LeaveOut
-from vault_etl.core.rotation import OpenRotation, Range
-from vault_etl.ports.quarantine import EVERY_BODY
-from vault_etl.ports.tokens import Generations
+from vault_etl.crypto.fields import Field, Table
+from vault_etl.platform import postgres_pages
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_pages import PAGE_BYTES
+from vault_etl.quarantine.postgres import PostgresQuarantineMover
+from vault_etl.quarantine.store import EVERY_BODY
+from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.next_tokens import Generations
+from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill
+from vault_etl.rotation.ranges import OpenRotation, Range
 
 MIB: Final = 2**20
 LONG: Final = 6

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.rotation.conftest import RECORDS
 from tests.vault import Vault
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_tokens import PostgresTokenChecker
+from vault_etl.platform.postgres import Database
+from vault_etl.rotation.postgres_tokens import PostgresTokenChecker
 
 
 def test_a_plan_counts_every_record_that_gets_a_token(filled: Vault) -> None:

@@ -17,7 +17,7 @@ from tests.rotation.kills import WORK_LEFT, rotate, rotating
 from tests.rotation.rows import rows
 from tests.rotation.watch import LOOK_S, Watch
 from tests.vault import Vault
-from vault_etl.bootstrap.rotation import ROTATION_WORKERS
+from vault_etl.app.rotation import ROTATION_WORKERS
 
 SLOW = ("--rate", "1")
 """It takes 20 s, of which a busy machine may waste some before the signal is sent."""

@@ -9,11 +9,11 @@ import pytest
 from tests.fakes.progress import FakeProgress
 from tests.rotation.contents import contents, program_of
 from tests.vault import Vault
-from vault_etl.core.audit import Action
-from vault_etl.core.fields import PERSONAL_FIELDS
-from vault_etl.errors import IncompleteError
-from vault_etl.ports.tokens import Check, Generations, TokenChecker
-from vault_etl.services.audit_request import audit_request
+from vault_etl.audit.entries import Action
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import IncompleteError
+from vault_etl.crypto.fields import PERSONAL_FIELDS
+from vault_etl.rotation.next_tokens import Check, Generations, TokenChecker
 
 ROTATE = ("keys", "rotate", "--tokens", "--yes", "--quiet")
 

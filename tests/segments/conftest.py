@@ -14,8 +14,8 @@ from tests.cli.events import event
 from tests.conftest import copied
 from tests.filled_vault import filled_vault
 from tests.vault import Result, Vault
-from vault_etl.core.audit_key import AuditKey
-from vault_etl.core.checkpoint import Checkpoint, Head, Signature
+from vault_etl.audit.checkpoint import Checkpoint, Head, Signature
+from vault_etl.audit.signing_key import AuditKey
 
 ADDRESSES = ("198.51.100.77", "198.51.100.78", "198.51.100.79")
 AGE = (

@@ -16,13 +16,13 @@ import pytest
 
 from tests.audit.logbook import DROP_TRIGGERS, REBUILD
 from tests.segments.conftest import Site
-from vault_etl.adapters.archive_folder import FolderArchive
-from vault_etl.adapters.postgres_proof import PostgresSnapshot
-from vault_etl.adapters.segment_files import SegmentFiles, StoredSegmentFiles
-from vault_etl.core.audit_key import AuditKey
-from vault_etl.errors import DataError
-from vault_etl.services.verify_log import Proof, verify_log
-from vault_etl.services.verify_problems import Kind
+from vault_etl.audit.postgres_proof import PostgresSnapshot
+from vault_etl.audit.segments.files import SegmentFiles, StoredSegmentFiles
+from vault_etl.audit.signing_key import AuditKey
+from vault_etl.audit.verify_log import Proof, verify_log
+from vault_etl.audit.verify_problems import Kind
+from vault_etl.base.errors import DataError
+from vault_etl.platform.store_folder import FolderArchive
 
 KEPT = "(SELECT min(seq) FROM reveal_policies)"
 REHASH = "UPDATE audit_log AS l SET hash = audit_hash(l) WHERE seq = {seq}"

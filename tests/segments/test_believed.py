@@ -12,17 +12,17 @@ import pytest
 
 from tests.fakes.progress import FakeProgress
 from tests.segments.conftest import Site
-from vault_etl.adapters.archive_folder import FolderArchive
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_proof import PostgresProver
-from vault_etl.adapters.postgres_trim import PostgresTrimmer
-from vault_etl.adapters.segment_files import SegmentFiles
-from vault_etl.core.audit_key import AuditKey
-from vault_etl.core.audit_segment import MANIFEST, Manifest
-from vault_etl.core.checkpoint import Checkpoint, Head
-from vault_etl.errors import DataError
-from vault_etl.services.export_log import LogExporter
-from vault_etl.services.trim_log import TrimLog
+from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.audit.postgres_proof import PostgresProver
+from vault_etl.audit.segments.export import LogExporter
+from vault_etl.audit.segments.files import SegmentFiles
+from vault_etl.audit.segments.manifest import MANIFEST, Manifest
+from vault_etl.audit.segments.postgres import PostgresTrimmer
+from vault_etl.audit.segments.trim import TrimLog
+from vault_etl.audit.signing_key import AuditKey
+from vault_etl.base.errors import DataError
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.store_folder import FolderArchive
 
 STORE = "SELECT audit_checkpoint(%s, %s, %s, %s)"
 RUBBISH = (b"abcd", b"\x30\x44\x02\x20" + b"\x11" * 32 + b"\x02\x20" + b"\x11" * 32)

@@ -9,13 +9,13 @@ import pytest
 
 from tests.fakes.identity import FakeIdentity
 from tests.segments.conftest import Site
-from vault_etl.adapters.archive_folder import FolderArchive
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_trim import PostgresTrimmer
-from vault_etl.adapters.segment_files import SegmentFiles
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.checkpoint import Head
-from vault_etl.services.audit_request import audit_request
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.identity import audit_request
+from vault_etl.audit.segments.files import SegmentFiles
+from vault_etl.audit.segments.postgres import PostgresTrimmer
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.store_folder import FolderArchive
 
 NOWHERE = {"VAULT_ETL_DATABASE_URL": None, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
 

@@ -14,9 +14,9 @@ import pytest
 
 from tests.fakes.login_events import login_event, sns_envelope
 from tests.vault import SAMPLES, Vault
-from vault_etl.bootstrap import Program
-from vault_etl.core.messages import Message, Outcome
-from vault_etl.core.pii import Pii
+from vault_etl.app import Program
+from vault_etl.base.pii import Pii
+from vault_etl.records.messages import Message, Outcome
 from vault_etl.settings import load
 
 NO_QUEUE = {"VAULT_ETL_QUEUE_URL": None}

@@ -17,7 +17,7 @@ import pytest
 from tests.fakes.login_events import login_event
 from tests.sources.test_command import NO_QUEUE, loaded
 from tests.vault import ROLES, Vault
-from vault_etl.core.record_id import milliseconds_of
+from vault_etl.crypto.record_id import milliseconds_of
 
 STORED = login_event(ip="203.0.113.7", create_date=None)
 QUARANTINED = login_event(ip="203.0.113.7", user_id="")

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vault_etl.adapters.content_splitter import FIRST_RECORDS, LOOK_BYTES, ContentSplitter
-from vault_etl.adapters.json_splitter import JsonSplitter
-from vault_etl.adapters.line_splitter import MAX_BLANK_BYTES, MAX_LINE_BYTES
-from vault_etl.core.keys import KeyMaterial
-from vault_etl.core.source_digest import LineDigest
-from vault_etl.errors import DataError
+from vault_etl.base.errors import DataError
+from vault_etl.crypto.keys import KeyMaterial
+from vault_etl.crypto.source_digest import LineDigest
+from vault_etl.ingest.sources.content_splitter import FIRST_RECORDS, LOOK_BYTES, ContentSplitter
+from vault_etl.ingest.sources.json_splitter import JsonSplitter
+from vault_etl.ingest.sources.line_splitter import MAX_BLANK_BYTES, MAX_LINE_BYTES
 
 BOM = b"\xef\xbb\xbf"
 A = b'{"a": 1}'

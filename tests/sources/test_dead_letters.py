@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from vault_etl.adapters.aws_sqs import SqsQueue
-from vault_etl.adapters.aws_sqs_dead_letters import dead_letter_queue_url
-from vault_etl.adapters.embedded.aws_session import EmulatorSession
-from vault_etl.adapters.embedded.provision import Provisioned
-from vault_etl.core.messages import Message
-from vault_etl.errors import ConfigurationError, UsageError
+from vault_etl.base.errors import ConfigurationError, UsageError
+from vault_etl.ingest.sources.sqs import SqsQueue
+from vault_etl.ingest.sources.sqs_dead_letters import dead_letter_queue_url
+from vault_etl.local.aws_session import EmulatorSession
+from vault_etl.local.provision import Provisioned
+from vault_etl.records.messages import Message
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.login_events import login_event
-from vault_etl.adapters.content_splitter import ContentSplitter
-from vault_etl.errors import DataError
+from vault_etl.base.errors import DataError
+from vault_etl.ingest.sources.content_splitter import ContentSplitter
 
 LINES = login_event() + b"\n" + login_event(user_id="u-2") + b"\n"
 

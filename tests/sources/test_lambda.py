@@ -16,8 +16,8 @@ from tests.credentials_server import CredentialsServer, credentials
 from tests.fakes.login_events import login_event
 from tests.vault import Vault, sample_events
 from vault_etl import aws_lambda
-from vault_etl.core.record_id import record_id_of_message
-from vault_etl.errors import ConfigurationError, UnavailableError, VaultEtlError
+from vault_etl.base.errors import ConfigurationError, UnavailableError, VaultEtlError
+from vault_etl.crypto.record_id import record_id_of_message
 
 ADDRESS = "198.51.100.7"
 

@@ -16,20 +16,20 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.file_sources import FakeFileSources
-from vault_etl.adapters.line_checks import NamedLoad
-from vault_etl.adapters.line_content import StreamContent
-from vault_etl.adapters.line_splitter import LineSplitter
-from vault_etl.adapters.lines_file import VISIBILITY_S, LinesFile
-from vault_etl.adapters.open_lines import LineOpener
-from vault_etl.adapters.system_clock import SystemClock
-from vault_etl.core.ingest_limits import MAX_CALL
-from vault_etl.core.keys import KeyMaterial
-from vault_etl.core.messages import Line, Message
-from vault_etl.core.record_id import first_millisecond
-from vault_etl.core.source_digest import name_digest
-from vault_etl.errors import DataError, NotFoundError, UsageError
-from vault_etl.ports.clock import Clock
-from vault_etl.ports.queue import QueueDepth
+from vault_etl.base.errors import DataError, NotFoundError, UsageError
+from vault_etl.crypto.keys import KeyMaterial
+from vault_etl.crypto.record_id import first_millisecond
+from vault_etl.crypto.source_digest import name_digest
+from vault_etl.ingest.engine.limits import MAX_CALL
+from vault_etl.ingest.queue import QueueDepth
+from vault_etl.ingest.sources.line_checks import NamedLoad
+from vault_etl.ingest.sources.line_content import StreamContent
+from vault_etl.ingest.sources.line_splitter import LineSplitter
+from vault_etl.ingest.sources.lines_file import VISIBILITY_S, LinesFile
+from vault_etl.ingest.sources.open_lines import LineOpener
+from vault_etl.platform.clock import Clock
+from vault_etl.platform.system_clock import SystemClock
+from vault_etl.records.messages import Line, Message
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -14,10 +14,10 @@ import pytest
 from tests.fakes.login_events import login_event
 from tests.vault import Vault, sample_events
 from vault_etl import settings
-from vault_etl.adapters.open_lines import LineOpener
-from vault_etl.bootstrap import Program
-from vault_etl.core.messages import Outcome
-from vault_etl.services.write_batch import BatchWriter
+from vault_etl.app import Program
+from vault_etl.ingest.sources.open_lines import LineOpener
+from vault_etl.records.messages import Outcome
+from vault_etl.records.write_batch import BatchWriter
 
 Load = Counter[Outcome]
 

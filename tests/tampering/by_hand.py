@@ -10,8 +10,8 @@ import boto3
 
 from tests.tampering.site import Key, Site, value
 from tests.vectors import oracle
-from vault_etl.adapters.embedded.emulator import REGION
-from vault_etl.core.fields import Field
+from vault_etl.crypto.fields import Field
+from vault_etl.local.emulator import REGION
 
 if TYPE_CHECKING:
     from types_boto3_kms import KMSClient

@@ -13,12 +13,12 @@ import pytest
 from tests.filled_vault import filled_vault
 from tests.tampering.site import ALICE, Key, Site, opens, silent
 from tests.vault import Vault
-from vault_etl.adapters.aws_kms import KmsKeyGenerator
-from vault_etl.adapters.embedded.aws_session import EmulatorSession
-from vault_etl.adapters.postgres import Database
-from vault_etl.adapters.postgres_keys import PostgresKeyStore
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.services.make_key import make_data_key
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.keys.kms import KmsKeyGenerator
+from vault_etl.keys.make import make_data_key
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.local.aws_session import EmulatorSession
+from vault_etl.platform.postgres import Database
 
 BODIES = (
     {"user_id": ALICE, "ip": "198.51.100.77", "device_id": "canary-device-1"},

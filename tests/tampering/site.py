@@ -21,11 +21,11 @@ import pytest
 
 from tests.vault import Vault
 from vault_etl import settings
-from vault_etl.bootstrap import Program
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.errors import IntegrityError, KeyDeniedError, UnusableKeyError, VaultEtlError
-from vault_etl.services.reveal import Reveal
+from vault_etl.app import Program
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.base.errors import IntegrityError, KeyDeniedError, UnusableKeyError, VaultEtlError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.reveal.reveal import Reveal
 
 ALICE: Final = "alice"
 CANARIES: Final = ("198.51.100.77", "198.51.100.78", "198.51.100.79", "canary-device-")

@@ -9,8 +9,8 @@ import pytest
 from tests.tampering.by_hand import sealed_by_hand
 from tests.tampering.site import Site, silent
 from tests.vault import Result
-from vault_etl.core.fields import Field
-from vault_etl.errors import IntegrityError
+from vault_etl.base.errors import IntegrityError
+from vault_etl.crypto.fields import Field
 
 
 def _flip(site: Site) -> None:

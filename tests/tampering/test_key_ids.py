@@ -9,8 +9,8 @@ import pytest
 from tests.tampering.by_hand import opened_by_hand, sealed_by_hand
 from tests.tampering.site import Site, refused, value
 from tests.vectors.oracle import pad
-from vault_etl.core.fields import Field
-from vault_etl.errors import IntegrityError, UnusableKeyError, VaultEtlError
+from vault_etl.base.errors import IntegrityError, UnusableKeyError, VaultEtlError
+from vault_etl.crypto.fields import Field
 
 KEY_IDS: dict[str, tuple[Callable[[Site], int], type[VaultEtlError]]] = {
     "another live one": (lambda site: site.spare["live"].key_id, IntegrityError),

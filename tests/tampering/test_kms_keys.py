@@ -8,8 +8,8 @@ import pytest
 
 from tests.tampering.by_hand import bytes_of, context, forge, kms_of, put_key
 from tests.tampering.site import Site, opens, refused
-from vault_etl.core.fields import Field
-from vault_etl.errors import UnusableKeyError
+from vault_etl.base.errors import UnusableKeyError
+from vault_etl.crypto.fields import Field
 
 
 @pytest.mark.parametrize("named", ["ours", "theirs"])

@@ -11,8 +11,8 @@ import pytest
 from tests.tampering.by_hand import sealed_by_hand
 from tests.tampering.site import Site, opens, refused, value
 from tests.vectors.oracle import pad
-from vault_etl.core.fields import Field
-from vault_etl.errors import NotFoundError
+from vault_etl.base.errors import NotFoundError
+from vault_etl.crypto.fields import Field
 
 SWAP_FIELDS = """
     UPDATE user_logins

@@ -8,7 +8,7 @@ from tests.tampering.by_hand import sealed_by_hand
 from tests.tampering.site import Site, opens, refused, value
 from tests.vectors.oracle import pad
 from tests.vectors.sealed_cases import MALFORMED
-from vault_etl.core.fields import Field
+from vault_etl.crypto.fields import Field
 
 
 def test_what_is_sealed_by_hand_opens(site: Site) -> None:

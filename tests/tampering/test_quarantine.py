@@ -13,11 +13,11 @@ from tests.tampering.by_hand import opened_by_hand
 from tests.tampering.site import Site, silent
 from tests.vectors.oracle import associated_data, pad, seal
 from vault_etl import settings
-from vault_etl.bootstrap import Program
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import Field
-from vault_etl.errors import IntegrityError
-from vault_etl.ports.quarantine import Retried
+from vault_etl.app import Program
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.base.errors import IntegrityError
+from vault_etl.crypto.fields import Field
+from vault_etl.quarantine.store import Retried
 
 GOOD = json.dumps(
     {

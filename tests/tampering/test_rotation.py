@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from tests.tampering.site import Site, opens, refused, silent
-from vault_etl.core.fields import Field
+from vault_etl.crypto.fields import Field
 
 
 def test_a_rotation_does_not_launder_what_was_tampered_with(site: Site) -> None:

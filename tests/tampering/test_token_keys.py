@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tampering.site import Site, refused
-from vault_etl.errors import IntegrityError, UnusableKeyError, VaultEtlError
+from vault_etl.base.errors import IntegrityError, UnusableKeyError, VaultEtlError
 
 SWAP = """
     UPDATE data_keys AS mine SET {0} FROM data_keys AS its

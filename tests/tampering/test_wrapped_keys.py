@@ -9,8 +9,8 @@ import pytest
 from tests.tampering.by_hand import bytes_of, context, forge, kms_of, put_key, sealed_by_hand
 from tests.tampering.site import Key, Site, refused
 from tests.vectors import oracle
-from vault_etl.core.fields import Field
-from vault_etl.errors import IntegrityError, UnusableKeyError
+from vault_etl.base.errors import IntegrityError, UnusableKeyError
+from vault_etl.crypto.fields import Field
 
 OTHERS: dict[str, Callable[[Site], Key]] = {
     "another field": lambda site: site.key_of(Field.DEVICE_ID),

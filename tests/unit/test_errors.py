@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vault_etl import errors
-from vault_etl.errors import VaultEtlError
+from vault_etl.base import errors
+from vault_etl.base.errors import VaultEtlError
 
 
 def test_every_error_is_a_word_or_two_of_plain_english() -> None:

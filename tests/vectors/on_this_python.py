@@ -15,9 +15,9 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
-from vault_etl.core.canonical import canonical, canonical_device_id
-from vault_etl.core.fields import Field
-from vault_etl.core.pii import Pii
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.canonical import canonical, canonical_device_id
+from vault_etl.crypto.fields import Field
 
 
 def _failed(case: dict[str, Any]) -> bool:

@@ -16,19 +16,19 @@ import pytest
 
 from tests.fakes.receipts import any_receipt
 from tests.vectors.generate import documents
-from vault_etl.core.canonical import canonical
-from vault_etl.core.ciphertext import Place
-from vault_etl.core.events import LoginEvent, Reason, Rejection, parse_event
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
-from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey, encryption_context, fingerprint
-from vault_etl.core.opening import Opener
-from vault_etl.core.padding import pad, unpad
-from vault_etl.core.pii import Pii
-from vault_etl.core.placeholders import placeholders
-from vault_etl.core.record_id import record_id_of_line, record_id_of_message
-from vault_etl.core.sealing import Sealer
-from vault_etl.core.tokens import Tokenizer
-from vault_etl.errors import IntegrityError
+from vault_etl.audit.opening import Opener
+from vault_etl.base.errors import IntegrityError
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.canonical import canonical
+from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey, encryption_context, fingerprint
+from vault_etl.crypto.padding import pad, unpad
+from vault_etl.crypto.placeholders import placeholders
+from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.event.events import LoginEvent, Reason, Rejection, parse_event
 
 FROZEN: Final = {
     "associated_data": "006827e35ab7ec7da647321b66cdceef511410820bc509969c6b1f2266d58c44",

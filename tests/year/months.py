@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tests.cli.events import event
 from tests.vault import Result, Vault
-from vault_etl.adapters.embedded.template import ARCHIVE_BUCKET
+from vault_etl.local.template import ARCHIVE_BUCKET
 
 MONTHS: Final = 24
 ROWS: Final = 4

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
+from vault_etl.audit.entries import Action
+from vault_etl.audit.log import AuditEntry, AuditFilter
 from vault_etl.cli import audit_checkpoint, audit_policy, audit_trim, audit_verify
 from vault_etl.cli.moments import SinceOption, UntilOption, utc
 from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_rows, utc_text
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit import Action
-from vault_etl.core.fields import Field
-from vault_etl.ports.audit_log import AuditEntry, AuditFilter
+from vault_etl.crypto.fields import Field
 
 app = typer.Typer(
     help="Read, prove and sign the audit log.", no_args_is_help=True, rich_markup_mode=None

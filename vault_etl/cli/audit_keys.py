@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
+from vault_etl.audit.signing_key import AuditKey
+from vault_etl.base.errors import NotFoundError, UsageError
 from vault_etl.cli.read_file import read_bounded
-from vault_etl.core.archive_location import S3, parse_location
-from vault_etl.core.audit_key import AuditKey
-from vault_etl.errors import NotFoundError, UsageError
+from vault_etl.platform.store_location import S3, parse_location
 
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 

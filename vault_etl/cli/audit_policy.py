@@ -9,6 +9,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from vault_etl.audit.entries import Action
+from vault_etl.audit.identity import audit_request
+from vault_etl.audit.policy import OF_THE_READER, QUOTAS, Allowance, Quota, parse_policy
+from vault_etl.base.errors import UsageError
 from vault_etl.cli.output import (
     OutputOption,
     QuietOption,
@@ -20,10 +24,6 @@ from vault_etl.cli.output import (
 from vault_etl.cli.read_file import read_bounded
 from vault_etl.cli.reason import ReasonOption, reason_for
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit import Action
-from vault_etl.core.policy import OF_THE_READER, QUOTAS, Allowance, Quota, parse_policy
-from vault_etl.errors import UsageError
-from vault_etl.services.audit_request import audit_request
 
 MAX_FILE_BYTES: Final = 65_536
 

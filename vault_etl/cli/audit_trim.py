@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import UsageError
 from vault_etl.cli.audit_keys import PublicKeyOption, keys_of, place_of
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.duration import Duration
@@ -17,12 +20,9 @@ from vault_etl.cli.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.progress import progress
 from vault_etl.cli.reason import ReasonOption, reason_for
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.errors import UsageError
-from vault_etl.services.audit_request import audit_request
 
 if TYPE_CHECKING:
-    from vault_etl.services.trim_log import Trimmed
+    from vault_etl.audit.segments.trim import Trimmed
 
 _AGE: Final = dt.timedelta(days=90)
 _MIN_AGE: Final = dt.timedelta(days=1)

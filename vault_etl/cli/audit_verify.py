@@ -11,15 +11,15 @@ from typing import Annotated, Final
 
 import typer
 
+from vault_etl.audit.checkpoint import ORIGIN
+from vault_etl.audit.verify_log import Proof
+from vault_etl.audit.verify_notes import KeptNote
+from vault_etl.audit.verify_problems import Kind
+from vault_etl.base.errors import DataError, UsageError
 from vault_etl.cli.audit_keys import PublicKeyOption, keys_of, place_of, read_short
 from vault_etl.cli.output import OutputOption, QuietOption, print_listing
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.checkpoint import ORIGIN
-from vault_etl.errors import DataError, UsageError
-from vault_etl.ports.replica import Replica
-from vault_etl.services.verify_log import Proof
-from vault_etl.services.verify_notes import KeptNote
-from vault_etl.services.verify_problems import Kind
+from vault_etl.platform.replica import Replica
 
 _SHOWN: Final = 10
 _NOTE: Final = re.compile(

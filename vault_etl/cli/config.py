@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 import typer
 from pydantic import SecretStr
 
-from vault_etl import logs, settings
+from vault_etl import settings
+from vault_etl.base import logs
 from vault_etl.cli.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.start import VerboseOption
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import typer
 
-from vault_etl.errors import IncompleteError, UsageError
+from vault_etl.base.errors import IncompleteError, UsageError
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -14,15 +14,15 @@ from typing import Annotated, Final
 
 import typer
 
-from vault_etl.adapters.embedded.demo_probe import (
+from vault_etl.base.errors import IncompleteError
+from vault_etl.cli.told import WIDTH, Told
+from vault_etl.local.demo_probe import (
     StoredRow,
     kms_answer,
     most_shared_row,
     postgres_refusal,
 )
-from vault_etl.adapters.embedded.stack import EmbeddedStack
-from vault_etl.cli.told import WIDTH, Told
-from vault_etl.errors import IncompleteError
+from vault_etl.local.stack import EmbeddedStack
 
 _EVENTS: Final = 300
 _NEXT: Final = """\

@@ -17,10 +17,10 @@ from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_row
 from vault_etl.cli.personal_field import PersonalField
 from vault_etl.cli.progress import elapsed
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.fields import Field
-from vault_etl.core.placeholders import placeholders
-from vault_etl.ports.duplicates import SharedToken, SharedTokenQuery
-from vault_etl.services.months_away import NotLookedAt
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.placeholders import placeholders
+from vault_etl.records.months_away import NotLookedAt
+from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
 
 _DAY: Final = ["%Y-%m-%d"]
 _COLUMNS: Final = ("token", "count", "users", "first_seen", "last_seen")

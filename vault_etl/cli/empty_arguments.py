@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from vault_etl.errors import UsageError
+from vault_etl.base.errors import UsageError
 
 _EMPTY: Final = re.compile(r"(?:(--[a-z][a-z-]*)=)?\s*")
 

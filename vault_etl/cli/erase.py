@@ -9,6 +9,9 @@ from typing import Annotated
 
 import typer
 
+from vault_etl.audit.entries import Action
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import IncompleteError, UsageError
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.months_away import warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
@@ -24,12 +27,9 @@ from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.receipt import print_receipt
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.user_id import known_user
-from vault_etl.core.audit import Action
-from vault_etl.core.erasure import NOT_ERASED, Erasable, RecordTarget, Target, UserTarget
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.errors import IncompleteError, UsageError
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.erase import Certificate
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.erase.erase import NOT_ERASED, Erasable, RecordTarget, Target, UserTarget
+from vault_etl.erase.erase_port import Certificate
 
 
 def register(app: typer.Typer) -> None:

@@ -9,11 +9,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from vault_etl.base.pii import Pii
 from vault_etl.cli.csv_cells import csv_line, plain_cell
 from vault_etl.cli.output import plain, utc_text
-from vault_etl.core.fields import Field
-from vault_etl.core.pii import Pii
-from vault_etl.services.reveal import Revealed
+from vault_etl.crypto.fields import Field
+from vault_etl.reveal.reveal import Revealed
 
 _BEFORE: Final = ("record_id", "user_id", "create_date")
 _AFTER: Final = ("erased", "action", "login", "time", "reason", "purpose", "ticket")

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import NotFoundError, UsageError
 from vault_etl.cli.evidence import Evidence
-from vault_etl.core.audit import AuditRequest
-from vault_etl.errors import NotFoundError, UsageError
 
 _MODE: Final = 0o600
 _ASKED: Final = ("action", "reason", "purpose", "ticket")

@@ -9,6 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from vault_etl.audit.entries import MAX_AMOUNT, Action, AuditReceipt
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import UsageError
+from vault_etl.base.pii import Pii
 from vault_etl.cli.months_away import listed, warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import (
@@ -24,17 +28,13 @@ from vault_etl.cli.receipt import print_receipt
 from vault_etl.cli.secret_value import read_values
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.user_id import UserIdOption, known_user
-from vault_etl.core.address_range import addresses_of
-from vault_etl.core.audit import MAX_AMOUNT, Action, AuditReceipt
-from vault_etl.core.fields import Field
-from vault_etl.core.month_away import MonthAway
-from vault_etl.core.pii import Pii
-from vault_etl.core.placeholders import placeholders
-from vault_etl.errors import UsageError
-from vault_etl.ports.record_finder import MAX_HOLDERS, UserRecords
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.find import Found, must_be_held
-from vault_etl.services.months_away import NotLookedAt
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.placeholders import placeholders
+from vault_etl.records.month_away import MonthAway
+from vault_etl.records.months_away import NotLookedAt
+from vault_etl.reveal.address_range import addresses_of
+from vault_etl.reveal.find import MAX_HOLDERS, UserRecords
+from vault_etl.reveal.find_port import Found, must_be_held
 
 
 def register(app: typer.Typer) -> None:

@@ -6,10 +6,10 @@ import datetime as dt
 import sys
 from typing import TYPE_CHECKING
 
-from vault_etl.core.fields import KeyPurpose
+from vault_etl.crypto.fields import KeyPurpose
 
 if TYPE_CHECKING:
-    from vault_etl.bootstrap import Program
+    from vault_etl.app import Program
 
 
 def is_due(

@@ -9,23 +9,23 @@ from typing import Annotated, Final
 
 import typer
 
-from vault_etl import logs
-from vault_etl.bootstrap import LIFELINE_OPTION, Program, Source
+from vault_etl.app import LIFELINE_OPTION, Program, Source
+from vault_etl.base import logs
+from vault_etl.base.errors import IncompleteError, OtherContentError, UsageError, VaultEtlError
 from vault_etl.cli.ingest_view import ingest_view
 from vault_etl.cli.ingest_warnings import IngestWarnings
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_on_signal import StopOnSignal
 from vault_etl.cli.worker import Lifeline, ReportingObserver
-from vault_etl.core.record_id import FIRST_DAY
-from vault_etl.errors import IncompleteError, OtherContentError, UsageError, VaultEtlError
-from vault_etl.ports.ingest_observer import IngestObserver
-from vault_etl.ports.observers import observers
-from vault_etl.ports.workers import WorkersObserver, all_observers
-from vault_etl.services.ingest import Ingest
-from vault_etl.services.ingest_steps import Bounds
-from vault_etl.services.readiness import Readiness
-from vault_etl.services.supervise import Supervisor
+from vault_etl.crypto.record_id import FIRST_DAY
+from vault_etl.ingest.observer import IngestObserver
+from vault_etl.ingest.observers import observers
+from vault_etl.ingest.readiness import Readiness
+from vault_etl.ingest.run import Ingest
+from vault_etl.ingest.steps import Bounds
+from vault_etl.ingest.supervise import Supervisor
+from vault_etl.ingest.workers import WorkersObserver, all_observers
 
 _MAX_WORKERS: Final = 64
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vault_etl.bootstrap import Source, records_of
+from vault_etl.app import Source, records_of
 from vault_etl.cli.output import OutputFormat, print_listing
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import start
-from vault_etl.services.judge_lines import Judgement
+from vault_etl.ingest.judge_lines import Judgement
 
 _COLUMNS = ("reason_code", "path", "count", "first")
 

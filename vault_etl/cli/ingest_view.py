@@ -8,11 +8,11 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from vault_etl import logs
+from vault_etl.base import logs
 from vault_etl.cli.live_ingest import LiveIngest
-from vault_etl.core.messages import Outcome
-from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
-from vault_etl.ports.workers import WorkersObserver
+from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
+from vault_etl.ingest.workers import WorkersObserver
+from vault_etl.records.messages import Outcome
 
 MANY_RECEIVES: Final = 3
 """A message that is received so often is soon in the dead-letter queue (keys/: after five)."""

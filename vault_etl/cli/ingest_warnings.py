@@ -8,11 +8,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from vault_etl import logs
-from vault_etl.core.events import Reason
-from vault_etl.core.extra_fields import MAX_NAMES
-from vault_etl.core.messages import Outcome
-from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
+from vault_etl.base import logs
+from vault_etl.event.events import Reason
+from vault_etl.event.extra_fields import MAX_NAMES
+from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
+from vault_etl.records.messages import Outcome
 
 WINDOW: Final = 100
 """Messages that are looked at: the last batches that have so many together."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from vault_etl.audit.entries import Action
+from vault_etl.audit.identity import audit_request
 from vault_etl.cli import keys_destroy, keys_list, keys_rewrap, keys_rotate
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit import Action
-from vault_etl.core.fields import PERSONAL_FIELDS
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.init_keys import INIT_REASON
+from vault_etl.crypto.fields import PERSONAL_FIELDS
+from vault_etl.keys.init import INIT_REASON
 
 app = typer.Typer(
     help="Make, list, rotate, rewrap and destroy keys.", no_args_is_help=True, rich_markup_mode=None

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import UsageError
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption, print_object, wants_json
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_when_told import stop_when_told
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import Field
-from vault_etl.errors import UsageError
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.destroy_key import Destroyed
-from vault_etl.services.destroy_unused_keys import unused_keys
-from vault_etl.services.doomed_keys import refuse_if_closed
+from vault_etl.crypto.fields import Field
+from vault_etl.keys.destroy import Destroyed
+from vault_etl.keys.destroy_unused import unused_keys
+from vault_etl.keys.needed import refuse_if_closed
 
 if TYPE_CHECKING:
-    from vault_etl.bootstrap import Program
+    from vault_etl.app import Program
 
 _MAX_KEY_ID: Final = 2**32 - 1
 

@@ -11,9 +11,9 @@ import typer
 
 from vault_etl.cli.output import OutputOption, QuietOption, print_rows, wants_json
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.fields import KeyPurpose
-from vault_etl.core.keys import KeyState
-from vault_etl.ports.key_store import KeyUsage
+from vault_etl.crypto.fields import KeyPurpose
+from vault_etl.crypto.keys import KeyState
+from vault_etl.keys.store import KeyUsage
 
 _COLUMNS = ("key_id", "purpose", "field", "generation", "state", "age_days", "rows")
 

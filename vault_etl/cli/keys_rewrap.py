@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vault_etl.audit.entries import Action, AuditRequest, clean_text
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import KeyUnavailableError, UnusableKeyError, UsageError
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_when_told import stop_when_told
-from vault_etl.core.audit import Action, AuditRequest, clean_text
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
-from vault_etl.errors import KeyUnavailableError, UnusableKeyError, UsageError
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.rewrap_keys import RewrapReport
-from vault_etl.services.rewrap_target import to_move
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.keys.rewrap_all import RewrapReport
+from vault_etl.keys.rewrap_target import to_move
 
 if TYPE_CHECKING:
-    from vault_etl.bootstrap import Program
+    from vault_etl.app import Program
 
 _MAX_NAME: Final = 300
 """Characters in the name of a KMS key: it goes into a reason of 500."""

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import DataError, UsageError
 from vault_etl.cli import keys_rotate_tokens
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.duration import Duration
@@ -18,16 +21,13 @@ from vault_etl.cli.progress import progress
 from vault_etl.cli.rotation_report import print_report
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_when_told import stop_when_told
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.leave_out import LeaveOut
-from vault_etl.errors import DataError, UsageError
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.old_keys import naming
-from vault_etl.services.rotate_keys import RotationPlan
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.keys.old import naming
+from vault_etl.rotation.data_keys import RotationPlan
+from vault_etl.rotation.leave_out import LeaveOut
 
 if TYPE_CHECKING:
-    from vault_etl.bootstrap import Program
+    from vault_etl.app import Program
 
 WAIT_S: Final = 600.0
 

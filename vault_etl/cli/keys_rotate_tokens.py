@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.identity import audit_request
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.if_due import is_due
 from vault_etl.cli.needed_roles import NEEDED_ROLES
@@ -14,14 +16,12 @@ from vault_etl.cli.printable import printable
 from vault_etl.cli.progress import progress
 from vault_etl.cli.rotation_report import print_report
 from vault_etl.cli.stop_when_told import stop_when_told
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
-from vault_etl.core.leave_out import LeaveOut
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.rotate_tokens import TokenPlan
+from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.tokens import TokenPlan
 
 if TYPE_CHECKING:
-    from vault_etl.bootstrap import Program
+    from vault_etl.app import Program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

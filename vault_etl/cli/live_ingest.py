@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from vault_etl import logs
+from vault_etl.base import logs
 from vault_etl.cli.tables import packed
-from vault_etl.core.messages import Outcome
-from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
+from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
+from vault_etl.records.messages import Outcome
 
 RATE_SECONDS: Final = 10.0
 """The rate is that of the last ten seconds: short enough to see, longer than most batches."""

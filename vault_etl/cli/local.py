@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from vault_etl import logs, settings
-from vault_etl.adapters.aws import AwsClients
-from vault_etl.adapters.embedded.emulator import EmulatorName
-from vault_etl.adapters.embedded.policies import ADMIN, OPERATOR, ROLES
-from vault_etl.adapters.embedded.seeding import send_all
-from vault_etl.adapters.embedded.stack import EmbeddedStack
+from vault_etl import settings
+from vault_etl.base import logs
+from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, UsageError
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.output import (
     OutputFormat,
@@ -29,8 +26,12 @@ from vault_etl.cli.output import (
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption
 from vault_etl.cli.told import Told
-from vault_etl.core.made_up_events import made_up_events
-from vault_etl.errors import ConfigurationError, DataError, NotFoundError, UsageError
+from vault_etl.event.made_up_events import made_up_events
+from vault_etl.local.emulator import EmulatorName
+from vault_etl.local.policies import ADMIN, OPERATOR, ROLES
+from vault_etl.local.seeding import send_all
+from vault_etl.local.stack import EmbeddedStack
+from vault_etl.platform.aws import AwsClients
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient
@@ -222,7 +223,7 @@ def seed(
 
 def _read_bodies(file: Path) -> list[str]:
     """The records, as `ingest --file` reads them. NotFoundError, and DataError for one that is not UTF-8."""
-    from vault_etl.adapters.content_splitter import ContentSplitter  # noqa: PLC0415
+    from vault_etl.ingest.sources.content_splitter import ContentSplitter  # noqa: PLC0415
 
     is_stream = file == Path("-")
     try:

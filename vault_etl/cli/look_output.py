@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
+from vault_etl.audit.entries import AuditReceipt
+from vault_etl.base.pii import Pii
 from vault_etl.cli.output import OutputFormat, print_object, wants_json
 from vault_etl.cli.printable import printable
 from vault_etl.cli.receipt import print_receipt
-from vault_etl.core.audit import AuditReceipt
-from vault_etl.core.pii import Pii
 
 
 class LookOutput(StrEnum):

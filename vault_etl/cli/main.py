@@ -9,12 +9,12 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 
 from vault_etl import __version__
+from vault_etl.base.empty_variables import forget_empty
+from vault_etl.base.errors import UnavailableError, VaultEtlError
 from vault_etl.cli import streams
 from vault_etl.cli.commands import Commands
 from vault_etl.cli.empty_arguments import refuse_empty
 from vault_etl.cli.printable import printable
-from vault_etl.core.empty_variables import forget_empty
-from vault_etl.errors import UnavailableError, VaultEtlError
 
 EXIT_BUG: Final = 1
 EXIT_USAGE: Final = 2
@@ -118,6 +118,6 @@ def _report_error(error: Exception) -> int:
         streams.give_up(sys.stdout)
         message = f"writing fails: {os.strerror(error.errno)}"
         return _report(message, "what was done stays done", UnavailableError.exit_code)
-    from vault_etl.logs import bug  # noqa: PLC0415 - imports structlog, for this alone
+    from vault_etl.base.logs import bug  # noqa: PLC0415 - imports structlog, for this alone
 
     return _report(bug(error), "please report this line; nothing in it is secret", EXIT_BUG)

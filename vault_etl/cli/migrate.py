@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vault_etl.base.errors import ConfigurationError, IncompleteError, UsageError
 from vault_etl.cli.duration import Duration
 from vault_etl.cli.output import OutputOption, QuietOption, print_object, print_rows
 from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.stop_when_told import stop_when_told
-from vault_etl.errors import ConfigurationError, IncompleteError, UsageError
 
 if TYPE_CHECKING:
-    from vault_etl.bootstrap import Program
+    from vault_etl.app import Program
 
 _COLUMNS: Final = ("migration", "table", "bytes", "step")
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vault_etl.cli.printable import printable
-from vault_etl.core.events import Reason
-from vault_etl.core.month_away import MonthAway
-from vault_etl.ports.months import Months
-from vault_etl.ports.quarantine import QuarantinedRow
+from vault_etl.event.events import Reason
+from vault_etl.quarantine.store import QuarantinedRow
+from vault_etl.records.month_away import MonthAway
+from vault_etl.records.months import Months
 
 _SHOWN: Final = 12
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from vault_etl.errors import LoginDeniedError, VaultEtlError
+from vault_etl.base.errors import LoginDeniedError, VaultEtlError
 
 _KEYS_CHANGE: Final = ("vault_etl_rotate", "vault_etl_re_encrypt")
 

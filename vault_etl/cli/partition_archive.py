@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from vault_etl.audit.entries import Action, clean_reason
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.partition_change import (
     DryRunOption,
@@ -19,11 +22,8 @@ from vault_etl.cli.partition_change import (
 from vault_etl.cli.progress import progress
 from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.archive_location import ArchiveRoot
-from vault_etl.core.audit import Action, clean_reason
-from vault_etl.core.partitions import Partition, PartitionState, choose
-from vault_etl.errors import ConfigurationError, UsageError
-from vault_etl.services.audit_request import audit_request
+from vault_etl.platform.store_location import ArchiveRoot
+from vault_etl.records.partitions import Partition, PartitionState, choose
 
 ToOption = Annotated[
     str | None,

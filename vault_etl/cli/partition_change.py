@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vault_etl.audit.entries import Action, clean_reason
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import ConfigurationError, IncompleteError, VaultEtlError
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.output import OutputFormat, print_object
 from vault_etl.cli.progress import progress
 from vault_etl.cli.reason import reason_for, word
 from vault_etl.cli.start import start
-from vault_etl.core.audit import Action, clean_reason
-from vault_etl.core.partitions import Partition, PartitionState, choose
-from vault_etl.core.quarantine import sent_at
-from vault_etl.errors import ConfigurationError, IncompleteError, VaultEtlError
-from vault_etl.services.archive_month import delete_archive
-from vault_etl.services.audit_request import audit_request
+from vault_etl.partitions.archive.archive_month import delete_archive
+from vault_etl.records.partitions import Partition, PartitionState, choose
+from vault_etl.records.quarantined import sent_at
 
 if TYPE_CHECKING:
-    from vault_etl.bootstrap import Program
+    from vault_etl.app import Program
 
 MonthArgument = Annotated[
     str, typer.Argument(metavar="MONTH", help="YYYY-MM, or the name of a partition.")

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vault_etl.audit.entries import Action, AuditRequest, clean_reason
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.partition_change import (
@@ -19,14 +22,11 @@ from vault_etl.cli.partition_change import (
 from vault_etl.cli.progress import progress
 from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit import Action, AuditRequest, clean_reason
-from vault_etl.core.partitions import Archive, Partition, PartitionState, choose
-from vault_etl.errors import ConfigurationError, UsageError
-from vault_etl.services.archive_month import delete_archive
-from vault_etl.services.audit_request import audit_request
+from vault_etl.partitions.archive.archive_month import delete_archive
+from vault_etl.records.partitions import Archive, Partition, PartitionState, choose
 
 if TYPE_CHECKING:
-    from vault_etl.bootstrap import Program
+    from vault_etl.app import Program
 
 
 def drop(

@@ -9,19 +9,19 @@ from typing import Annotated
 
 import typer
 
+from vault_etl.audit.entries import Action, clean_reason
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, UsageError
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.partition_change import DryRunOption, MonthArgument, YesOption, shown
 from vault_etl.cli.progress import progress
 from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.archive_location import parse_location
-from vault_etl.core.audit import Action, clean_reason
-from vault_etl.core.manifest import Manifest
-from vault_etl.core.partitions import Partition, PartitionState, choose
-from vault_etl.errors import ConfigurationError, DataError, NotFoundError, UsageError
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.restore_month import needs_of
+from vault_etl.partitions.archive.manifest import Manifest
+from vault_etl.partitions.archive.restore_month import needs_of
+from vault_etl.platform.store_location import parse_location
+from vault_etl.records.partitions import Partition, PartitionState, choose
 
 FromOption = Annotated[
     str | None,

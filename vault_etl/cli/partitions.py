@@ -7,6 +7,9 @@ from typing import Annotated, Final
 
 import typer
 
+from vault_etl.audit.entries import Action, clean_reason
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.cli.duration import Duration
 from vault_etl.cli.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.partition_archive import archive
@@ -16,10 +19,7 @@ from vault_etl.cli.partition_restore import restore
 from vault_etl.cli.partition_retoken import retoken
 from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit import Action, clean_reason
-from vault_etl.core.partitions import months_around, parse_month
-from vault_etl.errors import ConfigurationError, UsageError
-from vault_etl.services.audit_request import audit_request
+from vault_etl.records.partitions import months_around, parse_month
 
 app = typer.Typer(
     help="List, make, detach, archive, drop and restore the months of records.",

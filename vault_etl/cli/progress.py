@@ -73,7 +73,7 @@ class LoggedProgress:
     """
 
     def __init__(self, title: str, monotonic: Callable[[], float] = time.monotonic) -> None:
-        from vault_etl import logs  # noqa: PLC0415 - imports structlog
+        from vault_etl.base import logs  # noqa: PLC0415
 
         self._title = title
         self._monotonic = monotonic

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import DataError, NotFoundError, UsageError
 from vault_etl.cli import quarantine_discard
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.look_output import (
@@ -33,23 +36,20 @@ from vault_etl.cli.progress import progress
 from vault_etl.cli.quarantine_filter import QUEUE, ReasonCodeOption, SourceOption
 from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import Field
-from vault_etl.core.quarantine import sent_at
-from vault_etl.errors import DataError, NotFoundError, UsageError
-from vault_etl.ports.quarantine import (
+from vault_etl.crypto.fields import Field
+from vault_etl.keys.old import naming
+from vault_etl.quarantine.retry import RetryReport
+from vault_etl.quarantine.show import ShownMessage
+from vault_etl.quarantine.store import (
     QuarantinedCount,
     QuarantinedRow,
     QuarantineFilter,
     Retried,
 )
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.old_keys import naming
-from vault_etl.services.retry_quarantine import RetryReport
-from vault_etl.services.show_quarantined import ShownMessage
+from vault_etl.records.quarantined import sent_at
 
 if TYPE_CHECKING:
-    from vault_etl.bootstrap import Program
+    from vault_etl.app import Program
 
 app = typer.Typer(
     help="List, show, retry and discard the messages that could not be records.",

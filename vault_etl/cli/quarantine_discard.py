@@ -10,6 +10,9 @@ from typing import Annotated, Final
 
 import typer
 
+from vault_etl.audit.entries import Action
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import NotFoundError, UsageError
 from vault_etl.cli.confirm import confirm
 from vault_etl.cli.moments import SinceOption, UntilOption, utc
 from vault_etl.cli.needed_roles import NEEDED_ROLES
@@ -18,11 +21,8 @@ from vault_etl.cli.progress import progress
 from vault_etl.cli.quarantine_filter import ReasonCodeOption, SourceOption
 from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit import Action
-from vault_etl.core.fields import Field
-from vault_etl.errors import NotFoundError, UsageError
-from vault_etl.ports.quarantine import Matching, QuarantineFilter
-from vault_etl.services.audit_request import audit_request
+from vault_etl.crypto.fields import Field
+from vault_etl.quarantine.store import Matching, QuarantineFilter
 
 _MAX_IDS: Final = 1_000
 _HINT: Final = "`vault-etl quarantine list --summary` shows what there is"

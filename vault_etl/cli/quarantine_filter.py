@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from vault_etl.core.events import Reason
+from vault_etl.event.events import Reason
 
 QUEUE: Final = "queue"
 

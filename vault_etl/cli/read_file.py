@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from vault_etl.errors import NotFoundError
+from vault_etl.base.errors import NotFoundError
 
 
 def read_bounded(path: Path | None, limit: int) -> bytes:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from vault_etl.audit.entries import MAX_WORD_CHARACTERS, clean_reason, clean_text
+from vault_etl.base.errors import UsageError
 from vault_etl.cli.confirm import ends_its_line
-from vault_etl.core.audit import MAX_WORD_CHARACTERS, clean_reason, clean_text
-from vault_etl.errors import UsageError
 
 ReasonOption = Annotated[
     str | None, typer.Option(help="Why. Asked for on a terminal, needed without one.")

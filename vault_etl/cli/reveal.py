@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import UsageError, VaultEtlError
 from vault_etl.cli.evidence_file import EvidenceFile
 from vault_etl.cli.months_away import warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
@@ -22,15 +25,12 @@ from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reas
 from vault_etl.cli.reveal_output import RevealOutput, Shown, evidence_form, form_of_file, warn
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.user_id import UserIdOption, known_user
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.errors import UsageError, VaultEtlError
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.months_away import NotLookedAt, no_record_of_user
-from vault_etl.services.reveal_batch import RevealBatch, must_be_within_quota
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.records.months_away import NotLookedAt, no_record_of_user
+from vault_etl.reveal.batch import RevealBatch, must_be_within_quota
 
 if TYPE_CHECKING:
-    from vault_etl.bootstrap import LastCheckpoint, Program
+    from vault_etl.app import LastCheckpoint, Program
 
 
 STANDARD_INPUT: Final = "-"
@@ -130,7 +130,7 @@ def _reveal(
     program.check_role(
         *NEEDED_ROLES["reveal"], requests=lambda: _of_each(request, record_ids or [None])
     )
-    from vault_etl.bootstrap import LastCheckpoint  # noqa: PLC0415 - its help needs none of it
+    from vault_etl.app import LastCheckpoint  # noqa: PLC0415 - its help needs none of it
 
     with LastCheckpoint() as keep:
         if user is not None:

@@ -7,15 +7,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import UsageError
 from vault_etl.cli.evidence import CsvEvidence, Evidence, JsonEvidence, evidence_of
 from vault_etl.cli.evidence_file import EvidenceFile
 from vault_etl.cli.look_output import print_value
 from vault_etl.cli.output import OutputFormat, print_object, wants_json
 from vault_etl.cli.printable import printable
 from vault_etl.cli.receipt import print_receipt
-from vault_etl.core.audit import AuditRequest
-from vault_etl.errors import UsageError
-from vault_etl.services.reveal import Revealed
+from vault_etl.reveal.reveal import Revealed
 
 _ON_SCREEN: Final = ("record_id", "user_id", "create_date", "fields", "audit_seq", "audit_hash")
 _ERASED: Final = "(erased)"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import typer
 
+from vault_etl.base.errors import UsageError
+from vault_etl.base.pii import Pii
 from vault_etl.cli.read_file import read_bounded
-from vault_etl.core.pii import Pii
-from vault_etl.errors import UsageError
 
 MAX_VALUE_BYTES = 4096
 """No field holds a longer one."""

@@ -11,7 +11,7 @@ from vault_etl.cli.replica_reads import FROM_REPLICA
 
 if TYPE_CHECKING:
     from vault_etl import settings
-    from vault_etl.bootstrap import Program
+    from vault_etl.app import Program
 
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Log more, to standard error.")
@@ -23,8 +23,9 @@ def start(
 ) -> tuple[Program, settings.Settings]:
     """Read the settings, set up the logs. Raises ConfigurationError."""
     # Here and not above: most of a command's start is these imports, and its help needs none.
-    from vault_etl import logs, settings  # noqa: PLC0415
-    from vault_etl.bootstrap import Program  # noqa: PLC0415
+    from vault_etl import settings  # noqa: PLC0415
+    from vault_etl.app import Program  # noqa: PLC0415
+    from vault_etl.base import logs  # noqa: PLC0415
 
     loaded, _ = settings.load(os.environ)
     logs.configure(loaded.log_format, verbose=verbose, quiet=quiet)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from vault_etl.base.errors import ConfigurationError
 from vault_etl.cli.output import OutputOption, QuietOption, print_rows, wants_json
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.errors import ConfigurationError
-from vault_etl.services.doctor import Finding
+from vault_etl.doctor.doctor import Finding
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
-from vault_etl.errors import IncompleteError
+from vault_etl.base.errors import IncompleteError
 
 
 @contextlib.contextmanager

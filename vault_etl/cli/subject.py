@@ -8,6 +8,9 @@ from typing import Annotated, Final
 
 import typer
 
+from vault_etl.audit.entries import Action
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import VaultEtlError
 from vault_etl.cli.audit import listed
 from vault_etl.cli.months_away import warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
@@ -18,11 +21,8 @@ from vault_etl.cli.reveal_output import warn
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.subject_bundle import Bundle
 from vault_etl.cli.user_id import known_user
-from vault_etl.core.audit import Action
-from vault_etl.errors import VaultEtlError
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.export_subject import LookedThrough
-from vault_etl.services.months_away import NotLookedAt, no_record_of_user
+from vault_etl.records.months_away import NotLookedAt, no_record_of_user
+from vault_etl.subject.export import LookedThrough
 
 MAX_MESSAGES: Final = 100_000
 
@@ -83,7 +83,7 @@ def _export(
     program, _ = start(quiet=quiet, verbose=verbose)
     request = audit_request(program.identity(), Action.FIND, asked, purpose=kind, ticket=reference)
     program.check_role(*NEEDED_ROLES["subject export"], requests=lambda: [request])
-    from vault_etl.bootstrap import LastCheckpoint  # noqa: PLC0415 - its help needs none of it
+    from vault_etl.app import LastCheckpoint  # noqa: PLC0415 - its help needs none of it
 
     with (
         LastCheckpoint() as keep,

@@ -15,21 +15,21 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
+from vault_etl.audit.checkpoint import Checkpoint
+from vault_etl.audit.log import LeftTheLog
+from vault_etl.audit.signing_key import AuditKey
+from vault_etl.base.errors import NotFoundError, UsageError
 from vault_etl.cli.evidence import CsvEvidence, JsonEvidence, evidence_of
 from vault_etl.cli.look_output import readable
 from vault_etl.cli.output import plain, utc_text
 from vault_etl.cli.printable import printable
-from vault_etl.core.audit_key import AuditKey
-from vault_etl.core.checkpoint import Checkpoint
-from vault_etl.core.digest import sha256
-from vault_etl.core.fields import PERSONAL_FIELDS
-from vault_etl.core.subject import Match
-from vault_etl.errors import NotFoundError, UsageError
-from vault_etl.ports.audit_log import LeftTheLog
-from vault_etl.ports.record_finder import UserRecord, UserRecords
-from vault_etl.services.export_subject import LookedThrough
-from vault_etl.services.reveal import Revealed
-from vault_etl.services.show_quarantined import ShownMessage
+from vault_etl.crypto.digest import sha256
+from vault_etl.crypto.fields import PERSONAL_FIELDS
+from vault_etl.quarantine.show import ShownMessage
+from vault_etl.reveal.find import UserRecord, UserRecords
+from vault_etl.reveal.reveal import Revealed
+from vault_etl.subject.export import LookedThrough
+from vault_etl.subject.names_user import Match
 
 SUMS: Final = "SHA256SUMS"
 SIGNATURE: Final = "SHA256SUMS.sig"

@@ -11,6 +11,10 @@ from typing import Annotated, Final
 
 import typer
 
+from vault_etl.audit.entries import MAX_AMOUNT, Action
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import DataError, UsageError
+from vault_etl.base.pii import Pii
 from vault_etl.cli.months_away import warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.output import QuietOption
@@ -20,13 +24,9 @@ from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reas
 from vault_etl.cli.receipt import print_receipt
 from vault_etl.cli.secret_value import read_lines
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.core.audit import MAX_AMOUNT, Action
-from vault_etl.core.fields import Field
-from vault_etl.core.pii import Pii
-from vault_etl.errors import DataError, UsageError
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.make_tokens import MadeTokens
-from vault_etl.services.months_away import NotLookedAt
+from vault_etl.crypto.fields import Field
+from vault_etl.records.months_away import NotLookedAt
+from vault_etl.reveal.make_tokens import MadeTokens
 
 _SHOWN_LINES: Final = 10
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import typer
 
-from vault_etl.core import expected
+from vault_etl.base import expected
 
 
 def usage_message(error: typer.TyperException) -> str:

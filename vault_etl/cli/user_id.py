@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vault_etl.errors import UsageError
+from vault_etl.base.errors import UsageError
 
 UserIdOption = Annotated[
     str | None, typer.Option("--user-id", help="All records of this user, matched as it stands.")

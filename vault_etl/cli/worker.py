@@ -10,9 +10,9 @@ import threading
 import time
 from typing import Any, Final
 
+from vault_etl.base.errors import IncompleteError, VaultEtlError
 from vault_etl.cli.needed_roles import hint_of
-from vault_etl.errors import IncompleteError, VaultEtlError
-from vault_etl.ports.ingest_observer import BatchReport, IngestState, Movement
+from vault_etl.ingest.observer import BatchReport, IngestState, Movement
 
 ORPHAN_SECONDS: Final = 5.0
 """What a worker takes to finish what it began, once its parent is gone."""
@@ -22,7 +22,7 @@ ORPHAN_ENDS_S: Final = 8.0
 
 
 class ReportingObserver:
-    """`IngestObserver` that writes what it is told for the parent: see `adapters/worker_processes.py`."""
+    """`IngestObserver` that writes what it is told for the parent: see `ingest/worker_processes.py`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

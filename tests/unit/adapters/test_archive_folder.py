@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from vault_etl.adapters.archive_folder import FolderArchive
-from vault_etl.errors import DeniedError, NotFoundError, UnavailableError, UsageError, VaultEtlError
+from vault_etl.base.errors import (
+    DeniedError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+    VaultEtlError,
+)
+from vault_etl.platform.store_folder import FolderArchive
 
 NAME = "part-00001.parquet"
 

@@ -11,9 +11,9 @@ import pytest
 from botocore.credentials import CredentialProvider, RefreshableCredentials
 from botocore.exceptions import CredentialRetrievalError
 
-from vault_etl.adapters.aws_credentials import HeldCredentials
-from vault_etl.adapters.aws_failures import CredentialsError
-from vault_etl.errors import ConfigurationError, UnavailableError
+from vault_etl.base.errors import ConfigurationError, UnavailableError
+from vault_etl.platform.aws_credentials import HeldCredentials
+from vault_etl.platform.aws_failures import CredentialsError
 
 
 class Source(CredentialProvider):

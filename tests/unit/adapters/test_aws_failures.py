@@ -15,19 +15,19 @@ import botocore.tokens
 import botocore.utils
 import pytest
 
-from vault_etl.adapters.aws_exceptions import FAILURES, REST, Failure
-from vault_etl.adapters.aws_failures import Subject, answered, failed, failure_of
-from vault_etl.adapters.aws_kms import asked_about
-from vault_etl.adapters.aws_refusals import Refusal, refusal_of
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import WrappedKey
-from vault_etl.errors import (
+from vault_etl.base.errors import (
     ConfigurationError,
     DeniedError,
     KeyUnavailableError,
     UnavailableError,
     VaultEtlError,
 )
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import WrappedKey
+from vault_etl.keys.kms import asked_about
+from vault_etl.platform.aws_exceptions import FAILURES, REST, Failure
+from vault_etl.platform.aws_failures import Subject, answered, failed, failure_of
+from vault_etl.platform.aws_refusals import Refusal, refusal_of
 
 SERVICES = ("sqs", "kms", "s3", "sts", "sso", "secretsmanager")
 

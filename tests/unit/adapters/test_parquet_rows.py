@@ -17,13 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.manifests import COLUMNS
-from vault_etl.adapters.copy_binary import copy_binary
-from vault_etl.adapters.copy_tuples import HEADER, TRAILER, columns_of, tuples_from, tuples_of
-from vault_etl.adapters.parquet_columns import arrow_of, schema_of, values_of
-from vault_etl.adapters.parquet_rows import ParquetRowsReader, ParquetRowsWriter
-from vault_etl.core.manifest import Column, GenerationCount, KeyCount
-from vault_etl.errors import ConfigurationError, DataError
-from vault_etl.ports.archived_rows import WrittenPart
+from vault_etl.base.errors import ConfigurationError, DataError
+from vault_etl.partitions.archive.manifest import Column, GenerationCount, KeyCount
+from vault_etl.partitions.archive.parquet_columns import arrow_of, schema_of, values_of
+from vault_etl.partitions.archive.parquet_rows import ParquetRowsReader, ParquetRowsWriter
+from vault_etl.partitions.archive.rows import WrittenPart
+from vault_etl.platform.postgres_copy import copy_binary
+from vault_etl.platform.postgres_copy_tuples import (
+    HEADER,
+    TRAILER,
+    columns_of,
+    tuples_from,
+    tuples_of,
+)
 
 DAY = dt.date(2026, 3, 14)
 MOMENT = dt.datetime(2026, 3, 14, 15, 9, 26, 535897, tzinfo=dt.UTC)

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import pytest
 
-from vault_etl.adapters.segment_lines import (
+from vault_etl.audit.chain import LoggedEntry
+from vault_etl.audit.proof import StoredCheckpoint
+from vault_etl.audit.segments.lines import (
     checkpoint_from,
     checkpoint_object,
     entry_from,
@@ -17,11 +19,9 @@ from vault_etl.adapters.segment_lines import (
     read_lines,
     write_lines,
 )
-from vault_etl.core.audit_chain import LoggedEntry
-from vault_etl.core.audit_segment import SegmentFile
-from vault_etl.core.digest import sha256
-from vault_etl.errors import DataError
-from vault_etl.ports.audit_proof import StoredCheckpoint
+from vault_etl.audit.segments.manifest import SegmentFile
+from vault_etl.base.errors import DataError
+from vault_etl.crypto.digest import sha256
 
 ENTRY: Final = LoggedEntry(
     seq=7,

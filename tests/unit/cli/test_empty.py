@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import typer
 
+from vault_etl.base.empty_variables import forget_empty
+from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.cli import main
 from vault_etl.cli.empty_arguments import refuse_empty
-from vault_etl.core.empty_variables import forget_empty
-from vault_etl.errors import ConfigurationError, UsageError
 from vault_etl.settings import PREFIX, Settings, load
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vault_etl.cli.erase import _question
-from vault_etl.core.erasure import Erasable
+from vault_etl.erase.erase import Erasable
 
 ONE = {"user_logins_2024_03": "s3://cold/a"}
 

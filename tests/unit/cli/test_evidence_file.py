@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.base.errors import UsageError
 from vault_etl.cli.evidence import CsvEvidence, Evidence, JsonEvidence
 from vault_etl.cli.evidence_file import EvidenceFile
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import PERSONAL_FIELDS
-from vault_etl.errors import UsageError
+from vault_etl.crypto.fields import PERSONAL_FIELDS
 
 REQUEST = AuditRequest(
     request_id=uuid.UUID(int=1),

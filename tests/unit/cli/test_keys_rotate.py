@@ -12,12 +12,12 @@ import pytest
 from tests.fakes.identity import FakeIdentity
 from tests.fakes.vault import FakeVault
 from tests.unit.services.rotation_world import filled_vault, seen_by
-from vault_etl.bootstrap import Program
+from vault_etl.app import Program
+from vault_etl.base.errors import DataError, UnavailableError, UsageError
+from vault_etl.base.progress import Progress
 from vault_etl.cli import keys_rotate
-from vault_etl.core.fields import Field
-from vault_etl.errors import DataError, UnavailableError, UsageError
-from vault_etl.ports.progress import Progress
-from vault_etl.services.rotate_keys import Rotation, RotationPlan, plan_rotation
+from vault_etl.crypto.fields import Field
+from vault_etl.rotation.data_keys import Rotation, RotationPlan, plan_rotation
 
 
 class FakeProgram:

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import typer
 
+from vault_etl.base.errors import DeniedError, LoginDeniedError
 from vault_etl.cli import main
 from vault_etl.cli.needed_roles import NEEDED_ROLES, command_of, hint_of
 from vault_etl.cli.replica_reads import FROM_REPLICA
-from vault_etl.errors import DeniedError, LoginDeniedError
 
 ANY_ROLE: Final = {"config", "demo", "doctor", "status"}
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 import vault_etl.cli
+from vault_etl.audit.entries import Action
 from vault_etl.cli.output import OutputFormat, cell, print_object, print_rows
-from vault_etl.core.audit import Action
-from vault_etl.core.events import Reason
-from vault_etl.core.fields import Field
+from vault_etl.crypto.fields import Field
+from vault_etl.event.events import Reason
 
 ID = uuid.UUID("01a1fc29-ca31-7f16-a77c-58d57c39a400")
 MOMENT = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)

@@ -11,9 +11,9 @@ import pytest
 import typer
 
 from vault_etl import settings
+from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.cli.main import app
 from vault_etl.cli.usage import usage_message
-from vault_etl.errors import ConfigurationError, UsageError
 
 SECRET = "sekret-Wort-4711"
 FOREIGN = re.compile(

@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from vault_etl.core.held_messages import Held
-from vault_etl.core.ingest_engine import IngestEngine
-from vault_etl.core.ingest_limits import Limits
-from vault_etl.core.messages import Message, Outcome
-from vault_etl.core.pii import Pii
+from vault_etl.base.pii import Pii
+from vault_etl.ingest.engine.engine import IngestEngine
+from vault_etl.ingest.engine.held import Held
+from vault_etl.ingest.engine.limits import Limits
+from vault_etl.records.messages import Message, Outcome
 
 VISIBILITY_S = 30.0
 _NUMBERS = itertools.count()

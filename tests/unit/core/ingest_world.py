@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.queue import FakeQueue
-from vault_etl.core.held_messages import Held, Stage
-from vault_etl.core.ingest_engine import IngestEngine
-from vault_etl.core.ingest_limits import Limits
-from vault_etl.core.messages import Message, Outcome
+from vault_etl.ingest.engine.engine import IngestEngine
+from vault_etl.ingest.engine.held import Held, Stage
+from vault_etl.ingest.engine.limits import Limits
+from vault_etl.records.messages import Message, Outcome
 
 VISIBILITY_S = 30
 LIMITS = Limits(

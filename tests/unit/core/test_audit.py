@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import vault_etl
 from tests.fakes.receipts import any_receipt
-from vault_etl.core.audit import (
+from vault_etl.audit.entries import (
     MAX_REASON_CHARACTERS,
     AuditReceipt,
     Decision,
@@ -19,7 +19,7 @@ from vault_etl.core.audit import (
     clean_reason,
     clean_text,
 )
-from vault_etl.errors import UsageError
+from vault_etl.base.errors import UsageError
 
 PACKAGE = Path(vault_etl.__file__).parent
 
@@ -97,7 +97,7 @@ def test_only_the_adapter_of_the_audit_log_mints_receipts() -> None:
         for path in PACKAGE.rglob("*.py")
         if any(name in path.read_text(encoding="utf-8") for name in ("mint_receipt", "_MINT"))
     }
-    assert mentions == {"core/audit.py", "adapters/postgres_audit.py"}
+    assert mentions == {"audit/entries.py", "audit/postgres.py"}
 
 
 def test_nothing_makes_receipts_around_their_constructor() -> None:
@@ -107,7 +107,7 @@ def test_nothing_makes_receipts_around_their_constructor() -> None:
         for path in PACKAGE.rglob("*.py")
         if any(call in path.read_text(encoding="utf-8") for call in ("AuditReceipt(", "__new__("))
     }
-    assert makers == {"core/audit.py"}
+    assert makers == {"audit/entries.py"}
 
 
 def test_the_words_of_the_log_are_frozen() -> None:

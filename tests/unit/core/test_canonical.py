@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.core.blank import WHITE_SPACE, is_blank
-from vault_etl.core.canonical import canonical, canonical_device_id, canonical_ip
-from vault_etl.core.fields import Field
-from vault_etl.core.pii import Pii
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.blank import WHITE_SPACE, is_blank
+from vault_etl.crypto.canonical import canonical, canonical_device_id, canonical_ip
+from vault_etl.crypto.fields import Field
 
 IPV4 = bytes(10) + b"\xff\xff" + bytes((198, 51, 100, 7))
 IPV6 = bytes.fromhex("20010db8000000000000000000000001")

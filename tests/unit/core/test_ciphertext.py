@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.core.ciphertext import Ciphertext, Place
-from vault_etl.core.fields import Field, Table
-from vault_etl.errors import IntegrityError
+from vault_etl.base.errors import IntegrityError
+from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.fields import Field, Table
 
 RECORD = uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4")
 SMALLEST = bytes([1]) + bytes(4 + 12 + 16 + 16)

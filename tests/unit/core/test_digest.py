@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.core.digest import MAX_PREFIXED_BYTES, hmac_sha256, lp, sha256
+from vault_etl.crypto.digest import MAX_PREFIXED_BYTES, hmac_sha256, lp, sha256
 
 
 @given(st.lists(st.binary()))

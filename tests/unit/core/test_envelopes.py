@@ -21,7 +21,7 @@ from tests.fakes.shapes import (
     sns,
     sqs_record,
 )
-from vault_etl.core.events import MAX_BODY_BYTES, LoginEvent, Reason, Rejection, parse_event
+from vault_etl.event.events import MAX_BODY_BYTES, LoginEvent, Reason, Rejection, parse_event
 
 NO_EVENT = Rejection(Reason.FIELD_MISSING, "$.user_id")
 EVENT = fields("u")

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.fakes.login_events import DEFAULTS, login_event, sns_envelope
-from vault_etl.core.events import (
+from vault_etl.event.events import (
     MAX_BODY_BYTES,
     MAX_NESTING,
     LoginEvent,

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from tests.fakes.login_events import DEFAULTS
-from vault_etl.core.events import LoginEvent, Reason, Rejection, parse_event
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import KeyMaterial, TokenKey
-from vault_etl.core.tokens import Tokenizer
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyMaterial, TokenKey
+from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.event.events import LoginEvent, Reason, Rejection, parse_event
 
 TEXT = ("user_id", "device_type", "device_id", "locale", "app_version")
 TOKENIZER = Tokenizer(

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.login_events import DEFAULTS
-from vault_etl.core.canonical import canonical
-from vault_etl.core.events import LoginEvent, Reason, Rejection, parse_event
-from vault_etl.core.fields import Field
+from vault_etl.crypto.canonical import canonical
+from vault_etl.crypto.fields import Field
+from vault_etl.event.events import LoginEvent, Reason, Rejection, parse_event
 
 KNOWN = (*DEFAULTS, "create_date")
 PATHS = {"$", *(f"$.{name}" for name in KNOWN)}

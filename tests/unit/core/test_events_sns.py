@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.login_events import DEFAULTS, login_event, login_event_without, sns_envelope
-from vault_etl.core.events import (
+from vault_etl.event.events import (
     MAX_BODY_BYTES,
     MAX_ENVELOPES,
     MAX_NESTING,

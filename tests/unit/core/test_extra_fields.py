@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.core.extra_fields import MAX_NAMES, MAX_SHOWN, OTHERS, ExtraFields, shown_names
+from vault_etl.event.extra_fields import MAX_NAMES, MAX_SHOWN, OTHERS, ExtraFields, shown_names
 
 SHOWN = ("email", "phone_number", "x-forwarded-for", "geo.city", "_id", "sha256", "ipv4", "a" * 64)
 HIDDEN = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 
 
 def test_the_names_of_the_formats_are_frozen() -> None:

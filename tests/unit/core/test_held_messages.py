@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.core.engines import VISIBILITY_S, handles, new_engine, new_message, receive
-from vault_etl.core.held_messages import MAX_HOLD, HeldMessages
-from vault_etl.core.messages import Outcome
+from vault_etl.ingest.engine.held import MAX_HOLD, HeldMessages
+from vault_etl.records.messages import Outcome
 
 
 def holding(*times: float) -> tuple[HeldMessages, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.core.engines import handles, new_engine, receive, settle, write
-from vault_etl.core.messages import Outcome
+from vault_etl.records.messages import Outcome
 
 
 def test_a_batch_closes_by_its_size() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.core.engines import handles, new_engine, receive, settled, write
-from vault_etl.core.ingest_engine import DELETE_TRIES, IngestEngine
-from vault_etl.core.messages import Outcome
+from vault_etl.ingest.engine.engine import DELETE_TRIES, IngestEngine
+from vault_etl.records.messages import Outcome
 
 
 def committed(count: int) -> IngestEngine:

@@ -13,7 +13,7 @@ from tests.unit.core.engines import (
     settled,
     write,
 )
-from vault_etl.core.messages import Outcome
+from vault_etl.records.messages import Outcome
 
 
 def test_an_engine_that_has_done_nothing_is_not_finished() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.core.engines import new_engine, new_message, receive, settle, write
-from vault_etl.core.ingest_engine import IngestEngine
-from vault_etl.core.ingest_limits import MAX_CALL, MAX_MESSAGE_BYTES
-from vault_etl.core.messages import Outcome
+from vault_etl.ingest.engine.engine import IngestEngine
+from vault_etl.ingest.engine.limits import MAX_CALL, MAX_MESSAGE_BYTES
+from vault_etl.records.messages import Outcome
 
 KIB = 1024
 

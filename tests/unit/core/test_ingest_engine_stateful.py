@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.unit.core.engines import settled
 from tests.unit.core.ingest_world import LIMITS, ROUNDS, World
-from vault_etl.core.held_messages import Stage
+from vault_etl.ingest.engine.held import Stage
 
 
 @dataclass(frozen=True)

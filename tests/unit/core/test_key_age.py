@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.core.fields import ROTATED, KeyPurpose
-from vault_etl.core.key_age import KeyAge, key_age
+from vault_etl.crypto.fields import ROTATED, KeyPurpose
+from vault_etl.keys.age import KeyAge, key_age
 
 NEVER = dt.timedelta()
 DAY = dt.timedelta(days=1)

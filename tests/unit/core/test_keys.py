@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.adapters.copy_binary import copy_binary
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import (
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import (
     MAX_LEASE,
     MAX_SEALS,
     DataKey,
@@ -24,6 +23,7 @@ from vault_etl.core.keys import (
     encryption_context,
     fingerprint,
 )
+from vault_etl.platform.postgres_copy import copy_binary
 
 RAW = b"thirty-two bytes of key, exactly"
 MATERIAL = KeyMaterial(RAW)

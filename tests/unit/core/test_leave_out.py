@@ -7,10 +7,10 @@ import uuid
 
 import pytest
 
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import KeyState, StoredKey
-from vault_etl.core.leave_out import LeaveOut
-from vault_etl.errors import UsageError
+from vault_etl.base.errors import UsageError
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState, StoredKey
+from vault_etl.rotation.leave_out import LeaveOut
 
 ID = uuid.UUID("019c13ec-9e00-786c-a01c-c61c88d8d4b5")
 EIGHT = dt.datetime(2026, 11, 29, 8, tzinfo=dt.UTC)

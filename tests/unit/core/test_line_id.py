@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.core.record_id import (
+from vault_etl.crypto.record_id import (
     MAX_LINES,
     MAX_MILLISECONDS,
     first_millisecond,

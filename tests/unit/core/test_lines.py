@@ -8,10 +8,19 @@ import uuid
 import pytest
 
 from tests.fakes.login_events import login_event, sns_envelope
-from vault_etl.core.events import LoginEvent, Reason, Rejection
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey
-from vault_etl.core.messages import (
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
+from vault_etl.crypto.record_id import (
+    first_millisecond,
+    milliseconds_of,
+    record_id_of_line,
+    record_id_of_message,
+)
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.event.events import LoginEvent, Reason, Rejection
+from vault_etl.records.messages import (
     Line,
     Message,
     Parsed,
@@ -19,15 +28,6 @@ from vault_etl.core.messages import (
     parse_message,
     seal_event,
 )
-from vault_etl.core.pii import Pii
-from vault_etl.core.record_id import (
-    first_millisecond,
-    milliseconds_of,
-    record_id_of_line,
-    record_id_of_message,
-)
-from vault_etl.core.sealing import Sealer
-from vault_etl.core.tokens import Tokenizer
 
 SOURCE = uuid.UUID("0b5a7d5e-2f7a-4a3f-9d7a-6f4a1c9be2d3")
 SENT = dt.date(2026, 3, 1)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.manifests import MANIFEST
-from vault_etl.core.manifest import Column, KeyCount, Manifest, Part
-from vault_etl.errors import DataError
+from vault_etl.base.errors import DataError
+from vault_etl.partitions.archive.manifest import Column, KeyCount, Manifest, Part
 
 ENCODED = MANIFEST.encode()
 JSON = st.recursive(

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tests.fakes.checkpoints import FakeHeadSigner
 from tests.fakes.manifests import MANIFEST
-from vault_etl.core.audit_key import AuditKey
-from vault_etl.core.checkpoint import Checkpoint, Head, Signature
-from vault_etl.core.manifest_note import ManifestNote
-from vault_etl.core.registration import Registration
-from vault_etl.errors import DataError
+from vault_etl.audit.checkpoint import Checkpoint, Head, Signature
+from vault_etl.audit.registration import Registration
+from vault_etl.audit.signing_key import AuditKey
+from vault_etl.base.errors import DataError
+from vault_etl.partitions.archive.manifest_note import ManifestNote
 
 CONTENT = MANIFEST.encode()
 VAULT = MANIFEST.vault_id

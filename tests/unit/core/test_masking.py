@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.core.fields import Field
-from vault_etl.core.masking import masked
-from vault_etl.core.pii import Pii
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.masking import masked
 
 
 @pytest.mark.parametrize(

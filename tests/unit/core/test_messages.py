@@ -12,11 +12,16 @@ import pytest
 
 from tests.fakes.login_events import login_event
 from tests.fakes.receipts import any_receipt
-from vault_etl.core.ciphertext import Place
-from vault_etl.core.events import LoginEvent, Reason, Rejection
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.keys import DataKey, KeyMaterial, TokenKey
-from vault_etl.core.messages import (
+from vault_etl.audit.opening import Opener
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.event.events import LoginEvent, Reason, Rejection
+from vault_etl.records.messages import (
     Message,
     Parsed,
     RecordRange,
@@ -25,11 +30,6 @@ from vault_etl.core.messages import (
     seal_event,
     seal_rejection,
 )
-from vault_etl.core.opening import Opener
-from vault_etl.core.pii import Pii
-from vault_etl.core.record_id import record_id_of_message
-from vault_etl.core.sealing import Sealer
-from vault_etl.core.tokens import Tokenizer
 
 MESSAGE_ID = "5fea7756-0ea4-451a-a703-a558b933e274"
 SENT_MS = 1_767_225_600_123  # 2026-01-01T00:00:00.123Z

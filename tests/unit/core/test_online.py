@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vault_etl.core.online import Constraint, Fill, Index, index_of, parse
-from vault_etl.errors import ConfigurationError
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.schema.online import Constraint, Fill, Index, index_of, parse
 
 GOOD = {
     "CREATE INDEX a_b ON public.a (b);": Index("a", "a_b", "(b)"),

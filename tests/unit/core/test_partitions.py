@@ -7,7 +7,9 @@ import uuid
 
 import pytest
 
-from vault_etl.core.partitions import (
+from vault_etl.base.errors import NotFoundError, UsageError
+from vault_etl.crypto.record_id import first_millisecond
+from vault_etl.records.partitions import (
     Partition,
     PartitionState,
     choose,
@@ -15,8 +17,6 @@ from vault_etl.core.partitions import (
     next_month,
     parse_month,
 )
-from vault_etl.core.record_id import first_millisecond
-from vault_etl.errors import NotFoundError, UsageError
 
 
 def partition(

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.pretty import pretty_repr
 
-from vault_etl.adapters.copy_binary import copy_binary
-from vault_etl.core.pii import REDACTED, Pii
+from vault_etl.base.pii import REDACTED, Pii
+from vault_etl.platform.postgres_copy import copy_binary
 
 SECRET = "198.51.100.7"  # the value that must not be seen
 PII = Pii.of_text(SECRET)

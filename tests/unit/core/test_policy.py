@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from vault_etl.core.policy import DEFAULT_POLICY, parse_policy
-from vault_etl.errors import ConfigurationError
+from vault_etl.audit.policy import DEFAULT_POLICY, parse_policy
+from vault_etl.base.errors import ConfigurationError
 
 FULL = {
     "reveals_an_hour": 5,

@@ -8,15 +8,15 @@ import uuid
 import pytest
 
 from tests.fakes.login_events import login_event
-from vault_etl.core.events import LoginEvent, Reason, Rejection
-from vault_etl.core.pii import Pii
-from vault_etl.core.quarantine import is_undated, month_to_make, parse_again, sent_at
-from vault_etl.core.record_id import (
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.record_id import (
     MAX_MILLISECONDS,
     first_millisecond,
     record_id_of_line,
     record_id_of_message,
 )
+from vault_etl.event.events import LoginEvent, Reason, Rejection
+from vault_etl.records.quarantined import is_undated, month_to_make, parse_again, sent_at
 
 TODAY = dt.datetime(2026, 1, 31, 12, 0, tzinfo=dt.UTC)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.core.record_id import MAX_MILLISECONDS, milliseconds_of, record_id_of_message
+from vault_etl.crypto.record_id import MAX_MILLISECONDS, milliseconds_of, record_id_of_message
 
 MESSAGE_ID = "5fea7756-0ea4-451a-a703-a558b933e274"
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vault_etl.core.fields import Table
-from vault_etl.core.rotation import Range, split
+from vault_etl.crypto.fields import Table
+from vault_etl.rotation.ranges import Range, split
 
 ZERO, LAST = uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)
 

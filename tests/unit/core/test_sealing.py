@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.receipts import any_receipt
-from vault_etl.core.ciphertext import Place
-from vault_etl.core.fields import Field, Table
-from vault_etl.core.keys import DataKey, KeyMaterial
-from vault_etl.core.opening import Opener
-from vault_etl.core.pii import Pii
-from vault_etl.core.sealing import Sealer
-from vault_etl.errors import IntegrityError
+from vault_etl.audit.opening import Opener
+from vault_etl.base.errors import IntegrityError
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.fields import Field, Table
+from vault_etl.crypto.keys import DataKey, KeyMaterial
+from vault_etl.crypto.sealing import Sealer
 
 KEY = DataKey(0xDEADBEEF, Field.IP, KeyMaterial(bytes(range(32))))
 PLACE = Place.in_record(Field.IP, uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4"), "user-1")

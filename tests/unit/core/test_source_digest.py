@@ -8,8 +8,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.core.keys import KeyMaterial
-from vault_etl.core.source_digest import LineDigest, name_digest
+from vault_etl.crypto.keys import KeyMaterial
+from vault_etl.crypto.source_digest import LineDigest, name_digest
 
 RAW = bytes(range(32))
 KEY = KeyMaterial(RAW)

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from vault_etl.core.subject import Match, match_of
+from vault_etl.subject.names_user import Match, match_of
 
 NESTED = json.dumps({"Message": json.dumps({"detail": [{"user_id": "ann"}]})})
 

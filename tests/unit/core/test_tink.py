@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from tink import aead, secret_key_access
 
 from tests.fakes.receipts import any_receipt
-from vault_etl.core.ciphertext import Place
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import DataKey, KeyMaterial
-from vault_etl.core.opening import Opener
-from vault_etl.core.padding import pad
-from vault_etl.core.pii import Pii
-from vault_etl.core.sealing import Sealer
+from vault_etl.audit.opening import Opener
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import DataKey, KeyMaterial
+from vault_etl.crypto.padding import pad
+from vault_etl.crypto.sealing import Sealer
 
 aead.register()
 

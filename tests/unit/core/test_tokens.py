@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.keys import KeyMaterial, TokenKey
-from vault_etl.core.pii import Pii
-from vault_etl.core.placeholders import placeholder_token
-from vault_etl.core.tokens import Tokenizer
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import KeyMaterial, TokenKey
+from vault_etl.crypto.placeholders import placeholder_token
+from vault_etl.crypto.tokens import Tokenizer
 
 RAW = {Field.IP: bytes(range(32)), Field.DEVICE_ID: bytes(range(32, 64))}
 

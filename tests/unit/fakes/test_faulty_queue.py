@@ -16,8 +16,8 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.faulty_queue import BAD_DAY, UNDEAD_S, Fault, Faults, FaultyQueue
 from tests.fakes.queue import FakeQueue, Redrive
 from tests.fakes.running_clock import RunningClock
-from vault_etl.core.messages import Message
-from vault_etl.errors import UnavailableError
+from vault_etl.base.errors import UnavailableError
+from vault_etl.records.messages import Message
 
 VISIBILITY_S = 30
 CALM = Faults()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.queue import MAX_VISIBILITY, FakeQueue, Redrive
-from vault_etl.core.messages import Message
+from vault_etl.records.messages import Message
 
 VISIBILITY_S = 60
 

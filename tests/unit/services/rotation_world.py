@@ -11,10 +11,11 @@ import pytest
 from tests.fakes.login_events import login_event
 from tests.fakes.tap import Tap
 from tests.fakes.vault import FakeVault, reveal_request
-from vault_etl.core.ciphertext import Ciphertext
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import KeyState
-from vault_etl.services import rotate_keys, work_ranges
+from vault_etl.crypto.ciphertext import Ciphertext
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.rotation import data_keys as rotate_keys
+from vault_etl.rotation import work_ranges
 
 BODIES = [login_event(user_id=f"user-{n}", ip=f"198.51.100.{n}") for n in range(7)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.fakes.login_events import login_event
 from tests.fakes.vault import FakeVault
-from vault_etl.services.ingest import IngestSummary
+from vault_etl.ingest.run import IngestSummary
 
 
 def send(vault: FakeVault, count: int) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes.vault import FakeVault, reveal_request
-from vault_etl.core.audit import Phase
-from vault_etl.errors import (
+from vault_etl.audit.audited import audited
+from vault_etl.audit.entries import Phase
+from vault_etl.base.errors import (
     AuditError,
     ConfigurationError,
     DeniedError,
@@ -15,7 +16,6 @@ from vault_etl.errors import (
     NotFoundError,
     UnavailableError,
 )
-from vault_etl.services.audited import audited
 
 
 def entries(vault: FakeVault) -> list[tuple[str, str, str | None]]:

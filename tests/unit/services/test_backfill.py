@@ -19,9 +19,9 @@ from tests.unit.services.token_world import (
     token_vault,
     watched,
 )
-from vault_etl.core.erasure import RecordTarget
-from vault_etl.core.fields import Field
-from vault_etl.errors import DataError, IncompleteError
+from vault_etl.base.errors import DataError, IncompleteError
+from vault_etl.crypto.fields import Field
+from vault_etl.erase.erase import RecordTarget
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from tests.fakes.key_service import FakeKms
 from tests.fakes.vault import FakeVault, rotate_request
 from tests.unit.services.rotation_world import seen_by
 from tests.unit.services.token_world import generations
-from vault_etl.core.fields import PERSONAL_FIELDS, KeyPurpose
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import ConfigurationError, IncompleteError, UnavailableError
-from vault_etl.services.begin_tokens import BeginTokens
+from vault_etl.base.errors import ConfigurationError, IncompleteError, UnavailableError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.crypto.keys import KeyState
+from vault_etl.rotation.begin_tokens import BeginTokens
 
 
 def begin(vault: FakeVault) -> BeginTokens:

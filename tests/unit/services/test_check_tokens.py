@@ -19,11 +19,11 @@ from tests.unit.services.token_world import (
     token_vault,
     watched,
 )
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import DataError, IncompleteError
-from vault_etl.ports.tokens import Check, Mapped
-from vault_etl.services import check_tokens
+from vault_etl.base.errors import DataError, IncompleteError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.rotation import check_tokens
+from vault_etl.rotation.next_tokens import Check, Mapped
 
 Damage = Callable[[FakeVault, uuid.UUID], None]
 

@@ -16,12 +16,13 @@ from tests.unit.services.token_world import (
     token_vault,
     watched,
 )
-from vault_etl.core.audit import AuditRequest
-from vault_etl.core.checkpoint import Head
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import ConfigurationError, IncompleteError
-from vault_etl.ports.tokens import Blocked, Swapped
-from vault_etl.services.cut_over import CutOver
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import ConfigurationError, IncompleteError
+from vault_etl.crypto.keys import KeyState
+from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.rotation.cut_over import CutOver
+from vault_etl.rotation.next_tokens import Swapped
 
 HOLDER = "pid 7 (analyst, psql)"
 

@@ -16,22 +16,22 @@ from tests.fakes.login_events import login_event
 from tests.fakes.progress import FakeProgress
 from tests.fakes.tap import Breaker
 from tests.fakes.vault import FakeVault, rotate_request
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, FileField, KeyPurpose
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import (
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import (
     AuditError,
     ConfigurationError,
     IncompleteError,
     NotFoundError,
     UnavailableError,
 )
-from vault_etl.ports.old_tokens import Cleared
-from vault_etl.services import clear_tokens
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.destroy_key import Destroyed, KeyDestruction
-from vault_etl.services.doomed_keys import DoomedKeys
-from vault_etl.services.make_unseen_key import make_unseen_key
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, FileField, KeyPurpose
+from vault_etl.crypto.keys import KeyState
+from vault_etl.keys import clear_tokens_port as clear_tokens
+from vault_etl.keys.clear_tokens import Cleared
+from vault_etl.keys.destroy import Destroyed, KeyDestruction
+from vault_etl.keys.make_unseen import make_unseen_key
+from vault_etl.keys.needed import DoomedKeys
 
 DAY = dt.timedelta(hours=25)
 """A lease and an hour."""

@@ -14,13 +14,13 @@ from tests.fakes.login_events import login_event
 from tests.fakes.progress import FakeProgress
 from tests.fakes.tap import Breaker, Recorder
 from tests.fakes.vault import FakeVault
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import AuditError, UnavailableError
-from vault_etl.services import destroy_unused_keys
-from vault_etl.services.audit_request import audit_request
-from vault_etl.services.destroy_unused_keys import UnusedKeyDestruction, unused_keys
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.identity import audit_request
+from vault_etl.base.errors import AuditError, UnavailableError
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.keys import destroy_unused as destroy_unused_keys
+from vault_etl.keys.destroy_unused import UnusedKeyDestruction, unused_keys
 
 DAY = dt.timedelta(hours=25)
 """A lease and an hour."""

@@ -11,11 +11,11 @@ from tests.fakes.checkpoints import FakeCheckpoints, FakeHeadSigner
 from tests.fakes.progress import FakeProgress
 from tests.fakes.quarantine import FakeQuarantine, FakeQuarantineDiscarder
 from tests.fakes.vault import FakeVault, find_request
-from vault_etl.core.audit import Action
-from vault_etl.core.checkpoint import Checkpoint
-from vault_etl.errors import AuditError
-from vault_etl.ports.quarantine import EVERY_ROW
-from vault_etl.services.discard_quarantine import DiscardQuarantine
+from vault_etl.audit.checkpoint import Checkpoint
+from vault_etl.audit.entries import Action
+from vault_etl.base.errors import AuditError
+from vault_etl.quarantine.discard import DiscardQuarantine
+from vault_etl.quarantine.store import EVERY_ROW
 
 REQUEST = dataclasses.replace(find_request(), action=Action.QUARANTINE_DISCARD)
 

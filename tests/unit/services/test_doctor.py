@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vault_etl.errors import (
+from vault_etl.base.errors import (
     ConfigurationError,
     DeniedError,
     IntegrityError,
@@ -14,7 +14,7 @@ from vault_etl.errors import (
     UnavailableError,
     VaultEtlError,
 )
-from vault_etl.services.doctor import Check, Verdict, diagnose
+from vault_etl.doctor.doctor import Check, Verdict, diagnose
 
 GOOD = Verdict.good("fine")
 

@@ -11,12 +11,12 @@ from tests.fakes.eraser import FakeEraser
 from tests.fakes.identity import ACTOR
 from tests.fakes.login_events import login_event
 from tests.fakes.vault import FakeVault
-from vault_etl.core.audit import Action, AuditRequest
-from vault_etl.core.checkpoint import Checkpoint
-from vault_etl.core.erasure import Erasable, RecordTarget, Target, UserTarget
-from vault_etl.core.fields import PERSONAL_FIELDS
-from vault_etl.errors import NotFoundError
-from vault_etl.services.erase import Certificate, Erase
+from vault_etl.audit.checkpoint import Checkpoint
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.base.errors import NotFoundError
+from vault_etl.crypto.fields import PERSONAL_FIELDS
+from vault_etl.erase.erase import Erasable, RecordTarget, Target, UserTarget
+from vault_etl.erase.erase_port import Certificate, Erase
 
 
 class Desk:

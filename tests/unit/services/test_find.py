@@ -11,12 +11,12 @@ from tests.fakes.login_events import login_event
 from tests.fakes.record_finder import FakeRecordFinder
 from tests.fakes.tap import Recorder
 from tests.fakes.vault import FakeVault, find_request
-from vault_etl.core.audit import Phase
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import KeyState
-from vault_etl.core.pii import Pii
-from vault_etl.errors import AuditError, ConfigurationError, KeyUnavailableError, UsageError
-from vault_etl.services.find import Find, Found
+from vault_etl.audit.entries import Phase
+from vault_etl.base.errors import AuditError, ConfigurationError, KeyUnavailableError, UsageError
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState
+from vault_etl.reveal.find_port import Find, Found
 
 ADDRESS = "198.51.100.7"
 

@@ -12,13 +12,13 @@ from tests.fakes.login_events import login_event
 from tests.fakes.tap import Tap
 from tests.fakes.vault import FakeVault
 from tests.unit.services.runs import counts, send
-from vault_etl.core.events import Reason
-from vault_etl.core.ingest_limits import Tally
-from vault_etl.core.messages import Outcome
-from vault_etl.errors import UnavailableError
-from vault_etl.ports.ingest_observer import Movement
-from vault_etl.services.ingest import Ingest, IngestOptions
-from vault_etl.services.ingest_steps import Bounds
+from vault_etl.base.errors import UnavailableError
+from vault_etl.event.events import Reason
+from vault_etl.ingest.engine.limits import Tally
+from vault_etl.ingest.observer import Movement
+from vault_etl.ingest.run import Ingest, IngestOptions
+from vault_etl.ingest.steps import Bounds
+from vault_etl.records.messages import Outcome
 
 
 def test_everything_is_stored_or_quarantined_and_then_deleted(vault: FakeVault) -> None:

@@ -14,10 +14,10 @@ from tests.fakes.login_events import login_event
 from tests.fakes.stepped_ingest import SteppedIngest
 from tests.fakes.tap import Breaker
 from tests.fakes.vault import PATIENT, FakeVault
-from vault_etl.core.record_id import record_id_of_message
-from vault_etl.errors import UnavailableError
-from vault_etl.services.ingest import IngestSummary
-from vault_etl.services.ingest_steps import Bounds
+from vault_etl.base.errors import UnavailableError
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.ingest.run import IngestSummary
+from vault_etl.ingest.steps import Bounds
 
 NEVER = 10**9
 

@@ -12,9 +12,9 @@ from tests.fakes.login_events import login_event
 from tests.fakes.tap import Recorder, Tap
 from tests.fakes.vault import PATIENT, FakeVault
 from tests.unit.services.runs import counts, send
-from vault_etl.core.messages import Message
-from vault_etl.ports.queue import QueueDepth
-from vault_etl.services.ingest_steps import Bounds
+from vault_etl.ingest.queue import QueueDepth
+from vault_etl.ingest.steps import Bounds
+from vault_etl.records.messages import Message
 
 
 def test_a_drain_ends_after_two_empty_polls_when_nothing_waits(vault: FakeVault) -> None:

@@ -11,10 +11,10 @@ from tests.fakes.stepped_ingest import SteppedIngest
 from tests.fakes.switch import Switch
 from tests.fakes.vault import PATIENT, FakeVault
 from tests.unit.services.runs import counts, send
-from vault_etl.errors import DeniedError, UnavailableError, VaultEtlError
-from vault_etl.ports.queue import QueueDepth
-from vault_etl.services.ingest_steps import PROBE_SECONDS, STUCK_SECONDS, Bounds
-from vault_etl.services.outage import FOLLOWING, Patience
+from vault_etl.base.errors import DeniedError, UnavailableError, VaultEtlError
+from vault_etl.ingest.queue import QueueDepth
+from vault_etl.ingest.steps import PROBE_SECONDS, STUCK_SECONDS, Bounds
+from vault_etl.platform.outage import FOLLOWING, Patience
 
 TEN_MINUTES = 600.0
 HALF_A_DAY = 43_200.0

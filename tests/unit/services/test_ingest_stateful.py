@@ -11,14 +11,14 @@ from tests.fakes.login_events import login_event
 from tests.fakes.receipts import any_receipt
 from tests.fakes.tap import Breaker
 from tests.fakes.vault import IMPATIENT, PATIENT, FakeVault, rotate_request
-from vault_etl.core.ciphertext import Ciphertext, Place
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import KeyState
-from vault_etl.core.opening import Opener
-from vault_etl.core.record_id import record_id_of_message
-from vault_etl.errors import UnavailableError
-from vault_etl.services.ingest_steps import Bounds
-from vault_etl.services.outage import Patience
+from vault_etl.audit.opening import Opener
+from vault_etl.base.errors import UnavailableError
+from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.ingest.steps import Bounds
+from vault_etl.platform.outage import Patience
 
 
 class Death(BaseException):

@@ -17,9 +17,9 @@ from tests.fakes.tap import Tap
 from tests.fakes.vault import PATIENT, FakeVault
 from tests.unit.services.runs import send
 from tests.unit.services.threads import PATIENCE_S, Process, wait_until
-from vault_etl.errors import IncompleteError
-from vault_etl.services.ingest import URGENT_S
-from vault_etl.services.ingest_steps import Bounds
+from vault_etl.base.errors import IncompleteError
+from vault_etl.ingest.run import URGENT_S
+from vault_etl.ingest.steps import Bounds
 
 FOLLOW = Bounds(follow=True)
 LONGEST_GIFT_S = 30

@@ -16,11 +16,11 @@ from tests.fakes.tap import Tap
 from tests.fakes.vault import PATIENT, FakeVault
 from tests.unit.services.runs import send
 from tests.unit.services.threads import Process, wait_until
-from vault_etl.core.messages import Message, Outcome
-from vault_etl.errors import DataError
-from vault_etl.services.ingest import HEARTBEATS, IngestSummary
-from vault_etl.services.ingest_steps import Bounds
-from vault_etl.services.write_batch import Written
+from vault_etl.base.errors import DataError
+from vault_etl.ingest.run import HEARTBEATS, IngestSummary
+from vault_etl.ingest.steps import Bounds
+from vault_etl.records.messages import Message, Outcome
+from vault_etl.records.write_batch import Written
 
 MIB = 1024 * 1024
 

@@ -7,12 +7,12 @@ import pytest
 from tests.fakes.identity import ACTOR, FakeIdentity
 from tests.fakes.key_service import FakeKms
 from tests.fakes.vault import FakeVault
-from vault_etl.core.audit import Phase
-from vault_etl.core.fields import Field, FileField
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import AuditError, ConfigurationError, UnavailableError
-from vault_etl.services.init_keys import InitReport, init_keys
-from vault_etl.services.make_key import make_data_key
+from vault_etl.audit.entries import Phase
+from vault_etl.base.errors import AuditError, ConfigurationError, UnavailableError
+from vault_etl.crypto.fields import Field, FileField
+from vault_etl.crypto.keys import KeyState
+from vault_etl.keys.init import InitReport, init_keys
+from vault_etl.keys.make import make_data_key
 
 
 @pytest.fixture

@@ -13,17 +13,17 @@ import pytest
 
 from tests.fakes.tap import Tap
 from tests.fakes.vault import FakeVault
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.keys import DataKey, KeyState
-from vault_etl.core.pii import Pii
-from vault_etl.errors import (
+from vault_etl.base.errors import (
     ConfigurationError,
     IntegrityError,
     KeyUnavailableError,
     UnavailableError,
     UnusableKeyError,
 )
-from vault_etl.services.key_ring import MAX_CACHED_KEYS, MAX_CACHED_SECONDS, KeyRing
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import DataKey, KeyState
+from vault_etl.keys.ring import MAX_CACHED_KEYS, MAX_CACHED_SECONDS, KeyRing
 
 THREADS = 64
 

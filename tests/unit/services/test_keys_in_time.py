@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from tests.fakes.rotation import CLAIM_SECONDS
 from tests.fakes.vault import FakeVault
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import KeyMaterial, WrappedKey
-from vault_etl.services.key_ring import KeyRing
-from vault_etl.services.reseal import KEYS_WITHIN_S, WorkersKeys
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyMaterial, WrappedKey
+from vault_etl.keys.ring import KeyRing
+from vault_etl.rotation.reseal import KEYS_WITHIN_S, WorkersKeys
 
 KMS_S = 1.0
 """A slow answer. Real ones take some 10 ms, and the workers of a process wait for each other."""

@@ -32,11 +32,11 @@ from tests.unit.services.token_world import (
     watched,
 )
 from tests.unit.services.workers_rows import WORKER, entries, hinted, keys_of, store_of_worker
-from vault_etl.core.fields import Field
-from vault_etl.core.keys import KeyState
-from vault_etl.core.leave_out import LeaveOut
-from vault_etl.errors import AuditError, DataError, NotFoundError
-from vault_etl.services.rotate_tokens import plan_tokens
+from vault_etl.base.errors import AuditError, DataError, NotFoundError
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.tokens import plan_tokens
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from tests.unit.services.token_world import (
     token_vault,
 )
 from tests.unit.services.workers_rows import WORKER, entries, hinted, store_of_worker
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import DataError, IncompleteError
+from vault_etl.base.errors import DataError, IncompleteError
+from vault_etl.crypto.keys import KeyState
 
 
 @pytest.fixture

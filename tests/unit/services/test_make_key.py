@@ -11,10 +11,10 @@ import pytest
 
 from tests.fakes.tap import Tap
 from tests.fakes.vault import FakeVault
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import fingerprint
-from vault_etl.errors import IncompleteError, UnavailableError
-from vault_etl.services.make_key import DataKeyLeases, draw_key_id, make_data_key
+from vault_etl.base.errors import IncompleteError, UnavailableError
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import fingerprint
+from vault_etl.keys.make import DataKeyLeases, draw_key_id, make_data_key
 
 HOUR = dt.timedelta(hours=1)
 

@@ -8,15 +8,15 @@ import pytest
 
 from tests.fakes.key_service import arn_of
 from tests.fakes.vault import FakeVault
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.errors import (
+from vault_etl.base.errors import (
     ConfigurationError,
     DataError,
     KeyDeniedError,
     UnavailableError,
     UnusableKeyError,
 )
-from vault_etl.services.old_keys import MAX_NAMED, KeyAtFault, OldKeys, naming
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.keys.old import MAX_NAMED, KeyAtFault, OldKeys, naming
 
 OLDER = "arn:aws:kms:eu-west-1:000000000000:key/older"
 

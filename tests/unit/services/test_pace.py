@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.fakes.clock import FakeClock, FakeStop
 from tests.fakes.vault import FakeVault
 from tests.unit.services.rotation_world import filled_vault, seen_by
-from vault_etl.services.pace import Pace
+from vault_etl.platform.pace import Pace
 
 
 @given(

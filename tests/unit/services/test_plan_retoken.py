@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import pytest
 
 from tests.fakes.vault import FakeVault
-from vault_etl.core.audit import AuditRequest
-from vault_etl.core.keys import KeyState
-from vault_etl.core.rotation import OpenRotation
-from vault_etl.errors import ConfigurationError
-from vault_etl.ports.detached import DetachedMonth
-from vault_etl.services.retoken_month import RetokenPlan, plan_retoken
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.crypto.keys import KeyState
+from vault_etl.rotation.detached import DetachedMonth
+from vault_etl.rotation.ranges import OpenRotation
+from vault_etl.rotation.retoken_month import RetokenPlan, plan_retoken
 
 MONTH = DetachedMonth("user_logins_2024_03", uuid.UUID(int=0), uuid.UUID(int=1))
 

@@ -11,9 +11,7 @@ import pytest
 
 from tests.fakes.key_service import FakeKms, token_key
 from tests.fakes.tap import Tap
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import MAX_KEY_ID, WrappedKey, fingerprint
-from vault_etl.errors import (
+from vault_etl.base.errors import (
     ConfigurationError,
     KeyDeniedError,
     KeyUnavailableError,
@@ -21,9 +19,11 @@ from vault_etl.errors import (
     UnusableKeyError,
     VaultEtlError,
 )
-from vault_etl.ports.key_store import NewKey
-from vault_etl.services.make_key import make_data_key
-from vault_etl.services.prove_kms import ProvenUnwrapper, prove_kms
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import MAX_KEY_ID, WrappedKey, fingerprint
+from vault_etl.keys.make import make_data_key
+from vault_etl.keys.prove_kms import ProvenUnwrapper, prove_kms
+from vault_etl.keys.store import NewKey
 
 GULLIBLE = "ignores the encryption context"
 

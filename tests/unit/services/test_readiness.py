@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.fakes.clock import FakeClock
 from tests.metrics.reports import state
-from vault_etl.services.ingest_steps import STUCK_SECONDS
-from vault_etl.services.readiness import SILENT, STARTING, STOPPING, Readiness
+from vault_etl.ingest.readiness import SILENT, STARTING, STOPPING, Readiness
+from vault_etl.ingest.steps import STUCK_SECONDS
 
 
 class Probed:

@@ -15,20 +15,20 @@ from tests.fakes.quarantine import FakeQuarantine
 from tests.fakes.quarantined import quarantine
 from tests.fakes.tap import Breaker, Recorder, Tap
 from tests.fakes.vault import FakeVault, reveal_request, rotate_request
-from vault_etl.core.audit import Action, AuditRequest, Phase
-from vault_etl.core.ciphertext import Ciphertext
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import (
+from vault_etl.audit.entries import Action, AuditRequest, Phase
+from vault_etl.base.errors import (
     AuditError,
     ConfigurationError,
     IncompleteError,
     KeyUnavailableError,
     UnavailableError,
 )
-from vault_etl.ports.quarantine import Retried
-from vault_etl.services import retry_quarantine
-from vault_etl.services.retry_quarantine import MAX_FENCE_TRIES, QuarantineRetry, RetryReport
+from vault_etl.crypto.ciphertext import Ciphertext
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.quarantine import retry as retry_quarantine
+from vault_etl.quarantine.retry import MAX_FENCE_TRIES, QuarantineRetry, RetryReport
+from vault_etl.quarantine.store import Retried
 
 GOOD = [login_event(user_id=f"user-{n}", ip=f"198.51.100.{n}") for n in range(5)]
 BAD = [b"junk", login_event(ip="no-address")]

@@ -12,13 +12,8 @@ import pytest
 from tests.fakes.login_events import login_event
 from tests.fakes.tap import Recorder, Tap
 from tests.fakes.vault import FakeVault, reveal_request
-from vault_etl.core.audit import Action, Phase
-from vault_etl.core.ciphertext import Place
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.keys import KeyState
-from vault_etl.core.pii import Pii
-from vault_etl.core.sealing import Sealer
-from vault_etl.errors import (
+from vault_etl.audit.entries import Action, Phase
+from vault_etl.base.errors import (
     AuditError,
     DeniedError,
     IntegrityError,
@@ -27,6 +22,11 @@ from vault_etl.errors import (
     UnavailableError,
     VaultEtlError,
 )
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.crypto.sealing import Sealer
 
 
 @pytest.fixture

@@ -16,19 +16,19 @@ from tests.fakes.login_events import login_event
 from tests.fakes.tap import Breaker
 from tests.fakes.vault import FakeVault, reveal_request
 from tests.fakes.wrapped_keys import FakeWrappedKeys
-from vault_etl.core.audit import Action, Phase
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import KeyState, StoredKey
-from vault_etl.errors import (
+from vault_etl.audit.entries import Action, Phase
+from vault_etl.base.errors import (
     AuditError,
     ConfigurationError,
     IntegrityError,
     UnavailableError,
 )
-from vault_etl.ports.wrapped_keys import WrappedKeys
-from vault_etl.services.rewrap_key import KeyRewrap
-from vault_etl.services.rewrap_keys import Rewrap, RewrapReport
-from vault_etl.services.rewrap_target import RewrapTarget, to_move
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState, StoredKey
+from vault_etl.keys.rewrap import WrappedKeys
+from vault_etl.keys.rewrap_all import Rewrap, RewrapReport
+from vault_etl.keys.rewrap_key import KeyRewrap
+from vault_etl.keys.rewrap_target import RewrapTarget, to_move
 
 OTHER = "arn:aws:kms:eu-west-1:000000000000:key/other"
 CALLS = 40

@@ -18,19 +18,19 @@ from tests.unit.services.rotation_world import (
     key_ids,
     seen_by,
 )
-from vault_etl.core.audit import Phase
-from vault_etl.core.ciphertext import Ciphertext, Place
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.core.keys import KeyState
-from vault_etl.core.pii import Pii
-from vault_etl.core.sealing import Sealer
-from vault_etl.errors import (
+from vault_etl.audit.entries import Phase
+from vault_etl.base.errors import (
     AuditError,
     IncompleteError,
     KeyUnavailableError,
 )
-from vault_etl.services.reseal import MAX_FENCE_TRIES
-from vault_etl.services.rotate_keys import plan_rotation, retire_data_keys
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.rotation.data_keys import plan_rotation, retire_data_keys
+from vault_etl.rotation.reseal import MAX_FENCE_TRIES
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from tests.unit.services.rotation_world import (
     key_ids,
     seen_by,
 )
-from vault_etl.core.fields import Field, KeyPurpose
-from vault_etl.errors import AuditError, IncompleteError, UnavailableError
-from vault_etl.services.rotate_keys import RotationPlan, plan_rotation
+from vault_etl.base.errors import AuditError, IncompleteError, UnavailableError
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.rotation.data_keys import RotationPlan, plan_rotation
 
 CALLS = 40
 """Of all ports, in the rotation of the fixture below."""

@@ -16,7 +16,7 @@ from tests.unit.services.rotation_world import (
     filled_vault,
     key_ids,
 )
-from vault_etl.services.rotate_keys import RotationReport
+from vault_etl.rotation.data_keys import RotationReport
 
 ORDERS = st.lists(st.integers(0, 2), max_size=150)
 

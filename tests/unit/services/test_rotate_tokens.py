@@ -19,12 +19,12 @@ from tests.unit.services.token_world import (
     token_vault,
     watched,
 )
-from vault_etl.core.audit import Phase
-from vault_etl.core.checkpoint import Head
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import AuditError, ConfigurationError, KeyUnavailableError
-from vault_etl.services.rotate_tokens import TokenPlan, plan_tokens
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.entries import Phase
+from vault_etl.base.errors import AuditError, ConfigurationError, KeyUnavailableError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.rotation.tokens import TokenPlan, plan_tokens
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from tests.unit.services.token_world import (
     token_vault,
     watched,
 )
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import AuditError, ConfigurationError, UnavailableError
+from vault_etl.base.errors import AuditError, ConfigurationError, UnavailableError
+from vault_etl.crypto.keys import KeyState
 
 CALLS = 55
 """Of all ports, in the rotation of the fixture below."""

@@ -20,11 +20,11 @@ from tests.unit.services.token_world import (
     stands_in_rows,
     token_vault,
 )
-from vault_etl.core.erasure import UserTarget
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import ConfigurationError, IncompleteError
-from vault_etl.services.rotate_keys import RotationReport
-from vault_etl.services.rotate_tokens import TokenReport
+from vault_etl.base.errors import ConfigurationError, IncompleteError
+from vault_etl.crypto.keys import KeyState
+from vault_etl.erase.erase import UserTarget
+from vault_etl.rotation.data_keys import RotationReport
+from vault_etl.rotation.tokens import TokenReport
 
 
 def orders(processes: int) -> st.SearchStrategy[list[int]]:

@@ -12,9 +12,8 @@ from tests.fakes.quarantine import FakeQuarantine
 from tests.fakes.quarantined import quarantine
 from tests.fakes.tap import Recorder
 from tests.fakes.vault import FakeVault, reveal_request
-from vault_etl.core.audit import Action, AuditRequest, Phase
-from vault_etl.core.fields import Field
-from vault_etl.errors import (
+from vault_etl.audit.entries import Action, AuditRequest, Phase
+from vault_etl.base.errors import (
     AuditError,
     DeniedError,
     IntegrityError,
@@ -23,7 +22,8 @@ from vault_etl.errors import (
     UnavailableError,
     VaultEtlError,
 )
-from vault_etl.services.show_quarantined import ShowQuarantined
+from vault_etl.crypto.fields import Field
+from vault_etl.quarantine.show import ShowQuarantined
 
 BODY = b"\xff\x00 not text, with 198.51.100.7 in it\n"
 

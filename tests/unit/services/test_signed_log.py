@@ -7,18 +7,18 @@ import pytest
 from tests.fakes.checkpoints import FakeCheckpoints, FakeHeadSigner
 from tests.fakes.tap import Recorder
 from tests.fakes.vault import FakeVault, reveal_request, rotate_request
-from vault_etl.core.audit import AuditReceipt, AuditRequest
-from vault_etl.core.checkpoint import Checkpoint, Head
-from vault_etl.errors import (
+from vault_etl.audit.audited import audited
+from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.audit.checkpoints import HeadSigner
+from vault_etl.audit.entries import AuditReceipt, AuditRequest
+from vault_etl.audit.signed_log import SignedLog
+from vault_etl.base.errors import (
     AuditError,
     ConfigurationError,
     IntegrityError,
     PolicyDeniedError,
     UnavailableError,
 )
-from vault_etl.ports.checkpoints import HeadSigner
-from vault_etl.services.audited import audited
-from vault_etl.services.signed_log import SignedLog
 
 
 class Signed:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from vault_etl.core.fields import Table
-from vault_etl.core.rotation import Range, Step
-from vault_etl.services.slices import MIN_ROWS, SLICES, in_slices
+from vault_etl.crypto.fields import Table
+from vault_etl.rotation.ranges import Range, Step
+from vault_etl.rotation.slices import MIN_ROWS, SLICES, in_slices
 
 LAST = uuid.UUID(int=9)
 STEP = Step(uuid.UUID(int=1), Range(Table.USER_LOGINS, uuid.UUID(int=0), LAST), LAST, is_done=True)

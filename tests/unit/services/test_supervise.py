@@ -11,8 +11,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.workers import KILLED, FakeStarter, FakeWorker
-from vault_etl.core.messages import Outcome
-from vault_etl.errors import (
+from vault_etl.base.errors import (
     ConfigurationError,
     DataError,
     DeniedError,
@@ -21,10 +20,11 @@ from vault_etl.errors import (
     UsageError,
     VaultEtlError,
 )
-from vault_etl.ports.ingest_observer import BatchReport, IngestObserver, IngestState, Movement
-from vault_etl.ports.queue import QueueDepth
-from vault_etl.services.ingest_steps import Bounds
-from vault_etl.services.supervise import DRAIN_CRASHES, KILL_AFTER_S, TICK_S, Supervisor
+from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
+from vault_etl.ingest.queue import QueueDepth
+from vault_etl.ingest.steps import Bounds
+from vault_etl.ingest.supervise import DRAIN_CRASHES, KILL_AFTER_S, TICK_S, Supervisor
+from vault_etl.records.messages import Outcome
 
 STOP_WITHIN = 10.0
 NEVER = float("inf")
@@ -53,7 +53,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """A clock that moves on while the parent sleeps."""
     made = FakeClock()
     monkeypatch.setattr(
-        "vault_etl.services.supervise.time", SimpleNamespace(sleep=made.advance), raising=True
+        "vault_etl.ingest.supervise.time", SimpleNamespace(sleep=made.advance), raising=True
     )
     return made
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import pytest
 
-from vault_etl.core.audit_chain import LoggedEntry
-from vault_etl.services import verify_pairs
-from vault_etl.services.verify_pairs import Pairs
-from vault_etl.services.verify_problems import Kind, Problems
+from vault_etl.audit import verify_pairs
+from vault_etl.audit.chain import LoggedEntry
+from vault_etl.audit.verify_pairs import Pairs
+from vault_etl.audit.verify_problems import Kind, Problems
 
 SAME: Final[dict[str, Any]] = {
     **dict.fromkeys(LoggedEntry._fields),

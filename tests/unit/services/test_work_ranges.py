@@ -22,9 +22,10 @@ from tests.unit.services.rotation_world import (
     filled_vault,
     key_ids,
 )
-from vault_etl.core.fields import Field
-from vault_etl.errors import IncompleteError, IntegrityError, UnavailableError
-from vault_etl.services import rotate_keys, work_ranges
+from vault_etl.base.errors import IncompleteError, IntegrityError, UnavailableError
+from vault_etl.crypto.fields import Field
+from vault_etl.rotation import data_keys as rotate_keys
+from vault_etl.rotation import work_ranges
 
 WORKERS = 4
 PATIENCE_S = 10

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from tests.fakes.login_events import login_event
 from tests.fakes.tap import Tap
 from tests.fakes.vault import FakeVault, rotate_request
-from vault_etl.core.ciphertext import Ciphertext
-from vault_etl.core.events import Reason
-from vault_etl.core.fields import PERSONAL_FIELDS, Field
-from vault_etl.core.keys import KeyState
-from vault_etl.core.messages import Message, Outcome
-from vault_etl.errors import ConfigurationError, IncompleteError
-from vault_etl.ports.record_store import KeysChanged
-from vault_etl.services.write_batch import MAX_FENCE_TRIES, MAX_REFUSED, REFUSED_WINDOW
+from vault_etl.base.errors import ConfigurationError, IncompleteError
+from vault_etl.crypto.ciphertext import Ciphertext
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.event.events import Reason
+from vault_etl.records.messages import Message, Outcome
+from vault_etl.records.store import KeysChanged
+from vault_etl.records.write_batch import MAX_FENCE_TRIES, MAX_REFUSED, REFUSED_WINDOW
 
 
 def events(vault: FakeVault, *users: str) -> list[Message]:

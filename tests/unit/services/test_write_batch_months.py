@@ -12,18 +12,18 @@ import pytest
 from tests.fakes.login_events import login_event
 from tests.fakes.record_loader import FakeRecordLoader
 from tests.fakes.vault import FakeVault
-from vault_etl.core.events import Reason
-from vault_etl.core.messages import (
+from vault_etl.base.errors import IncompleteError, UnavailableError
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.record_id import MAX_MILLISECONDS, first_millisecond, milliseconds_of
+from vault_etl.event.events import Reason
+from vault_etl.records.messages import (
     Message,
     Outcome,
     RecordRange,
     SealedRecord,
     SealedRejection,
 )
-from vault_etl.core.pii import Pii
-from vault_etl.core.record_id import MAX_MILLISECONDS, first_millisecond, milliseconds_of
-from vault_etl.errors import IncompleteError, UnavailableError
-from vault_etl.ports.record_store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
+from vault_etl.records.store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 
 DAY_S = 86_400.0
 MINUTE_S = 60.0

@@ -11,10 +11,10 @@ import pytest
 from tests.fakes.login_events import login_event
 from tests.fakes.tap import Breaker, Tap
 from tests.fakes.vault import FakeVault
-from vault_etl.core.messages import Message, Outcome
-from vault_etl.core.record_id import record_id_of_message
-from vault_etl.errors import ConfigurationError, DeniedError, UnavailableError, VaultEtlError
-from vault_etl.services.write_batch import MAX_REFUSED
+from vault_etl.base.errors import ConfigurationError, DeniedError, UnavailableError, VaultEtlError
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.records.messages import Message, Outcome
+from vault_etl.records.write_batch import MAX_REFUSED
 
 USERS = ("bad-0", *(f"good-{n}" for n in range(6)), "bad-1")
 AWAY = UnavailableError("not there")

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from vault_etl.services.ingest import Ingest, IngestSummary
+from vault_etl.ingest.run import Ingest, IngestSummary
 
 PATIENCE_S = 30
 """Real seconds, after which a test gives up: far more than anything takes."""

@@ -13,10 +13,11 @@ from tests.fakes.login_events import login_event
 from tests.fakes.record_finder import FakeRecordFinder
 from tests.fakes.tap import Tap
 from tests.fakes.vault import FakeVault
-from vault_etl.core.fields import PERSONAL_FIELDS, Field, KeyPurpose
-from vault_etl.core.keys import KeyState
-from vault_etl.core.pii import Pii
-from vault_etl.services import rotate_keys, work_ranges
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState
+from vault_etl.rotation import data_keys as rotate_keys
+from vault_etl.rotation import work_ranges
 
 
 def event(number: int) -> bytes:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from tests.fakes.vault import FakeVault
 from tests.unit.services.token_world import event
-from vault_etl.core.leave_out import LeaveOut
-from vault_etl.errors import DataError
+from vault_etl.base.errors import DataError
+from vault_etl.rotation.leave_out import LeaveOut
 
 WORKER = LeaveOut(login="worker")
 

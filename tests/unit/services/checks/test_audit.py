@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from tests.fakes.checkpoints import VAULT_ID, FakeCheckpoints, FakeHeadSigner
-from vault_etl.core.checkpoint import Head
-from vault_etl.ports.audit_proof import StoredCheckpoint
-from vault_etl.ports.doctor import Unsigned
-from vault_etl.services.checks import audit
-from vault_etl.services.signed_log import sign_head
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.proof import StoredCheckpoint
+from vault_etl.audit.signed_log import sign_head
+from vault_etl.doctor.checks import audit
+from vault_etl.doctor.views import Unsigned
 
 DAY = dt.timedelta(days=1)
 MOMENT = dt.timedelta(seconds=1)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from vault_etl.errors import ConfigurationError, UsageError
-from vault_etl.ports.doctor import KmsKey
-from vault_etl.ports.queue import QueueDepth
-from vault_etl.services.checks import aws
+from vault_etl.base.errors import ConfigurationError, UsageError
+from vault_etl.doctor.checks import aws
+from vault_etl.doctor.views import KmsKey
+from vault_etl.ingest.queue import QueueDepth
 
 ROLE = "arn:aws:sts::111122223333:assumed-role/vault-etl-audit/ada"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from vault_etl.ports.doctor import ClosedArchive, Server, Transport
-from vault_etl.services.checks import database
+from vault_etl.doctor.checks import database
+from vault_etl.doctor.views import ClosedArchive, Server, Transport
 
 
 @dataclass

@@ -9,12 +9,12 @@ import pytest
 
 from tests.fakes.key_service import FakeKms, token_key
 from tests.fakes.vault import FakeVault
-from vault_etl.core.fields import PERSONAL_FIELDS, ROTATED, Field, KeyPurpose
-from vault_etl.core.key_age import KeyAge
-from vault_etl.core.keys import KeyState
-from vault_etl.errors import ConfigurationError, KeyDeniedError, UnusableKeyError
-from vault_etl.ports.doctor import Wrapping
-from vault_etl.services.checks import keys
+from vault_etl.base.errors import ConfigurationError, KeyDeniedError, UnusableKeyError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, ROTATED, Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState
+from vault_etl.doctor.checks import keys
+from vault_etl.doctor.views import Wrapping
+from vault_etl.keys.age import KeyAge
 
 HOUR = 3_600.0
 DAY = dt.timedelta(days=1)

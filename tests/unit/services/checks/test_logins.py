@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from vault_etl.errors import UnavailableError
-from vault_etl.ports.audit_log import Identity
-from vault_etl.ports.doctor import LoginRights, OddMember
-from vault_etl.services.checks import logins
+from vault_etl.audit.log import Identity
+from vault_etl.base.errors import UnavailableError
+from vault_etl.doctor.checks import logins
+from vault_etl.doctor.views import LoginRights, OddMember
 
 REAL = "arn:aws:sts::111122223333:assumed-role/vault-etl-ingest/task"
 EMULATED = [f"arn:aws:iam::{account}:user/x" for account in ("000000000000", "123456789012")]

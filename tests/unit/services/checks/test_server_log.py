@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from vault_etl.services.checks.server_log import values
+from vault_etl.doctor.checks.server_log import values
 
 QUIET = {
     "log_statement": "none",

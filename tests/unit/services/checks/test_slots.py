@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from vault_etl.ports.doctor import Slot
-from vault_etl.services.checks.replica import MAX_HELD_BYTES, slots
+from vault_etl.doctor.checks.replica import MAX_HELD_BYTES, slots
+from vault_etl.doctor.views import Slot
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.identity import FakeIdentity
-from vault_etl.ports.doctor import Transport
-from vault_etl.services.checks import transport
+from vault_etl.doctor.checks import transport
+from vault_etl.doctor.views import Transport
 
 AWAY = "db.internal"
 HERE = [

@@ -1,0 +1,59 @@
+"""KMS: signing the head of the log or an archive, and the public half of the key, as two types: two permissions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from vault_etl.audit.checkpoints import KmsSignature, SigningKey
+from vault_etl.audit.signing_key import AuditKey
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.platform.aws_failures import Subject, translated
+
+if TYPE_CHECKING:
+    from types_boto3_kms.client import KMSClient
+
+SERVICE: Final = "KMS"
+AUDIT_KEY: Final = "VAULT_ETL_AUDIT_KEY"
+ARCHIVE_KEY: Final = "VAULT_ETL_ARCHIVE_KEY"
+
+
+class KmsHeadSigner:
+    """`HeadSigner` on KMS. `key` is an alias, an id or an ARN; `setting` names it."""
+
+    def __init__(self, kms: KMSClient, key: str, setting: str = AUDIT_KEY) -> None:
+        self._kms = kms
+        self._key = key
+        self._subject = Subject(key, setting)
+
+    def sign(self, text: bytes) -> KmsSignature:
+        """See `HeadSigner.sign`. AWS answers with the key's ARN; an emulator may repeat the alias."""
+        with translated(SERVICE, self._subject):
+            answer = self._kms.sign(
+                KeyId=self._key,
+                Message=text,
+                MessageType="RAW",
+                SigningAlgorithm="ECDSA_SHA_256",
+            )
+        arn = answer["KeyId"]
+        return KmsSignature(arn if ":key/" in arn else None, answer["Signature"])
+
+
+class KmsPublicKey:
+    """`PublicKeySource` on KMS. `key` is an alias, an id or an ARN; `setting` names it."""
+
+    def __init__(self, kms: KMSClient, key: str, setting: str = AUDIT_KEY) -> None:
+        self._kms = kms
+        self._key = key
+        self._setting = setting
+        self._subject = Subject(key, setting)
+
+    def signing_key(self) -> SigningKey:
+        """See `PublicKeySource.signing_key`. An alias is looked up once: both are of one key."""
+        with translated(SERVICE, self._subject):
+            arn = self._kms.describe_key(KeyId=self._key)["KeyMetadata"]["Arn"]
+            found = self._kms.get_public_key(KeyId=arn)
+        try:
+            return SigningKey(arn, AuditKey(found["PublicKey"]))
+        except ValueError:
+            message = f"the key of {self._setting} is not of the kind ECC_NIST_P256"
+            raise ConfigurationError(message, hint=f"check {self._setting}") from None

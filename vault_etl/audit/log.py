@@ -1,0 +1,137 @@
+"""The audit log: an intent before, an outcome after, or nothing at all."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.entries import AuditReceipt, AuditRequest
+from vault_etl.crypto.fields import Field
+
+
+class AuditLog(Protocol):
+    """Writes entries, each committed when the call returns."""
+
+    def intend(self, request: AuditRequest) -> AuditReceipt:
+        """Commit the intent. Raises AuditError if that is not certain.
+
+        Raises RateLimitedError for too many in too short a time: then nothing is committed.
+
+        Raises PolicyDeniedError if the reveal policy says no: then the denied intent is committed.
+        """
+
+    def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
+        """Commit the outcome: done, or failed with a code. Raises AuditError if not certain.
+
+        Its reason is the intent's, or `receipt.outcome`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedValue:
+    """What opening one field takes, and what is compared afterwards.
+
+    `ciphertext` is None if the value was erased. Of a quarantined body there is no more than that.
+    """
+
+    ciphertext: bytes | None
+    user_id: str | None = None
+    create_date: dt.date | None = None
+    token: uuid.UUID | None = None
+    token_generation: int | None = None
+
+
+class ReleasedValues(Protocol):
+    """Hands out what is stored of one record, or one quarantined body, against a committed intent."""
+
+    def release(self, receipt: AuditReceipt) -> Mapping[Field, ReleasedValue]:
+        """The fields that the intent names, once; none if there is no such record or message.
+
+        Raises DeniedError unless a committed intent of this login, at most 60 s old, releases it.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """An entry as it is listed."""
+
+    seq: int
+    logged_at: dt.datetime
+    request_id: uuid.UUID
+    phase: str
+    login: str
+    client_address: str | None
+    actor: str
+    host: str
+    action: str
+    record_id: uuid.UUID | None
+    fields: tuple[str, ...]
+    purpose: str | None
+    ticket: str | None
+    reason: str
+    decision: str
+    error_code: str | None
+    prev_hash: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """Which entries are listed: those that match all that is not None."""
+
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    """Entries before this moment."""
+    record_id: uuid.UUID | None = None
+    field: str | None = None
+    action: str | None = None
+    ticket: str | None = None
+    actor: str | None = None
+    """The actor's ARN, or the database login."""
+
+
+EVERY_ENTRY: Final = AuditFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class LeftTheLog:
+    """The newest entry that is in a segment, and no more in the log, and when it was logged."""
+
+    seq: int
+    logged_at: dt.datetime
+
+
+class EntriesAboutRecord(Protocol):
+    """May read the entries about a record, against a committed intent to reveal it."""
+
+    def entries_about(self, receipt: AuditReceipt) -> Sequence[AuditEntry]:
+        """Every entry about the intent's record, the oldest first. Raises DeniedError as a release does."""
+
+    def left_the_log(self) -> LeftTheLog | None:
+        """What is none of them any more; None if nothing was ever trimmed."""
+
+
+class AuditReader(Protocol):
+    """May read the log."""
+
+    def entries(
+        self, wanted: AuditFilter = EVERY_ENTRY, *, limit: int | None = None
+    ) -> Iterator[AuditEntry]:
+        """The entries in the order of `seq`, streamed; with `limit` the newest ones, so many."""
+
+    def left_the_log(self) -> LeftTheLog | None:
+        """What is listed no more; None if nothing was ever trimmed."""
+
+
+class Identity(Protocol):
+    """Who the caller is, by AWS's word."""
+
+    def actor(self) -> str:
+        """The ARN of the caller (sts:GetCallerIdentity)."""
+
+    def host(self) -> str:
+        """The name of this machine."""

@@ -1,0 +1,177 @@
+"""The audit log on Postgres: each entry in a transaction of its own, and committed before the call returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.entries import AuditReceipt, AuditRequest, Decision, Phase, mint_receipt
+from vault_etl.audit.log import EVERY_ENTRY, AuditEntry, AuditFilter, LeftTheLog
+from vault_etl.audit.policy import DENIALS
+from vault_etl.base.errors import (
+    AuditError,
+    LoginDeniedError,
+    PolicyDeniedError,
+    RateLimitedError,
+    VaultEtlError,
+)
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.sql_blocks import blocks
+
+_SQL: Final = blocks("audit/audit.sql")
+
+
+class PostgresAuditLog:
+    """`AuditLog` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def check_role(
+        self, *roles: str, requests: Callable[[], Iterable[AuditRequest]] = tuple
+    ) -> None:
+        """Raise DeniedError unless this login acts as one of these roles.
+
+        Before the intent: afterwards, not being able to write the log is a fault of the log (exit
+        74). What a login asks for that may write the log all the same is on the record, as denied.
+        """
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["acts_as"], {"roles": list(roles)})
+            ((acts, may_append),) = cursor.fetchall()
+        if acts:
+            return
+        if may_append:
+            for request in requests():
+                self._append(request, Phase.INTENT, Decision.DENIED, "role")
+        message = "Postgres: this login may not do that"
+        raise LoginDeniedError(message, hint=f"use a login that has the role {' or '.join(roles)}")
+
+    def intend(self, request: AuditRequest) -> AuditReceipt:
+        """See `AuditLog.intend`."""
+        seq, hash_, denial, login, logged_at = self._append(
+            request, Phase.INTENT, Decision.ALLOWED, None
+        )
+        if denial is not None:
+            message, hint = DENIALS.get(denial, (f"the reveal policy says no ({denial})", ""))
+            raise PolicyDeniedError(message, hint=hint, seq=seq, hash_=hash_)
+        return mint_receipt(request, seq, hash_, login, logged_at)
+
+    def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
+        """See `AuditLog.conclude`."""
+        decision = Decision.FAILED if error_code else Decision.DONE
+        request = dataclasses.replace(
+            receipt.request, reason=receipt.outcome or receipt.request.reason
+        )
+        seq, hash_, *_ = self._append(request, Phase.OUTCOME, decision, error_code)
+        return Head(seq, hash_)
+
+    def _append(
+        self, request: AuditRequest, phase: Phase, decision: Decision, error_code: str | None
+    ) -> tuple[int, bytes, str | None, str, dt.datetime]:
+        """The entry's seq and hash, why it was denied, if it was, and its login and time."""
+        try:
+            seq, hash_, decided, code, login, logged_at = self._database.call(
+                _SQL["append"],
+                {
+                    "request_id": request.request_id,
+                    "phase": phase.value,
+                    "actor": request.actor,
+                    "host": request.host,
+                    "action": request.action.value,
+                    "record_id": request.record_id,
+                    "fields": sorted(field.value for field in request.fields),
+                    "purpose": request.purpose,
+                    "ticket": request.ticket,
+                    "reason": request.reason,
+                    "decision": decision.value,
+                    "error_code": error_code,
+                    "amount": request.amount if phase is Phase.INTENT else None,
+                },
+            )
+        except RateLimitedError:
+            raise
+        except VaultEtlError as error:
+            message = f"the audit log could not be written: {error}"
+            raise AuditError(
+                message, hint="nothing was shown; see to the audit log first"
+            ) from None
+        denial = code if decided == Decision.DENIED else None
+        return seq, bytes(hash_), denial, login, logged_at
+
+
+class PostgresAuditReader:
+    """`AuditReader` on Postgres, for the role audit. Reads 250 entries of 14 KB at most at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def entries(
+        self, wanted: AuditFilter = EVERY_ENTRY, *, limit: int | None = None
+    ) -> Iterator[AuditEntry]:
+        """See `AuditReader.entries`."""
+        filters = dataclasses.asdict(wanted)
+        return itertools.islice(self._entries(filters, self._start(filters, limit)), limit)
+
+    def left_the_log(self) -> LeftTheLog | None:
+        """See `AuditReader.left_the_log`."""
+        return left_the_log(self._database)
+
+    def _start(self, filters: Mapping[str, object], limit: int | None) -> int:
+        """The seq of the entry that the listing begins behind."""
+        with self._database.transaction() as cursor:
+            if limit is not None:
+                cursor.execute(_SQL["before_the_newest"], {**filters, "limit": limit})
+            elif filters["since"] is not None:
+                cursor.execute(_SQL["before_a_time"], filters)
+            else:
+                return 0
+            found = cursor.fetchone()
+        return found[0] if found else 0
+
+    def _entries(self, filters: Mapping[str, object], after: int) -> Iterator[AuditEntry]:
+        while True:
+            with self._database.transaction() as cursor:
+                cursor.execute(_SQL["entries"], {**filters, "after": after})
+                rows = cursor.fetchall()
+            if not rows:
+                return
+            yield from map(entry_of, rows)
+            after = rows[-1][0]
+
+
+def left_the_log(database: Database) -> LeftTheLog | None:
+    """What is in segments alone, for the roles audit and reveal."""
+    with database.transaction() as cursor:
+        cursor.execute(_SQL["left_the_log"])
+        found = cursor.fetchone()
+    return LeftTheLog(*found) if found else None
+
+
+def entry_of(row: tuple[Any, ...]) -> AuditEntry:
+    """An entry from its columns in the order of the block `entries`."""
+    *plain, fields, purpose, ticket, reason, decision, error_code, prev, hash_ = row
+    seq, logged_at, request_id, phase, login, address, who, host, action, record = plain
+    return AuditEntry(
+        seq=seq,
+        logged_at=logged_at,
+        request_id=request_id,
+        phase=phase,
+        login=login,
+        client_address=address,
+        actor=who,
+        host=host,
+        action=action,
+        record_id=record,
+        fields=tuple(fields),
+        purpose=purpose,
+        ticket=ticket,
+        reason=reason,
+        decision=decision,
+        error_code=error_code,
+        prev_hash=bytes(prev),
+        hash=bytes(hash_),
+    )

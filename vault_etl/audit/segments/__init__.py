@@ -1,0 +1,1 @@
+"""Parts of the audit log that leave the database: exported, proved, trimmed, verified again."""

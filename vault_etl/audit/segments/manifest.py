@@ -1,0 +1,145 @@
+"""A segment of the audit log in files: its manifest (docs/formats.md, Audit segment)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final
+
+from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.crypto.digest import sha256
+
+FORMAT: Final = "vault-etl/1/audit-segment"
+MAX_MANIFEST_BYTES: Final = 16 * 1024 * 1024
+MANIFEST: Final = ".manifest.json"
+HASH_BYTES: Final = 32
+
+_NAME: Final = re.compile(r"(audit-[0-9]{12,19}-[0-9]{12,19})\.manifest\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFile:
+    """How many lines a file has, how many bytes, and the SHA-256 of these."""
+
+    rows: int
+    size: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a segment is: entries `first` to `last.seq`, behind the one whose hash is `prev_hash`.
+
+    `checkpoint` is a signed note of `last`, and `registrations` are the notes of the keys that were
+    registered when it was made: a hint, since a key is known from elsewhere or proves nothing.
+    """
+
+    vault_id: uuid.UUID
+    first: int
+    prev_hash: bytes
+    last: Head
+    last_at: dt.datetime
+    checkpoint: str
+    registrations: tuple[str, ...]
+    entries: SegmentFile
+    checkpoints: SegmentFile
+
+    @property
+    def name(self) -> str:
+        """What the names of its files begin with."""
+        return segment_name(self.first, self.last.seq)
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file, which the record of a trim has the SHA-256 of."""
+        found = {
+            "format": FORMAT,
+            "vault_id": str(self.vault_id),
+            "first_seq": self.first,
+            "last_seq": self.last.seq,
+            "prev_hash": self.prev_hash.hex(),
+            "last_hash": self.last.hash.hex(),
+            "last_time": moment_text(self.last_at),
+            "checkpoint": self.checkpoint,
+            "registrations": list(self.registrations),
+            "entries": _described(self.entries),
+            "checkpoints": _described(self.checkpoints),
+        }
+        return json.dumps(found, indent=2).encode("ascii") + b"\n"
+
+    @property
+    def sha256(self) -> bytes:
+        """Of `content`."""
+        return sha256(self.content)
+
+    @classmethod
+    def parse(cls, content: bytes) -> Manifest:
+        """Read it, byte for byte. Raises ValueError for anything else."""
+        try:
+            found = json.loads(content)
+            parsed = cls(
+                vault_id=uuid.UUID(found["vault_id"]),
+                first=_count(found["first_seq"]),
+                prev_hash=_hash(found["prev_hash"]),
+                last=Head(_count(found["last_seq"]), _hash(found["last_hash"])),
+                last_at=parse_moment(found["last_time"]),
+                checkpoint=found["checkpoint"],
+                registrations=tuple(map(str, found["registrations"])),
+                entries=_parse_file(found["entries"]),
+                checkpoints=_parse_file(found["checkpoints"]),
+            )
+            signed = Checkpoint.parse(parsed.checkpoint)
+            if parsed.content == content and (signed.vault_id, signed.head) == (
+                parsed.vault_id,
+                parsed.last,
+            ):
+                return parsed
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
+            pass
+        message = "it is no manifest of a segment"
+        raise ValueError(message)
+
+
+def segment_name(first: int, last: int) -> str:
+    """What the names of a segment's files begin with; by name, segments are in the order of the log."""
+    return f"audit-{first:012}-{last:012}"
+
+
+def segment_of(name: str) -> str | None:
+    """What the names of the segment begin with whose manifest this is; None for another file."""
+    found = _NAME.fullmatch(name)
+    return found[1] if found else None
+
+
+def moment_text(moment: dt.datetime) -> str:
+    """ISO 8601 in UTC, to the microsecond: 2026-01-31T12:00:00.000000Z."""
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_moment(text: str) -> dt.datetime:
+    """The moment. Raises ValueError for any other form."""
+    return dt.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=dt.UTC)
+
+
+def _described(file: SegmentFile) -> dict[str, object]:
+    return {"rows": file.rows, "bytes": file.size, "sha256": file.sha256.hex()}
+
+
+def _parse_file(found: Any) -> SegmentFile:  # noqa: ANN401 - whatever JSON held
+    return SegmentFile(_count(found["rows"]), _count(found["bytes"]), _hash(found["sha256"]))
+
+
+def _count(found: Any) -> int:  # noqa: ANN401 - whatever JSON held
+    if type(found) is not int or not 0 <= found < 2**63:
+        raise ValueError
+    return found
+
+
+def _hash(found: Any) -> bytes:  # noqa: ANN401 - whatever JSON held
+    content = bytes.fromhex(found)
+    if len(content) != HASH_BYTES:
+        raise ValueError
+    return content

@@ -1,1 +1,0 @@
-"""Pure rules: formats, keys, tokens, records. No I/O, no clock, no environment, no logging."""

@@ -1,0 +1,143 @@
+"""Keys as the rest of the program sees them: wrapped ones at rest, plaintext ones in memory alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NoReturn, final
+
+from vault_etl.crypto.digest import hmac_sha256
+from vault_etl.crypto.fields import Field, KeyField, KeyPurpose
+
+KEY_BYTES: Final = 32
+"""AES-256 and HMAC-SHA-256 keys alike."""
+
+FINGERPRINT_BYTES: Final = 8
+
+MAX_KEY_ID: Final = 2**32 - 1
+"""A key id is a uint32, and not 0."""
+
+MAX_SEALS: Final = 2**28
+"""Seals under one data key. GCM with random 96-bit nonces is safe to 2^32 (NIST SP 800-38D, 8.3):
+2^28 keeps the chance of one repeated nonce below 2^-41."""
+
+MAX_LEASE: Final = dt.timedelta(hours=24)
+"""How long one process may seal under a data key."""
+
+_FINGERPRINT_LABEL: Final = b"vault-etl/1/fingerprint"
+
+
+class KeyState(StrEnum):
+    """`pending` → `active` | `destroyed`; `active` → `decrypt_only` → `destroyed`."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    DECRYPT_ONLY = "decrypt_only"
+    DESTROYED = "destroyed"
+
+
+@final
+class KeyMaterial:
+    """32 bytes of plaintext key, which print as nothing, hash as nothing and do not pickle.
+
+    Raises ValueError for any other length.
+    """
+
+    __slots__ = ("_value",)
+    __hash__ = None  # type: ignore[assignment]  # never a dict key
+
+    def __init__(self, value: bytes) -> None:
+        if len(value) != KEY_BYTES:
+            message = f"key material is {KEY_BYTES} bytes"
+            raise ValueError(message)
+        self._value = value
+
+    def expose(self) -> bytes:
+        """The key, 32 bytes."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "KeyMaterial(redacted)"
+
+    def __eq__(self, other: object) -> NoReturn:
+        message = "keys are compared by their fingerprints"
+        raise TypeError(message)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        message = "key material is not pickled or copied"
+        raise TypeError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrappedKey:
+    """A key as KMS wrapped it. `wrapped_key` is None exactly when the key is destroyed."""
+
+    key_id: int
+    purpose: KeyPurpose
+    field: KeyField
+    generation: int | None
+    kms_key_arn: str
+    wrapped_key: bytes | None
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredKey(WrappedKey):
+    """A row of `data_keys`."""
+
+    state: KeyState
+    created_at: dt.datetime
+    created_by: str
+    expires_at: dt.datetime | None = None
+    retired_at: dt.datetime | None = None
+    destroyed_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """A plaintext data key: seals or opens values of one field."""
+
+    key_id: int
+    field: Field
+    material: KeyMaterial
+
+    def __post_init__(self) -> None:
+        _check_key_id(self.key_id)
+
+    @property
+    def fingerprint(self) -> bytes:
+        """See `fingerprint`."""
+        return fingerprint(self.material, self.key_id)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """A plaintext token key: makes the tokens of one field in one generation."""
+
+    key_id: int
+    field: Field
+    generation: int
+    material: KeyMaterial
+
+
+def fingerprint(material: KeyMaterial, key_id: int) -> bytes:
+    """8 bytes that tell damage and mix-ups before the first use, and nothing about the key."""
+    mac = hmac_sha256(material.expose(), _FINGERPRINT_LABEL, key_id.to_bytes(4, "big"))
+    return mac[:FINGERPRINT_BYTES]
+
+
+def encryption_context(purpose: KeyPurpose, field: KeyField, key_id: int) -> dict[str, str]:
+    """What KMS binds a wrapped key to, and what IAM conditions and CloudTrail see of it."""
+    return {
+        "app": "vault-etl",
+        "purpose": purpose.value,
+        "field": field.value,
+        "key_id": str(key_id),
+    }
+
+
+def _check_key_id(key_id: int) -> None:
+    if not 0 < key_id <= MAX_KEY_ID:
+        message = "a key id is a uint32, and not 0"
+        raise ValueError(message)

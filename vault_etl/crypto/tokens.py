@@ -1,0 +1,68 @@
+"""Token format 1: a blind index of a personal value, keyed, deterministic, 128 bits.
+
+    K     = HMAC-SHA-256(token key, "vault-etl/1/token" ‖ lp(field))
+    token = HMAC-SHA-256(K, canonical(value))[:16]
+
+A placeholder (`crypto/placeholders.py`) has a public token instead, made without a key.
+
+Among 10^9 distinct values the chance of one collision is about 1.5e-21 (n^2 / 2^129).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.canonical import canonical
+from vault_etl.crypto.digest import hmac_sha256, lp
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import TokenKey
+from vault_etl.crypto.placeholders import placeholder_token
+
+TOKEN_BYTES: Final = 16
+
+_LABEL: Final = b"vault-etl/1/token"
+
+
+class FieldTokenizer:
+    """Makes the tokens of one field in one generation."""
+
+    def __init__(self, key: TokenKey) -> None:
+        self.generation = key.generation
+        self._field = key.field
+        derived = hmac_sha256(key.material.expose(), _LABEL, lp(key.field))
+        self._mac = HMAC(derived, SHA256())
+
+    def token(self, value: Pii) -> uuid.UUID:
+        """The token of `value`. Raises ValueError if the field cannot hold it."""
+        form = canonical(self._field, value)
+        if public := placeholder_token(self._field, form):
+            return public
+        mac = self._mac.copy()
+        mac.update(form)
+        return uuid.UUID(bytes=mac.finalize()[:TOKEN_BYTES])
+
+
+class Tokenizer:
+    """Makes the tokens of one generation.
+
+    Raises ValueError unless it is given one key a personal field, all of one generation.
+    """
+
+    def __init__(self, keys: Iterable[TokenKey]) -> None:
+        by_field = {key.field: key for key in keys}
+        generations = {key.generation for key in by_field.values()}
+        if set(by_field) != set(PERSONAL_FIELDS) or len(generations) != 1:
+            message = "a tokenizer takes one key a personal field, all of one generation"
+            raise ValueError(message)
+        (self.generation,) = generations
+        self._fields = {field: FieldTokenizer(key) for field, key in by_field.items()}
+
+    def token(self, field: Field, value: Pii) -> uuid.UUID:
+        """The token of `value`. Raises ValueError if the field cannot hold it."""
+        return self._fields[field].token(value)

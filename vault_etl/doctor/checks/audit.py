@@ -1,0 +1,98 @@
+"""The audit log: its head is signed, so that what is older cannot be rewritten unseen."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from vault_etl.audit.checkpoints import SigningKey
+from vault_etl.audit.registration import Registration
+from vault_etl.audit.verify_notes import is_signed
+from vault_etl.doctor.doctor import Verdict
+from vault_etl.doctor.views import SignedState, TurnHolder
+
+MAX_UNSIGNED: Final = dt.timedelta(days=1)
+"""How long an entry may be without a checkpoint after it."""
+
+MAX_HELD_S: Final = 2.0
+"""A session holds the turn from an entry to its COMMIT: milliseconds."""
+
+_SHOWN: Final = 5
+_HINT: Final = "`vault-etl audit checkpoint` with the role audit, on a timer"
+
+
+def turn(facts: TurnHolder) -> Verdict:
+    """No session keeps the others from writing, and one that did would be seen."""
+    found = facts.turn()
+    holder = found.holder
+    if holder is not None and holder.seconds > MAX_HELD_S:
+        return Verdict.bad(
+            f"held by {holder.login} (pid {holder.pid}) for up to {holder.seconds:.0f} s",
+            f"as a superuser: SELECT pg_terminate_backend({holder.pid})",
+        )
+    if not found.visible:
+        return Verdict.bad(
+            "a session that keeps others from writing would not be seen",
+            "GRANT pg_read_all_stats TO vault_etl_owner WITH INHERIT TRUE, as a superuser",
+        )
+    return Verdict.good("no session keeps others from writing")
+
+
+def registered(state: SignedState, signing_key: Callable[[], SigningKey]) -> Verdict:
+    """The key that KMS has is registered. Other registrations are told: they do no harm."""
+    vault_id, _ = state.checkpoints()
+    rows = state.registrations()
+    if not rows:
+        return Verdict.good("none is registered yet: `vault-etl audit checkpoint` does that")
+    key = signing_key()
+    others = [seq for seq, note in rows if not _is_of(key, vault_id, note)]
+    if len(others) == len(rows):
+        return Verdict.bad(
+            "the key that KMS has is not registered",
+            "is VAULT_ETL_AUDIT_KEY right? then `vault-etl audit checkpoint --new-key`",
+        )
+    if others:
+        return Verdict.good(
+            f"registered; {len(others)} registrations are not of it: {_few(others)}"
+        )
+    return Verdict.good("registered")
+
+
+def signed(state: SignedState, signing_key: Callable[[], SigningKey]) -> Verdict:
+    """No entry has been waiting for a checkpoint of this key for more than a day.
+
+    Any role that signs may store a checkpoint, so one that the key did not sign does not count.
+    """
+    vault_id, stored = state.checkpoints()
+    keys = [signing_key().key] if stored else []
+    seqs = (found.seq for found in stored if is_signed(vault_id, keys, found))
+    found = state.unsigned(next(seqs, 0))
+    oldest = None if found.oldest is None else int(found.oldest.total_seconds())
+    values = {"unsigned_entries": found.entries, "oldest_unsigned_seconds": oldest}
+    if found.oldest is not None and found.oldest > MAX_UNSIGNED:
+        detail = f"{found.entries} entries are not signed, the oldest for {found.oldest.days} days"
+        return Verdict.bad(detail, _HINT, **values)
+    if found.entries:
+        return Verdict.good(f"{found.entries} entries since the last checkpoint", **values)
+    return Verdict.good("signed to its head", **values)
+
+
+def _is_of(key: SigningKey, vault_id: uuid.UUID | None, note: str) -> bool:
+    if vault_id is None:
+        return False
+    try:
+        found = Registration.parse(note)
+    except ValueError:
+        return False
+    return (
+        found.kms_key_arn == key.kms_key_arn
+        and found.key.spki == key.key.spki
+        and found.holds(vault_id)
+    )
+
+
+def _few(seqs: list[int]) -> str:
+    shown = ", ".join(str(seq) for seq in sorted(seqs)[:_SHOWN])
+    return f"entry {shown}" + (" and more" if len(seqs) > _SHOWN else "")

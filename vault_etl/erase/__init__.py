@@ -1,0 +1,1 @@
+"""Erasure of a record or of a person."""

@@ -1,0 +1,56 @@
+"""Forgetting on Postgres, for the role erase, which holds no right to a table."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import stamina
+
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.erase.erase import Erasable, Erasure, RecordTarget, Target
+from vault_etl.platform.postgres import Database, LockTimeoutError
+from vault_etl.platform.postgres_bound import rows_of
+from vault_etl.platform.sql_blocks import blocks
+
+_SQL: Final = blocks("erase/erase.sql")
+
+_TRIES: Final = 3
+"""Each waits up to ten seconds for a lock. A deadlock with a rotation's batch ends one of the two."""
+
+
+class PostgresEraser:
+    """`Eraser` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def preview(self, target: Target) -> Erasable | None:
+        """See `Eraser.preview`."""
+        with self._database.transaction(long=True) as cursor:
+            ((matching, *found),) = rows_of(cursor, _SQL["preview"], _columns(target))
+        there = Erasable(*found)
+        return there if matching or there.archives else None
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def erase(self, request: AuditRequest, target: Target) -> Erasure | None:
+        """See `Eraser.erase`."""
+        records, bodies, archives, erased_at, seq, entry_hash = self._database.call(
+            _SQL["erase"],
+            {
+                "request_id": request.request_id,
+                "actor": request.actor,
+                "host": request.host,
+                "ticket": request.ticket,
+                "reason": request.reason,
+                **_columns(target),
+            },
+        )
+        if seq is None:
+            return None
+        return Erasure(records, bodies, archives, erased_at, seq, bytes(entry_hash))
+
+
+def _columns(target: Target) -> dict[str, object]:
+    if isinstance(target, RecordTarget):
+        return {"record_id": target.record_id, "user_id": None}
+    return {"record_id": None, "user_id": target.user_id}

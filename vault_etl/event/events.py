@@ -1,0 +1,205 @@
+"""From a message body to a login event, or to the reason why it cannot be one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeGuard
+
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.blank import is_blank
+from vault_etl.crypto.canonical import canonical_device_id, canonical_ip
+from vault_etl.event.envelopes import inside, text_of_base64
+from vault_etl.event.event_date import event_date
+from vault_etl.event.extra_fields import shown_names
+from vault_etl.event.json_body import MAX_BODY_BYTES, MAX_NESTING, json_value
+from vault_etl.event.rejection import Reason, RejectedError, Rejection
+
+__all__ = [
+    "KNOWN",
+    "MAX_ADDRESS_CODE_POINTS",
+    "MAX_BODY_BYTES",
+    "MAX_CODE_POINTS",
+    "MAX_ENVELOPES",
+    "MAX_NESTING",
+    "REQUIRED",
+    "LoginEvent",
+    "Reason",
+    "Rejection",
+    "parse_event",
+    "without_extra_fields",
+]
+
+MAX_CODE_POINTS: Final = {
+    "user_id": 128,
+    "device_type": 32,
+    "locale": 32,
+    "app_version": 32,
+    "device_id": 256,
+}
+
+MAX_ADDRESS_CODE_POINTS: Final = 64
+"""The longest IPv6 address has 45; the rest is for spaces around it."""
+
+MAX_ENVELOPES: Final = 4
+"""Around an event: SNS in SNS and the like. A sender must not choose how often we parse."""
+
+REQUIRED: Final = ("user_id", "device_type", "ip", "device_id")
+_OPTIONAL: Final = ("locale", "app_version", "create_date")
+KNOWN: Final = frozenset((*REQUIRED, *_OPTIONAL))
+
+_NOT_STORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_WHOLE: Final = re.compile(rb"-?[0-9]+")
+_DECIMAL: Final = re.compile(rb"-?[0-9]+(\.[0-9]+)?")
+
+_NUMBERS: Final[Mapping[str, re.Pattern[bytes]]] = {
+    "user_id": _WHOLE,
+    "device_type": _WHOLE,
+    "device_id": _WHOLE,
+    "locale": _WHOLE,
+    "app_version": _DECIMAL,
+}
+"""Numbers that are taken for their spelling. A whole number has one spelling, so that 4711 and
+"4711" are one device. 4711.0 and 4.711e3 are other spellings of it, and an exponent has often lost
+digits on its way. Of a version the spelling is what counts: 1.10 is not 1.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginEvent:
+    """One login. `extra_fields` are the names of the unknown fields that were dropped, as they may be shown."""
+
+    user_id: str
+    device_type: str
+    ip: Pii
+    device_id: Pii
+    locale: str | None
+    app_version: str | None
+    create_date: dt.date | None
+    event_time: dt.datetime | None
+    extra_fields: tuple[str, ...]
+
+
+def parse_event(body: bytes) -> LoginEvent | Rejection:
+    """Read one message body, or the one event in its envelopes.
+
+    Never raises, and never keeps a value in what it rejects with.
+    """
+    try:
+        value = _value(body)
+        return _event(value if _may_be_event(value) else _unwrapped(value))
+    except RejectedError as rejected:
+        return rejected.rejection
+
+
+def without_extra_fields(content: LoginEvent | Rejection) -> LoginEvent | Rejection:
+    """What a strict reader takes: an event that has unknown fields is rejected."""
+    if isinstance(content, LoginEvent) and content.extra_fields:
+        return Rejection(Reason.UNKNOWN_FIELD)
+    return content
+
+
+def _value(body: bytes) -> object:
+    """The JSON value; of the base64 of an object or an array, the text of that."""
+    try:
+        return json_value(body)
+    except RejectedError as rejected:
+        if rejected.rejection.reason is Reason.NOT_JSON:
+            text = text_of_base64(body.decode())
+            if text is not None:
+                return text
+        raise
+
+
+def _may_be_event(value: object) -> TypeGuard[dict[str, object]]:
+    """Whether it has a field of ours: then it is no envelope, whatever else it has."""
+    return isinstance(value, dict) and not KNOWN.isdisjoint(value)
+
+
+def _unwrapped(value: object) -> Mapping[str, object]:
+    """The object in the envelopes, or the object itself that is neither an event nor an envelope."""
+    for layers in range(MAX_ENVELOPES + 1):
+        inner = None if _may_be_event(value) else inside(value)
+        if inner is None:
+            break
+        if layers == MAX_ENVELOPES:
+            raise RejectedError(Reason.NESTED_TOO_DEEP)
+        value = (
+            inner if not isinstance(inner, str) else _value(inner.encode("utf-8", "surrogatepass"))
+        )
+    if not isinstance(value, dict):
+        raise RejectedError(Reason.NOT_AN_OBJECT)
+    return value
+
+
+def _event(fields: Mapping[str, object]) -> LoginEvent:
+    texts = {name: _required(fields, name) for name in REQUIRED}
+    options = {name: _optional(fields, name) for name in _OPTIONAL}
+    ip, device_id = _address(texts["ip"]), _device_id(texts["device_id"])
+    date = options["create_date"]
+    create_date, event_time = (None, None) if date is None else event_date(date)
+    extra = fields.keys() - KNOWN
+    return LoginEvent(
+        user_id=texts["user_id"],
+        device_type=texts["device_type"],
+        ip=ip,
+        device_id=device_id,
+        locale=options["locale"],
+        app_version=options["app_version"],
+        create_date=create_date,
+        event_time=event_time,
+        extra_fields=shown_names(extra) if extra else (),
+    )
+
+
+def _required(fields: Mapping[str, object], name: str) -> str:
+    if name not in fields:
+        raise RejectedError(Reason.FIELD_MISSING, name)
+    if fields[name] is None:
+        raise RejectedError(Reason.FIELD_NULL, name)
+    text = _text(fields[name], name)
+    if is_blank(text):
+        raise RejectedError(Reason.FIELD_EMPTY, name)
+    return text
+
+
+def _optional(fields: Mapping[str, object], name: str) -> str | None:
+    value = fields.get(name)
+    return None if value is None else _text(value, name)
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        value = _spelling(value, name)
+    if name in MAX_CODE_POINTS and len(value) > MAX_CODE_POINTS[name]:
+        raise RejectedError(Reason.FIELD_TOO_LONG, name)
+    if _NOT_STORABLE.search(value):
+        raise RejectedError(Reason.FIELD_NOT_STORABLE, name)
+    return value
+
+
+def _spelling(value: object, name: str) -> str:
+    """Of a number, if the field takes it. An `ip` never does: a number is no address."""
+    spellings = _NUMBERS.get(name)
+    if spellings is None or not isinstance(value, bytes) or not spellings.fullmatch(value):
+        raise RejectedError(Reason.FIELD_NOT_TEXT, name)
+    return value.decode("ascii")
+
+
+def _address(text: str) -> Pii:
+    if len(text) > MAX_ADDRESS_CODE_POINTS:
+        raise RejectedError(Reason.NOT_AN_ADDRESS, "ip")
+    try:
+        canonical_ip(text)
+    except ValueError:
+        raise RejectedError(Reason.NOT_AN_ADDRESS, "ip") from None
+    return Pii.of_text(text)
+
+
+def _device_id(text: str) -> Pii:
+    try:
+        canonical_device_id(text)
+    except ValueError:
+        raise RejectedError(Reason.FIELD_EMPTY, "device_id") from None
+    return Pii.of_text(text)

@@ -1,0 +1,1 @@
+"""What an ingest decides, and when: pure, with no I/O."""

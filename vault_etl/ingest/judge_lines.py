@@ -1,0 +1,73 @@
+"""Judge the lines of a file without storing any: what `ingest --file --dry-run` counts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.record_id import first_millisecond
+from vault_etl.event.events import LoginEvent
+from vault_etl.event.extra_fields import ExtraFields
+from vault_etl.records.messages import Line, Message, RecordRange, parse_message
+
+FIRST_NUMBERS: Final = 5
+"""Of the lines with one reason, so many are named."""
+
+_EVERY_MONTH: Final = (RecordRange(uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)),)
+_NO_SOURCE: Final = uuid.UUID(int=0)
+
+
+@dataclass(slots=True)
+class Rejected:
+    """The lines that are quarantined for one reason at one path."""
+
+    count: int = 0
+    first: list[int] = field(default_factory=list)
+    """The numbers of the first ones, at most `FIRST_NUMBERS`."""
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What `ingest` would find in these lines, except what the database alone knows."""
+
+    events: int = 0
+    extra_fields: ExtraFields = field(default_factory=ExtraFields)
+    """Unknown fields that would be dropped."""
+    rejected: dict[tuple[str, str], Rejected] = field(default_factory=dict)
+    """By reason code and path."""
+
+    @property
+    def quarantined(self) -> int:
+        """How many lines are no events."""
+        return sum(rejected.count for rejected in self.rejected.values())
+
+    def add(
+        self, lines: Iterable[tuple[int, bytes]], sent: dt.date | None, *, strict: bool
+    ) -> None:
+        """Read the next lines, each with its number."""
+        sent_ms = 0 if sent is None else first_millisecond(sent)
+        for number, line in lines:
+            handle = str(number)
+            message = Message(handle, handle, Pii(line), sent_ms, line=Line(_NO_SOURCE, number))
+            content = parse_message(message, _EVERY_MONTH, strict=strict).content
+            if isinstance(content, LoginEvent):
+                self.events += 1
+                if content.extra_fields:
+                    self.extra_fields.add(content.extra_fields)
+                continue
+            rejected = self.rejected.setdefault((content.reason.value, content.path), Rejected())
+            rejected.count += 1
+            if len(rejected.first) < FIRST_NUMBERS:
+                rejected.first.append(number)
+
+    def rows(self) -> Sequence[dict[str, object]]:
+        """The reasons as rows, the most frequent first."""
+        found = sorted(self.rejected.items(), key=lambda item: -item[1].count)
+        return [
+            {"reason_code": reason, "path": path, "count": r.count, "first": r.first}
+            for (reason, path), r in found
+        ]

@@ -1,0 +1,1 @@
+"""Where events come from: SQS, its dead letters, and files of lines, JSON or CSV."""

@@ -1,0 +1,153 @@
+"""JSON values that are not one a line, split apart: of an array, pretty-printed, one after the other.
+
+What is between two values is white space, commas, record separators (U+001E, RFC 7464), byte order
+marks, and the brackets of arrays at the top. All else is part of a record, whether it is JSON or not.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from vault_etl.base.errors import DataError
+from vault_etl.crypto.source_digest import LineDigest
+from vault_etl.ingest.sources.line_splitter import BYTE_ORDER_MARK, MAX_BLANK_BYTES, MAX_LINE_BYTES
+
+_SPACE: Final = b" \t\r\n"
+_BETWEEN: Final = re.compile(rb"(?:[ \t\r\n,\x1e]|\xef\xbb\xbf)*+")
+_LINE_END: Final = re.compile(rb"\r?\n")
+_TOKEN: Final = re.compile(rb'"(?:[^"\\\n\x1e]++|\\[^\n\x1e])*+("?)|[{}\[\],\n\x1e]')
+"""No string holds a line end or a record separator (RFC 8259, section 7): there one that is broken ends."""
+
+
+class JsonSplitter:
+    """Holds the value that has begun, and no more. Values are numbered from 1.
+
+    `digest` is given each value, with U+0020 for each line end in it. Unless `keep_going`, content
+    that ends within a value or an array raises DataError; else what is there is the last record.
+    """
+
+    def __init__(
+        self, name: str, digest: LineDigest | None = None, *, keep_going: bool = False
+    ) -> None:
+        self._name = name
+        self._digest = digest
+        self._keep_going = keep_going
+        self._number = 0
+        self._rest = b""
+        self._scan = ValueScan()
+        self._in_array = False
+        self._between = 0
+
+    def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
+        """The values that end in this piece, byte for byte, each with its number.
+
+        Raises DataError, naming it, for one that is longer than `MAX_LINE_BYTES`, or after more than
+        `MAX_BLANK_BYTES` between two.
+        """
+        content = self._rest + chunk
+        values: list[bytes] = []
+        start = 0
+        while True:
+            if self._scan.at is None:
+                start = self._begin(content, start)
+                if self._scan.at is None:
+                    break
+            end = self._scan.end(content, start)
+            if end is None:
+                break
+            values.append(content[start:end].rstrip(_SPACE))
+            start, self._scan = end, ValueScan()
+            self._between = 0
+        self._rest = content[start:]
+        if self._scan.at is not None:
+            self._scan.at -= start
+        return self._numbered(values)
+
+    def finish(self) -> list[tuple[int, bytes]]:
+        """The value that nothing ends but the content. Raises DataError if content is missing."""
+        rest, self._rest = self._rest.rstrip(_SPACE), b""
+        is_open = self._scan.depth > 0 or self._scan.in_string
+        if not self._keep_going and (is_open or self._in_array):
+            message = (
+                f"{self._name} is cut off: record {self._number + 1} or its array does not end"
+            )
+            raise DataError(
+                message,
+                hint="fetch it again; --keep-going loads the records before, and quarantines the rest",
+            )
+        return self._numbered([rest] if rest else [])
+
+    def _begin(self, content: bytes, start: int) -> int:
+        """Skip what is between two values; begin to scan where one begins."""
+        at = start
+        while True:
+            found = _BETWEEN.match(content, at)
+            at = found.end() if found else at
+            bracket = content[at : at + 1]
+            if bracket != (b"]" if self._in_array else b"["):
+                break
+            self._in_array = not self._in_array
+            at += 1
+        self._between += at - start
+        if self._between > MAX_BLANK_BYTES:
+            number = self._number + 1
+            message = (
+                f"more than {MAX_BLANK_BYTES // 1024**2} MiB of nothing before record {number}"
+            )
+            raise DataError(
+                f"{message} of {self._name}", hint="to load what is there, take the blanks out"
+            )
+        if content[at:] not in (b"", BYTE_ORDER_MARK[:1], BYTE_ORDER_MARK[:2]):
+            self._scan.at = at
+        return at
+
+    def _numbered(self, values: list[bytes]) -> list[tuple[int, bytes]]:
+        first = self._number + 1
+        for number, value in enumerate([*values, self._rest], first):
+            if len(value) > MAX_LINE_BYTES:
+                raise DataError(
+                    f"record {number} of {self._name} is longer than {MAX_LINE_BYTES:,} bytes",
+                    hint="a bracket or a quote may not be closed; with an object around all events,"
+                    " `jq -c '.NAME[]' FILE` makes lines of its list NAME",
+                )
+        if self._digest is not None:
+            self._digest.add([_LINE_END.sub(b" ", value) for value in values])
+        self._number += len(values)
+        return list(enumerate(values, first))
+
+
+class ValueScan:
+    """Where one value ends, in content that grows."""
+
+    def __init__(self) -> None:
+        self.at: int | None = None
+        """Up to where it is known, or None if none has begun."""
+        self.depth = 0
+        self.in_string = False
+
+    def end(self, content: bytes, start: int) -> int | None:
+        """The end of the value that begins at `start`, or None if it is not in `content`."""
+        self.in_string = False
+        for token in _TOKEN.finditer(content, start if self.at is None else self.at):
+            at, kind = token.start(), token[0][:1]
+            if kind == b'"':
+                left = content[token.end() : token.end() + 2]
+                if not token[1] and left in (b"", b"\\"):
+                    self.at, self.in_string = at, True
+                    return None
+                continue
+            if kind == b"\x1e":
+                return at
+            if kind in b"{[":
+                if self.depth == 0 and at > start:
+                    return at
+                self.depth += 1
+            elif kind in b"}]":
+                self.depth -= 1
+                if self.depth <= 0:
+                    return at if self.depth < 0 and at > start else at + 1
+            elif self.depth == 0:  # a comma, or the end of a line
+                return at
+        self.at = len(content)
+        return None

@@ -1,0 +1,121 @@
+"""Workers as processes of our own command, each in a session of its own.
+
+A worker writes its reports to its standard output, a JSON object a line: `moved`, `batch`, `state`,
+and `error` as its last one. It ends when its lifeline does: a pipe whose other end only the parent
+holds, so that no worker outlives a parent that was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from vault_etl.base.errors import VaultEtlError, error_of_code
+from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
+from vault_etl.ingest.workers import Worker
+
+if TYPE_CHECKING:
+    from vault_etl.ingest.metrics.workers import WorkerMetrics
+
+LIFELINE_OPTION: Final = "--lifeline"
+
+
+class WorkerProcesses:
+    """`WorkerStarter`: `vault-etl ARGUMENTS`, with the environment that is given.
+
+    `metrics`, if there are to be any, has a slot a worker.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        metrics: WorkerMetrics | None,
+    ) -> None:
+        self._arguments = arguments
+        self._environment = environment
+        self._metrics = metrics
+        # Never written to: it ends with this process, however that ends.
+        self._lifeline, self._held = os.pipe()
+
+    def start(self, slot: int, max_messages: int | None) -> Worker:
+        """See `WorkerStarter.start`."""
+        bound = [] if max_messages is None else ["--max-messages", str(max_messages)]
+        metrics = self._metrics.started(slot) if self._metrics else {}
+        process = subprocess.Popen(
+            [
+                *(sys.executable, *(f"-W{option}" for option in sys.warnoptions)),
+                *("-P", "-m", "vault_etl", *self._arguments, *bound),
+                *(LIFELINE_OPTION, str(self._lifeline)),
+            ],
+            env={**self._environment, **metrics},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            pass_fds=[self._lifeline],
+            start_new_session=True,
+        )
+        return _Process(process)
+
+    def ended(self, slot: int) -> None:
+        """See `WorkerStarter.ended`."""
+        if self._metrics is not None:
+            self._metrics.ended(slot)
+
+
+class _Process:
+    """`Worker`: a process, and the thread that reads what it reports."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.pid = process.pid
+        self.error: VaultEtlError | None = None
+        self._process = process
+        self._reader: threading.Thread | None = None
+
+    def watch(self, observer: IngestObserver) -> None:
+        """See `Worker.watch`."""
+        self._reader = threading.Thread(target=self._read, args=(observer,), daemon=True)
+        self._reader.start()
+
+    def exit_code(self) -> int | None:
+        """See `Worker.exit_code`."""
+        code = self._process.poll()
+        if code is not None and self._reader is not None:
+            self._reader.join()
+        return code
+
+    def stop(self, *, now: bool = False) -> None:
+        """See `Worker.stop`."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGKILL if now else signal.SIGTERM)
+        if now:
+            self._process.wait()
+
+    def _read(self, observer: IngestObserver) -> None:
+        pipe = self._process.stdout
+        if pipe is None:
+            return
+        with pipe:
+            for line in pipe:
+                # The last line of a worker that was killed may be cut short; and a worker must never
+                # wait because nobody reads, whatever happens to what we write.
+                with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
+                    self._told(observer, json.loads(line))
+
+    def _told(self, observer: IngestObserver, report: dict[str, Any]) -> None:
+        for kind, value in report.items():
+            if kind == "moved":
+                for movement, messages in value.items():
+                    observer.moved(Movement(movement), messages)
+            elif kind == "batch":
+                observer.batch(BatchReport.from_dict(value))
+            elif kind == "state":
+                observer.state(IngestState.from_dict(value))
+            elif kind == "error":
+                self.error = error_of_code(value["code"], value["message"], value["hint"])

@@ -1,0 +1,127 @@
+"""What would go with a key that is destroyed, and what still needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vault_etl.base.errors import ConfigurationError, NotFoundError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState, StoredKey
+from vault_etl.keys.end import KeyNeeds, Needs
+from vault_etl.keys.store import KeyReader
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """What goes when `key_id` is destroyed: a data key, or a whole generation of token keys.
+
+    `keys` are those that are not destroyed yet: none if all is done.
+    """
+
+    key_id: int
+    generation: int | None
+    fields: tuple[Field, ...]
+    keys: tuple[StoredKey, ...]
+
+    @property
+    def key_ids(self) -> tuple[int, ...]:
+        """Of `keys`, in order."""
+        return tuple(sorted(key.key_id for key in self.keys))
+
+    def __str__(self) -> str:
+        if self.generation is None:
+            return f"data key {self.key_id} of {self.fields[0].value}"
+        ids = " and ".join(map(str, self.key_ids))
+        return f"generation {self.generation} of the token keys ({ids})"
+
+
+class DoomedKeys:
+    """Finds what would go, and refuses while it is needed."""
+
+    def __init__(self, reader: KeyReader, needs: KeyNeeds) -> None:
+        self._reader = reader
+        self._needs = needs
+
+    def find(self, key_id: int) -> Doomed:
+        """What would go with this key.
+
+        Raises NotFoundError if there is none with this id, and ConfigurationError for the source
+        key, which every later load of a file needs.
+        """
+        found = self._reader.keys([key_id])
+        if not found:
+            message = f"there is no key {key_id}"
+            raise NotFoundError(message, hint="`vault-etl keys list` shows every key")
+        (key,) = found
+        if key.purpose is KeyPurpose.SOURCE:
+            message = f"key {key_id} is the source key"
+            raise ConfigurationError(message, hint="without it no file is known to be loaded")
+        if key.generation is None:
+            live = key.state is not KeyState.DESTROYED
+            return Doomed(key_id, None, (Field(key.field),), (key,) if live else ())
+        generation = [
+            each
+            for field in PERSONAL_FIELDS
+            for each in self._reader.field_token_keys(field)
+            if each.generation == key.generation
+        ]
+        return Doomed(key_id, key.generation, PERSONAL_FIELDS, tuple(generation))
+
+    def needs(self, doomed: Doomed, *, counted: bool = False) -> Needs:
+        """What would go with it, and what closed months need, if nothing else needs it.
+
+        By the counts that are kept, or `counted` from all rows. Raises ConfigurationError, with the
+        counts, if something needs it.
+        """
+        if doomed.generation is None:
+            needs = self._needs.of_data_key(doomed.key_id)
+        else:
+            _refuse_in_use(doomed)
+            needs = self._needs.of_generation(doomed.generation, counted=counted)
+        _refuse_if_needed(doomed, needs)
+        return needs
+
+
+def refuse_if_closed(doomed: Doomed, needs: Needs) -> None:
+    """Raise ConfigurationError if closed months have tokens of this generation."""
+    if needs.closed:
+        message = f"{doomed} is needed: {needs.closed} rows with its tokens in closed months"
+        raise ConfigurationError(
+            message,
+            hint="`vault-etl partitions retoken` gives a detached month new tokens; the table's rows keep none of"
+            " these, so the next rotation may begin",
+        )
+
+
+def _refuse_in_use(doomed: Doomed) -> None:
+    states = {key.state for key in doomed.keys}
+    if KeyState.PENDING in states:
+        message = f"{doomed} is pending"
+        raise ConfigurationError(message, hint="`vault-etl keys rotate --tokens` is not done")
+    if KeyState.ACTIVE in states:
+        message = f"{doomed} is active"
+        hint = "`vault-etl keys rotate --tokens` puts another one in its place first"
+        raise ConfigurationError(message, hint=hint)
+
+
+def _refuse_if_needed(doomed: Doomed, needs: Needs) -> None:
+    counts = {
+        "values of records" if doomed.generation is None else "rows with its tokens": needs.values,
+        "quarantined bodies": needs.bodies,
+        "running lease": needs.leases,
+    }
+    there = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    if there:
+        message = f"{doomed} is needed: {there}"
+        raise ConfigurationError(message, hint=_what_to_do(doomed, needs))
+
+
+def _what_to_do(doomed: Doomed, needs: Needs) -> str:
+    if doomed.generation is not None:
+        return "`vault-etl keys rotate --tokens` gives them new tokens"
+    if needs.values or needs.bodies:
+        return (
+            "`vault-etl keys rotate` seals them anew under other keys; what it names as not opening,"
+            " `vault-etl erase` takes away"
+        )
+    return "a process may seal under it until it expires; `vault-etl keys rotate` retires it"

@@ -1,0 +1,79 @@
+"""What the demo looks at past our own commands: the row itself, and KMS asked directly."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+import psycopg2
+import psycopg2.extras
+from botocore.exceptions import ClientError
+
+from vault_etl.crypto.ciphertext import Ciphertext
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import encryption_context
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """One stored record, as the superuser sees it."""
+
+    record_id: uuid.UUID
+    user_id: str
+    masked_ip: uuid.UUID
+    ip_ciphertext: bytes
+
+
+def most_shared_row(admin: Mapping[str, str]) -> StoredRow:
+    """A record whose address others share."""
+    with (
+        closing(psycopg2.connect(admin["VAULT_ETL_DATABASE_URL"])) as connection,
+        connection.cursor() as cursor,
+    ):
+        psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
+        cursor.execute(
+            "SELECT record_id, user_id, masked_ip, ip_ciphertext FROM public.user_logins"
+            " ORDER BY count(*) OVER (PARTITION BY masked_ip) DESC, record_id LIMIT 1"
+        )
+        ((record_id, user_id, masked_ip, ciphertext),) = cursor.fetchall()
+        return StoredRow(record_id, user_id, masked_ip, bytes(ciphertext))
+
+
+def postgres_refusal(environment: Mapping[str, str], statement: str) -> str:
+    """What Postgres says to a statement of this role; "allowed" if it does not refuse."""
+    with (
+        closing(psycopg2.connect(environment["VAULT_ETL_DATABASE_URL"])) as connection,
+        connection.cursor() as cursor,
+    ):
+        try:
+            cursor.execute(statement)
+        except psycopg2.errors.InsufficientPrivilege as error:
+            return error.diag.message_primary or "refused"
+    return "allowed"
+
+
+def kms_answer(role: Mapping[str, str], admin: Mapping[str, str], row: StoredRow) -> str:
+    """What KMS says when this role asks it, straight, to open the data key of the row's address."""
+    key_id = Ciphertext.parse(row.ip_ciphertext).key_id
+    with (
+        closing(psycopg2.connect(admin["VAULT_ETL_DATABASE_URL"])) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(
+            "SELECT kms_key_arn, wrapped_key FROM public.data_keys WHERE key_id = %s", (key_id,)
+        )
+        ((arn, wrapped_key),) = cursor.fetchall()
+    credentials = Credentials(role["AWS_ACCESS_KEY_ID"], role["AWS_SECRET_ACCESS_KEY"])
+    try:
+        EmulatorSession(role["AWS_ENDPOINT_URL"], credentials).client("kms").decrypt(
+            KeyId=arn,
+            CiphertextBlob=bytes(wrapped_key),
+            EncryptionContext=encryption_context(KeyPurpose.DATA, Field.IP, key_id),
+        )
+    except ClientError as error:
+        answer = error.response["Error"]
+        return f"{answer['Code']}: {answer['Message']}"
+    return "opened"

@@ -1,0 +1,280 @@
+"""moto's server with our permissions boundary in front.
+
+    python -m vault_etl.local.moto_server DIR
+
+Run as a process of its own by `moto.py`. It listens on a free port of 127.0.0.1, which it writes
+to `DIR/port`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import logging
+import math
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import flask
+from moto import settings
+from moto.iam.models import User as _User
+from moto.iam.models import iam_backends
+from moto.kms.models import KmsBackend, kms_backends
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from moto.sqs.models import Message, SQSBackend
+from werkzeug.serving import make_server
+
+from vault_etl.local.boundary import BOUNDARY_SUFFIX, NeededPermission, is_allowed
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_ACCOUNT = "123456789012"  # moto's only account
+_JSON_SERVICES = {"kms", "sqs"}
+_JSON_NAMES = {
+    "AccessDenied": "AccessDeniedException",
+    "InvalidClientTokenId": "UnrecognizedClientException",
+    "SignatureDoesNotMatch": "InvalidSignatureException",
+}
+_POLL_SECONDS = 0.05
+_BLOB_KEY_ID_BYTES = 36  # a ciphertext blob of moto's begins with the id of its key, as text
+
+
+def main() -> None:
+    """Serve until the process is ended."""
+    directory = Path(sys.argv[1])
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line a request
+    _receive_one_at_a_time()
+    application = PermissionsBoundary(DomainDispatcherApplication(create_backend_app))
+    server = make_server(
+        "127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler
+    )
+    unfinished = directory / "port.new"
+    unfinished.write_text(str(server.port), encoding="utf-8")
+    unfinished.rename(directory / "port")
+    server.serve_forever()
+
+
+def _receive_one_at_a_time() -> None:
+    """Keep two receives from handing out the same message, which moto's threads do, and SQS seldom.
+
+    And hand none to a caller that has hung up: a worker that was killed has long polls under way.
+    """
+    receive_now = SQSBackend.receive_message
+    lock = threading.Lock()
+
+    def receive(  # the names are moto's
+        backend: SQSBackend,
+        queue_name: str,
+        count: int,
+        wait_seconds_timeout: int,
+        *args: Any,  # noqa: ANN401 - passed on
+        **kwargs: Any,  # noqa: ANN401 - passed on
+    ) -> list[Message]:
+        ends = time.monotonic() + wait_seconds_timeout
+        while not _has_hung_up():
+            with lock:
+                messages: list[Message] = receive_now(
+                    backend, queue_name, count, 0, *args, **kwargs
+                )
+            if messages or time.monotonic() >= ends:
+                return messages
+            time.sleep(_POLL_SECONDS)
+        return []
+
+    SQSBackend.receive_message = receive  # type: ignore[assignment,method-assign]
+
+
+def _has_hung_up() -> bool:
+    """Whether the caller of the present request has closed its connection."""
+    connection: socket.socket | None = flask.request.environ.get("werkzeug.socket")
+    try:
+        return connection is not None and not connection.recv(
+            1, socket.MSG_PEEK | socket.MSG_DONTWAIT
+        )
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+class PermissionsBoundary:
+    """Passes on what a user's permissions boundary allows, once moto's authentication is on.
+
+    KMS and SQS calls are judged here; of the others moto judges the action. Every user needs a
+    boundary.
+    """
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """WSGI."""
+        if math.isinf(settings.INITIAL_NO_AUTH_ACTION_COUNT):
+            return self._application(environ, start_response)
+        if environ.get("PATH_INFO", "").startswith(
+            "/moto-api"
+        ):  # would show every key to anyone on the machine
+            return _refuse(start_response, "moto's own pages are closed")
+        scope = _credential_scope(environ)
+        user = _user_of(scope[0]) if scope else None
+        if (
+            scope and user and scope[3] in _JSON_SERVICES
+        ):  # of an unknown access key moto says what it says
+            refusal = _judge(user, service=scope[3], region=scope[2], environ=environ)
+            if refusal:
+                return _refuse(start_response, refusal)
+        if scope and scope[3] in _JSON_SERVICES:
+            return _with_json_errors(self._application, environ, start_response)
+        return self._application(environ, start_response)
+
+
+def _judge(user: _User, *, service: str, region: str, environ: WSGIEnvironment) -> str | None:
+    """Why the call is refused, in AWS's own words, or None."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    call = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
+    refused = f"User: {user.arn} is not authorized to perform: {service}:{call}"
+    statements = _boundary_of(user)
+    try:
+        request = json.loads(body or b"{}")
+        if service == "sqs":
+            permissions = [_needed_of_sqs(call, request, region)]
+        else:
+            permissions = needed_of_kms(call, request, kms_backends[_ACCOUNT][region])
+        for needed in permissions:
+            if not is_allowed(needed, statements):
+                return (
+                    f"User: {user.arn} is not authorized to perform: {needed.action} "
+                    f"on resource: {needed.resource} "
+                    f"because no permissions boundary allows the {needed.action} action"
+                )
+    except (AttributeError, KeyError, TypeError, ValueError, NotImplementedError):
+        return f"{refused} (the emulator cannot judge it)"
+    return None
+
+
+def needed_of_kms(call: str, request: dict[str, Any], kms: KmsBackend) -> list[NeededPermission]:
+    """What AWS would ask for. The key of a ciphertext is the one that made it, not the KeyId."""
+    match call:
+        case "Decrypt":
+            source = _key_of_blob(request["CiphertextBlob"], kms)
+            return [NeededPermission("kms:Decrypt", source, request.get("EncryptionContext", {}))]
+        case "ReEncrypt":
+            source = _key_of_blob(request["CiphertextBlob"], kms)
+            target = _key_arn(request["DestinationKeyId"], kms)
+            old, new = (
+                request.get("SourceEncryptionContext", {}),
+                request.get("DestinationEncryptionContext", {}),
+            )
+            keys = {"kms:ReEncryptOnSameKey": str(source == target).lower()}
+            return [
+                NeededPermission("kms:ReEncryptFrom", source, old, keys),
+                NeededPermission("kms:ReEncryptTo", target, new, keys),
+            ]
+    key = _key_arn(request["KeyId"], kms) if "KeyId" in request else "*"
+    if call == "Sign":
+        sent = ("MessageType", "SigningAlgorithm")
+        keys = {f"kms:{name}": request[name] for name in sent if name in request}
+        return [NeededPermission("kms:Sign", key, keys=keys)]
+    return [NeededPermission(f"kms:{call}", key, request.get("EncryptionContext", {}))]
+
+
+def _needed_of_sqs(call: str, request: dict[str, Any], region: str) -> NeededPermission:
+    queue = (
+        request["QueueName"] if "QueueName" in request else request["QueueUrl"].rpartition("/")[2]
+    )
+    return NeededPermission(
+        f"sqs:{call.removesuffix('Batch')}", f"arn:aws:sqs:{region}:{_ACCOUNT}:{queue}"
+    )
+
+
+def _key_of_blob(blob: str, kms: KmsBackend) -> str:
+    try:
+        key_id = base64.b64decode(blob)[:_BLOB_KEY_ID_BYTES].decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        return "*"
+    return str(kms.keys[key_id].arn) if key_id in kms.keys else "*"
+
+
+def _key_arn(key_id: str, kms: KmsBackend) -> str:
+    key = kms.keys.get(kms.any_id_to_key_id(key_id))
+    return str(key.arn) if key else "*"
+
+
+def _credential_scope(environ: WSGIEnvironment) -> list[str] | None:
+    """The parts of a signature's scope: access key id, date, region, service, "aws4_request"."""
+    parts = (
+        environ.get("HTTP_AUTHORIZATION", "")
+        .partition("Credential=")[2]
+        .partition(",")[0]
+        .split("/")
+    )
+    return parts if len(parts) == 5 else None  # noqa: PLR2004  # as listed above
+
+
+def _user_of(access_key_id: str) -> _User | None:
+    for user in iam_backends[_ACCOUNT]["aws"].users.values():
+        if any(key.access_key_id == access_key_id for key in user.access_keys):
+            return user
+    return None
+
+
+def _boundary_of(user: _User) -> list[dict[str, Any]]:
+    """Found by its name, since moto 5.2 forgets the boundary that CreateUser is given."""
+    arn = f"arn:aws:iam::{_ACCOUNT}:policy/{user.name}{BOUNDARY_SUFFIX}"
+    policy = iam_backends[_ACCOUNT]["aws"].managed_policies.get(arn)
+    if policy is None:
+        return []
+    document = next(version.document for version in policy.versions if version.is_default)
+    statements: list[dict[str, Any]] = json.loads(document)["Statement"]
+    return statements
+
+
+def _with_json_errors(
+    application: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """XML is how moto refuses a key or a signature; AWS's JSON services never do."""
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def remember(
+        status: str, headers: list[tuple[str, str]], _: object = None
+    ) -> Callable[[bytes], None]:
+        started.append((status, headers))
+        return lambda _: None
+
+    body = b"".join(application(environ, remember))
+    status, headers = started[-1]
+    code = re.search(rb"<Code>(\w+)</Code>", body) if status.startswith("403") else None
+    if code is None:
+        start_response(status, headers)
+        return [body]
+    name = _JSON_NAMES.get(code[1].decode(), "AccessDeniedException")
+    return _refuse(start_response, "the emulator does not accept these credentials", name)
+
+
+def _refuse(
+    start_response: StartResponse, message: str, name: str = "AccessDeniedException"
+) -> list[bytes]:
+    body = json.dumps({"__type": name, "message": message}).encode()
+    start_response(
+        "400 Bad Request",
+        [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))],
+    )
+    return [body]
+
+
+if __name__ == "__main__":
+    main()

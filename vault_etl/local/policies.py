@@ -1,0 +1,71 @@
+"""What the emulator's users may do, derived from the policies of the template.
+
+A user of the emulator has two policies, as a user of AWS can have:
+
+- an *identity policy*, the template's with conditions and resources dropped, because moto judges
+  actions only (a statement with a key's ARN or with a condition denies everything there);
+- a *permissions boundary*, the template's policy as it is. moto ignores it; `moto_server.py`, with
+  `boundary.py`, judges KMS and SQS calls by it: resource, encryption context and all.
+
+On AWS the two together would allow exactly what the template's policy allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vault_etl.local.template import IAM_ROLES, Template
+
+ADMIN, OPERATOR = "admin", "operator"
+
+ROLES = (*IAM_ROLES, "analyst", OPERATOR, ADMIN)
+"""The roles of design.md §2; then who holds all of them but owner, and who may do everything."""
+
+# moto knows an action by the name of the API call, AWS by the name of the permission.
+_CALLS = {
+    "kms:ReEncryptFrom": ("kms:ReEncrypt",),
+    "kms:ReEncryptTo": ("kms:ReEncrypt",),
+    "sqs:ChangeMessageVisibility": (
+        "sqs:ChangeMessageVisibility",
+        "sqs:ChangeMessageVisibilityBatch",
+    ),
+    "sqs:DeleteMessage": ("sqs:DeleteMessage", "sqs:DeleteMessageBatch"),
+}
+
+
+def boundary(role: str, template: Template, names: Mapping[str, str]) -> dict[str, Any]:
+    """The template's policy of a role, resolved: what `boundary.py` judges by."""
+    if role == ADMIN:
+        return _document([{"Effect": "Allow", "Action": ["*"], "Resource": "*"}])
+    return _document(
+        {
+            name: value for name, value in statement.items() if name != "Sid"
+        }  # the operator's would repeat
+        for part in _parts(role)
+        for statement in template.policy(part, names)["Statement"]
+    )
+
+
+def identity_policy(boundary_document: Mapping[str, Any]) -> dict[str, Any]:
+    """What is allowed, without resources and conditions, by moto's names of the calls."""
+    calls = sorted(
+        {
+            call
+            for statement in boundary_document["Statement"]
+            if statement["Effect"] == "Allow"
+            for action in statement["Action"]
+            for call in _CALLS.get(action, (action,))
+        }
+    )
+    return _document([{"Effect": "Allow", "Action": calls, "Resource": "*"}] if calls else [])
+
+
+def _parts(role: str) -> tuple[str, ...]:
+    if role == OPERATOR:
+        return tuple(each for each in IAM_ROLES if each != "owner")
+    return (role,) if role in IAM_ROLES else ()
+
+
+def _document(statements: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}

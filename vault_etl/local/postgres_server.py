@@ -1,0 +1,147 @@
+"""One PostgreSQL data folder, and what can be done with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from vault_etl.base.errors import UnavailableError
+from vault_etl.local.postgres_binaries import PostgresBinaries
+from vault_etl.local.processes import has_argument
+from vault_etl.local.unprivileged import give_away, run_unprivileged
+
+ADMIN = "admin"
+"""The superuser's name."""
+
+_WAIT_SECONDS = 60
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    # No socket in the file system: its path is limited to 107 bytes, and nothing here needs one.
+    "unix_socket_directories": "",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # A statement, or an error's detail, can quote a row. The log says what the server does,
+    # never with what.
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+}
+
+
+class PostgresServer:
+    """The data folder `<place>/data`, and the programs that serve it."""
+
+    def __init__(self, place: Path, binaries: PostgresBinaries) -> None:
+        self._place = place
+        self._bin = binaries.bin
+        self.data = place / "data"
+        self.log = place / "postgres.log"
+
+    @property
+    def is_initialised(self) -> bool:
+        """Whether the data folder is there, complete."""
+        return self.data.is_dir()
+
+    def initialise(self, admin_password: str, *, durable: bool) -> None:
+        """Make the data folder. It appears under its name only when it is complete."""
+        unfinished = self._place / "data.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        password_file = self._place / "password"
+        password_file.unlink(missing_ok=True)
+        descriptor = os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(admin_password)
+        give_away(password_file)
+        try:
+            self._run(
+                "initdb",
+                f"--pgdata={unfinished}",
+                f"--username={ADMIN}",
+                f"--pwfile={password_file}",
+                "--auth=scram-sha-256",  # for addresses and for sockets alike
+                "--encoding=UTF8",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+                "--locale=C",
+                "--no-instructions",
+                # Rounds make a password harder to guess, which these random ones are anyway.
+                *(() if durable else ("--no-sync", "--set=scram_iterations=1")),
+                *(f"--set={name}={value}" for name, value in _SETTINGS.items()),
+            )
+        finally:
+            password_file.unlink(missing_ok=True)
+        unfinished.rename(self.data)
+
+    def is_running(self) -> bool:
+        """Whether a server runs on this very folder; no other process of its id is taken for it."""
+        pid = self._postmaster_pid()
+        return pid is not None and has_argument(pid, str(self.data))
+
+    def launch(self, port: int, *, durable: bool) -> None:
+        """Start on `port`; returns when connections are accepted. Raises UnavailableError."""
+        self._forget_recycled_pid()
+        options = f"-p {port}" + ("" if durable else " -c fsync=off -c full_page_writes=off")
+        self._control("start", "-l", str(self.log), "-o", options)
+
+    def stop(self) -> None:
+        """End every session, then the server; returns when it has ended."""
+        self._control("stop", "-m", "fast")
+
+    def _control(self, *arguments: str) -> None:
+        wait = ("-w", "-t", str(_WAIT_SECONDS))
+        self._run("pg_ctl", arguments[0], "-D", str(self.data), *wait, *arguments[1:])
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = run_unprivileged([str(self._bin / program), *arguments], home=self._place)
+        if done.returncode != 0:
+            reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+            raise UnavailableError(
+                f"the embedded Postgres failed in {program}: {reason}",
+                hint=f"see its log: {self.log}" if self.log.exists() else None,
+            )
+
+    def _postmaster_pid(self) -> int | None:
+        try:
+            text = (self.data / "postmaster.pid").read_text(encoding="utf-8")
+            return int(text.partition("\n")[0])
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _forget_recycled_pid(self) -> None:
+        """After a crash postmaster.pid can name another's process; Postgres would not start.
+
+        Called only when no server of ours runs. A pid that nobody has is left for Postgres to
+        judge.
+        """
+        pid = self._postmaster_pid()
+        if pid is not None and is_alive(pid):
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether any process has this id."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def copy_for_nobody(binaries: PostgresBinaries, place: Path) -> PostgresBinaries:
+    """Programs that `nobody` can read and run, in `place`; copied once, complete or not at all."""
+    copied = PostgresBinaries(place)
+    if not copied.bin.is_dir():
+        unfinished = place / "programs.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        binaries.copy_to(unfinished)
+        give_away(unfinished, *unfinished.rglob("*"))
+        libraries_first = sorted(unfinished.iterdir(), key=lambda part: part.suffix == "")
+        for part in libraries_first:
+            shutil.rmtree(place / part.name, ignore_errors=True)
+            part.rename(place / part.name)
+        unfinished.rmdir()
+    return copied

@@ -1,0 +1,66 @@
+"""Folders and files that only their owner may read. No parent's mode is ever changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vault_etl.base.errors import ConfigurationError
+
+
+def make_private_directory(directory: Path) -> None:
+    """Make `directory` (mode 0700), or check that it is this user's, and take others' access away.
+
+    Raises ConfigurationError if it belongs to another user: whoever owns it could read what is
+    put there.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = directory.stat().st_uid
+        if owner == os.geteuid():
+            directory.chmod(0o700)
+            return
+    except OSError as error:
+        message = f"{directory} cannot be used: {error.strerror}"
+        raise ConfigurationError(message, hint="choose another place with --dir") from None
+    message = f"{directory} belongs to another user (uid {owner})"
+    raise ConfigurationError(message, hint="run as that user, or choose another place with --dir")
+
+
+def write_private_json(path: Path, content: Mapping[str, object]) -> None:
+    """Replace `path` (mode 0600) in one step: a reader sees the old content or the new."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:  # mkstemp makes it 0600
+            json.dump(content, file, indent=2, sort_keys=True)
+            file.write("\n")
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_private_json(path: Path) -> dict[str, Any]:
+    """The content of `path`, or nothing if there is no such file.
+
+    Raises ConfigurationError if it cannot be read, or is not what `write_private_json` wrote.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}"
+        raise ConfigurationError(
+            message, hint="run as the user who started it, or use --dir"
+        ) from None
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        message = f"{path} is damaged"
+        raise ConfigurationError(message, hint="start afresh: vault-etl local reset")
+    return content

@@ -1,0 +1,142 @@
+"""Background processes that outlive their starter, and are never mistaken for others.
+
+A process id alone proves nothing: ids are used again. So each process is started with an argument
+that only it has (its marker: a path inside the stack's own folder), and is ours only while its
+argument list, as the kernel tells it, still holds that marker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vault_etl.local.private_files import read_private_json, write_private_json
+
+_POLL_SECONDS = 0.02
+_RECORD = "process.json"
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundProcess:
+    """A process id, and the argument by which the process is known."""
+
+    pid: int
+    marker: str
+
+    def is_running(self) -> bool:
+        """Whether this very process runs. A zombie, and another process of this id, are not it."""
+        return has_argument(self.pid, self.marker)
+
+    def stop(self, *, grace_seconds: float = 10.0) -> None:
+        """SIGTERM, then SIGKILL after `grace_seconds`; returns when it has ended, or was gone."""
+        if self.is_running():
+            self._signal(signal.SIGTERM)
+            if not self._wait_for_end(grace_seconds):
+                self._signal(signal.SIGKILL)
+                self._wait_for_end(grace_seconds)
+        with contextlib.suppress(
+            ChildProcessError
+        ):  # it is our child only if this very process started it
+            os.waitpid(self.pid, os.WNOHANG)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def _wait_for_end(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self.is_running():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+
+def spawn(
+    arguments: Sequence[str],
+    *,
+    marker: str,
+    environment: Mapping[str, str],
+    directory: Path,
+    log: Path,
+) -> BackgroundProcess:
+    """Start a process in a session of its own, out of reach of our terminal's signals.
+
+    It writes to `log` (mode 0600). `directory` remembers it: one that a start which was broken off
+    left behind there is stopped first.
+    """
+    stop_recorded(directory)
+    pid = os.posix_spawn(
+        arguments[0],
+        list(arguments),
+        dict(environment),
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+    process = BackgroundProcess(pid=pid, marker=marker)
+    write_private_json(directory / _RECORD, asdict(process))
+    # The kernel lets us go on a moment before it shows the new process's arguments.
+    while not process.is_running() and os.waitpid(pid, os.WNOHANG) == (0, 0):
+        time.sleep(_POLL_SECONDS)
+    return process
+
+
+def stop_recorded(directory: Path) -> bool:
+    """Stop the process that `spawn` recorded in `directory`, if it still runs. Whether it did."""
+    record = read_private_json(directory / _RECORD)
+    process = BackgroundProcess(**record) if record else None
+    was_running = process is not None and process.is_running()
+    if process:
+        process.stop()
+        (directory / _RECORD).unlink(missing_ok=True)
+    return was_running
+
+
+def has_argument(pid: int, argument: str) -> bool:
+    """Whether process `pid` runs and was started with exactly this argument.
+
+    Linux tells the list in /proc; elsewhere `ps` does, as one text.
+    """
+    if Path("/proc/self/cmdline").exists():
+        try:
+            raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+        return os.fsencode(argument) in raw.split(b"\0")
+    shown = subprocess.run(
+        ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    return f" {argument} " in f" {shown.strip()} "
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on now; another may still take it first."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_port_free(port: int) -> bool:
+    """Whether a server could listen on this port of 127.0.0.1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

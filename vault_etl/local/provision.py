@@ -1,0 +1,185 @@
+"""Makes in an emulator what CloudFormation makes on AWS: keys, aliases, queues; and a user a role.
+
+The template in `keys/` says what. Two things of it are left out, because no emulator enforces
+them: key policies and queue policies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from vault_etl.base.errors import UnavailableError
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.boundary import BOUNDARY_SUFFIX
+from vault_etl.local.emulator import REGION
+from vault_etl.local.policies import ROLES, boundary, identity_policy
+from vault_etl.local.template import (
+    ARCHIVE_BUCKET,
+    DEAD_LETTER_QUEUE,
+    KEYS,
+    QUEUE,
+    Template,
+)
+
+if TYPE_CHECKING:
+    from types_boto3_iam import IAMClient
+    from types_boto3_kms import KMSClient
+    from types_boto3_sqs import SQSClient
+
+_ANYONE = Credentials(
+    "test", "test"
+)  # both emulators let anyone in before authentication is switched on
+_QUEUE_ATTRIBUTES = (
+    "SqsManagedSseEnabled",
+    "VisibilityTimeout",
+    "MessageRetentionPeriod",
+    "ReceiveMessageWaitTimeSeconds",
+    "RedrivePolicy",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The keys and queues. `key_arns` is by purpose: data, token, audit, archive."""
+
+    queue_url: str
+    dead_letter_url: str
+    key_arns: Mapping[str, str]
+    names: Mapping[str, str] = field(repr=False)
+    """What the template's names stand for: {"DataKey.Arn": …, "AWS::Region": …}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """Everything in the emulator that others need: the resources, and each role's access key."""
+
+    queue_url: str
+    dead_letter_url: str
+    key_arns: Mapping[str, str]
+    credentials: Mapping[str, Credentials] = field(repr=False)
+
+
+def provision(endpoint: str, *, authenticate: bool = True) -> Provisioned:
+    """Make everything in a fresh emulator.
+
+    `authenticate` switches moto's checks of signatures and permissions on at the end; LocalStack's
+    free edition has none. Raises UnavailableError if the emulator does not answer, or refuses.
+    """
+    session = EmulatorSession(endpoint, _ANYONE)
+    resources = provision_resources(session)
+    with _setting_up():
+        session.client("s3").create_bucket(Bucket=ARCHIVE_BUCKET)
+        credentials = _provision_users(session, resources.names)
+        if authenticate:
+            session.switch_authentication_on()
+        for role in ROLES:
+            EmulatorSession(endpoint, credentials[role]).client("sts").get_caller_identity()
+    return Provisioned(
+        resources.queue_url, resources.dead_letter_url, resources.key_arns, credentials
+    )
+
+
+def provision_resources(session: EmulatorSession) -> Resources:
+    """Make the keys, aliases and queues that are not there yet. Safe to repeat.
+
+    Raises UnavailableError if the emulator does not answer, or refuses.
+    """
+    template = Template.load()
+    with _setting_up():
+        account = session.client("sts").get_caller_identity()["Account"]
+        names = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": account}
+        kms = session.client("kms")
+        arns = {purpose: _provision_key(kms, template, name) for purpose, name in KEYS.items()}
+        names |= {f"{KEYS[purpose]}.Arn": arn for purpose, arn in arns.items()}
+        sqs = session.client("sqs")
+        urls = {}
+        for queue in (DEAD_LETTER_QUEUE, QUEUE):
+            urls[queue], names[f"{queue}.Arn"] = _provision_queue(sqs, template, queue, names)
+    return Resources(
+        queue_url=session.on_endpoint(urls[QUEUE]),
+        dead_letter_url=session.on_endpoint(urls[DEAD_LETTER_QUEUE]),
+        key_arns=arns,
+        names=names,
+    )
+
+
+@contextlib.contextmanager
+def _setting_up() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        message = f"the AWS emulator refused to be set up ({error.operation_name}: {code})"
+        raise UnavailableError(message, hint="start it afresh") from None
+    except (BotoCoreError, OSError):
+        message = "the AWS emulator could not be set up: it does not answer"
+        raise UnavailableError(message, hint="check that it runs, and AWS_ENDPOINT_URL") from None
+
+
+def _provision_key(kms: KMSClient, template: Template, name: str) -> str:
+    alias = template.alias(name)
+    try:
+        return kms.describe_key(KeyId=alias)["KeyMetadata"]["Arn"]
+    except kms.exceptions.NotFoundException:
+        pass
+    properties = template.properties(name)
+    key = kms.create_key(
+        KeySpec=properties["KeySpec"],
+        KeyUsage=properties["KeyUsage"],
+        Description=properties["Description"],
+    )["KeyMetadata"]
+    if properties.get("EnableKeyRotation"):
+        kms.enable_key_rotation(KeyId=key["KeyId"])
+    kms.create_alias(AliasName=alias, TargetKeyId=key["KeyId"])
+    return key["Arn"]
+
+
+def _provision_queue(
+    sqs: SQSClient, template: Template, name: str, names: Mapping[str, str]
+) -> tuple[str, str]:
+    properties = template.resolved_properties(name, names)
+    attributes: Any = {
+        attribute: _attribute_text(properties[attribute])
+        for attribute in _QUEUE_ATTRIBUTES
+        if attribute in properties
+    }
+    url = sqs.create_queue(QueueName=properties["QueueName"], Attributes=attributes)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
+    return url, arn
+
+
+def _attribute_text(value: object) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _provision_users(session: EmulatorSession, names: Mapping[str, str]) -> dict[str, Credentials]:
+    iam, template = session.client("iam"), Template.load(ArchiveBucket=ARCHIVE_BUCKET)
+    return {role: _provision_user(iam, role, template, names) for role in ROLES}
+
+
+def _provision_user(
+    iam: IAMClient, role: str, template: Template, names: Mapping[str, str]
+) -> Credentials:
+    user = f"vault-etl-{role}"
+    document = boundary(role, template, names)
+    if document["Statement"]:
+        policy = iam.create_policy(
+            PolicyName=f"{user}{BOUNDARY_SUFFIX}", PolicyDocument=json.dumps(document)
+        )["Policy"]
+        iam.create_user(UserName=user, PermissionsBoundary=policy["Arn"])
+        allowed = json.dumps(identity_policy(document))
+        iam.put_user_policy(UserName=user, PolicyName=user, PolicyDocument=allowed)
+    else:  # analyst: known to STS, and allowed nothing
+        iam.create_user(UserName=user)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    return Credentials(key["AccessKeyId"], key["SecretAccessKey"])

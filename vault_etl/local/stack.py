@@ -1,0 +1,241 @@
+"""The embedded stack in one folder: Postgres, an AWS emulator, and what readies them for use."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vault_etl.base.errors import ConfigurationError, UsageError
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.emulator import REGION, Emulator, EmulatorName
+from vault_etl.local.localstack import start_localstack
+from vault_etl.local.logins import create_logins, login_of
+from vault_etl.local.lost_keys import refuse_if_keys_are_lost
+from vault_etl.local.moto import start_moto
+from vault_etl.local.own_command import RunCommand, run_own_command
+from vault_etl.local.policies import ADMIN, ROLES
+from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
+from vault_etl.local.private_files import make_private_directory
+from vault_etl.local.processes import stop_recorded
+from vault_etl.local.provision import Provisioned, provision
+from vault_etl.local.state import StackState, StateFile
+from vault_etl.local.status import StackStatus
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.client import SQSClient
+
+Notify = Callable[[str], None]
+
+_MADE = (
+    "stack.json",
+    "postgres.json",
+    "passwords.json",
+    "postgres",
+    "moto",
+    "localstack/process.json",
+    "localstack/volume",
+    "localstack/fs",
+    "localstack/tmp",
+    "localstack/localstack.log",
+)
+
+
+class EmbeddedStack:
+    """The stack whose files are in `directory` (mode 0700).
+
+    `notify` is told each step that takes a while. `durable=False` turns Postgres' fsync off.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        durable: bool = True,
+        notify: Notify = lambda _: None,
+        run_command: RunCommand = run_own_command,
+    ) -> None:
+        self.directory = directory.resolve()
+        self._notify = notify
+        self._run_command = run_command
+        self._postgres = EmbeddedPostgres(self.directory, durable=durable)
+        self._state = StateFile(self.directory)
+
+    def start(self, emulator: EmulatorName | None = None) -> StackStatus:
+        """Bring the stack up: what runs is left alone, what is missing is added. Default: moto.
+
+        Raises ConfigurationError if it cannot run here, if it already runs with another emulator,
+        or if rows remain that were sealed under keys which ended with their emulator.
+        """
+        self._claim_directory()
+        with self._state.locked():
+            state = self._usable(self._state.read(), emulator)
+            postgres = self._postgres.running()
+            if not (postgres and state.is_prepared):
+                postgres = self._start_postgres(state)
+                state = self._start_emulator(state, emulator or EmulatorName.MOTO)
+                self._prepare(postgres, state)
+        return self.status()
+
+    def stop(self) -> bool:
+        """End everything, the KMS keys included: the emulator held them. Whether anything ran."""
+        if not self._state.is_claimed:
+            return False
+        make_private_directory(self.directory)  # raises if it is another user's
+        with self._state.locked():
+            was_running = self._postgres.running() is not None
+            for name in EmulatorName:  # each folder remembers what was started in it
+                was_running |= stop_recorded(self.directory / name)
+            self._postgres.stop()
+            self._state.delete()
+        return was_running
+
+    def status(self) -> StackStatus:
+        """What runs where, and what is wrong."""
+        state = self._state.read()
+        return StackStatus(
+            directory=self.directory,
+            postgres=self._postgres.running(),
+            emulator=state.live_emulator,
+            recorded=state,
+        )
+
+    def data_paths(self) -> list[Path]:
+        """What `reset` deletes. The lock stays, and LocalStack's programs, which hold no data."""
+        if not self._state.is_claimed:
+            return []
+        place = self._postgres.place
+        made = [self.directory / name for name in _MADE]
+        return [
+            path for path in dict.fromkeys([*([place] if place else []), *made]) if path.exists()
+        ]
+
+    def reset(self) -> list[Path]:
+        """End everything and delete all data, keys and passwords for good. What was deleted."""
+        deleted = self.data_paths()
+        if not deleted:
+            return []
+        self.stop()
+        with self._state.locked():
+            self._postgres.destroy()
+            for path in deleted:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+        return deleted
+
+    def queue_client(self) -> SQSClient:
+        """An SQS client with the admin's rights. ConfigurationError if the stack does not run."""
+        admin = self.environment(ADMIN)
+        credentials = Credentials(admin["AWS_ACCESS_KEY_ID"], admin["AWS_SECRET_ACCESS_KEY"])
+        client: SQSClient = EmulatorSession(admin["AWS_ENDPOINT_URL"], credentials).client("sqs")
+        return client
+
+    def environment(self, role: str) -> dict[str, str]:
+        """The settings that point the other commands at this stack, under a role of design.md §2.
+
+        Raises UsageError for an unknown role, ConfigurationError if the stack does not run.
+        """
+        if role not in ROLES:
+            raise UsageError(f"there is no role {role}", hint=f"one of: {', '.join(ROLES)}")
+        status = self.status()
+        if status.problem or not (
+            status.postgres and status.emulator and status.recorded.provisioned
+        ):
+            raise ConfigurationError(
+                status.problem or f"no embedded stack runs in {self.directory}",
+                hint="vault-etl local start",
+            )
+        return _environment(role, status.postgres, status.emulator, status.recorded.provisioned)
+
+    def _claim_directory(self) -> None:
+        """A folder with other things in it is left alone: `reset` deletes by name."""
+        found = self.directory.is_dir() and any(self.directory.iterdir())
+        if found and not self._state.is_claimed:
+            raise ConfigurationError(
+                f"{self.directory} is not empty, and no embedded stack made it",
+                hint="choose a new place with --dir",
+            )
+        make_private_directory(self.directory)
+
+    def _usable(self, state: StackState, wanted: EmulatorName | None) -> StackState:
+        """The recorded state, as far as it still holds."""
+        live = state.live_emulator
+        if live is None:
+            return StackState()
+        if wanted and live.name is not wanted:
+            raise ConfigurationError(
+                f"the stack in {self.directory} runs on {live.name}, not on {wanted}",
+                hint="vault-etl local reset, then start it on the other one",
+            )
+        if (
+            state.provisioned is None
+        ):  # an earlier start was broken off: nothing was sealed under its keys
+            live.stop()
+            return StackState()
+        return state
+
+    def _start_postgres(self, state: StackState) -> RunningPostgres:
+        was_running = self._postgres.running() is not None
+        if not was_running:
+            self._notify("starting PostgreSQL")
+        postgres = self._postgres.start()
+        if state.live_emulator is None:
+            try:
+                refuse_if_keys_are_lost(postgres)
+            except ConfigurationError:
+                if not was_running:
+                    self._postgres.stop()
+                raise
+        return postgres
+
+    def _start_emulator(self, state: StackState, name: EmulatorName) -> StackState:
+        if state.live_emulator is not None:
+            return state
+        if name is EmulatorName.LOCALSTACK:
+            emulator = start_localstack(self.directory / "localstack", self._notify)
+        else:
+            self._notify("starting the AWS emulator")
+            emulator = start_moto(self.directory / "moto")
+        state = StackState(emulator=emulator)
+        self._state.write(state)
+        self._notify("making a queue, KMS keys and access keys")
+        state = state.with_provisioned(
+            provision(emulator.endpoint, authenticate=name is EmulatorName.MOTO)
+        )
+        self._state.write(state)
+        return state
+
+    def _prepare(self, postgres: RunningPostgres, state: StackState) -> None:
+        """Tables, logins, the key that signs the log, the first token keys. Safe to repeat, each."""
+        emulator, provisioned = state.emulator, state.provisioned
+        if emulator is None or provisioned is None:
+            raise AssertionError
+        as_admin = _environment(ADMIN, postgres, emulator, provisioned)
+        self._notify("vault-etl migrate: tables, functions and roles")
+        self._run_command(["migrate"], as_admin, self.directory)
+        create_logins(postgres)
+        as_audit = _environment("audit", postgres, emulator, provisioned)
+        self._notify("vault-etl audit checkpoint: the key that signs the audit log")
+        self._run_command(["audit", "checkpoint"], as_audit, self.directory)
+        as_re_encrypt = _environment("re-encrypt", postgres, emulator, provisioned)
+        self._notify("vault-etl keys init: the first token keys")
+        self._run_command(["keys", "init"], as_re_encrypt, self.directory)
+        self._state.write(state.prepared())
+
+
+def _environment(
+    role: str, postgres: RunningPostgres, emulator: Emulator, provisioned: Provisioned
+) -> dict[str, str]:
+    credentials = provisioned.credentials[role]
+    return {
+        "VAULT_ETL_DATABASE_URL": postgres.url(login_of(role)),
+        "VAULT_ETL_QUEUE_URL": provisioned.queue_url,
+        "AWS_ENDPOINT_URL": emulator.endpoint,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,  # the one that the SDK for Python reads
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+    }

@@ -1,0 +1,186 @@
+"""Reads `keys/vault-etl.template.yaml`, the one declaration of keys, aliases, queues and policies.
+
+CloudFormation makes them on AWS. Here the same file is read for the emulators, so that nothing is
+described twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.local import INSTALL_HINT
+from vault_etl.platform.resources import resource_dir
+
+TEMPLATE_NAME = "vault-etl.template.yaml"
+
+KEYS = {"data": "DataKey", "token": "TokenKey", "audit": "AuditKey", "archive": "ArchiveKey"}
+"""Purpose → the name of its key in the template."""
+
+QUEUE, DEAD_LETTER_QUEUE = "LoginQueue", "DeadLetterQueue"
+
+ARCHIVE_BUCKET = "vault-etl-archives"
+"""The emulator's bucket for archives of months, as one gives it to CloudFormation."""
+
+IAM_ROLES = {
+    "owner": "OwnerRole",
+    "ingest": "IngestRole",
+    "reveal": "RevealRole",
+    "rotate": "RotateRole",
+    "re-encrypt": "ReEncryptRole",
+    "erase": "EraseRole",
+    "audit": "AuditRole",
+}
+"""Role → the name of its IAM role in the template. Analysts may do nothing in AWS."""
+
+
+class Template:
+    """The template's resources; intrinsic functions are resolved against names known by then.
+
+    Its conditions are decided at once: `Fn::If` is replaced by its branch, and a resource whose
+    condition is not met is left out.
+    """
+
+    def __init__(self, document: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+        self.parameters = {
+            name: _value(declared, parameters.get(name, declared["Default"]))
+            for name, declared in document["Parameters"].items()
+        }
+        """Parameter → its value: text, or a list."""
+        decided = {
+            name: _decide(condition, self.parameters)
+            for name, condition in document["Conditions"].items()
+        }
+        self._resources = {
+            name: _choose(resource, decided)
+            for name, resource in document["Resources"].items()
+            if "Condition" not in resource or decided[resource["Condition"]]
+        }
+
+    @classmethod
+    @functools.cache
+    def load(cls, **parameters: str) -> Template:
+        """Read the file that came with this installation, once. Raises ConfigurationError.
+
+        `parameters` are as one gives them to CloudFormation; the others have their defaults.
+        """
+        try:
+            import yaml  # noqa: PLC0415  # of the extra `local`: other commands do without
+        except ImportError:
+            raise ConfigurationError(
+                "the embedded stack is not installed", hint=INSTALL_HINT
+            ) from None
+        path = resource_dir("keys") / TEMPLATE_NAME
+        try:
+            document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            message = f"this installation of vault-etl has no {TEMPLATE_NAME}"
+            raise ConfigurationError(
+                message, hint="pip install --force-reinstall vault-etl"
+            ) from None
+        return cls(document, parameters)
+
+    def properties(self, name: str) -> dict[str, Any]:
+        """A resource's properties, as they are written."""
+        return dict(self._resources[name]["Properties"])
+
+    def resolved_properties(self, name: str, names: Mapping[str, str]) -> dict[str, Any]:
+        """A resource's properties, as far as they can be resolved; the others are left out."""
+        resolved = {}
+        for key, value in self.properties(name).items():
+            with contextlib.suppress(KeyError):
+                resolved[key] = resolve(value, {**self.parameters, **names})
+        return resolved
+
+    def alias(self, key: str) -> str:
+        """The alias that points at the key called `key` in the template."""
+        for resource in self._resources.values():
+            if resource["Type"] == "AWS::KMS::Alias" and resource["Properties"]["TargetKeyId"] == {
+                "Ref": key
+            }:
+                return str(resource["Properties"]["AliasName"])
+        raise KeyError(key)
+
+    def policy(self, role: str, names: Mapping[str, str]) -> dict[str, Any]:
+        """All that a role may do, in one document with real ARNs in it. `role` is one of `IAM_ROLES`."""
+        return self.role_policy(IAM_ROLES[role], names)
+
+    def role_policy(self, name: str, names: Mapping[str, str]) -> dict[str, Any]:
+        """The statements of all policies of the IAM role called `name` in the template."""
+        statements = [
+            statement
+            for policy in self.properties(name)["ManagedPolicyArns"]
+            for statement in self.properties(policy["Ref"])["PolicyDocument"]["Statement"]
+        ]
+        return {
+            "Version": "2012-10-17",
+            "Statement": resolve(statements, {**self.parameters, **names}),
+        }
+
+
+def resolve(value: Any, names: Mapping[str, Any]) -> Any:  # noqa: ANN401  # any YAML
+    """Replace `Ref`, `Fn::GetAtt` and `Fn::Sub`; names are {"DataKey.Arn": …, "AWS::Region": …}.
+
+    Raises KeyError for a name that is not known.
+    """
+    if isinstance(value, list):
+        return [resolve(item, names) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    match list(value.items()):
+        case [("Ref", str(name))]:
+            return names[name]
+        case [("Fn::GetAtt", [str(name), str(attribute)])]:
+            return names[f"{name}.{attribute}"]
+        case [("Fn::Sub", str(text))]:
+            return re.sub(r"\$\{([^!}]+)\}", lambda found: names[found[1]], text).replace(
+                "${!", "${"
+            )
+    return {key: resolve(item, names) for key, item in value.items()}
+
+
+def _value(declared: Mapping[str, Any], given: object) -> str | list[str]:
+    text = str(given)
+    return text.split(",") if declared["Type"] == "CommaDelimitedList" else text
+
+
+def _decide(condition: Any, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401  # any YAML
+    """What a condition, or a part of one, comes to. Raises NotImplementedError for another function."""
+    if not isinstance(condition, Mapping):
+        return condition
+    ((function, value),) = condition.items()
+    match function:
+        case "Ref":
+            return parameters[value]
+        case "Fn::Join":
+            return value[0].join(_decide(value[1], parameters))
+        case "Fn::Equals":
+            left, right = (_decide(each, parameters) for each in value)
+            return left == right
+        case "Fn::Not":
+            return not _decide(value[0], parameters)
+        case "Fn::Or":
+            return any(_decide(each, parameters) for each in value)
+    message = f"the template's reader does not know {function} in a condition"
+    raise NotImplementedError(message)
+
+
+_NO_VALUE = {"Ref": "AWS::NoValue"}
+
+
+def _choose(value: Any, decided: Mapping[str, bool]) -> Any:  # noqa: ANN401  # any YAML
+    """Replace `Fn::If` by its branch, and leave out what is then `AWS::NoValue`."""
+    if isinstance(value, list):
+        chosen = [_choose(item, decided) for item in value]
+        return [item for item in chosen if item != _NO_VALUE]
+    if not isinstance(value, Mapping):
+        return value
+    if "Fn::If" in value:
+        name, then, otherwise = value["Fn::If"]
+        return _choose(then if decided[name] else otherwise, decided)
+    chosen_pairs = {key: _choose(item, decided) for key, item in value.items()}
+    return {key: item for key, item in chosen_pairs.items() if item != _NO_VALUE}

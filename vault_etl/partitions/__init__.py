@@ -1,0 +1,1 @@
+"""Months of records: listed, detached, attached, archived, restored, dropped."""

@@ -1,0 +1,1 @@
+"""A month in Parquet files: written, proved, read, restored."""

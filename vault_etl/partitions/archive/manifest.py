@@ -1,0 +1,296 @@
+"""The manifest of an archive: what is in it, in one spelling (docs/formats.md, Archive)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from vault_etl.base.errors import DataError
+
+FORMAT_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
+SIGNATURE: Final = "manifest.sig"
+MAX_MANIFEST_BYTES: Final = 16 * 2**20
+"""Of 200,000 data keys, or 80,000 parts."""
+
+_ARCHIVED: Final = ("ip", "device_id")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_TYPE: Final = re.compile(r"[a-z][a-z0-9 ]{0,62}")
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_TOOL: Final = re.compile(r"vault-etl [!-~]{1,64}")
+_MAX_NAME_BYTES: Final = 63
+_MAX_NUMBER: Final = 2**63 - 1
+_MAX_KEY_ID: Final = 2**32 - 1
+_MAX_GENERATION: Final = 2**15 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table, and its type by PostgreSQL's own name for it (`format_type`)."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A Parquet file of the archive: its name, rows, size in bytes, and SHA-256."""
+
+    name: str
+    rows: int
+    size: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCount:
+    """How many values of a field are sealed under a data key."""
+
+    field: str
+    key_id: int
+    values: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationCount:
+    """How many rows name a generation of tokens, in use or beside it."""
+
+    generation: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """All rows of a month: their number, the SHA-256 of what COPY makes of them, and what they need."""
+
+    rows: int
+    sha256: bytes
+    keys: tuple[KeyCount, ...]
+    generations: tuple[GenerationCount, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an archive holds: record ids from `first` up to but not `until`. `tool` made it, in UTC."""
+
+    vault_id: uuid.UUID
+    partition: str
+    first: uuid.UUID
+    until: uuid.UUID
+    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
+    contents: Contents
+    archived_at: dt.datetime
+    tool: str
+
+    def encode(self) -> bytes:
+        """The bytes of `manifest.json`: one line of JSON, names sorted, no blanks, ended by U+000A."""
+        document = {
+            "archived_at": f"{self.archived_at.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "columns": [{"name": c.name, "type": c.type} for c in self.columns],
+            "content_sha256": self.contents.sha256.hex(),
+            "first": str(self.first),
+            "format_version": FORMAT_VERSION,
+            "keys": [
+                {"field": k.field, "key_id": k.key_id, "values": k.values}
+                for k in self.contents.keys
+            ],
+            "partition": self.partition,
+            "parts": [
+                {"name": p.name, "rows": p.rows, "sha256": p.sha256.hex(), "size": p.size}
+                for p in self.parts
+            ],
+            "rows": self.contents.rows,
+            "token_generations": [
+                {"generation": g.generation, "rows": g.rows} for g in self.contents.generations
+            ],
+            "tool": self.tool,
+            "until": str(self.until),
+            "vault_id": str(self.vault_id),
+        }
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return text.encode() + b"\n"
+
+    @classmethod
+    def parse(cls, content: bytes) -> Manifest:
+        """Read a manifest, byte for byte. Raises DataError, which names what is wrong."""
+        members = _members(_document(content), "the manifest", _MEMBERS)
+        if members["format_version"] != FORMAT_VERSION:
+            raise _malformed(f"format_version is not {FORMAT_VERSION}")
+        parsed = cls(
+            vault_id=members["vault_id"],
+            partition=members["partition"],
+            first=members["first"],
+            until=members["until"],
+            columns=tuple(Column(**each) for each in members["columns"]),
+            parts=tuple(Part(**each) for each in members["parts"]),
+            contents=Contents(
+                rows=members["rows"],
+                sha256=members["content_sha256"],
+                keys=tuple(KeyCount(**each) for each in members["keys"]),
+                generations=tuple(GenerationCount(**each) for each in members["token_generations"]),
+            ),
+            archived_at=members["archived_at"],
+            tool=members["tool"],
+        )
+        _check(parsed)
+        if parsed.encode() != content:
+            raise _malformed("it is written in another way than vault-etl writes it")
+        return parsed
+
+
+def part_name(number: int) -> str:
+    """The name of a part, counted from 1."""
+    return f"part-{number:05}.parquet"
+
+
+def _check(manifest: Manifest) -> None:
+    """What holds between the members. Raises DataError."""
+    contents = manifest.contents
+    names = [column.name for column in manifest.columns]
+    keys = [(key.field, key.key_id) for key in contents.keys]
+    generations = [each.generation for each in contents.generations]
+    values = [sum(k.values for k in contents.keys if k.field == field) for field in _ARCHIVED]
+    rules = (
+        (manifest.first < manifest.until, "first is not before until"),
+        (len(set(names)) == len(names), "columns has a name twice"),
+        ("record_id" in names, "columns has no record_id"),
+        (
+            [part.name for part in manifest.parts]
+            == [part_name(number + 1) for number in range(len(manifest.parts))],
+            "parts are not named in their order",
+        ),
+        (all(part.rows and part.size for part in manifest.parts), "parts has an empty one"),
+        (sum(part.rows for part in manifest.parts) == contents.rows, "rows is not those of parts"),
+        (keys == sorted(set(keys)), "keys is not in order"),
+        (generations == sorted(set(generations)), "token_generations is not in order"),
+        (max(values) <= contents.rows, "keys counts more values than there are rows"),
+    )
+    for holds, otherwise in rules:
+        if not holds:
+            raise _malformed(otherwise)
+
+
+def _document(content: bytes) -> object:
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise _malformed("it is too large")
+    try:
+        return json.loads(content.decode())
+    except (ValueError, RecursionError):
+        raise _malformed("it is no JSON") from None
+
+
+def _members(
+    found: object, where: str, wanted: Mapping[str, Callable[[object], Any]]
+) -> dict[str, Any]:
+    """The members of an object, each read by its rule; no more and no fewer. Raises DataError."""
+    if not isinstance(found, dict):
+        raise _malformed(f"{where} is no object")
+    if found.keys() != wanted.keys():
+        different = sorted(found.keys() ^ wanted.keys())
+        raise _malformed(f"{where} misses or has too much: {', '.join(different)[:200]!a}")
+    read = {}
+    for name, rule in wanted.items():
+        try:
+            read[name] = rule(found[name])
+        except ValueError:
+            raise _malformed(f"{name} is not what it has to be") from None
+    return read
+
+
+def _matching(pattern: re.Pattern[str]) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError
+        return value
+
+    return read
+
+
+def _number(most: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if type(value) is not int or not 0 <= value <= most:
+            raise ValueError
+        return value
+
+    return read
+
+
+def _list(rules: Mapping[str, Callable[[object], Any]], name: str) -> Callable[[object], Any]:
+    def read(value: object) -> Sequence[Mapping[str, Any]]:
+        if not isinstance(value, list):
+            raise ValueError  # noqa: TRY004 - one kind for all that is wrong
+        return [_members(each, f"a member of {name}", rules) for each in value]
+
+    return read
+
+
+def _digest(value: object) -> bytes:
+    return bytes.fromhex(_matching(_DIGEST)(value))
+
+
+def _id(value: object) -> uuid.UUID:
+    if not isinstance(value, str):
+        raise ValueError  # noqa: TRY004 - as above
+    return uuid.UUID(value)
+
+
+def _moment(value: object) -> dt.datetime:
+    return dt.datetime.fromisoformat(_matching(_MOMENT)(value))
+
+
+def _field(value: object) -> str:
+    if value not in _ARCHIVED:
+        raise ValueError
+    return str(value)
+
+
+def _text(value: object) -> str:
+    """A name of a partition, which is any identifier of PostgreSQL's."""
+    if (
+        not isinstance(value, str)
+        or not 0 < len(value.encode()) <= _MAX_NAME_BYTES
+        or "\0" in value
+    ):
+        raise ValueError
+    return value
+
+
+_MEMBERS: Final[Mapping[str, Callable[[object], Any]]] = {
+    "archived_at": _moment,
+    "columns": _list({"name": _matching(_NAME), "type": _matching(_TYPE)}, "columns"),
+    "content_sha256": _digest,
+    "first": _id,
+    "format_version": _number(_MAX_NUMBER),
+    "keys": _list(
+        {"field": _field, "key_id": _number(_MAX_KEY_ID), "values": _number(_MAX_NUMBER)}, "keys"
+    ),
+    "partition": _text,
+    "parts": _list(
+        {
+            "name": _text,
+            "rows": _number(_MAX_NUMBER),
+            "sha256": _digest,
+            "size": _number(_MAX_NUMBER),
+        },
+        "parts",
+    ),
+    "rows": _number(_MAX_NUMBER),
+    "token_generations": _list(
+        {"generation": _number(_MAX_GENERATION), "rows": _number(_MAX_NUMBER)}, "token_generations"
+    ),
+    "tool": _matching(_TOOL),
+    "until": _id,
+    "vault_id": _id,
+}
+
+
+def _malformed(what: str) -> DataError:
+    message = f"{MANIFEST} is no manifest of an archive: {what}"
+    return DataError(message, hint="take the archive from a backup of it: another program wrote it")

@@ -1,0 +1,141 @@
+"""PostgreSQL's types and Parquet's: a column's values as COPY's binary format has them, and back."""
+
+from __future__ import annotations
+
+import array
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vault_etl.base.errors import ConfigurationError, DataError
+from vault_etl.partitions.archive.manifest import Column
+
+Values = Sequence[bytes | None]
+Arrow = Any
+"""A type or an array of pyarrow, which has no types of its own."""
+
+_DAYS: Final = 10_957
+"""From 1970-01-01, where Parquet's days begin, to 2000-01-01, where PostgreSQL's do."""
+_MICROSECONDS: Final = _DAYS * 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of PostgreSQL's in Parquet. `to_arrow` raises ValueError for what has no place there."""
+
+    arrow: Arrow
+    to_arrow: Callable[[Values], Arrow]
+    to_values: Callable[[Arrow], Values]
+
+
+def kind_of(column: Column) -> Kind:
+    """The kind of a column. Raises ConfigurationError for a type that is not known here."""
+    try:
+        return _KINDS[column.type]
+    except KeyError:
+        message = f"the column {column.name} has the type {column.type}, which no archive holds yet"
+        raise ConfigurationError(
+            message, hint="nothing was archived; a newer version of vault-etl may know the type"
+        ) from None
+
+
+def schema_of(columns: Sequence[Column]) -> Arrow:
+    """The schema of a part. Raises ConfigurationError for a type that is not known here."""
+    return pa.schema([pa.field(column.name, kind_of(column).arrow) for column in columns])
+
+
+def arrow_of(column: Column, values: Values) -> Arrow:
+    """A column as an array. Raises DataError, which names the column."""
+    try:
+        return kind_of(column).to_arrow(values)
+    except ValueError:  # pyarrow's own errors are ValueErrors
+        message = f"the column {column.name} has a value that Parquet has no place for"
+        raise DataError(message, hint="is it `infinity`?") from None
+
+
+def values_of(column: Column, found: Arrow) -> Values:
+    """The values of an array."""
+    return kind_of(column).to_values(found)
+
+
+def _plain(arrow: Arrow) -> Kind:
+    """Bytes as they are, or UTF-8."""
+    return Kind(
+        arrow,
+        lambda values: pa.array(values, pa.binary()).cast(arrow),
+        lambda found: found.cast(pa.binary()).to_pylist(),
+    )
+
+
+def _uuid() -> Kind:
+    return Kind(
+        pa.uuid(),
+        lambda values: pa.ExtensionArray.from_storage(pa.uuid(), pa.array(values, pa.binary(16))),
+        lambda found: found.storage.to_pylist(),
+    )
+
+
+def _boolean() -> Kind:
+    return Kind(
+        pa.bool_(),
+        lambda values: pa.array([None if v is None else v == b"\1" for v in values], pa.bool_()),
+        lambda found: [None if v is None else bytes([v]) for v in found.to_pylist()],
+    )
+
+
+def _number(code: str, integer: Arrow, arrow: Arrow | None = None, offset: int = 0) -> Kind:
+    """Two's complement. `code` is of the module array; `offset` is between the two first days."""
+    width = array.array(code).itemsize
+    extremes = (1 << (8 * width - 1)) - 1, -1 << (8 * width - 1)
+
+    def to_arrow(values: Values) -> Arrow:
+        bare = pa.array(values, pa.binary(width))
+        mask, data = bare.buffers()
+        found = pa.Array.from_buffers(
+            integer, len(bare), [mask, _swapped(code, data)], bare.null_count
+        )
+        if offset:
+            if pc.any(pc.is_in(found, pa.array(extremes, integer))).as_py():
+                raise ValueError  # infinity and -infinity
+            found = pc.add_checked(found, pa.scalar(offset, integer))
+        return found.cast(arrow or integer)
+
+    def to_values(found: Arrow) -> Values:
+        numbers = found.cast(integer)
+        if offset:
+            numbers = pc.subtract_checked(numbers, pa.scalar(offset, integer))
+        mask, data = pa.concat_arrays([numbers]).buffers()
+        swapped = _swapped(code, data)
+        bare = pa.Array.from_buffers(pa.binary(width), len(found), [mask, swapped])
+        values: Values = bare.to_pylist()
+        return values
+
+    return Kind(arrow or integer, to_arrow, to_values)
+
+
+def _swapped(code: str, data: Arrow) -> Arrow:
+    """Big-endian numbers as this machine's, or the reverse."""
+    numbers = array.array(code, data.to_pybytes())
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return pa.py_buffer(numbers)
+
+
+_KINDS: Final[Mapping[str, Kind]] = {
+    "bigint": _number("q", pa.int64()),
+    "boolean": _boolean(),
+    "bytea": _plain(pa.binary()),
+    "date": _number("i", pa.int32(), pa.date32(), _DAYS),
+    "integer": _number("i", pa.int32()),
+    "smallint": _number("h", pa.int16()),
+    "text": _plain(pa.string()),
+    "timestamp with time zone": _number(
+        "q", pa.int64(), pa.timestamp("us", tz="UTC"), _MICROSECONDS
+    ),
+    "uuid": _uuid(),
+}
+"""By PostgreSQL's name of the type, as `format_type` has it."""

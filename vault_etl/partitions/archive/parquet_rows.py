@@ -1,0 +1,222 @@
+"""Rows of a month in Parquet, in the order of record ids, and back (docs/formats.md, Archive)."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from cryptography.hazmat.primitives.hashes import SHA256, Hash
+
+from vault_etl.base.errors import DataError
+from vault_etl.partitions.archive.manifest import (
+    FORMAT_VERSION,
+    Column,
+    Contents,
+    GenerationCount,
+    KeyCount,
+    Part,
+    part_name,
+)
+from vault_etl.partitions.archive.parquet_columns import arrow_of, schema_of, values_of
+from vault_etl.partitions.archive.rows import WrittenPart
+from vault_etl.platform.file_digest import size_and_sha256
+from vault_etl.platform.postgres_copy_tuples import HEADER, TRAILER, columns_of, tuples_from
+
+PART_BYTES: Final = 64 * 2**20
+"""A part is finished once it has so many: one request sends it to S3, with its SHA-256 as the checksum."""
+
+_REPEATED: Final = frozenset({"text", "smallint", "date"})
+"""Types of columns where values come often: Parquet keeps a dictionary of them."""
+_SEALED: Final = (("ip", "ip_ciphertext"), ("device_id", "device_id_ciphertext"))
+_KEY_ID: Final = (1, 5)
+"""Where it is in a ciphertext: behind the format, a byte."""
+_GENERATIONS: Final = ("token_generation", "next_token_generation")
+
+
+class ParquetRowsWriter:
+    """`RowsWriter` into files of `folder`. What is added at once is one row group."""
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        folder: Path,
+        partition: str,
+        *,
+        part_bytes: int = PART_BYTES,
+    ) -> None:
+        """Raises ConfigurationError for a column of a type that is not known here."""
+        self._columns = tuple(columns)
+        self._schema = schema_of(columns)
+        self._marks = {
+            "vault-etl.format_version": str(FORMAT_VERSION),
+            "vault-etl.partition": partition,
+        }
+        self._folder = folder
+        self._part_bytes = part_bytes
+        self._tally = _Tally()
+        self._number = 0
+        self._part: _OpenPart | None = None
+
+    def add(self, tuples: bytes) -> Sequence[WrittenPart]:
+        """See `RowsWriter.add`."""
+        if not tuples:
+            return []
+        try:
+            values = columns_of(tuples, len(self._columns))
+        except ValueError:
+            message = "Postgres sent rows that are not of the columns that it has"
+            raise DataError(message, hint="did the table change? Run the command again") from None
+        arrays = [arrow_of(c, v) for c, v in zip(self._columns, values, strict=True)]
+        rows = pa.record_batch(arrays, schema=self._schema)
+        self._tally.add(tuples, rows)
+        if self._part is None:
+            self._number += 1
+            path = self._folder / part_name(self._number)
+            self._part = _OpenPart(path, self._columns, self._schema, self._marks)
+        self._part.write(rows)
+        return self.end() if self._part.size >= self._part_bytes else []
+
+    def end(self) -> Sequence[WrittenPart]:
+        """See `RowsWriter.end`."""
+        if self._part is None:
+            return []
+        written, self._part = self._part.end(), None
+        return [written]
+
+    def close(self) -> None:
+        """See `RowsWriter.close`."""
+        if self._part is not None:
+            self._part.abandon()
+            self._part = None
+
+    def contents(self) -> Contents:
+        """See `RowsWriter.contents`."""
+        return self._tally.contents()
+
+
+class ParquetRowsReader:
+    """`RowsReader` of parts with these columns."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        """Raises ConfigurationError for a column of a type that is not known here."""
+        self._columns = tuple(columns)
+        self._schema = schema_of(columns)
+        self._tally = _Tally()
+
+    def read(self, path: Path) -> Iterator[bytes]:
+        """See `RowsReader.read`."""
+        try:
+            with pq.ParquetFile(path) as file:
+                if not file.schema_arrow.equals(self._schema):
+                    raise _no_part(path)
+                for group in range(file.num_row_groups):
+                    for rows in file.read_row_group(group).combine_chunks().to_batches():
+                        found = zip(self._columns, rows.columns, strict=True)
+                        tuples = tuples_from([values_of(*each) for each in found])
+                        self._tally.add(tuples, rows)
+                        yield tuples
+        except (pa.ArrowException, OSError):
+            raise _no_part(path) from None
+
+    def contents(self) -> Contents:
+        """See `RowsReader.contents`."""
+        return self._tally.contents()
+
+
+class _OpenPart:
+    """A file that row groups are added to."""
+
+    def __init__(
+        self,
+        path: Path,
+        columns: Sequence[Column],
+        schema: Any,  # noqa: ANN401 - of pyarrow
+        marks: Mapping[str, str],
+    ) -> None:
+        self._path = path
+        self._rows = 0
+        self._file: BinaryIO = os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
+        )
+        self._writer = pq.ParquetWriter(
+            self._file,
+            schema,
+            compression="zstd",
+            use_dictionary=[c.name for c in columns if c.type in _REPEATED],
+            write_statistics=[c.name for c in columns if c.type != "bytea"],
+            store_schema=False,  # Arrow's own schema, which other readers do not look for
+        )
+        self._writer.add_key_value_metadata(marks)
+
+    @property
+    def size(self) -> int:
+        """What is written so far, without the end of the file."""
+        return self._file.tell()
+
+    def write(self, rows: Any) -> None:  # noqa: ANN401 - a batch of pyarrow
+        """Add a row group."""
+        self._writer.write_batch(rows, row_group_size=len(rows))
+        self._rows += len(rows)
+
+    def abandon(self) -> None:
+        """Close the file, whatever is in it."""
+        self._file.close()
+
+    def end(self) -> WrittenPart:
+        """Finish the file."""
+        self._writer.close()
+        self._file.close()
+        size, digest = size_and_sha256(self._path)
+        return WrittenPart(Part(self._path.name, self._rows, size, digest), self._path)
+
+
+class _Tally:
+    """Adds up rows as they pass."""
+
+    def __init__(self) -> None:
+        self._digest = Hash(SHA256())
+        self._digest.update(HEADER)
+        self._rows = 0
+        self._keys: Counter[tuple[str, int]] = Counter()
+        self._generations: Counter[int] = Counter()
+
+    def add(self, tuples: bytes, rows: Any) -> None:  # noqa: ANN401 - a batch of pyarrow
+        """The same rows in both forms."""
+        self._digest.update(tuples)
+        self._rows += len(rows)
+        for field, name in _SEALED:
+            for key_id, values in _counted(pc.binary_slice(rows[name], *_KEY_ID)):
+                self._keys[field, int.from_bytes(key_id, "big")] += values
+        for name in _GENERATIONS:
+            for generation, found in _counted(rows[name]):
+                self._generations[generation] += found
+
+    def contents(self) -> Contents:
+        """Of what was added so far."""
+        digest = self._digest.copy()
+        digest.update(TRAILER)
+        return Contents(
+            self._rows,
+            digest.finalize(),
+            tuple(KeyCount(*key, self._keys[key]) for key in sorted(self._keys)),
+            tuple(
+                GenerationCount(each, self._generations[each]) for each in sorted(self._generations)
+            ),
+        )
+
+
+def _counted(values: Any) -> list[tuple[Any, int]]:  # noqa: ANN401 - an array of pyarrow
+    """Each value that is not null, and how often it is there."""
+    counts = pc.value_counts(values.drop_null())
+    return list(zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True))
+
+
+def _no_part(path: Path) -> DataError:
+    message = f"{path.name} is no part of such an archive"
+    return DataError(message, hint="take the archive from a backup of it: it was changed")

@@ -1,0 +1,184 @@
+"""Months on Postgres, for the owner: each change is committed with its entries in the audit log."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, Final
+
+import psycopg2.extensions
+import stamina
+from psycopg2 import sql
+
+from vault_etl.audit.entries import AuditRequest, Decision, Phase
+from vault_etl.audit.postgres_owner import as_owner, write, write_both
+from vault_etl.base.errors import IncompleteError, UsageError, VaultEtlError
+from vault_etl.platform.postgres import Database, LockTimeoutError, ValueRefusedError
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.records.partitions import Archive, Partition, PartitionState
+
+_SQL: Final = blocks("partitions/partitions.sql")
+
+_OWNER: Final = "vault_etl_owner"
+_LISTEN_S: Final = 0.2
+"""Between two looks for a signal."""
+
+_TRIES: Final = 5
+"""Each waits two seconds for a lock."""
+
+_DETACH: Final = sql.SQL("ALTER TABLE public.user_logins DETACH PARTITION public.{} {}")
+
+
+class PostgresPartitions:
+    """The partitions of `user_logins`, for a login that may act as the owner."""
+
+    def __init__(self, database: Database, wait_s: float) -> None:
+        self._database = database
+        self._wait_s = wait_s
+
+    def partitions(self) -> Sequence[Partition]:
+        """Every partition that is there or was closed, the oldest first."""
+        with self._owner() as cursor:
+            cursor.execute(_SQL["list"])
+            return [_partition(row) for row in cursor.fetchall()]
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def ensure(self, request: AuditRequest, month: dt.date, *, reopen: bool) -> str | None:
+        """Make the month's partition, and let it take rows again if it was dropped and `reopen`.
+
+        Its name, or None if it is closed. On the record if something was changed. Raises UsageError
+        for a month that is too far away.
+        """
+        values = {"day": month}
+        try:
+            with self._owner() as cursor:
+                reopened = False
+                if reopen:
+                    cursor.execute(_SQL["reopen"], values)
+                    ((reopened,),) = cursor.fetchall()
+                cursor.execute(_SQL["list"])
+                before = {name for name, _, _, state, *_ in cursor.fetchall() if state != "dropped"}
+                cursor.execute(_SQL["ensure"], values)
+                ((name,),) = cursor.fetchall()
+                if name is not None and (reopened or name not in before):
+                    write_both(cursor, request, f"{name} is made{' again' if reopened else ''}")
+        except ValueRefusedError:
+            message = f"{month:%Y-%m} is too far away: 24 months back to 3 months ahead are made"
+            raise UsageError(message, hint="leave it out") from None
+        return None if name is None else str(name)
+
+    def detach(self, request: AuditRequest, partition: Partition) -> None:
+        """Close the month and take it out of the table; go on where an earlier try was interrupted.
+
+        Loaders and queries go on meanwhile. Raises IncompleteError if a transaction that uses the
+        table does not end in time.
+        """
+        named = _named(partition)
+        with self._owner() as cursor:
+            cursor.execute(_SQL["close"], named)
+            write(cursor, request, Phase.INTENT, Decision.ALLOWED, request.reason)
+        try:
+            if partition.state is not PartitionState.DETACHED:
+                self._take_out(partition)
+            self._put_away(request, partition)
+        except (VaultEtlError, KeyboardInterrupt) as error:
+            self._failed(request, partition)
+            if isinstance(error, LockTimeoutError):
+                message = f"a transaction that uses the table did not end in {self._wait_s:g} s"
+                raise IncompleteError(
+                    message, hint="run it again, with a longer --wait: it goes on from there"
+                ) from None
+            raise
+
+    def _take_out(self, partition: Partition) -> None:
+        """Outside of a transaction, which CONCURRENTLY asks for. With a default partition it is not to be had."""
+        how = "CONCURRENTLY"
+        if partition.state is PartitionState.DETACHING:
+            how = "FINALIZE"
+        else:
+            with self._owner() as cursor:
+                cursor.execute(_SQL["has_default"])
+                if cursor.fetchall() == [(True,)]:
+                    how = ""
+        statement = _DETACH.format(sql.Identifier(partition.name), sql.SQL(how))
+        with self._database.session(_OWNER), ThreadPoolExecutor(1) as pool:
+            running = pool.submit(self._database.alone, statement, lock_timeout_s=self._wait_s)
+            try:
+                while not wait([running], _LISTEN_S).done:
+                    pass  # psycopg2 waits where no signal is heard
+            except BaseException:
+                while not wait([running], _LISTEN_S).done:
+                    self._database.cancel()
+                raise
+            running.result()
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def _put_away(self, request: AuditRequest, partition: Partition) -> None:
+        with self._owner() as cursor:
+            cursor.execute(_SQL["put_away"], _named(partition))
+            text = f"{partition.name} is detached: {_size(partition)}"
+            write(cursor, request, Phase.OUTCOME, Decision.DONE, text)
+
+    def _failed(self, request: AuditRequest, partition: Partition) -> None:
+        """Say so in the log; a month that takes rows as before is open again."""
+        with contextlib.suppress(VaultEtlError), self._owner() as cursor:
+            cursor.execute(_SQL["list"])
+            states = {name: state for name, _, _, state, *_ in cursor.fetchall()}
+            if states.get(partition.name) == PartitionState.ATTACHED:
+                cursor.execute(_SQL["open"], _named(partition))
+            text = f"{partition.name} is {states.get(partition.name)}"
+            write(cursor, request, Phase.OUTCOME, Decision.FAILED, text, "interrupted")
+
+    def misfits(self, partition: Partition) -> Sequence[str]:
+        """What keeps a detached month from being attached, in words; empty: it fits. Reads every row."""
+        with self._owner() as cursor:
+            cursor.execute(_SQL["misfits"], _named(partition))
+            return [line for (line,) in cursor.fetchall()]
+
+    def attach(self, request: AuditRequest, partition: Partition) -> None:
+        """Put a detached month that fits back, and open it. Its rows are read without holding anything up."""
+        with self._owner() as cursor:
+            cursor.execute(_SQL["prepare"], _named(partition))
+        self._attach(request, partition)
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def _attach(self, request: AuditRequest, partition: Partition) -> None:
+        with self._owner() as cursor:
+            cursor.execute(_SQL["attach"], _named(partition))
+            write_both(cursor, request, f"{partition.name} is attached: {_size(partition)}")
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def drop(self, request: AuditRequest, partition: Partition) -> None:
+        """Delete the table of a detached month, which stays closed. With an archive, it is archived then.
+
+        Raises IncompleteError if that is another archive meanwhile, or has not all of its rows.
+        """
+        archive = partition.archive
+        text = f"{partition.name} is dropped: {_size(partition)}"
+        if archive is not None:
+            text = f"{partition.name} is in its archive alone: manifest SHA-256 {archive.manifest_sha256.hex()}"
+        sha256 = archive and archive.manifest_sha256
+        with self._owner() as cursor:
+            cursor.execute(_SQL["drop"], {**_named(partition), "manifest_sha256": sha256})
+            write_both(cursor, request, text)
+
+    def _owner(self) -> contextlib.AbstractContextManager[psycopg2.extensions.cursor]:
+        return as_owner(self._database)
+
+
+def _partition(row: Sequence[Any]) -> Partition:
+    """A row of the list."""
+    name, first, until, state, rows, size, closed_at, location, sha256, *since = row
+    archive = location and Archive(location, bytes(sha256), *since)
+    return Partition(name, first, until, PartitionState(state), rows, size, closed_at, archive)
+
+
+def _named(partition: Partition) -> dict[str, object]:
+    return {"partition": partition.name, "first": partition.first, "end": partition.until}
+
+
+def _size(partition: Partition) -> str:
+    rows = "not counted" if partition.rows is None else f"about {partition.rows}"
+    return f"rows {rows}, bytes {partition.bytes}"

@@ -1,0 +1,1 @@
+"""Postgres, AWS, the clock, SQL blocks, backoff: what the slices run on."""

@@ -1,0 +1,140 @@
+"""AWS clients of one session."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+import botocore.exceptions
+import botocore.session
+from botocore.config import Config
+
+from vault_etl import __version__
+from vault_etl.platform.aws_calls import observe_calls
+from vault_etl.platform.aws_credentials import HeldCredentials
+from vault_etl.platform.aws_failures import Subject, translated
+from vault_etl.platform.call_observer import CallObserver
+
+if TYPE_CHECKING:
+    from types_boto3_kms.client import KMSClient
+    from types_boto3_s3.client import S3Client
+    from types_boto3_sqs.client import SQSClient
+    from types_boto3_sts.client import STSClient
+
+CONNECT_TIMEOUT_S: Final = 3
+READ_TIMEOUT_S: Final = 10
+ATTEMPTS: Final = 3
+
+OBJECT_TIMEOUT_S: Final = 60
+
+RECEIVE_MARGIN_S: Final = 5
+"""A receive gives up this long after its wait: well before the visibility time-out is over."""
+
+
+def config(
+    *,
+    request_id: uuid.UUID | None = None,
+    attempts: int = ATTEMPTS,
+    read_timeout: float = READ_TIMEOUT_S,
+) -> Config:
+    """Bounded time-outs and tries. The request id goes into the user agent, where CloudTrail keeps it."""
+    agent = f"vault-etl/{__version__}" + (f" request/{request_id}" if request_id else "")
+    return Config(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=read_timeout,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        user_agent_extra=agent,
+    )
+
+
+SHORTEST_ACCESS_KEY_ID: Final = 16
+"""By IAM's own model of the parameter AccessKeyId."""
+
+
+class AwsClients:
+    """Clients of one session: AWS's own settings, read once. `observer` is told of every call."""
+
+    def __init__(self, observer: CallObserver | None = None) -> None:
+        # The SDK for Python knows this name as AWS_DEFAULT_REGION alone.
+        with translated("AWS"):
+            core = botocore.session.get_session()
+            self._session = boto3.session.Session(
+                botocore_session=core, region_name=os.environ.get("AWS_REGION")
+            )
+        self._credentials = HeldCredentials.of(core)
+        if observer is not None:
+            observe_calls(self._session.events, observer)
+
+    def region(self) -> str:
+        """The region of calls that are signed. Raises ConfigurationError without one, or credentials."""
+        with translated("AWS"):
+            self._credentials.get_frozen_credentials()
+            if self._session.region_name is None:
+                raise botocore.exceptions.NoRegionError
+            return self._session.region_name
+
+    def is_key_of_aws(self) -> bool:
+        """Whether AWS can have issued the access key: it has 16 characters at least (`test` has four)."""
+        with translated("AWS"):
+            found = self._credentials.get_frozen_credentials()
+            return len(found.access_key or "") >= SHORTEST_ACCESS_KEY_ID
+
+    def endpoints(self, secret: str | None) -> dict[str, str]:
+        """The address of each service, from the environment, the profile, or AWS's own list.
+
+        Secrets Manager is one of them if it is asked for a `secret`.
+        """
+        clients = {"KMS": self.kms(), "SQS": self.sqs(), "STS": self.sts()}
+        found = {name: client.meta.endpoint_url for name, client in clients.items()}
+        if secret is not None:
+            found["Secrets Manager"] = self._secrets(secret).meta.endpoint_url
+        return found
+
+    def kms(self, request_id: uuid.UUID | None = None) -> KMSClient:
+        """A KMS client; the request id, if there is one, goes into the user agent."""
+        with translated("KMS"):
+            return self._session.client("kms", config=config(request_id=request_id))
+
+    def sqs(self) -> SQSClient:
+        """An SQS client for everything but receiving."""
+        with translated("SQS"):
+            return self._session.client("sqs", config=config())
+
+    def s3(self) -> S3Client:
+        """An S3 client, which waits longer: an object is stored whole before it is answered for."""
+        with translated("S3"):
+            return self._session.client("s3", config=config(read_timeout=OBJECT_TIMEOUT_S))
+
+    def sqs_receiver(self, longest_wait: float) -> SQSClient:
+        """An SQS client that never retries, and gives up `RECEIVE_MARGIN_S` after its wait."""
+        once = config(attempts=1, read_timeout=longest_wait + RECEIVE_MARGIN_S)
+        with translated("SQS"):
+            return self._session.client("sqs", config=once)
+
+    def sts(self) -> STSClient:
+        """An STS client."""
+        with translated("STS"):
+            return self._session.client("sts", config=config())
+
+    def secret(self, arn: str, setting: str) -> str:
+        """The current text of a secret, asked for where its ARN says; "" if it is no text."""
+        with translated("Secrets Manager", Subject(arn, setting)):
+            answer = self._secrets(arn).get_secret_value(SecretId=arn)
+            text: str = answer.get("SecretString", "")
+            return text
+
+    def _secrets(self, arn: str) -> Any:  # noqa: ANN401 - no package has its types
+        region = arn.split(":")[3] if arn.startswith("arn:") else None
+        with translated("Secrets Manager"):
+            return self._session.client(
+                "secretsmanager", region_name=region or None, config=config()
+            )
+
+    def rds_token(self, host: str, port: int, user: str) -> str:
+        """A token for one connection to RDS as this login: signed here, and good for 15 minutes."""
+        with translated("RDS"):
+            client = self._session.client("rds", config=config())
+            token: str = client.generate_db_auth_token(host, port, user)
+            return token

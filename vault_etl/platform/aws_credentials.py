@@ -1,0 +1,175 @@
+"""Credentials that outlast the troubles of their source.
+
+botocore makes no client, or one that has none for ever, if there are no credentials at that moment, and
+ends a call if they cannot be renewed in their last ten minutes. Here a call that has none says why, the
+next one asks again, and what is in hand is used for as long as it is valid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import urlsplit
+
+import botocore.credentials as aws
+import botocore.exceptions
+
+from vault_etl.base.errors import UnavailableError
+from vault_etl.platform.aws_failures import SOURCE, CredentialsError, answered, failed
+
+if TYPE_CHECKING:
+    from botocore.session import Session
+
+PAUSE_S: Final = 10.0
+"""Between two attempts to renew: a source that is silent takes nine seconds for each."""
+
+MARGIN_S: Final = 5
+"""Credentials that end sooner are not used any more: a call takes its time."""
+
+METADATA_SERVICE: Final = "http://169.254.169.254/"
+
+_SERVICES: Final = {"GetRoleCredentials": "SSO"}
+_SETTINGS: Final = (
+    "AWS_PROFILE",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+)
+"""Those of AWS's own settings that say where credentials come from."""
+
+
+class HeldCredentials:
+    """What a signer asks for credentials, in place of botocore's own. Safe to share by threads."""
+
+    method: Final = "vault-etl"
+
+    def __init__(
+        self,
+        providers: Callable[[], list[aws.CredentialProvider]],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._providers = providers
+        self._monotonic = monotonic
+        self._renewing = threading.Lock()
+        self._source: aws.Credentials | None = None
+        self._held: aws.ReadOnlyCredentials | None = None
+        self._failure: CredentialsError | None = None
+        self._ask_at = 0.0
+
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        """Make them, as what every client of the session signs with."""
+
+        def providers() -> list[aws.CredentialProvider]:
+            region = session.get_config_variable("region")
+            found = aws.create_credential_resolver(session, region_name=region).providers
+            return [*found, SilentMetadata(session)]
+
+        held = cls(providers)
+        session.register_component("credential_provider", held)
+        return held
+
+    def load_credentials(self) -> Self:
+        """See `botocore.credentials.CredentialResolver`. What fails is told by the first call."""
+        with contextlib.suppress(CredentialsError):
+            self.get_frozen_credentials()
+        return self
+
+    def get_frozen_credentials(self) -> aws.ReadOnlyCredentials:
+        """The credentials to sign with now. Raises CredentialsError if none in hand is valid.
+
+        One thread at a time asks the source; the others wait for it only if they have nothing to use.
+        """
+        if self._renewing.acquire(blocking=not self._is_valid()):
+            try:
+                self._renew()
+            finally:
+                self._renewing.release()
+        held, failure = self._held, self._failure
+        if held is not None and (failure is None or self._is_valid()):
+            return held
+        kept = failure or CredentialsError(UnavailableError("AWS: no credentials"), "")
+        error = kept.error  # a new one for each thread: raising writes a traceback into it
+        raise CredentialsError(type(error)(str(error), hint=error.hint), kept.code)
+
+    def get_deferred_property(self, property_name: str) -> Callable[[], str | None]:
+        """A function that gets one property, as endpoint rules ask for it."""
+        return lambda: getattr(self.get_frozen_credentials(), property_name, None)
+
+    def _is_valid(self) -> bool:
+        """Whether what is in hand can be used. Without an end it always can."""
+        if self._held is None:
+            return False
+        source = self._source
+        return not (
+            isinstance(source, aws.RefreshableCredentials) and source.refresh_needed(MARGIN_S)
+        )
+
+    def _renew(self) -> None:
+        now = self._monotonic()
+        if now < self._ask_at and (self._failure is not None or self._is_valid()):
+            return
+        provider: str | None = getattr(self._source, "method", None)
+        try:
+            if self._source is None:
+                for candidate in self._providers():
+                    provider = candidate.METHOD
+                    self._source = candidate.load()
+                    if self._source is not None:
+                        break
+                else:
+                    provider = None
+                    raise botocore.exceptions.NoCredentialsError  # noqa: TRY301 - as botocore's own
+            self._held = self._source.get_frozen_credentials()
+        except Exception as error:  # noqa: BLE001 - a source is a program, a file or a server
+            self._failure = _failure(error, provider)
+            self._ask_at = now + PAUSE_S
+            return
+        self._failure = None
+        if isinstance(self._source, aws.RefreshableCredentials) and self._source.refresh_needed():
+            self._ask_at = now + PAUSE_S  # it was not renewed, or lives for minutes only
+
+
+class SilentMetadata(aws.CredentialProvider):
+    """Asked last, when no other provider has credentials: tells an EC2 instance from other machines.
+
+    botocore takes a metadata service that fails for one that is not there, so that a hiccup of it
+    would look like a machine without credentials.
+    """
+
+    METHOD = "iam-role"
+
+    def load(self) -> None:
+        """Raise CredentialRetrievalError if a metadata service takes connections here."""
+        if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+            return
+        named = self.session.get_config_variable("ec2_metadata_service_endpoint")
+        address = urlsplit(named or METADATA_SERVICE)
+        try:
+            socket.create_connection((address.hostname or "", address.port or 80), 1).close()
+        except OSError:
+            return
+        raise botocore.exceptions.CredentialRetrievalError(provider=self.METHOD, error_msg="")
+
+
+def _failure(error: Exception, provider: str | None) -> CredentialsError:
+    """The failure of a provider, which also says what of AWS's settings is set."""
+    if isinstance(error, botocore.exceptions.ClientError):
+        ours = answered(_SERVICES.get(error.operation_name, "STS"), error)
+    else:
+        ours = failed(SOURCE, error, provider)
+    named = [name for name in _SETTINGS if name in os.environ]
+    hint = f"{ours.hint} (set: {', '.join(named)})" if named else ours.hint
+    return CredentialsError(type(ours)(str(ours), hint=hint), type(error).__name__)

@@ -1,0 +1,292 @@
+"""The exceptions of botocore, each in one class: what keeps a call from being made, or answered.
+
+A failure either cannot be right (ConfigurationError, exit 78), or is a refusal (DeniedError, 77, which
+`ingest --follow` gives a minute), or may pass (UnavailableError, 69, which a running ingest waits for). A test
+reads botocore's source: what is raised on the way to credentials and is not here fails it.
+docs/operations.md shows the table (docs/generate_failures.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import botocore.exceptions as raised
+from botocore.parsers import ResponseParserError
+
+from vault_etl.base.errors import ConfigurationError, DeniedError, UnavailableError, VaultEtlError
+
+_STATUS: Final = re.compile(r"non 200 response (4[0-9]{2}) ")
+"""How botocore tells the status that a container's endpoint refused with."""
+
+_PASSING: Final = frozenset({"408", "425", "429"})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Exceptions that mean the same. `{service}` is a service, or what gives credentials."""
+
+    kinds: tuple[type[Exception], ...]
+    error: type[VaultEtlError]
+    says: str
+    hint: str
+    provider: str | None = None
+    """botocore's name of what was asked for credentials; None: of any, and of calls."""
+    only: Callable[[Exception], bool] = lambda _: True
+    is_wide: bool = False
+    """Whether so much falls under it that the hint names the exception, for who looks for it."""
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether a container's endpoint answered with a status that says no, rather than later."""
+    status = _STATUS.search(str(error))
+    return status is not None and status[1] not in _PASSING
+
+
+def _is_of_missing_file(error: Exception) -> bool:
+    """Whether TLS fails for want of a file. urllib3 wraps Python's exception in one of its own."""
+    inner = getattr(error, "kwargs", {}).get("error")
+    return any(isinstance(cause, FileNotFoundError) for cause in getattr(inner, "args", ()))
+
+
+def _is_of_token(error: Exception) -> bool:
+    """Whether what STS would not take is the token, rather than the role."""
+    return "WebIdentityToken" in str(error)
+
+
+def _is_of_content(error: Exception) -> bool:
+    """Whether something that was read is not what it should be: botocore's own word is ValueError itself."""
+    return not isinstance(error, raised.BotoCoreError) and type(error) is not ValueError
+
+
+_LOGIN: Final = "sign in again: `aws sso login`, or `aws login`, with this profile"
+_PROFILE: Final = "check the profile in ~/.aws/config, or in the file that AWS_CONFIG_FILE names"
+_AGAIN: Final = (
+    "run the command again; `ingest` goes on with the credentials in hand while they are valid"
+)
+
+FAILURES: Final = (
+    Failure(
+        (raised.NoCredentialsError,),
+        ConfigurationError,
+        "AWS: no credentials",
+        "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    ),
+    Failure(
+        (raised.PartialCredentialsError,),
+        ConfigurationError,
+        "AWS: this profile cannot give credentials",
+        _PROFILE,
+        provider="assume-role",
+    ),
+    Failure(
+        (raised.PartialCredentialsError,),
+        ConfigurationError,
+        "AWS: half of the credentials is missing",
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together, and so they do in a profile",
+    ),
+    Failure(
+        (raised.ProfileNotFound,),
+        ConfigurationError,
+        "AWS: no profile has this name",
+        "set AWS_PROFILE to a profile of ~/.aws/config or ~/.aws/credentials, or unset it",
+    ),
+    Failure(
+        (raised.ConfigParseError, raised.ConfigNotFound),
+        ConfigurationError,
+        "AWS: its own config file cannot be read",
+        "check ~/.aws/config and ~/.aws/credentials, or AWS_CONFIG_FILE and"
+        " AWS_SHARED_CREDENTIALS_FILE",
+    ),
+    Failure(
+        (
+            raised.InvalidConfigError,
+            raised.UnknownCredentialError,
+            raised.UnknownTokenProviderError,
+            raised.MissingDependencyException,
+        ),
+        ConfigurationError,
+        "AWS: this profile cannot give credentials",
+        _PROFILE,
+    ),
+    Failure(
+        (raised.InvalidIMDSEndpointError, raised.InvalidIMDSEndpointModeError),
+        ConfigurationError,
+        "AWS: the address of the metadata service is malformed",
+        "check AWS_EC2_METADATA_SERVICE_ENDPOINT and AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    ),
+    Failure(
+        (raised.RefreshWithMFAUnsupportedError,),
+        ConfigurationError,
+        "AWS: this profile asks for a second factor, and cannot renew its credentials",
+        "give a command that runs for long a role without mfa_serial",
+    ),
+    Failure(
+        (
+            raised.SSOError,
+            raised.LoginError,
+            raised.TokenRetrievalError,
+            raised.NoAuthTokenError,
+        ),
+        ConfigurationError,
+        "AWS: the sign-in of this profile has run out, or was never made",
+        _LOGIN,
+    ),
+    Failure(
+        (raised.CredentialRetrievalError,),
+        DeniedError,
+        "AWS: the container's endpoint gives no credentials to this process",
+        "check the role of the task or pod, and AWS_CONTAINER_CREDENTIALS_FULL_URI or its token",
+        provider="container-role",
+        only=_is_refused,
+    ),
+    Failure(
+        (raised.CredentialRetrievalError,),
+        UnavailableError,
+        "AWS: the container's endpoint gives no credentials at the moment",
+        _AGAIN,
+        provider="container-role",
+    ),
+    Failure(
+        (raised.SSLError,),
+        ConfigurationError,
+        "{service} cannot be reached: the file of CA certificates is not there",
+        "check AWS_CA_BUNDLE",
+        only=_is_of_missing_file,
+    ),
+    Failure(
+        (raised.SSLError,),
+        UnavailableError,
+        "{service} cannot be reached: TLS fails",
+        "check AWS_CA_BUNDLE, AWS_ENDPOINT_URL and the clock",
+    ),
+    Failure(
+        (raised.ProxyConnectionError,),
+        UnavailableError,
+        "{service} cannot be reached: the proxy does not answer",
+        "check HTTPS_PROXY and NO_PROXY",
+    ),
+    Failure(
+        (raised.ConnectTimeoutError, raised.ReadTimeoutError),
+        UnavailableError,
+        "{service} does not answer in time",
+        "check AWS_REGION, AWS_ENDPOINT_URL and the network",
+    ),
+    Failure(
+        (raised.HTTPClientError, raised.ConnectionError),
+        UnavailableError,
+        "{service} cannot be reached",
+        "check AWS_REGION, AWS_ENDPOINT_URL and the network",
+    ),
+    Failure(
+        (OSError,),
+        ConfigurationError,
+        "AWS: the profile's credential_process does not start",
+        _PROFILE,
+        provider="custom-process",
+    ),
+    Failure(
+        (raised.CredentialRetrievalError, UnicodeDecodeError, json.JSONDecodeError),
+        UnavailableError,
+        "AWS: the profile's credential_process failed",
+        "run it by hand: it ended with an error, or its output is not what AWS's documentation says",
+        provider="custom-process",
+    ),
+    Failure(
+        (OSError,),
+        UnavailableError,
+        "AWS: the file with the token, for which credentials are given, cannot be read",
+        "whatever mounts the file may be about to replace it: " + _AGAIN,
+    ),
+    Failure(
+        (RuntimeError,),
+        ConfigurationError,
+        "AWS: the credentials in the environment have run out",
+        "AWS_CREDENTIAL_EXPIRATION says so: set new ones",
+        provider="env",
+    ),
+    Failure(
+        (RuntimeError,),
+        UnavailableError,
+        "AWS: the credentials that came had run out already",
+        "check the clock, and what keeps credentials for the profile: " + _AGAIN,
+    ),
+    Failure(
+        (raised.CredentialRetrievalError,),
+        UnavailableError,
+        "AWS: the metadata service of this machine gives no credentials at the moment",
+        "has the instance a role? Else set AWS_PROFILE, or AWS_ACCESS_KEY_ID and"
+        " AWS_SECRET_ACCESS_KEY",
+        provider="iam-role",
+    ),
+    Failure(
+        (raised.CredentialRetrievalError, raised.MetadataRetrievalError),
+        UnavailableError,
+        "AWS: no credentials at the moment",
+        _AGAIN,
+    ),
+    Failure(
+        (raised.NoRegionError,),
+        ConfigurationError,
+        "AWS: no region",
+        "set AWS_REGION",
+    ),
+    Failure(
+        (raised.ParamValidationError,),
+        UnavailableError,
+        "AWS: the file with the token, for which credentials are given, holds none",
+        "whatever mounts the file may be about to write it: " + _AGAIN,
+        provider="assume-role-with-web-identity",
+        only=_is_of_token,
+    ),
+    Failure(
+        (raised.ParamValidationError,),
+        ConfigurationError,
+        "{service}: a setting has a form that AWS does not take",
+        "`vault-etl config` shows every setting",
+    ),
+    Failure(
+        (
+            ResponseParserError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+        ),
+        UnavailableError,
+        "{service} answers in a way that AWS does not",
+        "does something stand between this machine and AWS? Run the command again",
+        only=_is_of_content,
+        is_wide=True,
+    ),
+    Failure(
+        (raised.ChecksumError, raised.FlexibleChecksumError, raised.IncompleteReadError),
+        UnavailableError,
+        "{service} answers with what did not arrive whole",
+        "run the command again",
+    ),
+    Failure(
+        (ValueError,),
+        ConfigurationError,
+        "AWS: the address of the container's endpoint, or the token for it, is malformed",
+        "check AWS_CONTAINER_CREDENTIALS_FULL_URI, and AWS_CONTAINER_AUTHORIZATION_TOKEN or its file:"
+        " a token has no newline",
+        provider="container-role",
+    ),
+    Failure(
+        (raised.BotoCoreError, ValueError),
+        ConfigurationError,
+        "{service}: AWS's settings do not work",
+        "check AWS_REGION and AWS_ENDPOINT_URL",
+        is_wide=True,
+    ),
+)
+"""The first that fits holds."""
+
+REST: Final = Failure(
+    (Exception,), UnavailableError, "AWS: no credentials at the moment", _AGAIN, is_wide=True
+)
+"""Of what gives credentials, whatever else it raises: a run that has some must not end by it."""

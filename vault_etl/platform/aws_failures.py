@@ -1,0 +1,94 @@
+"""What botocore raises, and what AWS answers, translated into our errors by two tables.
+
+`aws_exceptions` classes exceptions, `aws_refusals` the codes of answers. No text of botocore's or AWS's
+goes further than this file: it may quote parameters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import botocore.exceptions as raised
+from botocore.parsers import ResponseParserError
+
+from vault_etl.base.errors import VaultEtlError, of_service
+from vault_etl.platform.aws_exceptions import FAILURES, REST, Failure
+from vault_etl.platform.aws_refusals import Refusal, refusal_of
+
+SOURCE: Final = "the source of AWS credentials"
+"""The service in a failure of what gives credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a call is about: a KMS key or a queue, and the setting that names it, if one does."""
+
+    name: str
+    setting: str = ""
+
+
+@contextlib.contextmanager
+def translated(service: str, subject: Subject | None = None) -> Iterator[None]:
+    """Turn what botocore raises into our errors, which name the subject and its setting."""
+    with of_service(service.lower()):
+        try:
+            yield
+        except CredentialsError as error:
+            error.error.service = "credentials"
+            raise error.error from None
+        except raised.ClientError as error:
+            raise answered(service, error, subject) from None
+        except (raised.BotoCoreError, ResponseParserError, ValueError) as error:
+            raise failed(service, error) from None
+
+
+class CredentialsError(Exception):
+    """There are no credentials to sign with: raised through botocore, unpacked by `translated`."""
+
+    def __init__(self, error: VaultEtlError, code: str) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.code = code
+        """The class of what botocore raised."""
+
+
+def failed(service: str, error: Exception, provider: str | None = None) -> VaultEtlError:
+    """Our error for an exception; `provider` is what was asked for credentials, if that failed."""
+    found = failure_of(error, provider)
+    says = found.says.format(service=service)
+    hint = f"{found.hint} (botocore: {type(error).__name__})" if found.is_wide else found.hint
+    return found.error(says, hint=hint)
+
+
+def failure_of(error: Exception, provider: str | None) -> Failure:
+    """The first row of `FAILURES` that fits."""
+    for row in FAILURES:
+        if isinstance(error, row.kinds) and row.provider in {None, provider} and row.only(error):
+            return row
+    return REST
+
+
+def answered(
+    service: str, error: raised.ClientError, subject: Subject | None = None
+) -> VaultEtlError:
+    """Our error for an answer of AWS. Its text is looked at, for what the code leaves open."""
+    told = error.response.get("Error", {})
+    code = told.get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    refusal = refusal_of(code, told.get("Message", ""), status)
+    meaning = refusal.value
+    says = meaning.says.format(service=service)
+    if refusal is not Refusal.NO_CODE:
+        says += f" ({code})"
+    if subject is not None:
+        says += f": {subject.name}"
+    setting = subject.setting if subject else ""
+    hint = meaning.hint
+    if hint and "{setting}" in hint:
+        hint = hint.format(setting=setting or "the settings")
+    elif hint and setting:
+        hint += f"; {setting} names it"
+    return meaning.error(says, hint=hint)

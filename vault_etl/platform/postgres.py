@@ -1,0 +1,434 @@
+"""Postgres: one connection, transactions, and psycopg2's errors translated, once and without a row in them.
+
+`str(psycopg2.Error)` quotes the row that was refused, and a cast error quotes the value, so no
+text of the server ever leaves this file: an SQLSTATE does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import psycopg2
+import psycopg2.extensions
+import psycopg2.extras
+import psycopg2.sql
+
+from vault_etl.base.errors import (
+    ConfigurationError,
+    IncompleteError,
+    LoginDeniedError,
+    RateLimitedError,
+    UnavailableError,
+    VaultEtlError,
+    of_service,
+)
+from vault_etl.platform.call_observer import CallObserver
+from vault_etl.platform.postgres_bound import Cursor, rows_of
+from vault_etl.platform.postgres_connect import URL_SETTING, NotConnectedError, Password, Target
+from vault_etl.platform.postgres_silence import Silence
+
+SERVICE: Final = "postgres"
+
+READ_ONLY: Final = "25006"
+RATE_LIMITED: Final = "VE429"
+"""Of our function `audit_rate`, whose DETAIL is the seconds to wait."""
+
+TOO_MANY_KEYS: Final = "VE507"
+"""Of our trigger `data_keys_are_few`."""
+
+ANSWER_WITHIN_S: Final = 40.0
+"""For transactions that are short by their nature, from the first statement to COMMIT's answer.
+
+The longest of them, 10,000 rows and 16 MiB, takes a second, and a lock is waited for 30 s at most.
+"""
+
+LIFE_S: Final = 1_800.0
+"""Of a connection, at most; it ends between two transactions."""
+
+_JITTER: Final = 0.2
+"""Workers that were started together do not connect together."""
+
+_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp"
+"""One message. Without that path an operator that an owner makes in `public` is taken for the system's, and runs with
+this login's rights. The path ends with the transaction, since a pooler gives the next one another session."""
+
+_LIMITS: Final = {
+    "lock_timeout": "30s",
+    # A client that is suspended keeps its locks for no longer.
+    "idle_in_transaction_session_timeout": "60s",
+}
+"""Of a transaction, as its path is; for each that the login, the database and the URL leave at 0."""
+_STATEMENT_LIMIT: Final = {"statement_timeout": "10min"}
+_LOOK: Final = "SELECT " + ", ".join(
+    f"pg_catalog.current_setting('{name}')" for name in (*_LIMITS, *_STATEMENT_LIMIT)
+)
+
+_OF_A_SESSION: Final = """
+    SELECT pg_catalog.set_config('role', %s, false), pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),
+        ARRAY(
+            SELECT pg_catalog.set_config(s.name, '0', false) FROM pg_catalog.pg_settings AS s
+            WHERE s.name IN ('statement_timeout', 'transaction_timeout', 'idle_session_timeout')
+        )
+"""
+
+_MIGRATE_HINT: Final = "run `vault-etl migrate` as the owner; `vault-etl migrate --check` tells"
+
+
+class ValueRefusedError(VaultEtlError):
+    """The database refused a value of a row: SQLSTATE 22xxx, 23502, or 23514 with a constraint."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(f"the database refused a value (SQLSTATE {sqlstate})")
+        self.sqlstate = sqlstate
+
+
+class LockTimeoutError(UnavailableError):
+    """Somebody else held a lock for too long (SQLSTATE 55P03, or 40P01 for a deadlock)."""
+
+    word = "locked"
+
+
+class NoPartitionError(IncompleteError):
+    """A record's month is not there (SQLSTATE 23514 without a constraint)."""
+
+    word = "no partition"
+
+
+class ObjectsDependError(ConfigurationError):
+    """Other objects depend on what is to be changed (SQLSTATE 2BP01)."""
+
+
+class UnsupportedError(ConfigurationError):
+    """The server is no PostgreSQL, or not all of it (SQLSTATE 0A000)."""
+
+
+class Database:
+    """A connection that is made when it is needed, and made again after it was lost.
+
+    Nothing that a transaction sets or makes is relied on by the next one, but for temporary tables of
+    one definition, so that a pooler may give each transaction another session (docs/adr/0031-poolers.md).
+    It lives for half an hour: then a password that was changed is asked for, a login that was locked is
+    out, and the temporary tables go, which hold back the freezing of old rows. `password` is asked at
+    each connect; `setting` has the URL. The server shows `name` beside the session. `observer` is told of
+    each connect, of each transaction's statements by the transaction's name, and of each commit.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        observer: CallObserver | None = None,
+        password: Password | None = None,
+        name: str = "vault-etl",
+        setting: str = URL_SETTING,
+    ) -> None:
+        self._target = Target(url, password, name, setting)
+        self._observer = observer
+        self._ends_at = 0.0
+        self._is_kept = False
+        self._begin = self._begin_long = ""
+        self._connection: psycopg2.extensions.connection | None = None
+
+    @contextlib.contextmanager
+    def transaction(
+        self, name: str = "transaction", *, within: float | None = None, long: bool = False
+    ) -> Iterator[psycopg2.extensions.cursor]:
+        """One READ COMMITTED transaction: committed at the end, rolled back if anything is raised.
+
+        The server ends a statement after ten minutes, but not a `long` one, which reads or writes a
+        whole table; a wait for a lock after 30 s; and a transaction in which nothing is said for 60 s.
+
+        Raises UnavailableError, DeniedError, ConfigurationError, ValueRefusedError or
+        LockTimeoutError for what the server says, and UnavailableError if that takes longer than
+        `within` seconds. A COMMIT whose answer is lost raises too.
+        """
+        with self._statements(within) as connection, connection.cursor() as cursor:
+            with self._told(name):
+                if not self._begin:
+                    self._set_limits(cursor)
+                cursor.execute(self._begin_long if long else self._begin)
+                yield cursor
+            with self._told("commit"):
+                cursor.execute("COMMIT")
+
+    def call(
+        self, sql: str, values: Mapping[str, object], *, within: float | None = None
+    ) -> tuple[Any, ...]:
+        """CALL a procedure that commits by itself, and return its row. Raises like `transaction`.
+
+        If the answer is lost, it may have committed. It is sent outside a transaction, and so without the
+        path: `sql` names what it calls by its schema, and uses no operator.
+        """
+        with (
+            self._statements(within) as connection,
+            self._told("call"),
+            connection.cursor() as cursor,
+        ):
+            (row,) = rows_of(cursor, sql, values)
+        return row
+
+    @contextlib.contextmanager
+    def session(self, role: str) -> Iterator[int]:
+        """Keep one session, as `role`, for what is done in the block with `alone` and `transaction`; its pid.
+
+        A statement in it takes as long as it takes. The session ends with the block, and with it what it
+        set. So there is none through a pooler, which would give it to another program: raises
+        ConfigurationError. If it is lost, what comes next raises UnavailableError.
+        """
+        try:
+            with self._statements(None) as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT pg_catalog.pg_backend_pid()")
+                pid = connection.info.backend_pid
+                if cursor.fetchone() != (pid,):
+                    raise ConfigurationError(
+                        "this needs a session of its own, and there is a pooler before Postgres",
+                        hint="set VAULT_ETL_DATABASE_URL to Postgres itself for this command",
+                    )
+                self._set_limits(cursor)
+                cursor.execute(_OF_A_SESSION, (role,))
+            self._ends_at, self._is_kept = math.inf, True
+            yield pid
+        finally:
+            self._is_kept = False
+            self.close()
+
+    def alone(self, statement: psycopg2.sql.Composable, *, lock_timeout_s: float) -> None:
+        """Run a statement that refuses to be in a transaction, in a `session`. Raises like `transaction`.
+
+        A lock is waited for so many seconds (0: without end).
+        """
+        with (
+            self._statements(None) as connection,
+            self._told("alone"),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(
+                "SELECT pg_catalog.set_config('lock_timeout', %s, false)",
+                (f"{lock_timeout_s * 1000:.0f}ms",),
+            )
+            cursor.execute(statement)
+
+    def cancel(self) -> None:
+        """Have the server end the statement that another thread waits for, if there is one."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg2.Error):
+                self._connection.cancel()
+
+    @contextlib.contextmanager
+    def _statements(self, within: float | None) -> Iterator[psycopg2.extensions.connection]:
+        with of_service(SERVICE), Silence(within) as silence:
+            try:
+                connection = self._connect()
+                silence.watch(connection)
+                yield connection
+            except psycopg2.Error as error:
+                self._abandon(error)
+                raise _error(SILENT) if silence.was_too_long else _translated(error) from None
+            except BaseException:
+                self._abandon()
+                raise
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> psycopg2.extensions.connection:
+        if time.monotonic() >= self._ends_at:
+            self.close()
+        if self._connection is None or self._connection.closed:
+            if self._is_kept:
+                raise psycopg2.OperationalError
+            try:
+                with self._told("connect"):
+                    self._connection = self._target.connect()
+            except NotConnectedError as error:
+                raise error.error from None
+            self._ends_at = time.monotonic() + life()
+            self._connection.cursor_factory = Cursor
+            self._connection.autocommit = True  # psycopg2 adds no BEGIN to ours
+            psycopg2.extras.register_uuid(conn_or_curs=self._connection)  # type: ignore[no-untyped-call]
+            self._begin = self._begin_long = ""
+        return self._connection
+
+    def _set_limits(self, cursor: psycopg2.extensions.cursor) -> None:
+        """Look which limits are set, once a connection: `SET TRANSACTION` comes before any query."""
+        cursor.execute(_LOOK)
+        (given,) = cursor.fetchall()
+        wanted = {**_LIMITS, **_STATEMENT_LIMIT}
+        unset = [name for name, value in zip(wanted, given, strict=True) if value == "0"]
+        self._begin, self._begin_long = (
+            "; ".join([_BEGIN, *(f"SET LOCAL {n} = '{limits[n]}'" for n in unset if n in limits)])
+            for limits in (wanted, _LIMITS)
+        )
+
+    def _told(self, operation: str) -> contextlib.AbstractContextManager[None]:
+        if self._observer is None:
+            return contextlib.nullcontext()
+        return _timed(self._observer, operation)
+
+    def _abandon(self, error: psycopg2.Error | None = None) -> None:
+        """Roll back; a connection that cannot is closed."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            if connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
+                with connection.cursor() as cursor:
+                    cursor.execute("ROLLBACK")
+        except psycopg2.Error:
+            connection.close()
+        # A server that turned read-only has failed over: a new connection finds the new primary.
+        moved = error is not None and error.pgcode == READ_ONLY
+        if isinstance(error, psycopg2.InterfaceError) or connection.closed or moved:
+            self.close()
+
+
+def life() -> float:
+    """For how many seconds the next connection lives: `LIFE_S`, less up to a fifth, drawn at random."""
+    return LIFE_S * random.uniform(1 - _JITTER, 1)  # noqa: S311 - no secret
+
+
+@contextlib.contextmanager
+def _timed(observer: CallObserver, operation: str) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    except psycopg2.Error as error:
+        state = error.state if isinstance(error, NotConnectedError) else error.pgcode
+        code = state[:2] if state else type(error).__name__
+        observer.failed(SERVICE, operation, code)
+        raise
+    finally:
+        observer.called(SERVICE, operation, time.monotonic() - started)
+
+
+def _error(answer: _Answer) -> VaultEtlError:
+    kind, message, hint = answer
+    return kind(message, hint=hint)
+
+
+def _translated(error: psycopg2.Error) -> VaultEtlError:
+    state = error.pgcode
+    if state is None:
+        if isinstance(error, psycopg2.ProgrammingError):
+            return VaultEtlError("a value of a type that Postgres is not given")
+        return _error(LOST)
+    if state == RATE_LIMITED:
+        return _too_fast(error.diag.message_detail)
+    if error.diag.constraint_name == _ONE_GENERATION:
+        return _error(_OTHER_GENERATION)
+    named = error.diag.constraint_name is not None
+    if state[:2] == "22" or state == "23502" or (state == "23514" and named):
+        return ValueRefusedError(state)
+    kind, message, hint = ANSWERS.get(state) or ANSWERS.get(state[:2]) or BUG
+    return kind(f"Postgres: {message} (SQLSTATE {state})", hint=hint)
+
+
+def _too_fast(seconds: str | None) -> RateLimitedError:
+    """The DETAIL is a number, or is left out."""
+    wait = f"in {seconds} s" if re.fullmatch(r"[0-9]{1,3}", seconds or "") else "in a minute"
+    return RateLimitedError(
+        "Postgres: this login writes too much of the audit log in too short a time",
+        hint=f"run it again {wait}",
+    )
+
+
+_Answer = tuple[type[VaultEtlError], str, str | None]
+
+_DENIED: Final[_Answer] = (
+    LoginDeniedError,
+    "this login may not do that",
+    "use a login that has the role for it: `vault-etl doctor` lists the roles of this one",
+)
+_LOCKED: Final[_Answer] = (LockTimeoutError, "a lock was not granted in time", None)
+_NOT_MIGRATED: Final[_Answer] = (
+    ConfigurationError,
+    "the database is not up to date",
+    _MIGRATE_HINT,
+)
+_IN_THE_WAY: Final[_Answer] = (
+    ConfigurationError,
+    "an object is there already that has a name of ours",
+    "look in the schema public for what is not of vault-etl, and rename or move it",
+)
+_NO_PARTITION: Final[_Answer] = (
+    NoPartitionError,
+    "a record has no partition to go to",
+    "a month was detached or dropped meanwhile: run the command again",
+)
+_ONE_GENERATION: Final = "tokens_of_one_generation"
+"""A constraint of `user_logins`. It is no value's fault."""
+_OTHER_GENERATION: Final[_Answer] = (
+    IncompleteError,
+    "rows have tokens of a generation that is not the active one",
+    "were the token keys rotated meanwhile? run the command again",
+)
+_AWAY: Final[_Answer] = (UnavailableError, "not available", "run the command again")
+_CONFLICT: Final[_Answer] = (
+    UnavailableError,
+    "on a replica, a look was in the way of what it replays, and was cancelled",
+    "run the command again; longer looks need a longer max_standby_streaming_delay there, or hot_standby_feedback = on",
+)
+_UNSUPPORTED: Final[_Answer] = (
+    UnsupportedError,
+    "this server does not have what PostgreSQL has",
+    "is it a service that speaks its protocol alone?",
+)
+_ENDED: Final[_Answer] = (
+    UnavailableError,
+    "a statement was cancelled, or took longer than statement_timeout",
+    "is the server overloaded? another limit is set for the login or the database",
+)
+_DEPENDED_ON: Final[_Answer] = (ObjectsDependError, "other objects depend on this one", None)
+_OTHERWISE: Final[_Answer] = (
+    IncompleteError,
+    "it is not in the state that this needs",
+    "somebody else may have been faster: run the command again",
+)
+_FULL: Final[_Answer] = (
+    IncompleteError,
+    "this login has too many active data keys of a field",
+    "did another process use this login? retire them with `vault-etl keys rotate`, or wait for a day",
+)
+LOST: Final[_Answer] = (
+    UnavailableError,
+    "the connection to Postgres was lost",
+    "run the command again",
+)
+SILENT: Final[_Answer] = (
+    UnavailableError,
+    "Postgres did not answer in time",
+    "is it frozen or overloaded, or is a proxy before it that lost it?",
+)
+BUG: Final[_Answer] = (
+    VaultEtlError,
+    "a statement of ours was refused",
+    "please report this line; the server's log may say more",
+)
+
+ANSWERS: Final[Mapping[str, _Answer]] = {
+    "0A000": _UNSUPPORTED,
+    "23514": _NO_PARTITION,
+    "2BP01": _DEPENDED_ON,
+    READ_ONLY: _AWAY,  # a standby, or a server that is failing over
+    "25P03": _AWAY,  # the server ended a transaction in which nothing was said for too long
+    "25P04": _AWAY,  # or one that took too long in all
+    "40001": _CONFLICT,  # a primary has none: no transaction of ours that writes is above READ COMMITTED
+    "40P01": _LOCKED,
+    "42501": _DENIED,
+    **dict.fromkeys(("42P06", "42P07", "42710", "42723"), _IN_THE_WAY),
+    "55000": _OTHERWISE,  # of our own functions and triggers
+    "55P03": _LOCKED,
+    "57014": _ENDED,
+    TOO_MANY_KEYS: _FULL,
+    **dict.fromkeys(("3F000", "42703", "42704", "42883", "42P01"), _NOT_MIGRATED),
+    **dict.fromkeys(("08", "53", "57", "58"), _AWAY),
+}
+"""Of a statement, by the SQLSTATE or its class, in docs/operations.md too (docs/generate_failures.py)."""

@@ -1,0 +1,142 @@
+"""Statements whose values are no part of their text.
+
+psycopg2 writes values into the text that it sends, where the server shows them: in `pg_stat_activity`, the
+log of a statement that failed or was slow, and `pg_stat_statements`. libpq's PQexecParams sends them
+beside it, and the text has $1 (docs/adr/0033-statement-texts.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import datetime as dt
+import functools
+import re
+import uuid
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, Final
+
+import psycopg2
+import psycopg2.extensions
+
+from vault_etl.platform.libpq import CONSTRAINT, DETAIL, SQLSTATE, libpq
+
+_NAMED: Final = re.compile(r"%\((\w+)\)s")
+_DONE: Final = frozenset({1, 2})
+"""PGRES_COMMAND_OK, PGRES_TUPLES_OK."""
+
+
+class StatementRefusedError(psycopg2.DatabaseError):
+    """The server refused it. `diag` has the constraint and the detail alone."""
+
+    pgcode: str | None = None
+    diag: Any = None
+
+    def __init__(self, state: str, constraint: str | None, detail: str | None) -> None:
+        super().__init__(f"SQLSTATE {state}")
+        self.pgcode = state
+        self.diag = SimpleNamespace(constraint_name=constraint, message_detail=detail)
+
+
+class Cursor(psycopg2.extensions.cursor):
+    """Sends a list as one literal, so that lists of all lengths are one entry of `pg_stat_statements`."""
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002, ANN401 - psycopg2's
+        """See psycopg2."""
+        if isinstance(vars, Mapping):
+            vars = {  # noqa: A001 - psycopg2's
+                name: as_text(value) if isinstance(value, list) else value
+                for name, value in vars.items()
+            }
+        super().execute(query, vars)
+
+
+def rows_of(
+    cursor: psycopg2.extensions.cursor, sql: str, values: Mapping[str, object]
+) -> list[tuple[Any, ...]]:
+    """Run a statement with its values beside it, on the cursor's connection; its rows, as psycopg2 has them.
+
+    A value's type is what the statement takes in its place. Raises psycopg2.Error. Where libpq hides its
+    symbols the values are in the text, as psycopg2 sends them.
+    """
+    library = libpq()
+    if library is None:
+        cursor.execute(sql, values)
+        return cursor.fetchall()
+    text, names = _numbered(sql)
+    given = [as_text(values[name]) for name in names]
+    if any("\0" in value for value in given if value is not None):
+        message = "a text with NUL"
+        raise psycopg2.ProgrammingError(message)
+    encoded = (ctypes.c_char_p * len(given))(
+        *(None if value is None else value.encode() for value in given)
+    )
+    result = library.PQexecParams(
+        cursor.connection.pgconn_ptr, text.encode(), len(given), None, encoded, None, None, 0
+    )
+    try:
+        return _rows(cursor, library, result)
+    finally:
+        library.PQclear(result)
+
+
+def as_text(value: object) -> str | None:
+    """A value in PostgreSQL's text format."""
+    match value:
+        case None | str():
+            return value
+        case bool():
+            return "t" if value else "f"
+        case bytes() | bytearray() | memoryview():
+            return f"\\x{bytes(value).hex()}"
+        case list() | tuple():
+            return f"{{{','.join(map(_element, value))}}}"
+        case int() | float() | uuid.UUID() | dt.date():
+            return str(value)
+        case dt.timedelta():
+            return f"{value.days} days {value.seconds}.{value.microseconds:06} seconds"
+    raise psycopg2.ProgrammingError(type(value).__name__)
+
+
+def _element(value: object) -> str:
+    text = as_text(value)
+    if text is None:
+        return "NULL"
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+@functools.cache
+def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
+    """The statement with $1, $2, … for its names, and these."""
+    names = tuple(dict.fromkeys(_NAMED.findall(sql)))
+    text = _NAMED.sub(lambda found: f"${names.index(found[1]) + 1}", sql)
+    return text.replace("%%", "%"), names
+
+
+def _rows(
+    cursor: psycopg2.extensions.cursor, library: ctypes.CDLL, result: int | None
+) -> list[tuple[Any, ...]]:
+    if library.PQresultStatus(result) not in _DONE:
+        state, constraint, detail = (
+            found.decode(errors="replace")
+            if (found := library.PQresultErrorField(result, ord(field)))
+            else None
+            for field in (SQLSTATE, CONSTRAINT, DETAIL)
+        )
+        if state is None:
+            message = "the connection was lost"
+            raise psycopg2.OperationalError(message)
+        raise StatementRefusedError(state, constraint, detail)
+    ours, known = cursor.connection.string_types, psycopg2.extensions.string_types
+    types = [library.PQftype(result, column) for column in range(library.PQnfields(result))]
+    casts = [ours.get(oid) or known.get(oid, psycopg2.STRING) for oid in types]
+    return [
+        tuple(
+            None
+            if library.PQgetisnull(result, row, column)
+            else cast(library.PQgetvalue(result, row, column).decode(), cursor)
+            for column, cast in enumerate(casts)
+        )
+        for row in range(library.PQntuples(result))
+    ]

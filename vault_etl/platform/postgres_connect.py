@@ -1,0 +1,179 @@
+"""A connection to Postgres: what it is made with, and the error of one that is not made.
+
+A URL may hold a password, and what libpq says of a malformed one may quote it: no text of libpq or of the server
+leaves this file. Names of options, the host, the port and an SQLSTATE do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import psycopg2
+import psycopg2.extensions
+
+from vault_etl.base.errors import ConfigurationError, DeniedError, VaultEtlError
+from vault_etl.platform.libpq import libpq
+from vault_etl.platform.postgres_failures import failure_of, is_of_a_server
+
+URL_SETTING: Final = "VAULT_ETL_DATABASE_URL"
+PASSWORD_SETTING: Final = "VAULT_ETL_DATABASE_PASSWORD"  # noqa: S105 - a setting's name
+
+Password = Callable[[Mapping[str, str]], Mapping[str, str]]
+"""From the options of a connection to those that it adds or replaces, the password among them."""
+
+CONNECT_TIMEOUT_S: Final = 10
+TCP_USER_TIMEOUT_MS: Final = 15_000
+
+_DEFAULTS: Final = {
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+
+# COPY sends text as UTF-8, and PGCLIENTENCODING would have the server take it for something else.
+_FIXED: Final = {"client_encoding": "UTF8"}
+
+_OF_ENVIRONMENT: Final = ("host", "port", "user", "sslmode")
+"""Options that a token is made for."""
+
+_URL_HINT: Final = (
+    "it is postgresql://login:password@host:port/database; of a password, each character that is no letter or"
+    " digit is written in percent form, as %40 for @"
+)
+_OWN_MARKS: Final = re.compile(r"[^?]*@[^?]*@|[^?@]*/[^?]*@")
+"""Of a URL behind its scheme: a second @, or one behind a /, which make a part of the password the host's name."""
+
+_SQLSTATE_ALONE: Final = 3
+"""libpq's PQERRORS_SQLSTATE."""
+_CONNECTED: Final = 0
+_STARTING: Final = "57P03"
+_STATE: Final = re.compile(r":  ([0-9A-Z]{5})\n?\Z")
+
+
+class NotConnectedError(psycopg2.OperationalError):
+    """There is no connection, and `error` says why. `state` is the server's SQLSTATE, if it said one."""
+
+    def __init__(self, error: VaultEtlError, state: str | None, option: str) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.state = state
+        self.is_of_password = option == "password" and isinstance(error, DeniedError)
+
+
+class Target:
+    """What connections are made with; `password` is asked at each of them.
+
+    The server shows `name`, or the URL's application_name, beside each session.
+    `setting` is the setting that has the URL. Raises ConfigurationError for a URL that is malformed, or
+    has a password beside that one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        password: Password | None = None,
+        name: str = "vault-etl",
+        setting: str = URL_SETTING,
+    ) -> None:
+        self._of = setting
+        self._given = _parse(url, setting)
+        self._name = name
+        self._password = password
+        if password is not None and "password" in self._given:
+            message = (
+                f"{setting} holds a password, and {PASSWORD_SETTING} says where another one is"
+            )
+            raise ConfigurationError(message, hint="take it out of the URL, or unset the other")
+
+    def connect(self) -> psycopg2.extensions.connection:
+        """A new connection. Raises NotConnectedError, and what the source of the password raises.
+
+        A password that is refused may have changed since it was asked for: it is asked for once more.
+        """
+        try:
+            return self._connect()
+        except NotConnectedError as error:
+            if self._password is None or not error.is_of_password:
+                raise
+        return self._connect()
+
+    def _connect(self) -> psycopg2.extensions.connection:
+        options = {**_DEFAULTS, "application_name": self._name, **self._given, **_FIXED}
+        if self._password is not None:
+            options |= self._password(self._seen())
+        return _Connection(psycopg2.extensions.make_dsn(**options), self._setting)
+
+    def _seen(self) -> dict[str, str]:
+        """The options that are given, by the URL or else by libpq's variables."""
+        named = {name: os.environ.get(f"PG{name.upper()}", "") for name in _OF_ENVIRONMENT}
+        return {**named, **self._given}
+
+    def _setting(self, option: str) -> str:
+        """Where an option comes from: the URL, else the service, else a variable of libpq's."""
+        if option == "password" and self._password is not None:
+            return PASSWORD_SETTING
+        if option in self._given:
+            return self._of
+        if option != "service" and ("service" in self._given or "PGSERVICE" in os.environ):
+            return "the service file"
+        variable = "PGDATABASE" if option == "dbname" else f"PG{option.upper()}"
+        return variable if variable in os.environ else self._of
+
+
+class _Connection(psycopg2.extensions.connection):
+    """Raises NotConnectedError. `setting` tells where an option comes from."""
+
+    def __init__(self, dsn: str, setting: Callable[[str], str]) -> None:
+        try:
+            super().__init__(dsn)
+        except psycopg2.OperationalError as error:
+            text = str(error)
+            state = self._state_of_next_try() if is_of_a_server(text) else None
+            server = self._server()
+            self.close()
+            failure, option = failure_of(text, state)
+            told = failure.error(state, server=server, option=option, setting=setting(option))
+            raise NotConnectedError(told, state, option) from None
+
+    def _state_of_next_try(self) -> str:
+        """The SQLSTATE that the server refuses a second try with, "" if there is none.
+
+        Of a connection that failed, libpq keeps the server's text alone, in the server's language; it can be
+        told to keep the SQLSTATE instead, of the next.
+        """
+        if (library := libpq()) is None:
+            return ""
+        library.PQsetErrorVerbosity(self.pgconn_ptr, _SQLSTATE_ALONE)
+        library.PQreset(self.pgconn_ptr)
+        if self.info.status == _CONNECTED:
+            return _STARTING
+        found = _STATE.search(self.info.error_message or "")
+        return found[1] if found else ""
+
+    def _server(self) -> str:
+        """HOST:PORT, or a socket's path."""
+        try:
+            host, port = self.info.host or "localhost", self.info.port
+        except ValueError:  # the port is no number
+            return "an unknown port"
+        if host.startswith("/"):
+            return f"{host}/.s.PGSQL.{port}"
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _parse(url: str, setting: str) -> dict[str, Any]:
+    """The options that the URL gives. A secret that is mounted as a file ends in a newline, often."""
+    scheme, _, rest = url.strip().partition("://")
+    malformed = ConfigurationError(f"{setting} is malformed", hint=_URL_HINT)
+    if scheme in {"postgresql", "postgres"} and _OWN_MARKS.match(rest):
+        raise malformed
+    try:
+        given = psycopg2.extensions.parse_dsn(url.strip())
+    except psycopg2.Error:
+        raise malformed from None
+    return {option: value.strip("\r\n") for option, value in given.items()}

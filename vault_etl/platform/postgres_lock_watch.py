@@ -1,0 +1,60 @@
+"""Who keeps a session from its locks, seen from another connection while it waits: afterwards nothing tells."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from vault_etl.base.errors import VaultEtlError
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.sql_blocks import blocks
+
+_SQL: Final = blocks("platform/lock_watch.sql")
+
+_EVERY_S: Final = 0.2
+"""A lock is waited for a second: a few looks meet the wait."""
+
+
+class LockWatch:
+    """Looks at one session at a time, from a thread, on a connection that nothing else uses."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._seen: Sequence[tuple[int, str, str]] = ()
+
+    @property
+    def blockers(self) -> tuple[str, ...]:
+        """The sessions that were last seen in the way."""
+        return tuple(map(named, self._seen))
+
+    @contextlib.contextmanager
+    def of(self, pid: int) -> Iterator[None]:
+        """Look at the session of this pid during the block. If a look fails, nothing else does."""
+        self._seen = ()
+        over = threading.Event()
+        looking = threading.Thread(target=self._look, args=(pid, over), daemon=True)
+        looking.start()
+        try:
+            yield
+        finally:
+            over.set()
+            looking.join()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._database.close()
+
+    def _look(self, pid: int, over: threading.Event) -> None:
+        with contextlib.suppress(VaultEtlError):
+            while not over.wait(_EVERY_S):
+                with self._database.transaction(within=5.0) as cursor:
+                    cursor.execute(_SQL["blockers"], {"pid": pid})
+                    self._seen = cursor.fetchall() or self._seen
+
+
+def named(session: tuple[int, str, str]) -> str:
+    """A session by its pid, its login and its application_name."""
+    pid, *names = session
+    return f"pid {pid} ({', '.join(filter(None, names)) or 'a background process'})"

@@ -1,0 +1,24 @@
+"""Where the files are that ship beside the code: `keys/` and `migrations/`.
+
+A checkout has them at its top level. A wheel carries them in the package (`vault_etl/resources/keys/`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import vault_etl
+from vault_etl.base.errors import ConfigurationError
+
+
+def resource_dir(name: Literal["keys", "migrations"]) -> Path:
+    """The folder called `name`. Raises ConfigurationError if this installation has none."""
+    package = Path(vault_etl.__file__).resolve().parent
+    for candidate in (package / "resources" / name, package.parent / name):
+        if candidate.is_dir():
+            return candidate
+    message = f"this installation of vault-etl has no {name} folder"
+    raise ConfigurationError(
+        message, hint="reinstall the package: pip install --force-reinstall vault-etl"
+    )

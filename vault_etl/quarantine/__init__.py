@@ -1,0 +1,1 @@
+"""Messages that are no events: listed, shown, retried, discarded."""

@@ -1,0 +1,72 @@
+"""Delete quarantined messages, on the record: in batches, each with its entries in one transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Callable, Sequence
+
+from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.audit.checkpoints import CheckpointStore, HeadSigner
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.audit.signed_log import sign_and_keep
+from vault_etl.base.errors import AuditError, VaultEtlError
+from vault_etl.base.progress import Progress
+from vault_etl.quarantine.store import Matching, QuarantineDiscarder, QuarantineFilter
+
+
+class DiscardQuarantine:
+    """Safe to interrupt and to run again: a batch is gone and on the record, or neither."""
+
+    def __init__(
+        self,
+        discarder: QuarantineDiscarder,
+        checkpoints: CheckpointStore,
+        signer: HeadSigner,
+        keep: Callable[[Checkpoint], None],
+        progress: Progress,
+    ) -> None:
+        self._discarder = discarder
+        self._checkpoints = checkpoints
+        self._signer = signer
+        self._keep = keep
+        self._progress = progress
+
+    def matching(
+        self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None
+    ) -> Matching:
+        """Count what would be discarded now, and change nothing."""
+        return self._discarder.matching(wanted, record_ids)
+
+    def __call__(
+        self,
+        request: AuditRequest,
+        wanted: QuarantineFilter,
+        record_ids: Sequence[uuid.UUID] | None,
+    ) -> int:
+        """Discard all that match; how many. Each batch is a request of its own in the log.
+
+        Raises AuditError if the head of the log cannot be signed in the end: what is discarded is
+        discarded, and on the record.
+        """
+        discarded, head = 0, None
+        while batch := self._discarder.discard(request, wanted, record_ids):
+            discarded += batch.messages
+            head = batch.head
+            self._progress.advance(batch.messages)
+            request = dataclasses.replace(request, request_id=uuid.uuid4())
+            if record_ids is None:  # the next batch does not look again at what is older
+                wanted = dataclasses.replace(wanted, since=batch.newest)
+        if head is not None:
+            self._sign(head)
+        return discarded
+
+    def _sign(self, head: Head) -> None:
+        try:
+            sign_and_keep(head, self._checkpoints, self._signer, self._keep)
+        except VaultEtlError as error:
+            message = f"the head of the audit log could not be signed: {error}"
+            raise AuditError(
+                message,
+                hint="the messages are gone and on the record; `vault-etl audit checkpoint` signs the log",
+            ) from None

@@ -1,0 +1,134 @@
+"""Quarantine on Postgres: its metadata for the role reveal, and the way out for the role re-encrypt."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import itertools
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import stamina
+
+from vault_etl.platform.postgres import Database, LockTimeoutError, ValueRefusedError
+from vault_etl.platform.postgres_pages import page
+from vault_etl.platform.postgres_stream import stream
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.quarantine.store import (
+    EVERY_ROW,
+    Moved,
+    QuarantinedBody,
+    QuarantinedCount,
+    QuarantinedRow,
+    QuarantineFilter,
+    Release,
+    Retried,
+)
+from vault_etl.records.postgres import fence_holds, insert_records
+from vault_etl.records.store import KeysChanged, RowsRefused, WriteKeys
+
+_SQL: Final = blocks("quarantine/quarantine.sql")
+
+_TRIES: Final = 5
+
+
+class PostgresQuarantineReader:
+    """`QuarantineReader` on Postgres. Reads a thousand rows at a time, and keeps no transaction open between."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def rows(
+        self, wanted: QuarantineFilter = EVERY_ROW, *, limit: int | None = None
+    ) -> Iterator[QuarantinedRow]:
+        """See `QuarantineReader.rows`."""
+        filters = dataclasses.asdict(wanted)
+        return itertools.islice(self._rows(filters, self._start(filters, limit)), limit)
+
+    def counts(self, wanted: QuarantineFilter = EVERY_ROW) -> Iterator[QuarantinedCount]:
+        """See `QuarantineReader.counts`. Streamed: a login that may write chooses how many there are."""
+        values = dataclasses.asdict(wanted)
+        return (QuarantinedCount(*row) for row in stream(self._database, _SQL["counts"], values))
+
+    def row(self, record_id: uuid.UUID) -> QuarantinedRow | None:
+        """See `QuarantineReader.row`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["row"], {"record_id": record_id})
+            found = cursor.fetchone()
+        return QuarantinedRow(*found) if found else None
+
+    def _start(
+        self, filters: Mapping[str, object], limit: int | None
+    ) -> tuple[dt.datetime | None, uuid.UUID | None]:
+        """Time and id of the row that the listing begins behind, if it does not begin with the first."""
+        if limit is None:
+            return None, None
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["before_the_newest"], {**filters, "limit": limit})
+            return cursor.fetchone() or (None, None)
+
+    def _rows(
+        self,
+        filters: Mapping[str, object],
+        after: tuple[dt.datetime | None, uuid.UUID | None],
+    ) -> Iterator[QuarantinedRow]:
+        while True:
+            with self._database.transaction() as cursor:
+                cursor.execute(
+                    _SQL["rows"], {**filters, "after_time": after[0], "after_id": after[1]}
+                )
+                found = [QuarantinedRow(*row) for row in cursor.fetchall()]
+            if not found:
+                return
+            yield from found
+            after = found[-1].quarantined_at, found[-1].record_id
+
+
+class PostgresQuarantineMover:
+    """`QuarantineMover` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def bodies(
+        self, wanted: Retried, after: uuid.UUID | None, limit: int
+    ) -> Sequence[QuarantinedBody]:
+        """See `QuarantineMover.bodies`."""
+        with self._database.transaction() as cursor:
+            ids = None if wanted.only is None else list(wanted.only)
+            found, _ = page(
+                cursor,
+                _SQL["bodies"],
+                {"only": ids, "reason_code": wanted.reason_code, "after": after},
+                limit,
+            )
+        return [
+            QuarantinedBody(record_id, bytes(body), source_id)
+            for record_id, body, source_id in found
+        ]
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def move(
+        self, releases: Sequence[Release], keys: WriteKeys
+    ) -> Moved | KeysChanged | RowsRefused:
+        """See `QuarantineMover.move`. After a deadlock it is tried again: what was moved is not there."""
+        try:
+            with self._database.transaction() as cursor:
+                if not fence_holds(cursor, keys.data_keys, keys.generations):
+                    return KeysChanged()
+                cursor.execute(
+                    _SQL["lock_bodies"],
+                    {
+                        "record_ids": [r.body.record_id for r in releases],
+                        "bodies": [r.body.ciphertext for r in releases],
+                    },
+                )
+                unchanged = frozenset(record_id for (record_id,) in cursor.fetchall())
+                insert_records(
+                    cursor, [r.record for r in releases if r.record.record_id in unchanged]
+                )
+                cursor.execute(_SQL["delete_rows"], {"record_ids": list(unchanged)})
+                return Moved(unchanged)
+        except ValueRefusedError as error:
+            return RowsRefused(error.sqlstate)

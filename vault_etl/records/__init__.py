@@ -1,0 +1,1 @@
+"""Sealed records: what a batch becomes, and how the batch is written."""

@@ -1,0 +1,204 @@
+"""A message of the queue, or a line of a file, and what became of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.record_id import (
+    FIRST_DAY,
+    MAX_MILLISECONDS,
+    first_millisecond,
+    record_id_of_line,
+    record_id_of_message,
+)
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.event.events import (
+    LoginEvent,
+    Reason,
+    Rejection,
+    parse_event,
+    without_extra_fields,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Which line of which source a message is, counted from 1."""
+
+    source_id: uuid.UUID
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One receive of a message. `sent_ms` is its SentTimestamp, milliseconds since 1970 UTC.
+
+    Of a line it is the day that somebody named for the whole file, or 0; the line decides about
+    its record id, and `message_id` does not.
+    """
+
+    message_id: str
+    receipt_handle: str
+    body: Pii
+    sent_ms: int
+    receive_count: int = 1
+    line: Line | None = None
+
+
+class Outcome(StrEnum):
+    """What became of a message. All but the last mean that it is committed, and may be deleted."""
+
+    STORED = "stored"
+    QUARANTINED = "quarantined"
+    DUPLICATE = "duplicate"
+    ALREADY_QUARANTINED = "already_quarantined"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRange:
+    """A partition's bounds: record ids from `first` up to but not `end`.
+
+    A `closed` one was detached or dropped on the record, and takes no rows.
+    """
+
+    first: uuid.UUID
+    end: uuid.UUID
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A message, read: its record id, and the event that it is, or why it is none."""
+
+    record_id: uuid.UUID
+    message: Message
+    content: LoginEvent | Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRecord:
+    """A row of `user_logins`, with nothing personal in it."""
+
+    record_id: uuid.UUID
+    user_id: str
+    device_type: str
+    tokens: dict[Field, uuid.UUID]
+    next_tokens: dict[Field, uuid.UUID] | None
+    ciphertexts: dict[Field, bytes]
+    token_generation: int
+    next_token_generation: int | None
+    locale: str | None
+    app_version: str | None
+    create_date: dt.date
+    event_time: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRejection:
+    """A row of `quarantine`: why, where, and the sealed body."""
+
+    record_id: uuid.UUID
+    reason: Reason
+    path: str
+    body_ciphertext: bytes
+    receive_count: int = 1
+    source_id: uuid.UUID | None = None
+    """The file that the line is of; None: a queue."""
+
+
+def parse_message(
+    message: Message, ranges: tuple[RecordRange, ...], *, strict: bool = False
+) -> Parsed:
+    """Read a message. One without a partition to go to is rejected before any SQL sees it.
+
+    A line was sent on the day that its event names, if it names one: also if `strict` rejects the
+    event, so that a load that is not strict finds it under the same id. Raises ValueError if `sent_ms`
+    does not fit a record id: no queue sends that.
+    """
+    content = parse_event(message.body.expose())
+    named = _day_of_line(message, content)
+    record_id = _record_id(message, named)
+    in_range = named is None or named >= FIRST_DAY
+    if strict:
+        content = without_extra_fields(content)
+    if isinstance(content, LoginEvent) and not (
+        in_range and any(r.first <= record_id < r.end and not r.closed for r in ranges)
+    ):
+        is_closed = in_range and any(r.first <= record_id < r.end for r in ranges)
+        reason = Reason.MONTH_CLOSED if is_closed else Reason.SENT_OUT_OF_RANGE
+        content = Rejection(reason, "$" if named is None else "$.create_date")
+    return Parsed(record_id, message, content)
+
+
+def _day_of_line(message: Message, content: LoginEvent | Rejection) -> dt.date | None:
+    """The day that the event of a line names. That of a queue's message is no time of sending."""
+    is_line = message.line is not None
+    return content.create_date if is_line and isinstance(content, LoginEvent) else None
+
+
+def _record_id(message: Message, named: dt.date | None) -> uuid.UUID:
+    """No id has a time before 1970: such a day does not count, and its event is rejected."""
+    sent_ms = min(message.sent_ms, MAX_MILLISECONDS)
+    if message.line is None:
+        return record_id_of_message(message.message_id, sent_ms)
+    if named is not None and named >= FIRST_DAY:
+        sent_ms = first_millisecond(named)
+    return record_id_of_line(message.line.source_id, message.line.number, sent_ms)
+
+
+def seal_event(
+    parsed: Parsed,
+    event: LoginEvent,
+    sealer: Sealer,
+    tokenizer: Tokenizer,
+    next_tokenizer: Tokenizer | None,
+) -> SealedRecord:
+    """The row of an event: two tokens, and their twins while a generation is pending, two ciphertexts."""
+    values = {Field.IP: event.ip, Field.DEVICE_ID: event.device_id}
+    return SealedRecord(
+        record_id=parsed.record_id,
+        user_id=event.user_id,
+        device_type=event.device_type,
+        tokens=_tokens(tokenizer, values),
+        next_tokens=_tokens(next_tokenizer, values) if next_tokenizer else None,
+        ciphertexts={
+            field: sealer.seal(
+                values[field], Place.in_record(field, parsed.record_id, event.user_id)
+            )
+            for field in PERSONAL_FIELDS
+        },
+        token_generation=tokenizer.generation,
+        next_token_generation=next_tokenizer.generation if next_tokenizer else None,
+        locale=event.locale,
+        app_version=event.app_version,
+        create_date=event.create_date or _day_sent(parsed.message.sent_ms),
+        event_time=event.event_time,
+    )
+
+
+def seal_rejection(parsed: Parsed, rejection: Rejection, sealer: Sealer) -> SealedRejection:
+    """The quarantine row of a message: its body is sealed as a personal field is."""
+    return SealedRejection(
+        record_id=parsed.record_id,
+        reason=rejection.reason,
+        path=rejection.path,
+        body_ciphertext=sealer.seal(parsed.message.body, Place.in_quarantine(parsed.record_id)),
+        receive_count=max(1, parsed.message.receive_count),
+        source_id=parsed.message.line.source_id if parsed.message.line else None,
+    )
+
+
+def _tokens(tokenizer: Tokenizer, values: dict[Field, Pii]) -> dict[Field, uuid.UUID]:
+    return {field: tokenizer.token(field, value) for field, value in values.items()}
+
+
+def _day_sent(sent_ms: int) -> dt.date:
+    return dt.datetime.fromtimestamp(sent_ms / 1000, dt.UTC).date()

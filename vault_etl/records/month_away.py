@@ -1,0 +1,80 @@
+"""A month whose rows are not in the table of records, and what brings them back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+
+from vault_etl.records.partitions import PartitionState
+from vault_etl.records.quarantined import sent_at
+
+
+@dataclass(frozen=True, slots=True)
+class MonthAway:
+    """Record ids from `first` up to but not `until`, which no look at the table sees."""
+
+    partition: str
+    first: uuid.UUID
+    until: uuid.UUID
+    state: PartitionState
+    """Any but `attached`."""
+    since: dt.datetime | None
+    """None: it was detached by hand."""
+    archive: str | None
+    """Where its archive is; None if it has none, or if this login is not told."""
+    earliest: dt.date | None = None
+    latest: dt.date | None = None
+    """The days that its rows name, from the first to the last; None: it is not known which."""
+
+    def __str__(self) -> str:
+        """Which month, in which state, since when, and in which archive its rows are."""
+        verb = "was" if self.state is PartitionState.DROPPED else "is"
+        since = "" if self.since is None else f" since {_utc(self.since)}"
+        if self.state is PartitionState.DROPPED:
+            since = since.replace("since", "on")
+        place = f", in {self.archive}" if self.archive and self.is_archived else ""
+        return f"{self.partition} {verb} {self.state}{since}{place}"
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether its rows are in its archive alone."""
+        return self.state is PartitionState.ARCHIVED
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether its rows are anywhere but in backups."""
+        return self.state is not PartitionState.DROPPED
+
+    @property
+    def way_back(self) -> str:
+        """What puts its rows into the table again."""
+        attach = f"`vault-etl partitions attach {self.partition}`"
+        first = f"`vault-etl partitions {{}} {self.partition}` and then {attach} bring it back"
+        return {
+            PartitionState.DETACHING: first.format("detach"),
+            PartitionState.ARCHIVED: first.format("restore"),
+            PartitionState.DROPPED: "what it had is in backups alone",
+        }.get(self.state, f"{attach} brings it back")
+
+    @property
+    def opened_by(self) -> str:
+        """What lets it take rows again."""
+        sent = sent_at(self.first)
+        if self.state is PartitionState.DROPPED and sent is not None:
+            return f"`vault-etl partitions ensure {sent:%Y-%m} --reopen` makes it again"
+        return self.way_back
+
+    def may_name(self, since: dt.date | None, until: dt.date | None) -> bool:
+        """Whether one of its rows may name a day from `since` to `until`, both included; None is no bound."""
+        if self.earliest is None or self.latest is None:
+            return True
+        return (since is None or self.latest >= since) and (until is None or self.earliest <= until)
+
+    def takes(self, record_id: uuid.UUID) -> bool:
+        """Whether a record of this id is of this month."""
+        return self.first <= record_id < self.until
+
+
+def _utc(moment: dt.datetime) -> str:
+    return f"{moment.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,107 @@
+"""Months of records as the owner sees them: where the rows of each are."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from vault_etl.base.errors import NotFoundError, UsageError
+from vault_etl.crypto.record_id import first_millisecond, milliseconds_of
+
+_MONTH: Final = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
+_HINT: Final = "`vault-etl partitions list` shows what there is"
+
+
+class PartitionState(StrEnum):
+    """Where the rows of a month are."""
+
+    ATTACHED = "attached"
+    DETACHING = "detaching"
+    """A DETACH CONCURRENTLY was interrupted: the month takes no rows, and is not detached yet."""
+    DETACHED = "detached"
+    """Its table is in the schema vault_etl_detached."""
+    ARCHIVED = "archived"
+    """Its rows are in its archive alone."""
+    DROPPED = "dropped"
+    """Its rows are nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A month, or whatever its bounds are: record ids from `first` up to but not `until`."""
+
+    name: str
+    first: uuid.UUID
+    until: uuid.UUID
+    state: PartitionState
+    rows: int | None
+    """About so many; None if nothing has counted them."""
+    bytes: int
+    """On disk, with its indexes."""
+    closed_at: dt.datetime | None
+    archive: Archive | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The archive of a closed month, as it is on the record."""
+
+    location: str
+    """An absolute path, or s3://bucket/prefix."""
+    manifest_sha256: bytes
+    """32 bytes."""
+    archived_at: dt.datetime
+    erasures: int
+    """How many erasures were made since, of what it holds still."""
+    changed: bool
+    """Whether rows of the month's table were changed since; it has to be archived again before it is dropped."""
+
+
+def parse_month(text: str) -> dt.date:
+    """The first day of a month such as 2026-03. Raises UsageError."""
+    found = _MONTH.fullmatch(text)
+    if found is None or found[1] == "0000":
+        message = "a month is given as YYYY-MM"
+        raise UsageError(message, hint="for example 2026-03")
+    return dt.date(int(found[1]), int(found[2]), 1)
+
+
+def next_month(month: dt.date) -> dt.date:
+    """The first day of the month after this one."""
+    return (month + dt.timedelta(days=31)).replace(day=1)
+
+
+def months_around(today: dt.datetime) -> list[dt.date]:
+    """The months that `ingest` makes at its start: two back to three ahead."""
+    numbers = (today.year * 12 + today.month - 1 + ahead for ahead in range(-2, 4))
+    return [dt.date(number // 12, number % 12 + 1, 1) for number in numbers]
+
+
+def choose(partitions: Sequence[Partition], wanted: str) -> Partition:
+    """The partition of that name, or the one whose bounds hold that month or a part of it.
+
+    Raises NotFoundError if there is none, UsageError if a month has several.
+    """
+    named = [partition for partition in partitions if partition.name == wanted]
+    if not named and _MONTH.fullmatch(wanted):
+        month = parse_month(wanted)
+        first, until = first_millisecond(month), first_millisecond(next_month(month))
+        named = [
+            partition
+            for partition in partitions
+            if milliseconds_of(partition.first) < until and milliseconds_of(partition.until) > first
+        ]
+    if not named:
+        message = f"there is no partition {wanted}"
+        raise NotFoundError(message, hint=_HINT)
+    there = [partition for partition in named if partition.state is not PartitionState.DROPPED]
+    if len(there or named) > 1:
+        names = ", ".join(partition.name for partition in named)
+        message = f"{wanted} has several partitions: {names}"
+        raise UsageError(message, hint="name one of them")
+    return (there or named)[0]

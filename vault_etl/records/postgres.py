@@ -1,0 +1,199 @@
+"""The loader: fence, staging, insert, commit. It can write rows that it cannot read."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import io
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import psycopg2.extensions
+import stamina
+
+from vault_etl.base.errors import UnavailableError, of_service
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import DataKey
+from vault_etl.event.rejection import Reason
+from vault_etl.platform.postgres import (
+    ANSWER_WITHIN_S,
+    SERVICE,
+    Database,
+    LockTimeoutError,
+    NoPartitionError,
+    ValueRefusedError,
+)
+from vault_etl.platform.postgres_copy import copy_binary
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.records.messages import RecordRange, SealedRecord, SealedRejection
+from vault_etl.records.quarantined import sent_at
+from vault_etl.records.store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
+
+_SQL: Final = blocks("records/records.sql")
+
+PROBE_WITHIN_S: Final = 5.0
+_MONTHS_BACK: Final = 2
+_MONTHS_AHEAD: Final = 3
+_PARTITION_TRIES: Final = 5
+"""An ANALYZE of the whole table, or another process that makes a month, holds its lock for a while."""
+
+
+class PostgresRecordLoader:
+    """`RecordLoader` on Postgres, for the role ingest."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
+        """See `RecordLoader.prepare_partitions`; each month in a transaction of its own."""
+        for ahead in range(-_MONTHS_BACK, _MONTHS_AHEAD + 1):
+            self._ensure_partition(_SQL["ensure_partition"], ahead)
+        for month in months:
+            with contextlib.suppress(ValueRefusedError):  # out of bounds, or of the calendar
+                self._ensure_partition(_SQL["ensure_month"], month)
+        # At every start and once a day, so that counts of connections that have ended do not add up.
+        self._database.call(_SQL["fold_counts"], {}, within=ANSWER_WITHIN_S)
+        with self._database.transaction("ranges", within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute(_SQL["ranges"])
+            return tuple(RecordRange(*row) for row in cursor.fetchall())
+
+    @stamina.retry(on=LockTimeoutError, attempts=_PARTITION_TRIES)
+    def _ensure_partition(self, statement: str, month: int | dt.date) -> None:
+        with self._database.transaction("partition", within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute(statement, {"month": month})
+
+    def load(
+        self,
+        records: Sequence[SealedRecord],
+        rejections: Sequence[SealedRejection],
+        keys: WriteKeys,
+    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
+        """See `RecordLoader.load`."""
+        try:
+            with self._database.transaction("load", within=ANSWER_WITHIN_S) as cursor:
+                if not fence_holds(cursor, keys.data_keys, keys.generations):
+                    return KeysChanged()
+                loaded = Loaded(
+                    record_ids=insert_records(cursor, records),
+                    rejection_ids=_insert_rejections(cursor, _not_stored(cursor, rejections)),
+                )
+                _count(cursor, [*records, *rejections])
+                return loaded
+        except ValueRefusedError as error:
+            return RowsRefused(error.sqlstate)
+        except NoPartitionError:
+            return MonthGone()
+
+    def probe(self) -> None:
+        """See `RecordLoader.probe`."""
+        with self._database.transaction("probe", within=PROBE_WITHIN_S) as cursor:
+            cursor.execute(_SQL["probe"])
+            ((read_only,),) = cursor.fetchall()
+        if read_only:
+            self._database.close()  # another connection may find another server
+            with of_service(SERVICE):
+                raise UnavailableError("Postgres is read-only", hint="is a failover under way?")
+
+
+def fence_holds(
+    cursor: psycopg2.extensions.cursor,
+    data_keys: Sequence[DataKey],
+    generations: tuple[int, int | None] | None,
+) -> bool:
+    """Take the fence, the transaction's first statement, then look behind it with a second one.
+
+    In one statement the look would see the snapshot from before the wait (docs/design.md, Keys).
+    `generations` is None for a writer that makes no tokens.
+    """
+    cursor.execute(_SQL["lock_fence"])
+    cursor.execute(
+        _SQL["read_fence"],
+        {
+            "key_ids": [key.key_id for key in data_keys],
+            "fingerprints": [key.fingerprint for key in data_keys],
+        },
+    )
+    active, pending, good_keys, *_ = cursor.fetchone() or (None, None, 0)
+    if good_keys != len(data_keys):
+        return False
+    if generations is None:
+        return True
+    expected_pending = None if generations[1] is None else [generations[1]]
+    return bool(active == [generations[0]] and pending == expected_pending)
+
+
+def insert_records(
+    cursor: psycopg2.extensions.cursor, records: Sequence[SealedRecord]
+) -> frozenset[uuid.UUID]:
+    """Stage the rows and store those that are new, behind a fence that holds; the ids of these."""
+    if not records:
+        return frozenset()
+    cursor.execute(_SQL["make_stage"])
+    cursor.copy_expert(_SQL["copy_stage"], io.BytesIO(copy_binary(map(_row, records))))
+    cursor.execute(_SQL["insert_records"])
+    return frozenset(record_id for (record_id,) in cursor.fetchall())
+
+
+def _not_stored(
+    cursor: psycopg2.extensions.cursor, rejections: Sequence[SealedRejection]
+) -> Sequence[SealedRejection]:
+    """Without copies of what a closed month has stored, erased or not: these are duplicates."""
+    late = [r.record_id for r in rejections if r.reason is Reason.MONTH_CLOSED]
+    if not late:
+        return rejections
+    cursor.execute(_SQL["in_closed_months"], {"record_ids": late})
+    stored = {record_id for (record_id,) in cursor.fetchall()}
+    return [r for r in rejections if r.record_id not in stored]
+
+
+def _insert_rejections(
+    cursor: psycopg2.extensions.cursor, rejections: Sequence[SealedRejection]
+) -> frozenset[uuid.UUID]:
+    if not rejections:
+        return frozenset()
+    cursor.execute(
+        _SQL["insert_rejections"],
+        {
+            "record_ids": [r.record_id for r in rejections],
+            "reasons": [r.reason.value for r in rejections],
+            "paths": [r.path for r in rejections],
+            "bodies": [r.body_ciphertext for r in rejections],
+            "receives": [r.receive_count for r in rejections],
+            "sources": [r.source_id for r in rejections],
+        },
+    )
+    return frozenset(record_id for (record_id,) in cursor.fetchall())
+
+
+def _count(
+    cursor: psycopg2.extensions.cursor, rows: Sequence[SealedRecord | SealedRejection]
+) -> None:
+    """Count the commit, for `vault-etl status`. It is the last statement, so its time is the commit's."""
+    newest = max((row.record_id for row in rows), default=None)
+    cursor.execute(
+        _SQL["committed"],
+        {"messages": len(rows), "newest_sent": None if newest is None else sent_at(newest)},
+    )
+
+
+def _row(record: SealedRecord) -> tuple[object, ...]:
+    """In the order of `copy_stage`."""
+    next_tokens = record.next_tokens or {}
+    return (
+        record.record_id,
+        record.user_id,
+        record.device_type,
+        record.tokens[Field.IP],
+        record.tokens[Field.DEVICE_ID],
+        next_tokens.get(Field.IP),
+        next_tokens.get(Field.DEVICE_ID),
+        record.ciphertexts[Field.IP],
+        record.ciphertexts[Field.DEVICE_ID],
+        record.token_generation,
+        record.next_token_generation,
+        record.locale,
+        record.app_version,
+        record.create_date,
+        record.event_time,
+    )

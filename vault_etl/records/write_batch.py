@@ -1,0 +1,279 @@
+"""One batch of messages into the database: parse, tokenise, seal, store behind the fence."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime as dt
+import math
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from vault_etl.base.errors import ConfigurationError, DeniedError, IncompleteError, UnavailableError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.record_id import milliseconds_of
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.event.events import LoginEvent, Reason, Rejection
+from vault_etl.event.extra_fields import ExtraFields
+from vault_etl.keys.make import DataKeyLeases
+from vault_etl.keys.ring import KeyRing
+from vault_etl.platform.clock import Clock
+from vault_etl.records.messages import (
+    Message,
+    Outcome,
+    Parsed,
+    RecordRange,
+    parse_message,
+    seal_event,
+    seal_rejection,
+)
+from vault_etl.records.store import (
+    KeysChanged,
+    Loaded,
+    MonthGone,
+    RecordLoader,
+    RowsRefused,
+    WriteKeys,
+)
+
+MAX_FENCE_TRIES: Final = 10
+"""How often in a row the keys may change under a batch before somebody should look."""
+
+MAX_MONTH_TRIES: Final = 5
+"""How often in a row a month may go away under a batch before somebody should look."""
+
+RANGES_SECONDS: Final = 86_400.0
+"""How often the months are looked at, and those to come made."""
+
+HOPELESS_SECONDS: Final = 60.0
+"""How often it is tried again to make a month that could not be made: it may be attached again."""
+
+_NO_MONTH: Final = (Reason.SENT_OUT_OF_RANGE, Reason.MONTH_CLOSED)
+
+REFUSED_WINDOW: Final = 1_000
+MAX_REFUSED: Final = 10
+"""More refused rows than this among the last thousand, and the fault is ours, not the data's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of each message of a batch, in order, and why some are to be tried again."""
+
+    outcomes: list[Outcome]
+    reasons: Mapping[Reason, int]
+    """Of the newly quarantined ones."""
+    extra_fields: Mapping[str, int]
+    """Unknown fields that were dropped, by the names that may be shown."""
+    cause: UnavailableError | IncompleteError | DeniedError | None
+    """What kept the messages of outcome `RETRY` from being stored."""
+
+
+class BatchWriter:
+    """Writes batches. Keeps the plaintext of one until it is committed, and no longer."""
+
+    def __init__(
+        self,
+        loader: RecordLoader,
+        ring: KeyRing,
+        leases: DataKeyLeases,
+        clock: Clock,
+        *,
+        strict: bool = False,
+    ) -> None:
+        self._loader = loader
+        self._ring = ring
+        self._leases = leases
+        self._clock = clock
+        self._strict = strict
+        self._ranges: tuple[RecordRange, ...] = ()
+        self._ranges_end = -math.inf
+        self._hopeless: set[dt.date] = set()
+        self._hopeless_end = -math.inf
+        self._refused = collections.deque[bool](maxlen=REFUSED_WINDOW)
+
+    def prepare(self) -> None:
+        """Make the partitions and load the token keys, before there is anything to write.
+
+        Raises ConfigurationError if there are no keys or the KMS ignores contexts, and whatever
+        Postgres and KMS say.
+        """
+        self._find_ranges(())
+        self._ring.tokenizers()
+
+    def probe(self) -> None:
+        """Ask the database for nothing. Raises what it says, or that it does not answer."""
+        self._loader.probe()
+
+    @property
+    def seals_left(self) -> Mapping[Field, int]:
+        """How many more values may be sealed under the data keys in use."""
+        return self._leases.seals_left
+
+    def write(self, messages: Sequence[Message]) -> Written:
+        """Store or quarantine every message.
+
+        An outcome but `RETRY` is committed. Raises ConfigurationError if the database refuses too
+        many rows, and what else time does not mend; what was committed before is found again as
+        duplicates.
+        """
+        progress = _Progress()
+        parsed: list[Parsed] = []
+        try:
+            parsed = self._parse(messages)
+            first = list({p.record_id: p for p in reversed(parsed)}.values())
+            self._load(first, progress)
+            if progress.refused:
+                self._quarantine(progress)
+        except (UnavailableError, IncompleteError, DeniedError) as error:
+            progress.cause = error
+        return _written(messages, parsed, progress)
+
+    def _parse(self, messages: Sequence[Message]) -> list[Parsed]:
+        """Read the messages; those outside every partition once more, when its month is made."""
+        if self._clock.monotonic() >= self._ranges_end:
+            self._find_ranges(())
+        parsed = [parse_message(message, self._ranges, strict=self._strict) for message in messages]
+        if self._clock.monotonic() >= self._hopeless_end:
+            self._hopeless.clear()
+        missing = {_month(p) for p in parsed if _has_no_month(p)} - self._hopeless
+        if not missing:
+            return parsed
+        self._find_ranges(missing)
+        parsed = [
+            parse_message(p.message, self._ranges, strict=self._strict) if _has_no_month(p) else p
+            for p in parsed
+        ]
+        if not self._hopeless:
+            self._hopeless_end = self._clock.monotonic() + HOPELESS_SECONDS
+        self._hopeless |= missing & {_month(p) for p in parsed if _has_no_month(p)}
+        return parsed
+
+    def _find_ranges(self, months: Iterable[dt.date]) -> None:
+        """Which months may be loaded: looked at once a day, since months go by."""
+        self._ranges = self._loader.prepare_partitions(months)
+        if self._clock.monotonic() >= self._ranges_end:
+            self._ranges_end = self._clock.monotonic() + RANGES_SECONDS
+
+    def _load(self, batch: Sequence[Parsed], progress: _Progress) -> None:
+        """Store what the database takes, by halves if it refuses a row."""
+        batch, result = self._load_in_months(batch)
+        if isinstance(result, Loaded):
+            self._refused.extend([False] * len(batch))
+            progress.loaded(batch, result)
+            return
+        if len(batch) == 1:
+            rejection = Rejection(Reason.REFUSED_BY_DATABASE)
+            progress.refused.append(dataclasses.replace(batch[0], content=rejection))
+            if sum(self._refused) + len(progress.refused) > MAX_REFUSED:
+                message = f"the database refuses row after row (SQLSTATE {result.sqlstate})"
+                raise ConfigurationError(
+                    message, hint="no event is at fault for that: run `vault-etl migrate --check`"
+                )
+            return
+        middle = len(batch) // 2
+        self._load(batch[:middle], progress)
+        self._load(batch[middle:], progress)
+
+    def _quarantine(self, progress: _Progress) -> None:
+        """Counted when it is committed: a row that waits for an outage to end is refused again and again."""
+        result = self._load_fenced(progress.refused)
+        if not isinstance(result, Loaded):
+            message = "the database refuses quarantine rows"
+            raise ConfigurationError(message, hint="run `vault-etl migrate --check`")
+        self._refused.extend([True] * len(progress.refused))
+        progress.loaded(progress.refused, result)
+
+    def _load_in_months(
+        self, batch: Sequence[Parsed]
+    ) -> tuple[Sequence[Parsed], Loaded | RowsRefused]:
+        """Store; when a month is gone, look which are there, and quarantine what has none any more."""
+        for _ in range(MAX_MONTH_TRIES):
+            result = self._load_fenced(batch)
+            if not isinstance(result, MonthGone):
+                return batch, result
+            self._find_ranges(())
+            batch = self._parse([p.message for p in batch])
+        message = "a month of this batch is detached or dropped again and again"
+        raise IncompleteError(message, hint="`vault-etl doctor` lists the months that are missing")
+
+    def _load_fenced(self, batch: Sequence[Parsed]) -> Loaded | RowsRefused | MonthGone:
+        """Seal and store; when the fence finds that the keys have changed, seal anew and try again."""
+        for _ in range(MAX_FENCE_TRIES):
+            result = self._seal_and_load(batch)
+            if not isinstance(result, KeysChanged):
+                return result
+            self._leases.forget()
+        message = "the keys changed again and again under one batch"
+        raise IncompleteError(message, hint="is a rotation running in a loop, or a clock wrong?")
+
+    def _seal_and_load(
+        self, batch: Sequence[Parsed]
+    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
+        events = [(p, p.content) for p in batch if isinstance(p.content, LoginEvent)]
+        rejections = [(p, p.content) for p in batch if isinstance(p.content, Rejection)]
+        seals = dict.fromkeys(PERSONAL_FIELDS, len(events)) | {Field.QUARANTINE: len(rejections)}
+        keys = [self._leases.data_key(field, count) for field, count in seals.items() if count]
+        sealer = Sealer(keys)
+        active, pending = self._ring.tokenizers()
+        return self._loader.load(
+            [seal_event(p, event, sealer, active, pending) for p, event in events],
+            [seal_rejection(p, rejection, sealer) for p, rejection in rejections],
+            WriteKeys((active.generation, pending.generation if pending else None), tuple(keys)),
+        )
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is committed of a batch so far: its records, whether new, and how they were stored."""
+
+    settled: dict[uuid.UUID, Rejection | None] = field(default_factory=dict)
+    new: set[uuid.UUID] = field(default_factory=set)
+    refused: list[Parsed] = field(default_factory=list)
+    cause: UnavailableError | IncompleteError | DeniedError | None = None
+
+    def loaded(self, batch: Sequence[Parsed], result: Loaded) -> None:
+        """This part of the batch is committed."""
+        self.new |= result.record_ids | result.rejection_ids
+        for parsed in batch:
+            content = parsed.content
+            self.settled[parsed.record_id] = content if isinstance(content, Rejection) else None
+
+
+def _written(messages: Sequence[Message], parsed: Sequence[Parsed], progress: _Progress) -> Written:
+    """A message that stands twice in a batch is stored once: the second is a duplicate."""
+    if not parsed:
+        return Written([Outcome.RETRY] * len(messages), {}, {}, progress.cause)
+    outcomes = []
+    reasons: collections.Counter[Reason] = collections.Counter()
+    extra_fields = ExtraFields()
+    for p in parsed:
+        if p.record_id not in progress.settled:
+            outcomes.append(Outcome.RETRY)
+            continue
+        rejection, is_new = progress.settled[p.record_id], p.record_id in progress.new
+        progress.new.discard(p.record_id)
+        if rejection is None:
+            outcomes.append(Outcome.STORED if is_new else Outcome.DUPLICATE)
+        else:
+            outcomes.append(Outcome.QUARANTINED if is_new else Outcome.ALREADY_QUARANTINED)
+            reasons[rejection.reason] += is_new
+        if isinstance(p.content, LoginEvent):
+            extra_fields.add(p.content.extra_fields)
+    return Written(outcomes, +reasons, extra_fields.counts, progress.cause)
+
+
+def _has_no_month(parsed: Parsed) -> bool:
+    """Its month may be made, or be attached again since the ranges were looked at."""
+    content = parsed.content
+    return isinstance(content, Rejection) and content.reason in _NO_MONTH
+
+
+def _month(parsed: Parsed) -> dt.date:
+    """The first day of the month that a record's id is of."""
+    try:
+        moment = dt.datetime.fromtimestamp(milliseconds_of(parsed.record_id) / 1000, dt.UTC)
+    except (ValueError, OverflowError):
+        return dt.date.max
+    return moment.date().replace(day=1)

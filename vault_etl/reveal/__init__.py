@@ -1,0 +1,1 @@
+"""Looks at personal values: reveal, find, tokens, duplicates."""

@@ -1,0 +1,48 @@
+"""What analysts ask of tokens."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from vault_etl.crypto.fields import Field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedTokenQuery:
+    """Which tokens: those of at least so many records and users, in days from `since` to `until`.
+
+    Both days are included; None is no bound. Tokens in `leave_out` are not counted.
+    """
+
+    field: Field
+    min_count: int = 2
+    min_users: int = 1
+    since: dt.date | None = None
+    until: dt.date | None = None
+    leave_out: tuple[uuid.UUID, ...] = ()
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SharedToken:
+    """A token that several records share."""
+
+    token: uuid.UUID
+    count: int
+    users: int
+    first_seen: dt.date
+    last_seen: dt.date
+
+
+class DuplicateFinder(Protocol):
+    """Groups records by token. Needs no key."""
+
+    def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
+        """The most shared tokens first, streamed."""
+
+    def records(self, query: SharedTokenQuery) -> int:
+        """About how many records that groups."""

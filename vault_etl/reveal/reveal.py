@@ -1,0 +1,102 @@
+"""Recover the personal fields of a record, on the record."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vault_etl.audit.audited import audited
+from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest
+from vault_etl.audit.log import AuditLog, ReleasedValue, ReleasedValues
+from vault_etl.audit.opening import Opener
+from vault_etl.base.errors import IntegrityError
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.masking import masked
+from vault_etl.keys.ring import KeyRing
+from vault_etl.records.months import Months
+from vault_etl.records.months_away import no_such_record
+
+
+@dataclass(frozen=True, slots=True)
+class Revealed:
+    """What a record held, masked if that was asked for. A field that was erased is None.
+
+    `receipt` is of the intent, and has the checkpoint of the outcome.
+    """
+
+    record_id: uuid.UUID
+    user_id: str | None
+    create_date: dt.date | None
+    fields: Mapping[Field, Pii | None]
+    receipt: AuditReceipt
+
+
+class Reveal:
+    """Intent, release, KMS, outcome: in this order, and nothing is returned before the last."""
+
+    def __init__(
+        self, audit: AuditLog, released: ReleasedValues, ring: KeyRing, months: Months
+    ) -> None:
+        self._audit = audit
+        self._released = released
+        self._ring = ring
+        self._months = months
+
+    def __call__(self, request: AuditRequest) -> Revealed:
+        """Recover `request.fields` of `request.record_id`.
+
+        Raises AuditError if the log could not be written or signed, PolicyDeniedError before the
+        record is looked for, NotFoundError (MonthAwayError, if its month is not in the table),
+        IntegrityError if one field does not open (then none is returned), KeyUnavailableError,
+        UnavailableError.
+        """
+        with audited(self._audit, request) as receipt:
+            stored = self._released.release(receipt)
+            if request.record_id is None or not stored:
+                hint = "the id is the record_id of user_logins"
+                raise no_such_record(self._months, request.record_id, hint)
+            values = {
+                field: _shown(
+                    request,
+                    field,
+                    self._open(Opener(receipt), request.record_id, field, stored[field]),
+                )
+                for field in request.fields
+            }
+        some = next(iter(stored.values()))
+        return Revealed(request.record_id, some.user_id, some.create_date, values, receipt)
+
+    def _open(
+        self, opener: Opener, record_id: uuid.UUID, field: Field, stored: ReleasedValue
+    ) -> Pii | None:
+        if stored.ciphertext is None:
+            return None
+        key = self._ring.data_key(Ciphertext.parse(stored.ciphertext).key_id, field)
+        place = Place.in_record(field, record_id, stored.user_id or "")
+        value = opener.open(stored.ciphertext, place, key)
+        self._check_token(field, stored, value)
+        return value
+
+    def _check_token(self, field: Field, stored: ReleasedValue, value: Pii) -> None:
+        """The token made anew must be the row's: a moved or forged one is an integrity failure too.
+
+        With this field's token key alone: who may open `ip` need not hold that of `device_id`.
+        """
+        tokenizer = self._ring.field_tokenizer(field, stored.token_generation)
+        # What has no token at all was not sealed by us either, and fails alike, outside the handler.
+        with contextlib.suppress(ValueError):
+            if tokenizer.token(value) == stored.token:
+                return
+        raise IntegrityError
+
+
+def _shown(request: AuditRequest, field: Field, value: Pii | None) -> Pii | None:
+    """A full value does not leave here if a masked one was asked for."""
+    if value is None or request.action is not Action.REVEAL_MASKED:
+        return value
+    return masked(field, value)

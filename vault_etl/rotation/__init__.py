@@ -1,0 +1,1 @@
+"""Data keys and tokens replaced while the loaders run."""

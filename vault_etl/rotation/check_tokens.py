@@ -1,0 +1,115 @@
+"""Whether the next tokens may take the place of the old ones, and if not, which rows are in the way."""
+
+from __future__ import annotations
+
+import shlex
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Final
+
+from vault_etl.audit.entries import one_line
+from vault_etl.base.errors import DataError
+from vault_etl.crypto.ciphertext import key_id_in
+from vault_etl.keys.store import KeyReader
+from vault_etl.rotation.backfill import RotationTokenMaker
+from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.next_tokens import Blamed, Check, TokenChecker, TokenRow
+
+SAMPLE_ROWS: Final = 100
+"""Rows whose tokens are made anew, from all over the table."""
+
+MAX_NAMED: Final = 10
+"""Records that an error names."""
+
+
+OnRecord = Callable[[Sequence[TokenRow]], AbstractContextManager[object]]
+"""An entry of the log around the opening of these rows."""
+
+
+def check_tokens(
+    checker: TokenChecker, maker: RotationTokenMaker, keys: KeyReader, on_record: OnRecord
+) -> Check:
+    """Return if old and new tokens map one to one, in all rows that are not left out, and a sample is right.
+
+    One snapshot: rows that are committed after it have both tokens from their loader, or the fence
+    would have refused them. Rows are opened within `on_record`. Raises DataError, naming records, logins
+    and keys, and what `RotationTokenMaker.make` raises.
+    """
+    check = checker.check(maker.generations)
+    if check.missing:
+        what = f"no next token in {check.missing} records"
+        takes = _narrowest(check.missing, check.blamed)
+        raise _refused(what, check.missing_ids, check.blamed, takes)
+    if not check.holds:
+        wrong = _wrong(check.unequal, maker, on_record) or check.unequal
+        what = f"tokens that do not map one to one, in at least {len(wrong)} records"
+        raise _refused_rows(what, wrong, keys)
+    # A row that was left out has nothing to compare.
+    sample = [row for row in checker.sample(maker.generations, SAMPLE_ROWS) if row.next_tokens]
+    if wrong := _wrong(sample, maker, on_record):
+        what = f"a token of something else than the record holds, in at least {len(wrong)} records"
+        raise _refused_rows(what, wrong, keys)
+    return check
+
+
+def _wrong(
+    rows: Sequence[TokenRow], maker: RotationTokenMaker, on_record: OnRecord
+) -> Sequence[TokenRow]:
+    """Those that do not open to both their tokens: not the honest row that shares a token with them."""
+    if not rows:
+        return []
+    with on_record(rows):
+        made = maker.make(rows)
+    return [row for row in rows if made.get(row.record_id) != row.next_tokens]
+
+
+def _refused_rows(what: str, rows: Sequence[TokenRow], keys: KeyReader) -> DataError:
+    """Of few rows: each counts once for each login, and for each key, that it lies under.
+
+    The hint names no key: there may be more such rows, each under another one of the same login.
+    """
+    under = [{key_id_in(s) for s in row.ciphertexts.values()} for row in rows]
+    logins = {key.key_id: key.created_by for key in keys.keys(set[int]().union(*under))}
+    by_login = Counter(login for ids in under for login in {logins[i] for i in ids & logins.keys()})
+    by_key = Counter(key_id for ids in under for key_id in ids & logins.keys())
+    blamed = [Blamed(login, count) for login, count in by_login.most_common(3)]
+    blamed += [Blamed(logins[key_id], count, key_id) for key_id, count in by_key.most_common(3)]
+    takes = _narrowest(len(rows), [each for each in blamed if each.key_id is None])
+    return _refused(what, [row.record_id for row in rows], blamed, takes)
+
+
+def _refused(
+    what: str,
+    record_ids: Sequence[uuid.UUID],
+    blamed: Sequence[Blamed],
+    takes: Sequence[LeaveOut],
+) -> DataError:
+    named = ", ".join(map(str, record_ids[:MAX_NAMED]))
+    found = "".join(
+        f"; {each.rows} of them under keys of {one_line(each.login)}"
+        if each.key_id is None
+        else f"; {each.rows} under key {each.key_id} of {one_line(each.login)}"
+        for each in blamed
+    )
+    options = " ".join(f"--leave-out {shlex.quote(str(each))}" for each in takes)
+    hint = "these rows do not open, or hold another's token: mend them, or leave out what does not open"
+    return DataError(
+        f"nothing is cut over: {what}: {named}{found}",
+        hint=f"{hint} of all that lies there: {options}" if options else f"{hint}: --leave-out ID",
+    )
+
+
+def _narrowest(rows: int, blamed: Sequence[Blamed]) -> Sequence[LeaveOut]:
+    """What takes them all: a key, or a login, or else all logins."""
+    whole = [each for each in blamed if each.rows == rows]
+    keys = [each for each in whole if each.key_id is not None]
+    logins = [each for each in blamed if each.key_id is None]
+    return [_named(each) for each in (keys or whole)[:1] or logins]
+
+
+def _named(blamed: Blamed) -> LeaveOut:
+    if blamed.key_id is None:
+        return LeaveOut(login=blamed.login)
+    return LeaveOut(key_id=blamed.key_id)

@@ -1,0 +1,260 @@
+"""Rotations that are under way on Postgres, for the role re-encrypt: begun behind the fence, claimed range by range."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import psycopg2.extensions
+import stamina
+
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import ConfigurationError, IncompleteError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.crypto.keys import KeyState
+from vault_etl.keys.postgres import (
+    FENCE_SECONDS,
+    FENCE_TRIES,
+    PostgresKeyStore,
+    as_json,
+    asked_by,
+    close_fence,
+)
+from vault_etl.keys.store import NewKey
+from vault_etl.platform.postgres import Database, LockTimeoutError
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.rotation.ranges import NOTHING_OPENED, OpenedRows, OpenRotation, Range, Step, split
+from vault_etl.rotation.rotations import Unfinished
+
+CLAIM_TRIES: Final = 5
+
+_SQL: Final = blocks("rotation/rotation.sql")
+_RECORDS: Final = blocks("records/records.sql")
+
+
+class PostgresRotationReader:
+    """`RotationReader` on Postgres; the role rotate may have one too."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(self, purpose: KeyPurpose) -> OpenRotation | None:
+        """See `RotationReader.open`."""
+        with self._database.transaction() as cursor:
+            return _open(cursor, purpose)
+
+
+class PostgresDataRotations:
+    """`DataRotations` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
+        """See `DataRotations.begin`. The keys are retired first: an entry commits by itself."""
+        with self._database.transaction() as cursor:
+            if (going_on := _open(cursor, KeyPurpose.DATA)) is not None:
+                return going_on
+        retired = PostgresKeyStore(self._database).retire_data_keys(request, fields)
+        begun = self._begin(request, fields, slices)
+        return dataclasses.replace(begun, retired=tuple(retired))
+
+    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    def _begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
+        with self._database.transaction() as cursor:
+            close_fence(cursor)
+            if (going_on := _open(cursor, KeyPurpose.DATA)) is not None:
+                return going_on
+            names = [field.value for field in fields]
+            cursor.execute(_SQL["old_data_keys"], {"fields": names})
+            old = frozenset(key_id for (key_id,) in cursor.fetchall())
+            begun = OpenRotation(rotation_id=request.request_id, fields=tuple(fields), old_keys=old)
+            _add(cursor, KeyPurpose.DATA, begun, slices)
+            return begun
+
+    def end(self, rotation_id: uuid.UUID) -> None:
+        """See `DataRotations.end`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["end_rotation"], {"rotation_id": rotation_id})
+
+
+class PostgresTokenRotations:
+    """`TokenRotations` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def next_generation(self) -> int:
+        """See `TokenRotations.next_generation`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["next_generation"])
+            ((generation,),) = cursor.fetchall()
+        return int(generation)
+
+    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    def begin(self, request: AuditRequest, keys: Sequence[NewKey], slices: int) -> OpenRotation:
+        """See `TokenRotations.begin`. The keys are made first: an entry commits by itself."""
+        with self._database.transaction() as cursor:
+            is_new = _open(cursor, KeyPurpose.TOKEN) is None
+            by_state = _token_keys(cursor)
+        if is_new and KeyState.PENDING not in by_state and keys:
+            _check_room(by_state)
+            self._database.call(
+                _SQL["add_pending_keys"], {**asked_by(request), "keys": as_json(keys)}
+            )
+        with self._database.transaction() as cursor:
+            close_fence(cursor)
+            if (going_on := _open(cursor, KeyPurpose.TOKEN)) is not None:
+                cursor.execute(_SQL["reopen_ranges"], {"rotation_id": going_on.rotation_id})
+                return going_on
+            by_state = _token_keys(cursor)
+            _check_room(by_state)
+            if KeyState.PENDING not in by_state:
+                message = "somebody else has just aborted this rotation of the token keys"
+                raise IncompleteError(message, hint="run the command again to begin another")
+            begun = OpenRotation(
+                rotation_id=request.request_id,
+                fields=PERSONAL_FIELDS,
+                old_keys=frozenset(by_state.get(KeyState.ACTIVE, ())),
+            )
+            _add(cursor, KeyPurpose.TOKEN, begun, slices)
+            return begun
+
+    @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    def abort(self, request: AuditRequest) -> Sequence[int]:
+        """See `TokenRotations.abort`."""
+        (aborted,) = self._database.call(_SQL["abort"], asked_by(request))
+        return list(aborted)
+
+
+class PostgresRangeClaims:
+    """`RangeClaims` on Postgres, by its clock, for the run of `keys rotate` with this request id."""
+
+    def __init__(self, database: Database, request_id: uuid.UUID) -> None:
+        self._database = database
+        self._request_id = request_id
+
+    @stamina.retry(on=LockTimeoutError, attempts=CLAIM_TRIES)
+    def claim(self, rotation_id: uuid.UUID, claim: uuid.UUID) -> Range | None:
+        """See `RangeClaims.claim`."""
+        row = self._database.call(
+            _SQL["claim_range"],
+            {"rotation_id": rotation_id, "claim": claim, "request_id": self._request_id},
+        )
+        return None if row[0] is None else Range(Table(row[0]), *row[1:])
+
+    def unfinished(self, rotation_id: uuid.UUID) -> Unfinished:
+        """See `RangeClaims.unfinished`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["unfinished_ranges"], {"rotation_id": rotation_id})
+            ((count, seconds),) = cursor.fetchall()
+        return Unfinished(int(count), seconds or 0.0)
+
+    def release(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
+        """See `RangeClaims.release`."""
+        self._database.call(
+            _SQL["release_range"],
+            {"claim": claim, "rows": opened.rows, "key_ids": sorted(opened.key_ids)},
+        )
+
+
+def move_range(cursor: psycopg2.extensions.cursor, step: Step, *, is_whole: bool) -> None:
+    """Move a range on in the transaction that did a page of it; not, if a part of that was not done.
+
+    A range that somebody else has claimed since stays as they have it.
+    """
+    cursor.execute(
+        _SQL["move_range"],
+        {
+            "claim": step.claim,
+            "after": step.after if is_whole else None,
+            "done": step.is_done and is_whole,
+        },
+    )
+
+
+def month_bounds(cursor: psycopg2.extensions.cursor) -> list[tuple[uuid.UUID, uuid.UUID]]:
+    """The first and the last record of each month that has one."""
+    cursor.execute(_RECORDS["ranges"])
+    months = [row for row in cursor.fetchall() if not row[2]]
+    cursor.execute(
+        _SQL["bounds"],
+        {"firsts": [first for first, *_ in months], "ends": [end for _, end, _ in months]},
+    )
+    return list(cursor.fetchall())
+
+
+def _open(cursor: psycopg2.extensions.cursor, purpose: KeyPurpose) -> OpenRotation | None:
+    cursor.execute(_SQL["open"], {"purpose": purpose.value})
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    return OpenRotation(
+        rotation_id=row[0],
+        fields=tuple(Field(name) for name in row[1]),
+        old_keys=frozenset(row[2]),
+        resumed=True,
+    )
+
+
+def _check_room(by_state: dict[KeyState, list[int]]) -> None:
+    """Raise ConfigurationError while the generation before is kept: a row has room for two."""
+    if kept := by_state.get(KeyState.DECRYPT_ONLY):
+        message = "the tokens of the generation before are still kept in the rows"
+        raise ConfigurationError(
+            message, hint=f"they make room with `vault-etl keys destroy {min(kept)}`"
+        )
+
+
+def _token_keys(cursor: psycopg2.extensions.cursor) -> dict[KeyState, list[int]]:
+    cursor.execute(_SQL["token_keys_by_state"])
+    by_state: dict[KeyState, list[int]] = {}
+    for key_id, state in cursor.fetchall():
+        by_state.setdefault(KeyState(state), []).append(key_id)
+    return by_state
+
+
+def _add(
+    cursor: psycopg2.extensions.cursor, purpose: KeyPurpose, begun: OpenRotation, slices: int
+) -> None:
+    """The rotation and its ranges, looked for behind the fence: what comes later needs no work."""
+    cursor.execute(
+        _SQL["add_rotation"],
+        {
+            "purpose": purpose.value,
+            "rotation_id": begun.rotation_id,
+            "fields": [field.value for field in begun.fields],
+            "old_keys": sorted(begun.old_keys),
+        },
+    )
+    add_ranges(cursor, begun.rotation_id, list(_ranges(cursor, begun.fields, slices)))
+
+
+def add_ranges(
+    cursor: psycopg2.extensions.cursor, rotation_id: uuid.UUID, ranges: Sequence[Range]
+) -> None:
+    """Ranges of a rotation that no worker has claimed yet."""
+    cursor.execute(
+        _SQL["add_ranges"],
+        {
+            "rotation_id": rotation_id,
+            "places": [r.place.value for r in ranges],
+            "firsts": [r.first for r in ranges],
+            "lasts": [r.last for r in ranges],
+        },
+    )
+
+
+def _ranges(
+    cursor: psycopg2.extensions.cursor, fields: Sequence[Field], slices: int
+) -> Iterator[Range]:
+    if set(fields) & set(PERSONAL_FIELDS):
+        for first, last in month_bounds(cursor):
+            yield from split(Table.USER_LOGINS, first, last, slices)
+    if Field.QUARANTINE in fields:
+        cursor.execute(_SQL["quarantine_bounds"])
+        ((first, last),) = cursor.fetchall()
+        if first is not None:
+            yield Range(Table.QUARANTINE, first, last)

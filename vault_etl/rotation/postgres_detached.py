@@ -1,0 +1,149 @@
+"""Tokens of a detached month on Postgres, for the role re-encrypt: by functions of the owner, whose table it is."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import stamina
+
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import ConfigurationError, IncompleteError, NotFoundError, UsageError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.crypto.record_id import first_millisecond
+from vault_etl.platform.postgres import Database, LockTimeoutError
+from vault_etl.platform.postgres_pages import page
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.records.partitions import PartitionState, next_month, parse_month
+from vault_etl.rotation.detached import DetachedMonth
+from vault_etl.rotation.next_tokens import NextTokens, TokenRow
+from vault_etl.rotation.postgres import add_ranges, move_range
+from vault_etl.rotation.postgres_tokens import stage, token_row
+from vault_etl.rotation.ranges import OpenRotation, Page, Range, Step, split
+
+_SQL: Final = blocks("rotation/detached.sql")
+_ROTATION: Final = blocks("rotation/rotation.sql")
+_TRIES: Final = 5
+
+_FIRST: Final = {
+    "detaching": "the owner's `vault-etl partitions detach` goes on with it",
+    "archived": "the owner's `vault-etl partitions restore` brings it back first",
+}
+
+
+class PostgresDetachedMonths:
+    """`DetachedMonths` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, wanted: str) -> DetachedMonth:
+        """The closed month of that name, or the one that holds that month or a part of it.
+
+        Raises NotFoundError if there is none, UsageError if there are several, and ConfigurationError if
+        its rows are elsewhere.
+        """
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["find"], {"wanted": wanted, **_bounds(wanted)})
+            found = cursor.fetchall()
+        if not found:
+            message = f"no month {wanted} is detached"
+            hint = "the owner's `vault-etl partitions list` shows them; `keys rotate --tokens` rotates the others"
+            raise NotFoundError(message, hint=hint)
+        if len(found) > 1:
+            message = f"{wanted} has several partitions: {', '.join(name for name, *_ in found)}"
+            raise UsageError(message, hint="name one of them")
+        ((name, first, until, state),) = found
+        if state != PartitionState.DETACHED:
+            message = f"{name} is {state}"
+            raise ConfigurationError(message, hint=_FIRST.get(state))
+        return DetachedMonth(name, first, until)
+
+    def generations(self, month: DetachedMonth) -> Mapping[int, int]:
+        """See `DetachedMonths.generations`."""
+        try:
+            with self._database.transaction(long=True) as cursor:
+                cursor.execute(_SQL["generations"], {"month_id": month.first})
+                return dict(cursor.fetchall())
+        except IncompleteError:  # 55000
+            message = f"{month.name} is not detached on the record"
+            raise ConfigurationError(
+                message, hint="the owner's `vault-etl partitions detach` puts it away"
+            ) from None
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def begin(
+        self, request: AuditRequest, month: DetachedMonth, slices: int, *, again: bool
+    ) -> OpenRotation:
+        """See `DetachedMonths.begin`. Of two that begin at once, one finds the other's."""
+        self._database.call(_SQL["begin"], {"month_id": month.first})
+        with self._database.transaction() as cursor:
+            cursor.execute(
+                _SQL["add"],
+                {
+                    "rotation_id": request.request_id,
+                    "fields": [field.value for field in PERSONAL_FIELDS],
+                    "month_id": month.first,
+                },
+            )
+            if cursor.rowcount:
+                last = uuid.UUID(int=month.until.int - 1)
+                ranges = split(Table.USER_LOGINS, month.first, last, slices)
+                add_ranges(cursor, request.request_id, list(ranges))
+            cursor.execute(_SQL["open"], {"month_id": month.first})
+            ((rotation_id, fields, _),) = cursor.fetchall()
+            values = {"rotation_id": rotation_id}
+            cursor.execute(
+                _SQL["go_through_again"] if again else _ROTATION["reopen_ranges"], values
+            )
+        return OpenRotation(
+            rotation_id=rotation_id,
+            fields=tuple(map(Field, fields)),
+            old_keys=frozenset(),
+            resumed=rotation_id != request.request_id,
+        )
+
+    def end(self, rotation_id: uuid.UUID) -> None:
+        """See `DetachedMonths.end`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_ROTATION["end_rotation"], {"rotation_id": rotation_id})
+
+
+class PostgresDetachedTokens:
+    """`DetachedTokens` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(self, claim: uuid.UUID, at: Range, limit: int) -> Page[TokenRow]:
+        """See `DetachedTokens.page`. The function knows the range by its claim."""
+        with self._database.transaction(long=True) as cursor:
+            values = {"claim": claim, "after": at.after}
+            found, is_last = page(cursor, _SQL["page"], values, limit)
+        return Page([token_row(row) for row in found], is_last=is_last)
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def fill(self, rows: Sequence[NextTokens], generation: int, step: Step) -> int | None:
+        """See `DetachedTokens.fill`. After a deadlock it is tried again: filling twice is once."""
+        with self._database.transaction() as cursor:
+            filled: int | None = 0
+            if rows:
+                stage(cursor, rows)
+                cursor.execute(_SQL["store"], {"claim": step.claim, "generation": generation})
+                ((filled,),) = cursor.fetchall()
+            if filled is not None:
+                move_range(cursor, step, is_whole=filled == len(rows))
+            return filled
+
+
+def _bounds(wanted: str) -> dict[str, uuid.UUID | None]:
+    """The ids of a month that is written as 2026-03; none of anything else."""
+    try:
+        month = parse_month(wanted)
+    except UsageError:
+        return {"first": None, "end": None}
+    return {
+        name: uuid.UUID(int=max(0, first_millisecond(day)) << 80)
+        for name, day in (("first", month), ("end", next_month(month)))
+    }

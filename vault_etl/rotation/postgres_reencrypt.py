@@ -1,0 +1,131 @@
+"""Reading ciphertexts under old keys and swapping them for new ones, for the role re-encrypt."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import psycopg2.extensions
+import stamina
+
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.crypto.keys import DataKey
+from vault_etl.platform.postgres import Database, LockTimeoutError
+from vault_etl.platform.postgres_copy import copy_binary
+from vault_etl.platform.postgres_pages import page
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.records.postgres import fence_holds
+from vault_etl.rotation.postgres import move_range
+from vault_etl.rotation.ranges import OpenRotation, Page, Range, Step
+from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
+from vault_etl.rotation.rotations import Left
+
+MAX_LEFT_IDS: Final = 10
+
+_SQL: Final = blocks("rotation/reseal.sql")
+
+_TRIES: Final = 5
+
+_FIELDS: Final = {Table.USER_LOGINS: PERSONAL_FIELDS, Table.QUARANTINE: (Field.QUARANTINE,)}
+"""In the order of the columns of `page_…`."""
+
+
+class PostgresResealer:
+    """`Resealer` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page[SealedRow]:
+        """See `Resealer.page`."""
+        values = {
+            "rotation_id": rotation.rotation_id,
+            "fields": _names(rotation),
+            "first": at.first,
+            "last": at.last,
+            "after": at.after,
+        }
+        with self._database.transaction(long=True) as cursor:
+            found, is_last = page(cursor, _SQL[f"page_{at.place.value}"], values, limit)
+        return Page([_row(at.place, row) for row in found], is_last=is_last)
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def replace(
+        self, replacements: Sequence[Replacement], keys: Sequence[DataKey], step: Step
+    ) -> Swap | None:
+        """See `Resealer.replace`. A deadlock with another writer is tried again: swapping twice is once."""
+        with self._database.transaction() as cursor:
+            if replacements and not fence_holds(cursor, keys, None):
+                return None
+            swap = Swap(0, 0)
+            if replacements:
+                swap = _SWAPS[step.range.place](cursor, replacements)
+            move_range(cursor, step, is_whole=swap.rows == len(replacements))
+            return swap
+
+    def left(self, rotation: OpenRotation) -> Left:
+        """See `Resealer.left`. Reads the tables only to name rows, if the kept counts say that there are some.
+
+        The keys go as one literal: of 10,000 single ones the server makes a plan for 50 ms.
+        """
+        what = {
+            "fields": _names(rotation),
+            "old_keys": f"{{{','.join(map(str, rotation.old_keys))}}}",
+        }
+        record_ids = list[uuid.UUID]()
+        with self._database.transaction(long=True) as cursor:
+            cursor.execute(_SQL["left"], what)
+            ((values,),) = cursor.fetchall()
+            for place in Table if values else ():
+                limit = MAX_LEFT_IDS - len(record_ids)
+                cursor.execute(_SQL[f"left_{place.value}"], {**what, "limit": limit})
+                record_ids += (record_id for (record_id,) in cursor.fetchall())
+        return Left(values, tuple(record_ids))
+
+
+def _names(rotation: OpenRotation) -> list[str]:
+    return [field.value for field in rotation.fields]
+
+
+def _row(place: Table, row: Sequence[Any]) -> SealedRow:
+    record_id, user_id, *sealed = row
+    ciphertexts = {
+        field: bytes(value)
+        for field, value in zip(_FIELDS[place], sealed, strict=True)
+        if value is not None
+    }
+    return SealedRow(place, record_id, user_id, ciphertexts)
+
+
+def _swap_records(cursor: psycopg2.extensions.cursor, batch: Sequence[Replacement]) -> Swap:
+    cursor.execute(_SQL["make_stage"])
+    rows = (
+        (r.row.record_id, *_old_and_new(r, Field.IP), *_old_and_new(r, Field.DEVICE_ID))
+        for r in batch
+    )
+    cursor.copy_expert(_SQL["copy_stage"], io.BytesIO(copy_binary(rows)))
+    record_ids = [r.row.record_id for r in batch]
+    cursor.execute(_SQL["replace_user_logins"], {"first": min(record_ids), "last": max(record_ids)})
+    ((rows, values),) = cursor.fetchall()
+    return Swap(rows, values)
+
+
+def _old_and_new(replacement: Replacement, field: Field) -> tuple[bytes | None, bytes | None]:
+    """What is not replaced is not compared either."""
+    new = replacement.ciphertexts.get(field)
+    return (None if new is None else replacement.row.ciphertexts[field]), new
+
+
+def _swap_bodies(cursor: psycopg2.extensions.cursor, batch: Sequence[Replacement]) -> Swap:
+    values: Mapping[str, object] = {
+        "record_ids": [r.row.record_id for r in batch],
+        "old": [r.row.ciphertexts[Field.QUARANTINE] for r in batch],
+        "new": [r.ciphertexts[Field.QUARANTINE] for r in batch],
+    }
+    cursor.execute(_SQL["replace_quarantine"], values)
+    return Swap(cursor.rowcount, cursor.rowcount)
+
+
+_SWAPS: Final = {Table.USER_LOGINS: _swap_records, Table.QUARANTINE: _swap_bodies}

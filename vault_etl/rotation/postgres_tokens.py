@@ -1,0 +1,213 @@
+"""A new generation of tokens on Postgres, for the role re-encrypt: filled in beside the old one, and checked."""
+
+from __future__ import annotations
+
+import io
+import random
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg2.extensions
+import stamina
+
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.platform.postgres import Database, LockTimeoutError
+from vault_etl.platform.postgres_copy import copy_binary
+from vault_etl.platform.postgres_pages import page
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.records.postgres import fence_holds
+from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.next_tokens import (
+    Blamed,
+    Check,
+    Generations,
+    Mapped,
+    Named,
+    NextTokens,
+    TokenRow,
+)
+from vault_etl.rotation.postgres import month_bounds, move_range
+from vault_etl.rotation.ranges import Page, Range, Step
+
+MAX_NAMED: Final = 10
+"""Records that a check names, and logins that are named beside a count."""
+
+MAX_BLAMED: Final = 3
+"""Logins, and keys, that a check names."""
+
+MAX_PAIRS: Final = 100
+"""Pairs of tokens of one field, each of which stands for two, of which a check reads a row."""
+
+_SQL: Final = blocks("rotation/tokens.sql")
+
+_TRIES: Final = 5
+
+
+class PostgresTokenBackfill:
+    """`TokenBackfill` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(self, generations: Generations, at: Range, limit: int) -> Page[TokenRow]:
+        """See `TokenBackfill.page`."""
+        return self._page(_SQL["page"], _numbers(generations), at, limit)
+
+    def named(self, what: LeaveOut, at: Range, limit: int) -> Page[TokenRow]:
+        """See `TokenBackfill.named`."""
+        return self._page(_SQL["named"], _criteria(what), at, limit)
+
+    @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    def fill(self, rows: Sequence[NextTokens], generations: Generations, step: Step) -> int | None:
+        """See `TokenBackfill.fill`. After a deadlock it is tried again: filling twice is once."""
+        record_ids = [made.row.record_id for made in rows]
+        with self._database.transaction() as cursor:
+            if not fence_holds(cursor, (), (generations.active, generations.pending)):
+                return None
+            filled = 0
+            if rows:
+                stage(cursor, rows)
+                cursor.execute(
+                    _SQL["fill"],
+                    {
+                        "pending": generations.pending,
+                        "first": min(record_ids),
+                        "last": max(record_ids),
+                    },
+                )
+                filled = cursor.rowcount
+            move_range(cursor, step, is_whole=filled == len(rows))
+            return filled
+
+    def _page(self, sql: str, which: dict[str, object], at: Range, limit: int) -> Page[TokenRow]:
+        with self._database.transaction(long=True) as cursor:
+            values = {**which, "first": at.first, "last": at.last, "after": at.after}
+            found, is_last = page(cursor, sql, values, limit)
+        return Page([token_row(row) for row in found], is_last=is_last)
+
+
+class PostgresTokenChecker:
+    """`TokenChecker` and `NamedCounter` on Postgres. A check groups the whole table by its tokens."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def check(self, generations: Generations) -> Check:
+        """See `TokenChecker.check`."""
+        values = {
+            **_numbers(generations),
+            "limit": MAX_NAMED,
+            "blamed": MAX_BLAMED,
+            "pairs": MAX_PAIRS,
+        }
+        with self._database.transaction(long=True) as cursor:
+            cursor.execute(_SQL["freeze"])
+            cursor.execute(_SQL["partitions"])
+            partitions = tuple(relation for relation, _ in cursor.fetchall())
+            cursor.execute(_SQL["missing"], values)
+            missing = cursor.fetchall()
+            blamed = list[Blamed]()
+            if missing:
+                cursor.execute(_SQL["blamed"], values)
+                blamed = [Blamed(*row) for row in cursor.fetchall()]
+            cursor.execute(_SQL["left_out"], values)
+            ((left_out,),) = cursor.fetchall()
+            fields, unequal = dict[Field, Mapped](), dict[uuid.UUID, TokenRow]()
+            for field in PERSONAL_FIELDS:
+                cursor.execute(_SQL[f"map_{field.value}"], values)
+                ((old, new, pairs),) = cursor.fetchall()
+                fields[field] = Mapped(old, new, pairs)
+                if not old == new == pairs:
+                    cursor.execute(_SQL[f"unequal_{field.value}"], values)
+                    unequal |= {row[0]: token_row(row) for row in cursor.fetchall()}
+        return Check(
+            fields=fields,
+            missing=missing[0][0] if missing else 0,
+            missing_ids=tuple(record_id for _, record_id in missing),
+            blamed=tuple(blamed),
+            unequal=tuple(unequal.values()),
+            left_out=left_out,
+            partitions=partitions,
+        )
+
+    def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:
+        """See `TokenChecker.sample`: the first row behind each of so many random places."""
+        with self._database.transaction(long=True) as cursor:
+            bounds = month_bounds(cursor)
+            if not bounds:
+                return []
+            picked = random.SystemRandom()
+            starts = [
+                uuid.UUID(int=picked.randint(first.int, last.int))
+                for first, last in picked.choices(bounds, k=rows)
+            ]
+            cursor.execute(_SQL["sample"], {**_numbers(generations), "starts": starts})
+            found = {row[0]: token_row(row) for row in cursor.fetchall()}
+        return list(found.values())
+
+    def count(self, generations: Generations | None) -> int:
+        """See `TokenChecker.count`."""
+        with self._database.transaction(long=True) as cursor:
+            pending = None if generations is None else generations.pending
+            cursor.execute(_SQL["count"], {"pending": pending})
+            ((count,),) = cursor.fetchall()
+        return int(count)
+
+    def count_named(self, what: LeaveOut) -> Named:
+        """See `NamedCounter.count_named`."""
+        with self._database.transaction(long=True) as cursor:
+            cursor.execute(_SQL["count_named"], {**_criteria(what), "limit": MAX_NAMED})
+            ((keys, logins, arns, rows),) = cursor.fetchall()
+        return Named(what, keys, tuple(logins), tuple(arns), rows)
+
+
+def _criteria(what: LeaveOut) -> dict[str, object]:
+    return {
+        "record_id": what.record_id,
+        "key_id": what.key_id,
+        "login": what.login,
+        "since": what.since,
+        "until": what.until,
+    }
+
+
+def _numbers(generations: Generations) -> dict[str, object]:
+    return {"active": generations.active, "pending": generations.pending}
+
+
+def stage(cursor: psycopg2.extensions.cursor, rows: Sequence[NextTokens]) -> None:
+    """Bring rows and their new tokens into the session's staging table."""
+    cursor.execute(_SQL["make_stage"])
+    cursor.copy_expert(_SQL["copy_stage"], io.BytesIO(copy_binary(map(_staged, rows))))
+
+
+def token_row(row: Sequence[Any]) -> TokenRow:
+    """A row of a page: id, user and generation, then tokens, ciphertexts and next tokens, two each."""
+    record_id, user_id, generation, *values = row
+    tokens, sealed, made = values[0:2], values[2:4], values[4:6]
+    return TokenRow(
+        record_id,
+        user_id,
+        generation,
+        tokens=_there(tokens),
+        ciphertexts={field: bytes(value) for field, value in _there(sealed).items()},
+        next_tokens=_there(made),
+    )
+
+
+def _there(values: Sequence[Any]) -> dict[Field, Any]:
+    pairs = zip(PERSONAL_FIELDS, values, strict=True)
+    return {field: value for field, value in pairs if value is not None}
+
+
+def _staged(made: NextTokens) -> tuple[object, ...]:
+    """In the order of `copy_stage`."""
+    row = made.row
+    return (
+        row.record_id,
+        row.generation,
+        *(row.tokens.get(field) for field in PERSONAL_FIELDS),
+        *(row.ciphertexts.get(field) for field in PERSONAL_FIELDS),
+        *(made.tokens.get(field) for field in PERSONAL_FIELDS),
+    )

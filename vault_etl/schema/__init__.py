@@ -1,0 +1,1 @@
+"""Migrations, with a transaction or online, and the schema that they must have made."""

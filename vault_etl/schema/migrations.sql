@@ -1,0 +1,68 @@
+-- What the migrations themselves need.
+
+-- name: lock
+SELECT pg_advisory_xact_lock(hashtextextended('vault-etl/migrate', 0))
+
+-- name: limit_waits
+-- It may work for as long as it takes. But whoever needs a table that it waits for waits behind it.
+SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '1s', true)
+
+-- name: server
+SELECT current_setting('server_version_num')::integer, current_setting('server_encoding')
+
+-- name: act_as_login
+RESET ROLE
+
+-- name: act_as_owner
+SET LOCAL ROLE vault_etl_owner
+
+-- name: exists
+SELECT pg_catalog.to_regclass('public.vault_etl_migrations') IS NOT NULL
+
+-- name: hold
+LOCK TABLE public.vault_etl_migrations IN ACCESS SHARE MODE
+
+-- name: is_plain
+-- Whether it is a table that runs no code when it is read or added to: a view, or a trigger, would run the owner's
+-- with the rights of the login that migrates, which may be a superuser's.
+SELECT c.relkind = 'r'
+    AND NOT (c.relhasrules OR c.relhastriggers OR c.relrowsecurity OR c.relhassubclass OR c.relispartition)
+    AND c.relchecks = 0
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_attribute AS a
+        LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND (
+            a.atttypid NOT IN ('pg_catalog.text'::regtype, 'pg_catalog.timestamptz'::regtype) OR a.attgenerated <> ''
+            OR pg_catalog.pg_get_expr(d.adbin, d.adrelid) <> 'now()'
+        )
+    )
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_index AS i
+        WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
+    )
+FROM pg_catalog.pg_class AS c WHERE c.oid = 'public.vault_etl_migrations'::regclass
+
+-- name: applied
+SELECT name, checksum, applied_at IS NOT NULL FROM public.vault_etl_migrations
+
+-- name: table_bytes
+SELECT coalesce(sum(pg_catalog.pg_table_size(t.relid)), 0)::bigint
+FROM unnest(%(tables)s::text[]) AS wanted (name), pg_catalog.pg_partition_tree(pg_catalog.to_regclass(wanted.name)) AS t
+
+-- name: make_table
+SET LOCAL ROLE vault_etl_owner;
+CREATE TABLE public.vault_etl_migrations (
+    name text PRIMARY KEY,
+    checksum text NOT NULL,
+    -- NULL: an online migration that was begun.
+    applied_at timestamptz DEFAULT now(),
+    -- How far the rows of such a one are filled (schema/postgres_online.py).
+    filled_to text
+);
+GRANT SELECT ON public.vault_etl_migrations TO PUBLIC
+
+-- name: pid
+SELECT pg_catalog.pg_backend_pid()
+
+-- name: record
+INSERT INTO public.vault_etl_migrations (name, checksum) VALUES (%s, %s)

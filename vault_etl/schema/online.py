@@ -1,0 +1,105 @@
+"""Online migrations: files of statements that are done a partition at a time, outside of one transaction.
+
+A file `NNNN_name.online.sql` is plain SQL. Run as it stands, in one transaction, it does the same, and so it is
+run where its tables are small. Each statement has one of three forms (docs/adr/0038-online-migrations.md):
+
+    CREATE INDEX name ON public.some_table …;
+    ALTER TABLE public.some_table ADD CONSTRAINT name CHECK (…);
+    UPDATE public.some_table SET …
+    WHERE rows that are left;
+
+A statement ends with a semicolon at the end of a line, a comment is a line of its own, and the WHERE of an UPDATE
+begins a line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vault_etl.base.errors import ConfigurationError
+
+SUFFIX: Final = ".online"
+"""Of a migration's name."""
+
+_LONGEST_NAME: Final = 63
+"""Bytes, in Postgres."""
+_DIGEST: Final = 8
+
+_COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
+_END: Final = re.compile(r";[ \t]*$", re.MULTILINE)
+_INDEX: Final = re.compile(
+    r"CREATE INDEX (?P<name>[a-z_0-9]+) ON public\.(?P<table>[a-z_0-9]+)\s+(?P<rest>.+)", re.DOTALL
+)
+_CONSTRAINT: Final = re.compile(
+    r"ALTER TABLE public\.(?P<table>[a-z_0-9]+)\s+ADD CONSTRAINT (?P<name>[a-z_0-9]+)\s+(?P<check>CHECK \(.+\))",
+    re.DOTALL,
+)
+_FILL: Final = re.compile(
+    r"UPDATE public\.(?P<table>[a-z_0-9]+)\s+SET (?P<changes>.+?)\n\s*WHERE (?P<left>.+)", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index of the table, and so of each partition. `rest`: from the method or the columns on."""
+
+    table: str
+    name: str
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A constraint of the table and of each partition. `check`: CHECK (…)."""
+
+    table: str
+    name: str
+    check: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Rows that get values. `left`: the condition of those that do not have them yet."""
+
+    table: str
+    changes: str
+    left: str
+
+
+Statement = Index | Constraint | Fill
+
+
+def parse(name: str, text: str) -> Sequence[Statement]:
+    """The statements of a file. Raises ConfigurationError if one has another form."""
+    *parts, rest = _END.split(_COMMENT.sub("", text))
+    statements = [_statement(part.strip()) for part in parts]
+    found = [statement for statement in statements if statement is not None]
+    if rest.strip() or len(found) < len(statements) or not found:
+        number = next((n for n, s in enumerate(statements, 1) if s is None), len(statements) + 1)
+        message = f"migration {name} is not one that is done online: statement {number}"
+        raise ConfigurationError(message, hint="CONTRIBUTING.md, Migrations, has the forms")
+    return found
+
+
+def _statement(text: str) -> Statement | None:
+    if found := _INDEX.fullmatch(text):
+        return Index(found["table"], found["name"], found["rest"])
+    if found := _CONSTRAINT.fullmatch(text):
+        return Constraint(found["table"], found["name"], found["check"])
+    if found := _FILL.fullmatch(text):
+        return Fill(found["table"], found["changes"], found["left"])
+    return None
+
+
+def index_of(index: Index, partition: str) -> str:
+    """The name of a partition's index, in 63 bytes: the partition in the place of the table, if it begins so."""
+    name = f"{partition}_{index.name.removeprefix(f'{index.table}_')}"
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
+    short = name.encode()[: _LONGEST_NAME - _DIGEST - 1].decode(errors="ignore")
+    return f"{short}_{digest}"

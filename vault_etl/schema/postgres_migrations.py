@@ -1,0 +1,262 @@
+"""Migrations: plain SQL, forward only, checksummed, all of a run in one transaction behind one lock.
+
+But for those that are done online, where tables are large: `postgres_online.py` (docs/adr/0038-online-migrations.md).
+
+psycopg2 runs a file of many statements as it is, so nothing here parses SQL
+(docs/adr/0003-migrations.md says why this is not a library).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psycopg2.errors
+import psycopg2.extensions
+
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.platform.postgres import Database, LockTimeoutError
+from vault_etl.platform.postgres_lock_watch import LockWatch
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.schema.online import SUFFIX, Statement, parse
+from vault_etl.schema.postgres_adoption import (
+    move_table,
+    refuse_what_is_in_the_way,
+    show_both,
+)
+
+_SQL: Final = blocks("schema/migrations.sql")
+
+SMALL_BYTES: Final = 64 * 1024 * 1024
+"""Of the tables of an online migration that `migrate` does in its transaction: a second's work or two."""
+
+_OLDEST: Final = 160000
+"""PostgreSQL 16: GRANT … WITH SET, and the privilege that `pg_has_role` calls SET."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file: its name, such as `0001_roles`, its text, and the SHA-256 of its bytes in hex."""
+
+    name: str
+    sql: str
+    checksum: str
+
+    @classmethod
+    def read(cls, path: Path) -> Migration:
+        """Read a file."""
+        content = path.read_bytes()
+        return cls(path.stem, content.decode(), hashlib.sha256(content).hexdigest())
+
+    @property
+    def is_online(self) -> bool:
+        """Whether it can be done a partition at a time, outside of a transaction."""
+        return self.name.endswith(SUFFIX)
+
+    def statements(self) -> Sequence[Statement]:
+        """Of one that is online. Raises ConfigurationError for a form that is unknown."""
+        return parse(self.name, self.sql)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The names of the migrations that were applied, and of the table that was adopted, if one was.
+
+    `before`: the online migration that the run stopped at.
+    """
+
+    names: Sequence[str]
+    adopted: str | None
+    before: Migration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A migration that the database does not have, or not all of."""
+
+    migration: Migration
+    is_online: bool
+    """Whether `migrate --online` does it, and `migrate` alone does not: it was begun, or its tables are large."""
+    bytes: int
+    """Of the tables of one that is online, without their indexes."""
+
+
+class PostgresMigrations:
+    """Brings a database up to date. Safe to run twice, and at once."""
+
+    def __init__(self, database: Database, folder: Path, locks: LockWatch | None = None) -> None:
+        """`locks` sees who is in the way, for `try_apply`."""
+        self._locks = locks
+        self._database = database
+        self._folder = folder
+        self._migrations = [Migration.read(path) for path in sorted(folder.glob("*.sql"))]
+
+    def pending(self) -> Sequence[Pending]:
+        """The migrations that the database does not have yet, in order.
+
+        Raises ConfigurationError if it has one that was changed since, or one that is newer, and if
+        an owner put something else in the place of the table that says so.
+        """
+        with self._database.transaction() as cursor:
+            return list(self._judged(cursor))
+
+    def apply(self, *, adopt: bool = False, online: bool = False) -> Applied:
+        """Apply what is pending, in one transaction, up to the first that is to be done online.
+
+        With `online`, that is every online one, but in a new database. Before the first one, close
+        `public` in another transaction.
+
+        With `adopt`, a table `user_logins` that was there before the first migration is kept, under
+        another name. Raises as `pending` does, ConfigurationError for a server that is too old or not
+        UTF-8, and for objects in the way of the first migration, and DeniedError for a table that
+        this login may not move.
+        """
+        self._close_public(adopt=adopt)
+        with self._database.transaction(long=True) as cursor, self._watched(cursor):
+            _begin(cursor)
+            is_new = not _has_table(cursor)
+            judged = list(self._judged(cursor, online=online))
+            before = next((n for n, p in enumerate(judged) if p.is_online), len(judged))
+            pending = [p.migration for p in judged[:before]]
+            is_first = len(judged) == len(self._migrations)
+            adopted = move_table(cursor) if is_first and adopt else None
+            if is_first:
+                refuse_what_is_in_the_way(cursor, self._folder)
+            if is_new:
+                _make_table(cursor)
+            for migration in pending:
+                if migration.is_online:
+                    cursor.execute(_SQL["act_as_owner"])
+                cursor.execute(migration.sql)
+                cursor.execute(_SQL["act_as_login"])
+            for migration in pending:
+                cursor.execute(_SQL["act_as_owner"])
+                cursor.execute(_SQL["record"], (migration.name, migration.checksum))
+                cursor.execute(_SQL["act_as_login"])
+            if adopted is not None:
+                show_both(cursor)
+            left = judged[before].migration if before < len(judged) else None
+            return Applied([migration.name for migration in pending], adopted, left)
+
+    def try_apply(self, *, adopt: bool = False, online: bool = False) -> Applied | Blocked:
+        """Apply what is pending, unless somebody holds a table that it changes for more than a second."""
+        try:
+            return self.apply(adopt=adopt, online=online)
+        except LockTimeoutError:
+            return Blocked(self._locks.blockers if self._locks else ())
+
+    @contextlib.contextmanager
+    def _watched(self, cursor: psycopg2.extensions.cursor) -> Iterator[None]:
+        if self._locks is None:
+            yield
+            return
+        cursor.execute(_SQL["pid"])
+        ((pid,),) = cursor.fetchall()
+        with self._locks.of(pid):
+            yield
+
+    def make_roles(self) -> None:
+        """Do what the first migration does, and nothing more: roles, and the rights on the database itself.
+
+        For a database that a dump is restored into, which holds the rest. Raises as `apply` does.
+        """
+        self._close_public(again=True)
+
+    def _close_public(self, *, adopt: bool = False, again: bool = False) -> None:
+        """Do what the first migration does, if it was not applied yet, or `again`.
+
+        It takes the right to create in `public` from PUBLIC. That holds for others when it is committed: so
+        whoever could put an object in the way of the other migrations cannot any more when they begin.
+        """
+        with self._database.transaction() as cursor, self._watched(cursor):
+            _begin(cursor)
+            is_first = len(list(self._pending(cursor))) == len(self._migrations)
+            if is_first:
+                refuse_what_is_in_the_way(cursor, self._folder, adopt=adopt)
+            if is_first or again:
+                cursor.execute(self._migrations[0].sql)
+
+    def _judged(
+        self, cursor: psycopg2.extensions.cursor, *, online: bool = False
+    ) -> Iterator[Pending]:
+        pending = list(self._pending(cursor))
+        is_new = len(pending) == len(self._migrations)
+        for migration, was_begun in pending:
+            size = 0
+            if migration.is_online:
+                tables = {f"public.{statement.table}" for statement in migration.statements()}
+                cursor.execute(_SQL["table_bytes"], {"tables": sorted(tables)})
+                ((size,),) = cursor.fetchall()
+            large = was_begun or online or size > SMALL_BYTES
+            yield Pending(migration, migration.is_online and large and not is_new, size)
+
+    def _pending(self, cursor: psycopg2.extensions.cursor) -> Iterator[tuple[Migration, bool]]:
+        """What the database does not have, and whether it was begun."""
+        applied = _applied(cursor) if _has_table(cursor) else {}
+        known = {migration.name: migration.checksum for migration in self._migrations}
+        if newer := sorted(applied.keys() - known.keys()):
+            message = f"the database has a migration that this version does not know: {newer[0]}"
+            raise ConfigurationError(
+                message, hint="use a version of vault-etl that is at least as new"
+            )
+        for name, (checksum, _) in sorted(applied.items()):
+            if known[name] != checksum:
+                message = f"migration {name} was changed after it had been applied"
+                raise ConfigurationError(message, hint="migrations go forward only: add a new one")
+        for migration in self._migrations:
+            _, is_done = applied.get(migration.name, ("", False))
+            if not is_done:
+                yield migration, migration.name in applied
+
+
+def _applied(cursor: psycopg2.extensions.cursor) -> dict[str, tuple[str, bool]]:
+    """The checksum of each migration that was begun, and whether it is done."""
+    cursor.execute(_SQL["hold"])
+    cursor.execute(_SQL["is_plain"])
+    if cursor.fetchone() != (True,):
+        message = "public.vault_etl_migrations is not the table that the migrations made"
+        raise ConfigurationError(
+            message, hint="an owner changed it: look at its definition before you read it"
+        )
+    cursor.execute(_SQL["applied"])
+    return {name: (checksum, is_done) for name, checksum, is_done in cursor.fetchall()}
+
+
+def _begin(cursor: psycopg2.extensions.cursor) -> None:
+    """One run at a time, for as long as it takes."""
+    cursor.execute(_SQL["lock"])
+    cursor.execute(_SQL["limit_waits"])
+    _check_server(cursor)
+
+
+def _make_table(cursor: psycopg2.extensions.cursor) -> None:
+    """Raises ConfigurationError if another login's transaction made it since the look."""
+    try:
+        cursor.execute(_SQL["make_table"])
+    except (psycopg2.errors.DuplicateTable, psycopg2.errors.UniqueViolation):
+        message = "in the way of the migrations: table public.vault_etl_migrations, which is new"
+        raise ConfigurationError(message, hint="drop it, and run it again") from None
+    cursor.execute(_SQL["act_as_login"])
+
+
+def _has_table(cursor: psycopg2.extensions.cursor) -> bool:
+    cursor.execute(_SQL["exists"])
+    return cursor.fetchone() == (True,)
+
+
+def _check_server(cursor: psycopg2.extensions.cursor) -> None:
+    cursor.execute(_SQL["server"])
+    version, encoding = cursor.fetchone() or (0, "")
+    if version < _OLDEST:
+        message = "vault-etl needs PostgreSQL 16 or newer"
+        raise ConfigurationError(message)
+    if encoding != "UTF8":
+        message = "the database's encoding is not UTF8"
+        raise ConfigurationError(
+            message, hint="CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )

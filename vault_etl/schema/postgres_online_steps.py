@@ -1,0 +1,227 @@
+"""What is left of each statement of an online migration, by the catalog's word, and how it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg2.extensions
+from psycopg2 import sql
+
+from vault_etl.base.errors import ConfigurationError, DataError
+from vault_etl.base.progress import Progress
+from vault_etl.platform.postgres import ValueRefusedError
+from vault_etl.platform.postgres_bound import rows_of
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.schema.online import Constraint, Fill, Index, index_of
+from vault_etl.schema.online_port import Step
+from vault_etl.schema.postgres_online_acts import Act, OnlineActs
+
+_SQL: Final = blocks("schema/online.sql")
+
+Found = tuple[Step, Act]
+_Cursor = psycopg2.extensions.cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, or a partition."""
+
+    oid: int
+    schema: str
+    name: str
+    is_partitioned: bool
+    bytes: int
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Its name, with its schema."""
+        return sql.Identifier(self.schema, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far rows are filled: up to `key` of a table, by a statement of the file; all before that is done."""
+
+    statement: int = 0
+    table: str = ""
+    key: str | None = None
+
+    @classmethod
+    def read(cls, text: str | None) -> Place:
+        """The place that was written as this text; None: nothing is filled."""
+        return cls(*json.loads(text)) if text else cls()
+
+    def write(self, cursor: _Cursor, name: str) -> None:
+        """Keep it for the next run, in the transaction that fills up to it."""
+        place = json.dumps(dataclasses.astuple(self))
+        cursor.execute(_SQL["fill_to"], {"name": name, "filled_to": place})
+
+
+def index_steps(
+    acts: OnlineActs, cursor: _Cursor, index: Index, tables: Sequence[Table]
+) -> Iterator[Found]:
+    """ON ONLY the table, so that months to come have it; CONCURRENTLY on each partition; and attached."""
+    whole, *parts = tables
+    cursor.execute(_SQL["indexes"], {"tables": [table.oid for table in tables]})
+    found = {(oid, name): rest for oid, name, *rest in cursor.fetchall()}
+    is_valid, shape, _ = found.get((whole.oid, index.name), (None, None, None))
+    if not whole.is_partitioned:
+        if not is_valid:
+            yield _built(acts, index, whole, index.name, is_new=is_valid is None)
+        return
+    if is_valid is None:
+        text = f"CREATE INDEX {index.name} ON ONLY public.{index.table} {_verbatim(index.rest)}"
+        yield _step(index, whole, "make, for months to come"), acts.briefly(sql.SQL(text))
+    attached = {oid: name for (oid, name), (*_, of) in found.items() if of == index.name}
+    for part in (part for part in parts if part.oid not in attached):
+        name = index_of(index, part.name)
+        part_is_valid, part_shape, _ = found.get((part.oid, name), (None, None, None))
+        if not part_is_valid:
+            yield _built(acts, index, part, name, is_new=part_is_valid is None)
+        elif shape in (None, part_shape):
+            yield _attached(acts, index, part, name)
+        else:
+            message = f"in the way of the migration: index {name}, of another definition"
+            raise ConfigurationError(message, hint="rename or drop it, and run it again")
+    if is_valid is False and parts and len(attached) == len(parts):
+        # The last partition that lacked it was detached. To attach one again makes it valid.
+        yield _attached(acts, index, parts[0], attached[parts[0].oid])
+
+
+def _built(acts: OnlineActs, index: Index, table: Table, name: str, *, is_new: bool) -> Found:
+    """Neither statement holds up a loader, so they wait without end for who is in their way."""
+    if is_new:
+        text = f"CREATE INDEX CONCURRENTLY {{}} ON {{}} {_verbatim(index.rest)}"
+        build = sql.SQL(text).format(sql.Identifier(name), table.identifier)
+        return _step(index, table, "build"), acts.at_length(build)
+    drop = sql.SQL("DROP INDEX CONCURRENTLY {}").format(sql.Identifier(table.schema, name))
+    return _step(index, table, "drop an invalid one and build it again"), acts.at_length(drop)
+
+
+def _attached(acts: OnlineActs, index: Index, part: Table, name: str) -> Found:
+    attach = sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(
+        sql.Identifier("public", index.name), sql.Identifier(part.schema, name)
+    )
+    return _step(index, part, "attach"), acts.briefly(attach)
+
+
+def constraint_steps(
+    acts: OnlineActs, cursor: _Cursor, constraint: Constraint, tables: Sequence[Table]
+) -> Iterator[Found]:
+    """NOT VALID, which is for new rows; then validated, which reads a partition and keeps no one from writing."""
+    whole, *parts = tables
+    oids = [table.oid for table in tables]
+    cursor.execute(_SQL["constraints"], {"name": constraint.name, "tables": oids})
+    is_valid = dict(cursor.fetchall())
+    name = sql.Identifier(constraint.name)
+    if whole.oid not in is_valid:
+        text = f"ALTER TABLE {{}} ADD CONSTRAINT {{}} {_verbatim(constraint.check)} NOT VALID"
+        add = sql.SQL(text).format(whole.identifier, name)
+        yield _step(constraint, whole, "add, for new rows"), acts.briefly(add)
+    for table in (*parts, whole):
+        if not is_valid.get(table.oid):
+            text = "ALTER TABLE {} VALIDATE CONSTRAINT {}"
+            act = acts.at_length(sql.SQL(text).format(table.identifier, name), lock_timeout_s=1)
+            yield _step(constraint, table, "validate"), _explained(constraint, table, act)
+
+
+def _explained(constraint: Constraint, table: Table, act: Act) -> Act:
+    def explained(rows: int, progress: Progress) -> int:
+        try:
+            return act(rows, progress)
+        except ValueRefusedError:
+            message = f"rows of {table.name} are not as constraint {constraint.name} says"
+            raise DataError(message, hint=f"they are those WHERE NOT {constraint.check}") from None
+
+    return explained
+
+
+def fill_steps(
+    acts: OnlineActs,
+    cursor: _Cursor,
+    migration: str,
+    number: int,
+    fill: Fill,
+    tables: Sequence[Table],
+) -> Iterator[Found]:
+    """Pages by the primary key, each with the place up to which rows are filled."""
+    cursor.execute(_SQL["filled_to"], {"name": migration})
+    place = Place.read(next((text for (text,) in cursor.fetchall()), None))
+    if place.statement > number:
+        return
+    if place.statement < number:
+        place = Place(number)
+    cursor.execute(_SQL["primary_key"], {"table": f"public.{fill.table}"})
+    if len(keys := cursor.fetchall()) != 1:
+        message = f"public.{fill.table} has no primary key of one column"
+        raise ConfigurationError(message, hint="its rows cannot be filled online")
+    parts = [part for part in tables[1:] or tables if part.name >= place.table]
+    for part, following in zip(parts, (*parts[1:], None), strict=True):
+        begin = place if part.name == place.table else Place(number, part.name)
+        end = Place(number, following.name) if following else Place(number + 1)
+        page = _Page(migration, fill, keys[0][0], part, begin, end)
+        yield Step(f"rows of {fill.table}", part.name, "fill", part.bytes), page.act(acts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """Rows of a partition from a place on, and the place that comes when none is left."""
+
+    migration: str
+    fill: Fill
+    key: str
+    part: Table
+    begin: Place
+    end: Place
+
+    def act(self, acts: OnlineActs) -> Act:
+        def act(rows: int, _progress: Progress) -> int:
+            with acts.brief() as cursor:
+                values = {"after": self.begin.key, "rows": rows}
+                ((first, last),) = rows_of(cursor, self._look(cursor), values)
+                if last is None:
+                    self.end.write(cursor, self.migration)
+                    return 0
+                values = {"first": first, "last": last}
+                ((changed,),) = rows_of(cursor, self._change(cursor), values)
+                dataclasses.replace(self.begin, key=last).write(cursor, self.migration)
+            return int(changed)
+
+        return act
+
+    def _look(self, cursor: _Cursor) -> str:
+        text = (
+            "SELECT page[1]::text, page[cardinality(page)]::text FROM (SELECT ARRAY("
+            "SELECT {key} FROM {part} WHERE {after} ORDER BY {key} LIMIT %(rows)s)) AS a (page)"
+        )
+        key, part = sql.Identifier(self.key), self.part.identifier
+        is_first = self.begin.key is None
+        after = sql.SQL("true" if is_first else "{} > %(after)s").format(key)
+        return sql.SQL(text).format(key=key, part=part, after=after).as_string(cursor)
+
+    def _change(self, cursor: _Cursor) -> str:
+        """The statement of the file, so that triggers of the table see it; by its keys it is the partition's."""
+        text = (
+            "WITH changed AS (UPDATE public.{table} SET {changes} WHERE ({left})"
+            " AND {key} >= %(first)s AND {key} <= %(last)s RETURNING 1) SELECT count(*) FROM changed"
+        )
+        parts = {
+            name: sql.SQL(getattr(self.fill, name).replace("%", "%%"))
+            for name in ("changes", "left")
+        }
+        table, key = sql.Identifier(self.fill.table), sql.Identifier(self.key)
+        return sql.SQL(text).format(table=table, key=key, **parts).as_string(cursor)
+
+
+def _step(statement: Index | Constraint, table: Table, action: str) -> Step:
+    kind = type(statement).__name__.lower()
+    return Step(f"{kind} {statement.name}", table.name, action, table.bytes)
+
+
+def _verbatim(text: str) -> str:
+    """A part of the file, in a template of `sql.SQL`."""
+    return text.replace("{", "{{").replace("}", "}}")

@@ -1,1 +1,0 @@
-"""One use case a file. Knows only the core and the ports."""

@@ -1,0 +1,1 @@
+"""Everything the vault holds about one person, exported."""
