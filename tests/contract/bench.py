@@ -48,15 +48,23 @@ from vault_etl.keys.store import (
     NewKey,
 )
 from vault_etl.platform.postgres import Database
-from vault_etl.quarantine.postgres import PostgresQuarantineMover, PostgresQuarantineReader
-from vault_etl.quarantine.postgres_discard import PostgresQuarantineDiscarder
-from vault_etl.quarantine.store import QuarantineDiscarder, QuarantineMover, QuarantineReader
+from vault_etl.quarantine.discard import QuarantineDiscarder
+from vault_etl.quarantine.postgres import (
+    PostgresQuarantineDiscarder,
+    PostgresQuarantineMover,
+    PostgresQuarantineReader,
+)
+from vault_etl.quarantine.read import QuarantineReader
+from vault_etl.quarantine.retry import QuarantineMover
 from vault_etl.records.postgres import PostgresRecordLoader
 from vault_etl.records.store import RecordLoader
 from vault_etl.reveal.duplicates import DuplicateFinder
 from vault_etl.reveal.find import RecordFinder
-from vault_etl.reveal.postgres import PostgresRecordFinder, PostgresReleasedValues
-from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.reveal.postgres import (
+    PostgresDuplicateFinder,
+    PostgresRecordFinder,
+    PostgresReleasedValues,
+)
 from vault_etl.rotation.next_tokens import NamedCounter, TokenBackfill, TokenChecker, TokenCutOver
 from vault_etl.rotation.postgres import (
     PostgresDataRotations,

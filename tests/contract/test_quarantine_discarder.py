@@ -16,7 +16,8 @@ from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import AuditEntry
 from vault_etl.base.errors import VaultEtlError
 from vault_etl.crypto.fields import Field
-from vault_etl.quarantine.store import EVERY_ROW, Matching, QuarantineFilter
+from vault_etl.quarantine.discard import Matching
+from vault_etl.quarantine.read import EVERY_ROW, QuarantineFilter
 
 NOTHING = Matching(0, None, None)
 

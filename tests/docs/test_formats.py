@@ -38,7 +38,7 @@ from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.source_digest import LineDigest, name_digest
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.event.events import MAX_BODY_BYTES, MAX_CODE_POINTS, MAX_NESTING, Reason
-from vault_etl.reveal.search_digest import search_digest
+from vault_etl.reveal.find import search_digest
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
 

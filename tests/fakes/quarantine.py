@@ -13,18 +13,9 @@ from tests.fakes.database import FakeDatabase
 from tests.fakes.record_loader import FakeRecordLoader
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import IncompleteError
-from vault_etl.quarantine.store import (
-    EVERY_ROW,
-    Discarded,
-    Matching,
-    Moved,
-    QuarantinedBody,
-    QuarantinedCount,
-    QuarantinedRow,
-    QuarantineFilter,
-    Release,
-    Retried,
-)
+from vault_etl.quarantine.discard import Discarded, Matching
+from vault_etl.quarantine.read import EVERY_ROW, QuarantinedCount, QuarantinedRow, QuarantineFilter
+from vault_etl.quarantine.retry import Moved, QuarantinedBody, Release, Retried
 from vault_etl.records.store import (
     KeysChanged,
     Loaded,

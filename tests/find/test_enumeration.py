@@ -21,8 +21,8 @@ from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyMaterial, TokenKey
 from vault_etl.crypto.tokens import FieldTokenizer
 from vault_etl.platform.postgres import Database
+from vault_etl.reveal.find import search_digest
 from vault_etl.reveal.postgres import PostgresReleasedValues
-from vault_etl.reveal.search_digest import search_digest
 
 Denied = psycopg2.errors.InsufficientPrivilege
 ADDRESSES = [f"198.51.100.{last}" for last in range(256)]

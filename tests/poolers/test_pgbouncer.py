@@ -27,8 +27,7 @@ from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import Provisioned
 from vault_etl.platform.postgres import Database
 from vault_etl.reveal.duplicates import SharedTokenQuery
-from vault_etl.reveal.postgres import PostgresRecordFinder
-from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.reveal.postgres import PostgresDuplicateFinder, PostgresRecordFinder
 
 pytestmark = pytest.mark.system
 

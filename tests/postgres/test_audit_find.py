@@ -15,7 +15,7 @@ from tests.postgres.entries import NO_QUOTA, append_both, append_committed, appe
 from tests.postgres.scratch import Scratch, sealed_record
 from vault_etl.crypto.fields import Field
 from vault_etl.records.messages import SealedRecord
-from vault_etl.reveal.search_digest import search_digest
+from vault_etl.reveal.find import search_digest
 
 Denied = psycopg2.errors.InsufficientPrivilege
 SEARCH = "SELECT public.audit_search(%s, %s)"

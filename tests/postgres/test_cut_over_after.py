@@ -24,8 +24,7 @@ from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.platform.resources import resource_dir
 from vault_etl.records.store import KeysChanged, Loaded, WriteKeys
 from vault_etl.reveal.duplicates import SharedTokenQuery
-from vault_etl.reveal.postgres import PostgresRecordFinder
-from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.reveal.postgres import PostgresDuplicateFinder, PostgresRecordFinder
 
 INDEXED = {
     *("record_id", "create_date", "user_id"),

@@ -15,8 +15,9 @@ from tests.postgres.scratch import Scratch, ciphertext, sealed_rejection
 from tests.postgres.swaps import outside
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.crypto.fields import Field, Table
-from vault_etl.quarantine.postgres_discard import PostgresQuarantineDiscarder
-from vault_etl.quarantine.store import Discarded, QuarantineFilter
+from vault_etl.quarantine.discard import Discarded
+from vault_etl.quarantine.postgres import PostgresQuarantineDiscarder
+from vault_etl.quarantine.read import QuarantineFilter
 from vault_etl.records.messages import SealedRejection
 from vault_etl.records.store import WriteKeys
 from vault_etl.rotation.postgres_reencrypt import PostgresResealer

@@ -19,7 +19,7 @@ from tests.postgres.scratch import Scratch
 from vault_etl.audit.checkpoint import Head
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.sql_blocks import blocks
-from vault_etl.reveal.search_digest import search_digest, user_digest
+from vault_etl.reveal.find import search_digest, user_digest
 
 MAX_PAGES = 300
 """Of 8 KiB, tables and indexes and catalogs together. The log has 30,000, and its smallest index 1,000."""

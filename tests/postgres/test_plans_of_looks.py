@@ -11,7 +11,7 @@ from tests.postgres.scratch import Scratch
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.sql_blocks import blocks
 from vault_etl.reveal.duplicates import SharedTokenQuery
-from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
+from vault_etl.reveal.postgres import PostgresDuplicateFinder
 
 ROWS = 30_000
 USERS = 997

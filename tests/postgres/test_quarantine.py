@@ -15,7 +15,7 @@ from tests.postgres.scratch import Scratch, new_record_id, sealed_record, sealed
 from vault_etl.base.errors import DeniedError, IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.quarantine.postgres import PostgresQuarantineMover, PostgresQuarantineReader
-from vault_etl.quarantine.store import Moved, QuarantinedBody, Release
+from vault_etl.quarantine.retry import Moved, QuarantinedBody, Release
 from vault_etl.records.messages import SealedRejection
 from vault_etl.records.postgres import PostgresRecordLoader
 from vault_etl.records.store import KeysChanged, RowsRefused, WriteKeys

@@ -162,7 +162,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "lock_bodies": RE_ENCRYPT,
         "delete_rows": RE_ENCRYPT,
     },
-    "reveal/release.sql": dict.fromkeys(
+    "reveal/reveal.sql": dict.fromkeys(
         ("release", "search", "find", "find_user", "about"), ("reveal",)
     ),
     "rotation/rotation.sql": {
@@ -387,7 +387,7 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
     [
         ("rotation/reseal.sql", "left_user_logins"),
         ("keys/keys.sql", "add_data_key"),
-        ("reveal/release.sql", "release"),
+        ("reveal/reveal.sql", "release"),
     ],
 )
 def test_planning_checks_rights(shared: Scratch, file: str, name: str) -> None:

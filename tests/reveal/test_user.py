@@ -18,7 +18,7 @@ from tests.vault import Result, Vault
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres import Database
-from vault_etl.reveal.search_digest import user_digest
+from vault_etl.reveal.find import user_digest
 
 Denied = psycopg2.errors.InsufficientPrivilege
 ASKED = ("--reason", "request 17", "--ticket", "DPO-17")

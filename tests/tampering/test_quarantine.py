@@ -17,7 +17,7 @@ from vault_etl.app import Program
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IntegrityError
 from vault_etl.crypto.fields import Field
-from vault_etl.quarantine.store import Retried
+from vault_etl.quarantine.retry import Retried
 
 GOOD = json.dumps(
     {

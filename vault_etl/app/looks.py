@@ -16,24 +16,26 @@ from vault_etl.base.progress import Progress
 from vault_etl.erase.erase_port import Erase
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.quarantine.discard import DiscardQuarantine
-from vault_etl.quarantine.postgres import PostgresQuarantineMover, PostgresQuarantineReader
-from vault_etl.quarantine.postgres_discard import PostgresQuarantineDiscarder
+from vault_etl.quarantine.postgres import (
+    PostgresQuarantineDiscarder,
+    PostgresQuarantineMover,
+    PostgresQuarantineReader,
+)
+from vault_etl.quarantine.read import QuarantineReader, ShowQuarantined
 from vault_etl.quarantine.retry import QuarantineRetry
-from vault_etl.quarantine.show import ShowQuarantined
-from vault_etl.quarantine.store import QuarantineReader
 from vault_etl.records.months import Months
 from vault_etl.records.postgres import PostgresRecordLoader
 from vault_etl.records.postgres_months import PostgresMonths
 from vault_etl.reveal.duplicates import DuplicateFinder
-from vault_etl.reveal.find_port import Find, FindUser
-from vault_etl.reveal.make_tokens import MakeTokens
+from vault_etl.reveal.find import Find, FindUser
 from vault_etl.reveal.postgres import (
+    PostgresDuplicateFinder,
     PostgresEntriesAboutRecord,
     PostgresRecordFinder,
     PostgresReleasedValues,
 )
-from vault_etl.reveal.postgres_duplicates import PostgresDuplicateFinder
 from vault_etl.reveal.reveal import Reveal
+from vault_etl.reveal.tokens import MakeTokens
 from vault_etl.subject.export import ExportSubject, Looks
 
 

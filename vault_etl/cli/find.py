@@ -32,9 +32,7 @@ from vault_etl.crypto.fields import Field
 from vault_etl.crypto.placeholders import placeholders
 from vault_etl.records.month_away import MonthAway
 from vault_etl.records.months_away import NotLookedAt
-from vault_etl.reveal.address_range import addresses_of
-from vault_etl.reveal.find import MAX_HOLDERS, UserRecords
-from vault_etl.reveal.find_port import Found, must_be_held
+from vault_etl.reveal.find import MAX_HOLDERS, Found, UserRecords, addresses_of, must_be_held
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from vault_etl.cli.printable import printable
 from vault_etl.event.events import Reason
-from vault_etl.quarantine.store import QuarantinedRow
+from vault_etl.quarantine.read import QuarantinedRow
 from vault_etl.records.month_away import MonthAway
 from vault_etl.records.months import Months
 

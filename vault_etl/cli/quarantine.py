@@ -38,14 +38,13 @@ from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reas
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.crypto.fields import Field
 from vault_etl.keys.old import naming
-from vault_etl.quarantine.retry import RetryReport
-from vault_etl.quarantine.show import ShownMessage
-from vault_etl.quarantine.store import (
+from vault_etl.quarantine.read import (
     QuarantinedCount,
     QuarantinedRow,
     QuarantineFilter,
-    Retried,
+    ShownMessage,
 )
+from vault_etl.quarantine.retry import Retried, RetryReport
 from vault_etl.records.quarantined import sent_at
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from vault_etl.cli.quarantine_filter import ReasonCodeOption, SourceOption
 from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.crypto.fields import Field
-from vault_etl.quarantine.store import Matching, QuarantineFilter
+from vault_etl.quarantine.discard import Matching
+from vault_etl.quarantine.read import QuarantineFilter
 
 _MAX_IDS: Final = 1_000
 _HINT: Final = "`vault-etl quarantine list --summary` shows what there is"

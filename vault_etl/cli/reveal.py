@@ -27,7 +27,7 @@ from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.user_id import UserIdOption, known_user
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.records.months_away import NotLookedAt, no_record_of_user
-from vault_etl.reveal.batch import RevealBatch, must_be_within_quota
+from vault_etl.reveal.reveal import RevealBatch, must_be_within_quota
 
 if TYPE_CHECKING:
     from vault_etl.app import LastCheckpoint, Program

@@ -25,7 +25,7 @@ from vault_etl.cli.output import plain, utc_text
 from vault_etl.cli.printable import printable
 from vault_etl.crypto.digest import sha256
 from vault_etl.crypto.fields import PERSONAL_FIELDS
-from vault_etl.quarantine.show import ShownMessage
+from vault_etl.quarantine.read import ShownMessage
 from vault_etl.reveal.find import UserRecord, UserRecords
 from vault_etl.reveal.reveal import Revealed
 from vault_etl.subject.export import LookedThrough

@@ -26,7 +26,7 @@ from vault_etl.cli.secret_value import read_lines
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.crypto.fields import Field
 from vault_etl.records.months_away import NotLookedAt
-from vault_etl.reveal.make_tokens import MadeTokens
+from vault_etl.reveal.tokens import MadeTokens
 
 _SHOWN_LINES: Final = 10
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from vault_etl.audit.checkpoint import Checkpoint, Head
 from vault_etl.audit.checkpoints import CheckpointStore, HeadSigner
@@ -12,7 +15,47 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.signed_log import sign_and_keep
 from vault_etl.base.errors import AuditError, VaultEtlError
 from vault_etl.base.progress import Progress
-from vault_etl.quarantine.store import Matching, QuarantineDiscarder, QuarantineFilter
+from vault_etl.quarantine.read import QuarantineFilter
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """The quarantined messages that would be discarded."""
+
+    messages: int
+    oldest: dt.datetime | None
+    newest: dt.datetime | None
+    until: dt.datetime | None = None
+    """What was quarantined from then on was not counted: as asked, or by the database's clock; None: all was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """A batch that is gone, and the outcome of its entry. `newest`: when its last message was quarantined."""
+
+    messages: int
+    newest: dt.datetime
+    head: Head
+
+
+class QuarantineDiscarder(Protocol):
+    """May delete quarantined messages, each batch in one transaction with its entries, and read none.
+
+    Not one whose body was erased: its row stays.
+    """
+
+    def matching(
+        self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None
+    ) -> Matching:
+        """Count what `discard` would delete now; of these ids, or of all."""
+
+    def discard(
+        self,
+        request: AuditRequest,
+        wanted: QuarantineFilter,
+        record_ids: Sequence[uuid.UUID] | None,
+    ) -> Discarded | None:
+        """Delete the oldest thousand of them at most, and commit it; None if nothing matches."""
 
 
 class DiscardQuarantine:

@@ -11,20 +11,15 @@ from typing import Final
 
 import stamina
 
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.entries import AuditRequest
 from vault_etl.platform.postgres import Database, LockTimeoutError, ValueRefusedError
 from vault_etl.platform.postgres_pages import page
 from vault_etl.platform.postgres_stream import stream
 from vault_etl.platform.sql_blocks import blocks
-from vault_etl.quarantine.store import (
-    EVERY_ROW,
-    Moved,
-    QuarantinedBody,
-    QuarantinedCount,
-    QuarantinedRow,
-    QuarantineFilter,
-    Release,
-    Retried,
-)
+from vault_etl.quarantine.discard import Discarded, Matching
+from vault_etl.quarantine.read import EVERY_ROW, QuarantinedCount, QuarantinedRow, QuarantineFilter
+from vault_etl.quarantine.retry import Moved, QuarantinedBody, Release, Retried
 from vault_etl.records.postgres import fence_holds, insert_records
 from vault_etl.records.store import KeysChanged, RowsRefused, WriteKeys
 
@@ -132,3 +127,51 @@ class PostgresQuarantineMover:
                 return Moved(unchanged)
         except ValueRefusedError as error:
             return RowsRefused(error.sqlstate)
+
+
+_DISCARD: Final = blocks("quarantine/discard.sql")
+
+_DISCARD_TRIES: Final = 3
+"""Each waits up to ten seconds for rows that a retry or a rotation has locked."""
+
+
+class PostgresQuarantineDiscarder:
+    """`QuarantineDiscarder` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def matching(
+        self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None
+    ) -> Matching:
+        """See `QuarantineDiscarder.matching`."""
+        with self._database.transaction(long=True) as cursor:
+            cursor.execute(_DISCARD["quarantine_matching"], _values(wanted, record_ids))
+            (found,) = cursor.fetchall()
+        return Matching(*found)
+
+    @stamina.retry(on=LockTimeoutError, attempts=_DISCARD_TRIES)
+    def discard(
+        self,
+        request: AuditRequest,
+        wanted: QuarantineFilter,
+        record_ids: Sequence[uuid.UUID] | None,
+    ) -> Discarded | None:
+        """See `QuarantineDiscarder.discard`."""
+        messages, newest, seq, hash_ = self._database.call(
+            _DISCARD["quarantine_discard"],
+            {
+                "request_id": request.request_id,
+                "actor": request.actor,
+                "host": request.host,
+                "ticket": request.ticket,
+                "reason": request.reason,
+                **_values(wanted, record_ids),
+            },
+        )
+        return None if messages is None else Discarded(messages, newest, Head(seq, bytes(hash_)))
+
+
+def _values(wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None) -> dict[str, object]:
+    ids = None if record_ids is None else list(record_ids)
+    return {"record_ids": ids, **dataclasses.asdict(wanted)}

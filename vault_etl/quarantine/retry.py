@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import AuditRequest
@@ -23,16 +23,7 @@ from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.old import KeyAtFault, OldKeys
 from vault_etl.keys.ring import KeyRing
 from vault_etl.platform.clock import Clock
-from vault_etl.quarantine.store import (
-    EVERY_BODY,
-    Moved,
-    PartitionMaker,
-    QuarantinedBody,
-    QuarantineMover,
-    Release,
-    Retried,
-)
-from vault_etl.records.messages import Parsed, RecordRange, seal_event
+from vault_etl.records.messages import Parsed, RecordRange, SealedRecord, seal_event
 from vault_etl.records.month_away import MonthAway
 from vault_etl.records.months import Months
 from vault_etl.records.quarantined import is_undated, month_to_make, parse_again
@@ -42,6 +33,67 @@ BATCH_ROWS: Final = 100
 """Bodies in one transaction, which locks their rows; fewer of long ones, whose bytes are bounded too."""
 
 MAX_FENCE_TRIES: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """Which messages are tried again: these ids, or all; of this reason, or of any."""
+
+    only: Sequence[uuid.UUID] | None = None
+    reason_code: str | None = None
+
+
+EVERY_BODY: Final = Retried()
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedBody:
+    """The sealed body of a row as it was read."""
+
+    record_id: uuid.UUID
+    ciphertext: bytes
+    source_id: uuid.UUID | None = None
+    """The file that the line is of; None: a queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A body as it was read, and the record that it has turned out to be."""
+
+    body: QuarantinedBody
+    record: SealedRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Committed: these are records now. A body that changed since it was read is not among them."""
+
+    record_ids: frozenset[uuid.UUID]
+
+
+class QuarantineMover(Protocol):
+    """May read bodies, and store as records those that pass."""
+
+    def bodies(
+        self, wanted: Retried, after: uuid.UUID | None, limit: int
+    ) -> Sequence[QuarantinedBody]:
+        """The next of these bodies that are not erased, in the order of their record ids."""
+
+    def move(
+        self, releases: Sequence[Release], keys: WriteKeys
+    ) -> Moved | KeysChanged | RowsRefused:
+        """Store the records and delete the rows, in one transaction behind the fence, and commit it.
+
+        A body that was erased or sealed anew since it was read stays what it is, and its record is
+        not stored. A record that is there already stays as it is too, and its row goes.
+        """
+
+
+class PartitionMaker(Protocol):
+    """May have months made. Every `RecordLoader` is one."""
+
+    def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
+        """See `RecordLoader.prepare_partitions`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,20 +5,29 @@ from __future__ import annotations
 import datetime as dt
 import os
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from vault_etl.audit.entries import AuditReceipt
 from vault_etl.audit.log import AuditEntry, LeftTheLog, ReleasedValue
 from vault_etl.audit.postgres import entry_of, left_the_log
 from vault_etl.crypto.fields import Field
-from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.platform.postgres_bound import rows_of
+from vault_etl.platform.postgres_stream import stream
 from vault_etl.platform.sql_blocks import blocks
-from vault_etl.reveal.find import Holder, Holders, UserRecord, UserRecords
-from vault_etl.reveal.search_digest import NONCE_BYTES, search_digest, user_digest
+from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
+from vault_etl.reveal.find import (
+    NONCE_BYTES,
+    Holder,
+    Holders,
+    UserRecord,
+    UserRecords,
+    search_digest,
+    user_digest,
+)
 
-_SQL: Final = blocks("reveal/release.sql")
+_SQL: Final = blocks("reveal/reveal.sql")
 
 
 class PostgresReleasedValues:
@@ -118,3 +127,47 @@ def _holder(
 
 def _utc(moment: dt.datetime | None) -> dt.datetime | None:
     return None if moment is None else moment.replace(tzinfo=dt.UTC)
+
+
+_DUPLICATES: Final = blocks("reveal/duplicates.sql")
+
+
+class PostgresDuplicateFinder:
+    """`DuplicateFinder` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
+        """See `DuplicateFinder.shared_tokens`. One statement: a cut-over is before it, or after it."""
+        rows = stream(
+            self._database, _DUPLICATES[f"shared_{query.field.value}"], _query_values(query)
+        )
+        return (SharedToken(*row) for row in rows)
+
+    def records(self, query: SharedTokenQuery) -> int:
+        """See `DuplicateFinder.records`: what the planner expects of each month."""
+        statement = "EXPLAIN (FORMAT JSON) " + _DUPLICATES[f"shared_{query.field.value}"]
+        with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
+            cursor.execute(statement, _query_values(query))
+            (((plan,),),) = cursor.fetchall()
+        return round(sum(_scanned_rows(plan["Plan"])))
+
+
+def _query_values(query: SharedTokenQuery) -> Mapping[str, object]:
+    return {
+        "min_count": query.min_count,
+        "min_users": query.min_users,
+        "since": query.since,
+        "until": query.until,
+        "leave_out": list(query.leave_out),
+        "limit": query.limit,
+    }
+
+
+def _scanned_rows(node: Mapping[str, Any]) -> Iterator[float]:
+    """The rows of each scan of a table, below a node of a plan; of a parallel one, of all its processes."""
+    if "Relation Name" in node:
+        yield node["Plan Rows"]
+    for below in node.get("Plans", ()):
+        yield from _scanned_rows(below)

@@ -13,11 +13,9 @@ from vault_etl.audit.policy import Quota
 from vault_etl.base.errors import NotFoundError
 from vault_etl.base.progress import Progress
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
-from vault_etl.quarantine.show import ShownMessage
-from vault_etl.quarantine.store import QuarantinedRow
-from vault_etl.reveal.batch import RevealBatch, must_be_within_quota
+from vault_etl.quarantine.read import QuarantinedRow, ShownMessage
 from vault_etl.reveal.find import UserRecords
-from vault_etl.reveal.reveal import Revealed
+from vault_etl.reveal.reveal import RevealBatch, Revealed, must_be_within_quota
 from vault_etl.subject.names_user import Match, match_of
 
 

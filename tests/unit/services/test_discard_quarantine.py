@@ -15,7 +15,7 @@ from vault_etl.audit.checkpoint import Checkpoint
 from vault_etl.audit.entries import Action
 from vault_etl.base.errors import AuditError
 from vault_etl.quarantine.discard import DiscardQuarantine
-from vault_etl.quarantine.store import EVERY_ROW
+from vault_etl.quarantine.read import EVERY_ROW
 
 REQUEST = dataclasses.replace(find_request(), action=Action.QUARANTINE_DISCARD)
 

@@ -16,7 +16,7 @@ from vault_etl.base.errors import AuditError, ConfigurationError, KeyUnavailable
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState
-from vault_etl.reveal.find_port import Find, Found
+from vault_etl.reveal.find import Find, Found
 
 ADDRESS = "198.51.100.7"
 

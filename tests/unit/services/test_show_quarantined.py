@@ -23,7 +23,7 @@ from vault_etl.base.errors import (
     VaultEtlError,
 )
 from vault_etl.crypto.fields import Field
-from vault_etl.quarantine.show import ShowQuarantined
+from vault_etl.quarantine.read import ShowQuarantined
 
 BODY = b"\xff\x00 not text, with 198.51.100.7 in it\n"
 

@@ -11,7 +11,7 @@ from vault_etl.audit.entries import AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditLog
 from vault_etl.base.pii import Pii
 from vault_etl.keys.ring import KeyRing
-from vault_etl.reveal.find_port import can_hold
+from vault_etl.reveal.find import can_hold
 
 
 @dataclass(frozen=True, slots=True)
