@@ -150,7 +150,7 @@ CREATE TABLE public.closed_months (
 );
 COMMENT ON TABLE public.closed_months IS
     'Ranges of record ids that are detached, archived or dropped: nothing is stored there.';
--- Not where an archive is: the function months_away says that to who may know.
+-- Not where an archive is: the function unattached_months says that to who may know.
 GRANT SELECT (first, until) ON public.closed_months TO vault_etl_ingest, vault_etl_re_encrypt;
 
 -- What an erasure could not take out of the archive of a closed month: of one record, or of all records of a user. A

@@ -15,11 +15,11 @@ INSERT INTO public.vault DEFAULT VALUES;
 CREATE TABLE public.audit_actions (
     action text PRIMARY KEY CHECK (action ~ '^[a-z][a-z -]{0,39}$'),
     roles text[] NOT NULL,
-    look boolean NOT NULL DEFAULT false,
+    is_access boolean NOT NULL DEFAULT false,
     a_minute integer NOT NULL DEFAULT 6000 CHECK (a_minute > 0)
 );
 COMMENT ON TABLE public.audit_actions IS 'Every action of the audit log, and the roles that may append it.';
-INSERT INTO public.audit_actions (action, roles, look, a_minute) VALUES
+INSERT INTO public.audit_actions (action, roles, is_access, a_minute) VALUES
     ('reveal', '{vault_etl_reveal}', true, 120),
     ('reveal masked', '{vault_etl_reveal}', true, 120),
     ('find', '{vault_etl_reveal}', true, 120),
@@ -140,14 +140,14 @@ CREATE TABLE public.audit_rates (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE public.audit_rates IS 'How far each login is ahead of its rate of entries.';
 
-CREATE TABLE public.audit_released (
+CREATE TABLE public.audit_disclosed (
     seq bigint PRIMARY KEY REFERENCES public.audit_log,
-    released_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    disclosed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- Of a search: what it looks for, until it is answered.
     search bytea CHECK (length(search) = 32),
     written_by xid8 NOT NULL
 );
-COMMENT ON TABLE public.audit_released IS 'Which intents were used: what they name is released, or looked for.';
+COMMENT ON TABLE public.audit_disclosed IS 'Which intents were used: what they name is released, or looked for.';
 
 -- Of how many values an intent is that is of more than one thing: what it counts for its quota. Its `reason` says so too.
 CREATE TABLE public.audit_amounts (
@@ -441,7 +441,7 @@ BEGIN
         )) / 1024.0) * CASE entry.decision
             WHEN 'denied' THEN interval '60 s' / 120
             ELSE (
-                SELECT 2 * interval '60 s' / greatest(a.a_minute, CASE WHEN a.look THEN 2 * public.audit_quota(false) END)
+                SELECT 2 * interval '60 s' / greatest(a.a_minute, CASE WHEN a.is_access THEN 2 * public.audit_quota(false) END)
                 FROM public.audit_actions AS a WHERE a.action = entry.action
             )
         END);
@@ -467,7 +467,7 @@ BEGIN
         SELECT coalesce(sum(coalesce(a.amount, 1)), 0), min(l.logged_at), max(l.logged_at)
         FROM public.audit_log AS l LEFT JOIN public.audit_amounts AS a ON a.seq = l.seq
         WHERE l.login = me AND l.logged_at > an_hour_ago AND l.phase = 'intent' AND l.decision = 'allowed'
-            AND l.action IN (SELECT k.action FROM public.audit_actions AS k WHERE k.look)
+            AND l.action IN (SELECT k.action FROM public.audit_actions AS k WHERE k.is_access)
             AND (l.action = 'tokens') = of_tokens;
 END
 $$;
@@ -483,7 +483,7 @@ DECLARE
     in_full text[];
     masked text[];
 BEGIN
-    IF NOT (SELECT a.look FROM public.audit_actions AS a WHERE a.action = audit_denial.action) THEN
+    IF NOT (SELECT a.is_access FROM public.audit_actions AS a WHERE a.action = audit_denial.action) THEN
         RETURN NULL;
     END IF;
     SELECT p.document::jsonb INTO policy FROM public.reveal_policies AS p ORDER BY p.seq DESC LIMIT 1;

@@ -297,7 +297,7 @@ REVOKE ALL ON FUNCTION public.needs_of_data_key(bigint) FROM PUBLIC;
 -- The generation that is active, the one that the table's constraint names, and how many rows have tokens of another one than
 -- the active: of all rows, or of the pages of each partition that a sample reads, 64 or so.
 CREATE FUNCTION public.token_generations(
-    every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT looked_at bigint
+    every_row boolean, OUT active smallint, OUT held smallint, OUT others bigint, OUT rows_read bigint
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -311,7 +311,7 @@ BEGIN
         WHERE c.conrelid = 'public.user_logins'::regclass AND c.conname = 'tokens_of_one_generation'
     );
     others := 0;
-    looked_at := 0;
+    rows_read := 0;
     FOR place IN
         SELECT r.partition, pg_relation_size(format('public.%I', r.partition)::regclass) / 8192 AS pages, 0::bigint AS bad,
             0::bigint AS rows
@@ -322,7 +322,7 @@ BEGIN
             place.partition, CASE WHEN every_row THEN 100 ELSE least(100, 6400.0 / greatest(place.pages, 1)) END
         ) INTO place.bad, place.rows USING active;
         others := others + place.bad;
-        looked_at := looked_at + place.rows;
+        rows_read := rows_read + place.rows;
     END LOOP;
 END
 $$;

@@ -29,7 +29,7 @@ REVOKE ALL ON FUNCTION public.audit_intent(bigint, text[]) FROM PUBLIC;
 CREATE FUNCTION public.audit_use(intent_seq bigint, search bytea) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO public.audit_released (seq, search, written_by)
+    INSERT INTO public.audit_disclosed (seq, search, written_by)
     VALUES (intent_seq, audit_use.search, pg_current_xact_id());
 EXCEPTION WHEN unique_violation THEN
     RAISE EXCEPTION 'this intent has had its release' USING ERRCODE = 'insufficient_privilege';
@@ -40,7 +40,7 @@ REVOKE ALL ON FUNCTION public.audit_use(bigint, bytea) FROM PUBLIC;
 -- What opening the fields takes that one committed intent names: a row a field, once. No row comes if there is no
 -- such record, and NULL for what was erased. A body of quarantine has a ciphertext alone. A masked reveal is
 -- released like another: the masking is the client's.
-CREATE FUNCTION public.audit_release(intent_seq bigint)
+CREATE FUNCTION public.audit_disclose(intent_seq bigint)
 RETURNS TABLE (
     field text, ciphertext bytea, user_id text, create_date date, token uuid, token_generation smallint
 )
@@ -69,7 +69,7 @@ BEGIN
     END IF;
 END
 $$;
-REVOKE ALL ON FUNCTION public.audit_release(bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.audit_disclose(bigint) FROM PUBLIC;
 
 -- The entries of the log about the record or message that an intent releases, the next 1,000 behind a seq: who looked at it, and why. For the
 -- person whose record it is, with whom a reader shares what it was released.
@@ -123,7 +123,7 @@ BEGIN
     THEN
         RAISE EXCEPTION 'an intent looks for so many values of one field' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    UPDATE public.audit_released AS s SET search = NULL
+    UPDATE public.audit_disclosed AS s SET search = NULL
     WHERE s.seq = intent_seq AND s.written_by <> pg_current_xact_id() AND length(nonce) = 32
         AND s.search = sha256('vault-etl/1/search'::bytea || nonce || (
             SELECT string_agg(uuid_send(t.token), ''::bytea ORDER BY t.place)
@@ -178,7 +178,7 @@ BEGIN
     IF entry.fields <> '{}' THEN
         RAISE EXCEPTION 'an intent to find a value finds no user' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    UPDATE public.audit_released AS s SET search = NULL
+    UPDATE public.audit_disclosed AS s SET search = NULL
     WHERE s.seq = intent_seq AND s.written_by <> pg_current_xact_id() AND length(nonce) = 32
         AND s.search = sha256(
             'vault-etl/1/search-user'::bytea || nonce || convert_to(audit_find_user.user_id, 'UTF8')
@@ -196,7 +196,7 @@ $$;
 REVOKE ALL ON FUNCTION public.audit_find_user(bigint, bytea, text) FROM PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
-    public.audit_release(bigint), public.audit_search(bigint, bytea),
+    public.audit_disclose(bigint), public.audit_search(bigint, bytea),
     public.audit_find_user(bigint, bytea, text), public.audit_about(bigint, bigint),
     public.audit_find(bigint, bytea, uuid[], integer)
     TO vault_etl_reveal;

@@ -113,7 +113,7 @@ REVOKE ALL ON FUNCTION public.rotation_move(uuid, uuid, boolean) FROM PUBLIC;
 -- Lets go of a range that is done, or of one that is not, for others to go on with at once; and writes the outcome, if
 -- the claim's intent is this login's and has none yet: how many rows were read to be opened, and under which data keys
 -- they were. Of more than 32 the digest of their ids (docs/formats.md). Whether it has written it.
-CREATE FUNCTION public.rotation_release(claim uuid, rows bigint, key_ids bigint[]) RETURNS boolean
+CREATE FUNCTION public.rotation_free(claim uuid, rows bigint, key_ids bigint[]) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     intent public.audit_log;
@@ -129,7 +129,7 @@ DECLARE
 BEGIN
     PERFORM public.short_transaction();
     UPDATE public.rotation_ranges AS r SET claim = NULL, claimed_until = NULL, claimed_after = NULL
-    WHERE r.claim = rotation_release.claim
+    WHERE r.claim = rotation_free.claim
     RETURNING r.done INTO was_done;
     SELECT l.* INTO intent FROM public.audit_log AS l
     WHERE l.request_id = claim AND l.phase = 'intent' AND l.action = 'keys range' AND l.login = session_user
@@ -140,15 +140,15 @@ BEGIN
     PERFORM public.audit_write(
         claim, 'outcome', intent.actor, intent.host, intent.action, NULL::uuid, intent.fields, NULL, intent.ticket,
         format('%s rows, under %s', rows, keys), CASE WHEN was_done THEN 'done' ELSE 'failed' END,
-        CASE WHEN was_done THEN NULL WHEN was_done IS NULL THEN 'lapsed' ELSE 'released' END
+        CASE WHEN was_done THEN NULL WHEN was_done IS NULL THEN 'lapsed' ELSE 'freed' END
     );
     RETURN true;
 END
 $$;
-REVOKE ALL ON FUNCTION public.rotation_release(uuid, bigint, bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.rotation_free(uuid, bigint, bigint[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     public.rotation_claim(uuid, uuid, uuid), public.rotation_move(uuid, uuid, boolean),
-    public.rotation_release(uuid, bigint, bigint[])
+    public.rotation_free(uuid, bigint, bigint[])
     TO vault_etl_re_encrypt;
 
 -- Lets the rows of a detached month have tokens of another generation: an attach that failed left the constraint of the one

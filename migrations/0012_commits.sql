@@ -43,7 +43,7 @@ BEGIN
         WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN (
             'audit_append', 'audit_register_key', 'erase', 'quarantine_discard', 'token_cut_over',
             'keys_init', 'token_keys_begin', 'token_keys_abort', 'data_keys_retire', 'data_keys_retire_expired',
-            'keys_destroy', 'key_rewrap', 'rotation_claim', 'rotation_release', 'retoken_begin',
+            'keys_destroy', 'key_rewrap', 'rotation_claim', 'rotation_free', 'retoken_begin',
             'file_source', 'file_load_reached', 'file_load_whole', 'fold_value_counts'
         )
     LOOP

@@ -59,7 +59,7 @@ REVOKE ALL ON FUNCTION public.partition_list() FROM PUBLIC;
 
 -- The months that no look at the table sees: which, where their rows are, since when, and which days these name. The place
 -- of an archive is for who asks for what may be in it: a reader, an eraser, an auditor and the owner.
-CREATE FUNCTION public.months_away() RETURNS TABLE (
+CREATE FUNCTION public.unattached_months() RETURNS TABLE (
     partition text, first uuid, until uuid, state text, since timestamptz, archive text, earliest date, latest date
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -74,8 +74,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WHERE s.state <> 'attached'
     ORDER BY s.first
 $$;
-REVOKE ALL ON FUNCTION public.months_away() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public.months_away() TO
+REVOKE ALL ON FUNCTION public.unattached_months() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.unattached_months() TO
     vault_etl_reveal, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit, vault_etl_analyst;
 
 -- Counts the values of a detached month, and keeps which days its rows name. Reads every row.
@@ -121,7 +121,7 @@ REVOKE ALL ON FUNCTION public.partition_close(text, uuid, uuid) FROM PUBLIC;
 -- Moves the table of a month that was detached out of the schema `public`, where no rotation and no reveal would expect
 -- rows that it does not see, and its counts with it. Reads every row, and holds nothing that others wait for. Raises 42P07 if
 -- the month's rows are elsewhere.
-CREATE FUNCTION public.partition_put_away(partition text) RETURNS void
+CREATE FUNCTION public.partition_move_detached(partition text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     month public.closed_months;
@@ -133,7 +133,7 @@ BEGIN
         RETURN;
     END IF;
     SELECT m.* INTO STRICT month FROM public.closed_months AS m
-    WHERE m.partition = partition_put_away.partition AND m.dropped_at IS NULL;
+    WHERE m.partition = partition_move_detached.partition AND m.dropped_at IS NULL;
     IF month.archive IS NOT NULL THEN
         RAISE EXCEPTION 'the rows of this month are not in this table' USING ERRCODE = 'duplicate_table';
     END IF;
@@ -143,7 +143,7 @@ BEGIN
     PERFORM public.partition_count(month.first, -1);
 END
 $$;
-REVOKE ALL ON FUNCTION public.partition_put_away(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.partition_move_detached(text) FROM PUBLIC;
 
 -- Says that rows of a detached month were changed.
 CREATE FUNCTION public.detached_changed() RETURNS trigger
@@ -440,7 +440,7 @@ BEGIN
     END IF;
     INSERT INTO public.closed_months AS m (first, until, partition) VALUES (month.first, month.until, month.partition)
     ON CONFLICT ON CONSTRAINT closed_months_pkey DO UPDATE SET partition = excluded.partition, dropped_at = NULL;
-    PERFORM public.partition_put_away(partition);  -- one that was detached by hand
+    PERFORM public.partition_move_detached(partition);  -- one that was detached by hand
     EXECUTE format('LOCK TABLE vault_etl_detached.%I IN ACCESS EXCLUSIVE MODE', partition);
     -- Both are asked here: the row and the table are locked, and were not above.
     IF manifest_sha256 IS NOT NULL AND NOT EXISTS (

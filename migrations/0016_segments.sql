@@ -168,7 +168,7 @@ BEGIN
         RAISE EXCEPTION 'the entries that stay are not those on the record'
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    DELETE FROM public.audit_released AS r
+    DELETE FROM public.audit_disclosed AS r
     WHERE r.seq >= segment.first_seq AND r.seq <= segment.last_seq
         AND NOT EXISTS (SELECT FROM unnest(kept) AS k WHERE k = r.seq);
     DELETE FROM public.audit_amounts AS a

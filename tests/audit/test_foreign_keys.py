@@ -16,7 +16,7 @@ from vault_etl.audit.registration import Registration
 
 FORGET = (
     "SET session_replication_role = replica; DELETE FROM audit_keys; DELETE FROM audit_checkpoints;"
-    " DELETE FROM audit_released; DELETE FROM audit_log; UPDATE audit_head SET seq = 0, hash ="
+    " DELETE FROM audit_disclosed; DELETE FROM audit_log; UPDATE audit_head SET seq = 0, hash ="
     " (SELECT sha256('vault-etl/1/audit-genesis'::bytea || uuid_send(vault_id)) FROM vault)"
 )
 

@@ -102,7 +102,7 @@ def test_a_denied_intent_releases_nothing(log: Logbook) -> None:
     log.set_policy(json.dumps({**POLICY, "reveals_an_hour": 0}))
     seq = append_committed(log.database)
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-        log.database.sql("SELECT * FROM public.audit_release(%s)", seq, role="reveal")
+        log.database.sql("SELECT * FROM public.audit_disclose(%s)", seq, role="reveal")
 
 
 def test_a_client_cannot_allow_itself(log: Logbook) -> None:

@@ -168,7 +168,7 @@ def test_all_of_it_truncated(log: Logbook) -> None:
     """The head tells; with the head made anew, a receipt does."""
     receipt = log.look()
     log.tamper(
-        "TRUNCATE audit_log, audit_released, audit_keys, reveal_policies, key_changes CASCADE"
+        "TRUNCATE audit_log, audit_disclosed, audit_keys, reveal_policies, key_changes CASCADE"
     )
     named(log.prove(), 1, "is missing")
     log.rebuild(1, forget=True)

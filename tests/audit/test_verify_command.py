@@ -31,7 +31,7 @@ def public_key(site: Vault, tmp_path: Path) -> Path:
 @pytest.fixture
 def cut(site: Vault) -> Iterator[Vault]:
     """The vault, whose last two entries and their checkpoint somebody takes away; then they are back."""
-    tables = ("audit_log", "audit_checkpoints", "audit_head", "audit_released")
+    tables = ("audit_log", "audit_checkpoints", "audit_head", "audit_disclosed")
     keep = ";".join(f"CREATE TABLE kept_{name} AS TABLE {name}" for name in tables)
     site.sql(keep)
     yield site
@@ -46,7 +46,7 @@ def cut_the_end(vault: Vault) -> None:
     """Forget the last two entries, wherever the database has them."""
     vault.sql(
         "BEGIN; SET LOCAL session_replication_role = replica;"
-        "DELETE FROM audit_released; DELETE FROM audit_checkpoints WHERE seq > (SELECT seq - 2 FROM audit_head);"
+        "DELETE FROM audit_disclosed; DELETE FROM audit_checkpoints WHERE seq > (SELECT seq - 2 FROM audit_head);"
         "DELETE FROM audit_log WHERE seq > (SELECT seq - 2 FROM audit_head);"
         "UPDATE audit_head SET (seq, hash) = (SELECT seq, hash FROM audit_log ORDER BY seq DESC LIMIT 1);"
         "COMMIT"

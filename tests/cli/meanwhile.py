@@ -18,7 +18,7 @@ ATTACHED: Final = """
     UPDATE public.user_logins SET locale = 'xx' WHERE record_id >= month.first AND record_id < month.until;
     ALTER TABLE public.user_logins DETACH PARTITION public.MONTH;
     INSERT INTO public.closed_months (first, until, partition) VALUES (month.first, month.until, 'MONTH');
-    PERFORM public.partition_put_away('MONTH');
+    PERFORM public.partition_move_detached('MONTH');
 """
 """Changed while it was attached, and detached again."""
 OTHER_ARCHIVE: Final = f"""

@@ -21,7 +21,7 @@ CODES = {"denied": "role", "failed": "not_found"}
 NO_QUOTA = """
 SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', 'set', '{"reveals_an_hour": 100000, "purposes": {}}')
 """
-RELEASE = "SELECT field, ciphertext FROM public.audit_release(%s)"
+RELEASE = "SELECT field, ciphertext FROM public.audit_disclose(%s)"
 
 
 def append(opened: cursor, **changes: object) -> int:

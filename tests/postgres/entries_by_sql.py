@@ -43,7 +43,7 @@ BEGIN
     END LOOP;
 END
 $$;
-INSERT INTO audit_released (seq, written_by) SELECT i, '3' FROM generate_series(10, 1000001, 10) AS i;
+INSERT INTO audit_disclosed (seq, written_by) SELECT i, '3' FROM generate_series(10, 1000001, 10) AS i;
 INSERT INTO audit_amounts SELECT i, 3 FROM generate_series(12, 1000001, 50) AS i;
 INSERT INTO audit_checkpoints (seq, hash, key_hash, signature, stored_by)
 SELECT i, sha256(''), '\\x00000000', '\\x3006020101020101', 'x' FROM generate_series(11, 1000001, 20) AS i;

@@ -59,7 +59,7 @@ def detached(scratch: Scratch) -> str:
         month_start(-1),
         name,
     )
-    scratch.sql(f"SELECT partition_put_away('{name}')")
+    scratch.sql(f"SELECT partition_move_detached('{name}')")
     return name
 
 

@@ -74,7 +74,7 @@ def test_a_denial_of_the_client_does_not_hide_the_role(shared: Scratch) -> None:
 
 def test_the_table_of_actions_is_the_programs(shared: Scratch) -> None:
     """Every action of the program is in it, and which are looks; nothing of it can be changed."""
-    rows = shared.sql("SELECT action, look FROM public.audit_actions")
+    rows = shared.sql("SELECT action, is_access FROM public.audit_actions")
     assert {a for a, _ in rows} >= set(Action)
     assert {a for a, look in rows if look} == LOOKS
     for statement in (

@@ -264,7 +264,7 @@ def test_a_find_releases_no_record(
     """One that names a record is no way to its ciphertexts."""
     seq = intent(shared, record_id=records[0].record_id)
     with session.cursor() as opened, pytest.raises(Denied, match="no committed intent"):
-        opened.execute("SELECT * FROM public.audit_release(%s)", (seq,))
+        opened.execute("SELECT * FROM public.audit_disclose(%s)", (seq,))
 
 
 @pytest.mark.parametrize("seq", [0, -1, 10**12, None])
@@ -370,7 +370,7 @@ def test_what_a_look_is_bound_to_is_gone_with_its_answer(
     """Until then it is a digest that no token leads to without the nonce; afterwards it is nothing."""
     seq, token = intent(shared), records[0].tokens[Field.IP]
     bind(session, seq, [token])
-    held = "SELECT search FROM audit_released WHERE seq = %s"
+    held = "SELECT search FROM audit_disclosed WHERE seq = %s"
     assert bytes(shared.value(held, seq)) == search_digest(NONCE, [token])
     with session.cursor() as opened:
         find(opened, seq, [token])

@@ -1,4 +1,4 @@
-"""`audit_release` as an attacker with the reveal role's login meets it."""
+"""`audit_disclose` as an attacker with the reveal role's login meets it."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_one_statement_is_one_transaction(shared: Scratch, record: SealedRecord)
     with shared.connect("admin") as opened, opened.cursor() as cursor, pytest.raises(Denied):
         cursor.execute(
             f"WITH a AS MATERIALIZED (SELECT seq FROM public.{APPEND}))"  # noqa: S608
-            " SELECT r.* FROM a, public.audit_release(a.seq) AS r",
+            " SELECT r.* FROM a, public.audit_disclose(a.seq) AS r",
             {
                 **dict.fromkeys(("purpose", "ticket", "error_code", "amount")),
                 "request_id": uuid.uuid4(),
@@ -212,13 +212,13 @@ def test_a_forged_log_in_a_temporary_table_is_not_read(
             "CREATE TEMP TABLE audit_log AS SELECT %s::bigint AS seq, now() AS logged_at,"
             " 'intent' AS phase, 'test_colleague' AS login, %s::uuid AS record_id,"
             " ARRAY['ip', 'device_id'] AS fields, 'allowed' AS decision, 'reveal' AS action;"
-            "CREATE TEMP TABLE audit_released (seq bigint);"
+            "CREATE TEMP TABLE audit_disclosed (seq bigint);"
             "CREATE TEMP TABLE user_logins (record_id uuid); SET search_path = pg_temp, public",
             (seq, record.record_id),
         )
         opened.commit()
         with pytest.raises(Denied):
-            cursor.execute("SELECT * FROM audit_release(%s)", (seq,))
+            cursor.execute("SELECT * FROM audit_disclose(%s)", (seq,))
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_a_copy_of_what_a_closed_month_has_is_a_duplicate(scratch: Scratch) -> N
             name,
         )
         scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name}")
-        scratch.sql(f"SELECT partition_put_away('{name}')")
+        scratch.sql(f"SELECT partition_move_detached('{name}')")
         scratch.sql(
             "INSERT INTO archived_erasures (first, record_id) SELECT first, %s FROM closed_months",
             erased.record_id,

@@ -14,7 +14,7 @@ from tests.postgres.test_grants import COMMITS
 DEFINERS = {
     *("ensure_partition", "audit_append", "key_usage"),
     *(
-        "audit_release",
+        "audit_disclose",
         "audit_search",
         "audit_find",
         "audit_find_user",
@@ -26,7 +26,7 @@ DEFINERS = {
     *("erase", "erase_preview", "quarantine_discard", "quarantine_matching", "audit_holder"),
     *("file_source", "file_load_reached", "file_load_whole"),
     "token_cut_over",
-    *("rotation_claim", "rotation_move", "rotation_release"),
+    *("rotation_claim", "rotation_move", "rotation_free"),
     *("retoken_begin", "retoken_generations", "retoken_page", "retoken_fill"),
     *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
     *("data_keys_retire_expired", "keys_destroy", "key_rewrap", "unexplained_keys"),
@@ -37,7 +37,7 @@ DEFINERS = {
         "values_miscounted",
         "recount_values",
         "fold_value_counts",
-        "months_away",
+        "unattached_months",
         "in_closed_months",
     ),
     *("detached_changed", "closed_archives"),

@@ -63,13 +63,13 @@ RE_ENCRYPT = ROTATE | {
     "SELECT rotation_ranges",
     *columns("INSERT", "rotation_ranges", "rotation_id", "place", "first", "last"),
     *columns("UPDATE", "rotation_ranges", "after", "done"),
-    *("EXECUTE rotation_claim", "EXECUTE rotation_move", "EXECUTE rotation_release"),
+    *("EXECUTE rotation_claim", "EXECUTE rotation_move", "EXECUTE rotation_free"),
     *("EXECUTE retoken_begin", "EXECUTE retoken_generations"),
     *("EXECUTE retoken_page", "EXECUTE retoken_fill"),
     *columns("INSERT", "data_keys", *MADE),
     *("EXECUTE keys_init", "EXECUTE token_keys_begin", "EXECUTE token_keys_abort"),
     *("EXECUTE token_cut_over", "EXECUTE token_publications"),
-    "EXECUTE months_away",
+    "EXECUTE unattached_months",
     *CLOSED,
 }
 
@@ -110,11 +110,11 @@ RIGHTS: dict[str, set[str]] = {
             "source_id",
         ),
         "SELECT data_keys",
-        *("EXECUTE unexplained_keys", "EXECUTE quarantine_matches", "EXECUTE months_away"),
+        *("EXECUTE unexplained_keys", "EXECUTE quarantine_matches", "EXECUTE unattached_months"),
         "EXECUTE audit_append",
         *(
             f"EXECUTE audit_{name}"
-            for name in ("release", "search", "find", "find_user", "about", "allowance")
+            for name in ("disclose", "search", "find", "find_user", "about", "allowance")
         ),
         *columns("SELECT", "audit_segments", "last_seq", "last_at"),
         *SIGN,
@@ -123,7 +123,7 @@ RIGHTS: dict[str, set[str]] = {
     "re_encrypt": RE_ENCRYPT,
     "erase": {
         "EXECUTE erase",
-        *("EXECUTE erase_preview", "EXECUTE months_away"),
+        *("EXECUTE erase_preview", "EXECUTE unattached_months"),
         *("EXECUTE quarantine_discard", "EXECUTE quarantine_matching"),
         *SIGN,
     },
@@ -136,13 +136,13 @@ RIGHTS: dict[str, set[str]] = {
         *columns("SELECT", "quarantine", "reason_code", "quarantined_at"),
         *("SELECT key_changes", "EXECUTE unexplained_keys"),
         *("EXECUTE audit_register_key", "EXECUTE audit_matches"),
-        *("EXECUTE audit_holder", "EXECUTE audit_allowance", "EXECUTE months_away"),
+        *("EXECUTE audit_holder", "EXECUTE audit_allowance", "EXECUTE unattached_months"),
         *SIGN,
     },
     "analyst": {
         "SELECT user_logins_masked",
         *columns("SELECT", "user_logins", *PLAIN, *TOKENS),
-        "EXECUTE months_away",
+        "EXECUTE unattached_months",
     },
 }
 
@@ -152,7 +152,7 @@ COMMITS = {
     "quarantine_discard",
     *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
     *("data_keys_retire_expired", "keys_destroy"),
-    *("rotation_claim", "rotation_release", "retoken_begin"),
+    *("rotation_claim", "rotation_free", "retoken_begin"),
     *("file_source", "file_load_reached", "file_load_whole", "fold_value_counts"),
 }
 for _role, _rights in RIGHTS.items():
@@ -259,7 +259,7 @@ def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
         ("reveal", "EXPLAIN SELECT 1 FROM public.user_logins"),
         ("reveal", "COPY public.user_logins TO STDOUT"),
         ("reveal", "BEGIN; LOCK TABLE public.user_logins IN ACCESS SHARE MODE"),
-        ("reveal", "SELECT search FROM public.audit_released"),
+        ("reveal", "SELECT search FROM public.audit_disclosed"),
         ("reveal", "SELECT * FROM public.audit_amounts"),
         ("reveal", "SELECT public.audit_intent(1, '{find}')"),
         ("reveal", "SELECT public.audit_use(1, NULL)"),
@@ -307,7 +307,7 @@ def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
         ("ingest", "DELETE FROM public.quarantine"),
         ("reveal", "DELETE FROM public.quarantine"),
         ("rotate", "SELECT * FROM public.audit_log"),
-        ("audit", "SELECT * FROM public.audit_released"),
+        ("audit", "SELECT * FROM public.audit_disclosed"),
         ("audit", "INSERT INTO public.audit_checkpoints DEFAULT VALUES"),
         ("audit", "INSERT INTO public.audit_keys VALUES (1, 'note')"),
         ("audit", "SELECT public.reveal_policy_set(NULL, NULL, NULL, NULL, NULL)"),

@@ -24,7 +24,7 @@ from vault_etl.reveal.find import search_digest, user_digest
 MAX_PAGES = 300
 """Of 8 KiB, tables and indexes and catalogs together. The log has 30,000, and its smallest index 1,000."""
 
-TABLES = ("log", "amounts", "released", "checkpoints", "keys", "head", "rates")
+TABLES = ("log", "amounts", "disclosed", "checkpoints", "keys", "head", "rates")
 OF_SEGMENTS = {"audit_kept", "audit_segment_add", "audit_segment_delete"}
 """What reads a whole segment, for the owner, and keeps no other session waiting."""
 READS_IT = "reveal_policies|key_changes|" + "|".join(f"audit_{name}" for name in TABLES)
@@ -137,7 +137,7 @@ CASES: dict[str, tuple[str, Values]] = {
     "an intent to find two": (APPEND, lambda _: intent("find")),
     "an intent to make tokens": (APPEND, lambda _: {**intent("tokens"), "amount": 9}),
     "an outcome": (APPEND, outcome),
-    "a release": ("SELECT audit_release(%(seq)s)", appended),
+    "a release": ("SELECT audit_disclose(%(seq)s)", appended),
     "what the log says of a record": ("SELECT audit_about(%(seq)s, 0)", appended),
     "a search": ("SELECT audit_search(%(seq)s, sha256(''))", lambda o: appended(o, "find")),
     "a find": ("SELECT audit_find(%(seq)s, %(nonce)s, %(tokens)s::uuid[], 10)", bound),
@@ -158,7 +158,7 @@ CASES: dict[str, tuple[str, Values]] = {
         lambda o: appended(o, "keys rotate"),
     ),
     "the rows of a claim": ("SELECT retoken_range(%(claim)s::uuid)", claimed),
-    "the end of a claim": ("SELECT rotation_release(%(claim)s::uuid, 1, '{1}')", claimed),
+    "the end of a claim": ("SELECT rotation_free(%(claim)s::uuid, 1, '{1}')", claimed),
     "a change of a key": (
         "SELECT key_change_write('keys change', gen_random_uuid(), 'a', 'h', 'r', '{1, 2}')",
         given(),

@@ -57,13 +57,13 @@ def test_it_is_not_taken_for_the_rows_of_an_archived_month(scratch: Scratch, arc
     """The month stays archived, and its values counted: no step works on the other table, which `doctor` names."""
     counts = scratch.sql(COUNTS)
     assert counts == [("device_id", 1), ("ip", 1), ("token", 1)]
-    for function in ("partition_list", "months_away"):
+    for function in ("partition_list", "unattached_months"):
         assert scratch.sql(STATES.format(function), archived) == [(archived, "archived")]
     for refused in (
         "SELECT partition_drop(partition, archive_sha256) FROM closed_months",
         "SELECT partition_attach(partition) FROM closed_months",
         "SELECT archive_begin(partition) FROM closed_months",
-        "SELECT partition_put_away(partition) FROM closed_months",
+        "SELECT partition_move_detached(partition) FROM closed_months",
         "SELECT partition_close(partition, first, until) FROM closed_months",
     ):
         with pytest.raises(

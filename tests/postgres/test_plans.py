@@ -311,7 +311,7 @@ def test_a_record_is_found_in_one_partition(filled: Scratch) -> None:
     """Looking a record up by its id opens the one partition that its id names."""
     record_id: uuid.UUID = filled.value("SELECT record_id FROM user_logins LIMIT 1")
     values = {"record_id": record_id, "fields": ["ip"]}
-    plan = list(nodes(filled, returned_by(filled, "audit_release"), values))
+    plan = list(nodes(filled, returned_by(filled, "audit_disclose"), values))
     read = [node for node in plan if node.get("Relation Name", "").startswith("user_logins")]
     assert [node["Node Type"] for node in read] == ["Index Scan"]
 

@@ -21,7 +21,7 @@ from vault_etl.rotation.ranges import named_keys
 
 CLAIM = "CALL public.commit_rotation_claim(%s, %s, %s, NULL, NULL, NULL, NULL)"
 MOVE = "SELECT public.rotation_move(%s, NULL, %s)"
-RELEASE = "CALL public.commit_rotation_release(%s, %s, %s::bigint[], NULL)"
+RELEASE = "CALL public.commit_rotation_free(%s, %s, %s::bigint[], NULL)"
 WAITING = (
     "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'rotation_ranges'::regclass"
 )
@@ -165,7 +165,7 @@ def test_an_outcome_is_written_once(site: Site) -> None:
     outcomes = [entry[1:] for entry in site.entries() if entry[0] == "outcome"]
     assert outcomes == [
         ("done", None, "5 rows, under data keys 7, 9"),
-        ("failed", "released", "0 rows, under no data key"),
+        ("failed", "freed", "0 rows, under no data key"),
     ]
     assert site.claimed() == 0
 

@@ -16,7 +16,7 @@ from vault_etl.schema.online import Statement
 from vault_etl.schema.postgres_schema import FILE, PostgresSchema
 
 FOLDER = resource_dir("migrations")
-RELEASE = "function audit_release("
+RELEASE = "function audit_disclose("
 OWNER = "SET ROLE vault_etl_owner"
 MONTH = f"{dt.datetime.now(dt.UTC):%Y_%m}"
 GUESS = "CREATE FUNCTION public.guess() RETURNS int LANGUAGE sql SECURITY DEFINER RETURN 1"
@@ -24,32 +24,32 @@ GUESS = "CREATE FUNCTION public.guess() RETURNS int LANGUAGE sql SECURITY DEFINE
 ATTACKS = {
     "a function with another body": (
         """DO $$ BEGIN EXECUTE replace(pg_get_functiondef(
-            (SELECT oid FROM pg_proc WHERE proname = 'audit_release')), 'BEGIN', 'BEGIN NULL;'); END $$""",
+            (SELECT oid FROM pg_proc WHERE proname = 'audit_disclose')), 'BEGIN', 'BEGIN NULL;'); END $$""",
         (RELEASE, "source was changed"),
     ),
     "a function that runs as its caller": (
         """DO $$ BEGIN EXECUTE format('ALTER FUNCTION %s SECURITY INVOKER',
-            (SELECT oid::regprocedure FROM pg_proc WHERE proname = 'audit_release')); END $$""",
+            (SELECT oid::regprocedure FROM pg_proc WHERE proname = 'audit_disclose')); END $$""",
         (RELEASE, "SECURITY DEFINER was changed"),
     ),
     "another search path": (
         """DO $$ BEGIN EXECUTE format('ALTER FUNCTION %s SET search_path = public',
-            (SELECT oid::regprocedure FROM pg_proc WHERE proname = 'audit_release')); END $$""",
+            (SELECT oid::regprocedure FROM pg_proc WHERE proname = 'audit_disclose')); END $$""",
         (RELEASE, "settings was changed"),
     ),
     "no settings": (
         """DO $$ BEGIN EXECUTE format('ALTER FUNCTION %s RESET ALL',
-            (SELECT oid::regprocedure FROM pg_proc WHERE proname = 'audit_release')); END $$""",
+            (SELECT oid::regprocedure FROM pg_proc WHERE proname = 'audit_disclose')); END $$""",
         (RELEASE, "settings was changed"),
     ),
     "another owner of a function": (
         """DO $$ BEGIN EXECUTE format('ALTER FUNCTION %s OWNER TO admin',
-            (SELECT oid::regprocedure FROM pg_proc WHERE proname = 'audit_release')); END $$""",
+            (SELECT oid::regprocedure FROM pg_proc WHERE proname = 'audit_disclose')); END $$""",
         (RELEASE, "owner was changed"),
     ),
     "a function for everybody": (
         """DO $$ BEGIN EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC',
-            (SELECT oid::regprocedure FROM pg_proc WHERE proname = 'audit_release')); END $$""",
+            (SELECT oid::regprocedure FROM pg_proc WHERE proname = 'audit_disclose')); END $$""",
         (RELEASE, "grant of EXECUTE to PUBLIC is not of the migrations"),
     ),
     "one more function": (GUESS, ("function guess()", "is not of the migrations")),
@@ -68,8 +68,8 @@ ATTACKS = {
         ("table audit_log: trigger ", "was changed"),
     ),
     "a foreign key off": (
-        "ALTER TABLE public.audit_released DISABLE TRIGGER ALL",
-        ("table audit_released: a disabled trigger of a constraint", "is not of the migrations"),
+        "ALTER TABLE public.audit_disclosed DISABLE TRIGGER ALL",
+        ("table audit_disclosed: a disabled trigger of a constraint", "is not of the migrations"),
     ),
     "a trigger more": (
         """CREATE TRIGGER z BEFORE INSERT ON public.audit_log FOR EACH ROW
@@ -154,7 +154,7 @@ ATTACKS = {
     ),
     "a look that is none": (
         """SET ROLE vault_etl_owner; ALTER TABLE public.audit_actions DISABLE TRIGGER USER;
-            UPDATE public.audit_actions SET look = false WHERE action = 'reveal';
+            UPDATE public.audit_actions SET is_access = false WHERE action = 'reveal';
             ALTER TABLE public.audit_actions ENABLE TRIGGER USER""",
         ("table audit_actions: row of reveal", "was changed"),
     ),

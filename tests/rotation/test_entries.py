@@ -41,7 +41,7 @@ def opened(watch: Watch) -> list[tuple[Any, ...]]:
         if decision is not None:
             said = re.fullmatch(r"(\d+) rows, under (?:no data key|data keys ([\d, ]+))", outcome)
             assert said, outcome
-            assert (decision, code) in {("done", None), ("failed", "released")}
+            assert (decision, code) in {("done", None), ("failed", "freed")}
             rows, keys = int(said[1]), set(map(int, (said[2] or "").replace(",", "").split()))
         found.append((ticket, about[1], decision, rows, keys))
     return found

@@ -31,7 +31,7 @@ INSERT INTO audit_segments
 SELECT {end}, 1, (SELECT prev_hash FROM audit_log WHERE seq = 1), l.hash, l.logged_at, 0, sha256(''),
     sha256('no'), '/nowhere', {under}
 FROM audit_log AS l WHERE l.seq = {end};
-DELETE FROM audit_released; DELETE FROM audit_amounts;
+DELETE FROM audit_disclosed; DELETE FROM audit_amounts;
 DELETE FROM audit_checkpoints WHERE seq < {end};
 DELETE FROM audit_log WHERE seq <= {end}
 """

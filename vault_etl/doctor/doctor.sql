@@ -62,7 +62,7 @@ SELECT pid, login, extract(epoch FROM clock_timestamp() - since)::double precisi
 FROM public.audit_holder()
 
 -- name: token_generations
-SELECT active, held, others, looked_at FROM public.token_generations(%(every_row)s)
+SELECT active, held, others, rows_read FROM public.token_generations(%(every_row)s)
 
 -- name: miscounted
 -- Reads all records.

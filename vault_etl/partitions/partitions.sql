@@ -21,7 +21,7 @@ DELETE FROM public.closed_months WHERE first = %(first)s
 SELECT partdefid <> 0 FROM pg_catalog.pg_partitioned_table WHERE partrelid = 'public.user_logins'::regclass
 
 -- name: put_away
-SELECT public.partition_put_away(%(partition)s)
+SELECT public.partition_move_detached(%(partition)s)
 
 -- name: misfits
 SELECT public.partition_misfits(%(partition)s)

@@ -1,7 +1,7 @@
 -- What the role reveal gets against a committed intent.
 
 -- name: release
-SELECT field, ciphertext, user_id, create_date, token, token_generation FROM public.audit_release(%(seq)s)
+SELECT field, ciphertext, user_id, create_date, token, token_generation FROM public.audit_disclose(%(seq)s)
 
 -- name: search
 SELECT public.audit_search(%(seq)s, %(digest)s)

@@ -2,7 +2,7 @@
 
 -- name: find
 -- By the name of its table, or by ids that it holds.
-SELECT partition, first, until, state FROM public.months_away()
+SELECT partition, first, until, state FROM public.unattached_months()
 WHERE partition = %(wanted)s OR (first < %(end)s::uuid AND until > %(first)s::uuid)
 ORDER BY first
 

@@ -76,4 +76,4 @@ WHERE rotation_id = %(rotation_id)s AND NOT EXISTS (
 )
 
 -- name: release_range
-CALL public.commit_rotation_release(%(claim)s, %(rows)s, %(key_ids)s::bigint[], NULL)
+CALL public.commit_rotation_free(%(claim)s, %(rows)s, %(key_ids)s::bigint[], NULL)
