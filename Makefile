@@ -34,7 +34,7 @@ TEMPLATES := $(wildcard keys/*.template.yaml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
+.PHONY: help demo docs test test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,8 +100,11 @@ dist: $(VENV)/.dev-installed ## what a release carries: the wheel, production's 
 	$(SBOM) --output-file "$$(echo dist/*.whl | sed 's/-py3.*/.cdx.json/')" requirements/runtime.txt
 	cd dist && sha256sum * > SHA256SUMS
 
+docs: $(VENV)/.dev-installed ## build the site of docs/ into site/; a dead link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
 clean: ## remove what make and the tools made; .vault-etl/ (your local data) stays
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf tests/iam/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -66,7 +66,7 @@ _AFTER_SETTINGS: Final = """
 _EXIT_CODES: Final = """\
 ## Exit codes
 
-After sysexits.h, where it has one. What to do about each stands in [operations.md](operations.md#exit-codes).
+The codes follow sysexits.h where it has one. [Failures](operations/failures.md#exit-codes) says what to do.
 
 | code | meaning |
 |---|---|

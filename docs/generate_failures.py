@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tables of what fails in docs/operations.md, from the tables in the code that decide it.
+"""Writes the tables of what fails in docs/operations/failures.md, from the tables in the code that decide it.
 
 .venv/bin/python docs/generate_failures.py
 """
@@ -16,7 +16,7 @@ from vault_etl.platform.outage import FOLLOWING
 from vault_etl.platform.postgres import ANSWERS, BUG, LOST, SILENT
 from vault_etl.platform.postgres_failures import FAILURES, UNKNOWN, Failure
 
-PAGE = Path(__file__).with_name("operations.md")
+PAGE = Path(__file__).with_name("operations") / "failures.md"
 HEAD = "| what is seen | exit | waited for | what to do |\n|---|---|---|---|\n"
 
 WITHOUT_CODES = {

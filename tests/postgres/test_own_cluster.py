@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(major: int, folder: Path) -> Iterator[Scratch]:
-    """Set up as docs/operations.md says, with a table that was adopted, a record and a rejection."""
+    """Set up as docs/how-to/database.md says, with a table that was adopted, a record and a rejection."""
     with own_cluster(major, folder) as made:
         make_database(made, made.name, new=True)
         made.sql(EXERCISE, role="deployer")

@@ -16,7 +16,7 @@ SETTING = "VAULT_ETL_TRUSTED_KEY_ARNS"
 STATES = "SELECT key_id, state FROM data_keys ORDER BY key_id"
 WRAPPED = "SELECT key_id, encode(wrapped_key, 'hex') FROM data_keys WHERE wrapped_key IS NOT NULL"
 RETRY = ("quarantine", "retry", "--all")
-UNDER = (  # docs/operations.md, Keys that do not open
+UNDER = (  # docs/how-to/rotate-data-keys.md, Keys that do not open
     "SELECT record_id FROM user_logins"
     " WHERE %s IN (ciphertext_key_id(ip_ciphertext), ciphertext_key_id(device_id_ciphertext))"
     " UNION ALL SELECT record_id FROM quarantine WHERE ciphertext_key_id(body_ciphertext) = %s"

@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md, Retention, in their order; and the vector of docs/formats.md."""
+"""The commands of docs/operations/retention.md, in their order; and the vector of docs/formats.md."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ COMMANDS: Final = 8
 
 def test_the_page_was_executed(untrimmed: Site) -> None:
     """Each exits 0, with a folder in the place of the bucket."""
-    page = (DOCS / "operations.md").read_text(encoding="utf-8")
-    section = page.split("\n## Retention\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    page = (DOCS / "operations" / "retention.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     lines = [
         line for block in blocks for line in block.splitlines() if line.startswith("vault-etl")
     ]

@@ -146,7 +146,9 @@ def _check(program: Program) -> None:
     is_all = all(found.is_online for found in pending)  # else the schema is an older one
     if is_all and (differences := program.schema_differences(pending)):
         message = f"not as the migrations made it: {'; '.join(differences)}"
-        raise ConfigurationError(message, hint="docs/operations.md, Guards that were changed")
+        raise ConfigurationError(
+            message, hint="docs/operations/doctor.md, Guards that were changed"
+        )
     if pending:
         raise _left(names)
 

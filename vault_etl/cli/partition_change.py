@@ -107,7 +107,7 @@ def does_not_fit(partition: Partition, misfits: Sequence[str]) -> ConfigurationE
     return ConfigurationError(
         f"{partition.name} does not fit: {'; '.join(misfits)}",
         hint="it is left as it was. Old tokens: `vault-etl partitions retoken`, by the role re-encrypt."
-        " docs/operations.md, Months that do not fit",
+        " docs/how-to/months.md, Months that do not fit",
     )
 
 

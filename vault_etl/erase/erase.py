@@ -19,7 +19,7 @@ NOT_ERASED: Final = (
     "the write-ahead log and its archive, replicas that lag, every backup",
     "what subscribers and lakes keep of the changes that they got",
 )
-"""Of every erasure, and on every certificate (docs/operations.md, Erasing)."""
+"""Of every erasure, and on every certificate (docs/how-to/erase.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 A failure either cannot be right (ConfigurationError, exit 78), or is a refusal (DeniedError, 77, which
 `ingest --follow` gives a minute), or may pass (UnavailableError, 69, which a running ingest waits for). A test
 reads botocore's source: what is raised on the way to credentials and is not here fails it.
-docs/operations.md shows the table (docs/generate_failures.py).
+docs/operations/failures.md shows the table (docs/generate_failures.py).
 """
 
 from __future__ import annotations

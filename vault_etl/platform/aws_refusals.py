@@ -1,7 +1,7 @@
 """The error codes of SQS, KMS, S3, STS, SSO and Secrets Manager: each in one class, what it means, what is done.
 
 From the services' own models in botocore, the list "Common errors" that all services share, and the
-codes that botocore retries. A test reads the models: a code that is not here fails it. docs/operations.md
+codes that botocore retries. A test reads the models: a code that is not here fails it. docs/operations/failures.md
 shows the classes, generated from this table.
 """
 

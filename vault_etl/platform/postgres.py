@@ -431,4 +431,4 @@ ANSWERS: Final[Mapping[str, _Answer]] = {
     **dict.fromkeys(("3F000", "42703", "42704", "42883", "42P01"), _NOT_MIGRATED),
     **dict.fromkeys(("08", "53", "57", "58"), _AWAY),
 }
-"""Of a statement, by the SQLSTATE or its class, in docs/operations.md too (docs/generate_failures.py)."""
+"""Of a statement, by the SQLSTATE or its class, in docs/operations/failures.md too (docs/generate_failures.py)."""

@@ -2,7 +2,7 @@
 
 What libpq finds out itself has phrases of its own, which it does not translate in a process that has set no
 locale for messages, as ours. What the server says is in the server's language, so its SQLSTATE decides.
-docs/operations.md has the table (docs/generate_failures.py).
+docs/operations/failures.md has the table (docs/generate_failures.py).
 """
 
 from __future__ import annotations

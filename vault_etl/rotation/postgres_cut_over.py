@@ -35,7 +35,7 @@ class PostgresTokenCutOver:
             message = f"the table is replicated elsewhere: {', '.join(names)}"
             raise ConfigurationError(
                 message,
-                hint="there, old and new tokens would mix: docs/operations.md, Logical replication, and then"
+                hint="there, old and new tokens would mix: docs/how-to/logical-replication.md, and then"
                 " --allow-publication",
             )
 

@@ -56,7 +56,7 @@ _NOT_OURS: Final = "is not of the migrations"
 _ADDED: Final = "find out who made it, then DROP or REVOKE it"
 _AWAY: Final = "it may hold rows that are nowhere else: `vault-etl partitions list` says what it is"
 _CHANGED: Final = "find out who changed it, then make it again as its migration does"
-_MORE: Final = "(docs/operations.md, Guards that were changed)"
+_MORE: Final = "(docs/operations/doctor.md, Guards that were changed)"
 
 
 def schema(differences: Sequence[str]) -> Sequence[Verdict]:

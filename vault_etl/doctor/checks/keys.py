@@ -108,13 +108,13 @@ def token_generations(facts: ValueCounts, *, every_row: bool) -> Verdict:
     if found.others:
         return Verdict.bad(
             f"{found.others} of {looked} have tokens of another generation than {found.active}: they join nothing",
-            "was a month attached, or a row replicated, by hand? (docs/operations.md, Months that do not fit)",
+            "was a month attached, or a row replicated, by hand? (docs/how-to/months.md, Months that do not fit)",
         )
     if found.held != found.active:
         return Verdict.bad(
             f"the table's constraint tokens_of_one_generation does not say generation {found.active}",
-            "make it again as the owner, as migrations/0009_rotation.sql does (docs/operations.md, Guards that"
-            " were changed)",
+            "make it again as the owner, as migrations/0009_rotation.sql does (docs/operations/doctor.md,"
+            " Guards that were changed)",
         )
     return Verdict.good(f"{looked} have tokens of generation {found.active} or none")
 

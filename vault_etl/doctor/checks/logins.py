@@ -14,7 +14,7 @@ EMULATED_ACCOUNTS: Final = frozenset({"000000000000", "123456789012"})
 """LocalStack's and moto's. AWS gives neither to anybody: behind them is no key that guards a secret."""
 
 _SHOWN: Final = 5
-_APART: Final = "REVOKE it, or ALTER ROLE … NO…: one role a login (docs/operations.md, Database)"
+_APART: Final = "REVOKE it, or ALTER ROLE … NO…: one role a login (docs/how-to/database.md)"
 
 
 def roles(facts: LoginFacts) -> Verdict:
@@ -25,7 +25,7 @@ def roles(facts: LoginFacts) -> Verdict:
     if not found.roles:
         return Verdict.bad(
             "this login acts as no role",
-            "GRANT it one of the roles vault_etl_…, WITH INHERIT TRUE (docs/operations.md, Database)",
+            "GRANT it one of the roles vault_etl_…, WITH INHERIT TRUE (docs/how-to/database.md)",
         )
     return Verdict.good(", ".join(role.removeprefix("vault_etl_") for role in found.roles))
 
@@ -50,7 +50,7 @@ def separation(facts: LoginFacts, identity: Callable[[], Identity]) -> Verdict:
         return Verdict.good(f"warning: {'; '.join(found)}; no fault in an emulator")
     return Verdict.bad(
         "; ".join(found),
-        "one role a login: REVOKE one of the two (docs/operations.md, Database)",
+        "one role a login: REVOKE one of the two (docs/how-to/database.md)",
     )
 
 
