@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from vault_etl.cli import local, told
+from vault_etl.cli import local
 from vault_etl.cli.demo import next_commands
-from vault_etl.cli.told import Told
+from vault_etl.cli.ui import told
+from vault_etl.cli.ui.told import Told
 from vault_etl.local.state import StackState
 from vault_etl.local.status import StackStatus
 

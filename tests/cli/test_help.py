@@ -20,9 +20,12 @@ LARGE = {
 }
 LIGHT = {
     "vault_etl.cli",
-    *(f"vault_etl.{name}" for name in ("base", "base.errors", "base.empty_variables")),
-    *(f"vault_etl.cli.{name}" for name in ("commands", "empty_arguments", "main")),
-    *(f"vault_etl.cli.{name}" for name in ("printable", "streams")),
+    *(
+        f"vault_etl.{name}"
+        for name in ("base", "base.empty_variables", "base.errors", "base.expected")
+    ),
+    *(f"vault_etl.cli.{name}" for name in ("commands", "main", "usage")),
+    *(f"vault_etl.cli.{name}" for name in ("ui", "ui.printable", "ui.streams")),
 }
 SCRIPT = Path(sys.executable).with_name("vault-etl")
 

@@ -12,7 +12,7 @@ from tests.cli.processes import fails
 from tests.cli.test_main_job import UNKNOWN
 from tests.reveal.conftest import FORMULA, GENEROUS
 from tests.vault import Result, Vault
-from vault_etl.cli.output import utc_text
+from vault_etl.cli.ui.output import utc_text
 
 ASKED = ("--reason", "case 12", "--ticket", "T-12")
 LOOKS = """

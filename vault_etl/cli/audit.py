@@ -11,10 +11,18 @@ import typer
 
 from vault_etl.audit.entries import Action
 from vault_etl.audit.log import AuditEntry, AuditFilter
-from vault_etl.cli import audit_checkpoint, audit_policy, audit_trim, audit_verify
-from vault_etl.cli.moments import SinceOption, UntilOption, utc
-from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_rows, utc_text
+from vault_etl.cli import audit_policy, audit_segments, audit_verify
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.options import SinceOption, UntilOption, utc
+from vault_etl.cli.ui.output import (
+    MAX_COUNT,
+    OutputOption,
+    QuietOption,
+    print_object,
+    print_rows,
+    utc_text,
+    wants_json,
+)
 from vault_etl.crypto.fields import Field
 
 app = typer.Typer(
@@ -136,7 +144,42 @@ def listed(entry: AuditEntry) -> dict[str, object]:
     }
 
 
-audit_verify.register(app)
-audit_checkpoint.register(app)
-audit_trim.register(app)
+def _checkpoint(
+    *,
+    new_key: Annotated[
+        bool, typer.Option("--new-key", help="The audit key was replaced: register the new one.")
+    ] = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Sign the newest entry, and print the signed note that `verify --checkpoint` takes.
+
+    The first run registers the key that signs: reveals need it. Run it on a timer, and keep what
+    it prints where the database's owner cannot change it.
+
+    \b
+    Examples:
+      vault-etl audit checkpoint
+      vault-etl audit checkpoint --quiet --output table > /mnt/worm/checkpoint.txt
+    """
+    program, _ = start(quiet=quiet, verbose=verbose)
+    checkpoint = program.checkpoints()(new_key=new_key)
+    if not wants_json(output):
+        sys.stdout.write(checkpoint.note)
+        return
+    print_object(
+        {
+            "seq": checkpoint.head.seq,
+            "hash": checkpoint.head.hash.hex(),
+            "checkpoint": checkpoint.note,
+        },
+        output,
+    )
+
+
+app.command("verify")(audit_verify.verify)
+app.command("checkpoint")(_checkpoint)
+app.command("export")(audit_segments.export)
+app.command("trim")(audit_segments.trim)
 app.add_typer(audit_policy.app, name="policy")

@@ -13,7 +13,8 @@ from vault_etl.audit.entries import Action
 from vault_etl.audit.identity import audit_request
 from vault_etl.audit.policy import OF_THE_READER, QUOTAS, Allowance, Quota, parse_policy
 from vault_etl.base.errors import UsageError
-from vault_etl.cli.output import (
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.output import (
     OutputOption,
     QuietOption,
     print_object,
@@ -21,9 +22,7 @@ from vault_etl.cli.output import (
     utc_text,
     wants_json,
 )
-from vault_etl.cli.read_file import read_bounded
-from vault_etl.cli.reason import ReasonOption, reason_for
-from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.prompts import ReasonOption, read_bounded, reason_for
 
 MAX_FILE_BYTES: Final = 65_536
 

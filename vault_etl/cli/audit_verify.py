@@ -16,9 +16,9 @@ from vault_etl.audit.verify_log import Proof
 from vault_etl.audit.verify_notes import KeptNote
 from vault_etl.audit.verify_problems import Kind
 from vault_etl.base.errors import DataError, UsageError
-from vault_etl.cli.audit_keys import PublicKeyOption, keys_of, place_of, read_short
-from vault_etl.cli.output import OutputOption, QuietOption, print_listing
+from vault_etl.cli.audit_segments import PublicKeyOption, keys_of, place_of, read_short
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.output import OutputOption, QuietOption, print_listing
 from vault_etl.platform.replica import Replica
 
 _SHOWN: Final = 10
@@ -27,12 +27,7 @@ _NOTE: Final = re.compile(
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("verify")(_verify)
-
-
-def _verify(
+def verify(
     *,
     checkpoint: Annotated[
         list[Path] | None,

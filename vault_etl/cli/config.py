@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from vault_etl import settings
 from vault_etl.base import logs
-from vault_etl.cli.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.start import VerboseOption
+from vault_etl.cli.ui.output import OutputOption, QuietOption, print_rows
 
 
 def register(app: typer.Typer) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.base.errors import IncompleteError
-from vault_etl.cli.told import WIDTH, Told
+from vault_etl.cli.ui.told import WIDTH, Told
 from vault_etl.local.demo_probe import (
     StoredRow,
     kms_answer,

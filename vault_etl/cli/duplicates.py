@@ -12,11 +12,11 @@ from typing import Annotated, Final
 
 import typer
 
-from vault_etl.cli.months_away import warn_of
-from vault_etl.cli.output import MAX_COUNT, OutputOption, QuietOption, print_rows
-from vault_etl.cli.personal_field import PersonalField
-from vault_etl.cli.progress import elapsed
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.months import warn_of
+from vault_etl.cli.ui.options import PersonalField
+from vault_etl.cli.ui.output import MAX_COUNT, OutputOption, QuietOption, print_rows
+from vault_etl.cli.ui.progress import elapsed
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.placeholders import placeholders
 from vault_etl.records.months_away import NotLookedAt

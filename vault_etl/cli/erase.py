@@ -12,21 +12,20 @@ import typer
 from vault_etl.audit.entries import Action
 from vault_etl.audit.identity import audit_request
 from vault_etl.base.errors import IncompleteError, UsageError
-from vault_etl.cli.confirm import confirm
-from vault_etl.cli.months_away import warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
-from vault_etl.cli.output import (
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.months import warn_of
+from vault_etl.cli.ui.options import known_user
+from vault_etl.cli.ui.output import (
     OutputFormat,
     OutputOption,
     QuietOption,
     print_object,
+    print_receipt,
     wants_json,
 )
-from vault_etl.cli.printable import printable
-from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
-from vault_etl.cli.receipt import print_receipt
-from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.user_id import known_user
+from vault_etl.cli.ui.printable import printable
+from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.erase.erase import NOT_ERASED, Erasable, RecordTarget, Target, UserTarget
 from vault_etl.erase.erase_port import Certificate

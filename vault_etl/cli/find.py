@@ -13,21 +13,26 @@ from vault_etl.audit.entries import MAX_AMOUNT, Action, AuditReceipt
 from vault_etl.audit.identity import audit_request
 from vault_etl.base.errors import UsageError
 from vault_etl.base.pii import Pii
-from vault_etl.cli.months_away import listed, warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
-from vault_etl.cli.output import (
+from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.months import listed, warn_of
+from vault_etl.cli.ui.options import PersonalField, UserIdOption, known_user
+from vault_etl.cli.ui.output import (
     OutputFormat,
     OutputOption,
     QuietOption,
     print_listing,
+    print_receipt,
     wants_json,
 )
-from vault_etl.cli.personal_field import PersonalField
-from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
-from vault_etl.cli.receipt import print_receipt
-from vault_etl.cli.secret_value import read_values
-from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.user_id import UserIdOption, known_user
+from vault_etl.cli.ui.prompts import (
+    PurposeOption,
+    ReasonOption,
+    TicketOption,
+    read_values,
+    reason_for,
+    word,
+)
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.placeholders import placeholders
 from vault_etl.records.month_away import MonthAway

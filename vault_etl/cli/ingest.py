@@ -12,12 +12,10 @@ import typer
 from vault_etl.app import LIFELINE_OPTION, Program, Source
 from vault_etl.base import logs
 from vault_etl.base.errors import IncompleteError, OtherContentError, UsageError, VaultEtlError
-from vault_etl.cli.ingest_view import ingest_view
-from vault_etl.cli.ingest_warnings import IngestWarnings
-from vault_etl.cli.output import OutputOption, QuietOption, print_object
+from vault_etl.cli.ingest_view import IngestWarnings, ReportingObserver, ingest_view
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.stop_on_signal import StopOnSignal
-from vault_etl.cli.worker import Lifeline, ReportingObserver
+from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
+from vault_etl.cli.ui.signals import Lifeline, StopOnSignal
 from vault_etl.crypto.record_id import FIRST_DAY
 from vault_etl.ingest.observer import IngestObserver
 from vault_etl.ingest.observers import observers

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from vault_etl.app import Source, records_of
-from vault_etl.cli.output import OutputFormat, print_listing
-from vault_etl.cli.progress import progress
 from vault_etl.cli.start import start
+from vault_etl.cli.ui.output import OutputFormat, print_listing
+from vault_etl.cli.ui.progress import progress
 from vault_etl.ingest.judge_lines import Judgement
 
 _COLUMNS = ("reason_code", "path", "count", "first")

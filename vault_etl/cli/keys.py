@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Final
+
 import typer
 
-from vault_etl.audit.entries import Action
+from vault_etl.audit.entries import Action, AuditRequest, clean_text
 from vault_etl.audit.identity import audit_request
-from vault_etl.cli import keys_destroy, keys_list, keys_rewrap, keys_rotate
+from vault_etl.base.errors import KeyUnavailableError, UnusableKeyError, UsageError
+from vault_etl.cli import keys_destroy, keys_rotate
 from vault_etl.cli.needed_roles import NEEDED_ROLES
-from vault_etl.cli.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.crypto.fields import PERSONAL_FIELDS
+from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object, print_rows, wants_json
+from vault_etl.cli.ui.progress import progress
+from vault_etl.cli.ui.prompts import confirm
+from vault_etl.cli.ui.signals import stop_when_told
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.init import INIT_REASON
+from vault_etl.keys.rewrap_all import RewrapReport
+from vault_etl.keys.rewrap_target import to_move
+from vault_etl.keys.store import KeyUsage
+
+if TYPE_CHECKING:
+    from vault_etl.app import Program
+
 
 app = typer.Typer(
     help="Make, list, rotate, rewrap and destroy keys.", no_args_is_help=True, rich_markup_mode=None
@@ -41,7 +58,190 @@ def _init(
     print_object({"created": list(program.init_keys().created)}, output)
 
 
-keys_list.register(app)
-keys_rotate.register(app)
-keys_rewrap.register(app)
-keys_destroy.register(app)
+_COLUMNS = ("key_id", "purpose", "field", "generation", "state", "age_days", "rows")
+
+
+@app.command("list")
+def _list(
+    *,
+    state: Annotated[
+        list[KeyState] | None,
+        typer.Option("--state", help="Only keys in this state; may be repeated."),
+    ] = None,
+    unused: Annotated[
+        bool, typer.Option("--unused", help="Only what `keys destroy --unused` would end.")
+    ] = False,
+    each: Annotated[
+        bool, typer.Option("--each", help="A line for each key in a table, too.")
+    ] = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Show every key: its state, its age, and how many values still need it.
+
+    A table has one line for all data keys of one field and state: how many there are, the age of the
+    oldest, and the values under all of them. JSON has a line for each key.
+
+    \b
+    Examples:
+      vault-etl keys list
+      vault-etl keys list --state active --each
+      vault-etl keys list --unused --output json
+    """
+    program, _ = start(quiet=quiet, verbose=verbose)
+    now = dt.datetime.now(dt.UTC)
+    keys = [
+        usage
+        for usage in program.key_lister().usage()
+        if (not state or usage.key.state in state) and (usage.unused or not unused)
+    ]
+    lines = [[usage] for usage in keys] if each or wants_json(output) else _folded(keys)
+    print_rows(
+        (_listed_key(line, now) for line in lines),
+        output,
+        columns=_COLUMNS,
+        empty=_empty(filtered=bool(state) or unused),
+    )
+    if len(lines) < len(keys) and not quiet:
+        sys.stderr.write(f"{len(keys)} keys in all: --each shows a line for each\n")
+
+
+def _folded(keys: Iterable[KeyUsage]) -> Sequence[Sequence[KeyUsage]]:
+    """All data keys of a field and state together, where the first of them was; others alone."""
+    groups = dict[tuple[object, ...], list[KeyUsage]]()
+    for usage in keys:
+        key = usage.key
+        alone = None if key.purpose is KeyPurpose.DATA else key.key_id
+        groups.setdefault((key.field, key.state, alone), []).append(usage)
+    return list(groups.values())
+
+
+def _empty(*, filtered: bool) -> str:
+    if filtered:
+        return "there are no such keys"
+    return "there are no keys yet: `vault-etl keys init` makes the first"
+
+
+def _listed_key(line: Sequence[KeyUsage], now: dt.datetime) -> dict[str, object]:
+    """A key, or many as one: the facts of the oldest, which is the first."""
+    key = line[0].key
+    return {
+        "key_id": key.key_id if len(line) == 1 else f"{len(line)} keys",
+        "purpose": key.purpose.value,
+        "field": key.field.value,
+        "generation": key.generation,
+        "state": key.state.value,
+        "created_at": key.created_at,
+        "created_by": key.created_by,
+        "expires_at": key.expires_at,
+        "retired_at": key.retired_at,
+        "destroyed_at": key.destroyed_at,
+        "kms_key_arn": key.kms_key_arn,
+        "age_days": (now - key.created_at).days,
+        "rows": sum(usage.rows for usage in line),
+        "unused": all(usage.unused for usage in line),
+    }
+
+
+_MAX_NAME: Final = 300
+"""Characters in the name of a KMS key: it goes into a reason of 500."""
+
+_SHOWN_KEYS: Final = 10
+
+
+def _rewrap(
+    *,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Break glass: under this KMS key (id, ARN or alias), and not under their own.",
+        ),
+    ] = None,
+    purpose: Annotated[
+        KeyPurpose | None, typer.Option(help="With --to: whose keys to move.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask (with --to).")] = False,
+    output: OutputOption = None,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Wrap every key anew under its KMS key's newest material. No row changes.
+
+    One call of KMS a key, and no right to open one. Who may open keys has one of each purpose and
+    field opened before it is stored. Safe to interrupt, to run again, and to run twice at once. A
+    key that does not open, or that KMS refuses, is left as it is and named; the command then exits
+    65 or 77. A key that was wrapped before, in a backup, still opens.
+
+    --to moves the keys of one purpose to another KMS key. No role of the template may do that, and
+    VAULT_ETL_TRUSTED_KEY_ARNS has to list the old KMS key and the new one, everywhere.
+
+    \b
+    Examples:
+      vault-etl keys rewrap --dry-run
+      vault-etl keys rewrap
+      vault-etl keys rewrap --to alias/vault-etl-data-2 --purpose data
+    """
+    if (to is None) is not (purpose is None):
+        message = "--to and --purpose go together"
+        raise UsageError(message, hint="a KMS key is for one purpose: data or token")
+    program, _ = start(quiet=quiet, verbose=verbose)
+    request = None if dry_run else _run_request(program, to, purpose)
+    program.check_role(
+        *NEEDED_ROLES["keys rewrap"],
+        requests=lambda: [] if request is None else [request],
+    )
+    keys = program.wrapped_keys().live()
+    target = None
+    if to is not None and purpose is not None:
+        if not dry_run:
+            count = sum(key.purpose.kms_key is purpose.kms_key for key in keys)
+            confirm(f"Move {count} {purpose.kms_key.value} keys to the KMS key {to}?", yes=yes)
+        target = program.rewrap_target(request)(request, keys, purpose, to)
+        keys = to_move(keys, purpose, target)
+    if dry_run:
+        print_object({"rewrapped": len(keys)}, output)
+        return
+    with progress("rewrap", total=len(keys), quiet=quiet) as bar, stop_when_told():
+        report = program.rewrap(bar)(keys, target)
+    print_object({"rewrapped": report.rewrapped}, output)
+    if report.unproven and not quiet:
+        typer.echo("no new bytes were opened for proof: KMS lets this role open no key", err=True)
+    _refused(report)
+
+
+def _refused(report: RewrapReport) -> None:
+    at_fault = f"{len(report.at_fault)} keys do not open as they are: {_some(report.at_fault)}"
+    if report.refused:
+        message = f"KMS does not rewrap {len(report.refused)} keys: {_some(report.refused)}"
+        raise KeyUnavailableError(
+            f"{message}; {at_fault}" if report.at_fault else message,
+            hint="they are as they were, everything else is done; `vault-etl audit list` says why",
+        )
+    if report.at_fault:
+        raise UnusableKeyError(
+            at_fault,
+            hint="they are as they were, everything else is done; `vault-etl keys rotate` says what is"
+            " under them, and why they do not open",
+        )
+
+
+def _some(key_ids: Sequence[int]) -> str:
+    more = ", …" if len(key_ids) > _SHOWN_KEYS else ""
+    return ", ".join(map(str, key_ids[:_SHOWN_KEYS])) + more
+
+
+def _run_request(program: Program, to: str | None, purpose: KeyPurpose | None) -> AuditRequest:
+    """Of the whole run: what is denied to a login, and the look at where keys are to be moved."""
+    reason, fields = "all keys", tuple(Field)
+    if to is not None and purpose is not None:
+        reason = f"all {purpose.kms_key.value} keys, to {clean_text(to, 'name of the KMS key', _MAX_NAME)}"
+        fields = fields if purpose is KeyPurpose.DATA else PERSONAL_FIELDS
+    return audit_request(program.identity(), Action.KEYS_REWRAP, reason, fields=fields)
+
+
+app.command("rotate")(keys_rotate.rotate)
+app.command("rewrap")(_rewrap)
+app.command("destroy")(keys_destroy.destroy)

@@ -10,12 +10,18 @@ import typer
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.identity import audit_request
 from vault_etl.base.errors import UsageError
-from vault_etl.cli.confirm import confirm
 from vault_etl.cli.needed_roles import NEEDED_ROLES
-from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption, print_object, wants_json
-from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.stop_when_told import stop_when_told
+from vault_etl.cli.ui.output import (
+    OutputFormat,
+    OutputOption,
+    QuietOption,
+    print_object,
+    wants_json,
+)
+from vault_etl.cli.ui.progress import progress
+from vault_etl.cli.ui.prompts import confirm
+from vault_etl.cli.ui.signals import stop_when_told
 from vault_etl.crypto.fields import Field
 from vault_etl.keys.destroy import Destroyed
 from vault_etl.keys.destroy_unused import unused_keys
@@ -45,12 +51,7 @@ class _Run:
     quiet: bool
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("destroy")(_destroy)
-
-
-def _destroy(
+def destroy(
     key_id: Annotated[
         int | None,
         typer.Argument(

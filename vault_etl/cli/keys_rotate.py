@@ -1,4 +1,4 @@
-"""`vault-etl keys rotate`: data keys here, the token keys in `keys_rotate_tokens`."""
+"""`vault-etl keys rotate`: data keys here, the token keys in `keys_rotation`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import typer
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.identity import audit_request
 from vault_etl.base.errors import DataError, UsageError
-from vault_etl.cli import keys_rotate_tokens
-from vault_etl.cli.confirm import confirm
-from vault_etl.cli.duration import Duration
-from vault_etl.cli.if_due import is_due
+from vault_etl.cli import keys_rotation
+from vault_etl.cli.keys_rotation import is_due, print_report
 from vault_etl.cli.needed_roles import NEEDED_ROLES
-from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption
-from vault_etl.cli.progress import progress
-from vault_etl.cli.rotation_report import print_report
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.stop_when_told import stop_when_told
+from vault_etl.cli.ui.options import Duration
+from vault_etl.cli.ui.output import OutputFormat, OutputOption, QuietOption
+from vault_etl.cli.ui.progress import progress
+from vault_etl.cli.ui.prompts import confirm
+from vault_etl.cli.ui.signals import stop_when_told
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.keys.old import naming
 from vault_etl.rotation.data_keys import RotationPlan
@@ -30,11 +29,6 @@ if TYPE_CHECKING:
     from vault_etl.app import Program
 
 WAIT_S: Final = 600.0
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("rotate")(_rotate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +43,7 @@ class _Run:
     quiet: bool
 
 
-def _rotate(
+def rotate(
     *,
     field: Annotated[
         list[Field] | None,
@@ -144,9 +138,9 @@ def _rotate(
     program, _ = start(quiet=quiet, verbose=verbose)
     run = _Run(if_due=if_due, rate=rate, dry_run=dry_run, yes=yes, output=output, quiet=quiet)
     if tokens:
-        keys_rotate_tokens.run(
+        keys_rotation.run(
             program,
-            keys_rotate_tokens.Options(
+            keys_rotation.Options(
                 abort=abort,
                 if_due=if_due,
                 leave_out=tuple(dict.fromkeys(leave_out or ())),

@@ -15,17 +15,17 @@ import typer
 from vault_etl import settings
 from vault_etl.base import logs
 from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, UsageError
-from vault_etl.cli.confirm import confirm
-from vault_etl.cli.output import (
+from vault_etl.cli.start import VerboseOption
+from vault_etl.cli.ui.output import (
     OutputFormat,
     OutputOption,
     QuietOption,
     print_object,
     wants_json,
 )
-from vault_etl.cli.progress import progress
-from vault_etl.cli.start import VerboseOption
-from vault_etl.cli.told import Told
+from vault_etl.cli.ui.progress import progress
+from vault_etl.cli.ui.prompts import confirm
+from vault_etl.cli.ui.told import Told
 from vault_etl.event.made_up_events import made_up_events
 from vault_etl.local.emulator import EmulatorName
 from vault_etl.local.policies import ADMIN, OPERATOR, ROLES

@@ -11,10 +11,10 @@ import typer
 from vault_etl import __version__
 from vault_etl.base.empty_variables import forget_empty
 from vault_etl.base.errors import UnavailableError, VaultEtlError
-from vault_etl.cli import streams
 from vault_etl.cli.commands import Commands
-from vault_etl.cli.empty_arguments import refuse_empty
-from vault_etl.cli.printable import printable
+from vault_etl.cli.ui import streams
+from vault_etl.cli.ui.printable import printable
+from vault_etl.cli.usage import refuse_empty, usage_message
 
 EXIT_BUG: Final = 1
 EXIT_USAGE: Final = 2
@@ -87,8 +87,6 @@ def _run() -> int:
 
 
 def _report_usage(error: typer.TyperException) -> int:
-    from vault_etl.cli.usage import usage_message  # noqa: PLC0415 - not for help
-
     text = usage_message(error)
     if text.startswith("Usage:"):  # of a command that is none without another
         sys.stderr.write(f"{text}\n")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vault_etl.base.errors import ConfigurationError, IncompleteError, UsageError
-from vault_etl.cli.duration import Duration
-from vault_etl.cli.output import OutputOption, QuietOption, print_object, print_rows
-from vault_etl.cli.progress import progress
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.stop_when_told import stop_when_told
+from vault_etl.cli.ui.options import Duration
+from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object, print_rows
+from vault_etl.cli.ui.progress import progress
+from vault_etl.cli.ui.signals import stop_when_told
 
 if TYPE_CHECKING:
     from vault_etl.app import Program

@@ -10,15 +10,14 @@ import typer
 from vault_etl.audit.entries import Action, clean_reason
 from vault_etl.audit.identity import audit_request
 from vault_etl.base.errors import ConfigurationError, UsageError
-from vault_etl.cli.duration import Duration
-from vault_etl.cli.output import OutputOption, QuietOption, print_rows
-from vault_etl.cli.partition_archive import archive
-from vault_etl.cli.partition_change import Change, DryRunOption, MonthArgument, YesOption, shown
-from vault_etl.cli.partition_drop import drop
-from vault_etl.cli.partition_restore import restore
-from vault_etl.cli.partition_retoken import retoken
-from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
+from vault_etl.cli.partitions_archive import archive, restore
+from vault_etl.cli.partitions_change import Change, DryRunOption, MonthArgument, YesOption, shown
+from vault_etl.cli.partitions_drop import drop
+from vault_etl.cli.partitions_retoken import retoken
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.options import Duration
+from vault_etl.cli.ui.output import OutputOption, QuietOption, print_rows
+from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, reason_for, word
 from vault_etl.records.partitions import months_around, parse_month
 
 app = typer.Typer(

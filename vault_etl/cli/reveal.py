@@ -15,16 +15,15 @@ import typer
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.identity import audit_request
 from vault_etl.base.errors import UsageError, VaultEtlError
-from vault_etl.cli.evidence_file import EvidenceFile
-from vault_etl.cli.months_away import warn_of
+from vault_etl.cli.evidence import EvidenceFile
 from vault_etl.cli.needed_roles import NEEDED_ROLES
-from vault_etl.cli.output import QuietOption
-from vault_etl.cli.personal_field import PersonalField
-from vault_etl.cli.progress import progress
-from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.reveal_output import RevealOutput, Shown, evidence_form, form_of_file, warn
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.user_id import UserIdOption, known_user
+from vault_etl.cli.ui.months import warn_of
+from vault_etl.cli.ui.options import PersonalField, UserIdOption, known_user
+from vault_etl.cli.ui.output import QuietOption
+from vault_etl.cli.ui.progress import progress
+from vault_etl.cli.ui.prompts import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.records.months_away import NotLookedAt, no_record_of_user
 from vault_etl.reveal.reveal import RevealBatch, must_be_within_quota

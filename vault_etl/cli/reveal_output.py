@@ -9,12 +9,15 @@ from typing import Any, Final
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import UsageError
-from vault_etl.cli.evidence import CsvEvidence, Evidence, JsonEvidence, evidence_of
-from vault_etl.cli.evidence_file import EvidenceFile
-from vault_etl.cli.look_output import print_value
-from vault_etl.cli.output import OutputFormat, print_object, wants_json
-from vault_etl.cli.printable import printable
-from vault_etl.cli.receipt import print_receipt
+from vault_etl.cli.evidence import CsvEvidence, Evidence, EvidenceFile, JsonEvidence, evidence_of
+from vault_etl.cli.ui.output import (
+    OutputFormat,
+    print_object,
+    print_receipt,
+    print_value,
+    wants_json,
+)
+from vault_etl.cli.ui.printable import printable
 from vault_etl.reveal.reveal import Revealed
 
 _ON_SCREEN: Final = ("record_id", "user_id", "create_date", "fields", "audit_seq", "audit_hash")

@@ -12,15 +12,15 @@ from vault_etl.audit.entries import Action
 from vault_etl.audit.identity import audit_request
 from vault_etl.base.errors import VaultEtlError
 from vault_etl.cli.audit import listed
-from vault_etl.cli.months_away import warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
-from vault_etl.cli.output import OutputOption, QuietOption, print_object
-from vault_etl.cli.progress import progress
-from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.reveal_output import warn
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.subject_bundle import Bundle
-from vault_etl.cli.user_id import known_user
+from vault_etl.cli.ui.months import warn_of
+from vault_etl.cli.ui.options import known_user
+from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
+from vault_etl.cli.ui.progress import progress
+from vault_etl.cli.ui.prompts import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.records.months_away import NotLookedAt, no_record_of_user
 from vault_etl.subject.export import LookedThrough
 

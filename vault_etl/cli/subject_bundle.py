@@ -20,9 +20,8 @@ from vault_etl.audit.log import LeftTheLog
 from vault_etl.audit.signing_key import AuditKey
 from vault_etl.base.errors import NotFoundError, UsageError
 from vault_etl.cli.evidence import CsvEvidence, JsonEvidence, evidence_of
-from vault_etl.cli.look_output import readable
-from vault_etl.cli.output import plain, utc_text
-from vault_etl.cli.printable import printable
+from vault_etl.cli.ui.output import plain, readable, utc_text
+from vault_etl.cli.ui.printable import printable
 from vault_etl.crypto.digest import sha256
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.quarantine.read import ShownMessage

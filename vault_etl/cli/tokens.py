@@ -15,15 +15,20 @@ from vault_etl.audit.entries import MAX_AMOUNT, Action
 from vault_etl.audit.identity import audit_request
 from vault_etl.base.errors import DataError, UsageError
 from vault_etl.base.pii import Pii
-from vault_etl.cli.months_away import warn_of
 from vault_etl.cli.needed_roles import NEEDED_ROLES
-from vault_etl.cli.output import QuietOption
-from vault_etl.cli.personal_field import PersonalField
-from vault_etl.cli.printable import printable
-from vault_etl.cli.reason import PurposeOption, ReasonOption, TicketOption, reason_for, word
-from vault_etl.cli.receipt import print_receipt
-from vault_etl.cli.secret_value import read_lines
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.months import warn_of
+from vault_etl.cli.ui.options import PersonalField
+from vault_etl.cli.ui.output import QuietOption, print_receipt
+from vault_etl.cli.ui.printable import printable
+from vault_etl.cli.ui.prompts import (
+    PurposeOption,
+    ReasonOption,
+    TicketOption,
+    read_lines,
+    reason_for,
+    word,
+)
 from vault_etl.crypto.fields import Field
 from vault_etl.records.months_away import NotLookedAt
 from vault_etl.reveal.tokens import MadeTokens

@@ -9,7 +9,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.cli.duration import Duration
+from vault_etl.cli.ui.options import Duration
 
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 

@@ -13,7 +13,7 @@ import typer
 from vault_etl.base.empty_variables import forget_empty
 from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.cli import main
-from vault_etl.cli.empty_arguments import refuse_empty
+from vault_etl.cli.usage import refuse_empty
 from vault_etl.settings import PREFIX, Settings, load
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import UsageError
-from vault_etl.cli.evidence import CsvEvidence, Evidence, JsonEvidence
-from vault_etl.cli.evidence_file import EvidenceFile
+from vault_etl.cli.evidence import CsvEvidence, Evidence, EvidenceFile, JsonEvidence
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 
 REQUEST = AuditRequest(

@@ -118,4 +118,4 @@ def test_a_dry_run_writes_nothing(vault: FakeVault, capsys: pytest.CaptureFixtur
 def test_options_that_contradict_each_other_are_refused(options: dict[str, Any]) -> None:
     """Before anything is looked for."""
     with pytest.raises(UsageError):
-        keys_rotate._rotate(**options)
+        keys_rotate.rotate(**options)

@@ -9,7 +9,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.fakes.clock import FakeClock
-from vault_etl.cli.progress import BETWEEN_LINES_S, LiveProgress, LoggedProgress
+from vault_etl.cli.ui.progress import BETWEEN_LINES_S, LiveProgress, LoggedProgress
 
 
 class Slow(int):

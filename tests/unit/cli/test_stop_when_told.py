@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from vault_etl.base.errors import IncompleteError
-from vault_etl.cli.stop_when_told import stop_when_told
+from vault_etl.cli.ui.signals import stop_when_told
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import pytest
 
 import vault_etl.cli
 from vault_etl.audit.entries import Action
-from vault_etl.cli.output import OutputFormat, cell, print_object, print_rows
+from vault_etl.cli.ui.output import OutputFormat, cell, print_object, print_rows
 from vault_etl.crypto.fields import Field
 from vault_etl.event.events import Reason
 
@@ -130,7 +130,7 @@ def test_there_are_tables() -> None:
     """The search above finds them: it would find nothing after a change of how they are printed."""
     places = {place.partition(":")[0] for place, _ in tables()}
     assert places >= {"audit", "audit_policy", "audit_verify", "config", "doctor", "duplicates"}
-    assert places >= {"find", "keys_list", "quarantine"}
+    assert places >= {"find", "keys", "quarantine"}
 
 
 @pytest.mark.parametrize("width", [30, 80])

@@ -9,13 +9,12 @@ import typer
 
 from vault_etl.audit.entries import Action, AuditRequest, clean_reason
 from vault_etl.audit.identity import audit_request
-from vault_etl.cli.confirm import confirm
 from vault_etl.cli.needed_roles import NEEDED_ROLES
-from vault_etl.cli.output import OutputFormat, OutputOption, QuietOption, print_object
-from vault_etl.cli.progress import progress
-from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.stop_when_told import stop_when_told
+from vault_etl.cli.ui.output import OutputFormat, OutputOption, QuietOption, print_object
+from vault_etl.cli.ui.progress import progress
+from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
+from vault_etl.cli.ui.signals import stop_when_told
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.retoken_month import RetokenPlan

@@ -1,27 +1,76 @@
-"""`vault-etl keys rotate --tokens`."""
+"""What a rotation prints, whatever it rotated."""
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.audit.identity import audit_request
-from vault_etl.cli.confirm import confirm
-from vault_etl.cli.if_due import is_due
-from vault_etl.cli.needed_roles import NEEDED_ROLES
-from vault_etl.cli.output import OutputFormat
-from vault_etl.cli.printable import printable
-from vault_etl.cli.progress import progress
-from vault_etl.cli.rotation_report import print_report
-from vault_etl.cli.stop_when_told import stop_when_told
-from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
-from vault_etl.rotation.leave_out import LeaveOut
-from vault_etl.rotation.tokens import TokenPlan
+from vault_etl.cli.ui.output import OutputFormat, print_object
+from vault_etl.crypto.fields import KeyPurpose
 
 if TYPE_CHECKING:
     from vault_etl.app import Program
+from dataclasses import dataclass
+
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.identity import audit_request
+from vault_etl.cli.needed_roles import NEEDED_ROLES
+from vault_etl.cli.ui.printable import printable
+from vault_etl.cli.ui.progress import progress
+from vault_etl.cli.ui.prompts import confirm
+from vault_etl.cli.ui.signals import stop_when_told
+from vault_etl.crypto.fields import PERSONAL_FIELDS
+from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.tokens import TokenPlan
+
+
+def print_report(
+    output: OutputFormat | None,
+    *,
+    retired: Sequence[int],
+    created: Sequence[int] = (),
+    done: int = 0,
+    remaining: int,
+    left_out: int | None = None,
+) -> None:
+    """Print the keys that went and came, and how many rows were done and were not.
+
+    `left_out` is of a rotation of the token keys that was cut over.
+    """
+    print_object(
+        {
+            "retired": list(retired),
+            "created": list(created),
+            "rows_reencrypted": done,
+            "rows_remaining": remaining,
+            **({} if left_out is None else {"rows_left_out": left_out}),
+        },
+        output,
+    )
+
+
+def is_due(
+    program: Program,
+    purpose: KeyPurpose,
+    *,
+    quiet: bool,
+    unfinished: bool = False,
+    oldest: dt.datetime | None = None,
+) -> bool:
+    """Whether to rotate: keys in use are older than they may be, or a rotation was left half way.
+
+    Or rows are still under a retired key, made at `oldest`, that is older than a key may be: a lazy
+    rotation was never followed by another. Says so if not.
+    """
+    age = program.key_age(purpose)
+    left = age.limit and oldest is not None and dt.datetime.now(dt.UTC) - oldest > age.limit
+    if age.is_due or unfinished or left:
+        return True
+    if not quiet:
+        sys.stderr.write(f"vault-etl: nothing is due: {age}\n")
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,10 @@ import typer
 from vault_etl.audit.entries import Action, clean_reason
 from vault_etl.audit.identity import audit_request
 from vault_etl.base.errors import ConfigurationError, IncompleteError, VaultEtlError
-from vault_etl.cli.confirm import confirm
-from vault_etl.cli.output import OutputFormat, print_object
-from vault_etl.cli.progress import progress
-from vault_etl.cli.reason import reason_for, word
 from vault_etl.cli.start import start
+from vault_etl.cli.ui.output import OutputFormat, print_object
+from vault_etl.cli.ui.progress import progress
+from vault_etl.cli.ui.prompts import confirm, reason_for, word
 from vault_etl.partitions.archive.archive_month import delete_archive
 from vault_etl.records.partitions import Partition, PartitionState, choose
 from vault_etl.records.quarantined import sent_at

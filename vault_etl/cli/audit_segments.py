@@ -12,30 +12,27 @@ import typer
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.identity import audit_request
 from vault_etl.base.errors import UsageError
-from vault_etl.cli.audit_keys import PublicKeyOption, keys_of, place_of
-from vault_etl.cli.confirm import confirm
-from vault_etl.cli.duration import Duration
-from vault_etl.cli.moments import utc
-from vault_etl.cli.output import OutputOption, QuietOption, print_rows
-from vault_etl.cli.progress import progress
-from vault_etl.cli.reason import ReasonOption, reason_for
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.options import Duration, utc
+from vault_etl.cli.ui.output import OutputOption, QuietOption, print_rows
+from vault_etl.cli.ui.progress import progress
+from vault_etl.cli.ui.prompts import ReasonOption, confirm, reason_for
 
 if TYPE_CHECKING:
     from vault_etl.audit.segments.trim import Trimmed
+from pathlib import Path
+
+from vault_etl.audit.signing_key import AuditKey
+from vault_etl.base.errors import NotFoundError
+from vault_etl.cli.ui.prompts import read_bounded
+from vault_etl.platform.store_location import S3, parse_location
 
 _AGE: Final = dt.timedelta(days=90)
 _MIN_AGE: Final = dt.timedelta(days=1)
 """Quotas count what was done in the last hour, and registrations of the last day: the database asks for it too."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("export")(_export)
-    app.command("trim")(_trim)
-
-
-def _export(
+def export(
     *,
     to: Annotated[
         str,
@@ -86,7 +83,7 @@ def _export(
     )
 
 
-def _trim(
+def trim(
     *,
     segments: Annotated[
         str,
@@ -174,3 +171,51 @@ def _tell(done: Iterable[Trimmed]) -> None:
                 f" its others: {one.later}"
             )
         sys.stderr.writelines(f"vault-etl: {line}\n" for line in lines)
+
+
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+
+PublicKeyOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="The audit key's public half, DER or PEM. Then KMS is not asked."),
+]
+
+
+def keys_of(paths: list[Path] | None) -> list[AuditKey]:
+    """The keys in these files. Raises UsageError for what is none."""
+    return [_key(path) for path in paths or []]
+
+
+def read_short(path: Path) -> bytes:
+    """The file. Raises UsageError for one that is longer than any checkpoint or key."""
+    content = read_bounded(path, MAX_FILE_BYTES)
+    if len(content) > MAX_FILE_BYTES:
+        message = f"{path} is longer than any checkpoint or key"
+        raise UsageError(message, hint="check the name of the file")
+    return content
+
+
+def place_of(text: str, *, is_new: bool = False) -> str:
+    """Where segments are: s3://bucket/prefix, or an absolute path. The last folder of it may be new.
+
+    Raises UsageError for what is neither, NotFoundError for a folder that is not there: a timer that
+    exports or trims nothing for ever would be silent about it.
+    """
+    place = parse_location(text, str(Path.cwd()))
+    if not place.startswith(S3):
+        folder = Path(place).parent if is_new else Path(place)
+        if not folder.is_dir():
+            message = f"the folder {folder} is not there"
+            raise NotFoundError(message, hint="make the folder, or mount its disk")
+    return place
+
+
+def _key(path: Path) -> AuditKey:
+    try:
+        return AuditKey(read_short(path))
+    except ValueError as error:
+        message = f"{path}: {error}"
+        raise UsageError(
+            message,
+            hint="aws kms get-public-key --key-id alias/vault-etl-audit prints it in base64",
+        ) from None

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import sys
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, TextIO
 
 import typer
 
-from vault_etl.cli import tables
-from vault_etl.cli.printable import printable
+from vault_etl.audit.entries import AuditReceipt
+from vault_etl.base.pii import Pii
+from vault_etl.cli.ui import tables
+from vault_etl.cli.ui.printable import printable
 
 _LAST_COLUMN: Final = 12
 """The characters in a line that the last column of a table has at the least."""
@@ -69,7 +72,7 @@ def print_rows(
 
     The last column takes what room is left, `last` characters at least, and wraps. Where the
     terminal has no room for that, the columns that do not fit stand below each row
-    (`vault_etl.cli.tables`). `empty` is what a person reads instead of a table without rows.
+    (`vault_etl.cli.ui.tables`). `empty` is what a person reads instead of a table without rows.
     """
     if wants_json(output):
         for row in rows:
@@ -141,3 +144,56 @@ def cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return printable(", ".join(str(inner) for inner in value)) or tables.NOTHING
     return printable(str(value) if isinstance(value, int | float | str) else plain(value))
+
+
+def print_receipt(note: str | None, to: TextIO | None = None) -> None:
+    """Print a signed note as it is, byte for byte, under a table. Nothing for None."""
+    if note is not None:
+        (to or sys.stdout).write(f"\nKeep this receipt (vault-etl audit verify):\n\n{note}")
+
+
+class LookOutput(StrEnum):
+    """How what was recovered is printed: `value` is the bare value."""
+
+    TABLE = "table"
+    JSON = "json"
+    VALUE = "value"
+
+
+LookOutputOption = Annotated[
+    LookOutput | None,
+    typer.Option("--output", "-o", help="Default: table on a terminal, json in a pipe."),
+]
+
+
+def print_look(
+    values: Mapping[str, object], receipt: AuditReceipt, output: LookOutput | None
+) -> None:
+    """One object and its place in the log, for every output but `value`.
+
+    The signed note is a member of JSON, and stands by itself under a table.
+    """
+    form = None if output is None else OutputFormat(output.value)
+    shown = {**values, "audit_seq": receipt.seq, "audit_hash": receipt.hash.hex()}
+    if wants_json(form):
+        print_object({**shown, "checkpoint": receipt.checkpoint}, form)
+        return
+    print_object(shown, form)
+    print_receipt(receipt.checkpoint)
+    sys.stdout.write("\n")
+
+
+def print_value(value: bytes, *, end: bytes = b"\n") -> None:
+    """Byte for byte in a pipe, whatever the locale; on a terminal, so that it cannot steer it."""
+    if sys.stdout.isatty():
+        sys.stdout.write(f"{printable(value.decode(errors='backslashreplace'))}\n")
+    else:
+        sys.stdout.buffer.write(value + end)
+
+
+def readable(body: Pii) -> tuple[str, str]:
+    """A body as text if it is one, else as base64 (RFC 4648, section 4); and which of both."""
+    try:
+        return body.expose().decode(), "utf-8"
+    except UnicodeDecodeError:
+        return base64.b64encode(body.expose()).decode(), "base64"

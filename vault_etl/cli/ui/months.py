@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from vault_etl.cli.printable import printable
+from vault_etl.cli.ui.printable import printable
 from vault_etl.event.events import Reason
 from vault_etl.quarantine.read import QuarantinedRow
 from vault_etl.records.month_away import MonthAway

@@ -9,9 +9,7 @@ import typer
 from vault_etl.audit.entries import Action, AuditRequest, clean_reason
 from vault_etl.audit.identity import audit_request
 from vault_etl.base.errors import ConfigurationError, UsageError
-from vault_etl.cli.confirm import confirm
-from vault_etl.cli.output import OutputOption, QuietOption, print_object
-from vault_etl.cli.partition_change import (
+from vault_etl.cli.partitions_change import (
     DryRunOption,
     MonthArgument,
     YesOption,
@@ -19,9 +17,10 @@ from vault_etl.cli.partition_change import (
     must_be,
     shown,
 )
-from vault_etl.cli.progress import progress
-from vault_etl.cli.reason import ReasonOption, TicketOption, reason_for, word
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
+from vault_etl.cli.ui.progress import progress
+from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
 from vault_etl.partitions.archive.archive_month import delete_archive
 from vault_etl.records.partitions import Archive, Partition, PartitionState, choose
 

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from vault_etl.base import logs
-from vault_etl.cli.tables import packed
+from vault_etl.cli.ui.tables import packed
 from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
 from vault_etl.records.messages import Outcome
 

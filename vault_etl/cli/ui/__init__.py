@@ -1,0 +1,1 @@
+"""Output, progress, prompts, options and signals that commands share."""
