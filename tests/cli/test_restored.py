@@ -1,4 +1,4 @@
-"""A vault that went back to a backup, by the commands of docs/operations/backups.md: it works, and its log is signed on."""
+"""A vault that went back to a backup by the commands of docs/operations/backups.md. It works, and its log is signed."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def reasons(vault: Vault) -> list[tuple[str, str, str]]:
 
 
 def test_rows_of_noise_do_not_stop_the_recovery(mallory: Worker) -> None:
-    """As docs/how-to/rotate-token-keys.md says: exit 65 says whose rows these are and what takes them. The next rotation asks no more."""
+    """Exit 65 says whose rows these are and what takes them. The next rotation ends with 0."""
     vault = mallory.vault
     assert f"{2 * ROWS} values do not open" in rotate(vault).stderr
     result = rotate(vault, "--tokens")
