@@ -19,9 +19,9 @@ from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.local.aws_session import EmulatorSession
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.system_clock import SystemClock
+from vault_etl.records.fenced_writes import Loaded, WriteKeys
 from vault_etl.records.messages import SealedRejection
 from vault_etl.records.postgres import PostgresRecordLoader
-from vault_etl.records.store import Loaded, WriteKeys
 
 
 def quarantine(

@@ -35,7 +35,7 @@ from vault_etl.audit.postgres import (
 )
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.crypto.keys import DataKey, KeyMaterial, KeyState, fingerprint
-from vault_etl.erase.eraser import Eraser
+from vault_etl.erase.erase import Eraser
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.keys.key_ages import KeyAges
 from vault_etl.keys.postgres import PostgresKeyStore
@@ -57,7 +57,7 @@ from vault_etl.quarantine.postgres import (
 from vault_etl.quarantine.read import QuarantineReader
 from vault_etl.quarantine.retry import QuarantineMover
 from vault_etl.records.postgres import PostgresRecordLoader
-from vault_etl.records.store import RecordLoader
+from vault_etl.records.write_batch import RecordLoader
 from vault_etl.reveal.duplicates import DuplicateFinder
 from vault_etl.reveal.find import RecordFinder
 from vault_etl.reveal.postgres import (

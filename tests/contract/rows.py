@@ -17,8 +17,8 @@ from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.event.events import Reason
+from vault_etl.records.fenced_writes import Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord, SealedRejection
-from vault_etl.records.store import Loaded, WriteKeys
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

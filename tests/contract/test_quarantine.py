@@ -23,8 +23,8 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.event.events import Reason
 from vault_etl.quarantine.read import QuarantinedRow, QuarantineFilter
 from vault_etl.quarantine.retry import EVERY_BODY, Moved, QuarantinedBody, Release, Retried
+from vault_etl.records.fenced_writes import KeysChanged, RowsRefused
 from vault_etl.records.messages import SealedRejection
-from vault_etl.records.store import KeysChanged, RowsRefused
 from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
 
 

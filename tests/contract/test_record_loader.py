@@ -16,8 +16,8 @@ from tests.fakes.vault import rotate_request
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 from vault_etl.crypto.record_id import first_millisecond, record_id_of_message
+from vault_etl.records.fenced_writes import KeysChanged, Loaded, RowsRefused, WriteKeys
 from vault_etl.records.messages import RecordRange, SealedRecord
-from vault_etl.records.store import KeysChanged, Loaded, RowsRefused, WriteKeys
 
 DAY_MS = 24 * 3600 * 1000
 

@@ -18,7 +18,7 @@ from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.record_id import record_id_of_message
-from vault_etl.records.store import KeysChanged
+from vault_etl.records.fenced_writes import KeysChanged
 from vault_etl.rotation.ranges import OpenRotation, Range, Step
 
 

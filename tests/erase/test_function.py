@@ -23,8 +23,8 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.erase.erase import Erasure, RecordTarget, Target, UserTarget
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRecord
-from vault_etl.records.store import WriteKeys
 from vault_etl.rotation.reencrypt import Swap
 
 ERASE = (

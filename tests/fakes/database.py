@@ -12,7 +12,7 @@ from vault_etl.audit.log import AuditEntry
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyState, StoredKey
 from vault_etl.records.messages import SealedRecord, SealedRejection
-from vault_etl.records.month_away import MonthAway
+from vault_etl.records.unattached_months import MonthAway
 from vault_etl.rotation.ranges import OpenRotation, Range
 
 

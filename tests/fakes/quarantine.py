@@ -16,7 +16,7 @@ from vault_etl.base.errors import IncompleteError
 from vault_etl.quarantine.discard import Discarded, Matching
 from vault_etl.quarantine.read import EVERY_ROW, QuarantinedCount, QuarantinedRow, QuarantineFilter
 from vault_etl.quarantine.retry import Moved, QuarantinedBody, Release, Retried
-from vault_etl.records.store import (
+from vault_etl.records.fenced_writes import (
     KeysChanged,
     Loaded,
     MonthGone,

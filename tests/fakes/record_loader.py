@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 
 from tests.fakes.database import FakeDatabase
+from vault_etl.records.fenced_writes import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 from vault_etl.records.messages import RecordRange, SealedRecord, SealedRejection
-from vault_etl.records.store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 
 _MONTHS = range(-2, 4)
 _BOUNDS = range(-24, 4)

@@ -14,8 +14,8 @@ from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import Scratch, new_record_id, sealed_record
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRecord
-from vault_etl.records.store import WriteKeys
 from vault_etl.rotation.next_tokens import Swapped
 from vault_etl.rotation.postgres import PostgresTokenRotations
 from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver

@@ -24,9 +24,9 @@ from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.keys.store import NewKey
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.postgres import Database
+from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRecord, SealedRejection
 from vault_etl.records.postgres import PostgresRecordLoader
-from vault_etl.records.store import WriteKeys
 
 ARN = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-4000-8000-000000000000"
 

@@ -9,8 +9,8 @@ from tests.postgres.test_generations import request
 from tests.postgres.test_partitions import name_of
 from tests.postgres.test_schema import differences
 from vault_etl.partitions.postgres import PostgresPartitions
+from vault_etl.records.fenced_writes import Loaded
 from vault_etl.records.partitions import choose
-from vault_etl.records.store import Loaded
 
 CHANGES = """
     SET ROLE vault_etl_owner;

@@ -11,8 +11,8 @@ from tests.postgres.test_partitions import ensure, month_start, name_of, partiti
 from vault_etl.crypto.fields import Field
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.event.rejection import Reason
+from vault_etl.records.fenced_writes import Loaded
 from vault_etl.records.messages import RecordRange, SealedRejection
-from vault_etl.records.store import Loaded
 
 CLOSE = (
     "INSERT INTO closed_months (first, until, partition)"

@@ -22,7 +22,7 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.platform.resources import resource_dir
-from vault_etl.records.store import KeysChanged, Loaded, WriteKeys
+from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.reveal.duplicates import SharedTokenQuery
 from vault_etl.reveal.postgres import PostgresDuplicateFinder, PostgresRecordFinder
 

@@ -21,7 +21,7 @@ from tests.postgres.cut_over import Ready, ready, state
 from tests.postgres.scratch import Scratch, sealed_record
 from tests.postgres.test_partitions import name_of
 from vault_etl.platform.until_unblocked import Blocked
-from vault_etl.records.store import KeysChanged, Loaded
+from vault_etl.records.fenced_writes import KeysChanged, Loaded
 from vault_etl.rotation.next_tokens import Swapped
 
 EVERY_TABLE = "user_logins_masked, user_logins, key_fence, data_keys, audit_head, audit_log"

@@ -18,8 +18,8 @@ from vault_etl.crypto.fields import Field, Table
 from vault_etl.quarantine.discard import Discarded
 from vault_etl.quarantine.postgres import PostgresQuarantineDiscarder
 from vault_etl.quarantine.read import QuarantineFilter
+from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRejection
-from vault_etl.records.store import WriteKeys
 from vault_etl.rotation.postgres_reencrypt import PostgresResealer
 from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
 

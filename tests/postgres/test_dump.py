@@ -19,8 +19,8 @@ from tests.postgres.test_partitions import ensure, month_start, name_of, partiti
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.local.postgres_binaries import find_postgres_binaries
 from vault_etl.platform.resources import resource_dir
+from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord
-from vault_etl.records.store import KeysChanged, Loaded, WriteKeys
 
 DEFINITIONS = """
 SELECT 'function ' || oid::regprocedure::text || coalesce(prosrc, '') || coalesce(proconfig::text, '')

@@ -16,8 +16,8 @@ from tests.postgres.swaps import replaced, swaps
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.records.postgres import fence_holds
-from vault_etl.records.store import KeysChanged, Loaded, WriteKeys
 
 
 @pytest.fixture

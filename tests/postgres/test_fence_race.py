@@ -18,8 +18,8 @@ from vault_etl.crypto.keys import DataKey
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.platform.sql_blocks import blocks
 from vault_etl.records import postgres as postgres_records
+from vault_etl.records.fenced_writes import Loaded
 from vault_etl.records.postgres import PostgresRecordLoader, fence_holds
-from vault_etl.records.store import Loaded
 
 RETIREMENTS = 25
 LOADERS = 2

@@ -14,8 +14,8 @@ from tests.postgres.swaps import outside, swaps
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.platform.postgres import Database
+from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.postgres import PostgresRecordLoader, fence_holds
-from vault_etl.records.store import WriteKeys
 from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenRow
 from vault_etl.rotation.postgres import PostgresDataRotations, PostgresTokenRotations
 from vault_etl.rotation.postgres_reencrypt import PostgresResealer

@@ -18,9 +18,9 @@ from tests.postgres.scratch import (
     sealed_rejection,
 )
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord
 from vault_etl.records.postgres import PostgresRecordLoader
-from vault_etl.records.store import KeysChanged, Loaded, WriteKeys
 
 COLUMNS = (
     "record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip,"

@@ -19,8 +19,8 @@ from vault_etl.base.errors import (
 )
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres import LockTimeoutError
+from vault_etl.records.fenced_writes import Loaded, MonthGone, RowsRefused, WriteKeys
 from vault_etl.records.postgres import PostgresRecordLoader
-from vault_etl.records.store import Loaded, MonthGone, RowsRefused, WriteKeys
 
 CANARY = "canary-4711"
 

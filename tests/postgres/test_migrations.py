@@ -20,7 +20,7 @@ from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.resources import resource_dir
 from vault_etl.platform.until_unblocked import Blocked
-from vault_etl.records.store import Loaded
+from vault_etl.records.fenced_writes import Loaded
 from vault_etl.schema.postgres_migrations import Applied, PostgresMigrations
 
 NAMES = sorted(path.stem for path in resource_dir("migrations").glob("*.sql"))

@@ -15,8 +15,8 @@ from tests.postgres.test_generations import request
 from tests.postgres.test_partitions import ensure, month_start, name_of
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.partitions.postgres import PostgresPartitions
+from vault_etl.records.fenced_writes import Loaded
 from vault_etl.records.partitions import choose
-from vault_etl.records.store import Loaded
 
 EACH = 40
 """Rows that are loaded at a time."""

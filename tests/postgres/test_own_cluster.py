@@ -25,7 +25,7 @@ from tests.postgres.test_odd_members import odd_members
 from tests.postgres.test_schema import differences
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.resources import resource_dir
-from vault_etl.records.store import Loaded
+from vault_etl.records.fenced_writes import Loaded
 from vault_etl.schema.postgres_migrations import PostgresMigrations
 
 

@@ -16,9 +16,9 @@ from vault_etl.base.errors import DeniedError, IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.quarantine.postgres import PostgresQuarantineMover, PostgresQuarantineReader
 from vault_etl.quarantine.retry import Moved, QuarantinedBody, Release
+from vault_etl.records.fenced_writes import KeysChanged, RowsRefused, WriteKeys
 from vault_etl.records.messages import SealedRejection
 from vault_etl.records.postgres import PostgresRecordLoader
-from vault_etl.records.store import KeysChanged, RowsRefused, WriteKeys
 
 ROWS = "SELECT record_id FROM quarantine ORDER BY quarantined_at, record_id"
 

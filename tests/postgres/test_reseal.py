@@ -12,8 +12,8 @@ from tests.postgres.scratch import Scratch, ciphertext, sealed_record, sealed_re
 from tests.postgres.swaps import everything, open_data_rotation, outside, replaced, swaps
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRecord
-from vault_etl.records.store import WriteKeys
 from vault_etl.rotation.postgres_reencrypt import PostgresResealer
 from vault_etl.rotation.ranges import OpenRotation
 from vault_etl.rotation.reencrypt import Replacement, Swap

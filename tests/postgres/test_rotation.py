@@ -20,7 +20,7 @@ from tests.postgres.swaps import everything, outside
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres import Database
-from vault_etl.records.store import WriteKeys
+from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.rotation.next_tokens import Generations, NextTokens
 from vault_etl.rotation.postgres import (
     PostgresDataRotations,

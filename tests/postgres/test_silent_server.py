@@ -19,8 +19,8 @@ from tests.tcp_proxy import HOST, Fault, TcpProxy
 from vault_etl.base.errors import UnavailableError
 from vault_etl.platform.postgres import Database
 from vault_etl.records import postgres as postgres_records
+from vault_etl.records.fenced_writes import Loaded
 from vault_etl.records.postgres import PostgresRecordLoader, fence_holds
-from vault_etl.records.store import Loaded
 
 # A thread in libpq hears no signal: without the bound only the end of the process would end the test.
 pytestmark = pytest.mark.timeout(60, method="thread")

@@ -12,7 +12,7 @@ import pytest
 from tests.postgres.scratch import Scratch, ciphertext, sealed_record, sealed_rejection
 from tests.postgres.swaps import outside, swaps
 from vault_etl.crypto.fields import Field
-from vault_etl.records.store import WriteKeys
+from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.rotation.postgres_reencrypt import PostgresResealer
 
 RECORDS = 6

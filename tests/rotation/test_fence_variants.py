@@ -27,9 +27,9 @@ from vault_etl.platform.postgres import Database, LockTimeoutError
 from vault_etl.platform.sql_blocks import blocks
 from vault_etl.platform.until_unblocked import Blocked
 from vault_etl.records import postgres as postgres_records
+from vault_etl.records.fenced_writes import Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord
 from vault_etl.records.postgres import PostgresRecordLoader, fence_holds, insert_records
-from vault_etl.records.store import Loaded, WriteKeys
 from vault_etl.rotation.postgres import PostgresTokenRotations
 from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 

@@ -13,7 +13,7 @@ from vault_etl.audit.kms import KmsHeadSigner
 from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
 from vault_etl.audit.signed_log import signature_of
 from vault_etl.base.progress import Progress
-from vault_etl.erase.erase_port import Erase
+from vault_etl.erase.erase import Erase
 from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.quarantine.discard import DiscardQuarantine
 from vault_etl.quarantine.postgres import (
@@ -23,9 +23,8 @@ from vault_etl.quarantine.postgres import (
 )
 from vault_etl.quarantine.read import QuarantineReader, ShowQuarantined
 from vault_etl.quarantine.retry import QuarantineRetry
-from vault_etl.records.months import Months
-from vault_etl.records.postgres import PostgresRecordLoader
-from vault_etl.records.postgres_months import PostgresMonths
+from vault_etl.records.postgres import PostgresMonths, PostgresRecordLoader
+from vault_etl.records.unattached_months import Months
 from vault_etl.reveal.duplicates import DuplicateFinder
 from vault_etl.reveal.find import Find, FindUser
 from vault_etl.reveal.postgres import (

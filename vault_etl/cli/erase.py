@@ -27,8 +27,14 @@ from vault_etl.cli.ui.output import (
 from vault_etl.cli.ui.printable import printable
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
-from vault_etl.erase.erase import NOT_ERASED, Erasable, RecordTarget, Target, UserTarget
-from vault_etl.erase.erase_port import Certificate
+from vault_etl.erase.erase import (
+    NOT_ERASED,
+    Certificate,
+    Erasable,
+    RecordTarget,
+    Target,
+    UserTarget,
+)
 
 
 def register(app: typer.Typer) -> None:

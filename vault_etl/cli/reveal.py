@@ -25,7 +25,7 @@ from vault_etl.cli.ui.output import QuietOption
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
-from vault_etl.records.months_away import NotLookedAt, no_record_of_user
+from vault_etl.records.unattached_months import NotLookedAt, no_record_of_user
 from vault_etl.reveal.reveal import RevealBatch, must_be_within_quota
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from vault_etl.cli.ui.options import known_user
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import PurposeOption, ReasonOption, TicketOption, reason_for, word
-from vault_etl.records.months_away import NotLookedAt, no_record_of_user
+from vault_etl.records.unattached_months import NotLookedAt, no_record_of_user
 from vault_etl.subject.export import LookedThrough
 
 MAX_MESSAGES: Final = 100_000

@@ -30,7 +30,7 @@ from vault_etl.cli.ui.prompts import (
     word,
 )
 from vault_etl.crypto.fields import Field
-from vault_etl.records.months_away import NotLookedAt
+from vault_etl.records.unattached_months import NotLookedAt
 from vault_etl.reveal.tokens import MadeTokens
 
 _SHOWN_LINES: Final = 10

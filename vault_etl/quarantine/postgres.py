@@ -20,8 +20,8 @@ from vault_etl.platform.sql_blocks import blocks
 from vault_etl.quarantine.discard import Discarded, Matching
 from vault_etl.quarantine.read import EVERY_ROW, QuarantinedCount, QuarantinedRow, QuarantineFilter
 from vault_etl.quarantine.retry import Moved, QuarantinedBody, Release, Retried
+from vault_etl.records.fenced_writes import KeysChanged, RowsRefused, WriteKeys
 from vault_etl.records.postgres import fence_holds, insert_records
-from vault_etl.records.store import KeysChanged, RowsRefused, WriteKeys
 
 _SQL: Final = blocks("quarantine/quarantine.sql")
 

@@ -12,7 +12,7 @@ from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.log import AuditLog
 from vault_etl.audit.opening import Opener
-from vault_etl.base.errors import IncompleteError, IntegrityError
+from vault_etl.base.errors import IntegrityError
 from vault_etl.base.progress import Progress
 from vault_etl.crypto.ciphertext import Ciphertext, Place
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
@@ -23,16 +23,19 @@ from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.old import KeyAtFault, OldKeys
 from vault_etl.keys.ring import KeyRing
 from vault_etl.platform.clock import Clock
-from vault_etl.records.messages import Parsed, RecordRange, SealedRecord, seal_event
-from vault_etl.records.month_away import MonthAway
-from vault_etl.records.months import Months
-from vault_etl.records.quarantined import is_undated, month_to_make, parse_again
-from vault_etl.records.store import KeysChanged, RowsRefused, WriteKeys
+from vault_etl.records.fenced_writes import (
+    FenceTries,
+    KeysChanged,
+    RowsRefused,
+    WriteKeys,
+    by_halves,
+)
+from vault_etl.records.messages import Parsed, RecordRange, SealedRecord, parse_again, seal_event
+from vault_etl.records.partitions import is_undated, month_to_make
+from vault_etl.records.unattached_months import MonthAway, Months
 
 BATCH_ROWS: Final = 100
 """Bodies in one transaction, which locks their rows; fewer of long ones, whose bytes are bounded too."""
-
-MAX_FENCE_TRIES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,26 +290,22 @@ class QuarantineRetry:
         return any(r.first <= record_id < r.end and not r.closed for r in self._ranges)
 
     def _move_taken(self, events: Sequence[_Passed]) -> int:
-        """Move what the database takes. A row with a value that it refuses is found by halving, and stays."""
-        if not events:
-            return 0
-        result = self._move_fenced(events)
-        if isinstance(result, Moved):
-            return self._counted([p for p in events if p.body.record_id in result.record_ids])
-        if len(events) == 1:
-            return 0
-        middle = len(events) // 2
-        return self._move_taken(events[:middle]) + self._move_taken(events[middle:])
+        """Move what the database takes. Halving finds a row with a value that it refuses; this row stays."""
+        parts = by_halves(events, self._move_fenced) if events else ()
+        return sum(
+            self._counted([p for p in part if p.body.record_id in result.record_ids])
+            for part, result in parts
+            if isinstance(result, Moved)
+        )
 
-    def _move_fenced(self, events: Sequence[_Passed]) -> Moved | RowsRefused:
-        """Seal and move; when the fence finds that the keys have changed, seal anew and try again."""
-        for _ in range(MAX_FENCE_TRIES):
-            result = self._seal_and_move(events)
-            if not isinstance(result, KeysChanged):
-                return result
-            self._leases.forget()
-        message = "the keys changed again and again under one batch"
-        raise IncompleteError(message, hint="is a rotation running in a loop, or a clock wrong?")
+    def _move_fenced(
+        self, events: Sequence[_Passed]
+    ) -> tuple[Sequence[_Passed], Moved | RowsRefused]:
+        """Seal and move; repeat with new keys when the fence finds that the keys have changed."""
+        tries = FenceTries(self._leases.forget, "batch")
+        while isinstance(result := self._seal_and_move(events), KeysChanged):
+            tries.keys_changed()
+        return events, result
 
     def _seal_and_move(self, events: Sequence[_Passed]) -> Moved | KeysChanged | RowsRefused:
         keys = tuple(self._leases.data_key(field, len(events)) for field in PERSONAL_FIELDS)

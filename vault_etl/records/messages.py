@@ -14,6 +14,7 @@ from vault_etl.crypto.record_id import (
     FIRST_DAY,
     MAX_MILLISECONDS,
     first_millisecond,
+    milliseconds_of,
     record_id_of_line,
     record_id_of_message,
 )
@@ -202,3 +203,34 @@ def _tokens(tokenizer: Tokenizer, values: dict[Field, Pii]) -> dict[Field, uuid.
 
 def _day_sent(sent_ms: int) -> dt.date:
     return dt.datetime.fromtimestamp(sent_ms / 1000, dt.UTC).date()
+
+
+def parse_again(record_id: uuid.UUID, body: Pii, *, of_line: bool, strict: bool = False) -> Parsed:
+    """Read a body as `parse_message` would today. The record id stays, and says when it was sent.
+
+    The ids that the queue gave the message are not kept with it, and are empty here. A line of a file that
+    names a day before 1970 is out of range, as it was when it was loaded.
+    """
+    message = Message(
+        message_id="", receipt_handle="", body=body, sent_ms=milliseconds_of(record_id)
+    )
+    content = parse_event(body.expose())
+    if strict:
+        content = without_extra_fields(content)
+    if of_line and isinstance(content, LoginEvent) and _is_early(content):
+        content = Rejection(Reason.SENT_OUT_OF_RANGE, "$.create_date")
+    return Parsed(record_id, message, content)
+
+
+def _is_early(event: LoginEvent) -> bool:
+    return event.create_date is not None and event.create_date < FIRST_DAY
+
+
+@dataclass(frozen=True, slots=True)
+class SealedValue:
+    """A ciphertext where it stands. `user_id` is empty in quarantine."""
+
+    field: Field
+    record_id: uuid.UUID
+    user_id: str
+    ciphertext: bytes

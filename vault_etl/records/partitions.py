@@ -105,3 +105,37 @@ def choose(partitions: Sequence[Partition], wanted: str) -> Partition:
         message = f"{wanted} has several partitions: {names}"
         raise UsageError(message, hint="name one of them")
     return (there or named)[0]
+
+
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+MAX_MONTHS_BACK: Final = 24
+
+
+MAX_MONTHS_AHEAD: Final = 3
+"""Which months may get a partition: the bounds of `ensure_partition` in the database, which has the last word."""
+
+
+def is_undated(record_id: uuid.UUID) -> bool:
+    """Whether it has the time 0: a line of a file whose day nobody knows. These have a partition of their own."""
+    return milliseconds_of(record_id) == 0
+
+
+def sent_at(record_id: uuid.UUID) -> dt.datetime | None:
+    """The moment in a record id. None for the time 0, which is nobody's, and for one after the year 9999."""
+    if is_undated(record_id):
+        return None
+    try:
+        return _EPOCH + dt.timedelta(milliseconds=milliseconds_of(record_id))
+    except OverflowError:
+        return None
+
+
+def month_to_make(record_id: uuid.UUID, today: dt.datetime) -> dt.date | None:
+    """The first day of the month that the record belongs to, if that month may get a partition today."""
+    sent = sent_at(record_id)
+    if sent is None:
+        return None
+    ahead = (sent.year - today.year) * 12 + sent.month - today.month
+    return sent.date().replace(day=1) if -MAX_MONTHS_BACK <= ahead <= MAX_MONTHS_AHEAD else None

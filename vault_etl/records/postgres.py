@@ -26,9 +26,10 @@ from vault_etl.platform.postgres import (
 )
 from vault_etl.platform.postgres_copy import copy_binary
 from vault_etl.platform.sql_blocks import blocks
+from vault_etl.records.fenced_writes import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 from vault_etl.records.messages import RecordRange, SealedRecord, SealedRejection
-from vault_etl.records.quarantined import sent_at
-from vault_etl.records.store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
+from vault_etl.records.partitions import PartitionState, sent_at
+from vault_etl.records.unattached_months import MonthAway
 
 _SQL: Final = blocks("records/records.sql")
 
@@ -197,3 +198,22 @@ def _row(record: SealedRecord) -> tuple[object, ...]:
         record.create_date,
         record.event_time,
     )
+
+
+_MONTHS: Final = blocks("records/months.sql")
+
+
+class PostgresMonths:
+    """`Months` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def away(self) -> Sequence[MonthAway]:
+        """See `Months.away`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_MONTHS["away"])
+            return [
+                MonthAway(partition, first, until, PartitionState(state), *rest)
+                for partition, first, until, state, *rest in cursor.fetchall()
+            ]

@@ -9,7 +9,7 @@ import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from vault_etl.base.errors import ConfigurationError, DeniedError, IncompleteError, UnavailableError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
@@ -20,26 +20,26 @@ from vault_etl.event.extra_fields import ExtraFields
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.ring import KeyRing
 from vault_etl.platform.clock import Clock
+from vault_etl.records.fenced_writes import (
+    FenceTries,
+    KeysChanged,
+    Loaded,
+    MonthGone,
+    RowsRefused,
+    WriteKeys,
+    by_halves,
+)
 from vault_etl.records.messages import (
     Message,
     Outcome,
     Parsed,
     RecordRange,
+    SealedRecord,
+    SealedRejection,
     parse_message,
     seal_event,
     seal_rejection,
 )
-from vault_etl.records.store import (
-    KeysChanged,
-    Loaded,
-    MonthGone,
-    RecordLoader,
-    RowsRefused,
-    WriteKeys,
-)
-
-MAX_FENCE_TRIES: Final = 10
-"""How often in a row the keys may change under a batch before somebody should look."""
 
 MAX_MONTH_TRIES: Final = 5
 """How often in a row a month may go away under a batch before somebody should look."""
@@ -68,6 +68,32 @@ class Written:
     """Unknown fields that were dropped, by the names that may be shown."""
     cause: UnavailableError | IncompleteError | DeniedError | None
     """What kept the messages of outcome `RETRY` from being stored."""
+
+
+class RecordLoader(Protocol):
+    """May write rows that it cannot read."""
+
+    def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
+        """Make the months from two back to three ahead, and these; the ranges of all partitions.
+
+        A month is named by any day of it. One more than 24 months back or three ahead is not made, and
+        no closed one, whose range is among them too.
+        """
+
+    def load(
+        self,
+        records: Sequence[SealedRecord],
+        rejections: Sequence[SealedRejection],
+        keys: WriteKeys,
+    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
+        """Store a batch in one transaction behind the fence, and commit it.
+
+        Raises UnavailableError, DeniedError or ConfigurationError; then nothing is stored, or it
+        is not known whether it was, which a second load finds out.
+        """
+
+    def probe(self) -> None:
+        """Ask for nothing, and for a few seconds. Raises as `load` if a batch could not be stored now."""
 
 
 class BatchWriter:
@@ -158,23 +184,18 @@ class BatchWriter:
 
     def _load(self, batch: Sequence[Parsed], progress: _Progress) -> None:
         """Store what the database takes, by halves if it refuses a row."""
-        batch, result = self._load_in_months(batch)
-        if isinstance(result, Loaded):
-            self._refused.extend([False] * len(batch))
-            progress.loaded(batch, result)
-            return
-        if len(batch) == 1:
+        for part, result in by_halves(batch, self._load_in_months):
+            if isinstance(result, Loaded):
+                self._refused.extend([False] * len(part))
+                progress.loaded(part, result)
+                continue
             rejection = Rejection(Reason.REFUSED_BY_DATABASE)
-            progress.refused.append(dataclasses.replace(batch[0], content=rejection))
+            progress.refused.append(dataclasses.replace(part[0], content=rejection))
             if sum(self._refused) + len(progress.refused) > MAX_REFUSED:
                 message = f"the database refuses row after row (SQLSTATE {result.sqlstate})"
                 raise ConfigurationError(
                     message, hint="no event is at fault for that: run `vault-etl migrate --check`"
                 )
-            return
-        middle = len(batch) // 2
-        self._load(batch[:middle], progress)
-        self._load(batch[middle:], progress)
 
     def _quarantine(self, progress: _Progress) -> None:
         """Counted when it is committed: a row that waits for an outage to end is refused again and again."""
@@ -199,14 +220,11 @@ class BatchWriter:
         raise IncompleteError(message, hint="`vault-etl doctor` lists the months that are missing")
 
     def _load_fenced(self, batch: Sequence[Parsed]) -> Loaded | RowsRefused | MonthGone:
-        """Seal and store; when the fence finds that the keys have changed, seal anew and try again."""
-        for _ in range(MAX_FENCE_TRIES):
-            result = self._seal_and_load(batch)
-            if not isinstance(result, KeysChanged):
-                return result
-            self._leases.forget()
-        message = "the keys changed again and again under one batch"
-        raise IncompleteError(message, hint="is a rotation running in a loop, or a clock wrong?")
+        """Seal and store; repeat with new keys when the fence finds that the keys have changed."""
+        tries = FenceTries(self._leases.forget, "batch")
+        while isinstance(result := self._seal_and_load(batch), KeysChanged):
+            tries.keys_changed()
+        return result
 
     def _seal_and_load(
         self, batch: Sequence[Parsed]

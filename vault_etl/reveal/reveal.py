@@ -27,8 +27,7 @@ from vault_etl.crypto.ciphertext import Ciphertext, Place
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.masking import masked
 from vault_etl.keys.ring import KeyRing
-from vault_etl.records.months import Months
-from vault_etl.records.months_away import no_such_record
+from vault_etl.records.unattached_months import Months, no_such_record
 
 
 @dataclass(frozen=True, slots=True)

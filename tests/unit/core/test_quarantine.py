@@ -16,7 +16,8 @@ from vault_etl.crypto.record_id import (
     record_id_of_message,
 )
 from vault_etl.event.events import LoginEvent, Reason, Rejection
-from vault_etl.records.quarantined import is_undated, month_to_make, parse_again, sent_at
+from vault_etl.records.messages import parse_again
+from vault_etl.records.partitions import is_undated, month_to_make, sent_at
 
 TODAY = dt.datetime(2026, 1, 31, 12, 0, tzinfo=dt.UTC)
 

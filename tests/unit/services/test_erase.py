@@ -15,8 +15,7 @@ from vault_etl.audit.checkpoint import Checkpoint
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import NotFoundError
 from vault_etl.crypto.fields import PERSONAL_FIELDS
-from vault_etl.erase.erase import Erasable, RecordTarget, Target, UserTarget
-from vault_etl.erase.erase_port import Certificate, Erase
+from vault_etl.erase.erase import Certificate, Erasable, Erase, RecordTarget, Target, UserTarget
 
 
 class Desk:

@@ -14,8 +14,8 @@ from tests.fakes.record_loader import FakeRecordLoader
 from tests.fakes.tap import Tap
 from tests.fakes.vault import PATIENT, FakeVault
 from vault_etl.ingest.steps import Bounds
+from vault_etl.records.fenced_writes import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 from vault_etl.records.messages import SealedRecord, SealedRejection
-from vault_etl.records.store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 
 T = TypeVar("T")
 SENT = 43

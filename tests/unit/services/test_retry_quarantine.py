@@ -27,7 +27,8 @@ from vault_etl.crypto.ciphertext import Ciphertext
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.quarantine import retry as retry_quarantine
-from vault_etl.quarantine.retry import MAX_FENCE_TRIES, QuarantineRetry, Retried, RetryReport
+from vault_etl.quarantine.retry import QuarantineRetry, Retried, RetryReport
+from vault_etl.records.fenced_writes import MAX_FENCE_TRIES
 
 GOOD = [login_event(user_id=f"user-{n}", ip=f"198.51.100.{n}") for n in range(5)]
 BAD = [b"junk", login_event(ip="no-address")]

@@ -18,9 +18,9 @@ from vault_etl.crypto.ciphertext import Ciphertext
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.event.events import Reason
+from vault_etl.records.fenced_writes import MAX_FENCE_TRIES, KeysChanged
 from vault_etl.records.messages import Message, Outcome
-from vault_etl.records.store import KeysChanged
-from vault_etl.records.write_batch import MAX_FENCE_TRIES, MAX_REFUSED, REFUSED_WINDOW
+from vault_etl.records.write_batch import MAX_REFUSED, REFUSED_WINDOW
 
 
 def events(vault: FakeVault, *users: str) -> list[Message]:

@@ -16,6 +16,7 @@ from vault_etl.base.errors import IncompleteError, UnavailableError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.record_id import MAX_MILLISECONDS, first_millisecond, milliseconds_of
 from vault_etl.event.events import Reason
+from vault_etl.records.fenced_writes import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 from vault_etl.records.messages import (
     Message,
     Outcome,
@@ -23,7 +24,6 @@ from vault_etl.records.messages import (
     SealedRecord,
     SealedRejection,
 )
-from vault_etl.records.store import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 
 DAY_S = 86_400.0
 MINUTE_S = 60.0

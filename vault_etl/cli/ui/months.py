@@ -9,8 +9,7 @@ from typing import Final
 from vault_etl.cli.ui.printable import printable
 from vault_etl.event.events import Reason
 from vault_etl.quarantine.read import QuarantinedRow
-from vault_etl.records.month_away import MonthAway
-from vault_etl.records.months import Months
+from vault_etl.records.unattached_months import MonthAway, Months
 
 _SHOWN: Final = 12
 
