@@ -12,7 +12,7 @@ from vault_etl.crypto.ciphertext import Place
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.keys.kms import KmsKeyGenerator
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.postgres import PostgresKeyStore

@@ -22,7 +22,7 @@ from tests.cli.test_output import plain
 from tests.conftest import copied
 from tests.proxy import Call, FaultProxy
 from tests.vault import Vault
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 
 STEERING = '{"ip": "203.0.113.9", "user_id": "\x1b[2J\x1b]0;owned\x07"}\r\n ip: 1.2.3.4 \u202e é'
 FLIP = (

@@ -15,7 +15,7 @@ from tests.cli.quarantined import quarantine
 from tests.cli.test_main_job import UNKNOWN
 from tests.filled_vault import filled_vault
 from tests.vault import ROLES, Vault
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 
 DISCARD = ("quarantine", "discard")
 WHY = ("--reason", "a test asks", "--yes")

@@ -16,7 +16,7 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.records.fenced_writes import Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord, SealedRejection
 

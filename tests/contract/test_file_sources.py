@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.file_sources import FakeFileSources
 from tests.vault import Vault
-from vault_etl.ingest.sources.known import FileSources, Load
+from vault_etl.ingest.sources.open_lines import FileSources, Load
 from vault_etl.ingest.sources.postgres import PostgresFileSources
 from vault_etl.platform.postgres import Database
 

@@ -20,7 +20,7 @@ from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import ReleasedValue
 from vault_etl.base.errors import DeniedError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.quarantine.read import QuarantinedRow, QuarantineFilter
 from vault_etl.quarantine.retry import EVERY_BODY, Moved, QuarantinedBody, Release, Retried
 from vault_etl.records.fenced_writes import KeysChanged, RowsRefused

@@ -37,7 +37,9 @@ from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.source_digest import LineDigest, name_digest
 from vault_etl.crypto.tokens import Tokenizer
-from vault_etl.event.events import MAX_BODY_BYTES, MAX_CODE_POINTS, MAX_NESTING, Reason
+from vault_etl.event.events import MAX_CODE_POINTS
+from vault_etl.event.json_body import MAX_BODY_BYTES, MAX_NESTING
+from vault_etl.event.rejection import Reason
 from vault_etl.reveal.find import search_digest
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from vault_etl.ingest.sources.known import FileSource, Load
+from vault_etl.ingest.sources.open_lines import FileSource, Load
 
 
 @dataclass(frozen=True, slots=True)

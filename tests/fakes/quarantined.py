@@ -11,7 +11,7 @@ from vault_etl.crypto.ciphertext import Place
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.records.messages import SealedRejection
 
 

@@ -31,15 +31,8 @@ from vault_etl.crypto.padding import pad
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.event.envelopes import inside, text_of_base64
-from vault_etl.event.events import (
-    MAX_CODE_POINTS,
-    MAX_ENVELOPES,
-    LoginEvent,
-    Reason,
-    Rejection,
-    parse_event,
-)
-from vault_etl.event.rejection import RejectedError
+from vault_etl.event.events import MAX_CODE_POINTS, MAX_ENVELOPES, LoginEvent, parse_event
+from vault_etl.event.rejection import Reason, RejectedError, Rejection
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
 from vault_etl.partitions.archive.manifest import Manifest
 from vault_etl.partitions.archive.manifest_note import ManifestNote

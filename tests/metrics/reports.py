@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from vault_etl.crypto.fields import Field
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.ingest.observer import BatchReport, IngestState
 from vault_etl.ingest.queue import QueueDepth
 from vault_etl.records.messages import Outcome

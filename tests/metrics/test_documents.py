@@ -11,7 +11,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from vault_etl.ingest.metrics.families import Families
+from vault_etl.ingest.metrics.prometheus import Families
 from vault_etl.ingest.metrics.workers import WorkerMetrics
 
 DOCS: Final = Path(__file__).parents[2] / "docs"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.metrics.reports import report, samples, state, value
 from vault_etl import __version__
 from vault_etl.crypto.fields import Field, KeyPurpose
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.ingest.metrics.prometheus import MAX_CODES, OTHER, BoundedCodes, PrometheusMetrics
 from vault_etl.ingest.observer import Movement
 from vault_etl.ingest.queue import QueueDepth

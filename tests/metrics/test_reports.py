@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 
 from tests.metrics.reports import REPORTS, STATES, report, state
-from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
-from vault_etl.ingest.observers import observers
+from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement, observers
 
 
 @given(REPORTS)

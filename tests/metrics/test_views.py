@@ -15,7 +15,7 @@ from tests.metrics.reports import report, state
 from vault_etl.base import logs
 from vault_etl.cli.ingest_live import LiveIngest
 from vault_etl.cli.ingest_view import LoggedIngest, ingest_view
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.ingest.observer import Movement
 from vault_etl.ingest.queue import QueueDepth
 

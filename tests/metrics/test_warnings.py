@@ -12,7 +12,7 @@ import structlog
 from tests.metrics.reports import report, state
 from vault_etl.base import logs
 from vault_etl.cli.ingest_view import SECONDS, IngestWarnings
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.ingest.observer import BatchReport, Movement
 from vault_etl.records.messages import Outcome
 

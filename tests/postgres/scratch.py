@@ -18,7 +18,7 @@ from psycopg2.extensions import connection
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 from vault_etl.crypto.record_id import record_id_of_message
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.keys.make import draw_key_id
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.keys.store import NewKey

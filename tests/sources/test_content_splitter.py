@@ -13,8 +13,7 @@ from vault_etl.base.errors import DataError
 from vault_etl.crypto.keys import KeyMaterial
 from vault_etl.crypto.source_digest import LineDigest
 from vault_etl.ingest.sources.content_splitter import FIRST_RECORDS, LOOK_BYTES, ContentSplitter
-from vault_etl.ingest.sources.json_splitter import JsonSplitter
-from vault_etl.ingest.sources.line_splitter import MAX_BLANK_BYTES, MAX_LINE_BYTES
+from vault_etl.ingest.sources.splitters import MAX_BLANK_BYTES, MAX_LINE_BYTES, JsonSplitter
 
 BOM = b"\xef\xbb\xbf"
 A = b'{"a": 1}'

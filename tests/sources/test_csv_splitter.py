@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from tests.fakes.login_events import DEFAULTS, login_event_without
 from vault_etl.base.errors import DataError
-from vault_etl.event.events import REQUIRED, LoginEvent, Reason, Rejection, parse_event
+from vault_etl.event.events import REQUIRED, LoginEvent, parse_event
+from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
 from vault_etl.ingest.sources.csv_splitter import Header
-from vault_etl.ingest.sources.line_splitter import MAX_LINE_BYTES
+from vault_etl.ingest.sources.splitters import MAX_LINE_BYTES
 
 HEADER = b"user_id,device_type,ip,device_id,locale\n"
 ROW = b"u,t,192.0.2.1,d,\n"

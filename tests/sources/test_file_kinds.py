@@ -19,7 +19,7 @@ import pytest
 from tests.fakes.login_events import login_event
 from tests.sources.test_command import NO_QUEUE, loaded
 from tests.vault import Vault
-from vault_etl.ingest.sources.line_splitter import LineSplitter
+from vault_etl.ingest.sources.splitters import LineSplitter
 
 BAD = login_event(ip="nowhere")
 FIELDS = ("user_id", "device_type", "ip", "device_id", "locale", "app_version")

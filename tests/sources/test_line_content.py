@@ -21,7 +21,7 @@ from vault_etl.base.errors import (
     UnavailableError,
     UsageError,
 )
-from vault_etl.ingest.sources.line_content import CHUNK_BYTES, FileContent, StreamContent
+from vault_etl.ingest.sources.content import CHUNK_BYTES, FileContent, StreamContent
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -199,7 +199,7 @@ def test_a_stream_that_is_closed_is_an_error() -> None:
 
 BOMB = """
 import resource, sys
-from vault_etl.ingest.sources.line_content import FileContent
+from vault_etl.ingest.sources.content import FileContent
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 content = FileContent(sys.argv[1])
 total = sum(map(len, iter(content.read, b"")))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vault_etl.base.errors import DataError
-from vault_etl.ingest.sources.line_splitter import MAX_BLANK_BYTES, MAX_LINE_BYTES, LineSplitter
+from vault_etl.ingest.sources.splitters import MAX_BLANK_BYTES, MAX_LINE_BYTES, LineSplitter
 
 BOM = b"\xef\xbb\xbf"
 

@@ -22,11 +22,10 @@ from vault_etl.crypto.record_id import first_millisecond
 from vault_etl.crypto.source_digest import name_digest
 from vault_etl.ingest.engine.limits import MAX_CALL
 from vault_etl.ingest.queue import QueueDepth
-from vault_etl.ingest.sources.line_checks import NamedLoad
-from vault_etl.ingest.sources.line_content import StreamContent
-from vault_etl.ingest.sources.line_splitter import LineSplitter
+from vault_etl.ingest.sources.content import StreamContent
 from vault_etl.ingest.sources.lines_file import VISIBILITY_S, LinesFile
-from vault_etl.ingest.sources.open_lines import LineOpener
+from vault_etl.ingest.sources.open_lines import LineOpener, NamedLoad
+from vault_etl.ingest.sources.splitters import LineSplitter
 from vault_etl.platform.clock import Clock
 from vault_etl.platform.system_clock import SystemClock
 from vault_etl.records.messages import Line, Message

@@ -28,7 +28,8 @@ from vault_etl.crypto.placeholders import placeholders
 from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
-from vault_etl.event.events import LoginEvent, Reason, Rejection, parse_event
+from vault_etl.event.events import LoginEvent, parse_event
+from vault_etl.event.rejection import Reason, Rejection
 
 FROZEN: Final = {
     "associated_data": "006827e35ab7ec7da647321b66cdceef511410820bc509969c6b1f2266d58c44",

@@ -22,8 +22,7 @@ from vault_etl.doctor.checks import transport as transport_checks
 from vault_etl.doctor.doctor import Check, Finding, Verdict, diagnose
 from vault_etl.doctor.kms import KmsKeyDescriber
 from vault_etl.doctor.postgres import PostgresFacts
-from vault_etl.ingest.sources.sqs import SqsQueue
-from vault_etl.ingest.sources.sqs_dead_letters import dead_letter_queue_url
+from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url
 from vault_etl.platform.aws import RECEIVE_MARGIN_S
 from vault_etl.platform.postgres_passwords import secret_of
 from vault_etl.platform.postgres_replica import SETTING as READ_SETTING

@@ -12,19 +12,17 @@ from vault_etl.app.parts import Parts
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.ingest.engine.engine import IngestEngine
 from vault_etl.ingest.engine.limits import Limits
-from vault_etl.ingest.observer import IngestObserver
+from vault_etl.ingest.observer import IngestObserver, WorkersObserver
 from vault_etl.ingest.readiness import Readiness
 from vault_etl.ingest.run import HEARTBEATS, Ingest, IngestOptions
 from vault_etl.ingest.sources import open_lines
 from vault_etl.ingest.sources.lines_file import LinesFile
 from vault_etl.ingest.sources.open_lines import LineOpener
 from vault_etl.ingest.sources.postgres import PostgresFileSources
-from vault_etl.ingest.sources.sqs import SqsQueue
-from vault_etl.ingest.sources.sqs_dead_letters import dead_letter_queue_url
+from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url
 from vault_etl.ingest.steps import Bounds, IngestSteps
-from vault_etl.ingest.supervise import Supervisor
 from vault_etl.ingest.worker_processes import WorkerProcesses
-from vault_etl.ingest.workers import WorkersObserver
+from vault_etl.ingest.workers import Supervisor
 from vault_etl.keys.open_source_key import open_source_key
 from vault_etl.keys.postgres_ages import SeldomAskedKeyAges
 from vault_etl.keys.prove_kms import ProvenUnwrapper
@@ -33,7 +31,7 @@ from vault_etl.platform.aws import RECEIVE_MARGIN_S
 from vault_etl.platform.outage import FOLLOWING, Patience
 
 if TYPE_CHECKING:
-    from vault_etl.ingest.metrics.served import ServedMetrics
+    from vault_etl.ingest.metrics.server import ServedMetrics
 
 
 WORKERS_STOP_SOONER_S: Final = 1.5
@@ -122,7 +120,7 @@ class IngestProgram(Parts):
 
     def metrics(self, address: str, ready: Readiness, workers: int) -> ServedMetrics:
         """For `ingest --metrics-address`; to be called before what it tells of is built."""
-        from vault_etl.ingest.metrics.served import ServedMetrics  # noqa: PLC0415 - 45 ms
+        from vault_etl.ingest.metrics.server import ServedMetrics  # noqa: PLC0415 - 45 ms
 
         served = ServedMetrics(address, ready.reason, ready.unhealthy, workers)
         self._calls = self._ages = served.observer

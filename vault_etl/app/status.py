@@ -14,8 +14,7 @@ from vault_etl.doctor.checks import status as status_checks
 from vault_etl.doctor.doctor import Check, Finding, Verdict, diagnose
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.doctor.postgres_status import PostgresStatus
-from vault_etl.ingest.sources.sqs import SqsQueue
-from vault_etl.ingest.sources.sqs_dead_letters import dead_letter_queue_url
+from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url
 
 
 class StatusProgram(DoctorProgram):

@@ -17,13 +17,11 @@ from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.ui.signals import Lifeline, StopOnSignal
 from vault_etl.crypto.record_id import FIRST_DAY
-from vault_etl.ingest.observer import IngestObserver
-from vault_etl.ingest.observers import observers
+from vault_etl.ingest.observer import IngestObserver, WorkersObserver, all_observers, observers
 from vault_etl.ingest.readiness import Readiness
 from vault_etl.ingest.run import Ingest
 from vault_etl.ingest.steps import Bounds
-from vault_etl.ingest.supervise import Supervisor
-from vault_etl.ingest.workers import WorkersObserver, all_observers
+from vault_etl.ingest.workers import Supervisor
 
 _MAX_WORKERS: Final = 64
 

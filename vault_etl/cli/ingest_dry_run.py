@@ -6,7 +6,7 @@ from vault_etl.app import Source, records_of
 from vault_etl.cli.start import start
 from vault_etl.cli.ui.output import OutputFormat, print_listing
 from vault_etl.cli.ui.progress import progress
-from vault_etl.ingest.judge_lines import Judgement
+from vault_etl.ingest.dry_run import Judgement
 
 _COLUMNS = ("reason_code", "path", "count", "first")
 

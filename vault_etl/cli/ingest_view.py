@@ -15,10 +15,15 @@ from vault_etl.base import logs
 from vault_etl.base.errors import VaultEtlError
 from vault_etl.cli.ingest_live import LiveIngest
 from vault_etl.cli.needed_roles import hint_of
-from vault_etl.event.events import Reason
 from vault_etl.event.extra_fields import MAX_NAMES
-from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
-from vault_etl.ingest.workers import WorkersObserver
+from vault_etl.event.rejection import Reason
+from vault_etl.ingest.observer import (
+    BatchReport,
+    IngestObserver,
+    IngestState,
+    Movement,
+    WorkersObserver,
+)
 from vault_etl.records.messages import Outcome
 
 MANY_RECEIVES: Final = 3

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol, Self
 
 from vault_etl.crypto.fields import Field
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.ingest.queue import QueueDepth
 from vault_etl.records.messages import Outcome
 
@@ -107,3 +107,57 @@ def _plain(value: Any) -> dict[str, Any]:  # noqa: ANN401 - one of the dataclass
         else inner
         for name, inner in plain.items()
     }
+
+
+class WorkersObserver(Protocol):
+    """Shows the workers of one ingest; one without worker processes has one, itself."""
+
+    def worker(self, pid: int) -> IngestObserver:
+        """The observer of the worker with this process id. One a worker, not one a call."""
+
+    def worker_ended(self, pid: int, exit_code: int) -> None:
+        """This worker has ended: its state no longer counts. What it has done does."""
+
+
+def all_observers(*targets: WorkersObserver) -> WorkersObserver:
+    """Tells each of `targets`, in this order."""
+    return _All(targets)
+
+
+class _All:
+    def __init__(self, targets: tuple[WorkersObserver, ...]) -> None:
+        self._targets = targets
+
+    def worker(self, pid: int) -> IngestObserver:
+        """See `WorkersObserver.worker`."""
+        return observers(*(target.worker(pid) for target in self._targets))
+
+    def worker_ended(self, pid: int, exit_code: int) -> None:
+        """See `WorkersObserver.worker_ended`."""
+        for target in self._targets:
+            target.worker_ended(pid, exit_code)
+
+
+def observers(*targets: IngestObserver) -> IngestObserver:
+    """Tells each of `targets`, in this order, what it is told."""
+    return targets[0] if len(targets) == 1 else _Observers(targets)
+
+
+class _Observers:
+    def __init__(self, targets: tuple[IngestObserver, ...]) -> None:
+        self._targets = targets
+
+    def moved(self, movement: Movement, messages: int) -> None:
+        """See `IngestObserver.moved`."""
+        for target in self._targets:
+            target.moved(movement, messages)
+
+    def batch(self, report: BatchReport) -> None:
+        """See `IngestObserver.batch`."""
+        for target in self._targets:
+            target.batch(report)
+
+    def state(self, state: IngestState) -> None:
+        """See `IngestObserver.state`."""
+        for target in self._targets:
+            target.state(state)

@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Final, Protocol
 
-from vault_etl.base.errors import VaultEtlError
-from vault_etl.ingest.observer import IngestObserver
-from vault_etl.ingest.observers import observers
+import tenacity
+
+from vault_etl.base.errors import IncompleteError, VaultEtlError
+from vault_etl.event.extra_fields import ExtraFields
+from vault_etl.ingest.engine.limits import Tally
+from vault_etl.ingest.observer import (
+    BatchReport,
+    IngestObserver,
+    IngestState,
+    Movement,
+    WorkersObserver,
+)
+from vault_etl.ingest.queue import QueueDepth
+from vault_etl.ingest.run import IngestSummary, Stop
+from vault_etl.ingest.steps import Bounds
+from vault_etl.platform.backoff import Backoff
+from vault_etl.platform.clock import Clock
+from vault_etl.records.messages import Outcome
 
 
 class Worker(Protocol):
@@ -36,30 +56,240 @@ class WorkerStarter(Protocol):
         """The worker of this slot has ended."""
 
 
-class WorkersObserver(Protocol):
-    """Shows the workers of one ingest; one without worker processes has one, itself."""
+FINAL_CODES: Final = frozenset({2, 65, 77, 78})
+"""Usage, damaged keys, a refusal, configuration: a worker started anew would meet the same."""
 
-    def worker(self, pid: int) -> IngestObserver:
-        """The observer of the worker with this process id. One a worker, not one a call."""
+DRAIN_CRASHES: Final = 5
+"""Crashes in a row of one worker, after which a drain gives up. `--follow` never does."""
 
-    def worker_ended(self, pid: int, exit_code: int) -> None:
-        """This worker has ended: its state no longer counts. What it has done does."""
+KILL_AFTER_S: Final = 0.8
+"""What a worker gets on top of its own time to stop in."""
 
-
-def all_observers(*targets: WorkersObserver) -> WorkersObserver:
-    """Tells each of `targets`, in this order."""
-    return _All(targets)
+TICK_S: Final = 0.1
 
 
-class _All:
-    def __init__(self, targets: tuple[WorkersObserver, ...]) -> None:
-        self._targets = targets
+class Supervisor:
+    """One run of several workers. The parent does no work itself, so that it is always heard."""
 
-    def worker(self, pid: int) -> IngestObserver:
-        """See `WorkersObserver.worker`."""
-        return observers(*(target.worker(pid) for target in self._targets))
+    def __init__(
+        self,
+        starter: WorkerStarter,
+        workers: int,
+        bounds: Bounds,
+        clock: Clock,
+        observer: WorkersObserver,
+        stop_within: float,
+    ) -> None:
+        self._starter = starter
+        self._bounds = bounds
+        self._clock = clock
+        self._stop_within = stop_within
+        self._slots = [
+            WorkerSlot(number, share, observer)
+            for number, share in enumerate(_shares(bounds, workers))
+        ]
+        self._began = clock.monotonic()
+        self._depth: QueueDepth | None = None
+        self._failure: VaultEtlError | None = None
 
-    def worker_ended(self, pid: int, exit_code: int) -> None:
-        """See `WorkersObserver.worker_ended`."""
-        for target in self._targets:
-            target.worker_ended(pid, exit_code)
+    def run(self, stop: Stop) -> IngestSummary:
+        """Until all workers have finished, one has failed for good, or `stop` is set.
+
+        Raises the error of the worker that failed; IncompleteError for one that crashed again and
+        again, or had to be killed at the end; KeyboardInterrupt if `stop` was urgent.
+        """
+        self._began = self._clock.monotonic()
+        try:
+            while not (stop.is_set() or self._failure or all(s.finished for s in self._slots)):
+                for slot in self._slots:
+                    self._watch(slot)
+                time.sleep(TICK_S)
+            killed = self._end(stop)
+        finally:
+            for slot in self._slots:
+                if slot.worker is not None:
+                    slot.worker.stop(now=True)
+                    self._ended(slot, slot.worker.exit_code() or 0)
+        if self._failure is not None:
+            raise self._failure
+        if stop.is_urgent():
+            raise KeyboardInterrupt
+        if killed:
+            message = f"{killed} workers had no time to finish what they began"
+            raise IncompleteError(message, hint="nothing is lost: what is left comes again")
+        return self.summary()
+
+    def summary(self) -> IngestSummary:
+        """What has become of the messages so far, over all workers and those before them."""
+        total: Counter[str] = Counter()
+        extra_fields = ExtraFields()
+        for slot in self._slots:
+            total.update(asdict(slot.tally))
+            extra_fields.merge(slot.extra_fields)
+        seconds = self._clock.monotonic() - self._began
+        return IngestSummary.of(Tally(**total), self._depth, seconds, extra_fields)
+
+    def _watch(self, slot: WorkerSlot) -> None:
+        """Start it, see whether it has ended, and decide what that means."""
+        now = self._clock.monotonic()
+        if slot.finished:
+            return
+        if slot.worker is None:
+            if now >= slot.start_at:
+                slot.started(self._starter.start(slot.number, slot.max_messages), now)
+            return
+        code = slot.worker.exit_code()
+        if code is None:
+            return
+        error = slot.worker.error
+        self._ended(slot, code)
+        if code == 0:
+            slot.finished = True
+        elif code in FINAL_CODES and error is not None:
+            self._failure = error
+        elif slot.max_messages == 0:  # it died when all of its share was settled
+            slot.finished = True
+            self._failure = error
+        else:
+            slot.crashed(now)
+            if slot.crashes >= DRAIN_CRASHES and not self._bounds.follow:
+                message = f"a worker ended {slot.crashes} times in a row (exit {code})"
+                self._failure = error or IncompleteError(message, hint="see the lines above")
+
+    def _end(self, stop: Stop) -> int:
+        """Let all finish what they began; how many had to be killed."""
+        running = [slot for slot in self._slots if slot.worker is not None]
+        for slot in running:
+            if slot.worker is not None:
+                slot.worker.stop()
+        ends = self._clock.monotonic() + self._stop_within + KILL_AFTER_S
+        urgent = False
+        while running and self._clock.monotonic() < ends:
+            for slot in running:
+                if slot.worker is None:
+                    continue
+                code = slot.worker.exit_code()
+                if code is not None:
+                    self._ended(slot, code)
+                elif stop.is_urgent() and not urgent:
+                    slot.worker.stop()
+            urgent = urgent or stop.is_urgent()
+            running = [slot for slot in running if slot.worker is not None]
+            time.sleep(TICK_S)
+        return len(running)
+
+    def _ended(self, slot: WorkerSlot, exit_code: int) -> None:
+        """Who ends last knows best how deep the queue is."""
+        self._depth = slot.last_depth or self._depth
+        slot.ended(exit_code)
+        self._starter.ended(slot.number)
+
+
+def _shares(bounds: Bounds, workers: int) -> list[int | None]:
+    """How many messages each worker may receive, so that they do not receive more together."""
+    if bounds.max_messages is None:
+        return [None] * workers
+    share, rest = divmod(bounds.max_messages, workers)
+    return [share + (number < rest) for number in range(workers)]
+
+
+RESTART_DELAY: Final = tenacity.wait_exponential(multiplier=0.5, max=30)
+"""Seconds before a crashed worker is started anew: 0.5, 1, 2, … 30."""
+
+STEADY_SECONDS: Final = 60.0
+"""A worker that ran for so long did not crash at once: its next delay is the first one again.
+
+So is that of one which stored something new: a job that advances is not to wait, and one that only
+meets the same messages again does not advance.
+"""
+
+
+class WorkerSlot:
+    """An `IngestObserver` of its workers. `share` is how many messages it may receive, or None."""
+
+    def __init__(self, number: int, share: int | None, observer: WorkersObserver) -> None:
+        self.number = number
+        self.worker: Worker | None = None
+        self.finished = share == 0
+        self.crashes = 0
+        """In a row."""
+        self.start_at = 0.0
+        self.last_depth: QueueDepth | None = None
+        self._share = share
+        self._workers = observer
+        self._observer: IngestObserver | None = None
+        self._tally = Tally()
+        self._extra_fields = ExtraFields()
+        self._started_at = 0.0
+        self._has_advanced = False
+        self._lock = threading.Lock()
+        self._backoff = Backoff(RESTART_DELAY)
+
+    @property
+    def max_messages(self) -> int | None:
+        """What is left of the share for the next worker."""
+        tally = self.tally
+        return None if self._share is None else self._share - tally.received + tally.given_back
+
+    @property
+    def tally(self) -> Tally:
+        """What became of the messages so far."""
+        with self._lock:
+            return replace(self._tally)
+
+    @property
+    def extra_fields(self) -> Mapping[str, int]:
+        """The unknown fields that were dropped so far, by name."""
+        with self._lock:
+            return self._extra_fields.counts
+
+    def started(self, worker: Worker, now: float) -> None:
+        """A worker stands here from `now` on."""
+        self.worker = worker
+        self._started_at = now
+        self._has_advanced = False
+        self._observer = self._workers.worker(worker.pid)
+        worker.watch(self)
+
+    def ended(self, exit_code: int) -> None:
+        """The worker is gone. What it had in hand the queue shows again: it counts as given back."""
+        if self.worker is not None:
+            self._workers.worker_ended(self.worker.pid, exit_code)
+        self.worker = None
+        with self._lock:
+            tally = self._tally
+            # A batch is told of at once, a receive a moment later: death may come in between.
+            tally.received = max(tally.received, tally.settled + tally.given_back)
+            tally.given_back = tally.received - tally.settled
+
+    def crashed(self, now: float) -> None:
+        """It may be started anew, but not at once."""
+        if self._has_advanced or now >= self._started_at + STEADY_SECONDS:
+            self._backoff.reset()
+            self.crashes = 0
+        self.crashes += 1
+        self.start_at = now + self._backoff.next()
+
+    def moved(self, movement: Movement, messages: int) -> None:
+        """See `IngestObserver.moved`."""
+        with self._lock:
+            setattr(self._tally, movement, getattr(self._tally, movement) + messages)
+        if self._observer is not None:
+            self._observer.moved(movement, messages)
+
+    def batch(self, report: BatchReport) -> None:
+        """See `IngestObserver.batch`."""
+        with self._lock:
+            outcomes = report.outcomes
+            self._tally.add(outcomes)
+            self._extra_fields.merge(report.extra_fields)
+            new = outcomes.get(Outcome.STORED, 0) + outcomes.get(Outcome.QUARANTINED, 0)
+            self._has_advanced = self._has_advanced or new > 0
+        if self._observer is not None:
+            self._observer.batch(report)
+
+    def state(self, state: IngestState) -> None:
+        """See `IngestObserver.state`."""
+        self.last_depth = state.depth or self.last_depth
+        if self._observer is not None:
+            self._observer.state(state)

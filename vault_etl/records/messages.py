@@ -20,13 +20,8 @@ from vault_etl.crypto.record_id import (
 )
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
-from vault_etl.event.events import (
-    LoginEvent,
-    Reason,
-    Rejection,
-    parse_event,
-    without_extra_fields,
-)
+from vault_etl.event.events import LoginEvent, parse_event, without_extra_fields
+from vault_etl.event.rejection import Reason, Rejection
 
 
 @dataclass(frozen=True, slots=True)

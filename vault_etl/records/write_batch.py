@@ -15,8 +15,9 @@ from vault_etl.base.errors import ConfigurationError, DeniedError, IncompleteErr
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.record_id import milliseconds_of
 from vault_etl.crypto.sealing import Sealer
-from vault_etl.event.events import LoginEvent, Reason, Rejection
+from vault_etl.event.events import LoginEvent
 from vault_etl.event.extra_fields import ExtraFields
+from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.ring import KeyRing
 from vault_etl.platform.clock import Clock

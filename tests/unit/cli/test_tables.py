@@ -17,7 +17,7 @@ import vault_etl.cli
 from vault_etl.audit.entries import Action
 from vault_etl.cli.ui.output import OutputFormat, cell, print_object, print_rows
 from vault_etl.crypto.fields import Field
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 
 ID = uuid.UUID("01a1fc29-ca31-7f16-a77c-58d57c39a400")
 MOMENT = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)

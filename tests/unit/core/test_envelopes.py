@@ -21,7 +21,9 @@ from tests.fakes.shapes import (
     sns,
     sqs_record,
 )
-from vault_etl.event.events import MAX_BODY_BYTES, LoginEvent, Reason, Rejection, parse_event
+from vault_etl.event.events import LoginEvent, parse_event
+from vault_etl.event.json_body import MAX_BODY_BYTES
+from vault_etl.event.rejection import Reason, Rejection
 
 NO_EVENT = Rejection(Reason.FIELD_MISSING, "$.user_id")
 EVENT = fields("u")

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.login_events import login_event
-from vault_etl.event.events import LoginEvent, Reason, Rejection, parse_event
+from vault_etl.event.events import LoginEvent, parse_event
+from vault_etl.event.rejection import Reason, Rejection
 
 NOT_DATES = (
     "",

@@ -8,15 +8,9 @@ import time
 import pytest
 
 from tests.fakes.login_events import DEFAULTS, login_event, sns_envelope
-from vault_etl.event.events import (
-    MAX_BODY_BYTES,
-    MAX_NESTING,
-    LoginEvent,
-    Reason,
-    Rejection,
-    parse_event,
-    without_extra_fields,
-)
+from vault_etl.event.events import LoginEvent, parse_event, without_extra_fields
+from vault_etl.event.json_body import MAX_BODY_BYTES, MAX_NESTING
+from vault_etl.event.rejection import Reason, Rejection
 
 MIB = 1024 * 1024
 

@@ -8,7 +8,8 @@ import pytest
 
 from tests.fakes.login_events import login_event, login_event_without
 from vault_etl.base.pii import Pii
-from vault_etl.event.events import LoginEvent, Reason, Rejection, parse_event
+from vault_etl.event.events import LoginEvent, parse_event
+from vault_etl.event.rejection import Reason, Rejection
 
 REQUIRED = ("user_id", "device_type", "ip", "device_id")
 OPTIONAL = ("locale", "app_version", "create_date")

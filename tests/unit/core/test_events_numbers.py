@@ -10,7 +10,8 @@ from tests.fakes.login_events import DEFAULTS
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyMaterial, TokenKey
 from vault_etl.crypto.tokens import Tokenizer
-from vault_etl.event.events import LoginEvent, Reason, Rejection, parse_event
+from vault_etl.event.events import LoginEvent, parse_event
+from vault_etl.event.rejection import Reason, Rejection
 
 TEXT = ("user_id", "device_type", "device_id", "locale", "app_version")
 TOKENIZER = Tokenizer(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.fakes.login_events import DEFAULTS
 from vault_etl.crypto.canonical import canonical
 from vault_etl.crypto.fields import Field
-from vault_etl.event.events import LoginEvent, Reason, Rejection, parse_event
+from vault_etl.event.events import LoginEvent, parse_event
+from vault_etl.event.rejection import Reason, Rejection
 
 KNOWN = (*DEFAULTS, "create_date")
 PATHS = {"$", *(f"$.{name}" for name in KNOWN)}

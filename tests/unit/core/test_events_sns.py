@@ -9,15 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.login_events import DEFAULTS, login_event, login_event_without, sns_envelope
-from vault_etl.event.events import (
-    MAX_BODY_BYTES,
-    MAX_ENVELOPES,
-    MAX_NESTING,
-    LoginEvent,
-    Reason,
-    Rejection,
-    parse_event,
-)
+from vault_etl.event.events import MAX_ENVELOPES, LoginEvent, parse_event
+from vault_etl.event.json_body import MAX_BODY_BYTES, MAX_NESTING
+from vault_etl.event.rejection import Reason, Rejection
 
 NO_EVENT = Rejection(Reason.FIELD_MISSING, "$.user_id")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vault_etl.ingest.engine.heartbeat import REMEMBERED, REMEMBERED_SECONDS, UNTIL_KNOWN, Heartbeat
+from vault_etl.ingest.engine.held import REMEMBERED, REMEMBERED_SECONDS, UNTIL_KNOWN, Heartbeat
 
 
 def test_the_bound_is_that_of_the_design() -> None:

@@ -19,7 +19,8 @@ from vault_etl.crypto.record_id import (
 )
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
-from vault_etl.event.events import LoginEvent, Reason, Rejection
+from vault_etl.event.events import LoginEvent
+from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.records.messages import (
     Line,
     Message,

@@ -8,8 +8,9 @@ from collections import Counter
 
 import pytest
 
-from vault_etl.event.events import LoginEvent, Rejection, parse_event
+from vault_etl.event.events import LoginEvent, parse_event
 from vault_etl.event.made_up_events import made_up_events
+from vault_etl.event.rejection import Rejection
 
 NOBODYS = [ipaddress.ip_network("198.18.0.0/15"), ipaddress.ip_network("2001:db8::/32")]
 

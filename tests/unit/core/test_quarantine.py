@@ -15,7 +15,8 @@ from vault_etl.crypto.record_id import (
     record_id_of_line,
     record_id_of_message,
 )
-from vault_etl.event.events import LoginEvent, Reason, Rejection
+from vault_etl.event.events import LoginEvent
+from vault_etl.event.rejection import Reason, Rejection
 from vault_etl.records.messages import parse_again
 from vault_etl.records.partitions import is_undated, month_to_make, sent_at
 

@@ -13,7 +13,7 @@ from tests.fakes.tap import Tap
 from tests.fakes.vault import FakeVault
 from tests.unit.services.runs import counts, send
 from vault_etl.base.errors import UnavailableError
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.ingest.engine.limits import Tally
 from vault_etl.ingest.observer import Movement
 from vault_etl.ingest.run import Ingest, IngestOptions

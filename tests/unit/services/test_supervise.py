@@ -23,7 +23,7 @@ from vault_etl.base.errors import (
 from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
 from vault_etl.ingest.queue import QueueDepth
 from vault_etl.ingest.steps import Bounds
-from vault_etl.ingest.supervise import DRAIN_CRASHES, KILL_AFTER_S, TICK_S, Supervisor
+from vault_etl.ingest.workers import DRAIN_CRASHES, KILL_AFTER_S, TICK_S, Supervisor
 from vault_etl.records.messages import Outcome
 
 STOP_WITHIN = 10.0
@@ -53,7 +53,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """A clock that moves on while the parent sleeps."""
     made = FakeClock()
     monkeypatch.setattr(
-        "vault_etl.ingest.supervise.time", SimpleNamespace(sleep=made.advance), raising=True
+        "vault_etl.ingest.workers.time", SimpleNamespace(sleep=made.advance), raising=True
     )
     return made
 

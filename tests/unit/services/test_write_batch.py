@@ -17,7 +17,7 @@ from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.ciphertext import Ciphertext
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyState
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.records.fenced_writes import MAX_FENCE_TRIES, KeysChanged
 from vault_etl.records.messages import Message, Outcome
 from vault_etl.records.write_batch import MAX_REFUSED, REFUSED_WINDOW

@@ -15,7 +15,7 @@ from tests.fakes.vault import FakeVault
 from vault_etl.base.errors import IncompleteError, UnavailableError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.record_id import MAX_MILLISECONDS, first_millisecond, milliseconds_of
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 from vault_etl.records.messages import (
     Message,

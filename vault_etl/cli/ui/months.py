@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vault_etl.cli.ui.printable import printable
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 from vault_etl.quarantine.read import QuarantinedRow
 from vault_etl.records.unattached_months import MonthAway, Months
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.base.errors import UsageError
-from vault_etl.event.events import Reason
+from vault_etl.event.rejection import Reason
 
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 

@@ -13,9 +13,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 
-from vault_etl.ingest.engine.buffer import IngestBuffer
-from vault_etl.ingest.engine.heartbeat import Heartbeat
-from vault_etl.ingest.engine.held import Held, HeldMessages, Stage
+from vault_etl.ingest.engine.held import Heartbeat, Held, HeldMessages, IngestBuffer, Stage
 from vault_etl.ingest.engine.limits import MAX_CALL, MAX_MESSAGE_BYTES, Limits, Tally
 from vault_etl.records.messages import Message, Outcome
 

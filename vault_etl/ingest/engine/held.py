@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from vault_etl.ingest.engine.limits import Limits
 from vault_etl.records.messages import Message
 
 MAX_HOLD: Final = 43_200.0
@@ -124,3 +125,97 @@ class HeldMessages:
             held = self.find(handle)
             if held is not None:
                 held.extending = False
+
+
+class IngestBuffer:
+    """First come, first written. Every `now` is in monotonic seconds."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._waiting: deque[Held] = deque()
+        self._bytes = 0
+        self._since = 0.0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, held: Held, now: float) -> None:
+        """A message has come; the linger of a batch runs from its first one."""
+        if not self._waiting:
+            self._since = now
+        self._keep(held)
+        self._waiting.append(held)
+
+    def put_back(self, held: Held) -> None:
+        """A message that is to be tried again, before all others."""
+        self._keep(held)
+        self._waiting.appendleft(held)
+
+    def take(self) -> Held:
+        """The next one. Raises IndexError if there is none."""
+        held = self._waiting.popleft()
+        self._bytes -= held.bytes
+        return held
+
+    def take_batch(self, now: float) -> list[Held]:
+        """As many as a batch may have, and one at least if there is one. What stays lingers anew."""
+        batch: list[Held] = []
+        size = 0
+        while self._waiting and len(batch) < self._limits.batch_size:
+            size += self._waiting[0].bytes
+            if batch and size > self._limits.batch_bytes:
+                break
+            batch.append(self.take())
+        self._since = now
+        return batch
+
+    def is_due(self, now: float) -> bool:
+        """Whether a batch is full, or has lingered for long enough."""
+        return (
+            len(self._waiting) >= self._limits.batch_size
+            or self._bytes >= self._limits.batch_bytes
+            or now >= self._since + self._limits.linger
+        )
+
+    def _keep(self, held: Held) -> None:
+        held.stage = Stage.BUFFERED
+        self._bytes += held.bytes
+
+
+_HELD: Final = 2.5
+"""Per heartbeat and second of visibility, over the seconds of one extension of ten: half of the
+10 · V/2 that can be extended in time (docs/design.md, Ingest)."""
+
+UNTIL_KNOWN: Final = 0.1
+"""Seconds that one extension is taken to take before one was made."""
+
+REMEMBERED: Final = 100
+REMEMBERED_SECONDS: Final = 300.0
+"""For so long an extension counts. For ever, and one slow one would be the end: what is held by few
+is written before it is due, so no faster one would ever be seen."""
+
+
+class Heartbeat:
+    """The bound of docs/design.md, Ingest. Every `now` is in monotonic seconds."""
+
+    def __init__(self, heartbeats: int, visibility: float) -> None:
+        self._held = _HELD * heartbeats * visibility
+        self._times: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
+        self.bound = int(self._held / UNTIL_KNOWN)
+        """How many messages may be held."""
+
+    def took(self, seconds: float, now: float) -> None:
+        """One extension of ten messages, ended `now`, took so long."""
+        self._times.append((now, max(seconds, 0.001)))
+        self._reckon()
+
+    def forget(self, now: float) -> None:
+        """Let go of what is too old to count."""
+        if self._times and self._times[0][0] <= now - REMEMBERED_SECONDS:
+            while self._times and self._times[0][0] <= now - REMEMBERED_SECONDS:
+                self._times.popleft()
+            self._reckon()
+
+    def _reckon(self) -> None:
+        seconds = sorted(seconds for _, seconds in self._times) or [UNTIL_KNOWN]
+        self.bound = int(self._held / seconds[int(0.99 * len(seconds))])

@@ -17,8 +17,11 @@ import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
+from vault_etl.ingest.metrics.prometheus import PrometheusMetrics
+from vault_etl.ingest.metrics.workers import WorkerMetrics
 from vault_etl.platform.listen_address import ListenAddress
 
 HEAD_SECONDS: Final = 3.0
@@ -215,3 +218,32 @@ def _read_head(connection: socket.socket) -> bytes:
             return b""
         head += received
     return head
+
+
+class ServedMetrics:
+    """Answers from the moment that it is made until it is left.
+
+    Raises ConfigurationError if the address cannot be listened on.
+    """
+
+    def __init__(self, address: str, ready: Check, healthy: Check, workers: int) -> None:
+        self.observer = PrometheusMetrics() if workers == 1 else None
+        """What a process that does the work itself tells."""
+        self.workers = WorkerMetrics() if workers > 1 else None
+        """What a parent gives to its workers."""
+        exposition = (self.observer or self.workers or PrometheusMetrics()).exposition
+        self._server = MetricsServer(address, exposition=exposition, ready=ready, healthy=healthy)
+        self.address = self._server.address
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.close()
+        if self.workers is not None:
+            self.workers.close()

@@ -20,8 +20,7 @@ from typing import Final, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, multiprocess
 
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.ingest.metrics.families import PREFIX, Mode
-from vault_etl.ingest.metrics.prometheus import MetricsSlot, expose, keep_values
+from vault_etl.ingest.metrics.prometheus import PREFIX, MetricsSlot, Mode, expose, keep_values
 
 _FOLDER: Final = "vault-etl-metrics-"
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Final, Protocol
+from typing import Final
 
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.source_digest import LineDigest
 from vault_etl.event.events import REQUIRED
 from vault_etl.event.extra_fields import shown_name
+from vault_etl.ingest.sources.content import FIRST_BYTES, foreign, refuse_foreign
 from vault_etl.ingest.sources.csv_splitter import CsvSplitter, Header
-from vault_etl.ingest.sources.foreign_content import FIRST_BYTES, foreign, refuse_foreign
-from vault_etl.ingest.sources.json_splitter import JsonSplitter, ValueScan
-from vault_etl.ingest.sources.line_splitter import LineSplitter
+from vault_etl.ingest.sources.splitters import JsonSplitter, LineSplitter, Splitter, ValueScan
 
 FIRST_RECORDS: Final = 10
 """If none of so many is a JSON object, nothing is loaded."""
@@ -31,16 +30,6 @@ _SCALAR: Final = (
 _SCALARS: Final = re.compile(rb"(?:" + _SCALAR + rb"[ \t\r\n]*+,(?:\xef\xbb\xbf|[ \t\r\n])*+)*+")
 _ONE_SCALAR: Final = re.compile(_SCALAR)
 _FOR_EXCEL: Final = re.compile(rb'"?sep=."?\r?', re.IGNORECASE)
-
-
-class Splitter(Protocol):
-    """Content, as it comes in pieces, split into records."""
-
-    def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
-        """The records that end in this piece, each with its number."""
-
-    def finish(self) -> list[tuple[int, bytes]]:
-        """The records that nothing but the end of the content ends."""
 
 
 class ContentSplitter:

@@ -13,7 +13,7 @@ from vault_etl.base.errors import DataError
 from vault_etl.crypto.source_digest import LineDigest
 from vault_etl.event.events import KNOWN, REQUIRED
 from vault_etl.event.extra_fields import OTHERS, shown_names
-from vault_etl.ingest.sources.line_splitter import (
+from vault_etl.ingest.sources.splitters import (
     BLANK,
     BYTE_ORDER_MARK,
     MAX_BLANK_BYTES,

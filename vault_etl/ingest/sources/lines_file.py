@@ -8,14 +8,14 @@ import uuid
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from vault_etl.base.pii import Pii
+from vault_etl.crypto.source_digest import LineDigest
 from vault_etl.ingest.engine.limits import MAX_CALL
 from vault_etl.ingest.queue import QueueDepth
-from vault_etl.ingest.sources.content_splitter import Splitter
-from vault_etl.ingest.sources.line_checks import LineCheck
-from vault_etl.ingest.sources.line_content import LineContent
+from vault_etl.ingest.sources.content import LineContent
+from vault_etl.ingest.sources.splitters import Splitter
 from vault_etl.platform.clock import Clock
 from vault_etl.records.messages import Line, Message
 
@@ -201,3 +201,16 @@ class LinesFile:
             return _Piece(self._splitter.feed(chunk))
         self._content.close()
         return _Piece(self._splitter.finish(), is_last=True)
+
+
+class LineCheck(Protocol):
+    """Is told of each piece of a content before a line of it is handed out."""
+
+    digest: LineDigest
+    """Of all lines that were read."""
+
+    def passed(self) -> None:
+        """Check what the digest was given. Raises DataError if it must not be handed out."""
+
+    def loaded(self) -> None:
+        """All lines are stored. Raises DataError if not each of them may be."""

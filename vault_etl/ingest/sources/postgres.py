@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from vault_etl.ingest.sources.known import FileSource, Load
+from vault_etl.ingest.sources.open_lines import FileSource, Load
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.platform.sql_blocks import blocks
 
