@@ -11,7 +11,7 @@ from tests.cli.processes import fails, terminal
 from tests.cli.test_destroy import KEPT
 from tests.cli.test_rotation import reveal_all
 from tests.vault import Vault
-from vault_etl.keys.end import PAGE_KEYS
+from vault_etl.keys.destroy import PAGE_KEYS
 
 MADE = """
 INSERT INTO data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)

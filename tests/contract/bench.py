@@ -37,16 +37,13 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.crypto.keys import DataKey, KeyMaterial, KeyState, fingerprint
 from vault_etl.erase.erase import Eraser
 from vault_etl.erase.postgres import PostgresEraser
-from vault_etl.keys.key_ages import KeyAges
+from vault_etl.keys.age import KeyAges
+from vault_etl.keys.destroy import KeyRetirer
+from vault_etl.keys.init import FirstKeyWriter
+from vault_etl.keys.make import DataKeyWriter, NewKey
+from vault_etl.keys.needed import KeyLister
 from vault_etl.keys.postgres import PostgresKeyStore
-from vault_etl.keys.store import (
-    DataKeyWriter,
-    FirstKeyWriter,
-    KeyLister,
-    KeyReader,
-    KeyRetirer,
-    NewKey,
-)
+from vault_etl.keys.ring import KeyReader
 from vault_etl.platform.postgres import Database
 from vault_etl.quarantine.discard import QuarantineDiscarder
 from vault_etl.quarantine.postgres import (

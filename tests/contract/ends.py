@@ -11,11 +11,10 @@ from tests.fakes.key_end import FakeKeyEnd
 from tests.fakes.wrapped_keys import FakeWrappedKeys
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.keys import KeyState
-from vault_etl.keys.clear_tokens import OldTokens
-from vault_etl.keys.end import KeyEnder, KeyNeeds
-from vault_etl.keys.postgres_end import PostgresKeyEnder, PostgresKeyNeeds
-from vault_etl.keys.postgres_old_tokens import PostgresOldTokens
-from vault_etl.keys.postgres_rewrap import PostgresWrappedKeys
+from vault_etl.keys.destroy import KeyEnder, OldTokens
+from vault_etl.keys.needed import KeyNeedsCounter
+from vault_etl.keys.postgres import PostgresWrappedKeys
+from vault_etl.keys.postgres_destroy import PostgresKeyEnder, PostgresKeyNeeds, PostgresOldTokens
 from vault_etl.keys.rewrap import WrappedKeys
 from vault_etl.records.messages import SealedRecord
 
@@ -24,7 +23,7 @@ from vault_etl.records.messages import SealedRecord
 class Ends:
     """The adapters under test, as the role rotate uses them."""
 
-    needs: KeyNeeds
+    needs: KeyNeedsCounter
     ender: KeyEnder
     old_tokens: OldTokens
     wrapped: WrappedKeys

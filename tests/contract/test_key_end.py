@@ -13,7 +13,7 @@ from tests.fakes.vault import rotate_request
 from tests.postgres.scratch import ciphertext
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState
-from vault_etl.keys.end import Needs
+from vault_etl.keys.needed import KeyNeeds
 
 OVER = dt.timedelta(seconds=-1)
 
@@ -32,20 +32,20 @@ def test_a_data_key_is_needed_by_values_bodies_and_its_lease(bench: Bench) -> No
     bench.erase(rows[0].record_id, Field.IP)
     counted = {key.field: ends(bench).needs.of_data_key(key.key_id) for key in process.keys}
     assert counted == {
-        Field.IP: Needs(values=2, leases=1),
-        Field.DEVICE_ID: Needs(values=3, leases=1),
-        Field.QUARANTINE: Needs(bodies=1, leases=1),
+        Field.IP: KeyNeeds(values=2, leases=1),
+        Field.DEVICE_ID: KeyNeeds(values=3, leases=1),
+        Field.QUARANTINE: KeyNeeds(bodies=1, leases=1),
     }
 
 
 def test_a_lease_that_is_over_or_taken_back_does_not_count(bench: Bench) -> None:
     """By the database's clock."""
     needs = ends(bench).needs
-    assert needs.of_data_key(bench.data_key(Field.IP, OVER).key_id) == Needs()
+    assert needs.of_data_key(bench.data_key(Field.IP, OVER).key_id) == KeyNeeds()
     running = bench.data_key(Field.IP)
-    assert needs.of_data_key(running.key_id) == Needs(leases=1)
+    assert needs.of_data_key(running.key_id) == KeyNeeds(leases=1)
     bench.keys.retire_data_keys(rotate_request(), [Field.IP])
-    assert needs.of_data_key(running.key_id) == Needs()
+    assert needs.of_data_key(running.key_id) == KeyNeeds()
 
 
 def test_a_values_key_counts_whatever_column_it_stands_in(bench: Bench) -> None:
@@ -66,9 +66,9 @@ def test_a_generation_is_needed_by_rows_and_kept_by_others(bench: Bench) -> None
     load_with_next(process, 2)
     needs = ends(bench).needs
     for counted in (False, True):
-        assert needs.of_generation(1, counted=counted) == Needs(values=3)
-        assert needs.of_generation(2, counted=counted) == Needs(old_tokens=2)
-        assert needs.of_generation(3, counted=counted) == Needs()
+        assert needs.of_generation(1, counted=counted) == KeyNeeds(values=3)
+        assert needs.of_generation(2, counted=counted) == KeyNeeds(old_tokens=2)
+        assert needs.of_generation(3, counted=counted) == KeyNeeds()
 
 
 def test_only_an_active_key_whose_lease_is_over_is_retired(bench: Bench) -> None:

@@ -19,23 +19,22 @@ from vault_etl.base.errors import (
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, FileField, KeyPurpose
 from vault_etl.crypto.keys import KEY_BYTES, WrappedKey, fingerprint
 from vault_etl.keys.kms import (
+    KmsKeyFinder,
     KmsKeyGenerator,
+    KmsKeyRewrapper,
     KmsKeyUnwrapper,
     KmsUnseenKeyGenerator,
     TrustedKeys,
 )
-from vault_etl.keys.kms_rewrap import KmsKeyFinder, KmsKeyRewrapper
-from vault_etl.keys.make import make_data_key
-from vault_etl.keys.make_unseen import make_unseen_key
-from vault_etl.keys.prove_kms import prove_kms
-from vault_etl.keys.service import (
+from vault_etl.keys.make import (
     KeyGenerator,
-    KeyRewrapper,
-    KeyUnwrapper,
-    KmsKeys,
+    NewKey,
     UnseenKeyGenerator,
+    make_data_key,
+    make_unseen_key,
 )
-from vault_etl.keys.store import NewKey
+from vault_etl.keys.rewrap import KeyRewrapper
+from vault_etl.keys.unwrap import KeyUnwrapper, KmsKeys, prove_kms
 from vault_etl.local.aws_session import Credentials, EmulatorSession
 from vault_etl.local.provision import Provisioned
 

@@ -11,7 +11,7 @@ from tests.contract.rows import writer
 from tests.fakes.vault import rotate_request
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState
-from vault_etl.keys.store import NewKey
+from vault_etl.keys.make import NewKey
 
 
 def states(bench: Bench, *key_ids: int) -> set[KeyState]:

@@ -10,7 +10,7 @@ from tests.contract.bench import Bench
 from tests.contract.ends import ends, load_with_next, pending_generation, set_state
 from tests.contract.rows import writer
 from vault_etl.crypto.keys import KeyState
-from vault_etl.keys.clear_tokens import Cleared
+from vault_etl.keys.destroy import Cleared
 
 NEXT = slice(4, 6)
 """Where a bench's row has its next tokens; their generation stands at `GENERATION`."""

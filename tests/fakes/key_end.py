@@ -10,8 +10,8 @@ from tests.fakes.database import FakeDatabase
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
-from vault_etl.keys.clear_tokens import Cleared
-from vault_etl.keys.end import Needs
+from vault_etl.keys.destroy import Cleared
+from vault_etl.keys.needed import KeyNeeds
 
 
 class FakeKeyEnd:
@@ -20,7 +20,7 @@ class FakeKeyEnd:
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
 
-    def of_data_key(self, key_id: int) -> Needs:
+    def of_data_key(self, key_id: int) -> KeyNeeds:
         """See `KeyNeeds.of_data_key`."""
         fields = [
             field
@@ -30,12 +30,12 @@ class FakeKeyEnd:
         bodies = fields.count(Field.QUARANTINE)
         key = self._database.keys[key_id]
         leases = int(key.state is KeyState.ACTIVE and not self._is_over(key))
-        return Needs(values=len(fields) - bodies, bodies=bodies, leases=leases)
+        return KeyNeeds(values=len(fields) - bodies, bodies=bodies, leases=leases)
 
-    def of_generation(self, generation: int, *, counted: bool) -> Needs:  # noqa: ARG002 - of the port
+    def of_generation(self, generation: int, *, counted: bool) -> KeyNeeds:  # noqa: ARG002 - of the port
         """See `KeyNeeds.of_generation`."""
         records = self._database.records.values()
-        return Needs(
+        return KeyNeeds(
             values=sum(r.token_generation == generation for r in records),
             old_tokens=sum(r.next_token_generation == generation for r in records),
         )

@@ -18,15 +18,13 @@ from vault_etl.base.errors import (
 )
 from vault_etl.crypto.fields import ROTATED, Field, KeyField, KeyPurpose
 from vault_etl.crypto.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
-from vault_etl.keys.make_unseen import make_unseen_key
-from vault_etl.keys.service import GeneratedKey, UnseenKey
-from vault_etl.keys.store import NewKey
+from vault_etl.keys.make import GeneratedKey, NewKey, UnseenKey, make_unseen_key
 
 _NONCE_BYTES = 12
 
 
 class FakeKms:
-    """Every port of `vault_etl.keys.service` in memory, one KMS key a purpose.
+    """Every port of `vault_etl.keys.unwrap` in memory, one KMS key a purpose.
 
     `denied` names the fields whose keys this caller may not unwrap, `denied_rewraps` those that it
     may not rewrap, and `denied_arns` KMS keys that it may not use; `ignores_context` makes it the KMS

@@ -10,7 +10,8 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.keys.age import Ages
-from vault_etl.keys.store import KeyUsage, NewKey
+from vault_etl.keys.make import NewKey
+from vault_etl.keys.needed import KeyUsage
 
 
 class FakeKeyStore:

@@ -12,7 +12,7 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.crypto.keys import KeyState
-from vault_etl.keys.store import NewKey
+from vault_etl.keys.make import NewKey
 from vault_etl.rotation.ranges import NOTHING_OPENED, OpenedRows, OpenRotation, Range, Step, split
 from vault_etl.rotation.rotations import Unfinished
 

@@ -37,10 +37,9 @@ from vault_etl.ingest.engine.engine import IngestEngine
 from vault_etl.ingest.engine.limits import Limits
 from vault_etl.ingest.run import HEARTBEATS, Ingest, IngestOptions, IngestSummary
 from vault_etl.ingest.steps import Bounds, IngestSteps
-from vault_etl.keys.explained import ExplainedKeys
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.old import OldKeys
-from vault_etl.keys.ring import KeyRing
+from vault_etl.keys.ring import ExplainedKeys, KeyRing
 from vault_etl.platform.outage import Patience
 from vault_etl.platform.pace import Pace, Stop
 from vault_etl.records.messages import Message, Outcome

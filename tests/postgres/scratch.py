@@ -19,9 +19,8 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.event.rejection import Reason
-from vault_etl.keys.make import draw_key_id
+from vault_etl.keys.make import NewKey, draw_key_id
 from vault_etl.keys.postgres import PostgresKeyStore
-from vault_etl.keys.store import NewKey
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.postgres import Database
 from vault_etl.records.fenced_writes import WriteKeys

@@ -75,7 +75,7 @@ MIDDLE = "(public.first_record_id(now() - interval '12 months'))"
 ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
     "keys list": (blocks("keys/keys.sql")["usage"], {"counted": False}),
     "the ages of keys": (blocks("keys/keys.sql")["oldest"], {"state": "active"}),
-    "keys destroy": (blocks("keys/key_end.sql")["needs_of_data_key"], {"key_id": FIRST_KEY}),
+    "keys destroy": (blocks("keys/destroy.sql")["needs_of_data_key"], {"key_id": FIRST_KEY}),
     "what a rotation left": (
         blocks("rotation/reseal.sql")["left"],
         {"fields": ["ip", "device_id", "quarantine"], "old_keys": "{1}"},

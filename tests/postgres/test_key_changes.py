@@ -18,9 +18,8 @@ from vault_etl.base.errors import VaultEtlError
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.make import draw_key_id
-from vault_etl.keys.postgres import PostgresKeyStore
-from vault_etl.keys.postgres_end import PostgresKeyEnder
-from vault_etl.keys.postgres_rewrap import PostgresWrappedKeys
+from vault_etl.keys.postgres import PostgresKeyStore, PostgresWrappedKeys
+from vault_etl.keys.postgres_destroy import PostgresKeyEnder
 from vault_etl.platform.postgres import Database
 from vault_etl.rotation.postgres import PostgresTokenRotations
 from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver

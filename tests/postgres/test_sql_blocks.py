@@ -105,10 +105,10 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ("quarantine_matching", "quarantine_discard"), ("erase",)
     ),
     "ingest/sources/file_sources.sql": dict.fromkeys(("find", "reached", "loaded"), ("ingest",)),
-    "keys/key_end.sql": dict.fromkeys(
+    "keys/destroy.sql": dict.fromkeys(
         (
             *("needs_of_data_key", "needs_of_generation"),
-            *("retire_expired", "destroy"),
+            *("retire_expired", "destroy", "clear_old_tokens"),
         ),
         ROTATE,
     ),
@@ -125,6 +125,8 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "retire_data_keys": ROTATE,
         "oldest": ("ingest", "reveal", "audit", *ROTATE),
         "usage": ("audit", *ROTATE),
+        "live_key_ids": ROTATE,
+        "swap_wrapped_key": ROTATE,
     },
     "schema/adoption.sql": dict.fromkeys(
         (*("in_the_way", "closed_schema", "table_of_logins", "hold", "move", "show_both"),),
@@ -152,7 +154,6 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         ("admin",),
     ),
-    "keys/old_tokens.sql": {"clear": ROTATE},
     "quarantine/quarantine.sql": {
         "rows": ("reveal",),
         "before_the_newest": ("reveal",),
@@ -228,7 +229,6 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "fold_counts": ("ingest", *RE_ENCRYPT),
         "ranges": ("ingest", *RE_ENCRYPT),
     },
-    "keys/rewrap.sql": dict.fromkeys(("live_key_ids", "swap"), ROTATE),
 }
 
 UUID = uuid.UUID(int=1)

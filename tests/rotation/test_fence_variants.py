@@ -20,8 +20,7 @@ from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.crypto.keys import DataKey
-from vault_etl.keys.make import draw_key_id
-from vault_etl.keys.store import NewKey
+from vault_etl.keys.make import NewKey, draw_key_id
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.postgres import Database, LockTimeoutError
 from vault_etl.platform.sql_blocks import blocks

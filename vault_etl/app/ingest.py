@@ -23,10 +23,10 @@ from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url
 from vault_etl.ingest.steps import Bounds, IngestSteps
 from vault_etl.ingest.worker_processes import WorkerProcesses
 from vault_etl.ingest.workers import Supervisor
-from vault_etl.keys.open_source_key import open_source_key
-from vault_etl.keys.postgres_ages import SeldomAskedKeyAges
-from vault_etl.keys.prove_kms import ProvenUnwrapper
-from vault_etl.keys.watch_key_ages import KeyAgeWatch
+from vault_etl.keys.age import KeyAgeWatch
+from vault_etl.keys.init import open_source_key
+from vault_etl.keys.postgres import SeldomAskedKeyAges
+from vault_etl.keys.unwrap import ProvenUnwrapper
 from vault_etl.platform.aws import RECEIVE_MARGIN_S
 from vault_etl.platform.outage import FOLLOWING, Patience
 

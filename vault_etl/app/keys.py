@@ -10,19 +10,13 @@ from vault_etl.base.progress import Progress
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.age import KeyAge, key_age
-from vault_etl.keys.destroy import KeyDestruction
-from vault_etl.keys.destroy_unused import UnusedKeyDestruction
+from vault_etl.keys.destroy import KeyDestruction, UnusedKeyDestruction
 from vault_etl.keys.init import InitReport, init_keys
-from vault_etl.keys.kms import KmsKeyUnwrapper
-from vault_etl.keys.kms_rewrap import KmsKeyFinder, KmsKeyRewrapper
+from vault_etl.keys.kms import KmsKeyFinder, KmsKeyRewrapper, KmsKeyUnwrapper
 from vault_etl.keys.needed import DoomedKeys
-from vault_etl.keys.postgres import PostgresKeyStore
-from vault_etl.keys.postgres_end import PostgresKeyEnder, PostgresKeyNeeds
-from vault_etl.keys.postgres_old_tokens import PostgresOldTokens
-from vault_etl.keys.postgres_rewrap import PostgresWrappedKeys
-from vault_etl.keys.rewrap_all import Rewrap
-from vault_etl.keys.rewrap_key import KeyRewrap
-from vault_etl.keys.rewrap_target import RewrapTarget
+from vault_etl.keys.postgres import PostgresKeyStore, PostgresWrappedKeys
+from vault_etl.keys.postgres_destroy import PostgresKeyEnder, PostgresKeyNeeds, PostgresOldTokens
+from vault_etl.keys.rewrap import KeyRewrap, Rewrap, RewrapTarget
 
 
 class KeysProgram(Parts):

@@ -20,20 +20,19 @@ from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
 from vault_etl.audit.signed_log import SignedLog
 from vault_etl.base import logs
 from vault_etl.crypto.fields import KeyPurpose
-from vault_etl.keys.key_ages import KeyAgeObserver
+from vault_etl.keys.age import KeyAgeObserver
 from vault_etl.keys.kms import (
+    KmsKeyFinder,
     KmsKeyGenerator,
     KmsKeyUnwrapper,
     KmsUnseenKeyGenerator,
     TrustedKeys,
 )
-from vault_etl.keys.kms_rewrap import KmsKeyFinder
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.old import OldKeys
 from vault_etl.keys.postgres import PostgresKeyStore
-from vault_etl.keys.prove_kms import ProvenUnwrapper
-from vault_etl.keys.ring import MAX_CACHED_SECONDS, KeyRing
-from vault_etl.keys.store import KeyReader
+from vault_etl.keys.ring import MAX_CACHED_SECONDS, KeyReader, KeyRing
+from vault_etl.keys.unwrap import ProvenUnwrapper
 from vault_etl.platform.aws import AwsClients
 from vault_etl.platform.call_observer import CallObserver
 from vault_etl.platform.core_dumps import forbid_core_dumps

@@ -11,9 +11,8 @@ from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.progress import Progress
 from vault_etl.crypto.fields import Field
-from vault_etl.keys.explained import ExplainedKeys
-from vault_etl.keys.postgres_old_tokens import PostgresOldTokens
-from vault_etl.keys.ring import KeyRing
+from vault_etl.keys.postgres_destroy import PostgresOldTokens
+from vault_etl.keys.ring import ExplainedKeys, KeyRing
 from vault_etl.platform.pace import Pace
 from vault_etl.platform.postgres import Database
 from vault_etl.rotation.abort_tokens import Aborted, AbortTokens

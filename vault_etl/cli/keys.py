@@ -22,9 +22,8 @@ from vault_etl.cli.ui.signals import stop_when_told
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.init import INIT_REASON
-from vault_etl.keys.rewrap_all import RewrapReport
-from vault_etl.keys.rewrap_target import to_move
-from vault_etl.keys.store import KeyUsage
+from vault_etl.keys.needed import KeyUsage
+from vault_etl.keys.rewrap import RewrapReport, to_move
 
 if TYPE_CHECKING:
     from vault_etl.app import Program

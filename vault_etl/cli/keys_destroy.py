@@ -23,8 +23,7 @@ from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import confirm
 from vault_etl.cli.ui.signals import stop_when_told
 from vault_etl.crypto.fields import Field
-from vault_etl.keys.destroy import Destroyed
-from vault_etl.keys.destroy_unused import unused_keys
+from vault_etl.keys.destroy import Destroyed, unused_keys
 from vault_etl.keys.needed import refuse_if_closed
 
 if TYPE_CHECKING:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from vault_etl.audit.audited import audited
-from vault_etl.audit.entries import Action
+from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.identity import audit_request
 from vault_etl.audit.log import AuditLog, Identity
+from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, FileField, KeyPurpose
-from vault_etl.keys.make_unseen import make_unseen_key
-from vault_etl.keys.prove_kms import prove_kms
-from vault_etl.keys.service import KeyUnwrapper, UnseenKeyGenerator
-from vault_etl.keys.store import FirstKeyWriter, KeyReader
+from vault_etl.crypto.keys import KeyMaterial, StoredKey
+from vault_etl.keys.make import NewKey, UnseenKeyGenerator, make_unseen_key
+from vault_etl.keys.ring import KeyReader
+from vault_etl.keys.unwrap import KeyUnwrapper, must_have_its_fingerprint, prove_kms
 
 INIT_REASON: Final = "the first token keys"
 
@@ -53,3 +55,35 @@ def init_keys(
         if not writer.add_first_keys(request, made):
             return InitReport(())
     return InitReport(tuple(key.key_id for key in made))
+
+
+class FirstKeyWriter(Protocol):
+    """May add the first keys of a purpose, behind the fence."""
+
+    def add_first_keys(self, request: AuditRequest, keys: Sequence[NewKey]) -> bool:
+        """Commit these as active, with the entry that names them, as `request` asks for.
+
+        False, with nothing changed, if there are keys of one of their purposes already.
+        """
+
+
+def open_source_key(reader: SourceKeyReader, unwrapper: KeyUnwrapper) -> KeyMaterial:
+    """The source key of the vault.
+
+    Raises ConfigurationError if there is none, UnusableKeyError if it is not the one stored, and
+    what `KeyUnwrapper.unwrap` raises.
+    """
+    key = reader.source_key()
+    if key is None:
+        message = "there is no source key yet"
+        raise ConfigurationError(message, hint="run `vault-etl keys init` once")
+    material = unwrapper.unwrap(key)
+    must_have_its_fingerprint(key, material)
+    return material
+
+
+class SourceKeyReader(Protocol):
+    """May read the source key."""
+
+    def source_key(self) -> StoredKey | None:
+        """The one source key of the vault, if it was made and is not destroyed."""

@@ -59,3 +59,13 @@ SELECT k.key_id, k.purpose, k.field, k.generation, k.state, k.kms_key_arn, k.wra
         AND (k.state = 'decrypt_only' OR k.state = 'active' AND k.expires_at <= clock_timestamp())
 FROM public.data_keys AS k JOIN public.key_usage(%(counted)s) AS u ON u.key_id = k.key_id
 ORDER BY k.created_at, k.key_id
+
+-- name: live_key_ids
+SELECT key_id FROM public.data_keys WHERE state <> 'destroyed'
+
+-- name: swap_wrapped_key
+-- It takes no fence: the key and its state stay the same.
+CALL public.commit_key_rewrap(
+    %(request_id)s, %(actor)s, %(host)s, %(key_id)s, %(old_wrapped_key)s, %(old_kms_key_arn)s,
+    %(wrapped_key)s, %(kms_key_arn)s, NULL
+)

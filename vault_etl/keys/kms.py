@@ -13,7 +13,7 @@ from vault_etl.base.errors import (
 )
 from vault_etl.crypto.fields import Field, KeyField, KeyPurpose
 from vault_etl.crypto.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
-from vault_etl.keys.service import GeneratedKey, UnseenKey
+from vault_etl.keys.make import GeneratedKey, UnseenKey
 from vault_etl.platform.aws_failures import Subject, translated
 from vault_etl.platform.aws_refusals import InvalidCallError
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from types_boto3_kms.client import KMSClient
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types_boto3_kms.client import KMSClient
+
 
 SERVICE: Final = "KMS"
 
@@ -159,3 +164,55 @@ def asked_about(key: WrappedKey) -> Iterator[None]:
         kind = KeyDeniedError if is_of_caller else KeyUnavailableError
         hint = f"{error.hint}; its row names {key.kms_key_arn}"
         raise kind(f"{error}: {named}", hint=hint) from None
+
+
+class KmsKeyRewrapper:
+    """`KeyRewrapper` on KMS."""
+
+    def __init__(self, kms: KMSClient, trusted: TrustedKeys) -> None:
+        self._kms = kms
+        self._trusted = trusted
+
+    def rewrap(self, key: WrappedKey, kms_key_arn: str) -> bytes:
+        """See `KeyRewrapper.rewrap`.
+
+        The row's ARN goes to KMS, and both ARNs are compared with those that come back: without
+        that, a blob that another key made would be taken for one of ours.
+        """
+        wrapped = wrapped_bytes(key)
+        for arn in (key.kms_key_arn, kms_key_arn):
+            must_be_trusted(self._trusted, key, arn)
+        context = encryption_context(key.purpose, key.field, key.key_id)
+        with asked_about(key):
+            made = self._kms.re_encrypt(
+                CiphertextBlob=wrapped,
+                SourceKeyId=key.kms_key_arn,
+                SourceEncryptionContext=context,
+                DestinationKeyId=kms_key_arn,
+                DestinationEncryptionContext=context,
+            )
+        if made["SourceKeyId"] != key.kms_key_arn or made["KeyId"] != kms_key_arn:
+            message = f"KMS rewrapped key {key.key_id} with other KMS keys than it was told"
+            raise UnusableKeyError(message)
+        return made["CiphertextBlob"]
+
+
+class KmsKeyFinder:
+    """`KmsKeys` on KMS."""
+
+    def __init__(self, kms: KMSClient, trusted: TrustedKeys) -> None:
+        self._kms = kms
+        self._trusted = trusted
+
+    def arn(self, name: str) -> str:
+        """See `KmsKeys.arn`."""
+        with translated(SERVICE, Subject(name)):
+            return self._kms.describe_key(KeyId=name)["KeyMetadata"]["Arn"]
+
+    def trusts(self, purpose: KeyPurpose, kms_key_arn: str) -> bool:
+        """See `KmsKeys.trusts`."""
+        return self._trusted.trusts(purpose, kms_key_arn)
+
+    def in_use(self, purpose: KeyPurpose) -> str:
+        """See `KmsKeys.in_use`."""
+        return self._trusted.in_use(purpose)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import secrets
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import Field, KeyField, KeyPurpose
-from vault_etl.crypto.keys import MAX_LEASE, MAX_SEALS, DataKey, KeyMaterial, fingerprint
-from vault_etl.keys.service import GeneratedKey, KeyGenerator, UnseenKey
-from vault_etl.keys.store import DataKeyWriter, NewKey
+from vault_etl.crypto.keys import (
+    MAX_LEASE,
+    MAX_SEALS,
+    DataKey,
+    KeyMaterial,
+    WrappedKey,
+    fingerprint,
+)
+from vault_etl.keys.unwrap import KeyUnwrapper
 from vault_etl.platform.clock import Clock
 
 _MAX_DRAWS: Final = 20
@@ -122,3 +129,72 @@ class _Lease:
         self.key = key
         self.ends = ends
         self.seals_left = seals_left
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedKey:
+    """A new key: in plaintext, for memory alone, and wrapped, for the database."""
+
+    material: KeyMaterial
+    wrapped_key: bytes
+    kms_key_arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnseenKey:
+    """A new key that its maker was not shown: wrapped, for the database."""
+
+    wrapped_key: bytes
+    kms_key_arn: str
+
+
+class KeyGenerator(Protocol):
+    """May make keys and use them at once (kms:GenerateDataKey)."""
+
+    def generate(self, purpose: KeyPurpose, field: Field, key_id: int) -> GeneratedKey:
+        """A new key of 32 bytes, bound to purpose, field and key id.
+
+        Raises DeniedError, KeyUnavailableError, ConfigurationError or UnavailableError.
+        """
+
+
+class UnseenKeyGenerator(Protocol):
+    """May make keys without seeing them (kms:GenerateDataKeyWithoutPlaintext)."""
+
+    def generate_unseen(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> UnseenKey:
+        """Make a key of 32 bytes, bound to purpose, field and key id.
+
+        Raises DeniedError, KeyUnavailableError, ConfigurationError or UnavailableError.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey(WrappedKey):
+    """A row to be: the database adds who and when. `lease` is None for token keys, which do not expire."""
+
+    lease: dt.timedelta | None
+
+
+class DataKeyWriter(Protocol):
+    """May add data keys."""
+
+    def add_data_key(self, key: NewKey) -> bool:
+        """Commit a new, active data key. False if its id is taken: draw again."""
+
+
+def make_unseen_key(
+    generator: UnseenKeyGenerator,
+    unwrapper: KeyUnwrapper,
+    purpose: KeyPurpose,
+    field: KeyField,
+    generation: int | None = None,
+) -> NewKey:
+    """Make a key in KMS and open it once, for its fingerprint; its row to be.
+
+    To make a key and to open it are two permissions: who has the first alone never learns what was
+    made. Raises what `UnseenKeyGenerator.generate_unseen` and `KeyUnwrapper.unwrap` raise.
+    """
+    key_id = draw_key_id()
+    made = generator.generate_unseen(purpose, field, key_id)
+    new = new_key(made, purpose, field, key_id, generation=generation)
+    return dataclasses.replace(new, fingerprint=fingerprint(unwrapper.unwrap(new), key_id))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from vault_etl.base.errors import ConfigurationError, NotFoundError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
-from vault_etl.keys.end import KeyNeeds, Needs
-from vault_etl.keys.store import KeyReader
+from vault_etl.keys.ring import KeyReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Doomed:
 class DoomedKeys:
     """Finds what would go, and refuses while it is needed."""
 
-    def __init__(self, reader: KeyReader, needs: KeyNeeds) -> None:
+    def __init__(self, reader: KeyReader, needs: KeyNeedsCounter) -> None:
         self._reader = reader
         self._needs = needs
 
@@ -67,7 +68,7 @@ class DoomedKeys:
         ]
         return Doomed(key_id, key.generation, PERSONAL_FIELDS, tuple(generation))
 
-    def needs(self, doomed: Doomed, *, counted: bool = False) -> Needs:
+    def needs(self, doomed: Doomed, *, counted: bool = False) -> KeyNeeds:
         """What would go with it, and what closed months need, if nothing else needs it.
 
         By the counts that are kept, or `counted` from all rows. Raises ConfigurationError, with the
@@ -82,7 +83,7 @@ class DoomedKeys:
         return needs
 
 
-def refuse_if_closed(doomed: Doomed, needs: Needs) -> None:
+def refuse_if_closed(doomed: Doomed, needs: KeyNeeds) -> None:
     """Raise ConfigurationError if closed months have tokens of this generation."""
     if needs.closed:
         message = f"{doomed} is needed: {needs.closed} rows with its tokens in closed months"
@@ -104,7 +105,7 @@ def _refuse_in_use(doomed: Doomed) -> None:
         raise ConfigurationError(message, hint=hint)
 
 
-def _refuse_if_needed(doomed: Doomed, needs: Needs) -> None:
+def _refuse_if_needed(doomed: Doomed, needs: KeyNeeds) -> None:
     counts = {
         "values of records" if doomed.generation is None else "rows with its tokens": needs.values,
         "quarantined bodies": needs.bodies,
@@ -116,7 +117,7 @@ def _refuse_if_needed(doomed: Doomed, needs: Needs) -> None:
         raise ConfigurationError(message, hint=_what_to_do(doomed, needs))
 
 
-def _what_to_do(doomed: Doomed, needs: Needs) -> str:
+def _what_to_do(doomed: Doomed, needs: KeyNeeds) -> str:
     if doomed.generation is not None:
         return "`vault-etl keys rotate --tokens` gives them new tokens"
     if needs.values or needs.bodies:
@@ -125,3 +126,52 @@ def _what_to_do(doomed: Doomed, needs: Needs) -> str:
             " `vault-etl erase` takes away"
         )
     return "a process may seal under it until it expires; `vault-etl keys rotate` retires it"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNeeds:
+    """What needs a key: values of records, quarantined bodies, a lease that runs.
+
+    Of a generation of token keys, `values` are the rows whose tokens it made. `old_tokens` are the
+    rows that keep its tokens beside newer ones: those go with it. `closed` are the rows of closed
+    months that have its tokens.
+    """
+
+    values: int = 0
+    bodies: int = 0
+    leases: int = 0
+    old_tokens: int = 0
+    closed: int = 0
+
+
+class KeyNeedsCounter(Protocol):
+    """May count what needs a key."""
+
+    def of_data_key(self, key_id: int) -> KeyNeeds:
+        """Of a data key; its lease runs by the database's clock."""
+
+    def of_generation(self, generation: int, *, counted: bool) -> KeyNeeds:
+        """Of a generation of token keys: by the counts that are kept, or `counted` from all rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUsage:
+    """A stored key, and how many values still need it.
+
+    `unused` are data keys that nothing needs: no value is under them, and they are retired, or their
+    lease is over by the database's clock.
+    """
+
+    key: StoredKey
+    rows: int
+    unused: bool
+
+
+class KeyLister(Protocol):
+    """May list keys and count what needs them."""
+
+    def usage(self, *, counted: bool = False) -> Sequence[KeyUsage]:
+        """Every key, the oldest first; one statement, so one snapshot.
+
+        Rows are those that each commit has added and taken away. `counted` reads all records instead.
+        """

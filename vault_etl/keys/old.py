@@ -17,10 +17,10 @@ from vault_etl.base.errors import (
 )
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import DataKey
-from vault_etl.keys.make import make_data_key
+from vault_etl.keys.make import KeyGenerator, make_data_key
+from vault_etl.keys.needed import KeyLister
 from vault_etl.keys.ring import KeyRing
-from vault_etl.keys.service import KeyGenerator, KeyUnwrapper, KmsKeys
-from vault_etl.keys.store import KeyLister
+from vault_etl.keys.unwrap import KeyUnwrapper, KmsKeys
 
 MAX_REMEMBERED: Final = 1_000
 """Keys at fault of which a run keeps the reason. Of all it keeps the ids, and does not ask KMS twice."""

@@ -13,7 +13,8 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import Field, FileField, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.keys.age import Ages
-from vault_etl.keys.store import KeyUsage, NewKey
+from vault_etl.keys.make import NewKey
+from vault_etl.keys.needed import KeyUsage
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database, LockTimeoutError
 from vault_etl.platform.sql_blocks import blocks
 
@@ -160,3 +161,57 @@ def _stored(row: tuple[Any, ...]) -> StoredKey:
         retired_at=retired_at,
         destroyed_at=destroyed_at,
     )
+
+
+class PostgresWrappedKeys:
+    """`WrappedKeys` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._keys = PostgresKeyStore(database)
+
+    def live(self) -> Sequence[StoredKey]:
+        """See `WrappedKeys.live`."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["live_key_ids"])
+            key_ids = [key_id for (key_id,) in cursor.fetchall()]
+        return sorted(
+            (key for key in self._keys.keys(key_ids) if key.state is not KeyState.DESTROYED),
+            key=lambda key: (key.purpose, key.field, key.created_at, key.key_id),
+        )
+
+    def swap(
+        self, request: AuditRequest, key: StoredKey, wrapped_key: bytes, kms_key_arn: str
+    ) -> bool:
+        """See `WrappedKeys.swap`."""
+        (swapped,) = self._database.call(
+            _SQL["swap_wrapped_key"],
+            {
+                **asked_by(request),
+                "key_id": key.key_id,
+                "old_wrapped_key": key.wrapped_key,
+                "old_kms_key_arn": key.kms_key_arn,
+                "wrapped_key": wrapped_key,
+                "kms_key_arn": kms_key_arn,
+            },
+            within=ANSWER_WITHIN_S,
+        )
+        return bool(swapped)
+
+
+class SeldomAskedKeyAges:
+    """`KeyAges` on a connection of its own, closed after each answer: idle ones are not free.
+
+    `database` is nobody else's, since a connection is one thread's.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._keys = PostgresKeyStore(database)
+
+    def oldest(self, state: KeyState) -> Ages:
+        """See `KeyAges.oldest`."""
+        try:
+            return self._keys.oldest(state)
+        finally:
+            self._database.close()

@@ -1,12 +1,225 @@
-"""The wrapped bytes of keys, to be wrapped anew."""
+"""Wrap all keys anew under their KMS keys' newest material, or those of a purpose under another KMS key."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import dataclasses
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from vault_etl.audit.entries import AuditRequest
-from vault_etl.crypto.keys import StoredKey
+from vault_etl.audit.audited import audited
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import AuditLog, Identity
+from vault_etl.base.errors import (
+    ConfigurationError,
+    IntegrityError,
+    KeyDeniedError,
+    KeyUnavailableError,
+    UnusableKeyError,
+)
+from vault_etl.base.progress import Progress
+from vault_etl.crypto.fields import Field, KeyField, KeyPurpose
+from vault_etl.crypto.keys import StoredKey, WrappedKey
+from vault_etl.keys.unwrap import KeyUnwrapper, KmsKeys, must_have_its_fingerprint, prove_kms
+
+
+@dataclass(slots=True)
+class RewrapReport:
+    """What a run did. A key that somebody else wrapped anew meanwhile is not counted.
+
+    `refused` are the keys that KMS did not rewrap, and `at_fault` those that do not open as they are;
+    `unproven` says of which purposes and fields no new bytes were opened, since this caller may not.
+    """
+
+    rewrapped: int = 0
+    refused: list[int] = field(default_factory=list)
+    at_fault: list[int] = field(default_factory=list)
+    unproven: set[tuple[KeyPurpose, KeyField]] = field(default_factory=set)
+
+
+class Rewrap:
+    """One run over many keys. Safe to interrupt, to run again, and to run twice at once.
+
+    `begin` makes what wraps one key anew, for a request with this id.
+    """
+
+    def __init__(
+        self, begin: Callable[[uuid.UUID], KeyRewrap], identity: Identity, progress: Progress
+    ) -> None:
+        self._begin = begin
+        self._identity = identity
+        self._progress = progress
+
+    def __call__(self, keys: Sequence[StoredKey], target: str | None = None) -> RewrapReport:
+        """Wrap each key anew: by the KMS key that wraps it now, or by `target`, an ARN.
+
+        Of each purpose and field the first key that KMS rewraps is proven before it is written. A
+        key that is at fault is left as it is and reported. So is one that KMS refuses, and those like
+        it (KMS key, purpose and field, which is what policies tell apart) once one is denied to this
+        caller: the others are done. Raises IntegrityError or ConfigurationError if a proof fails, AuditError
+        and UnavailableError; what was done until then stays.
+        """
+        report = RewrapReport()
+        asked: set[tuple[KeyPurpose, KeyField]] = set()
+        denied: set[tuple[str, KeyPurpose, KeyField]] = set()
+        for key in keys:
+            kind = (key.purpose, key.field)
+            if (key.kms_key_arn, *kind) in denied:
+                report.refused.append(key.key_id)
+                continue
+            try:
+                done = self._rewrap(key, target, prove=kind not in asked)
+            except UnusableKeyError:
+                report.at_fault.append(key.key_id)
+                continue
+            except KeyUnavailableError as error:
+                report.refused.append(key.key_id)
+                if isinstance(error, KeyDeniedError):
+                    denied.add((key.kms_key_arn, *kind))
+                continue
+            asked.add(kind)
+            if done.proven is False:
+                report.unproven.add(kind)
+            report.rewrapped += done.swapped
+            self._progress.advance(1, purpose=key.purpose.value, field=key.field.value)
+        return report
+
+    def _rewrap(self, key: StoredKey, target: str | None, *, prove: bool) -> Rewrapped:
+        request = rewrap_request(self._identity, key, target)
+        rewrap = self._begin(request.request_id)
+        return rewrap(request, key, target or key.kms_key_arn, prove=prove)
+
+
+def rewrap_request(identity: Identity, key: StoredKey, target: str | None) -> AuditRequest:
+    """The request that a key's two entries are made of."""
+    reason = f"{key.purpose.value} key {key.key_id} of {key.field.value}"
+    fields = (key.field,) if isinstance(key.field, Field) else ()
+    if target is not None:
+        reason += f", to {target}"
+    return audit_request(identity, Action.KEYS_REWRAP, reason, fields=fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrapped:
+    """Whether the new bytes took the place of the old ones, and whether they were proven.
+
+    `proven` is None if nobody asked, and False if KMS does not let this caller open a key.
+    """
+
+    swapped: bool
+    proven: bool | None
+
+
+class KeyRewrap:
+    """One key at a time, each by its own request."""
+
+    def __init__(
+        self,
+        audit: AuditLog,
+        rewrapper: KeyRewrapper,
+        unwrapper: KeyUnwrapper,
+        keys: WrappedKeys,
+    ) -> None:
+        self._audit = audit
+        self._rewrapper = rewrapper
+        self._unwrapper = unwrapper
+        self._keys = keys
+
+    def __call__(
+        self, request: AuditRequest, key: StoredKey, kms_key_arn: str, *, prove: bool
+    ) -> Rewrapped:
+        """Wrap `key` anew under the KMS key `kms_key_arn`.
+
+        With `prove`, and if the caller may open the old bytes, the new ones are opened too, under
+        their context and another, before the old ones are written over. Raises IntegrityError if
+        they do not open to the key that is stored, and ConfigurationError if this KMS ignores the
+        context: then nothing is written. Raises
+        UnusableKeyError for a key that did not open before, KeyUnavailableError if KMS refuses its KMS
+        key, KeyDeniedError if it is denied to this caller; AuditError and UnavailableError.
+        """
+        with audited(self._audit, request):
+            wrapped_key = self._rewrapper.rewrap(key, kms_key_arn)
+            new = dataclasses.replace(key, wrapped_key=wrapped_key, kms_key_arn=kms_key_arn)
+            proven = self._opens(key, new) if prove else None
+            swapped = self._keys.swap(request, key, wrapped_key, kms_key_arn)
+            return Rewrapped(swapped, proven)
+
+    def _opens(self, old: WrappedKey, new: WrappedKey) -> bool:
+        """Who may open the old bytes must be able to open the new ones: a denial of these is no excuse."""
+        try:
+            must_have_its_fingerprint(old, self._unwrapper.unwrap(old))
+        except KeyDeniedError:
+            return False
+        try:
+            prove_kms(new, self._unwrapper)
+        except (KeyUnavailableError, UnusableKeyError):
+            raise IntegrityError from None
+        return True
+
+
+class KeyRewrapper(Protocol):
+    """May rewrap keys (kms:ReEncrypt), and sees no plaintext."""
+
+    def rewrap(self, key: WrappedKey, kms_key_arn: str) -> bytes:
+        """The same key, wrapped by the newest material of this KMS key, under the same context.
+
+        Raises what `KeyUnwrapper.unwrap` raises; both KMS keys must be on the allow-list.
+        """
+
+
+class RewrapTarget:
+    """Looks a KMS key up, on the record, and refuses one that keys may not move to."""
+
+    def __init__(self, audit: AuditLog, kms_keys: KmsKeys) -> None:
+        self._audit = audit
+        self._kms_keys = kms_keys
+
+    def __call__(
+        self,
+        request: AuditRequest | None,
+        keys: Sequence[StoredKey],
+        purpose: KeyPurpose,
+        name: str,
+    ) -> str:
+        """The ARN of the KMS key called `name`, if the keys of `purpose` among `keys` may move to it.
+
+        `request` is None for a dry run. Raises ConfigurationError unless it and the KMS keys that
+        they are under now are all on the allow-list (every other process would refuse its keys),
+        and if keys of another purpose are under it: whoever may open the one could then open the
+        other. And what `KmsKeys.arn` raises.
+        """
+        with contextlib.nullcontext() if request is None else audited(self._audit, request):
+            target = self._kms_keys.arn(name)
+            self._check(keys, purpose, target)
+        return target
+
+    def _check(self, keys: Sequence[StoredKey], purpose: KeyPurpose, target: str) -> None:
+        hint = "VAULT_ETL_TRUSTED_KEY_ARNS has to list the old KMS key and the new one, everywhere"
+        if not self._kms_keys.trusts(purpose, target):
+            raise ConfigurationError(f"the KMS key {target} is not trusted here", hint=hint)
+        for arn in sorted(
+            {key.kms_key_arn for key in keys if key.purpose.kms_key is purpose.kms_key}
+        ):
+            if not self._kms_keys.trusts(purpose, arn):
+                message = (
+                    f"the KMS key {arn}, which wraps {purpose.value} keys, is not trusted here"
+                )
+                raise ConfigurationError(message, hint=hint)
+        if any(
+            key.purpose.kms_key is not purpose.kms_key and key.kms_key_arn == target for key in keys
+        ):
+            message = f"the KMS key {target} wraps keys of another purpose"
+            raise ConfigurationError(message, hint="each purpose has a KMS key of its own")
+
+
+def to_move(keys: Sequence[StoredKey], purpose: KeyPurpose, target: str) -> list[StoredKey]:
+    """The keys under `purpose`'s KMS key that are not under the KMS key `target` yet."""
+    return [
+        key for key in keys if key.purpose.kms_key is purpose.kms_key and key.kms_key_arn != target
+    ]
 
 
 class WrappedKeys(Protocol):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final, Protocol
 
 import cachetools
 
-from vault_etl.base.errors import ConfigurationError, IntegrityError
+from vault_etl.base.errors import ConfigurationError, DataError, IntegrityError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import (
     DataKey,
@@ -20,9 +20,7 @@ from vault_etl.crypto.keys import (
     WrappedKey,
 )
 from vault_etl.crypto.tokens import FieldTokenizer, Tokenizer
-from vault_etl.keys.prove_kms import must_have_its_fingerprint
-from vault_etl.keys.service import KeyUnwrapper
-from vault_etl.keys.store import KeyReader
+from vault_etl.keys.unwrap import KeyUnwrapper, must_have_its_fingerprint
 
 MAX_CACHED_KEYS: Final = 1_000
 MAX_CACHED_SECONDS: Final = 300.0
@@ -133,3 +131,57 @@ class KeyRing:
 
 def _no_token_keys() -> ConfigurationError:
     return ConfigurationError("there are no token keys yet", hint="run `vault-etl keys init` once")
+
+
+class KeyReader(Protocol):
+    """May read wrapped keys."""
+
+    def keys(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
+        """The stored keys of these ids; unknown ids are left out."""
+
+    def token_keys(self) -> Sequence[StoredKey]:
+        """The active and the pending token keys."""
+
+    def field_token_keys(self, field: Field) -> Sequence[StoredKey]:
+        """The token keys of one field that are not destroyed: the active one, then the newest first."""
+
+
+class KeyTrail(Protocol):
+    """May compare the keys with the entries of the log that say what they are."""
+
+    def unexplained(self, key_ids: Collection[int] | None = None) -> Sequence[int]:
+        """The ids of keys that are not what the newest entry about them says, or that have none.
+
+        Of these keys, or of all. A data key that nothing has changed since it was made needs no entry.
+        """
+
+
+class ExplainedKeys:
+    """`KeyReader` that raises DataError in place of token keys that were changed without an entry."""
+
+    def __init__(self, reader: KeyReader, trail: KeyTrail) -> None:
+        self._reader = reader
+        self._trail = trail
+
+    def keys(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
+        """See `KeyReader.keys`."""
+        return self._reader.keys(key_ids)
+
+    def token_keys(self) -> Sequence[StoredKey]:
+        """See `KeyReader.token_keys`."""
+        return self._explained(self._reader.token_keys())
+
+    def field_token_keys(self, field: Field) -> Sequence[StoredKey]:
+        """See `KeyReader.field_token_keys`."""
+        return self._explained(self._reader.field_token_keys(field))
+
+    def _explained(self, keys: Sequence[StoredKey]) -> Sequence[StoredKey]:
+        strange = self._trail.unexplained([key.key_id for key in keys])
+        if strange:
+            ids = ", ".join(map(str, strange))
+            message = f"token keys that no entry of the audit log explains: {ids}"
+            raise DataError(
+                message,
+                hint="a rotation adopts no such key: find out who wrote it; --abort ends a pending one",
+            )
+        return keys

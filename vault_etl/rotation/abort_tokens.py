@@ -10,9 +10,8 @@ from vault_etl.audit.log import AuditLog
 from vault_etl.base.progress import Progress
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KeyState
-from vault_etl.keys.clear_tokens import OldTokens
-from vault_etl.keys.clear_tokens_port import clear_tokens
-from vault_etl.keys.store import KeyLister
+from vault_etl.keys.destroy import OldTokens, clear_tokens
+from vault_etl.keys.needed import KeyLister
 from vault_etl.rotation.rotations import TokenRotations
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.crypto.keys import KeyState
-from vault_etl.keys.make_unseen import make_unseen_key
-from vault_etl.keys.prove_kms import prove_kms
-from vault_etl.keys.service import KeyUnwrapper, UnseenKeyGenerator
-from vault_etl.keys.store import KeyReader, NewKey
+from vault_etl.keys.make import NewKey, UnseenKeyGenerator, make_unseen_key
+from vault_etl.keys.ring import KeyReader
+from vault_etl.keys.unwrap import KeyUnwrapper, prove_kms
 from vault_etl.rotation.ranges import OpenRotation
 from vault_etl.rotation.rotations import TokenRotations
 

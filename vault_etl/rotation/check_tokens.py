@@ -12,7 +12,7 @@ from typing import Final
 from vault_etl.audit.entries import one_line
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.ciphertext import key_id_in
-from vault_etl.keys.store import KeyReader
+from vault_etl.keys.ring import KeyReader
 from vault_etl.rotation.backfill import RotationTokenMaker
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import Blamed, Check, TokenChecker, TokenRow

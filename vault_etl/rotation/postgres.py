@@ -14,6 +14,7 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.crypto.keys import KeyState
+from vault_etl.keys.make import NewKey
 from vault_etl.keys.postgres import (
     FENCE_SECONDS,
     FENCE_TRIES,
@@ -22,7 +23,6 @@ from vault_etl.keys.postgres import (
     asked_by,
     close_fence,
 )
-from vault_etl.keys.store import NewKey
 from vault_etl.platform.postgres import Database, LockTimeoutError
 from vault_etl.platform.sql_blocks import blocks
 from vault_etl.rotation.ranges import NOTHING_OPENED, OpenedRows, OpenRotation, Range, Step, split

@@ -19,7 +19,7 @@ from vault_etl.base.progress import Progress
 from vault_etl.crypto.ciphertext import key_id_in
 from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.keys.old import naming
-from vault_etl.keys.store import KeyReader
+from vault_etl.keys.ring import KeyReader
 from vault_etl.platform.pace import Pace
 from vault_etl.rotation.backfill import NewTokens, NextTokenMaker
 from vault_etl.rotation.data_keys import slices

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import Field, KeyPurpose
-from vault_etl.keys.store import NewKey
+from vault_etl.keys.make import NewKey
 from vault_etl.rotation.ranges import NOTHING_OPENED, OpenedRows, OpenRotation, Range
 
 

@@ -15,7 +15,7 @@ from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.old import naming
-from vault_etl.keys.store import KeyReader
+from vault_etl.keys.ring import KeyReader
 from vault_etl.rotation.backfill import Backfill, RotationTokenMaker, wanted_keys
 from vault_etl.rotation.begin_tokens import BeginTokens
 from vault_etl.rotation.check_tokens import check_tokens

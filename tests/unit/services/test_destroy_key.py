@@ -27,10 +27,9 @@ from vault_etl.base.errors import (
 )
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, FileField, KeyPurpose
 from vault_etl.crypto.keys import KeyState
-from vault_etl.keys import clear_tokens_port as clear_tokens
-from vault_etl.keys.clear_tokens import Cleared
-from vault_etl.keys.destroy import Destroyed, KeyDestruction
-from vault_etl.keys.make_unseen import make_unseen_key
+from vault_etl.keys import destroy as clear_tokens
+from vault_etl.keys.destroy import Cleared, Destroyed, KeyDestruction
+from vault_etl.keys.make import make_unseen_key
 from vault_etl.keys.needed import DoomedKeys
 
 DAY = dt.timedelta(hours=25)

@@ -19,8 +19,8 @@ from vault_etl.audit.identity import audit_request
 from vault_etl.base.errors import AuditError, UnavailableError
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState
-from vault_etl.keys import destroy_unused as destroy_unused_keys
-from vault_etl.keys.destroy_unused import UnusedKeyDestruction, unused_keys
+from vault_etl.keys import destroy as destroy_unused_keys
+from vault_etl.keys.destroy import UnusedKeyDestruction, unused_keys
 
 DAY = dt.timedelta(hours=25)
 """A lease and an hour."""

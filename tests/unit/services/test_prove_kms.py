@@ -21,9 +21,8 @@ from vault_etl.base.errors import (
 )
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import MAX_KEY_ID, WrappedKey, fingerprint
-from vault_etl.keys.make import make_data_key
-from vault_etl.keys.prove_kms import ProvenUnwrapper, prove_kms
-from vault_etl.keys.store import NewKey
+from vault_etl.keys.make import NewKey, make_data_key
+from vault_etl.keys.unwrap import ProvenUnwrapper, prove_kms
 
 GULLIBLE = "ignores the encryption context"
 

@@ -25,10 +25,14 @@ from vault_etl.base.errors import (
 )
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
-from vault_etl.keys.rewrap import WrappedKeys
-from vault_etl.keys.rewrap_all import Rewrap, RewrapReport
-from vault_etl.keys.rewrap_key import KeyRewrap
-from vault_etl.keys.rewrap_target import RewrapTarget, to_move
+from vault_etl.keys.rewrap import (
+    KeyRewrap,
+    Rewrap,
+    RewrapReport,
+    RewrapTarget,
+    WrappedKeys,
+    to_move,
+)
 
 OTHER = "arn:aws:kms:eu-west-1:000000000000:key/other"
 CALLS = 40

@@ -17,8 +17,7 @@ from tests.unit.services.threads import Process
 from vault_etl.base.errors import ConfigurationError, DeniedError, UnavailableError, VaultEtlError
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.ingest.run import HEARTBEATS, Ingest, IngestOptions
-from vault_etl.keys.key_ages import KeyAges
-from vault_etl.keys.watch_key_ages import ASK_SECONDS, KeyAgeWatch
+from vault_etl.keys.age import ASK_SECONDS, KeyAges, KeyAgeWatch
 
 LIMITS = {KeyPurpose.DATA: dt.timedelta(days=90), KeyPurpose.TOKEN: dt.timedelta()}
 A_WHILE = dt.timedelta(seconds=ASK_SECONDS)

@@ -11,11 +11,9 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyField, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.doctor.doctor import Verdict
 from vault_etl.doctor.views import KeyWrappings, Trust, ValueCounts
-from vault_etl.keys.age import KeyAge
-from vault_etl.keys.key_ages import KeyAges
-from vault_etl.keys.prove_kms import prove_kms
-from vault_etl.keys.service import KeyUnwrapper
-from vault_etl.keys.store import KeyReader, KeyTrail
+from vault_etl.keys.age import KeyAge, KeyAges
+from vault_etl.keys.ring import KeyReader, KeyTrail
+from vault_etl.keys.unwrap import KeyUnwrapper, prove_kms
 
 MAX_PENDING: Final = dt.timedelta(days=1)
 """A rotation of the token keys that takes longer was left unfinished."""

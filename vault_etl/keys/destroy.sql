@@ -1,4 +1,4 @@
--- The end of keys, for the roles rotate and re-encrypt.
+-- The end of keys, and of their old tokens, for the roles rotate and re-encrypt.
 
 -- name: needs_of_data_key
 SELECT in_records, bodies, leases FROM public.needs_of_data_key(%(key_id)s)
@@ -13,3 +13,7 @@ CALL public.commit_data_keys_retire_expired(
 
 -- name: destroy
 CALL public.commit_keys_destroy(%(request_id)s, %(actor)s, %(host)s, %(key_ids)s::bigint[], NULL)
+
+-- name: clear_old_tokens
+SELECT cleared, last
+FROM public.clear_old_tokens(%(generation)s::smallint, %(after)s::uuid, %(limit)s)

@@ -1,9 +1,10 @@
-"""Prove a KMS before trusting it: it must open what it wrapped, and only under its own context."""
+"""KMS, one interface a permission: who may make keys need not be able to unwrap them."""
 
 from __future__ import annotations
 
 import dataclasses
 import threading
+from typing import Protocol
 
 from vault_etl.base.errors import (
     ConfigurationError,
@@ -11,8 +12,37 @@ from vault_etl.base.errors import (
     KeyNotOpenedError,
     UnusableKeyError,
 )
+from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import MAX_KEY_ID, KeyMaterial, WrappedKey, fingerprint
-from vault_etl.keys.service import KeyUnwrapper
+
+
+class KeyUnwrapper(Protocol):
+    """May unwrap keys (kms:Decrypt)."""
+
+    def unwrap(self, key: WrappedKey) -> KeyMaterial:
+        """The plaintext of a stored key, under the context of its own columns.
+
+        Raises UnusableKeyError if the key is at fault: destroyed, no key under this context, or of a
+        KMS key that is not on the allow-list or not the one that its row names. Raises
+        KeyUnavailableError if KMS refuses the KMS key, KeyDeniedError if it refuses this caller, and
+        UnavailableError if it does not answer.
+        """
+
+
+class KmsKeys(Protocol):
+    """May look up KMS keys (kms:DescribeKey)."""
+
+    def arn(self, name: str) -> str:
+        """The ARN of the key with this id, ARN or alias.
+
+        Raises DeniedError, KeyUnavailableError or UnavailableError.
+        """
+
+    def trusts(self, purpose: KeyPurpose, kms_key_arn: str) -> bool:
+        """Whether keys of this purpose may be wrapped by this KMS key: the allow-list."""
+
+    def in_use(self, purpose: KeyPurpose) -> str:
+        """The ARN of the KMS key that wraps new keys of this purpose. Raises what `arn` raises."""
 
 
 def prove_kms(key: WrappedKey, unwrapper: KeyUnwrapper) -> KeyMaterial:
