@@ -47,7 +47,8 @@ test: $(VENV)/.dev-installed ## run every test that needs Python alone, on both 
 	@$(MAKE) --no-print-directory test-localstack
 
 test-fast: $(VENV)/.dev-installed ## run the unit tests, the vectors and the docs, in about a minute
-	$(PYTEST) $(SPREAD) tests/unit tests/vectors tests/docs $(PYTEST_ARGS)
+	$(PYTEST) $(SPREAD) -m unit $(PYTEST_ARGS)
+	$(PYTEST) $(SPREAD) tests/vectors tests/docs $(PYTEST_ARGS)
 
 test-localstack: $(VENV)/.dev-installed ## run what needs an emulator on a real LocalStack
 	$(PYTEST) $(SPREAD) --emulator localstack $(PYTEST_ARGS)
@@ -105,7 +106,7 @@ docs: $(VENV)/.dev-installed ## build the site of docs/ into site/; a dead link 
 
 clean: ## remove what make and the tools made; .vault-etl/ (your local data) stays
 	rm -rf $(VENV) build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf tests/iam/node_modules
+	rm -rf tests/attacks/iam/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The two halves of the environment. `make demo` waits for the first alone.
@@ -138,10 +139,10 @@ $(VENV)/.made:
 	echo 'hint: Fedora: dnf install python3; macOS: brew install python@3.13' >&2; \
 	exit 1
 
-# The evaluator of IAM policies that tests/iam runs, from npm, locked by hash. Stamped like the rest.
-policy-evaluator: tests/iam/node_modules/.installed
+# The evaluator of IAM policies that tests/attacks/iam runs, from npm, locked by hash. Stamped like the rest.
+policy-evaluator: tests/attacks/iam/node_modules/.installed
 
-tests/iam/node_modules/.installed: tests/iam/package-lock.json
+tests/attacks/iam/node_modules/.installed: tests/attacks/iam/package-lock.json
 	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
 		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 			echo 'error: the system tests need Node and npm' >&2; \
@@ -151,10 +152,10 @@ tests/iam/node_modules/.installed: tests/iam/package-lock.json
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 			apt-get install -qq -y --no-install-recommends nodejs npm >/dev/null; \
 	fi
-	@cd tests/iam && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@cd tests/attacks/iam && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
-# The pooler that tests/poolers goes through. Debian's package would start one of its own: that one is not started.
+# The pooler that tests/platform/test_pgbouncer.py goes through. Debian's package would start one of its own: that one is not started.
 pgbouncer:
 	@if [ ! -x /usr/sbin/pgbouncer ]; then \
 		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \

@@ -20,8 +20,8 @@ from typing import Final
 import psycopg2
 
 from benchmarks.rotation import Stack
-from tests.postgres.entries import NO_QUOTA
-from tests.postgres.entries_by_sql import ENTRIES, FILL
+from tests.kit.entries import NO_QUOTA
+from tests.kit.entries_by_sql import ENTRIES, FILL
 
 SECONDS: Final = 10.0
 CALLERS: Final = 40

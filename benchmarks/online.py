@@ -20,9 +20,9 @@ from typing import Final
 
 import psycopg2
 
-from tests.postgres.conftest import empty
-from tests.postgres.online import finish, online
-from tests.postgres.scratch import Scratch
+from tests.kit.databases import empty
+from tests.kit.online import finish, online
+from tests.kit.scratch import Scratch
 from vault_etl.local.postgres import EmbeddedPostgres
 from vault_etl.platform.resources import resource_dir
 from vault_etl.schema.postgres_migrations import PostgresMigrations

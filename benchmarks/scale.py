@@ -31,7 +31,7 @@ import psycopg2
 
 from benchmarks.rotation import Stack
 from benchmarks.scale_fill import FIRST_KEY, ROWS_A_KEY, SQL, fill
-from tests.postgres.swaps import open_data_rotation
+from tests.kit.swaps import open_data_rotation
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Table
 from vault_etl.crypto.keys import KeyState
 from vault_etl.event.made_up_events import made_up_events

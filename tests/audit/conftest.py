@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.audit.logbook import Logbook
-from tests.cli.events import event
-from tests.fakes.checkpoints import FakeHeadSigner
-from tests.filled_vault import filled_vault
-from tests.postgres.conftest import clone, empty
-from tests.postgres.scratch import Scratch
-from tests.vault import Vault
+from tests.kit.databases import clone, empty
+from tests.kit.events import event
+from tests.kit.fakes.checkpoints import FakeHeadSigner
+from tests.kit.scratch import Scratch
+from tests.kit.vault import Vault
+from tests.kit.vaults import filled_vault
 from vault_etl.local.postgres import RunningPostgres
 
 ADDRESSES = ("198.51.100.77", "198.51.100.78", "198.51.100.79")

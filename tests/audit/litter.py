@@ -14,7 +14,7 @@ import psycopg2
 from psycopg2.extensions import connection
 
 from tests.audit.logbook import REGISTER, Logbook
-from tests.fakes.checkpoints import FakeHeadSigner
+from tests.kit.fakes.checkpoints import FakeHeadSigner
 from vault_etl.audit.checkpoint import Checkpoint, Head
 from vault_etl.audit.entries import Action
 from vault_etl.audit.postgres_proof import PostgresSnapshot

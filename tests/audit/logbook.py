@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.fakes.checkpoints import FakeHeadSigner
-from tests.fakes.vault import reveal_request
-from tests.postgres.scratch import Scratch
+from tests.kit.fakes.checkpoints import FakeHeadSigner
+from tests.kit.fakes.vault import reveal_request
+from tests.kit.scratch import Scratch
 from vault_etl.audit.audited import audited
 from vault_etl.audit.checkpoint import Checkpoint, Head
 from vault_etl.audit.postgres import PostgresAuditLog

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from tests.audit.conftest import ADDRESSES, DEVICE
-from tests.cli.processes import fails
-from tests.proxy import FaultProxy, Judge
-from tests.vault import Result, Vault
+from tests.kit.processes import fails
+from tests.kit.proxy import FaultProxy, Judge
+from tests.kit.vault import Result, Vault
 from vault_etl.local.aws_session import EmulatorSession
 
 RAISE = """

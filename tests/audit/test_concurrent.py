@@ -12,9 +12,9 @@ from threading import Barrier
 import pytest
 
 from tests.audit.conftest import ADDRESSES, DEVICE
-from tests.cli.processes import finish, start
-from tests.proxy import Call, FaultProxy
-from tests.vault import Vault
+from tests.kit.processes import finish, start
+from tests.kit.proxy import Call, FaultProxy
+from tests.kit.vault import Vault
 from vault_etl import settings
 from vault_etl.app import Program
 from vault_etl.audit.entries import Action

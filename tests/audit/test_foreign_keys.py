@@ -8,9 +8,9 @@ import psycopg2
 import pytest
 
 from tests.audit.logbook import REGISTER, registered
-from tests.cli.processes import fails
-from tests.fakes.checkpoints import FakeHeadSigner
-from tests.vault import Vault
+from tests.kit.fakes.checkpoints import FakeHeadSigner
+from tests.kit.processes import fails
+from tests.kit.vault import Vault
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.registration import Registration
 

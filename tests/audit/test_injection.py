@@ -9,9 +9,9 @@ import psycopg2
 import pytest
 
 from tests.audit.logbook import Logbook
-from tests.cli.processes import fails, on_terminal
-from tests.postgres.entries import append_committed
-from tests.vault import Vault
+from tests.kit.entries import append_committed
+from tests.kit.processes import fails, on_terminal
+from tests.kit.vault import Vault
 
 HOSTILE = {
     "newline": "a\nreveal denied",

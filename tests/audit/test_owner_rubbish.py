@@ -11,9 +11,9 @@ import pytest
 from psycopg2.extensions import connection, cursor
 
 from tests.audit.logbook import Logbook
-from tests.contract.bench import token_keys
-from tests.fakes.vault import rotate_request
-from tests.postgres.conftest import empty
+from tests.kit.bench import token_keys
+from tests.kit.databases import empty
+from tests.kit.fakes.vault import rotate_request
 from vault_etl.audit.postgres_proof import PostgresSnapshot
 from vault_etl.audit.verify_log import Proof, verify_log
 from vault_etl.audit.verify_notes import KeptNote

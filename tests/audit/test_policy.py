@@ -12,14 +12,14 @@ from typing import Any
 import psycopg2
 import pytest
 
+from tests.app.test_main_job import UNKNOWN
 from tests.audit.conftest import ADDRESSES, DEVICE
 from tests.audit.logbook import Logbook
-from tests.cli.processes import fails
-from tests.cli.test_main_job import UNKNOWN
-from tests.postgres.entries import append, append_committed
-from tests.postgres.scratch import Scratch
-from tests.proxy import FaultProxy
-from tests.vault import Vault
+from tests.kit.entries import append, append_committed
+from tests.kit.processes import fails
+from tests.kit.proxy import FaultProxy
+from tests.kit.scratch import Scratch
+from tests.kit.vault import Vault
 
 FRAUD = {"fields": ["ip"], "masked_fields": ["device_id"], "ticket_pattern": "F-[0-9]+"}
 PURPOSES = {

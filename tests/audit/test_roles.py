@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.processes import fails
-from tests.vault import ROLES, Vault
+from tests.kit.processes import fails
+from tests.kit.vault import ROLES, Vault
 
 COMMANDS: dict[str, tuple[str, tuple[str, ...], str | None]] = {
     "reveal": ("reveal", ("reveal", "ID", "--reason", "roles"), "reveal"),

@@ -10,7 +10,7 @@ import pytest
 
 from tests.audit.litter import Littered, littered
 from tests.audit.logbook import REBUILD, Logbook
-from tests.postgres.conftest import empty
+from tests.kit.databases import empty
 from vault_etl.audit.verify_problems import MAX_LISTED, Kind
 
 CASES: Final = 2_000

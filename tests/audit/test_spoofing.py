@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.processes import fails
-from tests.vault import Vault
+from tests.kit.processes import fails
+from tests.kit.vault import Vault
 
 ELSEWHO = "somebody-else"
 LAST = "SELECT actor, login, host, client_address FROM audit_log ORDER BY seq DESC LIMIT 1"

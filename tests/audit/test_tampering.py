@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.audit.logbook import LET_IN_TWICE, REBUILD, Logbook
-from tests.fakes.checkpoints import FakeHeadSigner
-from tests.postgres.entries import append_committed
+from tests.kit.entries import append_committed
+from tests.kit.fakes.checkpoints import FakeHeadSigner
 from vault_etl.audit.chain import LoggedEntry
 from vault_etl.audit.checkpoint import Checkpoint, Head
 from vault_etl.audit.postgres_proof import PostgresProver, PostgresSnapshot

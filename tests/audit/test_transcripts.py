@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.audit.conftest import ADDRESSES, DEVICE
-from tests.cli.events import event
-from tests.cli.processes import on_terminal, terminal
-from tests.filled_vault import filled_vault
-from tests.vault import Vault
+from tests.kit.events import event
+from tests.kit.processes import on_terminal, terminal
+from tests.kit.vault import Vault
+from tests.kit.vaults import filled_vault
 
 PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}
 NOTE = "vault-etl/audit/<uuid>\n<n>\n<base64>\n\n\u2014 vault-etl/audit/<uuid> <base64>\n"

@@ -11,9 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.cli.processes import fails
-from tests.proxy import FaultProxy, closed_port
-from tests.vault import Vault
+from tests.kit.processes import fails
+from tests.kit.proxy import FaultProxy, closed_port
+from tests.kit.vault import Vault
 from vault_etl.audit.checkpoint import Checkpoint
 
 OFFLINE = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{closed_port()}"}

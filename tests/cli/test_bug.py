@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.cli.processes import fails
-from tests.vault import Vault
+from tests.kit.processes import fails
+from tests.kit.vault import Vault
 
 VALUE = "203.0.113.99"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from tests.vault import Vault
+from tests.kit.vault import Vault
 from vault_etl import __version__
 from vault_etl.cli.commands import COMMANDS
 from vault_etl.cli.main import app

@@ -8,10 +8,10 @@ import subprocess
 
 import pytest
 
-from tests.cli.events import event, events
-from tests.cli.processes import on_terminal, terminal
-from tests.cli.test_main_job import a_record
-from tests.vault import Vault
+from tests.app.test_main_job import a_record
+from tests.kit.events import event, events
+from tests.kit.processes import on_terminal, terminal
+from tests.kit.vault import Vault
 
 PRINTING = {
     "duplicates": ("analyst", ("duplicates", "--field", "ip")),
@@ -32,7 +32,7 @@ WHOLE = {
     "keys list": ("key_id", "state", "rows"),
     "config": ("setting",),
 }
-"""What a person must find, whatever is beside it; `tests/unit/cli/test_tables.py` has every column."""
+"""What a person must find, whatever is beside it; `tests/cli/test_tables.py` has every column."""
 STEERING = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202edev\r\n ip: 1.2.3.4"
 
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from tests.cli.processes import terminal
-from tests.cli.test_main_job import UNKNOWN
-from tests.vault import Vault
+from tests.app.test_main_job import UNKNOWN
+from tests.kit.processes import terminal
+from tests.kit.vault import Vault
 
 SHOWN_BEFORE_S = 0.5
 """CPython's readline shows a question, and then waits: it sleeps through a signal that comes in between."""

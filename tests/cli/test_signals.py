@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.cli.events import events
-from tests.cli.processes import fails, finish, start
-from tests.cli.test_main_job import UNKNOWN, a_record
-from tests.proxy import Call, FaultProxy
-from tests.vault import Result, Vault
+from tests.app.test_main_job import UNKNOWN, a_record
+from tests.kit.events import events
+from tests.kit.processes import fails, finish, start
+from tests.kit.proxy import Call, FaultProxy
+from tests.kit.vault import Result, Vault
 
 
 @dataclass(slots=True)

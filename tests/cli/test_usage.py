@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from tests.cli.processes import fails, on_terminal, terminal
-from tests.cli.test_main_job import UNKNOWN
-from tests.vault import Result, Vault
+from tests.app.test_main_job import UNKNOWN
+from tests.kit.processes import fails, on_terminal, terminal
+from tests.kit.vault import Result, Vault
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from typing import Final
 
 import pytest
 
-from tests.fakes.receipts import any_receipt
-from tests.vault import Vault
+from tests.kit.fakes.receipts import any_receipt
+from tests.kit.vault import Vault
 from vault_etl.audit.checkpoint import Checkpoint, Head
 from vault_etl.audit.entries import Action
 from vault_etl.audit.opening import Opener
@@ -217,7 +217,7 @@ def test_the_page_knows_every_reason_and_limit() -> None:
 
 
 def test_the_search_digest_of_the_page() -> None:
-    """Of two tokens, one a generation; Postgres is held to the same by tests/postgres/test_audit_find.py."""
+    """Of two tokens, one a generation; Postgres is held to the same by tests/audit/test_audit_find.py."""
     listed = _bytes("search", "tokens")
     tokens = [uuid.UUID(bytes=listed[at : at + 16]) for at in range(0, len(listed), 16)]
     nonce = _bytes("search", "nonce")

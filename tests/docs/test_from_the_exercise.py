@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.postgres.conftest import empty
-from tests.vault import Vault
+from tests.kit.databases import empty
+from tests.kit.vault import Vault
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.postgres_binaries import find_postgres_binaries
 from vault_etl.local.provision import Provisioned

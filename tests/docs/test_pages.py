@@ -104,6 +104,6 @@ def test_every_test_that_a_page_names_is_there(page: Path) -> None:
     ids=lambda file: file.name,
 )
 def test_the_example_of_an_online_migration_is_the_one_that_is_run(file: Path) -> None:
-    """By `tests/postgres/test_online.py`, from the first line to the last."""
+    """By `tests/schema/test_online.py`, from the first line to the last."""
     page = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert f"```sql\n{file.read_text(encoding='utf-8')}```\n" in page

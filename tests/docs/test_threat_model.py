@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from tests.vault import ROLES
+from tests.kit.vault import ROLES
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.cli.events import event
-from tests.cli.quarantined import quarantine
-from tests.cli.test_idempotence import VISIBILITY_SECONDS, run_killed, wait_until
-from tests.filled_vault import filled_vault
-from tests.leaks.test_samples import dump
-from tests.postgres.notes import stored_notes
-from tests.proxy import Call, FaultProxy
-from tests.vault import Result, Vault
+from tests.attacks.leaks.test_samples import dump
+from tests.ingest.test_idempotence import VISIBILITY_SECONDS, run_killed, wait_until
+from tests.kit.events import event
+from tests.kit.notes import stored_notes
+from tests.kit.proxy import Call, FaultProxy
+from tests.kit.quarantined import quarantine
+from tests.kit.vault import Result, Vault
+from tests.kit.vaults import filled_vault
 
 SHARED, OWN, OTHERS = "198.51.100.7", "198.51.100.8", "198.51.100.9"
 BODIES = (

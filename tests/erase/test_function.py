@@ -8,15 +8,15 @@ import uuid
 import psycopg2
 import pytest
 
-from tests.erase.conftest import in_the_way
-from tests.postgres.scratch import (
+from tests.kit.in_the_way import in_the_way
+from tests.kit.scratch import (
     Scratch,
     ciphertext,
     new_record_id,
     sealed_record,
     sealed_rejection,
 )
-from tests.postgres.swaps import replaced, swaps
+from tests.kit.swaps import replaced, swaps
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import VaultEtlError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field

@@ -18,8 +18,8 @@ from typing import Any, Final, NoReturn
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.fakes.login_events import sns_envelope
-from tests.fakes.receipts import any_receipt
+from tests.kit.fakes.login_events import sns_envelope
+from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import DataError, IntegrityError
 from vault_etl.base.pii import Pii

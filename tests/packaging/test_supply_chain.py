@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.command
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUNTIME_LOCK = REPOSITORY / "requirements" / "runtime.txt"
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))

@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RUNTIME_LOCK = REPOSITORY / "requirements" / "runtime.txt"
 
 # Building, and installing 30 locked packages, takes about 20 s on two busy cores.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.command, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import io
 import json
 import stat
 
-from tests.cli.processes import fails
-from tests.cli.test_main_job import UNKNOWN
-from tests.reveal.conftest import FORMULA, GENEROUS
-from tests.vault import Result, Vault
+from tests.app.test_main_job import UNKNOWN
+from tests.kit.many import FORMULA, GENEROUS
+from tests.kit.processes import fails
+from tests.kit.vault import Result, Vault
 from vault_etl.cli.ui.output import utc_text
 
 ASKED = ("--reason", "case 12", "--ticket", "T-12")

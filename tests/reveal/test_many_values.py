@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.processes import fails
-from tests.postgres.entries import CODES
-from tests.reveal.conftest import GENEROUS
-from tests.vault import Result, Vault
+from tests.kit.entries import CODES
+from tests.kit.many import GENEROUS
+from tests.kit.processes import fails
+from tests.kit.vault import Result, Vault
 
 ASKED = ("--reason", "list 7", "--ticket", "T-7")
 LAST = "SELECT action, decision, error_code, reason, fields::text FROM audit_log ORDER BY seq DESC LIMIT {}"

@@ -10,11 +10,11 @@ from dataclasses import replace
 import psycopg2
 import pytest
 
-from tests.cli.processes import fails
-from tests.fakes.vault import find_request
-from tests.reveal.conftest import GENEROUS
+from tests.kit.fakes.vault import find_request
+from tests.kit.many import GENEROUS
+from tests.kit.processes import fails
+from tests.kit.vault import Result, Vault
 from tests.reveal.test_many_values import used
-from tests.vault import Result, Vault
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres import Database

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import psycopg2
 import psycopg2.extras
 
-from tests.conftest import admin
-from tests.vault import Vault, emulator_session
+from tests.kit.databases import admin
+from tests.kit.vault import Vault, emulator_session
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import KeyMaterial, encryption_context, fingerprint
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.site import prepared
-from tests.conftest import copied
+from tests.endurance.chaos.site import prepared
+from tests.kit.vault import Vault
+from tests.kit.vaults import copied
 from tests.rotation.events import SETTINGS, dated_events, load_file
-from tests.vault import Vault
 from vault_etl.local.emulator import Emulator
 from vault_etl.local.postgres import EmbeddedPostgres
 
@@ -21,7 +21,7 @@ MONTHS = 4
 
 
 @pytest.fixture(scope="session")
-def keyed(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+def rotation_keyed(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """A vault with token keys and a policy, to be copied: no session may stay in it."""
     with copied(keyed, tmp_path_factory.mktemp("keyed")) as vault:
         vault.overrides.update(SETTINGS)
@@ -30,17 +30,21 @@ def keyed(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Va
 
 
 @pytest.fixture(scope="session")
-def loaded(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+def rotation_loaded(
+    rotation_keyed: Vault, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Vault]:
     """With `RECORDS` records in it, and a quarantined message: to be copied."""
-    with copied(keyed, tmp_path_factory.mktemp("loaded")) as vault:
+    with copied(rotation_keyed, tmp_path_factory.mktemp("loaded")) as vault:
         load_file(vault, [*dated_events(RECORDS, MONTHS), "not json"])
         yield vault
 
 
 @pytest.fixture(scope="session")
-def of_two_loads(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+def of_two_loads(
+    rotation_keyed: Vault, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Vault]:
     """With as many records of "old" users as of "new" ones, of later months, under other data keys: to be copied."""
-    with copied(keyed, tmp_path_factory.mktemp("two")) as vault:
+    with copied(rotation_keyed, tmp_path_factory.mktemp("two")) as vault:
         load_file(vault, dated_events(RECORDS, MONTHS, prefix="old", back=MONTHS))
         load_file(vault, dated_events(RECORDS, MONTHS, prefix="new"))
         yield vault
@@ -54,17 +58,17 @@ def two(of_two_loads: Vault, tmp_path: Path) -> Iterator[Vault]:
 
 
 @pytest.fixture
-def empty(keyed: Vault, tmp_path: Path) -> Iterator[Vault]:
+def rotation_empty(rotation_keyed: Vault, tmp_path: Path) -> Iterator[Vault]:
     """A vault with token keys, without records, and an empty queue."""
-    with copied(keyed, tmp_path) as vault:
+    with copied(rotation_keyed, tmp_path) as vault:
         vault.renew_queue()
         yield vault
 
 
 @pytest.fixture
-def filled(loaded: Vault, tmp_path: Path) -> Iterator[Vault]:
+def rotation_filled(rotation_loaded: Vault, tmp_path: Path) -> Iterator[Vault]:
     """A vault with `RECORDS` records, a quarantined message, and an empty queue."""
-    with copied(loaded, tmp_path) as vault:
+    with copied(rotation_loaded, tmp_path) as vault:
         vault.renew_queue()
         yield vault
 

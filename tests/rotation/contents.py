@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.fakes.receipts import any_receipt
-from tests.vault import Vault
+from tests.kit.fakes.receipts import any_receipt
+from tests.kit.vault import Vault
 from vault_etl import settings
 from vault_etl.app import Program
 from vault_etl.audit.opening import Opener

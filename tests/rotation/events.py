@@ -6,8 +6,8 @@ import datetime as dt
 import json
 from collections.abc import Iterable
 
-from tests.cli.events import event
-from tests.vault import Vault
+from tests.kit.events import event
+from tests.kit.vault import Vault
 
 SETTINGS = {
     "VAULT_ETL_DRAIN_WAIT": "0",

@@ -7,8 +7,8 @@ import time
 from types import TracebackType
 from typing import Self
 
-from tests.cli.events import event
-from tests.vault import Vault
+from tests.kit.events import event
+from tests.kit.vault import Vault
 
 CALL = 10
 SECONDS = 60

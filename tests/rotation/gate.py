@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from tests.tcp_proxy import CHUNK, TcpProxy, _Line
+from tests.kit.tcp_proxy import CHUNK, TcpProxy, _Line
 from vault_etl.platform.sql_blocks import blocks
 
 FENCE = blocks("records/records.sql")["lock_fence"].encode()

@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.cli.processes import start
+from tests.kit.processes import start
+from tests.kit.vault import Result, Vault
 from tests.rotation.watch import LOOK_S, Watch
-from tests.vault import Result, Vault
 
 JITTER_S = 0.1
 """After the drawn share of the work is seen to be done, so that kills fall into statements too."""

@@ -13,9 +13,9 @@ from typing import Self
 import psycopg2.extensions
 import pytest
 
-from tests.cli.events import event
+from tests.kit.events import event
+from tests.kit.vault import Vault
 from tests.rotation.contents import program_of
-from tests.vault import Vault
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.keys import DataKey
 from vault_etl.records import postgres as postgres_records

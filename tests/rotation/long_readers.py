@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 
 import psycopg2
 
-from tests.vault import Vault
+from tests.kit.vault import Vault
 from vault_etl.local.postgres_binaries import find_postgres_binaries
 
 BULK = "CREATE TABLE public.bulk AS SELECT repeat('x', 1000) AS x FROM generate_series(1, 20000)"

@@ -10,8 +10,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.least_privilege.by_hand import StolenKey, kms_of
-from tests.vault import Vault
+from tests.attacks.least_privilege.by_hand import StolenKey, kms_of
+from tests.kit.vault import Vault
 from vault_etl.crypto.record_id import record_id_of_message
 
 FOREIGN: Final = "arn:aws:kms:us-east-1:444455556666:key/00000000-0000-4000-8000-000000000000"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.vault import Vault
+from tests.kit.vault import Vault
 
 ROWS = """
     SELECT user_id, record_id, ip_ciphertext, device_id_ciphertext, masked_ip, masked_device_id,

@@ -7,12 +7,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.cli.processes import start
-from tests.outages.faults import behind
+from tests.endurance.outages.faults import behind
+from tests.endurance.workers.processes import until
+from tests.kit.processes import start
+from tests.kit.vault import Result, Vault
 from tests.rotation.gate import Gate
 from tests.rotation.watch import SECONDS
-from tests.vault import Result, Vault
-from tests.workers.processes import until
 
 
 class Stopped:

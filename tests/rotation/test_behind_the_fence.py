@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.erase.conftest import in_the_way
-from tests.fakes.vault import rotate_request
-from tests.postgres.conftest import clone
-from tests.postgres.scratch import Scratch
+from tests.kit.databases import clone
+from tests.kit.fakes.vault import rotate_request
+from tests.kit.in_the_way import in_the_way
+from tests.kit.scratch import Scratch
 from tests.rotation.test_fence_variants import LOCK_FENCE, _keys
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.local.postgres import RunningPostgres

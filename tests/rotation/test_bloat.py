@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from tests.kit.vault import Vault
 from tests.rotation.events import dated_events, load_file
-from tests.vault import Vault
 
 SIZE = "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'public.user_logins'::regclass"
 
 
-def test_a_rotation_needs_the_room_that_was_left(empty: Vault) -> None:
+def test_a_rotation_needs_the_room_that_was_left(rotation_empty: Vault) -> None:
     """Rows get their new version on their own page, a fifth of them at a time (HOT)."""
-    load_file(empty, dated_events(500, 1))
-    ((before,),) = empty.sql(SIZE)
-    empty.ok("re-encrypt", "keys", "rotate", "--yes")
-    ((after,),) = empty.sql(SIZE)
+    load_file(rotation_empty, dated_events(500, 1))
+    ((before,),) = rotation_empty.sql(SIZE)
+    rotation_empty.ok("re-encrypt", "keys", "rotate", "--yes")
+    ((after,),) = rotation_empty.sql(SIZE)
     assert after < 1.3 * float(before)  # of whole pages; in one transaction, 1.7

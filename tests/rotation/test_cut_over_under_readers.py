@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.cli.processes import finish
+from tests.kit.processes import finish
+from tests.kit.vault import Vault
 from tests.rotation.conftest import RECORDS
 from tests.rotation.contents import contents, of_events
 from tests.rotation.events import dated_events, load_file
@@ -15,7 +16,6 @@ from tests.rotation.kills import rotating
 from tests.rotation.loading import Loading
 from tests.rotation.long_readers import analyst, dumping
 from tests.rotation.watch import Watch
-from tests.vault import Vault
 
 READS = """
     SELECT count(*) FROM pg_locks WHERE granted AND mode = 'AccessShareLock' AND pid <> pg_backend_pid()
@@ -61,9 +61,9 @@ LONG = Form(60, 20_000, most_s=1.5)
 
 
 @pytest.mark.timeout(180)
-def test_a_cut_over_disturbs_nobody(filled: Vault) -> None:
+def test_a_cut_over_disturbs_nobody(rotation_filled: Vault) -> None:
     """A query of a few seconds."""
-    under_readers(filled, SHORT)
+    under_readers(rotation_filled, SHORT)
 
 
 @pytest.mark.chaos

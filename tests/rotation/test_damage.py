@@ -6,12 +6,12 @@ import re
 import uuid
 from collections.abc import Iterable
 
-from tests.cli.processes import fails
+from tests.kit.processes import fails
+from tests.kit.vault import Result, Vault
 from tests.rotation.conftest import RECORDS
 from tests.rotation.contents import contents
 from tests.rotation.kills import rotate
 from tests.rotation.rows import Row, put, rows
-from tests.vault import Result, Vault
 
 DESTROY = (
     "UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s",
@@ -39,45 +39,47 @@ def names(result: Result, whole: dict[str, Row], users: Iterable[str]) -> None:
         assert (str(row["id"]) in result.stderr) is (user_id in users), user_id
 
 
-def test_a_rotation_of_data_keys_leaves_what_does_not_open(filled: Vault) -> None:
+def test_a_rotation_of_data_keys_leaves_what_does_not_open(rotation_filled: Vault) -> None:
     """Exit 65, each record named, its value byte for byte as it was; all others are sealed anew."""
-    whole = damage(filled)
-    damaged = rows(filled)
-    result = rotate(filled)
+    whole = damage(rotation_filled)
+    damaged = rows(rotation_filled)
+    result = rotate(rotation_filled)
     assert result.code == 65, result.stderr
     assert result.json["rows_remaining"] == 4
     assert result.json["rows_reencrypted"] == 2 * RECORDS + 1 - 4
     names(result, whole, {"u-0", "u-1", "u-2", "u-3"})
-    after = rows(filled)
+    after = rows(rotation_filled)
     kept = {("u-0", "ip"), ("u-1", "device_id"), ("u-2", "ip"), ("u-3", "ip")}
     for user_id, row in after.items():
         for field in ("ip", "device_id"):
             assert (row[field] == damaged[user_id][field]) is ((user_id, field) in kept)
 
 
-def test_a_rotation_of_token_keys_refuses_and_goes_on_when_they_are_mended(filled: Vault) -> None:
+def test_a_rotation_of_token_keys_refuses_and_goes_on_when_they_are_mended(
+    rotation_filled: Vault,
+) -> None:
     """Exit 65 and nothing is cut over; mended, or left out on the record, the same rotation is finished."""
-    whole = damage(filled)
-    damaged = rows(filled)
+    whole = damage(rotation_filled)
+    damaged = rows(rotation_filled)
     bad = {"u-0", "u-1", "u-2", "u-3", "u-4"}
-    result = rotate(filled, "--tokens")
+    result = rotate(rotation_filled, "--tokens")
     fails(result, 65, "nothing is cut over: no next token in 5 records")
     names(result, whole, bad)
-    after = rows(filled)
+    after = rows(rotation_filled)
     assert {user for user in after if after[user] == damaged[user]} == bad
     assert {user for user in after if after[user]["next_generation"] == 2} == set(after) - bad
 
-    put(filled, "u-0", ip_ciphertext=whole["u-0"]["ip"])
-    put(filled, "u-1", device_id_ciphertext=whole["u-1"]["device_id"])
-    put(filled, "u-2", ip_ciphertext=whole["u-2"]["ip"])
-    put(filled, "u-3", ip_ciphertext=whole["u-3"]["ip"])
+    put(rotation_filled, "u-0", ip_ciphertext=whole["u-0"]["ip"])
+    put(rotation_filled, "u-1", device_id_ciphertext=whole["u-1"]["device_id"])
+    put(rotation_filled, "u-2", ip_ciphertext=whole["u-2"]["ip"])
+    put(rotation_filled, "u-3", ip_ciphertext=whole["u-3"]["ip"])
     left_out = whole["u-4"]["id"]
-    result = rotate(filled, "--tokens", "--leave-out", str(left_out))
+    result = rotate(rotation_filled, "--tokens", "--leave-out", str(left_out))
     assert result.code == 0, result.stderr
     assert result.json["rows_reencrypted"] == 4
-    assert contents(filled).wrong_tokens == (left_out,)
+    assert contents(rotation_filled).wrong_tokens == (left_out,)
     reason = f"leave out of generation 2 of the tokens: {left_out}"
-    intent, outcome = logged(filled, left_out)
+    intent, outcome = logged(rotation_filled, left_out)
     assert intent == reason
     assert re.fullmatch(rf"{reason}, under data keys \d+, \d+: 1 of 1 records", outcome)
 
@@ -103,44 +105,48 @@ def test_records_under_a_destroyed_key_are_named(two: Vault) -> None:
     assert filled == set(after) - lost
 
 
-def test_a_forged_token_is_named_and_made_again_on_the_record(filled: Vault) -> None:
+def test_a_forged_token_is_named_and_made_again_on_the_record(rotation_filled: Vault) -> None:
     """Planted before the backfill, or behind it: exit 65. The row still opens to its own tokens, so it keeps them."""
-    whole = rows(filled)
-    put(filled, "u-2", masked_ip=uuid.uuid4())
-    result = rotate(filled, "--tokens")
+    whole = rows(rotation_filled)
+    put(rotation_filled, "u-2", masked_ip=uuid.uuid4())
+    result = rotate(rotation_filled, "--tokens")
     fails(result, 65, "no next token in 1 records")
     names(result, whole, {"u-2"})
-    assert rows(filled)["u-2"]["next_generation"] is None
+    assert rows(rotation_filled)["u-2"]["next_generation"] is None
 
-    put(filled, "u-2", masked_ip=whole["u-2"]["masked_ip"])
-    put(filled, "u-0", next_masked_ip=uuid.uuid4())
-    put(filled, "u-0", next_masked_device_id=rows(filled)["u-9"]["next_masked_device_id"])
-    put(filled, "u-0", next_token_generation=2)
-    result = rotate(filled, "--tokens")
+    put(rotation_filled, "u-2", masked_ip=whole["u-2"]["masked_ip"])
+    put(rotation_filled, "u-0", next_masked_ip=uuid.uuid4())
+    put(
+        rotation_filled,
+        "u-0",
+        next_masked_device_id=rows(rotation_filled)["u-9"]["next_masked_device_id"],
+    )
+    put(rotation_filled, "u-0", next_token_generation=2)
+    result = rotate(rotation_filled, "--tokens")
     fails(result, 65, "tokens that do not map one to one")
     names(result, whole, {"u-0"})
-    assert {row["generation"] for row in rows(filled).values()} == {1}
+    assert {row["generation"] for row in rows(rotation_filled).values()} == {1}
 
     left_out = whole["u-0"]["id"]
-    result = rotate(filled, "--tokens", "--leave-out", str(left_out))
+    result = rotate(rotation_filled, "--tokens", "--leave-out", str(left_out))
     assert result.code == 0, result.stderr
     reason = f"leave out of generation 2 of the tokens: {left_out}"
-    intent, outcome = logged(filled, left_out)
+    intent, outcome = logged(rotation_filled, left_out)
     assert intent == reason
     assert re.fullmatch(rf"{reason}, under data keys \d+, \d+: 0 of 1 records", outcome)
-    assert contents(filled).wrong_tokens == ()
-    assert {row["generation"] for row in rows(filled).values()} == {2}
+    assert contents(rotation_filled).wrong_tokens == ()
+    assert {row["generation"] for row in rows(rotation_filled).values()} == {2}
 
 
-def test_a_row_of_a_generation_that_is_not_there_is_left_out(filled: Vault) -> None:
+def test_a_row_of_a_generation_that_is_not_there_is_left_out(rotation_filled: Vault) -> None:
     """Whatever number somebody put there: it is opened, refused, and swapped as it was read."""
-    whole = rows(filled)
-    filled.drop_form_checks()
-    put(filled, "u-0", token_generation=7)
-    fails(rotate(filled, "--tokens"), 65, "no next token in 1 records")
-    result = rotate(filled, "--tokens", "--leave-out", str(whole["u-0"]["id"]))
+    whole = rows(rotation_filled)
+    rotation_filled.drop_form_checks()
+    put(rotation_filled, "u-0", token_generation=7)
+    fails(rotate(rotation_filled, "--tokens"), 65, "no next token in 1 records")
+    result = rotate(rotation_filled, "--tokens", "--leave-out", str(whole["u-0"]["id"]))
     assert result.code == 0, result.stderr
-    after = rows(filled)
+    after = rows(rotation_filled)
     assert (after["u-0"]["masked_ip"], after["u-0"]["next_generation"]) == (None, 7)
     assert {row["generation"] for row in after.values()} == {2}
 

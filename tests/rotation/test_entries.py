@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.cli.processes import finish
+from tests.kit.processes import finish
+from tests.kit.vault import Vault
 from tests.rotation.conftest import MONTHS, RECORDS
 from tests.rotation.kills import WORK_LEFT, rotate, rotating
 from tests.rotation.watch import Watch
-from tests.vault import Vault
 
 INTENTS = """
 SELECT i.ticket, i.reason, i.fields, o.decision, o.error_code, o.reason
@@ -48,11 +48,13 @@ def opened(watch: Watch) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("options", [(), ("--tokens",)], ids=["data", "tokens"])
-def test_each_range_of_a_rotation_is_an_entry(filled: Vault, options: tuple[str, ...]) -> None:
+def test_each_range_of_a_rotation_is_an_entry(
+    rotation_filled: Vault, options: tuple[str, ...]
+) -> None:
     """Of its run, with the number of its rows and their keys; the log is proven, and nothing is unsigned."""
-    with Watch(filled) as watch:
+    with Watch(rotation_filled) as watch:
         keys = {key for (key,) in watch.rows(SEALED_UNDER)}
-        assert rotate(filled, *options).code == 0
+        assert rotate(rotation_filled, *options).code == 0
         ((run,),) = watch.rows(RUNS)
         entries = opened(watch)
         assert {ticket for ticket, *_ in entries} == {str(run)}
@@ -74,7 +76,7 @@ def test_each_range_of_a_rotation_is_an_entry(filled: Vault, options: tuple[str,
             assert named < keys
         else:
             assert named == keys
-    proof = filled.ok("audit", "audit", "verify", "--output", "json").json
+    proof = rotation_filled.ok("audit", "audit", "verify", "--output", "json").json
     assert proof["unsigned"] == []
     assert proof["unfinished"] == []
 
@@ -82,10 +84,12 @@ def test_each_range_of_a_rotation_is_an_entry(filled: Vault, options: tuple[str,
 @pytest.mark.parametrize(
     ("options", "purpose"), [((), "data"), (("--tokens",), "token")], ids=["data", "tokens"]
 )
-def test_a_kill_leaves_intents_alone(filled: Vault, options: tuple[str, ...], purpose: str) -> None:
+def test_a_kill_leaves_intents_alone(
+    rotation_filled: Vault, options: tuple[str, ...], purpose: str
+) -> None:
     """They read as "possibly opened". The next run has entries of its own for the same ranges."""
-    with Watch(filled) as watch:
-        process = rotating(filled, *options, "--rate", "1")
+    with Watch(rotation_filled) as watch:
+        process = rotating(rotation_filled, *options, "--rate", "1")
         watch.until(lambda: 0 < watch.value(WORK_LEFT[purpose]) < RECORDS)
         process.kill()
         finish(process)
@@ -93,7 +97,7 @@ def test_a_kill_leaves_intents_alone(filled: Vault, options: tuple[str, ...], pu
         open_ones = [entry for entry in killed if entry[2] is None]
         assert open_ones
         watch.let_claims_lapse()
-        assert rotate(filled, *options).code == 0
+        assert rotate(rotation_filled, *options).code == 0
         runs = [str(run) for (run,) in watch.rows(RUNS)]
         assert len(runs) == 2
         later = opened(watch)[len(killed) :]
@@ -105,15 +109,15 @@ def test_a_kill_leaves_intents_alone(filled: Vault, options: tuple[str, ...], pu
             "SELECT i.seq FROM audit_log AS i WHERE i.phase = 'intent' AND NOT EXISTS ("
             "SELECT FROM audit_log AS o WHERE o.request_id = i.request_id AND o.phase = 'outcome')"
         )
-    proof = filled.ok("audit", "audit", "verify", "--output", "json").json
+    proof = rotation_filled.ok("audit", "audit", "verify", "--output", "json").json
     assert proof["unfinished"] == sorted(seq for (seq,) in left_open)
     assert len(left_open) == len(open_ones) + 1
 
 
-def test_a_stop_says_what_was_opened_until_then(filled: Vault) -> None:
+def test_a_stop_says_what_was_opened_until_then(rotation_filled: Vault) -> None:
     """Its outcome is `failed`, `released`."""
-    with Watch(filled) as watch:
-        process = rotating(filled, "--rate", "1")
+    with Watch(rotation_filled) as watch:
+        process = rotating(rotation_filled, "--rate", "1")
         watch.until(lambda: 0 < watch.value(WORK_LEFT["data"]) < RECORDS)
         process.terminate()
         assert finish(process).code == 75

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from tests.cli.events import event
-from tests.cli.processes import finish
-from tests.cli.quarantined import quarantine
+from tests.kit.events import event
+from tests.kit.processes import finish
+from tests.kit.quarantined import quarantine
+from tests.kit.vault import Vault
 from tests.rotation.conftest import MONTHS, RECORDS
 from tests.rotation.contents import contents, of_bodies, of_events
 from tests.rotation.events import dated_events
 from tests.rotation.kills import WORK_LEFT, rotate, rotating
 from tests.rotation.watch import Watch
-from tests.vault import Vault
 from vault_etl import aws_lambda
 
 DEVICE = "dev-00001"
@@ -75,13 +75,13 @@ class Day:
 
 
 @pytest.fixture
-def function(filled: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
+def function(rotation_filled: Vault, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
     """The vault, for a Lambda function in this process with the rights of the role ingest."""
-    for name, value in filled.environment("ingest").items():
+    for name, value in rotation_filled.environment("ingest").items():
         monkeypatch.setenv(name, value)
     aws_lambda._writer.cache_clear()
     aws_lambda._log.cache_clear()
-    yield filled
+    yield rotation_filled
     aws_lambda._writer.cache_clear()
     aws_lambda._log.cache_clear()
 

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import psycopg2.extensions
 import pytest
 
-from tests.fakes.vault import rotate_request
-from tests.postgres.conftest import clone
-from tests.postgres.scratch import ARN, Scratch, sealed_record
+from tests.kit.databases import clone
+from tests.kit.fakes.vault import rotate_request
+from tests.kit.scratch import ARN, Scratch, sealed_record
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.processes import fails
+from tests.kit.processes import fails
+from tests.kit.vault import Result, Vault
 from tests.rotation.conftest import RECORDS
 from tests.rotation.events import dated_events, load_file
 from tests.rotation.kills import rotate
 from tests.rotation.planted import FOREIGN, KINDS, Planted, plant_body, plant_record
 from tests.rotation.rows import rows
-from tests.vault import Result, Vault
 
 SETTING = "VAULT_ETL_TRUSTED_KEY_ARNS"
 STATES = "SELECT key_id, state FROM data_keys ORDER BY key_id"
@@ -24,11 +24,11 @@ UNDER = (  # docs/how-to/rotate-data-keys.md, Keys that do not open
 
 
 @pytest.fixture
-def listed(filled: Vault) -> Vault:
+def listed(rotation_filled: Vault) -> Vault:
     """A vault whose settings list our two KMS keys, as its manual says."""
-    arns = filled.provisioned.key_arns
-    filled.overrides[SETTING] = f"{arns['data']},{arns['token']}"
-    return filled
+    arns = rotation_filled.provisioned.key_arns
+    rotation_filled.overrides[SETTING] = f"{arns['data']},{arns['token']}"
+    return rotation_filled
 
 
 def names(result: Result, planted: list[Planted]) -> None:
@@ -125,16 +125,16 @@ def test_the_hints_lead_to_the_end_of_such_a_key(listed: Vault) -> None:
     assert rotate(listed).json["rows_remaining"] == 0
 
 
-def test_a_key_without_its_fingerprint_stops_no_rewrap(empty: Vault) -> None:
+def test_a_key_without_its_fingerprint_stops_no_rewrap(rotation_empty: Vault) -> None:
     """Though it is the oldest one, and so the one that is proven: it is named and left as it is."""
-    planted = plant_record(empty, "fingerprint")
-    load_file(empty, dated_events(3, 1))
-    before = dict(empty.sql(WRAPPED))
-    result = empty.run("re-encrypt", "keys", "rewrap", "--quiet")
+    planted = plant_record(rotation_empty, "fingerprint")
+    load_file(rotation_empty, dated_events(3, 1))
+    before = dict(rotation_empty.sql(WRAPPED))
+    result = rotation_empty.run("re-encrypt", "keys", "rewrap", "--quiet")
     assert result.code == 65, result.stderr
     assert "2 keys do not open as they are" in result.stderr
     assert all(str(key_id) in result.stderr for key_id in planted.key_ids)
-    after = dict(empty.sql(WRAPPED))
+    after = dict(rotation_empty.sql(WRAPPED))
     assert {key_id for key_id in before if before[key_id] == after[key_id]} == set(planted.key_ids)
 
 

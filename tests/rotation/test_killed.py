@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.cli.processes import finish
+from tests.endurance.workers.processes import listening, running, stopped, until
+from tests.kit.processes import finish
+from tests.kit.vault import Vault
 from tests.rotation.contents import Contents, contents, of_bodies, of_events
 from tests.rotation.events import dated_events, load_file
 from tests.rotation.feed import Feed
 from tests.rotation.kills import Kill, Killer, rotating
 from tests.rotation.watch import Growth, Watch, holding
-from tests.vault import Vault
-from tests.workers.processes import listening, running, stopped, until
 
 SEED_VARIABLE = "CHAOS_SEED"
 WORKERS = 2
@@ -49,9 +49,9 @@ LONG = Form(40_000, 24, kills=10, rate=0, per_second=1_500, backlog=3_000, look_
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("purpose", ["data", "token"])
-def test_a_rotation_survives_kills(empty: Vault, purpose: str) -> None:
+def test_a_rotation_survives_kills(rotation_empty: Vault, purpose: str) -> None:
     """Three kills while two workers ingest, then two rotations at once; always the same draw."""
-    storm(empty, SHORT, purpose, int(os.environ.get(SEED_VARIABLE, "6")))
+    storm(rotation_empty, SHORT, purpose, int(os.environ.get(SEED_VARIABLE, "6")))
 
 
 @pytest.mark.chaos

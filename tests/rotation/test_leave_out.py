@@ -1,215 +1,219 @@
-"""A compromised worker stores thousands of rows of noise: one command recovers, and no honest row loses its tokens."""
+"""Rows that are named to be left out: opened once more, and left out if they do not hold what their tokens say."""
 
 from __future__ import annotations
 
-import datetime as dt
-import shlex
+import re
 import uuid
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import psycopg2
 import pytest
 
-from tests.cli.processes import fails
-from tests.conftest import copied
-from tests.rotation.compromised import Worker, worker
-from tests.rotation.conftest import RECORDS
-from tests.rotation.contents import contents
-from tests.rotation.kills import rotate, rotating
-from tests.rotation.rows import rows
-from tests.rotation.watch import Watch
-from tests.vault import Result, Vault
-from tests.workers.processes import until
-
-ROWS = 2_000
-"""More than a page."""
-
-COPIES = 5
-"""Of a real record's token: so few that all are named."""
-
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
-MARKED = (
-    "SELECT count(*) FROM user_logins WHERE next_token_generation = 2 AND next_masked_ip IS NULL"
+from tests.kit.fakes.vault import FakeVault
+from tests.rotation.rotation_world import seen_by
+from tests.rotation.test_check_tokens import (
+    AFTER,
+    BEFORE,
+    NOT_CUT_OVER,
+    Damage,
+    another_rows_token,
+    flipped_bit,
+    forged_token,
+    missing_ciphertext,
+    missing_token,
+    rotate_with,
+    unknown_key,
 )
-
-
-@pytest.fixture(scope="module")
-def attacked(loaded: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """A vault whose worker has stored noise under two keys a field, before anybody rotates: to be copied."""
-    with copied(loaded, tmp_path_factory.mktemp("attacked")) as vault, worker(vault) as mallory:
-        mallory.plant(ROWS, mallory.keys(2))
-        yield mallory
+from tests.rotation.token_world import (
+    CUT_OVER,
+    Watch,
+    generations,
+    token_vault,
+    watched,
+)
+from tests.rotation.workers_rows import WORKER, entries, hinted, keys_of, store_of_worker
+from vault_etl.base.errors import AuditError, DataError, NotFoundError
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.tokens import plan_tokens
 
 
 @pytest.fixture
-def mallory(attacked: Worker, tmp_path: Path) -> Iterator[Worker]:
-    """A copy of it."""
-    with copied(attacked.vault, tmp_path) as vault:
-        yield Worker(vault, attacked.login)
+def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+    """Seven records in two ranges, three a page."""
+    return token_vault(monkeypatch)
 
 
-def hinted(result: Result) -> list[str]:
-    """What the hint of a refused rotation says to add."""
-    (hint,) = [line for line in result.stderr.splitlines() if "hint: " in line]
-    return shlex.split(hint[hint.index("--leave-out") :])
+@pytest.fixture
+def damaged(vault: FakeVault) -> uuid.UUID:
+    """The record that something is wrong with."""
+    return sorted(vault.database.records)[3]
 
 
-def recovers(mallory: Worker, *leave_out: str, left_out: int = ROWS) -> None:
-    """All honest rows have the right tokens, the rows of noise have none, and the log says so."""
-    vault, planted = mallory.vault, mallory.planted()
-    result = vault.run("re-encrypt", "keys", "rotate", "--tokens", "--yes", *leave_out)
-    assert result.code == 0, result.stderr
-    assert f"{left_out} records are left out of it" in result.stderr
-    tokens = vault.sql(
-        "SELECT record_id FROM user_logins WHERE num_nonnulls(masked_ip, masked_device_id) > 0"
-    )
-    assert len(tokens) == RECORDS
-    assert not planted & {record_id for (record_id,) in tokens}
-    is_honest(vault, mallory.login)
+@pytest.fixture
+def workers(vault: FakeVault) -> Sequence[uuid.UUID]:
+    """Five records more, under keys of the login `worker`."""
+    return store_of_worker(vault)
 
 
-def is_honest(vault: Vault, login: str) -> None:
-    """Without the rows of noise, which do not open, everything holds what its tokens say."""
-    vault.sql("DELETE FROM user_logins WHERE user_id = %s", login)
-    found = contents(vault)
-    assert found.wrong_tokens == ()
-    assert set(found.generations) == {(2, 1)}
-    assert sum(found.generations.values()) == RECORDS
+@pytest.mark.parametrize("damage", BEFORE)
+def test_what_is_left_out_is_no_hindrance(
+    vault: FakeVault, damaged: uuid.UUID, damage: Damage
+) -> None:
+    """The row has no token of the new generation; all others are watched, and `find` finds them."""
+    watch = Watch(vault, {damaged})
+    damage(vault, damaged)
+    assert vault.rotate_tokens(damaged).left_out == 1
+    assert generations(vault) == CUT_OVER
+    assert not vault.database.records[damaged].tokens
+    if damage not in {forged_token, another_rows_token, missing_token, missing_ciphertext}:
+        watch.look()
 
 
-def reasons(vault: Vault) -> list[tuple[str, str, str]]:
-    """The entries about what is left out."""
-    return vault.sql(
-        "SELECT phase, decision, reason FROM audit_log WHERE reason LIKE 'leave out%' ORDER BY seq"
-    )
+@pytest.mark.parametrize("damage", AFTER[:3])
+def test_a_next_token_that_was_changed_is_made_again(
+    vault: FakeVault, damaged: uuid.UUID, damage: Damage
+) -> None:
+    """The row holds what its own tokens say, so it is not left out: it must not become a duplicate that is none."""
+    with pytest.raises(DataError):
+        rotate_with(vault, damage, damaged)
+    assert vault.rotate_tokens(damaged).left_out == 0
+    assert generations(vault) == CUT_OVER
+    Watch(vault).look()
 
 
-def test_rows_of_noise_do_not_stop_the_recovery(mallory: Worker) -> None:
-    """Exit 65 says whose rows these are and what takes them. The next rotation ends with 0."""
-    vault = mallory.vault
-    assert f"{2 * ROWS} values do not open" in rotate(vault).stderr
-    result = rotate(vault, "--tokens")
-    fails(result, 65, f"no next token in {ROWS} records")
-    assert f"{ROWS} of them under keys of {mallory.login}" in result.stderr
-    named = {i for i in mallory.planted() if str(i) in result.stderr}
-    assert len(named) == 10
-    assert not any(
-        str(row["id"]) in result.stderr
-        for user, row in rows(vault).items()
-        if user != mallory.login
-    )
-    what = hinted(result)
-    assert what == ["--leave-out", f"login={mallory.login}"]
-
-    before = (vault.sql("SELECT * FROM user_logins ORDER BY 1"), vault.count("audit_log"))
-    reviewed = vault.ok("re-encrypt", "keys", "rotate", "--tokens", "--dry-run", *what)
-    review = f"login={mallory.login}: {ROWS} records, under 4 data keys of {mallory.login}"
-    assert review in reviewed.stderr
-    asked = vault.run("re-encrypt", "keys", "rotate", "--tokens", *what)
-    assert asked.code == 2
-    assert review in asked.stderr
-    assert (vault.sql("SELECT * FROM user_logins ORDER BY 1"), vault.count("audit_log")) == before
-
-    planted = mallory.planted()
-    done = vault.ok("re-encrypt", "keys", "rotate", "--tokens", "--yes", *what)
-    assert f"{ROWS} records are left out of it" in done.stderr
-    assert done.json["rows_left_out"] == ROWS
-    reason = f"leave out of generation 2 of the tokens: login={mallory.login}"
-    intent, (phase, decision, came_of_it) = reasons(vault)
-    assert intent == ("intent", "allowed", reason)
-    assert (phase, decision) == ("outcome", "done")
-    assert came_of_it.startswith(f"{reason}, under data keys ")
-    assert came_of_it.endswith(f": {ROWS} of {ROWS} records")
-    ((cut_over,),) = vault.sql(
-        "SELECT reason FROM audit_log WHERE action = 'keys cut-over' AND phase = 'outcome'"
-    )
-    assert cut_over == f"cut over to generation 2 of the tokens, which leaves out {ROWS} records"
-    vault.ok("audit", "audit", "verify")
-
-    old = vault.sql("SELECT key_id FROM data_keys WHERE purpose = 'token' AND generation = 1")
-    vault.ok("re-encrypt", "keys", "destroy", str(old[0][0]), "--yes")
-    assert vault.sql(
-        "SELECT count(*) FROM user_logins WHERE next_token_generation IS NOT NULL"
-    ) == [(0,)]
-    vault.ok("re-encrypt", "keys", "rotate", "--tokens", "--yes")
-    tokens = vault.sql("SELECT record_id FROM user_logins WHERE masked_ip IS NOT NULL")
-    assert len(tokens) == RECORDS
-    assert not planted & {record_id for (record_id,) in tokens}
+def test_a_whole_login_is_left_out_but_for_what_opens(
+    vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
+) -> None:
+    """Bad rows under the worker's keys go, good ones stay; the error told how to name them all."""
+    bad = set(workers[:3])
+    for record_id in bad:
+        flipped_bit(vault, record_id)
+    with pytest.raises(DataError, match="no next token in 3 records") as caught:
+        vault.rotate_tokens()
+    assert "3 of them under keys of worker" in str(caught.value)
+    assert str(damaged) not in str(caught.value)
+    assert hinted(caught.value).key_id in keys_of(vault, workers[0])
+    watch = Watch(vault, bad)
+    report = watched(vault, watch).rotate_tokens(WORKER)
+    assert (report.left_out, report.generation) == (3, 2)
+    assert {i for i, r in vault.database.records.items() if not r.tokens} == bad
+    assert vault.database.audit[-1].decision == "done"
+    (cut_over, _) = entries(vault, "cut over")
+    assert "which leaves out 3 records" in cut_over[-1]
 
 
-def test_honest_rows_of_the_same_time_keep_their_tokens(mallory: Worker) -> None:
-    """By time: the keys of the honest load are named too, and its rows are opened, and stay."""
-    vault = mallory.vault
-    now = dt.datetime.now(dt.UTC)
-    since = (now - dt.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    what = ("--leave-out", f"since={since},until=2100-01-01T00:00:00+01:00")
-    reviewed = vault.ok("re-encrypt", "keys", "rotate", "--tokens", "--dry-run", *what)
-    assert f": {ROWS + RECORDS} records, under " in reviewed.stderr
-    assert f"{mallory.login}" in reviewed.stderr
-    recovers(mallory, *what)
-    assert reasons(vault)[-1][-1].endswith(f": {ROWS} of {ROWS + RECORDS} records")
+def test_bad_rows_elsewhere_are_not_taken_along(
+    vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
+) -> None:
+    """They are named as before, and nothing is cut over."""
+    for record_id in (workers[0], damaged):
+        flipped_bit(vault, record_id)
+    with pytest.raises(DataError, match=str(damaged)) as caught:
+        vault.rotate_tokens(WORKER)
+    assert str(workers[0]) not in str(caught.value)
+    assert generations(vault) == NOT_CUT_OVER
+    assert vault.rotate_tokens(damaged).left_out == 2
 
 
-def test_what_names_no_row_is_not_found(mallory: Worker) -> None:
-    """Exit 66 before anything begins: another login's keys, another time, a key that is not there, a record."""
-    vault = mallory.vault
-    nobody = uuid.uuid4()
-    for what in ("login=nobody", "until=2020-01-01T00:00:00Z", "key=1", str(nobody)):
-        result = rotate(vault, "--tokens", "--leave-out", what)
-        fails(result, 66, what)
-    assert vault.sql("SELECT count(*) FROM data_keys WHERE state = 'pending'") == [(0,)]
-    assert reasons(vault) == []
+def test_several_logins_are_all_in_the_hint(
+    vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
+) -> None:
+    """No one key takes them all."""
+    for record_id in (*workers[:2], damaged):
+        flipped_bit(vault, record_id)
+    with pytest.raises(DataError) as caught:
+        vault.rotate_tokens()
+    assert "--leave-out login=worker --leave-out login=fake" in (caught.value.hint or "")
+    assert vault.rotate_tokens(WORKER, LeaveOut(login="fake")).left_out == 3
 
 
-def test_rows_that_are_planted_while_it_runs_are_named_and_left_out(mallory: Worker) -> None:
-    """With a real record's token among theirs: that record is not named. One name takes them all."""
-    vault = mallory.vault
-    fails(rotate(vault, "--tokens"), 65, f"no next token in {ROWS} records")
-    honest = {user: row for user, row in rows(vault).items() if user != mallory.login}
-    late = mallory.keys()
-    mallory.plant(ROWS - COPIES, late, pending=2)
-    mallory.plant(COPIES, late, pending=2, masked_ip=honest["u-0"]["masked_ip"])
-    early = ids_of_keys(mallory, "next_token_generation IS NULL")
-    by_key = [word for key_id in early for word in ("--leave-out", f"key={key_id}")]
-    result = rotate(vault, "--tokens", *by_key)
-    fails(result, 65, f"tokens that do not map one to one, in at least {COPIES} records")
-    assert sum(str(i) in result.stderr for i in mallory.planted()) == COPIES
-    assert not any(str(row["id"]) in result.stderr for row in honest.values())
-    what = hinted(result)
-    assert what == ["--leave-out", f"login={mallory.login}"]
-    recovers(mallory, *what, left_out=2 * ROWS)
+def test_one_login_that_takes_all_is_enough(
+    vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
+) -> None:
+    """One of three rows has a field under another login's key, as `keys rotate` leaves it; no key takes all."""
+    good = vault.database.records[damaged].ciphertexts
+    for record_id in workers[:3]:
+        flipped_bit(vault, record_id)
+    vault.database.records[workers[0]].ciphertexts[Field.DEVICE_ID] = good[Field.DEVICE_ID]
+    vault.database.records[workers[1]].ciphertexts[Field.IP] = good[Field.IP]
+    with pytest.raises(DataError) as caught:
+        vault.rotate_tokens()
+    assert "; 2 of them under keys of fake" in str(caught.value)
+    assert hinted(caught.value) == WORKER
 
 
-def ids_of_keys(mallory: Worker, condition: str) -> list[int]:
-    """Of the addresses of its rows of which this holds."""
-    found = mallory.vault.sql(
-        f"SELECT DISTINCT ciphertext_key_id(ip_ciphertext) FROM user_logins WHERE user_id = %s AND {condition}",  # noqa: S608
-        mallory.login,
-    )
-    return [key_id for (key_id,) in found]
+def test_rows_under_no_key_that_is_there_are_named_by_their_ids(
+    vault: FakeVault, damaged: uuid.UUID
+) -> None:
+    """No criterion takes a row both of whose keys are unknown."""
+    unknown_key(vault, damaged)
+    ciphertexts = vault.database.records[damaged].ciphertexts
+    device = ciphertexts[Field.DEVICE_ID]
+    ciphertexts[Field.DEVICE_ID] = device[:1] + bytes(4) + device[5:]
+    with pytest.raises(DataError) as caught:
+        vault.rotate_tokens()
+    assert (caught.value.hint or "").endswith("--leave-out ID")
 
 
-def test_a_rotation_that_is_killed_half_way_is_finished(mallory: Worker) -> None:
-    """With `kill -9` in its last page: run again without the name it exits 65, with it it is done."""
-    vault = mallory.vault
-    fails(rotate(vault, "--tokens"), 65, f"no next token in {ROWS} records")
-    what = ("--leave-out", f"login={mallory.login}")
-    with closing(psycopg2.connect(vault.database_url("admin"))) as blocking, Watch(vault) as watch:
-        with blocking.cursor() as cursor:
-            cursor.execute(
-                "SELECT FROM user_logins WHERE user_id = %s ORDER BY record_id DESC LIMIT 1 FOR UPDATE",
-                (mallory.login,),
-            )
-        process = rotating(vault, "--tokens", *what)
-        try:
-            until(lambda: watch.value(WAITING, blocking.info.backend_pid) == 1)
-        finally:
-            process.kill()
-            process.communicate()
-    ((done,),) = vault.sql(MARKED)
-    assert 0 < done < ROWS
-    assert [entry[:2] for entry in reasons(vault)] == [("intent", "allowed")]
-    fails(rotate(vault, "--tokens"), 65, f"no next token in {ROWS - done} records")
-    recovers(mallory, *what)
+def test_each_name_is_an_entry_of_its_own(
+    vault: FakeVault, workers: Sequence[uuid.UUID], damaged: uuid.UUID
+) -> None:
+    """Intent and outcome, the criterion in both reasons; in the outcome's the data keys, and how many were left out."""
+    flipped_bit(vault, damaged)
+    flipped_bit(vault, workers[0])
+    vault.rotate_tokens(damaged, WORKER)
+    reason = "leave out of generation 2 of the tokens: "
+    found = entries(vault, "leave out")
+    keys = [re.search(r", under data keys [0-9]+(, [0-9]+)*(?=: )", each[-1]) for each in found]
+    one, five = (each[0] for each in keys if each is not None)
+    assert found == [
+        (damaged, "intent", "allowed", f"{reason}{damaged}"),
+        (damaged, "outcome", "done", f"{reason}{damaged}{one}: 1 of 1 records"),
+        (None, "intent", "allowed", f"{reason}login=worker"),
+        (None, "outcome", "done", f"{reason}login=worker{five}: 1 of 5 records"),
+    ]
+
+
+def test_no_row_is_changed_without_its_intent(
+    vault: FakeVault, workers: Sequence[uuid.UUID]
+) -> None:
+    """The entry is written before the first row is read."""
+    flipped_bit(vault, workers[0])
+    with pytest.raises(DataError):
+        vault.rotate_tokens()
+    before, intents = dict(vault.database.records), 0
+
+    def refused(name: str, call: Callable[[], Any]) -> object:
+        nonlocal intents
+        intents += name == "intend"
+        if intents == 2:
+            raise AuditError("the audit log could not be written")
+        return call()
+
+    with pytest.raises(AuditError):
+        seen_by(vault, refused).rotate_tokens(WORKER)
+    assert intents == 2
+    assert vault.database.records == before
+
+
+def test_what_names_no_record_is_not_found(vault: FakeVault) -> None:
+    """A mistyped id, or a login without rows, is told before anything begins."""
+    for what in (LeaveOut(record_id=uuid.uuid4()), WORKER):
+        with pytest.raises(NotFoundError, match=str(what)):
+            vault.rotate_tokens(min(vault.database.records), what)
+    assert generations(vault) == {KeyState.ACTIVE: {1}}
+    assert not vault.database.audit
+
+
+def test_a_plan_counts_what_is_named_and_changes_nothing(
+    vault: FakeVault, workers: Sequence[uuid.UUID]
+) -> None:
+    """Keys, logins and rows."""
+    flipped_bit(vault, workers[0])
+    before = dict(vault.database.records)
+    (named,) = plan_tokens(vault.keys, vault.tokens, vault.tokens, [WORKER]).named
+    assert (named.what, named.logins, named.rows) == (WORKER, ("worker",), 5)
+    assert named.keys >= 2
+    assert vault.database.records == before

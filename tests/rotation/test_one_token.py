@@ -6,50 +6,50 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.cli.events import event
-from tests.cli.processes import finish
+from tests.endurance.workers.processes import until
+from tests.kit.events import event
+from tests.kit.processes import finish
+from tests.kit.vault import Vault
 from tests.rotation.conftest import RECORDS
 from tests.rotation.contents import contents
 from tests.rotation.events import load_file
 from tests.rotation.kills import rotating
 from tests.rotation.stopped import stopped
 from tests.rotation.watch import Watch, holding
-from tests.vault import Vault
-from tests.workers.processes import until
 
 ADDRESS = "203.0.113.99"
 DEVICE = "planted-device"
 
 
-def test_a_value_has_one_token_at_any_time(filled: Vault) -> None:
+def test_a_value_has_one_token_at_any_time(rotation_filled: Vault) -> None:
     """Before, meanwhile and after; by a worker that stood still across the beginning, and one across all."""
-    plant(filled, "before")
-    share_a_token(filled, ["before"])
-    (filled.home / "paused.jsonl").write_text(planted("paused"), encoding="utf-8")
-    filled.send([planted("stopped")])
+    plant(rotation_filled, "before")
+    share_a_token(rotation_filled, ["before"])
+    (rotation_filled.home / "paused.jsonl").write_text(planted("paused"), encoding="utf-8")
+    rotation_filled.send([planted("stopped")])
     with (
-        Watch(filled) as watch,
-        stopped(filled, "--file", "paused.jsonl") as paused,
-        stopped(filled, "--follow") as worker,
+        Watch(rotation_filled) as watch,
+        stopped(rotation_filled, "--file", "paused.jsonl") as paused,
+        stopped(rotation_filled, "--follow") as worker,
     ):
-        with holding(filled, "SELECT count(*) FROM user_logins_masked", "analyst"):
-            rotation = rotating(filled, "--tokens")
+        with holding(rotation_filled, "SELECT count(*) FROM user_logins_masked", "analyst"):
+            rotation = rotating(rotation_filled, "--tokens")
             watch.until(watch.is_filled)
-            plant(filled, "meanwhile")
-            share_a_token(filled, ["before", "meanwhile"])
+            plant(rotation_filled, "meanwhile")
+            share_a_token(rotation_filled, ["before", "meanwhile"])
             paused.goes_on()
             assert paused.ends().code == 0
-            share_a_token(filled, ["before", "meanwhile", "paused"])
+            share_a_token(rotation_filled, ["before", "meanwhile", "paused"])
             assert rotation.poll() is None
         assert finish(rotation).code == 0
-        plant(filled, "after")
-        share_a_token(filled, ["before", "meanwhile", "paused", "after"])
-        assert not rows(filled, "stopped")
+        plant(rotation_filled, "after")
+        share_a_token(rotation_filled, ["before", "meanwhile", "paused", "after"])
+        assert not rows(rotation_filled, "stopped")
         worker.goes_on()
-        until(lambda: rows(filled, "stopped"))
-        share_a_token(filled, ["before", "meanwhile", "paused", "after", "stopped"])
+        until(lambda: rows(rotation_filled, "stopped"))
+        share_a_token(rotation_filled, ["before", "meanwhile", "paused", "after", "stopped"])
         assert worker.is_told_to_end().code == 0
-    found = contents(filled)
+    found = contents(rotation_filled)
     assert found.wrong_tokens == ()
     assert found.generations == {(2, 1): RECORDS + 3, (2, None): 2}
 

@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
+from tests.kit.vault import Vault
 from tests.rotation.conftest import RECORDS
 from tests.rotation.events import load_file
-from tests.vault import Vault
 from vault_etl.crypto.fields import Field, Table
 from vault_etl.platform import postgres_pages
 from vault_etl.platform.postgres import Database
@@ -77,9 +77,9 @@ BODY_READERS: Final = [old_bodies, retried]
 
 
 @pytest.fixture
-def database(filled: Vault) -> Database:
+def database(rotation_filled: Vault) -> Database:
     """As re-encrypt."""
-    return Database(filled.database_url("re-encrypt"))
+    return Database(rotation_filled.database_url("re-encrypt"))
 
 
 def walk(database: Database, read: Read, limit: int = ROWS) -> list[Rows]:
@@ -116,11 +116,13 @@ def test_a_page_of_records_is_bounded(
 
 @pytest.mark.parametrize("read", BODY_READERS)
 def test_a_page_of_long_bodies_is_bounded_too(
-    filled: Vault, database: Database, read: Read, monkeypatch: pytest.MonkeyPatch
+    rotation_filled: Vault, database: Database, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 1 MiB each, as ingest seals them, with short ones between them: 4 MiB at a time, or one body."""
     short = "x" * 300
-    load_file(filled, [line for _ in range(LONG) for line in ("y" * (MIB - 1), short, short)])
+    load_file(
+        rotation_filled, [line for _ in range(LONG) for line in ("y" * (MIB - 1), short, short)]
+    )
     pages = walk(database, read)
     assert sum(len(rows) for rows in pages) == 3 * LONG + 1
     sizes = [sum(size for _, size in rows) for rows in pages]
@@ -129,8 +131,8 @@ def test_a_page_of_long_bodies_is_bounded_too(
     assert len(pages) == LONG / 3
     monkeypatch.setattr(postgres_pages, "PAGE_BYTES", 1)
     assert [len(rows) for rows in walk(database, read)] == [1] * (3 * LONG + 1)
-    filled.ok("re-encrypt", "keys", "rotate", "--field", "quarantine", "--yes")
-    retry = filled.ok("re-encrypt", "quarantine", "retry", "--all", "--dry-run")
+    rotation_filled.ok("re-encrypt", "keys", "rotate", "--field", "quarantine", "--yes")
+    retry = rotation_filled.ok("re-encrypt", "quarantine", "retry", "--all", "--dry-run")
     assert (retry.json["retried"], retry.json["not_opened"]) == (3 * LONG + 1, [])
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from tests.kit.vault import Vault
 from tests.rotation.conftest import RECORDS
-from tests.vault import Vault
 from vault_etl.platform.postgres import Database
 from vault_etl.rotation.postgres_tokens import PostgresTokenChecker
 
 
-def test_a_plan_counts_every_record_that_gets_a_token(filled: Vault) -> None:
+def test_a_plan_counts_every_record_that_gets_a_token(rotation_filled: Vault) -> None:
     """All of them before a rotation begins; as many ranges are cut as the plan has rows for."""
-    plan = filled.ok("re-encrypt", "keys", "rotate", "--tokens", "--dry-run").json
+    plan = rotation_filled.ok("re-encrypt", "keys", "rotate", "--tokens", "--dry-run").json
     assert plan["rows_remaining"] == RECORDS
-    filled.sql("UPDATE user_logins SET next_token_generation = 2 WHERE user_id = 'u-1'")
-    database = Database(filled.database_url("re-encrypt"))
+    rotation_filled.sql("UPDATE user_logins SET next_token_generation = 2 WHERE user_id = 'u-1'")
+    database = Database(rotation_filled.database_url("re-encrypt"))
     try:
         assert PostgresTokenChecker(database).count(None) == RECORDS
     finally:

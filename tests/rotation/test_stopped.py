@@ -9,14 +9,14 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-from tests.cli.processes import fails, finish, start
+from tests.kit.processes import fails, finish, start
+from tests.kit.vault import Vault
 from tests.rotation.conftest import MONTHS, RECORDS
 from tests.rotation.contents import contents, of_events
 from tests.rotation.events import dated_events
 from tests.rotation.kills import WORK_LEFT, rotate, rotating
 from tests.rotation.rows import rows
 from tests.rotation.watch import LOOK_S, Watch
-from tests.vault import Vault
 from vault_etl.app.rotation import ROTATION_WORKERS
 
 SLOW = ("--rate", "1")
@@ -35,14 +35,18 @@ A_PAGE = RECORDS // MONTHS
     [((), "data", signal.SIGTERM, 75), (("--tokens",), "token", signal.SIGINT, 130)],
 )
 def test_a_rotation_that_is_stopped_goes_on_later(
-    filled: Vault, options: tuple[str, ...], purpose: str, number: signal.Signals, code: int
+    rotation_filled: Vault,
+    options: tuple[str, ...],
+    purpose: str,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     """SIGTERM is exit 75 and Ctrl-C 130; claims are let go of, and the next run does the rest alone.
 
     Where another process has claimed all that is left, and is gone, it says what it waits for.
     """
-    with Watch(filled) as watch:
-        process = rotating(filled, *options, *SLOW)
+    with Watch(rotation_filled) as watch:
+        process = rotating(rotation_filled, *options, *SLOW)
         watch.until(lambda: 0 < watch.value(WORK_LEFT[purpose]) < RECORDS)
         process.send_signal(number)
         stopped = finish(process)
@@ -53,14 +57,14 @@ def test_a_rotation_that_is_stopped_goes_on_later(
         assert watch.value(claims) == 0
         assert watch.left_behind(purpose) == 0
         watch.rows(CLAIMED_BY_ANOTHER)
-        process = start(filled, "re-encrypt", "keys", "rotate", "--yes", *options)
+        process = start(rotation_filled, "re-encrypt", "keys", "rotate", "--yes", *options)
         assert process.stderr is not None
         assert any("ranges that another process has claimed" in line for line in process.stderr)
         watch.let_claims_lapse()
         result = finish(process)
     assert result.code == 0, result.stderr
     assert result.json["rows_remaining"] == 0
-    found = contents(filled)
+    found = contents(rotation_filled)
     assert found.records == of_events(dated_events(RECORDS, MONTHS))
     assert found.wrong_tokens == ()
 
@@ -82,18 +86,24 @@ def test_a_rate_is_kept(two: Vault) -> None:
         assert finish(process).code == 0
 
 
-def test_what_depends_on_the_columns_is_in_the_way(filled: Vault) -> None:
+def test_what_depends_on_the_columns_is_in_the_way(rotation_filled: Vault) -> None:
     """Exit 78, naming the view, and nothing is cut over; without it the same rotation is finished.
 
     The next one has to wait until the old tokens are gone: 78 too.
     """
-    filled.sql("CREATE VIEW public.of_devices AS SELECT masked_device_id FROM public.user_logins")
-    fails(rotate(filled, "--tokens"), 78, "view public.of_devices")
-    assert filled.sql("SELECT DISTINCT token_generation FROM user_logins") == [(1,)]
-    filled.sql("DROP VIEW public.of_devices")
-    assert rotate(filled, "--tokens").code == 0
-    assert contents(filled).generations == {(2, 1): RECORDS}
-    fails(rotate(filled, "--tokens"), 78, "the tokens of the generation before are still kept")
+    rotation_filled.sql(
+        "CREATE VIEW public.of_devices AS SELECT masked_device_id FROM public.user_logins"
+    )
+    fails(rotate(rotation_filled, "--tokens"), 78, "view public.of_devices")
+    assert rotation_filled.sql("SELECT DISTINCT token_generation FROM user_logins") == [(1,)]
+    rotation_filled.sql("DROP VIEW public.of_devices")
+    assert rotate(rotation_filled, "--tokens").code == 0
+    assert contents(rotation_filled).generations == {(2, 1): RECORDS}
+    fails(
+        rotate(rotation_filled, "--tokens"),
+        78,
+        "the tokens of the generation before are still kept",
+    )
 
 
 TEMPORARY = (
@@ -103,11 +113,11 @@ TEMPORARY = (
 )
 
 
-def test_temporary_objects_are_not_in_the_way(filled: Vault) -> None:
+def test_temporary_objects_are_not_in_the_way(rotation_filled: Vault) -> None:
     """A login may make them over columns that it may not read; they end with its session."""
-    with closing(psycopg2.connect(filled.database_url("ingest"))) as session:
+    with closing(psycopg2.connect(rotation_filled.database_url("ingest"))) as session:
         session.autocommit = True
         with session.cursor() as cursor:
             cursor.execute(TEMPORARY)
-        assert rotate(filled, "--tokens").code == 0
-    assert filled.sql("SELECT DISTINCT token_generation FROM user_logins") == [(2,)]
+        assert rotate(rotation_filled, "--tokens").code == 0
+    assert rotation_filled.sql("SELECT DISTINCT token_generation FROM user_logins") == [(2,)]

@@ -12,7 +12,7 @@ from typing import Any, Self
 import psycopg2
 import psycopg2.extras
 
-from tests.vault import Vault
+from tests.kit.vault import Vault
 
 SECONDS = 60
 LOOK_S = 0.005

@@ -13,6 +13,8 @@ from typing import Final
 
 import pytest
 
+pytestmark = pytest.mark.command
+
 REPOSITORY: Final = Path(__file__).parents[2]
 MINORS: Final = range(11, 16)
 EVERY_CODE_POINT: Final = "24522031337c186db7fd9d7f740ab1175b5a921107df3063ec128a5ee6b8d054"

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.fakes.receipts import any_receipt
+from tests.kit.fakes.receipts import any_receipt
 from tests.vectors.generate import documents
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError

@@ -1,0 +1,109 @@
+"""A vault whose log has entries of a hundred days ago, its segment in a folder, and the vault after a trim."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.audit.logbook import DROP_TRIGGERS, REBUILD
+from tests.kit.events import event
+from tests.kit.vault import Result, Vault
+from tests.kit.vaults import copied, filled_vault
+from vault_etl.audit.checkpoint import Checkpoint, Head, Signature
+from vault_etl.audit.signing_key import AuditKey
+
+ADDRESSES = ("198.51.100.77", "198.51.100.78", "198.51.100.79")
+AGE = (
+    "BEGIN; {off} UPDATE audit_log SET logged_at = logged_at - interval '100 days'; {again};"
+    "DELETE FROM audit_checkpoints; COMMIT"
+)
+UNFINISHED = (
+    "CALL public.commit_audit_append(gen_random_uuid(), 'intent', 'a', 'h', 'reveal', gen_random_uuid(),"
+    " '{ip}'::text[], NULL, NULL, 'r', 'allowed', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A vault, the audit key's public half, and where its segments are."""
+
+    vault: Vault
+    key: Path
+    place: Path
+    exported: Result
+    record_id: str
+    end: int
+    """The entry that the segment ends with."""
+    unfinished: int
+    receipt: Path
+    """A checkpoint of that entry, which was kept outside."""
+
+    def verify(self, *arguments: str, role: str = "audit") -> Result:
+        """Run `audit verify`."""
+        return self.vault.run(role, "audit", "verify", "--public-key", str(self.key), *arguments)
+
+    def sign(self, head: Head) -> str:
+        """A note of this head, as the audit key signs it."""
+        ((vault_id,),) = self.vault.sql("SELECT vault_id FROM vault")
+        unsigned = Checkpoint(vault_id, head)
+        signed = self.vault.emulator.client("kms").sign(
+            KeyId="alias/vault-etl-audit",
+            Message=unsigned.text.encode(),
+            MessageType="RAW",
+            SigningAlgorithm="ECDSA_SHA_256",
+        )
+        line = Signature(unsigned.origin, AuditKey(self.key.read_bytes()).hash, signed["Signature"])
+        return Checkpoint(vault_id, head, (line,)).note
+
+    def trim(self, *arguments: str) -> Result:
+        """Run `audit trim` as the owner's login."""
+        asked = ("audit", "trim", "--segments", str(self.place), "--public-key", str(self.key))
+        return self.vault.run("admin", *asked, *arguments)
+
+
+@pytest.fixture(scope="package")
+def old(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Keys, a policy, looks at several values and an intent without an outcome are in a segment; a look is not."""
+    home = tmp_path_factory.mktemp("old")
+    with filled_vault(keyed, home, [event(ip=address) for address in ADDRESSES]) as vault:
+        ((record_id,),) = vault.sql("SELECT min(record_id::text) FROM user_logins")
+        vault.ok("reveal", "reveal", record_id, "--reason", "the first look")
+        values = "\n".join(ADDRESSES)
+        vault.ok("reveal", "find", "--field", "ip", "--reason", "all", stdin=values)
+        vault.sql(UNFINISHED, role="reveal")
+        ((unfinished,),) = vault.sql("SELECT seq FROM audit_head")
+        vault.sql(AGE.format(off=DROP_TRIGGERS, again=REBUILD.format(first=1)))
+        vault.sql(DROP_TRIGGERS.replace("DISABLE", "ENABLE"))
+        receipt = home / "receipt.json"
+        receipt.write_text(vault.ok("audit", "audit", "checkpoint").stdout, encoding="utf-8")
+        ((end,),) = vault.sql("SELECT seq FROM audit_head")
+        vault.ok("reveal", "reveal", record_id, "--reason", "a later look")
+        key = home / "audit.der"
+        found = vault.emulator.client("kms").get_public_key(KeyId="alias/vault-etl-audit")
+        key.write_bytes(found["PublicKey"])
+        place = home / "segments"
+        exported = vault.ok(
+            "audit", "audit", "export", "--to", str(place), "--public-key", str(key)
+        )
+        yield Site(vault, key, place, exported, record_id, end, unfinished, receipt)
+
+
+@pytest.fixture(scope="package")
+def trimmed(old: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The same, trimmed."""
+    with copied(old.vault, tmp_path_factory.mktemp("trimmed")) as vault:
+        site = dataclasses.replace(old, vault=vault)
+        done = site.trim("--reason", "90 days", "--yes")
+        assert done.code == 0, done.stderr
+        yield site
+
+
+@pytest.fixture
+def untrimmed(old: Site, tmp_path: Path) -> Iterator[Site]:
+    """A copy of the vault before the trim, to be changed."""
+    with copied(old.vault, tmp_path) as vault:
+        yield dataclasses.replace(old, vault=vault)

@@ -1,0 +1,198 @@
+"""The hash chain, recomputed here from docs/formats.md with nothing but hashlib."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.kit.entries import NO_QUOTA, append_committed
+from tests.kit.scratch import Scratch
+from vault_etl.audit.log import AuditEntry
+from vault_etl.audit.postgres import PostgresAuditReader
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+GENESIS = b"vault-etl/1/audit-genesis"
+
+ENTRIES: list[dict[str, Any]] = [
+    {},
+    {"fields": [], "record_id": None, "purpose": None, "ticket": None},
+    {"fields": ["quarantine", "ip", "device_id"], "record_id": uuid.UUID(int=1)},
+    {"fields": ["ip", "device_id"], "request_id": uuid.UUID(int=7)},
+    {"reason": "Żółć 鍵 🔑", "actor": "å" * 2048, "host": "h" * 255},
+    {
+        "phase": "outcome",
+        "decision": "failed",
+        "error_code": "not_found",
+        "fields": ["ip", "device_id"],
+        "request_id": uuid.UUID(int=7),
+    },
+    {"action": "keys rotate"},
+    {"decision": "denied", "record_id": uuid.UUID("FFFFFFFF-FFFF-7FFF-BFFF-FFFFFFFFFFFF")},
+]
+
+
+def encoded(value: str | bytes | None) -> bytes:
+    """NULL: 0x00. Anything else: 0x01, its length as a uint32, its bytes."""
+    if value is None:
+        return b"\0"
+    octets = value.encode() if isinstance(value, str) else value
+    return b"\x01" + len(octets).to_bytes(4, "big") + octets
+
+
+def encoded_list(values: tuple[str, ...]) -> bytes:
+    """A uint16 count, then each element in the order of its bytes. No 0x01 before it."""
+    in_order = sorted(value.encode() for value in values)
+    return len(values).to_bytes(2, "big") + b"".join(encoded(value) for value in in_order)
+
+
+def hash_of(entry: AuditEntry) -> bytes:
+    """SHA-256 over the label, seq and time as int64, then fifteen columns."""
+    microseconds = (entry.logged_at - EPOCH) // dt.timedelta(microseconds=1)
+    return hashlib.sha256(
+        b"vault-etl/1/audit"
+        + entry.seq.to_bytes(8, "big")
+        + microseconds.to_bytes(8, "big", signed=True)
+        + encoded(str(entry.request_id))
+        + encoded(entry.phase)
+        + encoded(entry.login)
+        + encoded(entry.client_address)
+        + encoded(entry.actor)
+        + encoded(entry.host)
+        + encoded(entry.action)
+        + encoded(None if entry.record_id is None else str(entry.record_id))
+        + encoded_list(entry.fields)
+        + encoded(entry.purpose)
+        + encoded(entry.ticket)
+        + encoded(entry.reason)
+        + encoded(entry.decision)
+        + encoded(entry.error_code)
+        + encoded(entry.prev_hash)
+    ).digest()
+
+
+def entries(database: Scratch) -> list[AuditEntry]:
+    """The whole log, as the role audit reads it."""
+    with database.database("audit") as opened:
+        return list(PostgresAuditReader(opened).entries())
+
+
+def broken(database: Scratch) -> list[int]:
+    """The seqs at which the chain does not hold; one past the end if the head is another."""
+    vault_id = database.value("SELECT vault_id FROM public.vault", role="audit")
+    previous = hashlib.sha256(GENESIS + vault_id.bytes).digest()
+    bad, seq = [], 0
+    for seq, entry in enumerate(entries(database), start=1):
+        if (entry.seq, entry.prev_hash, entry.hash) != (seq, previous, hash_of(entry)):
+            bad.append(entry.seq)
+        previous = entry.hash
+    ((head_seq, head_hash),) = database.sql("SELECT seq, hash FROM audit_head")
+    return bad if (head_seq, bytes(head_hash)) == (seq, previous) else [*bad, seq + 1]
+
+
+def tamper(database: Scratch, statement: str) -> None:
+    """Change the log as somebody with the machine in hand can: without its triggers."""
+    database.sql(f"BEGIN; SET LOCAL session_replication_role = replica; {statement}; COMMIT")
+
+
+@pytest.fixture(scope="module")
+def written(shared: Scratch) -> Scratch:
+    """A log with an entry of every shape, and a copy of it."""
+    for changes in ENTRIES:
+        append_committed(shared, **changes)
+    shared.sql("CREATE TABLE public.as_written AS SELECT * FROM public.audit_log")
+    return shared
+
+
+@pytest.fixture
+def chain(written: Scratch) -> Iterator[Scratch]:
+    """The same, as it was written, for tests that tamper with it."""
+    yield written
+    tamper(written, "DELETE FROM audit_log; INSERT INTO audit_log SELECT * FROM as_written")
+
+
+def test_an_empty_log_has_the_vaults_own_beginning(scratch: Scratch) -> None:
+    """The head of a new vault is SHA-256(label and vault id), and no two vaults share it."""
+    assert broken(scratch) == []
+    vault_id = scratch.value("SELECT vault_id FROM public.vault")
+    head = bytes(scratch.value("SELECT hash FROM public.audit_head"))
+    assert head == hashlib.sha256(GENESIS + vault_id.bytes).digest()
+
+
+def test_every_entry_hashes_as_the_docs_say(chain: Scratch) -> None:
+    """NULLs, empty and unsorted lists, every script and the longest texts: the chain holds to its head."""
+    assert len(entries(chain)) == len(ENTRIES)
+    assert broken(chain) == []
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/St_Johns"])
+def test_the_hash_does_not_depend_on_the_session(scratch: Scratch, zone: str) -> None:
+    """Time zone, date style and other settings of the session that appends do not change a hash."""
+    scratch.sql(
+        f"ALTER DATABASE \"{scratch.name}\" SET timezone = '{zone}';"
+        f"ALTER DATABASE \"{scratch.name}\" SET datestyle = 'German';"
+        f"ALTER DATABASE \"{scratch.name}\" SET bytea_output = 'escape';"
+        f'ALTER DATABASE "{scratch.name}" SET extra_float_digits = -15'
+    )
+    append_committed(scratch, fields=["ip", "device_id"])
+    assert broken(scratch) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "logged_at = logged_at + interval '1 microsecond'",
+        "request_id = gen_random_uuid()",
+        "login = login || 'x'",
+        "client_address = NULL",
+        "actor = 'x'",
+        "host = 'x'",
+        "action = 'erase'",
+        "record_id = gen_random_uuid()",
+        "fields = '{}'",
+        "purpose = NULL",
+        "ticket = purpose, purpose = ticket",
+        "reason = reason || '.'",
+        "decision = 'denied'",
+        "error_code = 'x'",
+        "prev_hash = hash",
+        "hash = prev_hash",
+    ],
+)
+def test_a_changed_column_breaks_it(chain: Scratch, change: str) -> None:
+    """Whatever is changed in one entry, the chain says which."""
+    tamper(chain, f"UPDATE audit_log SET {change} WHERE seq = 3")  # noqa: S608
+    assert 3 in broken(chain)
+
+
+@pytest.mark.parametrize(
+    ("statement", "first"),
+    [
+        ("DELETE FROM audit_log WHERE seq = 4", 5),
+        ("DELETE FROM audit_log WHERE seq = 8", 8),
+        ("UPDATE audit_log SET seq = 9 WHERE seq = 4", 5),
+        ("DELETE FROM audit_log", 1),
+    ],
+)
+def test_a_missing_entry_breaks_it(chain: Scratch, statement: str, first: int) -> None:
+    """Deleting or moving an entry shows at the next one, or at the head."""
+    tamper(chain, statement)
+    assert broken(chain)[0] == first
+
+
+def test_the_reader_reads_more_than_a_page(scratch: Scratch) -> None:
+    """The log comes in pages of a thousand, in order, with none left out or twice."""
+    scratch.sql(NO_QUOTA)
+    with scratch.connect() as opened, opened.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM generate_series(1, 1999) AS i, public.audit_append("
+            " ('00000000-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'intent', 'a', 'h', 'reveal',"
+            " NULL, '{ip}', NULL, NULL, 'r', 'allowed', NULL)"
+        )
+        opened.commit()
+    assert [entry.seq for entry in entries(scratch)] == list(range(1, 2002))
+    assert broken(scratch) == []

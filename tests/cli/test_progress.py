@@ -1,0 +1,143 @@
+"""Progress of long work, told by several threads."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from tests.kit.fakes.clock import FakeClock
+from vault_etl.cli.ui.progress import BETWEEN_LINES_S, LiveProgress, LoggedProgress
+
+
+class Slow(int):
+    """A number during whose addition another thread adds one of its own, if nothing keeps it."""
+
+    __slots__ = ()
+
+    def __radd__(self, other: int) -> int:
+        """Give the other one a few milliseconds."""
+        _OTHERS[-1].start()
+        _OTHERS[-1].join(0.02)
+        return other + int(self)
+
+
+_OTHERS: list[threading.Thread] = []
+
+
+@pytest.mark.parametrize("kind", ["live", "logged"])
+def test_two_threads_at_once_are_both_counted(kind: str) -> None:
+    """None is lost between reading how many there are and writing how many there are now."""
+    live, logged = LiveProgress("work", 2), LoggedProgress("work", FakeClock().monotonic)
+    told = live if kind == "live" else logged
+    with capture_logs():
+        _OTHERS.append(threading.Thread(target=told.advance, args=(1,)))
+        told.advance(Slow(1))
+        _OTHERS[-1].join(5)
+    assert told._done == 2
+
+
+def test_many_threads_never_move_the_bar_back() -> None:
+    """It ends where they end, and the total grows with it."""
+    live = LiveProgress("work", 10)
+
+    def work() -> None:
+        for _ in range(100):
+            live.advance(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    (task,) = live._bars.tasks
+    assert (task.completed, task.total) == (800, 800)
+
+
+def test_what_is_waited_for_is_a_line_above_the_live_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whole, whatever room the live one has; and not at each look."""
+    live = LiveProgress("rotate", 2)
+    for _ in range(3):
+        live.advance(0, waiting_for="1 range that another process has claimed")
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("rotate: waiting for 1 range that another process has claimed") == 1
+
+
+def test_what_is_left_makes_the_total_and_where_the_work_is_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A total that is only found out as the work goes on, and may shrink with what another process did."""
+    live = LiveProgress("migrate", None)
+    live.advance(0, at="index a, user_logins_2026_01: build", left=7)
+    live.advance(2, left=3)
+    (task,) = live._bars.tasks
+    assert (task.completed, task.total) == (2, 5)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "migrate: index a, user_logins_2026_01: build" in said
+
+
+def logged_lines(
+    steps: list[tuple[float, int, dict[str, int | str]]],
+) -> list[structlog.typing.EventDict]:
+    """What is logged of steps, each with the time that has passed since the one before it."""
+    clock = FakeClock()
+    with capture_logs() as lines, LoggedProgress("work", clock.monotonic) as logged:
+        for seconds, done, details in steps:
+            clock.advance(seconds)
+            logged.advance(done, **details)
+    return [{k: v for k, v in line.items() if k not in {"event", "log_level"}} for line in lines]
+
+
+def test_one_step_is_one_line() -> None:
+    """At once, with its details, and no other one at the end."""
+    assert logged_lines([(0, 2, {"moved": 1})]) == [{"done": 2, "moved": 1}]
+
+
+def test_a_thousand_steps_are_a_line_in_five_seconds_and_one_at_the_end() -> None:
+    """Each says how many are done in all."""
+    lines = logged_lines([(0.1, 1_000, {"place": "user_logins"})] * 1_000)
+    assert len(lines) == 100 / BETWEEN_LINES_S + 1
+    done = [line["done"] for line in lines]
+    assert done == sorted(set(done))
+    assert done[-1] == 1_000_000
+    assert {line["place"] for line in lines} == {"user_logins"}
+
+
+def test_what_is_waited_for_is_told_but_is_not_the_last_word() -> None:
+    """A step of no items: at the end the details are those of the last items."""
+    assert logged_lines(
+        [
+            (0, 1, {"place": "user_logins"}),
+            (1, 4, {"place": "quarantine"}),
+            (5, 0, {"waiting_for": "pid 7"}),
+            (1, 2, {"place": "user_logins"}),
+            (1, 0, {"waiting_for": "pid 8"}),
+        ]
+    ) == [
+        {"done": 1, "place": "user_logins"},
+        {"done": 5, "waiting_for": "pid 7"},
+        {"done": 7, "place": "user_logins"},
+    ]
+
+
+def test_nothing_done_is_no_line() -> None:
+    """An empty run has nothing to tell."""
+    assert logged_lines([]) == []
+
+
+def test_work_that_fails_says_how_far_it_came() -> None:
+    """The line at the end is written whatever ends it."""
+    with capture_logs() as lines, pytest.raises(ValueError, match="a bug"):
+        _fail_after_two()
+    assert [line["done"] for line in lines] == [1, 2]
+
+
+def _fail_after_two() -> None:
+    with LoggedProgress("work", FakeClock().monotonic) as logged:
+        logged.advance(1)
+        logged.advance(1)
+        raise ValueError("a bug")

@@ -1,0 +1,139 @@
+"""`vault-etl doctor` on logins: what they have, lack, and must not hold together."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kit.doctor import (
+    KEYS,
+    NOWHERE,
+    lines,
+    login,
+    only,
+    wrong,
+)
+from tests.kit.vault import Vault
+
+
+def test_a_login_without_a_role_is_told_so(vault: Vault) -> None:
+    """It sees nothing of the keys either, which is no fault."""
+    with login(vault, "test_nobody"):
+        extra = {"VAULT_ETL_DATABASE_URL": vault.server.url("test_nobody", vault.database)}
+        assert "GRANT" in only(vault, "ingest", "roles", extra)
+
+
+@pytest.mark.parametrize(
+    ("opener", "reader", "inherits"),
+    [
+        ("ingest", "analyst", "INHERIT"),
+        ("ingest", "re_encrypt", "NOINHERIT"),
+        ("ingest", "owner", "NOINHERIT"),
+        ("reveal", "analyst", "INHERIT"),
+        ("reveal", "re_encrypt", "NOINHERIT"),
+    ],
+)
+def test_who_opens_token_keys_and_reads_tokens_is_found(
+    vault: Vault, opener: str, reader: str, inherits: str
+) -> None:
+    """By itself, and by every other login; in an emulator it is said, and no fault."""
+    roles = f"vault_etl_{opener}, vault_etl_{reader}"
+    sts_away = {"AWS_ENDPOINT_URL_STS": NOWHERE}
+    with login(vault, "test_both", f"{inherits} IN ROLE {roles}"):
+        own = {"VAULT_ETL_DATABASE_URL": vault.server.url("test_both", vault.database)}
+        idle = {"roles"} if inherits == "NOINHERIT" else set()  # it may, by SET ROLE, and does not
+        for extra, said, less in ((own, "this login may", idle), ({}, "other logins that", set())):
+            role = "admin" if extra else "ingest"  # by AWS's word the operator, who may everything
+            emulated = lines(vault, role, code=78 if less else 0, extra=extra)["separation"]
+            assert (emulated["ok"], f"warning: {said}" in emulated["detail"]) == (True, True)
+            real = wrong(vault, role, {**extra, **sts_away})
+            owner = {"members"} if reader == "owner" else set()
+            assert set(real) == {"aws_identity", "separation"} | less | owner
+            assert real["separation"]["detail"].startswith(said)
+            assert bool(extra) or "test_both" in real["separation"]["detail"]
+
+
+def test_who_may_only_grant_roles_holds_neither(vault: Vault) -> None:
+    """Who makes a role is a member WITH ADMIN, by PostgreSQL's own doing: not one who acts as it."""
+    with login(vault, "test_deployer", "CREATEROLE"):
+        for role in ("vault_etl_ingest", "vault_etl_reveal"):
+            vault.sql(f"GRANT {role} TO test_deployer WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
+        found = lines(vault, "ingest", code=78, extra={"AWS_ENDPOINT_URL_STS": NOWHERE})
+    assert (found["separation"]["ok"], found["members"]["ok"]) == (True, True)
+    assert "test_deployer may grant vault_etl_ingest, may grant" in found["members"]["detail"]
+
+
+def test_members_that_may_more_are_a_line_each(vault: Vault) -> None:
+    """With what to do, to every login; in an emulator it is a warning."""
+    with login(vault, "test_owner", "IN ROLE vault_etl_owner"), login(vault, "test_root"):
+        vault.sql("ALTER ROLE test_root SUPERUSER; GRANT vault_etl_audit TO test_root")
+        result = vault.run("analyst", "doctor", extra={"AWS_ENDPOINT_URL_STS": NOWHERE})
+        emulated = lines(vault, "analyst", code=0)["members"]
+    told = {x["detail"]: x["hint"] for x in result.lines if x["check"] == "members"}
+    assert list(told) == ["test_owner acts as vault_etl_owner", "test_root has SUPERUSER"]
+    assert all("REVOKE" in hint for hint in told.values())
+    assert result.stderr.count("members") == 1
+    assert emulated["detail"].startswith("warning: test_owner acts as vault_etl_owner, test_root")
+
+
+def test_one_column_is_enough_to_read_rows(vault: Vault) -> None:
+    """A token granted to ingest's own login, beside any role."""
+    vault.sql("GRANT SELECT (next_masked_ip) ON public.user_logins TO test_ingest")
+    found = wrong(vault, "ingest", {"AWS_ENDPOINT_URL_STS": NOWHERE})
+    assert "this login may" in found["separation"]["detail"]
+
+
+@pytest.mark.iam
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        ("ingest", {"kms_data_key", "kms_token_key", "queue"}),
+        ("reveal", {"kms_data_key", "kms_token_key", "kms_audit_key"}),
+        ("rotate", {"kms_data_key", "kms_token_key", "kms_audit_key"}),
+        ("re-encrypt", {"kms_data_key", "kms_token_key", "kms_audit_key"}),
+        ("erase", {"kms_audit_key"}),
+        ("audit", {"kms_audit_key"}),
+        ("analyst", set()),
+    ],
+)
+def test_a_login_without_the_aws_role_that_goes_with_it_is_found(
+    loaded: Vault, role: str, expected: set[str]
+) -> None:
+    """What it ought to see, and may not, is a fault; here with the access key of an analyst."""
+    key = loaded.provisioned.credentials["analyst"]
+    extra = {
+        "AWS_ACCESS_KEY_ID": key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+    }
+    if not expected:
+        lines(loaded, role, code=0, extra=extra)
+        return
+    assert set(wrong(loaded, role, extra)) == expected
+
+
+@pytest.mark.iam
+def test_the_archive_key_is_for_a_login_that_acts_as_the_owner(vault: Vault) -> None:
+    """With the owner's AWS role it is seen; with another it is a fault."""
+    with login(vault, "test_owner", "IN ROLE vault_etl_owner"):
+        own = {"VAULT_ETL_DATABASE_URL": vault.server.url("test_owner", vault.database)}
+        for role, ok in (("owner", True), ("audit", False)):
+            found = {line["check"]: line for line in vault.run(role, "doctor", extra=own).lines}
+            assert found["kms_archive_key"]["ok"] is ok, found["kms_archive_key"]
+
+
+@pytest.mark.iam
+def test_who_may_not_open_a_token_key_and_ought_to_is_found(loaded: Vault) -> None:
+    """Ingest's login with the access key of rotate, which describes keys and opens none."""
+    key = loaded.provisioned.credentials["rotate"]
+    extra = {
+        "AWS_ACCESS_KEY_ID": key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+    }
+    assert set(wrong(loaded, "ingest", extra)) == {"queue", "kms_contexts"}
+
+
+def test_a_right_that_was_revoked_is_found(vault: Vault) -> None:
+    """Of a role that ought to have it."""
+    vault.sql("REVOKE SELECT ON public.data_keys FROM vault_etl_ingest")
+    found = wrong(vault, "ingest")
+    # Not key_changes: there a function of the owner's looks.
+    assert set(found) == KEYS - {"key_changes"} | {"trusted_keys", "schema"}

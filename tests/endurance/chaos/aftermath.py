@@ -1,0 +1,91 @@
+"""What must hold when it is over: by record, by count, and in every byte that was written."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.attacks.leaks.search import base64_inside, found
+from tests.attacks.leaks.test_samples import dump
+from tests.endurance.chaos.site import Site
+from tests.endurance.chaos.traffic import Sent
+from vault_etl.records.messages import Outcome
+
+SETTLED = ("stored", "duplicates", "quarantined", "already_quarantined")
+SAMPLE = 20
+"""Of the sent values, searched for in every form; the others by what they have in common."""
+
+PREFIXES = ("198.18.", "198.19.", "2001:db8:")
+"""Of all made-up addresses."""
+
+DEVICE = re.compile(rb"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])")
+DEVICE_HEX = re.compile(rb"(?:3\d){3}2d(?:3\d){2}2d(?:3\d){4}")
+
+
+def every_message_is_there_once(site: Site, sent: Iterable[Sent]) -> None:
+    """Each event is one record, each other message one quarantined body, and there is nothing else."""
+    for table, events in (("user_logins", True), ("quarantine", False)):
+        rows = site.vault.sql(f"SELECT record_id FROM {table}")  # noqa: S608 - a name of ours
+        assert Counter(record_id.hex[12:] for (record_id,) in rows) == Counter(
+            message.tail for message in sent if message.is_event is events
+        )
+
+
+def the_sums_hold(summary: Mapping[str, Any]) -> None:
+    """The law: received = stored + duplicates + quarantined + already_quarantined + given_back."""
+    settled = sum(summary[outcome] for outcome in SETTLED)
+    assert summary["received"] == settled + summary["given_back"]
+    assert summary["deleted"] <= settled
+
+
+def no_batch_tells_too_much(site: Site, lines: Iterable[Mapping[str, Any]]) -> None:
+    """A batch's outcomes are its messages; and together they stored no more than there is.
+
+    Less can be told than was done: who is killed between a commit and its report tells nothing.
+    """
+    told: Counter[str] = Counter()
+    batches = [line for line in lines if line["event"] == "batch"]
+    assert batches
+    for line in batches:
+        assert line["messages"] == sum(line[outcome] for outcome in Outcome)
+        told.update({outcome: line[outcome] for outcome in Outcome})
+    assert told[Outcome.STORED] <= site.vault.count("user_logins")
+    assert told[Outcome.QUARANTINED] <= site.vault.count("quarantine")
+
+
+def nothing_is_readable(site: Site, told: bytes, sent: Iterable[Sent]) -> None:
+    """No address and no device id, in any form, in a dump, what was `told`, or any file left behind."""
+    bodies = [message.body for message in sent]
+    written = told + site.vault.server.log.read_bytes() + files_of(site.vault.home)
+    dumped = dump(site.vault)
+    assert readable(bodies, "\n".join(bodies).encode())  # the search finds what is there
+    assert readable(bodies, dumped) == set()
+    assert readable(bodies, written) == set()
+
+
+def readable(bodies: Iterable[str], haystack: bytes) -> set[str]:
+    """What of the made-up values stands in it."""
+    events = [json.loads(body) for body in bodies if body.startswith('{"user_id"')]
+    values = [event[name] for event in events if event.get("ip") for name in ("ip", "device_id")]
+    seen = {value for value, _ in found(random.Random(0).sample(values, SAMPLE), haystack)}
+    for prefix in PREFIXES:
+        forms = [prefix.encode(), prefix.encode().hex().encode()]
+        forms += [base64_inside(prefix.encode(), before).encode() for before in range(3)]
+        seen |= {prefix for form in forms if form in haystack}
+    for pattern in (DEVICE, DEVICE_HEX):
+        seen |= {match.group().decode() for match in pattern.finditer(haystack)}
+    return seen
+
+
+def files_of(home: Path) -> bytes:
+    """What the commands left in their home, which is their working directory; the database is dumped."""
+    return b"".join(
+        path.read_bytes()
+        for path in home.rglob("*")
+        if path.is_file() and "postgres" not in path.relative_to(home).parts
+    )

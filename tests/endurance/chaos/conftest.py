@@ -1,0 +1,36 @@
+"""A durable Postgres that may crash, a LocalStack, and a proxy before each service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.endurance.chaos.site import Service, Site, prepared
+from tests.kit.tcp_proxy import TcpProxy
+from vault_etl.local.emulator import Emulator
+from vault_etl.local.postgres import EmbeddedPostgres
+
+
+@pytest.fixture
+def site(localstack: Emulator, tmp_path: Path) -> Iterator[Site]:
+    """A vault with token keys and an empty queue. Its Postgres writes to disk what it acknowledges."""
+    embedded = EmbeddedPostgres(tmp_path / "postgres")
+    try:
+        vault = prepared(embedded.start(), localstack.endpoint, tmp_path)
+        emulator = urlsplit(localstack.endpoint).port or 0
+        ports = {
+            Service.SQS: emulator,
+            Service.KMS: emulator,
+            Service.POSTGRES: vault.server.port,
+        }
+        with ExitStack() as proxies:
+            before = {
+                service: proxies.enter_context(TcpProxy(port)) for service, port in ports.items()
+            }
+            yield Site(vault, embedded, before, vault.emulator.client("sqs"))
+    finally:
+        embedded.destroy()

@@ -1,0 +1,130 @@
+"""The place of a chaos test: services, the proxies before them, and what is true behind those."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from tests.kit.tcp_proxy import HOST, TcpProxy
+from tests.kit.vault import ROLES, Vault
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
+from vault_etl.local.provision import Provisioned, provision_resources
+
+if TYPE_CHECKING:
+    from types_boto3_sqs.client import SQSClient
+
+ACCOUNT = "000000000040"
+"""LocalStack takes an access key of twelve digits for an account: here nothing else is."""
+
+FOLLOW_WAIT_S = 2
+"""Of one long poll: what a killed worker had asked for reaches nobody, for so long."""
+
+LEASE_S = 10
+"""Of a data key. A day would be usual: then KMS would be asked when a worker starts, and no more."""
+
+SETTINGS = {
+    "VAULT_ETL_FOLLOW_WAIT": str(FOLLOW_WAIT_S),
+    "VAULT_ETL_LEASE_HOURS": str(LEASE_S / 3600),
+    "VAULT_ETL_LOG_FORMAT": "json",
+}
+
+
+class Service(StrEnum):
+    """What stands behind a proxy."""
+
+    SQS = "SQS"
+    KMS = "KMS"
+    POSTGRES = "Postgres"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """`vault` reaches everything directly; `through_proxies` is what ingest gets."""
+
+    vault: Vault
+    postgres: EmbeddedPostgres
+    proxies: Mapping[Service, TcpProxy]
+    sqs: SQSClient
+    """One for all threads: making one is for one thread alone."""
+
+    def through_proxies(self) -> dict[str, str]:
+        """The environment of ingest."""
+        parts = urlsplit(self.vault.database_url("ingest"))
+        login = parts.netloc.rpartition("@")[0]
+        port = self.proxies[Service.POSTGRES].port
+        return {
+            **self.vault.environment("ingest"),
+            "VAULT_ETL_DATABASE_URL": urlunsplit(parts._replace(netloc=f"{login}@{HOST}:{port}")),
+            "AWS_ENDPOINT_URL_SQS": f"http://{HOST}:{self.proxies[Service.SQS].port}",
+            "AWS_ENDPOINT_URL_KMS": f"http://{HOST}:{self.proxies[Service.KMS].port}",
+        }
+
+    def depth(self) -> tuple[int, int, int]:
+        """Visible, in flight, delayed."""
+        return self._depth(self.vault.provisioned.queue_url)
+
+    def in_flight(self) -> int:
+        """How many messages somebody has received and not settled."""
+        return self.depth()[1]
+
+    def dead_letters(self) -> int:
+        """How many messages are in the dead-letter queue."""
+        return sum(self._depth(self.vault.provisioned.dead_letter_url))
+
+    def settled(self) -> int:
+        """How many messages are stored or quarantined."""
+        return self.vault.count("user_logins") + self.vault.count("quarantine")
+
+    def set_visibility(self, seconds: int) -> None:
+        """Of the queue: what a killed worker held is seen again after so long."""
+        self.sqs.set_queue_attributes(
+            QueueUrl=self.vault.provisioned.queue_url,
+            Attributes={"VisibilityTimeout": str(seconds)},
+        )
+
+    def _depth(self, queue_url: str) -> tuple[int, int, int]:
+        attributes = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])[
+            "Attributes"
+        ]
+        return (
+            int(attributes["ApproximateNumberOfMessages"]),
+            int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+            int(attributes["ApproximateNumberOfMessagesDelayed"]),
+        )
+
+    def crash_postgres(self) -> None:
+        """`pg_ctl stop -m immediate`: no session is let finish, and nothing is written."""
+        server = self.postgres._server()
+        assert server is not None
+        server._control("stop", "-m", "immediate")
+
+    def start_postgres(self) -> None:
+        """Start it again, which recovers what was acknowledged."""
+        assert self.postgres.start().port == self.vault.server.port
+
+
+def prepared(server: RunningPostgres, endpoint: str, home: Path) -> Vault:
+    """A vault on this server and this emulator: logins, tables, queues as the template has them, keys."""
+    credentials = Credentials(ACCOUNT, "test")
+    resources = provision_resources(EmulatorSession(endpoint, credentials))
+    provisioned = Provisioned(
+        resources.queue_url,
+        resources.dead_letter_url,
+        resources.key_arns,
+        dict.fromkeys((*ROLES, "admin", "operator"), credentials),
+    )
+    vault = Vault(server, "vault_etl", endpoint, provisioned, home, dict(SETTINGS))
+    vault.ok("admin", "migrate")
+    for role in ROLES:
+        name = role.replace("-", "_")
+        password = server.passwords.of(f"test_{name}")
+        vault.sql(f"CREATE ROLE test_{name} LOGIN PASSWORD %s", password)
+        vault.sql(f"GRANT vault_etl_{name} TO test_{name}")
+    vault.renew_queue()
+    vault.ok("re-encrypt", "keys", "init")
+    return vault

@@ -1,0 +1,168 @@
+"""Fields of a login event: what each may hold, and the reason and path when it does not."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from tests.kit.fakes.login_events import login_event, login_event_without
+from vault_etl.base.pii import Pii
+from vault_etl.event.events import LoginEvent, parse_event
+from vault_etl.event.rejection import Reason, Rejection
+
+REQUIRED = ("user_id", "device_type", "ip", "device_id")
+OPTIONAL = ("locale", "app_version", "create_date")
+LIMITS = {"user_id": 128, "device_type": 32, "device_id": 256, "locale": 32, "app_version": 32}
+NOT_TEXT: list[object] = [True, False, [], ["a"], {}, {"a": "b"}]
+
+
+def accepted(body: bytes) -> LoginEvent:
+    """The event that this body is."""
+    event = parse_event(body)
+    assert isinstance(event, LoginEvent), event
+    return event
+
+
+def test_a_login_event_is_read_field_by_field() -> None:
+    """Text as it came, personal values wrapped, a date as a date."""
+    event = accepted(login_event(create_date="2026-01-31"))
+    assert (event.user_id, event.device_type) == ("user-1", "android")
+    assert (event.locale, event.app_version) == ("RU", "2.3.0")
+    assert event.create_date == dt.date(2026, 1, 31)
+    assert isinstance(event.ip, Pii)
+    assert isinstance(event.device_id, Pii)
+    assert event.ip.expose() == b"198.51.100.7"
+    assert event.device_id.expose() == b"593-47-5928"
+
+
+def test_the_original_is_kept_byte_for_byte() -> None:
+    """What is sealed is what came, not its canonical form."""
+    event = accepted(login_event(ip="  ::FFFF:198.51.100.7 ", device_id=" Jose\u0301\t"))
+    assert event.ip.expose() == b"  ::FFFF:198.51.100.7 "
+    assert event.device_id.expose() == " Jose\u0301\t".encode()
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_required_field_that_is_missing(name: str) -> None:
+    """It is named."""
+    assert parse_event(login_event_without(name)) == Rejection(Reason.FIELD_MISSING, f"$.{name}")
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_required_field_that_is_null(name: str) -> None:
+    """Null is not missing, and as little."""
+    assert parse_event(login_event(**{name: None})) == Rejection(Reason.FIELD_NULL, f"$.{name}")
+
+
+@pytest.mark.parametrize("value", NOT_TEXT)
+@pytest.mark.parametrize("name", REQUIRED + OPTIONAL)
+def test_a_field_of_another_type(name: str, value: object) -> None:
+    """It is refused, and never turned into text."""
+    rejection = parse_event(login_event(**{name: value}))
+    assert rejection == Rejection(Reason.FIELD_NOT_TEXT, f"$.{name}")
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t\n", "\u00a0\u2003", "\u200b", "\ufeff \u3164\u2800"])
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_required_field_that_is_empty_or_blank(name: str, text: str) -> None:
+    """Blanks must not become one giant duplicate."""
+    assert parse_event(login_event(**{name: text})) == Rejection(Reason.FIELD_EMPTY, f"$.{name}")
+
+
+@pytest.mark.parametrize("character", ["a", "é", "😀", "e\u0301"])
+@pytest.mark.parametrize(("name", "limit"), LIMITS.items())
+def test_limits_count_code_points(name: str, limit: int, character: str) -> None:
+    """At the limit it is stored, one code point more it is not, however many bytes it has."""
+    at_limit = (character * limit)[:limit]
+    accepted(login_event(**{name: at_limit}))
+    rejection = parse_event(login_event(**{name: at_limit + "a"}))
+    assert rejection == Rejection(Reason.FIELD_TOO_LONG, f"$.{name}")
+
+
+def test_limits_count_before_canonicalisation() -> None:
+    """White space that would be stripped counts, as do marks that would be composed."""
+    accepted(login_event(device_id=" " * 255 + "d"))
+    rejection = parse_event(login_event(device_id=" " * 256 + "d"))
+    assert rejection == Rejection(Reason.FIELD_TOO_LONG, "$.device_id")
+    rejection = parse_event(login_event(device_id="e\u0301" * 128 + "e"))
+    assert rejection == Rejection(Reason.FIELD_TOO_LONG, "$.device_id")
+
+
+@pytest.mark.parametrize("bad", ["\x00", "\ud800", chr(0xDFFF), "\udc00\ud800"])
+@pytest.mark.parametrize("name", REQUIRED + OPTIONAL)
+def test_text_that_postgres_cannot_store(name: str, bad: str) -> None:
+    """One NUL or lone surrogate aborts a whole COPY: it never gets that far."""
+    rejection = parse_event(login_event(**{name: f"a{bad}b"}))
+    assert rejection == Rejection(Reason.FIELD_NOT_STORABLE, f"$.{name}")
+
+
+def test_a_pair_of_surrogates_is_one_character() -> None:
+    """JSON escapes write characters beyond U+FFFF so."""
+    assert b"\\ud83d\\ude00" in login_event(user_id="😀")
+    assert accepted(login_event(user_id="😀")).user_id == "😀"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x\x01", "\x1b[31m", "\u202e!", "\ufeffx", "'; DROP TABLE user_logins; --", "\\N", "\\."],
+)
+def test_odd_text_is_text(text: str) -> None:
+    """Nothing that Postgres can store is refused or changed."""
+    assert accepted(login_event(user_id=text, locale=text)).user_id == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "198.051.100.7",
+        "0306.0063.0144.0007",
+        "0xC6336407",
+        "3325256711",
+        "198.51.100.7:443",
+        "[2001:db8::1]",
+        "198.51.100.7, 203.0.113.9",
+        "fe80::1%eth0",
+        "198.51.100.7/32",
+        "\uff11\uff19\uff18.51.100.7",
+        "198.51.100.256",
+        "\t198.51.100.7",
+        "198.51.100.7\n",
+        "localhost",
+        "unknown",
+        " " * 53 + "198.51.100.7",
+    ],
+)
+def test_an_address_that_is_none(text: str) -> None:
+    """Each form that design.md lists, and an address behind more than 64 code points."""
+    assert parse_event(login_event(ip=text)) == Rejection(Reason.NOT_AN_ADDRESS, "$.ip")
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.0.1", "127.0.0.1", "::1", "fe80::1", "2001:db8::1", " " * 52 + "198.51.100.7"]
+)
+def test_an_address_that_is_one(text: str) -> None:
+    """Private, loopback and link-local ones too, with spaces up to 64 code points."""
+    assert accepted(login_event(ip=text)).ip.expose() == text.encode()
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_an_optional_field_may_be_missing_or_null(name: str) -> None:
+    """It stays NULL; it is not an extra field."""
+    for body in (login_event_without(name), login_event(**{name: None})):
+        event = accepted(body)
+        assert getattr(event, name) is None
+        assert event.extra_fields == ()
+
+
+@pytest.mark.parametrize("text", ["2.3.0", "0.96", "1.10", "", "  "])
+def test_versions_and_locales_are_text(text: str) -> None:
+    """They are kept as they came: 1.10 is not 1.1."""
+    event = accepted(login_event(app_version=text, locale=text))
+    assert (event.app_version, event.locale) == (text, text)
+
+
+def test_the_first_fault_in_the_order_of_the_format_is_told() -> None:
+    """One reason a message, always the same one."""
+    body = login_event(create_date="never", ip=None, user_id=True, locale=[])
+    assert parse_event(body) == Rejection(Reason.FIELD_NOT_TEXT, "$.user_id")

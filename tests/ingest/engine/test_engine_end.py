@@ -1,0 +1,180 @@
+"""How a run ends: by an empty queue, by a stop, by the time being over."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ingest.engine.engines import (
+    handles,
+    new_engine,
+    new_message,
+    receive,
+    settle,
+    settled,
+    write,
+)
+from vault_etl.records.messages import Outcome
+
+
+def test_an_engine_that_has_done_nothing_is_not_finished() -> None:
+    """Nothing is known of the queue yet."""
+    assert not new_engine().is_finished
+
+
+def test_the_queue_looks_empty_after_two_empty_polls_by_every_receiver() -> None:
+    """In a row: a message, or an error, starts the count of its receiver again."""
+    engine = new_engine(receivers=2, linger=0)
+    for receiver in (0, 0, 1):
+        receive(engine, 0, receiver=receiver)
+        assert not engine.looks_empty
+    receive(engine, 0, receiver=1)
+    assert engine.looks_empty
+    engine.receive_failed(1, engine.grant())
+    assert not engine.looks_empty
+    receive(engine, 0, receiver=1)
+    receive(engine, 1, receiver=1)
+    write(engine, 0)
+    settle(engine)
+    receive(engine, 0, receiver=1)
+    assert not engine.looks_empty
+    receive(engine, 0, receiver=1)
+    assert engine.looks_empty
+
+
+def test_the_queue_does_not_look_empty_while_something_is_held() -> None:
+    """It may have to be given back."""
+    engine = new_engine(linger=0)
+    receive(engine, 1)
+    receive(engine, 0)
+    receive(engine, 0)
+    assert not engine.looks_empty
+    write(engine, 0)
+    assert not engine.looks_empty
+    settle(engine)
+    assert engine.looks_empty
+
+
+def test_when_the_queue_says_that_there_is_more_every_receiver_polls_once_more() -> None:
+    """Before it is asked again."""
+    engine = new_engine()
+    receive(engine, 0)
+    receive(engine, 0)
+    engine.is_not_empty()
+    assert not engine.looks_empty
+    receive(engine, 0)
+    assert engine.looks_empty
+
+
+def test_an_empty_queue_ends_the_run_when_the_last_call_has_returned() -> None:
+    """Nothing more is granted; what is under way is waited for."""
+    engine = new_engine(receivers=2)
+    granted = engine.grant()
+    engine.finish()
+    assert engine.grant() == 0
+    assert not engine.is_finished
+    engine.received(0, granted, [], 0)
+    assert engine.is_finished
+
+
+def test_a_message_that_comes_after_all_resumes_the_run() -> None:
+    """A call that was under way has brought it: it is written, and the queue is asked anew."""
+    engine = new_engine(linger=0)
+    granted = engine.grant()
+    engine.finish()
+    engine.received(0, granted, [new_message()], 0)
+    assert engine.grant() == 10
+    write(engine, 0)
+    settle(engine)
+    assert not engine.is_finished
+    engine.receive_failed(0, 10)
+    assert not engine.is_finished
+
+
+def test_enough_messages_end_the_run_when_they_are_settled() -> None:
+    """Not when they are received."""
+    engine = new_engine(max_messages=3)
+    receive(engine)
+    assert not engine.is_finished
+    write(engine, 0)
+    assert not engine.is_finished
+    settle(engine)
+    assert engine.is_finished
+
+
+def test_what_a_call_brings_after_the_stop_goes_straight_back() -> None:
+    """It is not written, and not left hidden from others either."""
+    engine = new_engine(linger=0)
+    receive(engine, 2)
+    granted = engine.grant()
+    engine.stop()
+    assert engine.grant() == 0
+    late = [new_message() for _ in range(3)]
+    engine.received(0, granted, late, 0)
+    assert len(write(engine, 0)) == 2
+    _, returned = settle(engine)
+    assert returned == handles(late)
+    assert engine.is_finished
+    assert (engine.tally.stored, engine.tally.given_back) == (2, 3)
+
+
+@pytest.mark.parametrize("give_back", [True, False])
+def test_a_stop_that_cannot_write_gives_back(give_back: bool) -> None:
+    """The buffer at once; the batch in hand when it turns out that it is not stored."""
+    engine = new_engine(linger=0)
+    receive(engine, 4)
+    batch = engine.next_batch(0)
+    granted = engine.grant()
+    engine.received(0, granted, [new_message()], 0)
+    engine.stop(give_back=give_back)
+    assert len(engine.next_returns()) == give_back
+    engine.written(batch, [Outcome.STORED, *[Outcome.RETRY] * 3], 0)
+    returned = [*engine.next_returns()]
+    assert set(handles(batch)[1:]) <= set(returned)
+    assert len(returned) == 4 - give_back
+    assert engine.next_batch(99) == []
+
+
+def test_a_stop_while_nothing_can_be_written_gives_back_at_once() -> None:
+    """The database is away: nobody waits for it any more."""
+    engine = new_engine(linger=0)
+    came = receive(engine, 4)
+    write(engine, 0, Outcome.RETRY, retry_after=30)
+    engine.stop()
+    assert engine.next_returns() == handles(came)
+    engine.returned(handles(came))
+    assert engine.is_finished
+    assert engine.tally.given_back == 4
+
+
+def test_when_time_is_over_all_but_the_committed_is_given_back() -> None:
+    """A commit that is told too late changes nothing: the message was given back, and comes again."""
+    engine = new_engine(batch_size=10, linger=0)
+    receive(engine, 10)
+    write(engine, 0)
+    receive(engine, 10)
+    writing = engine.next_batch(0)
+    buffered = receive(engine, 5)
+    engine.abandon()
+    deleted, returned = settle(engine)
+    assert len(deleted) == 10
+    assert sorted(returned) == sorted(handles(writing) + handles(buffered))
+    assert engine.is_settled
+    engine.written(writing, [Outcome.STORED] * 10, 0)
+    assert engine.next_deletes() == []
+    assert (engine.tally.stored, engine.tally.given_back) == (10, 15)
+    assert settled(engine) == engine.tally.received
+
+
+def test_handles_are_given_back_by_tens_and_once() -> None:
+    """To whoever asks."""
+    engine = new_engine()
+    receive(engine)
+    receive(engine)
+    engine.stop(give_back=True)
+    calls = [engine.next_returns() for _ in range(3)]
+    assert [len(call) for call in calls] == [10, 10, 0]
+    assert not engine.is_settled
+    for call in calls:
+        engine.returned(call)
+    assert engine.is_settled
+    assert engine.tally.given_back == 20

@@ -1,0 +1,170 @@
+"""The metrics of one process: what it was told is what a scrape finds."""
+
+from __future__ import annotations
+
+import datetime as dt
+import string
+import threading
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.ingest.metrics.reports import report, samples, state, value
+from vault_etl import __version__
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.event.rejection import Reason
+from vault_etl.ingest.metrics.prometheus import MAX_CODES, OTHER, BoundedCodes, PrometheusMetrics
+from vault_etl.ingest.observer import Movement
+from vault_etl.ingest.queue import QueueDepth
+
+CANARY = "203.0.113.77"
+
+
+def test_counts_add_up() -> None:
+    """Every movement and outcome has its counter, and batches add to them."""
+    metrics = PrometheusMetrics()
+    metrics.moved(Movement.RECEIVED, 10)
+    metrics.moved(Movement.RECEIVED, 7)
+    metrics.moved(Movement.DELETED, 12)
+    metrics.moved(Movement.GIVEN_BACK, 5)
+    metrics.batch(report(stored=8, duplicates=2))
+    metrics.batch(report(stored=1, reasons={Reason.NOT_JSON: 3}, retry=2, cause="unavailable"))
+    found = samples(metrics.exposition("")[0])
+    for name, expected in {
+        "messages_received_total": 17,
+        "messages_deleted_total": 12,
+        "messages_given_back_total": 5,
+        "messages_stored_total": 9,
+        "messages_duplicate_total": 2,
+        "messages_retried_total": 2,
+        "messages_already_quarantined_total": 0,
+        "extra_fields_total": 2,
+        "batch_messages_count": 2,
+        "batch_messages_sum": 16,
+        "batch_bytes_sum": 2_000,
+        "batch_duration_seconds_sum": 1.0,
+        "newest_message_age_seconds": 0.25,
+        "oldest_message_age_seconds": 2.0,
+    }.items():
+        assert value(found, name) == expected, name
+    assert value(found, "messages_quarantined_total", reason="not_json") == 3
+    assert value(found, "messages_quarantined_total", reason="not_utf8") == 0
+    assert value(found, "batches_retried_total", cause="unavailable") == 1
+    assert value(found, "batch_duration_seconds_bucket", le="0.25") == 0
+    assert value(found, "batch_duration_seconds_bucket", le="0.5") == 2
+
+
+def test_the_state_shows() -> None:
+    """Readiness, what is held, the queue's depth and the leases are the last ones told."""
+    metrics = PrometheusMetrics()
+    metrics.state(state(held=9))
+    metrics.state(
+        state(ready=False, held=4, depth=QueueDepth(30, 20, 10), seals_left={Field.IP: 7})
+    )
+    found = samples(metrics.exposition("")[0])
+    assert value(found, "ready") == 0
+    assert value(found, "held_messages") == 4
+    assert value(found, "held_bytes") == 40
+    assert value(found, "queue_messages", state="visible") == 30
+    assert value(found, "queue_messages", state="in_flight") == 20
+    assert value(found, "queue_messages", state="delayed") == 10
+    assert value(found, "lease_seals_left", field="ip") == 7
+    assert value(found, "lease_seals_left", field="device_id") is None
+
+
+def test_what_is_not_known_is_not_there() -> None:
+    """Before the queue was asked there is no depth, and before a lease no seals: not zero of them."""
+    metrics = PrometheusMetrics()
+    metrics.state(state())
+    names = {name for name, _ in samples(metrics.exposition("")[0])}
+    assert not names & {"vault_etl_queue_messages", "vault_etl_lease_seals_left"}
+
+
+def test_the_ages_of_keys_show_beside_their_limits() -> None:
+    """In seconds, each purpose for itself; no key any more is 0, and so is no limit."""
+    metrics = PrometheusMetrics()
+    metrics.key_limit(KeyPurpose.DATA, dt.timedelta(days=90))
+    metrics.key_limit(KeyPurpose.TOKEN, dt.timedelta())
+    found = samples(metrics.exposition("")[0])
+    assert value(found, "key_max_age_seconds", purpose="data") == 90 * 86_400
+    assert value(found, "key_max_age_seconds", purpose="token") == 0
+    assert value(found, "key_age_seconds", purpose="data") is None
+    for age, seconds in ((dt.timedelta(hours=2), 7_200), (None, 0)):
+        metrics.key_age(KeyPurpose.DATA, age)
+        found = samples(metrics.exposition("")[0])
+        assert value(found, "key_age_seconds", purpose="data") == seconds
+    assert value(found, "key_age_seconds", purpose="token") is None
+
+
+def test_ages_are_over_when_nothing_waits() -> None:
+    """The age of the last batch stands while messages wait, and not for ever after."""
+    metrics = PrometheusMetrics()
+    metrics.batch(report(stored=1, oldest_age=500))
+    for waits in (state(), state(held=1), state(depth=QueueDepth(1, 0, 0))):
+        metrics.state(waits)
+        assert value(samples(metrics.exposition("")[0]), "oldest_message_age_seconds") == 500
+    metrics.state(state(depth=QueueDepth(0, 0, 0)))
+    assert value(samples(metrics.exposition("")[0]), "oldest_message_age_seconds") == 0
+
+
+def test_calls_are_timed_and_their_errors_counted_by_code() -> None:
+    """A call has a duration; a try that failed has a code."""
+    metrics = PrometheusMetrics()
+    metrics.called("kms", "Decrypt", 0.2)
+    metrics.failed("kms", "Decrypt", "ThrottlingException")
+    found = samples(metrics.exposition("")[0])
+    labels = {"service": "kms", "operation": "Decrypt"}
+    assert value(found, "call_duration_seconds_sum", **labels) == 0.2
+    assert value(found, "call_errors_total", **labels, code="ThrottlingException") == 1
+
+
+@given(st.text() | st.from_regex(r"[0-9.]+|\w+:\w+", fullmatch=True))
+@example(CANARY)
+@example("572-03-1848")
+@example(f"Failing row contains ({CANARY})")
+def test_a_code_that_is_none_is_not_told(code: str) -> None:
+    """Whatever does not look like a code of AWS, Postgres or Python is `other`."""
+    bounded = BoundedCodes().bound(code)
+    letters = set(string.ascii_letters + ".")
+    assert bounded in {code, OTHER}
+    assert bounded == OTHER or set(code) <= letters or len(code) in {2, 3}
+
+
+def test_codes_are_bounded() -> None:
+    """A server that makes codes up makes no more than a hundred time series a call."""
+    codes = BoundedCodes()
+    letters = string.ascii_letters
+    told = {codes.bound(f"Code{a}{b}") for a in letters for b in letters}
+    assert len(told) == MAX_CODES + 1
+    assert OTHER in told
+    assert codes.bound("Codeaa") == "Codeaa"
+
+
+def test_threads_lose_no_count() -> None:
+    """Eight threads that count at once lose nothing."""
+    metrics = PrometheusMetrics()
+
+    def count() -> None:
+        for _ in range(500):
+            metrics.batch(report(stored=1))
+            metrics.moved(Movement.RECEIVED, 1)
+
+    threads = [threading.Thread(target=count) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = samples(metrics.exposition("")[0])
+    assert value(found, "messages_stored_total") == 4_000
+    assert value(found, "messages_received_total") == 4_000
+    assert value(found, "batch_messages_count") == 4_000
+
+
+def test_the_build_is_told() -> None:
+    """The version is a label."""
+    build = [
+        dict(labels)
+        for name, labels in samples(PrometheusMetrics().exposition("")[0])
+        if name == "vault_etl_build_info"
+    ]
+    assert [labels["version"] for labels in build] == [__version__]

@@ -1,0 +1,166 @@
+"""The crash points by name, on a good queue and on bad days: afterwards another process brings all in, once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import pytest
+
+from tests.kit.fakes.faulty_queue import BAD_DAY, UNDEAD_S, FaultyQueue
+from tests.kit.fakes.login_events import login_event
+from tests.kit.fakes.record_loader import FakeRecordLoader
+from tests.kit.fakes.tap import Tap
+from tests.kit.fakes.vault import PATIENT, FakeVault
+from vault_etl.ingest.steps import Bounds
+from vault_etl.records.fenced_writes import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
+from vault_etl.records.messages import SealedRecord, SealedRejection
+
+T = TypeVar("T")
+SENT = 43
+SEEDS = [None, *range(8)]
+"""Of the bad days; None is a good one."""
+
+
+class Death(BaseException):
+    """The process is gone: nothing catches it."""
+
+
+class Fuse:
+    """Burns down with each use, and then is death."""
+
+    def __init__(self, uses: int) -> None:
+        self._left = uses
+        self.is_blown = False
+
+    def burn(self, *_: object) -> None:
+        """One use."""
+        self._left -= 1
+        if self._left < 0:
+            self.is_blown = True
+            raise Death
+
+    def through(self, rows: Sequence[T]) -> list[T]:
+        """The rows, of which each is a use."""
+        for _ in rows:
+            self.burn()
+        return list(rows)
+
+
+class CopyingLoader(FakeRecordLoader):
+    """Takes row after row, and may die at any of them."""
+
+    fuse = Fuse(0)
+
+    def load(
+        self,
+        records: Sequence[SealedRecord],
+        rejections: Sequence[SealedRejection],
+        keys: WriteKeys,
+    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
+        """See `RecordLoader.load`."""
+        return super().load(self.fuse.through(records), rejections, keys)
+
+
+def at_call(name: str, *, after: bool) -> Callable[[FakeVault, Fuse], FakeVault]:
+    """Death at a call of this name, once the fuse is burnt down."""
+
+    def arm(vault: FakeVault, fuse: Fuse) -> FakeVault:
+        def around(called: str, call: Callable[[], Any]) -> object:
+            if called != name:
+                return call()
+            answer = call() if after else None
+            fuse.burn()
+            return answer if after else call()
+
+        return vault.tapped(lambda part: Tap(part, around))
+
+    return arm
+
+
+def mid_copy(vault: FakeVault, fuse: Fuse) -> FakeVault:
+    """Some rows of a batch are staged."""
+    loader = CopyingLoader(vault.database)
+    loader.fuse = fuse
+    seen = vault.tapped(lambda part: part)
+    seen.loader = loader
+    return seen
+
+
+def before_commit(vault: FakeVault, fuse: Fuse) -> FakeVault:
+    """All rows of a batch are staged."""
+    vault.loader.before_commit = fuse.burn
+    return vault
+
+
+def mid_delete(vault: FakeVault, fuse: Fuse) -> FakeVault:
+    """Some messages of a call are deleted."""
+    committed = vault.queue.before_delete
+    assert committed
+
+    def one_more(message_id: str, sent_ms: int) -> None:
+        committed(message_id, sent_ms)
+        fuse.burn()
+
+    vault.queue.before_delete = one_more
+    return vault
+
+
+POINTS: dict[str, Callable[[FakeVault, Fuse], FakeVault]] = {
+    "after receive": at_call("receive", after=True),
+    "mid-COPY": mid_copy,
+    "before COMMIT": before_commit,
+    "COMMIT sent, its answer lost": at_call("load", after=True),
+    "before delete": at_call("delete", after=False),
+    "mid-delete": mid_delete,
+}
+
+
+def filled(seed: int | None) -> FakeVault:
+    """A vault with messages for it, two of which are no events."""
+    vault = FakeVault()
+    if seed is not None:
+        vault.use_queue(FaultyQueue(vault.clock, BAD_DAY, seed=seed))
+    for number in range(SENT - 2):
+        vault.queue.send(login_event(user_id=f"user-{number}"))
+    vault.queue.send(b"junk")
+    vault.queue.send(login_event(ip="nowhere"))
+    return vault
+
+
+def heal(vault: FakeVault) -> None:
+    """What the process died of is no more."""
+    vault.loader.before_commit = lambda: None
+    vault.queue.before_delete = vault._must_be_committed
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("uses", [0, 1, 2, 5, 13])
+@pytest.mark.parametrize("point", POINTS)
+def test_after_a_crash_another_process_brings_all_in_once(
+    point: str, uses: int, seed: int | None
+) -> None:
+    """Wherever it died: each message is one row, and the queue is empty."""
+    vault = filled(seed)
+    fuse = Fuse(uses)
+    options: dict[str, Any] = {
+        "visibility": 60,
+        "patience": PATIENT,
+        "bounds": Bounds(wait_in_flight=True),
+        "batch_size": 8,
+        "linger": 0,
+        "receivers": 2,
+    }
+    try:
+        POINTS[point](vault, fuse).drain(threading.Event(), **options)
+    except Death:
+        heal(vault)
+    assert fuse.is_blown or uses >= 5
+    vault.drain(**options)
+    assert len(vault.database.records) == SENT - 2
+    assert len(vault.database.quarantine) == 2
+    vault.clock.advance(UNDEAD_S)
+    vault.drain(**options)
+    assert vault.queue.message_ids == []
+    assert len(vault.database.records) + len(vault.database.quarantine) == SENT

@@ -1,0 +1,74 @@
+"""SqsQueue: of a call that SQS does in part, what was not done is told apart. No emulator says such things."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.kit.proxy import Call, FaultProxy
+from vault_etl.base.errors import UnavailableError
+from vault_etl.ingest.sources.sqs import SqsQueue
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+
+HANDLES = [f"handle-{number}" for number in range(5)]
+THEIRS = ["InternalError", "RequestThrottled", "ServiceUnavailable"]
+OURS = [
+    "AWS.SimpleQueueService.MessageNotInflight",
+    "InvalidParameterValue",
+    "MessageNotInflight",
+    "ReceiptHandleIsInvalid",
+]
+
+
+def in_part(code: str, *, sender_fault: bool) -> Callable[[Call], bytes]:
+    """All entries are done, but for the second and the fourth."""
+
+    def answer(call: Call) -> bytes:
+        entries = [entry["Id"] for entry in json.loads(call.body)["Entries"]]
+        failed = [
+            {"Id": entry, "Code": code, "SenderFault": sender_fault, "Message": "no"}
+            for entry in (entries[1], entries[3])
+        ]
+        done = [{"Id": entries[number]} for number in (0, 2, 4)]
+        return json.dumps({"Successful": done, "Failed": failed}).encode()
+
+    return answer
+
+
+def queue_behind(proxy: FaultProxy) -> SqsQueue:
+    """The adapter, which talks to the proxy alone."""
+    sqs = EmulatorSession(proxy.url, Credentials("AKIATEST", "secret")).client("sqs")
+    return SqsQueue(sqs, sqs, f"{proxy.url}/000000000000/queue")
+
+
+@pytest.mark.parametrize("sender_fault", [True, False])
+@pytest.mark.parametrize("code", OURS)
+def test_what_cannot_be_extended_any_more_has_gone_stale(code: str, sender_fault: bool) -> None:
+    """These handles hide nothing, and extending them again would be in vain."""
+    with FaultProxy("", in_part(code, sender_fault=sender_fault)) as proxy:
+        stale = queue_behind(proxy).extend(dict.fromkeys(HANDLES, 30))
+    assert list(stale) == [HANDLES[1], HANDLES[3]]
+    assert proxy.operations() == ["ChangeMessageVisibilityBatch"]
+
+
+@pytest.mark.parametrize("sender_fault", [True, False])
+@pytest.mark.parametrize("code", THEIRS)
+def test_what_was_not_extended_for_now_has_not_gone_stale(code: str, sender_fault: bool) -> None:
+    """The messages are still ours, and still due to be extended: none may be taken for extended."""
+    with (
+        FaultProxy("", in_part(code, sender_fault=sender_fault)) as proxy,
+        pytest.raises(UnavailableError, match="did not extend 2 of 5"),
+    ):
+        queue_behind(proxy).extend(dict.fromkeys(HANDLES, 30))
+    assert proxy.operations() == ["ChangeMessageVisibilityBatch"]
+
+
+@pytest.mark.parametrize("code", [*OURS, *THEIRS])
+def test_what_was_not_deleted_is_told_whatever_the_reason(code: str) -> None:
+    """The message is still there."""
+    with FaultProxy("", in_part(code, sender_fault=code in OURS)) as proxy:
+        left = queue_behind(proxy).delete(HANDLES)
+    assert list(left) == [HANDLES[1], HANDLES[3]]
+    assert proxy.operations() == ["DeleteMessageBatch"]

@@ -1,0 +1,149 @@
+"""How many data keys a login has of a field, and that the log is free again soon when they are retired."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import psycopg2
+import pytest
+
+from tests.kit.entries import append_committed
+from tests.kit.fakes.vault import rotate_request
+from tests.kit.scratch import ARN, Scratch
+from vault_etl.base.errors import IncompleteError
+from vault_etl.crypto.fields import Field
+from vault_etl.keys.postgres import PostgresKeyStore
+from vault_etl.platform.postgres import TOO_MANY_KEYS
+from vault_etl.rotation.postgres import PostgresDataRotations
+
+LIMIT: Final = 10_000
+MAKE = f"""
+INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)
+SELECT %s + i, %s, '{ARN}', decode(repeat('ab', 184), 'hex'), '8 bytes!', clock_timestamp() + %s::interval
+FROM generate_series(1, %s) AS i
+"""  # noqa: S608 - a constant
+OLD = f"""
+INSERT INTO public.data_keys (
+    key_id, field, kms_key_arn, wrapped_key, fingerprint, created_at, created_by, expires_at
+)
+SELECT 3000000 + i, 'ip', '{ARN}', 'w', '8 bytes!', now() - interval '26 hours', 'test_ingest',
+    now() - interval '2 hours'
+FROM generate_series(1, %s) AS i
+"""  # noqa: S608 - a constant
+
+
+def make(
+    scratch: Scratch, count: int, first: int = 0, *, field: str = "ip", lease: str = "24 hours"
+) -> None:
+    """So many keys in one statement, as whoever has the password of `ingest` makes them."""
+    scratch.sql(MAKE, first, field, lease, count, role="ingest")
+
+
+def refused(scratch: Scratch, count: int, first: int = 0, **changes: str) -> bool:
+    """Whether the limit refuses that statement."""
+    try:
+        make(scratch, count, first, **changes)
+    except psycopg2.Error as error:
+        return error.pgcode == TOO_MANY_KEYS
+    return False
+
+
+@pytest.fixture
+def full(scratch: Scratch) -> Scratch:
+    """The login has as many keys of `ip` as it may."""
+    make(scratch, LIMIT - 1)
+    make(scratch, 1, LIMIT)
+    return scratch
+
+
+def test_one_statement_makes_no_more_than_the_limit(scratch: Scratch) -> None:
+    """The attack made 400,000; keys whose lease is over already count as well."""
+    assert refused(scratch, LIMIT + 1)
+    assert refused(scratch, LIMIT + 1, lease="-1 hour")
+    assert scratch.key_states() == {}
+
+
+def test_many_statements_make_no_more_than_the_limit(full: Scratch) -> None:
+    """Of that field, by that login: the error says what to do. Retired keys make room."""
+    assert refused(full, 1, 2 * LIMIT)
+    assert refused(full, 1, 2 * LIMIT, lease="-1 hour")
+    with pytest.raises(IncompleteError) as raised:
+        full.add_data_key(Field.IP)
+    assert "keys rotate" in str(raised.value.hint)
+    full.add_data_key(Field.DEVICE_ID)
+    full.add_data_key(Field.IP, role="re-encrypt")
+    with full.database("rotate") as database:
+        PostgresKeyStore(database).retire_data_keys(rotate_request(), [Field.IP])
+    full.add_data_key(Field.IP)
+
+
+def test_sessions_make_no_more_than_the_limit_together(scratch: Scratch) -> None:
+    """The second waits for the first to commit, and sees its keys; both have made one before."""
+    make(scratch, 1, 3 * LIMIT)
+    with (
+        scratch.connect("ingest") as first,
+        first.cursor() as cursor,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        cursor.execute(MAKE, (0, "ip", "24 hours", LIMIT // 2 + 1))
+        second = pool.submit(refused, scratch, LIMIT // 2, LIMIT)
+        ends = time.monotonic() + 20
+        while not scratch.value("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            assert time.monotonic() < ends, "it did not wait"
+            time.sleep(0.01)
+        first.commit()
+        assert second.result()
+
+
+def test_an_old_transaction_makes_no_old_keys(scratch: Scratch) -> None:
+    """One that has been open for a day would make keys that no longer count, if they were as old as it."""
+    with scratch.connect("ingest") as opened, opened.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(0.01)")
+        cursor.execute(MAKE, (0, "ip", "1 hour", 1))
+        cursor.execute("SELECT bool_and(created_at > now()) FROM public.data_keys")
+        assert cursor.fetchall() == [(True,)]
+
+
+def test_a_snapshot_of_before_makes_no_key(scratch: Scratch) -> None:
+    """It would not see what other sessions have made meanwhile."""
+    with scratch.connect("ingest") as opened, opened.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute(MAKE, (0, "ip", "1 hour", 1))
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["lazy", "whole"])
+def test_a_rotation_at_the_limit_holds_nobody_up(full: Scratch, *, whole: bool) -> None:
+    """Others write the log meanwhile; keys of long ago are retired 5,000 at a time, an entry each."""
+    make(full, LIMIT, 1_000_000, field="device_id")
+    make(full, LIMIT, 2_000_000, field="quarantine")
+    full.sql(OLD, 10_001)
+    over = threading.Event()
+
+    def look() -> int:
+        looks = 0
+        while not over.is_set():
+            append_committed(full, "rotate", action="keys rewrap")
+            looks += 1
+        return looks
+
+    with ThreadPoolExecutor(1) as pool, full.database("re-encrypt") as database:
+        looks = pool.submit(look)
+        try:
+            if whole:
+                begun = PostgresDataRotations(database).begin(rotate_request(), tuple(Field), 1)
+                retired: object = begun.retired
+                assert begun.old_keys == set(begun.retired)
+            else:
+                retired = PostgresKeyStore(database).retire_data_keys(rotate_request(), Field)
+        finally:
+            over.set()
+        assert looks.result() > 0
+    assert len(set(retired)) == 3 * LIMIT + 10_001  # type: ignore[call-overload]
+    assert set(full.key_states().values()) == {"decrypt_only"}
+    changed = full.sql("SELECT count(*) FROM public.key_changes GROUP BY seq ORDER BY seq")
+    assert [count for (count,) in changed] == [5_000, 5_000, 1, 3 * LIMIT]
+    assert full.sql("SELECT * FROM public.unexplained_keys(NULL)", role="audit") == []

@@ -1,0 +1,67 @@
+"""How old keys are: of each purpose the oldest in a state, by the clock that dated it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from tests.kit.bench import HOUR, Bench, token_keys
+from tests.kit.fakes.vault import rotate_request
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState
+
+DAYS = dt.timedelta(days=100)
+ROUGHLY = dt.timedelta(seconds=30)
+
+
+def about(found: dt.timedelta, expected: dt.timedelta) -> bool:
+    """Not younger, and not much older."""
+    return expected <= found < expected + ROUGHLY
+
+
+def test_without_keys_there_is_no_age(bench: Bench) -> None:
+    """Of no state."""
+    assert all(bench.keys.oldest(state) == {} for state in KeyState)
+
+
+def test_the_oldest_active_key_decides(bench: Bench) -> None:
+    """Of any field, and each purpose for itself."""
+    bench.first_token_keys()
+    bench.grow_older(DAYS)
+    bench.data_key(Field.DEVICE_ID)
+    bench.grow_older(HOUR)
+    bench.data_key(Field.IP)
+    ages = bench.keys.oldest(KeyState.ACTIVE)
+    assert set(ages) == {KeyPurpose.DATA, KeyPurpose.TOKEN}
+    assert about(ages[KeyPurpose.TOKEN], DAYS + HOUR)
+    assert about(ages[KeyPurpose.DATA], HOUR)
+
+
+def test_an_expired_lease_is_active_until_it_is_retired(bench: Bench) -> None:
+    """Else what nobody rotates would never be due."""
+    bench.data_key(Field.IP, lease=HOUR)
+    bench.grow_older(DAYS)
+    assert about(bench.keys.oldest(KeyState.ACTIVE)[KeyPurpose.DATA], DAYS)
+    bench.keys.retire_data_keys(rotate_request(), [Field.IP])
+    assert bench.keys.oldest(KeyState.ACTIVE) == {}
+    assert about(bench.keys.oldest(KeyState.DECRYPT_ONLY)[KeyPurpose.DATA], DAYS)
+
+
+def test_a_pending_generation_has_an_age_of_its_own(bench: Bench) -> None:
+    """That of a token rotation that was begun."""
+    bench.first_token_keys()
+    bench.grow_older(DAYS)
+    bench.pending(token_keys(2))
+    bench.grow_older(HOUR)
+    pending = bench.keys.oldest(KeyState.PENDING)
+    assert set(pending) == {KeyPurpose.TOKEN}
+    assert about(pending[KeyPurpose.TOKEN], HOUR)
+    assert about(bench.keys.oldest(KeyState.ACTIVE)[KeyPurpose.TOKEN], DAYS + HOUR)
+
+
+@pytest.mark.parametrize("role", ["ingest", "reveal", "rotate", "re-encrypt", "audit"])
+def test_whoever_sees_keys_sees_their_ages(bench: Bench, role: str) -> None:
+    """Ingest too, which tells its metrics."""
+    bench.first_token_keys()
+    assert set(bench.keys_of(role).oldest(KeyState.ACTIVE)) == {KeyPurpose.TOKEN}

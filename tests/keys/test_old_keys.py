@@ -1,0 +1,111 @@
+"""A fault of a stored key, told from one of the caller."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests.kit.fakes.key_service import arn_of
+from tests.kit.fakes.vault import FakeVault
+from vault_etl.base.errors import (
+    ConfigurationError,
+    DataError,
+    KeyDeniedError,
+    UnavailableError,
+    UnusableKeyError,
+)
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.keys.old import MAX_NAMED, KeyAtFault, OldKeys, naming
+
+OLDER = "arn:aws:kms:eu-west-1:000000000000:key/older"
+
+
+@pytest.fixture
+def vault() -> FakeVault:
+    """With one more KMS key that is trusted, and that nothing new gets."""
+    whole = FakeVault()
+    whole.kms.make_kms_key(OLDER)
+    whole.kms.trusted[KeyPurpose.DATA].add(OLDER)
+    return whole
+
+
+def old_keys(vault: FakeVault) -> OldKeys:
+    """Of a new process."""
+    return vault.old_keys(vault.ring())
+
+
+def key_under(vault: FakeVault, arn: str) -> int:
+    """A data key of `ip` whose row names this KMS key, and which that one wrapped."""
+    key_id = vault.leases().data_key(Field.IP, 1).key_id
+    stored = vault.database.keys[key_id]
+    wrapped = vault.kms.rewrap(stored, arn)
+    vault.database.keys[key_id] = dataclasses.replace(stored, wrapped_key=wrapped, kms_key_arn=arn)
+    return key_id
+
+
+def test_a_denial_under_another_kms_key_is_the_keys_fault(vault: FakeVault) -> None:
+    """Its row may name any that is trusted: it is passed, and KMS is asked about it once."""
+    key_id = key_under(vault, OLDER)
+    vault.kms.denied_arns = {OLDER}
+    old = old_keys(vault)
+    vault.kms.unwrapped.clear()
+    assert [old.data_key(key_id, Field.IP) for _ in range(3)] == [None] * 3
+    assert vault.kms.unwrapped.count(key_id) == 1
+    (fault,) = old.at_fault()
+    assert (fault.key_id, type(fault.error)) == (key_id, KeyDeniedError)
+
+
+def test_a_denial_under_the_kms_key_of_new_keys_is_the_callers(vault: FakeVault) -> None:
+    """Of a field that it may not open, or of all: it is raised, and no key is stored for it."""
+    key_id = key_under(vault, arn_of(KeyPurpose.DATA))
+    before = dict(vault.database.keys)
+    vault.kms.denied = {Field.IP}
+    old = old_keys(vault)
+    with pytest.raises(KeyDeniedError):
+        old.data_key(key_id, Field.IP)
+    assert (vault.database.keys, old.at_fault()) == (before, ())
+    vault.kms.denied = set()
+    assert old.data_key(key_id, Field.IP) is not None
+
+
+def test_an_outage_is_no_fault_of_a_key(vault: FakeVault) -> None:
+    """It is raised: the next run asks again."""
+    key_id = key_under(vault, OLDER)
+    vault.kms.down = True
+    with pytest.raises(UnavailableError):
+        old_keys(vault).data_key(key_id, Field.IP)
+
+
+def test_a_kms_key_that_was_left_off_the_list_is_mended_by_the_list(vault: FakeVault) -> None:
+    """Nothing is lost by a list without an older KMS key: it is named, and the next run opens."""
+    key_id = key_under(vault, OLDER)
+    vault.kms.trusted[KeyPurpose.DATA].remove(OLDER)
+    forgetful = old_keys(vault)
+    forgetful.must_trust(KeyPurpose.DATA)
+    assert forgetful.data_key(key_id, Field.IP) is None
+    assert [fault.key_id for fault in forgetful.at_fault()] == [key_id]
+    vault.kms.trusted[KeyPurpose.DATA].add(OLDER)
+    assert old_keys(vault).data_key(key_id, Field.IP) is not None
+
+
+def test_a_list_without_the_kms_key_of_new_keys_is_refused(vault: FakeVault) -> None:
+    """With it nothing at all would open, honest or not."""
+    vault.kms.trusted[KeyPurpose.DATA].remove(arn_of(KeyPurpose.DATA))
+    with pytest.raises(ConfigurationError, match="not trusted") as refused:
+        old_keys(vault).must_trust(KeyPurpose.TOKEN, KeyPurpose.DATA)
+    assert "VAULT_ETL_TRUSTED_KEY_ARNS" in (refused.value.hint or "")
+
+
+def test_ten_keys_are_named_and_the_rest_are_counted() -> None:
+    """Those with the most values under them, with each thing to do about them once."""
+    error = DataError("3 values do not open", hint="as they were")
+    faults = [KeyAtFault(n, n, UnusableKeyError(f"key {n} is destroyed")) for n in range(1, 14)]
+    told = naming(error, faults)
+    assert str(told).startswith(
+        "3 values do not open; key 1 is destroyed, with 1 values under it; key 2"
+    )
+    assert str(told).count("values under it") == MAX_NAMED
+    assert str(told).endswith("; and 3 keys more")
+    assert told.hint == f"{faults[0].error.hint}; as they were"
+    assert naming(error, ()) is error

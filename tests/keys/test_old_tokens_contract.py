@@ -1,0 +1,84 @@
+"""OldTokens: page by page, of one generation, and never of one in use."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from tests.kit.bench import Bench
+from tests.kit.ends import ends, load_with_next, pending_generation, set_state
+from tests.kit.rows import writer
+from vault_etl.crypto.keys import KeyState
+from vault_etl.keys.destroy import Cleared
+
+NEXT = slice(4, 6)
+"""Where a bench's row has its next tokens; their generation stands at `GENERATION`."""
+
+GENERATION = 9
+
+
+def with_next(bench: Bench) -> set[uuid.UUID]:
+    """The rows that have a next token or its generation."""
+    return {
+        record_id
+        for record_id, row in bench.records().items()
+        if any(row[NEXT]) or row[GENERATION] is not None
+    }
+
+
+@pytest.fixture
+def given_up(bench: Bench) -> list[uuid.UUID]:
+    """Rows with next tokens of generation 2, which was given up; one row has none."""
+    process = writer(bench)
+    process.load(process.record())
+    pending = pending_generation(bench)
+    rows = load_with_next(process, 5)
+    set_state(bench, KeyState.DESTROYED, *pending)
+    return rows
+
+
+def test_they_go_page_by_page(bench: Bench, given_up: list[uuid.UUID]) -> None:
+    """In the order of the ids, behind the last one; a row without any is of a page too. Then nothing is left."""
+    old_tokens, ids = ends(bench).old_tokens, sorted(bench.records())
+    first, second = (len(set(page) & set(given_up)) for page in (ids[:2], ids[2:]))
+    assert first + second == 5
+    assert old_tokens.clear(2, None, 2) == Cleared(first, ids[1])
+    assert with_next(bench) == set(ids[2:]) & set(given_up)
+    assert old_tokens.clear(2, ids[1], 10) == Cleared(second, ids[5])
+    assert old_tokens.clear(2, ids[5], 10) == Cleared(0, None)
+    assert with_next(bench) == set()
+
+
+def test_nothing_else_of_a_row_changes(bench: Bench, given_up: list[uuid.UUID]) -> None:
+    """Tokens in use, ciphertexts and plain columns are as they were."""
+    before = bench.records()
+    ends(bench).old_tokens.clear(2, None, 10)
+    for record_id, row in bench.records().items():
+        assert row[: NEXT.start] == before[record_id][: NEXT.start]
+        assert row[NEXT.stop : GENERATION] == before[record_id][NEXT.stop : GENERATION]
+        assert row[GENERATION + 1 :] == before[record_id][GENERATION + 1 :]
+    assert len(given_up) == 5
+
+
+def test_from_the_start_again_is_safe(bench: Bench, given_up: list[uuid.UUID]) -> None:
+    """What is done is passed over."""
+    old_tokens = ends(bench).old_tokens
+    for found in (5, 0):
+        assert old_tokens.clear(2, None, 10) == Cleared(found, max(bench.records()))
+    assert len(given_up) == 5
+
+
+def test_another_generation_is_left(bench: Bench, given_up: list[uuid.UUID]) -> None:
+    """Whoever asks for generation 3 takes nothing of generation 2."""
+    assert ends(bench).old_tokens.clear(3, None, 10) == Cleared(0, max(bench.records()))
+    assert with_next(bench) == set(given_up)
+
+
+def test_what_is_in_use_is_left(bench: Bench) -> None:
+    """Pending tokens, whatever the caller believes; and no id comes back."""
+    process = writer(bench)
+    pending_generation(bench)
+    rows = load_with_next(process, 3)
+    assert ends(bench).old_tokens.clear(2, None, 2) == Cleared(0, None)
+    assert with_next(bench) == set(rows)

@@ -1,0 +1,194 @@
+"""A KMS is proved before it is trusted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.kit.fakes.key_service import FakeKms, token_key
+from tests.kit.fakes.tap import Tap
+from vault_etl.base.errors import (
+    ConfigurationError,
+    KeyDeniedError,
+    KeyUnavailableError,
+    UnavailableError,
+    UnusableKeyError,
+    VaultEtlError,
+)
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import MAX_KEY_ID, WrappedKey, fingerprint
+from vault_etl.keys.make import NewKey, make_data_key
+from vault_etl.keys.unwrap import ProvenUnwrapper, prove_kms
+
+GULLIBLE = "ignores the encryption context"
+
+
+def key_of(kms: FakeKms, field: Field = Field.IP) -> NewKey:
+    """A token key that this KMS wrapped."""
+    return token_key(kms, field)
+
+
+def next_id(key: WrappedKey) -> int:
+    """The key id that the second try names."""
+    return key.key_id + 1
+
+
+@pytest.mark.parametrize("field", Field)
+def test_a_kms_that_keeps_to_the_context_is_trusted(field: Field) -> None:
+    """It opens the key, and not under another key id; the key is handed out."""
+    kms = FakeKms()
+    new, material = make_data_key(kms, field)
+    assert prove_kms(new, kms).expose() == material.expose()
+    assert kms.unwrapped == [new.key_id, next_id(new)]
+
+
+@pytest.mark.parametrize("field", Field)
+def test_a_kms_that_ignores_the_context_is_refused(field: Field) -> None:
+    """Nothing that is sealed under it would be bound to anything."""
+    kms = FakeKms(ignores_context=True)
+    with pytest.raises(ConfigurationError, match=GULLIBLE):
+        prove_kms(key_of(kms, field), kms)
+
+
+def test_who_may_open_one_field_proves_the_kms_all_the_same() -> None:
+    """A KMS that binds is trusted, and one that ignores the context is found out."""
+    for gullible in (False, True):
+        kms = FakeKms(ignores_context=gullible)
+        kms.denied = {Field.DEVICE_ID, Field.QUARANTINE}
+        new, material = make_data_key(kms, Field.IP)
+        if gullible:
+            with pytest.raises(ConfigurationError, match=GULLIBLE):
+                prove_kms(new, kms)
+        else:
+            assert prove_kms(new, kms).expose() == material.expose()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyDeniedError, ConfigurationError),
+        (UnusableKeyError, ConfigurationError),
+        (KeyUnavailableError, KeyUnavailableError),
+    ],
+)
+def test_a_denial_of_the_second_try_proves_nothing(
+    error: type[VaultEtlError], told: type[VaultEtlError]
+) -> None:
+    """Of a KMS that ignores the context, behind a policy that names one key id, or a disabled key."""
+    kms = FakeKms(ignores_context=True)
+    key = key_of(kms)
+    calls = iter(range(9))
+
+    def denying(_: str, call: Callable[[], Any]) -> object:
+        if next(calls) == 1:
+            raise error("KMS denies this (AccessDeniedException)")
+        return call()
+
+    unwrapper: Any = Tap(kms, denying)
+    with pytest.raises(told, match="KMS denies this"):
+        prove_kms(key, unwrapper)
+
+
+@pytest.mark.parametrize("key_id", [1, 2, MAX_KEY_ID])
+def test_the_other_key_id_is_one(key_id: int) -> None:
+    """From 1 to the highest, and never the key's own."""
+    kms = FakeKms()
+    made = kms.generate(KeyPurpose.TOKEN, Field.IP, key_id)
+    key = dataclasses.replace(
+        key_of(kms),
+        key_id=key_id,
+        wrapped_key=made.wrapped_key,
+        fingerprint=fingerprint(made.material, key_id),
+    )
+    prove_kms(key, kms)
+    assert 1 <= kms.unwrapped[-1] <= MAX_KEY_ID
+    assert kms.unwrapped[-1] != key_id
+
+
+def test_access_denied_on_its_own_key_is_told() -> None:
+    """The caller may not open what it needs: that is no proof of anything."""
+    kms = FakeKms()
+    kms.denied = {Field.IP}
+    with pytest.raises(KeyUnavailableError):
+        prove_kms(key_of(kms, Field.IP), kms)
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+def test_a_kms_that_does_not_answer_is_not_proved(answers: int) -> None:
+    """Neither the first time nor the second: silence is no refusal."""
+    kms = FakeKms()
+    key = key_of(kms)
+    left = iter(range(answers))
+
+    def failing(_: str, call: Callable[[], Any]) -> object:
+        if next(left, None) is None:
+            raise UnavailableError("KMS cannot be reached")
+        return call()
+
+    unwrapper: Any = Tap(kms, failing)
+    with pytest.raises(UnavailableError):
+        prove_kms(key, unwrapper)
+
+
+def test_a_key_that_is_not_the_one_stored_is_no_proof() -> None:
+    """Its fingerprint tells."""
+    kms = FakeKms()
+    one, other = make_data_key(kms, Field.IP)[1], key_of(kms)
+
+    def another(_: str, call: Callable[[], Any]) -> object:
+        call()
+        return one
+
+    unwrapper: Any = Tap(kms, another)
+    with pytest.raises(UnusableKeyError):
+        prove_kms(other, unwrapper)
+
+
+def test_a_proven_unwrapper_proves_once() -> None:
+    """With the first key: two calls for it, one for each that follows."""
+    kms = FakeKms()
+    keys = [key_of(kms) for _ in range(3)]
+    proven = ProvenUnwrapper(kms)
+    for key in keys:
+        proven.unwrap(key)
+    assert kms.unwrapped == [
+        *(keys[0].key_id, next_id(keys[0])),
+        *(keys[1].key_id, keys[2].key_id),
+    ]
+
+
+def test_a_proven_unwrapper_never_hands_out_a_key_of_a_kms_that_failed() -> None:
+    """Not at the second try either."""
+    kms = FakeKms(ignores_context=True)
+    proven = ProvenUnwrapper(kms)
+    for _ in range(3):
+        with pytest.raises(ConfigurationError, match=GULLIBLE):
+            proven.unwrap(key_of(kms))
+
+
+def test_a_first_call_that_fails_proves_nothing() -> None:
+    """The next one does it."""
+    kms = FakeKms()
+    key = key_of(kms)
+    proven = ProvenUnwrapper(kms)
+    kms.down = True
+    with pytest.raises(UnavailableError):
+        proven.unwrap(key)
+    kms.down = False
+    proven.unwrap(key)
+    assert kms.unwrapped == [key.key_id, next_id(key)]
+
+
+def test_threads_that_start_together_prove_once() -> None:
+    """No key comes out before the proof."""
+    kms = FakeKms()
+    keys: list[WrappedKey] = [key_of(kms) for _ in range(16)]
+    proven = ProvenUnwrapper(kms)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(proven.unwrap, keys))
+    assert len(kms.unwrapped) == 17
+    assert kms.unwrapped[1] == next_id(next(k for k in keys if k.key_id == kms.unwrapped[0]))

@@ -1,0 +1,441 @@
+"""`keys rewrap` through the real command: new bytes around the same keys, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from tests.app.test_not_allowed import access_key
+from tests.kit.events import events
+from tests.kit.processes import fails, finish, on_terminal, start, terminal
+from tests.kit.proxy import Call, FaultProxy
+from tests.kit.vault import Result, Vault
+from tests.rotation.test_rotation_command import reveal_all, send_and_wait
+
+KEYS = 6
+"""Two token keys, the source key, and a data key for each of three fields."""
+
+ROWS = (
+    "SELECT (SELECT array_agg(r ORDER BY record_id) FROM user_logins r)::text,"
+    " (SELECT array_agg(q ORDER BY record_id) FROM quarantine q)::text,"
+    " (SELECT array_agg((key_id, state, fingerprint, expires_at) ORDER BY key_id) FROM data_keys)::text"
+)
+
+
+@pytest.mark.parametrize("role", ["rotate", "re-encrypt"])
+def test_every_key_is_wrapped_anew_and_opens_as_before(filled: Vault, role: str) -> None:
+    """All bytes are new, their KMS keys, the keys themselves and all rows are not, and all reveals work."""
+    before, rows, revealed = wrapped(filled), filled.sql(ROWS), reveal_all(filled)
+    assert filled.ok(role, "keys", "rewrap").json == {"rewrapped": KEYS}
+    after = wrapped(filled)
+    assert {key_id: arn for key_id, (arn, _) in after.items()} == {
+        key_id: arn for key_id, (arn, _) in before.items()
+    }
+    assert not {each for _, each in before.values()} & {each for _, each in after.values()}
+    assert filled.sql(ROWS) == rows
+    assert reveal_all(filled) == revealed
+
+
+@pytest.mark.iam
+def test_who_may_open_keys_has_them_proven(filled: Vault) -> None:
+    """One of each purpose and field, opened thrice; rotate, which KMS lets open none, says that it did not."""
+    note = "no new bytes were opened for proof"
+    with FaultProxy(filled.endpoint) as kms:
+        proven = filled.ok("re-encrypt", "keys", "rewrap", extra={"AWS_ENDPOINT_URL_KMS": kms.url})
+        assert kms.operations().count("Decrypt") == 3 * KEYS
+        assert note not in proven.stderr
+        kms.calls.clear()
+        blind = filled.ok("rotate", "keys", "rewrap", extra={"AWS_ENDPOINT_URL_KMS": kms.url})
+        assert kms.operations().count("ReEncrypt") == KEYS
+    assert blind.json == proven.json == {"rewrapped": KEYS}
+    assert note in blind.stderr
+    assert note not in filled.ok("rotate", "keys", "rewrap", "--quiet").stderr
+
+
+def test_each_key_is_on_the_record(filled: Vault) -> None:
+    """An intent and an outcome for each, with its purpose, field and id; KMS is told the request's id."""
+    before = filled.count("audit_log")
+    with FaultProxy(filled.endpoint) as kms:
+        filled.ok("re-encrypt", "keys", "rewrap", extra={"AWS_ENDPOINT_URL_KMS": kms.url})
+        agents = {call.user_agent for call in kms.calls if call.operation == "ReEncrypt"}
+    entries = filled.sql(
+        "SELECT action, phase, decision, reason, fields::text, request_id::text FROM audit_log"
+        " WHERE seq > %s AND action <> 'keys change' ORDER BY seq",
+        before,
+    )
+    assert [(action, phase, decision) for action, phase, decision, *_ in entries] == KEYS * [
+        ("keys rewrap", "intent", "allowed"),
+        ("keys rewrap", "outcome", "done"),
+    ]
+    named = filled.sql(
+        "SELECT format('%s key %s of %s', purpose, key_id, field),"
+        " format('{%s}', nullif(field, 'source')) FROM data_keys"
+    )
+    assert {(reason, fields) for *_, reason, fields, _ in entries} == set(named)
+    assert {f"request/{entry[-1]}" in " ".join(agents) for entry in entries} == {True}
+    assert filled.ok("audit", "audit", "verify").json["ok"]
+
+
+def test_a_dry_run_counts_and_asks_kms_nothing(filled: Vault) -> None:
+    """Neither a byte nor an entry of the log."""
+    before, entries = wrapped(filled), filled.count("audit_log")
+    with FaultProxy(filled.endpoint) as kms:
+        extra = {"AWS_ENDPOINT_URL_KMS": kms.url}
+        counted = filled.ok("rotate", "keys", "rewrap", "--dry-run", extra=extra)
+        assert kms.calls == []
+    assert counted.json == {"rewrapped": KEYS}
+    assert (wrapped(filled), filled.count("audit_log")) == (before, entries)
+
+
+def test_what_a_dump_from_before_holds_still_opens(filled: Vault) -> None:
+    """To wrap anew takes nothing from old copies: put back, the old bytes open."""
+    before, revealed = wrapped(filled), reveal_all(filled)
+    filled.ok("rotate", "keys", "rewrap")
+    for key_id, (_, old) in before.items():
+        filled.sql("UPDATE data_keys SET wrapped_key = %s WHERE key_id = %s", old, key_id)
+    assert reveal_all(filled) == revealed
+
+
+def test_an_ingest_with_keys_in_memory_goes_on(quick: Vault) -> None:
+    """It has its keys, and asks for none; the fence, which looks at fingerprints, holds."""
+    extra = {"VAULT_ETL_FOLLOW_WAIT": "0", "VAULT_ETL_LINGER": "0.2"}
+    ingest = start(quick, "ingest", "ingest", "--follow", extra=extra)
+    send_and_wait(quick, ingest, 20)
+    keys = set(wrapped(quick))
+    quick.ok("rotate", "keys", "rewrap")
+    send_and_wait(quick, ingest, 40)
+    ingest.terminate()
+    assert finish(ingest).json["stored"] == 40
+    assert set(wrapped(quick)) == keys
+    assert len(reveal_all(quick)) == 40
+
+
+def test_a_destroyed_key_is_left_alone(filled: Vault) -> None:
+    """It has no bytes to wrap anew, and gets none."""
+    key_id = a_data_key(filled)
+    filled.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", key_id)
+    filled.sql(
+        "UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL WHERE key_id = %s", key_id
+    )
+    assert filled.ok("rotate", "keys", "rewrap").json == {"rewrapped": KEYS - 1}
+    assert wrapped(filled)[key_id][1] is None
+
+
+def test_kms_away_half_way_keeps_what_is_done(filled: Vault) -> None:
+    """Exit 69; the next run wraps all of them anew, and every row opens in between and after."""
+    before, revealed = wrapped(filled), reveal_all(filled)
+    calls: list[Call] = []
+
+    def judge(call: Call) -> bool:
+        calls.extend([call] if call.operation == "ReEncrypt" else [])
+        return len(calls) <= 2
+
+    with FaultProxy(filled.endpoint, judge) as kms:
+        extra = {"AWS_ENDPOINT_URL_KMS": kms.url}
+        fails(filled.run("rotate", "keys", "rewrap", extra=extra), 69, "KMS")
+    assert len(changed(filled, before)) == 2
+    assert reveal_all(filled) == revealed
+    assert failures(filled) == [("keys rewrap", "unavailable")]
+    assert filled.ok("rotate", "keys", "rewrap").json == {"rewrapped": KEYS}
+    assert len(changed(filled, before)) == KEYS
+    assert reveal_all(filled) == revealed
+
+
+def test_a_key_that_kms_refuses_is_named_and_the_others_are_done(filled: Vault) -> None:
+    """Damaged bytes stay as they are, with the id at the end: exit 65, or 77 where moto says denied."""
+    key_id, before = a_data_key(filled), wrapped(filled)
+    filled.sql("UPDATE data_keys SET wrapped_key = 'damaged' WHERE key_id = %s", key_id)
+    result = filled.run("rotate", "keys", "rewrap")
+    said = {77: "KMS does not rewrap 1 keys", 65: "1 keys do not open as they are"}[result.code]
+    assert f"{said}: {key_id}" in result.stderr
+    assert result.json == {"rewrapped": KEYS - 1}
+    assert bytes(wrapped(filled)[key_id][1]) == b"damaged"
+    assert len(changed(filled, before) - {key_id}) == KEYS - 1
+    assert failures(filled) == [("keys rewrap", "key_unavailable")]
+
+
+def test_a_key_of_a_kms_key_that_nobody_trusts_is_not_given_to_kms(filled: Vault) -> None:
+    """The allow-list comes before the call."""
+    key_id = a_data_key(filled)
+    filled.sql("UPDATE data_keys SET kms_key_arn = 'arn:x' WHERE key_id = %s", key_id)
+    with FaultProxy(filled.endpoint) as kms:
+        result = filled.run("rotate", "keys", "rewrap", extra={"AWS_ENDPOINT_URL_KMS": kms.url})
+        sent = [call.body for call in kms.calls if call.operation == "ReEncrypt"]
+    assert result.code == 65
+    assert str(key_id) in result.stderr
+    assert len(sent) == KEYS - 1
+
+
+def test_an_answer_of_other_kms_keys_is_not_stored(filled: Vault) -> None:
+    """A blob under a KMS key that nobody asked for would open for whoever may use that one."""
+    before = wrapped(filled)
+    arns = filled.provisioned.key_arns
+    for other in ("KeyId", "SourceKeyId"):
+        answer = {"KeyId": arns["data"], "SourceKeyId": arns["data"], "CiphertextBlob": "AAAA"}
+        answer[other] = arns["audit"]
+        body = json.dumps(answer).encode()
+
+        def judge(call: Call, body: bytes = body) -> bool | bytes:
+            return body if call.operation == "ReEncrypt" else True
+
+        with FaultProxy(filled.endpoint, judge) as kms:
+            extra = {"AWS_ENDPOINT_URL_KMS": kms.url}
+            assert filled.run("rotate", "keys", "rewrap", extra=extra).code == 65
+        assert wrapped(filled) == before
+
+
+def test_bytes_that_do_not_open_are_not_stored(filled: Vault) -> None:
+    """Exit 65 before the old ones are written over: whoever may open keys sees it in time."""
+    before = wrapped(filled)
+    arn = filled.provisioned.key_arns["data"]
+    answer = json.dumps({"KeyId": arn, "SourceKeyId": arn, "CiphertextBlob": "AAAA"}).encode()
+
+    def judge(call: Call) -> bool | bytes:
+        return answer if call.operation == "ReEncrypt" else True
+
+    with FaultProxy(filled.endpoint, judge) as kms:
+        extra = {"AWS_ENDPOINT_URL_KMS": kms.url}
+        fails(filled.run("re-encrypt", "keys", "rewrap", extra=extra), 65, "does not open")
+    assert wrapped(filled) == before
+    assert failures(filled) == [("keys rewrap", "integrity")]
+
+
+def test_twice_at_once_counts_each_key_once(filled: Vault) -> None:
+    """Whoever swaps first has done it: the other one counts what it did itself."""
+    gate = threading.Barrier(2)
+
+    def judge(call: Call) -> bool:
+        if call.operation == "ReEncrypt" and not gate.broken:
+            gate.wait(30)
+        return True
+
+    with FaultProxy(filled.endpoint, judge) as kms:
+        extra = {"AWS_ENDPOINT_URL_KMS": kms.url}
+        both = [start(filled, "rotate", "keys", "rewrap", extra=extra) for _ in range(2)]
+        counts = [finish(process).json["rewrapped"] for process in both]
+    assert sum(counts) == KEYS, counts
+    assert len(reveal_all(filled)) == 3
+
+
+@pytest.mark.parametrize("role", ["reveal", "ingest", "audit", "erase", "analyst"])
+def test_other_roles_may_not(filled: Vault, role: str) -> None:
+    """Exit 77, on the record where the login may write it, and no byte has changed."""
+    before, entries = wrapped(filled), filled.count("audit_log")
+    fails(filled.run(role, "keys", "rewrap"), 77, "login")
+    assert wrapped(filled) == before
+    assert denied(filled, entries) == ([("keys rewrap", "role")] if role == "reveal" else [])
+
+
+@pytest.mark.iam
+def test_an_access_key_that_may_not_is_denied_once_a_field(filled: Vault) -> None:
+    """Exit 77; a data key more would be denied like the one before it, and is not asked for."""
+    filled.send(events(1))
+    filled.ok("ingest", "ingest")
+    before = wrapped(filled)
+    assert len(before) == KEYS + 2
+    with FaultProxy(filled.endpoint) as kms:
+        extra = access_key(filled, "reveal") | {"AWS_ENDPOINT_URL_KMS": kms.url}
+        result = filled.run("rotate", "keys", "rewrap", extra=extra)
+        assert kms.operations().count("ReEncrypt") == KEYS
+    assert result.code == 77
+    assert f"KMS does not rewrap {KEYS + 2} keys" in result.stderr
+    assert wrapped(filled) == before
+
+
+# --- Under another KMS key ---
+
+
+@pytest.fixture
+def other_key(filled: Vault) -> str:
+    """The ARN of a new KMS key, which the vault's processes trust beside their own."""
+    made: str = filled.emulator.client("kms").create_key()["KeyMetadata"]["Arn"]
+    trusted = (*(filled.provisioned.key_arns[name] for name in ("data", "token")), made)
+    filled.overrides["VAULT_ETL_TRUSTED_KEY_ARNS"] = ",".join(trusted)
+    return made
+
+
+def move(vault: Vault, to: str, *args: str, purpose: str = "data", glass: str = "admin") -> Result:
+    """`keys rewrap --to`, with the access key of the emulator's administrator."""
+    extra = access_key(vault, "rotate")
+    key = vault.provisioned.credentials[glass]
+    extra |= {
+        "AWS_ACCESS_KEY_ID": key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+    }
+    return vault.run(
+        "re-encrypt", "keys", "rewrap", "--to", to, "--purpose", purpose, *args, extra=extra
+    )
+
+
+@pytest.mark.parametrize("purpose", ["data", "token"])
+def test_break_glass_moves_the_keys_of_a_purpose(
+    filled: Vault, other_key: str, purpose: str
+) -> None:
+    """Bytes and ARN change together, of that KMS key's keys alone, and the administrator opens a value with them."""
+    before = wrapped(filled)
+    under = filled.provisioned.key_arns[purpose]
+    mine = {k for (k,) in filled.sql("SELECT key_id FROM data_keys WHERE kms_key_arn = %s", under)}
+    assert json.loads(move(filled, other_key, "--dry-run", purpose=purpose).stdout) == {
+        "rewrapped": len(mine)
+    }
+    assert wrapped(filled) == before
+    moved = move(filled, other_key, "--yes", purpose=purpose)
+    assert moved.code == 0, moved.stderr
+    assert moved.json == {"rewrapped": len(mine)}
+    after = wrapped(filled)
+    assert {key_id for key_id, (arn, _) in after.items() if arn == other_key} == mine
+    assert changed(filled, before) == mine
+    assert move(filled, other_key, "--yes", purpose=purpose).json == {"rewrapped": 0}
+
+
+def test_a_moved_key_opens(filled: Vault, other_key: str) -> None:
+    """Whoever KMS lets use the new key reveals as before; those whom it does not are told 77."""
+    revealed = reveal_all(filled)
+    move(filled, other_key, "--yes")
+    (record_id, fields), *_ = revealed.items()
+    asked = ("reveal", record_id, "--reason", "a test")
+    admin = filled.provisioned.credentials["admin"]
+    opened = filled.ok(
+        "reveal",
+        *asked,
+        extra={
+            "AWS_ACCESS_KEY_ID": admin.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": admin.secret_access_key,
+        },
+    )
+    assert opened.json["fields"] == fields
+
+
+def test_an_alias_names_a_kms_key_too(filled: Vault, other_key: str) -> None:
+    """It is looked up: what is stored is the ARN."""
+    kms = filled.emulator.client("kms")
+    kms.create_alias(AliasName="alias/another", TargetKeyId=other_key)
+    try:
+        assert move(filled, "alias/another", "--yes").json == {"rewrapped": 3}
+    finally:
+        kms.delete_alias(AliasName="alias/another")
+    arns = filled.sql("SELECT DISTINCT kms_key_arn FROM data_keys WHERE purpose = 'data'")
+    assert arns == [(other_key,)]
+
+
+def test_a_move_is_on_the_record(filled: Vault, other_key: str) -> None:
+    """The run, with the name that was given, and then each key with the ARN that it went to."""
+    before = filled.count("audit_log")
+    move(filled, other_key, "--yes")
+    reasons = [
+        reason
+        for (reason,) in filled.sql(
+            "SELECT reason FROM audit_log WHERE seq > %s AND phase = 'outcome' AND decision = 'done'"
+            " AND action <> 'keys change' ORDER BY seq",
+            before,
+        )
+    ]
+    assert reasons[0] == f"all data keys, to {other_key}"
+    assert len(reasons) == 4
+    assert all(reason.endswith(f", to {other_key}") for reason in reasons)
+
+
+def test_a_kms_key_that_is_not_listed_is_refused(filled: Vault, other_key: str) -> None:
+    """Exit 78: every other process would refuse its keys. So for the new one, and for the old one."""
+    before = wrapped(filled)
+    own = filled.provisioned.key_arns
+    for trusted in ("", f"{own['data']},{own['token']}", f"{own['token']},{other_key}"):
+        filled.overrides["VAULT_ETL_TRUSTED_KEY_ARNS"] = trusted
+        if not trusted:
+            del filled.overrides["VAULT_ETL_TRUSTED_KEY_ARNS"]
+        for args in ("--yes", "--dry-run"):
+            result = move(filled, other_key, args)
+            fails(result, 78, "is not trusted here")
+            assert "VAULT_ETL_TRUSTED_KEY_ARNS" in result.stderr.splitlines()[-1]
+    assert wrapped(filled) == before
+
+
+def test_the_kms_key_of_the_other_purpose_is_refused(filled: Vault, other_key: str) -> None:
+    """Whoever may open tokens' keys could open data keys then."""
+    assert other_key
+    before = wrapped(filled)
+    fails(move(filled, filled.provisioned.key_arns["token"], "--yes"), 78, "another purpose")
+    assert wrapped(filled) == before
+
+
+@pytest.mark.iam
+@pytest.mark.parametrize("role", ["rotate", "re-encrypt", "operator"])
+@pytest.mark.parametrize("known", [True, False])
+def test_no_role_moves_a_key(filled: Vault, other_key: str, role: str, known: bool) -> None:
+    """Exit 77 for a key that it may look up, and for one that it may not; on the record, nothing changed."""
+    before, entries = wrapped(filled), filled.count("audit_log")
+    target = other_key
+    if known:  # data keys under the audit key: of no purpose, and every role may look it up
+        target = filled.provisioned.key_arns["audit"]
+        filled.overrides["VAULT_ETL_TRUSTED_KEY_ARNS"] += f",{target}"
+    result = move(filled, target, "--yes", glass=role)
+    assert result.code == 77, result.stderr
+    assert wrapped(filled) == before
+    assert ("keys rewrap", "key_unavailable" if known else "denied") in [
+        (action, code)
+        for action, code in filled.sql(
+            "SELECT action, error_code FROM audit_log WHERE seq > %s AND phase = 'outcome'", entries
+        )
+    ]
+
+
+@pytest.mark.parametrize("args", [("--to", "alias/x"), ("--purpose", "data")])
+def test_to_and_purpose_go_together(filled: Vault, args: tuple[str, ...]) -> None:
+    """Either alone is a usage error."""
+    fails(filled.run("re-encrypt", "keys", "rewrap", *args), 2, "--to and --purpose")
+
+
+def test_a_move_asks_first(filled: Vault, other_key: str) -> None:
+    """Without a terminal it wants --yes; on one it asks, and no is 75."""
+    before = wrapped(filled)
+    fails(move(filled, other_key), 2, "no terminal")
+    args = ("keys", "rewrap", "--to", other_key, "--purpose", "data")
+    with terminal(filled, "rotate", *args) as shown:
+        shown.expect(f"Move 3 data keys to the KMS key {other_key[:10]}")
+        shown.type("n")
+        assert shown.finish().code == 75
+    assert wrapped(filled) == before
+
+
+def test_a_person_sees_how_far_it_is(filled: Vault) -> None:
+    """On a terminal: a table, and the note about proof."""
+    shown = on_terminal(filled, "rotate", "keys", "rewrap")
+    assert shown.code == 0
+    assert f"{KEYS}/{KEYS}" in shown.stdout
+
+
+def wrapped(vault: Vault) -> dict[int, tuple[str, Any]]:
+    """The KMS key and the wrapped bytes of every key."""
+    return {
+        key_id: (arn, None if blob is None else bytes(blob))
+        for key_id, arn, blob in vault.sql("SELECT key_id, kms_key_arn, wrapped_key FROM data_keys")
+    }
+
+
+def changed(vault: Vault, before: dict[int, tuple[str, Any]]) -> set[int]:
+    """The keys whose bytes are not those of before."""
+    return {key_id for key_id, (_, blob) in wrapped(vault).items() if blob != before[key_id][1]}
+
+
+def a_data_key(vault: Vault) -> int:
+    """The id of the data key of quarantined bodies, which no reveal of a record needs."""
+    ((key_id,),) = vault.sql(
+        "SELECT key_id FROM data_keys WHERE purpose = 'data' AND field = 'quarantine'"
+    )
+    assert isinstance(key_id, int)
+    return key_id
+
+
+def failures(vault: Vault) -> list[tuple[Any, ...]]:
+    """What outcomes say that failed."""
+    return vault.sql("SELECT action, error_code FROM audit_log WHERE decision = 'failed'")
+
+
+def denied(vault: Vault, since: int) -> list[tuple[Any, ...]]:
+    """What intents were denied since an entry."""
+    return vault.sql(
+        "SELECT action, error_code FROM audit_log WHERE decision = 'denied' AND seq > %s", since
+    )

@@ -1,0 +1,230 @@
+"""How many values lie under each key: kept by whatever writes, and equal to what the rows say."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psycopg2
+import pytest
+
+from tests.kit.scratch import Scratch, ciphertext, sealed_record, sealed_rejection
+from tests.kit.swaps import outside, swaps
+from vault_etl.crypto.fields import Field
+from vault_etl.records.fenced_writes import WriteKeys
+from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+
+RECORDS = 6
+FOLD = "CALL public.commit_fold_value_counts(NULL)"
+
+
+@pytest.fixture(scope="module")
+def keys(shared: Scratch) -> WriteKeys:
+    """Active token keys, and a data key a field."""
+    shared.add_token_keys()
+    return shared.write_keys(*Field)
+
+
+@pytest.fixture
+def filled(shared: Scratch, keys: WriteKeys) -> Iterator[Scratch]:
+    """Some records and a quarantined body, counted."""
+    with shared.loader() as loader:
+        loader.load([sealed_record(keys) for _ in range(RECORDS)], [sealed_rejection(keys)], keys)
+    yield shared
+    shared.sql("TRUNCATE public.user_logins, public.quarantine")
+    assert kept(shared) == {}
+
+
+def kept(database: Scratch) -> dict[tuple[str, int], int]:
+    """The counts that are not 0."""
+    return {
+        (field, key_id): int(held)
+        for field, key_id, held in database.sql(
+            "SELECT field, id, sum(held) FROM public.value_counts GROUP BY 1, 2 HAVING sum(held) <> 0"
+        )
+    }
+
+
+def miscounted(database: Scratch) -> list[tuple[object, ...]]:
+    """Where they are not those of the rows."""
+    return database.sql("SELECT * FROM public.values_miscounted()", role="audit")
+
+
+def test_a_load_counts_its_values(filled: Scratch, keys: WriteKeys) -> None:
+    """Of each key, in the month of the record ids; of tokens, rows of their generation."""
+    ip, device_id, quarantine = (key.key_id for key in keys.data_keys)
+    assert kept(filled) == {
+        ("ip", ip): RECORDS,
+        ("device_id", device_id): RECORDS,
+        ("quarantine", quarantine): 1,
+        ("token", 1): RECORDS,
+    }
+    assert miscounted(filled) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE public.user_logins SET ip_ciphertext = NULL, token_generation = NULL",
+        "UPDATE public.user_logins SET next_token_generation = 2",
+        "UPDATE public.quarantine SET body_ciphertext = NULL",
+        "DELETE FROM public.quarantine",
+        "DELETE FROM public.user_logins WHERE record_id > (SELECT min(record_id::text)::uuid FROM user_logins)",
+        "UPDATE public.user_logins SET user_id = 'another'",
+    ],
+)
+def test_whatever_writes_is_counted(filled: Scratch, statement: str) -> None:
+    """The owner and the superuser too, whom the other triggers let pass."""
+    filled.sql(statement)
+    assert miscounted(filled) == []
+
+
+def test_a_swap_and_an_erasure_are_counted(filled: Scratch, keys: WriteKeys) -> None:
+    """What a rotation takes from one key it gives to another; what is forgotten is under none."""
+    records = [sealed_record(keys)]
+    with filled.loader() as loader:
+        loader.load(records, [], keys)
+    new = filled.add_data_key(Field.IP, role="re-encrypt")
+    with filled.database("re-encrypt") as database:
+        swap = PostgresResealer(database).replace(swaps(records, new), [new], outside())
+    assert swap is not None
+    assert kept(filled)["ip", new.key_id] == 1
+    assert kept(filled)["ip", keys.data_keys[0].key_id] == RECORDS
+    filled.sql(
+        "CALL public.commit_erase(gen_random_uuid(), 'a', 'h', %s, NULL, 't', 'r',"
+        " NULL, NULL, NULL, NULL, NULL, NULL)",
+        records[0].record_id,
+        role="erase",
+    )
+    assert ("ip", new.key_id) not in kept(filled)
+    assert miscounted(filled) == []
+
+
+def test_nobody_waits_for_a_count(filled: Scratch) -> None:
+    """Two sessions take away values of one key at once: each has a row of its own."""
+    half = "UPDATE public.user_logins SET ip_ciphertext = NULL WHERE record_id = %s"
+    first, second = (row[0] for row in filled.sql("SELECT record_id FROM user_logins LIMIT 2"))
+    with filled.connect() as one, filled.connect() as other:
+        with one.cursor() as cursor:
+            cursor.execute(half, (first,))
+        with other.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+            cursor.execute(half, (second,))
+        other.commit()
+        one.commit()
+    assert miscounted(filled) == []
+
+
+def test_counts_of_sessions_that_ended_become_one(filled: Scratch, keys: WriteKeys) -> None:
+    """Each connection leaves rows of its own: the next start of ingest folds them, and leaves out what came to nothing.
+
+    One that is still there keeps its own, and the sum is what it was.
+    """
+    rows = "SELECT count(*) FROM value_counts WHERE field = 'ip' AND writer <> %s"
+    record = sealed_record(keys)
+    for _ in range(3):
+        with filled.loader() as loader:
+            loader.load([sealed_record(keys)], [], keys)
+    with filled.connect() as alive, alive.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        ((mine,),) = cursor.fetchall()
+        cursor.execute(
+            "UPDATE user_logins SET device_id_ciphertext = NULL WHERE record_id <> %s",
+            (record.record_id,),
+        )
+        alive.commit()
+        before = kept(filled)
+        assert filled.value(rows, mine) == 4
+        with filled.loader() as loader:
+            loader.prepare_partitions()
+        assert filled.value(rows, mine) == 1
+        assert kept(filled) == before
+        assert filled.value("SELECT count(*) FROM value_counts WHERE writer = %s", mine) > 0
+    filled.sql(FOLD, role="ingest")
+    assert filled.value("SELECT count(*) FROM value_counts WHERE field = 'device_id'") == 0
+    assert miscounted(filled) == []
+
+
+def test_one_session_folds_at_a_time(filled: Scratch) -> None:
+    """Another one leaves it at that, and does not wait."""
+    with filled.connect() as one, one.cursor() as cursor:
+        cursor.execute("SELECT public.fold_value_counts()")
+        assert filled.value(FOLD, role="ingest") == 0
+
+
+@pytest.mark.parametrize("role", ["ingest", "re-encrypt", "admin"])
+def test_a_fold_with_an_old_list_of_sessions_stops_no_writer(filled: Scratch, role: str) -> None:
+    """No client keeps rows; and who owns them, and can, does not take those of a session that began since."""
+    write = "UPDATE public.user_logins SET ip_ciphertext = NULL WHERE record_id = %s"
+    first, second = (row[0] for row in filled.sql("SELECT record_id FROM user_logins LIMIT 2"))
+    with filled.connect(role) as idle, idle.cursor() as folding:
+        folding.execute("SELECT count(*) FROM pg_stat_activity")  # the server keeps this list
+        with filled.connect() as alive, alive.cursor() as writing:
+            writing.execute("SET lock_timeout = '5s'")
+            writing.execute(write, (first,))
+            alive.commit()
+            with suppress(psycopg2.errors.InsufficientPrivilege):
+                folding.execute("SELECT public.fold_value_counts()")
+            writing.execute(write, (second,))
+            alive.commit()
+    assert miscounted(filled) == []
+
+
+def test_a_month_that_came_by_hand_is_counted_again(filled: Scratch) -> None:
+    """Written into a partition, past the triggers: it is told, and mended without a lock."""
+    before = kept(filled)
+    (month,) = filled.sql("SELECT DISTINCT tableoid::regclass::text FROM public.user_logins")[0]
+    filled.sql(
+        f"INSERT INTO public.{month} (record_id, user_id, device_type, ip_ciphertext, create_date)"  # noqa: S608
+        " SELECT overlay(record_id::text PLACING 'fff' FROM 34)::uuid, 'u', 'ios', %s, create_date"
+        f" FROM public.{month} LIMIT 1",
+        ciphertext(7),
+    )
+    ((field, key_id, _, was, now),) = miscounted(filled)
+    assert (field, key_id, was, now) == ("ip", 7, 0, 1)
+    assert filled.value("SELECT public.recount_values()") == 1
+    assert miscounted(filled) == []
+    assert kept(filled) == {**before, ("ip", 7): 1}
+
+
+def test_a_zero_that_is_wrong_ends_no_key(filled: Scratch, keys: WriteKeys) -> None:
+    """What nothing needs by the counts is looked for in the rows before it is believed."""
+    key_id = keys.data_keys[0].key_id
+    needs = "SELECT in_records FROM public.needs_of_data_key(%s)"
+    filled.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", key_id)
+    assert filled.value(needs, key_id, role="rotate") == RECORDS
+    filled.sql("DELETE FROM public.value_counts")
+    assert filled.value(needs, key_id, role="rotate") == RECORDS
+    assert (
+        filled.value("SELECT rows FROM public.key_usage(true) WHERE key_id = %s", key_id) == RECORDS
+    )
+
+
+@pytest.mark.parametrize(
+    ("record_id", "month"),
+    [
+        (uuid.UUID(int=0), "1970-01-01"),
+        (uuid.UUID("0199ec9b-7bff-7fff-8000-000000000000"), "2025-10-01"),
+        (uuid.UUID(int=2**128 - 1), "10889-08-01"),
+    ],
+)
+def test_the_month_is_that_of_the_id(shared: Scratch, record_id: uuid.UUID, month: str) -> None:
+    """The first day of the month in which its milliseconds lie, in UTC, whatever the session's zone."""
+    assert shared.value("SELECT public.month_of(%s::uuid)::text", record_id) == month
+
+
+def test_a_month_on_its_way_out_is_counted(scratch: Scratch) -> None:
+    """No look at the table sees its rows: a recount that missed them would let their keys be destroyed."""
+    scratch.add_token_keys()
+    keys = scratch.write_keys(*Field)
+    with scratch.loader() as loader:
+        loader.load([sealed_record(keys)], [], keys)
+    ((partition,),) = scratch.sql("SELECT tableoid::regclass::text FROM public.user_logins")
+    scratch.sql(f"ALTER TABLE public.user_logins DETACH PARTITION {partition}")
+    assert miscounted(scratch) == []
+    assert scratch.value("SELECT public.recount_values()") == 0
+    (data_key, *_) = keys.data_keys
+    counted = scratch.sql("SELECT id, held FROM public.values_counted()")
+    assert (data_key.key_id, 1) in counted
+    assert scratch.sql("SELECT tokens FROM public.needs_of_generation(1::smallint, true)") == [(1,)]

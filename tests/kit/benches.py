@@ -1,0 +1,43 @@
+"""Each suite runs on the fake and on the real adapter: what one promises, the other keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kit.bench import Bench, FakeBench, PostgresBench
+from tests.kit.databases import TEMPLATE, database_copy
+from tests.kit.vault import Vault
+from vault_etl.local.aws_session import EmulatorSession
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.local.provision import Provisioned
+
+NO_EMULATOR = Provisioned("", "", {}, {})
+
+
+@pytest.fixture
+def database(postgres: RunningPostgres, tmp_path: Path) -> Iterator[Vault]:
+    """A migrated database alone: no queue and no KMS, which take longer to make."""
+    with database_copy(postgres, TEMPLATE) as name:
+        yield Vault(postgres, name, "", NO_EMULATOR, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def sqs(moto: tuple[str, Provisioned]) -> Any:  # noqa: ANN401 - a client of boto3
+    """An SQS client of the emulator's administrator."""
+    endpoint, provisioned = moto
+    return EmulatorSession(endpoint, provisioned.credentials["admin"]).client("sqs")
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """An empty vault, without keys."""
+    if request.param == "fake":
+        yield FakeBench()
+        return
+    real = PostgresBench(request.getfixturevalue("database"))
+    yield real
+    real.close()

@@ -1,0 +1,102 @@
+"""What the fakes of the Postgres adapters share: the rows, and the fence in front of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import uuid
+from collections.abc import Iterable
+
+from tests.kit.fakes.clock import FakeClock
+from vault_etl.audit.log import AuditEntry
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import DataKey, KeyState, StoredKey
+from vault_etl.records.messages import SealedRecord, SealedRejection
+from vault_etl.records.unattached_months import MonthAway
+from vault_etl.rotation.ranges import OpenRotation, Range
+
+
+@dataclasses.dataclass(slots=True)
+class FakeRange:
+    """A range of a rotation, and who works on it."""
+
+    range: Range
+    is_done: bool = False
+    claim: uuid.UUID | None = None
+    claimed_until: float = 0
+
+
+class FakeDatabase:
+    """Tables in memory. Every change is committed when it is made."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.keys: dict[int, StoredKey] = {}
+        self.records: dict[uuid.UUID, SealedRecord] = {}
+        self.quarantine: dict[uuid.UUID, SealedRejection] = {}
+        self.quarantined_at: dict[uuid.UUID, dt.datetime] = {}
+        self.erased_bodies: set[uuid.UUID] = set()
+        self.rotations: dict[KeyPurpose, OpenRotation] = {}
+        self.ranges: dict[uuid.UUID, list[FakeRange]] = {}
+        self.unexplained: set[int] = set()
+        """Keys that no entry explains: of a fake, what a test says."""
+        self.audit: list[AuditEntry] = []
+        self.released: set[int] = set()
+        self.months_away: list[MonthAway] = []
+
+    def away(self) -> list[MonthAway]:
+        """See `Months.away`."""
+        return self.months_away
+
+    def fence_holds(
+        self, data_keys: Iterable[DataKey], generations: tuple[int, int | None] | None
+    ) -> bool:
+        """What the fence of docs/design.md, Keys, looks at; `generations` None: at no tokens."""
+        if not all(self._writable(key) for key in data_keys):
+            return False
+        if generations is None:
+            return True
+        active, pending = generations
+        return self._generations(KeyState.ACTIVE) == {active} and (
+            self._generations(KeyState.PENDING) == (set() if pending is None else {pending})
+        )
+
+    def set_state(self, key_id: int, state: KeyState) -> None:
+        """Move a key to a state, note when, and take a destroyed one's bytes away."""
+        now, key = self.clock.now(), self.keys[key_id]
+        if state is KeyState.DECRYPT_ONLY:
+            key = dataclasses.replace(key, retired_at=now)
+        if state is KeyState.DESTROYED:
+            key = dataclasses.replace(key, wrapped_key=None, destroyed_at=now)
+        self.keys[key_id] = dataclasses.replace(key, state=state)
+
+    def ciphertexts(self) -> list[tuple[Field, uuid.UUID, str, bytes]]:
+        """Every ciphertext: its field, its row, its person, its bytes."""
+        sealed = [
+            (field, record.record_id, record.user_id, ciphertext)
+            for record in self.records.values()
+            for field, ciphertext in record.ciphertexts.items()
+        ]
+        return sealed + [
+            (Field.QUARANTINE, rejection.record_id, "", rejection.body_ciphertext)
+            for rejection in self.quarantine.values()
+            if rejection.record_id not in self.erased_bodies
+        ]
+
+    def _writable(self, key: DataKey) -> bool:
+        stored = self.keys.get(key.key_id)
+        return (
+            stored is not None
+            and stored.purpose is KeyPurpose.DATA
+            and stored.state is KeyState.ACTIVE
+            and stored.fingerprint == key.fingerprint
+            and stored.expires_at is not None
+            and stored.expires_at > self.clock.now()
+        )
+
+    def _generations(self, state: KeyState) -> set[int | None]:
+        return {
+            key.generation
+            for key in self.keys.values()
+            if key.purpose is KeyPurpose.TOKEN and key.state is state
+        }

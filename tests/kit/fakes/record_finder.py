@@ -1,0 +1,96 @@
+"""Look-ups by token, in memory."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Iterator, Sequence
+
+from tests.kit.fakes.audit_log import FakeAuditLog
+from tests.kit.fakes.database import FakeDatabase
+from vault_etl.audit.entries import Action, AuditReceipt
+from vault_etl.base.errors import DeniedError
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.records.messages import SealedRecord
+from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
+from vault_etl.reveal.find import MAX_HOLDERS, Holder, Holders, UserRecord, UserRecords
+
+
+class FakeRecordFinder:
+    """`RecordFinder` and `DuplicateFinder` in memory."""
+
+    def __init__(self, database: FakeDatabase, login: str = "fake") -> None:
+        self._database = database
+        self._audit = FakeAuditLog(database, login)
+
+    def holding(
+        self, receipt: AuditReceipt, tokens: Sequence[uuid.UUID], limit: int
+    ) -> Sequence[Holders]:
+        """See `RecordFinder.holding`."""
+        (name,) = self._audit.use(receipt, Action.FIND).fields
+        field = Field(name)
+        keys = [k for k in self._database.keys.values() if k.field is field and k.generation]
+        amount = receipt.request.amount or 1
+        each, rest = divmod(len(tokens), amount)
+        if rest or each > sum(key.state is not KeyState.DESTROYED for key in keys):
+            raise DeniedError("an intent looks for so many values of one field")
+        values = (tokens[at : at + each] for at in range(0, len(tokens), each))
+        return [self.holders(field, value, limit) for value in values]
+
+    def of_user(self, receipt: AuditReceipt, user_id: str) -> UserRecords:
+        """See `RecordFinder.of_user`."""
+        if self._audit.use(receipt, Action.FIND).fields:
+            raise DeniedError("an intent to find a value finds no user")
+        mine = [
+            UserRecord(
+                record.record_id,
+                record.device_type,
+                record.locale,
+                record.app_version,
+                record.create_date,
+                record.event_time,
+            )
+            for record in self._database.records.values()
+            if record.user_id == user_id
+        ]
+        return UserRecords(
+            len(mine), sorted(mine, key=lambda holder: holder.record_id, reverse=True)
+        )
+
+    def holders(self, field: Field, tokens: Sequence[uuid.UUID], limit: int) -> Holders:
+        """The same without an entry, for a test that looks behind the log."""
+        holding = [
+            Holder(record.record_id, record.user_id, record.create_date, record.event_time)
+            for record in self._database.records.values()
+            if {record.tokens.get(field), (record.next_tokens or {}).get(field)} & set(tokens)
+        ]
+        newest = sorted(holding, key=lambda holder: holder.record_id, reverse=True)
+        return Holders(len(holding), newest[: min(limit, MAX_HOLDERS)])
+
+    def records(self, query: SharedTokenQuery) -> int:  # noqa: ARG002 - of the port
+        """See `DuplicateFinder.records`."""
+        return len(self._database.records)
+
+    def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
+        """See `DuplicateFinder.shared_tokens`."""
+        by_token: dict[uuid.UUID, list[SealedRecord]] = {}
+        for record in self._database.records.values():
+            token = record.tokens.get(query.field)
+            if (
+                token is not None
+                and token not in query.leave_out
+                and (query.since is None or record.create_date >= query.since)
+                and (query.until is None or record.create_date <= query.until)
+            ):
+                by_token.setdefault(token, []).append(record)
+        shared = [_shared(token, records) for token, records in by_token.items()]
+        wanted = [s for s in shared if s.count >= query.min_count and s.users >= query.min_users]
+        wanted.sort(key=lambda s: (-s.count, s.token))
+        return itertools.islice(wanted, query.limit)
+
+
+def _shared(token: uuid.UUID, records: Sequence[SealedRecord]) -> SharedToken:
+    days = [record.create_date for record in records]
+    users = {record.user_id for record in records}
+    return SharedToken(token, len(records), len(users), min(days), max(days))

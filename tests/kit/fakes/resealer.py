@@ -1,0 +1,89 @@
+"""Compare-and-swap of ciphertexts, in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Sequence
+
+from tests.kit.fakes.database import FakeDatabase
+from tests.kit.fakes.rotation import move_range
+from vault_etl.crypto.fields import Field, KeyPurpose, Table
+from vault_etl.crypto.keys import DataKey, KeyState
+from vault_etl.rotation.ranges import OpenRotation, Page, Range, Step
+from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
+from vault_etl.rotation.rotations import Left
+
+
+class FakeResealer:
+    """`Resealer` in memory."""
+
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+
+    def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page[SealedRow]:
+        """See `Resealer.page`."""
+        rows = [
+            row
+            for row in self._old(rotation, at.place)
+            if at.first <= row.record_id <= at.last
+            and (at.after is None or row.record_id > at.after)
+        ][:limit]
+        return Page(rows, is_last=len(rows) < limit)
+
+    def replace(
+        self, replacements: Sequence[Replacement], keys: Sequence[DataKey], step: Step
+    ) -> Swap | None:
+        """See `Resealer.replace`."""
+        if replacements and not self._database.fence_holds(keys, None):
+            return None
+        swapped = [r for r in replacements if self._swap(r)]
+        move_range(self._database, step, is_whole=len(swapped) == len(replacements))
+        return Swap(len(swapped), sum(len(r.ciphertexts) for r in swapped))
+
+    def left(self, rotation: OpenRotation) -> Left:
+        """See `Resealer.left`."""
+        rows = [row for place in Table for row in self._old(rotation, place)]
+        values = sum(len(row.ciphertexts) for row in rows)
+        return Left(values, tuple(row.record_id for row in rows)[:10])
+
+    def _old(self, rotation: OpenRotation, place: Table) -> list[SealedRow]:
+        rows: dict[uuid.UUID, SealedRow] = {}
+        for field, record_id, user_id, ciphertext in self._database.ciphertexts():
+            is_body = field is Field.QUARANTINE
+            if is_body is not (place is Table.QUARANTINE) or field not in rotation.fields:
+                continue
+            if not self._stays(rotation, field, ciphertext):
+                row = rows.get(record_id, SealedRow(place, record_id, user_id, {}))
+                rows[record_id] = dataclasses.replace(
+                    row, ciphertexts={**row.ciphertexts, field: ciphertext}
+                )
+        return sorted(rows.values(), key=lambda row: row.record_id)
+
+    def _stays(self, rotation: OpenRotation, field: Field, ciphertext: bytes) -> bool:
+        key_id = int.from_bytes(ciphertext[1:5], "big")
+        key = self._database.keys.get(key_id)
+        return (
+            key is not None
+            and key.purpose is KeyPurpose.DATA
+            and key.field is field
+            and key.state is not KeyState.DESTROYED
+            and key_id not in rotation.old_keys
+        )
+
+    def _swap(self, replacement: Replacement) -> bool:
+        row, new = replacement.row, replacement.ciphertexts
+        if row.place is Table.QUARANTINE:
+            rejection = self._database.quarantine[row.record_id]
+            is_erased = row.record_id in self._database.erased_bodies
+            if is_erased or rejection.body_ciphertext != row.ciphertexts[Field.QUARANTINE]:
+                return False
+            self._database.quarantine[row.record_id] = dataclasses.replace(
+                rejection, body_ciphertext=new[Field.QUARANTINE]
+            )
+            return True
+        record = self._database.records[row.record_id]
+        if any(record.ciphertexts.get(field) != row.ciphertexts[field] for field in new):
+            return False
+        record.ciphertexts.update(new)
+        return True

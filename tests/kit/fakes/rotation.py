@@ -1,0 +1,182 @@
+"""Rotations that are under way, in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Iterator, Sequence
+
+from tests.kit.fakes.database import FakeDatabase, FakeRange
+from tests.kit.fakes.key_store import FakeKeyStore
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import ConfigurationError, IncompleteError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
+from vault_etl.crypto.keys import KeyState
+from vault_etl.keys.make import NewKey
+from vault_etl.rotation.ranges import NOTHING_OPENED, OpenedRows, OpenRotation, Range, Step, split
+from vault_etl.rotation.rotations import Unfinished
+
+CLAIM_SECONDS = 10
+
+
+class FakeRotationReader:
+    """`RotationReader` in memory."""
+
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+
+    def open(self, purpose: KeyPurpose) -> OpenRotation | None:
+        """See `RotationReader.open`."""
+        return self._database.rotations.get(purpose)
+
+
+class FakeDataRotations:
+    """`DataRotations` in memory."""
+
+    def __init__(self, database: FakeDatabase, keys: FakeKeyStore) -> None:
+        self._database = database
+        self._keys = keys
+
+    def begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
+        """See `DataRotations.begin`."""
+        if (going_on := self._database.rotations.get(KeyPurpose.DATA)) is not None:
+            return going_on
+        retired = tuple(self._keys.retire_data_keys(request, fields))
+        old = frozenset(
+            key.key_id
+            for key in self._database.keys.values()
+            if key.purpose is KeyPurpose.DATA
+            and key.field in fields
+            and key.state is KeyState.DECRYPT_ONLY
+        )
+        begun = OpenRotation(rotation_id=request.request_id, fields=tuple(fields), old_keys=old)
+        _add(self._database, KeyPurpose.DATA, begun, slices)
+        return dataclasses.replace(begun, retired=retired)
+
+    def end(self, rotation_id: uuid.UUID) -> None:
+        """See `DataRotations.end`."""
+        end_rotation(self._database, rotation_id)
+
+
+class FakeTokenRotations:
+    """`TokenRotations` in memory."""
+
+    def __init__(self, database: FakeDatabase, keys: FakeKeyStore) -> None:
+        self._database = database
+        self._keys = keys
+
+    def next_generation(self) -> int:
+        """See `TokenRotations.next_generation`."""
+        return 1 + max(key.generation or 0 for key in self._database.keys.values())
+
+    def begin(self, request: AuditRequest, keys: Sequence[NewKey], slices: int) -> OpenRotation:
+        """See `TokenRotations.begin`."""
+        if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
+            _reopen(self._database.ranges[going_on.rotation_id])
+            return going_on
+        held = {row.next_token_generation for row in self._database.records.values()}
+        kept = [
+            i for i in self._in(KeyState.DECRYPT_ONLY) if self._database.keys[i].generation in held
+        ]
+        if kept:
+            hint = f"vault-etl keys destroy {min(kept)}"
+            raise ConfigurationError("the generation before is still kept in the rows", hint=hint)
+        if not self._in(KeyState.PENDING):
+            if not keys:
+                raise IncompleteError("no generation is pending any more")
+            for key in keys:
+                self._keys.store(key, KeyState.PENDING)
+        begun = OpenRotation(
+            rotation_id=request.request_id,
+            fields=PERSONAL_FIELDS,
+            old_keys=frozenset(self._in(KeyState.ACTIVE)),
+        )
+        _add(self._database, KeyPurpose.TOKEN, begun, slices)
+        return begun
+
+    def abort(self, request: AuditRequest) -> Sequence[int]:  # noqa: ARG002 - of the port
+        """See `TokenRotations.abort`."""
+        pending = sorted(self._in(KeyState.PENDING))
+        for key_id in pending:
+            self._database.set_state(key_id, KeyState.DESTROYED)
+        if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
+            end_rotation(self._database, going_on.rotation_id)
+        return pending
+
+    def _in(self, state: KeyState) -> list[int]:
+        return [
+            key.key_id
+            for key in self._database.keys.values()
+            if key.purpose is KeyPurpose.TOKEN and key.state is state
+        ]
+
+
+class FakeRangeClaims:
+    """`RangeClaims` in memory."""
+
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+
+    def claim(self, rotation_id: uuid.UUID, claim: uuid.UUID) -> Range | None:
+        """See `RangeClaims.claim`."""
+        now = self._database.clock.monotonic()
+        for held in self._database.ranges.get(rotation_id, []):
+            if not held.is_done and held.claimed_until <= now:
+                held.claim, held.claimed_until = claim, now + CLAIM_SECONDS
+                return held.range
+        return None
+
+    def unfinished(self, rotation_id: uuid.UUID) -> Unfinished:
+        """See `RangeClaims.unfinished`."""
+        left = [held for held in self._database.ranges.get(rotation_id, []) if not held.is_done]
+        free_at = min((held.claimed_until for held in left), default=0.0)
+        return Unfinished(len(left), max(0.0, free_at - self._database.clock.monotonic()))
+
+    def release(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
+        """See `RangeClaims.release`. The log's entries are the database's own, and are not here."""
+        del opened
+        for ranges in self._database.ranges.values():
+            for held in ranges:
+                if held.claim == claim:
+                    held.claim, held.claimed_until = None, 0
+
+
+def move_range(database: FakeDatabase, step: Step, *, is_whole: bool) -> None:
+    """Move a range on, if it is still claimed as the step says."""
+    for ranges in database.ranges.values():
+        for held in ranges:
+            if held.claim == step.claim:
+                held.claimed_until = database.clock.monotonic() + CLAIM_SECONDS
+                if is_whole:
+                    held.range = dataclasses.replace(
+                        held.range, after=step.after or held.range.after
+                    )
+                    held.is_done = step.is_done
+
+
+def _add(database: FakeDatabase, purpose: KeyPurpose, begun: OpenRotation, slices: int) -> None:
+    database.rotations[purpose] = dataclasses.replace(begun, resumed=True)
+    database.ranges[begun.rotation_id] = [
+        FakeRange(cut) for cut in _ranges(database, begun.fields, slices)
+    ]
+
+
+def _reopen(ranges: Sequence[FakeRange]) -> None:
+    if all(held.is_done for held in ranges):
+        for held in ranges:
+            held.is_done, held.range = False, dataclasses.replace(held.range, after=None)
+            held.claim, held.claimed_until = None, 0
+
+
+def _ranges(database: FakeDatabase, fields: Sequence[Field], slices: int) -> Iterator[Range]:
+    if database.quarantine and Field.QUARANTINE in fields:
+        yield Range(Table.QUARANTINE, min(database.quarantine), max(database.quarantine))
+    if database.records and set(fields) & set(PERSONAL_FIELDS):
+        yield from split(Table.USER_LOGINS, min(database.records), max(database.records), slices)
+
+
+def end_rotation(database: FakeDatabase, rotation_id: uuid.UUID) -> None:
+    """It is over, and so are its ranges."""
+    for purpose, going_on in list(database.rotations.items()):
+        if going_on.rotation_id == rotation_id:
+            del database.rotations[purpose], database.ranges[rotation_id]

@@ -1,0 +1,54 @@
+"""What happens while a month is archived: by a trigger, in the transaction that commits the intent."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+from tests.kit.vault import Vault
+
+CHANGE: Final = """
+    UPDATE vault_etl_detached.MONTH SET locale = 'xx'
+    WHERE record_id = (SELECT record_id FROM vault_etl_detached.MONTH LIMIT 1);
+"""
+ATTACHED: Final = """
+    PERFORM public.partition_prepare('MONTH');
+    PERFORM public.partition_attach('MONTH');
+    UPDATE public.user_logins SET locale = 'xx' WHERE record_id >= month.first AND record_id < month.until;
+    ALTER TABLE public.user_logins DETACH PARTITION public.MONTH;
+    INSERT INTO public.closed_months (first, until, partition) VALUES (month.first, month.until, 'MONTH');
+    PERFORM public.partition_move_detached('MONTH');
+"""
+"""Changed while it was attached, and detached again."""
+OTHER_ARCHIVE: Final = f"""
+    {CHANGE}
+    PERFORM public.archive_record(
+        'MONTH', public.archive_begin('MONTH'), '/other/archive', sha256('manifest')
+    );
+    {CHANGE}
+"""
+"""Changed, archived by another run, and changed again."""
+
+
+@contextlib.contextmanager
+def meanwhile(vault: Vault, name: str, done: str) -> Iterator[None]:
+    """Have this done to the month, after its rows are counted and before they are read."""
+    vault.sql(
+        f"""
+        CREATE FUNCTION public.meanwhile() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        DECLARE
+            month public.closed_months;
+        BEGIN
+            SELECT m.* INTO STRICT month FROM public.closed_months AS m WHERE m.partition = '{name}';
+            {done.replace("MONTH", name)}
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER meanwhile AFTER INSERT ON audit_log FOR EACH ROW
+        WHEN (NEW.action = 'partitions archive' AND NEW.phase = 'intent') EXECUTE FUNCTION meanwhile()
+        """  # noqa: S608
+    )
+    try:
+        yield
+    finally:
+        vault.sql("DROP FUNCTION meanwhile() CASCADE")

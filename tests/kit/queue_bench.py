@@ -1,0 +1,94 @@
+"""The queues that the suites run on, each with its other end."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any, Protocol
+
+from tests.kit.fakes.clock import FakeClock
+from tests.kit.fakes.faulty_queue import Faults, FaultyQueue
+from tests.kit.fakes.queue import FakeQueue
+from vault_etl.ingest.queue import Queue, QueueGauge
+from vault_etl.ingest.sources.sqs import SqsQueue
+
+VISIBILITY_S = 2
+
+
+class WholeQueue(Queue, QueueGauge, Protocol):
+    """Both ports."""
+
+
+class Bench(Protocol):
+    """A queue with a visibility time-out of 2 s, and the other end of it."""
+
+    queue: WholeQueue
+
+    def send(self, body: str, delay: int = 0) -> str:
+        """Put a body on the queue; its message id."""
+
+    def now_ms(self) -> int:
+        """The queue's time."""
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+
+
+class FakeBench:
+    """In memory."""
+
+    def __init__(self, clock: FakeClock | None = None, queue: FakeQueue | None = None) -> None:
+        self._clock = clock or FakeClock()
+        self._queue = queue or FakeQueue(self._clock, VISIBILITY_S)
+        self.queue: WholeQueue = self._queue
+
+    def send(self, body: str, delay: int = 0) -> str:
+        """See `Bench.send`."""
+        return self._queue.send(body, delay=delay)
+
+    def now_ms(self) -> int:
+        """See `Bench.now_ms`."""
+        return int(self._clock.now().timestamp() * 1000)
+
+    def wait(self, seconds: float) -> None:
+        """See `Bench.wait`."""
+        self._clock.advance(seconds)
+
+
+class FaultyBench(FakeBench):
+    """In memory, with faults."""
+
+    def __init__(self, faults: Faults, seed: int = 0) -> None:
+        clock = FakeClock()
+        queue = FaultyQueue(clock, faults, seed=seed, visibility=VISIBILITY_S)
+        super().__init__(clock, queue)
+        self.fallen = queue.fallen
+
+
+class SqsBench:
+    """In the emulator, as its administrator: the role ingest may use no other queue than its own."""
+
+    def __init__(self, sqs: Any) -> None:  # noqa: ANN401 - a client of boto3
+        self._sqs = sqs
+        self._url = sqs.create_queue(
+            QueueName=f"contract-{uuid.uuid4().hex}",
+            Attributes={"VisibilityTimeout": str(VISIBILITY_S)},
+        )["QueueUrl"]
+        self.queue: WholeQueue = SqsQueue(sqs, sqs, self._url)
+
+    def send(self, body: str, delay: int = 0) -> str:
+        """See `Bench.send`."""
+        sent = self._sqs.send_message(QueueUrl=self._url, MessageBody=body, DelaySeconds=delay)
+        return str(sent["MessageId"])
+
+    def now_ms(self) -> int:
+        """See `Bench.now_ms`."""
+        return int(time.time() * 1000)
+
+    def wait(self, seconds: float) -> None:
+        """See `Bench.wait`."""
+        time.sleep(seconds)
+
+    def delete_queue(self) -> None:
+        """Take the whole queue away."""
+        self._sqs.delete_queue(QueueUrl=self._url)

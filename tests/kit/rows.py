@@ -1,0 +1,107 @@
+"""Rows for the loader, sealed under stored keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import os
+import uuid
+
+from tests.kit.bench import Bench, token_keys
+from tests.kit.fakes.identity import ACTOR
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import DataKey
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.event.rejection import Reason
+from vault_etl.records.fenced_writes import Loaded, WriteKeys
+from vault_etl.records.messages import SealedRecord, SealedRejection
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Writer:
+    """The keys of one process, and rows sealed under them."""
+
+    bench: Bench
+    keys: tuple[DataKey, ...]
+
+    def write_keys(
+        self, active: int = 1, pending: int | None = None, keys: tuple[DataKey, ...] | None = None
+    ) -> WriteKeys:
+        """What the fence is shown."""
+        return WriteKeys((active, pending), self.keys if keys is None else keys)
+
+    def record(self, **changes: object) -> SealedRecord:
+        """A row of `user_logins`, sent now, with these columns changed."""
+        record_id = self.record_id()
+        sealer = Sealer(self.keys)
+        place = {field: Place.in_record(field, record_id, "user-1") for field in PERSONAL_FIELDS}
+        row = SealedRecord(
+            record_id=record_id,
+            user_id="user-1",
+            device_type="android",
+            tokens={field: uuid.uuid4() for field in PERSONAL_FIELDS},
+            next_tokens=None,
+            ciphertexts={f: sealer.seal(Pii(b"value"), place[f]) for f in PERSONAL_FIELDS},
+            token_generation=1,
+            next_token_generation=None,
+            locale="RU",
+            app_version="2.3.0",
+            create_date=dt.date(2026, 1, 31),
+            event_time=None,
+        )
+        return dataclasses.replace(row, **changes)  # type: ignore[arg-type]
+
+    def rejection(self) -> SealedRejection:
+        """A row of `quarantine`, sent now."""
+        record_id = self.record_id()
+        body = Sealer(self.keys).seal(Pii(b"junk"), Place.in_quarantine(record_id))
+        return SealedRejection(record_id, Reason.NOT_AN_ADDRESS, "$.ip", body)
+
+    def retry(self) -> Writer:
+        """A process that seals again, with keys of its own login."""
+        return Writer(self.bench, tuple(self.bench.new_key(field) for field in Field))
+
+    def record_id(self) -> uuid.UUID:
+        """Of a message sent now."""
+        return record_id_of_message(os.urandom(16).hex(), int(self.bench.now().timestamp() * 1000))
+
+    def load(self, *rows: SealedRecord | SealedRejection) -> Loaded:
+        """Load these rows; they must be taken. Those with next tokens come last, while generation 2 is pending."""
+        records = [row for row in rows if isinstance(row, SealedRecord)]
+        rejections = [row for row in rows if isinstance(row, SealedRejection)]
+        plain = [record for record in records if record.next_token_generation is None]
+        result: object = Loaded(frozenset(), frozenset())
+        if plain or rejections:
+            result = self.bench.loader.load(plain, rejections, self.write_keys())
+        assert isinstance(result, Loaded)
+        if plain == records:
+            return result
+        twins = [record for record in records if record.next_token_generation is not None]
+        if not any(key.generation == 2 for key in self.bench.keys.token_keys()):
+            self.bench.pending(token_keys(2))
+        more = self.bench.loader.load(twins, [], self.write_keys(1, 2))
+        assert isinstance(more, Loaded)
+        return Loaded(result.record_ids | more.record_ids, result.rejection_ids)
+
+
+def writer(bench: Bench) -> Writer:
+    """A process with a data key a field, in a vault that may lack its token keys."""
+    if not bench.keys.token_keys():
+        bench.first_token_keys()
+    return Writer(bench, tuple(bench.data_key(field) for field in Field))
+
+
+def cut_over_request() -> AuditRequest:
+    """A request to cut over to another generation of tokens."""
+    return AuditRequest(
+        request_id=uuid.uuid4(),
+        action=Action.KEYS_CUT_OVER,
+        actor=ACTOR,
+        host="host.example",
+        reason="a test asks",
+        fields=PERSONAL_FIELDS,
+    )

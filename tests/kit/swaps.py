@@ -1,0 +1,60 @@
+"""Swaps of ciphertexts, outside of any rotation."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+
+from tests.kit.scratch import Scratch, ciphertext
+from vault_etl.crypto.fields import Table
+from vault_etl.crypto.keys import DataKey
+from vault_etl.records.messages import SealedRecord
+from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.ranges import OpenRotation, Range, Step
+from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
+
+FIRST, LAST = uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)
+
+
+def everything(place: Table = Table.USER_LOGINS, after: uuid.UUID | None = None) -> Range:
+    """All rows behind `after`."""
+    return Range(place, FIRST, LAST, after)
+
+
+def outside(place: Table = Table.USER_LOGINS) -> Step:
+    """A step in a range that nobody has claimed, and that no rotation has."""
+    return Step(uuid.uuid4(), everything(place), None, is_done=False)
+
+
+def swaps(records: Iterable[SealedRecord], *keys: DataKey) -> list[Replacement]:
+    """New bytes under these keys, one a field, for what the records were stored with."""
+    return [
+        Replacement(
+            SealedRow(
+                Table.USER_LOGINS,
+                record.record_id,
+                record.user_id,
+                {key.field: record.ciphertexts[key.field] for key in keys},
+            ),
+            {key.field: ciphertext(key.key_id) for key in keys},
+        )
+        for record in records
+    ]
+
+
+def replaced(scratch: Scratch, batch: list[Replacement], *keys: DataKey) -> Swap | None:
+    """Swap a batch through the real adapter."""
+    with scratch.database("re-encrypt") as database:
+        return PostgresResealer(database).replace(batch, keys, outside(batch[0].row.place))
+
+
+def open_data_rotation(sql: Callable[..., object], rotation: OpenRotation) -> None:
+    """Let this be the rotation of data keys that is under way, whatever was."""
+    sql("DELETE FROM public.key_rotations WHERE purpose = 'data'")
+    sql(
+        "INSERT INTO public.key_rotations (purpose, rotation_id, fields, old_keys)"
+        " VALUES ('data', %s, %s, %s::bigint[])",
+        rotation.rotation_id,
+        [field.value for field in rotation.fields],
+        sorted(rotation.old_keys),
+    )

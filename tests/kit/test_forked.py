@@ -1,0 +1,75 @@
+"""A command in a fork, as most tests run it, does what a process of its own does."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.app.test_main_job import UNKNOWN
+from tests.kit.forking import can_fork
+from tests.kit.vault import Vault
+
+TOO_LONG_S = 2
+
+
+@pytest.mark.parametrize(
+    ("role", "args", "stdin", "code"),
+    [
+        ("analyst", ("--version",), None, 0),
+        ("analyst", ("--help",), None, 0),
+        ("analyst", ("config",), None, 0),
+        ("analyst", ("duplicates", "--field", "ip"), None, 0),
+        ("audit", ("keys", "list"), None, 0),
+        ("audit", ("audit", "list"), None, 0),
+        ("admin", ("audit", "policy", "set", "-", "--reason", "x"), "{", 78),
+        ("reveal", ("reveal", "-", "--reason", "x"), "no id\n" * 50_000, 2),
+        ("ingest", ("reveal", UNKNOWN, "--reason", "x"), None, 77),
+        ("analyst", (), None, 2),
+        ("analyst", ("nothing",), None, 2),
+        ("admin", ("audit", "policy", "set", "gone", "--reason", "x"), None, 66),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_fork_says_what_a_process_says(
+    loaded: Vault, role: str, args: tuple[str, ...], stdin: str | None, code: int
+) -> None:
+    """Exit code, standard output and standard error, to the byte."""
+    forked = loaded.run(role, *args, stdin=stdin)
+    process = subprocess.run(
+        loaded.command(*args),
+        env=loaded.environment(role),
+        cwd=loaded.home,
+        input=stdin or "",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert forked.code == process.returncode == code
+    assert (forked.stdout, forked.stderr) == (process.stdout, process.stderr)
+
+
+def test_an_environment_that_an_interpreter_reads_takes_a_process(loaded: Vault) -> None:
+    """A locale, a terminal or a variable of Python's own has its say at the start alone."""
+    plain = loaded.environment("analyst")
+    assert can_fork(["config"], plain) is (sys.platform == "linux")
+    for name in ("LC_ALL", "PYTHONIOENCODING", "PYTHONPATH", "NO_COLOR", "TZ", "HTTPS_PROXY"):
+        assert not can_fork(["config"], {**plain, name: "x"})
+
+
+def test_one_that_takes_too_long_is_killed(loaded: Vault) -> None:
+    """And its connections end with it."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(10)
+        url = f"postgresql://a:b@127.0.0.1:{silent.getsockname()[1]}/c"
+        with pytest.raises(subprocess.TimeoutExpired):
+            loaded.run(
+                "audit", "audit", "list", extra={"VAULT_ETL_DATABASE_URL": url}, seconds=TOO_LONG_S
+            )
+        connection, _ = silent.accept()
+        with connection:
+            connection.settimeout(10)
+            while connection.recv(4096):
+                pass

@@ -1,0 +1,98 @@
+"""Rows with tokens of two generations, and what the tests of tokens do with them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+
+from tests.kit.bench import Bench, token_keys
+from tests.kit.fakes.vault import rotate_request
+from tests.kit.rows import Writer
+from tests.kit.swaps import everything, outside
+from vault_etl.crypto.fields import Field
+from vault_etl.records.messages import SealedRecord
+from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.next_tokens import (
+    Check,
+    Generations,
+    NextTokens,
+    TokenRow,
+)
+from vault_etl.rotation.ranges import Range, Step
+
+ONE_TWO = Generations(1, 2)
+IP, DEVICE = Field.IP, Field.DEVICE_ID
+
+
+def pending_behind(process: Writer, records: Sequence[SealedRecord]) -> list[SealedRecord]:
+    """Store these, and begin a rotation of the token keys; in the order of their ids."""
+    process.load(*records)
+    process.bench.token_rotations.begin(rotate_request(), token_keys(2), 1)
+    return sorted(records, key=lambda row: row.record_id)
+
+
+def read(
+    bench: Bench, limit: int = 100, at: Range | None = None, generations: Generations = ONE_TWO
+) -> list[TokenRow]:
+    """A page of the rows without a next token."""
+    return list(bench.backfill.page(generations, at or everything(), limit).rows)
+
+
+def make(row: TokenRow) -> NextTokens:
+    """The next tokens of a row: one for each value, as a key would make them of equal ones."""
+    return NextTokens(row, {f: next_of(token) for f, token in row.tokens.items()})
+
+
+def next_of(token: uuid.UUID) -> uuid.UUID:
+    """The token of the next generation, of the same value."""
+    return uuid.uuid5(token, "next")
+
+
+def fill(bench: Bench, rows: Sequence[TokenRow] | None = None, step: Step | None = None) -> int:
+    """Give these rows their next tokens, or all that have none."""
+    wanted = read(bench) if rows is None else rows
+    filled = bench.backfill.fill([make(row) for row in wanted], ONE_TWO, step or outside())
+    assert filled is not None
+    return filled
+
+
+def next_tokens(bench: Bench) -> Mapping[uuid.UUID, tuple[object, ...]]:
+    """What stands in next_*: both tokens and the generation."""
+    return {i: (row[4], row[5], row[9]) for i, row in bench.records().items()}
+
+
+NOTHING = (None, None, None)
+
+
+def leave_out(bench: Bench, *record_ids: uuid.UUID) -> int:
+    """Leave these out of generation 2; how many rows were still what was read."""
+    what = [LeaveOut(record_id=record_id) for record_id in record_ids]
+    rows = [row for each in what for row in bench.backfill.named(each, everything(), 1).rows]
+    filled = bench.backfill.fill([NextTokens(row, {}) for row in rows], ONE_TWO, outside())
+    assert filled is not None
+    return filled
+
+
+def shared(process: Writer) -> list[SealedRecord]:
+    """Four records of which three share a device, and two an address; generation 2 is pending."""
+    device, address = uuid.uuid4(), uuid.uuid4()
+    made = [
+        process.record(tokens={IP: address, DEVICE: device}),
+        process.record(tokens={IP: address, DEVICE: device}),
+        process.record(tokens={IP: uuid.uuid4(), DEVICE: device}),
+        process.record(),
+    ]
+    pending_behind(process, made)
+    return made
+
+
+def check(bench: Bench) -> Check:
+    """One look."""
+    return bench.checker.check(ONE_TWO)
+
+
+def unequal(found: Check) -> set[uuid.UUID]:
+    """The records that it has a row of, each once."""
+    ids = [row.record_id for row in found.unequal]
+    assert len(ids) == len(set(ids))
+    return set(ids)

@@ -1,0 +1,114 @@
+"""Whole vaults: with keys, with records; each made once by the real commands, and copied for each test."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.kit.databases import TEMPLATE, database_copy
+from tests.kit.events import events
+from tests.kit.vault import Vault, sample_events
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.local.provision import Provisioned
+
+IMPATIENT = {"VAULT_ETL_DRAIN_WAIT": "0"}
+"""The emulator brings what it has at once: a drain need not wait."""
+
+
+@pytest.fixture(scope="session")
+def signed(
+    postgres: RunningPostgres,
+    moto: tuple[str, Provisioned],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Vault]:
+    """A migrated database whose audit key is registered, to be copied: no session may stay in it."""
+    template = Vault(postgres, TEMPLATE, *moto, tmp_path_factory.mktemp("signed"))
+    with copied(template, template.home) as vault:
+        vault.register_audit_key()
+        yield vault
+
+
+@pytest.fixture(scope="session")
+def keyed(signed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """It has token keys too, made by the real command, and is to be copied."""
+    with copied(signed, tmp_path_factory.mktemp("keyed")) as vault:
+        vault.ok("re-encrypt", "keys", "init")
+        yield vault
+
+
+@pytest.fixture
+def bare_vault(signed: Vault, tmp_path: Path) -> Iterator[Vault]:
+    """A migrated database whose audit key is registered, and an empty queue, without token keys."""
+    with copied(signed, tmp_path) as vault:
+        vault.renew_queue()
+        yield vault
+
+
+@pytest.fixture
+def vault(keyed: Vault, tmp_path: Path) -> Iterator[Vault]:
+    """A vault with token keys and an empty queue, ready for `ingest`."""
+    with copied(keyed, tmp_path) as vault:
+        vault.renew_queue()
+        yield vault
+
+
+@pytest.fixture(scope="session")
+def loaded(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """A vault with the 100 samples in it, for tests that only look."""
+    with filled_vault(keyed, tmp_path_factory.mktemp("loaded"), sample_events()) as vault:
+        yield vault
+
+
+@pytest.fixture
+def quick(vault: Vault) -> Vault:
+    """A vault whose drains do not wait for more."""
+    vault.overrides.update(IMPATIENT)
+    return vault
+
+
+@pytest.fixture(scope="session")
+def three(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """A vault with three records and a quarantined message, to be copied: no session may stay in it."""
+    with copied(keyed, tmp_path_factory.mktemp("three")) as vault:
+        vault.overrides.update(IMPATIENT)
+        vault.renew_queue()
+        vault.send([*events(3), "not json"])
+        vault.ok("ingest", "ingest")
+        yield vault
+
+
+@pytest.fixture
+def filled(three: Vault, tmp_path: Path) -> Iterator[Vault]:
+    """A vault with three records, a quarantined message, and an empty queue."""
+    with copied(three, tmp_path) as vault:
+        vault.renew_queue()
+        yield vault
+
+
+@contextmanager
+def copied(template: Vault, home: Path) -> Iterator[Vault]:
+    """A copy of a vault's database, which is dropped afterwards."""
+    with database_copy(template.server, template.database) as database:
+        overrides = dict(template.overrides)
+        yield dataclasses.replace(template, database=database, home=home, overrides=overrides)
+
+
+@contextmanager
+def filled_vault(keyed: Vault, home: Path, bodies: Iterable[str]) -> Iterator[Vault]:
+    """A copy of a vault with keys, with no quota that matters, into which these bodies are loaded."""
+    with copied(keyed, home) as vault:
+        fill(vault, bodies)
+        yield vault
+
+
+def fill(vault: Vault, bodies: Iterable[str]) -> None:
+    """Load these bodies into a vault with keys; from now on no quota matters."""
+    vault.overrides["VAULT_ETL_DRAIN_WAIT"] = "0"
+    vault.set_policy({"reveals_an_hour": 100_000, "purposes": {}})
+    vault.renew_queue()
+    vault.send(bodies)
+    vault.ok("ingest", "ingest")

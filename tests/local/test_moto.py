@@ -1,0 +1,240 @@
+"""The emulator says no where the template says no: by key, by purpose, by field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.kit.vault import emulator_session
+from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.moto import start_moto
+from vault_etl.local.policies import ROLES
+from vault_etl.local.provision import Provisioned, provision
+
+Moto = tuple[str, Provisioned]
+
+pytestmark = [pytest.mark.command, pytest.mark.iam]
+
+READERS = {"reveal", "re-encrypt", "operator", "admin"}
+TOKEN_MAKERS = {"ingest", "reveal", "re-encrypt", "operator", "admin"}
+WRITERS = {"ingest", "re-encrypt", "operator", "admin"}
+ROTATORS = {"rotate", "re-encrypt", "operator", "admin"}
+SIGNERS = {"reveal", "rotate", "re-encrypt", "erase", "audit", "operator", "admin"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_role_is_somebody(moto: Moto, role: str) -> None:
+    """STS knows each access key by its role's name; the audit log's actor comes from there."""
+    assert (
+        _client(moto, role, "sts").get_caller_identity()["Arn"].endswith(f"user/vault-etl-{role}")
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_opens_data_keys(moto: Moto, role: str) -> None:
+    """Ingest seals under the data key and never opens: KMS's own AccessDeniedException."""
+    sealed = _sealed(moto, "data")
+    assert _is_allowed(lambda: _decrypt(moto, role, "data", sealed)) == (role in READERS)
+
+
+@pytest.mark.parametrize("key_id", ["token", None])
+def test_no_way_round_by_the_key_id(moto: Moto, key_id: str | None) -> None:
+    """Naming the key that ingest may use, or none, does not open what the data key sealed."""
+    named = {"KeyId": moto[1].key_arns[key_id]} if key_id else {}
+    call = _client(moto, "ingest", "kms").decrypt
+    sealed = _sealed(moto, "data")
+    assert not _is_allowed(
+        lambda: call(CiphertextBlob=sealed, EncryptionContext=_context("data"), **named)
+    )
+    assert not _is_allowed(
+        lambda: call(CiphertextBlob=sealed, EncryptionContext=_context("token"), **named)
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_opens_token_keys(moto: Moto, role: str) -> None:
+    """Whoever makes tokens opens the token key, and nobody else."""
+    sealed = _sealed(moto, "token")
+    assert _is_allowed(lambda: _decrypt(moto, role, "token", sealed)) == (role in TOKEN_MAKERS)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_makes_data_keys(moto: Moto, role: str) -> None:
+    """Whoever seals asks for data keys."""
+    assert _is_allowed(lambda: _generate(moto, role, "data")) == (role in WRITERS)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_makes_token_keys(moto: Moto, role: str) -> None:
+    """Re-encrypt alone does, and no role is shown what it made."""
+    assert _is_allowed(lambda: _generate(moto, role, "token")) == (role == "admin")
+    unseen = _client(moto, role, "kms").generate_data_key_without_plaintext
+    assert _is_allowed(
+        lambda: unseen(
+            KeyId="alias/vault-etl-token", KeySpec="AES_256", EncryptionContext=_context("token")
+        )
+    ) == (role in {"re-encrypt", "operator", "admin"})
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_rewraps(moto: Moto, role: str) -> None:
+    """Rotation wraps a key anew on the same KMS key."""
+    assert _is_allowed(lambda: _rewrap(moto, role, "data", "data")) == (role in ROTATORS)
+
+
+@pytest.mark.parametrize("role", sorted(ROTATORS - {"admin"}))
+def test_nobody_rewraps_onto_another_key(moto: Moto, role: str) -> None:
+    """`ReEncrypt` onto another key would be `Decrypt` by another name."""
+    assert not _is_allowed(lambda: _rewrap(moto, role, "data", "token"))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_signs(moto: Moto, role: str) -> None:
+    """Whoever writes the log signs its head; the owner, who can rewrite it, signs archives alone."""
+    sign = _client(moto, role, "kms").sign
+    for key, signers in (("audit", SIGNERS), ("archive", {"owner", "admin"})):
+        call = partial(
+            sign,
+            KeyId=f"alias/vault-etl-{key}",
+            Message=b"head",
+            MessageType="RAW",
+            SigningAlgorithm="ECDSA_SHA_256",
+        )
+        assert _is_allowed(call) == (role in signers), key
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("app", "other"), ("purpose", "token"), ("field", "user_id")]
+)
+def test_context_decides(moto: Moto, name: str, value: str) -> None:
+    """A reader who passes another application, purpose or field is refused before any decryption."""
+    context = {**_context("data"), name: value}
+    decrypt = _client(moto, "reveal", "kms").decrypt
+    sealed = _sealed(moto, "data")
+    assert not _is_allowed(lambda: decrypt(CiphertextBlob=sealed, EncryptionContext=context))
+
+
+def test_context_is_needed(moto: Moto) -> None:
+    """No context at all is refused too."""
+    decrypt = _client(moto, "reveal", "kms").decrypt
+    sealed = _sealed(moto, "data")
+    assert not _is_allowed(lambda: decrypt(CiphertextBlob=sealed))
+
+
+def test_another_permitted_field(moto: Moto) -> None:
+    """A field that the reader may open, but not the sealed one, is KMS's InvalidCiphertext."""
+    context = {**_context("data"), "field": "device_id"}
+    kms = _client(moto, "reveal", "kms")
+    with pytest.raises(kms.exceptions.InvalidCiphertextException):
+        kms.decrypt(CiphertextBlob=_sealed(moto, "data"), EncryptionContext=context)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_receives(moto: Moto, role: str) -> None:
+    """Only ingest receives from the queues."""
+    receive = _client(moto, role, "sqs").receive_message
+    urls = (moto[1].queue_url, moto[1].dead_letter_url)
+    calls = [partial(receive, QueueUrl=url, WaitTimeSeconds=0) for url in urls]
+    assert {_is_allowed(call) for call in calls} == {role in {"ingest", "operator", "admin"}}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_sends(moto: Moto, role: str) -> None:
+    """To send is no role's right: producers have policies of their own."""
+    send = _client(moto, role, "sqs").send_message
+    assert _is_allowed(lambda: send(QueueUrl=moto[1].queue_url, MessageBody="x")) == (
+        role == "admin"
+    )
+
+
+def test_signature_is_checked(moto: Moto) -> None:
+    """An access key id without its secret is nothing."""
+    forged = Credentials(moto[1].credentials["reveal"].access_key_id, "x" * 40)
+    kms = EmulatorSession(moto[0], forged).client("kms")
+    with pytest.raises(ClientError, match="InvalidSignatureException"):
+        kms.decrypt(CiphertextBlob=_sealed(moto, "data"), EncryptionContext=_context("data"))
+
+
+def test_unknown_access_key(moto: Moto) -> None:
+    """An access key that was never made is refused by AWS's own name."""
+    kms = EmulatorSession(moto[0], Credentials("AKIA" + "X" * 16, "x" * 40)).client("kms")
+    with pytest.raises(ClientError, match="UnrecognizedClientException"):
+        kms.decrypt(CiphertextBlob=_sealed(moto, "data"), EncryptionContext=_context("data"))
+
+
+@pytest.mark.parametrize("path", ["data.json", "reset", "reset-auth"])
+def test_motos_pages_are_closed(moto: Moto, path: str) -> None:
+    """These would show every key to, or be reset by, anyone on the machine."""
+    with pytest.raises(HTTPError, match="400"):
+        urlopen(f"{moto[0]}/moto-api/{path}", data=b"", timeout=10)  # noqa: S310
+
+
+def test_dead_letters(tmp_path: Path) -> None:
+    """The fifth receive is a message's last: then it is found in the dead-letter queue."""
+    emulator = start_moto(tmp_path)
+    try:
+        made = provision(emulator.endpoint)
+        sqs = EmulatorSession(emulator.endpoint, made.credentials["admin"]).client("sqs")
+        sqs.send_message(QueueUrl=made.queue_url, MessageBody="poison")
+
+        def receive(url: str) -> int:
+            answer = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=0, VisibilityTimeout=0)
+            return len(answer.get("Messages", []))
+
+        assert [receive(made.queue_url) for _ in range(6)] == [1, 1, 1, 1, 1, 0]
+        assert receive(made.dead_letter_url) == 1
+    finally:
+        emulator.stop()
+    assert not emulator.is_running()
+
+
+def _client(moto: Moto, role: str, service: str) -> Any:  # noqa: ANN401  # boto3's
+    return emulator_session(moto[0], moto[1].credentials[role]).client(service)
+
+
+def _context(purpose: str) -> dict[str, str]:
+    return {"app": "vault-etl", "purpose": purpose, "field": "ip", "key_id": "7"}
+
+
+def _generate(moto: Moto, role: str, purpose: str) -> bytes:
+    answer = _client(moto, role, "kms").generate_data_key(
+        KeyId=f"alias/vault-etl-{purpose}", KeySpec="AES_256", EncryptionContext=_context(purpose)
+    )
+    return bytes(answer["CiphertextBlob"])
+
+
+def _sealed(moto: Moto, purpose: str) -> bytes:
+    return _generate(moto, "admin", purpose)
+
+
+def _decrypt(moto: Moto, role: str, purpose: str, sealed: bytes) -> None:
+    _client(moto, role, "kms").decrypt(
+        KeyId=moto[1].key_arns[purpose], CiphertextBlob=sealed, EncryptionContext=_context(purpose)
+    )
+
+
+def _rewrap(moto: Moto, role: str, source: str, target: str) -> None:
+    _client(moto, role, "kms").re_encrypt(
+        CiphertextBlob=_sealed(moto, source),
+        SourceKeyId=moto[1].key_arns[source],
+        SourceEncryptionContext=_context(source),
+        DestinationKeyId=moto[1].key_arns[target],
+        DestinationEncryptionContext=_context(target),
+    )
+
+
+def _is_allowed(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "AccessDeniedException":
+            return False
+        raise
+    return True

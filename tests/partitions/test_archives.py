@@ -1,0 +1,282 @@
+"""`partitions archive`, `drop` and `restore`: rows go to files and come back, and nothing counts that was not read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyarrow import parquet
+
+from tests.kit.events import event
+from tests.kit.meanwhile import ATTACHED, CHANGE, OTHER_ARCHIVE, meanwhile
+from tests.kit.vault import Result, Vault
+from tests.kit.vaults import filled_vault
+from tests.partitions.test_partitions_command import WHY, entries, months, table, this_month
+from vault_etl.local.template import ARCHIVE_BUCKET
+
+FIELDS = "record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext"
+
+
+@pytest.fixture(scope="module")
+def vault(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """One vault for all, with records of this month; each test leaves it attached, without an archive."""
+    home = tmp_path_factory.mktemp("archives")
+    with filled_vault(keyed, home, [event(), event(), event()]) as filled:
+        filled.register_audit_key()
+        yield filled
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where archives go."""
+    made = tmp_path / "archives"
+    made.mkdir()
+    return made
+
+
+def partitions(vault: Vault, *args: str) -> Result:
+    """Run a command of `partitions` that has to do its work, with the AWS role of the owner."""
+    return vault.ok("owner", "partitions", *args)
+
+
+def rows(vault: Vault, name: str) -> list[tuple[object, ...]]:
+    """What the rows hold."""
+    return vault.sql(f"SELECT {FIELDS} FROM {name} ORDER BY record_id")  # noqa: S608
+
+
+@pytest.fixture
+def archived(vault: Vault, place: Path) -> Iterator[str]:
+    """This month, archived and dropped; attached again afterwards."""
+    month = this_month(vault)
+    partitions(vault, "detach", month, *WHY)
+    partitions(vault, "archive", month, "--to", str(place), *WHY[:2])
+    partitions(vault, "drop", month, *WHY)
+    yield month
+    if months(vault)[table(month)] == "archived":
+        partitions(vault, "restore", month, *WHY)
+    partitions(vault, "attach", month, *WHY)
+
+
+def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) -> None:
+    """The same rows come back, keys are needed meanwhile, and every step is on the record."""
+    month, before = this_month(vault), entries(vault)
+    name = table(month)
+    stored = rows(vault, "user_logins")
+    partitions(vault, "detach", month, *WHY)
+    nowhere = vault.run(
+        "owner", "partitions", "archive", month, "--to", str(place / "x"), "--dry-run"
+    )
+    assert (nowhere.code, f"the folder {place / 'x'} is not there" in nowhere.stderr) == (66, True)
+    to = ("--to", str(place))
+    assert (
+        partitions(vault, "archive", month, *to, "--dry-run")
+        .json["to"]
+        .startswith(f"{place}/{name}-")
+    )
+    assert list(place.iterdir()) == []
+    done = partitions(vault, "archive", month, *to, *WHY[:2]).json
+    (folder,) = place.iterdir()
+    assert (done["state"], done["archive"], done["changed_since"]) == (
+        "detached",
+        str(folder),
+        False,
+    )
+    assert sorted(each.name for each in folder.iterdir()) == [
+        "manifest.json",
+        "manifest.sig",
+        "part-00001.parquet",
+    ]
+    assert json.loads((folder / "manifest.json").read_text())["rows"] == len(stored)
+
+    assert partitions(vault, "drop", month, *WHY).json["state"] == "archived"
+    assert vault.sql("SELECT to_regclass(%s)", f"vault_etl_detached.{name}") == [(None,)]
+    used = [row for row in vault.ok("audit", "keys", "list", "--each").lines if row["rows"]]
+    assert {row["field"] for row in used} == {"ip", "device_id"}, "an archive needs its keys"
+    (key_id, *_) = (row["key_id"] for row in used if row["purpose"] == "data")
+    vault.ok("rotate", "keys", "rotate", "--lazy", "--yes")
+    refused = vault.run("rotate", "keys", "destroy", str(key_id), "--yes")
+    assert refused.code != 0
+    assert "need" in refused.stderr
+    vault.ok("rotate", "keys", "destroy", "--unused", "--yes")
+
+    shown = partitions(vault, "restore", month, "--dry-run").json
+    assert (shown["rows"], shown["values_under_lost_keys"]) == (3, 0)
+    assert months(vault)[name] == "archived"
+    assert partitions(vault, "restore", month, *WHY).json["state"] == "detached"
+    assert rows(vault, f"vault_etl_detached.{name}") == stored
+    assert partitions(vault, "attach", month, *WHY).json["state"] == "attached"
+    assert rows(vault, "user_logins") == stored
+    assert list(place.iterdir()) == [], "it would be of rows that go on changing"
+    vault.ok("admin", "migrate", "--check")
+    vault.ok("audit", "doctor", "--deep")
+    proof = vault.ok("audit", "audit", "verify").json
+    assert proof["unsigned"] == [], "the owner keeps no checkpoint"
+    said = entries(vault)[len(before) :]
+    assert [(action.split()[1], phase, decision) for action, phase, decision, _ in said] == [
+        (action, phase, decision)
+        for action in ("detach", "archive", "drop", "restore", "attach")
+        for phase, decision in (("intent", "allowed"), ("outcome", "done"))
+    ]
+    assert f"SHA-256 {done['manifest_sha256']}" in said[3][3]
+
+
+def test_what_was_erased_meanwhile_is_erased_when_the_month_is_back(
+    vault: Vault, archived: str, place: Path
+) -> None:
+    """It counts as a change, so the month is archived again before it is dropped; the old archive goes."""
+    name = table(archived)
+    (old,) = place.iterdir()
+    record_id = _a_record(old)
+    assert vault.run("erase", "erase", record_id, *WHY).code == 75
+    doctor = {row["check"]: row for row in vault.run("audit", "doctor").lines}["partitions"]
+    assert f"1 archived; archives that still hold erased rows: {name}" in doctor["detail"]
+    back = partitions(vault, "restore", archived, *WHY).json
+    assert (back["erased"], back["changed_since"], back["erasures_since"]) == (1, True, 1)
+    empty = f"SELECT masked_ip, ip_ciphertext FROM vault_etl_detached.{name} WHERE record_id = %s"  # noqa: S608
+    assert vault.sql(empty, record_id) == [(None, None)]
+    refused = vault.run("owner", "partitions", "drop", archived, *WHY)
+    assert (refused.code, "partitions archive" in refused.stderr) == (78, True)
+    assert vault.run("erase", "erase", record_id, *WHY).code == 75, "the old file has it still"
+    again = partitions(vault, "archive", archived, *WHY[:2]).json
+    assert vault.ok("erase", "erase", record_id, *WHY).json["archives"] == {}
+    assert (again["changed_since"], again["erasures_since"]) == (False, 0)
+    assert [str(each) for each in place.iterdir()] == [again["archive"]] != [str(old)]
+    assert partitions(vault, "drop", archived, *WHY).json["state"] == "archived"
+
+
+def test_a_change_while_it_is_archived_records_nothing(vault: Vault, place: Path) -> None:
+    """An erasure behind the snapshot would be in the archive: exit 75, no files are left, and a second run succeeds."""
+    month = this_month(vault)
+    name = table(month)
+    partitions(vault, "detach", month, *WHY)
+    archive = ("partitions", "archive", month, "--to", str(place), *WHY[:2])
+    with meanwhile(vault, name, CHANGE):
+        refused = vault.run("owner", *archive)
+    assert (refused.code, "was changed while it was archived" in refused.stderr) == (75, True), (
+        refused.stderr
+    )
+    assert list(place.iterdir()) == []
+    assert entries(vault)[-1][1:3] == ("outcome", "failed")
+    assert vault.sql("SELECT archive FROM closed_months") == [(None,)]
+    (place / f"{name}-0a1b2c3d").mkdir()
+    done = vault.ok("owner", *archive)
+    assert f"of an interrupted run: {place}/{name}-0a1b2c3d" in done.stderr
+    nowhere = vault.run("owner", *archive[:4], str(place / "no" / "folder"), *WHY[:2])
+    assert (nowhere.code, vault.sql("SELECT archive FROM closed_months")) == (
+        66,
+        [(done.json["archive"],)],
+    )
+    partitions(vault, "attach", month, *WHY)
+
+
+def test_a_month_that_changed_and_has_as_many_changes_as_before_records_nothing(
+    vault: Vault, place: Path
+) -> None:
+    """The number begins at 0 again when the month is attached and detached, and when another run archives it."""
+    month = this_month(vault)
+    name = table(month)
+    partitions(vault, "detach", month, *WHY)
+    archive = ("partitions", "archive", month, "--to", str(place), *WHY[:2])
+    with meanwhile(vault, name, ATTACHED):
+        attached = vault.run("owner", *archive)
+    assert (attached.code, "was changed while" in attached.stderr) == (75, True), attached.stderr
+    vault.sql(f"UPDATE vault_etl_detached.{name} SET locale = locale")  # noqa: S608
+    with meanwhile(vault, name, OTHER_ARCHIVE):
+        overtaken = vault.run("owner", *archive)
+    assert (overtaken.code, "was changed while" in overtaken.stderr) == (75, True)
+    assert list(place.iterdir()) == []
+    assert vault.sql("SELECT archive FROM closed_months") == [("/other/archive",)], "it stays"
+    vault.sql("UPDATE closed_months SET archive = NULL, archive_sha256 = NULL, archived_at = NULL")
+    partitions(vault, "attach", month, *WHY)
+
+
+def test_a_month_that_the_database_does_not_know_is_restored_from_a_copy(
+    vault: Vault, archived: str, place: Path
+) -> None:
+    """As after a restore of an old backup: the vault's own signature is needed, and the place of the archive."""
+    vault.sql("DELETE FROM closed_months")
+    assert vault.run("owner", "partitions", "restore", archived, *WHY).code == 66
+    (folder,) = place.iterdir()
+    restore = ("partitions", "restore", archived, "--from", str(folder))
+    asked = vault.run("owner", *restore, *WHY[:2])
+    assert (asked.code, "--yes" in asked.stderr) == (2, True)
+    assert vault.ok("owner", *restore, "--dry-run").json["on_the_record"] is False
+    assert vault.ok("owner", *restore, *WHY).json["archive"] == str(folder)
+    assert vault.run("owner", *restore, *WHY).code == 78, "it is there"
+
+
+def test_the_end_of_an_archive_is_the_end_of_the_month(
+    vault: Vault, archived: str, place: Path
+) -> None:
+    """Asked for by a flag of its own. Files, counts and pending erasures go; a copy of the archive brings it back."""
+    (folder,) = place.iterdir()
+    copy = place.parent / folder.name
+    shutil.copytree(folder, copy)
+    drop = ("partitions", "drop", archived, *WHY)
+    assert (refused := vault.run("owner", *drop)).code == 2
+    assert "--archive" in refused.stderr
+    assert vault.ok("owner", *drop, "--archive").json["state"] == "dropped"
+    assert list(place.iterdir()) == []
+    assert vault.count("detached_values") == 0
+    assert entries(vault)[-1][1:3] == ("outcome", "done")
+    assert vault.run("owner", "partitions", "restore", archived, *WHY).code == 2
+    assert (
+        partitions(vault, "restore", archived, "--from", str(copy), *WHY).json["state"]
+        == "detached"
+    )
+
+
+def test_a_table_of_the_name_of_an_archived_month_is_another_one(
+    vault: Vault, archived: str
+) -> None:
+    """No command takes it for the month's, whose keys are kept and whose erasures are on record; `doctor` names it."""
+    name, counts = table(archived), "SELECT field, id, held FROM detached_values ORDER BY 2"
+    held = vault.sql(counts)
+    vault.sql(f"SET ROLE vault_etl_owner; CREATE TABLE {name} (LIKE user_logins INCLUDING ALL)")
+    assert months(vault)[name] == "archived"
+    for step, code in (("drop", 2), ("detach", 78), ("attach", 78)):
+        refused = vault.run("admin", "partitions", step, archived, *WHY)
+        assert (refused.code, f"{name} is archived" in refused.stderr) == (code, True)
+    vault.ok("rotate", "keys", "destroy", "--unused", "--yes")
+    assert vault.run("erase", "erase", "--user-id", "made-up", *WHY).code == 75
+    assert vault.sql("SELECT user_id FROM archived_erasures") == [("made-up",)]
+    assert vault.sql(counts) == held
+    found = {row["check"]: row for row in vault.run("admin", "doctor").lines}["schema"]
+    assert name in found["detail"]
+    vault.sql(f"DROP TABLE {name}")
+    assert partitions(vault, "restore", archived, "--dry-run").json["values_under_lost_keys"] == 0
+
+
+def test_an_archive_in_s3(vault: Vault) -> None:
+    """The same commands, with the one bucket that the owner's AWS role may use for a folder."""
+    month = this_month(vault)
+    s3 = vault.emulator.client("s3")
+    stored = rows(vault, "user_logins")
+    partitions(vault, "detach", month, *WHY)
+    left = f"logins/{table(month)}-0a1b2c3d"
+    s3.put_object(Bucket=ARCHIVE_BUCKET, Key=f"{left}/part-00001.parquet", Body=b"")
+    to = f"s3://{ARCHIVE_BUCKET}/logins"
+    result = partitions(vault, "archive", month, "--to", to, *WHY[:2])
+    assert f"of an interrupted run: s3://{ARCHIVE_BUCKET}/{left}\n" in result.stderr
+    s3.delete_object(Bucket=ARCHIVE_BUCKET, Key=f"{left}/part-00001.parquet")
+    done = result.json
+    assert done["archive"].startswith(f"s3://{ARCHIVE_BUCKET}/logins/{table(month)}-")
+    partitions(vault, "drop", month, *WHY)
+    keys = [
+        found["Key"]
+        for found in s3.list_objects_v2(Bucket=ARCHIVE_BUCKET, Prefix="logins")["Contents"]
+    ]
+    assert len(keys) == 3
+    partitions(vault, "restore", month, *WHY)
+    partitions(vault, "attach", month, *WHY)
+    assert rows(vault, "user_logins") == stored
+    assert s3.list_objects_v2(Bucket=ARCHIVE_BUCKET, Prefix="logins")["KeyCount"] == 0
+
+
+def _a_record(folder: Path) -> str:
+    """The id of a record in an archive."""
+    found = parquet.read_table(folder / "part-00001.parquet", columns=["record_id"])
+    return str(found["record_id"][0].as_py())

@@ -1,0 +1,141 @@
+"""Manifests of archives: one spelling, and a clear error for everything else."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.kit.fakes.manifests import MANIFEST
+from vault_etl.base.errors import DataError
+from vault_etl.partitions.archive.manifest import Column, KeyCount, Manifest, Part
+
+ENCODED = MANIFEST.encode()
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
+    """The manifest after a change of its members, in the one spelling."""
+    members = json.loads(ENCODED)
+    change(members)
+    return json.dumps(members, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def test_what_is_written_is_read_as_it_was() -> None:
+    """And is one line."""
+    assert Manifest.parse(ENCODED) == MANIFEST
+    assert ENCODED.index(b"\n") == len(ENCODED) - 1
+    assert changed(lambda _: None) == ENCODED
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.text(min_size=1, max_size=10).filter(lambda text: "\0" not in text),
+    st.integers(1, 2**63 - 1),
+)
+def test_any_manifest_is_read_as_it_was(key_id: int, partition: str, rows: int) -> None:
+    """Whatever the partition is called."""
+    contents = replace(MANIFEST.contents, rows=rows, keys=(KeyCount("ip", key_id, rows),))
+    part = Part("part-00001.parquet", rows, 1, bytes(32))
+    one = replace(MANIFEST, partition=partition, parts=(part,), contents=contents)
+    assert Manifest.parse(one.encode()) == one
+
+
+def test_an_empty_month_has_no_part() -> None:
+    """It is an archive like any other."""
+    contents = replace(MANIFEST.contents, rows=0, keys=(), generations=())
+    empty = replace(MANIFEST, parts=(), contents=contents)
+    assert Manifest.parse(empty.encode()) == empty
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda m: m.pop("tool"), "misses or has too much: 'tool'"),
+        (lambda m: m.update(more=1), "misses or has too much: 'more'"),
+        (lambda m: m.update(format_version=2), "format_version is not 1"),
+        (lambda m: m.update(format_version=True), "format_version is not what"),
+        (lambda m: m.update(vault_id="4711"), "vault_id is not what"),
+        (lambda m: m.update(first=m["until"]), "first is not before until"),
+        (lambda m: m.update(first=1), "first is not what"),
+        (lambda m: m.update(partition=""), "partition is not what"),
+        (lambda m: m.update(partition="x" * 64), "partition is not what"),
+        (lambda m: m.update(columns={}), "columns is not what"),
+        (lambda m: m.update(columns=[]), "columns has no record_id"),
+        (lambda m: m["columns"].append(m["columns"][0]), "columns has a name twice"),
+        (lambda m: m["columns"][0].update(name="a;b"), "name is not what"),
+        (lambda m: m["columns"].append("x"), "a member of columns is no object"),
+        (lambda m: m["parts"][0].update(name="../x"), "parts are not named in their order"),
+        (lambda m: m["parts"].reverse(), "parts are not named in their order"),
+        (lambda m: m["parts"][0].update(size=0), "parts has an empty one"),
+        (lambda m: m["parts"][0].update(size=1.0), "size is not what"),
+        (lambda m: m["parts"][0].update(sha256="AB" * 32), "sha256 is not what"),
+        (lambda m: m["parts"][0].update(rows=4), "rows is not those of parts"),
+        (lambda m: m.update(rows=-1), "rows is not what"),
+        (lambda m: m["keys"][0].update(field="user_id"), "field is not what"),
+        (lambda m: m["keys"][0].update(key_id=2**32), "key_id is not what"),
+        (lambda m: m["keys"][0].update(values=5), "more values than there are rows"),
+        (lambda m: m["keys"].reverse(), "keys is not in order"),
+        (lambda m: m["token_generations"].reverse(), "token_generations is not in order"),
+        (lambda m: m.update(archived_at="2026-02-30T00:00:00Z"), "archived_at is not what"),
+        (lambda m: m.update(archived_at="2026-02-03"), "archived_at is not what"),
+        (lambda m: m.update(tool="rm"), "tool is not what"),
+    ],
+)
+def test_a_member_that_is_wrong_is_named(
+    change: Callable[[dict[str, Any]], object], says: str
+) -> None:
+    """So that a damaged archive can be looked at."""
+    with pytest.raises(DataError) as raised:
+        Manifest.parse(changed(change))
+    assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]\n",
+        b"\xff",
+        b"[" * 100_000,
+        ENCODED.rstrip(),
+        ENCODED.replace(b":", b": "),
+        ENCODED + b"\n",
+        ENCODED.replace(b'"tool"', b'"tool":"vault-etl 1","tool"'),
+    ],
+)
+def test_other_spellings_are_refused(content: bytes) -> None:
+    """A manifest has one hash."""
+    with pytest.raises(DataError):
+        Manifest.parse(content)
+
+
+@given(JSON, st.sampled_from(sorted(json.loads(ENCODED))))
+def test_any_json_in_the_place_of_a_member_is_taken_as_it_is_or_refused(
+    value: object, name: str
+) -> None:
+    """Nothing else is raised, and what is taken is written as it was read."""
+    content = changed(lambda members: members.update({name: value}))
+    try:
+        parsed = Manifest.parse(content)
+    except DataError:
+        return
+    assert parsed.encode() == content
+
+
+def test_the_members_are_values() -> None:
+    """They are read into what the code works with."""
+    parsed = Manifest.parse(ENCODED)
+    assert parsed.columns[0] == Column("record_id", "uuid")
+    assert isinstance(parsed.first, uuid.UUID)
+    assert parsed.archived_at == MANIFEST.archived_at

@@ -1,0 +1,218 @@
+"""Months: every record has one partition, and making one disturbs nobody."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg2
+import pytest
+
+from tests.kit.scratch import Scratch, new_record_id
+from vault_etl.crypto.record_id import record_id_of_message
+
+INSERT = "INSERT INTO public.user_logins (record_id, user_id, device_type, create_date)"
+MILLISECOND = dt.timedelta(milliseconds=1)
+
+
+def month_start(ahead: int) -> dt.datetime:
+    """The first moment, in UTC, of the month that many ahead of this one."""
+    now = dt.datetime.now(dt.UTC)
+    years, month = divmod(now.month - 1 + ahead, 12)
+    return dt.datetime(now.year + years, month + 1, 1, tzinfo=dt.UTC)
+
+
+def name_of(ahead: int) -> str:
+    """The name of that month's partition."""
+    return month_start(ahead).strftime("user_logins_%Y_%m")
+
+
+def ensure(database: Scratch, moment: dt.date | str) -> str:
+    """Make the partition of a day, as ingest; its name."""
+    return str(database.value("SELECT public.ensure_partition(%s::date)", moment, role="ingest"))
+
+
+def partitions(database: Scratch) -> set[str]:
+    """The names of all partitions."""
+    rows = database.sql(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'user_logins'::regclass"
+    )
+    return {name for (name,) in rows}
+
+
+def insert(database: Scratch, record_id: uuid.UUID) -> str:
+    """Insert a row; the partition that it went to."""
+    return str(
+        database.value(
+            f"{INSERT} VALUES (%s, 'u', 'd', '2026-01-01') RETURNING tableoid::regclass::text",
+            record_id,
+        )
+    )
+
+
+def test_migrate_makes_the_months_around_now(scratch: Scratch) -> None:
+    """From two months back to three ahead, and the one for lines whose day nobody knows."""
+    months = {name_of(ahead) for ahead in range(-2, 4)}
+    assert partitions(scratch) == months | {"user_logins_undated"}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
+def test_first_and_last_millisecond_of_a_month_are_in_it(scratch: Scratch, zone: str) -> None:
+    """Months are UTC months, from their first to their last millisecond, whatever the session's time zone."""
+    scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET timezone = '{zone}'")
+    for ahead in range(-24, 4):
+        first, end = month_start(ahead), month_start(ahead + 1)
+        assert ensure(scratch, (end - MILLISECOND).date()) == name_of(ahead)
+        assert insert(scratch, new_record_id(first)) == name_of(ahead)
+        assert insert(scratch, new_record_id(end - MILLISECOND)) == name_of(ahead)
+    with scratch.loader() as loader:
+        ranges = loader.prepare_partitions()
+    assert [r.end for r in ranges[1:-1]] == [r.first for r in ranges[2:]]
+    for ahead in range(-24, 4):
+        for moment in (month_start(ahead), month_start(ahead + 1) - MILLISECOND):
+            record_id = new_record_id(moment)
+            assert sum(r.first <= record_id < r.end for r in ranges) == 1
+    outside = (
+        month_start(-24) - MILLISECOND,
+        month_start(4),
+        dt.datetime(1970, 1, 2, tzinfo=dt.UTC),
+    )
+    for moment in outside:
+        record_id = new_record_id(moment)
+        assert not any(r.first <= record_id < r.end for r in ranges)
+        with pytest.raises(psycopg2.errors.CheckViolation):
+            insert(scratch, record_id)
+
+
+def test_time_zero_is_undated(shared: Scratch) -> None:
+    """Exactly the millisecond 0 of 1970 goes to `user_logins_undated`; the next one has no place."""
+    record_id = record_id_of_message("a", 0)
+    assert insert(shared, record_id) == "user_logins_undated"
+    with shared.loader() as loader:
+        assert any(r.first <= record_id < r.end for r in loader.prepare_partitions())
+    with pytest.raises(psycopg2.errors.CheckViolation) as refused:
+        insert(shared, record_id_of_message("a", 1))
+    assert refused.value.diag.constraint_name is None
+
+
+def test_there_is_no_default_partition(shared: Scratch) -> None:
+    """One row in a default partition would make its month impossible later."""
+    assert not shared.sql("SELECT partdefid FROM pg_partitioned_table WHERE partdefid <> 0")
+
+
+@pytest.mark.parametrize("ahead", [-25, 4, 1200])
+def test_a_month_too_far_away_is_refused(shared: Scratch, ahead: int) -> None:
+    """Nobody fills the catalog: 24 months back to 3 months ahead, and no other."""
+    before = partitions(shared)
+    with pytest.raises(psycopg2.errors.InvalidParameterValue):
+        ensure(shared, month_start(ahead).date())
+    assert partitions(shared) == before
+
+
+@pytest.mark.parametrize("day", ["infinity", "-infinity", "0001-01-01 BC", None])
+def test_a_day_that_is_none_is_refused(shared: Scratch, day: str | None) -> None:
+    """Infinity, NULL and other ages make no table."""
+    before = partitions(shared)
+    with pytest.raises(psycopg2.DataError):
+        shared.sql("SELECT public.ensure_partition(%s::date)", day, role="ingest")
+    assert partitions(shared) == before
+
+
+def test_a_month_is_made_once(scratch: Scratch) -> None:
+    """Every day of a month names the same partition, and asking again changes nothing."""
+    first = month_start(-7).date()
+    names = {ensure(scratch, first + dt.timedelta(days=day)) for day in (0, 1, 27)}
+    assert names == {name_of(-7)}
+    assert partitions(scratch) >= names
+
+
+def test_several_processes_make_the_same_months_at_once(scratch: Scratch) -> None:
+    """Four at the same moment all succeed, and each month is there once."""
+    barrier = threading.Barrier(4)
+
+    def make(months: range) -> list[str]:
+        barrier.wait()
+        return [ensure(scratch, month_start(ahead).date()) for ahead in months]
+
+    backwards = range(-3, -9, -1)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(make, [backwards] * 4))
+    assert results == [[name_of(ahead) for ahead in backwards]] * 4
+    assert {name_of(ahead) for ahead in backwards} <= partitions(scratch)
+
+
+def test_a_partition_is_the_owners_and_nobody_elses(scratch: Scratch) -> None:
+    """A new month has every index of the table, belongs to the owner, and is reached through the table only."""
+    name = ensure(scratch, month_start(-9).date())
+    ((owner, acl, indexes),) = scratch.sql(
+        "SELECT relowner::regrole::text, relacl, (SELECT count(*) FROM pg_index WHERE indrelid = c.oid)"
+        " FROM pg_class AS c WHERE relname = %s",
+        name,
+    )
+    of_table = scratch.value(
+        "SELECT count(*) FROM pg_index WHERE indrelid = 'user_logins'::regclass"
+    )
+    assert (owner, acl, indexes) == ("vault_etl_owner", None, of_table)
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        scratch.sql(f"SELECT record_id FROM public.{name}", role="analyst")  # noqa: S608
+
+
+@pytest.mark.parametrize("mode", ["ROW EXCLUSIVE", "ACCESS SHARE", "ROW SHARE"])
+def test_making_a_month_waits_for_no_loader_and_no_query(scratch: Scratch, mode: str) -> None:
+    """With a load, a query or a dump open on the table, another month is attached at once."""
+    with scratch.connect() as other, other.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE public.user_logins IN {mode} MODE")
+        cursor.execute(f"{INSERT} VALUES (%s, 'u', 'd', '2026-01-01')", (new_record_id(),))
+        begun = time.monotonic()
+        assert ensure(scratch, month_start(-9).date()) == name_of(-9)
+        assert time.monotonic() - begun < 1
+        other.commit()
+
+
+def test_a_loader_does_not_wait_for_a_month_being_made(scratch: Scratch) -> None:
+    """While the transaction that attaches a month is open, rows of other months go in."""
+    with scratch.connect("ingest") as other, other.cursor() as cursor:
+        cursor.execute("SELECT public.ensure_partition(%s)", (month_start(-9).date(),))
+        with scratch.connect() as loading, loading.cursor() as insert_cursor:
+            insert_cursor.execute("SET lock_timeout = '1s'")
+            insert_cursor.execute(
+                f"{INSERT} VALUES (%s, 'u', 'd', '2026-01-01')", (new_record_id(),)
+            )
+            loading.commit()
+        other.commit()
+
+
+def test_months_that_are_there_take_no_lock(scratch: Scratch) -> None:
+    """Ingest starts while an ANALYZE, an index build or another month's ATTACH holds the table."""
+    with scratch.connect() as other, other.cursor() as cursor, scratch.loader() as loader:
+        cursor.execute("LOCK TABLE public.user_logins IN SHARE ROW EXCLUSIVE MODE")
+        assert len(loader.prepare_partitions()) == 7
+
+
+def test_a_lock_in_the_way_is_waited_for(scratch: Scratch) -> None:
+    """When a month is missing and an ANALYZE holds the table, ingest tries again instead of failing."""
+    scratch.sql(f"DROP TABLE public.{name_of(3)}")
+    with scratch.connect() as other, other.cursor() as cursor, scratch.loader() as loader:
+        cursor.execute("LOCK TABLE public.user_logins IN SHARE UPDATE EXCLUSIVE MODE")
+        release = threading.Timer(2.5, other.rollback)  # longer than the function's lock_timeout
+        release.start()
+        try:
+            assert len(loader.prepare_partitions()) == 7
+        finally:
+            release.join()
+
+
+def test_a_partition_that_is_being_detached_has_no_range(scratch: Scratch) -> None:
+    """A month whose DETACH CONCURRENTLY is under way takes no rows, so the loader does not count on it."""
+    with scratch.connect() as other, other.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM public.user_logins")
+        scratch.sql(f'ALTER DATABASE "{scratch.name}" SET statement_timeout = 300')
+        with pytest.raises(psycopg2.errors.QueryCanceled):
+            scratch.sql("ALTER TABLE user_logins DETACH PARTITION user_logins_undated CONCURRENTLY")
+        scratch.sql(f'ALTER DATABASE "{scratch.name}" RESET statement_timeout')
+        other.rollback()
+    with scratch.loader() as loader:
+        assert len(loader.prepare_partitions()) == 6

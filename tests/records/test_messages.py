@@ -1,0 +1,203 @@
+"""From messages to rows: ids, ranges, dates, tokens and ciphertexts."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import time
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kit.fakes.login_events import login_event
+from tests.kit.fakes.receipts import any_receipt
+from vault_etl.audit.opening import Opener
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
+from vault_etl.crypto.record_id import record_id_of_message
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.event.events import LoginEvent
+from vault_etl.event.rejection import Reason, Rejection
+from vault_etl.records.messages import (
+    Message,
+    Parsed,
+    RecordRange,
+    SealedRecord,
+    parse_message,
+    seal_event,
+    seal_rejection,
+)
+
+MESSAGE_ID = "5fea7756-0ea4-451a-a703-a558b933e274"
+SENT_MS = 1_767_225_600_123  # 2026-01-01T00:00:00.123Z
+EVERYTHING = (RecordRange(uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)),)
+KEYS = {field: DataKey(7, field, KeyMaterial(bytes(32))) for field in Field}
+SEALER = Sealer(KEYS.values())
+
+
+def tokenizer(generation: int) -> Tokenizer:
+    """The tokenizer of a generation: other keys in each."""
+    material = KeyMaterial(bytes([generation]) * 32)
+    return Tokenizer(TokenKey(1, field, generation, material) for field in PERSONAL_FIELDS)
+
+
+def message(body: bytes, sent_ms: int = SENT_MS) -> Message:
+    """One receive of this body."""
+    return Message(MESSAGE_ID, "receipt", Pii(body), sent_ms)
+
+
+def row(body: bytes, sent_ms: int = SENT_MS, pending: Tokenizer | None = None) -> SealedRecord:
+    """The row of this body."""
+    parsed = parse_message(message(body, sent_ms), EVERYTHING)
+    assert isinstance(parsed.content, LoginEvent)
+    return seal_event(parsed, parsed.content, SEALER, tokenizer(1), pending)
+
+
+def opened(stored: bytes, place: Place) -> bytes:
+    """What was sealed."""
+    return Opener(any_receipt()).open(stored, place, KEYS[place.field]).expose()
+
+
+@pytest.fixture(params=["Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])
+def _time_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine stands somewhere else."""
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_time_zone")
+@pytest.mark.parametrize(
+    ("sent", "day"),
+    [
+        ("2026-01-31T23:59:59.999+00:00", dt.date(2026, 1, 31)),
+        ("2026-02-01T00:00:00.000+00:00", dt.date(2026, 2, 1)),
+        ("2024-02-29T12:00:00.000+00:00", dt.date(2024, 2, 29)),
+    ],
+)
+def test_without_a_date_an_event_is_of_the_day_it_was_sent(sent: str, day: dt.date) -> None:
+    """In UTC, wherever this machine stands, and never the day it was loaded."""
+    sent_ms = int(dt.datetime.fromisoformat(sent).timestamp() * 1000)
+    assert row(login_event(), sent_ms).create_date == day
+
+
+def test_an_events_own_date_wins() -> None:
+    """Also over the day it was sent."""
+    assert row(login_event(create_date="2025-12-24")).create_date == dt.date(2025, 12, 24)
+
+
+def test_the_record_id_is_that_of_the_message() -> None:
+    """Not of its content: two equal logins are two events."""
+    expected = record_id_of_message(MESSAGE_ID, SENT_MS)
+    assert parse_message(message(login_event()), EVERYTHING).record_id == expected
+    assert parse_message(message(b"junk"), EVERYTHING).record_id == expected
+
+
+def test_a_range_holds_its_first_id_and_not_its_end() -> None:
+    """As a partition does."""
+    record_id = record_id_of_message(MESSAGE_ID, SENT_MS)
+    before, after = (uuid.UUID(int=record_id.int + step) for step in (-1, 1))
+
+    def content(first: uuid.UUID, end: uuid.UUID) -> LoginEvent | Rejection:
+        return parse_message(message(login_event()), (RecordRange(first, end),)).content
+
+    assert isinstance(content(record_id, after), LoginEvent)
+    assert content(before, record_id) == Rejection(Reason.SENT_OUT_OF_RANGE)
+    assert content(after, uuid.UUID(int=2**128 - 1)) == Rejection(Reason.SENT_OUT_OF_RANGE)
+
+
+def test_a_message_sent_outside_every_partition_is_rejected() -> None:
+    """Before any SQL sees it; one partition among several is enough."""
+    none: tuple[RecordRange, ...] = ()
+    parsed = parse_message(message(login_event()), none)
+    assert parsed.content == Rejection(Reason.SENT_OUT_OF_RANGE, "$")
+    elsewhere = RecordRange(uuid.UUID(int=0), uuid.UUID(int=1))
+    parsed = parse_message(message(login_event()), (elsewhere, *EVERYTHING, elsewhere))
+    assert isinstance(parsed.content, LoginEvent)
+
+
+def test_a_closed_range_is_told_as_such_unless_it_is_open_too() -> None:
+    """A month that is on its way out still takes what it is given."""
+    closed = dataclasses.replace(EVERYTHING[0], closed=True)
+    parsed = parse_message(message(login_event()), (closed,))
+    assert parsed.content == Rejection(Reason.MONTH_CLOSED)
+    assert isinstance(
+        parse_message(message(login_event()), (closed, *EVERYTHING)).content, LoginEvent
+    )
+
+
+def test_a_time_beyond_48_bits_is_out_of_range() -> None:
+    """It is quarantined like any other."""
+    parsed = parse_message(message(login_event(), 2**60), EVERYTHING[:0])
+    assert parsed.content == Rejection(Reason.SENT_OUT_OF_RANGE)
+
+
+def test_what_is_no_event_keeps_its_own_reason_out_of_range() -> None:
+    """The range says nothing about it."""
+    parsed = parse_message(message(b"junk"), EVERYTHING[:0])
+    assert parsed.content == Rejection(Reason.NOT_JSON)
+
+
+def test_a_row_has_the_plain_columns_of_its_event() -> None:
+    """Nothing is lost and nothing added."""
+    made = row(login_event(locale=None))
+    assert (made.user_id, made.device_type) == ("user-1", "android")
+    assert (made.locale, made.app_version) == (None, "2.3.0")
+    assert made.record_id == record_id_of_message(MESSAGE_ID, SENT_MS)
+
+
+def test_the_ciphertexts_of_a_row_open_in_their_places() -> None:
+    """Each to the original, under its own field, row and person."""
+    made = row(login_event(ip=" ::ffff:198.51.100.7"))
+    opens = {
+        field: opened(stored, Place.in_record(field, made.record_id, "user-1"))
+        for field, stored in made.ciphertexts.items()
+    }
+    assert opens == {Field.IP: b" ::ffff:198.51.100.7", Field.DEVICE_ID: b"593-47-5928"}
+
+
+def test_the_tokens_of_a_row_are_of_the_active_generation() -> None:
+    """One a personal field, and no twins while nothing is pending."""
+    made = row(login_event())
+    expected = {
+        Field.IP: tokenizer(1).token(Field.IP, Pii(b"198.51.100.7")),
+        Field.DEVICE_ID: tokenizer(1).token(Field.DEVICE_ID, Pii(b"593-47-5928")),
+    }
+    assert (made.tokens, made.token_generation) == (expected, 1)
+    assert (made.next_tokens, made.next_token_generation) == (None, None)
+
+
+def test_while_a_generation_is_pending_a_row_has_its_tokens_too() -> None:
+    """At no moment is a duplicate missed."""
+    made = row(login_event(), pending=tokenizer(2))
+    assert made.next_token_generation == 2
+    assert made.next_tokens == {
+        field: tokenizer(2).token(field, Pii(value))
+        for field, value in ((Field.IP, b"198.51.100.7"), (Field.DEVICE_ID, b"593-47-5928"))
+    }
+    assert made.tokens == row(login_event()).tokens
+
+
+def test_a_rejected_body_is_sealed_whole() -> None:
+    """It may hold a personal value: it opens to every byte, in quarantine, and nowhere else."""
+    body = b'\xff{"ip": "198.51.100.7"'
+    parsed = parse_message(message(body), EVERYTHING)
+    assert isinstance(parsed.content, Rejection)
+    made = seal_rejection(parsed, parsed.content, SEALER)
+    assert (made.record_id, made.reason, made.path) == (parsed.record_id, Reason.NOT_UTF8, "$")
+    assert b"198.51.100.7" not in made.body_ciphertext
+    assert opened(made.body_ciphertext, Place.in_quarantine(made.record_id)) == body
+
+
+def test_nothing_that_is_printed_of_a_message_shows_its_body() -> None:
+    """Messages and what is parsed of them go through logs and tracebacks."""
+    parsed: Parsed = parse_message(message(login_event()), EVERYTHING)
+    for shown in (repr(parsed), repr(parsed.message), repr(parsed.content)):
+        assert "198.51.100.7" not in shown
+        assert "593-47-5928" not in shown

@@ -1,0 +1,275 @@
+"""RecordLoader: all or nothing behind the fence, and a conflict is no error."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import itertools
+import uuid
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from tests.kit.bench import Bench, token_keys
+from tests.kit.fakes.vault import rotate_request
+from tests.kit.rows import Writer, writer
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.keys import DataKey, KeyMaterial
+from vault_etl.crypto.record_id import first_millisecond, record_id_of_message
+from vault_etl.records.fenced_writes import KeysChanged, Loaded, RowsRefused, WriteKeys
+from vault_etl.records.messages import RecordRange, SealedRecord
+
+DAY_MS = 24 * 3600 * 1000
+
+
+def columns(row: SealedRecord) -> tuple[object, ...]:
+    """The row as a bench shows it."""
+    return (
+        row.user_id,
+        row.device_type,
+        *(row.tokens[field] for field in PERSONAL_FIELDS),
+        *((row.next_tokens or {}).get(field) for field in PERSONAL_FIELDS),
+        *(row.ciphertexts[field] for field in PERSONAL_FIELDS),
+        row.token_generation,
+        row.next_token_generation,
+        row.locale,
+        row.app_version,
+        row.create_date,
+        row.event_time,
+    )
+
+
+def test_every_column_is_stored_as_it_was_given(bench: Bench) -> None:
+    """Text of every script, NULLs, the first and the last day, tokens and bytes."""
+    process = writer(bench)
+    moment = dt.datetime(2026, 1, 31, 23, 59, 59, 999999, dt.UTC)
+    rows = [
+        process.record(event_time=moment),
+        process.record(
+            user_id="é😀\t\n\\N\\.'\"", device_type="\u202e\x01", locale="", app_version=" "
+        ),
+        process.record(locale=None, app_version=None, create_date=dt.date(1, 1, 1)),
+        process.record(user_id="u" * 128, device_type="d" * 32, create_date=dt.date.max),
+        process.record(user_id="😀" * 128, locale="é" * 32, app_version="v" * 32),
+    ]
+    loaded = process.load(*rows)
+    assert loaded == Loaded(frozenset(row.record_id for row in rows), frozenset())
+    assert bench.records() == {row.record_id: columns(row) for row in rows}
+
+
+def test_a_rejection_is_stored_as_it_was_given(bench: Bench) -> None:
+    """Its reason, its path, and its sealed body."""
+    process = writer(bench)
+    row = process.rejection()
+    assert process.load(row) == Loaded(frozenset(), frozenset({row.record_id}))
+    assert bench.rejections() == {
+        row.record_id: (row.reason.value, row.path, row.body_ciphertext),
+    }
+
+
+def test_nothing_is_a_batch_too(bench: Bench) -> None:
+    """It commits, and stores nothing."""
+    assert writer(bench).load() == Loaded(frozenset(), frozenset())
+
+
+def test_what_is_there_already_is_left_as_it_was(bench: Bench) -> None:
+    """A conflict on the record id is a duplicate: told by not being named, and nothing is written over."""
+    process = writer(bench)
+    old, new, rejected = process.record(), process.record(), process.rejection()
+    process.load(old, rejected)
+    again = dataclasses.replace(old, user_id="somebody else")
+    rejected_again = dataclasses.replace(rejected, path="$.other")
+    assert process.load(again, new, rejected_again) == Loaded(
+        frozenset({new.record_id}), frozenset()
+    )
+    assert bench.records() == {row.record_id: columns(row) for row in (old, new)}
+    assert bench.rejections()[rejected.record_id][1] == "$.ip"
+
+
+def test_next_tokens_are_stored_while_a_generation_is_pending(bench: Bench) -> None:
+    """Beside the active ones."""
+    process = writer(bench)
+    bench.pending(token_keys(2))
+    tokens = {field: uuid.uuid4() for field in PERSONAL_FIELDS}
+    row = process.record(next_tokens=tokens, next_token_generation=2)
+    assert isinstance(bench.loader.load([row], [], process.write_keys(1, 2)), Loaded)
+    assert bench.records() == {row.record_id: columns(row)}
+
+
+def retired(process: Writer) -> WriteKeys:
+    """A data key that somebody retired."""
+    process.bench.keys.retire_data_keys(rotate_request(), [Field.IP])
+    return process.write_keys()
+
+
+def expired(process: Writer) -> WriteKeys:
+    """A data key whose lease is over."""
+    key = process.bench.data_key(Field.IP, lease=dt.timedelta(seconds=-1))
+    return process.write_keys(keys=(*process.keys[1:], key))
+
+
+def unknown(process: Writer) -> WriteKeys:
+    """A data key that is not stored."""
+    key = DataKey(1, Field.IP, KeyMaterial(bytes(32)))
+    return process.write_keys(keys=(*process.keys, key))
+
+
+def mixed_up(process: Writer) -> WriteKeys:
+    """A data key with other bytes than the stored one."""
+    key = dataclasses.replace(process.keys[0], material=KeyMaterial(bytes(32)))
+    return process.write_keys(keys=(key,))
+
+
+def token_key(process: Writer) -> WriteKeys:
+    """A token key in the place of a data key."""
+    stored = process.bench.keys.token_keys()[0]
+    assert stored.purpose is KeyPurpose.TOKEN
+    return process.write_keys(keys=(DataKey(stored.key_id, Field.IP, KeyMaterial(bytes(32))),))
+
+
+def newly_pending(process: Writer) -> WriteKeys:
+    """A generation became pending, and the batch has no next tokens."""
+    process.bench.pending(token_keys(2))
+    return process.write_keys()
+
+
+def no_longer_pending(process: Writer) -> WriteKeys:
+    """The batch has next tokens of a generation that is not there."""
+    return process.write_keys(1, 2)
+
+
+def another_pending(process: Writer) -> WriteKeys:
+    """The batch has next tokens of another generation than the pending one."""
+    process.bench.pending(token_keys(2))
+    return process.write_keys(1, 3)
+
+
+def another_active(process: Writer) -> WriteKeys:
+    """The batch has tokens of another generation than the active one."""
+    return process.write_keys(2)
+
+
+CHANGES = [
+    retired,
+    expired,
+    unknown,
+    mixed_up,
+    token_key,
+    newly_pending,
+    no_longer_pending,
+    another_pending,
+    another_active,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_the_fence_refuses_other_keys_than_those_of_now(
+    bench: Bench, change: Callable[[Writer], WriteKeys]
+) -> None:
+    """Nothing of the batch is stored, and the loader can go on."""
+    process = writer(bench)
+    result = bench.loader.load([process.record()], [process.rejection()], change(process))
+    assert result == KeysChanged()
+    assert bench.records() == {}
+    assert bench.rejections() == {}
+
+
+def test_after_keys_changed_the_next_batch_is_loaded(bench: Bench) -> None:
+    """Under new keys."""
+    process = writer(bench)
+    assert bench.loader.load([process.record()], [], retired(process)) == KeysChanged()
+    renewed = writer(bench)
+    renewed.load(renewed.record())
+    assert len(bench.records()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "sqlstate"),
+    [
+        ({"user_id": "u" * 129}, "23514"),
+        ({"user_id": ""}, "23514"),
+        ({"device_type": "d" * 33}, "23514"),
+        ({"device_type": ""}, "23514"),
+        ({"locale": "l" * 33}, "23514"),
+        ({"app_version": "v" * 33}, "23514"),
+        ({"user_id": "nul\x00"}, "22021"),
+        ({"locale": "\x00"}, "22021"),
+    ],
+)
+def test_a_value_that_the_database_refuses_is_told_by_its_sqlstate(
+    bench: Bench, changes: dict[str, object], sqlstate: str
+) -> None:
+    """No row is named, nothing of the batch is stored, and the loader can go on."""
+    process = writer(bench)
+    good, rejected = process.record(), process.rejection()
+    result = bench.loader.load([good, process.record(**changes)], [rejected], process.write_keys())
+    assert result == RowsRefused(sqlstate)
+    assert bench.records() == {}
+    assert bench.rejections() == {}
+    process.load(good, rejected)
+    assert set(bench.records()) == {good.record_id}
+
+
+def test_partitions_reach_from_two_months_back_to_three_ahead(bench: Bench) -> None:
+    """And hold the time 0; beyond them nothing can be stored. Safe to repeat."""
+    ranges = bench.loader.prepare_partitions()
+    assert bench.loader.prepare_partitions() == ranges
+    assert all(one.end <= other.first for one, other in itertools.pairwise(ranges))
+    now = int(bench.now().timestamp() * 1000)
+
+    def inside(sent_ms: int) -> bool:
+        record_id = record_id_of_message("m", sent_ms)
+        return any(r.first <= record_id < r.end for r in ranges)
+
+    assert all(inside(now + days * DAY_MS) for days in (-59, -30, 0, 1, 30, 60, 88))
+    assert not any(inside(now + days * DAY_MS) for days in (-93, 124, 400))
+    assert inside(0)
+    assert not inside(1)
+
+
+def test_a_row_at_each_end_of_a_partition_is_stored(bench: Bench) -> None:
+    """The ranges are those of the table itself."""
+    process = writer(bench)
+    ends = [r.first for r in bench.loader.prepare_partitions()]
+    ends += [uuid.UUID(int=r.end.int - 1) for r in bench.loader.prepare_partitions()]
+    process.load(*(process.record(record_id=record_id) for record_id in ends))
+    assert set(bench.records()) == set(ends)
+
+
+def _day(bench: Bench, months_ahead: int) -> dt.date:
+    """The 17th of a month around the database's own."""
+    now = bench.now()
+    years, month = divmod(now.month - 1 + months_ahead, 12)
+    return dt.date(now.year + years, month + 1, 17)
+
+
+def _holds(ranges: Iterable[RecordRange], day: dt.date) -> bool:
+    record_id = record_id_of_message("m", first_millisecond(day))
+    return any(r.first <= record_id < r.end for r in ranges)
+
+
+@pytest.mark.parametrize("ahead", [-24, -23, -3])
+def test_a_month_is_made_when_it_is_asked_for(bench: Bench, ahead: int) -> None:
+    """By any day of it, besides those around now; and it stays."""
+    day = _day(bench, ahead)
+    before = bench.loader.prepare_partitions()
+    assert not _holds(before, day)
+    made = bench.loader.prepare_partitions([day, day.replace(day=1)])
+    assert _holds(made, day)
+    assert set(before) < set(made)
+    assert len(made) == len(before) + 1
+    assert bench.loader.prepare_partitions() == made
+    process = writer(bench)
+    row = dataclasses.replace(
+        process.record(), record_id=record_id_of_message("m", first_millisecond(day))
+    )
+    assert process.load(row).record_ids == {row.record_id}
+
+
+def test_a_month_out_of_bounds_is_left_out_quietly(bench: Bench) -> None:
+    """A file may name any day; the months within bounds are made all the same."""
+    before = bench.loader.prepare_partitions()
+    outside = [_day(bench, -25), _day(bench, 4), dt.date(1, 1, 1), dt.date(1970, 1, 1), dt.date.max]
+    assert bench.loader.prepare_partitions(outside) == before
+    inside = _day(bench, -5)
+    assert _holds(bench.loader.prepare_partitions([*outside, inside, *outside]), inside)

@@ -1,0 +1,104 @@
+"""The duplicate finder: tokens that records share, counted, and nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+import pytest
+
+from tests.kit.bench import Bench
+from tests.kit.rows import Writer, writer
+from vault_etl.crypto.fields import Field
+from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
+
+DAYS = [dt.date(2026, 1, day) for day in (29, 30, 31)]
+OFTEN, TWICE, ONCE = (uuid.UUID(int=n) for n in (7, 8, 9))
+
+
+@pytest.fixture
+def filled(bench: Bench) -> Bench:
+    """`OFTEN` on three days, of two users; `TWICE` on the last day, of one user; `ONCE` once."""
+    process = writer(bench)
+    process.load(
+        *(event(process, OFTEN, user, day) for user, day in zip("aab", DAYS, strict=True)),
+        *(event(process, TWICE, "a", DAYS[2]) for _ in range(2)),
+        event(process, ONCE, "a", DAYS[2]),
+    )
+    return bench
+
+
+def event(process: Writer, token: uuid.UUID, user_id: str, day: dt.date) -> Any:  # noqa: ANN401
+    """A row of this user and day, with this token of `ip`."""
+    record = process.record(user_id=user_id, create_date=day)
+    record.tokens[Field.IP] = token
+    return record
+
+
+def shared(bench: Bench, **query: Any) -> list[SharedToken]:  # noqa: ANN401 - as the query has them
+    """What `ip` shares."""
+    return list(
+        bench.duplicates.shared_tokens(SharedTokenQuery(field=Field.IP, **{"limit": 9, **query}))
+    )
+
+
+def test_the_most_shared_come_first(filled: Bench) -> None:
+    """Count, users, and the first and the last day, of each token that more than one record has."""
+    assert shared(filled) == [
+        SharedToken(OFTEN, 3, 2, DAYS[0], DAYS[2]),
+        SharedToken(TWICE, 2, 1, DAYS[2], DAYS[2]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"min_count": 3}, {OFTEN: 3}),
+        ({"min_count": 4}, {}),
+        ({"min_users": 2}, {OFTEN: 3}),
+        ({"min_users": 3}, {}),
+        ({"limit": 1}, {OFTEN: 3}),
+        ({"since": DAYS[1]}, {OFTEN: 2, TWICE: 2}),
+        ({"since": DAYS[2]}, {TWICE: 2}),
+        ({"until": DAYS[1]}, {OFTEN: 2}),
+        ({"since": DAYS[0], "until": DAYS[0]}, {}),
+        ({"since": DAYS[1], "min_users": 2}, {OFTEN: 2}),
+        ({"until": DAYS[1], "min_users": 2}, {}),
+    ],
+)
+def test_a_query_leaves_out_what_it_says(
+    filled: Bench, query: dict[str, object], expected: dict[uuid.UUID, int]
+) -> None:
+    """Counts and users are those of the days asked for, both bounds included."""
+    assert {s.token: s.count for s in shared(filled, **query)} == expected
+
+
+def test_tokens_that_are_left_out_are_not_counted(filled: Bench) -> None:
+    """Nor do they take a place in the list."""
+    assert [s.token for s in shared(filled, leave_out=(OFTEN,), limit=1)] == [TWICE]
+
+
+def test_tokens_of_the_other_field_are_not_mixed_in(filled: Bench) -> None:
+    """`device_id` shares nothing here."""
+    query = SharedTokenQuery(field=Field.DEVICE_ID, limit=9)
+    assert list(filled.duplicates.shared_tokens(query)) == []
+
+
+def test_a_token_that_was_erased_is_nobodys(filled: Bench) -> None:
+    """Records without a token are no group of their own, and the rest is counted without them."""
+    for record_id in filled.records():
+        filled.erase(record_id, Field.IP)
+    assert shared(filled) == []
+
+
+def test_a_pending_generation_changes_no_count(bench: Bench) -> None:
+    """Records that have their next tokens already share with those that have not, and count once."""
+    process = writer(bench)
+    both = {Field.IP: TWICE, Field.DEVICE_ID: uuid.uuid4()}
+    later = [
+        process.record(tokens=dict(both), next_tokens=dict(both), next_token_generation=2)
+        for _ in range(2)
+    ]
+    process.load(process.record(tokens={**both, Field.DEVICE_ID: uuid.uuid4()}), *later)
+    assert [(s.token, s.count) for s in shared(bench)] == [(TWICE, 3)]

@@ -1,0 +1,92 @@
+"""What tests of rotations look at in a vault, after each call of a port as well as at the end."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.kit.fakes.login_events import login_event
+from tests.kit.fakes.tap import Tap
+from tests.kit.fakes.vault import FakeVault, reveal_request
+from vault_etl.crypto.ciphertext import Ciphertext
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.rotation import data_keys as rotate_keys
+from vault_etl.rotation import work_ranges
+
+BODIES = [login_event(user_id=f"user-{n}", ip=f"198.51.100.{n}") for n in range(7)]
+
+EVERY_ADDRESS = {f"198.51.100.{n}".encode() for n in range(7)}
+
+
+def filled_vault(monkeypatch: pytest.MonkeyPatch, clock: object = None) -> FakeVault:
+    """Seven records in two ranges and a quarantined body in one, to be gone through three at a time."""
+    monkeypatch.setattr(work_ranges, "PAGE_ROWS", 3)
+    monkeypatch.setattr(rotate_keys, "ROWS_A_RANGE", 7)
+    vault = FakeVault(clock)
+    vault.store(*BODIES)
+    vault.writer().write(vault.receive(b"junk"))
+    return vault
+
+
+class KilledError(BaseException):
+    """What no process survives, nor tidies up after."""
+
+
+class Versions:
+    """Every ciphertext that each value has had."""
+
+    def __init__(self, vault: FakeVault) -> None:
+        self._vault = vault
+        self._seen: dict[tuple[Field, uuid.UUID], list[bytes]] = {}
+        self.look()
+
+    def look(self) -> None:
+        """Now."""
+        for field, record_id, _, ciphertext in self._vault.database.ciphertexts():
+            seen = self._seen.setdefault((field, record_id), [])
+            if not seen or seen[-1] != ciphertext:
+                seen.append(ciphertext)
+
+    def around(self, _: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the call
+        """Look after each call."""
+        try:
+            return call()
+        finally:
+            self.look()
+
+    @property
+    def sealed_anew(self) -> set[int]:
+        """How often values were sealed anew since then: {1} if each was once."""
+        return {len(seen) - 1 for seen in self._seen.values()}
+
+
+def seen_by(vault: FakeVault, around: Callable[[str, Callable[[], Any]], Any]) -> FakeVault:
+    """The same vault, each call of a port made through `around`."""
+    return vault.tapped(lambda part: Tap(part, around))
+
+
+def key_ids(vault: FakeVault, *fields: Field) -> set[int]:
+    """The keys that stored values of these fields are sealed under."""
+    return {
+        Ciphertext.parse(stored).key_id
+        for field, _, _, stored in vault.database.ciphertexts()
+        if field in (fields or Field)
+    }
+
+
+def active_ids(vault: FakeVault) -> set[int]:
+    """The keys that may be written under."""
+    return {k.key_id for k in vault.database.keys.values() if k.state is KeyState.ACTIVE}
+
+
+def addresses(vault: FakeVault) -> set[bytes]:
+    """Every address, revealed."""
+    revealed = [
+        vault.reveal()(reveal_request(record_id, Field.IP)).fields[Field.IP]
+        for record_id in vault.database.records
+    ]
+    return {value.expose() for value in revealed if value}

@@ -1,0 +1,297 @@
+"""The check before a cut-over: what is wrong, and with which rows."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.kit.fakes.tap import Tap
+from tests.kit.fakes.vault import FakeVault, rotate_request
+from tests.rotation.rotation_world import seen_by
+from tests.rotation.token_world import (
+    CUT_OVER,
+    Watch,
+    forge,
+    generations,
+    token_vault,
+    watched,
+)
+from vault_etl.base.errors import DataError, IncompleteError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import KeyState
+from vault_etl.rotation import check_tokens
+from vault_etl.rotation.next_tokens import Check, Mapped
+
+Damage = Callable[[FakeVault, uuid.UUID], None]
+
+NOT_CUT_OVER = {KeyState.ACTIVE: {1}, KeyState.PENDING: {2}}
+
+
+@pytest.fixture
+def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+    """Seven records in two ranges, three a page."""
+    return token_vault(monkeypatch)
+
+
+@pytest.fixture
+def damaged(vault: FakeVault) -> uuid.UUID:
+    """The record that something is wrong with."""
+    return sorted(vault.database.records)[3]
+
+
+def other_than(vault: FakeVault, record_id: uuid.UUID) -> uuid.UUID:
+    """A record with another address and another device."""
+    values = vault.database.records[record_id].user_id.split()
+    return next(
+        r.record_id
+        for r in vault.database.records.values()
+        if not set(r.user_id.split()) & set(values)
+    )
+
+
+def flipped_bit(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A ciphertext that does not open."""
+    ciphertexts = vault.database.records[record_id].ciphertexts
+    ciphertexts[Field.IP] = ciphertexts[Field.IP][:-1] + bytes([ciphertexts[Field.IP][-1] ^ 1])
+
+
+def unknown_key(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A ciphertext under a key that is not there."""
+    ciphertexts = vault.database.records[record_id].ciphertexts
+    ciphertexts[Field.IP] = ciphertexts[Field.IP][:1] + bytes(4) + ciphertexts[Field.IP][5:]
+
+
+def swapped_ciphertext(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """Another row's ciphertext, which is good there."""
+    other = vault.database.records[other_than(vault, record_id)].ciphertexts
+    vault.database.records[record_id].ciphertexts[Field.IP] = other[Field.IP]
+
+
+def missing_ciphertext(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A token without the value that it is of."""
+    del vault.database.records[record_id].ciphertexts[Field.IP]
+
+
+def forged_token(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A token that is nobody's."""
+    tokens = vault.database.records[record_id].tokens
+    forge(vault, record_id, tokens=tokens | {Field.DEVICE_ID: uuid.uuid4()})
+
+
+def another_rows_token(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A token that is another value's: a duplicate that is none."""
+    other = vault.database.records[other_than(vault, record_id)].tokens
+    tokens = vault.database.records[record_id].tokens
+    forge(vault, record_id, tokens=tokens | {Field.IP: other[Field.IP]})
+
+
+def missing_token(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """One token of two."""
+    forge(vault, record_id, tokens={Field.IP: vault.database.records[record_id].tokens[Field.IP]})
+
+
+def other_generation(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A row that says that it is of a generation which there is not."""
+    forge(vault, record_id, token_generation=7)
+
+
+BEFORE: list[Damage] = [
+    flipped_bit,
+    unknown_key,
+    swapped_ciphertext,
+    missing_ciphertext,
+    forged_token,
+    another_rows_token,
+    missing_token,
+    other_generation,
+]
+
+
+def forged_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A next token that is nobody's, of a row that shares its values."""
+    made = vault.database.records[record_id].next_tokens or {}
+    forge(vault, record_id, next_tokens=made | {Field.IP: uuid.uuid4()})
+
+
+def another_rows_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A next token that is another value's."""
+    other = vault.database.records[other_than(vault, record_id)].next_tokens or {}
+    made = vault.database.records[record_id].next_tokens or {}
+    forge(vault, record_id, next_tokens=made | {Field.IP: other[Field.IP]})
+
+
+def missing_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """One next token of two."""
+    made = vault.database.records[record_id].next_tokens or {}
+    forge(vault, record_id, next_tokens={Field.IP: made[Field.IP]})
+
+
+def next_token_without_an_old_one(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """The old one was taken away behind the backfill's back."""
+    forge(vault, record_id, tokens={})
+
+
+AFTER: list[Damage] = [
+    forged_next_token,
+    another_rows_next_token,
+    missing_next_token,
+    next_token_without_an_old_one,
+]
+
+
+def rotate_with(vault: FakeVault, damage: Damage, record_id: uuid.UUID) -> None:
+    """A rotation in which the row is damaged after its backfill."""
+
+    def damaging(name: str, call: Callable[[], Any]) -> object:
+        if name == "check":
+            damage(vault, record_id)
+        return call()
+
+    seen_by(vault, damaging).rotate_tokens()
+
+
+@pytest.mark.parametrize("damage", BEFORE)
+def test_a_row_that_does_not_hold_together_is_named(
+    vault: FakeVault, damaged: uuid.UUID, damage: Damage
+) -> None:
+    """And is left as it is; everything else is filled in, and nothing is cut over."""
+    damage(vault, damaged)
+    row = vault.database.records[damaged]
+    old = {r.record_id: dict(r.tokens) for r in vault.database.records.values()}
+    for _ in range(2):
+        with pytest.raises(DataError, match=str(damaged)) as caught:
+            vault.rotate_tokens()
+        assert str(caught.value).count("-") == 4, "no other one is named"
+        assert generations(vault) == NOT_CUT_OVER
+        assert vault.database.records[damaged] == row
+        assert {r.record_id: r.tokens for r in vault.database.records.values()} == old
+        assert vault.database.audit[-1].decision == "failed"
+
+
+@pytest.mark.parametrize("damage", AFTER)
+def test_a_next_token_that_somebody_changed_is_named(
+    vault: FakeVault, damaged: uuid.UUID, damage: Damage
+) -> None:
+    """Whatever it was changed to; nothing is cut over."""
+    with pytest.raises(DataError, match=str(damaged)):
+        rotate_with(vault, damage, damaged)
+    assert generations(vault) == NOT_CUT_OVER
+    with pytest.raises(DataError, match=str(damaged)):
+        vault.rotate_tokens()
+    assert generations(vault) == NOT_CUT_OVER
+
+
+@pytest.mark.parametrize("damage", AFTER)
+def test_what_no_sample_shows_is_counted(
+    vault: FakeVault, damaged: uuid.UUID, damage: Damage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many rows the sample has few: a token that stands for two is found in all of them."""
+    monkeypatch.setattr(check_tokens, "SAMPLE_ROWS", 0)
+    with pytest.raises(DataError, match=str(damaged)):
+        rotate_with(vault, damage, damaged)
+    assert generations(vault) == NOT_CUT_OVER
+
+
+@pytest.mark.parametrize(
+    ("mapped", "missing", "holds"),
+    [
+        (Mapped(3, 3, 3), 0, True),
+        (Mapped(0, 0, 0), 0, True),
+        (Mapped(3, 3, 3), 1, False),
+        (Mapped(2, 3, 3), 0, False),
+        (Mapped(3, 2, 3), 0, False),
+        (Mapped(3, 3, 4), 0, False),
+    ],
+)
+def test_a_check_holds_if_all_numbers_agree(mapped: Mapped, missing: int, holds: bool) -> None:
+    """As many old tokens as new ones and as pairs, in each field, and no row without."""
+    good = Mapped(1, 1, 1)
+    for fields in ((mapped, good), (good, mapped)):
+        found = dict(zip(PERSONAL_FIELDS, fields, strict=True))
+        assert Check(fields=found, missing=missing).holds is holds
+
+
+@pytest.mark.parametrize("damage", [flipped_bit, unknown_key, forged_token])
+def test_a_row_that_was_mended_is_filled_in_by_the_next_run(
+    vault: FakeVault, damaged: uuid.UUID, damage: Damage
+) -> None:
+    """Though its range was gone through by then."""
+    good = vault.database.records[damaged]
+    good_tokens, good_ciphertexts = dict(good.tokens), dict(good.ciphertexts)
+    damage(vault, damaged)
+    with pytest.raises(DataError):
+        vault.rotate_tokens()
+    forge(vault, damaged, tokens=good_tokens, ciphertexts=good_ciphertexts)
+    watch = Watch(vault)
+    assert watched(vault, watch).rotate_tokens().rows == 1
+    assert generations(vault) == CUT_OVER
+
+
+def test_a_sample_finds_what_maps_one_to_one_and_is_wrong(vault: FakeVault) -> None:
+    """All next tokens of a field change places, value by value: no count shows that."""
+
+    def permuting(name: str, call: Callable[[], Any]) -> object:
+        if name == "check":
+            rows = vault.database.records
+            made = sorted({(r.next_tokens or {})[Field.IP] for r in rows.values()})
+            moved = dict(zip(made, made[1:] + made[:1], strict=True))
+            for row in list(rows.values()):
+                tokens = row.next_tokens or {}
+                forge(
+                    vault, row.record_id, next_tokens=tokens | {Field.IP: moved[tokens[Field.IP]]}
+                )
+            answer = call()
+            assert answer.holds
+            return answer
+        return call()
+
+    with pytest.raises(DataError, match=str(min(vault.database.records))):
+        seen_by(vault, permuting).rotate_tokens()
+    assert generations(vault) == NOT_CUT_OVER
+
+
+def test_a_row_that_was_damaged_after_its_backfill_is_found_in_the_sample(
+    vault: FakeVault, damaged: uuid.UUID
+) -> None:
+    """Its tokens are right, and what it holds opens no more."""
+    with pytest.raises(DataError, match=str(damaged)):
+        rotate_with(vault, flipped_bit, damaged)
+    assert generations(vault) == NOT_CUT_OVER
+
+
+@pytest.mark.parametrize("at", ["check", "sample"])
+def test_rows_are_not_blamed_for_somebody_elses_cut_over(vault: FakeVault, at: str) -> None:
+    """What the check sees then is of other generations."""
+
+    def overtaken(name: str, call: Callable[[], Any]) -> object:
+        if name == at and generations(vault) == NOT_CUT_OVER:
+            vault.rotate_tokens()
+        return call()
+
+    with pytest.raises(IncompleteError):
+        vault.tapped(lambda part: Tap(part, overtaken)).rotate_tokens()
+    assert generations(vault) == CUT_OVER
+
+
+def test_rows_are_not_blamed_for_somebody_elses_abort(vault: FakeVault) -> None:
+    """A range that is gone is not done."""
+
+    def aborted(name: str, call: Callable[[], Any]) -> object:
+        if name == "claim":
+            vault.token_rotations.abort(rotate_request())
+        return call()
+
+    with pytest.raises(IncompleteError):
+        seen_by(vault, aborted).rotate_tokens()
+    assert generations(vault) == {KeyState.ACTIVE: {1}, KeyState.DESTROYED: {2}}
+
+
+def test_what_was_erased_is_no_hindrance(vault: FakeVault) -> None:
+    """A row without a token has nothing to map."""
+    erased = min(vault.database.records)
+    forge(vault, erased, tokens={}, ciphertexts={}, token_generation=None)
+    assert vault.rotate_tokens().rows == 6
+    assert all(not vault.database.records[erased].tokens.get(field) for field in PERSONAL_FIELDS)

@@ -1,0 +1,130 @@
+"""The cut-over: tried again until nobody is in its way, or the time is up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.kit.fakes.clock import FakeClock, FakeStop
+from tests.kit.fakes.progress import FakeProgress
+from tests.kit.fakes.vault import FakeVault, rotate_request
+from tests.rotation.token_world import (
+    CUT_OVER,
+    Watch,
+    generations,
+    token_vault,
+    watched,
+)
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import ConfigurationError, IncompleteError
+from vault_etl.crypto.keys import KeyState
+from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.rotation.cut_over import CutOver
+from vault_etl.rotation.next_tokens import Swapped
+
+HOLDER = "pid 7 (analyst, psql)"
+
+
+class Waits(FakeStop):
+    """Lets time pass, and notes how much."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float) -> bool:
+        """See `Stop.wait`."""
+        self.seconds.append(timeout)
+        return super().wait(timeout)
+
+
+class Locked:
+    """`TokenCutOver` that somebody is in the way of until a time; each try takes 0.2 s."""
+
+    def __init__(self, clock: FakeClock, until: float) -> None:
+        self._clock = clock
+        self._until = until
+        self.requests: list[AuditRequest] = []
+
+    def cut_over(
+        self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
+    ) -> Swapped | Blocked:
+        """See `TokenCutOver.cut_over`."""
+        assert (generation, partitions) == (2, None)
+        self.requests.append(request)
+        if self._clock.monotonic() >= self._until:
+            return Swapped(Head(1, bytes(32)), 12.5)
+        self._clock.advance(0.2)
+        return Blocked((HOLDER,) if len(self.requests) % 2 else ())
+
+
+def test_it_is_tried_again_until_the_locks_are_free() -> None:
+    """Under one request, waiting ever longer, up to five seconds, and telling for whom."""
+    clock, progress = FakeClock(), FakeProgress()
+    waits, locked = Waits(clock), Locked(clock, until=60)
+    request = rotate_request()
+    swapped = CutOver(locked, clock, waits, progress, wait=600)(request, 2)
+    assert swapped.held_ms == 12.5
+    assert {r.request_id for r in locked.requests} == {request.request_id}
+    assert 60 <= clock.monotonic() < 66
+    for number, seconds in enumerate(waits.seconds):
+        least = min(0.5 * 2**number, 4)
+        assert least <= seconds <= least + 1
+    assert [details["waiting_for"] for _, details in progress.steps[:2]] == [
+        HOLDER,
+        "nobody any more",
+    ]
+    assert {done for done, _ in progress.steps} == {0}
+
+
+@pytest.mark.parametrize("wait", [0.0, 1.0, 30.0])
+def test_when_the_time_is_up_it_says_who_is_in_the_way(wait: float) -> None:
+    """Not before, and the last try is made then, not long before."""
+    clock = FakeClock()
+    waits, locked = Waits(clock), Locked(clock, until=10_000)
+    with pytest.raises(IncompleteError) as caught:
+        CutOver(locked, clock, waits, FakeProgress(), wait)(rotate_request(), 2)
+    assert "everything is ready for the cut-over" in str(caught.value)
+    assert (HOLDER in str(caught.value)) is (len(locked.requests) % 2 == 1)
+    assert wait <= clock.monotonic() <= wait + 0.5
+    assert "--wait" in (caught.value.hint or "")
+
+
+@pytest.fixture
+def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+    """Seven records in two ranges, three a page."""
+    return token_vault(monkeypatch)
+
+
+def test_a_cut_over_that_is_blocked_changes_nothing(vault: FakeVault) -> None:
+    """All is filled in and stays so; the next run has nothing to fill in, and cuts over."""
+    watch = Watch(vault)
+    vault.tokens.blocked = [(HOLDER,)] * 1_000
+    with pytest.raises(IncompleteError, match="pid 7"):
+        watched(vault, watch).rotate_tokens(wait=30.0)
+    assert generations(vault) == {KeyState.ACTIVE: {1}, KeyState.PENDING: {2}}
+    rows = dict(vault.database.records)
+    assert {r.next_token_generation for r in rows.values()} == {2}
+    vault.tokens.blocked = [(HOLDER,)] * 3
+    report = watched(vault, watch).rotate_tokens(wait=30.0)
+    assert (report.rows, report.generation) == (0, 2)
+    assert generations(vault) == CUT_OVER
+
+
+def test_what_depends_on_the_columns_ends_it_at_once(vault: FakeVault) -> None:
+    """No waiting helps; everything stays for the next run."""
+
+    class Depended(Locked):
+        def cut_over(
+            self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
+        ) -> Swapped | Blocked:
+            super().cut_over(request, generation, partitions)
+            raise ConfigurationError("other objects depend on the token columns: view x")
+
+    depended = Depended(vault.clock, until=0)
+    cut_over = CutOver(depended, vault.clock, FakeStop(vault.clock), FakeProgress(), 600)
+    with pytest.raises(ConfigurationError):
+        cut_over(rotate_request(), 2)
+    assert len(depended.requests) == 1

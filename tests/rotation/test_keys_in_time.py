@@ -1,0 +1,67 @@
+"""The keys of a page take no longer than the claim of its range lasts, whatever rows a loader stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.kit.fakes.rotation import CLAIM_SECONDS
+from tests.kit.fakes.vault import FakeVault
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyMaterial, WrappedKey
+from vault_etl.keys.ring import KeyRing
+from vault_etl.rotation.reseal import KEYS_WITHIN_S, WorkersKeys
+
+KMS_S = 1.0
+"""A slow answer. Real ones take some 10 ms, and the workers of a process wait for each other."""
+ROWS = 20
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row under one key."""
+
+    ciphertexts: dict[Field, bytes]
+
+
+class SlowKms:
+    """`KeyUnwrapper` that lets time pass."""
+
+    def __init__(self, vault: FakeVault) -> None:
+        self._vault = vault
+
+    def unwrap(self, key: WrappedKey) -> KeyMaterial:
+        """See `KeyUnwrapper.unwrap`."""
+        self._vault.clock.advance(KMS_S)
+        return self._vault.kms.unwrap(key)
+
+
+def test_a_page_ends_where_its_keys_take_too_long() -> None:
+    """Each row is under another key: some are done, the next pages do the others, and no claim lapses."""
+    vault = FakeVault()
+    key_ids = [vault.leases().data_key(Field.IP, 1).key_id for _ in range(ROWS)]
+    rows = [Row({Field.IP: b"\x01" + key_id.to_bytes(4, "big")}) for key_id in key_ids]
+    ring = KeyRing(vault.keys, SlowKms(vault))
+    keys = WorkersKeys(ring, vault.old_keys(ring), vault.leases(), vault.clock)
+    asked = list[int]()
+    pages = 0
+    while rows:
+        began = vault.clock.monotonic()
+        done, found = keys.of_rows(rows, asked.append)
+        assert vault.clock.monotonic() - began <= KEYS_WITHIN_S + KMS_S + 0.1 < CLAIM_SECONDS / 2
+        assert len(found) == len(done) > 0
+        rows = rows[len(done) :]
+        pages += 1
+    assert asked == key_ids
+    assert pages > 1
+
+
+def test_a_row_under_a_slow_key_is_done_all_the_same() -> None:
+    """A page has one row at least, however long its key takes."""
+    vault = FakeVault()
+    key_id = vault.leases().data_key(Field.IP, 1).key_id
+    ring = KeyRing(vault.keys, SlowKms(vault))
+    keys = WorkersKeys(ring, vault.old_keys(ring), vault.leases(), vault.clock)
+    row = Row({Field.IP: b"\x01" + key_id.to_bytes(4, "big")})
+    vault.clock.advance(KEYS_WITHIN_S)
+    done, found = keys.of_rows([row], lambda _: None)
+    assert (done, list(found)) == ([row], [key_id])

@@ -1,0 +1,121 @@
+"""`keys rotate`, from the command's function down to the fakes."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import pytest
+
+from tests.kit.fakes.identity import FakeIdentity
+from tests.kit.fakes.vault import FakeVault
+from tests.rotation.rotation_world import filled_vault, seen_by
+from vault_etl.app import Program
+from vault_etl.base.errors import DataError, UnavailableError, UsageError
+from vault_etl.base.progress import Progress
+from vault_etl.cli import keys_rotate
+from vault_etl.crypto.fields import Field
+from vault_etl.rotation.data_keys import Rotation, RotationPlan, plan_rotation
+
+
+class FakeProgram:
+    """What the command asks of a `Program`, over a vault in memory."""
+
+    def __init__(self, vault: FakeVault) -> None:
+        self._vault = vault
+
+    def check_role(self, *_roles: str, requests: Callable[[], object]) -> None:
+        """See `Program.check_role`. Every role will do."""
+        requests()
+
+    def identity(self) -> FakeIdentity:
+        """See `Program.identity`."""
+        return FakeIdentity()
+
+    def plan_rotation(self, fields: Sequence[Field], *, lazy: bool) -> RotationPlan:
+        """See `Program.plan_rotation`."""
+        return plan_rotation(self._vault.keys, self._vault.rotations, fields, lazy=lazy)
+
+    def rotation(self, _bar: Progress, _request_id: uuid.UUID, rate: float | None) -> Rotation:
+        """See `Program.rotation`."""
+        return self._vault.rotation(rate=rate)
+
+
+@pytest.fixture
+def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+    """Seven records and a quarantined body."""
+    return filled_vault(monkeypatch)
+
+
+def rotate(vault: FakeVault, *fields: Field, dry_run: bool = False, quiet: bool = True) -> None:
+    """Run it, as `keys rotate --yes --output json` does."""
+    run = keys_rotate._Run(
+        if_due=False, rate=None, dry_run=dry_run, yes=True, output=None, quiet=quiet
+    )
+    keys_rotate._reencrypt(cast("Program", FakeProgram(vault)), fields or tuple(Field), run)
+
+
+def test_values_that_do_not_open_are_the_exit_code(
+    vault: FakeVault, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """65, after a report that says that all else is done; the error names the records."""
+    damaged = sorted(vault.database.records)[4]
+    vault.database.records[damaged].ciphertexts[Field.IP] = b"\x01" + bytes(60)
+    with pytest.raises(DataError, match=f"1 values do not open.*{damaged}") as caught:
+        rotate(vault)
+    assert caught.value.exit_code == 65
+    report = json.loads(capsys.readouterr().out)
+    assert (report["rows_reencrypted"], report["rows_remaining"]) == (14, 1)
+
+
+def test_a_rotation_is_gone_on_with_under_an_entry_that_names_its_fields(
+    vault: FakeVault, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whichever were asked for: the log says what was opened."""
+
+    def stopping(name: str, call: Callable[[], Any]) -> object:
+        if name == "left":
+            raise UnavailableError("away")
+        return call()
+
+    with pytest.raises(UnavailableError):
+        seen_by(vault, stopping).rotate()
+    rotate(vault, Field.IP, quiet=False)
+    assert vault.database.audit[-1].fields == ("device_id", "ip", "quarantine")
+    assert vault.database.audit[-1].decision == "done"
+    said = capsys.readouterr()
+    assert json.loads(said.out)["retired"] == []
+    assert "the rest of a rotation of ip, device_id, quarantine" in said.err
+
+
+def test_a_dry_run_writes_nothing(vault: FakeVault, capsys: pytest.CaptureFixture[str]) -> None:
+    """No key, no row, no entry."""
+    before = (dict(vault.database.keys), vault.database.ciphertexts(), list(vault.database.audit))
+    rotate(vault, dry_run=True)
+    assert before == (
+        dict(vault.database.keys),
+        vault.database.ciphertexts(),
+        vault.database.audit,
+    )
+    assert json.loads(capsys.readouterr().out)["rows_remaining"] == 15
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"abort": True},
+        {"leave_out": [uuid.UUID(int=1)]},
+        {"wait": 5.0},
+        {"tokens": True, "field": [Field.IP]},
+        {"tokens": True, "lazy": True},
+        {"lazy": True, "rate": 5.0},
+        {"tokens": True, "abort": True, "leave_out": [uuid.UUID(int=1)]},
+    ],
+    ids=str,
+)
+def test_options_that_contradict_each_other_are_refused(options: dict[str, Any]) -> None:
+    """Before anything is looked for."""
+    with pytest.raises(UsageError):
+        keys_rotate.rotate(**options)

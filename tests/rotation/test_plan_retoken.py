@@ -1,0 +1,77 @@
+"""What a retoken of a detached month would do, and when it is refused before a row is opened."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from tests.kit.fakes.vault import FakeVault
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.crypto.keys import KeyState
+from vault_etl.rotation.detached import DetachedMonth
+from vault_etl.rotation.ranges import OpenRotation
+from vault_etl.rotation.retoken_month import RetokenPlan, plan_retoken
+
+MONTH = DetachedMonth("user_logins_2024_03", uuid.UUID(int=0), uuid.UUID(int=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """`DetachedMonths` of one month with so many rows of each generation, in which nothing is begun."""
+
+    rows: Mapping[int, int]
+
+    def generations(self, month: DetachedMonth) -> Mapping[int, int]:
+        """See `DetachedMonths.generations`."""
+        assert month == MONTH
+        return self.rows
+
+    def begin(
+        self, request: AuditRequest, month: DetachedMonth, slices: int, *, again: bool
+    ) -> OpenRotation:
+        """See `DetachedMonths.begin`."""
+        raise NotImplementedError
+
+    def end(self, rotation_id: uuid.UUID) -> None:
+        """See `DetachedMonths.end`."""
+        raise NotImplementedError
+
+
+def vault_with(states: Mapping[int, KeyState]) -> FakeVault:
+    """Token keys of these generations, beside the first one, which has the state that is said of it."""
+    vault = FakeVault()
+    for generation, state in states.items():
+        if generation > 1:
+            vault.add_token_keys(generation, KeyState.PENDING)
+        for key in list(vault.database.keys.values()):
+            if key.generation == generation and key.state is not state:
+                vault.database.set_state(key.key_id, state)
+    return vault
+
+
+def test_rows_of_all_old_generations_are_counted() -> None:
+    """Those of the active one have nothing to get."""
+    old, active = KeyState.DECRYPT_ONLY, KeyState.ACTIVE
+    vault = vault_with({1: old, 2: old, 3: active})
+    plan = plan_retoken(Counted({3: 7, 2: 5, 1: 4}), vault.keys, MONTH)
+    assert plan == RetokenPlan(MONTH, 3, {1: 4, 2: 5})
+    assert plan.total == 9
+
+
+def test_nothing_is_opened_while_a_generation_is_pending() -> None:
+    """The tokens would be old again after its cut-over."""
+    vault = vault_with({1: KeyState.ACTIVE, 2: KeyState.PENDING})
+    with pytest.raises(ConfigurationError, match="under way"):
+        plan_retoken(Counted({1: 1}), vault.keys, MONTH)
+
+
+def test_tokens_of_a_destroyed_generation_are_not_replaced() -> None:
+    """Nothing can compare them with what the rows hold; where no row has any, nothing is in the way."""
+    vault = vault_with({1: KeyState.DESTROYED, 2: KeyState.ACTIVE})
+    with pytest.raises(ConfigurationError, match="generation 1 of the token keys was destroyed"):
+        plan_retoken(Counted({1: 1, 2: 1}), vault.keys, MONTH)
+    assert plan_retoken(Counted({2: 1}), vault.keys, MONTH).rows == {}

@@ -1,0 +1,199 @@
+"""No range is claimed without its entry: what `re-encrypt` may try, with SQL of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests.kit.entries import append_committed
+from tests.kit.fakes.vault import rotate_request
+from tests.kit.scratch import Scratch, sealed_record
+from tests.rotation.test_cut_over_locks import until
+from vault_etl.crypto.fields import PERSONAL_FIELDS
+from vault_etl.rotation.postgres import PostgresDataRotations
+from vault_etl.rotation.ranges import named_keys
+
+CLAIM = "CALL public.commit_rotation_claim(%s, %s, %s, NULL, NULL, NULL, NULL)"
+MOVE = "SELECT public.rotation_move(%s, NULL, %s)"
+RELEASE = "CALL public.commit_rotation_free(%s, %s, %s::bigint[], NULL)"
+WAITING = (
+    "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'rotation_ranges'::regclass"
+)
+Denied = psycopg2.errors.InsufficientPrivilege
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A rotation that has begun, and its run."""
+
+    scratch: Scratch
+    rotation_id: uuid.UUID
+    run: uuid.UUID
+
+    def sql(self, statement: str, *values: object, role: str = "re-encrypt") -> Any:  # noqa: ANN401
+        """As a client of the database."""
+        return self.scratch.sql(statement, *values, role=role)
+
+    def claim(self) -> uuid.UUID:
+        """A range that is claimed as it should be."""
+        claim = uuid.uuid4()
+        ((place, *_),) = self.sql(CLAIM, self.rotation_id, claim, self.run)
+        assert place == "user_logins"
+        return claim
+
+    def entries(self) -> list[tuple[Any, ...]]:
+        """Of ranges."""
+        return self.scratch.sql(
+            "SELECT phase, decision, error_code, reason FROM audit_log WHERE action = 'keys range' ORDER BY seq"
+        )
+
+    def claimed(self) -> int:
+        """How many ranges are claimed."""
+        count = self.scratch.value(
+            "SELECT count(*) FROM rotation_ranges WHERE claim IS NOT NULL OR claimed_until IS NOT NULL"
+        )
+        assert isinstance(count, int)
+        return count
+
+
+@pytest.fixture
+def site(scratch: Scratch) -> Site:
+    """Three ranges, and an entry that says that a rotation is run."""
+    scratch.add_token_keys()
+    keys = scratch.write_keys()
+    with scratch.loader() as loader:
+        loader.load([sealed_record(keys) for _ in range(20)], [], keys)
+    with scratch.database("re-encrypt") as database:
+        begun = PostgresDataRotations(database).begin(rotate_request(), PERSONAL_FIELDS, 3)
+    run = uuid.uuid4()
+    append_committed(scratch, "re-encrypt", action="keys rotate", request_id=run)
+    return Site(scratch, begun.rotation_id, run)
+
+
+def test_a_range_is_claimed_by_the_function_alone(site: Site) -> None:
+    """By `UPDATE` or `INSERT` it is not."""
+    for attack in (
+        "UPDATE public.rotation_ranges SET claim = gen_random_uuid()",
+        "UPDATE public.rotation_ranges SET claimed_until = now() + interval '1 hour'",
+        "INSERT INTO public.rotation_ranges (claimed_until) VALUES ('infinity')",
+    ):
+        with pytest.raises(Denied):
+            site.sql(attack)
+    assert (site.claimed(), site.entries()) == (0, [])
+
+
+def test_a_claim_belongs_to_a_run_of_the_login(site: Site) -> None:
+    """That is on the record as allowed, and goes on: not one that is over, another login's or another action's."""
+    over, others, denied, another = (uuid.uuid4() for _ in range(4))
+    append_committed(site.scratch, "re-encrypt", action="keys rotate", request_id=over)
+    ended = {"request_id": over, "phase": "outcome", "decision": "done"}
+    append_committed(site.scratch, "re-encrypt", action="keys rotate", **ended)
+    append_committed(site.scratch, "rotate", action="keys rotate", request_id=others)
+    append_committed(
+        site.scratch, "re-encrypt", action="keys rotate", request_id=denied, decision="denied"
+    )
+    append_committed(site.scratch, "re-encrypt", action="keys rewrap", request_id=another)
+    for run in (uuid.uuid4(), over, others, denied, another):
+        with pytest.raises(Denied):
+            site.sql(CLAIM, site.rotation_id, uuid.uuid4(), run)
+    with pytest.raises(Denied):
+        site.sql(CLAIM, site.rotation_id, uuid.uuid4(), others, role="rotate")
+    assert (site.claimed(), site.entries()) == (0, [])
+
+
+def test_a_claim_is_committed_with_its_entry_or_not_at_all(site: Site) -> None:
+    """A client that would roll back is refused; a claim is used once."""
+    with site.scratch.connect("re-encrypt") as opened, opened.cursor() as cursor:
+        by_itself = "SELECT * FROM public.rotation_claim(%s, %s, %s)"
+        with pytest.raises(Denied):
+            cursor.execute(by_itself, (site.rotation_id, uuid.uuid4(), site.run))
+    assert (site.claimed(), site.entries()) == (0, [])
+    claim = site.claim()
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        site.sql(CLAIM, site.rotation_id, claim, site.run)
+    assert site.claimed() == 1
+    assert len(site.entries()) == 1
+
+
+def test_a_claim_is_of_one_range_whatever_the_planner_takes_the_table_for(site: Site) -> None:
+    """As ANALYZE finds it between two rotations, empty: one statement would be a join that claims several."""
+    site.scratch.sql(
+        "UPDATE pg_class SET relpages = 1, reltuples = 0 WHERE oid = 'rotation_ranges'::regclass"
+    )
+    for claims in (1, 2, 3):
+        site.claim()
+        assert (site.claimed(), len(site.entries())) == (claims, claims)
+
+
+def test_a_rotation_stays_until_the_entry_of_its_claim_is_committed(site: Site) -> None:
+    """Else another one takes its id while the claim waits, and the entry has the fields and the place of the first."""
+    with ThreadPoolExecutor(1) as pool, site.scratch.connect() as held, held.cursor() as cursor:
+        cursor.execute("LOCK TABLE rotation_ranges IN EXCLUSIVE MODE")
+        claimed = pool.submit(site.claim)
+        try:
+            until(lambda: site.scratch.value(WAITING))
+            with pytest.raises(psycopg2.errors.LockNotAvailable):
+                cursor.execute("SET lock_timeout = '50ms'; DELETE FROM key_rotations")
+        finally:
+            held.rollback()
+        claimed.result()
+    assert (site.claimed(), len(site.entries())) == (1, 1)
+
+
+def test_no_role_appends_an_entry_of_a_range(site: Site) -> None:
+    """Not even re-encrypt: what it appends is a denial."""
+    append_committed(site.scratch, "re-encrypt", action="keys range")
+    assert [entry[1:3] for entry in site.entries()] == [("denied", "role")]
+
+
+def test_an_outcome_is_written_once(site: Site) -> None:
+    """With the release, of a range that is done or not, and says what the client has opened."""
+    done, released = site.claim(), site.claim()
+    site.sql(MOVE, done, False)
+    site.sql(MOVE, done, True)
+    assert len(site.entries()) == 2
+    site.sql(RELEASE, done, 5, [9, 7, 9])
+    site.sql(RELEASE, done, 6, [8])
+    site.sql(RELEASE, released, 0, [])
+    site.sql(RELEASE, uuid.uuid4(), 1, [])
+    outcomes = [entry[1:] for entry in site.entries() if entry[0] == "outcome"]
+    assert outcomes == [
+        ("done", None, "5 rows, under data keys 7, 9"),
+        ("failed", "freed", "0 rows, under no data key"),
+    ]
+    assert site.claimed() == 0
+
+
+def test_a_worker_that_has_lost_its_range_says_so(site: Site) -> None:
+    """Another one has claimed it since, under an entry of its own, and still has it."""
+    lost = site.claim()
+    site.scratch.sql("UPDATE rotation_ranges SET claimed_until = now() - interval '1 second'")
+    ((_, range_, *_),) = site.sql(CLAIM, site.rotation_id, claim := uuid.uuid4(), site.run)
+    site.sql(MOVE, lost, True)
+    site.sql(RELEASE, lost, 5, [7])
+    kept = "SELECT claim, done FROM rotation_ranges WHERE first = %s"
+    assert site.scratch.sql(kept, range_) == [(claim, False)]
+    assert [entry[:3] for entry in site.entries()] == [
+        *[("intent", "allowed", None)] * 2,
+        ("outcome", "failed", "lapsed"),
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, 32, 33, 500])
+def test_many_keys_are_a_digest(site: Site, count: int) -> None:
+    """As docs/formats.md has it; the entry of a sample names them alike."""
+    keys = [4_294_967_295 - 3 * i for i in range(count)]
+    site.sql(RELEASE, site.claim(), 1, keys)
+    said = site.entries()[-1][3]
+    assert said == f"1 rows, under {named_keys(keys)}"
+    if count > 32:
+        text = "vault-etl/1/range-keys\n" + "".join(f"{key}\n" for key in sorted(keys))
+        assert said.endswith(
+            f"{count} data keys, SHA-256 {hashlib.sha256(text.encode()).hexdigest()}"
+        )

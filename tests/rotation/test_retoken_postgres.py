@@ -1,0 +1,315 @@
+"""`re-encrypt` gets rows of a detached month, and writes them, by claimed ranges alone: what it may try with SQL."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg2
+import pytest
+
+from tests.kit.cut_over import Ready, next_of, ready
+from tests.kit.entries import append_committed
+from tests.kit.fakes.vault import rotate_request
+from tests.kit.rows import cut_over_request
+from tests.kit.scratch import Scratch
+from tests.partitions.test_partitions_postgres import name_of
+from tests.rotation.test_range_claims import CLAIM, RELEASE, Denied
+from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.base.errors import ConfigurationError
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
+from vault_etl.erase.erase import RecordTarget
+from vault_etl.erase.postgres import PostgresEraser
+from vault_etl.partitions.postgres import PostgresPartitions
+from vault_etl.records.partitions import choose
+from vault_etl.rotation.detached import DetachedMonth
+from vault_etl.rotation.next_tokens import NextTokens, TokenRow
+from vault_etl.rotation.postgres import PostgresDataRotations
+from vault_etl.rotation.postgres_detached import PostgresDetachedMonths, PostgresDetachedTokens
+from vault_etl.rotation.ranges import Range, Step
+
+PAGE: Final = "SELECT record_id FROM public.retoken_page(%s, NULL, 100, 1000000)"
+FILL: Final = (
+    "SELECT public.retoken_fill(%s, 2::smallint, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')"
+)
+EVERYTHING: Final = Range(Table.USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Two records of generation 1 in a detached month; generation 2 is active. A retoken has begun, in two ranges."""
+
+    vault: Ready
+    month: DetachedMonth
+    run: uuid.UUID
+    rotation_id: uuid.UUID
+
+    @property
+    def scratch(self) -> Scratch:
+        """Its database."""
+        return self.vault.scratch
+
+    def claim(
+        self, rotation_id: uuid.UUID | None = None, run: uuid.UUID | None = None
+    ) -> uuid.UUID:
+        """A range that is claimed as it should be, or tried to."""
+        claim = uuid.uuid4()
+        values = (rotation_id or self.rotation_id, claim, run or self.run)
+        self.scratch.sql(CLAIM, *values, role="re-encrypt")
+        return claim
+
+    def rows(self, claim: uuid.UUID) -> Sequence[TokenRow]:
+        """What a claim gets."""
+        with self.scratch.database("re-encrypt") as database:
+            return PostgresDetachedTokens(database).page(claim, EVERYTHING, 100).rows
+
+    def fill(self, claim: uuid.UUID, rows: Sequence[TokenRow], generation: int = 2) -> int | None:
+        """New tokens, each a function of the old one."""
+        made = [
+            NextTokens(row, {field: next_of(token) for field, token in row.tokens.items()})
+            for row in rows
+        ]
+        step = Step(claim, EVERYTHING, None, is_done=True)
+        with self.scratch.database("re-encrypt") as database:
+            return PostgresDetachedTokens(database).fill(made, generation, step)
+
+    def claim_with_rows(self) -> tuple[uuid.UUID, Sequence[TokenRow]]:
+        """The range that has them: the other one is empty."""
+        claims = [self.claim(), self.claim()]
+        return next((claim, rows) for claim in claims if (rows := self.rows(claim)))
+
+    def said(self, claim: uuid.UUID) -> tuple[list[str], str]:
+        """Fields and reason of its entry."""
+        ((fields, reason),) = self.scratch.sql(
+            "SELECT fields, reason FROM audit_log WHERE request_id = %s AND phase = 'intent'", claim
+        )
+        return fields, reason
+
+    def counts(self) -> dict[tuple[str, int], int]:
+        """Of generations, in closed months."""
+        return {
+            (field, generation): held
+            for field, generation, held in self.scratch.sql(
+                "SELECT field, id::int, sum(held)::int FROM detached_values"
+                " WHERE field LIKE '%%token' AND held <> 0 GROUP BY 1, 2"
+            )
+        }
+
+    def stored(self) -> list[tuple[Any, ...]]:
+        """Token, generations and next token of each row."""
+        return self.scratch.sql(
+            "SELECT masked_ip, token_generation, next_masked_ip, next_token_generation"  # noqa: S608
+            f" FROM vault_etl_detached.{self.month.name} ORDER BY record_id"
+        )
+
+
+@pytest.fixture
+def site(scratch: Scratch) -> Site:
+    """The next tokens stand beside the old ones, as in a month that was detached during a rotation."""
+    vault = ready(scratch)
+    with scratch.database("admin") as database:
+        partitions = PostgresPartitions(database, 5.0)
+        partitions.detach(
+            AuditRequest(
+                request_id=uuid.uuid4(),
+                action=Action.PARTITIONS_DETACH,
+                actor="a",
+                host="h",
+                reason="r",
+            ),
+            choose(partitions.partitions(), name_of(0)),
+        )
+    vault.swap()
+    run = uuid.uuid4()
+    append_committed(scratch, "re-encrypt", action="partitions retoken", request_id=run)
+    with scratch.database("re-encrypt") as database:
+        months = PostgresDetachedMonths(database)
+        month = months.find(name_of(0))
+        begun = months.begin(rotate_request(), month, 2, again=False)
+        assert months.generations(month) == {1: 2}
+    return Site(vault, month, run, begun.rotation_id)
+
+
+def test_rows_take_their_new_tokens_and_are_counted(site: Site) -> None:
+    """In the transaction that writes them: what a kill leaves is counted right. Old tokens are gone, next ones too."""
+    assert site.counts() == {("token", 1): 2, ("next_token", 2): 2}
+    claim, rows = site.claim_with_rows()
+    assert len(rows) == 2
+    assert site.fill(claim, rows[:1]) == 1
+    assert site.counts() == {("token", 1): 1, ("token", 2): 1, ("next_token", 2): 1}
+    assert [row.record_id for row in site.rows(claim)] == [rows[1].record_id]
+    assert site.fill(claim, rows) == 1, "the first one is not what was read any more"
+    new = next_of(rows[0].tokens[Field.IP])
+    assert site.stored() == [(new, 2, None, None)] * 2
+    assert site.counts() == {("token", 2): 2}
+    changed = site.scratch.value("SELECT count(*) FROM detached_changes")
+    assert changed == 2, "an archive from before is none of these rows"
+
+
+def test_another_run_goes_on_where_one_was_killed(site: Site) -> None:
+    """With its ranges, those that are done too, until all are done, or rows are to be left out."""
+    claim, rows = site.claim_with_rows()
+    site.fill(claim, rows)
+    done = "SELECT count(*) FROM rotation_ranges WHERE done"
+    with site.scratch.database("re-encrypt") as database:
+        months = PostgresDetachedMonths(database)
+        again = months.begin(rotate_request(), site.month, 9, again=False)
+        assert (again.rotation_id, again.resumed) == (site.rotation_id, True)
+        assert site.scratch.value(done) == 1
+        months.begin(rotate_request(), site.month, 9, again=True)
+        assert site.scratch.value(done) == 0
+
+
+@pytest.mark.parametrize("statement", [PAGE, FILL])
+def test_no_row_without_a_claim_of_ones_own(site: Site, statement: str) -> None:
+    """Of an invented claim, of another login's, and of one that has its outcome."""
+    claim = site.claim()
+    site.scratch.sql(statement, claim, role="re-encrypt")
+    with pytest.raises(Denied):
+        site.scratch.sql(statement, uuid.uuid4(), role="re-encrypt")
+    with pytest.raises(Denied):
+        site.scratch.sql(statement, claim)  # as another login, which is a superuser
+    site.scratch.sql(RELEASE, claim, 0, [], role="re-encrypt")
+    with pytest.raises(Denied):
+        site.scratch.sql(statement, claim, role="re-encrypt")
+
+
+def test_a_claim_is_of_the_run_that_its_entry_says(site: Site) -> None:
+    """A rotation's run claims no month, and a month's run no rotation's range: and none is made."""
+    rotation = uuid.uuid4()
+    append_committed(site.scratch, "re-encrypt", action="keys rotate", request_id=rotation)
+    with site.scratch.database("re-encrypt") as database:
+        data = PostgresDataRotations(database).begin(rotate_request(), PERSONAL_FIELDS, 1)
+    entries = "SELECT count(*) FROM audit_log WHERE action = 'keys range'"
+    for rotation_id, run in ((site.rotation_id, rotation), (data.rotation_id, site.run)):
+        with pytest.raises(Denied):
+            site.claim(rotation_id, run)
+    assert site.scratch.value(entries) == 0
+    claim = site.claim(data.rotation_id, rotation)
+    assert site.rows(claim) == [], (
+        "a claim of the attached months' rows is none of a detached month's"
+    )
+    reason = site.said(site.claim())[1]
+    assert reason.startswith(f"rows of {site.month.name} from {site.month.first} to ")
+
+
+def test_a_claim_gets_the_rows_of_its_range_alone(site: Site) -> None:
+    """And writes no other; one that lapsed and was claimed again gets none, and writes none."""
+    claims = {claim: site.rows(claim) for claim in (site.claim(), site.claim())}
+    (empty,) = (claim for claim, rows in claims.items() if not rows)
+    ((full, rows),) = ((claim, rows) for claim, rows in claims.items() if rows)
+    assert site.fill(empty, rows) == 0
+    site.scratch.sql("UPDATE rotation_ranges SET claimed_until = now() - interval '1 second'")
+    again = [site.claim(), site.claim()]
+    assert [len(site.rows(claim)) for claim in (full, *again)] in ([0, 0, 2], [0, 2, 0])
+    assert site.fill(full, rows) == 0
+    assert site.counts()[("token", 1)] == 2
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "SELECT 1",
+        "UPDATE rotation_ranges SET after = NULL",
+        "SELECT rotation_move(claim, first, false) FROM rotation_ranges WHERE claim IS NOT NULL",
+    ],
+)
+def test_a_claim_gets_no_row_that_its_entry_leaves_out(site: Site, back: str) -> None:
+    """What an earlier claim has passed, wherever the range is moved back to once the entry says `behind`."""
+    _, rows = site.claim_with_rows()
+    site.scratch.sql("UPDATE rotation_ranges SET claimed_until = NULL")
+    behind = "UPDATE rotation_ranges SET after = %s"
+    site.scratch.sql(behind, rows[0].record_id, role="re-encrypt")
+    claims = [site.claim(), site.claim()]
+    site.scratch.sql(back, role="re-encrypt")
+    assert [row.record_id for claim in claims for row in site.rows(claim)] == [rows[1].record_id]
+    assert sum(site.fill(claim, rows) or 0 for claim in claims) == 1
+    assert all(site.said(claim)[1].endswith(f", behind {rows[0].record_id}") for claim in claims)
+
+
+def test_a_claim_of_other_fields_gets_no_row(site: Site) -> None:
+    """Each row has both fields: an entry that names neither is of a range of the quarantine, which a month has not."""
+    _, rows = site.claim_with_rows()
+    mine = {"role": "re-encrypt"}
+    site.scratch.sql("DELETE FROM key_rotations", **mine)
+    add = (
+        "INSERT INTO key_rotations (purpose, rotation_id, fields, old_keys, month)"
+        " VALUES ('month', %s, %s, '{}', %s)"
+    )
+    for fields in (["quarantine"], ["ip"], ["ip", "ip"], ["device_id", "ip", "quarantine"]):
+        with pytest.raises(psycopg2.errors.CheckViolation):
+            site.scratch.sql(add, site.rotation_id, fields, site.month.first, **mine)
+    site.scratch.sql(add, site.rotation_id, ["ip", "device_id"], site.month.first, **mine)
+    site.scratch.sql(
+        "INSERT INTO rotation_ranges (rotation_id, place, first, last) VALUES (%s, 'quarantine', %s, %s)",
+        *(site.rotation_id, EVERYTHING.first, EVERYTHING.last),
+        **mine,
+    )
+    claim = site.claim()
+    assert site.said(claim)[0] == ["quarantine"]
+    assert (site.rows(claim), site.fill(claim, rows)) == ([], 0)
+
+
+def test_an_erasure_wins(site: Site) -> None:
+    """What was read before it is written nowhere after it."""
+    claim, rows = site.claim_with_rows()
+    with site.scratch.database("erase") as database:
+        erase = dataclasses.replace(cut_over_request(), action=Action.ERASE, fields=())
+        PostgresEraser(database).erase(erase, RecordTarget(rows[0].record_id))
+    assert site.fill(claim, rows) == 1
+    left = {row[:2] for row in site.stored()}
+    assert left == {(None, None), (next_of(rows[1].tokens[Field.IP]), 2)}
+
+
+def test_the_active_generation_alone_is_written(site: Site) -> None:
+    """As of the commit: a cut-over that came in between ends the run. And in READ COMMITTED, which sees it."""
+    claim, rows = site.claim_with_rows()
+    assert site.fill(claim, rows, generation=3) is None
+    assert site.counts()[("token", 1)] == 2
+    with site.scratch.connect("re-encrypt") as connection, connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        with pytest.raises(Denied):
+            cursor.execute(FILL, (claim,))
+
+
+def test_a_month_that_is_not_detached_any_more_has_no_rows(site: Site) -> None:
+    """Dropped under a run: nothing is read or written, and the next run says where the rows are not."""
+    claim, rows = site.claim_with_rows()
+    site.scratch.sql(f"DROP TABLE vault_etl_detached.{site.month.name}")
+    assert site.rows(claim) == []
+    assert site.fill(claim, rows) == 0
+    with site.scratch.database("re-encrypt") as database, pytest.raises(ConfigurationError):
+        PostgresDetachedMonths(database).generations(site.month)
+
+
+def test_an_attach_that_failed_is_not_in_the_way(site: Site) -> None:
+    """It leaves a constraint of the generation that was active then."""
+    site.scratch.sql(
+        f"ALTER TABLE vault_etl_detached.{site.month.name}"
+        " ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = 1)"
+    )
+    with site.scratch.database("re-encrypt") as database:
+        PostgresDetachedMonths(database).begin(rotate_request(), site.month, 2, again=False)
+    claim, rows = site.claim_with_rows()
+    assert site.fill(claim, rows) == 2
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM vault_etl_detached.{}",
+        "UPDATE vault_etl_detached.{} SET user_id = 'x'",
+        "SELECT * FROM public.retoken_range(gen_random_uuid())",
+        "SELECT public.partition_table('{}')",
+        "SELECT month, public.retoken_begin(month) FROM public.key_rotations WHERE month IS NOT NULL",
+        "UPDATE public.key_rotations SET month = NULL",
+        "SELECT partition FROM public.closed_months",
+    ],
+)
+def test_nothing_leads_around_the_claims(site: Site, statement: str) -> None:
+    """The table, the functions behind, and the owner's locks."""
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        site.scratch.sql(statement.format(site.month.name), role="re-encrypt")

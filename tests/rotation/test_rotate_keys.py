@@ -1,0 +1,319 @@
+"""Rotation of the data keys: online, resumable, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.kit.fakes.login_events import login_event
+from tests.kit.fakes.vault import FakeVault, rotate_request
+from tests.rotation.rotation_world import (
+    EVERY_ADDRESS,
+    addresses,
+    filled_vault,
+    key_ids,
+    seen_by,
+)
+from vault_etl.audit.entries import Phase
+from vault_etl.base.errors import (
+    AuditError,
+    IncompleteError,
+    KeyUnavailableError,
+)
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState
+from vault_etl.crypto.sealing import Sealer
+from vault_etl.rotation.data_keys import plan_rotation, retire_data_keys
+from vault_etl.rotation.reseal import MAX_FENCE_TRIES
+
+
+@pytest.fixture
+def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+    """Seven records and a quarantined body."""
+    return filled_vault(monkeypatch)
+
+
+def test_everything_is_sealed_anew_under_new_keys(vault: FakeVault) -> None:
+    """The old ones are retired, nothing needs them any more, and every value still opens."""
+    old = key_ids(vault)
+    report = vault.rotate()
+    assert set(report.retired) == old
+    assert set(report.created) == key_ids(vault)
+    assert not old & key_ids(vault)
+    assert (report.rows_reencrypted, report.rows_remaining, report.failed) == (15, 0, ())
+    assert all(vault.database.keys[key_id].state is KeyState.DECRYPT_ONLY for key_id in old)
+    assert addresses(vault) == EVERY_ADDRESS
+
+
+def test_a_quarantined_body_is_sealed_anew_too(vault: FakeVault) -> None:
+    """It holds personal values as well as a row does."""
+    old = key_ids(vault, Field.QUARANTINE)
+    vault.rotate(Field.QUARANTINE)
+    assert not old & key_ids(vault, Field.QUARANTINE)
+
+
+def test_only_the_fields_that_were_asked_for_are_rotated(vault: FakeVault) -> None:
+    """The other fields keep their keys."""
+    others = key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE)
+    report = vault.rotate(Field.IP)
+    assert report.rows_reencrypted == 7
+    assert key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE) == others
+
+
+def test_tokens_and_token_keys_are_left_alone(vault: FakeVault) -> None:
+    """Duplicates stay duplicates."""
+    tokens = {r.record_id: dict(r.tokens) for r in vault.database.records.values()}
+    vault.rotate()
+    assert {r.record_id: dict(r.tokens) for r in vault.database.records.values()} == tokens
+    states = {k.state for k in vault.database.keys.values() if k.purpose is KeyPurpose.TOKEN}
+    assert states == {KeyState.ACTIVE}
+
+
+def test_to_retire_is_to_retire_alone(vault: FakeVault) -> None:
+    """Old rows keep their keys for now; new messages get new ones."""
+    old = key_ids(vault)
+    assert set(retire_data_keys(vault.audit, vault.keys, rotate_request())) == old
+    assert key_ids(vault) == old
+    (new,) = vault.store(login_event())
+    sealed = vault.database.records[new].ciphertexts.values()
+    assert not old & {Ciphertext.parse(stored).key_id for stored in sealed}
+
+
+def test_what_was_only_retired_is_sealed_anew_by_the_next_run(vault: FakeVault) -> None:
+    """It looks for retired keys with rows, not for those that it retired itself."""
+    retire_data_keys(vault.audit, vault.keys, rotate_request())
+    report = vault.rotate()
+    assert (report.retired, report.rows_reencrypted, report.rows_remaining) == ((), 15, 0)
+
+
+def test_a_second_rotation_has_nothing_old_to_seal(vault: FakeVault) -> None:
+    """Only what the first one sealed."""
+    first = vault.rotate()
+    second = vault.rotate()
+    assert set(second.retired) == set(first.created)
+    assert (second.rows_reencrypted, second.rows_remaining) == (15, 0)
+
+
+def test_a_plan_counts_and_changes_nothing(vault: FakeVault) -> None:
+    """What a rotation would retire, and how many values it would seal anew."""
+    before = dict(vault.database.keys)
+    plan = plan_rotation(vault.keys, vault.rotations, tuple(Field))
+    assert (set(plan.retire), plan.rows) == (key_ids(vault), 15)
+    assert vault.database.keys == before
+    assert plan_rotation(vault.keys, vault.rotations, [Field.IP]).rows == 7
+
+
+def test_a_value_that_does_not_open_is_left_and_named(vault: FakeVault) -> None:
+    """Byte for byte as it was, while everything else is done."""
+    damaged = sorted(vault.database.records)[2]
+    stored = bytearray(vault.database.records[damaged].ciphertexts[Field.IP])
+    stored[-1] ^= 1
+    vault.database.records[damaged].ciphertexts[Field.IP] = bytes(stored)
+    report = vault.rotate()
+    assert report.failed == (damaged,)
+    assert (report.rows_reencrypted, report.rows_remaining) == (14, 1)
+    assert vault.database.records[damaged].ciphertexts[Field.IP] == bytes(stored)
+
+
+def test_a_page_of_values_that_do_not_open_does_not_stop_the_rest(vault: FakeVault) -> None:
+    """Three at a time, and the first three are damaged."""
+    damaged = sorted(vault.database.records)[:3]
+    for record_id in damaged:
+        ciphertexts = vault.database.records[record_id].ciphertexts
+        ciphertexts[Field.IP] = ciphertexts[Field.IP][:-16] + bytes(16)
+    report = vault.rotate(Field.IP)
+    assert report.failed == tuple(damaged)
+    assert (report.rows_reencrypted, report.rows_remaining) == (4, 3)
+
+
+def _other_fields_key(vault: FakeVault, sealed: bytes) -> bytes:
+    """The ciphertext, as if it were under a data key of `device_id`."""
+    (other,) = key_ids(vault, Field.DEVICE_ID)
+    return sealed[:1] + other.to_bytes(4, "big") + sealed[5:]
+
+
+def _destroyed_key(vault: FakeVault, sealed: bytes) -> bytes:
+    """The ciphertext, under a key that was destroyed."""
+    key = vault.leases().data_key(Field.IP, 1)
+    vault.database.keys[key.key_id] = dataclasses.replace(
+        vault.database.keys[key.key_id], state=KeyState.DESTROYED, wrapped_key=None
+    )
+    return sealed[:1] + key.key_id.to_bytes(4, "big") + sealed[5:]
+
+
+def _token_key(vault: FakeVault, sealed: bytes) -> bytes:
+    """The ciphertext, as if it were under the token key of its field."""
+    key_id = next(key.key_id for key in vault.keys.token_keys() if key.field is Field.IP)
+    return sealed[:1] + key_id.to_bytes(4, "big") + sealed[5:]
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda _, sealed: sealed[:1] + (2**32 - 1).to_bytes(4, "big") + sealed[5:],
+        _other_fields_key,
+        _destroyed_key,
+        _token_key,
+        lambda _, sealed: b"\x02" + sealed[1:],
+        lambda _, sealed: sealed[:4],
+    ],
+    ids=["unknown", "another field's", "destroyed", "a token key", "no format", "cut off"],
+)
+def test_a_value_under_no_key_of_its_field_is_left_and_named(
+    vault: FakeVault, break_it: Callable[[FakeVault, bytes], bytes]
+) -> None:
+    """Every time, and the rest is done every time."""
+    broken = sorted(vault.database.records)[4]
+    ciphertexts = vault.database.records[broken].ciphertexts
+    stored = ciphertexts[Field.IP] = break_it(vault, ciphertexts[Field.IP])
+    for _ in range(2):
+        report = vault.rotate()
+        assert report.failed == (broken,)
+        assert (report.rows_reencrypted, report.rows_remaining) == (14, 1)
+        assert vault.database.records[broken].ciphertexts[Field.IP] == stored
+
+
+def test_a_value_that_was_moved_to_another_row_is_left_and_named(vault: FakeVault) -> None:
+    """Both of two that were swapped: sealed anew, they would open where they do not belong."""
+    first, second = sorted(vault.database.records)[2:4]
+    a, b = vault.database.records[first].ciphertexts, vault.database.records[second].ciphertexts
+    a[Field.IP], b[Field.IP] = b[Field.IP], a[Field.IP]
+    before = (a[Field.IP], b[Field.IP])
+    report = vault.rotate()
+    assert report.failed == (first, second)
+    assert (a[Field.IP], b[Field.IP]) == before
+    assert report.rows_reencrypted == 13
+
+
+def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
+    """Nor does it open a key that is made now: that is no damage, and KMS is not asked for each value."""
+    vault.kms.denied = {Field.IP}
+    vault.kms.unwrapped.clear()
+    with pytest.raises(KeyUnavailableError):
+        vault.rotate(Field.IP)
+    assert len(vault.kms.unwrapped) == 2
+    assert vault.database.audit[-1].error_code == "key_unavailable"
+    vault.kms.denied = set()
+    assert addresses(vault) == EVERY_ADDRESS
+
+
+def test_a_value_that_was_erased_in_between_stays_erased(vault: FakeVault) -> None:
+    """Compare-and-swap: what changed since it was read is not written over, and not counted."""
+    erased = min(vault.database.records)
+
+    def erasing(name: str, call: Callable[[], Any]) -> object:
+        if name == "replace":
+            vault.database.records[erased].ciphertexts.pop(Field.IP, None)
+        return call()
+
+    seen = seen_by(vault, erasing)
+    report = seen.rotate(Field.IP)
+    assert report.rows_reencrypted == 6
+    assert Field.IP not in vault.database.records[erased].ciphertexts
+
+
+def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None:
+    """Twice sealed by somebody else, under an old key, between the look and the swap; and then no more."""
+    changing = vault.database.records[min(vault.database.records)]
+    place = Place.in_record(Field.IP, changing.record_id, changing.user_id)
+    value = Pii(b"198.51.100." + changing.user_id.removeprefix("user-").encode())
+    old_key = vault.leases().data_key(Field.IP, 1)
+    vault.keys.retire_data_keys(rotate_request(), [Field.IP])
+    calls: list[str] = []
+
+    def resealing(name: str, call: Callable[[], Any]) -> object:
+        calls.append(name)
+        if name == "replace" and calls.count("replace") <= 2:
+            changing.ciphertexts[Field.IP] = Sealer([old_key]).seal(value, place)
+        return call()
+
+    report = seen_by(vault, resealing).rotate(Field.IP)
+    assert (report.rows_reencrypted, report.rows_remaining) == (7, 0)
+    assert calls.count("page") <= 6
+    assert vault.clock.monotonic() == 0, "it waited for its own claim to end"
+    assert addresses(vault) == EVERY_ADDRESS
+
+
+def test_keys_that_another_rotation_retires_are_not_written_under(vault: FakeVault) -> None:
+    """The fence says so, and the batch is sealed anew under a third key."""
+    retired: list[int] = []
+
+    def retiring(name: str, call: Callable[[], Any]) -> object:
+        if name == "replace" and not retired:
+            retired.extend(vault.keys.retire_data_keys(rotate_request(), [Field.IP]))
+        return call()
+
+    seen = seen_by(vault, retiring)
+    report = seen.rotate(Field.IP)
+    assert retired
+    assert report.rows_reencrypted == 7
+    assert not set(retired) & key_ids(vault)
+    assert addresses(vault) == EVERY_ADDRESS
+
+
+def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
+    """Safe to run again, when the other rotation is over."""
+    tries = []
+
+    def retiring(name: str, call: Callable[[], Any]) -> object:
+        if name == "replace":
+            tries.append(vault.keys.retire_data_keys(rotate_request(), [Field.IP]))
+        return call()
+
+    seen = seen_by(vault, retiring)
+    with pytest.raises(IncompleteError):
+        seen.rotate(Field.IP)
+    assert len(tries) == MAX_FENCE_TRIES
+    assert addresses(vault) == EVERY_ADDRESS
+
+
+def test_without_an_intent_nothing_is_retired(vault: FakeVault) -> None:
+    """Neither by a rotation nor by its lazy form."""
+    vault.audit.broken = {Phase.INTENT}
+    before = dict(vault.database.keys)
+    with pytest.raises(AuditError):
+        vault.rotate()
+    with pytest.raises(AuditError):
+        retire_data_keys(vault.audit, vault.keys, rotate_request())
+    assert vault.database.keys == before
+
+
+def test_a_rotation_is_one_entry_with_its_outcome(vault: FakeVault) -> None:
+    """Of all fields that it was asked for."""
+    vault.rotate(Field.IP, Field.QUARANTINE)
+    intent, outcome = vault.database.audit[-2:]
+    assert (intent.action, intent.fields) == ("keys rotate", ("ip", "quarantine"))
+    assert (outcome.phase, outcome.decision) == ("outcome", "done")
+
+
+def test_progress_counts_every_value(vault: FakeVault) -> None:
+    """Of two fields, three rows at a time."""
+    vault.rotate()
+    assert sum(done for done, _ in vault.progress.steps) == 15
+    assert max(done for done, _ in vault.progress.steps) == 6
+
+
+def test_an_empty_vault_has_nothing_to_rotate() -> None:
+    """No key is made for nothing."""
+    report = FakeVault().rotate()
+    assert (report.retired, report.created, report.rows_reencrypted) == ((), (), 0)
+
+
+def test_records_that_are_loaded_meanwhile_are_not_touched(vault: FakeVault) -> None:
+    """They are under keys of their own, which are active."""
+    loaded: list[uuid.UUID] = []
+
+    def loading(name: str, call: Callable[[], Any]) -> object:
+        if name == "replace" and not loaded:
+            loaded.extend(vault.store(login_event(user_id="late", ip="198.51.100.99")))
+        return call()
+
+    report = seen_by(vault, loading).rotate()
+    assert (report.rows_reencrypted, report.rows_remaining) == (15, 0)
+    assert addresses(vault) == EVERY_ADDRESS | {b"198.51.100.99"}

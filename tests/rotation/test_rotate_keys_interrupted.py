@@ -1,0 +1,183 @@
+"""A rotation of the data keys that stopped half way is gone on with, wherever it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.kit.fakes.rotation import CLAIM_SECONDS
+from tests.kit.fakes.tap import Breaker
+from tests.kit.fakes.vault import FakeVault
+from tests.rotation.rotation_world import (
+    EVERY_ADDRESS,
+    KilledError,
+    Versions,
+    active_ids,
+    addresses,
+    filled_vault,
+    key_ids,
+    seen_by,
+)
+from vault_etl.base.errors import AuditError, IncompleteError, UnavailableError
+from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.rotation.data_keys import RotationPlan, plan_rotation
+
+CALLS = 40
+"""Of all ports, in the rotation of the fixture below."""
+
+
+@pytest.fixture
+def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+    """Seven records and a quarantined body."""
+    return filled_vault(monkeypatch)
+
+
+def stop_at_replace(vault: FakeVault, number: int, *fields: Field) -> None:
+    """A rotation that Postgres leaves alone at the swap with this number, counted from 0."""
+    swaps: list[None] = []
+
+    def stopping(name: str, call: Callable[[], Any]) -> object:
+        if name == "replace":
+            swaps.append(None)
+            if len(swaps) > number:
+                raise UnavailableError("away")
+        return call()
+
+    with pytest.raises(UnavailableError):
+        seen_by(vault, stopping).rotate(*fields)
+
+
+def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
+    """The claim of the next tests is no smaller than it looks."""
+    breaker = Breaker(10**9, UnavailableError("away"))
+    vault.tapped(breaker.tap).rotate()
+    assert breaker.calls == CALLS
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(CALLS))
+def test_a_rotation_that_was_interrupted_goes_on(vault: FakeVault, at: int, after: bool) -> None:
+    """Wherever it stopped: no value is lost, and the next run seals what is left, once, and finishes."""
+    versions = Versions(vault)
+    breaker = Breaker(at, UnavailableError("away"), after=after)
+    try:
+        vault.tapped(breaker.tap).rotate()
+    except (UnavailableError, AuditError):
+        pass
+    else:  # all was done by then, but for letting go of a range that was done too
+        assert breaker.broken == "release"
+    assert addresses(vault) == EVERY_ADDRESS
+    is_open = vault.rotations.open(KeyPurpose.DATA) is not None
+    versions.look()
+    first = versions.sealed_anew
+    report = vault.rotate()
+    versions.look()
+    assert report.rows_remaining == 0
+    assert addresses(vault) == EVERY_ADDRESS
+    assert key_ids(vault) <= active_ids(vault)
+    if is_open:  # else the first run had ended, or never begun
+        assert report.retired == ()
+        assert versions.sealed_anew == {1}
+        assert first <= {0, 1}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(CALLS))
+def test_a_rotation_that_was_killed_goes_on(vault: FakeVault, at: int, after: bool) -> None:
+    """A dead process lets go of nothing, and writes no outcome: its ranges come free by themselves."""
+    breaker = Breaker(at, KilledError(), after=after, for_good=True)
+    with pytest.raises(KilledError):
+        vault.tapped(breaker.tap).rotate()
+    assert addresses(vault) == EVERY_ADDRESS
+    report = vault.rotate()
+    assert report.rows_remaining == 0
+    assert addresses(vault) == EVERY_ADDRESS
+    assert key_ids(vault) <= active_ids(vault)
+    assert not vault.database.rotations
+    assert not vault.database.ranges
+
+
+def test_a_rotation_that_is_gone_on_with_retires_nothing(vault: FakeVault) -> None:
+    """What the interrupted run sealed stays as it is, under that run's keys, which stay in use."""
+    stop_at_replace(vault, 2)
+    made, sealed = active_ids(vault), dict(enumerate(vault.database.ciphertexts()))
+    new = [entry for entry in sealed.values() if int.from_bytes(entry[3][1:5], "big") in made]
+    assert new
+    report = vault.rotate()
+    assert (report.retired, report.rows_reencrypted) == ((), 15 - len(new))
+    assert set(new) <= set(vault.database.ciphertexts())
+    assert made <= active_ids(vault)
+
+
+def test_a_plan_tells_of_a_rotation_that_was_interrupted(vault: FakeVault) -> None:
+    """Of whose fields it is, that nothing is to be retired, and how many values are left; nothing changes."""
+    stop_at_replace(vault, 1, Field.IP)
+    before = dict(vault.database.keys)
+    plan = plan_rotation(vault.keys, vault.rotations, tuple(Field))
+    left = 7 - len([v for v in vault.database.ciphertexts() if v[3][1:5] in _four_bytes(vault)])
+    assert plan == RotationPlan((), left, (Field.IP,))
+    assert 0 < left < 7
+    assert vault.database.keys == before
+    lazy = plan_rotation(vault.keys, vault.rotations, [Field.IP], lazy=True)
+    assert (set(lazy.retire), lazy.resumes) == (active_ids_of(vault, Field.IP), None)
+
+
+def test_fields_are_not_opened_under_an_entry_that_does_not_name_them(vault: FakeVault) -> None:
+    """What was interrupted was of all fields, and who goes on says `ip` in the log: nothing is touched."""
+    stop_at_replace(vault, 1)
+    before = vault.database.ciphertexts()
+    with pytest.raises(IncompleteError) as caught:
+        vault.rotate(Field.IP)
+    assert "run it again" in (caught.value.hint or "")
+    assert vault.database.ciphertexts() == before
+    assert vault.rotate(*reversed(Field)).rows_remaining == 0
+
+
+def test_more_fields_than_were_interrupted_are_left_for_the_next_run(vault: FakeVault) -> None:
+    """The rotation that was begun is finished, of its own fields alone."""
+    stop_at_replace(vault, 1, Field.IP)
+    others = key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE)
+    assert vault.rotate().rows_remaining == 0
+    assert key_ids(vault, Field.DEVICE_ID, Field.QUARANTINE) == others
+    assert set(vault.rotate().retired) >= others
+
+
+def test_what_a_killed_process_claimed_is_free_after_a_while(vault: FakeVault) -> None:
+    """Not sooner, since it may be alive, and not later."""
+    breaker = Breaker(11, KilledError(), for_good=True)
+    with pytest.raises(KilledError):
+        vault.tapped(breaker.tap).rotate()
+    assert breaker.broken == "replace"
+    killed_at = vault.clock.monotonic()
+    claimed_at: list[float] = []
+
+    def watching(name: str, call: Callable[[], Any]) -> object:
+        answer = call()
+        if name == "claim" and answer is not None:
+            claimed_at.append(vault.clock.monotonic() - killed_at)
+        return answer
+
+    assert seen_by(vault, watching).rotate().rows_remaining == 0
+    assert claimed_at[:2] == [0, 0]  # the two ranges that nobody works on
+    assert claimed_at[2] == pytest.approx(CLAIM_SECONDS, abs=0.3)
+
+
+def test_a_process_that_fails_lets_go_at_once(vault: FakeVault) -> None:
+    """The next one waits for nothing."""
+    stop_at_replace(vault, 1)
+    before = vault.clock.monotonic()
+    vault.rotate()
+    assert vault.clock.monotonic() == before
+
+
+def active_ids_of(vault: FakeVault, field: Field) -> set[int]:
+    """The active keys of a field."""
+    keys = vault.database.keys
+    return {i for i in active_ids(vault) if keys[i].field is field and not keys[i].generation}
+
+
+def _four_bytes(vault: FakeVault) -> set[bytes]:
+    """How the ciphertexts under the active keys of the field `ip` say so."""
+    return {key_id.to_bytes(4, "big") for key_id in active_ids_of(vault, Field.IP)}

@@ -1,0 +1,66 @@
+"""Two rotations of the data keys at once, in processes that change places at any call, and beside writers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.kit.fakes.login_events import login_event
+from tests.kit.fakes.turns import Turns
+from tests.rotation.rotation_world import (
+    EVERY_ADDRESS,
+    Versions,
+    active_ids,
+    addresses,
+    filled_vault,
+    key_ids,
+)
+from vault_etl.rotation.data_keys import RotationReport
+
+ORDERS = st.lists(st.integers(0, 2), max_size=150)
+
+
+@settings(max_examples=60)
+@given(order=st.lists(st.integers(0, 1), max_size=100))
+def test_two_at_once_seal_each_value_once(order: list[int]) -> None:
+    """Whoever's turn it is: both end, nothing is left, and no value is sealed anew a second time."""
+    with pytest.MonkeyPatch.context() as patch:
+        vault = filled_vault(patch)
+        versions = Versions(vault)
+        turns = Turns(order, versions.look)
+        reports = turns.run(vault.tapped(turns.tap(0)).rotate, vault.tapped(turns.tap(1)).rotate)
+        done = [report for report in reports if isinstance(report, RotationReport)]
+        assert len(done) == 2, reports
+        is_one_rotation = sum(bool(report.retired) for report in done) == 1
+        rotations = 1 if is_one_rotation else 2  # the second began when the first had ended
+        assert sum(report.rows_reencrypted for report in done) == 15 * rotations
+        assert versions.sealed_anew == {rotations}
+        assert {report.rows_remaining for report in done} == {0}
+        assert key_ids(vault) <= active_ids(vault)
+        assert addresses(vault) == EVERY_ADDRESS
+        assert not vault.database.rotations
+        assert not vault.database.ranges
+
+
+@settings(max_examples=60)
+@given(order=ORDERS)
+def test_a_writer_beside_two_rotations_loses_nothing(order: list[int]) -> None:
+    """No row under a retired key is committed after the fence: all are under active ones in the end."""
+    with pytest.MonkeyPatch.context() as patch:
+        vault = filled_vault(patch)
+        turns = Turns(order)
+        writing = vault.tapped(turns.tap(2))
+        writer = writing.writer()
+        bodies = [login_event(user_id=f"late-{n}", ip=f"203.0.113.{n}") for n in range(4)]
+        batches = [vault.receive(body) for body in bodies]
+        results = turns.run(
+            vault.tapped(turns.tap(0)).rotate,
+            vault.tapped(turns.tap(1)).rotate,
+            lambda: [writer.write(batch).cause for batch in batches],
+        )
+        assert results[2] == [None] * 4
+        assert all(isinstance(report, RotationReport) for report in results[:2]), results
+        late = {f"203.0.113.{n}".encode() for n in range(4)}
+        assert addresses(vault) == EVERY_ADDRESS | late
+        assert key_ids(vault) <= active_ids(vault)

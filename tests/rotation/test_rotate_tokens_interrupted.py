@@ -1,0 +1,101 @@
+"""A rotation of the token keys that stopped half way is gone on with, and no duplicate is missed meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.kit.fakes.tap import Breaker
+from tests.kit.fakes.vault import FakeVault
+from tests.rotation.rotation_world import KilledError, seen_by
+from tests.rotation.token_world import (
+    CUT_OVER,
+    Watch,
+    event,
+    generations,
+    stands_in_rows,
+    token_vault,
+    watched,
+)
+from vault_etl.base.errors import AuditError, ConfigurationError, UnavailableError
+from vault_etl.crypto.keys import KeyState
+
+CALLS = 55
+"""Of all ports, in the rotation of the fixture below."""
+
+
+@pytest.fixture
+def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
+    """Seven records in two ranges, three a page."""
+    return token_vault(monkeypatch)
+
+
+def go_on(vault: FakeVault, watch: Watch) -> None:
+    """Write, run it again, write again; all the while it is watched."""
+    was_cut_over = generations(vault).get(KeyState.ACTIVE) == {2}
+    vault.store(event(7), event(8))
+    watch.look()
+    if was_cut_over:
+        with pytest.raises(ConfigurationError):
+            watched(vault, watch).rotate_tokens()
+        assert generations(vault) == CUT_OVER
+    else:
+        assert watched(vault, watch).rotate_tokens().generation == 2
+        assert generations(vault) == CUT_OVER
+        assert stands_in_rows(vault) == {(2, 1)}
+    vault.store(event(9), event(10))
+    watch.look()
+
+
+def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
+    """The claim of the next tests is no smaller than it looks."""
+    breaker, watch = Breaker(10**9, UnavailableError("away")), Watch(vault)
+    watched(vault, watch, breaker.tap).rotate_tokens()
+    assert (breaker.calls, watch.looks) == (CALLS, CALLS)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(CALLS))
+def test_a_rotation_that_was_interrupted_goes_on(vault: FakeVault, at: int, after: bool) -> None:
+    """Wherever it stopped: the next run finishes, unless it was cut over, and makes no third generation."""
+    watch = Watch(vault)
+    breaker = Breaker(at, UnavailableError("away"), after=after)
+    try:
+        watched(vault, watch, breaker.tap).rotate_tokens()
+    except (UnavailableError, AuditError):
+        pass
+    else:
+        assert breaker.broken == "release"
+    go_on(vault, watch)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(CALLS))
+def test_a_rotation_that_was_killed_goes_on(vault: FakeVault, at: int, after: bool) -> None:
+    """The same of a dead process, which lets go of nothing."""
+    watch = Watch(vault)
+    breaker = Breaker(at, KilledError(), after=after, for_good=True)
+    with pytest.raises(KilledError):
+        watched(vault, watch, breaker.tap).rotate_tokens()
+    go_on(vault, watch)
+
+
+def test_a_cut_over_whose_answer_was_lost_is_found_as_done(vault: FakeVault) -> None:
+    """The next run says that the old generation is still kept: it is no failure, and nothing is made."""
+
+    def losing(name: str, call: Callable[[], Any]) -> object:
+        answer = call()
+        if name == "cut_over":
+            raise UnavailableError("away")
+        return answer
+
+    with pytest.raises(UnavailableError):
+        seen_by(vault, losing).rotate_tokens()
+    before = dict(vault.database.keys)
+    assert generations(vault) == CUT_OVER
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="still kept"):
+            vault.rotate_tokens()
+        assert vault.database.keys == before

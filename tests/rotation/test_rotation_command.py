@@ -1,0 +1,140 @@
+"""`keys rotate` through the real command: nothing is lost, whatever else runs meanwhile."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from tests.kit.events import events
+from tests.kit.processes import finish, start
+from tests.kit.vault import Vault
+
+EVENTS = 6
+EVERYTHING = (
+    "SELECT (SELECT array_agg(k ORDER BY key_id) FROM data_keys k)::text,"
+    " (SELECT array_agg(r ORDER BY record_id) FROM user_logins r)::text,"
+    " (SELECT array_agg(q ORDER BY record_id) FROM quarantine q)::text,"
+    " (SELECT array_agg(a ORDER BY seq) FROM audit_log a)::text"
+)
+
+
+@pytest.fixture
+def filled(quick: Vault) -> Vault:
+    """A vault with six records and a quarantined message."""
+    quick.send([*events(EVENTS), "not json"])
+    quick.ok("ingest", "ingest")
+    return quick
+
+
+def test_what_was_sealed_before_a_rotation_opens_after_it(filled: Vault) -> None:
+    """Every value is sealed anew under a new key, no old key is needed, and all opens as before."""
+    before, old = reveal_all(filled), ciphertexts(filled)
+    report = filled.ok("re-encrypt", "keys", "rotate", "--yes").json
+    assert len(report["retired"]) == len(report["created"]) == 3
+    assert (report["rows_reencrypted"], report["rows_remaining"]) == (2 * EVENTS + 1, 0)
+    assert reveal_all(filled) == before
+    assert not old & ciphertexts(filled)
+    needed = {key["key_id"]: (key["state"], key["rows"]) for key in data_keys(filled)}
+    assert {needed[key_id] for key_id in report["retired"]} == {("decrypt_only", 0)}
+    assert {needed[key_id][0] for key_id in report["created"]} == {"active"}
+
+
+def test_a_second_rotation_does_it_again(filled: Vault) -> None:
+    """Rotating twice retires what the first one made, and everything still opens."""
+    before = reveal_all(filled)
+    first = filled.ok("re-encrypt", "keys", "rotate", "--yes").json
+    second = filled.ok("re-encrypt", "keys", "rotate", "--yes").json
+    assert second["retired"] == sorted(first["created"])
+    assert second["rows_reencrypted"] == first["rows_reencrypted"]
+    assert second["rows_remaining"] == 0
+    assert reveal_all(filled) == before
+
+
+def test_a_dry_run_counts_and_changes_nothing(filled: Vault) -> None:
+    """`--dry-run` tells what would be retired, asks nothing, and leaves every row as it is."""
+    before = filled.sql(EVERYTHING)
+    plan = filled.ok("re-encrypt", "keys", "rotate", "--dry-run").json
+    assert sorted(plan["retired"]) == sorted(key["key_id"] for key in data_keys(filled))
+    assert plan["created"] == []
+    assert (plan["rows_reencrypted"], plan["rows_remaining"]) == (0, 2 * EVENTS + 1)
+    assert filled.sql(EVERYTHING) == before
+
+
+def test_a_lazy_rotation_only_retires(filled: Vault) -> None:
+    """`--lazy` needs no Decrypt, touches no row, and leaves the work to a later rotation."""
+    before, old = reveal_all(filled), ciphertexts(filled)
+    report = filled.ok("rotate", "keys", "rotate", "--lazy", "--yes").json
+    assert len(report["retired"]) == 3
+    assert (report["rows_reencrypted"], report["rows_remaining"]) == (0, 2 * EVENTS + 1)
+    assert ciphertexts(filled) == old
+    assert reveal_all(filled) == before
+    later = filled.ok("re-encrypt", "keys", "rotate", "--yes").json
+    assert later["retired"] == []
+    assert (later["rows_reencrypted"], later["rows_remaining"]) == (2 * EVENTS + 1, 0)
+    assert reveal_all(filled) == before
+
+
+def test_a_rotation_of_one_field_leaves_the_others(filled: Vault) -> None:
+    """`--field ip` retires and seals anew addresses alone."""
+    report = filled.ok("re-encrypt", "keys", "rotate", "--field", "ip", "--yes").json
+    assert report["rows_reencrypted"] == EVENTS
+    retired = [key["field"] for key in data_keys(filled) if key["state"] == "decrypt_only"]
+    assert retired == ["ip"]
+
+
+def test_what_comes_after_a_rotation_has_new_keys(filled: Vault) -> None:
+    """The next ingest seals under keys of its own, and none of the retired ones gains a row."""
+    retired = filled.ok("re-encrypt", "keys", "rotate", "--yes").json["retired"]
+    filled.send(events(2))
+    assert filled.ok("ingest", "ingest").json["stored"] == 2
+    rows = {key["key_id"]: key["rows"] for key in data_keys(filled)}
+    assert {rows[key_id] for key_id in retired} == {0}
+    assert len(reveal_all(filled)) == EVENTS + 2
+
+
+def test_a_rotation_while_ingest_runs_loses_nothing(quick: Vault) -> None:
+    """Between two batches of a running ingest: it meets the fence, takes new keys, and all opens."""
+    extra = {"VAULT_ETL_FOLLOW_WAIT": "0", "VAULT_ETL_LINGER": "0.2"}
+    ingest = start(quick, "ingest", "ingest", "--follow", extra=extra)
+    send_and_wait(quick, ingest, 20)
+    report = quick.ok("re-encrypt", "keys", "rotate", "--yes").json
+    send_and_wait(quick, ingest, 40)
+    ingest.terminate()
+    assert finish(ingest).json["stored"] == 40
+    assert (report["rows_reencrypted"], report["rows_remaining"]) == (40, 0)
+    rows = {key["key_id"]: key["rows"] for key in data_keys(quick) if key["field"] == "ip"}
+    assert sorted(rows.values()) == [0, 20, 20]  # retired, the rotation's own, ingest's second
+    assert len(reveal_all(quick)) == 40
+
+
+def send_and_wait(vault: Vault, ingest: subprocess.Popen[str], stored: int) -> None:
+    """Send 20 events; wait until so many are stored in all."""
+    vault.send(events(20))
+    while vault.count("user_logins") < stored:
+        assert ingest.poll() is None
+        time.sleep(0.05)
+
+
+def reveal_all(vault: Vault) -> dict[str, dict[str, str]]:
+    """The fields of every record, opened, by record id."""
+    ids = [str(record_id) for (record_id,) in vault.sql("SELECT record_id FROM user_logins")]
+    lines = vault.ok("reveal", "reveal", *ids, "--reason", "a test").lines
+    return {line["record_id"]: line["fields"] for line in lines}
+
+
+def ciphertexts(vault: Vault) -> set[bytes]:
+    """Every ciphertext that is stored."""
+    rows = vault.sql(
+        "SELECT ip_ciphertext FROM user_logins UNION ALL SELECT device_id_ciphertext"
+        " FROM user_logins UNION ALL SELECT body_ciphertext FROM quarantine"
+    )
+    return {bytes(ciphertext) for (ciphertext,) in rows}
+
+
+def data_keys(vault: Vault) -> list[dict[str, Any]]:
+    """What `keys list` says of the data keys."""
+    keys: list[dict[str, Any]] = vault.ok("audit", "keys", "list").lines
+    return [key for key in keys if key["purpose"] == "data"]

@@ -1,0 +1,216 @@
+"""A new generation of tokens is checked in one snapshot: one to one with the old one, and complete."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from tests.kit.bench import Bench
+from tests.kit.rows import Writer, cut_over_request, writer
+from tests.kit.token_rows import (
+    DEVICE,
+    IP,
+    ONE_TWO,
+    check,
+    fill,
+    next_of,
+    pending_behind,
+    read,
+    shared,
+    unequal,
+)
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.erase.erase import RecordTarget
+from vault_etl.records.messages import SealedRecord
+from vault_etl.rotation.next_tokens import (
+    Check,
+    Generations,
+    Mapped,
+    TokenRow,
+)
+
+
+@pytest.fixture
+def process(bench: Bench) -> Writer:
+    """A process with keys; generation 2 is not pending yet."""
+    return writer(bench)
+
+
+@pytest.fixture
+def rows(process: Writer) -> list[SealedRecord]:
+    """Six records of generation 1, in their order, while generation 2 is pending."""
+    return pending_behind(process, [process.record() for _ in range(6)])
+
+
+def test_tokens_that_map_one_to_one_hold(bench: Bench, process: Writer) -> None:
+    """As many old ones as new ones as pairs, in each field; nothing is missing."""
+    shared(process)
+    fill(bench)
+    found = check(bench)
+    assert found == Check(fields={IP: Mapped(3, 3, 3), DEVICE: Mapped(2, 2, 2)})
+    assert found.holds
+
+
+def test_an_empty_table_holds(bench: Bench, process: Writer) -> None:
+    """There is nothing that could be wrong."""
+    pending_behind(process, [])
+    assert check(bench) == Check(fields={IP: Mapped(0, 0, 0), DEVICE: Mapped(0, 0, 0)})
+
+
+def test_rows_without_a_next_token_are_missing(bench: Bench, rows: list[SealedRecord]) -> None:
+    """Counted and named."""
+    fill(bench, read(bench)[2:])
+    found = check(bench)
+    assert not found.holds
+    assert (found.missing, found.missing_ids) == (2, tuple(r.record_id for r in rows[:2]))
+
+
+def test_ten_records_are_named(bench: Bench, process: Writer) -> None:
+    """Of those that are missing, and all are counted."""
+    rows = pending_behind(process, [process.record() for _ in range(12)])
+    found = check(bench)
+    assert (found.missing, found.missing_ids) == (12, tuple(r.record_id for r in rows[:10]))
+
+
+@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+@pytest.mark.parametrize("is_next", [False, True])
+def test_a_null_beside_a_token_is_missing(
+    bench: Bench, process: Writer, field: Field, is_next: bool
+) -> None:
+    """One token of a pair without the other, be it the old one or the new one."""
+    rows = shared(process)
+    fill(bench)
+    bench.change_token(rows[1].record_id, field, None, is_next=is_next)
+    found = check(bench)
+    assert (found.missing, found.missing_ids) == (1, (rows[1].record_id,))
+    assert not found.holds
+    assert found.fields[field].pairs > found.fields[field].old
+
+
+def test_two_nulls_are_a_pair_of_nothing(bench: Bench, rows: list[SealedRecord]) -> None:
+    """A field that was erased, and a record that was forgotten, before the backfill or after it."""
+    bench.erase(rows[0].record_id, IP)
+    bench.eraser.erase(cut_over_request(), RecordTarget(rows[1].record_id))
+    fill(bench)
+    bench.eraser.erase(cut_over_request(), RecordTarget(rows[2].record_id))
+    assert check(bench) == Check(fields={IP: Mapped(3, 3, 3), DEVICE: Mapped(4, 4, 4)})
+
+
+def test_a_row_of_another_generation_is_missing(bench: Bench, rows: list[SealedRecord]) -> None:
+    """Whatever tokens it has: they are not of these two."""
+    fill(bench)
+    for other in (Generations(1, 3), Generations(3, 2)):
+        assert bench.checker.check(other).missing == len(rows)
+
+
+@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+def test_one_token_that_became_two_is_unequal(bench: Bench, process: Writer, field: Field) -> None:
+    """A duplicate would be missed: a row of each of the two pairs is read."""
+    together = {IP: 2, DEVICE: 3}[field]
+    rows = shared(process)
+    fill(bench)
+    bench.change_token(rows[1].record_id, field, uuid.uuid4(), is_next=True)
+    found = check(bench)
+    assert not found.holds
+    assert found.missing == 0
+    mapped = found.fields[field]
+    assert (mapped.new, mapped.pairs) == (mapped.old + 1, mapped.old + 1)
+    same = [r.record_id for r in rows if r.tokens[field] == rows[1].tokens[field]]
+    assert len(same) == together
+    assert unequal(found) <= set(same)
+    assert len(found.unequal) == 2
+    assert rows[1].record_id in unequal(found)
+
+
+@pytest.mark.parametrize("field", PERSONAL_FIELDS)
+def test_two_tokens_that_became_one_are_unequal(
+    bench: Bench, process: Writer, field: Field
+) -> None:
+    """A duplicate would be made up: a token that somebody planted."""
+    rows = shared(process)
+    fill(bench)
+    others = [r for r in rows if r.tokens[field] != rows[0].tokens[field]]
+    planted = next_of(rows[0].tokens[field])
+    bench.change_token(others[0].record_id, field, planted, is_next=True)
+    found = check(bench)
+    assert not found.holds
+    mapped = found.fields[field]
+    assert (mapped.new, mapped.pairs) == (mapped.old - 1, mapped.old)
+    assert others[0].record_id in unequal(found)
+
+
+def test_a_row_of_each_unequal_pair_is_read_as_it_stands(bench: Bench, process: Writer) -> None:
+    """Twelve rows share a pair, two others have one of their own with the same old token: three rows."""
+    device = uuid.uuid4()
+    rows = pending_behind(
+        process, [process.record(tokens={IP: uuid.uuid4(), DEVICE: device}) for _ in range(14)]
+    )
+    fill(bench)
+    odd = {rows[7].record_id, rows[9].record_id}
+    for record_id in odd:
+        bench.change_token(record_id, DEVICE, uuid.uuid4(), is_next=True)
+    found = check(bench)
+    assert len(found.unequal) == 3
+    assert odd < unequal(found)
+    by_id = {row.record_id: row for row in rows}
+    for row in found.unequal:
+        stored = by_id[row.record_id]
+        assert (row.user_id, row.generation) == (stored.user_id, 1)
+        assert (row.tokens, row.ciphertexts) == (dict(stored.tokens), dict(stored.ciphertexts))
+        assert (row.next_tokens[DEVICE] == next_of(device)) is (row.record_id not in odd)
+
+
+def test_a_token_that_is_wrong_in_both_fields_names_its_record_once(
+    bench: Bench, process: Writer
+) -> None:
+    """Not once a field."""
+    rows = shared(process)
+    fill(bench)
+    for field in PERSONAL_FIELDS:
+        planted = next_of(rows[0].tokens[field])
+        bench.change_token(rows[3].record_id, field, planted, is_next=True)
+    found = check(bench)
+    assert {rows[3].record_id} < unequal(found)
+
+
+def test_a_sample_has_rows_with_both_tokens(bench: Bench, rows: list[SealedRecord]) -> None:
+    """Each once, as it stands, and no row without a token of both generations."""
+    fill(bench, read(bench)[2:])
+    by_id = {row.record_id: row for row in rows}
+    found = bench.checker.sample(ONE_TWO, 50)
+    ids = [row.record_id for row in found]
+    assert len(ids) == len(set(ids)) > 0
+    assert set(ids) <= {row.record_id for row in rows[2:]}
+    for row in found:
+        stored = by_id[row.record_id]
+        made = {f: next_of(token) for f, token in stored.tokens.items()}
+        assert row == TokenRow(
+            row.record_id, stored.user_id, 1, dict(stored.tokens), dict(stored.ciphertexts), made
+        )
+
+
+def test_a_sample_is_no_longer_than_asked_for(bench: Bench, rows: list[SealedRecord]) -> None:
+    """And there may be none at all."""
+    assert bench.checker.sample(ONE_TWO, 3) == []
+    fill(bench)
+    assert len(rows) == 6
+    assert 1 <= len(bench.checker.sample(ONE_TWO, 3)) <= 3
+    assert bench.checker.sample(Generations(1, 3), 3) == []
+
+
+def test_a_sample_of_nothing_is_nothing(bench: Bench, process: Writer) -> None:
+    """An empty table."""
+    pending_behind(process, [])
+    assert bench.checker.sample(ONE_TWO, 3) == []
+
+
+def test_rows_without_a_token_of_the_pending_generation_are_counted(
+    bench: Bench, rows: list[SealedRecord]
+) -> None:
+    """Those that have one at all, before any generation is pending; what was forgotten has none."""
+    assert bench.checker.count(None) == bench.checker.count(ONE_TWO) == len(rows)
+    fill(bench, read(bench)[:2])
+    bench.eraser.erase(cut_over_request(), RecordTarget(rows[5].record_id))
+    assert (bench.checker.count(None), bench.checker.count(ONE_TWO)) == (5, 3)
+    assert bench.checker.count(Generations(1, 3)) == 5

@@ -1,0 +1,117 @@
+"""Records whose values are known, and what must hold of their tokens at every instant of a rotation."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import pytest
+
+from tests.kit.fakes.login_events import login_event
+from tests.kit.fakes.record_finder import FakeRecordFinder
+from tests.kit.fakes.tap import Tap
+from tests.kit.fakes.vault import FakeVault
+from vault_etl.base.pii import Pii
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
+from vault_etl.crypto.keys import KeyState
+from vault_etl.rotation import data_keys as rotate_keys
+from vault_etl.rotation import work_ranges
+
+
+def event(number: int) -> bytes:
+    """One of many with three addresses and four devices; the user's name says which."""
+    ip, device_id = f"198.51.100.{number % 3}", f"device-{number % 4}"
+    return login_event(user_id=f"{ip} {device_id}", ip=ip, device_id=device_id)
+
+
+def token_vault(monkeypatch: pytest.MonkeyPatch, clock: object = None) -> FakeVault:
+    """Seven records in two ranges, to be gone through three at a time."""
+    monkeypatch.setattr(work_ranges, "PAGE_ROWS", 3)
+    monkeypatch.setattr(rotate_keys, "ROWS_A_RANGE", 3)
+    vault = FakeVault(clock)
+    vault.store(*map(event, range(7)))
+    return vault
+
+
+class Watch:
+    """Looks at all rows after each call of any process.
+
+    `left_out` are rows that shall have no token after the cut-over.
+    """
+
+    def __init__(self, vault: FakeVault, left_out: Collection[uuid.UUID] = ()) -> None:
+        self._vault = vault
+        self._left_out = left_out
+        self._ring = vault.ring()
+        self.looks = 0
+
+    def look(self) -> None:
+        """Rows with equal values share a token, those with others do not, and `find` finds them all."""
+        self.looks += 1
+        for field in PERSONAL_FIELDS:
+            tokens: dict[bytes, set[uuid.UUID | None]] = {}
+            holders: dict[bytes, set[uuid.UUID]] = {}
+            for record in self._vault.database.records.values():
+                if not record.ciphertexts:  # it was erased
+                    continue
+                value = record.user_id.split()[PERSONAL_FIELDS.index(field)].encode()
+                holders.setdefault(value, set()).add(record.record_id)
+                if record.record_id not in self._left_out:
+                    tokens.setdefault(value, set()).add(record.tokens.get(field))
+            assert all(len(shared) == 1 for shared in tokens.values()), (
+                f"a duplicate is missed: {tokens}"
+            )
+            assert len(set[uuid.UUID | None]().union(*tokens.values())) == len(tokens), (
+                "no duplicates"
+            )
+            for value, expected in holders.items():
+                assert self._found(field, value) == expected, f"not found: {field}"
+
+    def around(self, _: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the call
+        """Look after each call, whatever comes of it."""
+        try:
+            return call()
+        finally:
+            self.look()
+
+    def _found(self, field: Field, value: bytes) -> set[uuid.UUID]:
+        tokens = [t.token(Pii(value)) for t in self._ring.field_tokenizers(field)]
+        holding = FakeRecordFinder(self._vault.database).holders(field, tokens, 1_000)
+        return {holder.record_id for holder in holding.newest}
+
+
+def watched(
+    vault: FakeVault, watch: Watch, tap: Callable[[object], Any] = lambda p: p
+) -> FakeVault:
+    """The same vault through this tap, and every call of a port is watched."""
+    return vault.tapped(lambda part: Tap(tap(part), watch.around))
+
+
+def forge(vault: FakeVault, record_id: uuid.UUID, **changes: object) -> None:
+    """Change columns of a row, as somebody with the owner's rights could."""
+    row = vault.database.records[record_id]
+    vault.database.records[record_id] = dataclasses.replace(row, **changes)  # type: ignore[arg-type]
+
+
+def generations(vault: FakeVault) -> Mapping[KeyState, set[int | None]]:
+    """Which generations of token keys there are in which state."""
+    found: dict[KeyState, set[int | None]] = {}
+    for key in vault.database.keys.values():
+        if key.purpose is KeyPurpose.TOKEN:
+            found.setdefault(key.state, set()).add(key.generation)
+    return found
+
+
+def stands_in_rows(vault: FakeVault) -> set[tuple[int | None, int | None]]:
+    """The generations of both sets of tokens, of the rows that have one."""
+    return {
+        (r.token_generation, r.next_token_generation)
+        for r in vault.database.records.values()
+        if r.ciphertexts
+    }
+
+
+CUT_OVER = {KeyState.ACTIVE: {2}, KeyState.DECRYPT_ONLY: {1}}
+"""What `generations` says after a rotation."""

@@ -1,0 +1,45 @@
+"""Records of a worker beside those of others, and what a refused rotation says of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Sequence
+
+from tests.kit.fakes.vault import FakeVault
+from tests.rotation.token_world import event
+from vault_etl.base.errors import DataError
+from vault_etl.rotation.leave_out import LeaveOut
+
+WORKER = LeaveOut(login="worker")
+
+
+def store_of_worker(vault: FakeVault) -> Sequence[uuid.UUID]:
+    """Store five records under keys of the login `worker`; their ids."""
+    before = set(vault.database.keys)
+    ids = vault.store(*map(event, range(5)))
+    for key_id in vault.database.keys.keys() - before:
+        key = vault.database.keys[key_id]
+        vault.database.keys[key_id] = dataclasses.replace(key, created_by="worker")
+    return ids
+
+
+def keys_of(vault: FakeVault, record_id: uuid.UUID) -> list[int]:
+    """The keys that a record lies under."""
+    ciphertexts = vault.database.records[record_id].ciphertexts.values()
+    return [int.from_bytes(sealed[1:5], "big") for sealed in ciphertexts]
+
+
+def hinted(error: DataError) -> LeaveOut:
+    """What the hint says, which is one thing."""
+    _, _, what = (error.hint or "").partition("--leave-out ")
+    return LeaveOut.parse(what)
+
+
+def entries(vault: FakeVault, word: str) -> list[tuple[uuid.UUID | None, str, str, str]]:
+    """Those whose reason has this word: the record, the phase, the decision and the reason."""
+    return [
+        (e.record_id, e.phase, e.decision, e.reason)
+        for e in vault.database.audit
+        if word in e.reason
+    ]

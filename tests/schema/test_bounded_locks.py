@@ -1,0 +1,103 @@
+"""No lock is waited for without end, nor by a session whose client is gone: read from the catalog and from locks."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+
+import psycopg2
+import pytest
+
+from tests.kit.scratch import Scratch
+from tests.rotation.test_cut_over_locks import until
+from vault_etl.base.errors import UnavailableError
+from vault_etl.keys.postgres import close_fence
+from vault_etl.platform.resources import resource_dir
+from vault_etl.schema.postgres_migrations import PostgresMigrations
+
+FENCE = "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'key_fence'::regclass"
+
+
+def test_every_function_that_locks_has_a_limit_of_its_own(shared: Scratch) -> None:
+    """A client that is not vault-etl may set none, and call it or write rows all the same."""
+    unbounded = shared.sql(
+        "SELECT p.proname::text FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace"
+        r" AND (p.prosrc ~ 'LOCK TABLE' OR p.prosrc ~ 'FOR (NO KEY )?(UPDATE|SHARE)(?! (NOWAIT|SKIP))')"
+        " AND NOT coalesce(p.proconfig::text ~ 'lock_timeout', false) ORDER BY 1"
+    )
+    # It limits its wait itself, and is called by such functions alone.
+    assert unbounded == [("audit_lock",)]
+
+
+def test_a_call_ends_when_its_client_is_gone(scratch: Scratch) -> None:
+    """Of any client: one that waits for a lock that another holds keeps no place in the queue."""
+    with scratch.connect() as holder, holder.cursor() as cursor, scratch.connect("ingest") as gone:
+        cursor.execute("LOCK TABLE public.key_fence IN EXCLUSIVE MODE")
+        waits = threading.Thread(target=_lose, args=(gone,))
+        waits.start()
+        until(lambda: scratch.value(WAITING))
+        with socket.socket(fileno=os.dup(gone.fileno())) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
+        waits.join()
+        until(lambda: not scratch.value(WAITING), 60)
+        cursor.execute("SELECT count(*) FROM public.data_keys")  # it holds the lock still
+
+
+def _lose(client: psycopg2.extensions.connection) -> None:
+    with client.cursor() as cursor, pytest.raises(psycopg2.OperationalError):
+        cursor.execute(FENCE)
+
+
+def test_the_servers_own_interval_is_kept(scratch: Scratch) -> None:
+    """What an administrator has set for the database is not changed by a migration."""
+    setting = "client_connection_check_interval"
+    assert scratch.value(f"SHOW {setting}") == "5s"
+    scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET {setting} = '1min'")
+    with scratch.database("admin") as opened:
+        PostgresMigrations(opened, resource_dir("migrations")).make_roles()
+    assert scratch.value(f"SHOW {setting}") == "1min"
+
+
+@pytest.mark.parametrize(
+    ("setting", "limit", "of_long_ones"),
+    [
+        ("lock_timeout", "30s", "30s"),
+        ("idle_in_transaction_session_timeout", "1min", "1min"),
+        ("statement_timeout", "10min", "0"),
+    ],
+)
+def test_every_transaction_has_limits(
+    scratch: Scratch, setting: str, limit: str, of_long_ones: str
+) -> None:
+    """Ours where the server has none, from the first statement to COMMIT; else the server's own, longer or shorter."""
+    for servers, long, used in (
+        ("0", False, limit),
+        ("0", True, of_long_ones),
+        ("5s", False, "5s"),
+        ("1h", True, "1h"),
+    ):
+        scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET {setting} = '{servers}'")
+        with scratch.database("ingest") as database, database.transaction(long=long) as cursor:
+            cursor.execute(f"SHOW {setting}")
+            assert cursor.fetchall() == [(used,)]
+
+
+def test_a_closed_fence_is_let_go_when_its_client_is_suspended(scratch: Scratch) -> None:
+    """After ten seconds and not after a minute, since ingest waits meanwhile."""
+    with scratch.database("rotate") as database, database.transaction() as cursor:
+        close_fence(cursor)
+        cursor.execute("SHOW idle_in_transaction_session_timeout")
+        assert cursor.fetchall() == [("10s",)]
+
+
+def test_a_statement_that_takes_too_long_is_told(scratch: Scratch) -> None:
+    """As what it is: the server is there, and what it was asked for may be asked for again."""
+    scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET statement_timeout = '50ms'")
+    with (
+        scratch.database("ingest") as database,
+        pytest.raises(UnavailableError, match="longer than statement_timeout"),
+        database.transaction() as cursor,
+    ):
+        cursor.execute("SELECT pg_sleep(60)")

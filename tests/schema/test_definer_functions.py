@@ -1,0 +1,198 @@
+"""Functions that act as the owner are no way in: read from pg_proc, so that none is forgotten."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg2
+import pytest
+
+from tests.kit.entries import append
+from tests.kit.scratch import Scratch
+from tests.schema.test_grants import COMMITS
+
+DEFINERS = {
+    *("ensure_partition", "audit_append", "key_usage"),
+    *(
+        "audit_disclose",
+        "audit_search",
+        "audit_find",
+        "audit_find_user",
+        "audit_about",
+        "audit_allowance",
+    ),
+    *("needs_of_data_key", "needs_of_generation", "clear_old_tokens"),
+    *("audit_register_key", "audit_signer", "audit_checkpoint"),
+    *("erase", "erase_preview", "quarantine_discard", "quarantine_matching", "audit_holder"),
+    *("file_source", "file_load_reached", "file_load_whole"),
+    "token_cut_over",
+    *("rotation_claim", "rotation_move", "rotation_free"),
+    *("retoken_begin", "retoken_generations", "retoken_page", "retoken_fill"),
+    *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
+    *("data_keys_retire_expired", "keys_destroy", "key_rewrap", "unexplained_keys"),
+    *("data_keys_are_few", "token_generations", "ingest_committed", "ingest_sessions"),
+    *("user_logins_inserted", "user_logins_updated", "quarantine_inserted", "quarantine_updated"),
+    *("user_logins_counted", "quarantine_counted", "values_truncated", "values_counted"),
+    *(
+        "values_miscounted",
+        "recount_values",
+        "fold_value_counts",
+        "unattached_months",
+        "in_closed_months",
+    ),
+    *("detached_changed", "closed_archives"),
+}
+PINNED = "search_path=pg_catalog, pg_temp"
+
+_RELATION = re.compile(
+    r"\b(?:FROM|JOIN|INTO(?: STRICT \w+ FROM)?|UPDATE|TABLE|REFERENCES)\s+(?:ONLY\s+)?([a-z_%][\w.%]*)",
+    re.IGNORECASE,
+)
+# `SELECT … INTO entry FROM` names a variable, LATERAL and unnest no relation.
+_NO_RELATION = {
+    "%s",  # a regclass, which prints its schema
+    "strict",
+    "entry",
+    "policy",
+    "pattern",
+    "jsonb_each",
+    "unnest",
+    *("kept", "made.kept", "made.last_at"),
+    "intent_seq",
+    "holder",
+    "paid",
+    "SET",
+    "moment",
+    *("dependents", "ids", "tokens"),
+    "aclexplode",
+    "format",
+    "LATERAL",
+    "changed",
+    "added",
+    "added_rows",
+    "retired",
+    "destroyed",
+    "aborted",
+    "digest",
+    "jsonb_array_elements",
+    "jsonb_to_recordset",
+    *("written", "replaced", "made"),  # transition tables
+    *("run", "intent", "held", "rotation", "was_done", "gone", "SKIP", "ended", "folded"),
+    *("wanted", "ranked", "in_records", "chosen", "month", "misplaced", "place.bad"),
+    *("col", "cons", "index", "change", "columns"),  # of partition_fit
+    *("there", "found", "jsonb_object_keys"),
+    *("OF", "place", "filled"),  # of retoken_fill
+    "%1",  # of a format: a detached month, by `partition_table`
+}
+
+
+def _functions(database: Scratch, condition: str) -> list[tuple[str, str]]:
+    return database.sql(
+        "SELECT p.proname::text, p.prosrc FROM pg_proc AS p"  # noqa: S608
+        f" WHERE p.pronamespace = 'public'::regnamespace AND {condition} ORDER BY 1"
+    )
+
+
+def test_these_are_all_of_them(shared: Scratch) -> None:
+    """A SECURITY DEFINER function that a migration adds has to stand in the list above."""
+    assert {name for name, _ in _functions(shared, "p.prosecdef")} == DEFINERS
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param("p.proowner <> 'vault_etl_owner'::regrole", id="owner"),
+        pytest.param(f"NOT coalesce('{PINNED}' = ANY (p.proconfig), false)", id="search_path"),
+        pytest.param("has_function_privilege('public', p.oid, 'EXECUTE')", id="public"),
+    ],
+)
+def test_each_of_them_keeps_the_rules(shared: Scratch, broken: str) -> None:
+    """Every SECURITY DEFINER function is the owner's, pins its search path, and is not for PUBLIC."""
+    assert _functions(shared, f"p.prosecdef AND ({broken})") == []
+
+
+def test_every_other_function_is_not_for_public_either(shared: Scratch) -> None:
+    """EXECUTE is revoked from PUBLIC on every function, definer or not."""
+    assert _functions(shared, "has_function_privilege('public', p.oid, 'EXECUTE')") == []
+
+
+def test_a_function_without_a_pinned_search_path_is_bound_when_it_is_made(shared: Scratch) -> None:
+    """What does not set search_path has a body in standard SQL, whose names were looked up by the migration.
+
+    A procedure that commits cannot set it. It names nothing but our function.
+    """
+    unbound = _functions(shared, "p.prosqlbody IS NULL AND p.proconfig IS NULL")
+    assert {name for name, _ in unbound} == {f"commit_{name}" for name in COMMITS}
+    for name, body in unbound:
+        called = name.removeprefix("commit_")
+        assert re.fullmatch(
+            r"BEGIN COMMIT; SET TRANSACTION ISOLATION LEVEL READ COMMITTED; BEGIN"
+            r" (SELECT \* INTO [a-z_, ]+ FROM|answer :=( ARRAY\(SELECT)?)"
+            rf" public\.{called}\((\$\d+(, )?)*\)\)?;"
+            r" EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN RAISE; END; COMMIT; END",
+            " ".join(body.split()),
+        ), body
+
+
+def test_bodies_name_relations_with_their_schema(shared: Scratch) -> None:
+    """No function body names a table of ours, or one of our functions, without `public.`."""
+    functions = _functions(shared, "p.prosqlbody IS NULL AND p.prokind = 'f'")
+    ours = "|".join(sorted({name for name, _ in functions}))
+    # Which every pinned path finds first.
+    catalogs = {
+        name
+        for (name,) in shared.sql(
+            "SELECT relname::text FROM pg_class WHERE relnamespace = 'pg_catalog'::regnamespace"
+        )
+    }
+    for name, body in functions:
+        code = re.sub(r"--[^\n]*|'[^']*'|\b(?:epoch|DISTINCT)\s+FROM\b|\bNOWAIT\b", "", body)
+        relations = set(_RELATION.findall(code)) - _NO_RELATION - catalogs
+        assert all(
+            relation.startswith(("public.", "vault_etl_detached.")) for relation in relations
+        ), (name, relations)
+        unqualified = re.findall(rf"(?<![\w.])(?:{ours})\s*\(", code)
+        assert unqualified == [], (name, unqualified)
+
+
+def test_the_rule_about_names_finds_one_without_a_schema() -> None:
+    """The pattern above sees a bare table after FROM, JOIN, INTO and UPDATE."""
+    bare = "SELECT 1 FROM a JOIN b ON true; INSERT INTO c VALUES (1); UPDATE d SET x = 1"
+    assert _RELATION.findall(bare) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("role", ["ingest", "re-encrypt"])
+def test_a_temporary_table_does_not_stand_in_for_ours(shared: Scratch, role: str) -> None:
+    """Functions of the owner see the real tables, whatever the caller has in pg_temp and its search path."""
+    with shared.connect(role) as connection, connection.cursor() as cursor:
+        for table in ("data_keys", "user_logins", "quarantine", "audit_log", "audit_head"):
+            cursor.execute(f"CREATE TEMP TABLE {table} (trap integer)")
+        cursor.execute("SET search_path = pg_temp, public, pg_catalog")
+        cursor.execute("SELECT public.ensure_partition(current_date)")
+        if role != "ingest":
+            cursor.execute("SELECT * FROM public.key_usage(false)")
+            append(cursor, action="keys rotate")
+        connection.commit()
+    if role != "ingest":
+        last = shared.value("SELECT login FROM public.audit_log ORDER BY seq DESC LIMIT 1")
+        assert last == f"test_{role.replace('-', '_')}"
+
+
+@pytest.mark.parametrize("role", ["reveal", "rotate", "erase", "audit", "analyst"])
+def test_others_cannot_make_a_temporary_table(shared: Scratch, role: str) -> None:
+    """Who has no rows to stage has no pg_temp to put a trap into."""
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        shared.sql("CREATE TEMP TABLE audit_log (trap integer)", role=role)
+
+
+def test_a_callers_own_function_is_not_called(shared: Scratch) -> None:
+    """A function in pg_temp with the name of one that the owner's functions use is never found by them."""
+    with shared.connect("re-encrypt") as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION pg_temp.clock_timestamp() RETURNS timestamptz LANGUAGE sql"
+            " AS 'SELECT timestamptz ''2000-01-01''';"
+            "SET search_path = pg_temp, pg_catalog"
+        )
+        append(cursor, action="keys rotate")
+        connection.commit()
+    assert shared.value("SELECT min(extract(year FROM logged_at)) FROM public.audit_log") > 2000

@@ -1,0 +1,152 @@
+"""A dump of the vault, restored into another database, is the same vault."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+
+import psycopg2
+import pytest
+
+from tests.audit.test_audit_chain import broken
+from tests.kit.databases import empty
+from tests.kit.entries import append_committed, release
+from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
+from tests.partitions.test_partitions_postgres import ensure, month_start, name_of, partitions
+from tests.schema.test_grants import EVERYONE, RIGHTS, rights
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.local.postgres_binaries import find_postgres_binaries
+from vault_etl.platform.resources import resource_dir
+from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
+from vault_etl.records.messages import SealedRecord
+
+DEFINITIONS = """
+SELECT 'function ' || oid::regprocedure::text || coalesce(prosrc, '') || coalesce(proconfig::text, '')
+    || prosecdef::text || proowner::regrole::text
+FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'trigger ' || pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL
+SELECT 'constraint ' || conrelid::regclass::text || ' ' || conname || ' ' || pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL
+SELECT 'table ' || relname || relkind::text || relowner::regrole::text
+    || coalesce(pg_get_expr(relpartbound, oid), '')
+FROM pg_class WHERE relnamespace = 'public'::regnamespace
+"""
+
+
+def program(database: Scratch, name: str, *arguments: str, stdin: str | None = None) -> str:
+    """Run one of PostgreSQL's programs on a database as the superuser; what it printed."""
+    done = subprocess.run(
+        [str(find_postgres_binaries().bin / name), *arguments],
+        env={
+            "PATH": os.defpath,
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(database.server.port),
+            "PGUSER": "admin",
+            "PGPASSWORD": database.server.passwords.of("admin"),
+            "PGDATABASE": database.name,
+        },
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def original(shared: Scratch) -> tuple[Scratch, WriteKeys, SealedRecord]:
+    """A vault with keys in use, a record, a rejection, an old month, and a log."""
+    shared.add_token_keys()
+    keys = shared.write_keys(*Field)
+    record = sealed_record(keys)
+    with shared.loader() as loader:
+        loader.load([record], [sealed_rejection(keys)], keys)
+    ensure(shared, month_start(-9).date())
+    shared.sql(
+        "UPDATE data_keys SET state = 'decrypt_only' WHERE field = 'device_id' AND purpose = 'data'"
+    )
+    request_id = uuid.uuid4()
+    for changes in ({}, {"phase": "outcome", "decision": "done", "fields": ["ip", "device_id"]}):
+        append_committed(shared, request_id=request_id, record_id=record.record_id, **changes)
+    return shared, keys, record
+
+
+@pytest.fixture(scope="module")
+def restored(original: tuple[Scratch, WriteKeys, SealedRecord]) -> Iterator[Scratch]:
+    """The same, by pg_dump and psql, in a new database."""
+    source = original[0]
+    with empty(source.server, "template0") as database:
+        dump = program(source, "pg_dump")
+        program(database, "psql", "-v", "ON_ERROR_STOP=1", "-q", "-o", os.devnull, stdin=dump)
+        yield database
+
+
+def test_every_definition_is_there(
+    original: tuple[Scratch, WriteKeys, SealedRecord], restored: Scratch
+) -> None:
+    """Functions with their settings, triggers, constraints, indexes, partitions and owners are equal."""
+    there, here = (sorted(d.sql(DEFINITIONS)) for d in (original[0], restored))
+    assert here == there
+
+
+@pytest.mark.parametrize("table", ["user_logins", "quarantine", "data_keys", "audit_log", "vault"])
+def test_every_row_is_there(
+    original: tuple[Scratch, WriteKeys, SealedRecord], restored: Scratch, table: str
+) -> None:
+    """Rows are equal, with who made a key and when it was retired."""
+    rows = f"SELECT to_jsonb(t) FROM public.{table} AS t ORDER BY 1"  # noqa: S608
+    assert restored.sql(rows) == original[0].sql(rows)
+
+
+def test_the_chain_still_holds_and_goes_on(restored: Scratch) -> None:
+    """The log of the restored vault verifies, and the next entry continues it."""
+    assert broken(restored) == []
+    append_committed(restored)
+    assert broken(restored) == []
+
+
+def test_it_goes_on_working(
+    original: tuple[Scratch, WriteKeys, SealedRecord], restored: Scratch
+) -> None:
+    """The restored vault knows its record, refuses the retired key, loads, releases, and makes months."""
+    _, keys, record = original
+    with restored.loader() as loader:
+        assert loader.load([record], [], keys) == KeysChanged()
+        new = restored.write_keys(*Field)
+        again = loader.load([record, sealed_record(new)], [], new)
+        assert isinstance(again, Loaded)
+        assert record.record_id not in again.record_ids
+    assert ensure(restored, month_start(-10).date()) == name_of(-10)
+    assert {name_of(-10), name_of(-9)} < partitions(restored)
+    seq = append_committed(restored, record_id=record.record_id)
+    with restored.connect("reveal") as opened:
+        assert release(opened, seq) == {f.value: record.ciphertexts[f] for f in PERSONAL_FIELDS}
+
+
+def test_rights_on_the_database_itself_come_with_create_or_not_at_all(
+    original: tuple[Scratch, WriteKeys, SealedRecord], restored: Scratch
+) -> None:
+    """Without `--create` TEMP is PUBLIC's again until 0001_roles.sql is run; with it the dump revokes it."""
+    dump = program(original[0], "pg_dump", "--create", "--schema-only")
+    assert "REVOKE CONNECT,TEMPORARY ON DATABASE" in dump
+    assert rights(restored, "public") == EVERYONE | {"TEMPORARY"}
+    restored.sql((resource_dir("migrations") / "0001_roles.sql").read_text(encoding="utf-8"))
+    assert rights(restored, "public") == EVERYONE
+    for role, own in RIGHTS.items():
+        assert rights(restored, f"vault_etl_{role}") == own | EVERYONE
+
+
+def test_keys_and_log_are_as_protected_as_before(restored: Scratch) -> None:
+    """The triggers are there: no key is deleted, and no entry is changed."""
+    with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState):
+        restored.sql("DELETE FROM public.data_keys")
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        restored.sql("UPDATE public.audit_log SET reason = 'x'")

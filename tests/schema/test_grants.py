@@ -1,0 +1,402 @@
+"""Who may do what (docs/design.md, "Who may do what"): every role on every object, no more."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+
+import psycopg2
+import pytest
+
+from tests.kit.entries import append_committed
+from tests.kit.scratch import Scratch
+from vault_etl.audit.postgres import PostgresAuditLog
+from vault_etl.base.errors import DeniedError
+from vault_etl.quarantine.postgres import PostgresQuarantineReader
+
+PLAIN = (
+    "record_id",
+    "user_id",
+    "device_type",
+    "locale",
+    "app_version",
+    "create_date",
+    "event_time",
+)
+TOKENS = ("masked_ip", "masked_device_id")
+NEXT = ("next_masked_ip", "next_masked_device_id", "token_generation", "next_token_generation")
+PENDING = ("next_masked_ip", "next_masked_device_id", "next_token_generation")
+SEALED = ("ip_ciphertext", "device_id_ciphertext")
+MADE = ("key_id", "field", "kms_key_arn", "wrapped_key", "fingerprint", "expires_at")
+
+
+def columns(right: str, table: str, *names: str) -> set[str]:
+    """A right on some columns."""
+    return {f"{right} {table}.{name}" for name in names}
+
+
+SIGN = {"EXECUTE audit_signer", "EXECUTE audit_checkpoint"}
+EVERYONE = {"SELECT vault_etl_migrations", "SELECT audit_actions", "SELECT vault"}
+CLOSED = columns("SELECT", "closed_months", "first", "until")
+
+ROTATE = {
+    "SELECT data_keys",
+    "UPDATE key_fence",
+    *("EXECUTE data_keys_retire", "EXECUTE data_keys_retire_expired", "EXECUTE keys_destroy"),
+    *("EXECUTE key_rewrap", "EXECUTE unexplained_keys"),
+    *("EXECUTE key_usage", "EXECUTE values_miscounted", "EXECUTE token_generations"),
+    *("EXECUTE needs_of_data_key", "EXECUTE needs_of_generation", "EXECUTE clear_old_tokens"),
+    "EXECUTE audit_append",
+    "SELECT key_rotations",
+    *SIGN,
+}
+RE_ENCRYPT = ROTATE | {
+    *("SELECT user_logins", "SELECT value_counts"),
+    *columns("UPDATE", "user_logins", *PENDING, *SEALED),
+    *("SELECT quarantine", "UPDATE quarantine.body_ciphertext", "EXECUTE ciphertext_key_id"),
+    "EXECUTE quarantine_matches",
+    "TEMPORARY",
+    *("INSERT user_logins", "DELETE quarantine", "EXECUTE ensure_partition"),
+    "EXECUTE fold_value_counts",
+    *columns("INSERT", "key_rotations", "purpose", "rotation_id", "fields", "old_keys", "month"),
+    "DELETE key_rotations",
+    "SELECT rotation_ranges",
+    *columns("INSERT", "rotation_ranges", "rotation_id", "place", "first", "last"),
+    *columns("UPDATE", "rotation_ranges", "after", "done"),
+    *("EXECUTE rotation_claim", "EXECUTE rotation_move", "EXECUTE rotation_free"),
+    *("EXECUTE retoken_begin", "EXECUTE retoken_generations"),
+    *("EXECUTE retoken_page", "EXECUTE retoken_fill"),
+    *columns("INSERT", "data_keys", *MADE),
+    *("EXECUTE keys_init", "EXECUTE token_keys_begin", "EXECUTE token_keys_abort"),
+    *("EXECUTE token_cut_over", "EXECUTE token_publications"),
+    "EXECUTE unattached_months",
+    *CLOSED,
+}
+
+RIGHTS: dict[str, set[str]] = {
+    "ingest": {
+        "INSERT user_logins",
+        "SELECT user_logins.record_id",
+        *columns(
+            "INSERT",
+            "quarantine",
+            "record_id",
+            "reason_code",
+            "path",
+            "body_ciphertext",
+            "receive_count",
+            "source_id",
+        ),
+        "SELECT quarantine.record_id",
+        "INSERT key_fence",
+        "SELECT data_keys",
+        *columns("INSERT", "data_keys", *MADE),
+        "EXECUTE unexplained_keys",
+        *("EXECUTE ensure_partition", "EXECUTE fold_value_counts", "EXECUTE in_closed_months"),
+        "EXECUTE ingest_committed",
+        *CLOSED,
+        *(f"EXECUTE file_{name}" for name in ("source", "load_reached", "load_whole")),
+        "TEMPORARY",
+    },
+    "reveal": {
+        *columns(
+            "SELECT",
+            "quarantine",
+            "record_id",
+            "reason_code",
+            "path",
+            "receive_count",
+            "quarantined_at",
+            "source_id",
+        ),
+        "SELECT data_keys",
+        *("EXECUTE unexplained_keys", "EXECUTE quarantine_matches", "EXECUTE unattached_months"),
+        "EXECUTE audit_append",
+        *(
+            f"EXECUTE audit_{name}"
+            for name in ("disclose", "search", "find", "find_user", "about", "allowance")
+        ),
+        *columns("SELECT", "audit_segments", "last_seq", "last_at"),
+        *SIGN,
+    },
+    "rotate": ROTATE,
+    "re_encrypt": RE_ENCRYPT,
+    "erase": {
+        "EXECUTE erase",
+        *("EXECUTE erase_preview", "EXECUTE unattached_months"),
+        *("EXECUTE quarantine_discard", "EXECUTE quarantine_matching"),
+        *SIGN,
+    },
+    "audit": {
+        *(f"SELECT audit_{name}" for name in ("log", "amounts", "head", "checkpoints", "keys")),
+        "SELECT audit_segments",
+        *("SELECT reveal_policies", "SELECT data_keys", "EXECUTE key_usage"),
+        *("EXECUTE values_miscounted", "EXECUTE token_generations"),
+        "SELECT key_rotations",
+        *columns("SELECT", "quarantine", "reason_code", "quarantined_at"),
+        *("SELECT key_changes", "EXECUTE unexplained_keys"),
+        *("EXECUTE audit_register_key", "EXECUTE audit_matches"),
+        *("EXECUTE audit_holder", "EXECUTE audit_allowance", "EXECUTE unattached_months"),
+        *SIGN,
+    },
+    "analyst": {
+        "SELECT user_logins_masked",
+        *columns("SELECT", "user_logins", *PLAIN, *TOKENS),
+        "EXECUTE unattached_months",
+    },
+}
+
+# What takes a lock that others wait for: each has a procedure that calls it and commits.
+COMMITS = {
+    *("audit_append", "audit_register_key", "erase", "token_cut_over", "key_rewrap"),
+    "quarantine_discard",
+    *("keys_init", "token_keys_begin", "token_keys_abort", "data_keys_retire"),
+    *("data_keys_retire_expired", "keys_destroy"),
+    *("rotation_claim", "rotation_free", "retoken_begin"),
+    *("file_source", "file_load_reached", "file_load_whole", "fold_value_counts"),
+}
+for _role, _rights in RIGHTS.items():
+    _rights |= {"EXECUTE ingest_sessions"}
+    _rights |= set() if _role in {"reveal", "erase"} else {"SELECT ingest_commits"}
+    _rights |= {f"EXECUTE commit_{name}" for name in COMMITS if f"EXECUTE {name}" in _rights}
+    _rights |= {"EXECUTE partition_ranges", "EXECUTE first_record_id", "EXECUTE closed_archives"}
+
+CUT_OVER = "SELECT public.token_cut_over(gen_random_uuid(), 'a', 'h', 'r', 2::smallint)"
+
+ACTUAL = """
+WITH relations AS (
+    SELECT oid, relname FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
+), on_tables AS (
+    SELECT oid, relname, privilege FROM relations, unnest(ARRAY[
+        'SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER', 'MAINTAIN'
+    ]) AS privilege
+    WHERE has_table_privilege(%(role)s, oid, privilege)
+)
+SELECT privilege || ' ' || relname FROM on_tables
+UNION ALL
+SELECT may || ' ' || relname || '.' || attname
+FROM relations JOIN pg_attribute ON attrelid = relations.oid AND attnum > 0 AND NOT attisdropped,
+    unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) AS may
+WHERE has_column_privilege(%(role)s, attrelid, attnum, may)
+    AND NOT EXISTS (SELECT FROM on_tables AS t WHERE t.oid = attrelid AND t.privilege = may)
+UNION ALL
+SELECT 'USAGE ' || relname FROM pg_class
+WHERE relnamespace = 'public'::regnamespace
+    AND CASE WHEN relkind = 'S' THEN has_sequence_privilege(%(role)s, oid, 'USAGE, SELECT, UPDATE') END
+UNION ALL
+SELECT 'EXECUTE ' || proname FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace AND has_function_privilege(%(role)s, oid, 'EXECUTE')
+UNION ALL
+SELECT privilege FROM unnest(ARRAY['TEMPORARY', 'CREATE']) AS privilege
+WHERE has_database_privilege(%(role)s, current_database(), privilege)
+UNION ALL
+SELECT 'CREATE IN SCHEMA' WHERE has_schema_privilege(%(role)s, 'public', 'CREATE')
+"""
+
+
+def rights(database: Scratch, role: str) -> set[str]:
+    """All that a role, or `public`, may do in this database: its own rights and everybody's."""
+    with database.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(ACTUAL, {"role": role})
+        return {right for (right,) in cursor.fetchall()}
+
+
+@pytest.mark.parametrize("role", RIGHTS)
+def test_a_role_has_its_rights_and_no_other(shared: Scratch, role: str) -> None:
+    """What a role may do with every table, column, function and the database is what stands above."""
+    assert rights(shared, f"vault_etl_{role}") == RIGHTS[role] | EVERYONE
+
+
+@pytest.mark.parametrize("role", RIGHTS)
+def test_a_login_has_the_rights_of_its_role(shared: Scratch, role: str) -> None:
+    """A login that is granted a role has these rights at once, without SET ROLE."""
+    assert rights(shared, f"test_{role}") == RIGHTS[role] | EVERYONE
+
+
+def test_everybody_else_may_do_next_to_nothing(shared: Scratch) -> None:
+    """PUBLIC may see which migrations are there: no TEMP, no CREATE, no function."""
+    assert rights(shared, "public") == EVERYONE
+
+
+def test_there_is_no_other_role(shared: Scratch) -> None:
+    """A role that a migration adds has to stand in the table above."""
+    roles = shared.sql("SELECT rolname FROM pg_roles WHERE rolname LIKE 'vault\\_etl\\_%'")
+    assert {name for (name,) in roles} == {f"vault_etl_{role}" for role in (*RIGHTS, "owner")}
+
+
+def test_roles_carry_no_login_no_powers_and_no_membership(shared: Scratch) -> None:
+    """A group role cannot log in, create, replicate or bypass; the owner may see what sessions do."""
+    assert not shared.sql(
+        "SELECT rolname FROM pg_roles WHERE rolname LIKE 'vault\\_etl\\_%' AND (rolcanlogin"
+        " OR rolsuper OR rolinherit OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)"
+    )
+    memberships = shared.sql(
+        "SELECT member::regrole::text, roleid::regrole::text FROM pg_auth_members"
+        " WHERE member::regrole::text LIKE 'vault\\_etl%'"
+    )
+    assert memberships == [("vault_etl_owner", "pg_read_all_stats")]
+
+
+def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
+    """Of all roles, re-encrypt alone can SELECT a column that holds a ciphertext."""
+    readers = shared.sql(
+        "SELECT DISTINCT rolname FROM pg_attribute, pg_roles WHERE attname LIKE '%ciphertext'"
+        " AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)"
+        " AND rolname LIKE 'vault_etl_%' AND rolname <> 'vault_etl_owner'"
+        " AND has_column_privilege(rolname, attrelid, attnum, 'SELECT')"
+    )
+    assert {name for (name,) in readers} == {"vault_etl_re_encrypt"}
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [
+        ("reveal", "SELECT record_id FROM public.user_logins"),
+        ("reveal", "SELECT count(*) FROM public.user_logins"),
+        ("reveal", "SELECT count(*) FROM public.user_logins_masked"),
+        ("reveal", "SELECT xmin FROM public.user_logins_undated"),
+        ("reveal", "EXPLAIN SELECT 1 FROM public.user_logins"),
+        ("reveal", "COPY public.user_logins TO STDOUT"),
+        ("reveal", "BEGIN; LOCK TABLE public.user_logins IN ACCESS SHARE MODE"),
+        ("reveal", "SELECT search FROM public.audit_disclosed"),
+        ("reveal", "SELECT * FROM public.audit_amounts"),
+        ("reveal", "SELECT public.audit_intent(1, '{find}')"),
+        ("reveal", "SELECT public.audit_use(1, NULL)"),
+        ("reveal", "SELECT body_ciphertext FROM public.quarantine"),
+        ("analyst", "SELECT token_generation FROM public.user_logins"),
+        ("analyst", "SELECT xmin FROM public.user_logins"),
+        ("analyst", "SELECT record_id FROM public.user_logins_undated"),
+        ("ingest", "SELECT user_id FROM public.user_logins"),
+        ("ingest", "INSERT INTO public.user_logins DEFAULT VALUES RETURNING ip_ciphertext"),
+        ("ingest", "BEGIN; LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE"),
+        ("reveal", "BEGIN; LOCK TABLE public.key_fence IN ACCESS SHARE MODE"),
+        ("audit", "BEGIN; LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE"),
+        *(
+            (role, f"UPDATE public.data_keys SET {change}")  # noqa: S608
+            for role in ("rotate", "re-encrypt", "ingest")
+            for change in ("created_by = 'x'", "state = 'destroyed'", "wrapped_key = 'x'")
+        ),
+        *(
+            (role, f"INSERT INTO public.data_keys (key_id, {column}) VALUES (1, DEFAULT)")  # noqa: S608
+            for role in ("rotate", "re-encrypt")
+            for column in ("purpose", "state", "generation")
+        ),
+        ("rotate", "INSERT INTO public.data_keys (key_id) VALUES (1)"),
+        ("rotate", "SELECT public.keys_init(NULL, NULL, NULL, '[]')"),
+        ("rotate", "SELECT public.token_keys_begin(NULL, NULL, NULL, '[]')"),
+        ("rotate", "SELECT public.token_keys_abort(NULL, NULL, NULL)"),
+        ("re-encrypt", "SELECT public.key_change_write(NULL, NULL, NULL, NULL, NULL, NULL)"),
+        ("re-encrypt", "SELECT public.keys_changed(NULL, NULL, NULL, NULL, NULL)"),
+        ("re-encrypt", "SELECT public.keys_insert('[]', 'active')"),
+        ("audit", "INSERT INTO public.key_changes DEFAULT VALUES"),
+        ("rotate", "DELETE FROM public.data_keys"),
+        ("rotate", "SELECT record_id FROM public.user_logins"),
+        ("rotate", "SELECT count(*) FROM public.quarantine"),
+        ("rotate", "UPDATE public.user_logins SET ip_ciphertext = NULL"),
+        ("rotate", "UPDATE public.quarantine SET body_ciphertext = NULL"),
+        ("rotate", "SELECT public.ciphertext_key_id('x')"),
+        ("re-encrypt", "UPDATE public.user_logins SET user_id = 'somebody else'"),
+        ("rotate", "DELETE FROM public.quarantine"),
+        ("rotate", "INSERT INTO public.user_logins DEFAULT VALUES"),
+        ("re-encrypt", "UPDATE public.quarantine SET reason_code = 'not_json'"),
+        ("re-encrypt", "INSERT INTO public.quarantine DEFAULT VALUES"),
+        ("re-encrypt", "UPDATE public.user_logins SET masked_ip = NULL"),
+        ("re-encrypt", "UPDATE public.user_logins SET token_generation = 2"),
+        ("re-encrypt", "DELETE FROM public.user_logins"),
+        ("ingest", "DELETE FROM public.quarantine"),
+        ("reveal", "DELETE FROM public.quarantine"),
+        ("rotate", "SELECT * FROM public.audit_log"),
+        ("audit", "SELECT * FROM public.audit_disclosed"),
+        ("audit", "INSERT INTO public.audit_checkpoints DEFAULT VALUES"),
+        ("audit", "INSERT INTO public.audit_keys VALUES (1, 'note')"),
+        ("audit", "SELECT public.reveal_policy_set(NULL, NULL, NULL, NULL, NULL)"),
+        ("reveal", "SELECT * FROM public.reveal_policies"),
+        ("reveal", "SELECT public.audit_denial('find', '{}', NULL, NULL, NULL)"),
+        (
+            "reveal",
+            "SELECT public.audit_register_key(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+        ),
+        ("erase", "SELECT record_id FROM public.user_logins"),
+        ("rotate", "SELECT * FROM public.rotation_ranges"),
+        ("rotate", "DELETE FROM public.key_rotations"),
+        ("re-encrypt", "UPDATE public.key_rotations SET old_keys = '{}'"),
+        ("re-encrypt", "DELETE FROM public.rotation_ranges"),
+        (
+            "re-encrypt",
+            "UPDATE public.rotation_ranges SET claimed_until = now() + interval '1 day'",
+        ),
+        ("re-encrypt", "UPDATE public.rotation_ranges SET claim = gen_random_uuid()"),
+        (
+            "re-encrypt",
+            "INSERT INTO public.rotation_ranges (rotation_id, claim) VALUES (gen_random_uuid(), gen_random_uuid())",
+        ),
+        ("re-encrypt", "ALTER VIEW public.user_logins_masked OWNER TO test_re_encrypt"),
+        ("re-encrypt", "SET deadlock_timeout = '50ms'"),
+        ("re-encrypt", "SELECT public.token_cut_over_wait(now())"),
+        ("reveal", "SELECT lo_creat(-1)"),
+        ("ingest", "SELECT lo_create(0)"),
+        ("analyst", "SELECT lo_from_bytea(0, 'x')"),
+        ("rotate", "SELECT pg_logical_emit_message(false, 'x', 'y')"),
+        *((role, CUT_OVER) for role in ("ingest", "reveal", "rotate", "erase", "audit", "analyst")),
+    ],
+)
+def test_what_a_role_may_not_do_is_denied(shared: Scratch, role: str, statement: str) -> None:
+    """Ways around a missing right end in SQLSTATE 42501."""
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        shared.sql(statement, role=role)
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["purpose", "state", "created_by", "created_at", "retired_at", "destroyed_at", "generation"],
+)
+def test_ingest_makes_active_data_keys_in_its_own_name_only(shared: Scratch, column: str) -> None:
+    """Ingest names neither purpose nor state nor maker of a key, not even with their defaults."""
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        shared.sql(
+            f"INSERT INTO public.data_keys (key_id, field, kms_key_arn, {column}, wrapped_key,"  # noqa: S608
+            " fingerprint, expires_at) VALUES (1, 'ip', 'a', DEFAULT, 'b', '8 bytes!', now())",
+            role="ingest",
+        )
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM {}", "UPDATE {} SET seq = 1", "TRUNCATE {}"])
+@pytest.mark.parametrize("role", RIGHTS)
+def test_nobody_changes_the_audit_log(shared: Scratch, role: str, statement: str) -> None:
+    """UPDATE, DELETE and TRUNCATE of the log are denied to every role."""
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        shared.sql(
+            statement.format(
+                "public.audit_log CASCADE" if "TRUNC" in statement else "public.audit_log"
+            ),
+            role=role.replace("_", "-"),
+        )
+
+
+def test_a_login_that_does_not_inherit_acts_by_set_role(shared: Scratch) -> None:
+    """NOINHERIT: denied until the login's own setting makes it act as its role, and then by its own name."""
+    password = shared.server.passwords.of("test_shy")
+    shared.sql(
+        f"CREATE ROLE test_shy LOGIN NOINHERIT PASSWORD '{password}';"
+        "GRANT vault_etl_ingest, vault_etl_reveal TO test_shy"
+    )
+    try:
+        for may_act in (False, True):
+            if may_act:
+                shared.sql("ALTER ROLE test_shy SET role = 'vault_etl_reveal'")
+            with shared.database("shy") as database:
+                reader = PostgresQuarantineReader(database)
+                with contextlib.nullcontext() if may_act else pytest.raises(DeniedError):
+                    PostgresAuditLog(database).check_role("vault_etl_reveal")
+                with contextlib.nullcontext() if may_act else pytest.raises(DeniedError):
+                    assert reader.row(uuid.uuid4()) is None
+        assert entry_login(shared) == "test_shy"
+    finally:
+        shared.sql("DROP ROLE test_shy")
+
+
+def entry_login(database: Scratch) -> str:
+    """The login of an entry that `test_shy` makes."""
+    seq = append_committed(database, "shy")
+    return str(database.value("SELECT login FROM audit_log WHERE seq = %s", seq))

@@ -1,0 +1,129 @@
+"""What is asked often reads as many pages of a vault ten times as large: held at 5,000 and 50,000 rows over 24 months.
+
+The rows are those of `benchmarks.scale`, which measures the commands themselves at 10^5, 10^6 and 10^7.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from psycopg2.extensions import cursor
+
+import benchmarks
+from benchmarks.layout import named
+from tests.audit.test_million_entries import pages
+from tests.kit.databases import clone
+from tests.kit.scratch import Scratch
+from vault_etl.crypto.fields import Field
+from vault_etl.local.postgres import RunningPostgres
+from vault_etl.platform.postgres_pages import PAGE_BYTES
+from vault_etl.platform.sql_blocks import blocks
+
+SMALL, LARGE = 5_000, 50_000
+KEYS = 60
+FIRST_KEY, UNUSED_KEY = 30, 29 + KEYS
+ROTATION = uuid.UUID(int=7)
+
+FILL = named(Path(benchmarks.__file__).with_name("scale.sql"))
+SAMPLED = 64 * 24
+"""Pages that `doctor` looks at, of each month as many."""
+
+
+@pytest.fixture(scope="module")
+def grown(postgres: RunningPostgres) -> Iterator[Mapping[int, Scratch]]:
+    """Two vaults, counted and analysed."""
+    with ExitStack() as opened:
+        vaults = {rows: opened.enter_context(clone(postgres)) for rows in (SMALL, LARGE)}
+        for rows, vault in vaults.items():
+            vault.add_data_key(Field.IP)
+            fill(vault, rows)
+        yield vaults
+
+
+def fill(vault: Scratch, rows: int) -> None:
+    """All that the benchmark has but the log, which has a test of its own."""
+    sizes = {"rows": rows, "keys": KEYS, "messages": rows // 2, "first": 0, "last": rows - 1}
+    with vault.connect() as connection, connection.cursor() as opened:
+        connection.autocommit = True
+        opened.execute(FILL["months"])
+        opened.execute("SET session_replication_role = replica")
+        for name in ("keys", "records", "quarantine"):
+            opened.execute(FILL[name], sizes)
+        opened.execute("SET session_replication_role = DEFAULT")
+        opened.execute("SELECT public.recount_values()")
+        opened.execute(
+            "INSERT INTO key_rotations (purpose, rotation_id, fields, old_keys)"
+            " VALUES ('data', %s, '{device_id,ip,quarantine}', %s)",
+            (str(ROTATION), list(range(FIRST_KEY, UNUSED_KEY))),
+        )
+        opened.execute("VACUUM ANALYZE")
+
+
+ANY_TIME = dict.fromkeys(("reason_code", "since", "until", "source", "after_time", "after_id"))
+PAGE = {
+    "limit": 500,
+    "bytes": PAGE_BYTES,
+    "after": None,
+    "fields": [field.value for field in Field],
+}
+MIDDLE = "(public.first_record_id(now() - interval '12 months'))"
+
+ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
+    "keys list": (blocks("keys/keys.sql")["usage"], {"counted": False}),
+    "the ages of keys": (blocks("keys/keys.sql")["oldest"], {"state": "active"}),
+    "keys destroy": (blocks("keys/destroy.sql")["needs_of_data_key"], {"key_id": FIRST_KEY}),
+    "what a rotation left": (
+        blocks("rotation/reseal.sql")["left"],
+        {"fields": ["ip", "device_id", "quarantine"], "old_keys": "{1}"},
+    ),
+    **{
+        f"a page of {table}": (
+            blocks("rotation/reseal.sql")[f"page_{table}"]
+            .replace("%(first)s", MIDDLE)
+            .replace("%(last)s", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"),
+            {**PAGE, "rotation_id": str(ROTATION)},
+        )
+        for table in ("user_logins", "quarantine")
+    },
+    "erase --user-id": ("SELECT * FROM public.erase_preview(NULL, md5('user7')::uuid::text)", {}),
+    "quarantine list --limit": (
+        blocks("quarantine/quarantine.sql")["before_the_newest"],
+        {**ANY_TIME, "limit": 50},
+    ),
+    "a page of quarantine list": (blocks("quarantine/quarantine.sql")["rows"], ANY_TIME),
+    "status": (blocks("doctor/status.sql")["commits"], {}),
+    "doctor's sample": (blocks("doctor/doctor.sql")["token_generations"], {"every_row": False}),
+    "partitions list": (blocks("partitions/partitions.sql")["list"], {}),
+    "a start of ingest": (blocks("records/records.sql")["ranges"], {}),
+    "its fold": ("SELECT public.fold_value_counts()", {}),
+}
+
+
+def read(opened: cursor, statement: str, values: Mapping[str, object]) -> int:
+    """Pages that it reads the second time in a session: the first one reads the catalogs."""
+    pages(opened, statement, values)
+    return pages(opened, statement, values)[0]
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_ten_times_the_rows_are_as_many_pages(grown: Mapping[int, Scratch], name: str) -> None:
+    """But for an index that is one level deeper, and rows that are larger by chance."""
+    costs = {}
+    for rows, vault in grown.items():
+        with vault.connect() as connection, connection.cursor() as opened:
+            costs[rows] = read(opened, *ASKED[name])
+    sampled = SAMPLED if name == "doctor's sample" else 10
+    assert costs[LARGE] <= 1.5 * costs[SMALL] + sampled, costs
+
+
+def test_what_reads_all_would_be_told(grown: Mapping[int, Scratch]) -> None:
+    """A look at each row, for comparison, is far beyond that."""
+    costs = {}
+    for rows, vault in grown.items():
+        with vault.connect() as connection, connection.cursor() as opened:
+            costs[rows] = read(opened, "SELECT count(ip_ciphertext) FROM user_logins", {})
+    assert costs[LARGE] > 4 * costs[SMALL]

@@ -1,0 +1,364 @@
+"""What the planner makes of our statements on a table that is not empty."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from psycopg2.extensions import cursor
+
+from tests.kit.scratch import Scratch
+from tests.kit.swaps import everything, open_data_rotation
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.platform.postgres_pages import PAGE_BYTES
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.ranges import OpenRotation
+
+ROWS = 20_000
+PAGE = 500
+OLD_KEYS = 10_000
+WORKERS = 64
+
+_FILL = """
+INSERT INTO public.user_logins (
+    record_id, user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,
+    ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, create_date
+)
+SELECT overlay(
+        overlay(public.first_record_id(now() - make_interval(secs => 3600.0 * 24 * 40 * i / %(rows)s))::text
+            PLACING '7' FROM 15 FOR 1)
+        PLACING lpad(i::text, 12, '0') FROM 25 FOR 12)::uuid,
+    'user ' || i, 'android', md5((i %% 900)::text)::uuid, md5((i %% 700)::text)::uuid,
+    md5('next' || i %% 900)::uuid, md5('next' || i %% 700)::uuid,
+    '\\x0100000007'::bytea || sha256(i::text::bytea) || '12 bytes ...',
+    '\\x0100000008'::bytea || sha256(i::text::bytea) || '12 bytes ...',
+    1, 2, current_date
+FROM generate_series(1, %(rows)s) AS i;
+INSERT INTO public.quarantine (record_id, reason_code, path, body_ciphertext)
+SELECT overlay(public.first_record_id(now())::text PLACING lpad(i::text, 12, '0') FROM 25 FOR 12)::uuid,
+    'not_json', '$',
+    '\\x0100000009'::bytea || decode(repeat('00', 44), 'hex')
+FROM generate_series(1, %(rows)s) AS i;
+INSERT INTO public.ingest_commits (minute, login, pid, messages, committed_at)
+SELECT date_trunc('minute', now()) - make_interval(mins => 60 - m), 'a', w, 1000, now() - make_interval(mins => 60 - m)
+FROM generate_series(1, 60) AS m, generate_series(1, %(workers)s) AS w;
+INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, state, expires_at)
+SELECT i, (ARRAY['ip', 'device_id', 'quarantine'])[1 + i %% 3], 'a', 'w', '8 bytes!', 'decrypt_only', now()
+FROM generate_series(100, 99 + %(keys)s) AS i;
+INSERT INTO public.data_keys (key_id, purpose, field, generation, kms_key_arn, wrapped_key, fingerprint, state)
+VALUES (1, 'token', 'ip', 1, 'a', 'w', '8 bytes!', 'active'), (2, 'token', 'ip', 3, 'a', 'w', '8 bytes!', 'pending')
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(shared: Scratch) -> Scratch:
+    """Twenty thousand rows of forty days and as many in quarantine, ten thousand keys; and statistics."""
+    with shared.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(_FILL, {"rows": ROWS, "keys": OLD_KEYS, "workers": WORKERS})
+        cursor.execute(
+            "ANALYZE public.user_logins, public.quarantine, public.data_keys, public.ingest_commits"
+        )
+        connection.commit()
+    return shared
+
+
+def nodes(
+    database: Scratch,
+    statement: str,
+    values: Mapping[str, object],
+    before: Callable[[cursor], object] = lambda _: None,
+) -> Iterator[dict[str, Any]]:
+    """The nodes of a plan, with what they did. Nothing of it, or of what came before, is committed."""
+    with database.connect("re-encrypt") as connection, connection.cursor() as opened:
+        before(opened)
+        opened.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
+        (((plan,),),) = opened.fetchall()
+    found = [plan["Plan"]]
+    for node in found:
+        found += node.get("Plans", [])
+    yield from found
+
+
+def rows_read(plan: Iterable[dict[str, Any]]) -> float:
+    """Rows of records or of quarantine that the leaves of a plan gave or threw away."""
+    read = 0.0
+    for node in plan:
+        if node["Node Type"] != "ModifyTable" and node.get("Relation Name", "").startswith(
+            ("user_logins", "quarantine")
+        ):
+            rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            read += rows * node["Actual Loops"]
+    return read
+
+
+def returned_by(database: Scratch, function: str) -> str:
+    """The first query over records whose rows a function returns, with parameters for its variables."""
+    source = database.value("SELECT prosrc FROM pg_catalog.pg_proc WHERE proname = %s", function)
+    queries = re.findall(r"RETURN QUERY\s+((?:SELECT|WITH).*?);", source, re.DOTALL)
+    statement: str = next(query for query in queries if "public.user_logins" in query)
+    for variable, parameter in (
+        (r"\bentry\.record_id\b", "%(record_id)s::uuid"),
+        (r"\bentry\.fields\b", "%(fields)s::text[]"),
+        (r"\btokens\b", "%(tokens)s::uuid[]"),
+        (r"\bmax_ids\b", "%(limit)s::integer"),
+        (r"\beach_has\b", "cardinality(%(tokens)s::uuid[])"),
+    ):
+        statement = re.sub(variable, parameter, statement)
+    return statement
+
+
+def row_ids(database: Scratch, table: str, start: int, count: int) -> list[uuid.UUID]:
+    """So many record ids, from a place of the table on."""
+    statement = f"SELECT record_id FROM {table} ORDER BY 1 OFFSET %s LIMIT %s"  # noqa: S608
+    return [record_id for (record_id,) in database.sql(statement, start, count)]
+
+
+def whole_range(database: Scratch, table: str, start: int | None) -> dict[str, object]:
+    """A range of all rows, of which some are done already."""
+    (first,), (last,) = row_ids(database, table, 0, 1), row_ids(database, table, ROWS - 1, 1)
+    after = None if start is None else row_ids(database, table, start - 1, 1)[0]
+    return {"first": first, "last": last, "after": after}
+
+
+@pytest.mark.parametrize("old_keys", [(7, 8, 9), tuple(range(100, 100 + OLD_KEYS))])
+@pytest.mark.parametrize("start", [None, ROWS // 2])
+@pytest.mark.parametrize("table", ["user_logins", "quarantine"])
+def test_a_page_reads_a_page(
+    filled: Scratch, table: str, start: int | None, old_keys: tuple[int, ...]
+) -> None:
+    """What is to be sealed anew is read from the primary key, at the beginning and in the middle.
+
+    And no further than the page goes, however many keys are old; and the keys once.
+    """
+    rotation = OpenRotation(
+        rotation_id=uuid.uuid4(), fields=tuple(Field), old_keys=frozenset(old_keys)
+    )
+    open_data_rotation(filled.sql, rotation)
+    values = {
+        **whole_range(filled, table, start),
+        "fields": [field.value for field in Field],
+        "rotation_id": rotation.rotation_id,
+    }
+    statement = blocks("rotation/reseal.sql")[f"page_{table}"]
+    plan = list(nodes(filled, statement, {**values, "limit": PAGE, "bytes": PAGE_BYTES}))
+    assert not [node for node in plan if "Sort" in node["Node Type"]]
+    assert plan[0]["Actual Rows"] == PAGE
+    assert rows_read(plan) <= PAGE
+    assert [node.get("Relation Name") for node in plan].count("data_keys") == 1
+
+
+@pytest.mark.parametrize("start", [None, ROWS // 2])
+def test_a_page_of_the_backfill_reads_a_page(filled: Scratch, start: int | None) -> None:
+    """The same of rows without a token of the pending generation."""
+    values = {**whole_range(filled, "user_logins", start), "active": 1, "pending": 3}
+    plan = list(
+        nodes(
+            filled,
+            blocks("rotation/tokens.sql")["page"],
+            {**values, "limit": PAGE, "bytes": PAGE_BYTES},
+        )
+    )
+    assert not [node for node in plan if "Sort" in node["Node Type"]]
+    assert plan[0]["Actual Rows"] == PAGE
+    assert rows_read(plan) <= PAGE
+
+
+@pytest.mark.parametrize("start", [None, ROWS // 2])
+def test_a_page_of_named_rows_reads_no_row_twice(filled: Scratch, start: int | None) -> None:
+    """In order, and no further than it must: all rows lie under the one key that is added first."""
+
+    def add_key(opened: cursor) -> None:
+        opened.execute(
+            "INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)"
+            " VALUES (7, 'ip', 'a', 'w', '8 bytes!', now() + interval '1 h')"
+        )
+
+    values = {**whole_range(filled, "user_logins", start), "limit": PAGE, "bytes": PAGE_BYTES}
+    nothing = dict.fromkeys(("record_id", "key_id", "login", "since", "until"))
+    sql = blocks("rotation/tokens.sql")["named"]
+    plan = list(nodes(filled, sql, {**values, **nothing}, add_key))
+    assert not [node for node in plan if "Sort" in node["Node Type"]]
+    assert plan[0]["Actual Rows"] == PAGE
+    assert rows_read(plan) <= PAGE
+    record_id = filled.value("SELECT record_id FROM user_logins LIMIT 1")
+    assert (
+        rows_read(nodes(filled, sql, {**values, **nothing, "record_id": record_id, "after": None}))
+        <= 1
+    )
+    count = blocks("rotation/tokens.sql")["count_named"]
+    assert rows_read(nodes(filled, count, {**values, **nothing, "record_id": record_id})) <= 2
+
+
+def test_a_page_sends_no_list_of_keys(filled: Scratch) -> None:
+    """Ten thousand old keys are in the database already: a page names its rotation."""
+    old = frozenset(range(100, 100 + OLD_KEYS))
+    rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=PERSONAL_FIELDS, old_keys=old)
+    open_data_rotation(filled.sql, rotation)
+    log = "log_statement = 'all'"
+    with filled.database("re-encrypt") as database:
+        filled.sql(f'ALTER DATABASE "{filled.name}" SET {log}')
+        offset = filled.server.log.stat().st_size
+        page = PostgresResealer(database).page(rotation, everything(), PAGE)
+        filled.sql(f'ALTER DATABASE "{filled.name}" RESET log_statement')
+    assert len(page.rows) == PAGE
+    statements = filled.server.log.read_bytes()[offset:].decode()
+    assert str(rotation.rotation_id) in statements
+    assert len(statements) < 10_000
+
+
+def staged(file: str, *columns: str) -> Callable[[cursor], object]:
+    """Put a page from the middle of the table into the stage of a statement."""
+
+    def stage(opened: cursor) -> None:
+        opened.execute(blocks(file)["make_stage"])
+        opened.execute(
+            f"INSERT INTO {re.findall(r'stage_[0-9a-z_]+', blocks(file)['make_stage'])[0]}"  # noqa: S608
+            f" SELECT record_id, {', '.join(columns)} FROM user_logins"
+            " ORDER BY record_id OFFSET %s LIMIT %s",
+            (ROWS // 2, PAGE),
+        )
+
+    return stage
+
+
+SEALED = ("ip_ciphertext", "ip_ciphertext", "device_id_ciphertext", "device_id_ciphertext")
+TOKENS = (
+    *("token_generation", "masked_ip", "masked_device_id", "ip_ciphertext", "device_id_ciphertext"),
+    *("next_masked_ip", "next_masked_device_id"),
+)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "columns"),
+    [
+        ("rotation/reseal.sql", "replace_user_logins", SEALED),
+        ("rotation/tokens.sql", "fill", TOKENS),
+    ],
+)
+def test_a_batch_reads_its_rows(
+    filled: Scratch, file: str, name: str, columns: tuple[str, ...]
+) -> None:
+    """A batch of swaps or fills touches the stretch of the table where its records are, and no more."""
+    ids = row_ids(filled, "user_logins", ROWS // 2, PAGE)
+    values = {"first": ids[0], "last": ids[-1], "active": 1, "pending": 3}
+    plan = list(nodes(filled, blocks(file)[name], values, staged(file, *columns)))
+    assert PAGE <= rows_read(plan) <= 2 * PAGE
+    written = next(node for node in plan if node["Node Type"] == "ModifyTable")
+    assert sum(node["Actual Rows"] for node in written["Plans"]) == PAGE
+
+
+def test_a_batch_of_bodies_reads_its_rows(filled: Scratch) -> None:
+    """By the primary key."""
+    ids = row_ids(filled, "quarantine", ROWS // 2, 16)
+    body = b"\x01\x00\x00\x00\x09" + bytes(44)
+    values = {"record_ids": ids, "old": [body] * 16, "new": [body] * 16}
+    plan = list(nodes(filled, blocks("rotation/reseal.sql")["replace_quarantine"], values))
+    assert rows_read(plan) == 16
+
+
+def test_a_sample_does_not_scan(filled: Scratch) -> None:
+    """A row for each place, the next one in the primary key."""
+    starts = row_ids(filled, "user_logins", 0, ROWS)[50 :: ROWS // 100]
+    values = {"starts": starts, "active": 1, "pending": 2}
+    plan = list(nodes(filled, blocks("rotation/tokens.sql")["sample"], values))
+    assert rows_read(plan) <= len(starts)
+    assert plan[0]["Actual Rows"] == len(starts)
+
+
+def test_the_ends_of_the_months_are_looked_up(filled: Scratch) -> None:
+    """The first and the last record of each month come from the primary key."""
+    months = filled.sql(blocks("records/records.sql")["ranges"])
+    values = {"firsts": [row[0] for row in months], "ends": [row[1] for row in months]}
+    plan = list(nodes(filled, blocks("rotation/rotation.sql")["bounds"], values))
+    assert rows_read(plan) <= 2 * len(months)
+    assert rows_read(nodes(filled, blocks("rotation/rotation.sql")["quarantine_bounds"], {})) <= 2
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "times"),
+    [
+        ("rotation/reseal.sql", "left_user_logins", 1),
+        ("rotation/reseal.sql", "left_quarantine", 1),
+        ("rotation/tokens.sql", "missing", 1),
+        ("rotation/tokens.sql", "left_out", 1),
+        ("rotation/tokens.sql", "count_named", 1),
+        ("rotation/tokens.sql", "map_ip", 1),
+        ("rotation/tokens.sql", "map_device_id", 1),
+        ("rotation/tokens.sql", "count", 1),
+        ("rotation/tokens.sql", "blamed", 1),
+        ("rotation/tokens.sql", "unequal_ip", 1),
+        ("rotation/tokens.sql", "unequal_device_id", 1),
+    ],
+)
+def test_a_look_at_everything_reads_it_once(
+    filled: Scratch, file: str, name: str, times: int
+) -> None:
+    """What counts or checks all rows reads the table once a statement."""
+    values = {"fields": [field.value for field in Field], "old_keys": [7, 8, 9], "limit": 10}
+    tokens = {"active": 1, "pending": 2, "blamed": 3, "pairs": 10}
+    keys = dict.fromkeys(("record_id", "key_id", "login", "since", "until"))
+    assert (
+        rows_read(nodes(filled, blocks(file)[name], {**values, **tokens, **keys})) <= times * ROWS
+    )
+
+
+def test_a_record_is_found_in_one_partition(filled: Scratch) -> None:
+    """Looking a record up by its id opens the one partition that its id names."""
+    record_id: uuid.UUID = filled.value("SELECT record_id FROM user_logins LIMIT 1")
+    values = {"record_id": record_id, "fields": ["ip"]}
+    plan = list(nodes(filled, returned_by(filled, "audit_disclose"), values))
+    read = [node for node in plan if node.get("Relation Name", "").startswith("user_logins")]
+    assert [node["Node Type"] for node in read] == ["Index Scan"]
+
+
+def test_a_token_is_looked_up_in_the_indexes_of_both_columns(filled: Scratch) -> None:
+    """Who holds a token, of whatever generation, is found without reading the table."""
+    token = filled.value("SELECT masked_ip FROM user_logins LIMIT 1")
+    values = {"tokens": [token, uuid.uuid4()], "limit": 10, "fields": ["ip"]}
+    plan = list(nodes(filled, returned_by(filled, "audit_find"), values))
+    assert rows_read(plan) < 100
+    used = {node["Index Name"] for node in plan if "Index Name" in node}
+    assert any("next_masked_ip" in name for name in used)
+    assert not any("device_id" in name for name in used)
+
+
+def test_the_key_of_a_ciphertext_is_inlined(filled: Scratch) -> None:
+    """Counting by key calls no SQL function a row."""
+    with filled.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "EXPLAIN VERBOSE SELECT public.ciphertext_key_id(ip_ciphertext) FROM user_logins"
+        )
+        plan = "".join(line for (line,) in cursor.fetchall())
+    assert "substring" in plan.lower()
+    assert "ciphertext_key_id" not in plan
+
+
+STATUS = {
+    "commits": blocks("doctor/status.sql")["commits"],
+    "quarantined_lately": blocks("doctor/status.sql")["quarantined_lately"],
+    "rotations": blocks("doctor/status.sql")["rotations"],
+    "key ages": blocks("keys/keys.sql")["oldest"],
+    "missing_months": blocks("doctor/doctor.sql")["missing_months"],
+}
+
+
+@pytest.mark.parametrize("section", STATUS)
+def test_status_reads_the_end_of_an_index(filled: Scratch, section: str) -> None:
+    """However many rows, old keys and workers there are: no table is read as a whole that grows."""
+    later = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+    values = {"today": later, "yesterday": later, "state": "active", "ahead": 3}
+    plan = list(nodes(filled, STATUS[section], values))
+    assert rows_read(plan) == 0
+    read = {node["Relation Name"]: node for node in plan if "Relation Name" in node}
+    assert "Seq Scan" not in {
+        node["Node Type"]
+        for name, node in read.items()
+        if name in {"data_keys", "ingest_commits", "quarantine"}
+    }
+    small = [node for name, node in read.items() if name in {"data_keys", "ingest_commits"}]
+    assert all(node["Actual Rows"] <= 6 * WORKERS + 1 for node in small)

@@ -1,0 +1,177 @@
+"""What duplicates, erasures and lists read of a table with many rows: no more than they must."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.kit.scratch import Scratch
+from vault_etl.crypto.fields import Field
+from vault_etl.platform.sql_blocks import blocks
+from vault_etl.reveal.duplicates import SharedTokenQuery
+from vault_etl.reveal.postgres import PostgresDuplicateFinder
+
+ROWS = 30_000
+USERS = 997
+KEYS = 5_000
+OF_USER_7 = len(range(7, ROWS + 1, USERS))
+
+_FILL = """
+INSERT INTO public.user_logins (
+    record_id, user_id, device_type, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
+    token_generation, create_date
+)
+SELECT overlay(
+        overlay(public.first_record_id(seen)::text PLACING '7' FROM 15 FOR 1)
+        PLACING lpad(i::text, 12, '0') FROM 25 FOR 12)::uuid,
+    'user ' || i %% %(users)s, 'android', md5((i %% 9000)::text)::uuid, md5((i %% 7000)::text)::uuid,
+    '\\x01'::bytea || int4send(1 + i %% %(keys)s) || sha256(i::text::bytea) || '12 bytes ...',
+    '\\x01'::bytea || int4send(1 + i %% %(keys)s) || sha256(i::text::bytea) || '12 bytes ...',
+    1, (seen AT TIME ZONE 'UTC')::date
+FROM generate_series(1, %(rows)s) AS i,
+    LATERAL (SELECT now() - make_interval(secs => 3600.0 * 24 * 40 * i / %(rows)s)) AS at (seen);
+INSERT INTO public.data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, state, expires_at)
+SELECT i, 'ip', 'a', 'w', '8 bytes!', 'decrypt_only', now() FROM generate_series(1, %(keys)s) AS i
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(shared: Scratch) -> Scratch:
+    """Rows of forty days, and statistics."""
+    with shared.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(_FILL, {"rows": ROWS, "users": USERS, "keys": KEYS})
+        cursor.execute("ANALYZE public.user_logins, public.data_keys, public.value_counts")
+        connection.commit()
+    return shared
+
+
+def nodes(
+    database: Scratch, role: str, sql: str, values: dict[str, object]
+) -> list[dict[str, Any]]:
+    """The nodes of a plan, with what they did."""
+    with database.connect(role) as connection, connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", values)
+        (((plan,),),) = cursor.fetchall()
+    return list(_all(plan["Plan"]))
+
+
+def _all(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for below in node.get("Plans", ()):
+        yield from _all(below)
+
+
+def read(plan: list[dict[str, Any]]) -> float:
+    """Records that the leaves of a plan gave or threw away."""
+    found = 0.0
+    for node in plan:
+        if node.get("Relation Name", "").startswith("user_logins"):
+            rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            found += rows * node["Actual Loops"]
+    return found
+
+
+DUPLICATES: dict[str, object] = {
+    "min_count": 2,
+    "min_users": 1,
+    "since": None,
+    "until": None,
+    "leave_out": [],
+    "limit": 5,
+}
+
+
+@pytest.mark.parametrize("users", [1, 2, 1_000])
+@pytest.mark.parametrize("field", ["ip", "device_id"])
+def test_tokens_are_grouped_in_one_read(filled: Scratch, field: str, users: int) -> None:
+    """Whatever is asked for, and even if no token is shared by so many users."""
+    sql = blocks("reveal/duplicates.sql")[f"shared_{field}"]
+    assert read(nodes(filled, "analyst", sql, {**DUPLICATES, "min_users": users})) == ROWS
+
+
+def test_months_without_a_day_that_is_asked_for_are_not_read(filled: Scratch) -> None:
+    """The index on the day says so, whatever the ids are: an event may be of another month than its id."""
+    sql = blocks("reveal/duplicates.sql")["shared_ip"]
+    day = filled.value("SELECT max(create_date) - 1 FROM user_logins")
+    of_a_day = ROWS / 40
+    for until in (day, None):
+        plan = nodes(filled, "analyst", sql, {**DUPLICATES, "since": day, "until": until})
+        assert read(plan) < 4 * of_a_day
+    assert read(nodes(filled, "analyst", sql, {**DUPLICATES, "since": "2200-01-01"})) == 0
+
+
+def test_a_person_is_told_about_how_many_records_are_read(filled: Scratch) -> None:
+    """By the planner's word, months that are left out aside."""
+    since = filled.value("SELECT max(create_date) - 1 FROM user_logins")
+    with filled.database("analyst") as database:
+        finder = PostgresDuplicateFinder(database)
+        for query, records in (
+            (SharedTokenQuery(field=Field.IP, limit=5), ROWS),
+            (SharedTokenQuery(field=Field.IP, limit=5, since=since), 2 * ROWS / 40),
+        ):
+            assert finder.records(query) == pytest.approx(records, rel=0.5)
+
+
+@pytest.mark.parametrize(
+    "condition", ["r.user_id = %(user)s", "r.user_id = %(user)s AND num_nonnulls(r.masked_ip) > 0"]
+)
+def test_a_user_has_an_index(filled: Scratch, condition: str) -> None:
+    """As `erase --user-id` and `find --user-id` look for one."""
+    sql = f"SELECT count(*) FROM public.user_logins AS r WHERE {condition}"  # noqa: S608
+    assert read(nodes(filled, "admin", sql, {"user": "user 7"})) == OF_USER_7
+
+
+def test_an_erasure_of_a_user_reads_that_users_rows(filled: Scratch) -> None:
+    """The functions themselves: by what the server counts of rows that it read in sequence."""
+    scans = "SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_xact_user_tables WHERE relname LIKE 'user_logins%'"
+    with filled.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT matching FROM public.erase_preview(NULL, 'user 7')")
+        assert cursor.fetchone() == (OF_USER_7,)
+        cursor.execute(scans)
+        assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("role", "file", "name"),
+    [("rotate", "keys/keys.sql", "usage"), ("re-encrypt", "rotation/reseal.sql", "left")],
+)
+def test_lists_and_remainders_read_no_record(
+    filled: Scratch, role: str, file: str, name: str
+) -> None:
+    """Of thousands of keys: by the kept counts."""
+    scans = (
+        "SELECT coalesce(sum(seq_scan + coalesce(idx_scan, 0)), 0) FROM pg_stat_xact_user_tables"
+    )
+    values = {"counted": False, "fields": ["ip"], "old_keys": list(range(1, KEYS))}
+    with filled.connect(role) as connection, connection.cursor() as cursor:
+        cursor.execute(blocks(file)[name], values)
+        assert cursor.rowcount in {1, KEYS}
+        cursor.execute(f"{scans} WHERE relname LIKE 'user_logins%'")
+        assert cursor.fetchone() == (0,)
+
+
+def test_the_end_of_a_generation_reads_the_records_once_for_a_proof(filled: Scratch) -> None:
+    """What is kept says how many old tokens there are; a page is so many rows, wherever old tokens lie."""
+    needs = "SELECT tokens, next_tokens FROM public.needs_of_generation(%s::smallint, %s)"
+    read = "SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0) FROM pg_stat_xact_user_tables"
+    read += " WHERE relname LIKE 'user_logins%'"
+    clear = "SELECT last FROM public.clear_old_tokens(7::smallint, %s, 100)"
+    with filled.connect("rotate") as connection, connection.cursor() as cursor:
+        cursor.execute(needs, (7, False))
+        assert cursor.fetchone() == (0, 0)
+        cursor.execute(read)
+        assert cursor.fetchone() == (0,)
+        cursor.execute(needs, (7, True))
+        cursor.execute(read)
+        assert cursor.fetchone() == (ROWS,)
+    with filled.connect("rotate") as connection, connection.cursor() as cursor:
+        last = None
+        for _ in range(10):  # more than the first plans, which are made for the values at hand
+            cursor.execute(clear, (last,))
+            ((last,),) = cursor.fetchall()
+            assert last is not None
+        cursor.execute(read)
+        ((found,),) = cursor.fetchall()
+        assert found < 10 * 100 * 2
