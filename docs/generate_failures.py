@@ -12,9 +12,10 @@ from pathlib import Path
 from vault_etl.base.errors import DeniedError, IncompleteError, UnavailableError, VaultEtlError
 from vault_etl.platform import aws_exceptions
 from vault_etl.platform.aws_refusals import Refusal
-from vault_etl.platform.outage import FOLLOWING
-from vault_etl.platform.postgres import ANSWERS, BUG, LOST, SILENT
-from vault_etl.platform.postgres_failures import FAILURES, UNKNOWN, Failure
+from vault_etl.platform.postgres_answers import ANSWERS, BUG, LOST, SILENT
+from vault_etl.platform.postgres_failures import FAILURES, UNKNOWN
+from vault_etl.platform.postgres_refusals import ConnectionFailure
+from vault_etl.platform.waiting import FOLLOWING
 
 PAGE = Path(__file__).with_name("operations") / "failures.md"
 HEAD = "| what is seen | exit | waited for | what to do |\n|---|---|---|---|\n"
@@ -90,7 +91,7 @@ def with_tables(page: str) -> str:
     return page
 
 
-def _row(failure: Failure) -> str:
+def _row(failure: ConnectionFailure) -> str:
     names = {
         "server": "HOST:PORT",
         "setting": "SETTING",
@@ -102,13 +103,13 @@ def _row(failure: Failure) -> str:
     return f"| {message}{states} | {kind.exit_code} | {_waited(kind)} | {hint} |\n"
 
 
-def _names(row: aws_exceptions.Failure) -> str:
+def _names(row: aws_exceptions.ConnectionFailure) -> str:
     """Botocore's exceptions of a row; of those that only a provider of credentials raises, which one."""
     kinds = ", ".join(kind.__name__ for kind in row.kinds)
     return f"{kinds} of {row.provider}" if row.provider else kinds
 
 
-def _states(failure: Failure) -> Iterator[str]:
+def _states(failure: ConnectionFailure) -> Iterator[str]:
     for state in failure.states:
         yield state if len(state) > len("08") else f"{state}…"
 

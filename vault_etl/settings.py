@@ -25,7 +25,7 @@ from pydantic import (
     ValidationError,
 )
 
-from vault_etl.base import expected
+from vault_etl.base import text as expected
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import MAX_LEASE, MAX_SEALS

@@ -18,7 +18,7 @@ from tests.kit.fakes.checkpoints import FakeHeadSigner
 from tests.kit.scratch import Scratch
 from vault_etl.audit.checkpoint import Head
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 from vault_etl.reveal.find import search_digest, user_digest
 
 MAX_PAGES = 300

@@ -10,8 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.blank import WHITE_SPACE, is_blank
-from vault_etl.crypto.canonical import canonical, canonical_device_id, canonical_ip
+from vault_etl.crypto.canonical import (
+    WHITE_SPACE,
+    canonical,
+    canonical_device_id,
+    canonical_ip,
+    is_blank,
+)
 from vault_etl.crypto.fields import Field
 
 IPV4 = bytes(10) + b"\xff\xff" + bytes((198, 51, 100, 7))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vault_etl.base.errors import IntegrityError
-from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
 from vault_etl.crypto.fields import Field, Table
 
 RECORD = uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4")
@@ -66,7 +66,7 @@ def test_no_other_format_parses(format_byte: int) -> None:
 
 def test_the_associated_data_of_a_record_is_known() -> None:
     """Byte for byte as docs/design.md has it."""
-    place = Place.in_record(Field.IP, RECORD, "user-é")
+    place = ValuePlace.in_record(Field.IP, RECORD, "user-é")
     assert place.associated_data(0xDEADBEEF) == b"".join(
         (
             b"vault-etl/1",
@@ -81,7 +81,7 @@ def test_the_associated_data_of_a_record_is_known() -> None:
 
 def test_the_associated_data_of_a_quarantined_body_is_known() -> None:
     """Its person is empty: it has none yet."""
-    assert Place.in_quarantine(RECORD).associated_data(1) == b"".join(
+    assert ValuePlace.in_quarantine(RECORD).associated_data(1) == b"".join(
         (
             b"vault-etl/1",
             b"\x00\x0aquarantine",
@@ -94,13 +94,13 @@ def test_the_associated_data_of_a_quarantined_body_is_known() -> None:
 
 
 places = st.builds(
-    Place, st.sampled_from(Table), st.sampled_from(Field), st.uuids(), st.text(max_size=4)
+    ValuePlace, st.sampled_from(Table), st.sampled_from(Field), st.uuids(), st.text(max_size=4)
 )
 
 
 @given(places, key_ids, places, key_ids)
 def test_two_places_never_have_one_associated_data(
-    one: Place, one_key: int, other: Place, other_key: int
+    one: ValuePlace, one_key: int, other: ValuePlace, other_key: int
 ) -> None:
     """Table, field, row, key and person can each be read back out of it."""
     same = one.associated_data(one_key) == other.associated_data(other_key)

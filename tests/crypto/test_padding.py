@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault_etl.crypto.padding import BLOCK_BYTES, pad, unpad
+from vault_etl.crypto.ciphertext import BLOCK_BYTES, pad, unpad
 
 
 @given(st.binary(max_size=100))

@@ -16,29 +16,29 @@ from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.fields import Field, Table
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 from vault_etl.crypto.sealing import Sealer
 
 KEY = DataKey(0xDEADBEEF, Field.IP, KeyMaterial(bytes(range(32))))
-PLACE = Place.in_record(Field.IP, uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4"), "user-1")
+PLACE = ValuePlace.in_record(Field.IP, uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4"), "user-1")
 VALUE = b"198.51.100.7"
 STORED = Sealer([KEY])._seal_with_nonce(Pii(VALUE), PLACE, bytes(range(12)))
 
 
-def opened(stored: bytes, place: Place = PLACE, key: DataKey = KEY) -> bytes:
+def opened(stored: bytes, place: ValuePlace = PLACE, key: DataKey = KEY) -> bytes:
     """What comes out."""
     return Opener(any_receipt()).open(stored, place, key).expose()
 
 
-places = st.builds(Place.in_record, st.sampled_from(Field), st.uuids(), st.text(max_size=128))
+places = st.builds(ValuePlace.in_record, st.sampled_from(Field), st.uuids(), st.text(max_size=128))
 materials = st.binary(min_size=32, max_size=32).map(KeyMaterial)
 
 
 @given(places, materials, st.integers(1, 2**32 - 1), st.binary(max_size=2_000))
 def test_opening_gives_back_what_was_sealed(
-    place: Place, material: KeyMaterial, key_id: int, value: bytes
+    place: ValuePlace, material: KeyMaterial, key_id: int, value: bytes
 ) -> None:
     """Open after seal is the identity, byte for byte, for every value, place and key."""
     key = DataKey(key_id, place.field, material)
@@ -72,7 +72,7 @@ def test_each_field_is_sealed_under_its_own_key() -> None:
 def test_a_field_without_a_key_is_not_sealed() -> None:
     """No other field's key is taken in its place."""
     with pytest.raises(KeyError):
-        Sealer([KEY]).seal(Pii(VALUE), Place.in_quarantine(PLACE.record_id))
+        Sealer([KEY]).seal(Pii(VALUE), ValuePlace.in_quarantine(PLACE.record_id))
 
 
 def test_a_sealer_cannot_open() -> None:
@@ -101,7 +101,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("place", ELSEWHERE.values(), ids=ELSEWHERE.keys())
-def test_a_ciphertext_that_was_moved_does_not_open(place: Place) -> None:
+def test_a_ciphertext_that_was_moved_does_not_open(place: ValuePlace) -> None:
     """To another row, table, person or field."""
     with pytest.raises(IntegrityError):
         opened(STORED, place)

@@ -15,10 +15,9 @@ from tink import aead, secret_key_access
 from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.ciphertext import ValuePlace, pad
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import DataKey, KeyMaterial
-from vault_etl.crypto.padding import pad
 from vault_etl.crypto.sealing import Sealer
 
 aead.register()
@@ -30,8 +29,8 @@ raw_keys = st.binary(min_size=32, max_size=32)
 key_ids = st.integers(1, 2**32 - 1)
 values = st.binary(max_size=500)
 places = st.one_of(
-    st.builds(Place.in_record, st.sampled_from(Field), st.uuids(), st.text(max_size=128)),
-    st.builds(Place.in_quarantine, st.uuids()),
+    st.builds(ValuePlace.in_record, st.sampled_from(Field), st.uuids(), st.text(max_size=128)),
+    st.builds(ValuePlace.in_quarantine, st.uuids()),
 )
 
 
@@ -53,14 +52,14 @@ def tink_aead(raw: bytes, key_id: int) -> aead.Aead:
 
 
 @given(raw_keys, key_ids, places, values)
-def test_tink_opens_what_we_seal(raw: bytes, key_id: int, place: Place, value: bytes) -> None:
+def test_tink_opens_what_we_seal(raw: bytes, key_id: int, place: ValuePlace, value: bytes) -> None:
     """Given the raw key and our associated data; what it returns is the padded text."""
     stored = Sealer([DataKey(key_id, place.field, KeyMaterial(raw))]).seal(Pii(value), place)
     assert tink_aead(raw, key_id).decrypt(stored, place.associated_data(key_id)) == pad(value)
 
 
 @given(raw_keys, key_ids, places, values)
-def test_we_open_what_tink_seals(raw: bytes, key_id: int, place: Place, value: bytes) -> None:
+def test_we_open_what_tink_seals(raw: bytes, key_id: int, place: ValuePlace, value: bytes) -> None:
     """Given the padded text and our associated data."""
     stored = tink_aead(raw, key_id).encrypt(pad(value), place.associated_data(key_id))
     key = DataKey(key_id, place.field, KeyMaterial(raw))
@@ -69,8 +68,8 @@ def test_we_open_what_tink_seals(raw: bytes, key_id: int, place: Place, value: b
 
 def test_tink_refuses_what_was_moved() -> None:
     """The oracle is no yes-man: another person's associated data does not open."""
-    place = Place.in_record(Field.IP, uuid.UUID(int=7), "user-1")
+    place = ValuePlace.in_record(Field.IP, uuid.UUID(int=7), "user-1")
     stored = Sealer([DataKey(7, Field.IP, KeyMaterial(bytes(32)))]).seal(Pii(b"value"), place)
-    elsewhere = Place.in_record(Field.IP, uuid.UUID(int=7), "user-2")
+    elsewhere = ValuePlace.in_record(Field.IP, uuid.UUID(int=7), "user-2")
     with pytest.raises(tink.TinkError):
         tink_aead(bytes(32), 7).decrypt(stored, elsewhere.associated_data(7))

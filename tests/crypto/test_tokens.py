@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyMaterial, TokenKey
-from vault_etl.crypto.placeholders import placeholder_token
-from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.crypto.tokens import Tokenizer, placeholder_token
 
 RAW = {Field.IP: bytes(range(32)), Field.DEVICE_ID: bytes(range(32, 64))}
 

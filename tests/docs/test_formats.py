@@ -25,18 +25,15 @@ from vault_etl.audit.policy import DENIALS, parse_policy
 from vault_etl.audit.registration import Registration
 from vault_etl.audit.signing_key import AuditKey
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.blank import WHITE_SPACE, is_blank
-from vault_etl.crypto.canonical import canonical
-from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.canonical import WHITE_SPACE, canonical, is_blank
+from vault_etl.crypto.ciphertext import ValuePlace, pad, unpad
 from vault_etl.crypto.digest import hmac_sha256, lp, sha256
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey, encryption_context
-from vault_etl.crypto.padding import pad, unpad
-from vault_etl.crypto.placeholders import PLACEHOLDERS, placeholder_token
 from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.source_digest import LineDigest, name_digest
-from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.crypto.tokens import PLACEHOLDERS, Tokenizer, placeholder_token
 from vault_etl.event.events import MAX_CODE_POINTS
 from vault_etl.event.json_body import MAX_BODY_BYTES, MAX_NESTING
 from vault_etl.event.rejection import Reason
@@ -171,7 +168,7 @@ def test_the_padding_of_the_page(section: str) -> None:
 def test_the_ciphertexts_of_the_page(section: str) -> None:
     """Sealing with the example's nonce gives its bytes, which open to its text."""
     field = Field(_text(section, "field"))
-    place = Place(
+    place = ValuePlace(
         Table(_text(section, "table")),
         field,
         _uuid(section, "record_id"),

@@ -23,11 +23,10 @@ from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import DataError, IntegrityError
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.blank import is_blank
-from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.canonical import is_blank
+from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, pad
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
-from vault_etl.crypto.padding import pad
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.event.envelopes import inside, text_of_base64
@@ -38,7 +37,7 @@ from vault_etl.partitions.archive.manifest import Manifest
 from vault_etl.partitions.archive.manifest_note import ManifestNote
 
 RECORD: Final = uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4")
-PLACE: Final = Place.in_record(Field.IP, RECORD, "u-1")
+PLACE: Final = ValuePlace.in_record(Field.IP, RECORD, "u-1")
 KEY: Final = DataKey(0x01020304, Field.IP, KeyMaterial(bytes(range(32))))
 WRONG_KEY: Final = DataKey(0x01020304, Field.IP, KeyMaterial(bytes(32)))
 NONCE: Final = bytes(range(12))
@@ -91,7 +90,7 @@ def event(data: bytes) -> None:
     assert _date_shown(parsed) == (None if named is None else _date(named))
     assert _TOKENIZER.token(Field.IP, parsed.ip) == _TOKENIZER.token(Field.IP, parsed.ip)
     assert _TOKENIZER.token(Field.DEVICE_ID, parsed.device_id).int
-    place = Place.in_record(Field.IP, RECORD, parsed.user_id)
+    place = ValuePlace.in_record(Field.IP, RECORD, parsed.user_id)
     assert _opened(Sealer([KEY]).seal(parsed.ip, place), place, KEY) == parsed.ip.expose()
 
 
@@ -247,7 +246,7 @@ def _padded_text(padded: bytes) -> None:
     assert opened == (value if pad(value) == padded else None)
 
 
-def _opened(stored: bytes, place: Place, key: DataKey) -> bytes | None:
+def _opened(stored: bytes, place: ValuePlace, key: DataKey) -> bytes | None:
     try:
         return Opener(any_receipt()).open(stored, place, key).expose()
     except IntegrityError:

@@ -10,7 +10,7 @@ from tests.kit.events import event, events
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.vault import Vault
 from vault_etl.audit.opening import Opener
-from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial, encryption_context
 
@@ -185,4 +185,4 @@ def quarantine_key(vault: Vault, stored: bytes) -> DataKey:
 def open_body(record_id: uuid.UUID, stored: bytes, key: DataKey) -> str:
     """Open a quarantined body by hand, against a receipt of our own making."""
     opener = Opener(any_receipt())
-    return opener.open(stored, Place.in_quarantine(record_id), key).expose().decode()
+    return opener.open(stored, ValuePlace.in_quarantine(record_id), key).expose().decode()

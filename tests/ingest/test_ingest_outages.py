@@ -14,7 +14,7 @@ from tests.kit.fakes.vault import PATIENT, FakeVault
 from vault_etl.base.errors import DeniedError, UnavailableError, VaultEtlError
 from vault_etl.ingest.queue import QueueDepth
 from vault_etl.ingest.steps import PROBE_SECONDS, STUCK_SECONDS, Bounds
-from vault_etl.platform.outage import FOLLOWING, Patience
+from vault_etl.platform.waiting import FOLLOWING, Patience
 
 TEN_MINUTES = 600.0
 HALF_A_DAY = 43_200.0

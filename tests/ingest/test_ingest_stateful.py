@@ -13,12 +13,12 @@ from tests.kit.fakes.tap import Breaker
 from tests.kit.fakes.vault import IMPATIENT, PATIENT, FakeVault, rotate_request
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import UnavailableError
-from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.ingest.steps import Bounds
-from vault_etl.platform.outage import Patience
+from vault_etl.platform.waiting import Patience
 
 
 class Death(BaseException):
@@ -125,9 +125,9 @@ class IngestMachine(RuleBasedStateMachine):
         ring = vault.ring()
         for field, record_id, user_id, ciphertext in vault.database.ciphertexts():
             place = (
-                Place.in_quarantine(record_id)
+                ValuePlace.in_quarantine(record_id)
                 if field is Field.QUARANTINE
-                else Place.in_record(field, record_id, user_id)
+                else ValuePlace.in_record(field, record_id, user_id)
             )
             key = ring.data_key(Ciphertext.parse(ciphertext).key_id, field)
             Opener(any_receipt()).open(ciphertext, place, key)

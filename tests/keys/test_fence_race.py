@@ -16,7 +16,7 @@ from vault_etl.base.errors import DeniedError
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.keys import DataKey
 from vault_etl.keys.postgres import PostgresKeyStore
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 from vault_etl.records import postgres as postgres_records
 from vault_etl.records.fenced_writes import Loaded
 from vault_etl.records.postgres import PostgresRecordLoader, fence_holds

@@ -14,7 +14,7 @@ from tests.kit.scratch import Scratch
 from vault_etl.crypto.fields import Field
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 from vault_etl.rotation.postgres import PostgresTokenRotations
 
 FUNCTION = "SELECT key_id FROM public.unexplained_keys(NULL)"

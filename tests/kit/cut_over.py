@@ -13,7 +13,7 @@ from tests.kit.fakes.vault import rotate_request
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch, new_record_id, sealed_record
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
-from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.platform.waiting import Blocked
 from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.next_tokens import Swapped

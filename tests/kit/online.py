@@ -17,10 +17,9 @@ from tests.kit.databases import TEMPLATE, database_copy
 from tests.kit.scratch import Scratch
 from tests.kit.vault import Result
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.platform.pace import Pace
+from vault_etl.platform.clock import Pace, SystemClock
 from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.resources import resource_dir
-from vault_etl.platform.system_clock import SystemClock
 from vault_etl.schema.apply_online import apply_online
 from vault_etl.schema.postgres_migrations import PostgresMigrations
 from vault_etl.schema.postgres_online import PostgresOnline

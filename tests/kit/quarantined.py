@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from tests.kit.vault import Vault
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
@@ -17,8 +17,8 @@ from vault_etl.keys.kms import KmsKeyGenerator
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.local.aws_session import EmulatorSession
+from vault_etl.platform.clock import SystemClock
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.system_clock import SystemClock
 from vault_etl.records.fenced_writes import Loaded, WriteKeys
 from vault_etl.records.messages import SealedRejection
 from vault_etl.records.postgres import PostgresRecordLoader
@@ -47,7 +47,7 @@ def quarantine(
         rows = []
         for later, body in enumerate(bodies):
             record_id = record_id_of_message(str(uuid.uuid4()), sent + later)
-            sealed = Sealer([key]).seal(Pii(body), Place.in_quarantine(record_id))
+            sealed = Sealer([key]).seal(Pii(body), ValuePlace.in_quarantine(record_id))
             rows.append(SealedRejection(record_id, reason, path, sealed))
         loaded = PostgresRecordLoader(database).load([], rows, WriteKeys(generations, (key,)))
     finally:

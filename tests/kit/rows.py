@@ -11,7 +11,7 @@ from tests.kit.bench import Bench, token_keys
 from tests.kit.fakes.identity import ACTOR
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.record_id import record_id_of_message
@@ -38,7 +38,9 @@ class Writer:
         """A row of `user_logins`, sent now, with these columns changed."""
         record_id = self.record_id()
         sealer = Sealer(self.keys)
-        place = {field: Place.in_record(field, record_id, "user-1") for field in PERSONAL_FIELDS}
+        place = {
+            field: ValuePlace.in_record(field, record_id, "user-1") for field in PERSONAL_FIELDS
+        }
         row = SealedRecord(
             record_id=record_id,
             user_id="user-1",
@@ -58,7 +60,7 @@ class Writer:
     def rejection(self) -> SealedRejection:
         """A row of `quarantine`, sent now."""
         record_id = self.record_id()
-        body = Sealer(self.keys).seal(Pii(b"junk"), Place.in_quarantine(record_id))
+        body = Sealer(self.keys).seal(Pii(b"junk"), ValuePlace.in_quarantine(record_id))
         return SealedRejection(record_id, Reason.NOT_AN_ADDRESS, "$.ip", body)
 
     def retry(self) -> Writer:

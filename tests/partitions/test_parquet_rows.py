@@ -22,11 +22,11 @@ from vault_etl.partitions.archive.manifest import Column, GenerationCount, KeyCo
 from vault_etl.partitions.archive.parquet_columns import arrow_of, schema_of, values_of
 from vault_etl.partitions.archive.parquet_rows import ParquetRowsReader, ParquetRowsWriter
 from vault_etl.partitions.archive.rows import WrittenPart
-from vault_etl.platform.postgres_copy import copy_binary
-from vault_etl.platform.postgres_copy_tuples import (
+from vault_etl.platform.postgres_copy import (
     HEADER,
     TRAILER,
     columns_of,
+    copy_binary,
     tuples_from,
     tuples_of,
 )

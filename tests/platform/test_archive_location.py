@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vault_etl.base.errors import UsageError
-from vault_etl.platform.store_location import ArchiveRoot, bucket_and_prefix, parse_location
+from vault_etl.platform.store import ArchiveRoot, bucket_and_prefix, parse_location
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from vault_etl.base.errors import (
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import WrappedKey
 from vault_etl.keys.kms import asked_about
-from vault_etl.platform.aws_exceptions import FAILURES, REST, Failure
+from vault_etl.platform.aws_exceptions import FAILURES, REST, AwsFailure
 from vault_etl.platform.aws_failures import Subject, answered, failed, failure_of
 from vault_etl.platform.aws_refusals import Refusal, refusal_of
 
@@ -218,7 +218,7 @@ def test_a_silent_service_is_no_file(provider: str | None) -> None:
 
 
 @pytest.mark.parametrize("row", [*FAILURES, REST], ids=lambda row: row.kinds[0].__name__)
-def test_a_message_names_no_class_of_python(row: Failure) -> None:
+def test_a_message_names_no_class_of_python(row: AwsFailure) -> None:
     """A person reads it. Where much falls under one row, the hint names the class for who looks for it."""
     assert not re.search(r"\w(Error|Exception)\b", f"{row.says} {row.hint}")
     told = failed("KMS", ZeroDivisionError())

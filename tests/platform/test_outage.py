@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vault_etl.base.errors import DeniedError, UnavailableError
-from vault_etl.platform.outage import Outage, Patience
+from vault_etl.platform.waiting import Outage, Patience
 
 AWAY = UnavailableError("not there")
 NO = DeniedError("no")

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.services.rotation_world import filled_vault
 
 from tests.kit.fakes.clock import FakeClock, FakeStop
 from tests.kit.fakes.vault import FakeVault
 from tests.rotation.rotation_world import filled_vault, seen_by
-from vault_etl.platform.pace import Pace
+from vault_etl.platform.clock import Pace
 
 
 @given(

@@ -18,7 +18,7 @@ from vault_etl.base.errors import (
     VaultEtlError,
 )
 from vault_etl.crypto.fields import Field
-from vault_etl.platform.postgres import LockTimeoutError
+from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.records.fenced_writes import Loaded, MonthGone, RowsRefused, WriteKeys
 from vault_etl.records.postgres import PostgresRecordLoader
 

@@ -14,7 +14,7 @@ from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.receipts import any_receipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey
 from vault_etl.crypto.record_id import record_id_of_message
@@ -57,7 +57,7 @@ def row(body: bytes, sent_ms: int = SENT_MS, pending: Tokenizer | None = None) -
     return seal_event(parsed, parsed.content, SEALER, tokenizer(1), pending)
 
 
-def opened(stored: bytes, place: Place) -> bytes:
+def opened(stored: bytes, place: ValuePlace) -> bytes:
     """What was sealed."""
     return Opener(any_receipt()).open(stored, place, KEYS[place.field]).expose()
 
@@ -156,7 +156,7 @@ def test_the_ciphertexts_of_a_row_open_in_their_places() -> None:
     """Each to the original, under its own field, row and person."""
     made = row(login_event(ip=" ::ffff:198.51.100.7"))
     opens = {
-        field: opened(stored, Place.in_record(field, made.record_id, "user-1"))
+        field: opened(stored, ValuePlace.in_record(field, made.record_id, "user-1"))
         for field, stored in made.ciphertexts.items()
     }
     assert opens == {Field.IP: b" ::ffff:198.51.100.7", Field.DEVICE_ID: b"593-47-5928"}
@@ -192,7 +192,7 @@ def test_a_rejected_body_is_sealed_whole() -> None:
     made = seal_rejection(parsed, parsed.content, SEALER)
     assert (made.record_id, made.reason, made.path) == (parsed.record_id, Reason.NOT_UTF8, "$")
     assert b"198.51.100.7" not in made.body_ciphertext
-    assert opened(made.body_ciphertext, Place.in_quarantine(made.record_id)) == body
+    assert opened(made.body_ciphertext, ValuePlace.in_quarantine(made.record_id)) == body
 
 
 def test_nothing_that_is_printed_of_a_message_shows_its_body() -> None:

@@ -23,10 +23,10 @@ from vault_etl.base.errors import (
     VaultEtlError,
 )
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Place
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.sealing import Sealer
+from vault_etl.schema.postgres_online_steps import Place
 
 
 @pytest.fixture

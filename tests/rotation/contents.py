@@ -19,7 +19,7 @@ from vault_etl import settings
 from vault_etl.app import Program
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.tokens import FieldTokenizer
@@ -104,7 +104,7 @@ class _Reader:
             sealed, tokens = sealed_and_tokens[:2], sealed_and_tokens[2:6]
             active, pending = sealed_and_tokens[6:]
             values = [
-                self._open(field, bytes(stored), Place.in_record(field, record_id, user_id))
+                self._open(field, bytes(stored), ValuePlace.in_record(field, record_id, user_id))
                 for field, stored in zip(PERSONAL_FIELDS, sealed, strict=True)
             ]
             records[_digest(user_id.encode(), *(value.expose() for value in values))] += 1
@@ -115,13 +115,13 @@ class _Reader:
         for record_id, stored in self._vault.sql(
             "SELECT record_id, body_ciphertext FROM quarantine"
         ):
-            body = self._open(Field.QUARANTINE, bytes(stored), Place.in_quarantine(record_id))
+            body = self._open(Field.QUARANTINE, bytes(stored), ValuePlace.in_quarantine(record_id))
             bodies[_digest(body.expose())] += 1
         return Contents(
             records, bodies, frozenset(self._keys), generations, tuple(wrong), tuple(erased)
         )
 
-    def _open(self, field: Field, stored: bytes, place: Place) -> Pii:
+    def _open(self, field: Field, stored: bytes, place: ValuePlace) -> Pii:
         key_id = int.from_bytes(stored[1:5], "big")
         if key_id not in self._keys:
             self._keys[key_id] = self._ring.data_key(key_id, field)

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from tests.kit.tcp_proxy import CHUNK, TcpProxy, _Line
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 
 FENCE = blocks("records/records.sql")["lock_fence"].encode()
 

@@ -15,12 +15,13 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from psycopg2.extensions import connection
+from tests.postgres.cut_over import state
 
 from tests.kit.cut_over import Ready, ready, state
 from tests.kit.databases import admin
 from tests.kit.scratch import Scratch, sealed_record
 from tests.partitions.test_partitions_postgres import name_of
-from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.platform.waiting import Blocked
 from vault_etl.records.fenced_writes import KeysChanged, Loaded
 from vault_etl.rotation.next_tokens import Swapped
 

@@ -22,9 +22,10 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.crypto.keys import DataKey
 from vault_etl.keys.make import NewKey, draw_key_id
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.platform.postgres import Database, LockTimeoutError
-from vault_etl.platform.sql_blocks import blocks
-from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.resources import blocks
+from vault_etl.platform.waiting import Blocked
 from vault_etl.records import postgres as postgres_records
 from vault_etl.records.fenced_writes import Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord

@@ -14,9 +14,9 @@ from tests.kit.fakes.vault import FakeVault
 from tests.rotation.rotation_world import filled_vault, seen_by
 from vault_etl.app import Program
 from vault_etl.base.errors import DataError, UnavailableError, UsageError
-from vault_etl.base.progress import Progress
 from vault_etl.cli import keys_rotate
 from vault_etl.crypto.fields import Field
+from vault_etl.platform.clock import Progress
 from vault_etl.rotation.data_keys import Rotation, RotationPlan, plan_rotation
 
 

@@ -13,9 +13,9 @@ from tests.kit.vault import Vault
 from tests.rotation.conftest import RECORDS
 from tests.rotation.events import load_file
 from vault_etl.crypto.fields import Field, Table
-from vault_etl.platform import postgres_pages
+from vault_etl.platform import postgres_stream as postgres_pages
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_pages import PAGE_BYTES
+from vault_etl.platform.postgres_stream import PAGE_BYTES
 from vault_etl.quarantine.postgres import PostgresQuarantineMover
 from vault_etl.quarantine.retry import EVERY_BODY
 from vault_etl.rotation.leave_out import LeaveOut

@@ -25,7 +25,7 @@ from vault_etl.base.errors import (
     KeyUnavailableError,
 )
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.sealing import Sealer
@@ -221,7 +221,7 @@ def test_a_value_that_was_erased_in_between_stays_erased(vault: FakeVault) -> No
 def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None:
     """Twice sealed by somebody else, under an old key, between the look and the swap; and then no more."""
     changing = vault.database.records[min(vault.database.records)]
-    place = Place.in_record(Field.IP, changing.record_id, changing.user_id)
+    place = ValuePlace.in_record(Field.IP, changing.record_id, changing.user_id)
     value = Pii(b"198.51.100." + changing.user_id.removeprefix("user-").encode())
     old_key = vault.leases().data_key(Field.IP, 1)
     vault.keys.retire_data_keys(rotate_request(), [Field.IP])

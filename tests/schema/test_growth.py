@@ -20,8 +20,8 @@ from tests.kit.databases import clone
 from tests.kit.scratch import Scratch
 from vault_etl.crypto.fields import Field
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.platform.postgres_pages import PAGE_BYTES
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.postgres_stream import PAGE_BYTES
+from vault_etl.platform.resources import blocks
 
 SMALL, LARGE = 5_000, 50_000
 KEYS = 60

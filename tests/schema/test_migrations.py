@@ -18,7 +18,7 @@ from vault_etl.base.errors import ConfigurationError, DeniedError, VaultEtlError
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.resources import resource_dir
-from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.platform.waiting import Blocked
 from vault_etl.records.fenced_writes import Loaded
 from vault_etl.schema.postgres_migrations import Applied, PostgresMigrations
 

@@ -14,7 +14,7 @@ from tests.partitions.test_partitions_postgres import ensure, month_start, name_
 from tests.schema.test_schema import differences
 from vault_etl.base.errors import ConfigurationError, DataError, IncompleteError
 from vault_etl.platform.postgres_lock_watch import LockWatch
-from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.platform.waiting import Blocked
 from vault_etl.schema.postgres_migrations import PostgresMigrations
 from vault_etl.schema.postgres_online import PostgresOnline
 

@@ -14,8 +14,8 @@ from psycopg2.extensions import cursor
 from tests.kit.scratch import Scratch
 from tests.kit.swaps import everything, open_data_rotation
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
-from vault_etl.platform.postgres_pages import PAGE_BYTES
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.postgres_stream import PAGE_BYTES
+from vault_etl.platform.resources import blocks
 from vault_etl.rotation.postgres_reencrypt import PostgresResealer
 from vault_etl.rotation.ranges import OpenRotation
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.kit.scratch import Scratch
 from vault_etl.crypto.fields import Field
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 from vault_etl.reveal.duplicates import SharedTokenQuery
 from vault_etl.reveal.postgres import PostgresDuplicateFinder
 

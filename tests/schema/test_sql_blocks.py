@@ -15,7 +15,7 @@ import vault_etl
 from tests.kit.scratch import Scratch
 from tests.kit.vault import ROLES
 from vault_etl.platform.postgres_copy import copy_binary
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 
 PACKAGE = Path(vault_etl.__file__).parent
 

@@ -20,14 +20,12 @@ from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.canonical import canonical
-from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.ciphertext import ValuePlace, pad, unpad
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.crypto.keys import DataKey, KeyMaterial, TokenKey, encryption_context, fingerprint
-from vault_etl.crypto.padding import pad, unpad
-from vault_etl.crypto.placeholders import placeholders
 from vault_etl.crypto.record_id import record_id_of_line, record_id_of_message
 from vault_etl.crypto.sealing import Sealer
-from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.crypto.tokens import Tokenizer, placeholders
 from vault_etl.event.events import LoginEvent, parse_event
 from vault_etl.event.rejection import Reason, Rejection
 
@@ -240,9 +238,9 @@ def test_a_key_has_the_context_that_it_was_wrapped_under(case: Case) -> None:
 # Sealing.
 
 
-def _place(case: Case) -> Place:
+def _place(case: Case) -> ValuePlace:
     record_id = uuid.UUID(case["record_id"])
-    return Place(Table(case["table"]), Field(case["field"]), record_id, case["user_id_text"])
+    return ValuePlace(Table(case["table"]), Field(case["field"]), record_id, case["user_id_text"])
 
 
 def _key(case: Case) -> DataKey:

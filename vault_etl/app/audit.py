@@ -26,7 +26,7 @@ from vault_etl.audit.sign_head import Checkpointer
 from vault_etl.audit.signing_key import AuditKey
 from vault_etl.audit.verify_log import Proof, verify_log
 from vault_etl.audit.verify_notes import KeptNote, refuse_newer
-from vault_etl.base.progress import Progress
+from vault_etl.platform.clock import Progress
 
 
 class AuditProgram(Parts):

@@ -25,7 +25,7 @@ from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url
 from vault_etl.platform.aws import RECEIVE_MARGIN_S
 from vault_etl.platform.postgres_passwords import secret_of
-from vault_etl.platform.postgres_replica import SETTING as READ_SETTING
+from vault_etl.platform.replica import SETTING as READ_SETTING
 
 _COUNTERS: Final = ("rotate", "re_encrypt", "audit")
 """Roles that may know how many values there are under a key."""

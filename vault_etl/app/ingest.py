@@ -28,7 +28,7 @@ from vault_etl.keys.init import open_source_key
 from vault_etl.keys.postgres import SeldomAskedKeyAges
 from vault_etl.keys.unwrap import ProvenUnwrapper
 from vault_etl.platform.aws import RECEIVE_MARGIN_S
-from vault_etl.platform.outage import FOLLOWING, Patience
+from vault_etl.platform.waiting import FOLLOWING, Patience
 
 if TYPE_CHECKING:
     from vault_etl.ingest.metrics.server import ServedMetrics

@@ -6,7 +6,6 @@ import uuid
 
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.base.progress import Progress
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.age import KeyAge, key_age
@@ -17,6 +16,7 @@ from vault_etl.keys.needed import DoomedKeys
 from vault_etl.keys.postgres import PostgresKeyStore, PostgresWrappedKeys
 from vault_etl.keys.postgres_destroy import PostgresKeyEnder, PostgresKeyNeeds, PostgresOldTokens
 from vault_etl.keys.rewrap import KeyRewrap, Rewrap, RewrapTarget
+from vault_etl.platform.clock import Progress
 
 
 class KeysProgram(Parts):

@@ -12,9 +12,9 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.kms import KmsHeadSigner
 from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
 from vault_etl.audit.signed_log import signature_of
-from vault_etl.base.progress import Progress
 from vault_etl.erase.erase import Erase
 from vault_etl.erase.postgres import PostgresEraser
+from vault_etl.platform.clock import Progress
 from vault_etl.quarantine.discard import DiscardQuarantine
 from vault_etl.quarantine.postgres import (
     PostgresQuarantineDiscarder,

@@ -7,11 +7,10 @@ import threading
 from collections.abc import Sequence
 
 from vault_etl.app.parts import Parts
-from vault_etl.base.progress import Progress
-from vault_etl.platform.pace import Pace
+from vault_etl.platform.clock import Pace, Progress
 from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.resources import resource_dir
-from vault_etl.platform.until_unblocked import until_unblocked
+from vault_etl.platform.waiting import until_unblocked
 from vault_etl.schema.apply_online import apply_online
 from vault_etl.schema.online_port import Step
 from vault_etl.schema.postgres_migrations import Applied, Migration, Pending, PostgresMigrations

@@ -15,16 +15,15 @@ from vault_etl.app.parts import Parts
 from vault_etl.audit.checkpoints import SigningKey
 from vault_etl.audit.kms import ARCHIVE_KEY, KmsHeadSigner, KmsPublicKey
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.base.progress import Progress
 from vault_etl.partitions.archive.archive_month import ArchiveMonth
 from vault_etl.partitions.archive.leftovers import bucket_archives, folder_archives
 from vault_etl.partitions.archive.manifest_note import ManifestNote
 from vault_etl.partitions.archive.postgres import PostgresArchives
 from vault_etl.partitions.archive.read_archive import ReadArchive
 from vault_etl.partitions.archive.restore_month import RestoreMonth
-from vault_etl.platform.file_digest import size_and_sha256
-from vault_etl.platform.store import ArchiveStore
-from vault_etl.platform.store_location import S3, ArchiveRoot, archive_name
+from vault_etl.platform.clock import Progress
+from vault_etl.platform.store import S3, ArchiveRoot, ArchiveStore, archive_name
+from vault_etl.platform.store_folder import size_and_sha256
 from vault_etl.records.partitions import Partition
 
 

@@ -33,16 +33,15 @@ from vault_etl.keys.old import OldKeys
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.keys.ring import MAX_CACHED_SECONDS, KeyReader, KeyRing
 from vault_etl.keys.unwrap import ProvenUnwrapper
-from vault_etl.platform.aws import AwsClients
-from vault_etl.platform.call_observer import CallObserver
+from vault_etl.platform.aws import AwsClients, CallObserver
+from vault_etl.platform.clock import SystemClock
 from vault_etl.platform.core_dumps import forbid_core_dumps
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_connect import Password
 from vault_etl.platform.postgres_passwords import password_of
-from vault_etl.platform.postgres_replica import SETTING as READ_SETTING
 from vault_etl.platform.postgres_replica import PostgresReplica
+from vault_etl.platform.replica import SETTING as READ_SETTING
 from vault_etl.platform.replica import Replica
-from vault_etl.platform.system_clock import SystemClock
 from vault_etl.records.postgres import PostgresRecordLoader
 from vault_etl.records.write_batch import BatchWriter
 from vault_etl.settings import Settings

@@ -9,11 +9,10 @@ from typing import Final
 
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.base.progress import Progress
 from vault_etl.crypto.fields import Field
 from vault_etl.keys.postgres_destroy import PostgresOldTokens
 from vault_etl.keys.ring import ExplainedKeys, KeyRing
-from vault_etl.platform.pace import Pace
+from vault_etl.platform.clock import Pace, Progress
 from vault_etl.platform.postgres import Database
 from vault_etl.rotation.abort_tokens import Aborted, AbortTokens
 from vault_etl.rotation.backfill import Backfill, BackfillWorker

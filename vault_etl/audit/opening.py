@@ -10,9 +10,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from vault_etl.audit.entries import AuditReceipt
 from vault_etl.base.errors import IntegrityError
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, unpad
 from vault_etl.crypto.keys import DataKey, KeyMaterial
-from vault_etl.crypto.padding import unpad
 
 
 class Opener:
@@ -22,7 +21,7 @@ class Opener:
         self.receipt = receipt
         self._ciphers: dict[int, tuple[KeyMaterial, AESGCM]] = {}
 
-    def open(self, stored: bytes, place: Place, key: DataKey) -> Pii:
+    def open(self, stored: bytes, place: ValuePlace, key: DataKey) -> Pii:
         """The value that was sealed for `place`.
 
         Raises IntegrityError, one and the same, whatever is wrong: format, key, place or tag.

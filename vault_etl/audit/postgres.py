@@ -20,7 +20,7 @@ from vault_etl.base.errors import (
     VaultEtlError,
 )
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("audit/audit.sql")
 

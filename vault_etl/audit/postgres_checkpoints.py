@@ -15,7 +15,7 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.registration import Registration
 from vault_etl.base.errors import AuditError, VaultEtlError
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("audit/checkpoints.sql")
 

@@ -10,7 +10,7 @@ import psycopg2.extensions
 
 from vault_etl.audit.entries import AuditRequest, Decision, Phase
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("audit/owner.sql")
 

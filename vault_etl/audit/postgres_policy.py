@@ -9,8 +9,9 @@ from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.policy import DEFAULT_POLICY, Allowance, Quota
 from vault_etl.base.errors import AuditError, ConfigurationError, DeniedError, VaultEtlError
-from vault_etl.platform.postgres import Database, ValueRefusedError
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_answers import ValueRefusedError
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("audit/policy.sql")
 

@@ -17,7 +17,7 @@ from vault_etl.audit.proof import BoundRow, RecordedSegment, StoredCheckpoint
 from vault_etl.audit.segments.store import SegmentEnd, Span
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_stream import pages
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("audit/proof.sql")
 _ROWS: Final = 250

@@ -25,7 +25,7 @@ from pathlib import Path
 from vault_etl.audit.signing_key import AuditKey
 from vault_etl.base.errors import NotFoundError
 from vault_etl.cli.ui.prompts import read_bounded
-from vault_etl.platform.store_location import S3, parse_location
+from vault_etl.platform.store import S3, parse_location
 
 _AGE: Final = dt.timedelta(days=90)
 _MIN_AGE: Final = dt.timedelta(days=1)

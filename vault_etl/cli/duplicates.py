@@ -18,7 +18,7 @@ from vault_etl.cli.ui.options import PersonalField
 from vault_etl.cli.ui.output import MAX_COUNT, OutputOption, QuietOption, print_rows
 from vault_etl.cli.ui.progress import elapsed
 from vault_etl.crypto.fields import Field
-from vault_etl.crypto.placeholders import placeholders
+from vault_etl.crypto.tokens import placeholders
 from vault_etl.records.unattached_months import NotLookedAt
 from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
 

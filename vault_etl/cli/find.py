@@ -34,7 +34,7 @@ from vault_etl.cli.ui.prompts import (
     word,
 )
 from vault_etl.crypto.fields import Field
-from vault_etl.crypto.placeholders import placeholders
+from vault_etl.crypto.tokens import placeholders
 from vault_etl.records.unattached_months import MonthAway, NotLookedAt
 from vault_etl.reveal.find import MAX_HOLDERS, Found, UserRecords, addresses_of, must_be_held
 

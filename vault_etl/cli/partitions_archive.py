@@ -26,7 +26,7 @@ from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
 from vault_etl.partitions.archive.manifest import Manifest
 from vault_etl.partitions.archive.restore_month import needs_of
-from vault_etl.platform.store_location import ArchiveRoot, parse_location
+from vault_etl.platform.store import ArchiveRoot, parse_location
 from vault_etl.records.partitions import Partition, PartitionState, choose
 
 ToOption = Annotated[

@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 
 import typer
 
-from vault_etl.base import expected
+from vault_etl.base import text as expected
 from vault_etl.base.errors import UsageError
 
 

@@ -19,7 +19,6 @@ from typing import Final
 from vault_etl.base.errors import IntegrityError
 from vault_etl.crypto.digest import lp
 from vault_etl.crypto.fields import Field, Table
-from vault_etl.crypto.padding import BLOCK_BYTES
 
 FORMAT: Final = 0x01
 NONCE_BYTES: Final = 12
@@ -63,7 +62,7 @@ class Ciphertext:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ValuePlace:
     """Where a value belongs: its table, field, record and person.
 
     `user_id` is empty for a quarantined body, which has no person yet.
@@ -75,12 +74,12 @@ class Place:
     user_id: str
 
     @classmethod
-    def in_record(cls, field: Field, record_id: uuid.UUID, user_id: str) -> Place:
+    def in_record(cls, field: Field, record_id: uuid.UUID, user_id: str) -> ValuePlace:
         """A personal field of a record in `user_logins`."""
         return cls(Table.USER_LOGINS, field, record_id, user_id)
 
     @classmethod
-    def in_quarantine(cls, record_id: uuid.UUID) -> Place:
+    def in_quarantine(cls, record_id: uuid.UUID) -> ValuePlace:
         """The body of a quarantined message."""
         return cls(Table.QUARANTINE, Field.QUARANTINE, record_id, "")
 
@@ -98,3 +97,22 @@ class Place:
                 lp(self.user_id),
             )
         )
+
+
+BLOCK_BYTES: Final = 16
+
+_MARK: Final = b"\x80"
+
+
+def pad(plaintext: bytes) -> bytes:
+    """`plaintext` with 1 to 16 bytes of padding behind it."""
+    return plaintext + _MARK + bytes(-(len(plaintext) + 1) % BLOCK_BYTES)
+
+
+def unpad(padded: bytes) -> bytes:
+    """The plaintext that `pad` was given. Raises ValueError for anything that `pad` cannot make."""
+    plaintext, mark, zeros = padded.rpartition(_MARK)
+    if not mark or len(padded) % BLOCK_BYTES or len(zeros) >= BLOCK_BYTES or any(zeros):
+        message = "malformed padding"
+        raise ValueError(message)
+    return plaintext

@@ -3,7 +3,7 @@
     K     = HMAC-SHA-256(token key, "vault-etl/1/token" ‖ lp(field))
     token = HMAC-SHA-256(K, canonical(value))[:16]
 
-A placeholder (`crypto/placeholders.py`) has a public token instead, made without a key.
+A placeholder (`crypto/tokens.py`) has a public token instead, made without a key.
 
 Among 10^9 distinct values the chance of one collision is about 1.5e-21 (n^2 / 2^129).
 """
@@ -11,7 +11,7 @@ Among 10^9 distinct values the chance of one collision is about 1.5e-21 (n^2 / 2
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -19,12 +19,76 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.canonical import canonical
-from vault_etl.crypto.digest import hmac_sha256, lp
+from vault_etl.crypto.digest import hmac_sha256, lp, sha256
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import TokenKey
-from vault_etl.crypto.placeholders import placeholder_token
+
+PLACEHOLDERS: Final[Mapping[Field, tuple[str, ...]]] = {
+    Field.IP: ("0.0.0.0", "255.255.255.255", "127.0.0.1", "::", "::1"),  # noqa: S104 - data
+    Field.DEVICE_ID: (
+        "0",
+        "-",
+        "?",
+        "(null)",
+        "<null>",
+        "[object object]",
+        "default",
+        "empty",
+        "n/a",
+        "na",
+        "nan",
+        "nil",
+        "none",
+        "not available",
+        "null",
+        "undefined",
+        "unknown",
+        "unset",
+        "00000000-0000-0000-0000-000000000000",  # Android and iOS: no advertising id
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "00000000000000000000000000000000",
+        "ffffffffffffffffffffffffffffffff",
+        "0000000000000000",
+        "000000000000000",  # the IMEI of Android's emulator
+        "9774d56d682e549c",  # the ANDROID_ID that a fault gave to many devices
+        "02:00:00:00:00:00",  # what mobile systems answer instead of a hardware address
+        "00:00:00:00:00:00",
+        "ff:ff:ff:ff:ff:ff",
+    ),
+}
+"""In their canonical spelling, in lower case."""
 
 TOKEN_BYTES: Final = 16
+
+_PLACEHOLDER_LABEL: Final = b"vault-etl/1/placeholder"
+
+
+def placeholder_token(field: Field, form: bytes) -> uuid.UUID | None:
+    """The public token of a canonical form that is a placeholder, in any case; else None."""
+    return _BY_FORM[field].get(form.lower())
+
+
+def placeholders(field: Field) -> Mapping[uuid.UUID, str]:
+    """Every placeholder of `field`, by its token."""
+    return _BY_TOKEN[field]
+
+
+def _form(field: Field, text: str) -> bytes:
+    return canonical(field, Pii.of_text(text))
+
+
+_BY_FORM: Final = {
+    field: {
+        form: uuid.UUID(bytes=sha256(_PLACEHOLDER_LABEL, lp(field), form)[:TOKEN_BYTES])
+        for form in (_form(field, text) for text in PLACEHOLDERS[field])
+    }
+    for field in PERSONAL_FIELDS
+}
+_BY_TOKEN: Final = {
+    field: {_BY_FORM[field][_form(field, text)]: text for text in PLACEHOLDERS[field]}
+    for field in PERSONAL_FIELDS
+}
+
 
 _LABEL: Final = b"vault-etl/1/token"
 

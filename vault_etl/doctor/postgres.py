@@ -24,7 +24,7 @@ from vault_etl.doctor.views import (
     Wrapping,
 )
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("doctor/doctor.sql")
 _LOGINS: Final = blocks("doctor/logins.sql")

@@ -8,7 +8,7 @@ from typing import Any, Final, LiteralString
 
 from vault_etl.doctor.status import Commits, Lately, Sessions
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("doctor/status.sql")
 _NOTHING: Final[Mapping[str, object]] = {}

@@ -8,9 +8,10 @@ import stamina
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.erase.erase import Erasable, Erasure, RecordTarget, Target
-from vault_etl.platform.postgres import Database, LockTimeoutError
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.postgres_bound import rows_of
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("erase/erase.sql")
 

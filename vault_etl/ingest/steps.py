@@ -19,7 +19,7 @@ from vault_etl.ingest.engine.engine import IngestEngine
 from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
 from vault_etl.ingest.queue import Queue, QueueDepth, QueueGauge
 from vault_etl.platform.clock import Clock
-from vault_etl.platform.outage import Outage, Patience
+from vault_etl.platform.waiting import Outage, Patience
 from vault_etl.records.messages import Message, Outcome
 from vault_etl.records.write_batch import BatchWriter, Written
 

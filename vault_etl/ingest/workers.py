@@ -24,8 +24,8 @@ from vault_etl.ingest.observer import (
 from vault_etl.ingest.queue import QueueDepth
 from vault_etl.ingest.run import IngestSummary, Stop
 from vault_etl.ingest.steps import Bounds
-from vault_etl.platform.backoff import Backoff
 from vault_etl.platform.clock import Clock
+from vault_etl.platform.waiting import Backoff
 from vault_etl.records.messages import Outcome
 
 

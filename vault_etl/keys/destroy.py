@@ -11,10 +11,10 @@ from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.log import AuditLog
 from vault_etl.base.errors import IncompleteError
-from vault_etl.base.progress import Progress
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.keys.needed import Doomed, DoomedKeys, KeyLister, refuse_if_closed
+from vault_etl.platform.clock import Progress
 
 
 @dataclass(frozen=True, slots=True)

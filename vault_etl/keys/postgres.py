@@ -15,8 +15,9 @@ from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.keys.age import Ages
 from vault_etl.keys.make import NewKey
 from vault_etl.keys.needed import KeyUsage
-from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database, LockTimeoutError
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
+from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("keys/keys.sql")
 

@@ -12,8 +12,9 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.keys.destroy import Cleared
 from vault_etl.keys.needed import KeyNeeds
 from vault_etl.keys.postgres import FENCE_SECONDS, FENCE_TRIES, asked_by
-from vault_etl.platform.postgres import Database, LockTimeoutError
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("keys/destroy.sql")
 

@@ -20,10 +20,10 @@ from vault_etl.base.errors import (
     KeyUnavailableError,
     UnusableKeyError,
 )
-from vault_etl.base.progress import Progress
 from vault_etl.crypto.fields import Field, KeyField, KeyPurpose
 from vault_etl.crypto.keys import StoredKey, WrappedKey
 from vault_etl.keys.unwrap import KeyUnwrapper, KmsKeys, must_have_its_fingerprint, prove_kms
+from vault_etl.platform.clock import Progress
 
 
 @dataclass(slots=True)

@@ -15,8 +15,9 @@ from psycopg2 import sql
 from vault_etl.audit.entries import AuditRequest, Decision, Phase
 from vault_etl.audit.postgres_owner import as_owner, write, write_both
 from vault_etl.base.errors import IncompleteError, UsageError, VaultEtlError
-from vault_etl.platform.postgres import Database, LockTimeoutError, ValueRefusedError
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_answers import LockTimeoutError, ValueRefusedError
+from vault_etl.platform.resources import blocks
 from vault_etl.records.partitions import Archive, Partition, PartitionState
 
 _SQL: Final = blocks("partitions/partitions.sql")

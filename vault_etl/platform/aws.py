@@ -12,16 +12,17 @@ import botocore.session
 from botocore.config import Config
 
 from vault_etl import __version__
-from vault_etl.platform.aws_calls import observe_calls
 from vault_etl.platform.aws_credentials import HeldCredentials
 from vault_etl.platform.aws_failures import Subject, translated
-from vault_etl.platform.call_observer import CallObserver
 
 if TYPE_CHECKING:
     from types_boto3_kms.client import KMSClient
     from types_boto3_s3.client import S3Client
     from types_boto3_sqs.client import SQSClient
     from types_boto3_sts.client import STSClient
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 CONNECT_TIMEOUT_S: Final = 3
 READ_TIMEOUT_S: Final = 10
@@ -138,3 +139,78 @@ class AwsClients:
             client = self._session.client("rds", config=config())
             token: str = client.generate_db_auth_token(host, port, user)
             return token
+
+
+_STARTED: Final = "vault_etl_started"
+_TOLD: Final = "vault_etl_told"
+
+
+class Events(Protocol):
+    """botocore's emitter, as far as it is needed."""
+
+    def register(self, event_name: str, handler: Callable[..., None]) -> None:
+        """Have the handler called at events of this name, and of those below it."""
+
+
+def observe_calls(events: Events, observer: CallObserver) -> None:
+    """Tell `observer` of all calls of the clients that are made after this."""
+    calls = _Calls(observer)
+    events.register("before-call", calls.before)
+    events.register("response-received", calls.tried)
+    events.register("after-call", calls.after)
+    events.register("after-call-error", calls.after)
+
+
+class _Calls:
+    def __init__(self, observer: CallObserver) -> None:
+        self._observer = observer
+
+    def before(self, *, context: dict[str, Any], **_other: object) -> None:
+        context[_STARTED] = time.monotonic()
+
+    def tried(
+        self,
+        *,
+        event_name: str,
+        context: dict[str, Any],
+        parsed_response: Mapping[str, Any] | None = None,
+        exception: Exception | None = None,
+        **_other: object,
+    ) -> None:
+        if exception is not None:
+            context[_TOLD] = exception
+            self._failed(event_name, type(exception).__name__)
+        elif parsed_response is not None and "Error" in parsed_response:
+            self._failed(event_name, str(parsed_response["Error"].get("Code", "")))
+
+    def after(
+        self,
+        *,
+        event_name: str,
+        context: dict[str, Any],
+        exception: Exception | None = None,
+        **_other: object,
+    ) -> None:
+        if exception is not None and exception is not context.get(_TOLD):
+            self._failed(event_name, getattr(exception, "code", type(exception).__name__))
+        _, service, operation = event_name.split(".", 2)
+        started = context.get(_STARTED)
+        if started is not None:
+            self._observer.called(service, operation, time.monotonic() - started)
+
+    def _failed(self, event_name: str, code: str) -> None:
+        _, service, operation = event_name.split(".", 2)
+        self._observer.failed(service, operation, code)
+
+
+class CallObserver(Protocol):
+    """Told of every call to AWS and Postgres, by several threads: it locks what it must."""
+
+    def called(self, service: str, operation: str, seconds: float) -> None:
+        """A call has ended, well or badly. `seconds` counts all its tries and the waits between them."""
+
+    def failed(self, service: str, operation: str, code: str) -> None:
+        """One try has failed: AWS's error code, an SQLSTATE class, or the class of the exception.
+
+        A call that a second try cures has failed once, too: so throttling shows before it hurts.
+        """

@@ -26,7 +26,7 @@ _PASSING: Final = frozenset({"408", "425", "429"})
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class AwsFailure:
     """Exceptions that mean the same. `{service}` is a service, or what gives credentials."""
 
     kinds: tuple[type[Exception], ...]
@@ -69,39 +69,39 @@ _AGAIN: Final = (
 )
 
 FAILURES: Final = (
-    Failure(
+    AwsFailure(
         (raised.NoCredentialsError,),
         ConfigurationError,
         "AWS: no credentials",
         "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     ),
-    Failure(
+    AwsFailure(
         (raised.PartialCredentialsError,),
         ConfigurationError,
         "AWS: this profile cannot give credentials",
         _PROFILE,
         provider="assume-role",
     ),
-    Failure(
+    AwsFailure(
         (raised.PartialCredentialsError,),
         ConfigurationError,
         "AWS: half of the credentials is missing",
         "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together, and so they do in a profile",
     ),
-    Failure(
+    AwsFailure(
         (raised.ProfileNotFound,),
         ConfigurationError,
         "AWS: no profile has this name",
         "set AWS_PROFILE to a profile of ~/.aws/config or ~/.aws/credentials, or unset it",
     ),
-    Failure(
+    AwsFailure(
         (raised.ConfigParseError, raised.ConfigNotFound),
         ConfigurationError,
         "AWS: its own config file cannot be read",
         "check ~/.aws/config and ~/.aws/credentials, or AWS_CONFIG_FILE and"
         " AWS_SHARED_CREDENTIALS_FILE",
     ),
-    Failure(
+    AwsFailure(
         (
             raised.InvalidConfigError,
             raised.UnknownCredentialError,
@@ -112,19 +112,19 @@ FAILURES: Final = (
         "AWS: this profile cannot give credentials",
         _PROFILE,
     ),
-    Failure(
+    AwsFailure(
         (raised.InvalidIMDSEndpointError, raised.InvalidIMDSEndpointModeError),
         ConfigurationError,
         "AWS: the address of the metadata service is malformed",
         "check AWS_EC2_METADATA_SERVICE_ENDPOINT and AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
     ),
-    Failure(
+    AwsFailure(
         (raised.RefreshWithMFAUnsupportedError,),
         ConfigurationError,
         "AWS: this profile asks for a second factor, and cannot renew its credentials",
         "give a command that runs for long a role without mfa_serial",
     ),
-    Failure(
+    AwsFailure(
         (
             raised.SSOError,
             raised.LoginError,
@@ -135,7 +135,7 @@ FAILURES: Final = (
         "AWS: the sign-in of this profile has run out, or was never made",
         _LOGIN,
     ),
-    Failure(
+    AwsFailure(
         (raised.CredentialRetrievalError,),
         DeniedError,
         "AWS: the container's endpoint gives no credentials to this process",
@@ -143,78 +143,78 @@ FAILURES: Final = (
         provider="container-role",
         only=_is_refused,
     ),
-    Failure(
+    AwsFailure(
         (raised.CredentialRetrievalError,),
         UnavailableError,
         "AWS: the container's endpoint gives no credentials at the moment",
         _AGAIN,
         provider="container-role",
     ),
-    Failure(
+    AwsFailure(
         (raised.SSLError,),
         ConfigurationError,
         "{service} cannot be reached: the file of CA certificates is not there",
         "check AWS_CA_BUNDLE",
         only=_is_of_missing_file,
     ),
-    Failure(
+    AwsFailure(
         (raised.SSLError,),
         UnavailableError,
         "{service} cannot be reached: TLS fails",
         "check AWS_CA_BUNDLE, AWS_ENDPOINT_URL and the clock",
     ),
-    Failure(
+    AwsFailure(
         (raised.ProxyConnectionError,),
         UnavailableError,
         "{service} cannot be reached: the proxy does not answer",
         "check HTTPS_PROXY and NO_PROXY",
     ),
-    Failure(
+    AwsFailure(
         (raised.ConnectTimeoutError, raised.ReadTimeoutError),
         UnavailableError,
         "{service} does not answer in time",
         "check AWS_REGION, AWS_ENDPOINT_URL and the network",
     ),
-    Failure(
+    AwsFailure(
         (raised.HTTPClientError, raised.ConnectionError),
         UnavailableError,
         "{service} cannot be reached",
         "check AWS_REGION, AWS_ENDPOINT_URL and the network",
     ),
-    Failure(
+    AwsFailure(
         (OSError,),
         ConfigurationError,
         "AWS: the profile's credential_process does not start",
         _PROFILE,
         provider="custom-process",
     ),
-    Failure(
+    AwsFailure(
         (raised.CredentialRetrievalError, UnicodeDecodeError, json.JSONDecodeError),
         UnavailableError,
         "AWS: the profile's credential_process failed",
         "run it by hand: it ended with an error, or its output is not what AWS's documentation says",
         provider="custom-process",
     ),
-    Failure(
+    AwsFailure(
         (OSError,),
         UnavailableError,
         "AWS: the file with the token, for which credentials are given, cannot be read",
         "whatever mounts the file may be about to replace it: " + _AGAIN,
     ),
-    Failure(
+    AwsFailure(
         (RuntimeError,),
         ConfigurationError,
         "AWS: the credentials in the environment have run out",
         "AWS_CREDENTIAL_EXPIRATION says so: set new ones",
         provider="env",
     ),
-    Failure(
+    AwsFailure(
         (RuntimeError,),
         UnavailableError,
         "AWS: the credentials that came had run out already",
         "check the clock, and what keeps credentials for the profile: " + _AGAIN,
     ),
-    Failure(
+    AwsFailure(
         (raised.CredentialRetrievalError,),
         UnavailableError,
         "AWS: the metadata service of this machine gives no credentials at the moment",
@@ -222,19 +222,19 @@ FAILURES: Final = (
         " AWS_SECRET_ACCESS_KEY",
         provider="iam-role",
     ),
-    Failure(
+    AwsFailure(
         (raised.CredentialRetrievalError, raised.MetadataRetrievalError),
         UnavailableError,
         "AWS: no credentials at the moment",
         _AGAIN,
     ),
-    Failure(
+    AwsFailure(
         (raised.NoRegionError,),
         ConfigurationError,
         "AWS: no region",
         "set AWS_REGION",
     ),
-    Failure(
+    AwsFailure(
         (raised.ParamValidationError,),
         UnavailableError,
         "AWS: the file with the token, for which credentials are given, holds none",
@@ -242,13 +242,13 @@ FAILURES: Final = (
         provider="assume-role-with-web-identity",
         only=_is_of_token,
     ),
-    Failure(
+    AwsFailure(
         (raised.ParamValidationError,),
         ConfigurationError,
         "{service}: a setting has a form that AWS does not take",
         "`vault-etl config` shows every setting",
     ),
-    Failure(
+    AwsFailure(
         (
             ResponseParserError,
             ValueError,
@@ -262,13 +262,13 @@ FAILURES: Final = (
         only=_is_of_content,
         is_wide=True,
     ),
-    Failure(
+    AwsFailure(
         (raised.ChecksumError, raised.FlexibleChecksumError, raised.IncompleteReadError),
         UnavailableError,
         "{service} answers with what did not arrive whole",
         "run the command again",
     ),
-    Failure(
+    AwsFailure(
         (ValueError,),
         ConfigurationError,
         "AWS: the address of the container's endpoint, or the token for it, is malformed",
@@ -276,7 +276,7 @@ FAILURES: Final = (
         " a token has no newline",
         provider="container-role",
     ),
-    Failure(
+    AwsFailure(
         (raised.BotoCoreError, ValueError),
         ConfigurationError,
         "{service}: AWS's settings do not work",
@@ -286,7 +286,7 @@ FAILURES: Final = (
 )
 """The first that fits holds."""
 
-REST: Final = Failure(
+REST: Final = AwsFailure(
     (Exception,), UnavailableError, "AWS: no credentials at the moment", _AGAIN, is_wide=True
 )
 """Of what gives credentials, whatever else it raises: a run that has some must not end by it."""

@@ -15,7 +15,7 @@ import botocore.exceptions as raised
 from botocore.parsers import ResponseParserError
 
 from vault_etl.base.errors import VaultEtlError, of_service
-from vault_etl.platform.aws_exceptions import FAILURES, REST, Failure
+from vault_etl.platform.aws_exceptions import FAILURES, REST, AwsFailure
 from vault_etl.platform.aws_refusals import Refusal, refusal_of
 
 SOURCE: Final = "the source of AWS credentials"
@@ -63,7 +63,7 @@ def failed(service: str, error: Exception, provider: str | None = None) -> Vault
     return found.error(says, hint=hint)
 
 
-def failure_of(error: Exception, provider: str | None) -> Failure:
+def failure_of(error: Exception, provider: str | None) -> AwsFailure:
     """The first row of `FAILURES` that fits."""
     for row in FAILURES:
         if isinstance(error, row.kinds) and row.provider in {None, provider} and row.only(error):

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, Self
 
 import psycopg2
 import psycopg2.extensions
 
 from vault_etl.base.errors import ConfigurationError, DeniedError, VaultEtlError
-from vault_etl.platform.libpq import libpq
+from vault_etl.platform.postgres_bound import libpq
 from vault_etl.platform.postgres_failures import failure_of, is_of_a_server
 
 URL_SETTING: Final = "VAULT_ETL_DATABASE_URL"
@@ -177,3 +181,47 @@ def _parse(url: str, setting: str) -> dict[str, Any]:
     except psycopg2.Error:
         raise malformed from None
     return {option: value.strip("\r\n") for option, value in given.items()}
+
+
+class Silence:
+    """Ends a connection that is watched for longer than `seconds` (None: never)."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.was_too_long = False
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+    def watch(self, connection: psycopg2.extensions.connection) -> None:
+        """From now until the end of the block."""
+        if self._seconds is None:
+            return
+        # A descriptor of our own: libpq's may be closed, and its number another socket's, by then.
+        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        self._timer = threading.Timer(self._seconds, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _cut(self) -> None:
+        with self._lock:
+            if self._socket is not None:
+                self.was_too_long = True
+                with suppress(OSError):  # it is lost already
+                    self._socket.shutdown(socket.SHUT_RDWR)

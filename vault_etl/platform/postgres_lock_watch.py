@@ -9,7 +9,7 @@ from typing import Final
 
 from vault_etl.base.errors import VaultEtlError
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("platform/lock_watch.sql")
 

@@ -11,11 +11,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from vault_etl.base.errors import ConfigurationError, LoginDeniedError, UnavailableError
-from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database, UnsupportedError
-from vault_etl.platform.replica import Replica
-from vault_etl.platform.sql_blocks import blocks
-
-SETTING: Final = "VAULT_ETL_READ_URL"
+from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
+from vault_etl.platform.postgres_answers import UnsupportedError
+from vault_etl.platform.replica import SETTING, Replica
+from vault_etl.platform.resources import blocks
 
 CATCH_UP_S: Final = 3.0
 """For how long a replica gets to replay what was committed before it was asked."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+SETTING: Final = "VAULT_ETL_READ_URL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ A checkout has them at its top level. A wheel carries them in the package (`vaul
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -22,3 +25,13 @@ def resource_dir(name: Literal["keys", "migrations"]) -> Path:
     raise ConfigurationError(
         message, hint="reinstall the package: pip install --force-reinstall vault-etl"
     )
+
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+def blocks(file: str) -> Mapping[str, str]:
+    """Return the named blocks of a file, by its path in the package: `audit/audit.sql`."""
+    text = resources.files("vault_etl").joinpath(file).read_text(encoding="utf-8")
+    _, *parts = _NAME.split(text)
+    return dict(zip(parts[::2], (block.strip() for block in parts[1::2]), strict=True))

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, Protocol
 
-from vault_etl.base.errors import NotFoundError, UsageError
-from vault_etl.platform.store_files import (
-    copy_at_most,
-    files_translated,
-    must_fit,
-    new_file,
-    no_file,
+from cryptography.hazmat.primitives.hashes import SHA256, Hash
+
+from vault_etl.base.errors import (
+    DataError,
+    DeniedError,
+    IncompleteError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
 )
 
 _PART: Final = ".part"
 """At the end of the name of a file that is not whole yet."""
-_BLOCK: Final = 2**20
 
 
 class FolderArchive:
@@ -118,3 +120,80 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+_BLOCK: Final = 2**20
+
+
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, `size` of them at most; none at the end."""
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """A file of mode 0600 that was not there, and is gone if anything is raised. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def copy_at_most(source: Readable, file: BinaryIO, most_bytes: int, name: str) -> None:
+    """Copy `source` to its end. Raises DataError, calling it `name`, if it has more than `most_bytes`."""
+    size = 0
+    while block := source.read(min(_BLOCK, most_bytes - size + 1)):
+        size += len(block)
+        must_fit(size, most_bytes, name)
+        file.write(block)
+
+
+def must_fit(size: int, most_bytes: int, name: str) -> None:
+    """Raises DataError, calling it `name`, for a file of more than `most_bytes`."""
+    if size > most_bytes:
+        message = f"{name} is too large: more than {most_bytes:,} bytes"
+        raise DataError(message, hint="it was changed: take the file from a backup of it")
+
+
+@contextlib.contextmanager
+def files_translated(path: Path) -> Iterator[None]:
+    """Turn what the system raises about `path` into our errors."""
+    try:
+        yield
+    except PermissionError:
+        message = f"{path} cannot be used by this user"
+        raise DeniedError(message, hint="check who owns the folder, and its mode") from None
+    except FileNotFoundError:
+        message = f"the folder of {path} is not there"
+        raise NotFoundError(message, hint="make the folder, or mount its disk") from None
+    except FileExistsError:
+        message = f"{path} is there already"
+        raise IncompleteError(message, hint="another run made it: run the command again") from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise no_file(path) from None
+        message = f"{path} cannot be used: {os.strerror(error.errno or 0)}"
+        raise UnavailableError(message, hint="is the disk full, or not mounted?") from None
+
+
+def no_file(path: Path) -> UsageError:
+    """The error for what is no regular file."""
+    message = f"{path} is no regular file"
+    return UsageError(message, hint="an archive has no links, pipes or devices in it")
+
+
+def size_and_sha256(path: Path) -> tuple[int, bytes]:
+    """The size of a file in bytes, and the SHA-256 of its content."""
+    digest = Hash(SHA256())
+    size = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+    return size, digest.finalize()

@@ -15,8 +15,13 @@ import stamina
 from vault_etl.base.errors import UsageError
 from vault_etl.platform.aws import ATTEMPTS
 from vault_etl.platform.aws_failures import Subject, translated
-from vault_etl.platform.file_digest import size_and_sha256
-from vault_etl.platform.store_files import copy_at_most, files_translated, must_fit, new_file
+from vault_etl.platform.store_folder import (
+    copy_at_most,
+    files_translated,
+    must_fit,
+    new_file,
+    size_and_sha256,
+)
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

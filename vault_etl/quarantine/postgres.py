@@ -13,10 +13,10 @@ import stamina
 
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.platform.postgres import Database, LockTimeoutError, ValueRefusedError
-from vault_etl.platform.postgres_pages import page
-from vault_etl.platform.postgres_stream import stream
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_answers import LockTimeoutError, ValueRefusedError
+from vault_etl.platform.postgres_stream import page, stream
+from vault_etl.platform.resources import blocks
 from vault_etl.quarantine.discard import Discarded, Matching
 from vault_etl.quarantine.read import EVERY_ROW, QuarantinedCount, QuarantinedRow, QuarantineFilter
 from vault_etl.quarantine.retry import Moved, QuarantinedBody, Release, Retried

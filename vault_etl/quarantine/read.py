@@ -14,7 +14,7 @@ from vault_etl.audit.log import AuditLog, ReleasedValues
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import NotFoundError
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
 from vault_etl.crypto.fields import Field
 from vault_etl.keys.ring import KeyRing
 
@@ -120,4 +120,4 @@ class ShowQuarantined:
 
     def _open(self, opener: Opener, row: QuarantinedRow, stored: bytes) -> Pii:
         key = self._ring.data_key(Ciphertext.parse(stored).key_id, Field.QUARANTINE)
-        return opener.open(stored, Place.in_quarantine(row.record_id), key)
+        return opener.open(stored, ValuePlace.in_quarantine(row.record_id), key)

@@ -13,8 +13,7 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.log import AuditLog
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IntegrityError
-from vault_etl.base.progress import Progress
-from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.event.events import LoginEvent
@@ -22,7 +21,7 @@ from vault_etl.event.extra_fields import ExtraFields
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.old import KeyAtFault, OldKeys
 from vault_etl.keys.ring import KeyRing
-from vault_etl.platform.clock import Clock
+from vault_etl.platform.clock import Clock, Progress
 from vault_etl.records.fenced_writes import (
     FenceTries,
     KeysChanged,
@@ -229,7 +228,7 @@ class QuarantineRetry:
                 key = self._old.data_key(key_id, Field.QUARANTINE)
                 if key is None:
                     raise IntegrityError  # noqa: TRY301
-                place = Place.in_quarantine(body.record_id)
+                place = ValuePlace.in_quarantine(body.record_id)
                 opened = opener.open(body.ciphertext, place, key)
                 parsed = parse_again(
                     body.record_id,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.record_id import (
     FIRST_DAY,
@@ -167,7 +167,7 @@ def seal_event(
         next_tokens=_tokens(next_tokenizer, values) if next_tokenizer else None,
         ciphertexts={
             field: sealer.seal(
-                values[field], Place.in_record(field, parsed.record_id, event.user_id)
+                values[field], ValuePlace.in_record(field, parsed.record_id, event.user_id)
             )
             for field in PERSONAL_FIELDS
         },
@@ -186,7 +186,9 @@ def seal_rejection(parsed: Parsed, rejection: Rejection, sealer: Sealer) -> Seal
         record_id=parsed.record_id,
         reason=rejection.reason,
         path=rejection.path,
-        body_ciphertext=sealer.seal(parsed.message.body, Place.in_quarantine(parsed.record_id)),
+        body_ciphertext=sealer.seal(
+            parsed.message.body, ValuePlace.in_quarantine(parsed.record_id)
+        ),
         receive_count=max(1, parsed.message.receive_count),
         source_id=parsed.message.line.source_id if parsed.message.line else None,
     )

@@ -16,16 +16,14 @@ from vault_etl.base.errors import UnavailableError, of_service
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import DataKey
 from vault_etl.event.rejection import Reason
-from vault_etl.platform.postgres import (
-    ANSWER_WITHIN_S,
-    SERVICE,
-    Database,
+from vault_etl.platform.postgres import ANSWER_WITHIN_S, SERVICE, Database
+from vault_etl.platform.postgres_answers import (
     LockTimeoutError,
     NoPartitionError,
     ValueRefusedError,
 )
 from vault_etl.platform.postgres_copy import copy_binary
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 from vault_etl.records.messages import RecordRange, SealedRecord, SealedRejection
 from vault_etl.records.partitions import PartitionState, sent_at

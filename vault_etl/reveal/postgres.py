@@ -15,7 +15,7 @@ from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.platform.postgres_bound import rows_of
 from vault_etl.platform.postgres_stream import stream
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
 from vault_etl.reveal.find import (
     NONCE_BYTES,

@@ -23,7 +23,7 @@ from vault_etl.base.errors import (
     VaultEtlError,
 )
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Ciphertext, Place
+from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.masking import masked
 from vault_etl.keys.ring import KeyRing
@@ -85,7 +85,7 @@ class Reveal:
         if stored.ciphertext is None:
             return None
         key = self._ring.data_key(Ciphertext.parse(stored.ciphertext).key_id, field)
-        place = Place.in_record(field, record_id, stored.user_id or "")
+        place = ValuePlace.in_record(field, record_id, stored.user_id or "")
         value = opener.open(stored.ciphertext, place, key)
         self._check_token(field, stored, value)
         return value

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.log import AuditLog
-from vault_etl.base.progress import Progress
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.destroy import OldTokens, clear_tokens
 from vault_etl.keys.needed import KeyLister
+from vault_etl.platform.clock import Progress
 from vault_etl.rotation.rotations import TokenRotations
 
 

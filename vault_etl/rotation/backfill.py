@@ -11,13 +11,12 @@ from typing import Final
 from vault_etl.audit.entries import AuditReceipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IncompleteError, IntegrityError
-from vault_etl.base.progress import Progress
-from vault_etl.crypto.ciphertext import Ciphertext, Place, key_id_in
+from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, key_id_in
 from vault_etl.crypto.fields import Field, KeyPurpose, Table
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.keys.old import KeyAtFault
-from vault_etl.platform.pace import Pace
+from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenBackfill, TokenRow
 from vault_etl.rotation.ranges import OpenRotation, Range, Step
@@ -90,7 +89,9 @@ class NextTokenMaker:
         key = keys.get(Ciphertext.parse(sealed).key_id)
         if key is None:
             raise IntegrityError
-        value = self._opener.open(sealed, Place.in_record(field, row.record_id, row.user_id), key)
+        value = self._opener.open(
+            sealed, ValuePlace.in_record(field, row.record_id, row.user_id), key
+        )
         if old.token(field, value) != row.tokens.get(field):
             raise IntegrityError
         return self._new.token(field, value)

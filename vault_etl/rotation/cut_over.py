@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.base.progress import Progress
-from vault_etl.platform.clock import Clock
-from vault_etl.platform.pace import Stop
-from vault_etl.platform.until_unblocked import until_unblocked
+from vault_etl.platform.clock import Clock, Progress, Stop
+from vault_etl.platform.waiting import until_unblocked
 from vault_etl.rotation.next_tokens import Swapped, TokenCutOver
 
 

@@ -13,13 +13,12 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.log import AuditLog
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IncompleteError
-from vault_etl.base.progress import Progress
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.destroy import KeyRetirer
 from vault_etl.keys.needed import KeyLister, KeyUsage
 from vault_etl.keys.old import KeyAtFault
-from vault_etl.platform.pace import Pace
+from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.reencrypt import Resealer
 from vault_etl.rotation.reseal import Resealing, WorkersKeys
 from vault_etl.rotation.rotations import DataRotations, RangeClaims, RotationReader

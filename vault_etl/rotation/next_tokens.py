@@ -10,7 +10,7 @@ from typing import Protocol
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import Field
-from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.platform.waiting import Blocked
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.ranges import Page, Range, Step
 

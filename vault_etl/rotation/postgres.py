@@ -23,8 +23,9 @@ from vault_etl.keys.postgres import (
     asked_by,
     close_fence,
 )
-from vault_etl.platform.postgres import Database, LockTimeoutError
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.resources import blocks
 from vault_etl.rotation.ranges import NOTHING_OPENED, OpenedRows, OpenRotation, Range, Step, split
 from vault_etl.rotation.rotations import Unfinished
 

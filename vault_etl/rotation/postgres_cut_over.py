@@ -8,10 +8,11 @@ from typing import Final
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError
-from vault_etl.platform.postgres import Database, LockTimeoutError, ObjectsDependError
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_answers import LockTimeoutError, ObjectsDependError
 from vault_etl.platform.postgres_lock_watch import named
-from vault_etl.platform.sql_blocks import blocks
-from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.platform.resources import blocks
+from vault_etl.platform.waiting import Blocked
 from vault_etl.rotation.next_tokens import Swapped
 
 _SQL: Final = blocks("rotation/tokens.sql")

@@ -12,9 +12,10 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError, NotFoundError, UsageError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.crypto.record_id import first_millisecond
-from vault_etl.platform.postgres import Database, LockTimeoutError
-from vault_etl.platform.postgres_pages import page
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.postgres_stream import page
+from vault_etl.platform.resources import blocks
 from vault_etl.records.partitions import PartitionState, next_month, parse_month
 from vault_etl.rotation.detached import DetachedMonth
 from vault_etl.rotation.next_tokens import NextTokens, TokenRow

@@ -12,10 +12,11 @@ import stamina
 
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.crypto.keys import DataKey
-from vault_etl.platform.postgres import Database, LockTimeoutError
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.postgres_copy import copy_binary
-from vault_etl.platform.postgres_pages import page
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.postgres_stream import page
+from vault_etl.platform.resources import blocks
 from vault_etl.records.postgres import fence_holds
 from vault_etl.rotation.postgres import move_range
 from vault_etl.rotation.ranges import OpenRotation, Page, Range, Step

@@ -11,8 +11,7 @@ from typing import Final, Protocol, TypeVar
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IncompleteError, IntegrityError
 from vault_etl.base.pii import Pii
-from vault_etl.base.progress import Progress
-from vault_etl.crypto.ciphertext import Place, key_id_in
+from vault_etl.crypto.ciphertext import ValuePlace, key_id_in
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import DataKey, StoredKey
 from vault_etl.crypto.sealing import Sealer
@@ -20,7 +19,7 @@ from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.old import KeyAtFault, OldKeys
 from vault_etl.keys.ring import KeyRing
-from vault_etl.platform.clock import Clock
+from vault_etl.platform.clock import Clock, Progress
 from vault_etl.rotation.ranges import OpenRotation, Range, Step
 from vault_etl.rotation.reencrypt import Replacement, Resealer, SealedRow, Swap
 from vault_etl.rotation.slices import in_slices
@@ -198,10 +197,10 @@ class _Opened:
     """A row, and what it holds of the rotation's fields, each with its place."""
 
     row: SealedRow
-    values: Mapping[Field, tuple[Place, Pii]]
+    values: Mapping[Field, tuple[ValuePlace, Pii]]
 
 
-def _place(row: SealedRow, field: Field) -> Place:
+def _place(row: SealedRow, field: Field) -> ValuePlace:
     if field is Field.QUARANTINE:
-        return Place.in_quarantine(row.record_id)
-    return Place.in_record(field, row.record_id, row.user_id)
+        return ValuePlace.in_quarantine(row.record_id)
+    return ValuePlace.in_record(field, row.record_id, row.user_id)

@@ -1,7 +1,7 @@
 -- Ciphertexts under old keys, and new ones in their place, for the role re-encrypt.
 --
 -- A page ends at %(limit)s rows or %(bytes)s bytes: a row is in it while the sum up to it is not more, and the first
--- one always (platform/postgres_pages.py).
+-- one always (platform/postgres_stream.py).
 --
 -- All keys are looked through once a page, for those that stay: few, whatever the number of old ones.
 --

@@ -15,12 +15,11 @@ from vault_etl.audit.identity import audit_request
 from vault_etl.audit.log import AuditLog, Identity
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import ConfigurationError, DataError, IncompleteError
-from vault_etl.base.progress import Progress
 from vault_etl.crypto.ciphertext import key_id_in
 from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.keys.old import naming
 from vault_etl.keys.ring import KeyReader
-from vault_etl.platform.pace import Pace
+from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.backfill import NewTokens, NextTokenMaker
 from vault_etl.rotation.data_keys import slices
 from vault_etl.rotation.detached import DetachedMonth, DetachedMonths, DetachedTokens

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from vault_etl.base.errors import IncompleteError, VaultEtlError
-from vault_etl.base.progress import Progress
-from vault_etl.platform.pace import Pace
+from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.ranges import NOTHING_OPENED, OpenedRows, Range, Step
 from vault_etl.rotation.rotations import RangeClaims, Unfinished
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from vault_etl.base.progress import Progress
-from vault_etl.platform.clock import Clock
-from vault_etl.platform.pace import Pace
-from vault_etl.platform.until_unblocked import Blocked, until_unblocked
+from vault_etl.platform.clock import Clock, Pace, Progress
+from vault_etl.platform.waiting import Blocked, until_unblocked
 from vault_etl.schema.online_port import OnlineSteps
 
 PAGE_ROWS: Final = 5_000

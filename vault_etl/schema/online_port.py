@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from vault_etl.base.progress import Progress
-from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.platform.clock import Progress
+from vault_etl.platform.waiting import Blocked
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Final
 import psycopg2.extensions
 
 from vault_etl.base.errors import ConfigurationError, DeniedError
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 from vault_etl.schema.postgres_schema import FILE
 
 ADOPTED: Final = "adopted.user_logins"

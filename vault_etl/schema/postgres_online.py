@@ -17,11 +17,12 @@ from vault_etl.base.errors import (
     UnavailableError,
     VaultEtlError,
 )
-from vault_etl.base.progress import Progress
-from vault_etl.platform.postgres import Database, LockTimeoutError
+from vault_etl.platform.clock import Progress
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.postgres_lock_watch import LockWatch, named
-from vault_etl.platform.sql_blocks import blocks
-from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.platform.resources import blocks
+from vault_etl.platform.waiting import Blocked
 from vault_etl.schema.online import Constraint, Fill, Index
 from vault_etl.schema.online_port import Step
 from vault_etl.schema.postgres_migrations import Migration

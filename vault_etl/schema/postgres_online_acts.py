@@ -11,10 +11,10 @@ import psycopg2.extensions
 from psycopg2 import sql
 
 from vault_etl.base.errors import DeniedError, UnavailableError
-from vault_etl.base.progress import Progress
+from vault_etl.platform.clock import Progress
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_lock_watch import LockWatch, named
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("schema/online.sql")
 _MIGRATIONS: Final = blocks("schema/migrations.sql")

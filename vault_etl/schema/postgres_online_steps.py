@@ -12,10 +12,10 @@ import psycopg2.extensions
 from psycopg2 import sql
 
 from vault_etl.base.errors import ConfigurationError, DataError
-from vault_etl.base.progress import Progress
-from vault_etl.platform.postgres import ValueRefusedError
+from vault_etl.platform.clock import Progress
+from vault_etl.platform.postgres_answers import ValueRefusedError
 from vault_etl.platform.postgres_bound import rows_of
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 from vault_etl.schema.online import Constraint, Fill, Index, index_of
 from vault_etl.schema.online_port import Step
 from vault_etl.schema.postgres_online_acts import Act, OnlineActs

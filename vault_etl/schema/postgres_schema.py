@@ -15,7 +15,7 @@ import psycopg2.extensions
 
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 from vault_etl.schema.online import Fill, Index, Statement, index_of
 
 FILE: Final = "schema.json"

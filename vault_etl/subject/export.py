@@ -11,8 +11,8 @@ from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditEntry, EntriesAboutRecord, LeftTheLog
 from vault_etl.audit.policy import Quota
 from vault_etl.base.errors import NotFoundError
-from vault_etl.base.progress import Progress
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.platform.clock import Progress
 from vault_etl.quarantine.read import QuarantinedRow, ShownMessage
 from vault_etl.reveal.find import UserRecords
 from vault_etl.reveal.reveal import RevealBatch, Revealed, must_be_within_quota

@@ -26,8 +26,7 @@ from vault_etl.ingest.sources.content import StreamContent
 from vault_etl.ingest.sources.lines_file import VISIBILITY_S, LinesFile
 from vault_etl.ingest.sources.open_lines import LineOpener, NamedLoad
 from vault_etl.ingest.sources.splitters import LineSplitter
-from vault_etl.platform.clock import Clock
-from vault_etl.platform.system_clock import SystemClock
+from vault_etl.platform.clock import Clock, SystemClock
 from vault_etl.records.messages import Line, Message
 
 if sys.version_info >= (3, 14):

@@ -7,7 +7,7 @@ import uuid
 from tests.kit.fakes.database import FakeDatabase
 from tests.kit.fakes.vault import FakeVault
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import Place
+from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
@@ -23,7 +23,7 @@ def quarantine(vault: FakeVault, *bodies: bytes, sent_ms: int | None = None) -> 
     ids = []
     for later, body in enumerate(bodies):
         record_id = record_id_of_message(str(uuid.uuid4()), sent + later)
-        sealed = sealer.seal(Pii(body), Place.in_quarantine(record_id))
+        sealed = sealer.seal(Pii(body), ValuePlace.in_quarantine(record_id))
         put(vault.database, SealedRejection(record_id, Reason.FIELD_TOO_LONG, "$.user_id", sealed))
         ids.append(record_id)
     return ids

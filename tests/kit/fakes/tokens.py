@@ -14,7 +14,7 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
-from vault_etl.platform.until_unblocked import Blocked
+from vault_etl.platform.waiting import Blocked
 from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import (

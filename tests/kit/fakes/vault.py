@@ -40,8 +40,8 @@ from vault_etl.ingest.steps import Bounds, IngestSteps
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.old import OldKeys
 from vault_etl.keys.ring import ExplainedKeys, KeyRing
-from vault_etl.platform.outage import Patience
-from vault_etl.platform.pace import Pace, Stop
+from vault_etl.platform.clock import Pace, Stop
+from vault_etl.platform.waiting import Patience
 from vault_etl.records.messages import Message, Outcome
 from vault_etl.records.write_batch import BatchWriter
 from vault_etl.reveal.reveal import Reveal

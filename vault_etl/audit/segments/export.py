@@ -16,7 +16,7 @@ from vault_etl.audit.segments.store import LogSpans, SegmentDraft, SegmentEnd, S
 from vault_etl.audit.signing_key import AuditKey
 from vault_etl.audit.verify_notes import NEVER, is_signed
 from vault_etl.base.errors import AuditError, DataError
-from vault_etl.base.progress import Progress
+from vault_etl.platform.clock import Progress
 
 MAX_ENTRIES: Final = 1_000_000
 """Of one segment, so that what deletes them is one transaction of minutes."""

@@ -13,7 +13,7 @@ from vault_etl.audit.postgres_owner import as_owner
 from vault_etl.audit.postgres_proof import PostgresSnapshot
 from vault_etl.audit.segments.manifest import Manifest
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("audit/segments/trim.sql")
 _NAME: Final = "audit trim"

@@ -14,7 +14,7 @@ from vault_etl.audit.segments.store import LogTrimmer, StoredSegment
 from vault_etl.audit.segments.verify import verify_segments
 from vault_etl.audit.signing_key import AuditKey
 from vault_etl.base.errors import DataError
-from vault_etl.base.progress import Progress
+from vault_etl.platform.clock import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final
 
 from vault_etl.ingest.sources.open_lines import FileSource, Load
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.resources import blocks
 
 _SQL: Final = blocks("ingest/sources/file_sources.sql")
 

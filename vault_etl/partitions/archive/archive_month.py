@@ -13,7 +13,6 @@ from typing import Final
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.signing_key import AuditKey
 from vault_etl.base.errors import IncompleteError, VaultEtlError
-from vault_etl.base.progress import Progress
 from vault_etl.crypto.digest import sha256
 from vault_etl.partitions.archive.manifest import (
     MANIFEST,
@@ -27,6 +26,7 @@ from vault_etl.partitions.archive.manifest_note import ManifestNote
 from vault_etl.partitions.archive.months import ArchivedMonths, CheckedManifest, NewArchive
 from vault_etl.partitions.archive.read_archive import ReadArchive
 from vault_etl.partitions.archive.rows import RowsWriter, WrittenPart
+from vault_etl.platform.clock import Progress
 from vault_etl.platform.store import ArchiveStore
 from vault_etl.records.partitions import Partition
 

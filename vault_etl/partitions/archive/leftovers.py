@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vault_etl.base.errors import NotFoundError
 from vault_etl.platform.aws_failures import Subject, translated
-from vault_etl.platform.store_location import S3, bucket_and_prefix
+from vault_etl.platform.store import S3, bucket_and_prefix
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

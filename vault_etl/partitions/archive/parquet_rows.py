@@ -25,8 +25,8 @@ from vault_etl.partitions.archive.manifest import (
 )
 from vault_etl.partitions.archive.parquet_columns import arrow_of, schema_of, values_of
 from vault_etl.partitions.archive.rows import WrittenPart
-from vault_etl.platform.file_digest import size_and_sha256
-from vault_etl.platform.postgres_copy_tuples import HEADER, TRAILER, columns_of, tuples_from
+from vault_etl.platform.postgres_copy import HEADER, TRAILER, columns_of, tuples_from
+from vault_etl.platform.store_folder import size_and_sha256
 
 PART_BYTES: Final = 64 * 2**20
 """A part is finished once it has so many: one request sends it to S3, with its SHA-256 as the checksum."""

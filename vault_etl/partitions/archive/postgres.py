@@ -20,8 +20,9 @@ from vault_etl.base.errors import ConfigurationError, DataError, IncompleteError
 from vault_etl.partitions.archive.manifest import Manifest
 from vault_etl.partitions.archive.months import MonthRows, NewArchive
 from vault_etl.partitions.archive.postgres_rows import columns_of_month, load_month, rows_of_month
-from vault_etl.platform.postgres import Database, LockTimeoutError
-from vault_etl.platform.sql_blocks import blocks
+from vault_etl.platform.postgres import Database
+from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.resources import blocks
 from vault_etl.records.partitions import Partition
 
 _SQL: Final = blocks("partitions/archive/archives.sql")

@@ -11,7 +11,7 @@ import psycopg2.extensions
 from psycopg2 import sql
 
 from vault_etl.partitions.archive.manifest import Column
-from vault_etl.platform.postgres_copy_tuples import HEADER, TRAILER, tuples_of
+from vault_etl.platform.postgres_copy import HEADER, TRAILER, tuples_of
 
 PAGE_ROWS: Final = 20_000
 """What is in memory at once, mostly some ten megabytes; a row group of an archive."""

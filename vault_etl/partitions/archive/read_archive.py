@@ -8,7 +8,6 @@ from pathlib import Path
 
 from vault_etl.audit.signing_key import AuditKey
 from vault_etl.base.errors import DataError, NotFoundError
-from vault_etl.base.progress import Progress
 from vault_etl.crypto.digest import sha256
 from vault_etl.partitions.archive.manifest import (
     MANIFEST,
@@ -20,6 +19,7 @@ from vault_etl.partitions.archive.manifest import (
 from vault_etl.partitions.archive.manifest_note import ManifestNote
 from vault_etl.partitions.archive.months import CheckedManifest
 from vault_etl.partitions.archive.rows import RowsReader
+from vault_etl.platform.clock import Progress
 from vault_etl.platform.store import ArchiveReader
 
 _HINT = "nothing was changed; take the archive from a backup of it"

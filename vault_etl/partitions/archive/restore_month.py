@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import VaultEtlError
-from vault_etl.base.progress import Progress
 from vault_etl.partitions.archive.manifest import Manifest
 from vault_etl.partitions.archive.months import (
     ArchivedMonths,
@@ -15,6 +14,7 @@ from vault_etl.partitions.archive.months import (
     RestoredMonths,
 )
 from vault_etl.partitions.archive.read_archive import ReadArchive
+from vault_etl.platform.clock import Progress
 
 
 @dataclass(frozen=True, slots=True)
