@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.services.rotation_world import filled_vault
 
 from tests.kit.fakes.clock import FakeClock, FakeStop
 from tests.kit.fakes.vault import FakeVault

@@ -26,7 +26,6 @@ from vault_etl.base.pii import Pii
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.sealing import Sealer
-from vault_etl.schema.postgres_online_steps import Place
 
 
 @pytest.fixture
@@ -149,7 +148,7 @@ def test_a_value_that_has_no_token_is_an_integrity_failure(
     fake_vault: FakeVault, record: uuid.UUID
 ) -> None:
     """It opens, but no event of ours had it; and the error says nothing of it."""
-    place = Place.in_record(Field.IP, record, "user-1")
+    place = ValuePlace.in_record(Field.IP, record, "user-1")
     sealer = Sealer([fake_vault.leases().data_key(Field.IP, 1)])
     sealed = sealer.seal(Pii(b"no-address-4711"), place)
     fake_vault.database.records[record].ciphertexts[Field.IP] = sealed

@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from psycopg2.extensions import connection
-from tests.postgres.cut_over import state
 
 from tests.kit.cut_over import Ready, ready, state
 from tests.kit.databases import admin
