@@ -23,6 +23,7 @@ from vault_etl.base.errors import (
     VaultEtlError,
 )
 from vault_etl.base.pii import Pii
+from vault_etl.crypto.ciphertext import ValuePlace
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.sealing import Sealer
