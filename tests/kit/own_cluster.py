@@ -35,15 +35,14 @@ LOGINS = {
 """Of a login of the page, what it is called in the tests."""
 
 
-def documented(section: str, language: str) -> list[str]:
-    """The blocks of a language in a section of the one page that has it, up to the next heading, in order."""
-    found = [
-        re.split(rf"^##? {re.escape(section)}\n", text, maxsplit=1, flags=re.MULTILINE)
+def documented(title: str, language: str) -> list[str]:
+    """The blocks of a language on the page of this title, in order."""
+    pages = [
+        page.read_text(encoding="utf-8")
         for folder in ("how-to", "operations")
-        for text in (page.read_text(encoding="utf-8") for page in (PAGES / folder).glob("*.md"))
+        for page in (PAGES / folder).glob("*.md")
     ]
-    ((_, after),) = (parts for parts in found if len(parts) > 1)
-    text = after.partition("\n##")[0]
+    (text,) = (page for page in pages if page.startswith(f"# {title}\n"))
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
