@@ -16,7 +16,8 @@ from typing import Any, Final, Protocol
 import structlog
 
 from vault_etl import settings
-from vault_etl.app import Program
+from vault_etl.app.parts import Parts
+from vault_etl.app.records import batch_writer
 from vault_etl.base import logs
 from vault_etl.base.empty_variables import forget_empty
 from vault_etl.base.errors import ConfigurationError, UnavailableError, VaultEtlError
@@ -130,7 +131,7 @@ def _writer() -> BatchWriter:
     """Made by the first call of a process, and kept by the warm ones: its keys as long as their lease."""
     forget_empty(os.environ)
     loaded, _ = settings.load(os.environ)
-    writer = Program(loaded, "vault-etl lambda").batch_writer()
+    writer = batch_writer(Parts(loaded, "vault-etl lambda"))
     writer.prepare()
     return writer
 

@@ -16,7 +16,8 @@ from tests.kit.processes import finish, start
 from tests.kit.proxy import Call, FaultProxy
 from tests.kit.vault import Vault
 from vault_etl import settings
-from vault_etl.app import Program
+from vault_etl.app import reveal
+from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import Action
 from vault_etl.audit.identity import audit_request
 from vault_etl.crypto.fields import PERSONAL_FIELDS
@@ -33,16 +34,16 @@ def test_fifty_reveals_at_once(
     barrier = Barrier(50)
     before = site.count("audit_log")
 
-    def reveal(_: int) -> int:
-        program = Program(loaded)
+    def make_reveal(_: int) -> int:
+        parts = Parts(loaded)
         request = audit_request(
-            program.identity(),
+            parts.identity,
             Action.REVEAL,
             "fifty at once",
             record_id=uuid.UUID(record_id),
             fields=PERSONAL_FIELDS,
         )
-        service = program.reveal(request.request_id)
+        service = reveal.reveal(parts, request.request_id)
         barrier.wait()
         revealed = service(request)
         assert all(revealed.fields.values())
@@ -50,7 +51,7 @@ def test_fifty_reveals_at_once(
         return revealed.receipt.seq
 
     with ThreadPoolExecutor(50) as pool:
-        seqs = list(pool.map(reveal, range(50)))
+        seqs = list(pool.map(make_reveal, range(50)))
     assert len(set(seqs)) == 50
     rows = [seq for (seq,) in site.sql("SELECT seq FROM audit_log ORDER BY seq")]
     assert rows == list(range(1, before + 101))

@@ -106,7 +106,7 @@ def test_a_declined_rotation_does_nothing(loaded: Vault) -> None:
     """Exit 75 when the answer is no, and every key is as it was."""
     before = loaded.ok("audit", "keys", "list").stdout
     with terminal(loaded, "re-encrypt", "keys", "rotate") as shown:
-        shown.expect("Retire 3 data keys and seal 199 values anew? [y/N]: ")
+        shown.expect("Retire 3 data keys and re-encrypt 199 values? [y/N]: ")
         shown.type("n")
         result = shown.finish()
     assert result.code == 75

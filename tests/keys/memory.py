@@ -14,7 +14,7 @@ import os
 import pwd
 import sys
 
-from vault_etl.app import Program
+from vault_etl.app.parts import Parts
 from vault_etl.platform.core_dumps import PR_SET_DUMPABLE
 from vault_etl.settings import load
 
@@ -42,7 +42,7 @@ def main(how: str) -> None:
     loaded, _ = load({})
     _become_ordinary()
     if how == "guarded":
-        Program(loaded)  # as every command does, and every worker, and the handler for Lambda
+        Parts(loaded)  # as every command does, and every worker, and the handler for Lambda
     target = os.getpid()
     if os.fork() == 0:
         print(_look(target, "environ"), _look(target, "mem"))  # noqa: T201 - a script

@@ -16,7 +16,8 @@ import pytest
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.vault import Vault
 from vault_etl import settings
-from vault_etl.app import Program
+from vault_etl.app.keys import ring
+from vault_etl.app.parts import Parts
 from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace
@@ -66,18 +67,18 @@ def of_bodies(bodies: Iterable[str]) -> Counter[str]:
 
 def contents(vault: Vault) -> Contents:
     """Open everything, with the keys as KMS unwraps them now. Raises IntegrityError if one does not open."""
-    with program_of(vault, "re-encrypt") as program:
-        return _Reader(vault, program._ring()).read()
+    with parts_of(vault, "re-encrypt") as parts:
+        return _Reader(vault, ring(parts)).read()
 
 
 @contextmanager
-def program_of(vault: Vault, role: str, more: Mapping[str, str] | None = None) -> Iterator[Program]:
+def parts_of(vault: Vault, role: str, more: Mapping[str, str] | None = None) -> Iterator[Parts]:
     """What a command of this role is built from; AWS's clients read the environment when they are made."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**vault.environment(role), **(more or {})}.items():
             patch.setenv(name, value)
         loaded, _ = settings.load(dict(os.environ))
-        yield Program(loaded)
+        yield Parts(loaded)
 
 
 class _Reader:

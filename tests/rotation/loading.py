@@ -15,7 +15,8 @@ import pytest
 
 from tests.kit.events import event
 from tests.kit.vault import Vault
-from tests.rotation.contents import program_of
+from tests.rotation.contents import parts_of
+from vault_etl.app.records import batch_writer
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.keys import DataKey
 from vault_etl.records import postgres as postgres_records
@@ -59,8 +60,8 @@ class Loading:
     def going_on(self) -> Iterator[Self]:
         """While the block runs."""
         self._have_waits_logged()
-        with program_of(self._vault, "ingest") as program:
-            writer = program.batch_writer()
+        with parts_of(self._vault, "ingest") as parts:
+            writer = batch_writer(parts)
             writer.prepare()
             thread = threading.Thread(target=self._run, args=(writer,))
             with pytest.MonkeyPatch.context() as patch:

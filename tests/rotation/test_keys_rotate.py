@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -12,49 +12,59 @@ import pytest
 from tests.kit.fakes.identity import FakeIdentity
 from tests.kit.fakes.vault import FakeVault
 from tests.rotation.rotation_world import filled_vault, seen_by
-from vault_etl.app import Program
+from vault_etl.app import audit, rotation
+from vault_etl.app.parts import Parts
+from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import DataError, UnavailableError, UsageError
 from vault_etl.cli import keys_rotate
+from vault_etl.cli.keys_rotation import RotationOptions, reencrypt
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.clock import Progress
 from vault_etl.rotation.data_keys import Rotation, RotationPlan, plan_rotation
 
 
-class FakeProgram:
-    """What the command asks of a `Program`, over a vault in memory."""
-
-    def __init__(self, vault: FakeVault) -> None:
-        self._vault = vault
-
-    def check_role(self, *_roles: str, requests: Callable[[], object]) -> None:
-        """See `Program.check_role`. Every role will do."""
-        requests()
-
-    def identity(self) -> FakeIdentity:
-        """See `Program.identity`."""
-        return FakeIdentity()
-
-    def plan_rotation(self, fields: Sequence[Field], *, lazy: bool) -> RotationPlan:
-        """See `Program.plan_rotation`."""
-        return plan_rotation(self._vault.keys, self._vault.rotations, fields, lazy=lazy)
-
-    def rotation(self, _bar: Progress, _request_id: uuid.UUID, rate: float | None) -> Rotation:
-        """See `Program.rotation`."""
-        return self._vault.rotation(rate=rate)
-
-
 @pytest.fixture
 def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
-    """Seven records and a quarantined body."""
-    return filled_vault(monkeypatch)
+    """Seven records and a quarantined body, behind the functions that the command calls."""
+    vault = filled_vault(monkeypatch)
+
+    def check_role(
+        _parts: object, *_roles: str, requests: Callable[[], Iterable[AuditRequest]] = tuple
+    ) -> None:
+        requests()
+
+    def plan_data_keys(_parts: object, fields: Sequence[Field], *, lazy: bool) -> RotationPlan:
+        return plan_rotation(vault.keys, vault.rotations, fields, lazy=lazy)
+
+    def data_rotation(
+        _parts: object, _bar: Progress, _request_id: uuid.UUID, rate: float | None
+    ) -> Rotation:
+        return vault.rotation(rate=rate)
+
+    monkeypatch.setattr(audit, "check_role", check_role)
+    monkeypatch.setattr(rotation, "plan_data_keys", plan_data_keys)
+    monkeypatch.setattr(rotation, "data_rotation", data_rotation)
+    return vault
 
 
-def rotate(vault: FakeVault, *fields: Field, dry_run: bool = False, quiet: bool = True) -> None:
-    """Run it, as `keys rotate --yes --output json` does."""
-    run = keys_rotate._Run(
-        if_due=False, rate=None, dry_run=dry_run, yes=True, output=None, quiet=quiet
+class FakeParts:
+    """The one part that the command itself reads."""
+
+    identity = FakeIdentity()
+
+
+def rotate(*fields: Field, dry_run: bool = False, quiet: bool = True) -> None:
+    """Run the command as `keys rotate --yes --output json` does."""
+    options = RotationOptions(
+        fields=fields or tuple(Field),
+        if_due=False,
+        rate=None,
+        dry_run=dry_run,
+        yes=True,
+        output=None,
+        quiet=quiet,
     )
-    keys_rotate._reencrypt(cast("Program", FakeProgram(vault)), fields or tuple(Field), run)
+    reencrypt(cast("Parts", FakeParts()), options)
 
 
 def test_values_that_do_not_open_are_the_exit_code(
@@ -64,7 +74,7 @@ def test_values_that_do_not_open_are_the_exit_code(
     damaged = sorted(vault.database.records)[4]
     vault.database.records[damaged].ciphertexts[Field.IP] = b"\x01" + bytes(60)
     with pytest.raises(DataError, match=f"1 values do not open.*{damaged}") as caught:
-        rotate(vault)
+        rotate()
     assert caught.value.exit_code == 65
     report = json.loads(capsys.readouterr().out)
     assert (report["rows_reencrypted"], report["rows_remaining"]) == (14, 1)
@@ -82,7 +92,7 @@ def test_a_rotation_is_gone_on_with_under_an_entry_that_names_its_fields(
 
     with pytest.raises(UnavailableError):
         seen_by(vault, stopping).rotate()
-    rotate(vault, Field.IP, quiet=False)
+    rotate(Field.IP, quiet=False)
     assert vault.database.audit[-1].fields == ("device_id", "ip", "quarantine")
     assert vault.database.audit[-1].decision == "done"
     said = capsys.readouterr()
@@ -93,7 +103,7 @@ def test_a_rotation_is_gone_on_with_under_an_entry_that_names_its_fields(
 def test_a_dry_run_writes_nothing(vault: FakeVault, capsys: pytest.CaptureFixture[str]) -> None:
     """No key, no row, no entry."""
     before = (dict(vault.database.keys), vault.database.ciphertexts(), list(vault.database.audit))
-    rotate(vault, dry_run=True)
+    rotate(dry_run=True)
     assert before == (
         dict(vault.database.keys),
         vault.database.ciphertexts(),

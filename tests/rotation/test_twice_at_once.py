@@ -8,7 +8,8 @@ import pytest
 
 from tests.kit.fakes.progress import FakeProgress
 from tests.kit.vault import Vault
-from tests.rotation.contents import contents, program_of
+from tests.rotation.contents import contents, parts_of
+from vault_etl.app import rotation
 from vault_etl.audit.entries import Action
 from vault_etl.audit.identity import audit_request
 from vault_etl.base.errors import IncompleteError
@@ -33,16 +34,14 @@ class Overtaken:
         return self._checker.check(generations)
 
 
-def test_who_is_overtaken_before_the_check_blames_no_record(rotation_filled: Vault) -> None:
+def test_who_is_overtaken_before_the_check_blames_no_record(filled: Vault) -> None:
     """Another process has cut over: it says that, and not that all records lack a next token."""
-    with program_of(rotation_filled, "re-encrypt") as program:
-        identity = program.identity()
+    with parts_of(filled, "re-encrypt") as parts:
+        identity = parts.identity
         request = audit_request(identity, Action.KEYS_ROTATE, "a test", fields=PERSONAL_FIELDS)
-        plan = program.plan_tokens()
-        rotation = program.token_rotation(FakeProgress(), request.request_id, None, 10)
-        rotation._checker = Overtaken(
-            rotation._checker, lambda: rotation_filled.ok("re-encrypt", *ROTATE)
-        )
+        plan = rotation.plan_token_keys(parts)
+        work = rotation.token_rotation(parts, FakeProgress(), request.request_id, None, 10)
+        work._checker = Overtaken(work._checker, lambda: filled.ok("re-encrypt", *ROTATE))
         with pytest.raises(IncompleteError, match="somebody else has ended"):
-            rotation.rotate(request, plan)
-    assert contents(rotation_filled).wrong_tokens == ()
+            work.rotate(request, plan)
+    assert contents(filled).wrong_tokens == ()

@@ -1,4 +1,4 @@
-"""For `ingest`, and what it is watched by."""
+"""Ingest: the run, its workers, its metrics, and lines of files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from vault_etl.app.keys import key_store, unwrapper
 from vault_etl.app.parts import Parts
+from vault_etl.app.records import batch_writer
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.ingest.engine.engine import IngestEngine
 from vault_etl.ingest.engine.limits import Limits
@@ -35,130 +37,133 @@ if TYPE_CHECKING:
 
 
 WORKERS_STOP_SOONER_S: Final = 1.5
-"""So that a parent that waits for its workers ends in time itself."""
+"""Workers get less time than their parent, so that the parent, which waits for them, ends in time too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What one `ingest` needs."""
+    """The origin of messages, and how strictly they are read."""
 
     file: str | None = None
     name: str | None = None
-    """What the lines are known by; None: their content."""
+    """The name that identifies the lines; None: their content does."""
     sent: dt.date | None = None
-    """The day of lines that name none."""
+    """The day of lines that have none."""
     keep_going: bool = False
-    """Load a file of which the first records are no objects, or that is cut off in one."""
+    """Load a file even if its first records are not objects, or if it ends within a record."""
     dead_letters: bool = False
     strict: bool = False
-    """Whether unknown fields quarantine an event, whatever the settings say."""
+    """Quarantine events with unknown fields, even if the settings do not."""
 
 
 def records_of(source: Source) -> Iterator[list[tuple[int, bytes]]]:
-    """For `ingest --file --dry-run`: needs no settings, no database and no AWS."""
+    """The numbered records of a file, in pieces. Needs no settings, no database and no AWS."""
     return open_lines.records_of(source.file or "", keep_going=source.keep_going)
 
 
-class IngestProgram(Parts):
-    """For `ingest`, and what it is watched by."""
+def ingest(parts: Parts, observer: IngestObserver, source: Source, bounds: Bounds) -> Ingest:
+    """Build `ingest`: partitions are made, keys are loaded, and the KMS is verified.
 
-    def ingest(self, observer: IngestObserver, source: Source, bounds: Bounds) -> Ingest:
-        """For `ingest`: with partitions made, keys loaded and the KMS proved.
+    Raises ConfigurationError if there are no keys or the KMS ignores contexts, and the errors of
+    Postgres, KMS and the source.
+    """
+    settings = parts.settings
+    wait = settings.follow_wait if bounds.follow else settings.drain_wait
+    queue = _source(parts, source, wait)
+    writer = batch_writer(parts, strict=source.strict)
+    writer.prepare()  # missing keys and a KMS that cannot be trusted show before the first receive
+    visibility = queue.visibility_timeout()
+    if visibility < 1:
+        message = "the queue shows messages to others while they are held"
+        raise ConfigurationError(message, hint="set its VisibilityTimeout: 60 s is a good one")
+    if wait + RECEIVE_MARGIN_S >= visibility:  # an answer must not come when it is stale
+        wait = max(0, visibility - RECEIVE_MARGIN_S - 1)
+        queue = _source(parts, source, wait)
+    receivers = 1 if source.file else settings.receivers
+    limits = Limits(
+        batch_size=settings.batch_size,
+        linger=settings.linger,
+        max_held=settings.max_held,
+        max_held_bytes=settings.max_held_mib * 1024 * 1024,
+        visibility=visibility,
+        receivers=receivers,
+        heartbeats=HEARTBEATS,
+        max_messages=bounds.max_messages,
+    )
+    patience = FOLLOWING if bounds.follow else Patience(settings.outage_wait, denied=0)
+    steps = IngestSteps(
+        IngestEngine(limits), queue, queue, writer, parts.clock, observer, patience, bounds
+    )
+    options = IngestOptions(wait=wait, receivers=receivers, stop_within=settings.stop_within)
+    watch = _key_age_watch(parts)
+    return Ingest(steps, parts.clock, options, watch.look if watch else None)
 
-        Raises ConfigurationError if the keys are not there or the KMS ignores contexts, and
-        whatever Postgres, KMS and the source say.
-        """
-        settings = self._settings
-        wait = settings.follow_wait if bounds.follow else settings.drain_wait
-        queue = self._source(source, wait)
-        writer = self.batch_writer(strict=source.strict)
-        writer.prepare()  # no keys, or a KMS that cannot be trusted: better known before a receive
-        visibility = queue.visibility_timeout()
-        if visibility < 1:
-            message = "the queue shows messages to others while they are held"
-            raise ConfigurationError(message, hint="set its VisibilityTimeout: 60 s is a good one")
-        if wait + RECEIVE_MARGIN_S >= visibility:  # an answer must not come when it is stale
-            wait = max(0, visibility - RECEIVE_MARGIN_S - 1)
-            queue = self._source(source, wait)
-        receivers = 1 if source.file else settings.receivers
-        limits = Limits(
-            batch_size=settings.batch_size,
-            linger=settings.linger,
-            max_held=settings.max_held,
-            max_held_bytes=settings.max_held_mib * 1024 * 1024,
-            visibility=visibility,
-            receivers=receivers,
-            heartbeats=HEARTBEATS,
-            max_messages=bounds.max_messages,
+
+def supervisor(
+    parts: Parts,
+    observer: WorkersObserver,
+    bounds: Bounds,
+    workers: int,
+    arguments: Sequence[str],
+    metrics: ServedMetrics | None,
+) -> Supervisor:
+    """Build `ingest --workers`: the parent of processes that run `vault-etl ARGUMENTS`.
+
+    Raises ConfigurationError for missing settings that every worker needs.
+    """
+    parts.settings.need_database_url()
+    parts.settings.need_queue_url()
+    stop_within = max(1.0, parts.settings.stop_within - WORKERS_STOP_SOONER_S)
+    environment = {**os.environ, "VAULT_ETL_STOP_WITHIN": str(stop_within)}
+    starter = WorkerProcesses(arguments, environment, metrics.workers if metrics else None)
+    return Supervisor(starter, workers, bounds, parts.clock, observer, stop_within)
+
+
+def metrics(parts: Parts, address: str, ready: Readiness, workers: int) -> ServedMetrics:
+    """Serve metrics (`ingest --metrics-address`). Call this before the parts that it observes are built."""
+    from vault_etl.ingest.metrics.server import ServedMetrics  # noqa: PLC0415 - 45 ms
+
+    served = ServedMetrics(address, ready.reason, ready.unhealthy, workers)
+    parts.calls = parts.key_ages = served.observer
+    return served
+
+
+def worker_metrics(parts: Parts) -> IngestObserver | None:
+    """Metrics of a worker, which its parent serves; None if the parent serves none. Call it as early as `metrics`."""
+    from vault_etl.ingest.metrics.prometheus import MetricsSlot, PrometheusMetrics  # noqa: PLC0415
+
+    slot = MetricsSlot.from_environment()
+    if slot is None:
+        return None
+    try:
+        parts.calls = parts.key_ages = metrics = PrometheusMetrics(slot)
+    except FileNotFoundError:  # the parent was killed, and its successor removed the file
+        return None
+    return metrics
+
+
+def line_opener(parts: Parts) -> LineOpener:
+    """Build the reader of `ingest --file`, with its own connection: lines are read while batches are written."""
+    sources = PostgresFileSources(parts.new_database())
+    proven = ProvenUnwrapper(unwrapper(parts))
+    return LineOpener(parts.clock, sources, lambda: open_source_key(key_store(parts), proven))
+
+
+def _source(parts: Parts, source: Source, wait: int) -> SqsQueue | LinesFile:
+    if source.file:
+        return line_opener(parts).open(
+            source.file, source=source.name, sent=source.sent, keep_going=source.keep_going
         )
-        patience = FOLLOWING if bounds.follow else Patience(settings.outage_wait, denied=0)
-        steps = IngestSteps(
-            IngestEngine(limits), queue, queue, writer, self._clock, observer, patience, bounds
-        )
-        options = IngestOptions(wait=wait, receivers=receivers, stop_within=settings.stop_within)
-        watch = self._key_age_watch()
-        return Ingest(steps, self._clock, options, watch.look if watch else None)
+    url = parts.settings.need_queue_url()
+    if source.dead_letters:
+        url = dead_letter_queue_url(parts.aws.sqs(), url)
+    return SqsQueue(parts.aws.sqs(), parts.aws.sqs_receiver(wait), url)
 
-    def supervisor(
-        self,
-        observer: WorkersObserver,
-        bounds: Bounds,
-        workers: int,
-        arguments: Sequence[str],
-        metrics: ServedMetrics | None,
-    ) -> Supervisor:
-        """For `ingest --workers`: the parent of processes that run `vault-etl ARGUMENTS`.
 
-        Raises ConfigurationError for settings that every worker would miss.
-        """
-        self._settings.need_database_url()
-        self._settings.need_queue_url()
-        stop_within = max(1.0, self._settings.stop_within - WORKERS_STOP_SOONER_S)
-        environment = {**os.environ, "VAULT_ETL_STOP_WITHIN": str(stop_within)}
-        starter = WorkerProcesses(arguments, environment, metrics.workers if metrics else None)
-        return Supervisor(starter, workers, bounds, self._clock, observer, stop_within)
-
-    def metrics(self, address: str, ready: Readiness, workers: int) -> ServedMetrics:
-        """For `ingest --metrics-address`; to be called before what it tells of is built."""
-        from vault_etl.ingest.metrics.server import ServedMetrics  # noqa: PLC0415 - 45 ms
-
-        served = ServedMetrics(address, ready.reason, ready.unhealthy, workers)
-        self._calls = self._ages = served.observer
-        return served
-
-    def worker_metrics(self) -> IngestObserver | None:
-        """The metrics of a worker whose parent serves them; as `metrics`."""
-        from vault_etl.ingest.metrics.prometheus import MetricsSlot, PrometheusMetrics  # noqa: PLC0415
-
-        slot = MetricsSlot.from_environment()
-        if slot is None:
-            return None
-        try:
-            self._calls = self._ages = metrics = PrometheusMetrics(slot)
-        except FileNotFoundError:  # the parent was killed, and its successor has tidied up
-            return None
-        return metrics
-
-    def line_opener(self) -> LineOpener:
-        """For `ingest --file`: with a connection of its own, since lines are read beside the writing."""
-        sources = PostgresFileSources(self._new_database())
-        unwrapper = ProvenUnwrapper(self._unwrapper())
-        return LineOpener(self._clock, sources, lambda: open_source_key(self._keys, unwrapper))
-
-    def _source(self, source: Source, wait: int) -> SqsQueue | LinesFile:
-        if source.file:
-            return self.line_opener().open(
-                source.file, source=source.name, sent=source.sent, keep_going=source.keep_going
-            )
-        url = self._settings.need_queue_url()
-        if source.dead_letters:
-            url = dead_letter_queue_url(self._aws.sqs(), url)
-        return SqsQueue(self._aws.sqs(), self._aws.sqs_receiver(wait), url)
-
-    def _key_age_watch(self) -> KeyAgeWatch | None:
-        """None if nobody is told."""
-        if self._ages is None:
-            return None
-        database = self._new_database()
-        limits = self._settings.key_age_limits
-        return KeyAgeWatch(SeldomAskedKeyAges(database), limits, self._clock, self._ages)
+def _key_age_watch(parts: Parts) -> KeyAgeWatch | None:
+    """The watch that tells metrics the ages of keys; None without metrics."""
+    if parts.key_ages is None:
+        return None
+    database = parts.new_database()
+    limits = parts.settings.key_age_limits
+    return KeyAgeWatch(SeldomAskedKeyAges(database), limits, parts.clock, parts.key_ages)

@@ -1,9 +1,15 @@
-"""For the other commands of `keys`."""
+"""Keys: the ring that opens and seals, data keys in use, and the commands `keys init` to `keys destroy`.
+
+The functions of `keys rotate` are in `rotation`.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
+import functools
 import uuid
 
+from vault_etl.app.audit import audit_log
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import KeyPurpose
@@ -11,84 +17,150 @@ from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.age import KeyAge, key_age
 from vault_etl.keys.destroy import KeyDestruction, UnusedKeyDestruction
 from vault_etl.keys.init import InitReport, init_keys
-from vault_etl.keys.kms import KmsKeyFinder, KmsKeyRewrapper, KmsKeyUnwrapper
+from vault_etl.keys.kms import (
+    KmsKeyFinder,
+    KmsKeyGenerator,
+    KmsKeyRewrapper,
+    KmsKeyUnwrapper,
+    KmsUnseenKeyGenerator,
+)
+from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.needed import DoomedKeys
+from vault_etl.keys.old import OldKeys
 from vault_etl.keys.postgres import PostgresKeyStore, PostgresWrappedKeys
 from vault_etl.keys.postgres_destroy import PostgresKeyEnder, PostgresKeyNeeds, PostgresOldTokens
 from vault_etl.keys.rewrap import KeyRewrap, Rewrap, RewrapTarget
+from vault_etl.keys.ring import MAX_CACHED_SECONDS, KeyReader, KeyRing
+from vault_etl.keys.unwrap import ProvenUnwrapper
 from vault_etl.platform.clock import Progress
 
 
-class KeysProgram(Parts):
-    """What the other commands of `keys` need."""
+def key_store(parts: Parts) -> PostgresKeyStore:
+    """The keys in the primary."""
+    return PostgresKeyStore(parts.database)
 
-    def init_keys(self) -> InitReport:
-        """Run `keys init`."""
-        store = self._keys
-        return init_keys(
-            reader=store,
-            writer=store,
-            generator=self._unseen_generator(),
-            unwrapper=self._unwrapper(),
-            audit=self.audit_log(),
-            identity=self.identity(),
-        )
 
-    def key_lister(self) -> PostgresKeyStore:
-        """For `keys list`, `keys destroy --unused`, and the plan of a rotation."""
-        return PostgresKeyStore(self._reads)
+def lister(parts: Parts) -> PostgresKeyStore:
+    """Build `keys list`, and the list for `keys destroy --unused`: keys in the server that `parts.reads` chose."""
+    return PostgresKeyStore(parts.reads)
 
-    def key_age(self, purpose: KeyPurpose) -> KeyAge:
-        """For `keys rotate --if-due`: whether the keys of this purpose are due.
 
-        Raises UnavailableError, DeniedError, ConfigurationError.
-        """
-        return key_age(purpose, self._keys.oldest(KeyState.ACTIVE), self._settings.key_age_limits)
+def ring(
+    parts: Parts,
+    request_id: uuid.UUID | None = None,
+    *,
+    reader: KeyReader | None = None,
+    max_seconds: float = MAX_CACHED_SECONDS,
+) -> KeyRing:
+    """The key ring. The first unwrapping verifies that the KMS binds keys to their context."""
+    proven = ProvenUnwrapper(unwrapper(parts, request_id))
+    return KeyRing(reader or key_store(parts), proven, max_seconds=max_seconds)
 
-    def wrapped_keys(self) -> PostgresWrappedKeys:
-        """For `keys rewrap`: what there is to wrap anew."""
-        return PostgresWrappedKeys(self._database)
 
-    def rewrap(self, progress: Progress) -> Rewrap:
-        """For `keys rewrap`: KMS is asked by each key's own request id, in the user agent."""
-        return Rewrap(self._key_rewrap, self.identity(), progress)
+def unwrapper(parts: Parts, request_id: uuid.UUID | None = None) -> KmsKeyUnwrapper:
+    """The KMS, asked to unwrap keys with this request id in the user agent."""
+    return KmsKeyUnwrapper(parts.aws.kms(request_id), parts.trusted_keys)
 
-    def rewrap_target(self, request: AuditRequest | None) -> RewrapTarget:
-        """For `keys rewrap --to`."""
-        request_id = request.request_id if request else None
-        kms_keys = KmsKeyFinder(self._aws.kms(request_id), self._trusted)
-        return RewrapTarget(self.audit_log(request_id), kms_keys)
 
-    def doomed_keys(self) -> DoomedKeys:
-        """For `keys destroy`: what would go, and what needs it."""
-        return DoomedKeys(self._keys, PostgresKeyNeeds(self._database))
+def unseen_generator(parts: Parts, request_id: uuid.UUID | None = None) -> KmsUnseenKeyGenerator:
+    """The KMS, asked for new keys in wrapped form alone."""
+    return KmsUnseenKeyGenerator(parts.aws.kms(request_id), parts.kms_keys)
 
-    def destroy_key(self, progress: Progress, request_id: uuid.UUID) -> KeyDestruction:
-        """For `keys destroy`."""
-        return KeyDestruction(
-            audit=self.audit_log(request_id),
-            doomed_keys=self.doomed_keys(),
-            ender=PostgresKeyEnder(self._database),
-            old_tokens=PostgresOldTokens(self._database),
-            progress=progress,
-        )
 
-    def destroy_unused_keys(
-        self, progress: Progress, request_id: uuid.UUID
-    ) -> UnusedKeyDestruction:
-        """For `keys destroy --unused`."""
-        return UnusedKeyDestruction(
-            audit=self.audit_log(request_id),
-            lister=self._keys,
-            ender=PostgresKeyEnder(self._database),
-            progress=progress,
-        )
+def leases(parts: Parts) -> DataKeyLeases:
+    """The data keys that this process seals under."""
+    return DataKeyLeases(
+        KmsKeyGenerator(parts.aws.kms(), parts.kms_keys),
+        key_store(parts),
+        parts.clock,
+        max_age=dt.timedelta(hours=parts.settings.lease_hours),
+        max_seals=parts.settings.lease_seals,
+    )
 
-    def _key_rewrap(self, request_id: uuid.UUID) -> KeyRewrap:
-        kms = self._aws.kms(request_id)
-        return KeyRewrap(
-            self.audit_log(request_id),
-            KmsKeyRewrapper(kms, self._trusted),
-            KmsKeyUnwrapper(kms, self._trusted),
-            self.wrapped_keys(),
-        )
+
+def old_keys(parts: Parts, ring: KeyRing, request_id: uuid.UUID) -> OldKeys:
+    """The keys of many rows; keys at fault are recorded and passed over."""
+    return OldKeys(
+        ring,
+        KmsKeyFinder(parts.aws.kms(request_id), parts.trusted_keys),
+        key_store(parts),
+        KmsKeyGenerator(parts.aws.kms(), parts.kms_keys),
+        unwrapper(parts, request_id),
+    )
+
+
+def init(parts: Parts) -> InitReport:
+    """Run `keys init`."""
+    store = key_store(parts)
+    return init_keys(
+        reader=store,
+        writer=store,
+        generator=unseen_generator(parts),
+        unwrapper=unwrapper(parts),
+        audit=audit_log(parts),
+        identity=parts.identity,
+    )
+
+
+def age(parts: Parts, purpose: KeyPurpose) -> KeyAge:
+    """The age of the oldest active key of a purpose, and its limit.
+
+    Raises UnavailableError, DeniedError, ConfigurationError.
+    """
+    oldest = key_store(parts).oldest(KeyState.ACTIVE)
+    return key_age(purpose, oldest, parts.settings.key_age_limits)
+
+
+def wrapped_keys(parts: Parts) -> PostgresWrappedKeys:
+    """The wrapped keys that `keys rewrap` goes through."""
+    return PostgresWrappedKeys(parts.database)
+
+
+def rewrap(parts: Parts, progress: Progress) -> Rewrap:
+    """Build `keys rewrap`. Each key has a request id, which KMS sees in the user agent."""
+    return Rewrap(functools.partial(_key_rewrap, parts), parts.identity, progress)
+
+
+def rewrap_target(parts: Parts, request: AuditRequest | None) -> RewrapTarget:
+    """Build the check of `keys rewrap --to`."""
+    request_id = request.request_id if request else None
+    kms_keys = KmsKeyFinder(parts.aws.kms(request_id), parts.trusted_keys)
+    return RewrapTarget(audit_log(parts, request_id), kms_keys)
+
+
+def keys_to_destroy(parts: Parts) -> DoomedKeys:
+    """The keys that `keys destroy` is asked for, with what still needs them."""
+    return DoomedKeys(key_store(parts), PostgresKeyNeeds(parts.database))
+
+
+def destruction(parts: Parts, progress: Progress, request_id: uuid.UUID) -> KeyDestruction:
+    """Build `keys destroy`."""
+    return KeyDestruction(
+        audit=audit_log(parts, request_id),
+        doomed_keys=keys_to_destroy(parts),
+        ender=PostgresKeyEnder(parts.database),
+        old_tokens=PostgresOldTokens(parts.database),
+        progress=progress,
+    )
+
+
+def unused_destruction(
+    parts: Parts, progress: Progress, request_id: uuid.UUID
+) -> UnusedKeyDestruction:
+    """Build `keys destroy --unused`."""
+    return UnusedKeyDestruction(
+        audit=audit_log(parts, request_id),
+        lister=key_store(parts),
+        ender=PostgresKeyEnder(parts.database),
+        progress=progress,
+    )
+
+
+def _key_rewrap(parts: Parts, request_id: uuid.UUID) -> KeyRewrap:
+    kms = parts.aws.kms(request_id)
+    return KeyRewrap(
+        audit_log(parts, request_id),
+        KmsKeyRewrapper(kms, parts.trusted_keys),
+        KmsKeyUnwrapper(kms, parts.trusted_keys),
+        wrapped_keys(parts),
+    )

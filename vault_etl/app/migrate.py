@@ -1,4 +1,4 @@
-"""For `migrate`."""
+"""Migrations of the schema: `migrate`, and the differences that `migrate --check` and `doctor` show."""
 
 from __future__ import annotations
 
@@ -18,62 +18,64 @@ from vault_etl.schema.postgres_online import PostgresOnline
 from vault_etl.schema.postgres_schema import PostgresSchema
 
 
-class MigrateProgram(Parts):
-    """What `migrate` needs."""
+def migrations(parts: Parts) -> PostgresMigrations:
+    """The migrations of this version, and which of them are applied."""
+    return PostgresMigrations(parts.database, resource_dir("migrations"), _locks(parts))
 
-    def migrations(self) -> PostgresMigrations:
-        """For `migrate`."""
-        return PostgresMigrations(self._database, resource_dir("migrations"), self._locks())
 
-    def migrate(
-        self, progress: Progress, wait: float, *, adopt: bool, online: bool, rate: float | None
-    ) -> Applied:
-        """For `migrate`: each lock is tried for `wait` seconds."""
-        migrations = self.migrations()
-        pace = Pace(self._clock, rate)
-        names: list[str] = []
-        while True:
-            applied = until_unblocked(
-                lambda: migrations.try_apply(adopt=adopt, online=online),
-                "the migrations are ready",
-                self._clock,
-                threading.Event(),
-                progress,
-                wait,
-            )
-            names += applied.names
-            if applied.before is None or not online:
-                return dataclasses.replace(applied, names=names)
-            self._do_online(applied.before, progress, pace, wait)
-            names.append(applied.before.name)
-
-    def _do_online(self, migration: Migration, progress: Progress, pace: Pace, wait: float) -> None:
-        steps = self._online(migration)
-        with steps.session():
-            until_unblocked(
-                steps.try_alone, "the online work can begin", self._clock, pace.stop, progress, wait
-            )
-            if steps.begin():
-                apply_online(steps, progress, pace, self._clock, wait)
-                steps.finish()
-
-    def online_steps(self, pending: Pending) -> Sequence[Step]:
-        """For `migrate --dry-run`: what is left of one that is done online."""
-        return self._online(pending.migration).left()
-
-    def _online(self, migration: Migration) -> PostgresOnline:
-        watching = self._new_database(" watch")
-        return PostgresOnline(self._database, watching, self._locks(), migration)
-
-    def _locks(self) -> LockWatch:
-        return LockWatch(self._new_database(" locks"))
-
-    def schema_differences(self, pending: Sequence[Pending] = ()) -> Sequence[str]:
-        """For `migrate --check`: what is not as the migrations made it, but for online work that is left."""
-        schema = PostgresSchema(self._database, resource_dir("migrations"))
-        return schema.differences(
-            statement
-            for left in pending
-            if left.is_online
-            for statement in left.migration.statements()
+def migrate(
+    parts: Parts, progress: Progress, wait: float, *, adopt: bool, online: bool, rate: float | None
+) -> Applied:
+    """Run `migrate`. Each lock is tried for `wait` seconds."""
+    all_migrations = migrations(parts)
+    pace = Pace(parts.clock, rate)
+    names: list[str] = []
+    while True:
+        applied = until_unblocked(
+            lambda: all_migrations.try_apply(adopt=adopt, online=online),
+            "the migrations are ready",
+            parts.clock,
+            threading.Event(),
+            progress,
+            wait,
         )
+        names += applied.names
+        if applied.before is None or not online:
+            return dataclasses.replace(applied, names=names)
+        _do_online(parts, applied.before, progress, pace, wait)
+        names.append(applied.before.name)
+
+
+def _do_online(
+    parts: Parts, migration: Migration, progress: Progress, pace: Pace, wait: float
+) -> None:
+    steps = _online(parts, migration)
+    with steps.session():
+        until_unblocked(
+            steps.try_alone, "the online work can begin", parts.clock, pace.stop, progress, wait
+        )
+        if steps.begin():
+            apply_online(steps, progress, pace, parts.clock, wait)
+            steps.finish()
+
+
+def online_steps(parts: Parts, pending: Pending) -> Sequence[Step]:
+    """The steps that remain of an online migration (`migrate --dry-run`)."""
+    return _online(parts, pending.migration).left()
+
+
+def _online(parts: Parts, migration: Migration) -> PostgresOnline:
+    watching = parts.new_database(" watch")
+    return PostgresOnline(parts.database, watching, _locks(parts), migration)
+
+
+def _locks(parts: Parts) -> LockWatch:
+    return LockWatch(parts.new_database(" locks"))
+
+
+def schema_differences(parts: Parts, pending: Sequence[Pending] = ()) -> Sequence[str]:
+    """Differences between the database and what the migrations make, except for online work that is pending."""
+    schema = PostgresSchema(parts.database, resource_dir("migrations"))
+    return schema.differences(
+        statement for left in pending if left.is_online for statement in left.migration.statements()
+    )

@@ -1,4 +1,4 @@
-"""For `keys rotate`."""
+"""Rotation: data keys and tokens (`keys rotate`), and tokens of a detached month (`partitions retoken`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Final
 
+from vault_etl.app.audit import audit_log
+from vault_etl.app.keys import key_store, leases, old_keys, ring, unseen_generator, unwrapper
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import Field
@@ -46,125 +48,136 @@ from vault_etl.rotation.retoken_month import (
 from vault_etl.rotation.tokens import TokenPlan, TokenRotation, plan_tokens
 
 ROTATION_WORKERS: Final = 4
-"""Threads, so that sealing and waiting for Postgres overlap. More processes share the same ranges."""
+"""Threads, so that sealing and waiting for Postgres overlap. Several processes share the same ranges."""
 
 
-class RotationProgram(Parts):
-    """What `keys rotate` needs."""
+def plan_data_keys(parts: Parts, fields: Sequence[Field], *, lazy: bool) -> RotationPlan:
+    """The plan of `keys rotate`."""
+    return plan_rotation(
+        key_store(parts), PostgresRotationReader(parts.database), fields, lazy=lazy
+    )
 
-    def plan_rotation(self, fields: Sequence[Field], *, lazy: bool) -> RotationPlan:
-        """For `keys rotate`: what it would do."""
-        return plan_rotation(self._keys, PostgresRotationReader(self._database), fields, lazy=lazy)
 
-    def retire_data_keys(self, request: AuditRequest) -> tuple[int, ...]:
-        """Run `keys rotate --lazy`."""
-        return retire_data_keys(self.audit_log(request.request_id), self._keys, request)
+def retire(parts: Parts, request: AuditRequest) -> tuple[int, ...]:
+    """Run `keys rotate --lazy`."""
+    return retire_data_keys(audit_log(parts, request.request_id), key_store(parts), request)
 
-    def rotation(self, progress: Progress, request_id: uuid.UUID, rate: float | None) -> Rotation:
-        """For `keys rotate`."""
-        return Rotation(
-            audit=self.audit_log(request_id),
-            rotations=PostgresDataRotations(self._database),
-            workers=[
-                ResealWorker(PostgresRangeClaims(database, request_id), PostgresResealer(database))
-                for database in self._workers_databases()
-            ],
-            keys=self._workers_keys(request_id, self._ring(request_id)),
-            pace=Pace(self._clock, rate),
-            progress=progress,
-        )
 
-    def plan_tokens(self, leave_out: Sequence[LeaveOut] = ()) -> TokenPlan:
-        """For `keys rotate --tokens`: what it would do."""
-        checker = PostgresTokenChecker(self._database)
-        return plan_tokens(self._keys, checker, checker, leave_out)
+def data_rotation(
+    parts: Parts, progress: Progress, request_id: uuid.UUID, rate: float | None
+) -> Rotation:
+    """Build `keys rotate`."""
+    return Rotation(
+        audit=audit_log(parts, request_id),
+        rotations=PostgresDataRotations(parts.database),
+        workers=[
+            ResealWorker(PostgresRangeClaims(database, request_id), PostgresResealer(database))
+            for database in _worker_databases(parts)
+        ],
+        keys=_worker_keys(parts, request_id, ring(parts, request_id)),
+        pace=Pace(parts.clock, rate),
+        progress=progress,
+    )
 
-    def check_publications(self) -> None:
-        """Raise ConfigurationError, naming it, if anything carries the table elsewhere."""
-        PostgresTokenCutOver(self._database).check_publications()
 
-    def token_rotation(
-        self,
-        progress: Progress,
-        request_id: uuid.UUID,
-        rate: float | None,
-        wait: float,
-        *,
-        allow_publication: bool = False,
-    ) -> TokenRotation:
-        """For `keys rotate --tokens`; the cut-over is tried for `wait` seconds."""
-        database = self._database
-        log = self.audit_log(request_id)
-        reader = ExplainedKeys(self._keys, self._keys)
-        return TokenRotation(
-            audit=log,
-            sign=log.sign,
-            identity=self.identity(),
-            begin=BeginTokens(
-                reader,
-                PostgresTokenRotations(database),
-                self._unseen_generator(request_id),
-                self._unwrapper(request_id),
-            ),
-            backfill=Backfill(
-                [
-                    BackfillWorker(PostgresRangeClaims(own, request_id), PostgresTokenBackfill(own))
-                    for own in self._workers_databases()
-                ],
-                self._workers_keys(request_id, self._ring(request_id, reader=reader)),
-                Pace(self._clock, rate),
-                progress,
-            ),
-            keys=self._keys,
-            checker=PostgresTokenChecker(database),
-            cut_over=CutOver(
-                PostgresTokenCutOver(database, allow_publication=allow_publication),
-                self._clock,
-                threading.Event(),
-                progress,
-                wait,
-            ),
-        )
+def plan_token_keys(parts: Parts, leave_out: Sequence[LeaveOut] = ()) -> TokenPlan:
+    """The plan of `keys rotate --tokens`."""
+    checker = PostgresTokenChecker(parts.database)
+    return plan_tokens(key_store(parts), checker, checker, leave_out)
 
-    def plan_retoken(self, wanted: str) -> RetokenPlan:
-        """For `partitions retoken`: what it would do to that month."""
-        months = PostgresDetachedMonths(self._database)
-        reader = ExplainedKeys(self._keys, self._keys)
-        return plan_retoken(months, reader, months.find(wanted))
 
-    def month_retoken(
-        self, progress: Progress, request_id: uuid.UUID, rate: float | None
-    ) -> MonthRetoken:
-        """For `partitions retoken`."""
-        reader = ExplainedKeys(self._keys, self._keys)
-        return MonthRetoken(
-            audit=self.audit_log(request_id),
-            identity=self.identity(),
-            months=PostgresDetachedMonths(self._database),
-            workers=[
-                RetokenWorker(PostgresRangeClaims(own, request_id), PostgresDetachedTokens(own))
-                for own in self._workers_databases()
-            ],
-            keys=self._workers_keys(request_id, self._ring(request_id, reader=reader)),
-            pace=Pace(self._clock, rate),
-            progress=progress,
-        )
+def check_publications(parts: Parts) -> None:
+    """Raise ConfigurationError, which names the publication, if the table is replicated to another server."""
+    PostgresTokenCutOver(parts.database).check_publications()
 
-    def abort_tokens(self, progress: Progress, request: AuditRequest) -> Aborted:
-        """Run `keys rotate --tokens --abort`."""
-        database = self._database
-        abort = AbortTokens(
-            self.audit_log(request.request_id),
+
+def token_rotation(
+    parts: Parts,
+    progress: Progress,
+    request_id: uuid.UUID,
+    rate: float | None,
+    wait: float,
+    *,
+    allow_publication: bool = False,
+) -> TokenRotation:
+    """Build `keys rotate --tokens`. The cut-over is tried for `wait` seconds."""
+    database = parts.database
+    log = audit_log(parts, request_id)
+    reader = ExplainedKeys(key_store(parts), key_store(parts))
+    return TokenRotation(
+        audit=log,
+        sign=log.sign,
+        identity=parts.identity,
+        begin=BeginTokens(
+            reader,
             PostgresTokenRotations(database),
-            self._keys,
-            PostgresOldTokens(database),
+            unseen_generator(parts, request_id),
+            unwrapper(parts, request_id),
+        ),
+        backfill=Backfill(
+            [
+                BackfillWorker(PostgresRangeClaims(own, request_id), PostgresTokenBackfill(own))
+                for own in _worker_databases(parts)
+            ],
+            _worker_keys(parts, request_id, ring(parts, request_id, reader=reader)),
+            Pace(parts.clock, rate),
             progress,
-        )
-        return abort(request)
+        ),
+        keys=key_store(parts),
+        checker=PostgresTokenChecker(database),
+        cut_over=CutOver(
+            PostgresTokenCutOver(database, allow_publication=allow_publication),
+            parts.clock,
+            threading.Event(),
+            progress,
+            wait,
+        ),
+    )
 
-    def _workers_keys(self, request_id: uuid.UUID, ring: KeyRing) -> WorkersKeys:
-        return WorkersKeys(ring, self._old_keys(ring, request_id), self._leases(), self._clock)
 
-    def _workers_databases(self) -> list[Database]:
-        """A connection for each worker of a rotation."""
-        return [self._new_database(f" {i + 1}") for i in range(ROTATION_WORKERS)]
+def plan_month(parts: Parts, wanted: str) -> RetokenPlan:
+    """The plan of `partitions retoken` for one month."""
+    months = PostgresDetachedMonths(parts.database)
+    reader = ExplainedKeys(key_store(parts), key_store(parts))
+    return plan_retoken(months, reader, months.find(wanted))
+
+
+def month_retoken(
+    parts: Parts, progress: Progress, request_id: uuid.UUID, rate: float | None
+) -> MonthRetoken:
+    """Build `partitions retoken`."""
+    reader = ExplainedKeys(key_store(parts), key_store(parts))
+    return MonthRetoken(
+        audit=audit_log(parts, request_id),
+        identity=parts.identity,
+        months=PostgresDetachedMonths(parts.database),
+        workers=[
+            RetokenWorker(PostgresRangeClaims(own, request_id), PostgresDetachedTokens(own))
+            for own in _worker_databases(parts)
+        ],
+        keys=_worker_keys(parts, request_id, ring(parts, request_id, reader=reader)),
+        pace=Pace(parts.clock, rate),
+        progress=progress,
+    )
+
+
+def abort_tokens(parts: Parts, progress: Progress, request: AuditRequest) -> Aborted:
+    """Run `keys rotate --tokens --abort`."""
+    database = parts.database
+    abort = AbortTokens(
+        audit_log(parts, request.request_id),
+        PostgresTokenRotations(database),
+        key_store(parts),
+        PostgresOldTokens(database),
+        progress,
+    )
+    return abort(request)
+
+
+def _worker_keys(parts: Parts, request_id: uuid.UUID, keys: KeyRing) -> WorkersKeys:
+    return WorkersKeys(keys, old_keys(parts, keys, request_id), leases(parts), parts.clock)
+
+
+def _worker_databases(parts: Parts) -> list[Database]:
+    """One connection for each worker of a rotation."""
+    return [parts.new_database(f" {i + 1}") for i in range(ROTATION_WORKERS)]

@@ -1,11 +1,13 @@
-"""For `status`."""
+"""Status: the sections of `status`, each built when it runs, so that a failure hides no other section."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
 
-from vault_etl.app.doctor import DoctorProgram
+from vault_etl.app.audit import public_key
+from vault_etl.app.doctor import acts_as, check_age
+from vault_etl.app.parts import Parts
 from vault_etl.crypto.fields import ROTATED
 from vault_etl.doctor.checks import audit as audit_checks
 from vault_etl.doctor.checks import database as database_checks
@@ -17,63 +19,62 @@ from vault_etl.doctor.postgres_status import PostgresStatus
 from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url
 
 
-class StatusProgram(DoctorProgram):
-    """The sections of `status`, each built when it looks: if one fails, the others show."""
+def status(parts: Parts) -> Iterator[Finding]:
+    """Run `status`: the findings, one for each section."""
+    return diagnose([*_queue_sections(parts), *_database_sections(parts)])
 
-    def status(self) -> Iterator[Finding]:
-        """For `status`."""
-        return diagnose([*self._queue_sections(), *self._database_sections()])
 
-    def _queue_sections(self) -> Iterable[Check]:
-        url = self._settings.queue_url
+def _queue_sections(parts: Parts) -> Iterable[Check]:
+    url = parts.settings.queue_url
 
-        def gauge(of: str) -> SqsQueue:
-            return SqsQueue(self._aws.sqs(), self._aws.sqs(), of)
+    def gauge(of: str) -> SqsQueue:
+        return SqsQueue(parts.aws.sqs(), parts.aws.sqs(), of)
 
-        def queue() -> Verdict:
-            if url is None:
-                return Verdict.unknown("VAULT_ETL_QUEUE_URL is not set")
-            return status_checks.queue(gauge(url))
+    def queue() -> Verdict:
+        if url is None:
+            return Verdict.unknown("VAULT_ETL_QUEUE_URL is not set")
+        return status_checks.queue(gauge(url))
 
-        def dead_letters() -> Verdict:
-            if url is None:
-                return Verdict.unknown("VAULT_ETL_QUEUE_URL is not set")
-            return status_checks.dead_letters(
-                lambda: gauge(dead_letter_queue_url(self._aws.sqs(), url))
-            )
+    def dead_letters() -> Verdict:
+        if url is None:
+            return Verdict.unknown("VAULT_ETL_QUEUE_URL is not set")
+        return status_checks.dead_letters(
+            lambda: gauge(dead_letter_queue_url(parts.aws.sqs(), url))
+        )
 
-        ought, shown = self._acts_as("ingest", "audit"), "vault-etl-audit"
-        yield Check("queue", queue, ought=ought, shown_to=shown)
-        yield Check("dead_letters", dead_letters, ought=ought, shown_to=shown)
+    ought, shown = acts_as(parts, "ingest", "audit"), "vault-etl-audit"
+    yield Check("queue", queue, ought=ought, shown_to=shown)
+    yield Check("dead_letters", dead_letters, ought=ought, shown_to=shown)
 
-    def _database_sections(self) -> Iterable[Check]:
-        def facts() -> PostgresStatus:
-            return PostgresStatus(self._database)
 
-        def server() -> PostgresFacts:
-            return PostgresFacts(self._database)
+def _database_sections(parts: Parts) -> Iterable[Check]:
+    def facts() -> PostgresStatus:
+        return PostgresStatus(parts.database)
 
-        def signed() -> Verdict:
-            return audit_checks.signed(server(), self._public_key.signing_key)
+    def server() -> PostgresFacts:
+        return PostgresFacts(parts.database)
 
-        def replica() -> Verdict:
-            return replica_checks.replica(self._replica_facts())
+    def signed() -> Verdict:
+        return audit_checks.signed(server(), public_key(parts).signing_key)
 
-        now = self._clock.now()
+    def replica() -> Verdict:
+        return replica_checks.replica(parts.replica_facts())
 
-        def section(name: str, look: Callable[[], Verdict]) -> Check:
-            """For the role audit, which sees every section, and for others as far as they may."""
-            return Check(name, look, ("postgres",), self._acts_as("audit"), "vault_etl_audit")
+    now = parts.clock.now()
 
-        yield Check("postgres", lambda: database_checks.server(server()), ought=lambda: True)
-        if self._settings.read_url is not None:
-            yield Check("replica", replica, ("postgres",), lambda: True)
-        yield section("commits", lambda: status_checks.commits(facts()))
-        yield section("lag", lambda: status_checks.lag(facts()))
-        yield section("workers", lambda: status_checks.workers(facts(), now))
-        yield section("quarantine", lambda: status_checks.quarantined(facts(), now))
-        for purpose in ROTATED:
-            yield section(f"{purpose}_key_age", functools.partial(self._check_age, purpose))
-        yield section("rotation", lambda: status_checks.rotation(facts(), now))
-        yield section("audit_log", signed)
-        yield section("partitions", lambda: database_checks.partitions(server()))
+    def section(name: str, look: Callable[[], Verdict]) -> Check:
+        """A section that the role audit sees, and other roles as far as their rights go."""
+        return Check(name, look, ("postgres",), acts_as(parts, "audit"), "vault_etl_audit")
+
+    yield Check("postgres", lambda: database_checks.server(server()), ought=lambda: True)
+    if parts.settings.read_url is not None:
+        yield Check("replica", replica, ("postgres",), lambda: True)
+    yield section("commits", lambda: status_checks.commits(facts()))
+    yield section("lag", lambda: status_checks.lag(facts()))
+    yield section("workers", lambda: status_checks.workers(facts(), now))
+    yield section("quarantine", lambda: status_checks.quarantined(facts(), now))
+    for purpose in ROTATED:
+        yield section(f"{purpose}_key_age", functools.partial(check_age, parts, purpose))
+    yield section("rotation", lambda: status_checks.rotation(facts(), now))
+    yield section("audit_log", signed)
+    yield section("partitions", lambda: database_checks.partitions(server()))

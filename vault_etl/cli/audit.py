@@ -74,7 +74,9 @@ def _list(
       vault-etl audit list --action reveal --field ip --limit 20
       vault-etl audit list --ticket CASE-17 --output json
     """
-    program, _ = start(quiet=quiet, verbose=verbose)
+    from vault_etl.app import audit
+
+    parts, _ = start(quiet=quiet, verbose=verbose)
     wanted = AuditFilter(
         since=utc(since),
         until=utc(until),
@@ -84,7 +86,7 @@ def _list(
         ticket=ticket,
         actor=actor,
     )
-    reader = program.audit_reader()
+    reader = audit.reader(parts)
     left = reader.left_the_log()
     shown = 0
 
@@ -163,8 +165,10 @@ def _checkpoint(
       vault-etl audit checkpoint
       vault-etl audit checkpoint --quiet --output table > /mnt/worm/checkpoint.txt
     """
-    program, _ = start(quiet=quiet, verbose=verbose)
-    checkpoint = program.checkpoints()(new_key=new_key)
+    from vault_etl.app import audit
+
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    checkpoint = audit.checkpointer(parts)(new_key=new_key)
     if not wants_json(output):
         sys.stdout.write(checkpoint.note)
         return

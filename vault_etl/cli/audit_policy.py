@@ -52,10 +52,12 @@ def _policy(
       vault-etl audit policy --output json > policy.json
       vault-etl audit policy set policy.json --reason "CISO-12"
     """
+    from vault_etl.app import audit
+
     if context.invoked_subcommand is not None:
         return
-    program, _ = start(quiet=quiet, verbose=verbose)
-    allowance = program.policy().allowance()
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    allowance = audit.policy(parts).allowance()
     policy, quota = allowance.document, _quota(allowance)
     if wants_json(output):
         print_object({**policy, **({OF_THE_READER: quota} if quota else {})}, output)
@@ -88,12 +90,14 @@ def _set(
       vault-etl audit policy set policy.json --reason "CISO-12"
       jq .reveals_an_hour=5 old.json | vault-etl audit policy set - --reason x
     """
+    from vault_etl.app import audit
+
     asked = reason_for("a policy", reason)
     document = parse_policy(_read(file))
-    program, _ = start(quiet=quiet, verbose=verbose)
-    policy = program.policy()
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    policy = audit.policy(parts)
     policy.check_owner()
-    request = audit_request(program.identity(), Action.POLICY_SET, asked)
+    request = audit_request(parts.identity, Action.POLICY_SET, asked)
     head = policy.replace(request, document)
     shown = json.loads(document)
     print_object({**shown, "audit_seq": head.seq, "audit_hash": head.hash.hex()}, output)

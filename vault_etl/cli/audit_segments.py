@@ -61,11 +61,13 @@ def export(
       vault-etl audit export --to s3://worm/audit
       vault-etl audit export --to /srv/audit --until 2026-01-01
     """
+    from vault_etl.app import audit
+
     place, before = place_of(to, is_new=True), utc(until) or dt.datetime.now(dt.UTC) - _AGE
     keys = keys_of(public_key)
-    program, _ = start(quiet=quiet, verbose=verbose)
+    parts, _ = start(quiet=quiet, verbose=verbose)
     with progress("export", total=None, quiet=quiet) as bar:
-        made = program.export_log(keys, place, before, bar)
+        made = audit.export(parts, keys, place, before, bar)
     print_rows(
         (
             {
@@ -123,22 +125,24 @@ def trim(
       vault-etl audit trim --segments /srv/audit --public-key audit.der --dry-run
       vault-etl audit trim --segments /srv/audit --public-key a.der --reason "age"
     """
+    from vault_etl.app import audit
+
     age = dt.timedelta(seconds=older_than)
     if age < _MIN_AGE:
         message = "entries of the last day stay: quotas count them"
         raise UsageError(message, hint="--older-than 1d is the least")
     place, keys = place_of(segments), keys_of(public_key)
     asked = "dry run" if dry_run else reason_for("to trim the log", reason)
-    program, _ = start(quiet=quiet, verbose=verbose)
+    parts, _ = start(quiet=quiet, verbose=verbose)
     if not dry_run:
         confirm(f"Delete what is in segments at {place}, and older than {age.days} days?", yes=yes)
 
     def request() -> AuditRequest:
-        return audit_request(program.identity(), Action.AUDIT_TRIM, asked)
+        return audit_request(parts.identity, Action.AUDIT_TRIM, asked)
 
     with progress("trim", total=None, quiet=quiet) as bar:
         before = dt.datetime.now(dt.UTC) - age
-        done = list(program.trim_log(keys, place, before, None if dry_run else request, bar))
+        done = list(audit.trim(parts, keys, place, before, None if dry_run else request, bar))
     if not quiet:
         _tell(done)
     print_rows(

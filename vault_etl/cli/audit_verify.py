@@ -66,17 +66,19 @@ def verify(
       vault-etl audit verify --segments s3://worm/audit --checkpoint receipt.txt
       vault-etl audit verify --segments ./audit --offline --public-key audit.pem
     """
+    from vault_etl.app import audit
+
     places = [place_of(text) for text in segments or []]
     if offline and not places:
         message = "--offline needs --segments"
         raise UsageError(message, hint="or leave it out, and the database is asked")
     kept = [note for path in checkpoint or [] for note in _notes(path)]
     keys = keys_of(public_key)
-    program, _ = start(quiet=quiet, verbose=verbose)
-    prove = program.verify_segments if offline else program.verify_log
-    proof = prove(keys, kept, places)
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    prove = audit.verify_offline if offline else audit.verify
+    proof = prove(parts, keys, kept, places)
     problems = [asdict(problem) for problem in proof.problems]
-    source = program.source
+    source = parts.source
     print_listing(
         _proof(proof, source), "problems", problems, output, columns=("kind", "seq", "what")
     )

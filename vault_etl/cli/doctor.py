@@ -40,9 +40,11 @@ def _doctor(
       vault-etl doctor --deep
       vault-etl doctor --output json
     """
-    program, _ = start(quiet=quiet, verbose=verbose)
+    from vault_etl.app import doctor
+
+    parts, _ = start(quiet=quiet, verbose=verbose)
     failed: list[str] = []
-    findings = _noted(program.doctor(deep=deep), failed)
+    findings = _noted(doctor.doctor(parts, deep=deep), failed)
     print_rows(
         map(_line if wants_json(output) else _cells, findings),
         output,

@@ -72,7 +72,9 @@ def _duplicates(
       vault-etl duplicates --field ip --min-users 3 --since 2026-01-01
       vault-etl duplicates --field device_id --min-count 5 --output json
     """
-    program, _ = start(quiet=quiet, verbose=verbose)
+    from vault_etl.app import records, reveal
+
+    parts, _ = start(quiet=quiet, verbose=verbose)
     known = placeholders(Field(field))
     query = SharedTokenQuery(
         field=Field(field),
@@ -83,8 +85,8 @@ def _duplicates(
         leave_out=() if with_placeholders else tuple(known),
         limit=limit,
     )
-    with NotLookedAt(program.months()) as left:
-        finder = program.duplicate_finder()
+    with NotLookedAt(records.months(parts)) as left:
+        finder = reveal.duplicate_finder(parts)
     with contextlib.ExitStack() as shown:
         if sys.stderr.isatty() and not quiet:
             shown.enter_context(elapsed(f"grouping about {finder.records(query):,} records"))

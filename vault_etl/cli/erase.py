@@ -75,21 +75,23 @@ def _erase(
       vault-etl erase 019a… --reason "request 17" --dry-run
       vault-etl erase --user-id 4711 --reason "request 17" --ticket DPO-17
     """
+    from vault_etl.app import audit, records
+
     target = _target(record_id, user_id)
     asked = "dry run" if dry_run else reason_for("an erasure", reason)
     reference = word(ticket, "ticket")
-    program, _ = start(quiet=quiet, verbose=verbose)
+    parts, _ = start(quiet=quiet, verbose=verbose)
     fields = PERSONAL_FIELDS if record_id is None else tuple(Field)
     request = audit_request(
-        program.identity(),
+        parts.identity,
         Action.ERASE,
         asked,
         record_id=record_id,
         fields=fields,
         ticket=reference,
     )
-    program.check_role(*NEEDED_ROLES["erase"], requests=lambda: [request])
-    erase = program.erase(request.request_id)
+    audit.check_role(parts, *NEEDED_ROLES["erase"], requests=lambda: [request])
+    erase = records.erase(parts, request.request_id)
     there = erase.preview(target)
     left = erase.not_looked_at()
     if dry_run:

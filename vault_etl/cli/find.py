@@ -86,6 +86,8 @@ def _find(
       echo 198.51.100.0/24 | vault-etl find --field ip --reason "abuse"
       vault-etl find --user-id 4711 --reason "request 17" --ticket DPO-17
     """
+    from vault_etl.app import audit, records, reveal
+
     if context.args:  # not left to the parser, which would repeat it
         message = "a value is never given on the command line"
         raise UsageError(message, hint="it stands in the shell's history now; see --help")
@@ -96,21 +98,19 @@ def _find(
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
     if field is None:
         user = known_user(user_id or "")
-        program, _ = start(quiet=quiet, verbose=verbose)
-        request = audit_request(
-            program.identity(), Action.FIND, asked, purpose=kind, ticket=reference
-        )
-        program.check_role(*NEEDED_ROLES["find"], requests=lambda: [request])
-        with NotLookedAt(program.months()) as left:
-            of_user, receipt = program.find_user(request.request_id)(request, user)
+        parts, _ = start(quiet=quiet, verbose=verbose)
+        request = audit_request(parts.identity, Action.FIND, asked, purpose=kind, ticket=reference)
+        audit.check_role(parts, *NEEDED_ROLES["find"], requests=lambda: [request])
+        with NotLookedAt(records.months(parts)) as left:
+            of_user, receipt = reveal.find_user(parts, request.request_id)(request, user)
         warn_of(left.months)
         _print_user(of_user, receipt, limit, output, left.months)
         return
     values = _written_out(Field(field), read_values(field.value, MAX_AMOUNT))
     must_be_held(Field(field), values)
-    program, _ = start(quiet=quiet, verbose=verbose)
+    parts, _ = start(quiet=quiet, verbose=verbose)
     request = audit_request(
-        program.identity(),
+        parts.identity,
         Action.FIND,
         asked,
         fields=(Field(field),),
@@ -118,9 +118,9 @@ def _find(
         ticket=reference,
         amount=len(values) if len(values) > 1 else None,
     )
-    program.check_role(*NEEDED_ROLES["find"], requests=lambda: [request])
-    with NotLookedAt(program.months()) as left:
-        found = program.find(request.request_id).many(request, values, limit)
+    audit.check_role(parts, *NEEDED_ROLES["find"], requests=lambda: [request])
+    with NotLookedAt(records.months(parts)) as left:
+        found = reveal.find(parts, request.request_id).many(request, values, limit)
     warn_of(left.months)
     if len(values) > 1:
         _print_many(values, found, Field(field), output, left.months)

@@ -9,21 +9,33 @@ from typing import Annotated, Final
 
 import typer
 
-from vault_etl.app import LIFELINE_OPTION, Program, Source
+from vault_etl.app import ingest
+from vault_etl.app.ingest import Source, records_of
+from vault_etl.app.parts import Parts
 from vault_etl.base import logs
 from vault_etl.base.errors import IncompleteError, OtherContentError, UsageError, VaultEtlError
 from vault_etl.cli.ingest_view import IngestWarnings, ReportingObserver, ingest_view
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
+from vault_etl.cli.ui.output import (
+    OutputFormat,
+    OutputOption,
+    QuietOption,
+    print_listing,
+    print_object,
+)
+from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.signals import Lifeline, StopOnSignal
 from vault_etl.crypto.record_id import FIRST_DAY
+from vault_etl.ingest.dry_run import Judgement
 from vault_etl.ingest.observer import IngestObserver, WorkersObserver, all_observers, observers
 from vault_etl.ingest.readiness import Readiness
 from vault_etl.ingest.run import Ingest
 from vault_etl.ingest.steps import Bounds
+from vault_etl.ingest.worker_processes import LIFELINE_OPTION
 from vault_etl.ingest.workers import Supervisor
 
 _MAX_WORKERS: Final = 64
+_REASON_COLUMNS: Final = ("reason_code", "path", "count", "first")
 
 
 def register(app: typer.Typer) -> None:
@@ -125,27 +137,25 @@ def _ingest(
     )
     _check(origin, bounds, workers, dry_run=dry_run)
     if dry_run:
-        from vault_etl.cli.ingest_dry_run import dry_run as count  # noqa: PLC0415 - seldom used
-
-        return count(origin, output, quiet=quiet, verbose=verbose)
-    program, settings = start(quiet=quiet, verbose=verbose, is_worker=lifeline is not None)
+        return _dry_run(origin, output, quiet=quiet, verbose=verbose)
+    parts, settings = start(quiet=quiet, verbose=verbose, is_worker=lifeline is not None)
     if lifeline is not None:
-        return _work(program, origin, bounds, Lifeline(lifeline))
+        return _work(parts, origin, bounds, Lifeline(lifeline))
     stop = StopOnSignal()
     readiness = Readiness(workers, stop.is_set)
     with contextlib.ExitStack() as stack:
         metrics = None
         if address := metrics_address or settings.metrics_address:
-            metrics = stack.enter_context(program.metrics(address, readiness, workers))
+            metrics = stack.enter_context(ingest.metrics(parts, address, readiness, workers))
             logs.get_logger().info("metrics", address=metrics.address)
         view = stack.enter_context(ingest_view(quiet=quiet))
         shown = all_observers(view, readiness, IngestWarnings())
         run: Ingest | Supervisor
         if workers > 1:
             arguments = _arguments(origin, bounds, verbose=verbose)
-            run = program.supervisor(shown, bounds, workers, arguments, metrics)
+            run = ingest.supervisor(parts, shown, bounds, workers, arguments, metrics)
         else:
-            run = _alone(program, shown, origin, bounds, metrics.observer if metrics else None)
+            run = _alone(parts, shown, origin, bounds, metrics.observer if metrics else None)
         try:
             summary = run.run(stop)
         except VaultEtlError as error:
@@ -185,24 +195,48 @@ def _check(source: Source, bounds: Bounds, workers: int, *, dry_run: bool) -> No
             raise UsageError(message, hint="add --help for usage")
 
 
+def _dry_run(source: Source, output: OutputFormat | None, *, quiet: bool, verbose: bool) -> int:
+    """Print how many records are events, and of the others how many have which reason. Raises as a load does."""
+    _, settings = start(quiet=quiet, verbose=verbose)
+    strict = source.strict or settings.strict
+    judgement = Judgement()
+    records = 0
+    with progress("dry run", total=None, quiet=quiet) as bar:
+        for piece in records_of(source):
+            judgement.add(piece, source.sent, strict=strict)
+            records += len(piece)
+            bar.advance(len(piece))
+    counts = {
+        "records": records,
+        "events": judgement.events,
+        "quarantined": judgement.quarantined,
+        "extra_fields": judgement.extra_fields.total,
+        "extra_field_names": judgement.extra_fields.most(),
+    }
+    print_listing(counts, "reasons", judgement.rows(), output, columns=_REASON_COLUMNS)
+    return 0
+
+
 def _alone(
-    program: Program,
+    parts: Parts,
     shown: WorkersObserver,
     source: Source,
     bounds: Bounds,
     metrics: IngestObserver | None,
 ) -> Ingest:
     observer = shown.worker(os.getpid())
-    return program.ingest(observers(observer, metrics) if metrics else observer, source, bounds)
+    return ingest.ingest(
+        parts, observers(observer, metrics) if metrics else observer, source, bounds
+    )
 
 
-def _work(program: Program, source: Source, bounds: Bounds, lifeline: Lifeline) -> int:
+def _work(parts: Parts, source: Source, bounds: Bounds, lifeline: Lifeline) -> int:
     """Be one of several workers: the parent prints what is to be printed."""
     reporting = ReportingObserver()
-    metrics = program.worker_metrics()
+    metrics = ingest.worker_metrics(parts)
     observer = reporting if metrics is None else observers(reporting, metrics)
     try:
-        program.ingest(observer, source, bounds).run(StopOnSignal(lifeline))
+        ingest.ingest(parts, observer, source, bounds).run(StopOnSignal(lifeline))
     except VaultEtlError as error:
         reporting.error(error)
         return error.exit_code

@@ -26,7 +26,7 @@ from vault_etl.keys.needed import KeyUsage
 from vault_etl.keys.rewrap import RewrapReport, to_move
 
 if TYPE_CHECKING:
-    from vault_etl.app import Program
+    from vault_etl.app.parts import Parts
 
 
 app = typer.Typer(
@@ -47,14 +47,17 @@ def _init(
     Example:
       vault-etl keys init
     """
-    program, _ = start(quiet=quiet, verbose=verbose)
-    program.check_role(
+    from vault_etl.app import audit, keys
+
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    audit.check_role(
+        parts,
         *NEEDED_ROLES["keys init"],
         requests=lambda: [
-            audit_request(program.identity(), Action.KEYS_INIT, INIT_REASON, fields=PERSONAL_FIELDS)
+            audit_request(parts.identity, Action.KEYS_INIT, INIT_REASON, fields=PERSONAL_FIELDS)
         ],
     )
-    print_object({"created": list(program.init_keys().created)}, output)
+    print_object({"created": list(keys.init(parts).created)}, output)
 
 
 _COLUMNS = ("key_id", "purpose", "field", "generation", "state", "age_days", "rows")
@@ -88,22 +91,24 @@ def _list(
       vault-etl keys list --state active --each
       vault-etl keys list --unused --output json
     """
-    program, _ = start(quiet=quiet, verbose=verbose)
+    from vault_etl.app import keys
+
+    parts, _ = start(quiet=quiet, verbose=verbose)
     now = dt.datetime.now(dt.UTC)
-    keys = [
+    listed = [
         usage
-        for usage in program.key_lister().usage()
+        for usage in keys.lister(parts).usage()
         if (not state or usage.key.state in state) and (usage.unused or not unused)
     ]
-    lines = [[usage] for usage in keys] if each or wants_json(output) else _folded(keys)
+    lines = [[usage] for usage in listed] if each or wants_json(output) else _folded(listed)
     print_rows(
         (_listed_key(line, now) for line in lines),
         output,
         columns=_COLUMNS,
         empty=_empty(filtered=bool(state) or unused),
     )
-    if len(lines) < len(keys) and not quiet:
-        sys.stderr.write(f"{len(keys)} keys in all: --each shows a line for each\n")
+    if len(lines) < len(listed) and not quiet:
+        sys.stderr.write(f"{len(listed)} keys in all: --each shows a line for each\n")
 
 
 def _folded(keys: Iterable[KeyUsage]) -> Sequence[Sequence[KeyUsage]]:
@@ -183,28 +188,31 @@ def _rewrap(
       vault-etl keys rewrap
       vault-etl keys rewrap --to alias/vault-etl-data-2 --purpose data
     """
+    from vault_etl.app import audit, keys
+
     if (to is None) is not (purpose is None):
         message = "--to and --purpose go together"
         raise UsageError(message, hint="a KMS key is for one purpose: data or token")
-    program, _ = start(quiet=quiet, verbose=verbose)
-    request = None if dry_run else _run_request(program, to, purpose)
-    program.check_role(
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    request = None if dry_run else _run_request(parts, to, purpose)
+    audit.check_role(
+        parts,
         *NEEDED_ROLES["keys rewrap"],
         requests=lambda: [] if request is None else [request],
     )
-    keys = program.wrapped_keys().live()
+    wrapped = keys.wrapped_keys(parts).live()
     target = None
     if to is not None and purpose is not None:
         if not dry_run:
-            count = sum(key.purpose.kms_key is purpose.kms_key for key in keys)
+            count = sum(key.purpose.kms_key is purpose.kms_key for key in wrapped)
             confirm(f"Move {count} {purpose.kms_key.value} keys to the KMS key {to}?", yes=yes)
-        target = program.rewrap_target(request)(request, keys, purpose, to)
-        keys = to_move(keys, purpose, target)
+        target = keys.rewrap_target(parts, request)(request, wrapped, purpose, to)
+        wrapped = to_move(wrapped, purpose, target)
     if dry_run:
-        print_object({"rewrapped": len(keys)}, output)
+        print_object({"rewrapped": len(wrapped)}, output)
         return
-    with progress("rewrap", total=len(keys), quiet=quiet) as bar, stop_when_told():
-        report = program.rewrap(bar)(keys, target)
+    with progress("rewrap", total=len(wrapped), quiet=quiet) as bar, stop_when_told():
+        report = keys.rewrap(parts, bar)(wrapped, target)
     print_object({"rewrapped": report.rewrapped}, output)
     if report.unproven and not quiet:
         typer.echo("no new bytes were opened for proof: KMS lets this role open no key", err=True)
@@ -232,13 +240,13 @@ def _some(key_ids: Sequence[int]) -> str:
     return ", ".join(map(str, key_ids[:_SHOWN_KEYS])) + more
 
 
-def _run_request(program: Program, to: str | None, purpose: KeyPurpose | None) -> AuditRequest:
+def _run_request(parts: Parts, to: str | None, purpose: KeyPurpose | None) -> AuditRequest:
     """Of the whole run: what is denied to a login, and the look at where keys are to be moved."""
     reason, fields = "all keys", tuple(Field)
     if to is not None and purpose is not None:
         reason = f"all {purpose.kms_key.value} keys, to {clean_text(to, 'name of the KMS key', _MAX_NAME)}"
         fields = fields if purpose is KeyPurpose.DATA else PERSONAL_FIELDS
-    return audit_request(program.identity(), Action.KEYS_REWRAP, reason, fields=fields)
+    return audit_request(parts.identity, Action.KEYS_REWRAP, reason, fields=fields)
 
 
 app.command("rotate")(keys_rotate.rotate)

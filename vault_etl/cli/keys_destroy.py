@@ -27,7 +27,7 @@ from vault_etl.keys.destroy import Destroyed, unused_keys
 from vault_etl.keys.needed import refuse_if_closed
 
 if TYPE_CHECKING:
-    from vault_etl.app import Program
+    from vault_etl.app.parts import Parts
 
 _MAX_KEY_ID: Final = 2**32 - 1
 
@@ -43,7 +43,7 @@ _KEPT: Final = (
 class _Run:
     """How to run, whatever ends."""
 
-    program: Program
+    parts: Parts
     dry_run: bool
     yes: bool
     output: OutputFormat | None
@@ -86,17 +86,20 @@ def destroy(
       vault-etl keys destroy 2730847132
       vault-etl keys destroy --unused --yes
     """
+    from vault_etl.app import audit
+
     if (key_id is None) is not unused:
         message = (
             "give a KEY_ID or --unused" if key_id is None else "--unused goes without a KEY_ID"
         )
         raise UsageError(message, hint="add --help for usage")
-    program, _ = start(quiet=quiet, verbose=verbose)
-    run = _Run(program=program, dry_run=dry_run, yes=yes, output=output, quiet=quiet)
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    run = _Run(parts=parts, dry_run=dry_run, yes=yes, output=output, quiet=quiet)
     asked = "unused data keys" if key_id is None else f"key {key_id}"
-    program.check_role(
+    audit.check_role(
+        parts,
         *NEEDED_ROLES["keys destroy"],
-        requests=lambda: [] if dry_run else [_request(program, asked, ())],
+        requests=lambda: [] if dry_run else [_request(parts, asked, ())],
     )
     if key_id is None:
         _destroy_unused(run)
@@ -105,8 +108,10 @@ def destroy(
 
 
 def _destroy_one(run: _Run, key_id: int) -> None:
-    program = run.program
-    doomed_keys = program.doomed_keys()
+    from vault_etl.app import keys
+
+    parts = run.parts
+    doomed_keys = keys.keys_to_destroy(parts)
     doomed = doomed_keys.find(key_id)
     if not doomed.keys:
         if not run.quiet:
@@ -120,30 +125,32 @@ def _destroy_one(run: _Run, key_id: int) -> None:
         return
     old_tokens = "" if doomed.generation is None else " and its old tokens"
     confirm(f"Destroy {doomed}{old_tokens} for good?", yes=run.yes)
-    request = _request(program, str(doomed), doomed.fields)
+    request = _request(parts, str(doomed), doomed.fields)
     with progress("clear old tokens", total=None, quiet=run.quiet) as bar, stop_when_told():
-        destroyed = program.destroy_key(bar, request.request_id)(request, doomed)
+        destroyed = keys.destruction(parts, bar, request.request_id)(request, doomed)
     _print(destroyed, run)
 
 
 def _destroy_unused(run: _Run) -> None:
-    program = run.program
-    unused = unused_keys(program.key_lister())
+    from vault_etl.app import keys
+
+    parts = run.parts
+    unused = unused_keys(keys.lister(parts))
     if not unused.keys or run.dry_run:
         if not unused.keys and not run.quiet:
             typer.echo("no data key is unused: nothing was left to destroy", err=True)
         _print(Destroyed(unused.key_ids, 0), run)
         return
     confirm(f"Destroy {unused} for good?", yes=run.yes)
-    request = _request(program, str(unused), unused.fields)
+    request = _request(parts, str(unused), unused.fields)
     total = len(unused.keys)
     with progress("destroy", total=total, quiet=run.quiet) as bar, stop_when_told():
-        ended = program.destroy_unused_keys(bar, request.request_id)(request, unused)
+        ended = keys.unused_destruction(parts, bar, request.request_id)(request, unused)
     _print(Destroyed(ended, 0), run)
 
 
-def _request(program: Program, reason: str, fields: tuple[Field, ...]) -> AuditRequest:
-    return audit_request(program.identity(), Action.KEYS_DESTROY, reason, fields=fields)
+def _request(parts: Parts, reason: str, fields: tuple[Field, ...]) -> AuditRequest:
+    return audit_request(parts.identity, Action.KEYS_DESTROY, reason, fields=fields)
 
 
 def _print(destroyed: Destroyed, run: _Run) -> None:

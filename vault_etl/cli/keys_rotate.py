@@ -1,46 +1,26 @@
-"""`vault-etl keys rotate`: data keys here, the token keys in `keys_rotation`."""
+"""`vault-etl keys rotate`: the options. The runs are in `keys_rotation`."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
-from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.audit.identity import audit_request
-from vault_etl.base.errors import DataError, UsageError
-from vault_etl.cli import keys_rotation
-from vault_etl.cli.keys_rotation import is_due, print_report
-from vault_etl.cli.needed_roles import NEEDED_ROLES
+from vault_etl.base.errors import UsageError
+from vault_etl.cli.keys_rotation import (
+    RotationOptions,
+    abort_token_rotation,
+    reencrypt,
+    retire_data_keys,
+    rotate_token_keys,
+)
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.options import Duration
-from vault_etl.cli.ui.output import OutputFormat, OutputOption, QuietOption
-from vault_etl.cli.ui.progress import progress
-from vault_etl.cli.ui.prompts import confirm
-from vault_etl.cli.ui.signals import stop_when_told
-from vault_etl.crypto.fields import Field, KeyPurpose
-from vault_etl.keys.old import naming
-from vault_etl.rotation.data_keys import RotationPlan
+from vault_etl.cli.ui.output import OutputOption, QuietOption
+from vault_etl.crypto.fields import Field
 from vault_etl.rotation.leave_out import LeaveOut
 
-if TYPE_CHECKING:
-    from vault_etl.app import Program
-
 WAIT_S: Final = 600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """How to run, whatever is rotated."""
-
-    if_due: bool
-    rate: float | None
-    dry_run: bool
-    yes: bool
-    output: OutputFormat | None
-    quiet: bool
 
 
 def rotate(
@@ -122,7 +102,7 @@ def rotate(
       vault-etl keys rotate --tokens --leave-out login=worker3 --dry-run
       vault-etl keys rotate --tokens --abort --yes
     """
-    _check(
+    _refuse_contradictions(
         {
             "--abort goes with --tokens": abort and not tokens,
             "--leave-out goes with --tokens": bool(leave_out) and not tokens,
@@ -135,103 +115,30 @@ def rotate(
             "--abort goes without --if-due": abort and if_due,
         }
     )
-    program, _ = start(quiet=quiet, verbose=verbose)
-    run = _Run(if_due=if_due, rate=rate, dry_run=dry_run, yes=yes, output=output, quiet=quiet)
-    if tokens:
-        keys_rotation.run(
-            program,
-            keys_rotation.Options(
-                abort=abort,
-                if_due=if_due,
-                leave_out=tuple(dict.fromkeys(leave_out or ())),
-                wait=wait,
-                allow_publication=allow_publication,
-                rate=rate,
-                dry_run=dry_run,
-                yes=yes,
-                output=output,
-                quiet=quiet,
-            ),
-        )
-        return
-    fields = tuple(dict.fromkeys(field or ())) or tuple(Field)
-    if lazy:
-        _retire(program, fields, run)
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    options = RotationOptions(
+        fields=tuple(dict.fromkeys(field or ())) or tuple(Field),
+        leave_out=tuple(dict.fromkeys(leave_out or ())),
+        wait=wait,
+        allow_publication=allow_publication,
+        if_due=if_due,
+        rate=rate,
+        dry_run=dry_run,
+        yes=yes,
+        output=output,
+        quiet=quiet,
+    )
+    if abort:
+        abort_token_rotation(parts, options)
+    elif tokens:
+        rotate_token_keys(parts, options)
+    elif lazy:
+        retire_data_keys(parts, options)
     else:
-        _reencrypt(program, fields, run)
+        reencrypt(parts, options)
 
 
-def _check(contradictions: dict[str, bool]) -> None:
+def _refuse_contradictions(contradictions: dict[str, bool]) -> None:
     for message, holds in contradictions.items():
         if holds:
             raise UsageError(message, hint="add --help for usage")
-
-
-def _retire(program: Program, fields: tuple[Field, ...], run: _Run) -> None:
-    program.check_role(
-        *NEEDED_ROLES["keys rotate --lazy"],
-        requests=lambda: [] if run.dry_run else [_request(program, fields, "retire only")],
-    )
-    plan = program.plan_rotation(fields, lazy=True)
-    if run.if_due and not is_due(program, KeyPurpose.DATA, quiet=run.quiet):
-        print_report(run.output, retired=(), remaining=plan.rows)
-        return
-    if not run.dry_run:
-        confirm(f"Retire {len(plan.retire)} data keys?", yes=run.yes)
-        retired = program.retire_data_keys(_request(program, fields, "retire only"))
-        print_report(run.output, retired=retired, remaining=plan.rows)
-        return
-    print_report(run.output, retired=plan.retire, remaining=plan.rows)
-
-
-def _reencrypt(program: Program, fields: tuple[Field, ...], run: _Run) -> None:
-    reason = "retire and re-encrypt"
-    needed = "keys rotate --lazy" if run.dry_run else "keys rotate"
-    program.check_role(
-        *NEEDED_ROLES[needed],
-        requests=lambda: [] if run.dry_run else [_request(program, fields, reason)],
-    )
-    plan = program.plan_rotation(fields, lazy=False)
-    unfinished = plan.resumes is not None
-    if run.if_due and not is_due(
-        program, KeyPurpose.DATA, quiet=run.quiet, unfinished=unfinished, oldest=plan.oldest
-    ):
-        print_report(run.output, retired=(), remaining=plan.rows)
-        return
-    if run.dry_run:
-        print_report(run.output, retired=plan.retire, remaining=plan.rows)
-        return
-    confirm(_question(plan), yes=run.yes)
-    request = _request(program, plan.resumes or fields, reason)
-    with progress("rotate", total=plan.rows, quiet=run.quiet) as bar, stop_when_told():
-        report = program.rotation(bar, request.request_id, run.rate).rotate(request, plan)
-    print_report(
-        run.output,
-        retired=report.retired,
-        created=report.created,
-        done=report.rows_reencrypted,
-        remaining=report.rows_remaining,
-    )
-    if plan.resumes is not None and not run.quiet:
-        names = ", ".join(plan.resumes)
-        sys.stderr.write(
-            f"vault-etl: this was the rest of a rotation of {names} that was interrupted; the keys"
-            " that were active when this began still are: run it again to retire them\n"
-        )
-    if report.failed:
-        shown = ", ".join(str(record_id) for record_id in report.failed)
-        message = f"{report.rows_remaining} values do not open, among them those of {shown}"
-        raise naming(
-            DataError(message, hint="they are left as they were; everything else is done"),
-            report.at_fault,
-        )
-
-
-def _question(plan: RotationPlan) -> str:
-    if plan.resumes is not None:
-        return f"Go on with the rotation that was interrupted, {plan.rows} values to seal anew?"
-    return f"Retire {len(plan.retire)} data keys and seal {plan.rows} values anew?"
-
-
-def _request(program: Program, fields: tuple[Field, ...], reason: str) -> AuditRequest:
-    return audit_request(program.identity(), Action.KEYS_ROTATE, reason, fields=fields)

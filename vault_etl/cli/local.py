@@ -223,7 +223,7 @@ def seed(
 
 def _read_bodies(file: Path) -> list[str]:
     """The records, as `ingest --file` reads them. NotFoundError, and DataError for one that is not UTF-8."""
-    from vault_etl.ingest.sources.content_splitter import ContentSplitter  # noqa: PLC0415
+    from vault_etl.ingest.sources.content_splitter import ContentSplitter
 
     is_stream = file == Path("-")
     try:

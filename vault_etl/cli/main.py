@@ -108,7 +108,7 @@ def _report(message: str, hint: str | None, exit_code: int) -> int:
 def _report_error(error: Exception) -> int:
     """Our own errors say what is wrong. Of others, where and of what class: their text may quote a value."""
     if isinstance(error, VaultEtlError):
-        from vault_etl.cli.needed_roles import command_of, hint_of  # noqa: PLC0415 - not for help
+        from vault_etl.cli.needed_roles import command_of, hint_of
 
         hint = hint_of(error, command_of(sys.argv[1:]))
         return _report(str(error), hint, error.exit_code)
@@ -116,6 +116,6 @@ def _report_error(error: Exception) -> int:
         streams.give_up(sys.stdout)
         message = f"writing fails: {os.strerror(error.errno)}"
         return _report(message, "what was done stays done", UnavailableError.exit_code)
-    from vault_etl.base.logs import bug  # noqa: PLC0415 - imports structlog, for this alone
+    from vault_etl.base.logs import bug
 
     return _report(bug(error), "please report this line; nothing in it is secret", EXIT_BUG)

@@ -15,7 +15,7 @@ from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.signals import stop_when_told
 
 if TYPE_CHECKING:
-    from vault_etl.app import Program
+    from vault_etl.app.parts import Parts
 
 _COLUMNS: Final = ("migration", "table", "bytes", "step")
 
@@ -110,6 +110,8 @@ def _migrate(
       vault-etl migrate --adopt
       vault-etl migrate --roles-only
     """
+    from vault_etl.app import migrate
+
     if sum((check, dry_run, adopt, roles_only)) > 1 or (
         online and (check or dry_run or roles_only)
     ):
@@ -118,33 +120,35 @@ def _migrate(
     if rate is not None and not online:
         message = "--rate goes with --online"
         raise UsageError(message, hint="add --help for usage")
-    program, _ = start(quiet=quiet, verbose=verbose)
+    parts, _ = start(quiet=quiet, verbose=verbose)
     if roles_only:
-        program.migrations().make_roles()
+        migrate.migrations(parts).make_roles()
         print_object({"applied": []}, output)
     elif check:
-        _check(program)
+        _check(parts)
         print_object({"applied": []}, output)
     elif dry_run:
-        print_rows(_plan(program), output, columns=_COLUMNS, empty="nothing is pending")
+        print_rows(_plan(parts), output, columns=_COLUMNS, empty="nothing is pending")
     else:
         with progress("migrate", total=None, quiet=quiet) as bar, stop_when_told():
-            applied = program.migrate(bar, wait, adopt=adopt, online=online, rate=rate)
+            applied = migrate.migrate(parts, bar, wait, adopt=adopt, online=online, rate=rate)
         adopted = {"adopted": applied.adopted} if adopt else {}
         print_object({"applied": list(applied.names), **adopted}, output)
         if applied.before is not None:
             raise _left([applied.before.name])
 
 
-def _check(program: Program) -> None:
+def _check(parts: Parts) -> None:
     """Raise ConfigurationError or IncompleteError for the first thing that is not as it has to be."""
-    pending = program.migrations().pending()
+    from vault_etl.app import migrate
+
+    pending = migrate.migrations(parts).pending()
     names = [found.migration.name for found in pending]
     if pending and not pending[0].is_online:
         message = f"{len(names)} migrations are pending: {', '.join(names)}"
         raise ConfigurationError(message, hint="run `vault-etl migrate` as the owner")
     is_all = all(found.is_online for found in pending)  # else the schema is an older one
-    if is_all and (differences := program.schema_differences(pending)):
+    if is_all and (differences := migrate.schema_differences(parts, pending)):
         message = f"not as the migrations made it: {'; '.join(differences)}"
         raise ConfigurationError(
             message, hint="docs/operations/doctor.md, Guards that were changed"
@@ -160,9 +164,11 @@ def _left(names: Sequence[str]) -> IncompleteError:
     )
 
 
-def _plan(program: Program) -> Iterator[Mapping[str, object]]:
+def _plan(parts: Parts) -> Iterator[Mapping[str, object]]:
     """What each pending migration would do, in order."""
-    for found in program.migrations().pending():
+    from vault_etl.app import migrate
+
+    for found in migrate.migrations(parts).pending():
         name = found.migration.name
         if not found.is_online:
             yield {
@@ -172,6 +178,6 @@ def _plan(program: Program) -> Iterator[Mapping[str, object]]:
                 "step": "in one transaction",
             }
             continue
-        for step in program.online_steps(found):
+        for step in migrate.online_steps(parts, found):
             what = f"{step.statement}: {step.action}"
             yield {"migration": name, "table": step.table, "bytes": step.bytes, "step": what}

@@ -48,9 +48,11 @@ def _list(
       vault-etl partitions list
       vault-etl partitions list --output json | jq 'select(.state == "detached")'
     """
-    program, _ = start(quiet=quiet, verbose=verbose)
+    from vault_etl.app import partitions
+
+    parts, _ = start(quiet=quiet, verbose=verbose)
     print_rows(
-        map(shown, program.partitions().partitions()),
+        map(shown, partitions.partitions(parts).partitions()),
         output,
         columns=_COLUMNS,
         empty="there are no partitions: `vault-etl partitions ensure` makes them",
@@ -81,6 +83,8 @@ def _ensure(
       vault-etl partitions ensure 2026-01 2026-02
       vault-etl partitions ensure 2026-01 --reopen --reason "restore of ticket 17"
     """
+    from vault_etl.app import partitions
+
     if reopen and not months:
         message = "--reopen needs a MONTH"
         raise UsageError(message, hint="for example: partitions ensure 2026-01 --reopen")
@@ -88,17 +92,17 @@ def _ensure(
     wanted = [parse_month(month) for month in months or ()] or months_around(
         dt.datetime.now(dt.UTC)
     )
-    program, _ = start(quiet=quiet, verbose=verbose)
-    partitions = program.partitions()
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    table = partitions.partitions(parts)
     made: dict[dt.date, str | None] = {}
     for month in wanted:
         request = audit_request(
-            program.identity(),
+            parts.identity,
             Action.PARTITIONS_ENSURE,
             clean_reason(f"{month:%Y-%m}: {asked}"),
             ticket=word(ticket, "ticket"),
         )
-        made[month] = partitions.ensure(request, month, reopen=reopen)
+        made[month] = table.ensure(request, month, reopen=reopen)
     print_rows(
         ({"month": f"{month:%Y-%m}", "partition": name} for month, name in made.items()),
         output,

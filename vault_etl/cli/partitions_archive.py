@@ -62,10 +62,12 @@ def archive(
       vault-etl partitions archive 2024-03 --to /srv/archives --dry-run
       vault-etl partitions archive 2024-03 --to s3://cold/logins --reason "age"
     """
+    from vault_etl.app import partitions
+
     asked = "dry run" if dry_run else reason_for("to archive a month", reason)
-    program, _ = start(quiet=quiet, verbose=verbose)
-    partitions = program.partitions()
-    partition = choose(partitions.partitions(), month)
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    table = partitions.partitions(parts)
+    partition = choose(table.partitions(), month)
     must_be(partition, PartitionState.DETACHED)
     if partition.closed_at is None:
         message = f"{partition.name} was detached by hand"
@@ -73,14 +75,14 @@ def archive(
             message, hint="`vault-etl partitions detach` puts it away on the record first"
         )
     root = _root(to, partition)
-    location = program.new_archive(root, partition.name)
-    for left in program.leftovers(root, partition):
+    location = partitions.new_archive(root, partition.name)
+    for left in partitions.leftovers(parts, root, partition):
         sys.stderr.write(f"vault-etl: not on the record, of an interrupted run: {left}\n")
     if dry_run:
         print_object({**shown(partition), "to": location}, output)
         return
     request = audit_request(
-        program.identity(),
+        parts.identity,
         Action.PARTITIONS_ARCHIVE,
         clean_reason(f"{partition.name} to {location}: {asked}"),
         ticket=word(ticket, "ticket"),
@@ -88,12 +90,12 @@ def archive(
     total = None if partition.rows is None else 2 * partition.rows
     with (
         progress("archive", total=total, quiet=quiet) as told,
-        program.open_archive(location, told) as opened,
+        partitions.open_archive(parts, location, told) as opened,
     ):
         done = opened.archive(request, partition, opened.note)
     if done.replaced is not None:
-        delete_old(program, done.replaced, f"{partition.name} is archived")
-    print_object(shown(choose(partitions.partitions(), partition.name)), output)
+        delete_old(parts, done.replaced, f"{partition.name} is archived")
+    print_object(shown(choose(table.partitions(), partition.name)), output)
 
 
 def _root(to: str | None, partition: Partition) -> ArchiveRoot:
@@ -140,21 +142,23 @@ def restore(
       vault-etl partitions restore 2024-03 --reason "audit of 2024"
       vault-etl partitions restore 2024-03 --from /mnt/logins_2024_03-1f2e3d4c
     """
+    from vault_etl.app import partitions
+
     given = None if from_ is None else parse_location(from_, str(Path.cwd()))
     asked = "dry run" if dry_run else reason_for("to restore a month", reason)
-    program, _ = start(quiet=quiet, verbose=verbose)
-    partitions = program.partitions()
-    partition = _archived(partitions.partitions(), month, given)
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    table = partitions.partitions(parts)
+    partition = _archived(table.partitions(), month, given)
     recorded = partition.archive if partition else None
     location = given or (recorded.location if recorded else "")
     with (
         progress("restore", total=None, quiet=quiet) as told,
-        program.open_archive(location, told) as opened,
+        partitions.open_archive(parts, location, told) as opened,
     ):
         checked = opened.reader.manifest(recorded.manifest_sha256 if recorded else None)
         _must_be_the_month(month, partition, checked.manifest)
         opened.reader.check(checked, told)
-        needs = needs_of(checked.manifest, program.archives())
+        needs = needs_of(checked.manifest, partitions.archives(parts))
         facts = {
             "partition": checked.manifest.partition,
             "from": location,
@@ -176,12 +180,12 @@ def restore(
                 yes=yes,
             )
         request = audit_request(
-            program.identity(),
+            parts.identity,
             Action.PARTITIONS_RESTORE,
             clean_reason(f"{checked.manifest.partition} from {location}: {asked}"),
             ticket=word(ticket, "ticket"),
         )
-        program.archives().intend(request)
+        partitions.archives(parts).intend(request)
         erased = opened.restore(request, checked, location, recorded=recorded is not None)
     if needs.lost_values:
         sys.stderr.write(
@@ -193,7 +197,7 @@ def restore(
             f"vault-etl: {needs.stale_tokens} rows have tokens of a generation that is not active:"
             " `vault-etl partitions retoken` makes them new before the month is attached\n"
         )
-    month_now = shown(choose(partitions.partitions(), checked.manifest.partition))
+    month_now = shown(choose(table.partitions(), checked.manifest.partition))
     print_object({**month_now, "erased": erased}, output)
 
 

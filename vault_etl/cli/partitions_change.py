@@ -21,7 +21,7 @@ from vault_etl.partitions.archive.archive_month import delete_archive
 from vault_etl.records.partitions import Partition, PartitionState, choose, sent_at
 
 if TYPE_CHECKING:
-    from vault_etl.app import Program
+    from vault_etl.app.parts import Parts
 
 MonthArgument = Annotated[
     str, typer.Argument(metavar="MONTH", help="YYYY-MM, or the name of a partition.")
@@ -64,16 +64,16 @@ class Change:
 
     def __call__(self) -> None:
         """Look, ask, do it, and print the month as it is then."""
+        from vault_etl.app import partitions
+
         verb = self.action.value.split()[1]
         asked = "dry run" if self.dry_run else reason_for(f"to {verb} a month", self.reason)
-        program, _ = start(quiet=self.quiet, verbose=self.verbose)
-        partitions = program.partitions(self.wait_s)
-        partition = choose(partitions.partitions(), self.month)
+        parts, _ = start(quiet=self.quiet, verbose=self.verbose)
+        table = partitions.partitions(parts, self.wait_s)
+        partition = choose(table.partitions(), self.month)
         must_be(partition, *_STATES[self.action])
         with progress(verb, total=None, quiet=self.quiet):
-            misfits = (
-                partitions.misfits(partition) if self.action is Action.PARTITIONS_ATTACH else ()
-            )
+            misfits = table.misfits(partition) if self.action is Action.PARTITIONS_ATTACH else ()
         if misfits:
             raise does_not_fit(partition, misfits)
         if self.action is Action.PARTITIONS_DETACH and not _is_over(partition):
@@ -88,16 +88,16 @@ class Change:
         also = f" Its archive is deleted then: {ends.location}." if ends else ""
         confirm(f"{verb.capitalize()} {in_words(partition)}?{also}", yes=self.yes)
         request = audit_request(
-            program.identity(),
+            parts.identity,
             self.action,
             clean_reason(f"{partition.name}: {asked}"),
             ticket=word(self.ticket, "ticket"),
         )
         with progress(verb, total=None, quiet=self.quiet):
-            getattr(partitions, verb)(request, partition)
+            getattr(table, verb)(request, partition)
         if self.action is Action.PARTITIONS_ATTACH and partition.archive is not None:
-            delete_old(program, partition.archive.location, f"{partition.name} is attached")
-        print_object(shown(choose(partitions.partitions(), partition.name)), self.output)
+            delete_old(parts, partition.archive.location, f"{partition.name} is attached")
+        print_object(shown(choose(table.partitions(), partition.name)), self.output)
 
 
 def does_not_fit(partition: Partition, misfits: Sequence[str]) -> ConfigurationError:
@@ -135,10 +135,12 @@ def must_be(partition: Partition, *states: PartitionState) -> None:
         raise ConfigurationError(message, hint=_FIRST.get(partition.state))
 
 
-def delete_old(program: Program, location: str, done: str) -> None:
+def delete_old(parts: Parts, location: str, done: str) -> None:
     """Delete an archive that is on the record no more. Raises IncompleteError, which names it, if that fails."""
+    from vault_etl.app import partitions
+
     try:
-        delete_archive(program.archive_store(location))
+        delete_archive(partitions.archive_store(parts, location))
     except VaultEtlError as error:
         message = f"{done}, and its archive of before is left: {error}"
         raise IncompleteError(message, hint=f"delete {location} by hand") from None

@@ -25,7 +25,7 @@ from vault_etl.partitions.archive.archive_month import delete_archive
 from vault_etl.records.partitions import Archive, Partition, PartitionState, choose
 
 if TYPE_CHECKING:
-    from vault_etl.app import Program
+    from vault_etl.app.parts import Parts
 
 
 def drop(
@@ -62,18 +62,20 @@ def drop(
       vault-etl partitions drop 2024-03 --archive --reason "retention: 7 years"
       vault-etl partitions drop 2024-03 --without-archive --reason "retention"
     """
+    from vault_etl.app import partitions
+
     if archive and without_archive:
         message = "--archive and --without-archive are of different months"
         raise UsageError(message, hint="`vault-etl partitions list` shows which have an archive")
     asked = "dry run" if dry_run else reason_for("to drop a month", reason)
-    program, _ = start(quiet=quiet, verbose=verbose)
-    partition = choose(program.partitions().partitions(), month)
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    partition = choose(partitions.partitions(parts).partitions(), month)
     has = partition.archive
     _check(partition, archive=archive, without_archive=without_archive)
     if has is not None and not archive:
         with (
             progress("check the archive", total=partition.rows, quiet=quiet) as told,
-            program.open_archive(has.location, told) as opened,
+            partitions.open_archive(parts, has.location, told) as opened,
         ):
             opened.reader.check(opened.reader.manifest(has.manifest_sha256), told)
     if dry_run:
@@ -81,17 +83,17 @@ def drop(
         return
     confirm(_question(partition, archive=archive), yes=yes)
     request = audit_request(
-        program.identity(),
+        parts.identity,
         Action.PARTITIONS_DROP,
         clean_reason(f"{partition.name}: {asked}"),
         ticket=word(ticket, "ticket"),
     )
     if has is not None and archive:
-        _end(program, request, partition, has)
+        _end(parts, request, partition, has)
     else:
         with progress("drop", total=None, quiet=quiet):
-            program.partitions().drop(request, partition)
-    print_object(shown(choose(program.partitions().partitions(), partition.name)), output)
+            partitions.partitions(parts).drop(request, partition)
+    print_object(shown(choose(partitions.partitions(parts).partitions(), partition.name)), output)
 
 
 def _check(partition: Partition, *, archive: bool, without_archive: bool) -> None:
@@ -134,12 +136,14 @@ def _question(partition: Partition, *, archive: bool) -> str:
     return f"Drop {in_words(partition)}?{where}"
 
 
-def _end(program: Program, request: AuditRequest, partition: Partition, archive: Archive) -> None:
+def _end(parts: Parts, request: AuditRequest, partition: Partition, archive: Archive) -> None:
     """Files first: what is on the record as dropped is gone. Run again after an interruption, it goes on."""
-    archives = program.archives()
+    from vault_etl.app import partitions
+
+    archives = partitions.archives(parts)
     archives.intend(request)
     try:
-        delete_archive(program.archive_store(archive.location))
+        delete_archive(partitions.archive_store(parts, archive.location))
     except BaseException:
         archives.failed(request, "failed")
         raise

@@ -60,22 +60,26 @@ def retoken(
       vault-etl partitions retoken 2024-03 --dry-run
       vault-etl partitions retoken 2024-03 --reason "audit of 2024" --yes
     """
+    from vault_etl.app import audit, rotation
+
     asked = "dry run" if dry_run else reason_for("to open a month", reason)
-    program, _ = start(quiet=quiet, verbose=verbose)
+    parts, _ = start(quiet=quiet, verbose=verbose)
 
     def request(partition: str) -> AuditRequest:
         return audit_request(
-            program.identity(),
+            parts.identity,
             Action.PARTITIONS_RETOKEN,
             clean_reason(f"{partition}: {asked}"),
             fields=PERSONAL_FIELDS,
             ticket=word(ticket, "ticket"),
         )
 
-    program.check_role(
-        *NEEDED_ROLES["partitions retoken"], requests=lambda: [] if dry_run else [request(month)]
+    audit.check_role(
+        parts,
+        *NEEDED_ROLES["partitions retoken"],
+        requests=lambda: [] if dry_run else [request(month)],
     )
-    plan = program.plan_retoken(month)
+    plan = rotation.plan_month(parts, month)
     if dry_run or not plan.rows:
         _print(plan, output, rows=0)
         if not (plan.rows or quiet):
@@ -87,7 +91,7 @@ def retoken(
     )
     run = request(plan.month.name)
     with progress("retoken", total=plan.total, quiet=quiet) as bar, stop_when_told():
-        work = program.month_retoken(bar, run.request_id, rate)
+        work = rotation.month_retoken(parts, bar, run.request_id, rate)
         report = work(run, plan, tuple(dict.fromkeys(leave_out or ())))
     _print(plan, output, rows=report.rows, left_out=report.left_out, remaining=0)
 

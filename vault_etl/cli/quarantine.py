@@ -92,17 +92,19 @@ def _list(
       vault-etl quarantine list --reason-code not_an_address --limit 20
       vault-etl quarantine list --since 2026-01-31 --output json
     """
+    from vault_etl.app import quarantine, records
+
     if summary and limit is not None:
         message = "--summary counts all rows, and takes no --limit"
         raise UsageError(message, hint="leave one of them out")
-    program, _ = start(quiet=quiet, verbose=verbose)
+    parts, _ = start(quiet=quiet, verbose=verbose)
     wanted = QuarantineFilter(
         reason_code=reason_code.value if reason_code else None,
         since=utc(since),
         until=utc(until),
         source=source,
     )
-    reader = program.quarantine_reader()
+    reader = quarantine.reader(parts)
     if summary:
         print_rows(
             map(_counted, reader.counts(wanted)),
@@ -128,7 +130,7 @@ def _list(
             sys.stderr.write(
                 f"vault-etl: the newest {MANY_ROWS}; there are more: --limit shows them, --summary counts\n"
             )
-    waited_for = WaitedFor(program.months())
+    waited_for = WaitedFor(records.months(parts))
     print_rows(
         (_listed(waited_for.see(row)) for row in rows),
         output,
@@ -169,11 +171,13 @@ def _show(
       vault-etl quarantine show 019a… --reason "what does the new app send?"
       vault-etl quarantine show 019a… --reason "bug 4711" --output value
     """
+    from vault_etl.app import audit, quarantine, records
+
     asked = reason_for("a look at a message", reason)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
-    program, _ = start(quiet=quiet, verbose=verbose)
+    parts, _ = start(quiet=quiet, verbose=verbose)
     request = audit_request(
-        program.identity(),
+        parts.identity,
         Action.QUARANTINE_SHOW,
         asked,
         record_id=record_id,
@@ -181,11 +185,11 @@ def _show(
         purpose=kind,
         ticket=reference,
     )
-    program.check_role(*NEEDED_ROLES["quarantine show"], requests=lambda: [request])
-    shown = program.show_quarantined(request.request_id)(request)
+    audit.check_role(parts, *NEEDED_ROLES["quarantine show"], requests=lambda: [request])
+    shown = quarantine.show(parts, request.request_id)(request)
     _print(shown, output)
     if not quiet:
-        waited_for = WaitedFor(program.months())
+        waited_for = WaitedFor(records.months(parts))
         waited_for.see(shown.row)
         waited_for.tell()
 

@@ -44,7 +44,7 @@ from vault_etl.quarantine.read import QuarantineFilter
 from vault_etl.quarantine.retry import Retried, RetryReport
 
 if TYPE_CHECKING:
-    from vault_etl.app import Program
+    from vault_etl.app.parts import Parts
 
 
 _MAX_IDS: Final = 1_000
@@ -89,6 +89,8 @@ def discard(
       vault-etl quarantine discard --source 019a… --reason "the wrong file"
       vault-etl quarantine discard --if-due --yes
     """
+    from vault_etl.app import audit, quarantine
+
     ids = list(dict.fromkeys(record_ids)) if record_ids else None
     wanted = QuarantineFilter(
         reason_code=reason_code.value if reason_code else None,
@@ -103,7 +105,7 @@ def discard(
     if ids is not None and len(ids) > _MAX_IDS:
         message = f"there are more than {_MAX_IDS} ids"
         raise UsageError(message, hint="give fewer at a time, or a reason, a time or a source")
-    program, settings = start(quiet=quiet, verbose=verbose)
+    parts, settings = start(quiet=quiet, verbose=verbose)
     if every:
         wanted = QuarantineFilter(older_than=dt.timedelta(0))
     if if_due:
@@ -115,18 +117,18 @@ def discard(
         wanted = QuarantineFilter(older_than=dt.timedelta(days=days))
         reason = reason or f"older than {days} days"
     request = audit_request(
-        program.identity(),
+        parts.identity,
         Action.QUARANTINE_DISCARD,
         "dry run" if dry_run else reason_for("a discard", reason),
         record_id=ids[0] if ids and len(ids) == 1 else None,
         fields=(Field.QUARANTINE,),
         ticket=word(ticket, "ticket"),
     )
-    program.check_role(
-        *NEEDED_ROLES["quarantine discard"], requests=lambda: [] if dry_run else [request]
+    audit.check_role(
+        parts, *NEEDED_ROLES["quarantine discard"], requests=lambda: [] if dry_run else [request]
     )
     with progress("discard", total=None, quiet=quiet) as bar:
-        discard = program.discard_quarantine(bar, request.request_id)
+        discard = quarantine.discard(parts, bar, request.request_id)
         matching = discard.matching(wanted, ids)
     if ids is not None and not matching.messages:
         message = "no such message is in quarantine"
@@ -139,7 +141,7 @@ def discard(
     # What comes while it runs stays, and was not counted.
     wanted = dataclasses.replace(wanted, until=matching.until, older_than=None)
     with progress("discard", total=matching.messages, quiet=quiet) as bar:
-        discarded = program.discard_quarantine(bar, request.request_id)(request, wanted, ids)
+        discarded = quarantine.discard(parts, bar, request.request_id)(request, wanted, ids)
     _print_matching(dataclasses.replace(matching, messages=discarded), output)
 
 
@@ -189,22 +191,24 @@ def retry(
       vault-etl quarantine retry --reason-code not_an_address --yes
       vault-etl quarantine retry 019a… --yes
     """
+    from vault_etl.app import audit, quarantine
+
     if bool(record_ids) + every + (reason_code is not None) != 1:
         message = (
             "a retry needs the ID of a message, or --all, or a --reason-code, and not two of them"
         )
         raise UsageError(message, hint="`vault-etl quarantine list` shows what there is")
-    program, settings = start(quiet=quiet, verbose=verbose)
+    parts, settings = start(quiet=quiet, verbose=verbose)
     code = reason_code.value if reason_code else None
     wanted = Retried(list(dict.fromkeys(record_ids)) if record_ids else None, code)
-    request = _retry_request(program, wanted, dry_run=dry_run)
-    program.check_role(*NEEDED_ROLES["quarantine retry"], requests=lambda: [request])
-    counts = program.quarantine_reader().counts(QuarantineFilter(reason_code=code))
+    request = _retry_request(parts, wanted, dry_run=dry_run)
+    audit.check_role(parts, *NEEDED_ROLES["quarantine retry"], requests=lambda: [request])
+    counts = quarantine.reader(parts).counts(QuarantineFilter(reason_code=code))
     total = len(wanted.only) if wanted.only else sum(count.count for count in counts)
     if not dry_run:
         confirm(f"Retry {total} quarantined message{'s' * (total != 1)}?", yes=yes)
     with progress("retry", total=total, quiet=quiet) as bar:
-        retry = program.quarantine_retry(bar, request.request_id)
+        retry = quarantine.retry(parts, bar, request.request_id)
         look = retry.count if dry_run else retry.move
         report = look(request, wanted, strict=settings.strict)
     print_object(
@@ -225,12 +229,12 @@ def retry(
     _complain(report)
 
 
-def _retry_request(program: Program, wanted: Retried, *, dry_run: bool) -> AuditRequest:
+def _retry_request(parts: Parts, wanted: Retried, *, dry_run: bool) -> AuditRequest:
     what = "every message" if wanted.only is None else f"{len(wanted.only)} messages by their ids"
     if wanted.reason_code is not None:
         what = f"{what} of the reason {wanted.reason_code}"
     return audit_request(
-        program.identity(),
+        parts.identity,
         Action.QUARANTINE_RETRY,
         f"{'count what would pass of' if dry_run else 'parse again'} {what}",
         record_id=wanted.only[0] if wanted.only and len(wanted.only) == 1 else None,

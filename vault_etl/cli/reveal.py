@@ -29,7 +29,8 @@ from vault_etl.records.unattached_months import NotLookedAt, no_record_of_user
 from vault_etl.reveal.reveal import RevealBatch, must_be_within_quota
 
 if TYPE_CHECKING:
-    from vault_etl.app import LastCheckpoint, Program
+    from vault_etl.app.audit import LastCheckpoint
+    from vault_etl.app.parts import Parts
 
 
 STANDARD_INPUT: Final = "-"
@@ -101,6 +102,9 @@ def _reveal(
       vault-etl reveal --reason "case 12" --to case-12.csv < ids.txt
       vault-etl reveal --reason "case 12" --to case-12.csv --resume < ids.txt
     """
+    from vault_etl.app import audit
+    from vault_etl.app.audit import LastCheckpoint
+
     words = ids or ([STANDARD_INPUT] if user_id is None else [])
     if user_id is not None and ids:
         message = "a reveal is of record ids, or of one --user-id"
@@ -117,28 +121,26 @@ def _reveal(
     user = None if user_id is None else known_user(user_id)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
     fields = tuple(Field(name) for name in dict.fromkeys(field or [])) or PERSONAL_FIELDS
-    program, _ = start(quiet=quiet, verbose=verbose)
+    parts, _ = start(quiet=quiet, verbose=verbose)
     request = audit_request(
-        program.identity(),
+        parts.identity,
         Action.REVEAL_MASKED if masked else Action.REVEAL,
         asked,
         fields=fields,
         purpose=kind,
         ticket=reference,
     )
-    program.check_role(
-        *NEEDED_ROLES["reveal"], requests=lambda: _of_each(request, record_ids or [None])
+    audit.check_role(
+        parts, *NEEDED_ROLES["reveal"], requests=lambda: _of_each(request, record_ids or [None])
     )
-    from vault_etl.app import LastCheckpoint  # noqa: PLC0415 - its help needs none of it
-
     with LastCheckpoint() as keep:
         if user is not None:
-            record_ids = _records_of(program, request, user, keep)
+            record_ids = _records_of(parts, request, user, keep)
         with _file(to, output, request, resume=resume) as file:
             done = file.done if file else frozenset()
             left = _of_each(request, [i for i in record_ids if i not in done][:limit])
             shown = Shown(output, request, file)
-            _reveal_all(program, left, shown, keep, watched=to is not None and not quiet)
+            _reveal_all(parts, left, shown, keep, watched=to is not None and not quiet)
 
 
 def _of_each(
@@ -149,12 +151,14 @@ def _of_each(
 
 
 def _records_of(
-    program: Program, request: AuditRequest, user_id: str, keep: LastCheckpoint
+    parts: Parts, request: AuditRequest, user_id: str, keep: LastCheckpoint
 ) -> list[uuid.UUID]:
     """The records of a user, by a look of its own. Raises NotFoundError if there is none."""
+    from vault_etl.app import records, reveal
+
     find = replace(request, request_id=uuid.uuid4(), action=Action.FIND, fields=())
-    with NotLookedAt(program.months()) as left:
-        found, _ = program.find_user(find.request_id, keep)(find, user_id)
+    with NotLookedAt(records.months(parts)) as left:
+        found, _ = reveal.find_user(parts, find.request_id, keep)(find, user_id)
     warn_of(left.months)
     if not found.count:
         raise no_record_of_user(left.months)
@@ -178,7 +182,7 @@ def _file(
 
 
 def _reveal_all(
-    program: Program,
+    parts: Parts,
     requests: Sequence[AuditRequest],
     shown: Shown,
     keep: LastCheckpoint,
@@ -186,11 +190,13 @@ def _reveal_all(
     watched: bool,
 ) -> None:
     """Reveal each of them, print it, and then say what could not be done."""
+    from vault_etl.app import audit, reveal
+
     if not requests:
         typer.echo("every record is there already", err=True)
-    quota = program.policy().allowance().looks
+    quota = audit.policy(parts).allowance().looks
     must_be_within_quota(len(requests), quota, fewer=f"--limit {quota.left} takes the first")
-    batch = RevealBatch(lambda request: program.reveal(request.request_id, keep)(request))
+    batch = RevealBatch(lambda request: reveal.reveal(parts, request.request_id, keep)(request))
     try:
         bar = progress("reveal", total=len(requests), quiet=False) if watched else None
         with bar or contextlib.nullcontext() as live:

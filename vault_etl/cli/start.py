@@ -11,7 +11,7 @@ from vault_etl.cli.replica_reads import FROM_REPLICA
 
 if TYPE_CHECKING:
     from vault_etl import settings
-    from vault_etl.app import Program
+    from vault_etl.app.parts import Parts
 
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Log more, to standard error.")
@@ -20,12 +20,12 @@ VerboseOption = Annotated[
 
 def start(
     *, quiet: bool, verbose: bool, is_worker: bool = False
-) -> tuple[Program, settings.Settings]:
+) -> tuple[Parts, settings.Settings]:
     """Read the settings, set up the logs. Raises ConfigurationError."""
     # Here and not above: most of a command's start is these imports, and its help needs none.
-    from vault_etl import settings  # noqa: PLC0415
-    from vault_etl.app import Program  # noqa: PLC0415
-    from vault_etl.base import logs  # noqa: PLC0415
+    from vault_etl import settings
+    from vault_etl.app.parts import Parts
+    from vault_etl.base import logs
 
     loaded, _ = settings.load(os.environ)
     logs.configure(loaded.log_format, verbose=verbose, quiet=quiet)
@@ -33,11 +33,11 @@ def start(
     reads_replica = name.partition(" ")[2] in FROM_REPLICA
     if is_worker:
         name += f" worker {os.getpid()}"
-    return Program(loaded, name, reads_replica=reads_replica), loaded
+    return Parts(loaded, name, reads_replica=reads_replica), loaded
 
 
 def _name() -> str:
     """`vault-etl keys rotate`: the words of the command, and nothing that was given to it."""
-    from typer._click.globals import get_current_context  # noqa: PLC0415 - nothing public has it
+    from typer._click.globals import get_current_context
 
     return get_current_context().command_path

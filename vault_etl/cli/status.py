@@ -33,8 +33,10 @@ def _status(
       vault-etl status
       vault-etl status --output json
     """
-    program, _ = start(quiet=quiet, verbose=verbose)
-    findings = list(program.status())
+    from vault_etl.app import status
+
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    findings = list(status.status(parts))
     shape = _line if wants_json(output) else _row
     print_rows(map(shape, findings), output, columns=("section", "ok", "detail"), empty="nothing")
     wrong = [finding.check for finding in findings if finding.verdict.ok is False]

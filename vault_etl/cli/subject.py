@@ -76,38 +76,39 @@ def _export(
       vault-etl subject export 4711 --to r-17 --reason "request 17" --ticket T-17
       vault-etl subject export 4711 --to r-17 --messages 0 --reason "request 17"
     """
+    from vault_etl.app import audit, quarantine, records, reveal
+    from vault_etl.app.audit import LastCheckpoint
+
     user = known_user(user_id)
     asked = reason_for("an export", reason)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
     Bundle.must_be_new(to)
-    program, _ = start(quiet=quiet, verbose=verbose)
-    request = audit_request(program.identity(), Action.FIND, asked, purpose=kind, ticket=reference)
-    program.check_role(*NEEDED_ROLES["subject export"], requests=lambda: [request])
-    from vault_etl.app import LastCheckpoint  # noqa: PLC0415 - its help needs none of it
-
+    parts, _ = start(quiet=quiet, verbose=verbose)
+    request = audit_request(parts.identity, Action.FIND, asked, purpose=kind, ticket=reference)
+    audit.check_role(parts, *NEEDED_ROLES["subject export"], requests=lambda: [request])
     with (
         LastCheckpoint() as keep,
         progress("subject export", total=None, quiet=quiet) as bar,
     ):
-        export = program.export_subject(request, bar, keep)
-        reader = program.quarantine_reader()
+        export = reveal.export_subject(parts, request, bar, keep)
+        reader = quarantine.reader(parts)
         rows = list(reader.rows(limit=messages)) if messages else []
         in_quarantine = sum(count.count for count in reader.counts())
-        with NotLookedAt(program.months()) as left:
+        with NotLookedAt(records.months(parts)) as left:
             found = export.records_of(user)
         warn_of(left.months)
         if not found.count and not rows:
             raise no_record_of_user(left.months)
-        records = {record.record_id: record for record in found.newest}
-        export.must_be_within(program.policy().allowance().looks, len(records), len(rows))
+        held = {record.record_id: record for record in found.newest}
+        export.must_be_within(audit.policy(parts).allowance().looks, len(held), len(rows))
         bundle = Bundle(to)
         through = LookedThrough(in_quarantine=in_quarantine)
         try:
             for shown, match, entries in export.messages(user, rows, through):
                 bundle.add_message(shown, match)
                 bundle.add_entries(map(listed, entries))
-            for revealed, entries in export.records(list(records), warn):
-                bundle.add_record(records[revealed.record_id], revealed)
+            for revealed, entries in export.records(list(held), warn):
+                bundle.add_record(held[revealed.record_id], revealed)
                 bundle.add_entries(map(listed, entries))
             manifest = bundle.finish(
                 user,
@@ -118,7 +119,7 @@ def _export(
                 keep.checkpoint,
                 export.left_the_log(),
             )
-            key, signature = program.sign_text(manifest)
+            key, signature = audit.sign_text(parts, manifest)
             bundle.sign(manifest, key.key, signature)
         except (VaultEtlError, KeyboardInterrupt):
             sys.stderr.write(f"vault-etl: the export is incomplete: {to} has no SHA256SUMS\n")
@@ -137,4 +138,4 @@ def _export(
         },
         output,
     )
-    export.batch.complain(len(records))
+    export.batch.complain(len(held))

@@ -74,6 +74,8 @@ def _tokens(
       vault-etl tokens --field ip --reason "list 7" < in.txt > out.txt
       vault-etl tokens -f device_id --column device --reason x < in.csv > out.csv
     """
+    from vault_etl.app import audit, records, reveal
+
     if context.args:
         message = "a value is never given on the command line"
         raise UsageError(message, hint="it stands in the shell's history now; see --help")
@@ -81,9 +83,9 @@ def _tokens(
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
     header, rows, at = _table(read_lines(file), column, Field(field))
     values = [Pii.of_text(row[at]) for row in rows]
-    program, _ = start(quiet=quiet, verbose=verbose)
+    parts, _ = start(quiet=quiet, verbose=verbose)
     request = audit_request(
-        program.identity(),
+        parts.identity,
         Action.TOKENS,
         asked,
         fields=(Field(field),),
@@ -91,9 +93,9 @@ def _tokens(
         ticket=reference,
         amount=len(values),
     )
-    program.check_role(*NEEDED_ROLES["tokens"], requests=lambda: [request])
-    with NotLookedAt(program.months()) as left:
-        made = program.make_tokens(request.request_id)(request, values)
+    audit.check_role(parts, *NEEDED_ROLES["tokens"], requests=lambda: [request])
+    with NotLookedAt(records.months(parts)) as left:
+        made = reveal.make_tokens(parts, request.request_id)(request, values)
     _write(header, rows, at, made)
     if sys.stderr.isatty():
         print_receipt(made.receipt.checkpoint, sys.stderr)

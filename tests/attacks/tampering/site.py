@@ -1,6 +1,6 @@
 """A vault that someone with all rights in the database tampers with, and who then reveals from it.
 
-Reveals run in this process, built by `bootstrap.Program` with the reveal role's own credentials:
+Reveals run in this process, built by `vault_etl.app` with the reveal role's own credentials:
 the services, the adapters, Postgres and the emulator are the real ones, and an exhaustive test
 takes seconds. `test_command.py` shows that a process adds nothing.
 """
@@ -21,7 +21,8 @@ import pytest
 
 from tests.kit.vault import Vault
 from vault_etl import settings
-from vault_etl.app import Program
+from vault_etl.app import reveal
+from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IntegrityError, KeyDeniedError, UnusableKeyError, VaultEtlError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
@@ -91,14 +92,14 @@ class Site:
         """A new `vault-etl reveal`, so to say: no key of an earlier one is cached."""
         with self.environment("reveal", settings_of) as environment:
             loaded, _ = settings.load(environment)
-            program = Program(loaded) if settings_of else self._program
-            return program.reveal(uuid.uuid4())
+            parts = Parts(loaded) if settings_of else self._parts
+            return reveal.reveal(parts, uuid.uuid4())
 
     @functools.cached_property
-    def _program(self) -> Program:
+    def _parts(self) -> Parts:
         """One for all, since a session with AWS is dear: it keeps no key."""
         with self.environment("reveal") as environment:
-            return Program(settings.load(environment)[0])
+            return Parts(settings.load(environment)[0])
 
     @functools.cached_property
     def warm(self) -> Reveal:

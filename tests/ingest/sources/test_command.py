@@ -14,7 +14,8 @@ import pytest
 
 from tests.kit.fakes.login_events import login_event, sns_envelope
 from tests.kit.vault import SAMPLES, Vault
-from vault_etl.app import Program
+from vault_etl.app.parts import Parts
+from vault_etl.app.records import batch_writer
 from vault_etl.base.pii import Pii
 from vault_etl.records.messages import Message, Outcome
 from vault_etl.settings import load
@@ -179,7 +180,7 @@ def test_what_was_stored_before_it_died_is_a_duplicate(mortal: Vault) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        writer = Program(settings).batch_writer()
+        writer = batch_writer(Parts(settings))
     stored = received(mortal)[:1]
     assert writer.write(stored).outcomes == [Outcome.STORED]
     deadline = time.monotonic() + 30

@@ -14,7 +14,9 @@ import pytest
 from tests.kit.fakes.login_events import login_event
 from tests.kit.vault import Vault, sample_events
 from vault_etl import settings
-from vault_etl.app import Program
+from vault_etl.app import ingest
+from vault_etl.app.parts import Parts
+from vault_etl.app.records import batch_writer
 from vault_etl.ingest.sources.open_lines import LineOpener
 from vault_etl.records.messages import Outcome
 from vault_etl.records.write_batch import BatchWriter
@@ -36,8 +38,8 @@ def writer(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Loader:
     for name, value in vault.environment("ingest").items():
         monkeypatch.setenv(name, value)
     loaded, _ = settings.load(vault.environment("ingest"))
-    program = Program(loaded)
-    return Loader(program.line_opener(), program.batch_writer())
+    parts = Parts(loaded)
+    return Loader(ingest.line_opener(parts), batch_writer(parts))
 
 
 def load(

@@ -19,8 +19,8 @@ class LiveProgress:
     """`Progress` that a person watches, safe for threads. `total` is a guess that may grow, or None."""
 
     def __init__(self, title: str, total: int | None) -> None:
-        from rich import progress as bars  # noqa: PLC0415 - for a terminal alone
-        from rich.console import Console  # noqa: PLC0415
+        from rich import progress as bars
+        from rich.console import Console
 
         columns = [bars.SpinnerColumn(), bars.TextColumn("{task.description}")]
         columns += [bars.BarColumn(bar_width=24), bars.MofNCompleteColumn()]
@@ -73,7 +73,7 @@ class LoggedProgress:
     """
 
     def __init__(self, title: str, monotonic: Callable[[], float] = time.monotonic) -> None:
-        from vault_etl.base import logs  # noqa: PLC0415
+        from vault_etl.base import logs
 
         self._title = title
         self._monotonic = monotonic
@@ -127,8 +127,8 @@ def progress(
 @contextlib.contextmanager
 def elapsed(title: str) -> Iterator[None]:
     """A live line for a terminal, of work that cannot say how far it is: what it does, and for how long by now."""
-    from rich import progress as bars  # noqa: PLC0415 - for a terminal alone
-    from rich.console import Console  # noqa: PLC0415
+    from rich import progress as bars
+    from rich.console import Console
 
     columns = [bars.SpinnerColumn(), bars.TextColumn("{task.description}")]
     columns.append(bars.TimeElapsedColumn())

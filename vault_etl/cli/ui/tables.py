@@ -101,7 +101,7 @@ def _side_by_side(console: Console, cells: Sequence[str], widths: Sequence[int])
 
 def _wrapped(console: Console, text: str, width: int) -> list[str]:
     """By words, and what has none by characters. Nothing is lost but blanks at the ends of lines."""
-    from rich.text import Text  # noqa: PLC0415 - not for a pipe
+    from rich.text import Text
 
     lines = Text(text).wrap(console, width, overflow="fold")
     return [line.plain.rstrip() for line in lines] or [""]
@@ -109,7 +109,7 @@ def _wrapped(console: Console, text: str, width: int) -> list[str]:
 
 def _width(text: str) -> int:
     """The columns of a terminal that the longest line of `text` takes."""
-    from rich.cells import cell_len  # noqa: PLC0415 - not for a pipe
+    from rich.cells import cell_len
 
     return max(map(cell_len, text.split("\n")))
 
@@ -119,7 +119,7 @@ def _longest_word(text: str) -> int:
 
 
 def _console() -> Console:
-    from rich.console import Console  # noqa: PLC0415 - not for a pipe
+    from rich.console import Console
 
     return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
 
@@ -130,7 +130,7 @@ def _print(console: Console, lines: Iterable[str], style: str | None = None) -> 
 
 
 def _print_named(console: Console, name: str, value: str) -> None:
-    from rich.text import Text  # noqa: PLC0415 - not for a pipe
+    from rich.text import Text
 
     text = Text.assemble((name, "bold"), (f"{_GAP}{value}" if value else ""))
     text.rstrip()

@@ -1,0 +1,43 @@
+"""Records: batches that are written, months that are not attached, and erasure."""
+
+from __future__ import annotations
+
+import uuid
+
+from vault_etl.app.audit import head_signer, keep_checkpoint
+from vault_etl.app.keys import leases, ring
+from vault_etl.app.parts import Parts
+from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
+from vault_etl.erase.erase import Erase
+from vault_etl.erase.postgres import PostgresEraser
+from vault_etl.records.postgres import PostgresMonths, PostgresRecordLoader
+from vault_etl.records.unattached_months import Months
+from vault_etl.records.write_batch import BatchWriter
+
+
+def batch_writer(parts: Parts, *, strict: bool = False) -> BatchWriter:
+    """Build the writer of batches of messages, from a queue, a file or Lambda. It keeps keys for one lease."""
+    settings = parts.settings
+    return BatchWriter(
+        PostgresRecordLoader(parts.database),
+        ring(parts, max_seconds=settings.lease_hours * 3600),
+        leases(parts),
+        parts.clock,
+        strict=strict or settings.strict,
+    )
+
+
+def months(parts: Parts) -> Months:
+    """The months that a query of the table does not see, as the server that `parts.reads` chose has them."""
+    return PostgresMonths(parts.reads)
+
+
+def erase(parts: Parts, request_id: uuid.UUID) -> Erase:
+    """Build `erase`."""
+    return Erase(
+        PostgresEraser(parts.database),
+        PostgresCheckpoints(parts.database),
+        head_signer(parts, request_id),
+        keep_checkpoint,
+        months(parts),
+    )

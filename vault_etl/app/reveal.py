@@ -1,0 +1,65 @@
+"""Reveal: the commands `reveal`, `find`, `tokens`, `duplicates` and `subject export`."""
+
+from __future__ import annotations
+
+import uuid
+
+from vault_etl.app import quarantine
+from vault_etl.app.audit import Keep, audit_log
+from vault_etl.app.keys import ring
+from vault_etl.app.parts import Parts
+from vault_etl.app.records import months
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.platform.clock import Progress
+from vault_etl.reveal.duplicates import DuplicateFinder
+from vault_etl.reveal.find import Find, FindUser
+from vault_etl.reveal.postgres import (
+    PostgresDuplicateFinder,
+    PostgresEntriesAboutRecord,
+    PostgresRecordFinder,
+    PostgresReleasedValues,
+)
+from vault_etl.reveal.reveal import Reveal
+from vault_etl.reveal.tokens import MakeTokens
+from vault_etl.subject.export import ExportSubject, Looks
+
+
+def reveal(parts: Parts, request_id: uuid.UUID, keep: Keep | None = None) -> Reveal:
+    """Build one reveal. KMS is asked for each of them, with the request id in the user agent."""
+    values = PostgresReleasedValues(parts.database)
+    log = audit_log(parts, request_id, keep)
+    return Reveal(log, values, ring(parts, request_id), months(parts))
+
+
+def find(parts: Parts, request_id: uuid.UUID) -> Find:
+    """Build `find` of values. KMS is asked for the token keys, with the request id in the user agent."""
+    finder = PostgresRecordFinder(parts.database)
+    return Find(audit_log(parts, request_id), finder, ring(parts, request_id))
+
+
+def find_user(parts: Parts, request_id: uuid.UUID, keep: Keep | None = None) -> FindUser:
+    """Build the search for a user's records (`--user-id`), which needs no key."""
+    return FindUser(audit_log(parts, request_id, keep), PostgresRecordFinder(parts.database))
+
+
+def make_tokens(parts: Parts, request_id: uuid.UUID) -> MakeTokens:
+    """Build `tokens`. KMS is asked for the token keys of the field alone."""
+    return MakeTokens(audit_log(parts, request_id), ring(parts, request_id))
+
+
+def duplicate_finder(parts: Parts) -> DuplicateFinder:
+    """Build `duplicates`."""
+    return PostgresDuplicateFinder(parts.reads)
+
+
+def export_subject(
+    parts: Parts, request: AuditRequest, progress: Progress, keep: Keep
+) -> ExportSubject:
+    """Build `subject export`, whose accesses are those of `find`, `reveal` and `quarantine show`."""
+    looks = Looks(
+        find_user=lambda asked, user: find_user(parts, asked.request_id, keep)(asked, user),
+        reveal=lambda asked: reveal(parts, asked.request_id, keep)(asked),
+        show=lambda asked: quarantine.show(parts, asked.request_id, keep)(asked),
+        about=PostgresEntriesAboutRecord(parts.database),
+    )
+    return ExportSubject(looks, request, progress)
