@@ -26,6 +26,6 @@ def test_unforeseen_data_is_a_bug(quick: Vault) -> None:
     quick.sql("UPDATE data_keys SET state = %s", VALUE)
     result = quick.run("audit", "keys", "list", "--verbose")
     fails(result, 1, "a bug: ValueError at ")
-    assert "postgres_keys.py" in result.stderr
+    assert "keys/postgres.py:" in result.stderr
     assert "Traceback" not in result.stderr
     assert VALUE not in result.stderr

@@ -6,11 +6,12 @@ import os
 import pty
 import subprocess
 import termios
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import pexpect
+import psutil
 from pexpect import fdpexpect
 
 from tests.kit.vault import Result, Vault
@@ -121,3 +122,17 @@ def fails(result: Result, code: int, *names: str) -> None:
     assert result.stdout == ""
     for name in names:
         assert name in lines[0], lines[0]
+
+
+def still_running(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Return those that run after so many seconds. An ended process that PID 1 has not yet reaped does not run."""
+    _, left = psutil.wait_procs(processes, seconds)
+    return [process for process in left if not has_ended(process)]
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Tell whether the process is gone, or a zombie."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True

@@ -53,7 +53,7 @@ def postgres_of_compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
         running = embedded.start()
         with admin(running, "postgres") as cursor:
             cursor.execute("CREATE ROLE postgres SUPERUSER LOGIN PASSWORD 'owner'")
-            cursor.execute((ROOT / "docker" / "doctor/logins.sql").read_text(encoding="utf-8"))
+            cursor.execute((ROOT / "docker" / "logins.sql").read_text(encoding="utf-8"))
         yield running
     finally:
         embedded.destroy()

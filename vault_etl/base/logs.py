@@ -51,10 +51,10 @@ def get_logger() -> structlog.typing.FilteringBoundLogger:
 
 
 def bug(error: BaseException) -> str:
-    """Where an error was raised, and of what class: all that may be told of one whose text may quote a value."""
+    """Return the error's class and its last three frames. Its text is left out: it may quote a value."""
     frames = traceback.extract_tb(error.__traceback__)
     where = " < ".join(
-        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        f"{'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno} {frame.name}"
         for frame in reversed(frames[-3:])
     )
     return f"a bug: {type(error).__name__} at {where}"

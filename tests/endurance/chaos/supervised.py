@@ -14,6 +14,7 @@ from urllib.request import urlopen
 import psutil
 
 from tests.endurance.chaos.site import Site
+from tests.kit.processes import still_running
 from vault_etl.local.processes import free_port
 
 ORPHANS_END_S = 10
@@ -101,8 +102,7 @@ class Supervised:
         self.parent.kill()
         self.parent.wait(STOP_S)
         self.parent = self._start()
-        _, left = psutil.wait_procs(orphans, ORPHANS_END_S)
-        assert left == []
+        assert still_running(orphans, ORPHANS_END_S) == []
 
     def metrics(self) -> bytes:
         """What a scrape finds."""

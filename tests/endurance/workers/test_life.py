@@ -13,7 +13,7 @@ import pytest
 
 from tests.endurance.workers.processes import listening, running, stopped, until, workers_of
 from tests.kit.events import events
-from tests.kit.processes import finish
+from tests.kit.processes import finish, still_running
 from tests.kit.proxy import silent_port
 from tests.kit.tcp_proxy import Fault, TcpProxy
 from tests.kit.vault import Vault
@@ -57,7 +57,7 @@ def test_no_worker_outlives_a_killed_parent(quick: Vault, silent: str) -> None:
                     quick.send(events(20))
                     until(lambda: postgres.hits[Fault.BLACKHOLE] > 0)
                 parent.kill()
-                _, left = psutil.wait_procs(orphans, ORPHANS_END_S)
+                left = still_running(orphans, ORPHANS_END_S)
             assert left == []
 
 
