@@ -16,8 +16,7 @@ import os
 import sys
 
 from vault_etl.base.errors import ConfigurationError, VaultEtlError
-from vault_etl.local.aws_session import Credentials, EmulatorSession
-from vault_etl.local.provision import provision_resources
+from vault_etl.local.provision import Credentials, EmulatorSession, provision_resources
 
 
 def main() -> int:

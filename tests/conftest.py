@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from vault_etl.local.emulator import EmulatorName
+from vault_etl.local.emulator import (
+    EmulatorName,
+)
 
 pytest_plugins = (
     "tests.kit.isolation",

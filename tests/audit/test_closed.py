@@ -11,7 +11,7 @@ from tests.audit.conftest import ADDRESSES, DEVICE
 from tests.kit.processes import fails
 from tests.kit.proxy import FaultProxy, Judge
 from tests.kit.vault import Result, Vault
-from vault_etl.local.aws_session import EmulatorSession
+from vault_etl.local.provision import EmulatorSession
 
 RAISE = """
 CREATE FUNCTION public.injected() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$

@@ -16,8 +16,7 @@ from vault_etl.cli import local
 from vault_etl.cli.demo import next_commands
 from vault_etl.cli.ui import told
 from vault_etl.cli.ui.told import Told
-from vault_etl.local.state import StackState
-from vault_etl.local.status import StackStatus
+from vault_etl.local.state import StackState, StackStatus
 
 INSTALL = Path(__file__).parents[2] / "requirements" / "told.py"
 

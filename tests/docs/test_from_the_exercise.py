@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.kit.databases import empty
 from tests.kit.vault import Vault
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.local.postgres_binaries import find_postgres_binaries
+from vault_etl.local.postgres_server import find_postgres_binaries
 from vault_etl.local.provision import Provisioned
 
 PAGE = Path(__file__).parents[2] / "docs" / "from-the-exercise.md"

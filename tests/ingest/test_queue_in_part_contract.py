@@ -10,7 +10,7 @@ import pytest
 from tests.kit.proxy import Call, FaultProxy
 from vault_etl.base.errors import UnavailableError
 from vault_etl.ingest.sources.sqs import SqsQueue
-from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.provision import Credentials, EmulatorSession
 
 HANDLES = [f"handle-{number}" for number in range(5)]
 THEIRS = ["InternalError", "RequestThrottled", "ServiceUnavailable"]

@@ -35,8 +35,7 @@ from vault_etl.keys.make import (
 )
 from vault_etl.keys.rewrap import KeyRewrapper
 from vault_etl.keys.unwrap import KeyUnwrapper, KmsKeys, prove_kms
-from vault_etl.local.aws_session import Credentials, EmulatorSession
-from vault_etl.local.provision import Provisioned
+from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned
 
 ALIASES = {
     KeyPurpose.DATA: "alias/vault-etl-data",

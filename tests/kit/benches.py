@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.contract.bench import Bench, FakeBench
 
+from tests.conftest import TEMPLATE
 from tests.kit.bench import Bench, FakeBench, PostgresBench
 from tests.kit.databases import TEMPLATE, database_copy
 from tests.kit.vault import Vault
-from vault_etl.local.aws_session import EmulatorSession
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.local.provision import Provisioned
+from vault_etl.local.provision import EmulatorSession, Provisioned
 
 NO_EMULATOR = Provisioned("", "", {}, {})
 

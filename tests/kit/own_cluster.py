@@ -15,12 +15,15 @@ from pathlib import Path
 
 from tests.kit.databases import admin
 from tests.kit.scratch import Scratch
-from vault_etl.local.passwords import Passwords
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.local.postgres_binaries import PostgresBinaries, find_postgres_binaries
-from vault_etl.local.postgres_server import PostgresServer, copy_for_nobody
-from vault_etl.local.processes import free_port
-from vault_etl.local.unprivileged import give_away, is_root
+from vault_etl.local.postgres_server import (
+    PostgresBinaries,
+    PostgresServer,
+    copy_for_nobody,
+    find_postgres_binaries,
+)
+from vault_etl.local.private_files import Passwords
+from vault_etl.local.processes import free_port, give_away, is_root
 
 OLDEST, NEWEST = 16, 18
 PAGES = Path(__file__).parents[2] / "docs"

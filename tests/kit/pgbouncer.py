@@ -14,8 +14,7 @@ from typing import Final
 
 from tests.endurance.workers.processes import until
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.local.processes import free_port, is_port_free
-from vault_etl.local.unprivileged import give_away, is_root
+from vault_etl.local.processes import free_port, give_away, is_port_free, is_root
 
 PROGRAM: Final = "/usr/sbin/pgbouncer"
 CONNECTIONS: Final = 3

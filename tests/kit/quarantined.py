@@ -16,7 +16,7 @@ from vault_etl.event.rejection import Reason
 from vault_etl.keys.kms import KmsKeyGenerator
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.postgres import PostgresKeyStore
-from vault_etl.local.aws_session import EmulatorSession
+from vault_etl.local.provision import EmulatorSession
 from vault_etl.platform.clock import SystemClock
 from vault_etl.platform.postgres import Database
 from vault_etl.records.fenced_writes import Loaded, WriteKeys

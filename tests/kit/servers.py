@@ -13,12 +13,16 @@ import pytest
 
 from tests.kit.databases import TEMPLATE, admin
 from tests.kit.vault import ROLES
-from vault_etl.local.emulator import Emulator, EmulatorName
-from vault_etl.local.localstack import install_localstack, start_localstack
-from vault_etl.local.moto import start_moto
+from vault_etl.local.emulator import (
+    Emulator,
+    EmulatorName,
+    install_localstack,
+    start_localstack,
+    start_moto,
+)
 from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
+from vault_etl.local.processes import give_away
 from vault_etl.local.provision import Provisioned, provision
-from vault_etl.local.unprivileged import give_away
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import resource_dir
 from vault_etl.schema.postgres_migrations import PostgresMigrations

@@ -13,10 +13,8 @@ import psycopg2.extensions
 
 from tests.kit.databases import admin
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.local.postgres_binaries import PostgresBinaries, find_postgres_binaries
-from vault_etl.local.postgres_server import PostgresServer
-from vault_etl.local.processes import free_port
-from vault_etl.local.unprivileged import give_away, is_root, run_unprivileged
+from vault_etl.local.postgres_server import PostgresBinaries, PostgresServer, find_postgres_binaries
+from vault_etl.local.processes import free_port, give_away, is_root, run_unprivileged
 
 
 @contextmanager

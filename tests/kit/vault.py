@@ -21,9 +21,8 @@ from tests.kit.forking import can_fork, run_forked
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.registration import Registration
 from vault_etl.audit.signing_key import AuditKey
-from vault_etl.local.aws_session import Credentials, EmulatorSession
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.local.provision import Provisioned, provision_resources
+from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision_resources
 
 ROLES = ("ingest", "reveal", "rotate", "re-encrypt", "erase", "audit", "analyst")
 DROP_FORM_CHECKS = """

@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from tests.local.conftest import least_commands
-from vault_etl.local.aws_session import Credentials, EmulatorSession
 from vault_etl.local.emulator import EmulatorName
+from vault_etl.local.provision import Credentials, EmulatorSession
 from vault_etl.local.stack import EmbeddedStack
 from vault_etl.platform.resources import resource_dir
 

@@ -13,10 +13,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.kit.vault import emulator_session
-from vault_etl.local.aws_session import Credentials, EmulatorSession
-from vault_etl.local.moto import start_moto
+from vault_etl.local.emulator import start_moto
 from vault_etl.local.policies import ROLES
-from vault_etl.local.provision import Provisioned, provision
+from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision
 
 Moto = tuple[str, Provisioned]
 

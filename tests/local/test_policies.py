@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from vault_etl.local.boundary import NeededPermission, is_allowed
-from vault_etl.local.policies import boundary, identity_policy
+from vault_etl.local.policies import NeededPermission, boundary, identity_policy, is_allowed
 from vault_etl.local.template import IAM_ROLES, KEYS, TEMPLATE_NAME, Template, resolve
 from vault_etl.platform.resources import resource_dir
 

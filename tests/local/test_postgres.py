@@ -20,9 +20,9 @@ import pytest
 
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.local import INSTALL_HINT
-from vault_etl.local.moto import start_moto
+from vault_etl.local.emulator import start_moto
 from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
-from vault_etl.local.postgres_binaries import check_platform
+from vault_etl.local.postgres_server import check_platform
 
 pytestmark = pytest.mark.command
 

@@ -12,8 +12,7 @@ import pytest
 import stamina
 
 from vault_etl.base.errors import DataError, UnavailableError
-from vault_etl.local.aws_session import Credentials, EmulatorSession
-from vault_etl.local.provision import Provisioned
+from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned
 from vault_etl.local.seeding import MAX_BYTES, send_all
 
 pytestmark = pytest.mark.command

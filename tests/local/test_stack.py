@@ -15,11 +15,11 @@ import pytest
 
 from tests.local.conftest import least_commands
 from vault_etl.base.errors import ConfigurationError, UsageError
-from vault_etl.local.aws_session import Credentials, EmulatorSession
 from vault_etl.local.emulator import EmulatorName
 from vault_etl.local.policies import ROLES
+from vault_etl.local.provision import Credentials, EmulatorSession
 from vault_etl.local.stack import EmbeddedStack
-from vault_etl.local.status import StackStatus
+from vault_etl.local.state import StackStatus
 
 pytestmark = pytest.mark.command
 

@@ -23,8 +23,7 @@ from vault_etl.base.errors import (
     UsageError,
 )
 from vault_etl.crypto.digest import sha256
-from vault_etl.local.aws_session import EmulatorSession
-from vault_etl.local.provision import Provisioned
+from vault_etl.local.provision import EmulatorSession, Provisioned
 from vault_etl.local.template import ARCHIVE_BUCKET
 from vault_etl.platform.store_s3 import S3Archive
 

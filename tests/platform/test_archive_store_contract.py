@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from vault_etl.base.errors import DataError, IncompleteError, NotFoundError
-from vault_etl.local.aws_session import EmulatorSession
-from vault_etl.local.provision import Provisioned
+from vault_etl.local.provision import EmulatorSession, Provisioned
 from vault_etl.platform.store import ArchiveStore
 from vault_etl.platform.store_folder import FolderArchive
 from vault_etl.platform.store_s3 import S3Archive

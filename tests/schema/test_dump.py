@@ -17,7 +17,7 @@ from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
 from tests.partitions.test_partitions_postgres import ensure, month_start, name_of, partitions
 from tests.schema.test_grants import EVERYONE, RIGHTS, rights
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
-from vault_etl.local.postgres_binaries import find_postgres_binaries
+from vault_etl.local.postgres_server import find_postgres_binaries
 from vault_etl.platform.resources import resource_dir
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord

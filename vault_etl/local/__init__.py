@@ -1,6 +1,6 @@
 """The embedded stack: a real PostgreSQL 18 and an AWS emulator, on loopback, no Docker, no root.
 
-`stack.py` is the whole of it; `postgres.py`, `moto.py` and `localstack.py` are usable on their own.
+`stack.py` is the whole of it; `postgres.py` and `emulator.py` are usable on their own.
 Why it is built this way: docs/adr/0002-embedded-stack.md.
 """
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from vault_etl.crypto.ciphertext import Ciphertext
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import encryption_context
-from vault_etl.local.aws_session import Credentials, EmulatorSession
+from vault_etl.local.provision import Credentials, EmulatorSession
 
 
 @dataclass(frozen=True, slots=True)

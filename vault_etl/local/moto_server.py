@@ -2,7 +2,7 @@
 
     python -m vault_etl.local.moto_server DIR
 
-Run as a process of its own by `moto.py`. It listens on a free port of 127.0.0.1, which it writes
+Run as a process of its own by `emulator.py`. It listens on a free port of 127.0.0.1, which it writes
 to `DIR/port`.
 """
 
@@ -36,7 +36,7 @@ from moto.moto_server.werkzeug_app import (
 from moto.sqs.models import Message, SQSBackend
 from werkzeug.serving import make_server
 
-from vault_etl.local.boundary import BOUNDARY_SUFFIX, NeededPermission, is_allowed
+from vault_etl.local.policies import BOUNDARY_SUFFIX, NeededPermission, is_allowed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -20,16 +20,20 @@ from pathlib import Path
 import psycopg2
 
 from vault_etl.base.errors import UnavailableError
-from vault_etl.local.passwords import Passwords
-from vault_etl.local.postgres_binaries import PostgresBinaries, find_postgres_binaries
-from vault_etl.local.postgres_server import ADMIN, PostgresServer, copy_for_nobody
+from vault_etl.local.postgres_server import (
+    ADMIN,
+    PostgresBinaries,
+    PostgresServer,
+    copy_for_nobody,
+    find_postgres_binaries,
+)
 from vault_etl.local.private_files import (
+    Passwords,
     make_private_directory,
     read_private_json,
     write_private_json,
 )
-from vault_etl.local.processes import free_port, is_port_free
-from vault_etl.local.unprivileged import give_away, is_root
+from vault_etl.local.processes import free_port, give_away, is_port_free, is_root
 
 DATABASE = "vault_etl"
 
@@ -60,7 +64,7 @@ class RunningPostgres:
     def url(self, login: str, database: str = DATABASE) -> str:
         """The connection URL of a login, password included; the password is made if there is none.
 
-        Making the login itself is another matter: see `logins.py`.
+        Making the login itself is another matter: see `database.py`.
         """
         password = self.passwords.of(login)
         return f"postgresql://{login}:{password}@127.0.0.1:{self.port}/{database}"

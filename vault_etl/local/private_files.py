@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +66,21 @@ def read_private_json(path: Path) -> dict[str, Any]:
         message = f"{path} is damaged"
         raise ConfigurationError(message, hint="start afresh: vault-etl local reset")
     return content
+
+
+_PASSWORD_BYTES = 24  # 192 random bits; 32 characters that need no escaping in a URL
+
+
+@dataclass(frozen=True, slots=True)
+class Passwords:
+    """The passwords in the file at `path` (JSON, mode 0600). Its repr shows none."""
+
+    path: Path
+
+    def of(self, login: str) -> str:
+        """The password of `login`; a new one is drawn and kept if it has none."""
+        known = read_private_json(self.path)
+        if login not in known:
+            known[login] = secrets.token_urlsafe(_PASSWORD_BYTES)
+            write_private_json(self.path, known)
+        return str(known[login])

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from vault_etl.base.errors import ConfigurationError
 from vault_etl.local.private_files import read_private_json, write_private_json
 
 _POLL_SECONDS = 0.02
@@ -140,3 +143,77 @@ def is_port_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+_USER = "nobody"  # initdb refuses a user id that has no entry in the list of users
+
+
+def is_root() -> bool:
+    """Whether this process runs as root."""
+    return os.geteuid() == 0
+
+
+def give_away(*paths: Path) -> None:
+    """As root, make `nobody` the owner of each path, links not followed. Otherwise do nothing."""
+    if is_root():
+        user = pwd.getpwnam(_USER)
+        for path in paths:
+            os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+
+
+def run_unprivileged(command: Sequence[str], *, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, as `nobody` if this is root, in a next to empty environment."""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "LC_ALL": "C", "TZ": "UTC"}
+    user = pwd.getpwnam(_USER) if is_root() else None
+    return subprocess.run(
+        command,
+        cwd="/",  # where the caller stands may be closed to the other user
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        user=user.pw_uid if user else None,
+        group=user.pw_gid if user else None,
+        extra_groups=[] if user else None,
+    )
+
+
+_COMMAND_SECONDS = 120
+
+RunCommand = Callable[[Sequence[str], Mapping[str, str], Path], None]
+"""Arguments (without the program), environment, working directory. Raises if the command fails."""
+
+
+def run_own_command(
+    arguments: Sequence[str], environment: Mapping[str, str], directory: Path
+) -> None:
+    """Run `vault-etl ARGUMENTS` to its end in `directory`, where no `vault-etl.toml` stands.
+
+    Raises ConfigurationError with the command's own error and hint.
+    """
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "vault_etl", *arguments],
+        cwd=directory,
+        env={**kept, **nothing, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_SECONDS,
+        check=False,
+    )
+    if done.returncode == 0:
+        return
+    said = {
+        kind: text
+        for line in done.stderr.splitlines()
+        for program, kind, text in [[*line.split(": ", 2), "", ""][:3]]
+        if program == "vault-etl"
+    }
+    message = (
+        f"vault-etl {' '.join(arguments)} failed: {said.get('error', f'exit {done.returncode}')}"
+    )
+    raise ConfigurationError(message, hint=said.get("hint"))

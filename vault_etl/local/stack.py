@@ -8,20 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vault_etl.base.errors import ConfigurationError, UsageError
-from vault_etl.local.aws_session import Credentials, EmulatorSession
-from vault_etl.local.emulator import REGION, Emulator, EmulatorName
-from vault_etl.local.localstack import start_localstack
-from vault_etl.local.logins import create_logins, login_of
-from vault_etl.local.lost_keys import refuse_if_keys_are_lost
-from vault_etl.local.moto import start_moto
-from vault_etl.local.own_command import RunCommand, run_own_command
+from vault_etl.local.database import create_logins, login_of, refuse_if_keys_are_lost
+from vault_etl.local.emulator import REGION, Emulator, EmulatorName, start_localstack, start_moto
 from vault_etl.local.policies import ADMIN, ROLES
 from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
 from vault_etl.local.private_files import make_private_directory
-from vault_etl.local.processes import stop_recorded
-from vault_etl.local.provision import Provisioned, provision
-from vault_etl.local.state import StackState, StateFile
-from vault_etl.local.status import StackStatus
+from vault_etl.local.processes import RunCommand, run_own_command, stop_recorded
+from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision
+from vault_etl.local.state import StackState, StackStatus, StateFile
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient

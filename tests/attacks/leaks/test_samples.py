@@ -7,9 +7,11 @@ import json
 import os
 import subprocess
 
+from tests.leaks.search import found
+
 from tests.attacks.leaks.search import found
 from tests.kit.vault import Vault, sample_events
-from vault_etl.local.postgres_binaries import find_postgres_binaries
+from vault_etl.local.postgres_server import find_postgres_binaries
 
 CANARY = "203.0.113.250"
 

@@ -10,8 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.kit.vault import emulator_session
-from vault_etl.local.aws_session import EmulatorSession
-from vault_etl.local.provision import Provisioned
+from vault_etl.local.provision import EmulatorSession, Provisioned
 
 pytestmark = pytest.mark.iam
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import boto3
 import pytest
+from tests.vault import ROLES, SAMPLES
 
 from tests.kit.vault import ROLES, SAMPLES, Vault, sample_events
-from vault_etl.local.aws_session import Credentials, EmulatorSession
 from vault_etl.local.emulator import Emulator
 from vault_etl.local.postgres import RunningPostgres
-from vault_etl.local.provision import Provisioned, provision_resources
+from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision_resources
 from vault_etl.local.template import KEYS, TEMPLATE_NAME, Template
 from vault_etl.platform.resources import resource_dir
 

@@ -6,12 +6,12 @@ import json
 
 import pytest
 from botocore.exceptions import ClientError
+from tests.cli.events import event
 
 from tests.kit.events import event
 from tests.kit.vault import Vault
-from vault_etl.local.aws_session import Credentials, EmulatorSession
-from vault_etl.local.boundary import BOUNDARY_SUFFIX
-from vault_etl.local.policies import identity_policy
+from vault_etl.local.policies import BOUNDARY_SUFFIX, identity_policy
+from vault_etl.local.provision import Credentials, EmulatorSession
 from vault_etl.local.template import KEYS, Template
 
 pytestmark = pytest.mark.iam

@@ -25,7 +25,7 @@ from tests.attacks.least_privilege.by_hand import (
 )
 from tests.kit.events import event
 from tests.kit.vault import Vault
-from vault_etl.local.postgres_binaries import find_postgres_binaries
+from vault_etl.local.postgres_server import find_postgres_binaries
 
 USER, ADDRESS, DEVICE = "user-1", "198.18.77.203", "593-47-5928"
 pytestmark = pytest.mark.iam

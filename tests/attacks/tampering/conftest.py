@@ -17,7 +17,7 @@ from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.keys.kms import KmsKeyGenerator
 from vault_etl.keys.make import make_data_key
 from vault_etl.keys.postgres import PostgresKeyStore
-from vault_etl.local.aws_session import EmulatorSession
+from vault_etl.local.provision import EmulatorSession
 from vault_etl.platform.postgres import Database
 
 BODIES = (

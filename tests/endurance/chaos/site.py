@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+from tests.tcp_proxy import HOST
+from tests.vault import ROLES
+
 from tests.kit.tcp_proxy import HOST, TcpProxy
 from tests.kit.vault import ROLES, Vault
-from vault_etl.local.aws_session import Credentials, EmulatorSession
 from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
-from vault_etl.local.provision import Provisioned, provision_resources
+from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision_resources
 
 if TYPE_CHECKING:
     from types_boto3_sqs.client import SQSClient

@@ -10,8 +10,7 @@ import pytest
 
 from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url
-from vault_etl.local.aws_session import EmulatorSession
-from vault_etl.local.provision import Provisioned
+from vault_etl.local.provision import EmulatorSession, Provisioned
 from vault_etl.records.messages import Message
 
 
