@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vault_etl.local.emulator import (
-    EmulatorName,
-)
+from vault_etl.local.emulator import EmulatorName
 
 pytest_plugins = (
     "tests.kit.isolation",

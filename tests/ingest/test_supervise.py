@@ -33,18 +33,18 @@ FOLLOW = Bounds(follow=True)
 
 @dataclass(slots=True)
 class StopAt:
-    """`Stop`: set at one moment, urgent at another."""
+    """`StopFlag`: set at one moment, urgent at another."""
 
     clock: FakeClock
     at: float = NEVER
     urgent_at: float = NEVER
 
     def is_set(self) -> bool:
-        """See `Stop.is_set`."""
+        """See `StopFlag.is_set`."""
         return self.clock.monotonic() >= self.at
 
     def is_urgent(self) -> bool:
-        """See `Stop.is_urgent`."""
+        """See `StopFlag.is_urgent`."""
         return self.clock.monotonic() >= self.urgent_at
 
 

@@ -13,18 +13,18 @@ PATIENCE_S = 30
 
 
 class Signals:
-    """`Stop` by two events."""
+    """`StopFlag` by two events."""
 
     def __init__(self) -> None:
         self.first = threading.Event()
         self.second = threading.Event()
 
     def is_set(self) -> bool:
-        """See `Stop.is_set`."""
+        """See `StopFlag.is_set`."""
         return self.first.is_set()
 
     def is_urgent(self) -> bool:
-        """See `Stop.is_urgent`."""
+        """See `StopFlag.is_urgent`."""
         return self.second.is_set()
 
 

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.bench import Bench, FakeBench
 
-from tests.conftest import TEMPLATE
 from tests.kit.bench import Bench, FakeBench, PostgresBench
 from tests.kit.databases import TEMPLATE, database_copy
 from tests.kit.vault import Vault

@@ -1,4 +1,4 @@
-"""Judge the lines of a file without storing any: what `ingest --file --dry-run` counts."""
+"""Checks the lines of a file without storing any: the counts of `ingest --file --dry-run`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vault_etl.event.extra_fields import ExtraFields
 from vault_etl.records.messages import Line, Message, RecordRange, parse_message
 
 FIRST_NUMBERS: Final = 5
-"""Of the lines with one reason, so many are named."""
+"""Number of lines that are named for each reason."""
 
 _EVERY_MONTH: Final = (RecordRange(uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)),)
 _NO_SOURCE: Final = uuid.UUID(int=0)
@@ -23,16 +23,16 @@ _NO_SOURCE: Final = uuid.UUID(int=0)
 
 @dataclass(slots=True)
 class Rejected:
-    """The lines that are quarantined for one reason at one path."""
+    """The lines that `ingest` would quarantine for one reason at one path."""
 
     count: int = 0
     first: list[int] = field(default_factory=list)
-    """The numbers of the first ones, at most `FIRST_NUMBERS`."""
+    """The numbers of the first lines, at most `FIRST_NUMBERS`."""
 
 
 @dataclass(slots=True)
 class Judgement:
-    """What `ingest` would find in these lines, except what the database alone knows."""
+    """The result of `ingest` for these lines, except for what only the database knows."""
 
     events: int = 0
     extra_fields: ExtraFields = field(default_factory=ExtraFields)
@@ -42,13 +42,13 @@ class Judgement:
 
     @property
     def quarantined(self) -> int:
-        """How many lines are no events."""
+        """The number of lines that are not events."""
         return sum(rejected.count for rejected in self.rejected.values())
 
     def add(
         self, lines: Iterable[tuple[int, bytes]], sent: dt.date | None, *, strict: bool
     ) -> None:
-        """Read the next lines, each with its number."""
+        """Check the next lines, each given with its number."""
         sent_ms = 0 if sent is None else first_millisecond(sent)
         for number, line in lines:
             handle = str(number)
@@ -65,7 +65,7 @@ class Judgement:
                 rejected.first.append(number)
 
     def rows(self) -> Sequence[dict[str, object]]:
-        """The reasons as rows, the most frequent first."""
+        """Return one row for each reason and path, the most frequent first."""
         found = sorted(self.rejected.items(), key=lambda item: -item[1].count)
         return [
             {"reason_code": reason, "path": path, "count": r.count, "first": r.first}

@@ -1,4 +1,4 @@
-"""The queue: receive, delete, extend, each for up to ten messages."""
+"""The queue that an ingest reads: the protocols for its messages and for its counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vault_etl.records.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """What the queue says of itself (approximate, as SQS counts)."""
+    """The queue's own counts of its messages (approximate, as SQS counts)."""
 
     visible: int
     in_flight: int
@@ -23,23 +23,23 @@ class Queue(Protocol):
     """A queue that keeps a message until it is deleted."""
 
     def receive(self, wait_seconds: int, limit: int = MAX_CALL) -> Sequence[Message]:
-        """Up to `limit` messages (1 to 10), after at most `wait_seconds` (0 to 20)."""
+        """Receive up to `limit` messages (1 to 10), after at most `wait_seconds` (0 to 20)."""
 
     def delete(self, receipt_handles: Sequence[str]) -> Sequence[str]:
-        """Delete up to ten messages; the handles that could not be deleted, for whatever reason."""
+        """Delete up to ten messages. Return the handles that could not be deleted, for any reason."""
 
     def extend(self, seconds_by_handle: Mapping[str, int]) -> Sequence[str]:
-        """Set when up to ten messages are seen again; the handles that have gone stale.
+        """Set in how many seconds up to ten messages become visible again. Return the stale handles.
 
-        Raises UnavailableError if any was not extended for another reason: all are still due.
+        Raises UnavailableError if a message was not extended for another reason: all are still due.
         """
 
 
 class QueueGauge(Protocol):
-    """Tells of a queue what no message tells."""
+    """Counts and settings of a queue."""
 
     def depth(self) -> QueueDepth:
-        """The three counts."""
+        """Return the three counts."""
 
     def visibility_timeout(self) -> int:
-        """How many seconds a message that is received stays unseen by others."""
+        """Return the seconds for which a received message is hidden from other receivers."""

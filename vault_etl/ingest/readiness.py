@@ -1,4 +1,7 @@
-"""Whether an ingest is ready, as every worker of it runs and none lacks anything; and healthy, as none is stuck."""
+"""Readiness and health of an ingest.
+
+An ingest is ready if every worker runs and none misses a dependency. It is healthy if no worker is stuck.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,15 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
+from typing_extensions import override
+
+from vault_etl.ingest.observer import (
+    BatchReport,
+    IngestObserver,
+    IngestState,
+    Movement,
+    WorkersObserver,
+)
 from vault_etl.ingest.steps import STUCK_SECONDS
 
 STARTING: Final = "starting"
@@ -16,8 +27,8 @@ STOPPING: Final = "stopping"
 SILENT: Final = "silent"
 
 
-class Readiness:
-    """`WorkersObserver` that remembers the last state of each worker."""
+class Readiness(WorkersObserver):
+    """Remembers the last state of each worker, and answers the probes /readyz and /healthz."""
 
     def __init__(
         self, workers: int, stopping: Callable[[], bool], now: Callable[[], float] = time.monotonic
@@ -30,7 +41,7 @@ class Readiness:
         self._lock = threading.Lock()
 
     def reason(self) -> str | None:
-        """Why it is not ready, in a word or two, or None."""
+        """Return why the ingest is not ready, in a word or two, or None."""
         if self._stopping():
             return STOPPING
         with self._lock:
@@ -41,7 +52,7 @@ class Readiness:
         return away or (None if all(state.ready for state in states) else STOPPING)
 
     def unhealthy(self) -> str | None:
-        """A worker that is stuck, or was not heard of for as long: only a new process helps. Or None."""
+        """Return why a new process is needed, or None: a worker is stuck, or silent for as long."""
         with self._lock:
             stuck = next((state.stuck for state in self._states.values() if state.stuck), None)
             heard_at = min(self._heard_at.values(), default=math.inf)
@@ -49,36 +60,38 @@ class Readiness:
             return f"stuck: {stuck}"
         return SILENT if self._now() - heard_at >= STUCK_SECONDS else None
 
+    @override
     def worker(self, pid: int) -> IngestObserver:
-        """See `WorkersObserver.worker`."""
         with self._lock:
             self._heard_at[pid] = self._now()
-        return _Worker(self, pid)
+        return _ReadinessOfWorker(self, pid)
 
-    def worker_ended(self, pid: int, exit_code: int) -> None:  # noqa: ARG002 - why it did is all the same
-        """See `WorkersObserver.worker_ended`."""
+    @override
+    def worker_ended(self, pid: int, exit_code: int) -> None:
         with self._lock:
             self._states.pop(pid, None)
             self._heard_at.pop(pid, None)
 
-    def told(self, pid: int, state: IngestState) -> None:
-        """The state of a worker."""
+    def record(self, pid: int, state: IngestState) -> None:
+        """Remember the state of a worker."""
         with self._lock:
             self._states[pid] = state
             self._heard_at[pid] = self._now()
 
 
-class _Worker:
+class _ReadinessOfWorker(IngestObserver):
     def __init__(self, readiness: Readiness, pid: int) -> None:
         self._readiness = readiness
         self._pid = pid
 
+    @override
     def moved(self, movement: Movement, messages: int) -> None:
-        """See `IngestObserver.moved`."""
+        """Ignore movements: only states matter."""
 
+    @override
     def batch(self, report: BatchReport) -> None:
-        """See `IngestObserver.batch`."""
+        """Ignore batches: only states matter."""
 
+    @override
     def state(self, state: IngestState) -> None:
-        """See `IngestObserver.state`."""
-        self._readiness.told(self._pid, state)
+        self._readiness.record(self._pid, state)

@@ -1,4 +1,4 @@
-"""Run an ingest: threads that take the steps, until the queue is empty or somebody says stop."""
+"""Run an ingest: threads take the steps until the queue is empty or a stop is requested."""
 
 from __future__ import annotations
 
@@ -20,40 +20,43 @@ DELETERS: Final = 2
 HEARTBEATS: Final = 2
 
 GIVE_BACK_MARGIN_S: Final = 3.0
-"""The end of the time to stop in, which is kept for giving back what could not be committed."""
+"""Last part of the time to stop in, reserved for giving back what could not be committed."""
 
 HEARD_WITHIN_S: Final = 0.1
-"""How long a signal waits to be noticed."""
+"""Longest time until a signal is noticed."""
 
 URGENT_S: Final = 2.0
-"""For giving back, when somebody will not even wait for the batch in hand."""
+"""Time for giving back after an urgent stop, which does not wait for the batch in hand."""
 
 
-class Stop(Protocol):
-    """Asked again and again whether to end."""
+class StopFlag(Protocol):
+    """A request to end, polled by an ingest. Unlike `platform.pace.Stop`, it knows an urgent stop."""
 
     def is_set(self) -> bool:
-        """Whether to end, after what was begun."""
+        """Return True to end after the work that was begun."""
 
     def is_urgent(self) -> bool:
-        """Whether to end at once."""
+        """Return True to end at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """How a run behaves. Times are in seconds; `wait`, of one long poll, is from 0 to 20."""
+    """Options of a run. Times are in seconds; `wait`, of one long poll, is from 0 to 20."""
 
     wait: int = 1
     receivers: int = 4
     stop_within: float = 28.0
-    """From the signal to the end: below the 30 s after which orchestrators kill."""
+    """Time from the signal to the end: below the 30 s after which orchestrators kill a process."""
     tick: float = 0.5
-    """How long a thread that finds nothing to do sleeps at most."""
+    """Longest sleep of a thread that has no work."""
 
 
 @dataclass(slots=True)
 class IngestSummary(Tally):
-    """received = stored + duplicates + quarantined + already_quarantined + given_back, always."""
+    """The result of a run.
+
+    Always: received = stored + duplicates + quarantined + already_quarantined + given_back.
+    """
 
     left_in_flight: int = 0
     left_delayed: int = 0
@@ -62,13 +65,13 @@ class IngestSummary(Tally):
     extra_fields: int = 0
     """Unknown fields that were dropped."""
     extra_field_names: Mapping[str, int] = field(default_factory=dict)
-    """How many of each name, as far as it may be shown."""
+    """Number of dropped fields by name, for names that may be shown."""
 
     @classmethod
     def of(
         cls, tally: Tally, depth: QueueDepth | None, seconds: float, extra_fields: ExtraFields
     ) -> Self:
-        """Of what became of the messages in so many seconds, and what the queue said last."""
+        """Make a summary of the counts, the duration in seconds, and the queue's last counts."""
         return cls(
             **asdict(tally),
             left_in_flight=depth.in_flight if depth else 0,
@@ -82,14 +85,14 @@ class IngestSummary(Tally):
         )
 
     def as_dict(self) -> dict[str, object]:
-        """The summary in the order of the fields."""
+        """Return the summary in the order of the fields."""
         return asdict(self)
 
 
 class Ingest:
-    """One run. What a message became is a value; what cannot be waited for ends the run.
+    """One run. Outcomes of messages are values; an error that waiting cannot fix ends the run.
 
-    `watch` is one more step, of what looks at something else meanwhile.
+    `watch` is one more step, repeated by a thread of its own.
     """
 
     def __init__(
@@ -108,16 +111,16 @@ class Ingest:
         self._over = threading.Event()
         self._failure: BaseException | None = None
 
-    def run(self, stop: Stop) -> IngestSummary:
-        """Load until the queue is empty, as many as asked for are received, or `stop` is set.
+    def run(self, stop: StopFlag) -> IngestSummary:
+        """Load until the queue is empty, the maximum is received, or `stop` is set.
 
-        The main thread only waits, so that a signal is always heard. Raises what the queue, KMS
-        and the database raise when patience is over, after giving back what is not committed;
+        The main thread only waits, so that it always notices a signal. Raises the errors of the
+        queue, KMS and the database when patience is over, after giving back what is not committed;
         IncompleteError if the time to stop in was too short for that, or for a write that was begun;
         KeyboardInterrupt if `stop` was urgent.
         """
         self._began = self._clock.monotonic()
-        if stop.is_set():  # before the threads are: no long poll need be begun, and waited for
+        if stop.is_set():  # before the threads start, so that no long poll must be waited for
             self._steps.engine.stop()
         threads = [
             threading.Thread(target=self._repeat, args=(name, step), name=name, daemon=True)
@@ -138,12 +141,12 @@ class Ingest:
         if stop.is_urgent():
             raise KeyboardInterrupt
         if not clean:
-            message = "there was no time to finish what was begun"
+            message = "the time to stop in was too short to finish what was begun"
             raise IncompleteError(message, hint="nothing is lost: what is left comes again")
         return self.summary()
 
     def summary(self) -> IngestSummary:
-        """What has become of the messages so far."""
+        """Return the counts so far."""
         seconds = self._clock.monotonic() - self._began
         steps = self._steps
         with steps.changed:
@@ -151,7 +154,7 @@ class Ingest:
 
     @property
     def has_left_some(self) -> bool:
-        """Whether something of the source is still to be loaded, as far as it says."""
+        """True if the source's own counts say that messages remain to be loaded."""
         depth = self._steps.depth
         return depth is None or bool(depth.visible or depth.delayed)
 
@@ -164,12 +167,12 @@ class Ingest:
             *((f"delete-{n}", steps.delete) for n in range(DELETERS)),
             *((f"hold-{n}", steps.hold) for n in range(HEARTBEATS)),
             ("give-back", steps.give_back),
-            ("look", steps.look),
+            ("review", steps.review),
             *([("watch", self._watch)] if self._watch else []),
         ]
 
     def _repeat(self, name: str, step: Callable[[], bool]) -> None:
-        """What a thread does. The first failure of any ends the run."""
+        """Repeat one step, in a thread of its own. The first failure of any thread ends the run."""
         changed, busy = self._steps.changed, self._steps.busy
         try:
             while not self._over.is_set():
@@ -179,7 +182,7 @@ class Ingest:
                 if not did_something:
                     with changed:
                         changed.wait(self._options.tick)
-        except BaseException as error:  # noqa: BLE001 - it is raised by the main thread
+        except BaseException as error:  # noqa: BLE001 - the main thread raises it
             with changed:
                 self._failure = self._failure or error
                 changed.notify_all()
@@ -196,7 +199,7 @@ class Ingest:
         return self._failure is not None or self._steps.engine.is_finished
 
     def _measure(self) -> None:
-        """Ask the queue once more, for what is left of the time: the summary can do without."""
+        """Read the queue's counts once more, within the remaining time; the summary may lack them."""
 
         def ask() -> None:
             with suppress(VaultEtlError):
@@ -206,8 +209,8 @@ class Ingest:
         asking.start()
         asking.join(max(HEARD_WITHIN_S, self._ends - self._clock.monotonic()))
 
-    def _settle(self, stop: Stop) -> bool:
-        """Commit, delete, give back. Whether all of it was done in time."""
+    def _settle(self, stop: StopFlag) -> bool:
+        """Commit, delete and give back what is held. Return True if all of it was done in time."""
         engine, clock = self._steps.engine, self._clock
         self._ends = ends = clock.monotonic() + self._options.stop_within
         with self._steps.changed:
@@ -222,5 +225,5 @@ class Ingest:
         with self._steps.changed:
             given_up = engine.abandon()
             self._steps.changed.notify_all()
-        self._wait(lambda: engine.is_settled or clock.monotonic() >= ends)
+        self._wait(lambda: not engine.held or clock.monotonic() >= ends)
         return engine.is_finished and not given_up

@@ -1,14 +1,13 @@
-"""The steps of an ingest: each asks the engine what is to be done, does it, and tells how it went.
+"""The steps of an ingest: each asks the engine for work, does it, and reports the result.
 
-A step returns whether there was anything to do. Threads repeat them (`ingest.py`); tests take them
-one by one. Only the engine's bookkeeping is under the lock, never a call of the outside.
+A step returns True if it had work. Threads repeat the steps (`run.py`); tests take them one by one.
+The lock covers only the engine's bookkeeping, never a call to the queue or the database.
 """
 
 from __future__ import annotations
 
 import random
 import threading
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -16,7 +15,7 @@ from typing import Final
 from vault_etl.base.errors import DeniedError, IncompleteError, UnavailableError, VaultEtlError
 from vault_etl.event.extra_fields import ExtraFields
 from vault_etl.ingest.engine.engine import IngestEngine
-from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
+from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement, whole_kib
 from vault_etl.ingest.queue import Queue, QueueDepth, QueueGauge
 from vault_etl.platform.clock import Clock
 from vault_etl.platform.waiting import Outage, Patience
@@ -24,34 +23,34 @@ from vault_etl.records.messages import Message, Outcome
 from vault_etl.records.write_batch import BatchWriter, Written
 
 GIVE_BACK_SECONDS: Final = (5, 30)
-"""When a message that is given back is seen again: at random, so that not all come at once."""
+"""Range of the delay until a message that is given back is visible: random, so that they spread."""
 
 DEPTH_SECONDS: Final = 15.0
-"""How often the queue is asked how deep it is."""
+"""Interval at which the queue's counts are read."""
 
 PROBE_SECONDS: Final = 5.0
-"""After so long without a batch, an ingest that follows asks the database whether it is there."""
+"""Time without a batch after which an ingest that follows checks that the database answers."""
 
 STUCK_SECONDS: Final = 300.0
-"""What no step takes: every call in it is bounded, and all of a batch together are far below."""
+"""Duration that no step reaches: each call is bounded, and all calls of a batch are far below it."""
 
-LOOK_SECONDS: Final = 0.5
-"""How often the observer is told."""
+REVIEW_SECONDS: Final = 0.5
+"""Interval at which the observer is told the state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """When an ingest ends by itself."""
+    """The conditions under which an ingest ends by itself."""
 
     follow: bool = False
-    """Never: it goes on when the queue is empty."""
+    """Continue when the queue is empty."""
     wait_in_flight: bool = False
-    """Not before what others hold is settled too."""
+    """Wait until the messages that other receivers hold are settled too."""
     max_messages: int | None = None
 
 
 class IngestSteps:
-    """One ingest. Every step may be taken by any thread, and by several at once."""
+    """The steps of one ingest. Any thread may take any step, and several threads the same one."""
 
     def __init__(
         self,
@@ -66,9 +65,9 @@ class IngestSteps:
     ) -> None:
         self.engine = engine
         self.changed = threading.Condition()
-        """Guards the engine; notified when a step has changed it."""
+        """The lock of the engine; notified when a step has changed the engine."""
         self.extra_fields = ExtraFields()
-        """Of what is settled. Under the same lock."""
+        """Unknown fields of the committed messages. Under the same lock."""
         self.depth: QueueDepth | None = None
         self._queue = queue
         self._gauge = gauge
@@ -81,17 +80,17 @@ class IngestSteps:
         self._delete_outage = Outage(patience)
         self._depth_outage = Outage(patience)
         self._depth_at = 0.0
-        self._look_at = 0.0
+        self._review_at = 0.0
         self._probe_at = clock.monotonic() + PROBE_SECONDS
         self.busy: dict[str, float] = {}
-        """Since when each thread is in its step; set by these themselves."""
+        """The start of the step that each thread is in; each thread sets its own."""
         self._told = asdict(engine.tally)
 
     def receive(self, receiver: int, wait: int) -> bool:
-        """One long poll of `wait` seconds. Raises what the queue raises, when patience is over."""
+        """Take one long poll of `wait` seconds. Raises the queue's error when patience is over."""
         with self.changed:
             away = self._clock.monotonic() < self._queue_outage.retry_at
-            # One looks for all while nothing comes: short polls, which end soon, cost no more so.
+            # While nothing comes, receiver 0 polls for all, so that short polls cost no more.
             rests = receiver > 0 and self._bounds.follow and self.engine.is_quiet
             granted = 0 if away or rests else self.engine.grant()
         if not granted:
@@ -114,9 +113,9 @@ class IngestSteps:
         return bool(messages)
 
     def write(self) -> bool:
-        """One batch, or a look whether the database is there while none comes.
+        """Write one batch; if none is due, check that the database answers.
 
-        Raises what cannot be mended by waiting, or when patience is over.
+        Raises errors that waiting cannot fix, and any error when patience is over.
         """
         with self.changed:
             batch = self.engine.next_batch(self._clock.monotonic())
@@ -143,11 +142,12 @@ class IngestSteps:
                     self.extra_fields.merge(written.extra_fields)
                     self.engine.written(batch, written.outcomes, now, delay)
                     self.changed.notify_all()
-        self._observer.batch(self._report(messages, written, size, now - began))
+        now_ms = self._clock.now().timestamp() * 1000
+        self._observer.batch(BatchReport.of(messages, written, size, now - began, now_ms))
         return True
 
     def _probe(self) -> None:
-        """Ask whether the database is there, if no batch has lately; while it is away, as seldom as batches do."""
+        """Check that the database answers, if no batch did lately; during an outage, at its retry times."""
         now = self._clock.monotonic()
         with self.changed:
             tries_a_batch = self.engine.away and self.engine.held
@@ -169,7 +169,7 @@ class IngestSteps:
                 self._write_outage.failed(failure, now)
 
     def delete(self) -> bool:
-        """Up to ten messages that are committed. Raises what the queue raises, when patience is over."""
+        """Delete up to ten committed messages. Raises the queue's error when patience is over."""
         with self.changed:
             handles = self.engine.next_deletes()
         if not handles:
@@ -192,7 +192,7 @@ class IngestSteps:
         return True
 
     def hold(self) -> bool:
-        """Extend up to ten messages whose time runs out."""
+        """Extend the visibility of up to ten messages that are due."""
         began = self._clock.monotonic()
         with self.changed:
             seconds = self.engine.next_extensions(began)
@@ -211,7 +211,7 @@ class IngestSteps:
         return True
 
     def give_back(self) -> bool:
-        """Up to ten messages, to be seen again soon. A queue that cannot be told shows them by itself."""
+        """Give back up to ten messages. If the call fails, the queue shows them later by itself."""
         with self.changed:
             handles = self.engine.next_returns()
         if not handles:
@@ -226,22 +226,22 @@ class IngestSteps:
                 self.changed.notify_all()
         return True
 
-    def look(self) -> bool:
-        """Sort out what cannot be held, see whether the queue is empty, and tell the observer."""
+    def review(self) -> bool:
+        """Give back what cannot be held, check whether the queue is empty, and tell the observer."""
         now = self._clock.monotonic()
         with self.changed:
             may_be_empty = self.engine.looks_empty and not self._bounds.follow
-            if not may_be_empty and now < self._look_at:
+            if not may_be_empty and now < self._review_at:
                 return False
             self.engine.sort_out(now)
-        self._look_at = now + LOOK_SECONDS
+        self._review_at = now + REVIEW_SECONDS
         if may_be_empty or now >= self._depth_at:
             self.measure(may_be_empty=may_be_empty)
         self.tell()
         return False
 
     def tell(self) -> None:
-        """Tell the observer what has changed."""
+        """Tell the observer the movements since the last call, and the state."""
         with self.changed:
             tally = asdict(self.engine.tally)
             told, self._told = self._told, tally
@@ -252,9 +252,9 @@ class IngestSteps:
         self._observer.state(state)
 
     def measure(self, *, may_be_empty: bool = False) -> None:
-        """Ask the queue how deep it is; a drain whose receivers found nothing may end by its answer.
+        """Read the queue's counts. They may end a drain whose receivers found nothing.
 
-        Raises what the queue raises, when patience is over.
+        Raises the queue's error when patience is over.
         """
         self._depth_at = self._clock.monotonic() + DEPTH_SECONDS
         try:
@@ -268,7 +268,7 @@ class IngestSteps:
             if not may_be_empty or not self.engine.looks_empty:
                 return
             if depth.visible or depth.delayed or others:
-                self.engine.is_not_empty()
+                self.engine.queue_reported_more()
             else:
                 self.engine.finish()
             self.changed.notify_all()
@@ -277,7 +277,7 @@ class IngestSteps:
         outages = (self._write_outage, self._queue_outage, self._delete_outage)
         error = next((outage.error for outage in outages if outage.error), None)
         now = self._clock.monotonic()
-        # Standard input may say nothing for longer, and is no dependency.
+        # Standard input may pause for longer, and is not a dependency.
         busy = list(self.busy.items()) if self._bounds.follow else []
         stuck = (name for name, began in busy if now - began >= STUCK_SECONDS)
         return IngestState(
@@ -285,37 +285,12 @@ class IngestSteps:
             away=_named(error) if error else None,
             stuck=next(stuck, None),
             held=self.engine.held,
-            held_bytes=_whole_kib(self.engine.held_bytes),
+            held_bytes=whole_kib(self.engine.held_bytes),
             depth=self.depth,
             seals_left=self._writer.seals_left,
         )
 
-    def _report(
-        self, messages: Sequence[Message], written: Written, size: int, seconds: float
-    ) -> BatchReport:
-        now_ms = self._clock.now().timestamp() * 1000
-        ages = [
-            0.0 if message.line else max(0.0, now_ms - message.sent_ms) / 1000
-            for message in messages
-        ]
-        return BatchReport(
-            outcomes=Counter(written.outcomes),
-            reasons=written.reasons,
-            extra_fields=written.extra_fields,
-            bytes=_whole_kib(size),
-            seconds=seconds,
-            newest_age=min(ages),
-            oldest_age=max(ages),
-            max_receive_count=max(message.receive_count for message in messages),
-            cause=written.cause.word if written.cause else None,
-        )
-
 
 def _named(error: VaultEtlError) -> str:
-    """The service, and what is the matter with it."""
+    """Return the service and the word for its error."""
     return f"{error.service}: {error.word}" if error.service else error.word
-
-
-def _whole_kib(size: int) -> int:
-    """Bytes, rounded up: of one message alone, the exact size tells the length of what is personal in it."""
-    return -(-size // 1024) * 1024

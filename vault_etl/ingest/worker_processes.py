@@ -1,8 +1,8 @@
 """Workers as processes of our own command, each in a session of its own.
 
-A worker writes its reports to its standard output, a JSON object a line: `moved`, `batch`, `state`,
-and `error` as its last one. It ends when its lifeline does: a pipe whose other end only the parent
-holds, so that no worker outlives a parent that was killed.
+A worker writes its reports to its standard output, one JSON object per line: `moved`, `batch`,
+`state`, and a final `error`. A worker ends when its lifeline ends: a pipe whose other end only the
+parent holds. So no worker outlives a parent that was killed.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from typing_extensions import override
+
 from vault_etl.base.errors import VaultEtlError, error_of_code
 from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
-from vault_etl.ingest.workers import Worker
+from vault_etl.ingest.workers import Worker, WorkerStarter
 
 if TYPE_CHECKING:
     from vault_etl.ingest.metrics.workers import WorkerMetrics
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
 LIFELINE_OPTION: Final = "--lifeline"
 
 
-class WorkerProcesses:
-    """`WorkerStarter`: `vault-etl ARGUMENTS`, with the environment that is given.
+class WorkerProcesses(WorkerStarter):
+    """Starts `vault-etl ARGUMENTS` with the given environment.
 
-    `metrics`, if there are to be any, has a slot a worker.
+    `metrics`, if given, has one slot for each worker.
     """
 
     def __init__(
@@ -42,11 +44,11 @@ class WorkerProcesses:
         self._arguments = arguments
         self._environment = environment
         self._metrics = metrics
-        # Never written to: it ends with this process, however that ends.
+        # Nothing is written to the pipe: its end is the end of this process, by whatever cause.
         self._lifeline, self._held = os.pipe()
 
+    @override
     def start(self, slot: int, max_messages: int | None) -> Worker:
-        """See `WorkerStarter.start`."""
         bound = [] if max_messages is None else ["--max-messages", str(max_messages)]
         metrics = self._metrics.started(slot) if self._metrics else {}
         process = subprocess.Popen(
@@ -61,16 +63,16 @@ class WorkerProcesses:
             pass_fds=[self._lifeline],
             start_new_session=True,
         )
-        return _Process(process)
+        return _WorkerProcess(process)
 
+    @override
     def ended(self, slot: int) -> None:
-        """See `WorkerStarter.ended`."""
         if self._metrics is not None:
             self._metrics.ended(slot)
 
 
-class _Process:
-    """`Worker`: a process, and the thread that reads what it reports."""
+class _WorkerProcess(Worker):
+    """A process, and the thread that reads its reports."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.pid = process.pid
@@ -78,20 +80,20 @@ class _Process:
         self._process = process
         self._reader: threading.Thread | None = None
 
+    @override
     def watch(self, observer: IngestObserver) -> None:
-        """See `Worker.watch`."""
         self._reader = threading.Thread(target=self._read, args=(observer,), daemon=True)
         self._reader.start()
 
+    @override
     def exit_code(self) -> int | None:
-        """See `Worker.exit_code`."""
         code = self._process.poll()
         if code is not None and self._reader is not None:
             self._reader.join()
         return code
 
+    @override
     def stop(self, *, now: bool = False) -> None:
-        """See `Worker.stop`."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL if now else signal.SIGTERM)
         if now:
@@ -103,12 +105,12 @@ class _Process:
             return
         with pipe:
             for line in pipe:
-                # The last line of a worker that was killed may be cut short; and a worker must never
-                # wait because nobody reads, whatever happens to what we write.
+                # The last line of a killed worker may be cut off. And a worker must never wait for
+                # its reader, whatever happens to our own output.
                 with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
-                    self._told(observer, json.loads(line))
+                    self._pass_on(observer, json.loads(line))
 
-    def _told(self, observer: IngestObserver, report: dict[str, Any]) -> None:
+    def _pass_on(self, observer: IngestObserver, report: dict[str, Any]) -> None:
         for kind, value in report.items():
             if kind == "moved":
                 for movement, messages in value.items():

@@ -1,4 +1,4 @@
-"""Worker processes: each is an ingest of its own, watched by one parent."""
+"""Several worker processes of one ingest: start them, sum their counts, restart crashed ones, stop."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from typing import Final, Protocol
 
 import tenacity
+from typing_extensions import override
 
 from vault_etl.base.errors import IncompleteError, VaultEtlError
 from vault_etl.event.extra_fields import ExtraFields
@@ -22,7 +23,7 @@ from vault_etl.ingest.observer import (
     WorkersObserver,
 )
 from vault_etl.ingest.queue import QueueDepth
-from vault_etl.ingest.run import IngestSummary, Stop
+from vault_etl.ingest.run import IngestSummary, StopFlag
 from vault_etl.ingest.steps import Bounds
 from vault_etl.platform.clock import Clock
 from vault_etl.platform.waiting import Backoff
@@ -30,46 +31,46 @@ from vault_etl.records.messages import Outcome
 
 
 class Worker(Protocol):
-    """One worker process."""
+    """One worker process: an ingest of its own."""
 
     pid: int
     error: VaultEtlError | None
-    """Why it ended, if it has said so."""
+    """The error that the worker reported before it ended, or None."""
 
     def watch(self, observer: IngestObserver) -> None:
-        """Have the observer told what the worker reports, by a thread."""
+        """Pass the worker's reports to `observer`, in a thread."""
 
     def exit_code(self) -> int | None:
-        """None while it runs; negative if a signal ended it. All that it reported is told by then."""
+        """Return None while it runs, a negative number after a signal. Its reports are passed on first."""
 
     def stop(self, *, now: bool = False) -> None:
-        """Ask it to finish what it began; `now`: kill it."""
+        """Ask the worker to finish what it began; `now`: kill it."""
 
 
 class WorkerStarter(Protocol):
     """Starts worker processes, each in a slot whose last worker has ended."""
 
     def start(self, slot: int, max_messages: int | None) -> Worker:
-        """A worker for at most so many messages."""
+        """Start a worker for at most `max_messages`."""
 
     def ended(self, slot: int) -> None:
-        """The worker of this slot has ended."""
+        """Record that the worker of this slot has ended."""
 
 
 FINAL_CODES: Final = frozenset({2, 65, 77, 78})
-"""Usage, damaged keys, a refusal, configuration: a worker started anew would meet the same."""
+"""Usage, damaged keys, a refusal, configuration: a new worker would meet the same error."""
 
 DRAIN_CRASHES: Final = 5
-"""Crashes in a row of one worker, after which a drain gives up. `--follow` never does."""
+"""Consecutive crashes of one worker, after which a drain gives up. `--follow` never gives up."""
 
 KILL_AFTER_S: Final = 0.8
-"""What a worker gets on top of its own time to stop in."""
+"""Extra time of a worker, after its own time to stop in, before it is killed."""
 
 TICK_S: Final = 0.1
 
 
 class Supervisor:
-    """One run of several workers. The parent does no work itself, so that it is always heard."""
+    """One run of several workers. The parent does no work itself, so that it notices every signal."""
 
     def __init__(
         self,
@@ -92,11 +93,11 @@ class Supervisor:
         self._depth: QueueDepth | None = None
         self._failure: VaultEtlError | None = None
 
-    def run(self, stop: Stop) -> IngestSummary:
-        """Until all workers have finished, one has failed for good, or `stop` is set.
+    def run(self, stop: StopFlag) -> IngestSummary:
+        """Run until all workers have finished, one has failed for good, or `stop` is set.
 
-        Raises the error of the worker that failed; IncompleteError for one that crashed again and
-        again, or had to be killed at the end; KeyboardInterrupt if `stop` was urgent.
+        Raises the error of the worker that failed; IncompleteError if a worker crashed repeatedly,
+        or had to be killed at the end; KeyboardInterrupt if `stop` was urgent.
         """
         self._began = self._clock.monotonic()
         try:
@@ -120,7 +121,7 @@ class Supervisor:
         return self.summary()
 
     def summary(self) -> IngestSummary:
-        """What has become of the messages so far, over all workers and those before them."""
+        """Return the counts so far, summed over all workers, past ones included."""
         total: Counter[str] = Counter()
         extra_fields = ExtraFields()
         for slot in self._slots:
@@ -130,7 +131,7 @@ class Supervisor:
         return IngestSummary.of(Tally(**total), self._depth, seconds, extra_fields)
 
     def _watch(self, slot: WorkerSlot) -> None:
-        """Start it, see whether it has ended, and decide what that means."""
+        """Start the worker of a slot, or check whether it has ended, and decide what follows."""
         now = self._clock.monotonic()
         if slot.finished:
             return
@@ -147,7 +148,7 @@ class Supervisor:
             slot.finished = True
         elif code in FINAL_CODES and error is not None:
             self._failure = error
-        elif slot.max_messages == 0:  # it died when all of its share was settled
+        elif slot.max_messages == 0:  # the worker died when all of its share was settled
             slot.finished = True
             self._failure = error
         else:
@@ -156,8 +157,8 @@ class Supervisor:
                 message = f"a worker ended {slot.crashes} times in a row (exit {code})"
                 self._failure = error or IncompleteError(message, hint="see the lines above")
 
-    def _end(self, stop: Stop) -> int:
-        """Let all finish what they began; how many had to be killed."""
+    def _end(self, stop: StopFlag) -> int:
+        """Let all workers finish what they began. Return how many still run: they must be killed."""
         running = [slot for slot in self._slots if slot.worker is not None]
         for slot in running:
             if slot.worker is not None:
@@ -179,14 +180,14 @@ class Supervisor:
         return len(running)
 
     def _ended(self, slot: WorkerSlot, exit_code: int) -> None:
-        """Who ends last knows best how deep the queue is."""
+        """Record an end. The worker that ends last has the latest counts of the queue."""
         self._depth = slot.last_depth or self._depth
         slot.ended(exit_code)
         self._starter.ended(slot.number)
 
 
 def _shares(bounds: Bounds, workers: int) -> list[int | None]:
-    """How many messages each worker may receive, so that they do not receive more together."""
+    """Return how many messages each worker may receive; the sum is `bounds.max_messages`."""
     if bounds.max_messages is None:
         return [None] * workers
     share, rest = divmod(bounds.max_messages, workers)
@@ -194,25 +195,27 @@ def _shares(bounds: Bounds, workers: int) -> list[int | None]:
 
 
 RESTART_DELAY: Final = tenacity.wait_exponential(multiplier=0.5, max=30)
-"""Seconds before a crashed worker is started anew: 0.5, 1, 2, … 30."""
+"""Seconds before a crashed worker is started again: 0.5, 1, 2, … 30."""
 
 STEADY_SECONDS: Final = 60.0
-"""A worker that ran for so long did not crash at once: its next delay is the first one again.
+"""Running time after which a crash counts as the first: the delay starts again at 0.5 s.
 
-So is that of one which stored something new: a job that advances is not to wait, and one that only
-meets the same messages again does not advance.
+The same holds if the worker stored or quarantined a new message: a job that advances must not wait.
 """
 
 
-class WorkerSlot:
-    """An `IngestObserver` of its workers. `share` is how many messages it may receive, or None."""
+class WorkerSlot(IngestObserver):
+    """The place of one worker: its restarts, and the counts of all workers that ran in it.
+
+    `share` is the number of messages that they may receive together, or None.
+    """
 
     def __init__(self, number: int, share: int | None, observer: WorkersObserver) -> None:
         self.number = number
         self.worker: Worker | None = None
         self.finished = share == 0
         self.crashes = 0
-        """In a row."""
+        """The number of consecutive crashes."""
         self.start_at = 0.0
         self.last_depth: QueueDepth | None = None
         self._share = share
@@ -227,24 +230,24 @@ class WorkerSlot:
 
     @property
     def max_messages(self) -> int | None:
-        """What is left of the share for the next worker."""
+        """The rest of the share, for the next worker."""
         tally = self.tally
         return None if self._share is None else self._share - tally.received + tally.given_back
 
     @property
     def tally(self) -> Tally:
-        """What became of the messages so far."""
+        """The counts of the messages so far."""
         with self._lock:
             return replace(self._tally)
 
     @property
     def extra_fields(self) -> Mapping[str, int]:
-        """The unknown fields that were dropped so far, by name."""
+        """The number of unknown fields that were dropped so far, by name."""
         with self._lock:
             return self._extra_fields.counts
 
     def started(self, worker: Worker, now: float) -> None:
-        """A worker stands here from `now` on."""
+        """Record that `worker` runs in this slot from `now` on."""
         self.worker = worker
         self._started_at = now
         self._has_advanced = False
@@ -252,33 +255,33 @@ class WorkerSlot:
         worker.watch(self)
 
     def ended(self, exit_code: int) -> None:
-        """The worker is gone. What it had in hand the queue shows again: it counts as given back."""
+        """Record the end of the worker. The queue shows its held messages again: they count as given back."""
         if self.worker is not None:
             self._workers.worker_ended(self.worker.pid, exit_code)
         self.worker = None
         with self._lock:
             tally = self._tally
-            # A batch is told of at once, a receive a moment later: death may come in between.
+            # A batch is reported at once, a receive a moment later: the worker may die in between.
             tally.received = max(tally.received, tally.settled + tally.given_back)
             tally.given_back = tally.received - tally.settled
 
     def crashed(self, now: float) -> None:
-        """It may be started anew, but not at once."""
+        """Schedule the next start, with a delay."""
         if self._has_advanced or now >= self._started_at + STEADY_SECONDS:
             self._backoff.reset()
             self.crashes = 0
         self.crashes += 1
         self.start_at = now + self._backoff.next()
 
+    @override
     def moved(self, movement: Movement, messages: int) -> None:
-        """See `IngestObserver.moved`."""
         with self._lock:
             setattr(self._tally, movement, getattr(self._tally, movement) + messages)
         if self._observer is not None:
             self._observer.moved(movement, messages)
 
+    @override
     def batch(self, report: BatchReport) -> None:
-        """See `IngestObserver.batch`."""
         with self._lock:
             outcomes = report.outcomes
             self._tally.add(outcomes)
@@ -288,8 +291,8 @@ class WorkerSlot:
         if self._observer is not None:
             self._observer.batch(report)
 
+    @override
     def state(self, state: IngestState) -> None:
-        """See `IngestObserver.state`."""
         self.last_depth = state.depth or self.last_depth
         if self._observer is not None:
             self._observer.state(state)

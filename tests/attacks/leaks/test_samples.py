@@ -7,8 +7,6 @@ import json
 import os
 import subprocess
 
-from tests.leaks.search import found
-
 from tests.attacks.leaks.search import found
 from tests.kit.vault import Vault, sample_events
 from vault_etl.local.postgres_server import find_postgres_binaries

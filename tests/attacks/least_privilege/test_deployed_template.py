@@ -10,7 +10,6 @@ from typing import Any
 
 import boto3
 import pytest
-from tests.vault import ROLES, SAMPLES
 
 from tests.kit.vault import ROLES, SAMPLES, Vault, sample_events
 from vault_etl.local.emulator import Emulator

@@ -6,7 +6,6 @@ import json
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.cli.events import event
 
 from tests.kit.events import event
 from tests.kit.vault import Vault

@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from tests.tcp_proxy import HOST
-from tests.vault import ROLES
-
 from tests.kit.tcp_proxy import HOST, TcpProxy
 from tests.kit.vault import ROLES, Vault
 from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres

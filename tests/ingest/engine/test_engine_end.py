@@ -59,7 +59,7 @@ def test_when_the_queue_says_that_there_is_more_every_receiver_polls_once_more()
     engine = new_engine()
     receive(engine, 0)
     receive(engine, 0)
-    engine.is_not_empty()
+    engine.queue_reported_more()
     assert not engine.looks_empty
     receive(engine, 0)
     assert engine.looks_empty
@@ -158,7 +158,7 @@ def test_when_time_is_over_all_but_the_committed_is_given_back() -> None:
     deleted, returned = settle(engine)
     assert len(deleted) == 10
     assert sorted(returned) == sorted(handles(writing) + handles(buffered))
-    assert engine.is_settled
+    assert engine.held == 0
     engine.written(writing, [Outcome.STORED] * 10, 0)
     assert engine.next_deletes() == []
     assert (engine.tally.stored, engine.tally.given_back) == (10, 15)
@@ -173,8 +173,8 @@ def test_handles_are_given_back_by_tens_and_once() -> None:
     engine.stop(give_back=True)
     calls = [engine.next_returns() for _ in range(3)]
     assert [len(call) for call in calls] == [10, 10, 0]
-    assert not engine.is_settled
+    assert engine.held > 0
     for call in calls:
         engine.returned(call)
-    assert engine.is_settled
+    assert engine.held == 0
     assert engine.tally.given_back == 20

@@ -239,7 +239,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @property
     def _is_drained(self) -> bool:
-        return self.world.engine.is_settled and not self.world.queue.message_ids
+        return not self.world.engine.held and not self.world.queue.message_ids
 
 
 TestEngine = EngineMachine.TestCase

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vault_etl.ingest.engine.held import REMEMBERED, REMEMBERED_SECONDS, UNTIL_KNOWN, Heartbeat
+from vault_etl.ingest.engine.held import ASSUMED_SECONDS, MAX_SAMPLES, SAMPLE_SECONDS, Heartbeat
 
 
 def test_the_bound_is_that_of_the_design() -> None:
@@ -17,14 +17,14 @@ def test_the_bound_is_that_of_the_design() -> None:
 
 def test_before_the_first_one_an_extension_is_taken_to_be_slow() -> None:
     """A tenth of a second: far from what it takes, on the safe side."""
-    assert Heartbeat(1, 30).bound == 2.5 * 30 / UNTIL_KNOWN
+    assert Heartbeat(1, 30).bound == 2.5 * 30 / ASSUMED_SECONDS
 
 
 def test_the_slowest_of_a_hundred_decides() -> None:
     """The p99; after a hundred faster ones it counts no more."""
     heartbeat = Heartbeat(1, 30)
     heartbeat.took(10, 0)
-    for _ in range(REMEMBERED - 1):
+    for _ in range(MAX_SAMPLES - 1):
         heartbeat.took(0.1, 0)
     assert heartbeat.bound == 7
     heartbeat.took(0.1, 0)
@@ -35,9 +35,9 @@ def test_a_slow_one_is_forgotten_with_time() -> None:
     """Few are held after it, and so none may be due for a faster one to be seen."""
     heartbeat = Heartbeat(1, 30)
     heartbeat.took(10, 0)
-    heartbeat.forget(REMEMBERED_SECONDS - 1)
+    heartbeat.forget(SAMPLE_SECONDS - 1)
     assert heartbeat.bound == 7
-    heartbeat.forget(REMEMBERED_SECONDS)
+    heartbeat.forget(SAMPLE_SECONDS)
     assert heartbeat.bound == Heartbeat(1, 30).bound
 
 

@@ -46,7 +46,7 @@ class SteppedIngest:
         busy.append(steps.write())
         while steps.delete() or steps.hold() or steps.give_back():
             busy.append(True)
-        steps.look()
+        steps.review()
         if not any(busy):
             self._clock.advance(MOMENT_S)
 

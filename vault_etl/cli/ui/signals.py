@@ -33,11 +33,11 @@ class StopOnSignal:
         return 128 + signal.SIGINT if self._received[:1] == [signal.SIGINT] else 0
 
     def is_set(self) -> bool:
-        """See `Stop.is_set`."""
+        """See `StopFlag.is_set`."""
         return bool(self._received) or (self._lifeline is not None and self._lifeline.is_cut())
 
     def is_urgent(self) -> bool:
-        """See `Stop.is_urgent`."""
+        """See `StopFlag.is_urgent`."""
         overdue = self._lifeline is not None and self._lifeline.is_overdue()
         return len(self._received) > 1 or overdue
 

@@ -1,1 +1,1 @@
-"""What an ingest decides, and when: pure, with no I/O."""
+"""The decisions of an ingest, and their times: pure, with no I/O."""

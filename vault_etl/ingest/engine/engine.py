@@ -1,9 +1,9 @@
-"""An ingest as a pure state machine: what may be received, written, deleted, extended, given back.
+"""An ingest as a pure state machine: decides what to receive, write, delete, extend and give back.
 
-It does nothing by itself: whoever runs it asks what is to be done, does it, and tells how it went,
-in any order and interleaving. Every `now` is in monotonic seconds.
+The engine does nothing by itself: its runner asks for the next work, does it, and reports the
+result, in any order and interleaving. Every `now` is in monotonic seconds.
 
-Laws: a handle is given out for deletion only after its commit was told. And, once nothing is held,
+Laws: a handle is offered for deletion only after its commit was reported. Once nothing is held,
 received = stored + duplicates + quarantined + already_quarantined + given_back.
 """
 
@@ -18,20 +18,20 @@ from vault_etl.ingest.engine.limits import MAX_CALL, MAX_MESSAGE_BYTES, Limits, 
 from vault_etl.records.messages import Message, Outcome
 
 EMPTY_POLLS: Final = 2
-"""Long polls in a row, by every receiver, that must bring nothing before the queue's counts are believed."""
+"""Empty long polls in a row, of every receiver, after which the queue's own counts are trusted."""
 
 DELETE_TRIES: Final = 3
-"""Refusals of one deletion, after which the message is left to come again: as a duplicate."""
+"""Refusals of one deletion, after which the message is left to come again, as a duplicate."""
 
 
 class IngestEngine:
-    """See the module. Not thread-safe: its runner locks."""
+    """The state of one ingest, and its decisions. Not thread-safe: the runner locks."""
 
     def __init__(self, limits: Limits) -> None:
         self.tally = Tally()
         self.stopping = False
         self.away = False
-        """Whether the last batch was not written: then nothing more is received."""
+        """True if the last batch was not written; then nothing more is received."""
         self._limits = limits
         self._held = HeldMessages(limits.visibility)
         self._buffer = IngestBuffer(limits)
@@ -47,11 +47,16 @@ class IngestEngine:
     # Receiving
 
     def grant(self) -> int:
-        """How many messages a receiver may ask for now; 0 is none. Each grant is answered by `received`.
+        """Return how many messages a receiver may ask for now, or 0. Answered by `received`.
 
-        While nothing can be written there is none; but if nothing is held any more (all of it went
-        stale), one call may bring what is tried next, or nobody would ever know that it can be again.
+        While batches fail, the grant is 0 as long as anything is held or granted. With nothing held
+        (all messages went stale), one call is granted: its messages are the next try to write.
         """
+        granted = self._room()
+        self._granted += granted
+        return granted
+
+    def _room(self) -> int:
         waits = self.away and (self._held or self._granted)
         if self.stopping or self._finishing or waits:
             return 0
@@ -63,14 +68,12 @@ class IngestEngine:
         ]
         if limits.max_messages is not None:
             room.append(limits.max_messages - self.tally.received - taken)
-        granted = max(0, min(room))
-        self._granted += granted
-        return granted
+        return max(0, min(room))
 
     def received(
         self, receiver: int, granted: int, messages: Sequence[Message], now: float
     ) -> None:
-        """A receive has brought these, at `now`; once stopping, they go straight back."""
+        """Record the messages of one receive, at `now`. Once stopping, they are given back at once."""
         self._granted -= granted
         self._empty_polls[receiver] = 0 if messages else self._empty_polls[receiver] + 1
         self._finishing = self._finishing and not messages
@@ -85,16 +88,16 @@ class IngestEngine:
                 self._buffer.add(held, now)
 
     def receive_failed(self, receiver: int, granted: int) -> None:
-        """A receive has brought an error: nothing is known of the queue."""
+        """Record that a receive failed: the queue may or may not be empty."""
         self._granted -= granted
         self._empty_polls[receiver] = 0
 
     # Writing
 
     def next_batch(self, now: float) -> list[Held]:
-        """The next batch, if one is to be written now. Each is answered by `written`.
+        """Return the next batch, or an empty list if none is due. Answered by `written`.
 
-        It closes by its size, its bytes, its linger, or because nothing more can come.
+        A batch closes by its size, its bytes, its linger, or because nothing more can come.
         """
         if not self._buffer or now < self._retry_at or not self._closes(now):
             return []
@@ -107,16 +110,16 @@ class IngestEngine:
     def written(
         self, batch: Sequence[Held], outcomes: Sequence[Outcome], now: float, retry_after: float = 0
     ) -> None:
-        """What became of each message. What is to be tried again is, no sooner than in `retry_after`.
+        """Record the outcome of each message; messages to retry wait for `retry_after` seconds.
 
-        All but `RETRY` says that a commit is certain.
+        Every outcome except `RETRY` means a certain commit.
         """
         self.away = Outcome.RETRY in outcomes
         self._retry_at = now + retry_after if self.away else 0.0
         counts: Counter[Outcome] = Counter()
         for held, outcome in reversed(list(zip(batch, outcomes, strict=True))):
             if held.stage is not Stage.WRITING:
-                continue  # given back, when time was over
+                continue  # given back by `abandon`
             counts[outcome] += 1
             if outcome is Outcome.RETRY:
                 self._buffer.put_back(held)
@@ -128,7 +131,7 @@ class IngestEngine:
             self._return_buffer()
 
     def sort_out(self, now: float) -> None:
-        """Take from the buffer what others may have by now, and what cannot be held for longer."""
+        """Remove from the buffer what other receivers may have, and what cannot be held for longer."""
         self._heartbeat.forget(now)
         kept: list[Held] = []
         for _ in range(len(self._buffer)):
@@ -143,18 +146,13 @@ class IngestEngine:
             self._buffer.put_back(held)
 
     def _closes(self, now: float) -> bool:
-        nothing_comes = not (self._granted or self._may_receive())
+        nothing_comes = not (self._granted or self._room())
         return self.stopping or self.away or self._buffer.is_due(now) or nothing_comes
-
-    def _may_receive(self) -> bool:
-        granted = self.grant()
-        self._granted -= granted
-        return granted > 0
 
     # Deleting
 
     def next_deletes(self) -> list[str]:
-        """Up to ten handles to delete, of committed messages. Answered by `deleted` or `delete_failed`."""
+        """Return up to ten handles of committed messages. Answered by `deleted` or `delete_failed`."""
         handles: list[str] = []
         while self._committed and len(handles) < MAX_CALL:
             held = self._committed.popleft()
@@ -163,7 +161,7 @@ class IngestEngine:
         return handles
 
     def deleted(self, handles: Sequence[str], failed: Sequence[str]) -> None:
-        """Which of them could not be deleted: tried again, then left to come as duplicates."""
+        """Record deletions. Those in `failed` are tried again, then left to come as duplicates."""
         for handle in handles:
             held = self._held.find(handle)
             if held is None:
@@ -177,7 +175,7 @@ class IngestEngine:
             self._held.drop(held)
 
     def delete_failed(self, handles: Sequence[str], now: float) -> None:
-        """The queue was away: they are tried again for as long as their handles are good."""
+        """Record that the queue did not answer: deletions are tried again until their handles are stale."""
         for handle in handles:
             held = self._held.find(handle)
             if held is None:
@@ -192,19 +190,19 @@ class IngestEngine:
 
     @property
     def max_held(self) -> int:
-        """How many messages may be held: the setting, or what the heartbeats can extend in time."""
+        """The number of messages that may be held: the setting, or what heartbeats can extend in time."""
         return min(self._limits.max_held, max(MAX_CALL, self._heartbeat.bound))
 
     def extension_took(self, seconds: float, now: float) -> None:
-        """What one extension of ten messages, ended `now`, took."""
+        """Record the duration of one extension of ten messages, which ended at `now`."""
         self._heartbeat.took(seconds, now)
 
     def next_extensions(self, now: float) -> dict[str, int]:
-        """Up to ten handles to extend, and their seconds. Answered by `extended` or `extend_failed`."""
+        """Return up to ten handles to extend, with their seconds. Answered by `extended` or `extend_failed`."""
         return self._held.due(now, MAX_CALL)
 
     def extended(self, seconds_by_handle: dict[str, int], stale: Sequence[str], now: float) -> None:
-        """They were extended, by a call begun at `now`; those gone stale are dropped before they are written."""
+        """Record extensions by a call begun at `now`. Stale messages are dropped before they are written."""
         self._held.extended(seconds_by_handle, now)
         for handle in stale:
             held = self._held.find(handle)
@@ -212,13 +210,13 @@ class IngestEngine:
                 held.visible_until = now
 
     def extend_failed(self, handles: Sequence[str]) -> None:
-        """The queue was away."""
+        """Record that the queue did not answer: the messages are still due."""
         self._held.not_extended(list(handles))
 
     def next_returns(self) -> list[str]:
-        """Up to ten handles to give back. Answered by `returned`.
+        """Return up to ten handles to give back. Answered by `returned`.
 
-        Once stopping, not before the last long poll is over: it would bring them again.
+        Once stopping, wait for the last long poll to end: it would receive the same messages again.
         """
         if self.stopping and self._granted and not self._abandoned:
             return []
@@ -227,7 +225,7 @@ class IngestEngine:
         ]
 
     def returned(self, handles: Sequence[str]) -> None:
-        """They were given back; or the queue shows them by itself, later."""
+        """Record that messages were given back. If the call failed, the queue shows them later by itself."""
         for handle in handles:
             held = self._held.find(handle)
             if held is not None:
@@ -248,15 +246,15 @@ class IngestEngine:
     # The end
 
     def stop(self, *, give_back: bool = False) -> None:
-        """Receive no more; write what is buffered, or give it back if that cannot be done."""
+        """Receive no more. Write the buffered messages, or give them back if they cannot be written."""
         self.stopping = True
         if give_back or self.away:
             self._return_buffer()
 
     def abandon(self) -> bool:
-        """Give back everything that is not known to be committed: time is over.
+        """Give back everything that is not known to be committed, because the time is over.
 
-        Whether something was being written: its commit may come yet, and is not told any more.
+        Return whether a batch was being written: its commit may still happen, and is not recorded.
         """
         self.stop(give_back=True)
         self._abandoned = True
@@ -266,46 +264,37 @@ class IngestEngine:
         return bool(writing)
 
     def finish(self) -> None:
-        """The queue is empty: receive no more, unless a receive under way brings something."""
+        """Record that the queue is empty: receive no more, unless a receive under way brings messages."""
         self._finishing = True
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run is over: all that is held is settled, and nothing more will be received."""
-        ends = self.stopping or self._finishing or self._is_full
-        return ends and not self._held and not self._granted
+        """True if the run is over: nothing is held, and nothing more will be received."""
+        wanted = self._limits.max_messages
+        is_full = wanted is not None and self.tally.received >= wanted
+        return (self.stopping or self._finishing or is_full) and not (self._held or self._granted)
 
     @property
     def held(self) -> int:
-        """How many messages are held."""
+        """The number of held messages. Receives may still be under way when it is 0."""
         return len(self._held)
 
     @property
     def held_bytes(self) -> int:
-        """How many bytes the bodies of those have that are not committed."""
+        """The bytes of all held bodies that are not committed."""
         return self._held.bytes
 
     @property
-    def is_settled(self) -> bool:
-        """Whether nothing is held; receives may be under way still."""
-        return not self._held
-
-    @property
     def looks_empty(self) -> bool:
-        """Whether a drain may believe the queue's own counts: see `EMPTY_POLLS`."""
+        """True if a drain may trust the queue's own counts: see `EMPTY_POLLS`."""
         polls = self._empty_polls.values()
         return not self._held and all(empty >= EMPTY_POLLS for empty in polls)
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the last poll of every receiver brought nothing."""
+        """True if the last poll of every receiver brought nothing."""
         return all(self._empty_polls.values())
 
-    @property
-    def _is_full(self) -> bool:
-        wanted = self._limits.max_messages
-        return wanted is not None and self.tally.received >= wanted
-
-    def is_not_empty(self) -> None:
-        """The queue's counts say that there is more: poll once more before they are asked again."""
+    def queue_reported_more(self) -> None:
+        """Record that the queue counts more messages: poll once more before its counts are read again."""
         self._empty_polls = dict.fromkeys(self._empty_polls, EMPTY_POLLS - 1)

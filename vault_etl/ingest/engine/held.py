@@ -1,4 +1,7 @@
-"""The messages that an ingest holds, each from its receive until it is deleted or given back."""
+"""The messages that an ingest holds, each from its receive until it is deleted or given back.
+
+`IngestBuffer` orders those that wait for a batch. `Heartbeat` bounds how many may be held.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from vault_etl.ingest.engine.limits import Limits
 from vault_etl.records.messages import Message
 
 MAX_HOLD: Final = 43_200.0
-"""Seconds, SQS's own: 12 h after its receive a message is seen again, whatever was asked for."""
+"""Seconds, SQS's own limit: 12 h after its receive a message is visible again, despite extensions."""
 
 
 class Stage(Enum):
-    """Where a held message is on its way."""
+    """The next step that a held message waits for, or is in."""
 
     BUFFERED = auto()
     WRITING = auto()
@@ -27,9 +30,9 @@ class Stage(Enum):
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A message in our hands. Times are monotonic seconds.
+    """A held message. Times are in monotonic seconds.
 
-    The message itself goes with its commit: only the handle is needed from then on.
+    `message` is None after the commit: only the handle is needed from then on.
     """
 
     handle: str
@@ -37,22 +40,22 @@ class Held:
     bytes: int
     received_at: float
     visible_until: float
-    """When the queue shows it to others, as far as we know."""
+    """The time at which the queue shows the message to other receivers, as far as we know."""
     stage: Stage = Stage.BUFFERED
     extending: bool = False
     delete_tries: int = 0
 
     def is_stale(self, now: float) -> bool:
-        """Whether others may have it by now: its handle is good for nothing any more."""
+        """Tell whether other receivers may have the message by now: its handle is of no use then."""
         return now >= self.visible_until
 
     def must_go(self, now: float, visibility: float) -> bool:
-        """Whether the 12 hours leave no room for one more useful extension."""
+        """Tell whether `MAX_HOLD` leaves no room for one more useful extension."""
         return now >= self.received_at + MAX_HOLD - visibility / 2
 
 
 class HeldMessages:
-    """All that is held, the one that is seen again first in front."""
+    """All held messages, ordered by the time at which they become visible again."""
 
     def __init__(self, visibility: float) -> None:
         self._visibility = visibility
@@ -66,7 +69,7 @@ class HeldMessages:
         return iter(self._by_handle.values())
 
     def add(self, message: Message, now: float) -> Held | None:
-        """Hold a message whose receive was answered at `now`. None if its handle is held already."""
+        """Hold a message that was received at `now`. Return None if its handle is held already."""
         older = self._by_handle.get(message.receipt_handle)
         if older is not None:
             older.visible_until = now + self._visibility
@@ -78,23 +81,26 @@ class HeldMessages:
         return held
 
     def find(self, handle: str) -> Held | None:
-        """The message of a handle, if it is held still."""
+        """Return the held message of a handle, or None."""
         return self._by_handle.get(handle)
 
     def let_go(self, held: Held, stage: Stage) -> None:
-        """Keep the handle for what is left to do, and let the message itself go."""
+        """Move to `stage` and drop the message itself: the handle is enough for the steps that remain."""
         held.stage = stage
         held.message = None
         self.bytes -= held.bytes
         held.bytes = 0
 
     def drop(self, held: Held) -> None:
-        """Hold it no longer."""
+        """Forget a message and its handle."""
         self.bytes -= held.bytes
         del self._by_handle[held.handle]
 
     def due(self, now: float, limit: int) -> dict[str, int]:
-        """The next messages to extend, and by how many seconds: when half of their time is over."""
+        """Return up to `limit` handles to extend, with their seconds.
+
+        A message is due when half of its visibility timeout has passed.
+        """
         seconds: dict[str, int] = {}
         for held in self._by_handle.values():
             if now < held.visible_until - self._visibility / 2 or len(seconds) == limit:
@@ -105,13 +111,13 @@ class HeldMessages:
             left = held.received_at + MAX_HOLD - now
             wanted = max(1, int(min(self._visibility, left)))
             if left < self._visibility and now + wanted < held.visible_until + 1:
-                continue  # its last one, cut to whole seconds, would be due again at once
+                continue  # the last extension, cut to whole seconds, would be due again at once
             held.extending = True
             seconds[held.handle] = wanted
         return seconds
 
     def extended(self, seconds_by_handle: dict[str, int], now: float) -> None:
-        """These extensions, asked for at `now`, were made."""
+        """Record extensions that were requested at `now` and made."""
         for handle, seconds in seconds_by_handle.items():
             held = self.find(handle)
             if held is not None:
@@ -120,7 +126,7 @@ class HeldMessages:
                 self._by_handle.move_to_end(handle)
 
     def not_extended(self, handles: list[str]) -> None:
-        """These are due still."""
+        """Record extensions that were not made: their messages are still due."""
         for handle in handles:
             held = self.find(handle)
             if held is not None:
@@ -128,7 +134,7 @@ class HeldMessages:
 
 
 class IngestBuffer:
-    """First come, first written. Every `now` is in monotonic seconds."""
+    """The messages that wait for a batch, in order of arrival. Every `now` is in monotonic seconds."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -140,25 +146,28 @@ class IngestBuffer:
         return len(self._waiting)
 
     def add(self, held: Held, now: float) -> None:
-        """A message has come; the linger of a batch runs from its first one."""
+        """Append a message. The linger of a batch runs from its first message."""
         if not self._waiting:
             self._since = now
         self._keep(held)
         self._waiting.append(held)
 
     def put_back(self, held: Held) -> None:
-        """A message that is to be tried again, before all others."""
+        """Put a message before all others, to be tried again."""
         self._keep(held)
         self._waiting.appendleft(held)
 
     def take(self) -> Held:
-        """The next one. Raises IndexError if there is none."""
+        """Remove and return the next message. Raises IndexError if the buffer is empty."""
         held = self._waiting.popleft()
         self._bytes -= held.bytes
         return held
 
     def take_batch(self, now: float) -> list[Held]:
-        """As many as a batch may have, and one at least if there is one. What stays lingers anew."""
+        """Remove and return the messages of one batch: at least one, unless the buffer is empty.
+
+        The linger of the messages that remain starts again.
+        """
         batch: list[Held] = []
         size = 0
         while self._waiting and len(batch) < self._limits.batch_size:
@@ -170,7 +179,7 @@ class IngestBuffer:
         return batch
 
     def is_due(self, now: float) -> bool:
-        """Whether a batch is full, or has lingered for long enough."""
+        """Tell whether a batch is full, or has lingered long enough."""
         return (
             len(self._waiting) >= self._limits.batch_size
             or self._bytes >= self._limits.batch_bytes
@@ -182,40 +191,47 @@ class IngestBuffer:
         self._bytes += held.bytes
 
 
-_HELD: Final = 2.5
-"""Per heartbeat and second of visibility, over the seconds of one extension of ten: half of the
-10 · V/2 that can be extended in time (docs/design.md, Ingest)."""
+_HELD_RATE: Final = 2.5
+"""Messages per heartbeat and second of visibility, divided by the seconds of one extension of ten.
 
-UNTIL_KNOWN: Final = 0.1
-"""Seconds that one extension is taken to take before one was made."""
+Half of the 10 · V/2 messages that can be extended in time (docs/design.md, Ingest).
+"""
 
-REMEMBERED: Final = 100
-REMEMBERED_SECONDS: Final = 300.0
-"""For so long an extension counts. For ever, and one slow one would be the end: what is held by few
-is written before it is due, so no faster one would ever be seen."""
+ASSUMED_SECONDS: Final = 0.1
+"""Duration of one extension, assumed until one was measured."""
+
+MAX_SAMPLES: Final = 100
+SAMPLE_SECONDS: Final = 300.0
+"""Age at which a sample expires; otherwise one slow call would lower the bound forever.
+
+With a low bound, messages are written before an extension is due, so no faster call follows.
+"""
 
 
 class Heartbeat:
-    """The bound of docs/design.md, Ingest. Every `now` is in monotonic seconds."""
+    """The number of messages that can be extended in time (docs/design.md, Ingest).
+
+    Computed from the 99th percentile of recent extensions. Every `now` is in monotonic seconds.
+    """
 
     def __init__(self, heartbeats: int, visibility: float) -> None:
-        self._held = _HELD * heartbeats * visibility
-        self._times: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
-        self.bound = int(self._held / UNTIL_KNOWN)
-        """How many messages may be held."""
+        self._message_seconds = _HELD_RATE * heartbeats * visibility
+        self._samples: deque[tuple[float, float]] = deque(maxlen=MAX_SAMPLES)
+        self.bound = int(self._message_seconds / ASSUMED_SECONDS)
+        """The number of messages that may be held."""
 
     def took(self, seconds: float, now: float) -> None:
-        """One extension of ten messages, ended `now`, took so long."""
-        self._times.append((now, max(seconds, 0.001)))
-        self._reckon()
+        """Record that one extension of ten messages took so many seconds and ended at `now`."""
+        self._samples.append((now, max(seconds, 0.001)))
+        self._update_bound()
 
     def forget(self, now: float) -> None:
-        """Let go of what is too old to count."""
-        if self._times and self._times[0][0] <= now - REMEMBERED_SECONDS:
-            while self._times and self._times[0][0] <= now - REMEMBERED_SECONDS:
-                self._times.popleft()
-            self._reckon()
+        """Drop the samples that have expired."""
+        if self._samples and self._samples[0][0] <= now - SAMPLE_SECONDS:
+            while self._samples and self._samples[0][0] <= now - SAMPLE_SECONDS:
+                self._samples.popleft()
+            self._update_bound()
 
-    def _reckon(self) -> None:
-        seconds = sorted(seconds for _, seconds in self._times) or [UNTIL_KNOWN]
-        self.bound = int(self._held / seconds[int(0.99 * len(seconds))])
+    def _update_bound(self) -> None:
+        seconds = sorted(seconds for _, seconds in self._samples) or [ASSUMED_SECONDS]
+        self.bound = int(self._message_seconds / seconds[int(0.99 * len(seconds))])

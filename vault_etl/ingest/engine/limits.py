@@ -1,4 +1,4 @@
-"""The bounds of an ingest, and what has become of its messages within them."""
+"""The limits of an ingest, and the count of the outcomes of its messages."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Final
 from vault_etl.records.messages import Outcome
 
 MAX_CALL: Final = 10
-"""Messages in one call of the queue, SQS's own limit."""
+"""Messages in one call of the queue: SQS's own limit."""
 
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
-"""SQS's own limit."""
+"""Bytes of one message: SQS's own limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The bounds of an ingest. Times are in seconds.
+    """The limits of an ingest. Times are in seconds.
 
-    Raises ValueError for limits within which nothing could ever be received.
+    Raises ValueError for limits that allow no message at all.
     """
 
     batch_size: int = 1_000
@@ -40,7 +40,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the messages so far."""
+    """Counts of the messages so far, by outcome."""
 
     received: int = 0
     stored: int = 0
@@ -52,11 +52,11 @@ class Tally:
 
     @property
     def settled(self) -> int:
-        """How many are committed, in one way or another."""
+        """The number of committed messages, whatever their outcome."""
         return self.stored + self.duplicates + self.quarantined + self.already_quarantined
 
     def add(self, outcomes: Mapping[Outcome, int]) -> None:
-        """So many messages of a batch have become this."""
+        """Add the outcomes of one batch."""
         self.stored += outcomes.get(Outcome.STORED, 0)
         self.duplicates += outcomes.get(Outcome.DUPLICATE, 0)
         self.quarantined += outcomes.get(Outcome.QUARANTINED, 0)
