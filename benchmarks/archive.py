@@ -20,8 +20,8 @@ from typing import Final, TypeVar
 import psycopg2
 
 from vault_etl.local.postgres import EmbeddedPostgres
-from vault_etl.partitions.archive.parquet_rows import ParquetRowsReader, ParquetRowsWriter
-from vault_etl.partitions.archive.postgres_rows import columns_of_month, load_month, rows_of_month
+from vault_etl.partitions.parquet_rows import ParquetRowsReader, ParquetRowsWriter
+from vault_etl.partitions.postgres_archive import columns_of_month, load_month, rows_of_month
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import resource_dir
 from vault_etl.schema.postgres_migrations import PostgresMigrations

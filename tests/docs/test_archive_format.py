@@ -12,9 +12,9 @@ from typing import Any
 from tests.docs.test_formats import EXAMPLES, PAGE, _bytes, _text, _uuid
 from vault_etl.audit.signing_key import AuditKey
 from vault_etl.crypto.digest import sha256
-from vault_etl.partitions.archive.manifest import Manifest
-from vault_etl.partitions.archive.manifest_note import ManifestNote
-from vault_etl.partitions.archive.parquet_columns import _KINDS
+from vault_etl.partitions.manifest import ArchiveManifest
+from vault_etl.partitions.manifest_note import ManifestNote
+from vault_etl.partitions.parquet_columns import _KINDS
 from vault_etl.platform.postgres_copy import copy_binary
 
 READ: tuple[Callable[[Any], object], ...] = (
@@ -38,7 +38,7 @@ def test_the_rows_of_the_page_are_what_copy_writes() -> None:
     ]
     assert copy_binary(rows) == _bytes("archive rows", "copy")
     assert sha256(copy_binary(rows)) == _bytes("archive rows", "sha256")
-    contents = Manifest.parse(MANIFEST).contents
+    contents = ArchiveManifest.parse(MANIFEST).contents
     assert (contents.rows, contents.sha256) == (len(rows), _bytes("archive rows", "sha256"))
 
 

@@ -33,8 +33,8 @@ from vault_etl.event.envelopes import inside, text_of_base64
 from vault_etl.event.events import MAX_CODE_POINTS, MAX_ENVELOPES, LoginEvent, parse_event
 from vault_etl.event.rejection import Reason, RejectedError, Rejection
 from vault_etl.ingest.sources.content_splitter import ContentSplitter
-from vault_etl.partitions.archive.manifest import Manifest
-from vault_etl.partitions.archive.manifest_note import ManifestNote
+from vault_etl.partitions.manifest import ArchiveManifest
+from vault_etl.partitions.manifest_note import ManifestNote
 
 RECORD: Final = uuid.UUID("019b76da-a87b-73e6-8074-f1e73a6ddeb4")
 PLACE: Final = ValuePlace.in_record(Field.IP, RECORD, "u-1")
@@ -283,7 +283,7 @@ def _records(pieces: list[bytes], *, keep_going: bool) -> list[tuple[int, bytes]
 
 def manifest(data: bytes) -> None:
     """What is read of an archive is written as it was, and nothing but our own error is raised."""
-    for kind in (Manifest, ManifestNote):
+    for kind in (ArchiveManifest, ManifestNote):
         with contextlib.suppress(DataError):
             assert kind.parse(data).encode() == data
 

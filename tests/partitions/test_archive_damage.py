@@ -21,8 +21,8 @@ from tests.kit.vaults import filled_vault
 from tests.partitions.test_partitions_command import WHY, entries, months, table, this_month
 from vault_etl.audit.signing_key import AuditKey
 from vault_etl.crypto.digest import sha256
-from vault_etl.partitions.archive.manifest import Manifest
-from vault_etl.partitions.archive.manifest_note import ManifestNote
+from vault_etl.partitions.manifest import ArchiveManifest
+from vault_etl.partitions.manifest_note import ManifestNote
 
 PART = "part-00001.parquet"
 ARCHIVE_KEY = "alias/vault-etl-archive"
@@ -49,7 +49,7 @@ class Kept:
         self, note_of: uuid.UUID | None = None, key_id: str = ARCHIVE_KEY, /, **changes: object
     ) -> None:
         """Change the copy's manifest, and sign it as the owner does, or as the owner of another vault."""
-        manifest = Manifest.parse((self.copy / "manifest.json").read_bytes())
+        manifest = ArchiveManifest.parse((self.copy / "manifest.json").read_bytes())
         content = dataclasses.replace(manifest, **changes).encode()  # type: ignore[arg-type]
         note = ManifestNote(note_of or manifest.vault_id, sha256(content))
         kms = self.vault.emulator.client("kms")
@@ -109,11 +109,11 @@ def by_another_key(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda folder: flip(folder / PART), f"another {PART}"),
-        (lambda folder: (folder / PART).unlink(), f"misses {PART}"),
-        (lambda folder: (folder / "manifest.sig").unlink(), "misses manifest.sig"),
+        (lambda folder: flip(folder / PART), f"{PART} that was changed"),
+        (lambda folder: (folder / PART).unlink(), f"has no {PART}"),
+        (lambda folder: (folder / "manifest.sig").unlink(), "has no manifest.sig"),
         (lambda folder: (folder / "part-00002.parquet").write_bytes(b"x"), "not its own"),
-        (lambda folder: flip(folder / "manifest.json"), "another one than the recorded one"),
+        (lambda folder: flip(folder / "manifest.json"), "is not the recorded one"),
         (by_another_key, "VAULT_ETL_ARCHIVE_KEY did not sign the manifest"),
         (lambda folder: os.truncate(folder / PART, 2**28), f"{PART} is too large"),
         (lambda folder: os.truncate(folder / "manifest.json", 2**28), "json is too large"),
@@ -145,7 +145,7 @@ def test_a_signature_is_not_enough(kept: Kept) -> None:
     """A month that is on the record has one archive, whatever else its vault has signed."""
     kept.sign(archived_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
     code, stderr = kept.restore()
-    assert (code, "another one than the recorded one" in stderr) == (65, True)
+    assert (code, "is not the recorded one" in stderr) == (65, True)
 
 
 @pytest.mark.iam
@@ -174,7 +174,9 @@ def test_after_a_new_archive_key_the_old_one_is_named(kept: Kept) -> None:
         "AWS_SECRET_ACCESS_KEY": admin.secret_access_key,
     }
     refused = vault.run("owner", *args, extra=extra)
-    assert (refused.code, "name the old one's ARN" in refused.stderr) == (65, True), refused.stderr
+    assert (refused.code, "name the ARN of the old key" in refused.stderr) == (65, True), (
+        refused.stderr
+    )
     old = vault.provisioned.key_arns["archive"]
     assert vault.ok("owner", *args, extra={"VAULT_ETL_ARCHIVE_KEY": old}).json["on_the_record"]
 
@@ -182,10 +184,10 @@ def test_after_a_new_archive_key_the_old_one_is_named(kept: Kept) -> None:
 @pytest.mark.parametrize(
     ("note_of", "changes", "month", "said"),
     [
-        (None, MAY_2019, "2019-05", "rows that are not of user_logins_2019_05"),
+        (None, MAY_2019, "2019-05", "rows that do not belong to user_logins_2019_05"),
         (None, MAY_2019, "2019-06", "the archive is of user_logins_2019_05"),
-        (None, {**MAY_2019, "vault_id": ANOTHER}, "2019-05", "is of another vault"),
-        (ANOTHER, MAY_2019, "2019-05", "the archive is another vault's"),
+        (None, {**MAY_2019, "vault_id": ANOTHER}, "2019-05", "belongs to another vault"),
+        (ANOTHER, MAY_2019, "2019-05", "the archive belongs to another vault"),
     ],
     ids=["rows", "month", "vault", "signature"],
 )
@@ -211,6 +213,6 @@ def test_a_month_without_its_archive_is_not_dropped(kept: Kept) -> None:
     flip(part)
     refused = vault.run("owner", "partitions", "drop", kept.month, *WHY)
     part.write_bytes(whole)
-    assert (refused.code, f"another {PART}" in refused.stderr) == (65, True)
+    assert (refused.code, f"{PART} that was changed" in refused.stderr) == (65, True)
     assert months(vault)[table(kept.month)] == "detached"
     assert vault.ok("owner", "partitions", "drop", kept.month, *WHY).json["state"] == "archived"

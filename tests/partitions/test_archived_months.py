@@ -12,9 +12,8 @@ from tests.kit.scratch import Scratch, new_record_id
 from tests.partitions.test_partitions_postgres import insert, month_start, name_of
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IncompleteError
-from vault_etl.partitions.archive.months import NewArchive
-from vault_etl.partitions.archive.postgres import PostgresArchives
 from vault_etl.partitions.postgres import PostgresPartitions
+from vault_etl.partitions.postgres_archive import NewArchive, PostgresArchives
 from vault_etl.records.partitions import choose
 
 REQUEST = AuditRequest(

@@ -69,7 +69,10 @@ def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) ->
     nowhere = vault.run(
         "owner", "partitions", "archive", month, "--to", str(place / "x"), "--dry-run"
     )
-    assert (nowhere.code, f"the folder {place / 'x'} is not there" in nowhere.stderr) == (66, True)
+    assert (nowhere.code, f"the folder {place / 'x'} does not exist" in nowhere.stderr) == (
+        66,
+        True,
+    )
     to = ("--to", str(place))
     assert (
         partitions(vault, "archive", month, *to, "--dry-run")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.kit.fakes.manifests import MANIFEST
 from vault_etl.base.errors import DataError
-from vault_etl.partitions.archive.manifest import Column, KeyCount, Manifest, Part
+from vault_etl.partitions.manifest import ArchiveManifest, Column, KeyCount, Part
 
 ENCODED = MANIFEST.encode()
 JSON = st.recursive(
@@ -33,7 +33,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
 
 def test_what_is_written_is_read_as_it_was() -> None:
     """And is one line."""
-    assert Manifest.parse(ENCODED) == MANIFEST
+    assert ArchiveManifest.parse(ENCODED) == MANIFEST
     assert ENCODED.index(b"\n") == len(ENCODED) - 1
     assert changed(lambda _: None) == ENCODED
 
@@ -48,48 +48,48 @@ def test_any_manifest_is_read_as_it_was(key_id: int, partition: str, rows: int) 
     contents = replace(MANIFEST.contents, rows=rows, keys=(KeyCount("ip", key_id, rows),))
     part = Part("part-00001.parquet", rows, 1, bytes(32))
     one = replace(MANIFEST, partition=partition, parts=(part,), contents=contents)
-    assert Manifest.parse(one.encode()) == one
+    assert ArchiveManifest.parse(one.encode()) == one
 
 
 def test_an_empty_month_has_no_part() -> None:
     """It is an archive like any other."""
     contents = replace(MANIFEST.contents, rows=0, keys=(), generations=())
     empty = replace(MANIFEST, parts=(), contents=contents)
-    assert Manifest.parse(empty.encode()) == empty
+    assert ArchiveManifest.parse(empty.encode()) == empty
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda m: m.pop("tool"), "misses or has too much: 'tool'"),
-        (lambda m: m.update(more=1), "misses or has too much: 'more'"),
+        (lambda m: m.pop("tool"), "missing or extra members: 'tool'"),
+        (lambda m: m.update(more=1), "missing or extra members: 'more'"),
         (lambda m: m.update(format_version=2), "format_version is not 1"),
-        (lambda m: m.update(format_version=True), "format_version is not what"),
-        (lambda m: m.update(vault_id="4711"), "vault_id is not what"),
+        (lambda m: m.update(format_version=True), "format_version is not valid"),
+        (lambda m: m.update(vault_id="4711"), "vault_id is not valid"),
         (lambda m: m.update(first=m["until"]), "first is not before until"),
-        (lambda m: m.update(first=1), "first is not what"),
-        (lambda m: m.update(partition=""), "partition is not what"),
-        (lambda m: m.update(partition="x" * 64), "partition is not what"),
-        (lambda m: m.update(columns={}), "columns is not what"),
+        (lambda m: m.update(first=1), "first is not valid"),
+        (lambda m: m.update(partition=""), "partition is not valid"),
+        (lambda m: m.update(partition="x" * 64), "partition is not valid"),
+        (lambda m: m.update(columns={}), "columns is not valid"),
         (lambda m: m.update(columns=[]), "columns has no record_id"),
         (lambda m: m["columns"].append(m["columns"][0]), "columns has a name twice"),
-        (lambda m: m["columns"][0].update(name="a;b"), "name is not what"),
-        (lambda m: m["columns"].append("x"), "a member of columns is no object"),
+        (lambda m: m["columns"][0].update(name="a;b"), "name is not valid"),
+        (lambda m: m["columns"].append("x"), "a member of columns is not an object"),
         (lambda m: m["parts"][0].update(name="../x"), "parts are not named in their order"),
         (lambda m: m["parts"].reverse(), "parts are not named in their order"),
-        (lambda m: m["parts"][0].update(size=0), "parts has an empty one"),
-        (lambda m: m["parts"][0].update(size=1.0), "size is not what"),
-        (lambda m: m["parts"][0].update(sha256="AB" * 32), "sha256 is not what"),
-        (lambda m: m["parts"][0].update(rows=4), "rows is not those of parts"),
-        (lambda m: m.update(rows=-1), "rows is not what"),
-        (lambda m: m["keys"][0].update(field="user_id"), "field is not what"),
-        (lambda m: m["keys"][0].update(key_id=2**32), "key_id is not what"),
+        (lambda m: m["parts"][0].update(size=0), "parts has an empty part"),
+        (lambda m: m["parts"][0].update(size=1.0), "size is not valid"),
+        (lambda m: m["parts"][0].update(sha256="AB" * 32), "sha256 is not valid"),
+        (lambda m: m["parts"][0].update(rows=4), "rows is not the sum of parts"),
+        (lambda m: m.update(rows=-1), "rows is not valid"),
+        (lambda m: m["keys"][0].update(field="user_id"), "field is not valid"),
+        (lambda m: m["keys"][0].update(key_id=2**32), "key_id is not valid"),
         (lambda m: m["keys"][0].update(values=5), "more values than there are rows"),
         (lambda m: m["keys"].reverse(), "keys is not in order"),
         (lambda m: m["token_generations"].reverse(), "token_generations is not in order"),
-        (lambda m: m.update(archived_at="2026-02-30T00:00:00Z"), "archived_at is not what"),
-        (lambda m: m.update(archived_at="2026-02-03"), "archived_at is not what"),
-        (lambda m: m.update(tool="rm"), "tool is not what"),
+        (lambda m: m.update(archived_at="2026-02-30T00:00:00Z"), "archived_at is not valid"),
+        (lambda m: m.update(archived_at="2026-02-03"), "archived_at is not valid"),
+        (lambda m: m.update(tool="rm"), "tool is not valid"),
     ],
 )
 def test_a_member_that_is_wrong_is_named(
@@ -97,7 +97,7 @@ def test_a_member_that_is_wrong_is_named(
 ) -> None:
     """So that a damaged archive can be looked at."""
     with pytest.raises(DataError) as raised:
-        Manifest.parse(changed(change))
+        ArchiveManifest.parse(changed(change))
     assert says in str(raised.value)
 
 
@@ -117,7 +117,7 @@ def test_a_member_that_is_wrong_is_named(
 def test_other_spellings_are_refused(content: bytes) -> None:
     """A manifest has one hash."""
     with pytest.raises(DataError):
-        Manifest.parse(content)
+        ArchiveManifest.parse(content)
 
 
 @given(JSON, st.sampled_from(sorted(json.loads(ENCODED))))
@@ -127,7 +127,7 @@ def test_any_json_in_the_place_of_a_member_is_taken_as_it_is_or_refused(
     """Nothing else is raised, and what is taken is written as it was read."""
     content = changed(lambda members: members.update({name: value}))
     try:
-        parsed = Manifest.parse(content)
+        parsed = ArchiveManifest.parse(content)
     except DataError:
         return
     assert parsed.encode() == content
@@ -135,7 +135,7 @@ def test_any_json_in_the_place_of_a_member_is_taken_as_it_is_or_refused(
 
 def test_the_members_are_values() -> None:
     """They are read into what the code works with."""
-    parsed = Manifest.parse(ENCODED)
+    parsed = ArchiveManifest.parse(ENCODED)
     assert parsed.columns[0] == Column("record_id", "uuid")
     assert isinstance(parsed.first, uuid.UUID)
     assert parsed.archived_at == MANIFEST.archived_at

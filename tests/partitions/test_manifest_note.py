@@ -15,7 +15,7 @@ from vault_etl.audit.checkpoint import Checkpoint, Head, Signature
 from vault_etl.audit.registration import Registration
 from vault_etl.audit.signing_key import AuditKey
 from vault_etl.base.errors import DataError
-from vault_etl.partitions.archive.manifest_note import ManifestNote
+from vault_etl.partitions.manifest_note import ManifestNote
 
 CONTENT = MANIFEST.encode()
 VAULT = MANIFEST.vault_id
@@ -50,8 +50,8 @@ def test_a_signed_note_is_read_as_it_was_and_holds() -> None:
 @pytest.mark.parametrize(
     ("content", "vault_id", "key", "says"),
     [
-        (CONTENT + b" ", VAULT, KEY, "another manifest's"),
-        (CONTENT, uuid.UUID(int=1), KEY, "another vault's"),
+        (CONTENT + b" ", VAULT, KEY, "belongs to another manifest"),
+        (CONTENT, uuid.UUID(int=1), KEY, "belongs to another vault"),
         (CONTENT, VAULT, FakeHeadSigner().signing_key().key, "did not sign"),
     ],
 )

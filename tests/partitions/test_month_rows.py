@@ -11,9 +11,9 @@ import pytest
 
 from tests.kit.fakes.manifests import COLUMNS
 from tests.kit.scratch import Scratch
-from vault_etl.partitions.archive.manifest import Column
-from vault_etl.partitions.archive.parquet_rows import ParquetRowsReader, ParquetRowsWriter
-from vault_etl.partitions.archive.postgres_rows import columns_of_month, load_month, rows_of_month
+from vault_etl.partitions.manifest import Column
+from vault_etl.partitions.parquet_rows import ParquetRowsReader, ParquetRowsWriter
+from vault_etl.partitions.postgres_archive import columns_of_month, load_month, rows_of_month
 
 MONTH = 'user_logins_2020_01"; odd'
 TABLE = 'vault_etl_detached."user_logins_2020_01""; odd"'

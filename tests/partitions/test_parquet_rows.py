@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 
 from tests.kit.fakes.manifests import COLUMNS
 from vault_etl.base.errors import ConfigurationError, DataError
-from vault_etl.partitions.archive.manifest import Column, GenerationCount, KeyCount
-from vault_etl.partitions.archive.parquet_columns import arrow_of, schema_of, values_of
-from vault_etl.partitions.archive.parquet_rows import ParquetRowsReader, ParquetRowsWriter
-from vault_etl.partitions.archive.rows import WrittenPart
+from vault_etl.partitions.manifest import Column, GenerationCount, KeyCount
+from vault_etl.partitions.parquet_columns import arrow_of, schema_of, values_of
+from vault_etl.partitions.parquet_rows import ParquetRowsReader, ParquetRowsWriter, WrittenPart
 from vault_etl.platform.postgres_copy import (
     HEADER,
     TRAILER,
@@ -148,14 +147,14 @@ def test_a_file_that_is_no_part_is_named(tmp_path: Path, content: bytes | None) 
         part.path.write_bytes(whole[:100] + bytes(100) + whole[200:])
     else:
         part.path.write_bytes(content)
-    with pytest.raises(DataError, match=r"part-00001\.parquet is no part"):
+    with pytest.raises(DataError, match=r"part-00001\.parquet is not a part"):
         list(ParquetRowsReader(COLUMNS).read(part.path))
 
 
 def test_rows_of_other_columns_are_refused(tmp_path: Path) -> None:
     """The table got another column meanwhile."""
     writer = ParquetRowsWriter(COLUMNS[:-1], tmp_path, "user_logins_2026_03")
-    with pytest.raises(DataError, match="not of the columns"):
+    with pytest.raises(DataError, match="do not match the columns"):
         writer.add(tuples([row(1)]))
 
 
@@ -209,7 +208,7 @@ def test_every_value_comes_back(type_: str, data: st.DataObject) -> None:
 )
 def test_a_value_that_has_no_place_is_refused(type_: str, value: bytes) -> None:
     """Infinity is no day. The error names the column, and not the value."""
-    with pytest.raises(DataError, match="the column c has a value that Parquet has no place for"):
+    with pytest.raises(DataError, match="the column c has a value that Parquet cannot hold"):
         arrow_of(Column("c", type_), [None, value])
 
 

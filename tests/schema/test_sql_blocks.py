@@ -46,16 +46,16 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "partitions/partitions.sql": dict.fromkeys(
         (
             *("list", "ensure", "reopen", "close", "open", "has_default"),
-            *("put_away", "misfits", "prepare", "attach", "drop"),
+            *("detach", "misfits", "prepare", "attach", "drop"),
         ),
         ("admin",),
     ),
     "audit/owner.sql": dict.fromkeys(("act_as_owner", "freeze", "entry"), ("admin",)),
     "platform/lock_watch.sql": {"blockers": ("admin",)},
     "records/months.sql": {"away": ("reveal", "re-encrypt", "erase", "audit", "analyst")},
-    "partitions/archive/archives.sql": dict.fromkeys(
+    "partitions/archives.sql": dict.fromkeys(
         (
-            *("patience", "begin", "record", "end", "make", "restored"),
+            *("patience", "begin", "record", "drop", "make", "restored"),
             *("lost_keys", "active_generation"),
         ),
         ("admin",),

@@ -18,23 +18,22 @@ from vault_etl.app.parts import Parts
 from vault_etl.audit.checkpoints import SigningKey
 from vault_etl.audit.kms import ARCHIVE_KEY, KmsHeadSigner, KmsPublicKey
 from vault_etl.base.errors import ConfigurationError
-from vault_etl.partitions.archive.archive_month import ArchiveMonth
-from vault_etl.partitions.archive.leftovers import bucket_archives, folder_archives
-from vault_etl.partitions.archive.manifest import Column
-from vault_etl.partitions.archive.manifest_note import ManifestNote
-from vault_etl.partitions.archive.postgres import PostgresArchives
-from vault_etl.partitions.archive.read_archive import ReadArchive
-from vault_etl.partitions.archive.restore_month import RestoreMonth
+from vault_etl.partitions.archive import ArchiveMonth
+from vault_etl.partitions.leftovers import bucket_archives, folder_archives
+from vault_etl.partitions.manifest import Column
+from vault_etl.partitions.manifest_note import ManifestNote
 from vault_etl.partitions.postgres import PostgresPartitions
+from vault_etl.partitions.postgres_archive import PostgresArchives
+from vault_etl.partitions.restore import ReadArchive, RestoreMonth
 from vault_etl.platform.aws import AwsClients
 from vault_etl.platform.clock import Progress
 from vault_etl.platform.store import S3, ArchiveRoot, ArchiveStore, archive_name
-from vault_etl.platform.store_folder import FolderArchive, size_and_sha256
+from vault_etl.platform.store_folder import FolderArchive
 from vault_etl.platform.store_s3 import S3Archive
 from vault_etl.records.partitions import Partition
 
 if TYPE_CHECKING:
-    from vault_etl.partitions.archive.parquet_rows import ParquetRowsReader, ParquetRowsWriter
+    from vault_etl.partitions.parquet_rows import ParquetRowsReader, ParquetRowsWriter
 
 
 def partitions(parts: Parts, wait_s: float = 60.0) -> PostgresPartitions:
@@ -95,7 +94,7 @@ def open_archive(parts: Parts, location: str, progress: Progress) -> Iterator[Op
 
     with tempfile.TemporaryDirectory(prefix="vault-etl-archive-") as temporary:
         folder = Path(temporary)
-        reader = ReadArchive(store, rows_reader, size_and_sha256, folder, vault_id, key.key)
+        reader = ReadArchive(store, rows_reader, folder, vault_id, key.key)
         yield OpenArchive(
             store,
             reader,
@@ -112,7 +111,7 @@ def open_archive(parts: Parts, location: str, progress: Progress) -> Iterator[Op
                 tool=f"vault-etl {__version__}",
                 progress=progress,
             ),
-            RestoreMonth(months=months, log=months, reader=reader, progress=progress),
+            RestoreMonth(months=months, reader=reader, progress=progress),
         )
 
 
@@ -147,7 +146,7 @@ def archive_at(location: str, aws: Callable[[], AwsClients]) -> ArchiveStore:
 def need_parquet() -> None:
     """Raise ConfigurationError if pyarrow, which reads and writes archives, is not installed."""
     try:
-        import vault_etl.partitions.archive.parquet_rows  # noqa: F401, PLC0415 - other commands do without
+        import vault_etl.partitions.parquet_rows  # noqa: F401, PLC0415 - other commands do without
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] != "pyarrow":
             raise
@@ -160,7 +159,7 @@ def need_parquet() -> None:
 def rows_writer(columns: Sequence[Column], folder: Path, partition: str) -> ParquetRowsWriter:
     """A writer of the rows of a partition into files of `folder`. Raises ConfigurationError without pyarrow."""
     need_parquet()
-    from vault_etl.partitions.archive.parquet_rows import ParquetRowsWriter  # noqa: PLC0415
+    from vault_etl.partitions.parquet_rows import ParquetRowsWriter  # noqa: PLC0415
 
     return ParquetRowsWriter(columns, folder, partition)
 
@@ -168,6 +167,6 @@ def rows_writer(columns: Sequence[Column], folder: Path, partition: str) -> Parq
 def rows_reader(columns: Sequence[Column]) -> ParquetRowsReader:
     """A reader of the rows in an archive's parts. Raises ConfigurationError without pyarrow."""
     need_parquet()
-    from vault_etl.partitions.archive.parquet_rows import ParquetRowsReader  # noqa: PLC0415
+    from vault_etl.partitions.parquet_rows import ParquetRowsReader  # noqa: PLC0415
 
     return ParquetRowsReader(columns)

@@ -24,8 +24,8 @@ from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
-from vault_etl.partitions.archive.manifest import Manifest
-from vault_etl.partitions.archive.restore_month import needs_of
+from vault_etl.partitions.manifest import ArchiveManifest
+from vault_etl.partitions.restore import needs_of
 from vault_etl.platform.store import ArchiveRoot, parse_location
 from vault_etl.records.partitions import Partition, PartitionState, choose
 
@@ -222,7 +222,7 @@ def _archived(partitions: Sequence[Partition], month: str, given: str | None) ->
     return partition
 
 
-def _must_be_the_month(month: str, partition: Partition | None, manifest: Manifest) -> None:
+def _must_be_the_month(month: str, partition: Partition | None, manifest: ArchiveManifest) -> None:
     """Raise DataError if the archive is another month's."""
     found = Partition(
         manifest.partition, manifest.first, manifest.until, PartitionState.ARCHIVED, None, 0, None

@@ -21,7 +21,7 @@ from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
-from vault_etl.partitions.archive.archive_month import delete_archive
+from vault_etl.partitions.archive import delete_archive
 from vault_etl.records.partitions import Archive, Partition, PartitionState, choose
 
 if TYPE_CHECKING:
@@ -147,4 +147,4 @@ def _end(parts: Parts, request: AuditRequest, partition: Partition, archive: Arc
     except BaseException:
         archives.failed(request, "failed")
         raise
-    archives.end(request, partition)
+    archives.drop(request, partition)

@@ -1,1 +1,1 @@
-"""Months of records: listed, detached, attached, archived, restored, dropped."""
+"""Months of records: list, detach, attach, archive, restore and drop them."""

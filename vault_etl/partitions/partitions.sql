@@ -1,4 +1,4 @@
--- Months that are taken out of the table and put back, for the owner.
+-- Months that are detached from the table and attached again, for the owner.
 
 -- name: list
 SELECT partition, first, until, state, rows, bytes, closed_at, archive, archive_sha256, archived_at,
@@ -20,7 +20,7 @@ DELETE FROM public.closed_months WHERE first = %(first)s
 -- name: has_default
 SELECT partdefid <> 0 FROM pg_catalog.pg_partitioned_table WHERE partrelid = 'public.user_logins'::regclass
 
--- name: put_away
+-- name: detach
 SELECT public.partition_move_detached(%(partition)s)
 
 -- name: misfits

@@ -1,4 +1,4 @@
-"""Months on Postgres, for the owner: each change is committed with its entries in the audit log."""
+"""The months of `user_logins` on Postgres, for the owner: each change is committed with its audit entries."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SQL: Final = blocks("partitions/partitions.sql")
 
 _OWNER: Final = "vault_etl_owner"
 _LISTEN_S: Final = 0.2
-"""Between two looks for a signal."""
+"""Seconds between two checks for a signal."""
 
 _TRIES: Final = 5
-"""Each waits two seconds for a lock."""
+"""Each try waits two seconds for a lock."""
 
 _DETACH: Final = sql.SQL("ALTER TABLE public.user_logins DETACH PARTITION public.{} {}")
 
@@ -40,17 +40,17 @@ class PostgresPartitions:
         self._wait_s = wait_s
 
     def partitions(self) -> Sequence[Partition]:
-        """Every partition that is there or was closed, the oldest first."""
+        """Return every partition in any state, also those that are archived or dropped, the oldest first."""
         with self._owner() as cursor:
             cursor.execute(_SQL["list"])
             return [_partition(row) for row in cursor.fetchall()]
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def ensure(self, request: AuditRequest, month: dt.date, *, reopen: bool) -> str | None:
-        """Make the month's partition, and let it take rows again if it was dropped and `reopen`.
+        """Make the month's partition; with `reopen`, let a dropped month take rows again.
 
-        Its name, or None if it is closed. On the record if something was changed. Raises UsageError
-        for a month that is too far away.
+        Return its name, or None if the month is closed. A change is on the record. Raises UsageError for a month
+        that is too far in the past or future.
         """
         values = {"day": month}
         try:
@@ -66,15 +66,15 @@ class PostgresPartitions:
                 if name is not None and (reopened or name not in before):
                     write_both(cursor, request, f"{name} is made{' again' if reopened else ''}")
         except ValueRefusedError:
-            message = f"{month:%Y-%m} is too far away: 24 months back to 3 months ahead are made"
-            raise UsageError(message, hint="leave it out") from None
+            message = f"{month:%Y-%m} is too far away: partitions are made from 24 months back to 3 months ahead"
+            raise UsageError(message, hint="leave this month out") from None
         return None if name is None else str(name)
 
     def detach(self, request: AuditRequest, partition: Partition) -> None:
-        """Close the month and take it out of the table; go on where an earlier try was interrupted.
+        """Close the month and take it out of the table; continue where an earlier try was interrupted.
 
-        Loaders and queries go on meanwhile. Raises IncompleteError if a transaction that uses the
-        table does not end in time.
+        Loaders and queries continue meanwhile. Raises IncompleteError if a transaction that uses the table does
+        not end within `wait_s` seconds.
         """
         named = _named(partition)
         with self._owner() as cursor:
@@ -83,18 +83,22 @@ class PostgresPartitions:
         try:
             if partition.state is not PartitionState.DETACHED:
                 self._take_out(partition)
-            self._put_away(request, partition)
+            self._finish_detach(request, partition)
         except (VaultEtlError, KeyboardInterrupt) as error:
             self._failed(request, partition)
             if isinstance(error, LockTimeoutError):
                 message = f"a transaction that uses the table did not end in {self._wait_s:g} s"
                 raise IncompleteError(
-                    message, hint="run it again, with a longer --wait: it goes on from there"
+                    message,
+                    hint="run the command again, with a longer --wait: it continues from there",
                 ) from None
             raise
 
     def _take_out(self, partition: Partition) -> None:
-        """Outside of a transaction, which CONCURRENTLY asks for. With a default partition it is not to be had."""
+        """Detach the partition, outside of a transaction, as CONCURRENTLY requires.
+
+        PostgreSQL refuses CONCURRENTLY for a table that has a default partition.
+        """
         how = "CONCURRENTLY"
         if partition.state is PartitionState.DETACHING:
             how = "FINALIZE"
@@ -108,7 +112,7 @@ class PostgresPartitions:
             running = pool.submit(self._database.alone, statement, lock_timeout_s=self._wait_s)
             try:
                 while not wait([running], _LISTEN_S).done:
-                    pass  # psycopg2 waits where no signal is heard
+                    pass  # Python handles no signal while psycopg2 waits, so a thread waits instead
             except BaseException:
                 while not wait([running], _LISTEN_S).done:
                     self._database.cancel()
@@ -116,14 +120,14 @@ class PostgresPartitions:
             running.result()
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
-    def _put_away(self, request: AuditRequest, partition: Partition) -> None:
+    def _finish_detach(self, request: AuditRequest, partition: Partition) -> None:
         with self._owner() as cursor:
-            cursor.execute(_SQL["put_away"], _named(partition))
+            cursor.execute(_SQL["detach"], _named(partition))
             text = f"{partition.name} is detached: {_size(partition)}"
             write(cursor, request, Phase.OUTCOME, Decision.DONE, text)
 
     def _failed(self, request: AuditRequest, partition: Partition) -> None:
-        """Say so in the log; a month that takes rows as before is open again."""
+        """Write the failed outcome to the log; open the month again if it is still attached."""
         with contextlib.suppress(VaultEtlError), self._owner() as cursor:
             cursor.execute(_SQL["list"])
             states = {name: state for name, _, _, state, *_ in cursor.fetchall()}
@@ -133,13 +137,13 @@ class PostgresPartitions:
             write(cursor, request, Phase.OUTCOME, Decision.FAILED, text, "interrupted")
 
     def misfits(self, partition: Partition) -> Sequence[str]:
-        """What keeps a detached month from being attached, in words; empty: it fits. Reads every row."""
+        """Return, in words, the reasons why a detached month cannot be attached; empty if it can. Reads every row."""
         with self._owner() as cursor:
             cursor.execute(_SQL["misfits"], _named(partition))
             return [line for (line,) in cursor.fetchall()]
 
     def attach(self, request: AuditRequest, partition: Partition) -> None:
-        """Put a detached month that fits back, and open it. Its rows are read without holding anything up."""
+        """Attach a detached month without misfits, and open it. The rows are read before any lock is taken."""
         with self._owner() as cursor:
             cursor.execute(_SQL["prepare"], _named(partition))
         self._attach(request, partition)
@@ -152,9 +156,9 @@ class PostgresPartitions:
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def drop(self, request: AuditRequest, partition: Partition) -> None:
-        """Delete the table of a detached month, which stays closed. With an archive, it is archived then.
+        """Delete the table of a detached month, which stays closed. With an archive, its state is `archived` then.
 
-        Raises IncompleteError if that is another archive meanwhile, or has not all of its rows.
+        Raises IncompleteError if another archive was recorded meanwhile, or if the archive lacks rows of the month.
         """
         archive = partition.archive
         text = f"{partition.name} is dropped: {_size(partition)}"
@@ -170,7 +174,7 @@ class PostgresPartitions:
 
 
 def _partition(row: Sequence[Any]) -> Partition:
-    """A row of the list."""
+    """Convert a row of the list."""
     name, first, until, state, rows, size, closed_at, location, sha256, *since = row
     archive = location and Archive(location, bytes(sha256), *since)
     return Partition(name, first, until, PartitionState(state), rows, size, closed_at, archive)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 
-from vault_etl.partitions.archive.manifest import (
+from vault_etl.partitions.manifest import (
+    ArchiveManifest,
     Column,
     Contents,
     GenerationCount,
     KeyCount,
-    Manifest,
     Part,
 )
 
@@ -33,7 +33,7 @@ COLUMNS = (
 )
 """Of `user_logins`."""
 
-MANIFEST = Manifest(
+MANIFEST = ArchiveManifest(
     vault_id=uuid.UUID("3f1c2a5e-8f0b-4f57-9a44-0d5f2c6f1b7e"),
     partition="user_logins_2026_03",
     first=uuid.UUID("019ca6e3-9800-0000-0000-000000000000"),

@@ -1,49 +1,99 @@
-"""Archives of months on Postgres, for the owner: what is read, what is recorded, and what comes back."""
+"""Archives of months on Postgres, for the owner: the rows are read, recorded and restored.
+
+Rows travel in COPY's binary format, in the order of their record ids.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
 import stamina
+from psycopg2 import sql
 
 from vault_etl.audit.checkpoints import SigningKey
 from vault_etl.audit.entries import AuditRequest, Decision, Phase
 from vault_etl.audit.postgres_checkpoints import read_signer
 from vault_etl.audit.postgres_owner import as_owner, write
 from vault_etl.base.errors import ConfigurationError, DataError, IncompleteError, VaultEtlError
-from vault_etl.partitions.archive.manifest import Manifest
-from vault_etl.partitions.archive.months import MonthRows, NewArchive
-from vault_etl.partitions.archive.postgres_rows import columns_of_month, load_month, rows_of_month
+from vault_etl.partitions.manifest import ArchiveManifest, Column
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.postgres_copy import HEADER, TRAILER, tuples_of
 from vault_etl.platform.resources import blocks
 from vault_etl.records.partitions import Partition
 
-_SQL: Final = blocks("partitions/archive/archives.sql")
+_SQL: Final = blocks("partitions/archives.sql")
 _PARTITIONS: Final = blocks("partitions/partitions.sql")
 _TRIES: Final = 5
-"""Each waits two seconds for a lock."""
+"""Each try waits two seconds for a lock."""
 _NOT_THESE_ROWS: Final = (
     psycopg2.errors.ObjectNotInPrerequisiteState,
     psycopg2.errors.UndefinedTable,
 )
-"""The month was changed, or its table is somewhere else."""
+"""Raised if the month was changed, or if its table was attached or dropped."""
+
+
+PAGE_ROWS: Final = 20_000
+"""Rows in memory at once, mostly some ten megabytes; they are one row group of an archive."""
+
+_FIRST: Final = uuid.UUID(int=0)
+_SCHEMA: Final = "vault_etl_detached"
+
+_COLUMNS: Final = """
+SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a
+WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+_NEXT: Final = sql.SQL(
+    "SELECT record_id FROM {} WHERE record_id >= {} ORDER BY record_id OFFSET {} LIMIT 1"
+)
+_ROWS: Final = sql.SQL(
+    "COPY (SELECT {} FROM {} WHERE record_id >= {} {} ORDER BY record_id) TO STDOUT (FORMAT binary)"
+)
+_BEFORE: Final = sql.SQL("AND record_id < {}")
+_LOAD: Final = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)")
+
+Cursor = psycopg2.extensions.cursor
+
+
+@dataclass(frozen=True, slots=True)
+class NewArchive:
+    """A complete archive: every part and the signed manifest are stored."""
+
+    location: str
+    manifest_sha256: bytes
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class MonthRows:
+    """The rows of a month in one snapshot, one page of tuples at a time, in the order of their record ids."""
+
+    columns: tuple[Column, ...]
+    pages: Iterator[bytes]
 
 
 class PostgresArchives:
-    """`ArchivedMonths` and `RestoredMonths`, for a login that may act as the owner."""
+    """Reads detached months, records their archives, and restores them: each change with its entries in the audit log.
+
+    For a login that may act as the owner.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def begin(self, request: AuditRequest, partition: Partition) -> str:
-        """See `ArchivedMonths.begin`."""
+        """Write the intent, count the month's values, and return the version of its rows.
+
+        A version is never used twice.
+        """
         with self._owner() as cursor:
             cursor.execute(_SQL["begin"], {"partition": partition.name})
             ((version,),) = cursor.fetchall()
@@ -52,7 +102,7 @@ class PostgresArchives:
 
     @contextlib.contextmanager
     def rows(self, partition: Partition) -> Iterator[MonthRows]:
-        """See `ArchivedMonths.rows`."""
+        """Read the month in one snapshot. Only a change of the table itself waits for this transaction."""
         with as_owner(self._database, "archive", frozen=True) as cursor:
             cursor.execute(_SQL["patience"])
             columns = columns_of_month(cursor, partition.name)
@@ -62,7 +112,11 @@ class PostgresArchives:
     def record(
         self, request: AuditRequest, partition: Partition, version: str, archive: NewArchive
     ) -> str | None:
-        """See `ArchivedMonths.record`."""
+        """Record an archive that was read back and compared, with the outcome.
+
+        Return the location of the archive that was recorded before, or None. Raises IncompleteError unless the
+        rows still have the version of `begin`: then nothing is recorded.
+        """
         values = {
             "partition": partition.name,
             "version": version,
@@ -76,7 +130,7 @@ class PostgresArchives:
                 message = f"{partition.name} was changed while it was archived"
                 raise IncompleteError(
                     message,
-                    hint="an erasure came in between, or another run of `partitions`: run it again",
+                    hint="an erasure or another run of `partitions` came in between: run the command again",
                 ) from None
             ((replaced,),) = cursor.fetchall()
             text = (
@@ -87,43 +141,51 @@ class PostgresArchives:
         return None if replaced is None else str(replaced)
 
     def recorded(self, partition: Partition) -> bytes | None:
-        """See `ArchivedMonths.recorded`."""
+        """Return the SHA-256 of the manifest that is recorded for this month, or None."""
         with self._owner() as cursor:
             cursor.execute(_PARTITIONS["list"])
             found = [row[8] for row in cursor.fetchall() if row[1] == partition.first]
         return bytes(found[0]) if found and found[0] is not None else None
 
     def failed(self, request: AuditRequest, error_code: str) -> None:
-        """See `ArchivedMonths.failed`. Without an intent there is no outcome."""
+        """Write the outcome of an archive or a restore that was not done, if the log can be written.
+
+        Without an intent there is no outcome.
+        """
         with contextlib.suppress(VaultEtlError), self._owner() as cursor:
             text = "nothing is recorded, and nothing was changed"
             write(cursor, request, Phase.OUTCOME, Decision.FAILED, text, error_code)
 
     def intend(self, request: AuditRequest) -> None:
-        """Commit the intent of a restore, or of the end of an archive."""
+        """Commit the intent of a restore, or of the deletion of an archive."""
         with self._owner() as cursor:
             write(cursor, request, Phase.INTENT, Decision.ALLOWED, request.reason)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
-    def end(self, request: AuditRequest, partition: Partition) -> None:
-        """Record that an archived month, whose files are deleted, is dropped."""
+    def drop(self, request: AuditRequest, partition: Partition) -> None:
+        """Record that an archived month is dropped, after its files were deleted."""
         archive = partition.archive
         digest = archive.manifest_sha256 if archive else b""
         with self._owner() as cursor:
-            cursor.execute(_SQL["end"], {"partition": partition.name, "manifest_sha256": digest})
+            cursor.execute(_SQL["drop"], {"partition": partition.name, "manifest_sha256": digest})
             text = f"{partition.name} is dropped, and its archive deleted: manifest SHA-256 {digest.hex()}"
             write(cursor, request, Phase.OUTCOME, Decision.DONE, text)
 
     def restore(
         self,
         request: AuditRequest,
-        manifest: Manifest,
+        manifest: ArchiveManifest,
         archive: NewArchive,
         pages: Iterable[bytes],
         *,
         recorded: bool,
     ) -> int:
-        """See `RestoredMonths.restore`."""
+        """Make the table from these rows, on the record, and erase again what was erased since; return how many rows.
+
+        `recorded` says that the archive was on the record; the archive must still be recorded then, because its
+        erasures are stored there. All or nothing. Raises DataError for rows that the table refuses, IncompleteError
+        if the month is in another state, ConfigurationError for columns that the table does not have.
+        """
         month = {"partition": manifest.partition, "first": manifest.first, "end": manifest.until}
         end = {
             "location": archive.location,
@@ -135,9 +197,11 @@ class PostgresArchives:
             cursor.execute(_SQL["make"], month)
             there = columns_of_month(cursor, manifest.partition)
             if other := [c.name for c in manifest.columns if c not in there]:
-                message = f"the archive has columns that the table has not: {', '.join(other)}"
+                message = (
+                    f"the archive has columns that the table does not have: {', '.join(other)}"
+                )
                 raise ConfigurationError(
-                    message, hint="restore it with the version of vault-etl that made it"
+                    message, hint="restore the archive with the version of vault-etl that made it"
                 )
             for page in pages:
                 _load(cursor, manifest, page)
@@ -151,18 +215,18 @@ class PostgresArchives:
         return int(erased)
 
     def signer(self) -> tuple[uuid.UUID, Sequence[SigningKey]]:
-        """Which vault this is, and the keys that are registered to sign its log."""
+        """Return the vault's id, and the keys that are registered to sign its log."""
         with self._owner() as cursor:
             return read_signer(cursor)
 
     def lost_keys(self, key_ids: Sequence[int]) -> Collection[int]:
-        """See `RestoredMonths.lost_keys`."""
+        """Return those of these data keys that open nothing any more: keys destroyed or missing."""
         with self._owner() as cursor:
             cursor.execute(_SQL["lost_keys"], {"key_ids": list(key_ids)})
             return {key_id for (key_id,) in cursor.fetchall()}
 
     def active_generation(self) -> int | None:
-        """See `RestoredMonths.active_generation`."""
+        """Return the active generation of the token keys, or None."""
         with self._owner() as cursor:
             cursor.execute(_SQL["active_generation"])
             return next((generation for (generation,) in cursor.fetchall()), None)
@@ -171,11 +235,51 @@ class PostgresArchives:
         return as_owner(self._database)
 
 
-def _load(cursor: psycopg2.extensions.cursor, manifest: Manifest, page: bytes) -> None:
+def _load(cursor: psycopg2.extensions.cursor, manifest: ArchiveManifest, page: bytes) -> None:
     try:
         load_month(cursor, manifest.partition, manifest.columns, page)
     except psycopg2.IntegrityError:
-        message = f"the archive has rows that are not of {manifest.partition}"
+        message = f"the archive has rows that do not belong to {manifest.partition}"
         raise DataError(
             message, hint="nothing was changed; take the archive from a backup"
         ) from None
+
+
+def columns_of_month(cursor: Cursor, partition: str) -> tuple[Column, ...]:
+    """Return all columns of a detached month's table, in their order; empty if there is no such table."""
+    cursor.execute(_COLUMNS, (_table(partition).as_string(cursor),))
+    return tuple(Column(*row) for row in cursor.fetchall())
+
+
+def rows_of_month(
+    cursor: Cursor, partition: str, columns: Sequence[Column], page_rows: int = PAGE_ROWS
+) -> Iterator[bytes]:
+    """Yield all rows, one page of COPY tuples at a time; no page is empty.
+
+    Each page is a statement of its own, so no other session may change the table meanwhile.
+    """
+    table = _table(partition)
+    first: uuid.UUID | None = _FIRST
+    while first is not None:
+        start = sql.Literal(str(first))
+        cursor.execute(_NEXT.format(table, start, sql.Literal(page_rows)))
+        ((first,),) = cursor.fetchall() or ((None,),)
+        end = sql.SQL("") if first is None else _BEFORE.format(sql.Literal(str(first)))
+        out = io.BytesIO()
+        cursor.copy_expert(_ROWS.format(_names(columns), table, start, end), out)
+        if tuples := tuples_of(out.getvalue()):
+            yield tuples
+
+
+def load_month(cursor: Cursor, partition: str, columns: Sequence[Column], tuples: bytes) -> None:
+    """Add rows, as `rows_of_month` yields them, to the table."""
+    statement = _LOAD.format(_table(partition), _names(columns))
+    cursor.copy_expert(statement, io.BytesIO(HEADER + tuples + TRAILER))
+
+
+def _table(partition: str) -> sql.Identifier:
+    return sql.Identifier(_SCHEMA, partition)
+
+
+def _names(columns: Sequence[Column]) -> Any:  # noqa: ANN401 - psycopg2's own type
+    return sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)

@@ -1,4 +1,4 @@
-"""PostgreSQL's types and Parquet's: a column's values as COPY's binary format has them, and back."""
+"""PostgreSQL's types in Parquet: the values of a column in COPY's binary format become an array, and back."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vault_etl.base.errors import ConfigurationError, DataError
-from vault_etl.partitions.archive.manifest import Column
+from vault_etl.partitions.manifest import Column
 
 Values = Sequence[bytes | None]
 Arrow = Any
 """A type or an array of pyarrow, which has no types of its own."""
 
 _DAYS: Final = 10_957
-"""From 1970-01-01, where Parquet's days begin, to 2000-01-01, where PostgreSQL's do."""
+"""Days from 1970-01-01, day 0 of Parquet, to 2000-01-01, day 0 of PostgreSQL."""
 _MICROSECONDS: Final = _DAYS * 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A type of PostgreSQL's in Parquet. `to_arrow` raises ValueError for what has no place there."""
+class ColumnKind:
+    """A type of PostgreSQL in Parquet. `to_arrow` raises ValueError for a value that Parquet cannot hold."""
 
     arrow: Arrow
     to_arrow: Callable[[Values], Arrow]
     to_values: Callable[[Arrow], Values]
 
 
-def kind_of(column: Column) -> Kind:
-    """The kind of a column. Raises ConfigurationError for a type that is not known here."""
+def kind_of(column: Column) -> ColumnKind:
+    """Return the kind of a column. Raises ConfigurationError for a type that is not in `_KINDS`."""
     try:
         return _KINDS[column.type]
     except KeyError:
@@ -44,51 +44,54 @@ def kind_of(column: Column) -> Kind:
 
 
 def schema_of(columns: Sequence[Column]) -> Arrow:
-    """The schema of a part. Raises ConfigurationError for a type that is not known here."""
+    """Return the schema of a part. Raises ConfigurationError for a type that is not in `_KINDS`."""
     return pa.schema([pa.field(column.name, kind_of(column).arrow) for column in columns])
 
 
 def arrow_of(column: Column, values: Values) -> Arrow:
-    """A column as an array. Raises DataError, which names the column."""
+    """Convert the values of a column to an array. Raises DataError, which names the column."""
     try:
         return kind_of(column).to_arrow(values)
     except ValueError:  # pyarrow's own errors are ValueErrors
-        message = f"the column {column.name} has a value that Parquet has no place for"
-        raise DataError(message, hint="is it `infinity`?") from None
+        message = f"the column {column.name} has a value that Parquet cannot hold"
+        raise DataError(message, hint="is the value `infinity`?") from None
 
 
 def values_of(column: Column, found: Arrow) -> Values:
-    """The values of an array."""
+    """Convert an array to the values of a column."""
     return kind_of(column).to_values(found)
 
 
-def _plain(arrow: Arrow) -> Kind:
-    """Bytes as they are, or UTF-8."""
-    return Kind(
+def _plain(arrow: Arrow) -> ColumnKind:
+    """Return a kind whose bytes are the same on both sides: binary, or text in UTF-8."""
+    return ColumnKind(
         arrow,
         lambda values: pa.array(values, pa.binary()).cast(arrow),
         lambda found: found.cast(pa.binary()).to_pylist(),
     )
 
 
-def _uuid() -> Kind:
-    return Kind(
+def _uuid() -> ColumnKind:
+    return ColumnKind(
         pa.uuid(),
         lambda values: pa.ExtensionArray.from_storage(pa.uuid(), pa.array(values, pa.binary(16))),
         lambda found: found.storage.to_pylist(),
     )
 
 
-def _boolean() -> Kind:
-    return Kind(
+def _boolean() -> ColumnKind:
+    return ColumnKind(
         pa.bool_(),
         lambda values: pa.array([None if v is None else v == b"\1" for v in values], pa.bool_()),
         lambda found: [None if v is None else bytes([v]) for v in found.to_pylist()],
     )
 
 
-def _number(code: str, integer: Arrow, arrow: Arrow | None = None, offset: int = 0) -> Kind:
-    """Two's complement. `code` is of the module array; `offset` is between the two first days."""
+def _number(code: str, integer: Arrow, arrow: Arrow | None = None, offset: int = 0) -> ColumnKind:
+    """Return a kind of integers in two's complement.
+
+    `code` is a type code of the module array. `offset` is the distance between day 0 of PostgreSQL and of Parquet.
+    """
     width = array.array(code).itemsize
     extremes = (1 << (8 * width - 1)) - 1, -1 << (8 * width - 1)
 
@@ -114,18 +117,18 @@ def _number(code: str, integer: Arrow, arrow: Arrow | None = None, offset: int =
         values: Values = bare.to_pylist()
         return values
 
-    return Kind(arrow or integer, to_arrow, to_values)
+    return ColumnKind(arrow or integer, to_arrow, to_values)
 
 
 def _swapped(code: str, data: Arrow) -> Arrow:
-    """Big-endian numbers as this machine's, or the reverse."""
+    """Convert numbers from big-endian to the byte order of this machine, or back."""
     numbers = array.array(code, data.to_pybytes())
     if sys.byteorder == "little":
         numbers.byteswap()
     return pa.py_buffer(numbers)
 
 
-_KINDS: Final[Mapping[str, Kind]] = {
+_KINDS: Final[Mapping[str, ColumnKind]] = {
     "bigint": _number("q", pa.int64()),
     "boolean": _boolean(),
     "bytea": _plain(pa.binary()),
@@ -138,4 +141,4 @@ _KINDS: Final[Mapping[str, Kind]] = {
     ),
     "uuid": _uuid(),
 }
-"""By PostgreSQL's name of the type, as `format_type` has it."""
+"""The kinds by PostgreSQL's name of the type, as `format_type` returns it."""

@@ -1,12 +1,13 @@
-"""The signature of an archive's manifest: a signed note, like a checkpoint's, under an origin of its own.
+"""The signature of an archive's manifest: a signed note, as of a checkpoint, under an origin of its own.
 
-docs/formats.md, Archive, has the bytes. The first line is no checkpoint's and no registration's, so that none
-can be used as another.
+docs/formats.md, Archive, specifies the bytes. The first line differs from that of checkpoints and registrations,
+so that no signed note can be used as another kind.
 """
 
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import re
 import uuid
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from vault_etl.audit.checkpoint import MAX_NOTE_BYTES, Signature, decoded, parse
 from vault_etl.audit.signing_key import AuditKey
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.digest import sha256
+from vault_etl.partitions.manifest import ArchiveManifest, Contents
 
 ARCHIVE_ORIGIN: Final = "vault-etl/archive/"
 
@@ -27,7 +29,7 @@ _TEXT: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ManifestNote:
-    """The SHA-256 of a manifest of this vault, and who signed it."""
+    """The SHA-256 of a manifest of this vault, with its signatures."""
 
     vault_id: uuid.UUID
     sha256: bytes
@@ -35,31 +37,31 @@ class ManifestNote:
 
     @property
     def origin(self) -> str:
-        """The first line, and the name of the signer."""
+        """The first line, which is also the name of the signer."""
         return f"{ARCHIVE_ORIGIN}{self.vault_id}"
 
     @property
     def text(self) -> str:
-        """What is signed: origin and base64 of the hash, each ended by U+000A."""
+        """The signed text: origin and base64 of the hash, each ended by U+000A."""
         return f"{self.origin}\n{base64.b64encode(self.sha256).decode('ascii')}\n"
 
     @classmethod
     def of(cls, manifest: bytes, vault_id: uuid.UUID) -> ManifestNote:
-        """The note of a manifest, not yet signed."""
+        """Return the note of a manifest, without a signature."""
         return cls(vault_id, sha256(manifest))
 
     def signed(self, key: AuditKey, signature: bytes) -> ManifestNote:
-        """The note with this signature line, in DER."""
+        """Return the note with this signature added; `signature` is in DER."""
         line = Signature(self.origin, key.hash, signature)
         return ManifestNote(self.vault_id, self.sha256, (*self.signatures, line))
 
     def encode(self) -> bytes:
-        """The bytes of `manifest.sig`: the text, an empty line, the signature lines."""
+        """Return the bytes of `manifest.sig`: the text, an empty line, the signature lines."""
         return f"{self.text}\n{''.join(map(str, self.signatures))}".encode()
 
     @classmethod
     def parse(cls, content: bytes) -> ManifestNote:
-        """Read a note, byte for byte. Raises DataError for anything else."""
+        """Parse a note; accept only the bytes that `encode` returns. Raises DataError for anything else."""
         try:
             text, separator, lines = content.decode().partition("\n\n")
             found = _TEXT.fullmatch(f"{text}\n")
@@ -72,18 +74,18 @@ class ManifestNote:
             )
         except ValueError:
             raise _malformed() from None
-        if parsed.encode() != content:  # another spelling of the same bits is not what was signed
+        if parsed.encode() != content:  # base64 with other unused bits is not what was signed
             raise _malformed()
         return parsed
 
     def check(self, manifest: bytes, vault_id: uuid.UUID, key: AuditKey) -> None:
         """Raise DataError unless `key`, which signs archives, signed this manifest of this vault."""
         if self.vault_id != vault_id:
-            message = "the archive is another vault's"
-            raise DataError(message, hint="is VAULT_ETL_DATABASE_URL that of the right vault?")
+            message = "the archive belongs to another vault"
+            raise DataError(message, hint="does VAULT_ETL_DATABASE_URL name the right vault?")
         if self.sha256 != sha256(manifest):
-            message = "the signature is another manifest's"
-            raise DataError(message, hint="take both from a backup of the archive")
+            message = "the signature belongs to another manifest"
+            raise DataError(message, hint="take both files from a backup of the archive")
         text = self.text.encode()
         if not any(
             line.name == self.origin
@@ -94,11 +96,29 @@ class ManifestNote:
             message = "the key of VAULT_ETL_ARCHIVE_KEY did not sign the manifest"
             raise DataError(
                 message,
-                hint="was that key replaced? name the old one's ARN in VAULT_ETL_ARCHIVE_KEY; if not, the archive"
-                " was changed: take it from a backup",
+                hint="was that key replaced? then name the ARN of the old key in VAULT_ETL_ARCHIVE_KEY; if not, the"
+                " archive was changed: take it from a backup",
             )
 
 
 def _malformed() -> DataError:
-    message = "manifest.sig is no signed note of a manifest"
+    message = "manifest.sig is not a signed note of a manifest"
     return DataError(message, hint="take the archive from a backup of it")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedManifest:
+    """A manifest whose signature holds, and its SHA-256."""
+
+    manifest: ArchiveManifest
+    sha256: bytes
+
+    @property
+    def contents(self) -> Contents:
+        """The expected contents of the rows."""
+        return self.manifest.contents
+
+    @property
+    def archived_at(self) -> dt.datetime:
+        """The time at which the archive was made, as the manifest claims."""
+        return self.manifest.archived_at

@@ -1,7 +1,7 @@
 -- Archives of detached months, for the owner.
 
 -- name: patience
--- A part goes to its place, or comes from there, between two statements.
+-- The session is idle while a part is copied to or from the archive.
 SET LOCAL idle_in_transaction_session_timeout = '30min'
 
 -- name: begin
@@ -10,7 +10,7 @@ SELECT public.archive_begin(%(partition)s)
 -- name: record
 SELECT public.archive_record(%(partition)s, %(version)s, %(location)s, %(manifest_sha256)s)
 
--- name: end
+-- name: drop
 SELECT public.archive_drop(%(partition)s, %(manifest_sha256)s)
 
 -- name: make
@@ -22,7 +22,7 @@ SELECT public.restore_end(
 )
 
 -- name: lost_keys
--- Those of these data keys that open nothing any more.
+-- The given data keys that are destroyed or missing: they open nothing any more.
 SELECT given.key_id FROM unnest(%(key_ids)s::bigint[]) AS given (key_id)
 LEFT JOIN public.data_keys AS k ON k.key_id = given.key_id
 WHERE k.key_id IS NULL OR k.state = 'destroyed'

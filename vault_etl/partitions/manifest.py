@@ -1,4 +1,4 @@
-"""The manifest of an archive: what is in it, in one spelling (docs/formats.md, Archive)."""
+"""The manifest of an archive, in its only valid encoding (docs/formats.md, Archive)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMAT_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.sig"
 MAX_MANIFEST_BYTES: Final = 16 * 2**20
-"""Of 200,000 data keys, or 80,000 parts."""
+"""Enough for 200,000 data keys, or 80,000 parts."""
 
 _ARCHIVED: Final = ("ip", "device_id")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -32,7 +32,7 @@ _MAX_GENERATION: Final = 2**15 - 1
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the table, and its type by PostgreSQL's own name for it (`format_type`)."""
+    """A column of the table, and PostgreSQL's name of its type (`format_type`)."""
 
     name: str
     type: str
@@ -50,7 +50,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class KeyCount:
-    """How many values of a field are sealed under a data key."""
+    """The number of values of a field that are sealed under a data key."""
 
     field: str
     key_id: int
@@ -59,7 +59,7 @@ class KeyCount:
 
 @dataclass(frozen=True, slots=True)
 class GenerationCount:
-    """How many rows name a generation of tokens, in use or beside it."""
+    """The number of rows that name a generation of tokens, as their active or their next generation."""
 
     generation: int
     rows: int
@@ -67,7 +67,7 @@ class GenerationCount:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All rows of a month: their number, the SHA-256 of what COPY makes of them, and what they need."""
+    """The rows of a month: number, SHA-256 of COPY's output, and the keys and generations that they need."""
 
     rows: int
     sha256: bytes
@@ -76,8 +76,8 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
-    """What an archive holds: record ids from `first` up to but not `until`. `tool` made it, in UTC."""
+class ArchiveManifest:
+    """Describes an archive of the record ids from `first` to before `until`; `tool` made it at `archived_at` (UTC)."""
 
     vault_id: uuid.UUID
     partition: str
@@ -90,7 +90,7 @@ class Manifest:
     tool: str
 
     def encode(self) -> bytes:
-        """The bytes of `manifest.json`: one line of JSON, names sorted, no blanks, ended by U+000A."""
+        """Return the bytes of `manifest.json`: one line of JSON, names sorted, no blanks, ended by U+000A."""
         document = {
             "archived_at": f"{self.archived_at.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}",
             "columns": [{"name": c.name, "type": c.type} for c in self.columns],
@@ -118,8 +118,8 @@ class Manifest:
         return text.encode() + b"\n"
 
     @classmethod
-    def parse(cls, content: bytes) -> Manifest:
-        """Read a manifest, byte for byte. Raises DataError, which names what is wrong."""
+    def parse(cls, content: bytes) -> ArchiveManifest:
+        """Parse a manifest; accept only the bytes that `encode` returns. Raises DataError, which names the fault."""
         members = _members(_document(content), "the manifest", _MEMBERS)
         if members["format_version"] != FORMAT_VERSION:
             raise _malformed(f"format_version is not {FORMAT_VERSION}")
@@ -141,17 +141,17 @@ class Manifest:
         )
         _check(parsed)
         if parsed.encode() != content:
-            raise _malformed("it is written in another way than vault-etl writes it")
+            raise _malformed("vault-etl encodes it differently")
         return parsed
 
 
 def part_name(number: int) -> str:
-    """The name of a part, counted from 1."""
+    """Return the name of a part; numbers begin at 1."""
     return f"part-{number:05}.parquet"
 
 
-def _check(manifest: Manifest) -> None:
-    """What holds between the members. Raises DataError."""
+def _check(manifest: ArchiveManifest) -> None:
+    """Check the rules between members. Raises DataError."""
     contents = manifest.contents
     names = [column.name for column in manifest.columns]
     keys = [(key.field, key.key_id) for key in contents.keys]
@@ -166,8 +166,11 @@ def _check(manifest: Manifest) -> None:
             == [part_name(number + 1) for number in range(len(manifest.parts))],
             "parts are not named in their order",
         ),
-        (all(part.rows and part.size for part in manifest.parts), "parts has an empty one"),
-        (sum(part.rows for part in manifest.parts) == contents.rows, "rows is not those of parts"),
+        (all(part.rows and part.size for part in manifest.parts), "parts has an empty part"),
+        (
+            sum(part.rows for part in manifest.parts) == contents.rows,
+            "rows is not the sum of parts",
+        ),
         (keys == sorted(set(keys)), "keys is not in order"),
         (generations == sorted(set(generations)), "token_generations is not in order"),
         (max(values) <= contents.rows, "keys counts more values than there are rows"),
@@ -183,24 +186,24 @@ def _document(content: bytes) -> object:
     try:
         return json.loads(content.decode())
     except (ValueError, RecursionError):
-        raise _malformed("it is no JSON") from None
+        raise _malformed("it is not JSON") from None
 
 
 def _members(
     found: object, where: str, wanted: Mapping[str, Callable[[object], Any]]
 ) -> dict[str, Any]:
-    """The members of an object, each read by its rule; no more and no fewer. Raises DataError."""
+    """Read exactly these members of an object, each by its rule. Raises DataError."""
     if not isinstance(found, dict):
-        raise _malformed(f"{where} is no object")
+        raise _malformed(f"{where} is not an object")
     if found.keys() != wanted.keys():
         different = sorted(found.keys() ^ wanted.keys())
-        raise _malformed(f"{where} misses or has too much: {', '.join(different)[:200]!a}")
+        raise _malformed(f"{where} has missing or extra members: {', '.join(different)[:200]!a}")
     read = {}
     for name, rule in wanted.items():
         try:
             read[name] = rule(found[name])
         except ValueError:
-            raise _malformed(f"{name} is not what it has to be") from None
+            raise _malformed(f"{name} is not valid") from None
     return read
 
 
@@ -225,7 +228,7 @@ def _number(most: int) -> Callable[[object], int]:
 def _list(rules: Mapping[str, Callable[[object], Any]], name: str) -> Callable[[object], Any]:
     def read(value: object) -> Sequence[Mapping[str, Any]]:
         if not isinstance(value, list):
-            raise ValueError  # noqa: TRY004 - one kind for all that is wrong
+            raise ValueError  # noqa: TRY004 - one class of error for every fault
         return [_members(each, f"a member of {name}", rules) for each in value]
 
     return read
@@ -252,7 +255,7 @@ def _field(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    """A name of a partition, which is any identifier of PostgreSQL's."""
+    """Read the name of a partition, which may be any identifier of PostgreSQL."""
     if (
         not isinstance(value, str)
         or not 0 < len(value.encode()) <= _MAX_NAME_BYTES
@@ -292,5 +295,5 @@ _MEMBERS: Final[Mapping[str, Callable[[object], Any]]] = {
 
 
 def _malformed(what: str) -> DataError:
-    message = f"{MANIFEST} is no manifest of an archive: {what}"
-    return DataError(message, hint="take the archive from a backup of it: another program wrote it")
+    message = f"{MANIFEST} is not a manifest of an archive: {what}"
+    return DataError(message, hint="another program wrote it: take the archive from a backup of it")

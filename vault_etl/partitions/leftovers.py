@@ -1,4 +1,4 @@
-"""Archives in a place, whoever made them."""
+"""Find the archives of a month below a root, also those that are not on the record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def bucket_archives(client: S3Client, root: str, prefix: str) -> Sequence[str]:
-    """The same in S3: `root` is s3://bucket, or s3://bucket/prefix."""
+    """Return the locations in `root` that are named as archives are, sorted: the prefix, and eight characters.
+
+    `root` is s3://bucket, or s3://bucket/prefix.
+    """
     bucket, folder = bucket_and_prefix(root)
     start = f"{folder}/{prefix}" if folder else prefix
     with translated("S3", Subject(root)):
@@ -27,12 +30,12 @@ def bucket_archives(client: S3Client, root: str, prefix: str) -> Sequence[str]:
 
 
 def folder_archives(root: Path, prefix: str) -> Sequence[str]:
-    """The folders in `root` that are named as archives are: the prefix, and eight characters. Sorted.
+    """Return the folders in `root` that are named as archives are, sorted: the prefix, and eight characters.
 
-    Raises NotFoundError if `root` is not there.
+    Raises NotFoundError if `root` does not exist.
     """
     if not root.is_dir():
-        message = f"the folder {root} is not there"
+        message = f"the folder {root} does not exist"
         raise NotFoundError(message, hint="make the folder, or mount its disk")
     length = len(prefix) + 8
     return sorted(

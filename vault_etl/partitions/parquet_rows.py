@@ -1,10 +1,14 @@
-"""Rows of a month in Parquet, in the order of record ids, and back (docs/formats.md, Archive)."""
+"""The rows of a month in Parquet files, in the order of their record ids (docs/formats.md, Archive).
+
+Rows enter and leave as tuples of COPY's binary format, without its header and trailer.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -14,7 +18,7 @@ import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from vault_etl.base.errors import DataError
-from vault_etl.partitions.archive.manifest import (
+from vault_etl.partitions.manifest import (
     FORMAT_VERSION,
     Column,
     Contents,
@@ -23,24 +27,31 @@ from vault_etl.partitions.archive.manifest import (
     Part,
     part_name,
 )
-from vault_etl.partitions.archive.parquet_columns import arrow_of, schema_of, values_of
-from vault_etl.partitions.archive.rows import WrittenPart
+from vault_etl.partitions.parquet_columns import arrow_of, schema_of, values_of
 from vault_etl.platform.postgres_copy import HEADER, TRAILER, columns_of, tuples_from
 from vault_etl.platform.store_folder import size_and_sha256
 
 PART_BYTES: Final = 64 * 2**20
-"""A part is finished once it has so many: one request sends it to S3, with its SHA-256 as the checksum."""
+"""A part ends at this size: one request sends the part to S3, with its SHA-256 as the checksum."""
 
 _REPEATED: Final = frozenset({"text", "smallint", "date"})
-"""Types of columns where values come often: Parquet keeps a dictionary of them."""
+"""Types of columns whose values repeat: Parquet keeps a dictionary of these values."""
 _SEALED: Final = (("ip", "ip_ciphertext"), ("device_id", "device_id_ciphertext"))
 _KEY_ID: Final = (1, 5)
-"""Where it is in a ciphertext: behind the format, a byte."""
+"""First and last+1 byte of the key id in a ciphertext; byte 0 is the format."""
 _GENERATIONS: Final = ("token_generation", "next_token_generation")
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenPart:
+    """A complete part, and its file. The caller deletes the file."""
+
+    part: Part
+    path: Path
+
+
 class ParquetRowsWriter:
-    """`RowsWriter` into files of `folder`. What is added at once is one row group."""
+    """Writes rows into files of `folder`. The rows of one call of `add` are one row group."""
 
     def __init__(
         self,
@@ -50,7 +61,7 @@ class ParquetRowsWriter:
         *,
         part_bytes: int = PART_BYTES,
     ) -> None:
-        """Raises ConfigurationError for a column of a type that is not known here."""
+        """Take the columns. Raises ConfigurationError for a column whose type has no place in Parquet."""
         self._columns = tuple(columns)
         self._schema = schema_of(columns)
         self._marks = {
@@ -64,13 +75,16 @@ class ParquetRowsWriter:
         self._part: _OpenPart | None = None
 
     def add(self, tuples: bytes) -> Sequence[WrittenPart]:
-        """See `RowsWriter.add`."""
+        """Write whole tuples; return the parts that are complete now: mostly none.
+
+        Raises DataError for a value that no type of Parquet holds.
+        """
         if not tuples:
             return []
         try:
             values = columns_of(tuples, len(self._columns))
         except ValueError:
-            message = "Postgres sent rows that are not of the columns that it has"
+            message = "Postgres sent rows that do not match the columns of the table"
             raise DataError(message, hint="did the table change? Run the command again") from None
         arrays = [arrow_of(c, v) for c, v in zip(self._columns, values, strict=True)]
         rows = pa.record_batch(arrays, schema=self._schema)
@@ -83,34 +97,37 @@ class ParquetRowsWriter:
         return self.end() if self._part.size >= self._part_bytes else []
 
     def end(self) -> Sequence[WrittenPart]:
-        """See `RowsWriter.end`."""
+        """Finish the last part, if one is open, and return it."""
         if self._part is None:
             return []
         written, self._part = self._part.end(), None
         return [written]
 
     def close(self) -> None:
-        """See `RowsWriter.close`."""
+        """Close the file of a part that was not finished, after a failure."""
         if self._part is not None:
             self._part.abandon()
             self._part = None
 
     def contents(self) -> Contents:
-        """See `RowsWriter.contents`."""
+        """Return the contents of all rows that were added."""
         return self._tally.contents()
 
 
 class ParquetRowsReader:
-    """`RowsReader` of parts with these columns."""
+    """Reads parts with these columns, in their order."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        """Raises ConfigurationError for a column of a type that is not known here."""
+        """Take the columns. Raises ConfigurationError for a column whose type has no place in Parquet."""
         self._columns = tuple(columns)
         self._schema = schema_of(columns)
         self._tally = _Tally()
 
     def read(self, path: Path) -> Iterator[bytes]:
-        """See `RowsReader.read`."""
+        """Yield the rows of a part, one row group at a time, as `ParquetRowsWriter.add` takes them.
+
+        Raises DataError for a file that is not a part of an archive with these columns.
+        """
         try:
             with pq.ParquetFile(path) as file:
                 if not file.schema_arrow.equals(self._schema):
@@ -125,12 +142,12 @@ class ParquetRowsReader:
             raise _no_part(path) from None
 
     def contents(self) -> Contents:
-        """See `RowsReader.contents`."""
+        """Return the contents of all rows that were read."""
         return self._tally.contents()
 
 
 class _OpenPart:
-    """A file that row groups are added to."""
+    """The file of a part that is not finished; row groups are added to it."""
 
     def __init__(
         self,
@@ -150,13 +167,13 @@ class _OpenPart:
             compression="zstd",
             use_dictionary=[c.name for c in columns if c.type in _REPEATED],
             write_statistics=[c.name for c in columns if c.type != "bytea"],
-            store_schema=False,  # Arrow's own schema, which other readers do not look for
+            store_schema=False,  # Arrow's own schema, which other readers do not use
         )
         self._writer.add_key_value_metadata(marks)
 
     @property
     def size(self) -> int:
-        """What is written so far, without the end of the file."""
+        """The bytes written so far, without the footer of the file."""
         return self._file.tell()
 
     def write(self, rows: Any) -> None:  # noqa: ANN401 - a batch of pyarrow
@@ -165,11 +182,11 @@ class _OpenPart:
         self._rows += len(rows)
 
     def abandon(self) -> None:
-        """Close the file, whatever is in it."""
+        """Close the file without a footer."""
         self._file.close()
 
     def end(self) -> WrittenPart:
-        """Finish the file."""
+        """Write the footer, close the file, and return the part."""
         self._writer.close()
         self._file.close()
         size, digest = size_and_sha256(self._path)
@@ -177,7 +194,7 @@ class _OpenPart:
 
 
 class _Tally:
-    """Adds up rows as they pass."""
+    """Counts and hashes rows while they are written or read."""
 
     def __init__(self) -> None:
         self._digest = Hash(SHA256())
@@ -187,7 +204,7 @@ class _Tally:
         self._generations: Counter[int] = Counter()
 
     def add(self, tuples: bytes, rows: Any) -> None:  # noqa: ANN401 - a batch of pyarrow
-        """The same rows in both forms."""
+        """Add rows, given both as tuples and as a batch."""
         self._digest.update(tuples)
         self._rows += len(rows)
         for field, name in _SEALED:
@@ -198,7 +215,7 @@ class _Tally:
                 self._generations[generation] += found
 
     def contents(self) -> Contents:
-        """Of what was added so far."""
+        """Return the contents of the rows that were added so far."""
         digest = self._digest.copy()
         digest.update(TRAILER)
         return Contents(
@@ -212,11 +229,11 @@ class _Tally:
 
 
 def _counted(values: Any) -> list[tuple[Any, int]]:  # noqa: ANN401 - an array of pyarrow
-    """Each value that is not null, and how often it is there."""
+    """Return each value that is not null, and how often it occurs."""
     counts = pc.value_counts(values.drop_null())
     return list(zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True))
 
 
 def _no_part(path: Path) -> DataError:
-    message = f"{path.name} is no part of such an archive"
-    return DataError(message, hint="take the archive from a backup of it: it was changed")
+    message = f"{path.name} is not a part of this archive"
+    return DataError(message, hint="the archive was changed: take it from a backup")

@@ -1,4 +1,4 @@
-"""Write the rows of a detached month to an archive, read it back, and record it."""
+"""Archive a detached month: write its rows, read them back, and record the archive."""
 
 from __future__ import annotations
 
@@ -8,38 +8,40 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.signing_key import AuditKey
 from vault_etl.base.errors import IncompleteError, VaultEtlError
 from vault_etl.crypto.digest import sha256
-from vault_etl.partitions.archive.manifest import (
+from vault_etl.partitions.manifest import (
     MANIFEST,
     SIGNATURE,
+    ArchiveManifest,
     Column,
     Contents,
-    Manifest,
     Part,
 )
-from vault_etl.partitions.archive.manifest_note import ManifestNote
-from vault_etl.partitions.archive.months import ArchivedMonths, CheckedManifest, NewArchive
-from vault_etl.partitions.archive.read_archive import ReadArchive
-from vault_etl.partitions.archive.rows import RowsWriter, WrittenPart
+from vault_etl.partitions.manifest_note import CheckedManifest, ManifestNote
+from vault_etl.partitions.postgres_archive import NewArchive, PostgresArchives
+from vault_etl.partitions.restore import ReadArchive
 from vault_etl.platform.clock import Progress
 from vault_etl.platform.store import ArchiveStore
 from vault_etl.records.partitions import Partition
 
+if TYPE_CHECKING:
+    from vault_etl.partitions.parquet_rows import ParquetRowsWriter, WrittenPart
+
 OURS: Final = re.compile(r"part-[0-9]{5,}\.parquet|manifest\.(json|sig)")
-"""The names of an archive's files."""
+"""The names of the files of an archive."""
 
 Sign = Callable[[str], bytes]
-"""The signature of a text, in DER."""
+"""Signs a text; the signature is in DER."""
 
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """What was archived, and where the archive before it was, if there was one."""
+    """A recorded archive, and the location of the archive that it replaces, or None."""
 
     archive: NewArchive
     contents: Contents
@@ -48,26 +50,26 @@ class Archived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveMonth:
-    """`partitions archive`. `folder` takes one part at a time."""
+    """Archives a month for `partitions archive`. `folder` holds one part at a time."""
 
-    months: ArchivedMonths
+    months: PostgresArchives
     store: ArchiveStore
     reader: ReadArchive
-    writer: Callable[[Sequence[Column], Path, str], RowsWriter]
+    writer: Callable[[Sequence[Column], Path, str], ParquetRowsWriter]
     folder: Path
     sign: Sign
     key: AuditKey
-    """Whose signature that is. What is read back is checked with it."""
+    """The key that `sign` uses. The signature is checked with it when the archive is read back."""
     now: Callable[[], dt.datetime]
     tool: str
     progress: Progress
 
     def __call__(self, request: AuditRequest, partition: Partition, note: ManifestNote) -> Archived:
-        """Archive a month; `note` says of which vault.
+        """Archive a month of the vault that `note` names.
 
-        Without an error the archive was read back, is what was read from the table, and is on the
-        record. With one, nothing is recorded, and what was written is deleted as far as it can be.
-        Raises IncompleteError if rows were changed meanwhile; DataError if it reads back otherwise.
+        On success the archive was read back, is equal to the rows of the table, and is recorded. After an error
+        nothing is recorded, and the files are deleted as far as possible. Raises IncompleteError if rows were
+        changed meanwhile; DataError if the archive reads back differently.
         """
         version = self.months.begin(request, partition)
         try:
@@ -91,7 +93,7 @@ class ArchiveMonth:
                     self.progress.advance(rows - written, step="writing")
                     written = rows
                 self._put(writer.end(), parts)
-        manifest = Manifest(
+        manifest = ArchiveManifest(
             vault_id=note.vault_id,
             partition=partition.name,
             first=partition.first,
@@ -133,7 +135,7 @@ class ArchiveMonth:
         try:
             replaced = self.months.record(request, partition, version, archive)
         except BaseException as error:
-            # An answer that was lost may have been that it is on the record.
+            # The COMMIT may have succeeded although its answer was lost.
             if self.months.recorded(partition) != archive.manifest_sha256:
                 self._give_up(request, error)
             raise
@@ -146,13 +148,15 @@ class ArchiveMonth:
 
 
 def delete_archive(store: ArchiveStore) -> None:
-    """Delete the files of an archive, the manifest last: a run after an interrupted one goes on.
+    """Delete the files of an archive, the manifest last, so that a second run continues an interrupted one.
 
-    Raises IncompleteError if there are others beside them, and what the store raises.
+    Raises IncompleteError if other files are left at this location, and what the store raises.
     """
     names: Sequence[str] = [name for name in store.names() if OURS.fullmatch(name)]
     for name in sorted(names, key=lambda each: (each in {MANIFEST, SIGNATURE}, each)):
         store.delete(name)
     if left := store.names():
-        message = f"there are files of others at {store.location}: {', '.join(left)[:200]}"
-        raise IncompleteError(message, hint="look at them, and delete them by hand")
+        message = (
+            f"files that are not of an archive are at {store.location}: {', '.join(left)[:200]}"
+        )
+        raise IncompleteError(message, hint="inspect them, and delete them by hand")

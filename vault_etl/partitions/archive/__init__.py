@@ -1,1 +1,0 @@
-"""A month in Parquet files: written, proved, read, restored."""
