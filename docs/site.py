@@ -21,6 +21,7 @@ PAGES: Final = {
     "README.md": "index.md",
     "SECURITY.md": "repository/security.md",
     "keys/README.md": "repository/keys.md",
+    "migrations/README.md": "repository/schema.md",
 }
 """A page of the repository, and its place on the site. The README's readers land on the first page."""
 

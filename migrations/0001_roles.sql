@@ -1,42 +1,52 @@
--- The roles of docs/design.md. They hold rights and no login: one login a person or process, which is
--- granted one of them. Roles belong to the cluster, so another database may have made them already.
+-- Roles, and what every login loses. This file may be run again: a dump that is restored into another database
+-- lacks roles and the rights on the database itself.
 
+-- Roles hold rights and no login. A person or a process has a login of its own, and the login is granted one role.
+-- Roles belong to the cluster, so another database may have made them already.
 DO $$
 DECLARE
     role_name text;
+    meaning text;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY[
-        'vault_etl_owner', 'vault_etl_ingest', 'vault_etl_reveal', 'vault_etl_rotate',
-        'vault_etl_re_encrypt', 'vault_etl_erase', 'vault_etl_audit', 'vault_etl_analyst'
-    ] LOOP
-        -- Looked for first: then a login that may not create roles can migrate once others have.
+    FOR role_name, meaning IN VALUES
+        ('vault_etl_owner', 'Owns every object of vault-etl. Migrates, sets the reveal policy, detaches and archives months.'),
+        ('vault_etl_ingest', 'Adds records, quarantined messages and active data keys. Reads no personal value.'),
+        ('vault_etl_reveal', 'Gets what an audited access discloses. Reads no record by itself.'),
+        ('vault_etl_rotate', 'Retires, rewraps and destroys keys by functions. Reads and changes no record.'),
+        ('vault_etl_re_encrypt', 'Reads and updates records to re-encrypt them, makes token keys, and retries quarantined messages.'),
+        ('vault_etl_erase', 'Erases records and discards quarantined messages by functions. Reads no table.'),
+        ('vault_etl_audit', 'Reads the audit log, checkpoints and keys, and counts what needs a key. Reads no record.'),
+        ('vault_etl_analyst', 'Reads records with tokens in the place of personal values.')
+    LOOP
+        -- The check comes first, so that a login that may not create roles can migrate when they exist.
         IF to_regrole(role_name) IS NULL THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', role_name);
+                EXECUTE format('COMMENT ON ROLE %I IS %L', role_name, meaning);
             EXCEPTION WHEN duplicate_object OR unique_violation THEN
-                NULL;  -- another database's migration was faster
+                NULL;  -- the migration of another database made the role first
             END;
         END IF;
     END LOOP;
-    -- Who migrates must be able to act as the owner: a superuser is, others are made members.
+    -- The migrating login must be able to act as the owner. A superuser can; other logins become members.
     IF NOT pg_catalog.pg_has_role(current_user, 'vault_etl_owner', 'SET') THEN
         EXECUTE format('GRANT vault_etl_owner TO %I WITH SET TRUE', current_user);
     END IF;
 END
 $$;
 
--- `doctor` says since when a session holds the end of the audit log. Only a superuser, or who may grant this, can let
--- the owner see that.
+-- `doctor` says since when a session holds the end of the audit log. Only a superuser, or a login that may grant this
+-- role, can let the owner see it.
 DO $$
 BEGIN
     GRANT pg_read_all_stats TO vault_etl_owner WITH INHERIT TRUE;
 EXCEPTION WHEN insufficient_privilege THEN
-    NULL;  -- then `doctor` says so
+    NULL;  -- `doctor` reports that the owner lacks the role
 END
 $$;
 
--- With large objects and logical messages any login fills the disk, past all rates. They are the superuser's: any other
--- login that migrates gets a warning.
+-- With large objects and logical messages any login can fill the disk, past all rates. The functions belong to the
+-- superuser: another login that migrates gets a warning.
 DO $$
 DECLARE
     name text;
@@ -51,7 +61,7 @@ BEGIN
 END
 $$;
 
--- A caller's temporary table was seen to swallow an audit entry: only who stages rows may make one.
+-- A caller's temporary table was seen to swallow an audit entry. So only roles that stage rows may make one.
 DO $$
 BEGIN
     EXECUTE format('REVOKE TEMPORARY, CREATE ON DATABASE %I FROM PUBLIC', current_database());
@@ -67,8 +77,8 @@ BEGIN
 END
 $$;
 
--- A session that works or waits for a lock does not notice by itself that its client is gone, and so keeps what it
--- has locked, or its place in the queue. Of every session, since a pooler takes no setting of a client's.
+-- A session that works or waits for a lock does not notice by itself that its client is gone, and keeps its locks or
+-- its place in the queue. The setting is one of the database, because a pooler takes no setting of a client.
 DO $$
 BEGIN
     IF NOT EXISTS (

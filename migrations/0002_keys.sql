@@ -1,4 +1,4 @@
--- Wrapped keys, and the fence between those who write under a key and those who retire one.
+-- Wrapped keys, and the fence between processes that write under a key and processes that change keys.
 
 SET LOCAL ROLE vault_etl_owner;
 
@@ -9,12 +9,9 @@ CREATE TABLE public.data_keys (
     generation smallint CHECK (generation > 0),
     state text NOT NULL DEFAULT 'active'
         CHECK (state IN ('pending', 'active', 'decrypt_only', 'destroyed')),
-    -- ARNs of KMS have under 100 characters. Each change of a key writes its ARN into key_changes (0010).
     kms_key_arn text NOT NULL CHECK (char_length(kms_key_arn) <= 256 AND kms_key_arn ~ '^[!-~]+$'),
-    -- KMS wraps 32 bytes in under 300. All keys are listed at once, so this bounds what a lister holds.
     wrapped_key bytea CHECK (octet_length(wrapped_key) BETWEEN 1 AND 1024),
     fingerprint bytea NOT NULL CHECK (length(fingerprint) = 8),
-    -- The moment itself: a transaction may have begun long before.
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     created_by text NOT NULL DEFAULT session_user,
     expires_at timestamptz,
@@ -24,7 +21,6 @@ CREATE TABLE public.data_keys (
     CONSTRAINT only_token_keys_have_generations CHECK ((purpose = 'token') = (generation IS NOT NULL)),
     CONSTRAINT only_records_have_tokens CHECK (purpose <> 'token' OR field <> 'quarantine'),
     CONSTRAINT the_source_key_is_of_no_field CHECK ((purpose = 'source') = (field = 'source')),
-    -- The lease of 24 h, and room between two looks at the clock. Python knows no year before 1.
     CONSTRAINT data_keys_expire CHECK (
         purpose <> 'data' OR coalesce(
             expires_at BETWEEN created_at - interval '25 hours' AND created_at + interval '25 hours', false
@@ -32,8 +28,29 @@ CREATE TABLE public.data_keys (
     ),
     CONSTRAINT only_token_keys_wait CHECK (purpose = 'token' OR state <> 'pending')
 );
-
-COMMENT ON TABLE public.data_keys IS 'Wrapped data keys and token keys. No plaintext key is ever stored.';
+COMMENT ON TABLE public.data_keys IS
+    'Wrapped data keys, token keys and the source key. No plaintext key is ever stored. A key is never deleted.';
+COMMENT ON COLUMN public.data_keys.key_id IS 'Drawn at random. A ciphertext names its data key by this number.';
+COMMENT ON COLUMN public.data_keys.purpose IS
+    'data: seals values. token: makes tokens. source: makes the digests by which a file is known again.';
+COMMENT ON COLUMN public.data_keys.generation IS
+    'Of a token key: the number of the generation. One key a field in each generation.';
+COMMENT ON COLUMN public.data_keys.state IS
+    'pending → active or destroyed; active → decrypt_only → destroyed. A trigger refuses every other change.';
+COMMENT ON COLUMN public.data_keys.kms_key_arn IS
+    'The KMS key that wraps this key. ARNs have under 100 characters; key_changes repeats the ARN at each '
+    'change.';
+COMMENT ON COLUMN public.data_keys.wrapped_key IS
+    'The ciphertext of KMS. KMS wraps 32 bytes in under 300. All keys are listed at once, so the limit bounds '
+    'the memory of a lister.';
+COMMENT ON COLUMN public.data_keys.fingerprint IS
+    'Checked before the first use of what KMS unwrapped (docs/formats.md, Fingerprint).';
+COMMENT ON COLUMN public.data_keys.created_at IS
+    'The moment of the insert, since its transaction may have begun long before.';
+COMMENT ON COLUMN public.data_keys.expires_at IS
+    'Of a data key: the end of its lease of 24 hours, by the clock of the database.';
+COMMENT ON CONSTRAINT data_keys_expire ON public.data_keys IS
+    'The lease of 24 h, and room between two readings of the clock. Python has no year before 1.';
 
 CREATE UNIQUE INDEX one_token_key_a_generation ON public.data_keys (field, generation)
     WHERE purpose = 'token';
@@ -42,15 +59,13 @@ CREATE UNIQUE INDEX one_active_token_key ON public.data_keys (field)
     WHERE purpose = 'token' AND state = 'active';
 CREATE UNIQUE INDEX one_pending_token_key ON public.data_keys (field)
     WHERE purpose = 'token' AND state = 'pending';
-
--- For the age of keys, which is looked at often: those that are in use are few among those that were.
 CREATE INDEX data_keys_in_use ON public.data_keys (state, purpose, created_at) WHERE state IN ('pending', 'active');
-
--- For the limit below.
+COMMENT ON INDEX public.data_keys_in_use IS
+    'For the ages of keys, which are read often. Few keys are in use among all that were.';
 CREATE INDEX data_keys_of_a_login ON public.data_keys (created_by, field, created_at)
     WHERE purpose = 'data' AND state = 'active';
+COMMENT ON INDEX public.data_keys_of_a_login IS 'For the limit of data keys that a login has.';
 
--- pending → active | destroyed; active → decrypt_only → destroyed. Everything else about a key stands.
 CREATE FUNCTION public.data_keys_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -80,31 +95,31 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.data_keys_change() FROM PUBLIC;
-
+COMMENT ON FUNCTION public.data_keys_change() IS
+    'Lets a key change its state in the allowed order, and nothing else of its identity. Refuses DELETE and '
+    'TRUNCATE.';
 CREATE TRIGGER data_keys_change BEFORE UPDATE OR DELETE ON public.data_keys
     FOR EACH ROW EXECUTE FUNCTION public.data_keys_change();
 CREATE TRIGGER data_keys_truncate BEFORE TRUNCATE ON public.data_keys
     FOR EACH STATEMENT EXECUTE FUNCTION public.data_keys_change();
 
--- A login adds data keys one transaction at a time: its row is locked until the commit.
 CREATE TABLE public.data_key_makers (login text PRIMARY KEY);
-COMMENT ON TABLE public.data_key_makers IS 'Every login that made a data key. Its row is its turn to make another.';
+COMMENT ON TABLE public.data_key_makers IS
+    'Every login that made a data key. A login adds data keys in one transaction at a time: its row is locked '
+    'until the commit.';
 
--- Of each field a login has 10,000 active data keys of the last 25 hours at most: 64 processes that begin again
--- every 10 minutes, and make a key each time, come to 9,600. A lease is no longer than that, so these are all that
--- can be written under: a retirement of them is short (0010). The owner, and so a restore, is exempt.
 CREATE FUNCTION public.data_keys_are_few() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     me text := session_user;
-    oldest timestamptz := clock_timestamp() - interval '25 hours';  -- known before the query: then the index serves it
+    oldest timestamptz := clock_timestamp() - interval '25 hours';  -- known before the query, so that the index serves it
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'data keys are made in READ COMMITTED' USING ERRCODE = 'insufficient_privilege';
     END IF;
     INSERT INTO public.data_key_makers (login) VALUES (me) ON CONFLICT DO NOTHING;
     PERFORM FROM public.data_key_makers AS m WHERE m.login = me FOR UPDATE;
-    -- A statement of its own: it sees what the lock was waited for.
+    -- A statement of its own sees what the lock was waited for.
     IF EXISTS (
         SELECT FROM (SELECT DISTINCT made.field FROM made) AS added
         WHERE 10000 < (
@@ -119,20 +134,26 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.data_keys_are_few() FROM PUBLIC;
+COMMENT ON FUNCTION public.data_keys_are_few() IS
+    'Refuses the data key that would be one too many: of each field a login has 10,000 active data keys of the '
+    'last 25 hours at most. 64 processes that start again every 10 minutes, and make a key each time, come to '
+    '9,600. No lease is longer than 25 hours, so these are all keys that a process can write under, and '
+    'retiring them is short. The owner, and so a restore, is exempt.';
 CREATE TRIGGER data_keys_are_few AFTER INSERT ON public.data_keys
     REFERENCING NEW TABLE AS made FOR EACH STATEMENT
     WHEN (NOT pg_has_role(current_user, 'vault_etl_owner', 'USAGE'))
     EXECUTE FUNCTION public.data_keys_are_few();
 
--- Who writes under keys holds ROW EXCLUSIVE on this empty table, who changes keys SHARE ROW EXCLUSIVE:
--- grants say who may hold the fence, which anybody may do with an advisory lock.
 CREATE TABLE public.key_fence (fence boolean PRIMARY KEY CHECK (false));
-COMMENT ON TABLE public.key_fence IS 'Always empty. Its lock is the fence between sealing and retiring keys.';
+COMMENT ON TABLE public.key_fence IS
+    'Always empty. Its lock is the fence between sealing and retiring keys: a writer under keys holds ROW '
+    'EXCLUSIVE, a process that changes keys SHARE ROW EXCLUSIVE. Grants say who may hold the fence; an advisory '
+    'lock could be taken by any login.';
 
 GRANT SELECT ON public.data_keys TO
     vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_audit;
--- Purpose and state keep their defaults: this makes active data keys, and nothing else. All other changes
--- are functions that write their entry (0010).
+-- Purpose and state keep their defaults, so this adds active data keys and nothing else. All other changes are
+-- functions that write an entry of the audit log (0011_key_changes.sql).
 GRANT INSERT (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)
     ON public.data_keys TO vault_etl_ingest, vault_etl_re_encrypt;
 GRANT INSERT ON public.key_fence TO vault_etl_ingest;

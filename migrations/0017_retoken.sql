@@ -1,10 +1,33 @@
 -- Tokens of the active generation for the rows of a detached month: `vault-etl partitions retoken`, for the role
 -- re-encrypt, which has no right to the schema vault_etl_detached. It gets the rows of a range that it has claimed on the
--- record (`rotation_claim`), and no others.
+-- record (rotation_claim), and no others.
 
 SET LOCAL ROLE vault_etl_owner;
 
--- How many rows of a detached month have tokens of each generation. Reads every row. Raises 55000 if it is not detached.
+CREATE FUNCTION public.retoken_begin(month uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    found regclass := (
+        SELECT to_regclass(format('vault_etl_detached.%I', m.partition)) FROM public.closed_months AS m
+        WHERE m.first = retoken_begin.month
+    );
+BEGIN
+    PERFORM public.short_transaction();
+    IF EXISTS (
+        SELECT FROM pg_constraint AS c WHERE c.conrelid = found AND c.conname = 'tokens_of_one_generation'
+    ) THEN
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT tokens_of_one_generation', found);
+    END IF;
+    RETURN found IS NOT NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION public.retoken_begin(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.retoken_begin(uuid) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION public.retoken_begin(uuid) IS
+    'Lets the rows of a detached month have tokens of another generation: an attach that failed left the '
+    'constraint of the generation that was active then. The next attach makes the constraint again, and '
+    'PostgreSQL refuses the table without it. Returns whether the month has a table.';
+
 CREATE FUNCTION public.retoken_generations(month uuid) RETURNS TABLE (generation smallint, rows bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -19,10 +42,11 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.retoken_generations(uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.retoken_generations(uuid) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION public.retoken_generations(uuid) IS
+    'Returns how many rows of a detached month have tokens of each generation. Reads every row. Raises 55000 if '
+    'the month is not detached.';
 
--- The range that is claimed by `claim`, as the claim's entry says, and the month that it is of: no row if another worker has
--- claimed it since, if it is not of `user_logins`, or if the month is not detached any more. Raises 42501 unless the
--- claim's intent is this login's, is committed, and has no outcome yet.
 CREATE FUNCTION public.retoken_range(claim uuid) RETURNS TABLE (
     month uuid, partition text, first uuid, last uuid, after uuid
 )
@@ -46,9 +70,11 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.retoken_range(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION public.retoken_range(uuid) IS
+    'Returns the range that is claimed by `claim`, as the entry of the claim says, and its month. No row if '
+    'another worker has claimed it since, if it is not of user_logins, or if the month is not detached any '
+    'more. Raises 42501 unless the intent of the claim is of this login, is committed, and has no outcome yet.';
 
--- The next rows of a claimed range behind `after` whose tokens are not of the active generation. A page ends as in
--- rotation/reseal.sql: at `most` rows or `bytes` bytes, and has one row at least; `found` is how many `most` let pass.
 CREATE FUNCTION public.retoken_page(claim uuid, after uuid, most integer, bytes bigint) RETURNS TABLE (
     record_id uuid, user_id text, token_generation smallint, masked_ip uuid, masked_device_id uuid,
     ip_ciphertext bytea, device_id_ciphertext bytea, found bigint
@@ -88,10 +114,12 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.retoken_page(uuid, uuid, integer, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.retoken_page(uuid, uuid, integer, bigint) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION public.retoken_page(uuid, uuid, integer, bigint) IS
+    'Returns the next rows of a claimed range after `after` whose tokens are not of the active generation. A '
+    'page ends as in the re-encryption of records: at `most` rows or `bytes` bytes, and has one row at least. '
+    '`found` is how many rows `most` let pass.';
 
--- Gives rows of a claimed range their new tokens, and counts them: those whose generation, tokens and ciphertexts are
--- still what was read, so that an erasure in between wins. How many those were; NULL if `generation` is not the active
--- one. A row without new tokens is left out of the generation. All lists are of one length.
 CREATE FUNCTION public.retoken_fill(
     claim uuid, generation smallint, record_ids uuid[], old_generations smallint[], old_ips uuid[], old_device_ids uuid[],
     sealed_ips bytea[], sealed_device_ids bytea[], new_ips uuid[], new_device_ids uuid[]
@@ -151,7 +179,7 @@ BEGIN
     ) INTO filled USING generation, place.month, record_ids, old_generations, old_ips, old_device_ids, sealed_ips,
         sealed_device_ids, new_ips, new_device_ids, place.first, place.last, place.after;
     RETURN filled;
--- It was attached, archived or dropped while this waited for it.
+-- The month was attached, archived or dropped while this waited for it.
 EXCEPTION WHEN undefined_table THEN
     RETURN 0;
 END
@@ -159,8 +187,13 @@ $$;
 REVOKE ALL ON FUNCTION public.retoken_fill(
     uuid, smallint, uuid[], smallint[], uuid[], uuid[], bytea[], bytea[], uuid[], uuid[]
 ) FROM PUBLIC;
-
-GRANT EXECUTE ON FUNCTION
-    public.retoken_generations(uuid), public.retoken_page(uuid, uuid, integer, bigint),
-    public.retoken_fill(uuid, smallint, uuid[], smallint[], uuid[], uuid[], bytea[], bytea[], uuid[], uuid[])
-    TO vault_etl_re_encrypt;
+GRANT EXECUTE ON FUNCTION public.retoken_fill(
+    uuid, smallint, uuid[], smallint[], uuid[], uuid[], bytea[], bytea[], uuid[], uuid[]
+) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION public.retoken_fill(
+    uuid, smallint, uuid[], smallint[], uuid[], uuid[], bytea[], bytea[], uuid[], uuid[]
+) IS
+    'Gives rows of a claimed range their new tokens, and counts them: rows whose generation, tokens and '
+    'ciphertexts are still what was read, so that an erasure in between wins. Returns how many; NULL if '
+    '`generation` is not the active one. A row without new tokens is left out of the generation. All lists have '
+    'one length.';

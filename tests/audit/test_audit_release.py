@@ -64,7 +64,7 @@ def test_it_releases_once(shared: Scratch, record: SealedRecord) -> None:
     """A second release of one intent is refused."""
     seq = append_committed(shared, record_id=record.record_id)
     assert take(shared, seq)
-    with pytest.raises(Denied, match="has had its release"):
+    with pytest.raises(Denied, match="was used before"):
         take(shared, seq)
 
 
@@ -297,7 +297,7 @@ def test_an_intent_to_show_releases_the_body_once(
     """Of the quarantined message that it names."""
     seq = show(shared, rejection.record_id)
     assert take(shared, seq) == {"quarantine": rejection.body_ciphertext}
-    with pytest.raises(Denied, match="has had its release"):
+    with pytest.raises(Denied, match="was used before"):
         take(shared, seq)
 
 

@@ -16,6 +16,7 @@ PAGES: Final = sorted(
         *REPOSITORY.glob("*.md"),
         *(REPOSITORY / "docs").rglob("*.md"),
         *(REPOSITORY / "keys").glob("*.md"),
+        *(REPOSITORY / "migrations").glob("*.md"),
     ]
 )
 COMMANDS: Final = dict(helps())

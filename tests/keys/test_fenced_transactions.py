@@ -102,7 +102,7 @@ def test_a_swap_of_records_locks_first_too(logged: Scratch, keys: WriteKeys) -> 
         statements = _statements(
             logged, database, lambda: resealer.replace(batch, keys.data_keys, outside())
         )
-    swap = ["CREATE TEMP", "COPY pg_temp.stage_0009_seals", "WITH swapped"]
+    swap = ["CREATE TEMP", "COPY pg_temp.stage_0003_seals", "WITH swapped"]
     assert _fenced(statements) == [*swap, *MOVED]
 
 
@@ -128,7 +128,7 @@ def test_what_writes_next_tokens_locks_first_too(logged: Scratch, keys: WriteKey
         filling = _statements(
             logged, database, lambda: backfill.fill([made], generations, outside())
         )
-    fill = ["CREATE TEMP", "COPY pg_temp.stage_0009_tokens", "UPDATE public.user_logins"]
+    fill = ["CREATE TEMP", "COPY pg_temp.stage_0003_tokens", "UPDATE public.user_logins"]
     assert _fenced(filling) == [*fill, *MOVED]
 
 

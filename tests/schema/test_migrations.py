@@ -22,7 +22,7 @@ from vault_etl.platform.waiting import Blocked
 from vault_etl.records.fenced_writes import Loaded
 from vault_etl.schema.postgres_migrations import Applied, PostgresMigrations
 
-NAMES = sorted(path.stem for path in resource_dir("migrations").glob("*.sql"))
+NAMES = sorted(path.stem for path in resource_dir("migrations").glob("[0-9]*.sql"))
 
 
 @pytest.fixture

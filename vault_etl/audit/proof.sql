@@ -46,7 +46,7 @@ SELECT coalesce(s.first_seq, 0), s.last_seq, substr(s.prev_hash, 1, 64), substr(
 FROM public.audit_segments AS s WHERE s.last_seq IS NOT NULL ORDER BY s.last_seq
 
 -- name: unexplained
--- As `unexplained_keys` has it (migrations/0010_key_changes.sql), which an owner could replace.
+-- As `unexplained_keys` has it (migrations/0011_key_changes.sql), which an owner could replace.
 SELECT k.key_id
 FROM public.data_keys AS k
 LEFT JOIN LATERAL (

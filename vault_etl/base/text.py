@@ -17,7 +17,7 @@ HIDDEN: Final = re.compile(
     + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(1, 17))
     + "]"
 )
-"""What no text of an entry holds: `audit_is_text` in migrations/0004_audit.sql has the same list.
+"""What no text of an entry holds: `audit_is_text` in migrations/0008_audit_log.sql has the same list.
 
 Controls, blanks other than U+0020, changes of direction, what has no width, and noncharacters. NUL
 and surrogates, which Postgres does not take, are in it too.

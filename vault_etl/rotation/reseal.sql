@@ -72,7 +72,7 @@ WHERE up_to_here <= %(bytes)s OR up_to_here = bytes
 ORDER BY record_id
 
 -- name: make_stage
-CREATE TEMP TABLE IF NOT EXISTS stage_0009_seals (
+CREATE TEMP TABLE IF NOT EXISTS stage_0003_seals (
     record_id uuid,
     old_ip bytea STORAGE PLAIN,
     new_ip bytea STORAGE PLAIN,
@@ -81,7 +81,7 @@ CREATE TEMP TABLE IF NOT EXISTS stage_0009_seals (
 ) ON COMMIT DELETE ROWS
 
 -- name: copy_stage
-COPY pg_temp.stage_0009_seals (record_id, old_ip, new_ip, old_device_id, new_device_id)
+COPY pg_temp.stage_0003_seals (record_id, old_ip, new_ip, old_device_id, new_device_id)
 FROM STDIN (FORMAT binary)
 
 -- name: replace_user_logins
@@ -89,7 +89,7 @@ WITH swapped AS (
     UPDATE public.user_logins AS r SET
         ip_ciphertext = coalesce(swap.new_ip, r.ip_ciphertext),
         device_id_ciphertext = coalesce(swap.new_device_id, r.device_id_ciphertext)
-    FROM pg_temp.stage_0009_seals AS swap
+    FROM pg_temp.stage_0003_seals AS swap
     WHERE r.record_id = swap.record_id AND r.record_id BETWEEN %(first)s AND %(last)s
         AND (swap.old_ip IS NULL OR r.ip_ciphertext = swap.old_ip)
         AND (swap.old_device_id IS NULL OR r.device_id_ciphertext = swap.old_device_id)
@@ -103,7 +103,7 @@ FROM unnest(%(record_ids)s::uuid[], %(old)s::bytea[], %(new)s::bytea[]) AS swap 
 WHERE r.record_id = swap.record_id AND r.body_ciphertext = swap.old_body
 
 -- name: left
--- By the kept counts (migrations/0005_key_usage.sql), of keys that are not of the field or do not stay.
+-- By the kept counts (migrations/0006_counts.sql), of keys that are not of the field or do not stay.
 SELECT coalesce(sum(held), 0)::bigint FROM (
     SELECT sum(c.held) AS held FROM public.value_counts AS c
     WHERE c.field = ANY (%(fields)s::text[]) AND NOT EXISTS (

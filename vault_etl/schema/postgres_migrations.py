@@ -95,7 +95,7 @@ class PostgresMigrations:
         self._locks = locks
         self._database = database
         self._folder = folder
-        self._migrations = [Migration.read(path) for path in sorted(folder.glob("*.sql"))]
+        self._migrations = [Migration.read(path) for path in sorted(folder.glob("[0-9]*.sql"))]
 
     def pending(self) -> Sequence[Pending]:
         """The migrations that the database does not have yet, in order.

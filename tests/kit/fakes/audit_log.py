@@ -84,7 +84,7 @@ class FakeAuditLog:
             or self._database.clock.now() - entry.logged_at > _FRESH
             or entry.seq in self._database.released
         ):
-            raise DeniedError("no committed intent of this login releases this")
+            raise DeniedError("no committed intent of this login discloses this")
         self._database.released.add(entry.seq)
         return entry
 

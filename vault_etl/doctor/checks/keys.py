@@ -111,7 +111,7 @@ def token_generations(facts: ValueCounts, *, every_row: bool) -> Verdict:
     if found.held != found.active:
         return Verdict.bad(
             f"the table's constraint tokens_of_one_generation does not say generation {found.active}",
-            "make it again as the owner, as migrations/0009_rotation.sql does (docs/operations/doctor.md,"
+            "make it again as the owner, as migrations/0018_token_generations.sql does (docs/operations/doctor.md,"
             " Guards that were changed)",
         )
     return Verdict.good(f"{looked} have tokens of generation {found.active} or none")

@@ -1,5 +1,5 @@
--- Each change of a key's row, and the entry of the log that names it, in one transaction. `ingest` adds data
--- keys by itself, as active ones; everything else that may happen to a key is a function here.
+-- Changes of keys. Each change of a row of data_keys and the entry of the log that names it are one transaction. A login adds
+-- active data keys by itself (0002_keys.sql); everything else that may happen to a key is a function here.
 
 SET LOCAL ROLE vault_etl_owner;
 
@@ -16,16 +16,15 @@ CREATE TABLE public.key_changes (
     PRIMARY KEY (key_id, seq)
 );
 COMMENT ON TABLE public.key_changes IS
-    'What a key was after each change, under the seq of its entry, whose ticket is their SHA-256 (docs/formats.md).';
+    'What a key was after each change, under the seq of its entry, whose ticket is the SHA-256 of these rows '
+    '(docs/formats.md).';
 CREATE INDEX key_changes_seq ON public.key_changes (seq);
 CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.key_changes
     FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
 CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.key_changes
     FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+GRANT SELECT ON public.key_changes TO vault_etl_audit;
 
--- Keys that are not as the log says that they are: of these no entry, or not the newest, names what stands in
--- the row, or there is no row any more. A data key that nothing has changed since `ingest` made it has no entry. Of
--- these ids, or of all.
 CREATE FUNCTION public.unexplained_keys(key_ids bigint[]) RETURNS TABLE (key_id bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan AS $$
@@ -53,10 +52,13 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.unexplained_keys(bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.unexplained_keys(bigint[])
+    TO vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_audit;
+COMMENT ON FUNCTION public.unexplained_keys(bigint[]) IS
+    'Returns the keys, of these ids or of all, that differ from what the log says: the newest entry does not '
+    'name what the row holds, or no entry does, or the row is missing. A data key that was not changed since a '
+    'login added it has no entry.';
 
--- Puts what these keys are now on the record: two entries, and a row for each key under the first one's seq.
--- Last of all in its transaction: from the first entry to the commit it has the turn to write the log. So all that
--- takes long comes before that, the digests of keys above all.
 CREATE FUNCTION public.key_change_write(
     action text, request_id uuid, actor text, host text, reason text, key_ids bigint[]
 ) RETURNS public.audit_log
@@ -97,8 +99,11 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.key_change_write(text, uuid, text, text, text, bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION public.key_change_write(text, uuid, text, text, text, bigint[]) IS
+    'Puts what these keys are now on the record: two entries, and a row for each key under the seq of the '
+    'first. Called last in a transaction, which holds the turn to write the log from here to its commit. So '
+    'everything that takes long comes before, above all the digests of keys.';
 
--- The same under an id of its own, in the database's words: `request_id` is the command's that asked for it.
 CREATE FUNCTION public.keys_changed(
     request_id uuid, actor text, host text, what text, key_ids bigint[]
 ) RETURNS void
@@ -118,8 +123,10 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.keys_changed(uuid, text, text, text, bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION public.keys_changed(uuid, text, text, text, bigint[]) IS
+    'Puts a change on the record under an id of its own, in the words of the database. `request_id` is that of '
+    'the command that asked for it.';
 
--- New rows from a list of objects, bytes in hex. Raises for data keys, which `ingest` and `re-encrypt` add.
 CREATE FUNCTION public.keys_insert(keys jsonb, new_state text) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -146,8 +153,10 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.keys_insert(jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION public.keys_insert(jsonb, text) IS
+    'Adds keys from a list of objects, with bytes in hex, and returns their ids. Raises for data keys, which '
+    'the roles ingest and re-encrypt add.';
 
--- The first keys of their purposes, as active ones. False, with nothing added, if one of them has a key already.
 CREATE FUNCTION public.keys_init(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
@@ -163,59 +172,11 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.keys_init(uuid, text, text, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.keys_init(uuid, text, text, jsonb) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION public.keys_init(uuid, text, text, jsonb) IS
+    'Adds the first keys of their purposes, as active ones. Returns false, and adds nothing, if one of the '
+    'purposes has a key already.';
 
--- The next generation of token keys, as the pending one. False while another one is pending. Raises 55000 while rows keep
--- the tokens of one that is retired: a row has room for two. One that closed months alone have tokens of is in no row's way.
-CREATE FUNCTION public.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
-BEGIN
-    PERFORM public.short_transaction();
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
-    IF EXISTS (SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'pending') THEN
-        RETURN false;
-    END IF;
-    IF EXISTS (
-        SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'decrypt_only'
-            AND 0 < (SELECT sum(c.held) FROM public.value_counts AS c WHERE c.field = 'token' AND c.id = d.generation)
-    ) OR EXISTS (
-        SELECT FROM jsonb_array_elements(keys) AS k WHERE k.value ->> 'purpose' <> 'token'
-            OR (k.value ->> 'generation')::smallint <> (
-                SELECT coalesce(max(d.generation), 0) + 1 FROM public.data_keys AS d WHERE d.purpose = 'token'
-            )
-    ) THEN
-        RAISE EXCEPTION 'this is not the next generation of token keys'
-            USING ERRCODE = 'object_not_in_prerequisite_state';
-    END IF;
-    PERFORM public.keys_changed(request_id, actor, host, 'made pending', public.keys_insert(keys, 'pending'));
-    RETURN true;
-END
-$$;
-REVOKE ALL ON FUNCTION public.token_keys_begin(uuid, text, text, jsonb) FROM PUBLIC;
-
--- The end of a generation that is pending, and of the rotation to it; the ids of its keys.
-CREATE FUNCTION public.token_keys_abort(request_id uuid, actor text, host text) RETURNS SETOF bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
-DECLARE
-    aborted bigint[];
-BEGIN
-    PERFORM public.short_transaction();
-    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
-    WITH changed AS (
-        UPDATE public.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
-        WHERE d.purpose = 'token' AND d.state = 'pending'
-        RETURNING d.key_id
-    )
-    SELECT array_agg(c.key_id ORDER BY c.key_id) INTO aborted FROM changed AS c;
-    DELETE FROM public.key_rotations AS r WHERE r.purpose = 'token';
-    PERFORM public.keys_changed(request_id, actor, host, 'aborted and destroyed', aborted);
-    RETURN QUERY SELECT unnest(aborted);
-END
-$$;
-REVOKE ALL ON FUNCTION public.token_keys_abort(uuid, text, text) FROM PUBLIC;
-
--- Retires active data keys of these fields; their ids. With `expired` the 5,000 oldest of those that no lease can
--- be of any more, for the caller to ask until none is left: so many in one transaction would hold the log for too
--- long. Without it all others: the limit of 0002 says how many these can be.
 CREATE FUNCTION public.data_keys_retire(
     request_id uuid, actor text, host text, fields text[], expired boolean
 ) RETURNS SETOF bigint
@@ -224,7 +185,7 @@ DECLARE
     retired bigint[];
 BEGIN
     PERFORM public.short_transaction();
-    IF cardinality(fields) > 10 THEN  -- each key is compared with each of them
+    IF cardinality(fields) > 10 THEN  -- each key is compared with each field
         RAISE EXCEPTION 'there are no so many fields' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
@@ -240,9 +201,13 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.data_keys_retire(uuid, text, text, text[], boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.data_keys_retire(uuid, text, text, text[], boolean)
+    TO vault_etl_rotate, vault_etl_re_encrypt;
+COMMENT ON FUNCTION public.data_keys_retire(uuid, text, text, text[], boolean) IS
+    'Retires active data keys of these fields, and returns their ids. With `expired`: the 5,000 oldest of those '
+    'whose lease must be over, and the caller asks until none remain, because more in one transaction would '
+    'hold the log for too long. Without it: all, whose number data_keys_are_few limits.';
 
--- Retires those of these data keys whose lease is over, by the database's clock; their ids. One whose lease runs, and
--- one that is not active, is left.
 CREATE FUNCTION public.data_keys_retire_expired(
     request_id uuid, actor text, host text, key_ids bigint[]
 ) RETURNS SETOF bigint
@@ -251,7 +216,7 @@ DECLARE
     retired bigint[];
 BEGIN
     PERFORM public.short_transaction();
-    IF cardinality(key_ids) > 5000 THEN  -- each is looked up while no process writes
+    IF cardinality(key_ids) > 5000 THEN  -- each key is looked up while no process writes
         RAISE EXCEPTION 'so many keys are not retired at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
@@ -267,9 +232,12 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.data_keys_retire_expired(uuid, text, text, bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.data_keys_retire_expired(uuid, text, text, bigint[])
+    TO vault_etl_rotate, vault_etl_re_encrypt;
+COMMENT ON FUNCTION public.data_keys_retire_expired(uuid, text, text, bigint[]) IS
+    'Retires those of these data keys whose lease is over by the clock of the database, and returns their ids. '
+    'Leaves a key whose lease runs, and one that is not active.';
 
--- Takes the bytes of retired keys away; the ids of those that had some. Never of a pending key, which is for
--- an abort to end, and never of one that a closed month needs, which may come back.
 CREATE FUNCTION public.keys_destroy(
     request_id uuid, actor text, host text, key_ids bigint[]
 ) RETURNS SETOF bigint
@@ -278,7 +246,7 @@ DECLARE
     destroyed bigint[];
 BEGIN
     PERFORM public.short_transaction();
-    IF cardinality(key_ids) > 100000 THEN  -- each is looked up while nobody writes
+    IF cardinality(key_ids) > 100000 THEN  -- each key is looked up while no process writes
         RAISE EXCEPTION 'so many keys are not destroyed at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
@@ -300,9 +268,11 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.keys_destroy(uuid, text, text, bigint[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.keys_destroy(uuid, text, text, bigint[]) TO vault_etl_rotate, vault_etl_re_encrypt;
+COMMENT ON FUNCTION public.keys_destroy(uuid, text, text, bigint[]) IS
+    'Deletes the bytes of retired keys, and returns the ids of those that had some. Leaves a pending key, which '
+    'an abort ends, and a key that a closed month needs, which may come back.';
 
--- Other wrapped bytes in the place of these. False if the row has others by now. No fence: it stays the key
--- that it is, by its fingerprint.
 CREATE FUNCTION public.key_rewrap(
     request_id uuid, actor text, host text, rewrapped bigint, old_wrapped_key bytea, old_kms_key_arn text,
     new_wrapped_key bytea, new_kms_key_arn text
@@ -321,17 +291,8 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text) FROM PUBLIC;
-
-GRANT SELECT ON public.key_changes TO vault_etl_audit;
-GRANT EXECUTE ON FUNCTION public.unexplained_keys(bigint[])
-    TO vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_audit;
-GRANT EXECUTE ON FUNCTION
-    public.keys_init(uuid, text, text, jsonb), public.token_keys_begin(uuid, text, text, jsonb),
-    public.token_keys_abort(uuid, text, text)
-    TO vault_etl_re_encrypt;
-GRANT EXECUTE ON FUNCTION
-    public.data_keys_retire(uuid, text, text, text[], boolean),
-    public.data_keys_retire_expired(uuid, text, text, bigint[]),
-    public.keys_destroy(uuid, text, text, bigint[]),
-    public.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text)
+GRANT EXECUTE ON FUNCTION public.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text)
     TO vault_etl_rotate, vault_etl_re_encrypt;
+COMMENT ON FUNCTION public.key_rewrap(uuid, text, text, bigint, bytea, text, bytea, text) IS
+    'Replaces the wrapped bytes of a key. Returns false if the row has other bytes by now. Needs no fence: by '
+    'its fingerprint it is the same key.';

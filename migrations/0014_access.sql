@@ -1,45 +1,45 @@
--- What an entry of the log releases: the one way to anything of a record for a reader.
+-- Accesses: the only way of a reader to anything of a record is a committed intent in the audit log.
 
 SET LOCAL ROLE vault_etl_owner;
 
--- The entry, if it releases something now: an allowed intent to do one of these things, of this login, committed
--- by another transaction, and not older than 60 s. Raises 42501 otherwise, for any other seq with the same words.
 CREATE FUNCTION public.audit_intent(intent_seq bigint, actions text[]) RETURNS public.audit_log
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     entry public.audit_log;
 BEGIN
     SELECT * INTO entry FROM public.audit_log WHERE seq = intent_seq;
-    -- A row that is visible and not of this transaction is committed; a savepoint changes nothing,
-    -- since written_by is the top transaction's id.
+    -- A row that is visible and was written by another transaction is committed. A savepoint makes no difference,
+    -- because written_by is the id of the top transaction.
     IF NOT FOUND OR entry.written_by = pg_current_xact_id()
         OR entry.phase <> 'intent' OR entry.decision <> 'allowed'
         OR entry.action <> ALL (actions)
         OR entry.login <> session_user
         OR clock_timestamp() NOT BETWEEN entry.logged_at - interval '60 s' AND entry.logged_at + interval '60 s'
     THEN
-        RAISE EXCEPTION 'no committed intent of this login releases this' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'no committed intent of this login discloses this' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN entry;
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_intent(bigint, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION public.audit_intent(bigint, text[]) IS
+    'Returns the entry, if it discloses something now: an allowed intent to do one of these actions, of this '
+    'login, committed by another transaction, and at most 60 s old. Raises 42501 otherwise, with the same words '
+    'for any other seq.';
 
--- Uses an intent up, for a search that is named by this digest, or NULL. Raises 42501 if it was used before.
 CREATE FUNCTION public.audit_use(intent_seq bigint, search bytea) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO public.audit_disclosed (seq, search, written_by)
     VALUES (intent_seq, audit_use.search, pg_current_xact_id());
 EXCEPTION WHEN unique_violation THEN
-    RAISE EXCEPTION 'this intent has had its release' USING ERRCODE = 'insufficient_privilege';
+    RAISE EXCEPTION 'this intent was used before' USING ERRCODE = 'insufficient_privilege';
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_use(bigint, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION public.audit_use(bigint, bytea) IS
+    'Uses an intent up, for a search that this digest names, or NULL. Raises 42501 if it was used before.';
 
--- What opening the fields takes that one committed intent names: a row a field, once. No row comes if there is no
--- such record, and NULL for what was erased. A body of quarantine has a ciphertext alone. A masked reveal is
--- released like another: the masking is the client's.
 CREATE FUNCTION public.audit_disclose(intent_seq bigint)
 RETURNS TABLE (
     field text, ciphertext bytea, user_id text, create_date date, token uuid, token_generation smallint
@@ -70,9 +70,12 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_disclose(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.audit_disclose(bigint) TO vault_etl_reveal;
+COMMENT ON FUNCTION public.audit_disclose(bigint) IS
+    'Returns what is needed to open the fields that a committed intent names: one row a field, once. No row if '
+    'the record is missing, and NULL for a value that was erased. A body of quarantine has a ciphertext alone. '
+    'A masked reveal gets the same: the client masks.';
 
--- The entries of the log about the record or message that an intent releases, the next 1,000 behind a seq: who looked at it, and why. For the
--- person whose record it is, with whom a reader shares what it was released.
 CREATE FUNCTION public.audit_about(intent_seq bigint, after bigint) RETURNS SETOF public.audit_log
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -84,10 +87,11 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_about(bigint, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.audit_about(bigint, bigint) TO vault_etl_reveal;
+COMMENT ON FUNCTION public.audit_about(bigint, bigint) IS
+    'Returns the entries of the log about the record or message of an intent, the next 1,000 after a seq: who '
+    'accessed it, and why. For the person whose record it is, and with whom a reader shares the values.';
 
--- Binds a committed intent to find to one set of tokens, or to one user, by a digest that says nothing about them
--- (docs/formats.md). The caller commits it. Without that, a client could look, roll back, and look for other
--- tokens under the same intent.
 CREATE FUNCTION public.audit_search(intent_seq bigint, digest bytea) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -99,11 +103,12 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_search(bigint, bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.audit_search(bigint, bytea) TO vault_etl_reveal;
+COMMENT ON FUNCTION public.audit_search(bigint, bytea) IS
+    'Binds a committed intent to find to one set of tokens, or to one user, by a digest that says nothing about '
+    'them (docs/formats.md). The caller commits it. Otherwise a client could search, roll back, and search for '
+    'other tokens under the same intent.';
 
--- Who holds the values of an intent in its one field: of each value the newest records, 1,000 at most, and how many hold it
--- in all; once. The tokens are those that the intent was bound to by another, committed transaction: as many for each value,
--- one behind the other, and no more of one than the field has token keys. `value` counts the values from 0. 100,000 rows
--- come at most, the newest of each value first.
 CREATE FUNCTION public.audit_find(intent_seq bigint, nonce bytea, tokens uuid[], max_ids integer)
 RETURNS TABLE (
     record_id uuid, user_id text, create_date date, event_time timestamptz, holders bigint, value integer
@@ -132,12 +137,12 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the intent is not bound to these tokens' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    -- In the columns of the intent's field alone: the others' parts are never run.
+    -- Only the parts for the field of the intent are run.
     RETURN QUERY
         WITH wanted AS (
             SELECT DISTINCT ((t.place - 1) / each_has)::integer AS value, t.token
             FROM unnest(tokens) WITH ORDINALITY AS t (token, place)
-        ), held AS (  -- `before`: what the column that comes first holds of this row
+        ), held AS (  -- `before`: the token in the column that is read first
             SELECT w.value, NULL::uuid AS before, r.record_id, r.user_id, r.create_date, r.event_time
             FROM wanted AS w JOIN public.user_logins AS r ON r.masked_ip = w.token WHERE entry.fields = ARRAY['ip']
             UNION ALL
@@ -162,9 +167,14 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_find(bigint, bytea, uuid[], integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.audit_find(bigint, bytea, uuid[], integer) TO vault_etl_reveal;
+COMMENT ON FUNCTION public.audit_find(bigint, bytea, uuid[], integer) IS
+    'Returns who holds the values of an intent in its one field, once: of each value the newest records, 1,000 '
+    'at most, and how many hold it in all. The tokens are those that another, committed transaction bound to '
+    'the intent: the same number for each value, one value after the other, and no more of one than the field '
+    'has token keys. `value` counts the values from 0. Returns 100,000 rows at most, the newest of each value '
+    'first.';
 
--- The records of one user, in plain columns, the newest 100,000, and how many there are in all; once. The intent is to find, of no field, and
--- another, committed transaction bound it to this user. Reads the whole table: 0.4 s for each million rows.
 CREATE FUNCTION public.audit_find_user(intent_seq bigint, nonce bytea, user_id text)
 RETURNS TABLE (
     record_id uuid, device_type text, locale text, app_version text, create_date date, event_time timestamptz,
@@ -194,9 +204,8 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_find_user(bigint, bytea, text) FROM PUBLIC;
-
-GRANT EXECUTE ON FUNCTION
-    public.audit_disclose(bigint), public.audit_search(bigint, bytea),
-    public.audit_find_user(bigint, bytea, text), public.audit_about(bigint, bigint),
-    public.audit_find(bigint, bytea, uuid[], integer)
-    TO vault_etl_reveal;
+GRANT EXECUTE ON FUNCTION public.audit_find_user(bigint, bytea, text) TO vault_etl_reveal;
+COMMENT ON FUNCTION public.audit_find_user(bigint, bytea, text) IS
+    'Returns the records of one user in plain columns, the newest 100,000, and how many there are in all; once. '
+    'The intent is to find, with no field, and another, committed transaction bound it to this user. Reads the '
+    'whole table: 0.4 s for each million rows.';

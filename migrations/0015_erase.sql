@@ -1,9 +1,7 @@
--- Forgetting: the role erase holds no right to a table, and executes these functions.
+-- Erasing and discarding. The role erase has no right to a table, and executes these functions.
 
 SET LOCAL ROLE vault_etl_owner;
 
--- Where rows are that an erasure of this record, or of any user (NULL), may have to take from: the table of records; the
--- tables of detached months, with their archives; and archives of months without a table.
 CREATE FUNCTION public.erase_places(record_id uuid)
 RETURNS TABLE (place regclass, first uuid, partition text, archive text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -15,9 +13,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY 2 NULLS FIRST
 $$;
 REVOKE ALL ON FUNCTION public.erase_places(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION public.erase_places(uuid) IS
+    'Returns where rows of this record, or of any user (NULL), may have to be erased: the table of records, the '
+    'tables of detached months with their archives, and archives of months without a table.';
 
--- What there is in a place of one record, or of all records of a user: rows, rows that are not erased yet, and rows of
--- which the month's archive has what is or was there, since it is older than their erasure. Without a table, nothing is known.
 CREATE FUNCTION public.erase_count(place regclass, month uuid, record_id uuid, user_id text)
 RETURNS TABLE (matching bigint, full_rows bigint, archived_rows bigint)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -40,8 +39,11 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.erase_count(regclass, uuid, uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION public.erase_count(regclass, uuid, uuid, text) IS
+    'Counts, in a place, one record or all records of a user: the rows, the rows that are not erased yet, and '
+    'the rows whose values the archive of the month has, because it is older than their erasure. Returns no row '
+    'for an archive without a table, of which nothing is known.';
 
--- Erases them, and returns how many rows were not erased yet. What a detached month loses is no longer counted for it.
 CREATE FUNCTION public.erase_in(place regclass, month uuid, record_id uuid, user_id text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
@@ -88,10 +90,10 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.erase_in(regclass, uuid, uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION public.erase_in(regclass, uuid, uuid, text) IS
+    'Erases one record or all records of a user in a place, and returns how many rows were not erased yet. What '
+    'a detached month loses is subtracted from its counts.';
 
--- What an erasure would take away now: of one record and the quarantined message of that id, or of all
--- records of a user. `matching` counts what is there, erased already or not. `archives` are those, by their months, that hold
--- values of it, or may hold some since their months have no table.
 CREATE FUNCTION public.erase_preview(record_id uuid, user_id text)
 RETURNS TABLE (matching bigint, records bigint, bodies bigint, archives jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -111,7 +113,7 @@ BEGIN
             LEFT JOIN LATERAL public.erase_count(
                 p.place, p.first, erase_preview.record_id, erase_preview.user_id
             ) AS c ON true
-            -- A month whose detaching has not begun yet is counted in the table of records.
+            -- A month whose detaching has not begun is counted in the table of records.
             WHERE NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = p.place AND NOT i.inhdetachpending)
         ) AS in_records,
         (
@@ -121,11 +123,12 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.erase_preview(uuid, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.erase_preview(uuid, text) TO vault_etl_erase;
+COMMENT ON FUNCTION public.erase_preview(uuid, text) IS
+    'Returns what an erasure would take away now: of one record and the quarantined message of that id, or of '
+    'all records of a user. `matching` counts what exists, erased already or not. `archives` are those, by '
+    'month, that hold values of it, or may hold some because their months have no table.';
 
--- Tokens of every name, ciphertexts and bodies to NULL, in detached months too, and two entries that say so: all or
--- nothing. The rows stay, so that a message that comes again conflicts with them. What an archive holds, or may hold, is
--- put on the record for it, once. No row comes back, and no entry is made, if there is no such record or user, and no
--- archive may hold one.
 CREATE FUNCTION public.erase(
     request_id uuid, actor text, host text, record_id uuid, user_id text, ticket text, reason text
 ) RETURNS TABLE (records bigint, bodies bigint, archives jsonb, erased_at timestamptz, seq bigint, hash bytea)
@@ -139,21 +142,21 @@ DECLARE
     outcome public.audit_log;
 BEGIN
     PERFORM public.short_transaction();
-    -- As everybody who writes tokens or ciphertexts: a cut-over, and the end of a key, wait for it or it
-    -- for them. What compares and swaps needs no more: it finds NULL, or is overwritten.
+    -- The lock of every writer of tokens or ciphertexts: a cut-over, or the end of a key, waits for the erasure or
+    -- the erasure for it. A writer that compares and swaps needs no more: it finds NULL, or is overwritten.
     LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE;
     IF num_nonnulls(record_id, user_id) <> 1 THEN
         RAISE EXCEPTION 'an erasure is of one record or of one user' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF record_id IS NOT NULL THEN
         fields := fields || 'quarantine'::text;
-        -- Before the records: a retry that moves the message meanwhile is waited for, and what it stored
-        -- is seen below.
+        -- Bodies come before records: this waits for a retry that moves the message, and the record that the retry
+        -- stored is erased below.
         UPDATE public.quarantine AS q SET body_ciphertext = NULL
         WHERE q.record_id = erase.record_id AND q.body_ciphertext IS NOT NULL;
         GET DIAGNOSTICS erased_bodies = ROW_COUNT;
     END IF;
-    -- No month is detached, attached or archived until the commit: it could be missed in both places.
+    -- No month is detached, attached or archived until the commit. Otherwise both places could miss its rows.
     LOCK TABLE public.closed_months IN SHARE MODE;
     SELECT * INTO STRICT there FROM public.erase_preview(record_id, user_id);
     IF erased_bodies + there.matching = 0 AND there.archives = '{}' THEN
@@ -166,8 +169,8 @@ BEGIN
     FOR found IN SELECT p.place, p.first FROM public.erase_places(record_id) AS p WHERE p.place IS NOT NULL LOOP
         erased_records := erased_records + public.erase_in(found.place, found.first, record_id, user_id);
     END LOOP;
-    -- Last of all: the head of the log is locked from here to the commit. In a stricter level than READ
-    -- COMMITTED, which would not see what was waited for above, this raises.
+    -- Entries come last, because the head of the log is locked from here to the commit. This raises in a stricter
+    -- level than READ COMMITTED, which would not see what was waited for above.
     PERFORM public.audit_write(
         request_id, 'intent', actor, host, 'erase', record_id, fields, NULL, ticket, reason, 'allowed', NULL
     );
@@ -183,9 +186,13 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.erase(uuid, text, text, uuid, text, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.erase(uuid, text, text, uuid, text, text, text) TO vault_etl_erase;
+COMMENT ON FUNCTION public.erase(uuid, text, text, uuid, text, text, text) IS
+    'Sets tokens of every name, ciphertexts and bodies to NULL, in detached months too, and writes two entries '
+    'that say so: all or nothing. The rows stay, so that a message that comes again conflicts with them. What '
+    'an archive holds, or may hold, is put on the record for it, once. Returns no row, and writes no entry, if '
+    'the record or user does not exist and no archive may hold one.';
 
--- What would be discarded: quarantined messages that match all that is not NULL. Not one whose body was erased: its row
--- stays, so that the message conflicts with it when it comes again.
 CREATE FUNCTION public.quarantine_matching(
     record_ids uuid[], reason_code text, since timestamptz, until timestamptz, source text
 ) RETURNS TABLE (messages bigint, oldest timestamptz, newest timestamptz)
@@ -200,9 +207,12 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.quarantine_matching(uuid[], text, timestamptz, timestamptz, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.quarantine_matching(uuid[], text, timestamptz, timestamptz, text) TO vault_etl_erase;
+COMMENT ON FUNCTION public.quarantine_matching(uuid[], text, timestamptz, timestamptz, text) IS
+    'Returns how many quarantined messages match all arguments that are not NULL, and would be discarded. '
+    'Leaves out a message whose body was erased: its row stays, so that the message conflicts with it when it '
+    'comes again.';
 
--- Deletes a batch of them, the oldest first, and says so in two entries: all or nothing. The next batch begins at
--- `newest`. No row comes back, and no entry is made, if nothing matches.
 CREATE FUNCTION public.quarantine_discard(
     request_id uuid, actor text, host text, ticket text, reason text,
     record_ids uuid[], reason_code text, since timestamptz, until timestamptz, source text
@@ -230,18 +240,18 @@ BEGIN
         IF chosen = '{}' THEN
             RETURN;
         END IF;
-        -- In the order of their ids, as a retry and a rotation lock them. What a retry has moved meanwhile is gone, and
-        -- what was erased meanwhile stays.
+        -- Rows are locked in the order of their ids, as by a retry and a rotation. A message that a retry has moved
+        -- meanwhile is gone, and one that was erased meanwhile stays.
         SELECT array_agg(l.record_id), count(*), min(l.quarantined_at), max(l.quarantined_at)
         INTO chosen, gone, oldest, newest FROM (
             SELECT q.record_id, q.quarantined_at FROM public.quarantine AS q
             WHERE q.record_id = ANY (chosen) AND q.body_ciphertext IS NOT NULL ORDER BY q.record_id FOR UPDATE
         ) AS l;
     END LOOP;
-    -- Those that are locked: what came meanwhile under the id of another one stays.
+    -- Only locked rows: a message that came meanwhile under the id of another one stays.
     DELETE FROM public.quarantine AS q WHERE q.record_id = ANY (chosen);
     the_one := CASE WHEN gone = 1 THEN chosen[1] END;
-    -- Last of all: the head of the log is locked from here to the commit.
+    -- Entries come last, because the head of the log is locked from here to the commit.
     PERFORM public.audit_write(
         request_id, 'intent', actor, host, 'quarantine discard', the_one, ARRAY['quarantine'], NULL, ticket, reason,
         'allowed', NULL
@@ -264,10 +274,11 @@ $$;
 REVOKE ALL ON FUNCTION public.quarantine_discard(
     uuid, text, text, text, text, uuid[], text, timestamptz, timestamptz, text
 ) FROM PUBLIC;
-
-GRANT EXECUTE ON FUNCTION public.erase_preview(uuid, text) TO vault_etl_erase;
-GRANT EXECUTE ON FUNCTION public.erase(uuid, text, text, uuid, text, text, text) TO vault_etl_erase;
-GRANT EXECUTE ON FUNCTION public.quarantine_matching(uuid[], text, timestamptz, timestamptz, text) TO vault_etl_erase;
 GRANT EXECUTE ON FUNCTION public.quarantine_discard(
     uuid, text, text, text, text, uuid[], text, timestamptz, timestamptz, text
 ) TO vault_etl_erase;
+COMMENT ON FUNCTION public.quarantine_discard(
+    uuid, text, text, text, text, uuid[], text, timestamptz, timestamptz, text
+) IS
+    'Deletes a batch of matching messages, the oldest first, and writes two entries that say so: all or '
+    'nothing. The next batch begins at `newest`. Returns no row, and writes no entry, if nothing matches.';

@@ -2,8 +2,6 @@
 
 SET LOCAL ROLE vault_etl_owner;
 
--- Before the rows of a detached month are read: counts its values, and returns the version of its rows. Whatever is changed
--- after that makes another one. Reads every row.
 CREATE FUNCTION public.archive_begin(partition text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -16,16 +14,16 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such month is detached' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    version := public.detached_version(month.first);  -- first: a change behind it is seen by archive_record
+    version := public.detached_version(month.first);  -- read first: archive_record sees every change after it
     PERFORM public.partition_recount(month);
     RETURN version;
 END
 $$;
 REVOKE ALL ON FUNCTION public.archive_begin(text) FROM PUBLIC;
+COMMENT ON FUNCTION public.archive_begin(text) IS
+    'Counts the values of a detached month, and returns the version of its rows, before the rows are read. Each '
+    'later change makes another version. Reads every row.';
 
--- Records an archive, unless the rows are of another version than `version`: an erasure, or anything else that writes
--- there, is waited for, and waits until the commit. What was recorded before comes back, or NULL. Raises 55000, or 42P01 if
--- the table is not there.
 CREATE FUNCTION public.archive_record(partition text, version text, location text, manifest_sha256 bytea) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
@@ -47,8 +45,11 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.archive_record(text, text, text, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION public.archive_record(text, text, text, bytea) IS
+    'Records an archive, unless the rows have another version than `version`. Waits for an erasure, or any '
+    'other writer of the month, and lets it wait until the commit. Returns the archive that was recorded '
+    'before, or NULL. Raises 55000, or 42P01 if the table is missing.';
 
--- The end of an archived month, whose files were deleted.
 CREATE FUNCTION public.archive_drop(partition text, manifest_sha256 bytea) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
@@ -68,9 +69,8 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.archive_drop(text, bytea) FROM PUBLIC;
+COMMENT ON FUNCTION public.archive_drop(text, bytea) IS 'Ends an archived month, whose files were deleted.';
 
--- Makes the table that an archive is read into: as a partition is, but for the constraint of the generation, since its
--- tokens may be of an older one, and for the indexes, which come when the rows are there.
 CREATE FUNCTION public.restore_make(partition text, first uuid, until uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
@@ -88,10 +88,11 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.restore_make(text, uuid, uuid) FROM PUBLIC;
+COMMENT ON FUNCTION public.restore_make(text, uuid, uuid) IS
+    'Makes the table that an archive is read into, like a partition, but without the constraint of the '
+    'generation, since its tokens may be of an older one, and without the indexes, which are built when the '
+    'rows are there.';
 
--- The month is detached from now on: of an archive on the record, what was erased meanwhile is erased; any other one is
--- recorded, unless it was on the record (`recorded`) when the restore began: its erasures went with that record. How many
--- rows were erased. Raises 55000 if the month is anywhere else.
 CREATE FUNCTION public.restore_end(
     partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean
 ) RETURNS bigint
@@ -102,7 +103,7 @@ DECLARE
     erased bigint;
 BEGIN
     PERFORM public.partition_fit(partition);
-    LOCK TABLE public.closed_months IN ROW EXCLUSIVE MODE;  -- an erasure under way is waited for
+    LOCK TABLE public.closed_months IN ROW EXCLUSIVE MODE;  -- this waits for an erasure under way
     SELECT m.* INTO month FROM public.closed_months AS m
     WHERE m.first = restore_end.first AND m.until = restore_end.until AND m.partition = restore_end.partition
     FOR UPDATE;
@@ -139,8 +140,11 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.restore_end(text, uuid, uuid, text, bytea, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION public.restore_end(text, uuid, uuid, text, bytea, boolean) IS
+    'Makes the restored month a detached one. For an archive on the record, erases what was erased meanwhile. '
+    'Records any other archive, unless it was on the record (`recorded`) when the restore began: its erasures '
+    'went with that record. Returns how many rows were erased. Raises 55000 if the month is anywhere else.';
 
--- For `doctor`: the months with an archive, whether their rows are there alone, and how many erasures it does not have.
 CREATE FUNCTION public.closed_archives() RETURNS TABLE (partition text, alone boolean, erasures bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT l.partition, l.state = 'archived', l.erasures FROM public.partition_list() AS l WHERE l.archive IS NOT NULL
@@ -149,3 +153,6 @@ REVOKE ALL ON FUNCTION public.closed_archives() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION public.closed_archives() TO
     vault_etl_ingest, vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit,
     vault_etl_analyst;
+COMMENT ON FUNCTION public.closed_archives() IS
+    'Returns, for `doctor`, the months with an archive, whether their rows are there alone, and how many '
+    'erasures the archive lacks.';

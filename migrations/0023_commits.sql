@@ -1,12 +1,12 @@
--- What takes a lock that others wait for, in a transaction of its own: CALL public.commit_X(…) calls the function X
--- and commits. The function refuses every other caller (`short_transaction`, 0004_audit.sql), so no client can hold
--- the lock: neither idle, nor by work of its own, nor by a message that it does not read.
+-- Functions that take a lock which others wait for run in a transaction of their own: CALL public.commit_X(…) calls the
+-- function X and commits. X refuses every other caller (short_transaction), so no client can hold the lock: neither idle,
+-- nor by work of its own, nor by a message that it does not read.
 
 SET LOCAL ROLE vault_etl_owner;
 
--- All have one shape. The first COMMIT raises in a client's own transaction. What is raised while locks are held is
--- raised again without them. The parameters are those of the function, and then its columns; or its value, of more
--- than one an array, as `answer`.
+-- All procedures have one shape. The first COMMIT raises in a transaction of the client. An error that is raised while locks
+-- are held is raised again without them. The parameters are those of the function, and then its columns; or its value as
+-- `answer`, an array if it has more than one.
 DO $migration$
 DECLARE
     made record;
@@ -61,7 +61,8 @@ BEGIN
                 COMMIT;
             END
             $$;
-            REVOKE ALL ON PROCEDURE public.commit_%1$s(%6$s) FROM PUBLIC
+            REVOKE ALL ON PROCEDURE public.commit_%1$s(%6$s) FROM PUBLIC;
+            COMMENT ON PROCEDURE public.commit_%1$s(%6$s) IS 'Calls the function %1$s in a transaction of its own, and commits.'
             $create$,
             made.name, concat_ws(', ', made.parameters, made.results), made.call, made.places, made.call_end, made.types
         );

@@ -1,16 +1,23 @@
--- Who sets the reveal policy, and the signed heads of the log.
+-- Signed heads of the audit log, and the keys that sign them.
 
 SET LOCAL ROLE vault_etl_owner;
 
--- Who signs the log: notes in which a key says, signed by itself, that it does (docs/formats.md, Registration).
--- Its entry's ticket is the SHA-256 of the note. Whether the signature holds is for readers to check.
 CREATE TABLE public.audit_keys (
     seq bigint PRIMARY KEY REFERENCES public.audit_log,
     note text NOT NULL CHECK (octet_length(note) < 4096)
 );
-COMMENT ON TABLE public.audit_keys IS 'Registered keys that sign checkpoints: a hint for signers, no proof for readers.';
+COMMENT ON TABLE public.audit_keys IS
+    'Registered keys that sign checkpoints: a hint for signers, and no proof for readers, who check each '
+    'signature.';
+COMMENT ON COLUMN public.audit_keys.seq IS
+    'The entry of the registration. Its ticket is the SHA-256 of the note.';
+COMMENT ON COLUMN public.audit_keys.note IS
+    'A note, signed by the key itself, which says that it signs this log (docs/formats.md, Registration).';
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.audit_keys
+    FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_keys
+    FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
 
--- The note is made of seq, hash and signature: nothing else fits in. docs/formats.md, Checkpoint.
 CREATE TABLE public.audit_checkpoints (
     checkpoint_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     seq bigint NOT NULL CHECK (seq >= 0),
@@ -23,58 +30,18 @@ CREATE TABLE public.audit_checkpoints (
     stored_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     stored_by text NOT NULL DEFAULT session_user
 );
-COMMENT ON TABLE public.audit_checkpoints IS 'Signed heads of the log.';
+COMMENT ON TABLE public.audit_checkpoints IS
+    'Signed heads of the log. A checkpoint is made of seq, hash and signature, and nothing else fits in '
+    '(docs/formats.md, Checkpoint).';
 CREATE INDEX audit_checkpoints_seq ON public.audit_checkpoints (seq);
+-- 0013_segments.sql says which of them may be deleted.
+CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON public.audit_checkpoints
+    FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
+CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_checkpoints
+    FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
 
-DO $$
-DECLARE
-    name text;
-BEGIN
-    FOREACH name IN ARRAY ARRAY['reveal_policies', 'audit_keys', 'audit_checkpoints'] LOOP
-        EXECUTE format(
-            'CREATE TRIGGER audit_is_append_only BEFORE %2$s ON public.%1$I'
-            ' FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();'
-            'CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.%1$I'
-            ' FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();',
-            name, CASE name WHEN 'audit_checkpoints' THEN 'UPDATE' ELSE 'UPDATE OR DELETE' END  -- 0016_segments.sql
-        );
-    END LOOP;
-END
-$$;
+GRANT SELECT ON public.audit_checkpoints, public.audit_keys TO vault_etl_audit;
 
--- A change of the policy, and its two entries, in one transaction. The owner's alone.
-CREATE FUNCTION public.reveal_policy_set(
-    request_id uuid, actor text, host text, reason text, document text
-) RETURNS TABLE (seq bigint, hash bytea)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
-DECLARE
-    digest text := encode(sha256(convert_to(document, 'UTF8')), 'hex');
-    pattern text;
-    intent public.audit_log;
-    outcome public.audit_log;
-BEGIN
-    PERFORM (document::jsonb ->> 'reveals_an_hour')::integer, (document::jsonb ->> 'tokens_an_hour')::integer;
-    FOR pattern IN
-        SELECT rule ->> 'ticket_pattern' FROM jsonb_each(document::jsonb -> 'purposes') AS p (name, rule)
-    LOOP
-        -- Raises for what is no pattern, here and not at somebody's reveal.
-        PERFORM '' ~ ('^(?:' || pattern || ')$');
-    END LOOP;
-    intent := public.audit_write(
-        request_id, 'intent', actor, host, 'policy set', NULL::uuid, '{}'::text[], NULL, digest, reason,
-        'allowed', NULL
-    );
-    INSERT INTO public.reveal_policies VALUES (intent.seq, document);
-    outcome := public.audit_write(
-        request_id, 'outcome', actor, host, 'policy set', NULL::uuid, '{}'::text[], NULL, digest, reason,
-        'done', NULL
-    );
-    RETURN QUERY SELECT outcome.seq, outcome.hash;
-END
-$$;
-REVOKE ALL ON FUNCTION public.reveal_policy_set(uuid, text, text, text, text) FROM PUBLIC;
-
--- The hash of an entry, of an empty log's head under 0; NULL for one that is not there.
 CREATE FUNCTION public.audit_hash_of(signed_seq bigint) RETURNS bytea
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT l.hash FROM public.audit_log AS l WHERE l.seq = signed_seq
@@ -83,10 +50,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE signed_seq = 0
 $$;
 REVOKE ALL ON FUNCTION public.audit_hash_of(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION public.audit_hash_of(bigint) IS
+    'Returns the hash of an entry, under 0 that of the head of an empty log; NULL for an entry that is missing.';
 
--- From then on signers take this key's signature too. On the record, like a change of the policy. The note is made
--- here, of checked parts: of an entry that is there, of this vault, and of a public key on P-256. Every signer reads
--- all registrations, so a login makes twenty a day at most.
 CREATE FUNCTION public.audit_register_key(
     request_id uuid, actor text, host text, reason text, kms_key_arn text, public_key bytea,
     signed_seq bigint, signature bytea
@@ -137,9 +103,13 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_register_key(uuid, text, text, text, text, bytea, bigint, bytea) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.audit_register_key(uuid, text, text, text, text, bytea, bigint, bytea)
+    TO vault_etl_audit;
+COMMENT ON FUNCTION public.audit_register_key(uuid, text, text, text, text, bytea, bigint, bytea) IS
+    'Registers a key, on the record: signers take its signature from then on. The note is made here, of checked '
+    'parts: an entry that exists, this vault, and a public key on P-256. A login registers twenty keys a day at '
+    'most, because every signer reads all registrations.';
 
--- What a signer has to know, which holds no kms:GetPublicKey: all registrations, the newest first, so that none can
--- push another out. The note is NULL if there is none.
 CREATE FUNCTION public.audit_signer() RETURNS TABLE (vault_id uuid, note text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT v.vault_id, k.note
@@ -148,8 +118,12 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY k.seq DESC
 $$;
 REVOKE ALL ON FUNCTION public.audit_signer() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.audit_signer()
+    TO vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit;
+COMMENT ON FUNCTION public.audit_signer() IS
+    'Returns what a signer without kms:GetPublicKey needs: all registrations, the newest first, so that none '
+    'can push another out. The note is NULL if there are none.';
 
--- Stores a signed head: of an entry that is there. Whether the signature holds is for readers to check.
 CREATE FUNCTION public.audit_checkpoint(
     signed_seq bigint, signed_hash bytea, key_hash bytea, signature bytea
 ) RETURNS void
@@ -161,15 +135,14 @@ BEGIN
     IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
         PERFORM set_config('synchronous_commit', 'on', true);
     END IF;
-    -- More than there can be outcomes. A reader checks each signature: 0.1 ms.
+    -- The rate is above that of outcomes. A reader checks each signature, which takes 0.1 ms.
     PERFORM public.audit_rate('checkpoint', interval '60 s' / greatest(3600, 2 * public.audit_quota(false)));
     INSERT INTO public.audit_checkpoints (seq, hash, key_hash, signature)
     VALUES (signed_seq, signed_hash, key_hash, signature);
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_checkpoint(bigint, bytea, bytea, bytea) FROM PUBLIC;
-
-GRANT EXECUTE ON FUNCTION public.audit_signer(), public.audit_checkpoint(bigint, bytea, bytea, bytea)
+GRANT EXECUTE ON FUNCTION public.audit_checkpoint(bigint, bytea, bytea, bytea)
     TO vault_etl_reveal, vault_etl_rotate, vault_etl_re_encrypt, vault_etl_erase, vault_etl_audit;
-GRANT EXECUTE ON FUNCTION public.audit_register_key(uuid, text, text, text, text, bytea, bigint, bytea) TO vault_etl_audit;
-GRANT SELECT ON public.audit_checkpoints, public.audit_keys TO vault_etl_audit;
+COMMENT ON FUNCTION public.audit_checkpoint(bigint, bytea, bytea, bytea) IS
+    'Stores a signed head of an entry that exists. Readers check the signature.';

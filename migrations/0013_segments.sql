@@ -1,16 +1,14 @@
--- Entries that left the audit log: a segment is exported, read back, put on the record, and its entries are deleted.
+-- Entries that left the audit log: a segment is exported, read back, put on the record, and then its entries are deleted.
 -- `vault-etl audit trim`, for the owner alone. docs/formats.md has the files.
 
 SET LOCAL ROLE vault_etl_owner;
 
--- One behind the other, from entry 1 on. The ticket of the entry `seq` is the SHA-256 of all that the row says.
 CREATE TABLE public.audit_segments (
     last_seq bigint PRIMARY KEY,
     first_seq bigint NOT NULL,
     prev_hash bytea NOT NULL CHECK (length(prev_hash) = 32),
     last_hash bytea NOT NULL CHECK (length(last_hash) = 32),
     last_at timestamptz NOT NULL,
-    -- Entries that stay (`audit_kept`), and the SHA-256 of their numbers and hashes.
     kept bigint NOT NULL,
     kept_sha256 bytea NOT NULL CHECK (length(kept_sha256) = 32),
     manifest_sha256 bytea NOT NULL CHECK (length(manifest_sha256) = 32),
@@ -18,14 +16,23 @@ CREATE TABLE public.audit_segments (
     seq bigint NOT NULL UNIQUE REFERENCES public.audit_log,
     CHECK (first_seq >= 1 AND first_seq <= last_seq AND kept >= 0 AND seq > last_seq)
 );
-COMMENT ON TABLE public.audit_segments IS 'Entries of the log that are in files, and where these were.';
+COMMENT ON TABLE public.audit_segments IS
+    'Entries of the log that are in files, and the place of the files. Each segment continues the one before, '
+    'from entry 1 on.';
+COMMENT ON COLUMN public.audit_segments.seq IS
+    'The entry that put it on the record. Its ticket is the SHA-256 of all that the row says.';
+COMMENT ON COLUMN public.audit_segments.kept IS 'How many entries stay in the log (audit_kept).';
+COMMENT ON COLUMN public.audit_segments.kept_sha256 IS
+    'The SHA-256 of the numbers and hashes of the entries that stay.';
+COMMENT ON COLUMN public.audit_segments.location IS 'The place of the files when the segment was recorded.';
 CREATE TRIGGER audit_is_append_only BEFORE UPDATE OR DELETE ON public.audit_segments
     FOR EACH ROW EXECUTE FUNCTION public.audit_is_append_only();
 CREATE TRIGGER audit_is_never_truncated BEFORE TRUNCATE ON public.audit_segments
     FOR EACH STATEMENT EXECUTE FUNCTION public.audit_is_append_only();
+GRANT SELECT ON public.audit_segments TO vault_etl_audit;
+-- The export of a subject says what it could not see.
+GRANT SELECT (last_seq, last_at) ON public.audit_segments TO vault_etl_reveal;
 
--- What is in a segment on the record may be deleted, by the owner alone, who has the right to. Nothing else may. The checkpoint of a
--- segment's last entry stays: it signs all that was before it.
 CREATE FUNCTION public.audit_is_in_a_segment() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -39,6 +46,9 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_is_in_a_segment() FROM PUBLIC;
+COMMENT ON FUNCTION public.audit_is_in_a_segment() IS
+    'Lets the owner, who alone has the right, delete what is in a segment on the record, and nothing else. The '
+    'checkpoint of the last entry of a segment stays: it signs all that was before it.';
 
 DO $$
 DECLARE
@@ -53,9 +63,6 @@ BEGIN
 END
 $$;
 
--- The entries of a segment that stay: what has set something that is still looked at (a policy, a key, a segment); intents
--- whose outcome is not in it, so that `audit verify` names those that have none; and outcomes of these. It
--- follows from the segment and from rows that never change, so it is the same before and after the others went.
 CREATE FUNCTION public.audit_kept(first_seq bigint, last_seq bigint) RETURNS TABLE (seq bigint, hash bytea)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT l.seq, l.hash FROM public.audit_log AS l
@@ -78,8 +85,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY l.seq
 $$;
 REVOKE ALL ON FUNCTION public.audit_kept(bigint, bigint) FROM PUBLIC;
+COMMENT ON FUNCTION public.audit_kept(bigint, bigint) IS
+    'Returns the entries of a segment that stay: entries that set something which is still read (a policy, a '
+    'key, a segment); intents without an outcome in the segment, so that audit verify names those that have '
+    'none; and outcomes of intents before it. It follows from the segment and from rows that never change, so '
+    'the result is the same before and after the other entries are deleted.';
 
--- What the ticket of the segment's entry is the SHA-256 of.
 CREATE FUNCTION public.audit_segment_text(segment public.audit_segments) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT E'vault-etl/1/audit-segment\n' || concat_ws(
@@ -89,10 +100,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     ) || E'\n'
 $$;
 REVOKE ALL ON FUNCTION public.audit_segment_text(public.audit_segments) FROM PUBLIC;
+COMMENT ON FUNCTION public.audit_segment_text(public.audit_segments) IS
+    'Returns the text whose SHA-256 is the ticket of the entry of a segment.';
 
--- Puts a segment on the record, with its two entries: from then on its entries may be deleted. It continues the last one, and
--- ends with an entry that has a checkpoint and is older than a day, since quotas count what was done in the last hour, and
--- registrations of the last day. Whether the files have these entries is for the caller to check. Raises 55000.
 CREATE FUNCTION public.audit_segment_add(
     request_id uuid, actor text, host text, reason text, first_seq bigint, last_seq bigint, prev_hash bytea,
     last_hash bytea, manifest_sha256 bytea, location text
@@ -127,7 +137,7 @@ BEGIN
     made.location := audit_segment_add.location;
     digest := encode(sha256(convert_to(public.audit_segment_text(made), 'UTF8')), 'hex');
     PERFORM public.audit_lock();
-    -- Behind the lock: of two that would add the same segment, one finds the other's.
+    -- Checked behind the lock: of two sessions that add the same segment, one finds the segment of the other.
     IF made.first_seq <> (SELECT coalesce(max(s.last_seq), 0) + 1 FROM public.audit_segments AS s) THEN
         RAISE EXCEPTION 'a segment continues the last one' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -149,9 +159,12 @@ $$;
 REVOKE ALL ON FUNCTION public.audit_segment_add(
     uuid, text, text, text, bigint, bigint, bytea, bytea, bytea, text
 ) FROM PUBLIC;
+COMMENT ON FUNCTION public.audit_segment_add(uuid, text, text, text, bigint, bigint, bytea, bytea, bytea, text) IS
+    'Puts a segment on the record, with its two entries: from then on its entries may be deleted. The segment '
+    'continues the last one, and ends with an entry that has a checkpoint and is older than a day, since quotas '
+    'count the last hour and registrations the last day. The caller checks that the files have these entries. '
+    'Raises 55000.';
 
--- Deletes the entries of a segment that is on the record, all in one transaction, with their amounts, releases and
--- checkpoints; how many entries. It holds nothing that others wait for. Raises 55000 if others would stay than it says.
 CREATE FUNCTION public.audit_segment_delete(last_seq bigint) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -174,7 +187,7 @@ BEGIN
     DELETE FROM public.audit_amounts AS a
     WHERE a.seq >= segment.first_seq AND a.seq <= segment.last_seq
         AND NOT EXISTS (SELECT FROM unnest(kept) AS k WHERE k = a.seq);
-    -- That of an empty log is of the first segment, and those of entries of older segments are signed again by this one.
+    -- The checkpoint of the empty log goes with the first segment. A later checkpoint signs entries of older segments too.
     DELETE FROM public.audit_checkpoints AS c
     WHERE c.seq < segment.last_seq
         AND NOT EXISTS (SELECT FROM public.audit_segments AS s WHERE s.last_seq = c.seq);
@@ -186,7 +199,7 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION public.audit_segment_delete(bigint) FROM PUBLIC;
-
-GRANT SELECT ON public.audit_segments TO vault_etl_audit;
--- A subject's export says what it could not see.
-GRANT SELECT (last_seq, last_at) ON public.audit_segments TO vault_etl_reveal;
+COMMENT ON FUNCTION public.audit_segment_delete(bigint) IS
+    'Deletes the entries of a recorded segment in one transaction, with their amounts, their rows of '
+    'audit_disclosed and their checkpoints. Returns how many entries. Holds no lock that others wait for. '
+    'Raises 55000 if other entries would stay than the record says.';

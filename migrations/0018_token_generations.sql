@@ -1,0 +1,293 @@
+-- A new generation of token keys: it begins as the pending one, and ends by an abort or by the cut-over to its tokens.
+
+SET LOCAL ROLE vault_etl_owner;
+
+CREATE FUNCTION public.token_keys_begin(request_id uuid, actor text, host text, keys jsonb) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+BEGIN
+    PERFORM public.short_transaction();
+    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'pending') THEN
+        RETURN false;
+    END IF;
+    IF EXISTS (
+        SELECT FROM public.data_keys AS d WHERE d.purpose = 'token' AND d.state = 'decrypt_only'
+            AND 0 < (SELECT sum(c.held) FROM public.value_counts AS c WHERE c.field = 'token' AND c.id = d.generation)
+    ) OR EXISTS (
+        SELECT FROM jsonb_array_elements(keys) AS k WHERE k.value ->> 'purpose' <> 'token'
+            OR (k.value ->> 'generation')::smallint <> (
+                SELECT coalesce(max(d.generation), 0) + 1 FROM public.data_keys AS d WHERE d.purpose = 'token'
+            )
+    ) THEN
+        RAISE EXCEPTION 'this is not the next generation of token keys'
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    PERFORM public.keys_changed(request_id, actor, host, 'made pending', public.keys_insert(keys, 'pending'));
+    RETURN true;
+END
+$$;
+REVOKE ALL ON FUNCTION public.token_keys_begin(uuid, text, text, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.token_keys_begin(uuid, text, text, jsonb) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION public.token_keys_begin(uuid, text, text, jsonb) IS
+    'Adds the next generation of token keys, as the pending one. Returns false while another one is pending. '
+    'Raises 55000 while rows keep the tokens of a retired generation, because a row has room for two. A '
+    'generation that only closed months have tokens of is in no row''s way.';
+
+CREATE FUNCTION public.token_keys_abort(request_id uuid, actor text, host text) RETURNS SETOF bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
+DECLARE
+    aborted bigint[];
+BEGIN
+    PERFORM public.short_transaction();
+    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    WITH changed AS (
+        UPDATE public.data_keys AS d SET state = 'destroyed', wrapped_key = NULL
+        WHERE d.purpose = 'token' AND d.state = 'pending'
+        RETURNING d.key_id
+    )
+    SELECT array_agg(c.key_id ORDER BY c.key_id) INTO aborted FROM changed AS c;
+    DELETE FROM public.key_rotations AS r WHERE r.purpose = 'token';
+    PERFORM public.keys_changed(request_id, actor, host, 'aborted and destroyed', aborted);
+    RETURN QUERY SELECT unnest(aborted);
+END
+$$;
+REVOKE ALL ON FUNCTION public.token_keys_abort(uuid, text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.token_keys_abort(uuid, text, text) TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION public.token_keys_abort(uuid, text, text) IS
+    'Ends the pending generation and the rotation to it. Returns the ids of its keys.';
+
+CREATE FUNCTION public.token_cut_over_wait(deadline timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config(
+        'lock_timeout',
+        greatest(1, (extract(epoch FROM deadline - clock_timestamp()) * 1000)::integer) || 'ms',
+        true
+    );
+END
+$$;
+REVOKE ALL ON FUNCTION public.token_cut_over_wait(timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION public.token_cut_over_wait(timestamptz) IS
+    'Sets lock_timeout to what is left until the deadline, so that all waits together end by then.';
+
+CREATE FUNCTION public.token_publications() RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT DISTINCT 'publication ' || p.pubname FROM pg_publication_tables AS p
+    WHERE p.schemaname = 'public' AND (
+        p.tablename = 'user_logins' OR p.tablename IN (SELECT r.partition FROM public.partition_ranges() AS r)
+    )
+    UNION ALL
+    SELECT 'replication slot ' || s.slot_name FROM pg_replication_slots AS s
+    WHERE s.slot_type = 'logical' AND s.plugin <> 'pgoutput' AND s.database = current_database()
+    ORDER BY 1
+$$;
+REVOKE ALL ON FUNCTION public.token_publications() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.token_publications() TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION public.token_publications() IS
+    'Returns what carries rows of user_logins elsewhere by logical replication: a cut-over arrives there as '
+    'rows of another generation, and not as new names of columns. Slots of pgoutput carry what publications '
+    'name.';
+
+-- How a cut-over goes. First each partition is kept from autovacuum, by a lock that no reader and no writer waits for. A
+-- session that waits for a lock cancels the autovacuum that holds it, but only after `deadlock_timeout` (1 s), which a
+-- superuser alone may shorten; an autovacuum that comes later skips the partition. Then all other locks together are waited
+-- for 200 ms, because loaders wait behind the first of them: the fence, the end of the log, the view, the table, its
+-- partitions. Rows of keys and of the rotation are not waited for at all.
+--
+-- Whether old and new tokens map one to one is checked before, because that takes longer than any session should wait.
+-- `checked` are the partitions that the check read.
+CREATE FUNCTION public.token_cut_over(
+    request_id uuid, actor text, host text, reason text, new_generation smallint,
+    allow_publication boolean DEFAULT false, checked oid[] DEFAULT NULL
+) RETURNS TABLE (seq bigint, hash bytea, held_ms double precision)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
+#variable_conflict use_column
+DECLARE
+    deadline timestamptz;
+    granted_at timestamptz;
+    changed bigint[];
+    relations oid[];
+    relation oid;
+    name text;
+    dependents text;
+    definition text;
+    grants text[];
+    statement text;
+    outcome public.audit_log;
+BEGIN
+    PERFORM public.short_transaction();
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'a cut-over is made in READ COMMITTED' USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    IF allow_publication IS NOT TRUE AND EXISTS (SELECT FROM public.token_publications()) THEN
+        RAISE EXCEPTION 'the table is published'
+            USING ERRCODE = 'dependent_objects_still_exist',
+            DETAIL = (SELECT string_agg(p, ', ') FROM public.token_publications() AS p);
+    END IF;
+    FOR relation IN
+        SELECT inhrelid FROM pg_inherits WHERE inhparent = 'public.user_logins'::regclass ORDER BY inhrelid
+    LOOP
+        PERFORM public.token_cut_over_wait(
+            clock_timestamp() + current_setting('deadlock_timeout')::interval + interval '1 s'
+        );
+        EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', relation::regclass);
+    END LOOP;
+    deadline := clock_timestamp() + interval '200 ms';
+    PERFORM public.token_cut_over_wait(deadline);
+    LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
+    granted_at := clock_timestamp();
+    IF 2 <> (
+        SELECT count(*) FROM public.data_keys
+        WHERE purpose = 'token' AND state = 'pending' AND generation = new_generation
+    ) THEN
+        RAISE EXCEPTION 'generation % is not pending', new_generation
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    PERFORM FROM public.data_keys WHERE purpose = 'token' AND state <> 'destroyed' FOR UPDATE NOWAIT;
+    changed := ARRAY(
+        SELECT key_id FROM public.data_keys WHERE purpose = 'token' AND state IN ('active', 'pending')
+    );
+    IF EXISTS (
+        SELECT FROM public.unexplained_keys(ARRAY(
+            SELECT key_id FROM public.data_keys WHERE purpose = 'token' AND state = 'pending'
+        ))
+    ) THEN
+        RAISE EXCEPTION 'no entry of the audit log made generation % pending', new_generation
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    PERFORM FROM public.key_rotations AS k JOIN public.rotation_ranges AS r USING (rotation_id)
+    WHERE k.purpose = 'token' FOR UPDATE NOWAIT;
+    PERFORM public.token_cut_over_wait(deadline);
+    PERFORM public.audit_lock();
+    -- LOCK TABLE would go on from the view to the table and each partition, 200 ms for each. This locks the view
+    -- alone, and changes nothing.
+    PERFORM public.token_cut_over_wait(deadline);
+    ALTER VIEW public.user_logins_masked OWNER TO vault_etl_owner;
+    PERFORM public.token_cut_over_wait(deadline);
+    LOCK TABLE ONLY public.user_logins IN ACCESS EXCLUSIVE MODE;
+    relations := ARRAY(
+        SELECT 'public.user_logins'::regclass::oid
+        UNION ALL (
+            SELECT inhrelid FROM pg_inherits WHERE inhparent = 'public.user_logins'::regclass ORDER BY inhrelid
+        )
+    );
+    FOREACH relation IN ARRAY relations[2:] LOOP
+        PERFORM public.token_cut_over_wait(deadline);
+        EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', relation::regclass);
+    END LOOP;
+
+    IF EXISTS (
+        SELECT FROM unnest(relations[2:]) AS r (relation) WHERE r.relation <> ALL (checked) AND pg_relation_size(r.relation) > 0
+    ) THEN
+        RAISE EXCEPTION 'a month was attached after the check' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+
+    SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') INTO dependents
+    FROM pg_depend AS d
+    JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY (relations)
+        AND a.attname IN (
+            'masked_ip', 'masked_device_id', 'token_generation',
+            'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
+        )
+        AND NOT EXISTS (  -- an index stays with its column, and serves it under the new name
+            SELECT FROM pg_class AS c
+            WHERE d.classid = 'pg_class'::regclass AND c.oid = d.objid AND c.relkind IN ('i', 'I')
+        )
+        AND NOT EXISTS (  -- the constraint is made again below
+            SELECT FROM pg_constraint AS c
+            WHERE d.classid = 'pg_constraint'::regclass AND c.oid = d.objid
+                AND c.conname = 'tokens_of_one_generation'
+        )
+        AND NOT EXISTS (  -- the view is made again below; a temporary one ends with its session
+            SELECT FROM pg_rewrite AS w JOIN pg_class AS c ON c.oid = w.ev_class
+            WHERE d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid AND w.rulename = '_RETURN'
+                AND (c.oid = 'public.user_logins_masked'::regclass OR c.relpersistence = 't')
+        )
+        AND NOT EXISTS (
+            SELECT FROM pg_proc AS f JOIN pg_namespace AS n ON n.oid = f.pronamespace
+            WHERE d.classid = 'pg_proc'::regclass AND f.oid = d.objid AND n.nspname ~ '^pg_temp_'
+        );
+    IF dependents IS NOT NULL THEN
+        RAISE EXCEPTION 'other objects depend on the token columns'
+            USING ERRCODE = 'dependent_objects_still_exist', DETAIL = dependents;
+    END IF;
+
+    -- The definition of now, by name: an owner may have narrowed the view since it was made.
+    definition := (
+        SELECT format(
+            'CREATE OR REPLACE VIEW public.user_logins_masked %s AS %s',
+            'WITH (' || array_to_string(c.reloptions, ', ') || ')', pg_get_viewdef(c.oid)
+        )
+        FROM pg_class AS c WHERE c.oid = 'public.user_logins_masked'::regclass
+    );
+
+    -- Rights belong to a column and not to its name, so they are revoked, and granted again by name. A right that a
+    -- role with the grant option gave comes from the owner afterwards.
+    grants := ARRAY(
+        SELECT format(
+            'GRANT %s (%I) ON %s TO %s%s', acl.privilege_type, a.attname, a.attrelid::regclass,
+            CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END,
+            CASE WHEN acl.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+        )
+        FROM pg_attribute AS a, aclexplode(a.attacl) AS acl
+        WHERE a.attrelid = ANY (relations) AND a.attname IN (
+            'masked_ip', 'masked_device_id', 'token_generation',
+            'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
+        )
+    );
+    FOR statement IN
+        SELECT DISTINCT format(
+            'REVOKE ALL (%I) ON %s FROM %s CASCADE', a.attname, a.attrelid::regclass,
+            CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(acl.grantee)) END
+        )
+        FROM pg_attribute AS a, aclexplode(a.attacl) AS acl
+        WHERE a.attrelid = ANY (relations) AND a.attname IN (
+            'masked_ip', 'masked_device_id', 'token_generation',
+            'next_masked_ip', 'next_masked_device_id', 'next_token_generation'
+        )
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+    FOREACH name IN ARRAY ARRAY['masked_ip', 'masked_device_id', 'token_generation'] LOOP
+        EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', name, 'old_' || name);
+        EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', 'next_' || name, name);
+        EXECUTE format('ALTER TABLE public.user_logins RENAME COLUMN %I TO %I', 'old_' || name, 'next_' || name);
+    END LOOP;
+    -- NOT VALID reads no row. The check before the cut-over found tokens of this generation in every row.
+    ALTER TABLE public.user_logins DROP CONSTRAINT IF EXISTS tokens_of_one_generation;
+    EXECUTE format(
+        'ALTER TABLE public.user_logins ADD CONSTRAINT tokens_of_one_generation CHECK (token_generation = %s) NOT VALID',
+        new_generation
+    );
+    FOREACH statement IN ARRAY grants LOOP
+        EXECUTE statement;
+    END LOOP;
+    FOREACH name IN ARRAY ARRAY['user_logins_masked_ip', 'user_logins_masked_device_id'] LOOP
+        EXECUTE format('ALTER INDEX public.%I RENAME TO %I', name, 'old_' || name);
+        EXECUTE format('ALTER INDEX public.%I RENAME TO %I', replace(name, '_masked', '_next_masked'), name);
+        EXECUTE format('ALTER INDEX public.%I RENAME TO %I', 'old_' || name, replace(name, '_masked', '_next_masked'));
+    END LOOP;
+    -- The view is bound to columns too: the same text means the new ones from here on. Its rights stay.
+    EXECUTE definition;
+
+    UPDATE public.data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND state = 'active';
+    UPDATE public.data_keys SET state = 'active' WHERE purpose = 'token' AND generation = new_generation;
+    DELETE FROM public.key_rotations WHERE purpose = 'token';
+    outcome := public.key_change_write('keys cut-over', request_id, actor, host, reason, changed);
+    RETURN QUERY SELECT outcome.seq, outcome.hash,
+        extract(epoch FROM clock_timestamp() - granted_at)::double precision * 1000;
+END
+$$;
+REVOKE ALL ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint, boolean, oid[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint, boolean, oid[])
+    TO vault_etl_re_encrypt;
+COMMENT ON FUNCTION public.token_cut_over(uuid, text, text, text, smallint, boolean, oid[]) IS
+    'Gives the new tokens, which are in next_…, the names of the old ones, and these the names of the new ones: '
+    'in the table, in what was granted, and in the view of analysts. In the same transaction the generations '
+    'change their states, and the log gets two entries, so no session sees a state in between. It is the first '
+    'statement of a transaction in READ COMMITTED. Raises 55P03 after 200 ms of waiting; 55000 if the '
+    'generation is not pending, or if a partition that was attached after the check holds rows; 2BP01, with '
+    'their names, while other objects depend on the columns, because those would go on with the old tokens '
+    'unnoticed, and while the table is published, unless allow_publication. Temporary views and functions do '
+    'not count: every login can make one.';
