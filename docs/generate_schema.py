@@ -18,7 +18,7 @@ from typing import Final
 import psycopg2.extensions
 
 from vault_etl.local.postgres import EmbeddedPostgres
-from vault_etl.local.postgres_binaries import find_postgres_binaries
+from vault_etl.local.postgres_server import find_postgres_binaries
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import resource_dir
 from vault_etl.schema.postgres_migrations import PostgresMigrations
