@@ -204,7 +204,7 @@ def test_the_fingerprint_of_the_page() -> None:
 
 def test_the_page_knows_every_reason_and_limit() -> None:
     """Every reason code and every limit of a message stands on the page, and no reason that is none."""
-    table = PAGE.split("| `reason_code` | what was wrong |")[1].split("\n## ")[0]
+    table = PAGE.split("| `reason_code` | the fault |")[1].split("\n## ")[0]
     first_cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", " ".join(first_cells))) == {reason.value for reason in Reason}
     for name, limit in MAX_CODE_POINTS.items():
