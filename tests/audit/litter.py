@@ -15,11 +15,11 @@ from psycopg2.extensions import connection
 
 from tests.audit.logbook import REGISTER, Logbook
 from tests.kit.fakes.checkpoints import FakeHeadSigner
-from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.audit.checkpoint import Checkpoint, Head, Registration
 from vault_etl.audit.entries import Action
 from vault_etl.audit.postgres_proof import PostgresSnapshot
-from vault_etl.audit.registration import Registration
-from vault_etl.audit.verify_log import Proof, verify_log
+from vault_etl.audit.proof import Proof
+from vault_etl.audit.verify_log import verify_log
 from vault_etl.audit.verify_notes import KeptNote
 
 APPENDERS: Final = ("reveal", "rotate", "re-encrypt")

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from tests.kit.fakes.checkpoints import FakeHeadSigner
 from tests.kit.fakes.vault import reveal_request
 from tests.kit.scratch import Scratch
-from vault_etl.audit.audited import audited
-from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.audit.checkpoint import Checkpoint, Head, Registration
+from vault_etl.audit.log import audited
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
 from vault_etl.audit.postgres_proof import PostgresProver
-from vault_etl.audit.registration import Registration
-from vault_etl.audit.signed_log import SignedLog
-from vault_etl.audit.verify_log import Proof, verify_log
+from vault_etl.audit.proof import Proof
+from vault_etl.audit.signing import SignedLog
+from vault_etl.audit.verify_log import verify_log
 from vault_etl.audit.verify_notes import KeptNote
 
 REGISTER = (

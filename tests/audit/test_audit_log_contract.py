@@ -15,7 +15,8 @@ from tests.kit.fakes.receipts import any_receipt
 from tests.kit.fakes.vault import reveal_request, rotate_request
 from tests.kit.rows import writer
 from vault_etl.audit.entries import Action, mint_receipt
-from vault_etl.audit.log import AuditFilter, ReleasedValue
+from vault_etl.audit.log import AuditFilter
+from vault_etl.audit.opening import ReleasedValue
 from vault_etl.base.errors import AuditError, DeniedError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.records.messages import SealedRecord

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.fakes.vault import FakeVault, reveal_request
-from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import Phase
+from vault_etl.audit.log import audited
 from vault_etl.base.errors import (
     AuditError,
     ConfigurationError,

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit.fakes.checkpoints import FakeHeadSigner
-from vault_etl.audit.checkpoint import MAX_NOTE_BYTES, Checkpoint, Head, Signature
-from vault_etl.audit.signing_key import AuditKey
+from vault_etl.audit.checkpoint import MAX_NOTE_BYTES, AuditKey, Checkpoint, Head, Signature
 
 VAULT = uuid.UUID("3f1c2a5e-8f0b-4f57-9a44-0d5f2c6f1b7e")
 HEAD = Head(4711, bytes(range(32)))

@@ -13,13 +13,11 @@ from tests.kit.fakes.identity import FakeIdentity
 from tests.kit.notes import stored_notes
 from tests.kit.vault import Vault
 from vault_etl.audit.chain import genesis
-from vault_etl.audit.checkpoint import Head
-from vault_etl.audit.checkpoints import CheckpointStore, KeyRegistry, SigningKey
+from vault_etl.audit.checkpoint import Head, Registration
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints, PostgresKeyRegistry
-from vault_etl.audit.registration import Registration
-from vault_etl.audit.signed_log import sign_head
+from vault_etl.audit.signing import CheckpointStore, KeyRegistry, SigningKey, sign_head
 from vault_etl.platform.postgres import Database
 
 

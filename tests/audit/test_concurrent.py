@@ -19,7 +19,7 @@ from vault_etl import settings
 from vault_etl.app import reveal
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import Action
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 
 

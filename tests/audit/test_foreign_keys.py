@@ -11,8 +11,7 @@ from tests.audit.logbook import REGISTER, registered
 from tests.kit.fakes.checkpoints import FakeHeadSigner
 from tests.kit.processes import fails
 from tests.kit.vault import Vault
-from vault_etl.audit.checkpoint import Head
-from vault_etl.audit.registration import Registration
+from vault_etl.audit.checkpoint import Head, Registration
 
 FORGET = (
     "SET session_replication_role = replica; DELETE FROM audit_keys; DELETE FROM audit_checkpoints;"

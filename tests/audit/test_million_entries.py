@@ -142,7 +142,7 @@ CASES: dict[str, tuple[str, Values]] = {
     "a search": ("SELECT audit_search(%(seq)s, sha256(''))", lambda o: appended(o, "find")),
     "a find": ("SELECT audit_find(%(seq)s, %(nonce)s, %(tokens)s::uuid[], 10)", bound),
     "a user's": ("SELECT audit_find_user(%(seq)s, %(nonce)s, 'nobody')", bound_to_user),
-    "the allowance": (blocks("audit/policy.sql")["allowance"], given()),
+    "the allowance": (blocks("audit/owner.sql")["allowance"], given()),
     "who signs": (blocks("audit/checkpoints.sql")["signer"], given()),
     "a checkpoint": (
         "SELECT audit_checkpoint(500, sha256(''), '\\x00000000', '\\x3006020101020101')",

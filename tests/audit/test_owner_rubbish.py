@@ -15,9 +15,9 @@ from tests.kit.bench import token_keys
 from tests.kit.databases import empty
 from tests.kit.fakes.vault import rotate_request
 from vault_etl.audit.postgres_proof import PostgresSnapshot
-from vault_etl.audit.verify_log import Proof, verify_log
+from vault_etl.audit.proof import Kind, Proof
+from vault_etl.audit.verify_log import verify_log
 from vault_etl.audit.verify_notes import KeptNote
-from vault_etl.audit.verify_problems import Kind
 from vault_etl.doctor.checks import audit
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.keys.postgres import PostgresKeyStore

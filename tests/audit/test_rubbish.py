@@ -11,7 +11,7 @@ import pytest
 from tests.audit.litter import Littered, littered
 from tests.audit.logbook import REBUILD, Logbook
 from tests.kit.databases import empty
-from vault_etl.audit.verify_problems import MAX_LISTED, Kind
+from vault_etl.audit.proof import MAX_LISTED, Kind
 
 CASES: Final = 2_000
 MANY: Final = 60_000

@@ -7,11 +7,10 @@ import pytest
 from tests.kit.fakes.checkpoints import FakeCheckpoints, FakeHeadSigner
 from tests.kit.fakes.tap import Recorder
 from tests.kit.fakes.vault import FakeVault, reveal_request, rotate_request
-from vault_etl.audit.audited import audited
 from vault_etl.audit.checkpoint import Checkpoint, Head
-from vault_etl.audit.checkpoints import HeadSigner
 from vault_etl.audit.entries import AuditReceipt, AuditRequest
-from vault_etl.audit.signed_log import SignedLog
+from vault_etl.audit.log import audited
+from vault_etl.audit.signing import HeadSigner, SignedLog
 from vault_etl.base.errors import (
     AuditError,
     ConfigurationError,

@@ -12,8 +12,8 @@ from tests.kit.fakes.checkpoints import FakeHeadSigner
 from vault_etl.audit.chain import LoggedEntry
 from vault_etl.audit.checkpoint import Checkpoint, Head
 from vault_etl.audit.postgres_proof import PostgresProver, PostgresSnapshot
-from vault_etl.audit.verify_log import Proof, verify_log
-from vault_etl.audit.verify_problems import Kind
+from vault_etl.audit.proof import Kind, Proof
+from vault_etl.audit.verify_log import verify_log
 
 COLUMNS = (
     "seq, logged_at, request_id, phase, login, client_address, actor, host, action, record_id, fields,"

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import pytest
 
-from vault_etl.audit import verify_pairs
+from vault_etl.audit import verify_entries as verify_pairs
 from vault_etl.audit.chain import LoggedEntry
-from vault_etl.audit.verify_pairs import Pairs
-from vault_etl.audit.verify_problems import Kind, Problems
+from vault_etl.audit.proof import Kind, Problems
+from vault_etl.audit.verify_entries import Pairs
 
 SAME: Final[dict[str, Any]] = {
     **dict.fromkeys(LoggedEntry._fields),

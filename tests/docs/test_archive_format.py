@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.docs.test_formats import EXAMPLES, PAGE, _bytes, _text, _uuid
-from vault_etl.audit.signing_key import AuditKey
+from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.crypto.digest import sha256
 from vault_etl.partitions.manifest import ArchiveManifest
 from vault_etl.partitions.manifest_note import ManifestNote

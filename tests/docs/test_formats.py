@@ -18,12 +18,10 @@ import pytest
 
 from tests.kit.fakes.receipts import any_receipt
 from tests.kit.vault import Vault
-from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Registration
 from vault_etl.audit.entries import Action
 from vault_etl.audit.opening import Opener
 from vault_etl.audit.policy import DENIALS, parse_policy
-from vault_etl.audit.registration import Registration
-from vault_etl.audit.signing_key import AuditKey
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.canonical import WHITE_SPACE, canonical, is_blank
 from vault_etl.crypto.ciphertext import ValuePlace, pad, unpad

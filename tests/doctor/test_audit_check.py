@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from tests.kit.fakes.checkpoints import VAULT_ID, FakeCheckpoints, FakeHeadSigner
+from vault_etl.audit.chain import StoredCheckpoint
 from vault_etl.audit.checkpoint import Head
-from vault_etl.audit.proof import StoredCheckpoint
-from vault_etl.audit.signed_log import sign_head
+from vault_etl.audit.signing import sign_head
 from vault_etl.doctor.checks import audit
 from vault_etl.doctor.views import Unsigned
 

@@ -17,7 +17,7 @@ from tests.kit.fakes.progress import FakeProgress
 from tests.kit.fakes.tap import Breaker
 from tests.kit.fakes.vault import FakeVault, rotate_request
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import (
     AuditError,
     ConfigurationError,

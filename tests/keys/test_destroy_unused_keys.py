@@ -15,7 +15,7 @@ from tests.kit.fakes.progress import FakeProgress
 from tests.kit.fakes.tap import Breaker, Recorder
 from tests.kit.fakes.vault import FakeVault
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import AuditError, UnavailableError
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState

@@ -28,7 +28,8 @@ from tests.kit.fakes.tokens import FakeTokens
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.swaps import open_data_rotation
 from tests.kit.vault import Vault
-from vault_etl.audit.log import AuditLog, AuditReader, ReleasedValues
+from vault_etl.audit.log import AuditLog, AuditReader
+from vault_etl.audit.opening import ReleasedValues
 from vault_etl.audit.postgres import (
     PostgresAuditLog,
     PostgresAuditReader,

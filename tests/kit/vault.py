@@ -18,9 +18,7 @@ import psycopg2
 import psycopg2.extras
 
 from tests.kit.forking import can_fork, run_forked
-from vault_etl.audit.checkpoint import Head
-from vault_etl.audit.registration import Registration
-from vault_etl.audit.signing_key import AuditKey
+from vault_etl.audit.checkpoint import AuditKey, Head, Registration
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision_resources
 

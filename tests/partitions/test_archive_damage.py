@@ -19,7 +19,7 @@ from tests.kit.events import event
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
 from tests.partitions.test_partitions_command import WHY, entries, months, table, this_month
-from vault_etl.audit.signing_key import AuditKey
+from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.crypto.digest import sha256
 from vault_etl.partitions.manifest import ArchiveManifest
 from vault_etl.partitions.manifest_note import ManifestNote

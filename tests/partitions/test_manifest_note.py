@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from tests.kit.fakes.checkpoints import FakeHeadSigner
 from tests.kit.fakes.manifests import MANIFEST
-from vault_etl.audit.checkpoint import Checkpoint, Head, Signature
-from vault_etl.audit.registration import Registration
-from vault_etl.audit.signing_key import AuditKey
+from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Registration, Signature
 from vault_etl.base.errors import DataError
 from vault_etl.partitions.manifest_note import ManifestNote
 

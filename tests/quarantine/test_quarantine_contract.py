@@ -17,7 +17,7 @@ from tests.kit.scratch import ciphertext
 from tests.kit.swaps import outside
 from tests.records.test_record_loader_contract import CHANGES, columns
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.audit.log import ReleasedValue
+from vault_etl.audit.opening import ReleasedValue
 from vault_etl.base.errors import DeniedError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.event.rejection import Reason

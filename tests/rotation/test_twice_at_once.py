@@ -11,7 +11,7 @@ from tests.kit.vault import Vault
 from tests.rotation.contents import contents, parts_of
 from vault_etl.app import rotation
 from vault_etl.audit.entries import Action
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.rotation.next_tokens import Check, Generations, TokenChecker

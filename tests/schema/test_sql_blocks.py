@@ -38,11 +38,6 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "register": ("audit",),
         "head": ("audit",),
     },
-    "audit/policy.sql": {
-        "allowance": ("reveal", "audit", "admin"),
-        "act_as_owner": ("admin",),
-        "set": ("admin",),
-    },
     "partitions/partitions.sql": dict.fromkeys(
         (
             *("list", "ensure", "reopen", "close", "open", "has_default"),
@@ -50,7 +45,10 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         ("admin",),
     ),
-    "audit/owner.sql": dict.fromkeys(("act_as_owner", "freeze", "entry"), ("admin",)),
+    "audit/owner.sql": {
+        **dict.fromkeys(("act_as_owner", "freeze", "entry", "set_policy"), ("admin",)),
+        "allowance": ("reveal", "audit", "admin"),
+    },
     "platform/lock_watch.sql": {"blockers": ("admin",)},
     "records/months.sql": {"away": ("reveal", "re-encrypt", "erase", "audit", "analyst")},
     "partitions/archives.sql": dict.fromkeys(

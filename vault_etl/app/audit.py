@@ -10,25 +10,23 @@ from typing import Self
 
 from vault_etl.app.partitions import archive_at
 from vault_etl.app.parts import Parts
-from vault_etl.audit.checkpoint import Checkpoint
-from vault_etl.audit.checkpoints import SigningKey
+from vault_etl.audit.aws import KmsHeadSigner, KmsPublicKey
+from vault_etl.audit.checkpoint import AuditKey, Checkpoint
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.audit.kms import KmsHeadSigner, KmsPublicKey
 from vault_etl.audit.log import AuditReader
 from vault_etl.audit.postgres import PostgresAuditLog, PostgresAuditReader
 from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints, PostgresKeyRegistry
-from vault_etl.audit.postgres_policy import PostgresPolicy
+from vault_etl.audit.postgres_owner import PostgresPolicy
 from vault_etl.audit.postgres_proof import PostgresProver
+from vault_etl.audit.proof import Proof
 from vault_etl.audit.segments.export import LogExporter
 from vault_etl.audit.segments.files import SegmentFiles
-from vault_etl.audit.segments.manifest import Manifest
 from vault_etl.audit.segments.postgres import PostgresTrimmer
+from vault_etl.audit.segments.segment import Manifest
 from vault_etl.audit.segments.trim import TrimLog, Trimmed
 from vault_etl.audit.segments.verify import verify_segments
-from vault_etl.audit.sign_head import Checkpointer
-from vault_etl.audit.signed_log import SignedLog, signature_of
-from vault_etl.audit.signing_key import AuditKey
-from vault_etl.audit.verify_log import Proof, verify_log
+from vault_etl.audit.signing import Checkpointer, SignedLog, SigningKey, signature_of
+from vault_etl.audit.verify_log import verify_log
 from vault_etl.audit.verify_notes import KeptNote, refuse_newer
 from vault_etl.base import logs
 from vault_etl.platform.clock import Progress

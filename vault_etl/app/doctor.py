@@ -9,7 +9,7 @@ from typing import Final
 from vault_etl.app import keys, migrate
 from vault_etl.app.audit import public_key
 from vault_etl.app.parts import Parts
-from vault_etl.audit.checkpoints import SigningKey
+from vault_etl.audit.signing import SigningKey
 from vault_etl.crypto.fields import ROTATED, KeyPurpose
 from vault_etl.doctor.checks import audit as audit_checks
 from vault_etl.doctor.checks import aws as aws_checks

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from vault_etl import __version__
 from vault_etl.app.parts import Parts
-from vault_etl.audit.checkpoints import SigningKey
-from vault_etl.audit.kms import ARCHIVE_KEY, KmsHeadSigner, KmsPublicKey
+from vault_etl.audit.aws import ARCHIVE_KEY, KmsHeadSigner, KmsPublicKey
+from vault_etl.audit.signing import SigningKey
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.partitions.archive import ArchiveMonth
 from vault_etl.partitions.leftovers import bucket_archives, folder_archives

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from vault_etl.audit.identity_sts import StsIdentity
+from vault_etl.audit.aws import StsIdentity
 from vault_etl.base import logs
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.keys.age import KeyAgeObserver

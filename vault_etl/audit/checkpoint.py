@@ -7,7 +7,19 @@ import binascii
 import re
 import uuid
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_public_key,
+)
+
+from vault_etl.crypto.digest import sha256
 
 ORIGIN: Final = "vault-etl/audit/"
 KEY_HASH_BYTES: Final = 4
@@ -106,3 +118,113 @@ def decoded(text: str) -> bytes:
 
 def _malformed() -> ValueError:
     return ValueError("it is no signed note of a checkpoint")
+
+
+REGISTRATION_ORIGIN: Final = "vault-etl/audit-key/"
+MAX_REGISTRATION_BYTES: Final = 4096
+
+_REGISTRATION_TEXT: Final = re.compile(
+    re.escape(REGISTRATION_ORIGIN)
+    + r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n"
+    + r"(arn:[!-~]+)\n([A-Za-z0-9+/]+={0,2})\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A public key, the ARN of its KMS key, and the entry of the log that was the newest then.
+
+    `signature` is the key's own over `text`: proof that who registered it can sign with it.
+    """
+
+    vault_id: uuid.UUID
+    head: Head
+    kms_key_arn: str
+    key: AuditKey
+    signature: bytes = b""
+
+    @property
+    def origin(self) -> str:
+        """The first line."""
+        return f"{REGISTRATION_ORIGIN}{self.vault_id}"
+
+    @property
+    def text(self) -> str:
+        """What is signed: origin, seq, hash, ARN and public key, each ended by U+000A."""
+        hash_, spki = (base64.b64encode(part).decode() for part in (self.head.hash, self.key.spki))
+        return f"{self.origin}\n{self.head.seq}\n{hash_}\n{self.kms_key_arn}\n{spki}\n"
+
+    @property
+    def note(self) -> str:
+        """The signed note: the text, an empty line, one signature line."""
+        return f"{self.text}\n{Signature(self.origin, self.key.hash, self.signature)}"
+
+    def holds(self, vault_id: uuid.UUID) -> bool:
+        """Whether the key signed this, for this vault."""
+        return self.vault_id == vault_id and self.key.verifies(self.text.encode(), self.signature)
+
+    @classmethod
+    def parse(cls, note: str) -> Registration:
+        """Read a registration, byte for byte. Raises ValueError for anything else."""
+        text, _, line = note.partition("\n\n")
+        found = _REGISTRATION_TEXT.fullmatch(f"{text}\n")
+        if found is None or len(note.encode()) >= MAX_REGISTRATION_BYTES:
+            raise _malformed_registration()
+        parsed = cls(
+            uuid.UUID(found[1]),
+            Head(int(found[2]), decoded(found[3])),
+            found[4],
+            AuditKey(decoded(found[5])),
+            parse_signature(line.removesuffix("\n")).signature,
+        )
+        if parsed.note != note:  # another spelling of the same bits is not what was signed
+            raise _malformed_registration()
+        return parsed
+
+
+def _malformed_registration() -> ValueError:
+    return ValueError("it is no signed note of a registration")
+
+
+@final
+class AuditKey:
+    """A public key. `hash` is the first 4 bytes of the SHA-256 of its SubjectPublicKeyInfo in DER."""
+
+    __slots__ = ("_key", "hash", "spki")
+
+    def __init__(self, encoded: bytes) -> None:
+        """Read a SubjectPublicKeyInfo in DER or PEM. Raises ValueError for another kind of key."""
+        load = load_pem_public_key if encoded.lstrip().startswith(b"-----") else load_der_public_key
+        try:
+            key = load(encoded)
+        except (ValueError, UnsupportedAlgorithm):
+            raise _no_key() from None
+        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(
+            key.curve, ec.SECP256R1
+        ):
+            raise _no_key()
+        self._key = key
+        self.spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        self.hash = sha256(self.spki)[:KEY_HASH_BYTES]
+
+    def verifies(self, text: bytes, signature: bytes) -> bool:
+        """Whether `signature`, in DER, is this key's over `text`."""
+        try:
+            self._key.verify(signature, text, ec.ECDSA(SHA256()))
+        except InvalidSignature:
+            return False
+        return True
+
+    def signed(self, checkpoint: Checkpoint) -> bool:
+        """Whether one signature line of the checkpoint is this key's."""
+        text = checkpoint.text.encode()
+        return any(
+            line.name == checkpoint.origin
+            and line.key_hash == self.hash
+            and self.verifies(text, line.signature)
+            for line in checkpoint.signatures
+        )
+
+
+def _no_key() -> ValueError:
+    return ValueError("it is no public key on the curve P-256, in DER or PEM")

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vault_etl.audit.checkpoint import Head
-from vault_etl.audit.entries import AuditReceipt, AuditRequest
+from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest
+from vault_etl.base.errors import (
+    DeniedError,
+    IntegrityError,
+    KeyUnavailableError,
+    NotFoundError,
+    UnavailableError,
+    UnusableKeyError,
+    VaultEtlError,
+)
 from vault_etl.crypto.fields import Field
 
 
@@ -28,30 +38,6 @@ class AuditLog(Protocol):
         """Commit the outcome: done, or failed with a code. Raises AuditError if not certain.
 
         Its reason is the intent's, or `receipt.outcome`.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class ReleasedValue:
-    """What opening one field takes, and what is compared afterwards.
-
-    `ciphertext` is None if the value was erased. Of a quarantined body there is no more than that.
-    """
-
-    ciphertext: bytes | None
-    user_id: str | None = None
-    create_date: dt.date | None = None
-    token: uuid.UUID | None = None
-    token_generation: int | None = None
-
-
-class ReleasedValues(Protocol):
-    """Hands out what is stored of one record, or one quarantined body, against a committed intent."""
-
-    def release(self, receipt: AuditReceipt) -> Mapping[Field, ReleasedValue]:
-        """The fields that the intent names, once; none if there is no such record or message.
-
-        Raises DeniedError unless a committed intent of this login, at most 60 s old, releases it.
         """
 
 
@@ -135,3 +121,64 @@ class Identity(Protocol):
 
     def host(self) -> str:
         """The name of this machine."""
+
+
+@contextlib.contextmanager
+def audited(audit: AuditLog, request: AuditRequest) -> Iterator[AuditReceipt]:
+    """Commit the intent, run the block, commit the outcome.
+
+    When the block raises, a failed outcome is committed and the error goes on. Raises AuditError
+    if an entry is not certain to be committed, or the head not signed (`SignedLog`): then nothing
+    may be shown. Raises PolicyDeniedError, before the block, for what the policy denies. Being
+    killed in between leaves an intent without an outcome, which reads as "possibly revealed".
+
+    After the block, the receipt has the checkpoint that the person keeps.
+    """
+    receipt = audit.intend(request)
+    try:
+        yield receipt
+    except BaseException as error:
+        audit.conclude(receipt, _error_code(error))
+        raise
+    audit.conclude(receipt)
+
+
+def _error_code(error: BaseException) -> str:
+    """A word for the log: the text of an error could say too much."""
+    codes: tuple[tuple[type[BaseException], str], ...] = (
+        (IntegrityError, "integrity"),
+        (NotFoundError, "not_found"),
+        (KeyUnavailableError, "key_unavailable"),
+        (UnusableKeyError, "key_unavailable"),
+        (DeniedError, "denied"),
+        (UnavailableError, "unavailable"),
+        (VaultEtlError, "failed"),
+        (KeyboardInterrupt, "interrupted"),
+    )
+    return next((code for kind, code in codes if isinstance(error, kind)), "bug")
+
+
+def audit_request(
+    identity: Identity,
+    action: Action,
+    reason: str,
+    *,
+    record_id: uuid.UUID | None = None,
+    fields: tuple[Field, ...] = (),
+    purpose: str | None = None,
+    ticket: str | None = None,
+    amount: int | None = None,
+) -> AuditRequest:
+    """A request under a new id. No flag and no setting says who the actor is: `identity` does."""
+    return AuditRequest(
+        request_id=uuid.uuid4(),
+        action=action,
+        actor=identity.actor(),
+        host=identity.host(),
+        reason=reason,
+        record_id=record_id,
+        fields=fields,
+        purpose=purpose,
+        ticket=ticket,
+        amount=amount,
+    )

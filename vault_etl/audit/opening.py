@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -11,6 +16,7 @@ from vault_etl.audit.entries import AuditReceipt
 from vault_etl.base.errors import IntegrityError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, unpad
+from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import DataKey, KeyMaterial
 
 
@@ -44,3 +50,27 @@ class Opener:
             cipher = AESGCM(key.material.expose())
             self._ciphers[key.key_id] = (key.material, cipher)
         return cipher
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedValue:
+    """What opening one field takes, and what is compared afterwards.
+
+    `ciphertext` is None if the value was erased. Of a quarantined body there is no more than that.
+    """
+
+    ciphertext: bytes | None
+    user_id: str | None = None
+    create_date: dt.date | None = None
+    token: uuid.UUID | None = None
+    token_generation: int | None = None
+
+
+class ReleasedValues(Protocol):
+    """Hands out what is stored of one record, or one quarantined body, against a committed intent."""
+
+    def release(self, receipt: AuditReceipt) -> Mapping[Field, ReleasedValue]:
+        """The fields that the intent names, once; none if there is no such record or message.
+
+        Raises DeniedError unless a committed intent of this login, at most 60 s old, releases it.
+        """

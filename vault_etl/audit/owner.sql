@@ -1,3 +1,5 @@
+-- The owner's part of the log, and the reveal policy, which the owner sets and others read.
+
 -- name: act_as_owner
 SET LOCAL ROLE vault_etl_owner
 
@@ -9,3 +11,11 @@ SELECT w.seq, w.hash FROM public.audit_write(
     %(request_id)s, %(phase)s, %(actor)s, %(host)s, %(action)s, NULL::uuid, '{}'::text[], NULL, %(ticket)s,
     %(reason)s, %(decision)s, %(error_code)s
 ) AS w
+
+-- name: allowance
+SELECT document, reader, an_hour, used, oldest, newest FROM public.audit_allowance()
+
+-- name: set_policy
+SELECT seq, hash FROM public.reveal_policy_set(
+    %(request_id)s, %(actor)s, %(host)s, %(reason)s, %(document)s
+)

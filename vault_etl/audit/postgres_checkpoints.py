@@ -9,10 +9,9 @@ from typing import Final
 
 import psycopg2.extensions
 
-from vault_etl.audit.checkpoint import Checkpoint, Head
-from vault_etl.audit.checkpoints import SigningKey
+from vault_etl.audit.checkpoint import Checkpoint, Head, Registration
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.audit.registration import Registration
+from vault_etl.audit.signing import SigningKey
 from vault_etl.base.errors import AuditError, VaultEtlError
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import blocks

@@ -11,10 +11,9 @@ from typing import Any, Final
 
 import psycopg2.extensions
 
-from vault_etl.audit.chain import LoggedEntry
+from vault_etl.audit.chain import BoundRow, LoggedEntry, RecordedSegment, StoredCheckpoint
 from vault_etl.audit.checkpoint import Head
-from vault_etl.audit.proof import BoundRow, RecordedSegment, StoredCheckpoint
-from vault_etl.audit.segments.store import SegmentEnd, Span
+from vault_etl.audit.segments.segment import SegmentEnd, Span
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_stream import pages
 from vault_etl.platform.resources import blocks
@@ -25,14 +24,14 @@ _ROWS: Final = 250
 
 
 class PostgresProver:
-    """`LogProver` on Postgres, for the role audit: a REPEATABLE READ transaction, which locks nobody."""
+    """Reads the whole log for the role audit, in a REPEATABLE READ transaction, which blocks no writer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[PostgresSnapshot]:
-        """See `LogProver.snapshot`."""
+        """Yield the whole log as it is now, while others append. Raises DeniedError, UnavailableError."""
         with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["freeze"])
             yield PostgresSnapshot(cursor)

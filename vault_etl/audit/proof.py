@@ -1,103 +1,105 @@
-"""The whole log at one moment, for whoever proves it."""
+"""What a proof of the audit log finds, by weight."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
 
-from vault_etl.audit.chain import LoggedEntry
+from vault_etl.audit.chain import RecordedSegment
 from vault_etl.audit.checkpoint import Head
 
-
-@dataclass(frozen=True, slots=True)
-class StoredCheckpoint:
-    """A row of checkpoints as it stands, which may be anything: any role that signs may store some."""
-
-    seq: int
-    hash: bytes | None
-    key_hash: bytes | None
-    signature: bytes | None
-    stored_by: str | None
+MAX_LISTED: Final = 1_000
+"""Problems of each kind that a proof lists, so that its memory is bounded whatever is in the log."""
 
 
-class BoundRow(NamedTuple):
-    """A row that the entry `seq`, of this action, has put where it is in force.
+class Kind(StrEnum):
+    """The weight of a problem, the heaviest first."""
 
-    `digest` is the SHA-256 in hex that the entry's ticket must be; `note` that of a registration.
-    """
-
-    seq: int
-    action: str
-    digest: str | None
-    note: str | None
+    TAMPERED = "tampered"
+    """No role can do this: chain, head, what an entry set, or a signed checkpoint does not agree."""
+    UNPROVEN = "unproven"
+    """A checkpoint from outside, or every stored one, proves nothing: another key or another vault."""
+    RUBBISH = "rubbish"
+    """What a role may write, and what proves nothing. The log holds in spite of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedSegment:
-    """A segment on the record: entries `first` to `last_seq` are in files, and `kept` of them here too.
+class Problem:
+    """The `seq` that it is about (0: the whole log), and what is wrong there."""
 
-    `present` is how many of them are here: all, before they are deleted. `kept_sha256` is over numbers
-    and hashes of those that stay. The entry `seq` says all of this but `present`.
+    kind: Kind
+    seq: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"entry {self.seq} {self.what}" if self.seq else f"the log {self.what}"
+
+
+class Problems:
+    """Counts every problem, and keeps the first 1,000 of each kind."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(Kind, 0)
+        self._kept: dict[Kind, list[Problem]] = {kind: [] for kind in Kind}
+
+    @property
+    def any_tampered(self) -> bool:
+        """Whether there is one of this kind."""
+        return self.counts[Kind.TAMPERED] > 0
+
+    def tampered(self, seq: int, what: str) -> None:
+        """Add one of this kind."""
+        self._add(Problem(Kind.TAMPERED, seq, what))
+
+    def unproven(self, seq: int, what: str) -> None:
+        """Add one of this kind."""
+        self._add(Problem(Kind.UNPROVEN, seq, what))
+
+    def rubbish(self, seq: int, what: str) -> None:
+        """Add one of this kind."""
+        self._add(Problem(Kind.RUBBISH, seq, what))
+
+    def by_weight(self) -> list[Problem]:
+        """Those that are kept, the heaviest first, each kind in the order of the log."""
+        return [
+            problem
+            for kind in Kind
+            for problem in sorted(self._kept[kind], key=lambda problem: problem.seq)
+        ]
+
+    def _add(self, problem: Problem) -> None:
+        self.counts[problem.kind] += 1
+        if len(self._kept[problem.kind]) < MAX_LISTED:
+            self._kept[problem.kind].append(problem)
+
+
+@dataclass(slots=True)
+class Proof:
+    """What was found up to `head`, the newest entry that is there.
+
+    `problems` are by weight, and `counts` has those that are not listed too. `unfinished` are
+    intents without an outcome: read them as "possibly revealed". `unsigned` are outcomes that were
+    done, have no checkpoint of their own, and ask for one: signing failed and nothing was shown, or somebody
+    removed it. Every list has 1,000 at most of a kind. `unread` are segments that were not given:
+    the chain was entered behind them, at a head that the record names and a given key signed.
     """
 
-    first: int
-    last_seq: int
-    prev_hash: bytes | None
-    last_hash: bytes | None
-    kept: int
-    kept_sha256: bytes | None
-    manifest_sha256: bytes | None
-    location: str | None
-    seq: int
-    present: int
+    head: Head
+    entries: int = 0
+    unread: list[RecordedSegment] = field(default_factory=list)
+    checkpoints: int = 0
+    unfinished: list[int] = field(default_factory=list)
+    unsigned: list[int] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
 
     @property
-    def last(self) -> Head:
-        """Its last entry."""
-        return Head(self.last_seq, self.last_hash or b"")
+    def ok(self) -> bool:
+        """Whether the log holds: rubbish, which any role can write, does not change that."""
+        return not self.counts[Kind.TAMPERED] and not self.counts[Kind.UNPROVEN]
 
     @property
-    def is_deleted(self) -> bool:
-        """Whether entries are gone."""
-        return self.present != self.last_seq - self.first + 1
-
-
-class LogSnapshot(Protocol):
-    """One moment of the log. Nothing in it is believed. What has lost its number has 0."""
-
-    def vault_ids(self) -> Sequence[uuid.UUID]:
-        """The vault's id; none, or two, if the table was changed."""
-
-    def heads(self) -> Sequence[Head]:
-        """The head; none, or two, if the table was changed."""
-
-    def entries(self) -> Iterator[LoggedEntry]:
-        """All entries by seq, streamed."""
-
-    def checkpoints(self) -> Iterator[StoredCheckpoint]:
-        """All checkpoints by seq, streamed."""
-
-    def segments(self) -> Sequence[RecordedSegment]:
-        """Every segment on the record, in the order of the log."""
-
-    def bound(self) -> Iterator[BoundRow] | None:
-        """All policies, registrations, changes of keys and segments by seq, streamed.
-
-        None if they are not there: then what entries have set is not judged.
-        """
-
-    def wrong_amounts(self) -> Iterator[int]:
-        """The seqs of intents that count for another number of values than their reason says, streamed."""
-
-    def unexplained_keys(self) -> Iterator[int]:
-        """The ids of keys that are not what the newest entry about them says, streamed."""
-
-
-class LogProver(Protocol):
-    """May read the log and its checkpoints (role audit)."""
-
-    def snapshot(self) -> AbstractContextManager[LogSnapshot]:
-        """All of it as it is now, while others append. Raises DeniedError, UnavailableError."""
+    def problem(self) -> Problem | None:
+        """The heaviest problem, if the log does not hold."""
+        return None if self.ok else self.problems[0]

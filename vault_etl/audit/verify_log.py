@@ -11,53 +11,18 @@ import heapq
 import itertools
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
-from vault_etl.audit.chain import LoggedEntry, genesis
-from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.chain import LoggedEntry, LogSnapshot, RecordedSegment, genesis
+from vault_etl.audit.checkpoint import AuditKey, Head
 from vault_etl.audit.entries import NOT_SIGNED, Action, Decision, Phase
-from vault_etl.audit.proof import LogSnapshot, RecordedSegment
-from vault_etl.audit.segments.store import StoredSegment
-from vault_etl.audit.signing_key import AuditKey
-from vault_etl.audit.verify_bound import BOUND, BoundJudge, sets
+from vault_etl.audit.proof import MAX_LISTED, Problems, Proof
+from vault_etl.audit.segments.segment import StoredSegment
+from vault_etl.audit.verify_entries import BOUND, BoundJudge, Pairs, sets
 from vault_etl.audit.verify_notes import NEVER, KeptNote, NoteJudge
-from vault_etl.audit.verify_pairs import Pairs
-from vault_etl.audit.verify_problems import MAX_LISTED, Kind, Problem, Problems
 from vault_etl.crypto.digest import RunningSha256
 
 _CHANGED: Final = "was changed: its hash is not that of its columns"
-
-
-@dataclass(slots=True)
-class Proof:
-    """What was found up to `head`, the newest entry that is there.
-
-    `problems` are by weight, and `counts` has those that are not listed too. `unfinished` are
-    intents without an outcome: read them as "possibly revealed". `unsigned` are outcomes that were
-    done, have no checkpoint of their own, and ask for one: signing failed and nothing was shown, or somebody
-    removed it. Every list has 1,000 at most of a kind. `unread` are segments that were not given:
-    the chain was entered behind them, at a head that the record names and a given key signed.
-    """
-
-    head: Head
-    entries: int = 0
-    unread: list[RecordedSegment] = field(default_factory=list)
-    checkpoints: int = 0
-    unfinished: list[int] = field(default_factory=list)
-    unsigned: list[int] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether the log holds: rubbish, which any role can write, does not change that."""
-        return not self.counts[Kind.TAMPERED] and not self.counts[Kind.UNPROVEN]
-
-    @property
-    def problem(self) -> Problem | None:
-        """The heaviest problem, if the log does not hold."""
-        return None if self.ok else self.problems[0]
 
 
 def verify_log(

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vault_etl.audit.checkpoint import Checkpoint, Head
-from vault_etl.audit.proof import LogSnapshot, StoredCheckpoint
-from vault_etl.audit.signing_key import AuditKey
-from vault_etl.audit.verify_problems import Problems
+from vault_etl.audit.chain import LogSnapshot, StoredCheckpoint
+from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head
+from vault_etl.audit.proof import Problems
 from vault_etl.base.errors import IncompleteError
 
 NEVER: Final = 2**63

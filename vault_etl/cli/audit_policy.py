@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from vault_etl.audit.entries import Action
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.audit.policy import OF_THE_READER, QUOTAS, Allowance, Quota, parse_policy
 from vault_etl.base.errors import UsageError
 from vault_etl.cli.start import VerboseOption, start

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import UsageError
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.options import Duration, utc
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vault_etl.audit.segments.trim import Trimmed
 from pathlib import Path
 
-from vault_etl.audit.signing_key import AuditKey
+from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.base.errors import NotFoundError
 from vault_etl.cli.ui.prompts import read_bounded
 from vault_etl.platform.store import S3, parse_location

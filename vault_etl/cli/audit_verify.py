@@ -12,9 +12,8 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.audit.checkpoint import ORIGIN
-from vault_etl.audit.verify_log import Proof
+from vault_etl.audit.proof import Kind, Proof
 from vault_etl.audit.verify_notes import KeptNote
-from vault_etl.audit.verify_problems import Kind
 from vault_etl.base.errors import DataError, UsageError
 from vault_etl.cli.audit_segments import PublicKeyOption, keys_of, place_of, read_short
 from vault_etl.cli.start import VerboseOption, start

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from vault_etl.audit.entries import Action
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import IncompleteError, UsageError
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from vault_etl.audit.entries import MAX_AMOUNT, Action, AuditReceipt
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.cli.needed_roles import NEEDED_ROLES

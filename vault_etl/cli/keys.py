@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vault_etl.audit.entries import Action, AuditRequest, clean_text
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import KeyUnavailableError, UnusableKeyError, UsageError
 from vault_etl.cli import keys_destroy, keys_rotate
 from vault_etl.cli.needed_roles import NEEDED_ROLES

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import UsageError
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start

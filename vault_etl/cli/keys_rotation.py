@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import DataError
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.ui.output import OutputFormat, print_object

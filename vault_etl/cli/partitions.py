@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.audit.entries import Action, clean_reason
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.cli.partitions_archive import archive, restore
 from vault_etl.cli.partitions_change import Change, DryRunOption, MonthArgument, YesOption, shown

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from vault_etl.audit.entries import Action, clean_reason
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, UsageError
 from vault_etl.cli.partitions_change import (
     DryRunOption,

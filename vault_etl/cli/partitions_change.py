@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vault_etl.audit.entries import Action, clean_reason
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import ConfigurationError, IncompleteError, VaultEtlError
 from vault_etl.cli.start import start
 from vault_etl.cli.ui.output import OutputFormat, print_object

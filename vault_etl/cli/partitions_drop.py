@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vault_etl.audit.entries import Action, AuditRequest, clean_reason
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.cli.partitions_change import (
     DryRunOption,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vault_etl.audit.entries import Action, AuditRequest, clean_reason
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.output import OutputFormat, OutputOption, QuietOption, print_object

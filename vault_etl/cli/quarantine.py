@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vault_etl.audit.entries import Action
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import UsageError
 from vault_etl.cli import quarantine_change
 from vault_etl.cli.needed_roles import NEEDED_ROLES

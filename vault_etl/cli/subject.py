@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.audit.entries import Action
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import VaultEtlError
 from vault_etl.cli.audit import listed
 from vault_etl.cli.needed_roles import NEEDED_ROLES

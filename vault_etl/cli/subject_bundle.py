@@ -15,9 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
-from vault_etl.audit.checkpoint import Checkpoint
+from vault_etl.audit.checkpoint import AuditKey, Checkpoint
 from vault_etl.audit.log import LeftTheLog
-from vault_etl.audit.signing_key import AuditKey
 from vault_etl.base.errors import NotFoundError, UsageError
 from vault_etl.cli.evidence import CsvEvidence, JsonEvidence, evidence_of
 from vault_etl.cli.ui.output import plain, readable, utc_text

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from vault_etl.audit.proof import StoredCheckpoint
+from vault_etl.audit.chain import StoredCheckpoint
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.doctor.views import (
     ClosedArchive,

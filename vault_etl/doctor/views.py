@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vault_etl.audit.proof import StoredCheckpoint
+from vault_etl.audit.chain import StoredCheckpoint
 from vault_etl.crypto.fields import KeyPurpose
 
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vault_etl.audit.checkpoint import Checkpoint, Head
-from vault_etl.audit.checkpoints import CheckpointStore, HeadSigner
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.audit.signed_log import sign_and_keep
+from vault_etl.audit.signing import CheckpointStore, HeadSigner, sign_and_keep
 from vault_etl.base.errors import AuditError, NotFoundError, VaultEtlError
 from vault_etl.records.unattached_months import MonthAway, Months, no_record_of_user, no_such_record
 

@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.audit.log import AuditLog
+from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState, StoredKey

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.audit.identity import audit_request
-from vault_etl.audit.log import AuditLog, Identity
+from vault_etl.audit.log import AuditLog, Identity, audit_request, audited
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, FileField, KeyPurpose
 from vault_etl.crypto.keys import KeyMaterial, StoredKey

@@ -9,10 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.audit.identity import audit_request
-from vault_etl.audit.log import AuditLog, Identity
+from vault_etl.audit.log import AuditLog, Identity, audit_request, audited
 from vault_etl.base.errors import (
     ConfigurationError,
     IntegrityError,

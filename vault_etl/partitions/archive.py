@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.audit.signing_key import AuditKey
 from vault_etl.base.errors import IncompleteError, VaultEtlError
 from vault_etl.crypto.digest import sha256
 from vault_etl.partitions.manifest import (

@@ -13,8 +13,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-from vault_etl.audit.checkpoint import MAX_NOTE_BYTES, Signature, decoded, parse_signature
-from vault_etl.audit.signing_key import AuditKey
+from vault_etl.audit.checkpoint import MAX_NOTE_BYTES, AuditKey, Signature, decoded, parse_signature
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.digest import sha256
 from vault_etl.partitions.manifest import ArchiveManifest, Contents

@@ -18,10 +18,10 @@ import psycopg2.extensions
 import stamina
 from psycopg2 import sql
 
-from vault_etl.audit.checkpoints import SigningKey
 from vault_etl.audit.entries import AuditRequest, Decision, Phase
 from vault_etl.audit.postgres_checkpoints import read_signer
 from vault_etl.audit.postgres_owner import as_owner, write
+from vault_etl.audit.signing import SigningKey
 from vault_etl.base.errors import ConfigurationError, DataError, IncompleteError, VaultEtlError
 from vault_etl.partitions.manifest import ArchiveManifest, Column
 from vault_etl.platform.postgres import Database

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vault_etl.audit.checkpoint import Checkpoint, Head
-from vault_etl.audit.checkpoints import CheckpointStore, HeadSigner
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.audit.signed_log import sign_and_keep
+from vault_etl.audit.signing import CheckpointStore, HeadSigner, sign_and_keep
 from vault_etl.base.errors import AuditError, VaultEtlError
 from vault_etl.platform.clock import Progress
 from vault_etl.quarantine.read import QuarantineFilter

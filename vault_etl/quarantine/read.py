@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import AuditReceipt, AuditRequest
-from vault_etl.audit.log import AuditLog, ReleasedValues
-from vault_etl.audit.opening import Opener
+from vault_etl.audit.log import AuditLog, audited
+from vault_etl.audit.opening import Opener, ReleasedValues
 from vault_etl.base.errors import NotFoundError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace

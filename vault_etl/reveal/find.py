@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import AuditReceipt, AuditRequest
-from vault_etl.audit.log import AuditLog
+from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.errors import UsageError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.canonical import canonical

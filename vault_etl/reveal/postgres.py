@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from vault_etl.audit.entries import AuditReceipt
-from vault_etl.audit.log import AuditEntry, LeftTheLog, ReleasedValue
+from vault_etl.audit.log import AuditEntry, LeftTheLog
+from vault_etl.audit.opening import ReleasedValue
 from vault_etl.audit.postgres import entry_of, left_the_log
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database

@@ -8,10 +8,9 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest
-from vault_etl.audit.log import AuditLog, ReleasedValue, ReleasedValues
-from vault_etl.audit.opening import Opener
+from vault_etl.audit.log import AuditLog, audited
+from vault_etl.audit.opening import Opener, ReleasedValue, ReleasedValues
 from vault_etl.audit.policy import Quota
 from vault_etl.base.errors import (
     DataError,

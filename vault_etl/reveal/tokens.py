@@ -6,9 +6,8 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import AuditReceipt, AuditRequest
-from vault_etl.audit.log import AuditLog
+from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.pii import Pii
 from vault_etl.keys.ring import KeyRing
 from vault_etl.reveal.find import can_hold

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.audit.log import AuditLog
+from vault_etl.audit.log import AuditLog, audited
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.destroy import OldTokens, clear_tokens

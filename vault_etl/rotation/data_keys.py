@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.audit.log import AuditLog
+from vault_etl.audit.log import AuditLog, audited
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import Field, KeyPurpose

@@ -9,10 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from vault_etl.audit.audited import audited
 from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest, one_line
-from vault_etl.audit.identity import audit_request
-from vault_etl.audit.log import AuditLog, Identity
+from vault_etl.audit.log import AuditLog, Identity, audit_request, audited
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import ConfigurationError, DataError, IncompleteError
 from vault_etl.crypto.ciphertext import key_id_in

@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from vault_etl.audit.audited import audited
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest, one_line
-from vault_etl.audit.identity import audit_request
-from vault_etl.audit.log import AuditLog, Identity
+from vault_etl.audit.log import AuditLog, Identity, audit_request, audited
 from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.keys import KeyState

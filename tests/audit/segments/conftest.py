@@ -13,8 +13,7 @@ from tests.audit.logbook import DROP_TRIGGERS, REBUILD
 from tests.kit.events import event
 from tests.kit.vault import Result, Vault
 from tests.kit.vaults import copied, filled_vault
-from vault_etl.audit.checkpoint import Checkpoint, Head, Signature
-from vault_etl.audit.signing_key import AuditKey
+from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Signature
 
 ADDRESSES = ("198.51.100.77", "198.51.100.78", "198.51.100.79")
 AGE = (

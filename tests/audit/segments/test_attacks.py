@@ -16,11 +16,11 @@ import pytest
 
 from tests.audit.logbook import DROP_TRIGGERS, REBUILD
 from tests.audit.segments.conftest import Site
+from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.audit.postgres_proof import PostgresSnapshot
+from vault_etl.audit.proof import Kind, Proof
 from vault_etl.audit.segments.files import SegmentFiles, StoredSegmentFiles
-from vault_etl.audit.signing_key import AuditKey
-from vault_etl.audit.verify_log import Proof, verify_log
-from vault_etl.audit.verify_problems import Kind
+from vault_etl.audit.verify_log import verify_log
 from vault_etl.base.errors import DataError
 from vault_etl.platform.store_folder import FolderArchive
 

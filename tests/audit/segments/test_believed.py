@@ -12,14 +12,13 @@ import pytest
 
 from tests.audit.segments.conftest import Site
 from tests.kit.fakes.progress import FakeProgress
-from vault_etl.audit.checkpoint import Checkpoint, Head
+from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head
 from vault_etl.audit.postgres_proof import PostgresProver
 from vault_etl.audit.segments.export import LogExporter
 from vault_etl.audit.segments.files import SegmentFiles
-from vault_etl.audit.segments.manifest import MANIFEST, Manifest
 from vault_etl.audit.segments.postgres import PostgresTrimmer
+from vault_etl.audit.segments.segment import MANIFEST, Manifest
 from vault_etl.audit.segments.trim import TrimLog
-from vault_etl.audit.signing_key import AuditKey
 from vault_etl.base.errors import DataError
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.store_folder import FolderArchive

@@ -11,7 +11,7 @@ from tests.audit.segments.conftest import Site
 from tests.kit.fakes.identity import FakeIdentity
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.audit.identity import audit_request
+from vault_etl.audit.log import audit_request
 from vault_etl.audit.segments.files import SegmentFiles
 from vault_etl.audit.segments.postgres import PostgresTrimmer
 from vault_etl.platform.postgres import Database

@@ -9,9 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from vault_etl.audit.chain import LoggedEntry
-from vault_etl.audit.proof import StoredCheckpoint
-from vault_etl.audit.segments.lines import (
+from vault_etl.audit.chain import LoggedEntry, StoredCheckpoint
+from vault_etl.audit.segments.files import (
     checkpoint_from,
     checkpoint_object,
     entry_from,
@@ -19,7 +18,7 @@ from vault_etl.audit.segments.lines import (
     read_lines,
     write_lines,
 )
-from vault_etl.audit.segments.manifest import SegmentFile
+from vault_etl.audit.segments.segment import SegmentFile
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.digest import sha256
 

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from vault_etl.audit.checkpoint import Checkpoint, Head, Signature
-from vault_etl.audit.segments.manifest import Manifest, SegmentFile, segment_of
+from vault_etl.audit.segments.segment import Manifest, SegmentFile, segment_of
 
 VAULT: Final = uuid.UUID("3f1c2a5e-8f0b-4f57-9a44-0d5f2c6f1b7e")
 LAST: Final = Head(17, bytes(range(32)))

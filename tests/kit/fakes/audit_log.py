@@ -18,7 +18,8 @@ from vault_etl.audit.entries import (
     Phase,
     mint_receipt,
 )
-from vault_etl.audit.log import EVERY_ENTRY, AuditEntry, AuditFilter, ReleasedValue
+from vault_etl.audit.log import EVERY_ENTRY, AuditEntry, AuditFilter
+from vault_etl.audit.opening import ReleasedValue
 from vault_etl.base.errors import AuditError, DeniedError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 

@@ -9,10 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from vault_etl.audit.checkpoint import Checkpoint, Head
-from vault_etl.audit.checkpoints import KmsSignature, SigningKey
-from vault_etl.audit.registration import Registration
-from vault_etl.audit.signing_key import AuditKey
+from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Registration
+from vault_etl.audit.signing import KmsSignature, SigningKey
 from vault_etl.base.errors import UnavailableError
 
 ARN = "arn:aws:kms:eu-west-1:000000000000:key/audit"

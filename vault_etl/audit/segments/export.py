@@ -8,12 +8,16 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from vault_etl.audit.chain import LoggedEntry, genesis
-from vault_etl.audit.checkpoint import Checkpoint, Head, Signature
+from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Signature
 from vault_etl.audit.entries import Action
-from vault_etl.audit.segments.check import check_end
-from vault_etl.audit.segments.manifest import Manifest
-from vault_etl.audit.segments.store import LogSpans, SegmentDraft, SegmentEnd, SegmentStore
-from vault_etl.audit.signing_key import AuditKey
+from vault_etl.audit.segments.segment import (
+    LogSpans,
+    Manifest,
+    SegmentDraft,
+    SegmentEnd,
+    SegmentStore,
+)
+from vault_etl.audit.segments.verify import check_end
 from vault_etl.audit.verify_notes import NEVER, is_signed
 from vault_etl.base.errors import AuditError, DataError
 from vault_etl.platform.clock import Progress

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import gzip
+import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from vault_etl.audit.chain import LoggedEntry
-from vault_etl.audit.proof import StoredCheckpoint
-from vault_etl.audit.segments.lines import (
-    checkpoint_from,
-    checkpoint_object,
-    entry_from,
-    entry_object,
-    read_lines,
-    write_lines,
-)
-from vault_etl.audit.segments.manifest import (
+from vault_etl.audit.chain import LoggedEntry, StoredCheckpoint
+from vault_etl.audit.segments.segment import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
     Manifest,
+    SegmentDraft,
     SegmentFile,
+    moment_text,
+    parse_moment,
     segment_name,
     segment_of,
 )
-from vault_etl.audit.segments.store import SegmentDraft
 from vault_etl.base.errors import DataError
+from vault_etl.crypto.digest import RunningSha256
 from vault_etl.platform.store import ArchiveReader, ArchiveStore
 
 _ENTRIES: Final = ".entries.jsonl.gz"
 _CHECKPOINTS: Final = ".checkpoints.jsonl.gz"
-
-Row = TypeVar("Row")
 
 
 class StoredSegmentFiles:
@@ -111,3 +107,117 @@ class SegmentFiles:
             pass
         message = f"{self._store.location}/{name}{MANIFEST} is no manifest of this segment"
         raise DataError(message, hint="take another copy of the segment; this one was changed")
+
+
+MAX_LINE_BYTES: Final = 256 * 1024
+"""An entry has 14 KB at most, and each byte of it six in JSON at most."""
+
+_LEVEL: Final = 6
+_BLOCK: Final = 2**20
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND: Final = dt.timedelta(microseconds=1)
+_HASHES: Final = ("prev_hash", "hash")
+_NO_TEXTS: Final = frozenset({"seq", "microseconds", "fields"})
+
+Row = TypeVar("Row")
+
+
+def entry_object(entry: LoggedEntry) -> dict[str, object]:
+    """An entry that holds, by the names of its columns. `time` is to the microsecond."""
+    found = entry._asdict()
+    moment = _EPOCH + found.pop("microseconds") * _MICROSECOND
+    hashes = {name: found.pop(name).hex() for name in _HASHES}
+    return {"seq": found.pop("seq"), "time": moment_text(moment), **found, **hashes}
+
+
+def entry_from(found: Any) -> LoggedEntry:  # noqa: ANN401 - whatever JSON held
+    """The entry. Raises ValueError, TypeError or KeyError for another object."""
+    found["microseconds"] = (parse_moment(found.pop("time")) - _EPOCH) // _MICROSECOND
+    fields, seq = found["fields"], found["seq"]
+    texts = [value for name, value in found.items() if name not in _NO_TEXTS]
+    _must_be(type(seq) is int and isinstance(fields, list), *map(_is_text, [*texts, *fields]))
+    found |= {name: bytes.fromhex(found[name]) for name in _HASHES}
+    return LoggedEntry(**found)
+
+
+def checkpoint_object(stored: StoredCheckpoint) -> dict[str, object]:
+    """A checkpoint, bytes in hex."""
+    return {
+        "seq": stored.seq,
+        "hash": (stored.hash or b"").hex(),
+        "key_hash": (stored.key_hash or b"").hex(),
+        "signature": (stored.signature or b"").hex(),
+        "stored_by": stored.stored_by,
+    }
+
+
+def checkpoint_from(found: Any) -> StoredCheckpoint:  # noqa: ANN401 - whatever JSON held
+    """The checkpoint. Raises ValueError, TypeError or KeyError for another object."""
+    names = ("hash", "key_hash", "signature")
+    _must_be(type(found["seq"]) is int, _is_text(found["stored_by"]))
+    found |= {name: bytes.fromhex(found[name]) for name in names}
+    return StoredCheckpoint(**found)
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _must_be(*checks: bool) -> None:
+    if not all(checks):
+        message = "a column is of another type"
+        raise TypeError(message)
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, object]]) -> SegmentFile:
+    """Write a file of these, a line each. The same rows make the same bytes."""
+    count = 0
+    with path.open("xb") as raw, gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as file:
+        for row in rows:
+            line = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+            file.write(line.encode() + b"\n")
+            count += 1
+    return SegmentFile(count, path.stat().st_size, _sha256(path))
+
+
+def read_lines(
+    path: Path, file: SegmentFile, parse: Callable[[Any], Row], name: str
+) -> Iterator[Row]:
+    """The rows of a file, streamed. Raises DataError, calling it `name`, if it is not `file`."""
+    if path.stat().st_size != file.size or _sha256(path) != file.sha256:
+        raise _is_not(name)
+    count = 0
+    with gzip.open(path) as lines:
+        try:
+            while line := lines.readline(MAX_LINE_BYTES):
+                row = parse(json.loads(line))
+                count += 1
+                if count > file.rows:
+                    raise _is_not(name)
+                yield row
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            RecursionError,
+            zlib.error,
+        ):
+            raise _is_not(name) from None
+    if count != file.rows:
+        raise _is_not(name)
+
+
+def _sha256(path: Path) -> bytes:
+    digest = RunningSha256()
+    with path.open("rb") as file:
+        while part := file.read(_BLOCK):
+            digest.update(part)
+    return digest.digest()
+
+
+def _is_not(name: str) -> DataError:
+    message = f"{name} is not what its manifest says"
+    return DataError(message, hint="take another copy of the segment; this one was changed")

@@ -11,7 +11,7 @@ import psycopg2.extensions
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.postgres_owner import as_owner
 from vault_etl.audit.postgres_proof import PostgresSnapshot
-from vault_etl.audit.segments.manifest import Manifest
+from vault_etl.audit.segments.segment import Manifest
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import blocks
 

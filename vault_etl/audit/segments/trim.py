@@ -5,14 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
-from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.chain import StoredCheckpoint
+from vault_etl.audit.checkpoint import AuditKey, Head
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.audit.segments.check import NOTHING_DELETED, NotesInTable, check_end
-from vault_etl.audit.segments.store import LogTrimmer, StoredSegment
-from vault_etl.audit.segments.verify import verify_segments
-from vault_etl.audit.signing_key import AuditKey
+from vault_etl.audit.segments.segment import LogSpans, Manifest, StoredSegment
+from vault_etl.audit.segments.verify import NOTHING_DELETED, check_end, verify_segments
 from vault_etl.base.errors import DataError
 from vault_etl.platform.clock import Progress
 
@@ -104,3 +105,53 @@ class TrimLog:
                 self._progress.advance(1)
             notes.end()
         return notes.more
+
+
+class NotesInTable:
+    """Is told of every head of a segment in turn, and compares its checkpoints with those in the table.
+
+    Any role that signs stores checkpoints of old entries too, so the table may have more of them, each with
+    the hash of its entry. `more` counts these.
+    """
+
+    def __init__(self, segment: StoredSegment, table: Iterator[StoredCheckpoint]) -> None:
+        self._segment = segment
+        self._files = segment.checkpoints()
+        self._table = table
+        self._next_file = next(self._files, None)
+        self._next = next(self._table, None)
+        self.more = 0
+
+    def at(self, head: Head) -> None:
+        """Compare those of this head. Raises DataError."""
+        while (stored := self._next) is not None and stored.seq <= head.seq:
+            if stored == self._next_file:
+                self._next_file = next(self._files, None)
+            elif (stored.seq, stored.hash) == (head.seq, head.hash):
+                self.more += 1
+            else:
+                message = f"the table has a checkpoint of another entry {stored.seq} than itself"
+                raise DataError(message, hint=NOTHING_DELETED)
+            self._next = next(self._table, None)
+
+    def end(self) -> None:
+        """Raise DataError if the file has one that the table does not have."""
+        if self._next_file is not None:
+            name = f"a checkpoint of entry {self._next_file.seq} in {self._segment.location}"
+            raise DataError(f"{name} is not in the table", hint=NOTHING_DELETED)
+
+
+class LogTrimmer(Protocol):
+    """May delete entries that are in a segment (the owner's login)."""
+
+    def snapshot(self) -> AbstractContextManager[LogSpans]:
+        """The log as it is now."""
+
+    def kept(self, first: int, last: int) -> int:
+        """How many entries of this span stay."""
+
+    def add(self, request: AuditRequest, manifest: Manifest, location: str) -> None:
+        """Put a segment on the record. Raises IncompleteError if it does not continue the last one."""
+
+    def delete(self, last: int) -> int:
+        """Delete the entries of the segment on the record that ends there; how many these were."""

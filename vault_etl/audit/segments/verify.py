@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import uuid
 from collections.abc import Iterator, Sequence
+from typing import Final
 
-from vault_etl.audit.chain import LoggedEntry
-from vault_etl.audit.checkpoint import Head
-from vault_etl.audit.proof import RecordedSegment, StoredCheckpoint
-from vault_etl.audit.segments.store import StoredSegment
-from vault_etl.audit.signing_key import AuditKey
-from vault_etl.audit.verify_log import Proof, verify_log
+from vault_etl.audit.chain import LoggedEntry, RecordedSegment, StoredCheckpoint
+from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head
+from vault_etl.audit.proof import Proof
+from vault_etl.audit.segments.segment import MANIFEST, LogSpans, StoredSegment
+from vault_etl.audit.verify_log import verify_log
 from vault_etl.audit.verify_notes import KeptNote
 from vault_etl.base.errors import DataError
 
@@ -78,3 +79,37 @@ class _Files:
     def unexplained_keys(self) -> Iterator[int]:
         """See `LogSnapshot.unexplained_keys`: none."""
         return iter(())
+
+
+NOTHING_DELETED: Final = "nothing of it was deleted; `vault-etl audit verify` tells more"
+"""A hint."""
+
+
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+_MICROSECOND: Final = dt.timedelta(microseconds=1)
+
+
+def check_end(snapshot: LogSpans, keys: Sequence[AuditKey], segment: StoredSegment) -> None:
+    """Raise DataError unless one of the keys signed the end, and the log has that entry, of that time.
+
+    The other files of the segment may still be anything.
+    """
+    manifest = segment.manifest
+    note = Checkpoint.parse(manifest.checkpoint)
+    microseconds = (manifest.last_at - _EPOCH) // _MICROSECOND
+    if list(snapshot.vault_ids()) != [manifest.vault_id]:
+        problem = "it is of another vault"
+    elif not any(key.signed(note) for key in keys):
+        problem = "no key that was given signed its end"
+    elif [(microseconds, manifest.last.hash)] != [
+        (entry.microseconds, entry.hash)
+        for entry in snapshot.entries_of((manifest.last.seq, manifest.last.seq))
+    ]:
+        problem = f"the log has another entry {manifest.last.seq}, or none"
+    else:
+        return
+    message = f"{segment.location}{MANIFEST} is no segment of this log: {problem}"
+    hint = "give the old audit key too, if it has a new one; else delete the file, or take another place"
+    raise DataError(message, hint=hint)

@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
-from vault_etl.audit.checkpoints import SigningKey
-from vault_etl.audit.registration import Registration
+from vault_etl.audit.checkpoint import Registration
+from vault_etl.audit.signing import SigningKey
 from vault_etl.audit.verify_notes import is_signed
 from vault_etl.doctor.doctor import Verdict
 from vault_etl.doctor.views import SignedState, TurnHolder

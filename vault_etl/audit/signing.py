@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
-from vault_etl.audit.checkpoint import Checkpoint, Head, Signature
-from vault_etl.audit.checkpoints import CheckpointStore, HeadSigner, SigningKey
-from vault_etl.audit.entries import LOOKS, AuditReceipt, AuditRequest
-from vault_etl.audit.log import AuditLog
+from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Registration, Signature
+from vault_etl.audit.entries import LOOKS, Action, AuditReceipt, AuditRequest
+from vault_etl.audit.log import AuditLog, Identity, audit_request
 from vault_etl.base.errors import (
     AuditError,
     ConfigurationError,
@@ -132,3 +134,121 @@ def signature_of(
     raise AuditError(
         message, hint="is VAULT_ETL_AUDIT_KEY right? `vault-etl audit checkpoint --new-key`"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A KMS key that signs the log, or archives, and its public half."""
+
+    kms_key_arn: str
+    key: AuditKey
+
+
+@dataclass(frozen=True, slots=True)
+class KmsSignature:
+    """A signature in DER, and the ARN of the KMS key that made it: None if the KMS does not say."""
+
+    kms_key_arn: str | None
+    der: bytes
+
+
+class HeadSigner(Protocol):
+    """May sign (kms:Sign), and need not know the public half of the key."""
+
+    def sign(self, text: bytes) -> KmsSignature:
+        """ECDSA_SHA_256 over `text`, under 4,096 bytes.
+
+        Raises DeniedError, KeyUnavailableError, ConfigurationError or UnavailableError.
+        """
+
+
+class PublicKeySource(Protocol):
+    """May read the public half of a key that signs (kms:GetPublicKey)."""
+
+    def signing_key(self) -> SigningKey:
+        """The key that the settings name. Raises as `HeadSigner.sign` does."""
+
+
+class CheckpointStore(Protocol):
+    """Keeps checkpoints in the database, and knows which keys are registered to sign them."""
+
+    def vault_id(self) -> uuid.UUID:
+        """Which vault this is."""
+
+    def registered_keys(self) -> Sequence[SigningKey]:
+        """The keys that are registered and have proven it, the newest first."""
+
+    def store(self, checkpoint: Checkpoint) -> None:
+        """Commit a signed head of this vault's log. Raises DeniedError for any other."""
+
+
+class KeyRegistry(Protocol):
+    """May register keys that sign, and read the end of the log (role audit)."""
+
+    def register(self, request: AuditRequest, registration: Registration) -> Head:
+        """Take this key's signature from now on, on the record; the head after it.
+
+        Raises AuditError.
+        """
+
+    def head(self) -> Head:
+        """The newest entry."""
+
+
+_NEW_KEY_HINT: Final = (
+    "was it replaced? then add --new-key, and keep the old public key: "
+    "`audit verify` needs both (--public-key)"
+)
+
+
+class Checkpointer:
+    """`audit checkpoint`: for the role audit, which may read the public key and sign."""
+
+    def __init__(
+        self,
+        *,
+        registry: KeyRegistry,
+        checkpoints: CheckpointStore,
+        public_key: PublicKeySource,
+        signer: HeadSigner,
+        identity: Identity,
+        keep: Callable[[Checkpoint], None],
+    ) -> None:
+        self._registry = registry
+        self._checkpoints = checkpoints
+        self._public_key = public_key
+        self._signer = signer
+        self._identity = identity
+        self._keep = keep
+
+    def __call__(self, *, new_key: bool = False) -> Checkpoint:
+        """Sign the head, an empty log's too, and store it.
+
+        The first run registers the key, on the record. Raises ConfigurationError if only other
+        keys are registered, unless `new_key`; AuditError, DeniedError, UnavailableError.
+        """
+        head = self._registry.head()
+        key = self._public_key.signing_key()
+        registered = self._checkpoints.registered_keys()
+        if not any(_same(key, other) for other in registered):
+            if registered and not new_key:
+                message = "the key that signs the audit log is another than the registered one"
+                raise ConfigurationError(message, hint=_NEW_KEY_HINT)
+            head = self._register(head, key)
+        checkpoint = sign_head(head, self._checkpoints, self._signer, [key])
+        self._keep(checkpoint)
+        return checkpoint
+
+    def _register(self, head: Head, key: SigningKey) -> Head:
+        """Register the key with a proof that it signs, which is checked before it is stored."""
+        vault_id = self._checkpoints.vault_id()
+        unproven = Registration(vault_id, head, key.kms_key_arn, key.key)
+        _, signature = signature_of(unproven.text, self._signer, [key])
+        request = audit_request(
+            self._identity, Action.KEY_REGISTER, "this key signs the log from now on"
+        )
+        return self._registry.register(request, replace(unproven, signature=signature))
+
+
+def _same(one: SigningKey, other: SigningKey) -> bool:
+    return (one.kms_key_arn, one.key.spki) == (other.kms_key_arn, other.key.spki)

@@ -6,9 +6,11 @@ import datetime as dt
 import json
 import re
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from vault_etl.audit.chain import LoggedEntry, LogSnapshot, StoredCheckpoint
 from vault_etl.audit.checkpoint import Checkpoint, Head
 from vault_etl.crypto.digest import sha256
 
@@ -143,3 +145,75 @@ def _hash(found: Any) -> bytes:  # noqa: ANN401 - whatever JSON held
     if len(content) != HASH_BYTES:
         raise ValueError
     return content
+
+
+Span = tuple[int, int]
+"""The numbers of the first and of the last entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """An entry that a segment may end with, when it was logged, and a checkpoint that is stored of it."""
+
+    head: Head
+    logged_at: dt.datetime
+    checkpoint: StoredCheckpoint
+
+
+class LogSpans(LogSnapshot, Protocol):
+    """One moment of the log, and parts of it."""
+
+    def entries_of(self, span: Span) -> Iterator[LoggedEntry]:
+        """The entries from one number to another by seq, streamed."""
+
+    def checkpoints_of(self, span: Span) -> Iterator[StoredCheckpoint]:
+        """The checkpoints of these by seq, streamed."""
+
+    def ends(self, span: Span, until: dt.datetime) -> Iterator[SegmentEnd]:
+        """Entries in this span, logged before then, that have a checkpoint: the newest first, streamed."""
+
+
+class StoredSegment(Protocol):
+    """The files of one segment. Nothing in them is believed."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What they are."""
+
+    @property
+    def location(self) -> str:
+        """Where they are, for a person and for the record."""
+
+    def entries(self) -> Iterator[LoggedEntry]:
+        """Its entries by seq, streamed. Raises DataError if the file is not what the manifest says."""
+
+    def checkpoints(self) -> Iterator[StoredCheckpoint]:
+        """The checkpoints of its entries but the last one, by seq, streamed. Raises DataError likewise."""
+
+
+class SegmentStore(Protocol):
+    """Where segments are kept."""
+
+    def segments(self) -> Sequence[StoredSegment]:
+        """Those that are there, in the order of the log. Raises DataError for a damaged manifest."""
+
+    def write(
+        self,
+        draft: SegmentDraft,
+        entries: Iterator[LoggedEntry],
+        checkpoints: Iterator[StoredCheckpoint],
+    ) -> Manifest:
+        """Store a new segment, its manifest last. Raises IncompleteError if there is one of this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentDraft:
+    """What a manifest says that does not follow from the files."""
+
+    vault_id: uuid.UUID
+    first: int
+    prev_hash: bytes
+    last: Head
+    last_at: dt.datetime
+    checkpoint: str
+    registrations: tuple[str, ...]

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from vault_etl.audit.checkpoints import KmsSignature, SigningKey
-from vault_etl.audit.signing_key import AuditKey
+from vault_etl.audit.checkpoint import AuditKey
+from vault_etl.audit.signing import KmsSignature, SigningKey
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.platform.aws_failures import Subject, translated
 
 if TYPE_CHECKING:
     from types_boto3_kms.client import KMSClient
+import functools
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types_boto3_sts.client import STSClient
+
 
 SERVICE: Final = "KMS"
 AUDIT_KEY: Final = "VAULT_ETL_AUDIT_KEY"
@@ -57,3 +64,23 @@ class KmsPublicKey:
         except ValueError:
             message = f"the key of {self._setting} is not of the kind ECC_NIST_P256"
             raise ConfigurationError(message, hint=f"check {self._setting}") from None
+
+
+class StsIdentity:
+    """`Identity` by sts:GetCallerIdentity, which no policy can forbid. Asked once."""
+
+    def __init__(self, sts: STSClient) -> None:
+        self._sts = sts
+
+    def actor(self) -> str:
+        """See `Identity.actor`."""
+        return self._arn
+
+    def host(self) -> str:
+        """See `Identity.host`."""
+        return socket.gethostname()[:255] or "unknown"
+
+    @functools.cached_property
+    def _arn(self) -> str:
+        with translated("STS"):
+            return self._sts.get_caller_identity()["Arn"]
