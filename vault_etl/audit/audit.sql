@@ -20,8 +20,8 @@ CALL public.commit_audit_append(
 SELECT last_seq, last_at FROM public.audit_segments ORDER BY last_seq DESC LIMIT 1
 
 -- name: before_a_time
--- The entry before the first one of a time, whatever the clock did in between. The index has both columns; for a
--- bare min() the planner would walk the log from its first entry on.
+-- The entry before the first one of a time, even if the clock went back in between. The index has both columns; for a
+-- bare min() the planner would read the log from its first entry on.
 SELECT coalesce(min(seq + 0) - 1, 9223372036854775807) FROM public.audit_log WHERE logged_at >= %(since)s
 
 -- name: entries
@@ -34,7 +34,7 @@ WHERE public.audit_matches(
 ORDER BY seq LIMIT 250
 
 -- name: before_the_newest
--- The last entry that is not among the newest ones: a listing of these begins behind it.
+-- The last entry that is not among the newest ones. A listing of the newest begins after it.
 SELECT seq FROM public.audit_log AS l
 WHERE public.audit_matches(
     l, %(since)s, %(until)s, %(record_id)s, %(field)s, %(action)s, %(ticket)s, %(actor)s

@@ -1,5 +1,5 @@
--- The whole log, for `audit verify`. Text and numbers are made here: a million rows are quicker so. What is
--- far longer than its column allows was put there without the constraints: it is NULL here, and its hash another one.
+-- The whole log, for `audit verify`. Text and numbers are formatted here, because that is faster for a million rows. A
+-- value far longer than its column allows was put there without the constraints: it is NULL here, so its hash differs.
 
 -- name: freeze
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
@@ -38,7 +38,7 @@ FROM public.audit_segments
 ORDER BY number
 
 -- name: segments
--- `present` is how many of its entries are still there: all, until they are deleted, and then those that stay.
+-- `present` is how many entries of a segment the log still has: all, until they are deleted, and then those that stay.
 SELECT coalesce(s.first_seq, 0), s.last_seq, substr(s.prev_hash, 1, 64), substr(s.last_hash, 1, 64),
     coalesce(s.kept, 0), substr(s.kept_sha256, 1, 64), substr(s.manifest_sha256, 1, 64), left(s.location, 2048),
     coalesce(s.seq, 0),
@@ -46,7 +46,7 @@ SELECT coalesce(s.first_seq, 0), s.last_seq, substr(s.prev_hash, 1, 64), substr(
 FROM public.audit_segments AS s WHERE s.last_seq IS NOT NULL ORDER BY s.last_seq
 
 -- name: unexplained
--- As `unexplained_keys` has it (migrations/0011_key_changes.sql), which an owner could replace.
+-- The query of `unexplained_keys` (migrations/0011_key_changes.sql), repeated because an owner could replace the function.
 SELECT k.key_id
 FROM public.data_keys AS k
 LEFT JOIN LATERAL (
@@ -66,7 +66,7 @@ WHERE NOT EXISTS (SELECT FROM public.data_keys AS k WHERE k.key_id = c.key_id)
 ORDER BY key_id
 
 -- name: wrong_amounts
--- Intents that count for another number of values than their reason says, and amounts of no such intent.
+-- Intents whose amount differs from the number in their reason, and amounts that belong to no such intent.
 SELECT coalesce(l.seq, a.seq, 0)
 FROM public.audit_log AS l FULL JOIN public.audit_amounts AS a ON a.seq = l.seq
 WHERE CASE
@@ -88,7 +88,7 @@ SELECT
     CASE WHEN octet_length(host) < 16384 THEN host END,
     CASE WHEN octet_length(action) < 16384 THEN action END,
     record_id::text,
-    -- A nested list, which no function writes, would have the hash of a flat one.
+    -- A nested list, which no function writes, would have the same hash as a flat one.
     CASE WHEN array_ndims(fields) > 1 THEN NULL WHEN pg_column_size(fields) < 4096 THEN fields END,
     CASE WHEN octet_length(purpose) < 16384 THEN purpose END,
     CASE WHEN octet_length(ticket) < 16384 THEN ticket END,
@@ -102,7 +102,7 @@ WHERE %(first_seq)s::bigint IS NULL OR (seq >= %(first_seq)s AND seq <= %(last_s
 ORDER BY seq
 
 -- name: ends
--- Entries that a segment may end with, the newest first: those that have a checkpoint, in this span.
+-- Entries in this span that have a checkpoint, so that a segment may end with them; the newest first.
 SELECT l.seq, l.hash, l.logged_at, c.hash, c.key_hash, c.signature, c.stored_by
 FROM public.audit_checkpoints AS c JOIN public.audit_log AS l ON l.seq = c.seq
 WHERE c.seq >= %(first_seq)s AND c.seq <= %(last_seq)s AND l.logged_at < %(until)s

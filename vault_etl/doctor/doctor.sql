@@ -1,4 +1,4 @@
--- What `doctor` looks at. All but the last three are visible to every login.
+-- What `doctor` reads. Every login may run all of them but the last three.
 
 -- name: server
 SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'), pg_backend_pid(),
@@ -23,7 +23,7 @@ FROM generate_series(
         SELECT public.first_record_id(month AT TIME ZONE 'UTC') AS first,
             public.first_record_id((month + interval '1 month') AT TIME ZONE 'UTC') AS until
     ) AS ids
--- There is a hole where the month begins, or where a partition ends in it and no other one begins.
+-- A month has a hole if no partition holds its begin, or the id at which a partition ends in it.
 WHERE EXISTS (
     SELECT FROM (
         SELECT ids.first AS hole
@@ -39,7 +39,7 @@ WHERE EXISTS (
 ORDER BY month
 
 -- name: detached
--- Every table in the place of detached months, also one that is not on the record.
+-- Every table in the schema of detached months, even one that is not on the record.
 SELECT c.relname::text FROM pg_catalog.pg_class AS c
 WHERE c.relnamespace = pg_catalog.to_regnamespace('vault_etl_detached') AND c.relkind IN ('r', 'p', 'f') ORDER BY 1
 
@@ -72,7 +72,7 @@ SELECT field, id, to_char(month, 'YYYY-MM'), kept, counted FROM public.values_mi
 SELECT coalesce(seq, 0), coalesce(left(note, 4096), '') FROM public.audit_keys ORDER BY seq DESC
 
 -- name: checkpoints
--- What an owner may put there with the constraints dropped is bounded, and no reason to stop.
+-- Values are cut to a length: an owner may store longer ones without the constraints, and `doctor` must go on.
 SELECT (SELECT v.vault_id FROM public.vault AS v LIMIT 1), c.seq, coalesce(substr(c.hash, 1, 64), ''),
     coalesce(substr(c.key_hash, 1, 64), ''), coalesce(substr(c.signature, 1, 128), ''), left(c.stored_by, 64)
 FROM (SELECT) AS always LEFT JOIN (

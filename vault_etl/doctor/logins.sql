@@ -1,4 +1,4 @@
--- What the logins of the cluster may do, by their memberships: visible to every login.
+-- What the logins of the cluster may do, by their memberships. Every login may run these.
 
 -- name: rights
 SELECT
@@ -10,8 +10,8 @@ SELECT
     )
 
 -- name: mixed_logins
--- ingest and reveal open token keys, and may read no token; re-encrypt does both by its nature.
--- Membership with ADMIN alone, which PostgreSQL gives to who makes a role, is neither USAGE nor SET.
+-- Logins that can open token keys and read tokens. ingest and reveal open token keys and may read no token; re-encrypt
+-- must do both. Membership with ADMIN alone, which PostgreSQL gives to the login that makes a role, is neither USAGE nor SET.
 WITH readers AS (
     SELECT r.oid FROM pg_catalog.pg_roles AS r
     WHERE has_table_privilege(r.oid, 'public.user_logins_masked', 'SELECT')
@@ -36,8 +36,8 @@ WITH readers AS (
 SELECT rolname::text, rolname = session_user FROM mixed ORDER BY rolname
 
 -- name: odd_members
--- Who is more than a login with one of our roles. Who owns the database migrates it: that one acts as the owner
--- role, makes roles and hands them out. Our roles among themselves are compared with the migrations (schema.sql).
+-- Members that are more than a login with one of our roles. The owner of the database is left out: it migrates, so it acts
+-- as the owner role, makes roles and grants them. schema.sql compares our roles among themselves with the migrations.
 WITH RECURSIVE place AS (
     SELECT datdba FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
 ), ours AS (

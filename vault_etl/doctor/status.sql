@@ -1,7 +1,7 @@
--- What `status` looks at, beside what `doctor` does. Each reads an index, and a bounded part of it.
+-- What `status` reads besides what `doctor` reads. Each query reads a bounded part of an index.
 
 -- name: commits
--- The last one, and what was committed in the five minutes before this one and since. One row, or none.
+-- The last commit, and what was committed since the fifth minute before this one. One row, or no row.
 SELECT c.committed_at, c.newest_sent, now(), date_trunc('minute', now(), 'UTC') - interval '5 min', (
     SELECT coalesce(sum(r.messages), 0)::bigint FROM public.ingest_commits AS r
     WHERE r.minute >= date_trunc('minute', now(), 'UTC') - interval '5 min'
@@ -9,7 +9,7 @@ SELECT c.committed_at, c.newest_sent, now(), date_trunc('minute', now(), 'UTC') 
 FROM public.ingest_commits AS c ORDER BY c.minute DESC, c.committed_at DESC LIMIT 1
 
 -- name: quarantined_lately
--- Of today and yesterday (UTC): the newest 100,000 at most.
+-- Messages of today and yesterday (UTC), the newest 100,000 at most.
 SELECT reason_code, count(*) FILTER (WHERE quarantined_at >= %(today)s), count(*) FILTER (WHERE quarantined_at < %(today)s)
 FROM (
     SELECT reason_code, quarantined_at FROM public.quarantine WHERE quarantined_at >= %(yesterday)s

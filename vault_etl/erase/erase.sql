@@ -1,10 +1,10 @@
--- Forgetting, for the role erase.
+-- Erasing, for the role erase.
 
 -- name: preview
 SELECT matching, records, bodies, archives FROM public.erase_preview(%(record_id)s, %(user_id)s)
 
 -- name: erase
--- Records, bodies, archives by their months, when, and the entry's seq and hash; all NULL if nothing matches.
+-- Returns records, bodies, archives by their months, the time, and seq and hash of the entry; all NULL if nothing matches.
 CALL public.commit_erase(
     %(request_id)s, %(actor)s, %(host)s, %(record_id)s, %(user_id)s, %(ticket)s, %(reason)s,
     NULL, NULL, NULL, NULL, NULL, NULL

@@ -31,7 +31,7 @@ VALUES (
 ON CONFLICT (key_id) DO NOTHING
 
 -- name: limit_fence
--- Loaders wait behind it, and as long as it is held.
+-- Loaders wait behind a process that waits for the fence or holds it.
 SELECT set_config('lock_timeout', '2s', true), set_config('idle_in_transaction_session_timeout', '10s', true)
 
 -- name: close_fence
@@ -64,7 +64,7 @@ ORDER BY k.created_at, k.key_id
 SELECT key_id FROM public.data_keys WHERE state <> 'destroyed'
 
 -- name: swap_wrapped_key
--- It takes no fence: the key and its state stay the same.
+-- Needs no fence, because the key and its state stay the same.
 CALL public.commit_key_rewrap(
     %(request_id)s, %(actor)s, %(host)s, %(key_id)s, %(old_wrapped_key)s, %(old_kms_key_arn)s,
     %(wrapped_key)s, %(kms_key_arn)s, NULL

@@ -1,4 +1,4 @@
--- What is asked of a primary and of its replica, before anything is read from the replica. Visible to every login.
+-- What a command asks a primary and its replica before it reads from the replica. Every login may run these.
 
 -- name: identity
 SELECT v.vault_id, (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = current_database()),
@@ -6,7 +6,7 @@ SELECT v.vault_id, (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datnam
 FROM public.vault AS v LIMIT 1
 
 -- name: position
--- Up to where the log of the server is written, or replayed; and when what was replayed last was committed.
+-- The position up to which the log of the server is written, or replayed, and when the last replayed commit was made.
 SELECT (SELECT c.system_identifier FROM pg_catalog.pg_control_system() AS c), clock_timestamp(),
     CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
         ELSE pg_catalog.pg_current_wal_lsn() END - '0/0'::pg_lsn,

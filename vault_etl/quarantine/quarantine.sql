@@ -1,4 +1,4 @@
--- The messages that could not be records: their metadata for the role reveal, the way out for re-encrypt.
+-- Messages that could not be records: their metadata, for the role reveal, and the retry, for the role re-encrypt.
 
 -- name: rows
 SELECT record_id, reason_code, path, receive_count, quarantined_at, source_id FROM public.quarantine
@@ -12,7 +12,7 @@ AND (
 ORDER BY quarantined_at, record_id LIMIT 1000
 
 -- name: before_the_newest
--- The last row that is not among the newest ones: a listing of these begins behind it.
+-- The last row that is not among the newest ones. A listing of the newest begins after it.
 SELECT quarantined_at, record_id FROM public.quarantine
 WHERE public.quarantine_matches(
     reason_code, quarantined_at, source_id, %(reason_code)s, %(since)s, %(until)s, %(source)s
@@ -54,9 +54,9 @@ WHERE up_to_here <= %(bytes)s OR up_to_here = bytes
 ORDER BY record_id
 
 -- name: lock_bodies
--- Locked and compared before anything is stored: who erases a body meanwhile waits for us, or we for
--- them. Deleted only when the records are in, when we wait for nobody any more: an ingest that meets
--- one of our records or rows waits for us, and never we for it in turn.
+-- Rows are locked and compared before a record is stored: an erasure of a body waits for the retry, or the retry for
+-- the erasure. They are deleted after the records are stored, when the retry waits for no other session any more: an
+-- ingest that meets a record or a row of the retry waits for the retry, and never the retry for it in turn.
 SELECT q.record_id FROM public.quarantine AS q
 JOIN unnest(%(record_ids)s::uuid[], %(bodies)s::bytea[]) AS was_read (record_id, body_ciphertext)
     ON q.record_id = was_read.record_id AND q.body_ciphertext = was_read.body_ciphertext

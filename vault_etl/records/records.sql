@@ -89,5 +89,5 @@ SELECT m.first, m.until, true FROM public.closed_months AS m
 ORDER BY 1, 3
 
 -- name: probe
--- Whether a batch could not be stored, on a standby.
+-- True on a standby, which could not store a batch.
 SELECT current_setting('transaction_read_only')::boolean

@@ -1,4 +1,4 @@
--- What analysts ask. They read the view.
+-- Queries of analysts, on their view.
 
 -- name: shared_ip
 SELECT masked_ip, count(*), count(DISTINCT user_id), min(create_date), max(create_date)

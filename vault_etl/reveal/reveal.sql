@@ -7,7 +7,7 @@ SELECT field, ciphertext, user_id, create_date, token, token_generation FROM pub
 SELECT public.audit_search(%(seq)s, %(digest)s)
 
 -- name: find
--- A moment as UTC, since Python cannot read the first and the last ones in every time zone.
+-- Moments are in UTC, because Python cannot read the first and the last ones in every time zone.
 SELECT record_id, user_id, create_date, event_time AT TIME ZONE 'UTC' AS event_time, holders, value
 FROM public.audit_find(%(seq)s, %(nonce)s, %(tokens)s::uuid[], %(limit)s)
 

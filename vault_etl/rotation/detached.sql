@@ -1,7 +1,7 @@
 -- Tokens of detached months, for the role re-encrypt.
 
 -- name: find
--- By the name of its table, or by ids that it holds.
+-- Finds a month by the name of its table, or by an id that it holds.
 SELECT partition, first, until, state FROM public.unattached_months()
 WHERE partition = %(wanted)s OR (first < %(end)s::uuid AND until > %(first)s::uuid)
 ORDER BY first
@@ -29,7 +29,7 @@ SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_cip
 FROM public.retoken_page(%(claim)s, %(after)s::uuid, %(limit)s, %(bytes)s)
 
 -- name: store
--- What `make_stage` and `copy_stage` of tokens.sql brought.
+-- Stores what `make_stage` and `copy_stage` of tokens.sql staged.
 SELECT public.retoken_fill(
     %(claim)s, %(generation)s::smallint, array_agg(record_id), array_agg(token_generation), array_agg(masked_ip),
     array_agg(masked_device_id), array_agg(ip_ciphertext), array_agg(device_id_ciphertext), array_agg(next_masked_ip),

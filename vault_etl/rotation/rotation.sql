@@ -1,4 +1,4 @@
--- Which rotations are under way, and how far they are. Beginning and aborting are behind the closed fence.
+-- Rotations that are under way, and how far they are. A rotation begins and is aborted behind the closed fence.
 
 -- name: open
 SELECT rotation_id, fields, old_keys FROM public.key_rotations WHERE purpose = %(purpose)s
@@ -11,7 +11,7 @@ WHERE purpose = 'data' AND state = 'decrypt_only' AND field = ANY (%(fields)s::t
 SELECT coalesce(max(generation), 0) + 1 FROM public.data_keys WHERE purpose = 'token'
 
 -- name: token_keys_by_state
--- Of retired ones those whose tokens stand in rows.
+-- Of retired keys, those whose tokens are in rows.
 SELECT k.key_id, k.state FROM public.data_keys AS k
 WHERE k.purpose = 'token' AND (
     k.state IN ('pending', 'active')
@@ -57,11 +57,11 @@ SELECT %(rotation_id)s, cut.place, cut.first, cut.last
 FROM unnest(%(places)s::text[], %(firsts)s::uuid[], %(lasts)s::uuid[]) AS cut (place, first, last)
 
 -- name: claim_range
--- Place, first, last and after; all NULL if there is none.
+-- Returns place, first, last and after; all NULL if no range is free.
 CALL public.commit_rotation_claim(%(rotation_id)s, %(claim)s, %(request_id)s, NULL, NULL, NULL, NULL)
 
 -- name: unfinished_ranges
--- How many there are, and in how many seconds the first of them is free at the latest.
+-- How many ranges are not done, and in how many seconds at most the first of them is free.
 SELECT count(*), greatest(0, extract(epoch FROM min(claimed_until) - clock_timestamp()))::double precision
 FROM public.rotation_ranges WHERE rotation_id = %(rotation_id)s AND NOT done
 
@@ -69,7 +69,7 @@ FROM public.rotation_ranges WHERE rotation_id = %(rotation_id)s AND NOT done
 SELECT public.rotation_move(%(claim)s, %(after)s, %(done)s)
 
 -- name: reopen_ranges
--- If all are done: rows that were passed over may open by now, and all others are passed over in their turn.
+-- Starts again if all ranges are done: values that could not be opened may open by now, and all others are skipped.
 UPDATE public.rotation_ranges SET done = false, after = NULL
 WHERE rotation_id = %(rotation_id)s AND NOT EXISTS (
     SELECT FROM public.rotation_ranges AS r WHERE r.rotation_id = %(rotation_id)s AND NOT r.done

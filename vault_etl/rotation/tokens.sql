@@ -1,7 +1,7 @@
 -- A new generation of tokens, for the role re-encrypt. Pages end at %(limit)s rows or %(bytes)s bytes, as in reseal.sql.
 
--- A row that was left out of the pending generation says that it is of it, and has no token of it. After the
--- cut-over it is of the active generation, without a token: the rotation after that passes it over.
+-- A row that was left out names the pending generation, and has no token of it. After the cut-over it names the active
+-- generation, without a token, and the next rotation skips it.
 
 -- name: page
 SELECT record_id, user_id, token_generation, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext,
@@ -28,7 +28,7 @@ WHERE up_to_here <= %(bytes)s OR up_to_here = bytes
 ORDER BY record_id
 
 -- name: named
--- Without a record id: what lies under data keys that meet all criteria, with one of its fields or both.
+-- Without a record id: rows with a value, of either field, under data keys that meet all criteria.
 WITH named_keys AS MATERIALIZED (
     SELECT key_id FROM public.data_keys
     WHERE purpose = 'data' AND (%(key_id)s::bigint IS NULL OR key_id = %(key_id)s::bigint)
@@ -115,8 +115,8 @@ COPY pg_temp.stage_0003_tokens (
 ) FROM STDIN (FORMAT binary)
 
 -- name: fill
--- The old tokens and the ciphertexts are still what was read: an erase in between wins. Without a next token the
--- row is left out.
+-- Fills rows whose old tokens and ciphertexts are still what was read, so an erasure in between wins. A row without a next
+-- token is left out.
 UPDATE public.user_logins AS r SET
     next_masked_ip = made.next_masked_ip,
     next_masked_device_id = made.next_masked_device_id,
@@ -133,7 +133,7 @@ WHERE r.record_id = made.record_id AND r.record_id BETWEEN %(first)s AND %(last)
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
 
 -- name: map_ip
--- A pair with a NULL counts as a pair, and as no token: then the three numbers differ.
+-- A pair with a NULL counts as a pair and not as a token, so that the three numbers differ.
 SELECT count(DISTINCT old), count(DISTINCT new), count(*)
 FROM (
     SELECT masked_ip AS old, next_masked_ip AS new FROM public.user_logins
@@ -154,7 +154,8 @@ FROM (
 ) AS pairs
 
 -- name: missing
--- All but the rows that have both tokens, or none in either place, and those that are left out now.
+-- All rows with a token or a generation, except rows whose tokens of both generations go with their ciphertexts, and rows
+-- that are left out now.
 SELECT count(*) OVER (), record_id FROM public.user_logins
 WHERE num_nonnulls(
         masked_ip, masked_device_id, next_masked_ip, next_masked_device_id, token_generation,
@@ -175,7 +176,7 @@ WHERE num_nonnulls(
 ORDER BY record_id LIMIT %(limit)s
 
 -- name: blamed
--- The rows of `missing` by the logins, and by the keys, that they lie under: a row counts once for each of these.
+-- The rows of `missing` by the logins and by the keys of their values. A row counts once for each login and each key.
 WITH missing AS MATERIALIZED (
     SELECT public.ciphertext_key_id(ip_ciphertext) AS ip_key,
         public.ciphertext_key_id(device_id_ciphertext) AS device_id_key, count(*) AS rows
@@ -216,7 +217,8 @@ WHERE next_token_generation = %(pending)s AND num_nonnulls(next_masked_ip, next_
     AND num_nonnulls(masked_ip, masked_device_id) > 0
 
 -- name: unequal_ip
--- At least a third of the pairs are of no one value, and chance draws: who plants rows does not choose which.
+-- Of these pairs, at least a third are not the two tokens of one value. The sample is random, so a login that plants rows
+-- cannot choose which pairs are compared.
 WITH counted AS (
     SELECT old, new, count(*) OVER (PARTITION BY old) AS news, count(*) OVER (PARTITION BY new) AS olds
     FROM (
@@ -262,7 +264,7 @@ SELECT r.* FROM unnest(%(starts)s::uuid[]) AS start (record_id),
     ) AS r
 
 -- name: count
--- Without a pending generation: all of them, whatever an aborted one has left in next_*.
+-- Without a pending generation, all rows: an aborted one may have left tokens in next_….
 SELECT count(*) FROM public.user_logins
 WHERE token_generation IS NOT NULL AND num_nonnulls(masked_ip, masked_device_id) > 0
     AND (%(pending)s::smallint IS NULL OR next_token_generation IS DISTINCT FROM %(pending)s::smallint)
@@ -281,7 +283,7 @@ WHERE inhparent = 'public.user_logins'::regclass ORDER BY 1
 SELECT public.token_publications()
 
 -- name: lock_holders
--- Who keeps the cut-over from its locks: on the view and the table anybody, elsewhere whoever writes.
+-- Sessions that keep the cut-over from its locks: every session on the view and the table, and writers elsewhere.
 SELECT DISTINCT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, '')
 FROM pg_catalog.pg_locks AS l
 JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
@@ -302,7 +304,7 @@ WHERE l.granted AND l.pid <> pg_catalog.pg_backend_pid()
 ORDER BY a.pid LIMIT 10
 
 -- name: dependents
--- As the cut-over itself finds them (migrations/0018_token_generations.sql).
+-- The same objects as the cut-over finds (migrations/0018_token_generations.sql).
 SELECT DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
 FROM pg_catalog.pg_depend AS d
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid

@@ -1,7 +1,7 @@
--- Objects that were there before the first migration, and a table of logins among them whose rows are kept.
+-- Objects that existed before the first migration, and a table of logins among them whose rows are kept.
 
 -- name: in_the_way
--- What the migrations would make, and is there already: an object that is not of vault-etl, and whose it is.
+-- Objects with the names of what the migrations make, and their owners.
 SELECT found.kind, found.name, found.owner FROM (
     SELECT
         CASE c.relkind
@@ -30,7 +30,7 @@ SELECT found.kind, found.name, found.owner FROM (
         r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls
     )
     UNION ALL
-    -- Who may create in `public` can overload a function of ours.
+    -- A login that may create in `public` can overload a function of ours.
     SELECT 'right', 'to create in the schema public, of ' || entry.grantee::regrole, NULL
     FROM pg_catalog.pg_namespace AS n, pg_catalog.aclexplode(n.nspacl) AS entry
     WHERE n.nspname = 'public' AND entry.privilege_type = 'CREATE' AND entry.grantee NOT IN (
@@ -41,7 +41,7 @@ SELECT found.kind, found.name, found.owner FROM (
 ) AS found ORDER BY found.kind DESC, found.name
 
 -- name: closed_schema
--- The owner of public, if this login may not let others create in it, or the owner is a neighbour, who could drop our tables.
+-- The owner of public, if this login may not let others create in it, or if another login owns it, who could drop our tables.
 SELECT pg_catalog.pg_get_userbyid(n.nspowner) FROM pg_catalog.pg_namespace AS n
 WHERE n.nspname = 'public' AND NOT (
     pg_catalog.has_schema_privilege(n.oid, 'CREATE WITH GRANT OPTION') AND EXISTS (
@@ -52,9 +52,8 @@ WHERE n.nspname = 'public' AND NOT (
 )
 
 -- name: table_of_logins
--- Of a table `user_logins` that is not of vault-etl: whose it is, whether this login acts as its owner, whether it is a
--- plain table, whether no code of anybody's runs when it is read or restored, its columns, and whether a schema has the
--- name of the one that it would go to.
+-- Of a table `user_logins` that is not of vault-etl: its owner, whether this login acts as the owner, whether it is a plain
+-- table, whether no code runs when it is read or restored, its columns, and whether the schema `adopted` exists already.
 SELECT
     pg_catalog.pg_get_userbyid(c.relowner), pg_catalog.pg_has_role(c.relowner, 'USAGE'),
     c.relkind = 'r' AND NOT c.relispartition AND NOT EXISTS (
@@ -89,13 +88,13 @@ FROM pg_catalog.pg_class AS c WHERE c.oid = pg_catalog.to_regclass('public.user_
 LOCK TABLE public.user_logins IN ACCESS EXCLUSIVE MODE
 
 -- name: move
--- Its owner could add a policy, whose code would run as an analyst: so it becomes the migrating login's.
+-- The table is given to the migrating login: its owner could add a policy, whose code would run as an analyst.
 CREATE SCHEMA adopted;
 ALTER TABLE public.user_logins SET SCHEMA adopted;
 ALTER TABLE adopted.user_logins OWNER TO CURRENT_USER
 
 -- name: show_both
--- With the rights of the login that asks: the view opens nothing to anybody.
+-- The view reads with the rights of the login that asks, so it gives no right to any login.
 CREATE VIEW adopted.user_logins_all WITH (security_invoker = true) AS
 SELECT
     'token' AS masked_by, record_id, user_id, device_type, masked_ip::text, masked_device_id::text, locale,

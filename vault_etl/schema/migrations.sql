@@ -1,10 +1,10 @@
--- What the migrations themselves need.
+-- Statements around the migrations.
 
 -- name: lock
 SELECT pg_advisory_xact_lock(hashtextextended('vault-etl/migrate', 0))
 
 -- name: limit_waits
--- It may work for as long as it takes. But whoever needs a table that it waits for waits behind it.
+-- A migration may work for as long as it takes, but may wait for a lock only shortly, because other sessions wait behind it.
 SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '1s', true)
 
 -- name: server
@@ -23,8 +23,8 @@ SELECT pg_catalog.to_regclass('public.vault_etl_migrations') IS NOT NULL
 LOCK TABLE public.vault_etl_migrations IN ACCESS SHARE MODE
 
 -- name: is_plain
--- Whether it is a table that runs no code when it is read or added to: a view, or a trigger, would run the owner's
--- with the rights of the login that migrates, which may be a superuser's.
+-- Whether the table runs no code when it is read or added to. A view or a trigger would run code of the owner with the
+-- rights of the login that migrates, which may be a superuser.
 SELECT c.relkind = 'r'
     AND NOT (c.relhasrules OR c.relhastriggers OR c.relrowsecurity OR c.relhassubclass OR c.relispartition)
     AND c.relchecks = 0
@@ -54,9 +54,9 @@ SET LOCAL ROLE vault_etl_owner;
 CREATE TABLE public.vault_etl_migrations (
     name text PRIMARY KEY,
     checksum text NOT NULL,
-    -- NULL: an online migration that was begun.
+    -- NULL: an online migration that was begun and is not done.
     applied_at timestamptz DEFAULT now(),
-    -- How far the rows of such a one are filled (schema/postgres_online.py).
+    -- How far an online migration has filled the rows (schema/postgres_online.py).
     filled_to text
 );
 GRANT SELECT ON public.vault_etl_migrations TO PUBLIC

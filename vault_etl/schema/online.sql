@@ -28,8 +28,8 @@ SELECT filled_to FROM public.vault_etl_migrations WHERE name = %(name)s
 UPDATE public.vault_etl_migrations SET filled_to = %(filled_to)s WHERE name = %(name)s
 
 -- name: tables
--- What a table consists of: itself first, then its partitions. One that is being detached is passed over: it gets the
--- table's shape when it is attached again.
+-- The table first, then its partitions. A partition that is being detached is skipped: it gets the shape of the table
+-- when it is attached again.
 SELECT
     c.oid::bigint, n.nspname::text, c.relname::text, c.relkind = 'p', pg_catalog.pg_table_size(c.oid)
 FROM pg_catalog.pg_class AS c
@@ -40,7 +40,7 @@ WHERE c.oid = pg_catalog.to_regclass(%(table)s) OR i.inhparent IS NOT NULL
 ORDER BY i.inhparent IS NOT NULL, c.relname
 
 -- name: indexes
--- Of these tables: what each is on and called, whether it is whole, what it is, and the index that it is a part of.
+-- Indexes of these tables: the table, the name, whether the index is valid, its definition, and its parent index.
 SELECT
     x.indrelid::bigint, c.relname::text, x.indisvalid AND x.indisready,
     pg_catalog.regexp_replace(pg_catalog.pg_get_indexdef(c.oid), '^.* USING ', ''), whole.relname::text
@@ -59,7 +59,7 @@ FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_attribute AS a ON a.attrelid = 
 WHERE x.indrelid = pg_catalog.to_regclass(%(table)s) AND x.indisprimary AND x.indnkeyatts = 1
 
 -- name: activity
--- How far the session builds an index, in percent of the phase that it is in, and who it waits for.
+-- How far the session has built an index, in percent of the current phase, and the session that it waits for.
 SELECT
     p.phase, (100 * CASE WHEN p.tuples_total > 0 THEN p.tuples_done ELSE p.blocks_done END
         / nullif(CASE WHEN p.tuples_total > 0 THEN p.tuples_total ELSE p.blocks_total END, 0))::integer,

@@ -1,18 +1,18 @@
--- What the migrations made, as facts: an object, the object whose facts it must have, an aspect, a value.
--- From the catalog, which every login may read, but for the last block. The owner's own rights are no grants.
+-- The schema as facts: an object, the object whose facts it must have, an aspect, a value. From the catalog, which every
+-- login may read, except in the last block. Rights that the owner has as the owner are not listed.
 
 -- name: facts
 WITH namespace AS (
     SELECT n.oid, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'public'
 ), of_extension AS (
-    -- schema_around.sql names each extension but this one, in which an object could hide.
+    -- schema_around.sql names every extension except plpgsql. An object could hide in an extension.
     SELECT d.classid, d.objid FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
     WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e' AND e.extname <> 'plpgsql'
 ), relation AS (
     SELECT c.*,
         CASE c.relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHEN 'S' THEN 'sequence '
             WHEN 'f' THEN 'foreign table ' ELSE
-                -- No reveal, erasure or rotation sees the rows of a month that was detached.
+                -- A reveal, an erasure or a rotation does not see the rows of a month that was detached by hand.
                 CASE WHEN parent.oid IS NULL AND c.relname ~ '^user_logins_[0-9]{4}_[0-9]{2}$'
                     THEN 'detached partition ' ELSE 'table ' END
             END || c.relname AS object,
@@ -70,10 +70,10 @@ LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.a
 WHERE r.relkind <> 'S'
 
 UNION ALL
--- PostgreSQL 18 has constraints of NOT NULL too, which the columns above say already.
+-- Constraints of NOT NULL, which PostgreSQL 18 has, are left out: the columns above say it.
 SELECT r.object, coalesce(r.partition_of, r.object),
     'constraint ' || CASE WHEN r.partition_of IS NOT NULL AND c.contype <> 'c' THEN c.contype::text ELSE c.conname END,
-    -- A cut-over puts another generation there; `doctor` compares it with the active one.
+    -- A cut-over puts another generation there; a check of `doctor` compares it with the active one.
     CASE c.conname WHEN 'tokens_of_one_generation'
         THEN pg_catalog.regexp_replace(pg_catalog.pg_get_constraintdef(c.oid), ' = [0-9]+\)\)( NOT VALID)?$', '')
         ELSE pg_catalog.pg_get_constraintdef(c.oid) || ' ' || c.convalidated::text
@@ -82,7 +82,7 @@ FROM relation AS r JOIN pg_catalog.pg_constraint AS c ON c.conrelid = r.oid
 WHERE c.contype NOT IN ('n', 't')
 
 UNION ALL
--- A partition's index goes by the name of the index that it is a part of.
+-- The index of a partition is listed under the name of its parent index.
 SELECT r.object, coalesce(r.partition_of, r.object), 'index ' || i.relname,
     pg_catalog.regexp_replace(pg_catalog.pg_get_indexdef(x.indexrelid), '^.* USING ', '')
     || CASE WHEN x.indisunique THEN ' unique' ELSE '' END
@@ -92,7 +92,7 @@ LEFT JOIN pg_catalog.pg_inherits AS part ON part.inhrelid = x.indexrelid
 JOIN pg_catalog.pg_class AS i ON i.oid = coalesce(part.inhparent, x.indexrelid)
 
 UNION ALL
--- Which rows a partition has: those of its month, as `ensure_partition` makes it, or else the bounds themselves.
+-- Bounds of partitions that differ from those of their month, which `ensure_partition` makes.
 SELECT 'table ' || parent.relname, 'table ' || parent.relname, 'partition ' || c.relname, bounds.found
 FROM relation AS c
 JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.oid JOIN relation AS parent ON parent.oid = i.inhparent,
@@ -164,7 +164,7 @@ SELECT g.object, g.alike,
     entry.is_grantable::text
 FROM granted AS g, LATERAL pg_catalog.aclexplode(g.acl) AS entry
 WHERE entry.grantee <> g.owner AND entry.grantee IS DISTINCT FROM to_regrole('vault_etl_owner')
-    -- Who may connect is each installation's own affair, but for our roles.
+    -- Each installation decides which logins may connect; only our roles are compared.
     AND NOT (g.object = 'database' AND entry.privilege_type = 'CONNECT'
         AND entry.grantee NOT IN (SELECT oid FROM role))
 
@@ -177,7 +177,7 @@ FROM role, LATERAL (VALUES
 ) AS fact (aspect, value)
 
 UNION ALL
--- Where the migrating login may, 0001_roles.sql gives the owner this one.
+-- 0001_roles.sql gives pg_read_all_stats to the owner if the migrating login may grant it.
 SELECT DISTINCT 'role ' || r.rolname, 'role ' || r.rolname, 'membership of ' || m.roleid::regrole::text, ''
 FROM role AS r JOIN pg_catalog.pg_auth_members AS m ON m.member = r.oid
 WHERE NOT (
@@ -186,7 +186,7 @@ WHERE NOT (
 )
 
 UNION ALL
--- The owner's own rights are no grants: so who that is. Administrators are called what they come as.
+-- The owner is a fact, because the rights of an owner are not listed. An administrator is named as the default owner.
 SELECT 'schema public', 'schema public', 'owner',
     CASE WHEN pg_catalog.pg_has_role(nspowner, 'vault_etl_owner', 'USAGE') THEN 'pg_database_owner'
     ELSE nspowner::regrole::text END
@@ -201,5 +201,5 @@ FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
 ORDER BY 1, 3, 4
 
 -- name: rows
--- Rows that the migrations write, and no command changes.
+-- Rows that the migrations write and no command changes.
 SELECT 'row of ' || a.action, pg_catalog.to_jsonb(a)::text FROM public.audit_actions AS a

@@ -1,5 +1,5 @@
--- What is around the schema `public`: its facts are of the same shape as those of schema.sql. Of a database that
--- was migrated alone there are few. From the catalog, but for the last block.
+-- What is around the schema `public`, as facts of the same shape as those of schema.sql. A database that was only
+-- migrated has few. From the catalog.
 
 -- name: facts
 WITH RECURSIVE place AS (
@@ -7,25 +7,25 @@ WITH RECURSIVE place AS (
 ), ours AS (
     SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname ~ '^vault_etl_'
 ), acting AS (
-    -- Our roles, and who acts as one of them: by inheriting it or by SET ROLE, directly or through others.
+    -- Our roles, and every role that acts as one of them: by inheriting it or by SET ROLE, directly or through others.
     SELECT oid FROM ours
     UNION
     SELECT m.member FROM pg_catalog.pg_auth_members AS m JOIN acting AS a ON a.oid = m.roleid
     WHERE m.inherit_option OR m.set_option
 ), holder AS (
-    -- All that these act as. Who owns the database migrates it, and has rights of its own.
+    -- Every role that these act as, without the owner of the database, which migrates it and has rights of its own.
     SELECT a.oid FROM acting AS a WHERE a.oid <> (SELECT datdba FROM place)
     UNION
     SELECT m.roleid FROM pg_catalog.pg_auth_members AS m JOIN holder AS h ON h.oid = m.member
     WHERE m.inherit_option OR m.set_option
 ), of_extension AS (
-    -- Each extension but this one is named itself.
+    -- Every extension except plpgsql is listed itself.
     SELECT d.classid, d.objid FROM pg_catalog.pg_depend AS d JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
     WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e' AND e.extname <> 'plpgsql'
 ), relation AS (
     SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'public'::regnamespace
 ), compared AS (
-    -- What schema.sql compares, with its grants.
+    -- Objects that schema.sql compares, with their grants.
     SELECT 'pg_catalog.pg_class'::regclass AS classid, oid AS objid FROM relation
     UNION ALL
     SELECT 'pg_catalog.pg_proc'::regclass, p.oid FROM pg_catalog.pg_proc AS p
@@ -35,7 +35,7 @@ WITH RECURSIVE place AS (
     UNION ALL
     SELECT classid, objid FROM of_extension
 ), other AS (
-    -- Types, operators, statistics and all else in the schema.
+    -- Types, operators, statistics and every other object in the schema.
     SELECT d.classid, d.objid FROM pg_catalog.pg_depend AS d
     WHERE d.refclassid = 'pg_catalog.pg_namespace'::regclass AND d.refobjid = 'public'::regnamespace
         AND (d.classid, d.objid) NOT IN (SELECT c.classid, c.objid FROM compared AS c)
@@ -62,8 +62,8 @@ FROM pg_catalog.pg_inherits AS i
 WHERE i.inhparent IN (SELECT oid FROM relation) AND i.inhrelid NOT IN (SELECT oid FROM relation)
 
 UNION ALL
--- Such objects act with the rights of a role of ours, wherever they are. Every login may make temporary and large ones,
--- which nobody else runs or reads.
+-- Objects of our roles act with the rights of the role, wherever they are. Temporary and large objects are left out: every
+-- login may make them, and no other login runs or reads them.
 SELECT pg_catalog.concat(o.type, ' ', o.identity, ' of ', s.refobjid::regrole), '', ''
 FROM pg_catalog.pg_shdepend AS s JOIN ours ON ours.oid = s.refobjid AND s.deptype = 'o',
     LATERAL pg_catalog.pg_identify_object(s.classid, s.objid, s.objsubid) AS o
@@ -73,7 +73,7 @@ WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.dbid IN (0, (SELECT 
         'pg_catalog.pg_largeobject'::regclass
     )
     AND coalesce(o.schema, '') !~ '^pg_temp(_[0-9]+)?$'
-    -- Months that `partitions detach` moved there: the check `partitions` of `doctor` tells them.
+    -- Months that `partitions detach` moved there are left out: the check `partitions` of `doctor` names them.
     AND NOT (
         o.schema = 'vault_etl_detached' AND o.type = 'table' AND s.refobjid = 'vault_etl_owner'::regrole
     )
@@ -105,7 +105,7 @@ WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.dbid IN (0, (SELECT 
         'pg_catalog.pg_database'::regclass, 'pg_catalog.pg_default_acl'::regclass,
         'pg_catalog.pg_parameter_acl'::regclass
     )
-    -- What `migrate --adopt` lets analysts see.
+    -- What `migrate --adopt` lets analysts read is left out.
     AND NOT (
         s.refobjid = 'vault_etl_analyst'::regrole
         AND o.identity ~ '^adopted(\.user_logins(_all|\.(user_id|device_type|masked_ip|masked_device_id|locale|app_version|create_date)))?$'
@@ -115,7 +115,7 @@ WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND s.dbid IN (0, (SELECT 
     AND NOT (s.objid < 16384 AND s.classid IN ('pg_catalog.pg_class'::regclass, 'pg_catalog.pg_proc'::regclass))
 
 UNION ALL
--- Beyond what initdb and extensions gave.
+-- Grants on system objects beyond those of initdb and of extensions.
 SELECT pg_catalog.concat(
         'grant of ', entry.privilege_type, ' on ', o.identity, ' to ',
         CASE entry.grantee WHEN 0 THEN 'PUBLIC' ELSE entry.grantee::regrole::text END
@@ -140,7 +140,7 @@ FROM pg_catalog.pg_parameter_acl AS p, LATERAL pg_catalog.aclexplode(p.paracl) A
 WHERE (entry.grantee = 0 OR entry.grantee IN (SELECT oid FROM holder))
 
 UNION ALL
--- With such a setting guards are off, or an honest client does not do what it should.
+-- Settings that turn guards off, or keep an honest client from what it should do.
 SELECT DISTINCT pg_catalog.concat(
         'setting ', pg_catalog.split_part(setting, '=', 1), ' of ',
         CASE s.setrole WHEN 0 THEN 'all' ELSE s.setrole::regrole::text END
@@ -155,7 +155,7 @@ WHERE s.setdatabase IN (0, (SELECT oid FROM place)) AND s.setrole IN (SELECT 0 U
     ))
 
 UNION ALL
--- What `migrate` sets for the database, which no dump without `--create` has: else a lost client keeps its locks.
+-- `migrate` sets it for the database, and a dump without `--create` does not hold it. Without it a lost client keeps its locks.
 SELECT 'database', 'client_connection_check_interval', CASE
     WHEN pg_catalog.current_setting('client_connection_check_interval') <> '0' OR EXISTS (
         SELECT FROM pg_catalog.pg_db_role_setting AS s, LATERAL unnest(s.setconfig) AS setting
@@ -173,7 +173,7 @@ FROM pg_catalog.pg_default_acl
 WHERE defaclnamespace IN (0, 'public'::regnamespace) AND pg_catalog.pg_has_role(defaclrole, 'vault_etl_owner', 'USAGE')
 
 UNION ALL
--- What takes rows out of the database, or brings them in.
+-- Objects that take rows out of the database, or bring them in.
 SELECT DISTINCT pg_catalog.concat('publication ', pubname), '', ''
 FROM pg_catalog.pg_publication_tables WHERE schemaname = 'public'
 
@@ -192,7 +192,7 @@ UNION ALL
 SELECT pg_catalog.concat('foreign-data wrapper ', fdwname), '', '' FROM pg_catalog.pg_foreign_data_wrapper
 
 UNION ALL
--- Code that runs for other than the migrations' reasons: casts and objects of the system's schema have no path.
+-- Extensions bring code, and so do casts and objects in the schema of the system, which no search_path keeps out.
 SELECT pg_catalog.concat('extension ', extname), '', '' FROM pg_catalog.pg_extension
 
 UNION ALL

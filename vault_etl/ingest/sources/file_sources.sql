@@ -1,4 +1,4 @@
--- Where lines come from, for the role ingest.
+-- The files that lines come from, for the role ingest.
 
 -- name: find
 CALL public.commit_file_source(%(known_by)s, NULL, NULL)
