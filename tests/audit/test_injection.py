@@ -91,5 +91,5 @@ def test_an_id_that_is_none_is_not_repeated(site: Vault) -> None:
         site.run("reveal", "reveal", "198.51.100.77", "--reason", "x"),
         site.run("reveal", "reveal", "-", "--reason", "x", stdin="\n198.51.100.77\n"),
     ):
-        fails(result, 2, "is no record id")
+        fails(result, 2, "is not a record id")
         assert "198.51" not in result.stderr

@@ -100,7 +100,7 @@ def test_what_is_no_evidence_is_left_as_it_is(
     path = tmp_path / "mine"
     path.write_bytes(content)
     path.chmod(0o600)
-    with pytest.raises(UsageError, match="no evidence of this form"):
+    with pytest.raises(UsageError, match="not evidence of this form"):
         opened(path, form)
     assert path.read_bytes() == content
 

@@ -43,6 +43,6 @@ def test_a_question_that_is_broken_off_ends_its_line(
 def test_a_command_that_reads_from_a_terminal_says_so(loaded: Vault) -> None:
     """Else it looks as if it hung."""
     with terminal(loaded, "reveal", "tokens", "--field", "ip", "--reason", "x") as shown:
-        shown.expect("vault-etl: reads standard input; end it with Ctrl-D")
+        shown.expect("vault-etl: reading standard input; end it with Ctrl-D")
         shown.screen.send("\x04")
         assert shown.finish().code == 2

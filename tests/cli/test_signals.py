@@ -64,7 +64,7 @@ def test_a_second_signal_ends_ingest_at_once(quick: Vault) -> None:
     assert result.code == 130
     assert result.stdout == ""
     ours = [line for line in result.stderr.splitlines() if not line.startswith('{"')]  # no logs
-    assert ours == ["vault-etl: finishing the batch in hand; once more to end at once"]
+    assert ours == ["vault-etl: finishing the batch in hand; a second signal ends at once"]
     assert sum(quick.depth()) == 30
 
 

@@ -138,7 +138,7 @@ def test_a_search_names_the_months_that_it_has_not_seen(
         {name: month[name] for name in ("partition", "state", "archive")}
         for month in result.json["not_looked_at"]
     ] == away.named()
-    assert "not looked at: 2 months that are not in the table" in result.stderr
+    assert "not searched: 2 months that are not in the table" in result.stderr
     assert ARCHIVE in result.stderr
     assert "2020" not in result.stderr
     assert len(json.dumps(result.json).split(away.ids["attached"])) == 2
@@ -187,7 +187,7 @@ def test_an_export_says_what_is_not_in_it(away: Away) -> None:
         1,
         [away.archived, away.detached],
     )
-    assert "not looked at: 2 months" in result.stderr
+    assert "not searched: 2 months" in result.stderr
     readme = (vault.home / "ann" / "README.txt").read_text(encoding="utf-8")
     assert f"months that are detached or archived ({away.archived}, {away.detached})" in readme
     assert ARCHIVE not in readme

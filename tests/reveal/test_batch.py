@@ -153,7 +153,7 @@ def test_resume_skips_what_the_evidence_has(many: Vault, ids: list[str]) -> None
     assert [row["record_id"] for row in rows(file.read_text())] == ids
     assert looks(many) == before + 2
     again = reveal(many, ids, "--to", "case.csv", "--resume")
-    assert "every record is there already" in again.stderr
+    assert "the file has every record already" in again.stderr
     assert looks(many) == before + 2
     assert many.run("audit", "audit", "verify", "--quiet").code == 0
 

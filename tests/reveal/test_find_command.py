@@ -170,7 +170,7 @@ def test_the_last_line_needs_no_end(held: Vault) -> None:
 def test_there_is_no_way_to_give_the_value_on_the_command_line(held: Vault) -> None:
     """An argument is refused, and not repeated in the error."""
     result = held.run("reveal", "find", "-f", "ip", "--reason", "x", ADDRESS, stdin=ADDRESS)
-    fails(result, 2, "a value is never given on the command line")
+    fails(result, 2, "a value must not be given on the command line")
     assert ADDRESS not in result.stderr
 
 

@@ -67,9 +67,9 @@ def test_a_users_records_are_revealed_as_evidence(limited: Vault, ids: list[str]
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (("find", "--field", "ip", "--user-id", "ann"), 2, "a --field or of a --user-id"),
-        (("find",), 2, "a --field or of a --user-id"),
-        (("reveal", str(uuid.UUID(int=1)), "--user-id", "ann"), 2, "record ids, or of one"),
+        (("find", "--field", "ip", "--user-id", "ann"), 2, "a --field or a --user-id"),
+        (("find",), 2, "a --field or a --user-id"),
+        (("reveal", str(uuid.UUID(int=1)), "--user-id", "ann"), 2, "record ids or one"),
         (("reveal", "--user-id", "nobody at all"), 66, "no record of this user"),
     ],
 )

@@ -34,14 +34,14 @@ class Overtaken:
         return self._checker.check(generations)
 
 
-def test_who_is_overtaken_before_the_check_blames_no_record(filled: Vault) -> None:
+def test_who_is_overtaken_before_the_check_blames_no_record(rotation_filled: Vault) -> None:
     """Another process has cut over: it says that, and not that all records lack a next token."""
-    with parts_of(filled, "re-encrypt") as parts:
+    with parts_of(rotation_filled, "re-encrypt") as parts:
         identity = parts.identity
         request = audit_request(identity, Action.KEYS_ROTATE, "a test", fields=PERSONAL_FIELDS)
         plan = rotation.plan_token_keys(parts)
         work = rotation.token_rotation(parts, FakeProgress(), request.request_id, None, 10)
-        work._checker = Overtaken(work._checker, lambda: filled.ok("re-encrypt", *ROTATE))
+        work._checker = Overtaken(work._checker, lambda: rotation_filled.ok("re-encrypt", *ROTATE))
         with pytest.raises(IncompleteError, match="somebody else has ended"):
             work.rotate(request, plan)
-    assert contents(filled).wrong_tokens == ()
+    assert contents(rotation_filled).wrong_tokens == ()

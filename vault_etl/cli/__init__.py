@@ -1,1 +1,1 @@
-"""The command line: parses, calls one service, renders."""
+"""The command line: each command parses its options, calls one service, and prints the result."""

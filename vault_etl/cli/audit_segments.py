@@ -13,7 +13,7 @@ from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import UsageError
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.options import Duration, utc
+from vault_etl.cli.ui.options import Duration, YesOption, utc
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import ReasonOption, confirm, reason_for
@@ -107,7 +107,7 @@ def trim(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read and compare all, and change nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

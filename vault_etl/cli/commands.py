@@ -1,4 +1,4 @@
-"""The commands by name: each is imported when it is run, so that `vault-etl --help` imports none."""
+"""The commands by name. Each is imported when it runs, so that `vault-etl --help` imports none."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ COMMANDS: Final = {
     "find": "Find the records that hold a value.",
     "tokens": "Turn a list of values into the tokens that analysts see, for a join.",
     "duplicates": "Show which tokens several records share.",
-    "subject": "Answer a person's request for what is stored of them.",
-    "erase": "Forget the personal fields of a record or a user, for good.",
+    "subject": "Answer a person's request for their stored data.",
+    "erase": "Erase the personal fields of a record or a user for good.",
     "config": "Show every setting, its value, and where it came from.",
-    "doctor": "Check what the vault rests on: settings, AWS, Postgres, keys.",
-    "status": "Show how the work goes, on one screen: queue, records, quarantine, keys, log.",
-    "quarantine": "List, show, retry and discard the messages that could not be records.",
+    "doctor": "Check what the vault depends on: settings, AWS, Postgres, keys.",
+    "status": "Show the state of the work on one screen: queue, records, quarantine, keys, log.",
+    "quarantine": "List, show, retry and discard the messages that could not become records.",
     "partitions": "List, make, detach, archive, drop and restore the months of records.",
     "keys": "Make, list, rotate, rewrap and destroy keys.",
-    "audit": "Read, prove and sign the audit log.",
+    "audit": "Read, verify and sign the audit log.",
     "local": "Run Postgres and an AWS emulator on this machine, without Docker or an AWS account.",
 }
-"""Their order, and the first sentence of each one's own help.
+"""The commands in the order of the help, each with the first sentence of its own help.
 
-A command is the module of its name in `vault_etl.cli`, which has a function `register`, or an `app`
-that is a group of commands.
+A command is a module of the same name in `vault_etl.cli`, with a function `register`, or with a group
+of commands, `app`.
 """
 
 
 class Commands(TyperGroup):
-    """A group whose commands are imported when they are asked for, and listed without that."""
+    """A group that lists its commands without importing them, and imports a command when it is looked up."""
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - as the parent's
         super().__init__(**attributes)
         self.commands = _Imported()
 
     def list_commands(self, _ctx: object) -> list[str]:
-        """Return the names, in the order of the help."""
+        """Return the names in the order of the help."""
         return list(self.commands)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer's own click
-        """Write the names and their help."""
+        """Write the names with their help."""
         listed = {name: TyperCommand(name, help=text) for name, text in COMMANDS.items()}
         TyperGroup(commands={**listed}).format_commands(ctx, formatter)
 
 
 class _Imported(MutableMapping[str, Any]):
-    """Every command of `COMMANDS` by name. To ask for one imports it."""
+    """All commands of `COMMANDS` by name. Looking up a command imports it."""
 
     def __init__(self) -> None:
         self._commands = dict[str, Any]()

@@ -28,8 +28,8 @@ def _config(
     """Show every setting, its value, and where it came from. Secrets are redacted.
 
     Settings come from the environment (VAULT_ETL_…), then from vault-etl.toml in the working
-    directory, or the file that VAULT_ETL_CONFIG names. With one that is wrong all are shown, what
-    is wrong says what it takes, and the command exits 78.
+    directory, or from the file that VAULT_ETL_CONFIG names. If a setting is wrong, all settings are
+    shown, the wrong ones with what they accept, and the command exits 78.
 
     \b
     Examples:

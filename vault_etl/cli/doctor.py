@@ -21,18 +21,19 @@ def register(app: typer.Typer) -> None:
 def _doctor(
     *,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Also what reads all records: the counts of values.")
+        bool,
+        typer.Option("--deep", help="Run also the checks that read all records: counts of values."),
     ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Check what the vault rests on: settings, AWS, Postgres, keys. Changes nothing.
+    """Check what the vault depends on: settings, AWS, Postgres, keys. Changes nothing.
 
-    One line a check, or one for each thing that is wrong: ok, not ok, or neither ("-" in a table,
-    null in JSON) if it does not apply, rests on one that failed, or is not visible to this role.
-    Exit 78 if a check is not ok; each of these lines says how to mend it. Any role may run it, and
-    sees what it may.
+    Each check has one line, or one line for each problem: ok, not ok, or neither ("-" in a table,
+    null in JSON) if it does not apply, depends on a check that failed, or is not visible to this
+    role. Exit 78 if a check is not ok; its line says how to fix it. Any role may run `doctor`, and
+    sees what its rights allow.
 
     \b
     Examples:
@@ -54,11 +55,11 @@ def _doctor(
     )
     if failed:
         message = f"not ok: {', '.join(failed)}"
-        raise ConfigurationError(message, hint="each of their lines says how to mend it")
+        raise ConfigurationError(message, hint="the line of each check says how to fix it")
 
 
 def _noted(findings: Iterable[Finding], failed: list[str]) -> Iterator[Finding]:
-    """The findings as they come; the names of what is not ok go to `failed`."""
+    """The findings as they come; `failed` collects the names of the checks that are not ok."""
     for finding in findings:
         if finding.verdict.ok is False and finding.check not in failed:
             failed.append(finding.check)
@@ -76,7 +77,7 @@ def _line(finding: Finding) -> dict[str, object]:
 
 
 def _cells(finding: Finding) -> dict[str, object]:
-    """For a person: what to do stands behind what is wrong."""
+    """The cells of a table, with the hint after the detail."""
     verdict = finding.verdict
     detail = f"{verdict.detail} (hint: {verdict.hint})" if verdict.hint else verdict.detail
     return {"check": finding.check, "ok": verdict.ok, "detail": detail}

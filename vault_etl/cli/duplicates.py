@@ -33,38 +33,39 @@ def register(app: typer.Typer) -> None:
 
 def _duplicates(
     *,
-    field: Annotated[PersonalField, typer.Option("--field", "-f", help="Which token to group by.")],
+    field: Annotated[PersonalField, typer.Option("--field", "-f", help="The token to group by.")],
     min_count: Annotated[
-        int, typer.Option(min=2, max=MAX_COUNT, help="Only tokens of this many records.")
+        int, typer.Option(min=2, max=MAX_COUNT, help="Only tokens of at least this many records.")
     ] = 2,
     min_users: Annotated[
-        int, typer.Option(min=1, max=MAX_COUNT, help="Only tokens of this many users.")
+        int, typer.Option(min=1, max=MAX_COUNT, help="Only tokens of at least this many users.")
     ] = 1,
     since: Annotated[
-        dt.datetime | None, typer.Option(formats=_DAY, help="Only records of this day and later.")
+        dt.datetime | None, typer.Option(formats=_DAY, help="Only records of this day or later.")
     ] = None,
     until: Annotated[
-        dt.datetime | None, typer.Option(formats=_DAY, help="Only records of this day and earlier.")
+        dt.datetime | None, typer.Option(formats=_DAY, help="Only records of this day or earlier.")
     ] = None,
     limit: Annotated[
-        int, typer.Option(min=1, max=MAX_COUNT, help="The most shared ones, this many.")
+        int,
+        typer.Option(min=1, max=MAX_COUNT, help="At most this many tokens, the most shared ones."),
     ] = 20,
     with_placeholders: Annotated[
         bool,
-        typer.Option("--placeholders", help="Also values such as 0.0.0.0, null and unknown."),
+        typer.Option("--placeholders", help="Include values such as 0.0.0.0, null and unknown."),
     ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show which tokens several records share. Needs no key: it reads tokens alone.
+    """Show which tokens several records share. Needs no key: the command reads tokens only.
 
-    Values that are no address or device (0.0.0.0, null, unknown, an id of zeros) are left out; with
-    `--placeholders` they are shown, and `placeholder` says which one it is.
+    Values that mean "no address" or "no device" (0.0.0.0, null, unknown, an id of zeros) are left
+    out; `--placeholders` shows them, with the value in `placeholder`.
 
     Days are those of `create_date`, in UTC; `first_seen` and `last_seen` are the first and the last of
-    them. Months that are detached or archived are not looked at; those with rows of these days are
-    named on standard error.
+    them. Months that are detached or archived are not searched; those that may have rows of these
+    days are named on standard error.
 
     \b
     Examples:
@@ -96,7 +97,7 @@ def _duplicates(
         (_row(token, known) if with_placeholders else asdict(token) for token in shared),
         output,
         columns=_COLUMNS + (("placeholder",) if with_placeholders else ()),
-        empty=f"no {field.value} is shared by {min_count} records or more",
+        empty=f"no {field.value} is shared by {min_count} or more records",
     )
 
 

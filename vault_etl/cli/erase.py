@@ -15,7 +15,7 @@ from vault_etl.base.errors import IncompleteError, UsageError
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.months import warn_of
-from vault_etl.cli.ui.options import known_user
+from vault_etl.cli.ui.options import DryRunOption, YesOption, known_user
 from vault_etl.cli.ui.output import (
     OutputFormat,
     OutputOption,
@@ -53,8 +53,8 @@ def _erase(
     ] = None,
     reason: ReasonOption = None,
     ticket: TicketOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

@@ -1,4 +1,4 @@
-"""Evidence of a reveal: what was shown, to whom, when and why, and its entry, as CSV or JSON lines."""
+"""Evidence of a reveal, as CSV or JSON lines: the values, the login, time and reason, and the entry; and its file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ENTRY: Final = ("audit_seq", "audit_hash")
 
 
 def evidence_of(revealed: Revealed) -> dict[str, object]:
-    """One row. A field that was erased is None, and named in `erased`."""
+    """One row of evidence. An erased field is None, and named in `erased`."""
     receipt = revealed.receipt
     request = receipt.request
     return {
@@ -49,10 +49,10 @@ def evidence_of(revealed: Revealed) -> dict[str, object]:
 
 
 class CsvEvidence:
-    """Rows of CSV (RFC 4180, UTF-8, U+000A at the end of a row), without the checkpoint."""
+    """Evidence as CSV (RFC 4180, UTF-8, U+000A at the end of a row), without the checkpoint."""
 
     def __init__(self, fields: Iterable[Field], more: Sequence[str] = ()) -> None:
-        """`more` are further columns, which `row` is given."""
+        """Take the fields of the request, and `more` columns that rows have."""
         self._fields = [field.value for field in fields]
         self._columns = (*_BEFORE, *more, *self._fields, *_AFTER, *_ENTRY)
 
@@ -61,12 +61,12 @@ class CsvEvidence:
         return csv_line(self._columns)
 
     def row(self, shown: Mapping[str, Any]) -> bytes:
-        """One row, none of whose cells is a formula."""
+        """One row. No cell of it is a formula to a spreadsheet."""
         flat = {**shown, **shown["fields"], "erased": " ".join(shown["erased"])}
         return csv_line([_cell(flat[column]) for column in self._columns])
 
     def rows(self, content: bytes) -> list[dict[str, Any]]:
-        """The rows as `evidence_of` made them, of what comes back. Raises ValueError."""
+        """Parse rows back into what `evidence_of` made. Raises ValueError for other content."""
         text = io.StringIO(content.decode(), newline="")
         try:
             header, *lines = csv.reader(text, strict=True)
@@ -78,11 +78,11 @@ class CsvEvidence:
         return [{**row, "fields": self._fields} for row in cells]
 
     def begins(self, content: bytes) -> bool:
-        """Whether evidence can begin like this: content is a part of the header."""
+        """Decide whether evidence can begin with this content: it is a part of the header."""
         return self.header().startswith(content)
 
     def end_of_rows(self, content: bytes) -> int:
-        """Where the last whole row ends: a line feed between quotes is a part of its cell."""
+        """The offset at which the last whole row ends. A line feed between quotes is a part of its cell."""
         end = at = quotes = 0
         for line in content.split(b"\n")[:-1]:
             at += len(line) + 1
@@ -92,10 +92,10 @@ class CsvEvidence:
 
 
 class JsonEvidence:
-    """One JSON object a line, in ASCII, each with its checkpoint."""
+    """Evidence as JSON lines in ASCII: one object a line, each with its checkpoint."""
 
     def header(self) -> bytes:
-        """Nothing."""
+        """The empty header of JSON lines."""
         return b""
 
     def row(self, shown: Mapping[str, Any]) -> bytes:
@@ -103,19 +103,19 @@ class JsonEvidence:
         return json.dumps(shown, default=plain).encode("ascii") + b"\n"
 
     def rows(self, content: bytes) -> list[dict[str, Any]]:
-        """The objects. Raises ValueError."""
+        """Parse lines back into objects. Raises ValueError for other content."""
         found = [json.loads(line) for line in content.splitlines()]
         if not all(isinstance(row, dict) and "record_id" in row for row in found):
             raise ValueError
         return found
 
     def begins(self, content: bytes) -> bool:
-        """Whether evidence can begin like this: content is a part of a first row."""
+        """Decide whether evidence can begin with this content: it is a part of a first row."""
         first = b'{"record_id": "'
         return content.startswith(first) or first.startswith(content)
 
     def end_of_rows(self, content: bytes) -> int:
-        """Where the last whole line ends."""
+        """The offset at which the last whole line ends."""
         return content.rfind(b"\n") + 1
 
 
@@ -134,19 +134,19 @@ def _text(value: Pii | None) -> str | None:
 
 _MODE: Final = 0o600
 _ASKED: Final = ("action", "reason", "purpose", "ticket")
-"""What has to be the same in every row of one request, beside its fields."""
+"""The members that every row of one request shares, beside its fields."""
 
 
 class EvidenceFile:
-    """A regular file of mode 0600 that rows are added to. One run at a time has it."""
+    """The file of `reveal --to`: regular, mode 0600, for one run at a time, each row on the disk before the next."""
 
     def __init__(self, path: Path, form: Evidence, request: AuditRequest, *, resume: bool) -> None:
-        """Make the file. With `resume`, an earlier run's may be there, of the same request.
+        """Make the file. With `resume`, continue the file of an earlier run of the same request.
 
-        `done` has the records that it has. Its last row is taken away if it is cut off: nothing else of
-        a file that is there ever is. Raises UsageError for a file that is there already, that is another
-        kind of file or another user's, that others may read, that another run has, that holds anything
-        but evidence, or that is of another request. Raises NotFoundError for one that cannot be written.
+        `done` is the set of records in the file. A last row that is incomplete is removed; nothing else of
+        an existing file is. Raises UsageError if the file exists (without `resume`), is not a regular file, is
+        another user's, is readable by others, is locked by another run, has content that is not evidence, or
+        is evidence of another request. Raises NotFoundError if it cannot be written.
         """
         self._form = form
         self._path = path
@@ -165,7 +165,7 @@ class EvidenceFile:
         self._is_new = False
 
     def close(self) -> None:
-        """Close the file. One that this run made is taken away if it has no row."""
+        """Close the file. A file that this run made is deleted if it has no row."""
         if self._is_new:
             self._path.unlink(missing_ok=True)
         self._file.close()
@@ -190,15 +190,15 @@ class EvidenceFile:
 
 
 def _open(path: Path, *, resume: bool) -> tuple[BinaryIO, bool]:
-    """The file, open for both, and whether it was made now."""
+    """The file, open for reading and appending, and whether it is new."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
     try:
         try:
             return os.fdopen(os.open(path, flags | os.O_CREAT | os.O_EXCL, _MODE), "a+b"), True
         except FileExistsError:
             if not resume:
-                message = f"{path} is there already"
-                raise UsageError(message, hint="--resume goes on with it") from None
+                message = f"{path} exists already"
+                raise UsageError(message, hint="--resume continues it") from None
             _must_be_a_file(path, os.lstat(path))
             there = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
             return os.fdopen(there, "a+b"), False
@@ -209,28 +209,28 @@ def _open(path: Path, *, resume: bool) -> tuple[BinaryIO, bool]:
 
 def _must_be_a_file(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        message = f"{path} is no regular file"
-        raise UsageError(message, hint="evidence goes into a file; no link, pipe or device")
+        message = f"{path} is not a regular file"
+        raise UsageError(message, hint="name a file, not a link, pipe or device")
 
 
 def _own(descriptor: int, path: Path) -> None:
-    """Raises UsageError for a file that anybody else can read, or is written to now."""
+    """Raise UsageError for a file that others can read, or that another run writes to."""
     found = os.fstat(descriptor)
     _must_be_a_file(path, found)
     if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         message = f"others may read {path}"
-        raise UsageError(message, hint="evidence is for its owner alone: chmod 600, as the owner")
+        raise UsageError(message, hint="only the owner may read evidence: chmod 600, as the owner")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         message = f"another run writes to {path}"
-        raise UsageError(message, hint="wait for its end, or name another file") from None
+        raise UsageError(message, hint="wait for that run, or name another file") from None
 
 
 def _same_request(
     form: Evidence, content: bytes, request: AuditRequest, path: Path
 ) -> frozenset[uuid.UUID]:
-    """The records of rows whose reason, purpose, ticket, action and fields are the request's."""
+    """The records in the rows. Raises UsageError unless action, reason, purpose, ticket and fields are the same."""
     asked = [request.action.value, request.reason, request.purpose or "", request.ticket or ""]
     fields = sorted(field.value for field in request.fields)
     try:
@@ -252,27 +252,29 @@ def _asked(row: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _no_evidence(path: Path) -> UsageError:
-    message = f"{path} is no evidence of this form and these fields"
-    return UsageError(message, hint="--resume goes on with a file of the same command")
+    message = f"{path} is not evidence of this form and these fields"
+    return UsageError(message, hint="--resume continues a file of the same command")
 
 
 _MARK: Final = "'"
 _STARTS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", _MARK)
-"""What begins a formula (OWASP, CSV Injection), and the mark itself, so that it can be taken away again."""
+"""Characters that begin a formula (OWASP, CSV Injection), and the mark itself, so that it can be removed again."""
 
 
 def csv_line(cells: Iterable[str]) -> bytes:
     """One row of RFC 4180, ended by U+000A, in UTF-8.
 
-    A cell that begins like a formula, blanks and controls before it or not, gets a mark, U+0027, before it.
+    A cell that a spreadsheet would take for a formula, also after blanks and controls, is marked with U+0027.
     """
     line = io.StringIO()
-    csv.writer(line).writerow(map(_safe, cells))  # that quotes both characters of its CR LF
+    csv.writer(line).writerow(
+        map(_safe, cells)
+    )  # the writer quotes cells with either character of its CR LF
     return line.getvalue().removesuffix("\r\n").encode() + b"\n"
 
 
 def plain_cell(cell: str) -> str:
-    """The text of a cell that `csv_line` made: without the mark."""
+    """The text of a cell of `csv_line`, without the mark."""
     return cell.removeprefix(_MARK)
 
 

@@ -48,11 +48,14 @@ def _find(
     context: typer.Context,
     *,
     field: Annotated[
-        PersonalField | None, typer.Option("--field", "-f", help="Which field holds it.")
+        PersonalField | None, typer.Option("--field", "-f", help="The field that holds the value.")
     ] = None,
     user_id: UserIdOption = None,
     limit: Annotated[
-        int, typer.Option(min=1, max=MAX_HOLDERS, help="The newest records of a value, this many.")
+        int,
+        typer.Option(
+            min=1, max=MAX_HOLDERS, help="At most this many records of a value, the newest."
+        ),
     ] = 100,
     reason: ReasonOption = None,
     purpose: PurposeOption = None,
@@ -61,23 +64,22 @@ def _find(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Find the records that hold a value. An entry in the audit log, without the value.
+    """Find the records that hold a value. The search is an entry in the audit log, without the value.
 
-    The value is asked for on a terminal, unseen, or read from standard input. Never give it on the
-    command line: it would stay in the shell's history. `count` says how many records there are in
-    all, listed or not: 1,000 at most are listed. `placeholder` is the value, if it is one that
-    stands for no address or device (0.0.0.0, null, unknown, an id of zeros): then its records have
-    nothing in common.
+    The command asks for the value on a terminal, unseen, or reads it from standard input. Never give
+    it on the command line: it would stay in the shell's history. `count` is the number of all
+    records, of which at most 1,000 are listed. `placeholder` is the value if it means "no address"
+    or "no device" (0.0.0.0, null, unknown, an id of zeros): such records have nothing in common.
 
-    Standard input may hold many values, one a line, and ranges of addresses: 198.51.100.0/24, or
-    198.51.100.7-198.51.100.9. All of them, 65,536 at most, are one entry, which says how many
-    they are; each is a look for the quota. Those that records hold are listed, with the value.
+    Standard input may have many values, one a line, and ranges of addresses: 198.51.100.0/24, or
+    198.51.100.7-198.51.100.9. All of them, at most 65,536, share one entry, which has their number;
+    each counts as an access for the quota. The values that records hold are listed.
 
-    `--user-id` lists the records of a user instead. It is one look, and its entry does not name
+    `--user-id` lists the records of a user instead. That is one access, and its entry does not name
     the user.
 
-    Months that are detached or archived are not looked at. They are named, in JSON in
-    `not_looked_at`, with where their rows are.
+    Months that are detached or archived are not searched. They are named, in JSON in
+    `not_looked_at`, with the place of their rows.
 
     \b
     Examples:
@@ -88,12 +90,12 @@ def _find(
     """
     from vault_etl.app import audit, records, reveal
 
-    if context.args:  # not left to the parser, which would repeat it
-        message = "a value is never given on the command line"
-        raise UsageError(message, hint="it stands in the shell's history now; see --help")
+    if context.args:  # the error of the parser would repeat the value
+        message = "a value must not be given on the command line"
+        raise UsageError(message, hint="the shell's history has it now; see --help")
     if (field is None) == (user_id is None):
-        message = "a search is of a --field or of a --user-id"
-        raise UsageError(message, hint="one of them, and not both")
+        message = "a search takes a --field or a --user-id"
+        raise UsageError(message, hint="give one of them, not both")
     asked = reason_for("a search", reason)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
     if field is None:
@@ -129,7 +131,7 @@ def _find(
 
 
 def _written_out(field: Field, values: Sequence[Pii]) -> list[Pii]:
-    """Each address of a range in its place. Raises UsageError for more than one entry is about."""
+    """The values, with ranges replaced by their addresses. Raises UsageError for more values than one entry allows."""
     found: list[Pii] = []
     for value in values:
         with contextlib.suppress(UnicodeDecodeError):
@@ -139,8 +141,8 @@ def _written_out(field: Field, values: Sequence[Pii]) -> list[Pii]:
             continue
         found.append(value)
     if len(found) > MAX_AMOUNT:
-        message = f"these are more than {MAX_AMOUNT:,} values"
-        raise UsageError(message, hint="look for a part of them at a time")
+        message = f"there are more than {MAX_AMOUNT:,} values"
+        raise UsageError(message, hint="search for fewer at a time")
     return found
 
 
@@ -151,7 +153,7 @@ def _print_many(
     output: OutputFormat | None,
     left: Sequence[MonthAway],
 ) -> None:
-    """The values that records hold, with their number among all."""
+    """Print the values that records hold, with their position in the input."""
     receipt = found[0].receipt
     held: list[dict[str, Any]] = [
         {
@@ -192,7 +194,7 @@ def _print_user(
     output: OutputFormat | None,
     left: Sequence[MonthAway],
 ) -> None:
-    """Print the records of a user, the newest of them."""
+    """Print the newest records of a user."""
     shown: dict[str, object] = {
         "count": found.count,
         "audit_seq": receipt.seq,

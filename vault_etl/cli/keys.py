@@ -15,6 +15,7 @@ from vault_etl.base.errors import KeyUnavailableError, UnusableKeyError, UsageEr
 from vault_etl.cli import keys_destroy, keys_rotate
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.options import DryRunOption
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object, print_rows, wants_json
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import confirm
@@ -166,7 +167,7 @@ def _rewrap(
     purpose: Annotated[
         KeyPurpose | None, typer.Option(help="With --to: whose keys to move.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
+    dry_run: DryRunOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask (with --to).")] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,

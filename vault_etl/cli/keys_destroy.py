@@ -12,6 +12,7 @@ from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import UsageError
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.options import DryRunOption, YesOption
 from vault_etl.cli.ui.output import (
     OutputFormat,
     OutputOption,
@@ -61,8 +62,8 @@ def destroy(
     unused: Annotated[
         bool, typer.Option("--unused", help="Instead of a KEY_ID: every data key nothing needs.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

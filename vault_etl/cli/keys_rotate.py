@@ -15,7 +15,7 @@ from vault_etl.cli.keys_rotation import (
     rotate_token_keys,
 )
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.options import Duration
+from vault_etl.cli.ui.options import DryRunOption, Duration, RateOption, YesOption
 from vault_etl.cli.ui.output import OutputOption, QuietOption
 from vault_etl.crypto.fields import Field
 from vault_etl.rotation.leave_out import LeaveOut
@@ -68,11 +68,9 @@ def rotate(
         bool,
         typer.Option("--if-due", help="For a scheduler: only if keys are older than they may be."),
     ] = False,
-    rate: Annotated[
-        float | None, typer.Option(min=1, help="Rows a second at the most. [default: no limit]")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    rate: RateOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

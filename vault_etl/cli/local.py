@@ -16,6 +16,7 @@ from vault_etl import settings
 from vault_etl.base import logs
 from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, UsageError
 from vault_etl.cli.start import VerboseOption
+from vault_etl.cli.ui.options import DryRunOption, YesOption
 from vault_etl.cli.ui.output import (
     OutputFormat,
     OutputOption,
@@ -127,8 +128,8 @@ def status(
 @app.command()
 def reset(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     directory: DirectoryOption = _DIRECTORY,
     output: OutputOption = None,
     quiet: QuietOption = False,

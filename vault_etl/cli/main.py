@@ -1,4 +1,4 @@
-"""`vault-etl`: the commands, and the one place where an error becomes an exit code."""
+"""`vault-etl`: the command line, and the only place where an error becomes an exit code."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _main(
         ),
     ] = False,
 ) -> None:
-    """Load login events from SQS into Postgres, tokenised and sealed; recover a value on the record.
+    """Load login events from SQS into Postgres as tokens and ciphertexts; recover values, audited.
 
     To see it work, with nothing but Python: vault-etl demo
     """
@@ -59,7 +59,7 @@ def main() -> NoReturn:
     forget_empty(os.environ)
     exit_code = _run()
     try:
-        sys.stdout.flush()  # of what was printed before an error
+        sys.stdout.flush()  # output from before an error
     except OSError:
         streams.give_up(sys.stdout)
     sys.exit(exit_code)
@@ -76,19 +76,19 @@ def _run() -> int:
     except SystemExit as end:
         if not isinstance(end.__context__, BrokenPipeError):
             raise
-        return EXIT_BROKEN_PIPE  # typer has given stdout up already, and says 1
+        return EXIT_BROKEN_PIPE  # typer has given up stdout already, and exits with 1
     except (typer.Abort, KeyboardInterrupt):
         return _report("interrupted", None, EXIT_INTERRUPTED)
     except typer.TyperException as error:
         return _report_usage(error)
-    except Exception as error:  # noqa: BLE001  # the last resort, and it must not print a value
+    except Exception as error:  # noqa: BLE001  # the last resort, which must not print a value
         return _report_error(error)
     return result if isinstance(result, int) else 0
 
 
 def _report_usage(error: typer.TyperException) -> int:
     text = usage_message(error)
-    if text.startswith("Usage:"):  # of a command that is none without another
+    if text.startswith("Usage:"):  # a command group called without a subcommand
         sys.stderr.write(f"{text}\n")
         return EXIT_USAGE
     return _report(text, "add --help for usage", EXIT_USAGE)
@@ -100,13 +100,13 @@ def _report(message: str, hint: str | None, exit_code: int) -> int:
         if hint:
             sys.stderr.write(f"vault-etl: hint: {printable(hint)}\n")
         sys.stderr.flush()
-    except OSError:  # nobody listens: the exit code tells all the same
+    except OSError:  # standard error is closed: the exit code still tells
         streams.give_up(sys.stderr)
     return exit_code
 
 
 def _report_error(error: Exception) -> int:
-    """Our own errors say what is wrong. Of others, where and of what class: their text may quote a value."""
+    """Report our own errors with their text. Other errors show only class and place: their text may quote a value."""
     if isinstance(error, VaultEtlError):
         from vault_etl.cli.needed_roles import command_of, hint_of
 
@@ -114,8 +114,8 @@ def _report_error(error: Exception) -> int:
         return _report(str(error), hint, error.exit_code)
     if isinstance(error, OSError) and error.errno in streams.NO_FAULT_OF_OURS:
         streams.give_up(sys.stdout)
-        message = f"writing fails: {os.strerror(error.errno)}"
-        return _report(message, "what was done stays done", UnavailableError.exit_code)
+        message = f"cannot write the output: {os.strerror(error.errno)}"
+        return _report(message, "completed work is kept", UnavailableError.exit_code)
     from vault_etl.base.logs import bug
 
-    return _report(bug(error), "please report this line; nothing in it is secret", EXIT_BUG)
+    return _report(bug(error), "please report this line; it contains no secret", EXIT_BUG)

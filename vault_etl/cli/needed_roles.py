@@ -1,4 +1,4 @@
-"""Which role of Postgres each command needs: for its check, for what a refusal says, and for docs/cli.md."""
+"""The role of Postgres that each command needs: its check, the hint of a refusal, and docs/cli.md use this table."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ NEEDED_ROLES: Final[Mapping[str, tuple[str, ...]]] = {
     "audit policy": ("vault_etl_audit", "vault_etl_reveal"),
     "audit policy set": ("vault_etl_owner",),
 }
-"""By the words of a command. One of several roles is enough. What is not here is for any role, or asks no Postgres."""
+"""Roles by the words of a command; one of them is enough. Other commands are for any role, or ask no Postgres."""
 
 
 def command_of(arguments: Sequence[str]) -> str | None:
-    """The command of this table that a command line names; None if it names another."""
+    """The command of this table that a command line names, or None."""
     words = (" ".join(arguments[:count]) for count in (3, 2, 1))
     return next((command for command in words if command in NEEDED_ROLES), None)
 
 
 def hint_of(error: VaultEtlError, command: str | None) -> str | None:
-    """The error's own hint; of a refusal by Postgres for want of a role, which role the command needs."""
+    """The hint of an error. If Postgres refused a login without a role, the hint names the roles of the command."""
     if isinstance(error, LoginDeniedError) and command is not None:
         return f"use a login that has the role {' or '.join(NEEDED_ROLES[command])}"
     return error.hint

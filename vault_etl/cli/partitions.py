@@ -11,11 +11,11 @@ from vault_etl.audit.entries import Action, clean_reason
 from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.cli.partitions_archive import archive, restore
-from vault_etl.cli.partitions_change import Change, DryRunOption, MonthArgument, YesOption, shown
+from vault_etl.cli.partitions_change import Change, MonthArgument, shown
 from vault_etl.cli.partitions_drop import drop
 from vault_etl.cli.partitions_retoken import retoken
 from vault_etl.cli.start import VerboseOption, start
-from vault_etl.cli.ui.options import Duration
+from vault_etl.cli.ui.options import DryRunOption, Duration, YesOption
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, reason_for, word
 from vault_etl.records.partitions import months_around, parse_month

@@ -13,14 +13,13 @@ from vault_etl.audit.entries import Action, clean_reason
 from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError, UsageError
 from vault_etl.cli.partitions_change import (
-    DryRunOption,
     MonthArgument,
-    YesOption,
     delete_old,
     must_be,
     shown,
 )
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.options import DryRunOption, YesOption
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word

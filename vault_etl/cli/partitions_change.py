@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 MonthArgument = Annotated[
     str, typer.Argument(metavar="MONTH", help="YYYY-MM, or the name of a partition.")
 ]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")
-]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 _STATES: Final = {
     Action.PARTITIONS_DETACH: (

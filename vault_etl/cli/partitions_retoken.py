@@ -11,6 +11,7 @@ from vault_etl.audit.entries import Action, AuditRequest, clean_reason
 from vault_etl.audit.log import audit_request
 from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
+from vault_etl.cli.ui.options import DryRunOption, RateOption, YesOption
 from vault_etl.cli.ui.output import OutputFormat, OutputOption, QuietOption, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
@@ -33,13 +34,11 @@ def retoken(
             help="Which records get no token if they do not open to their own; may be repeated.",
         ),
     ] = None,
-    rate: Annotated[
-        float | None, typer.Option(min=1, help="Rows a second at the most. [default: no limit]")
-    ] = None,
+    rate: RateOption = None,
     reason: ReasonOption = None,
     ticket: TicketOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

@@ -26,11 +26,11 @@ from vault_etl.cli.ui.options import (
 from vault_etl.cli.ui.output import (
     MANY_ROWS,
     MAX_COUNT,
-    LookOutput,
-    LookOutputOption,
+    AccessOutput,
+    AccessOutputOption,
     OutputOption,
     QuietOption,
-    print_look,
+    print_access,
     print_rows,
     print_value,
     readable,
@@ -156,7 +156,7 @@ def _show(
     reason: ReasonOption = None,
     purpose: PurposeOption = None,
     ticket: TicketOption = None,
-    output: LookOutputOption = None,
+    output: AccessOutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -219,8 +219,8 @@ def _counted(count: QuarantinedCount) -> dict[str, object]:
     }
 
 
-def _print(shown: ShownMessage, output: LookOutput | None) -> None:
-    if output is LookOutput.VALUE:
+def _print(shown: ShownMessage, output: AccessOutput | None) -> None:
+    if output is AccessOutput.VALUE:
         print_value(shown.body.expose() if shown.body else b"", end=b"")
         return
     body, encoding = (None, None) if shown.body is None else readable(shown.body)
@@ -231,7 +231,7 @@ def _print(shown: ShownMessage, output: LookOutput | None) -> None:
         "body": body,
         "body_encoding": encoding,
     }
-    print_look(values, shown.receipt, output)
+    print_access(values, shown.receipt, output)
 
 
 app.command("retry")(quarantine_change.retry)

@@ -17,10 +17,12 @@ from vault_etl.cli.needed_roles import NEEDED_ROLES
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.months import say_what_opens
 from vault_etl.cli.ui.options import (
+    DryRunOption,
     ReasonCodeOption,
     SinceOption,
     SourceOption,
     UntilOption,
+    YesOption,
     utc,
 )
 from vault_etl.cli.ui.output import (
@@ -70,8 +72,8 @@ def discard(
     ] = False,
     reason: ReasonOption = None,
     ticket: TicketOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -169,10 +171,8 @@ def retry(
     *,
     every: Annotated[bool, typer.Option("--all", help="Every quarantined message.")] = False,
     reason_code: ReasonCodeOption = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count what would move, and move nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,

@@ -1,4 +1,4 @@
-"""Which commands read from a replica: these, if VAULT_ETL_READ_URL is set, and no others."""
+"""The commands that read from a replica, if VAULT_ETL_READ_URL is set."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Final
 FROM_REPLICA: Final = frozenset(
     {"duplicates", "keys list", "audit list", "audit verify", "quarantine list", "doctor"}
 )
-"""By the words of a command. They look through many rows, and nothing is decided by what they find.
+"""The words of these commands. They read many rows, and decide nothing by them.
 
-All others write, or need the state of this moment: looks and their entries, counts before a key ends, the
-months before one is detached. `doctor` reads there what `--deep` counts. `status` is of the primary, whose
-sessions it shows, and each of its looks is short.
+All other commands write, or need the current state: accesses and their entries, counts before a key is
+destroyed, the months before one is detached. `doctor` reads the replica for the counts of `--deep`. `status`
+reads the primary, whose sessions it shows, with short queries.
 """

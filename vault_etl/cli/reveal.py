@@ -46,31 +46,36 @@ def _reveal(
     ids: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="ID…", show_default=False, help="The record_id; - or none reads standard input."
+            metavar="ID…", show_default=False, help="Record ids; - or no ID reads standard input."
         ),
     ] = None,
     *,
     user_id: UserIdOption = None,
     field: Annotated[
         list[PersonalField] | None,
-        typer.Option("--field", "-f", help="Only this field; may be given twice. [default: both]"),
+        typer.Option("--field", "-f", help="Only this field; may be repeated. [default: both]"),
     ] = None,
     reason: ReasonOption = None,
     purpose: PurposeOption = None,
     ticket: TicketOption = None,
     masked: Annotated[
         bool,
-        typer.Option("--masked", help="Only the last octet, or the last two characters."),
+        typer.Option(
+            "--masked", help="Show a mask: only the last octet, or the last two characters."
+        ),
     ] = False,
     limit: Annotated[
-        int | None, typer.Option(min=1, max=MAX_IDS, help="The first records, this many.")
+        int | None,
+        typer.Option(min=1, max=MAX_IDS, help="At most this many records, the first ones."),
     ] = None,
     to: Annotated[
         Path | None,
-        typer.Option(help="Evidence into this file, for its owner alone, not to standard output."),
+        typer.Option(
+            help="Write evidence into this file, with mode 0600, instead of standard output."
+        ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with that file: skip the records in it.")
+        bool, typer.Option("--resume", help="Continue that file: skip the records in it.")
     ] = False,
     output: Annotated[
         RevealOutput | None,
@@ -79,20 +84,20 @@ def _reveal(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Recover the personal fields of records. Each is an entry in the audit log.
+    """Recover the personal fields of records. Each record has an entry in the audit log.
 
-    The entry is committed before KMS is asked; its outcome is committed, and the head of the log
-    signed, before anything is printed: if that cannot be done, nothing is shown (exit 74). Keep
-    the signed note that comes at the end: `audit verify --checkpoint` takes it. What the reveal
-    policy does not allow is denied, on the record, for any id (exit 77).
+    The entry is committed before KMS is asked. Its outcome is committed, and the head of the log
+    signed, before anything is printed; if that fails, nothing is shown (exit 74). Keep the signed
+    note at the end of the output: `audit verify --checkpoint` takes it. An access that the reveal
+    policy does not allow is denied and logged, whether the record exists or not (exit 77).
 
-    Of many records, the quota is looked at before the first. A record that is not there (exit 66)
-    or does not open (exit 65) is named, and the others go on: if its month is detached, archived or
-    dropped, with where its rows are. `--output csv` and `json` are
-    evidence: record, user, date, values, login, time, reason, ticket, and the entry. A cell of CSV
-    that a spreadsheet would take for a formula has ' before it. `--resume` goes on where a run
-    with the same reason, purpose, ticket and fields ended. `--user-id` is a look for the user's
-    records, and then one at each.
+    The quota is checked before the first of many records. A record that does not exist (exit 66)
+    or does not open (exit 65) is named, and the others continue; if its month is detached, archived
+    or dropped, the warning says where its rows are. `--output csv` and `json` are evidence: record,
+    user, date, values, login, time, reason, ticket, and the entry. A CSV cell that a spreadsheet
+    would take for a formula begins with '. `--resume` continues a run with the same reason, purpose,
+    ticket and fields. `--user-id` counts as one access to search the user's records, and one for
+    each record.
 
     \b
     Examples:
@@ -107,13 +112,13 @@ def _reveal(
 
     words = ids or ([STANDARD_INPUT] if user_id is None else [])
     if user_id is not None and ids:
-        message = "a reveal is of record ids, or of one --user-id"
-        raise UsageError(message, hint="not both")
+        message = "a reveal takes record ids or one --user-id, not both"
+        raise UsageError(message, hint="leave one of them out")
     if STANDARD_INPUT in words and sys.stdin.isatty():
         message = "a reveal needs a record id"
-        raise UsageError(message, hint="for example one that `vault-etl find` names")
+        raise UsageError(message, hint="`vault-etl find` shows record ids")
     if resume and to is None:
-        message = "--resume goes on with a file"
+        message = "--resume continues a file"
         raise UsageError(message, hint="name it with --to")
     output = output if to is None else form_of_file(output, to)
     asked = reason_for("a reveal", reason)
@@ -146,14 +151,14 @@ def _reveal(
 def _of_each(
     request: AuditRequest, record_ids: Sequence[uuid.UUID | None]
 ) -> Sequence[AuditRequest]:
-    """The same request for each record, under an id of its own."""
+    """The same request for each record, each with its own request id."""
     return [replace(request, request_id=uuid.uuid4(), record_id=one) for one in record_ids]
 
 
 def _records_of(
     parts: Parts, request: AuditRequest, user_id: str, keep: LastCheckpoint
 ) -> list[uuid.UUID]:
-    """The records of a user, by a look of its own. Raises NotFoundError if there is none."""
+    """The records of a user, by an access of its own. Raises NotFoundError without records."""
     from vault_etl.app import records, reveal
 
     find = replace(request, request_id=uuid.uuid4(), action=Action.FIND, fields=())
@@ -164,7 +169,8 @@ def _records_of(
         raise no_record_of_user(left.months)
     if found.count > len(found.newest):
         warn(
-            "--user-id", f"{found.count} records, of which the newest {len(found.newest)} are taken"
+            "--user-id",
+            f"{found.count} records, of which only the newest {len(found.newest)} are revealed",
         )
     return [holder.record_id for holder in found.newest]
 
@@ -189,13 +195,13 @@ def _reveal_all(
     *,
     watched: bool,
 ) -> None:
-    """Reveal each of them, print it, and then say what could not be done."""
+    """Reveal and print each record, and raise the error of those that failed at the end."""
     from vault_etl.app import audit, reveal
 
     if not requests:
-        typer.echo("every record is there already", err=True)
+        typer.echo("the file has every record already", err=True)
     quota = audit.policy(parts).allowance().looks
-    must_be_within_quota(len(requests), quota, fewer=f"--limit {quota.left} takes the first")
+    must_be_within_quota(len(requests), quota, fewer=f"--limit {quota.left} reveals the first ones")
     batch = RevealBatch(lambda request: reveal.reveal(parts, request.request_id, keep)(request))
     try:
         bar = progress("reveal", total=len(requests), quiet=False) if watched else None
@@ -214,7 +220,7 @@ def _reveal_all(
 
 
 def _record_ids(words: list[str]) -> list[uuid.UUID]:
-    """All of them, each once, before the first is looked at. Raises UsageError for what is no id."""
+    """Parse all record ids, each once, before the first access. Raises UsageError for other text."""
     found: list[uuid.UUID] = []
     for number, text in enumerate(words, start=1):
         if text == STANDARD_INPUT:
@@ -226,17 +232,17 @@ def _record_ids(words: list[str]) -> list[uuid.UUID]:
     found = list(dict.fromkeys(found))
     if not found:
         message = "there is no record id on standard input"
-        raise UsageError(message, hint="one a line, or on the command line")
+        raise UsageError(message, hint="give one id a line, or ids on the command line")
     if len(found) > MAX_IDS:
-        message = f"these are more than {MAX_IDS:,} records"
-        raise UsageError(message, hint="ask for fewer at a time")
+        message = f"there are more than {MAX_IDS:,} record ids"
+        raise UsageError(message, hint="give fewer at a time")
     return found
 
 
 def _record_id(text: str, place: str) -> uuid.UUID:
-    """Not quoted if it is none: it may be a value that somebody took for an id."""
+    """Parse one record id. The error does not quote the text: it may be a personal value."""
     try:
         return uuid.UUID(text.strip())
     except ValueError:
-        message = f"{place} is no record id"
-        raise UsageError(message, hint="it is a UUID, the record_id of user_logins") from None
+        message = f"{place} is not a record id"
+        raise UsageError(message, hint="a record id is a UUID: record_id of user_logins") from None

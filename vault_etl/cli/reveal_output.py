@@ -1,4 +1,4 @@
-"""Where revealed records go: to standard output as they come, or into a file of evidence."""
+"""Output of revealed records: on standard output as they come, or into a file of evidence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ERASED: Final = "(erased)"
 
 
 class RevealOutput(StrEnum):
-    """How records are printed: `value` is the bare values, `csv` and `json` are evidence."""
+    """The forms of revealed records: `value` is the bare values, `csv` and `json` are evidence."""
 
     TABLE = "table"
     JSON = "json"
@@ -34,7 +34,7 @@ class RevealOutput(StrEnum):
 
 
 class Shown:
-    """Prints each record, or stores it in `file`, and what belongs at the end."""
+    """Prints each record, or stores it in `file`, and prints the receipt at the end."""
 
     def __init__(
         self, output: RevealOutput | None, request: AuditRequest, file: EvidenceFile | None
@@ -47,7 +47,7 @@ class Shown:
         self.count = 0
 
     def add(self, revealed: Revealed) -> None:
-        """Show a record. What is printed is out of our hands when this returns."""
+        """Show a record; when this returns, the output is flushed."""
         shown = evidence_of(revealed)
         first, self._last = self._last is None, revealed
         self.count += 1
@@ -64,7 +64,7 @@ class Shown:
         sys.stdout.flush()
 
     def end(self) -> None:
-        """The newest receipt, which covers all before it: under a table, and beside CSV on a terminal."""
+        """Print the newest receipt, which covers all before it: under a table, and beside CSV on a terminal."""
         note = self._last.receipt.checkpoint if self._last else None
         if note is None or self._output is RevealOutput.VALUE:
             return
@@ -90,20 +90,20 @@ class Shown:
 
 
 def evidence_form(output: RevealOutput, request: AuditRequest) -> Evidence:
-    """The form of evidence; of what is none, JSON."""
+    """The form of evidence: CSV, or JSON for every other output."""
     return CsvEvidence(request.fields) if output is RevealOutput.CSV else JsonEvidence()
 
 
 def form_of_file(output: RevealOutput | None, path: Path) -> RevealOutput:
-    """What a file is to hold: as asked, or as its name says. Raises UsageError for what is no evidence."""
+    """The form of a file: as asked, or by its name. Raises UsageError for a form that is not evidence."""
     if output in {RevealOutput.TABLE, RevealOutput.VALUE}:
         message = "a file of evidence is CSV or JSON"
-        raise UsageError(message, hint="--output csv, or --output json")
+        raise UsageError(message, hint="use --output csv or --output json")
     return output or (RevealOutput.CSV if path.suffix == ".csv" else RevealOutput.JSON)
 
 
 def warn(record_id: object, text: str) -> None:
-    """Name a record that was not revealed."""
+    """Warn about a record that was not revealed."""
     sys.stderr.write(f"vault-etl: warning: {record_id}: {text}\n")
 
 

@@ -1,4 +1,4 @@
-"""What every command that works on a vault begins with."""
+"""The start of every command that works on a vault: settings, logs, and the shared parts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from vault_etl.app.parts import Parts
 
 VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Log more, to standard error.")
+    bool, typer.Option("--verbose", "-v", help="Write more log lines to standard error.")
 ]
 
 
 def start(
     *, quiet: bool, verbose: bool, is_worker: bool = False
 ) -> tuple[Parts, settings.Settings]:
-    """Read the settings, set up the logs. Raises ConfigurationError."""
-    # Here and not above: most of a command's start is these imports, and its help needs none.
+    """Read the settings, set up the logs, and return the parts. Raises ConfigurationError."""
+    # These imports are most of the time that a command takes to start.
     from vault_etl import settings
     from vault_etl.app.parts import Parts
     from vault_etl.base import logs
@@ -37,7 +37,7 @@ def start(
 
 
 def _name() -> str:
-    """`vault-etl keys rotate`: the words of the command, and nothing that was given to it."""
+    """The words of the command, such as `vault-etl keys rotate`, without its arguments."""
     from typer._click.globals import get_current_context
 
     return get_current_context().command_path

@@ -21,12 +21,12 @@ def _status(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show how the work goes, on one screen: queue, records, quarantine, keys, log.
+    """Show the state of the work on one screen: queue, records, quarantine, keys, log.
 
     For the person on call, and for a probe: exit 78 if something needs a person, and its line says
-    what to do. The role audit sees all of it. Any role may run it; a section that it may not see
-    says so, and the others show. In JSON the numbers and times of a section are members of its line.
-    Each look is bounded, however large the tables are. `doctor` checks what the vault rests on.
+    what to do. The role audit sees every section. Any role may run `status`; a section that the role
+    may not see says so. In JSON, the numbers and times of a section are members of its line. Every
+    query is bounded, however large the tables are. `doctor` checks what the vault depends on.
 
     \b
     Examples:
@@ -42,7 +42,7 @@ def _status(
     wrong = [finding.check for finding in findings if finding.verdict.ok is False]
     if wrong:
         message = f"needs a person: {', '.join(wrong)}"
-        raise ConfigurationError(message, hint="each of their lines says what to do")
+        raise ConfigurationError(message, hint="the line of each section says what to do")
 
 
 def _line(finding: Finding) -> dict[str, object]:
@@ -57,7 +57,7 @@ def _line(finding: Finding) -> dict[str, object]:
 
 
 def _row(finding: Finding) -> dict[str, object]:
-    """For a terminal: one line where it has room, and what to do behind what is wrong."""
+    """The cells of a table: one line if the terminal has room, with the hint after the detail."""
     verdict = finding.verdict
     detail = f"{verdict.detail}: {verdict.hint}" if verdict.hint else verdict.detail
     return {"section": finding.check, "ok": verdict.ok, "detail": detail}

@@ -45,10 +45,10 @@ def _tokens(
     context: typer.Context,
     *,
     field: Annotated[
-        PersonalField, typer.Option("--field", "-f", help="Which field the values are of.")
+        PersonalField, typer.Option("--field", "-f", help="The field that the values belong to.")
     ],
     column: Annotated[
-        str | None, typer.Option(help="The column that holds them, of CSV with a header.")
+        str | None, typer.Option(help="The column with the values, in CSV with a header.")
     ] = None,
     file: Annotated[
         Path | None, typer.Option(help="Read this file. [default: standard input]")
@@ -61,10 +61,10 @@ def _tokens(
 ) -> None:
     """Turn a list of values into the tokens that analysts see, for a join. One entry in the log.
 
-    CSV in and out: one value a line, or the column that `--column` names, in whose place the
-    tokens come; the order and the other columns are as they were. Values are never given on the
-    command line, and are not in the output. 65,536 at most; the entry says how many they are, and
-    they count for `tokens_an_hour` of the reveal policy.
+    Input and output are CSV: one value a line, or the column that `--column` names. Tokens replace
+    the values; order and other columns stay. Values must not be given on the command line, and are
+    not in the output. At most 65,536 values; the entry has their number, and they count for
+    `tokens_an_hour` of the reveal policy.
 
     A value that the field cannot hold gets no token, and its row is named (exit 65). The tokens are
     of the active generation: they join until `keys rotate --tokens` cuts over.
@@ -77,8 +77,8 @@ def _tokens(
     from vault_etl.app import audit, records, reveal
 
     if context.args:
-        message = "a value is never given on the command line"
-        raise UsageError(message, hint="it stands in the shell's history now; see --help")
+        message = "a value must not be given on the command line"
+        raise UsageError(message, hint="the shell's history has it now; see --help")
     asked = reason_for("a list of tokens", reason)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
     header, rows, at = _table(read_lines(file), column, Field(field))
@@ -106,18 +106,18 @@ def _tokens(
 def _table(
     text: str, column: str | None, field: Field
 ) -> tuple[list[str] | None, list[list[str]], int]:
-    """The header, the rows that are not empty, and which column holds the values. Raises UsageError."""
+    """The header, the rows that are not empty, and the index of the column with the values. Raises UsageError."""
     try:
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except csv.Error:
-        message = "the list is no CSV"
-        raise UsageError(message, hint="one value a line, or CSV with --column") from None
+        message = "the list is not CSV"
+        raise UsageError(message, hint="give one value a line, or CSV with --column") from None
     header, at = None, 0
     if column is not None:
         header = rows.pop(0) if rows else []
         if header.count(column) != 1:
-            message = "the header has no such column, or has it twice"
-            raise UsageError(message, hint="--column names one of the first line")
+            message = "the header does not have this column, or has it twice"
+            raise UsageError(message, hint="--column names a column of the first line")
         at = header.index(column)
         header = [f"masked_{field}" if name == column else name for name in header]
     elif rows and rows[0] == [field.value]:
@@ -126,16 +126,16 @@ def _table(
     wide = len(header) if header else 1
     wrong = next((number for number, row in enumerate(rows, start=1) if len(row) != wide), None)
     if wrong is not None:
-        message = f"row {wrong} has another number of columns than {wide}"
+        message = f"row {wrong} does not have {wide} columns"
         raise UsageError(message, hint="name the column with --column, if there are several")
     if not 0 < len(rows) <= MAX_AMOUNT:
         message = f"there are more than {MAX_AMOUNT:,} values" if rows else "there is no value"
-        raise UsageError(message, hint="one value a line; of a longer list a part at a time")
+        raise UsageError(message, hint="give one value a line; split a longer list")
     return header, rows, at
 
 
 def _write(header: list[str] | None, rows: Sequence[list[str]], at: int, made: MadeTokens) -> None:
-    """In UTF-8, whatever the locale; on a terminal, so that no other column can steer it."""
+    """Print in UTF-8, in any locale; escaped on a terminal, so that no other column can control it."""
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     if header:
@@ -156,7 +156,7 @@ def _write(header: list[str] | None, rows: Sequence[list[str]], at: int, made: M
 def _complain(made: MadeTokens, field: Field, *, first: int, quiet: bool) -> None:
     if made.is_pending:
         sys.stderr.write(
-            "vault-etl: warning: a rotation of the token keys is under way: these tokens join until its cut-over\n"
+            "vault-etl: warning: a rotation of the token keys is in progress: these tokens join until the cut-over\n"
         )
     if not quiet:
         count = sum(token is not None for token in made.tokens)
@@ -167,4 +167,4 @@ def _complain(made: MadeTokens, field: Field, *, first: int, quiet: bool) -> Non
     if wrong:
         some = ", ".join(map(str, wrong[:_SHOWN_LINES]))
         message = f"the field {field} cannot hold {len(wrong)} of these values: row {some}"
-        raise DataError(message, hint="they have no token; all others are done")
+        raise DataError(message, hint="those values have no token; all others have one")

@@ -1,4 +1,4 @@
-"""What is wrong with a command line, in our words: typer's are those of its parts, pydantic and click."""
+"""Errors of a command line, in our words: those of typer come from its parts, pydantic and click."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vault_etl.base.errors import UsageError
 
 
 def usage_message(error: typer.TyperException) -> str:
-    """One line without a final period, lower case. Raised by us, it keeps its words."""
+    """The message of an error in one line, lower case, without a final period. Our own errors keep their words."""
     param: Any = getattr(error, "param", None)
     descriptor = getattr(param, "type_descriptor", None)
     if descriptor is not None and not isinstance(param, str) and _is_pydantics(error):
@@ -47,10 +47,10 @@ _EMPTY: Final = re.compile(r"(?:(--[a-z][a-z-]*)=)?\s*")
 
 
 def refuse_empty(arguments: Sequence[str]) -> None:
-    """Raise UsageError for an argument that is empty or white space: for each command, before it is parsed.
+    """Raise UsageError for an argument that is empty or white space, before any command parses it.
 
-    No option of ours takes an empty value, and an empty one must not become another command:
-    `ingest --file ""` would drain the queue.
+    Most often a shell variable is not set. No option takes an empty value, and an empty value must not
+    change what a command does: `ingest --file ""` would drain the queue.
     """
     for number, argument in enumerate(arguments):
         if not (found := _EMPTY.fullmatch(argument)):
@@ -59,4 +59,6 @@ def refuse_empty(arguments: Sequence[str]) -> None:
         name = found[1] or (before if re.fullmatch(r"--?[a-z][a-z-]*", before) else None)
         where = f"the argument of {name}" if found[1] else f"the argument after {name}"
         message = f"{where if name else f'argument {number + 1}'} is empty"
-        raise UsageError(message, hint="is a variable not set? give a value, or leave it out")
+        raise UsageError(
+            message, hint="is a variable not set? give a value, or leave the option out"
+        )

@@ -1,4 +1,4 @@
-"""How the months are shown that a look did not see: an incomplete answer is never silent, `--quiet` or not."""
+"""Months that are not attached, on standard error: an incomplete answer says so, even with `--quiet`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from vault_etl.records.unattached_months import MonthAway, Months
 _SHOWN: Final = 12
 
 
-def warn_of(months: Sequence[MonthAway], what: str = "not looked at:") -> None:
-    """Name them on standard error, behind what this means for the answer. Nothing if there are none."""
+def warn_of(months: Sequence[MonthAway], what: str = "not searched:") -> None:
+    """Name the months on standard error, after what their absence means. Without months, print nothing."""
     if not months:
         return
     count = "1 month that is" if len(months) == 1 else f"{len(months)} months that are"
@@ -27,7 +27,7 @@ def warn_of(months: Sequence[MonthAway], what: str = "not looked at:") -> None:
 
 
 def say_what_opens(months: Sequence[MonthAway], what: str) -> None:
-    """Name closed months that something waits for on standard error, and what lets each take rows again."""
+    """Name closed months that messages wait for, and the command that lets each of them take rows again."""
     if not months:
         return
     lines = [f"vault-etl: {what}:"]
@@ -39,7 +39,7 @@ def say_what_opens(months: Sequence[MonthAway], what: str) -> None:
 
 
 class WaitedFor:
-    """Collects the closed months of quarantined messages. The database is asked with the first such message."""
+    """Collects the closed months of quarantined messages. It asks the database at the first such message."""
 
     def __init__(self, months: Months) -> None:
         self._port = months
@@ -47,7 +47,7 @@ class WaitedFor:
         self._found: dict[MonthAway, None] = {}
 
     def see(self, row: QuarantinedRow) -> QuarantinedRow:
-        """Take note of a message, and return it."""
+        """Note the month of a message, and return the message."""
         if row.reason_code == Reason.MONTH_CLOSED:
             if self._away is None:
                 self._away = self._port.away()
@@ -55,12 +55,12 @@ class WaitedFor:
         return row
 
     def tell(self) -> None:
-        """Name them, if there are any."""
+        """Name the months, if there are any."""
         say_what_opens(list(self._found), "closed months that messages wait for")
 
 
 def listed(months: Sequence[MonthAway]) -> list[Mapping[str, object]]:
-    """The same for JSON."""
+    """The months as JSON has them."""
     return [
         {
             "partition": month.partition,

@@ -1,4 +1,4 @@
-"""A length of time on the command line."""
+"""Options that several commands take, and the parsers of their values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Duration:
     __name__ = "TIME"
 
     def __call__(self, value: str | float) -> float:
-        """Seconds. Raises typer's BadParameter for anything else."""
+        """Parse into seconds. Raises typer's BadParameter for other text."""
         if isinstance(value, int | float):
             return float(value)
         found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)([smhd]?)", value.strip())
@@ -32,34 +32,42 @@ class Duration:
         return float(found[1]) * _SECONDS[found[2]]
 
 
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would happen, and change nothing.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+RateOption = Annotated[
+    float | None, typer.Option(min=1, help="At most this many rows a second. [default: no limit]")
+]
 SinceOption = Annotated[
-    dt.datetime | None, typer.Option(metavar="TIME", help="Only from then on (UTC).")
+    dt.datetime | None, typer.Option(metavar="TIME", help="Only from this time on (UTC).")
 ]
 UntilOption = Annotated[
-    dt.datetime | None, typer.Option(metavar="TIME", help="Only before then (UTC).")
+    dt.datetime | None, typer.Option(metavar="TIME", help="Only before this time (UTC).")
 ]
 
 
 def utc(moment: dt.datetime | None) -> dt.datetime | None:
-    """The moment; one without a zone is UTC."""
+    """The time with its zone; without a zone it is in UTC."""
     return moment.replace(tzinfo=dt.UTC) if moment and moment.tzinfo is None else moment
 
 
 UserIdOption = Annotated[
-    str | None, typer.Option("--user-id", help="All records of this user, matched as it stands.")
+    str | None,
+    typer.Option("--user-id", help="All records of this user; the id must match exactly."),
 ]
 
 
 def known_user(user_id: str) -> str:
-    """The id, if a record can have it. Raises UsageError for what is not UTF-8."""
+    """The id of a user as records have it; it is not a personal field. Raises UsageError if it is not UTF-8."""
     if any("\ud800" <= character <= "\udfff" for character in user_id):
         message = "the user id is not UTF-8"
-        raise UsageError(message, hint="no record has such a user")
+        raise UsageError(message, hint="no record has such a user id")
     return user_id
 
 
 class PersonalField(StrEnum):
-    """The fields that can be recovered."""
+    """The fields that can be recovered, as a choice on the command line."""
 
     IP = "ip"
     DEVICE_ID = "device_id"
@@ -74,7 +82,7 @@ ReasonCodeOption = Annotated[
 
 
 def _source(text: str) -> str:
-    """`queue`, or a file's id in its one spelling. Raises typer's BadParameter."""
+    """Parse `queue`, or a file's id into its canonical form. Raises typer's BadParameter."""
     try:
         return text if text == QUEUE else str(uuid.UUID(text))
     except ValueError:
@@ -88,6 +96,6 @@ SourceOption = Annotated[
         "--source",
         metavar="SOURCE",
         parser=_source,
-        help="Only messages of a file (its id), or of a `queue`.",
+        help="Only messages of this file (its id), or of the `queue`.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Data on standard output: a table for a person, JSON for a program. Nothing else goes there."""
+"""Data on standard output: tables for people, JSON for programs. Everything else goes to standard error."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from vault_etl.cli.ui import tables
 from vault_etl.cli.ui.printable import printable
 
 _LAST_COLUMN: Final = 12
-"""The characters in a line that the last column of a table has at the least."""
+"""The fewest characters in a line of a table's last column."""
 
 
 MANY_ROWS: Final = 50
-"""A table without a `--limit` that may have any number of rows shows so many, the newest."""
+"""Rows of a table without `--limit` that could have any number: the newest."""
 
 MAX_COUNT: Final = 2**31 - 1
-"""The largest `--limit`: what Postgres takes."""
+"""The largest `--limit` that Postgres accepts."""
 
 
 class OutputFormat(StrEnum):
-    """How data is printed."""
+    """The forms of data on standard output."""
 
     TABLE = "table"
     JSON = "json"
@@ -41,19 +41,19 @@ OutputOption = Annotated[
     typer.Option("--output", "-o", help="Default: table on a terminal, json in a pipe."),
 ]
 QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress and no summary beside the data.")
+    bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")
 ]
 
 
 def wants_json(output: OutputFormat | None) -> bool:
-    """Whether to print JSON: as asked, else on a terminal no, in a pipe yes."""
+    """Decide whether to print JSON: as `output` says; without it, in a pipe and not on a terminal."""
     if output is None:
         return not sys.stdout.isatty()
     return output is OutputFormat.JSON
 
 
 def print_object(values: Mapping[str, object], output: OutputFormat | None) -> None:
-    """Print one object: JSON on one line, or two columns, name and value."""
+    """Print one object: JSON on one line, or two columns of names and values."""
     if wants_json(output):
         _print_json(values)
         return
@@ -70,9 +70,9 @@ def print_rows(
 ) -> None:
     """Print many objects: one JSON object a line (streamed), or a table of `columns`.
 
-    The last column takes what room is left, `last` characters at least, and wraps. Where the
-    terminal has no room for that, the columns that do not fit stand below each row
-    (`vault_etl.cli.ui.tables`). `empty` is what a person reads instead of a table without rows.
+    The last column wraps in the room that is left, at least `last` characters. If the terminal has
+    no room for that, the columns that do not fit are below each row (`vault_etl.cli.ui.tables`).
+    `empty` is printed on standard error instead of a table without rows.
     """
     if wants_json(output):
         for row in rows:
@@ -86,7 +86,7 @@ def print_rows(
 
 
 def print_pairs(values: Mapping[str, object]) -> None:
-    """Print names and values for a person, one below the other; a value of several lines is indented."""
+    """Print names and values, one below the other; the lines of a longer value are indented."""
     tables.print_pairs({name.replace("_", " "): cell(value) for name, value in values.items()})
 
 
@@ -98,7 +98,7 @@ def print_listing(
     *,
     columns: Sequence[str],
 ) -> None:
-    """Print one object that ends in a list, `name`, of any length: streamed as JSON, or two tables."""
+    """Print one object whose last member is a list, `name`, of any length: streamed as JSON, or as two tables."""
     if not wants_json(output):
         print_object(values, output)
         sys.stdout.write("\n")
@@ -111,12 +111,12 @@ def print_listing(
 
 
 def _print_json(values: Mapping[str, object]) -> None:
-    """In ASCII: any locale can print it, and nothing in it steers a terminal."""
+    """Print JSON in ASCII: any locale can print it, and it cannot control a terminal."""
     sys.stdout.write(json.dumps(values, default=plain) + "\n")
 
 
 def plain(value: object) -> str:
-    """How JSON writes what it has no type for. Raises TypeError for anything that is not listed."""
+    """The JSON text of a UUID, a time or a date. Raises TypeError for any other type."""
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, dt.datetime):
@@ -128,12 +128,12 @@ def plain(value: object) -> str:
 
 
 def utc_text(moment: dt.datetime) -> str:
-    """ISO 8601 in UTC, to the second: 2026-01-31T12:00:00Z."""
+    """A time in ISO 8601, in UTC, to the second: 2026-01-31T12:00:00Z."""
     return moment.astimezone(dt.UTC).isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
 
 
 def cell(value: object) -> str:
-    """A cell that cannot steer the terminal: what does not print is shown escaped."""
+    """The text of a cell, with characters escaped that do not print: it cannot control the terminal."""
     if value is None:
         return tables.NOTHING
     if isinstance(value, bool):
@@ -147,31 +147,31 @@ def cell(value: object) -> str:
 
 
 def print_receipt(note: str | None, to: TextIO | None = None) -> None:
-    """Print a signed note as it is, byte for byte, under a table. Nothing for None."""
+    """Print a signed note byte for byte, under a table. For None, print nothing."""
     if note is not None:
         (to or sys.stdout).write(f"\nKeep this receipt (vault-etl audit verify):\n\n{note}")
 
 
-class LookOutput(StrEnum):
-    """How what was recovered is printed: `value` is the bare value."""
+class AccessOutput(StrEnum):
+    """The forms of an access on standard output: `value` is the bare value."""
 
     TABLE = "table"
     JSON = "json"
     VALUE = "value"
 
 
-LookOutputOption = Annotated[
-    LookOutput | None,
+AccessOutputOption = Annotated[
+    AccessOutput | None,
     typer.Option("--output", "-o", help="Default: table on a terminal, json in a pipe."),
 ]
 
 
-def print_look(
-    values: Mapping[str, object], receipt: AuditReceipt, output: LookOutput | None
+def print_access(
+    values: Mapping[str, object], receipt: AuditReceipt, output: AccessOutput | None
 ) -> None:
-    """One object and its place in the log, for every output but `value`.
+    """Print one object and its entry in the log. JSON has the signed note as a member; a table has it below.
 
-    The signed note is a member of JSON, and stands by itself under a table.
+    The output `value` is not for this function.
     """
     form = None if output is None else OutputFormat(output.value)
     shown = {**values, "audit_seq": receipt.seq, "audit_hash": receipt.hash.hex()}
@@ -184,7 +184,7 @@ def print_look(
 
 
 def print_value(value: bytes, *, end: bytes = b"\n") -> None:
-    """Byte for byte in a pipe, whatever the locale; on a terminal, so that it cannot steer it."""
+    """Print a value: byte for byte in a pipe, in any locale; escaped on a terminal, so that it cannot control it."""
     if sys.stdout.isatty():
         sys.stdout.write(f"{printable(value.decode(errors='backslashreplace'))}\n")
     else:
@@ -192,7 +192,7 @@ def print_value(value: bytes, *, end: bytes = b"\n") -> None:
 
 
 def readable(body: Pii) -> tuple[str, str]:
-    """A body as text if it is one, else as base64 (RFC 4648, section 4); and which of both."""
+    """A body as text if it is UTF-8, else in base64 (RFC 4648, section 4); and the name of that encoding."""
     try:
         return body.expose().decode(), "utf-8"
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Progress of long work: a live line on a terminal, log lines elsewhere."""
+"""Progress of long work: a progress bar on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Final, Self
 
 BETWEEN_LINES_S: Final = 5.0
-"""A rotation of a million rows has a thousand steps."""
+"""Seconds between lines. A rotation of a million rows has a thousand steps, and must not write as many lines."""
 
 
 class LiveProgress:
-    """`Progress` that a person watches, safe for threads. `total` is a guess that may grow, or None."""
+    """A progress bar on a terminal, safe for threads. `total` is an estimate that may grow, or None."""
 
     def __init__(self, title: str, total: int | None) -> None:
         from rich import progress as bars
@@ -46,9 +46,9 @@ class LiveProgress:
         self._bars.stop()
 
     def advance(self, done: int, **details: int | str) -> None:
-        """See `Progress.advance`. `left`, if told, makes the total.
+        """Move the bar. A detail `left` sets the total: what is done, and what is left.
 
-        Of the details, what is waited for, or else where the work is, is shown, every five seconds.
+        Every five seconds a line shows one detail: `waiting_for`, or else `at`.
         """
         waiting = details.get("waiting_for")
         said = f"waiting for {waiting}" if waiting else details.get("at")
@@ -61,15 +61,15 @@ class LiveProgress:
             self._bars.update(self._task, completed=self._done, total=self._total)
             if said and time.monotonic() >= self._next:
                 self._next = time.monotonic() + BETWEEN_LINES_S
-                line = f"{self._title}: {said}"  # above the live one, which is too narrow
+                line = f"{self._title}: {said}"  # above the bar, which has no room for it
                 self._bars.console.print(line, markup=False, highlight=False)
 
 
 class LoggedProgress:
-    """`Progress` as log lines, safe for threads: the first step at once, then what came since.
+    """Progress as log lines, safe for threads.
 
-    A line tells how many items are done in all, and the details of the last step with one. There is
-    one in five seconds at the most, and one at the end if that has anything to add.
+    A line has the number of all items that are done, and the details of the last step that did any. The
+    first step is logged at once, later ones at most every five seconds, and the rest at the end.
     """
 
     def __init__(self, title: str, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -97,7 +97,7 @@ class LoggedProgress:
                 self._write(self._details)
 
     def advance(self, done: int, **details: int | str) -> None:
-        """See `Progress.advance`. A step of no items tells what is waited for, or nothing."""
+        """Count the items, and log a line if one is due. A step without items has details of a wait, or none."""
         with self._lock:
             self._done += done
             if done:
@@ -115,7 +115,7 @@ class LoggedProgress:
 def progress(
     title: str, *, total: int | None, quiet: bool
 ) -> Iterator[LiveProgress | LoggedProgress]:
-    """The progress for where standard error goes. `quiet` leaves the log lines to the log level."""
+    """A progress bar if standard error is a terminal, else log lines; log lines too with `quiet`."""
     if sys.stderr.isatty() and not quiet:
         with LiveProgress(title, total) as live:
             yield live
@@ -126,7 +126,7 @@ def progress(
 
 @contextlib.contextmanager
 def elapsed(title: str) -> Iterator[None]:
-    """A live line for a terminal, of work that cannot say how far it is: what it does, and for how long by now."""
+    """A live line on a terminal for work of unknown length: its title, and the time since it began."""
     from rich import progress as bars
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""Asking before what is hard to take back."""
+"""Questions to the person at the terminal, and values from standard input."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from vault_etl.base.pii import Pii
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Go on if `yes`, or if a person at the terminal says so.
+    """Return if `yes`, or if the person at the terminal agrees.
 
     Raises UsageError without a terminal, IncompleteError if the person declines.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        message = "this asks before it goes on, and there is no terminal to ask on"
+        message = "the command asks for confirmation, and there is no terminal to ask on"
         raise UsageError(message, hint="add --yes, or --dry-run to see what would happen")
     with ends_its_line():
         agreed = typer.confirm(question, err=True)
@@ -34,7 +34,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 @contextlib.contextmanager
 def ends_its_line() -> Iterator[None]:
-    """After a question that Ctrl-C or Ctrl-D answers, what comes next begins a line."""
+    """End the line of a question that Ctrl-C or Ctrl-D answers."""
     try:
         yield
     except typer.Abort:
@@ -43,14 +43,14 @@ def ends_its_line() -> Iterator[None]:
 
 
 ReasonOption = Annotated[
-    str | None, typer.Option(help="Why. Asked for on a terminal, needed without one.")
+    str | None, typer.Option(help="Why. Prompted for on a terminal, required without one.")
 ]
 PurposeOption = Annotated[str | None, typer.Option(help="The kind of reason, for the log.")]
 TicketOption = Annotated[str | None, typer.Option(help="A reference, for the log.")]
 
 
 def reason_for(command: str, given: str | None) -> str:
-    """The reason as the log takes it. Raises UsageError if there is none and no terminal to ask on."""
+    """The reason in the form that the log accepts. Raises UsageError without a reason and a terminal to ask on."""
     if given is None and not sys.stdin.isatty():
         message = f"{command} needs a --reason"
         raise UsageError(message, hint='for example --reason "chargeback 4711"')
@@ -61,20 +61,21 @@ def reason_for(command: str, given: str | None) -> str:
 
 
 def word(text: str | None, name: str) -> str | None:
-    """A purpose or a ticket as the log takes it."""
+    """A purpose or a ticket in the form that the log accepts."""
     return None if text is None else clean_text(text, name, MAX_WORD_CHARACTERS)
 
 
 MAX_VALUE_BYTES = 4096
-"""No field holds a longer one."""
+"""No field holds a longer value."""
 
 MAX_LIST_BYTES = 64 * 2**20
 
 
 def read_value(name: str) -> Pii:
-    """One value: typed unseen on a terminal, else one line of standard input, read to its end.
+    """Read one value: typed unseen on a terminal, else one line of standard input, read to its end.
 
-    Raises UsageError, without the value, for nothing, more than one line, or what is no UTF-8.
+    Values are never read from the command line, which the shell's history keeps. Raises UsageError,
+    which does not show the value, for no value, several lines, or text that is not UTF-8.
     """
     if sys.stdin.isatty():
         typed: str = typer.prompt(f"Value of {name}", hide_input=True, err=True)
@@ -83,9 +84,9 @@ def read_value(name: str) -> Pii:
 
 
 def read_values(name: str, limit: int) -> list[Pii]:
-    """Values: one typed unseen on a terminal, else one a line of standard input; blank lines are none.
+    """Read one value typed unseen on a terminal, else one value a line of standard input, without blank lines.
 
-    Raises UsageError, without a value, for nothing, or more lines than `limit`.
+    Raises UsageError, which shows no value, for no value, a value that is too long, or more than `limit` values.
     """
     if sys.stdin.isatty():
         return [read_value(name)]
@@ -105,7 +106,7 @@ def read_values(name: str, limit: int) -> list[Pii]:
 
 
 def read_lines(path: Path | None) -> str:
-    """The text of a file, or of standard input, in UTF-8, with or without a byte order mark.
+    """Read a file, or standard input for None, in UTF-8, with or without a byte order mark.
 
     Raises UsageError for another encoding or more than 64 MiB, NotFoundError for a file that cannot be read.
     """
@@ -113,14 +114,14 @@ def read_lines(path: Path | None) -> str:
     with contextlib.suppress(UnicodeDecodeError):
         if len(content) <= MAX_LIST_BYTES:
             return content.decode("utf-8-sig")
-    message = "the list is not UTF-8, or longer than 64 MiB"
-    raise UsageError(message, hint="convert it, or take a part of it at a time")
+    message = "the list is not UTF-8, or is longer than 64 MiB"
+    raise UsageError(message, hint="convert the list, or split it")
 
 
 def _value(line: bytes) -> Pii:
     line = line.removesuffix(b"\n").removesuffix(b"\r")
     if not line or b"\n" in line or len(line) > MAX_VALUE_BYTES:
-        message = f"one line of at most {MAX_VALUE_BYTES:,} bytes is wanted on standard input"
+        message = f"standard input must have one line of at most {MAX_VALUE_BYTES:,} bytes"
         raise UsageError(
             message, hint="one value, in one line, for example from a file: < value.txt"
         )
@@ -128,14 +129,14 @@ def _value(line: bytes) -> Pii:
 
 
 def read_bounded(path: Path | None, limit: int) -> bytes:
-    """The content of a file, or of standard input for None: one byte more than `limit` if it is longer.
+    """Read a file, or standard input for None: at most `limit` bytes, and one more byte if it is longer.
 
-    Raises NotFoundError for one that cannot be read.
+    Raises NotFoundError if it cannot be read.
     """
     try:
         if path is None:
             if sys.stdin.isatty():
-                sys.stderr.write("vault-etl: reads standard input; end it with Ctrl-D\n")
+                sys.stderr.write("vault-etl: reading standard input; end it with Ctrl-D\n")
             return sys.stdin.buffer.read(limit + 1)
         with path.open("rb") as file:
             return file.read(limit + 1)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, as an ingest hears them."""
+"""SIGINT, SIGTERM and the end of a parent: how they stop an ingest, and other long work."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from vault_etl.base.errors import IncompleteError
 
 
 class StopOnSignal:
-    """Set by SIGINT or SIGTERM: what was begun is finished first. A second signal ends at once.
+    """The stop flag of an ingest. The first SIGINT or SIGTERM lets it finish its batch; the second ends it at once.
 
-    For a worker, the end of its parent is a signal too.
+    For a worker, the end of its parent counts as a signal.
     """
 
     def __init__(self, lifeline: Lifeline | None = None) -> None:
@@ -29,37 +29,39 @@ class StopOnSignal:
 
     @property
     def exit_code(self) -> int:
-        """130 after Ctrl-C, else 0: SIGTERM is how a supervisor ends what runs for ever."""
+        """130 after Ctrl-C, else 0: supervisors end a process that never ends by itself with SIGTERM."""
         return 128 + signal.SIGINT if self._received[:1] == [signal.SIGINT] else 0
 
     def is_set(self) -> bool:
-        """See `StopFlag.is_set`."""
+        """True after a signal, or after the end of the parent."""
         return bool(self._received) or (self._lifeline is not None and self._lifeline.is_cut())
 
     def is_urgent(self) -> bool:
-        """See `StopFlag.is_urgent`."""
+        """True after a second signal, or if the parent has been gone for too long."""
         overdue = self._lifeline is not None and self._lifeline.is_overdue()
         return len(self._received) > 1 or overdue
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if not self._received and self._lifeline is None:
-            sys.stderr.write("vault-etl: finishing the batch in hand; once more to end at once\n")
+            sys.stderr.write(
+                "vault-etl: finishing the batch in hand; a second signal ends at once\n"
+            )
         self._received.append(number)
 
 
 class Lifeline:
-    """Ends when the parent does: its end of the pipe is closed then, even by `kill -9`."""
+    """A worker's watch over its parent. The parent's end of a pipe closes when the parent ends, even by `kill -9`."""
 
     def __init__(self, descriptor: int) -> None:
         self._ended_at: float | None = None
         threading.Thread(target=self._wait, args=(descriptor,), daemon=True).start()
 
     def is_cut(self) -> bool:
-        """Whether the parent is gone."""
+        """True once the parent is gone."""
         return self._ended_at is not None
 
     def is_overdue(self) -> bool:
-        """Whether it has been gone for so long that this process must be too."""
+        """True once the parent has been gone for so long that this process must end."""
         ended_at = self._ended_at
         return ended_at is not None and time.monotonic() >= ended_at + ORPHAN_SECONDS
 
@@ -71,16 +73,16 @@ class Lifeline:
 
 
 ORPHAN_SECONDS: Final = 5.0
-"""What a worker takes to finish what it began, once its parent is gone."""
+"""Seconds that a worker has to finish its batch once its parent is gone."""
 
 
 ORPHAN_ENDS_S: Final = 8.0
-"""After so long it ends wherever it is: a call that does not return keeps the main thread from hearing."""
+"""Seconds after which an orphaned worker exits at once, even if a call keeps its main thread from noticing the flag."""
 
 
 @contextlib.contextmanager
 def stop_when_told() -> Iterator[None]:
-    """Within it, SIGTERM raises IncompleteError in the main thread."""
+    """In this block SIGTERM raises IncompleteError in the main thread, as Ctrl-C raises KeyboardInterrupt."""
     before = signal.signal(signal.SIGTERM, _stop)
     try:
         yield
@@ -90,4 +92,4 @@ def stop_when_told() -> Iterator[None]:
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
     message = "stopped by a signal"
-    raise IncompleteError(message, hint="run it again: it goes on where it was")
+    raise IncompleteError(message, hint="run the command again: it continues where it was")

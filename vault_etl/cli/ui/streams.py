@@ -1,4 +1,4 @@
-"""The three standard streams, whatever state the caller left them in."""
+"""The three standard streams, which the caller may have closed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import sys
 from typing import Final, TextIO
 
 NO_FAULT_OF_OURS: Final = frozenset({errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS})
-"""What writing to a full or broken place fails with: no bug, and nothing to report."""
+"""Errors of a full or broken disk. They are not bugs, and are reported without a traceback."""
 
 
 def prepare() -> None:
-    """Open what is closed, and print what the terminal's encoding lacks as an escape.
+    """Open closed streams, and print characters that the terminal's encoding lacks as escapes.
 
-    With a standard stream closed (`<&-`) the next socket or file would get its number, and
-    whatever is printed would go there.
+    If a standard stream were closed (`<&-`), the next socket or file would get its number, and
+    printed text would go into it.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004  # of stderr
         pass
@@ -29,5 +29,5 @@ def prepare() -> None:
 
 
 def give_up(stream: TextIO) -> None:
-    """Let nothing more come of it: Python flushes it once more at exit, and would fail as before."""
+    """Discard all further output of a stream: Python flushes the stream again at exit, and would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,13 +1,13 @@
-"""Tables on a terminal, of which nothing is ever cut off.
+"""Tables on a terminal, which cut nothing off.
 
-A row that the terminal has no room for is folded, never shortened: its first columns stand side by
-side, the others below them with their names. All rows of a table are laid out alike:
+A row that is too wide for the terminal is folded, not shortened: its first columns are side by side,
+and the others are below them with their names. All rows of a table have the same layout:
 
     seq  time                  login
     17   2026-01-31T12:00:00Z  anna
            action: reveal  decision: allowed  ticket: T-1
 
-What is wider than the terminal by itself is wrapped, by words where it has some.
+A value that is wider than the terminal is wrapped, between words if it has several.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 NOTHING: Final = "-"
-"""The cell of a value that is not there. Below a row it is left out."""
+"""The cell of a missing value. Below a row, such a cell is left out."""
 
 _GAP: Final = "  "
 _INDENT: Final = "      "
 _LEAST_ROOM: Final = 20
-"""The characters of a value beside its name, however narrow the terminal is."""
+"""The fewest characters of a value beside its name, on terminals of any width."""
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]], last: int) -> None:
-    """Print rows below their titles. Beside others, the last column has `last` characters at least."""
+    """Print rows below their titles. If the last column is beside others, it has at least `last` characters."""
     console = _console()
     widths = [
         max(_width(title), *(_width(row[at]) for row in rows)) for at, title in enumerate(titles)
@@ -66,7 +66,7 @@ def print_pairs(values: Mapping[str, str]) -> None:
 
 
 def packed(parts: Iterable[str], width: int) -> list[str]:
-    """The parts in lines of `width` characters, two blanks between, none broken: a longer one alone."""
+    """Lines of whole parts, two blanks between, at most `width` characters; a longer part has its own line."""
     lines: list[str] = []
     for part in parts:
         if lines and _width(lines[-1]) + len(_GAP) + _width(part) <= width:
@@ -77,7 +77,7 @@ def packed(parts: Iterable[str], width: int) -> list[str]:
 
 
 def _beside(widths: Sequence[int], room: int) -> int:
-    """How many of the first columns fit beside each other; one always stands there."""
+    """The number of first columns that fit beside each other: at least one."""
     for at, width in enumerate(widths):
         room -= width
         if room < 0:
@@ -100,7 +100,7 @@ def _side_by_side(console: Console, cells: Sequence[str], widths: Sequence[int])
 
 
 def _wrapped(console: Console, text: str, width: int) -> list[str]:
-    """By words, and what has none by characters. Nothing is lost but blanks at the ends of lines."""
+    """Lines that break between words, or within a word that is too long. Only blanks at the ends of lines are lost."""
     from rich.text import Text
 
     lines = Text(text).wrap(console, width, overflow="fold")

@@ -1,4 +1,4 @@
-"""What `vault-etl demo` and `local start` tell, which are never silent for long."""
+"""The running text of `vault-etl demo` and `local start`, which are never silent for long."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BOLD: Final = "\x1b[1m{}\x1b[0m"
 
 
 class Told:
-    """Titles, text and quotations; and a dot for each second without any of these. Safe for threads."""
+    """Titles, text and quotations, and a dot for each second without any of them. Safe for threads."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
@@ -44,7 +44,7 @@ class Told:
         self.write("")
 
     def title(self, text: str) -> None:
-        """Write a heading, which stands out on a terminal (https://no-color.org)."""
+        """Write a heading, in bold on a terminal unless NO_COLOR is set (https://no-color.org)."""
         line = f"── {text} {'─' * max(0, WIDTH - 4 - len(text))}"
         self.write(f"\n{_BOLD.format(line) if _has_styles(self._stream) else line}\n")
 
@@ -53,16 +53,16 @@ class Told:
         self.write(textwrap.fill(text, WIDTH) + "\n")
 
     def step(self, text: str) -> None:
-        """Write what is done next."""
+        """Write the step that comes next."""
         self.write(f"  {text}\n")
 
     def quote(self, text: str) -> None:
-        """Write what a program said, indented."""
+        """Write the output of a program, indented."""
         filled = textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
         self.write(filled + "\n")
 
     def write(self, text: str) -> None:
-        """Write as it is, on a line of its own."""
+        """Write the text as it is, on its own line."""
         with self._lock:
             self._stream.write(("\n" if self._dots else "") + text)
             self._stream.flush()
@@ -71,7 +71,7 @@ class Told:
 
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
-        """Write no dot in the block: a program of ours has the terminal, and its own live line."""
+        """Write no dots in the block, while a program of ours uses the terminal for its own live line."""
         with self._lock:
             yield
             self._awake.set()
@@ -82,7 +82,7 @@ class Told:
                 self._awake.clear()
                 continue
             with self._lock:
-                if self._awake.is_set():  # a block was silent, and more was written since
+                if self._awake.is_set():  # a silent block ended, and more was written
                     continue
                 self._stream.write(".")
                 self._stream.flush()
