@@ -141,7 +141,7 @@ def test_resume_skips_what_the_evidence_has(many: Vault, ids: list[str]) -> None
     file = many.home / "case.csv"
     reveal(many, ids[:2], "--to", "case.csv")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    fails(reveal(many, ids, "--to", "case.csv"), 2, "case.csv is there already")
+    fails(reveal(many, ids, "--to", "case.csv"), 2, "case.csv exists already")
     other = reveal(many, ids, "--to", "case.csv", "--resume", "--purpose", "other")
     fails(other, 2, "evidence of another request")
     cut = file.read_bytes()[:-40]

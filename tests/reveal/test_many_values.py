@@ -146,7 +146,7 @@ def test_tokens_are_under_the_policy(limited: Vault) -> None:
 @pytest.mark.parametrize(
     ("stdin", "args", "words"),
     [
-        ("198.51.100.1,x\n", (), "row 1 does not have 1 columns"),
+        ("198.51.100.1,x\n", (), "row 1 has 2 columns, and not 1"),
         ("a,b\n1,2\n", ("--column", "c"), "no such column"),
         ("", (), "there is no value"),
         ('"\n', (), "the list is not CSV"),

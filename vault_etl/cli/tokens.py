@@ -116,7 +116,7 @@ def _table(
     if column is not None:
         header = rows.pop(0) if rows else []
         if header.count(column) != 1:
-            message = "the header does not have this column, or has it twice"
+            message = "the header has no such column, or has it twice"
             raise UsageError(message, hint="--column names a column of the first line")
         at = header.index(column)
         header = [f"masked_{field}" if name == column else name for name in header]
@@ -126,7 +126,7 @@ def _table(
     wide = len(header) if header else 1
     wrong = next((number for number, row in enumerate(rows, start=1) if len(row) != wide), None)
     if wrong is not None:
-        message = f"row {wrong} does not have {wide} columns"
+        message = f"row {wrong} has {len(rows[wrong - 1])} columns, and not {wide}"
         raise UsageError(message, hint="name the column with --column, if there are several")
     if not 0 < len(rows) <= MAX_AMOUNT:
         message = f"there are more than {MAX_AMOUNT:,} values" if rows else "there is no value"
