@@ -140,7 +140,7 @@ def test_psycopg2_does_not_adapt_it() -> None:
 
 def test_it_goes_into_no_row() -> None:
     """The COPY encoder refuses it, and does not say what it was."""
-    with pytest.raises(TypeError, match=r"^Pii has no place in a row$"):
+    with pytest.raises(TypeError, match=r"^Pii cannot be stored in a row$"):
         copy_binary([(1, PII)])
 
 

@@ -74,7 +74,7 @@ def test_it_is_tried_again_until_the_locks_are_free() -> None:
         assert least <= seconds <= least + 1
     assert [details["waiting_for"] for _, details in progress.steps[:2]] == [
         HOLDER,
-        "nobody any more",
+        "sessions that have ended",
     ]
     assert {done for done, _ in progress.steps} == {0}
 

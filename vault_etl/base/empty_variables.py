@@ -1,4 +1,4 @@
-"""Variables of the environment that are empty, and are not set, and newlines at the end of others."""
+"""Environment variables that are empty, or that end with a newline."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import MutableMapping
 
 
 def forget_empty(environ: MutableMapping[str, str]) -> None:
-    """Unset the empty variables of AWS and of libpq, which would take some of them for a value.
+    """Unset empty variables of AWS and of libpq, and strip the newline at the end of the others.
 
-    Compose files and unit files set what was not given to nothing. A secret that comes from a file has a newline
-    at its end, often: that is taken off.
+    Compose files and unit files set a variable that was not given to the empty text, and the libraries
+    take some of those for a value. A secret that is read from a file often ends with a newline.
     """
     for name, value in list(environ.items()):
         if not name.startswith(("AWS_", "PG")):

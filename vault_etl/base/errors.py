@@ -1,26 +1,26 @@
 """The project's own errors: one tree, each with its exit code and its hint.
 
-    VaultEtlError                 1   a bug, if nothing more precise was raised
-    ├── UsageError                2   the command line asks for something that it may not
-    ├── DataError                65   data that does not hold together
-    │   ├── IntegrityError       65   a value that does not open; says nothing about why
-    │   ├── UnusableKeyError     65   a stored key that nothing here opens: the key is at fault
-    │   │   └── KeyNotOpenedError 65  a key that KMS does not open under this context, for any caller
-    │   └── OtherContentError    65   lines that are not those loaded under the same name before
+    VaultEtlError                 1   a bug, unless a subclass says more
+    ├── UsageError                2   the command line asks for something that is not allowed
+    ├── DataError                65   stored data that is inconsistent
+    │   ├── IntegrityError       65   a value that does not open; the error does not say why
+    │   ├── UnusableKeyError     65   a stored key that no caller can open: the key is at fault
+    │   │   └── KeyNotOpenedError 65  a key that KMS opens for no caller under this context
+    │   └── OtherContentError    65   lines that differ from those loaded under the same name before
     ├── NotFoundError            66   no such record, or no such input file
-    │   └── MonthAwayError       66   no such record in the table, whose month is detached or archived
+    │   └── MonthAwayError       66   no such record in the table, and its month is detached or archived
     ├── UnavailableError         69   SQS, KMS, Postgres or the source of AWS credentials is away
     ├── AuditError               74   the audit log could not be written
     ├── IncompleteError          75   stopped half way; safe to run again
     │   └── RateLimitedError     75   this login writes too much of the audit log in too short a time
-    ├── DeniedError              77   KMS, Postgres or the reveal policy said no
-    │   ├── LoginDeniedError     77   Postgres lets this login not do that: it has not the role for it
-    │   ├── KeyUnavailableError  77   a KMS key that is disabled, or is not there
+    ├── DeniedError              77   KMS, Postgres or the reveal policy refused
+    │   ├── LoginDeniedError     77   Postgres refuses a statement: this login has no role for it
+    │   ├── KeyUnavailableError  77   a KMS key that is disabled or does not exist
     │   │   └── KeyDeniedError   77   a KMS key that this caller may not use
-    │   └── PolicyDeniedError    77   the reveal policy said no, on the record
+    │   └── PolicyDeniedError    77   the reveal policy refused, and an entry says so
     └── ConfigurationError       78   a setting, the database or the keys are not ready
 
-Exit codes follow sysexits.h where it has one. Nothing below the command line exits or prints.
+Exit codes follow sysexits.h where it has one. Only the command line exits or prints.
 A message is lower case, has no final period, and never holds a personal value.
 """
 
@@ -32,13 +32,13 @@ from typing import ClassVar
 
 
 class VaultEtlError(Exception):
-    """What went wrong (`str(error)`), and what to do about it (`hint`, or None)."""
+    """An error: `str(error)` is the message, and `hint` says what to do about it, or is None."""
 
     exit_code: ClassVar[int] = 1
     word: ClassVar[str] = "a bug"
-    """What it is, where there is no room for a sentence: on the live line, in a probe, in a metric."""
+    """The error in few words, for places without room for a sentence: the live line, a probe, a metric."""
     service: str | None = None
-    """Who failed: `postgres`, `sqs`, `kms`, `sts` or `credentials`; None if none of them did."""
+    """The service that failed: `postgres`, `sqs`, `kms`, `sts` or `credentials`; None if no service did."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -46,21 +46,21 @@ class VaultEtlError(Exception):
 
 
 class UsageError(VaultEtlError):
-    """The command line asks for something that it may not."""
+    """The command line asks for something that is not allowed."""
 
     exit_code = 2
     word = "a wrong option"
 
 
 class DataError(VaultEtlError):
-    """Stored data that does not hold together."""
+    """Stored stored data that is inconsistent."""
 
     exit_code = 65
     word = "damaged data"
 
 
 class IntegrityError(DataError):
-    """A sealed value did not open. Deliberately opaque: the caller learns nothing about why."""
+    """A sealed value did not open. Opaque by intent: the caller does not learn why."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -70,10 +70,11 @@ class IntegrityError(DataError):
 
 
 class UnusableKeyError(DataError):
-    """A stored key that nothing here opens, whoever asks: the key is at fault, and not the caller.
+    """A stored key that no caller can open: the key is at fault, not the caller.
 
-    It is destroyed, no key, wrapped by a KMS key that is not trusted here or is not the one that its row
-    names, or does not have its fingerprint. Runs over many rows pass what is under it, and name it.
+    The key is destroyed, malformed, wrapped by a KMS key that is not trusted here or differs from the
+    one that its row names, or it does not have its fingerprint. A run over many rows skips the values
+    under such a key, and names the key.
     """
 
     word = "an unusable key"
@@ -88,30 +89,30 @@ class UnusableKeyError(DataError):
 
 
 class KeyNotOpenedError(UnusableKeyError):
-    """KMS says that these bytes are no key under this encryption context."""
+    """KMS says that these bytes are not a key under this encryption context."""
 
 
 class OtherContentError(DataError):
-    """The lines of a source are not those that were loaded under its name before."""
+    """The lines of a source differ from those that were loaded under its name before."""
 
     word = "other content"
 
 
 class NotFoundError(VaultEtlError):
-    """There is no such record, or no such input file."""
+    """No such record, or no such input file, exists."""
 
     exit_code = 66
     word = "not found"
 
 
 class MonthAwayError(NotFoundError):
-    """There is no such record in the table, and months are not in it: they are detached or archived."""
+    """No such record is in the table, and some months are not in the table: they are detached or archived."""
 
     word = "month away"
 
 
 class UnavailableError(VaultEtlError):
-    """SQS, KMS, Postgres or the source of AWS credentials is away, or does not answer in time."""
+    """SQS, KMS, Postgres or the source of AWS credentials is unavailable, or does not answer in time."""
 
     exit_code = 69
     word = "unavailable"
@@ -125,31 +126,31 @@ class AuditError(VaultEtlError):
 
 
 class IncompleteError(VaultEtlError):
-    """The work stopped half way and is safe to run again."""
+    """The work stopped half way. Running the command again is safe."""
 
     exit_code = 75
     word = "not complete"
 
 
 class RateLimitedError(IncompleteError):
-    """This login writes too much of the audit log in too short a time: nothing was written."""
+    """This login writes too many entries of the audit log in too short a time. Nothing was written."""
 
     word = "too many entries"
 
 
 class DeniedError(VaultEtlError):
-    """KMS, Postgres or the reveal policy said no."""
+    """KMS, Postgres or the reveal policy refused."""
 
     exit_code = 77
     word = "denied"
 
 
 class LoginDeniedError(DeniedError):
-    """Postgres refuses a statement of this login, which has not the role for it."""
+    """Postgres refuses a statement: this login has no role for it."""
 
 
 class KeyUnavailableError(DeniedError):
-    """KMS refuses the KMS key that wraps a key: it is disabled, deleted, or not for this caller."""
+    """KMS refuses to use the KMS key that wraps a key: disabled, deleted, or not allowed for this caller."""
 
     word = "key refused"
 
@@ -161,7 +162,7 @@ class KeyDeniedError(KeyUnavailableError):
 
 
 class PolicyDeniedError(DeniedError):
-    """The reveal policy said no. The denied intent is an entry: `seq`, and its hash of 32 bytes."""
+    """The reveal policy refused. The denied intent is the entry `seq`, with its hash of 32 bytes."""
 
     def __init__(self, message: str, *, hint: str, seq: int, hash_: bytes) -> None:
         super().__init__(message, hint=hint)
@@ -178,7 +179,7 @@ class ConfigurationError(VaultEtlError):
 
 @contextlib.contextmanager
 def of_service(service: str) -> Iterator[None]:
-    """Errors of ours that pass here are this service's, unless they are another's already."""
+    """Set the service of our errors that pass through, unless they name a service already."""
     try:
         yield
     except VaultEtlError as error:
@@ -187,7 +188,7 @@ def of_service(service: str) -> Iterator[None]:
 
 
 def error_of_code(exit_code: int, message: str, hint: str | None) -> VaultEtlError:
-    """The error that another process of ours ended with, from its exit code and its two lines."""
+    """Return the error that another process of ours ended with, from its exit code and its two lines."""
     kinds: list[type[VaultEtlError]] = VaultEtlError.__subclasses__()
     kind = next((kind for kind in kinds if kind.exit_code == exit_code), VaultEtlError)
     return kind(message, hint=hint)

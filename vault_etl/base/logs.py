@@ -1,4 +1,4 @@
-"""Logs: events with names, counts and codes, on standard error. No value, no exception's text."""
+"""Logs on standard error: events with names, counts and codes. No values, and no text of exceptions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ _LOUD = ("boto3", "botocore", "s3transfer", "urllib3")
 def configure(log_format: Literal["text", "json"] | None, *, verbose: bool, quiet: bool) -> None:
     """Set up structlog and silence the libraries.
 
-    botocore at DEBUG prints plaintext data keys, and at WARNING the traceback of a renewal of
-    credentials that failed: both stay silent whatever `--verbose` says.
+    botocore prints plaintext data keys at DEBUG, and the traceback of a failed renewal of credentials
+    at WARNING. Both stay silent whatever `--verbose` says.
     """
-    stamina.instrumentation.set_on_retry_hooks([])  # its own one logs the arguments of the call
+    stamina.instrumentation.set_on_retry_hooks(
+        []
+    )  # stamina's own hook logs the arguments of the call
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.ERROR)
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
@@ -38,14 +40,14 @@ def configure(log_format: Literal["text", "json"] | None, *, verbose: bool, quie
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        # Where standard error goes at that time: above a live line, while there is one.
+        # Standard error as it is at that moment: above the live line, while there is one.
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
 
 
 def get_logger() -> structlog.typing.FilteringBoundLogger:
-    """The program's logger."""
+    """Return the program's logger."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return logger
 
@@ -63,7 +65,7 @@ def bug(error: BaseException) -> str:
 def _drop_exceptions(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """A traceback's text quotes rows and values: the error's class is all that is logged."""
+    """Log the class of an error alone: the text of a traceback quotes rows and values."""
     info = event.pop("exc_info", None)
     if info:
         error = info if isinstance(info, BaseException) else sys.exc_info()[1]
@@ -72,4 +74,4 @@ def _drop_exceptions(
 
 
 def _no_exception(_stream: object, _info: object) -> None:
-    """Never called with `_drop_exceptions` before it; if it ever is, it prints nothing."""
+    """Print nothing. `_drop_exceptions` runs first, so structlog never calls this."""

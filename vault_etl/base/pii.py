@@ -1,4 +1,4 @@
-"""Plaintext that must not get out by accident."""
+"""Plaintext that must not leak by accident."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ REDACTED: Final = "Pii(redacted)"
 class Pii:
     """A personal value on its way from the parser to the sealer, or from the opener to the reader.
 
-    Formatting it gives `Pii(redacted)`; hashing, comparing by value, pickling, copying, JSON and
-    psycopg2 all refuse it, so that a leak by accident is an error. `expose()` is the one way to
-    the bytes, and easy to search for.
+    Formatting gives `Pii(redacted)`. Hashing, comparing by value, pickling, copying, JSON and psycopg2
+    raise an error, so a leak by accident fails. `expose()` is the only way to the bytes, and easy to
+    search for.
     """
 
     __slots__ = ("_value",)
-    __hash__ = None  # type: ignore[assignment]  # a dict or set key is a copy that nobody tracks
+    __hash__ = None  # type: ignore[assignment]  # a dict or set key would be an untracked copy
 
     def __init__(self, value: bytes) -> None:
         self._value = value
@@ -28,7 +28,7 @@ class Pii:
         return cls(text.encode())
 
     def expose(self) -> bytes:
-        """The plaintext, byte for byte."""
+        """Return the plaintext, byte for byte."""
         return self._value
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Text that a person reads as it is."""
+"""Text for people: hidden characters, and the words for what a setting or an option takes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ HIDDEN: Final = re.compile(
     + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(1, 17))
     + "]"
 )
-"""What no text of an entry holds: `audit_is_text` in migrations/0008_audit_log.sql has the same list.
+"""Characters that no text of an entry holds: `audit_is_text` in migrations/0008_audit_log.sql has the same list.
 
-Controls, blanks other than U+0020, changes of direction, what has no width, and noncharacters. NUL
-and surrogates, which Postgres does not take, are in it too.
+Controls, blanks other than U+0020, changes of direction, characters without width, and noncharacters;
+NUL and surrogates too, which Postgres does not store.
 """
 
 
@@ -34,7 +34,7 @@ _EXAMPLES: Final[dict[object, str]] = {
 def number(
     kind: type, *, at_least: float | None, at_most: float | None, above: float | None = None
 ) -> str:
-    """A number of this kind (int or float) and its bounds."""
+    """Name a number of this kind (int or float) and its bounds."""
     what = "a whole number" if kind is int else "a number"
     low = None if at_least is None else f"{at_least:,}" if kind is int else f"{at_least:g}"
     high = None if at_most is None else f"{at_most:,}" if kind is int else f"{at_most:g}"
@@ -49,11 +49,11 @@ def number(
 
 
 def one_of(choices: Iterable[object]) -> str:
-    """One of these words."""
+    """List the words to choose from."""
     words = [str(choice.value if isinstance(choice, Enum) else choice) for choice in choices]
     return " or ".join(words) if len(words) <= 2 else f"one of {', '.join(words)}"  # noqa: PLR2004
 
 
 def such_as(kind: object) -> str:
-    """A value of this type, by an example where it has one."""
+    """Show an example of this type, if there is one."""
     return _EXAMPLES.get(kind, "another value")

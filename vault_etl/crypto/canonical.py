@@ -1,8 +1,9 @@
-"""The canonical form of a personal value: what its token is made from.
+"""The canonical form of a personal value: the bytes that its token is made from.
 
-Two spellings of one address or device must give one token, and nothing else may: not today, and not
-after an upgrade of Python. Nothing here follows the interpreter's version of Unicode or of `ipaddress`.
-This module and what it imports need the standard library alone, so that any Python can check it.
+Two spellings of one address or device must give one token, and two different values must not, also
+after an upgrade of Python. So no rule here depends on the interpreter's version of Unicode or of
+`ipaddress`: `str.strip()` does, and the sets of white space and invisible characters are written out.
+This module and its imports need the standard library alone, so that any Python can check a form.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ _IPV4_MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 _NUMBER: Final = "(?:0|[1-9][0-9]{0,2})"
 _DOTTED: Final = rf"{_NUMBER}(?:\.{_NUMBER}){{3}}"
 _IPV4: Final = re.compile(_DOTTED)
-"""Four numbers of up to three digits. What is over 255 is no byte, which is a ValueError too."""
+"""Four numbers of up to three digits. A number over 255 is not a byte, and `bytes` raises ValueError."""
 _IPV6: Final = re.compile(f"[0-9A-Fa-f:]*(?:{_DOTTED})?")
-"""All that `ipaddress` is asked about: its releases differ in leading zeros, zone ids and lengths."""
+"""The only texts that `ipaddress` parses: its versions differ in leading zeros, zone ids and lengths."""
 
 
 def canonical(field: Field, value: Pii) -> bytes:
-    """The bytes that the token of `value` is made from.
+    """Return the bytes that the token of `value` is made from.
 
-    Raises ValueError, without the value, if the field cannot hold it.
+    Raises ValueError, without the value, if the field cannot hold the value.
     """
     try:
         return _CANONICAL[field](value.expose().decode())
@@ -40,11 +41,11 @@ def canonical(field: Field, value: Pii) -> bytes:
 
 
 def canonical_ip(text: str) -> bytes:
-    """16 bytes: an IPv6 address packed, an IPv4 one as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2).
+    """Return 16 bytes: an IPv6 address packed, or an IPv4 address as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2).
 
-    An IPv4-mapped address is its IPv4 address; no other IPv6 form is folded. U+0020 around it is
-    stripped. Raises ValueError for leading zeros, octal, hex, ports, lists, zone ids, CIDR and
-    full-width digits.
+    An IPv4-mapped IPv6 address and its IPv4 address give the same bytes; no other forms are merged.
+    U+0020 around the address is stripped. Raises ValueError for leading zeros, octal, hex, ports,
+    lists, zone ids, CIDR and full-width digits.
     """
     text = text.strip(" ")
     if _IPV4.fullmatch(text):
@@ -56,9 +57,9 @@ def canonical_ip(text: str) -> bytes:
 
 
 def canonical_device_id(text: str) -> bytes:
-    """UTF-8 of the text in NFC of Unicode 3.2's characters, stripped of white space, case kept.
+    """Return the UTF-8 of the text: NFC over the characters of Unicode 3.2, white space stripped, case kept.
 
-    Raises ValueError if nothing is to be seen of it: blanks must not become one giant duplicate.
+    Raises ValueError if the text shows nothing: all blank ids would be one giant duplicate.
     """
     if is_blank(text):
         message = "a blank device id"
@@ -67,10 +68,10 @@ def canonical_device_id(text: str) -> bytes:
 
 
 def _composed(text: str) -> str:
-    """NFC of each run of characters that Unicode 3.2 knew; others stay, and nothing moves past them.
+    """Compose (NFC) each run of characters of Unicode 3.2. Later characters stay, and nothing moves past them.
 
-    Unicode promises (UAX 15, section 3, since 4.1) that NFC of characters once assigned never changes.
-    Of later ones this interpreter may know nothing yet. `ucd_3_2_0.normalize` is no help: it takes
+    Unicode promises (UAX 15, section 3, since 4.1) that the NFC of assigned characters never changes.
+    An interpreter may not know later characters. `ucd_3_2_0.normalize` does not help: it takes
     combining classes and compositions from the interpreter's own Unicode.
     """
     if text.isascii():
@@ -83,7 +84,7 @@ def _composed(text: str) -> str:
 
 
 def _known(character: str) -> bool:
-    """Whether Unicode 3.2 assigned it: frozen in the standard library, which keeps it for IDNA."""
+    """Tell whether Unicode 3.2 assigned the character. The standard library keeps that version, for IDNA."""
     return unicodedata.ucd_3_2_0.category(character) != "Cn"
 
 
@@ -98,7 +99,7 @@ WHITE_SPACE: Final = (
     "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
-"""White_Space of Unicode 16, and the separators U+001C to U+001F: what Python 3.11 to 3.14 strip."""
+"""White_Space of Unicode 16 and the separators U+001C to U+001F: the set that Python 3.11 to 3.14 strip."""
 
 _INVISIBLE: Final = (
     "\x00-\x1f\x7f-\x9f"  # controls
@@ -113,12 +114,12 @@ _INVISIBLE: Final = (
     "\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a"  # shorthand and musical format controls
     "\U000e0000-\U000e0fff"  # tags, further variation selectors, reserved invisibles
 )
-"""Controls, and what shows nothing of itself: Default_Ignorable_Code_Point of Unicode 16, U+2800, U+1D159."""
+"""Controls and invisible characters: Default_Ignorable_Code_Point of Unicode 16, U+2800 and U+1D159."""
 
 _BLANK: Final = re.compile(f"[{re.escape(WHITE_SPACE)}{_INVISIBLE}]*")
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing of `text` is to be seen: it is empty, or all white space and invisibles."""
-    # ASCII that shows is what nearly all texts begin with, and takes no search.
+    """Tell whether `text` shows nothing: it is empty, or has white space and invisible characters alone."""
+    # Nearly all texts begin with visible ASCII: no search is needed.
     return not "!" <= text[:1] <= "~" and _BLANK.fullmatch(text) is not None

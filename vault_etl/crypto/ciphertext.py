@@ -1,4 +1,4 @@
-"""Ciphertext format 1, and the place that a ciphertext is bound to.
+"""Ciphertext format 1, the place that a ciphertext is bound to, and its padding.
 
     offset  size  field
     0       1     0x01                         format
@@ -8,6 +8,9 @@
     17+n    16    tag
 
 These are the bytes that Tink writes for an `AesGcmKey` with the `TINK` output prefix.
+
+The padding is ISO/IEC 7816-4: one byte 0x80, then zeros, to a multiple of 16 bytes. A ciphertext shows the
+length of its value to 16 bytes: all IPv4 addresses have one length.
 """
 
 from __future__ import annotations
@@ -28,17 +31,17 @@ HEADER_BYTES: Final = 1 + 4 + NONCE_BYTES
 _BOUND_TO: Final = {
     (table, field): b"vault-etl/1" + lp(table) + lp(field) for table in Table for field in Field
 }
-"""How associated data begins. Made once: a rotation needs it four times a row."""
+"""The beginning of associated data, made once: a rotation needs it four times a row."""
 
 
 def key_id_in(stored: bytes) -> int:
-    """The key id that a ciphertext names, whatever else is wrong with it: bytes 1 to 4, big-endian."""
+    """Return the key id that a ciphertext names, bytes 1 to 4, big-endian. Nothing else is checked."""
     return int.from_bytes(stored[1:5], "big")
 
 
 @dataclass(frozen=True, slots=True)
 class Ciphertext:
-    """Format 1, taken apart. `sealed` is the AES-GCM ciphertext with its tag of 16 bytes."""
+    """The parts of format 1. `sealed` is the AES-GCM ciphertext with its tag of 16 bytes."""
 
     key_id: int
     nonce: bytes
@@ -46,7 +49,7 @@ class Ciphertext:
 
     @classmethod
     def parse(cls, stored: bytes) -> Ciphertext:
-        """Take format 1 apart. Raises IntegrityError, and says nothing of why, for anything else."""
+        """Parse format 1. Raises IntegrityError, without a reason, for any other bytes."""
         body = len(stored) - HEADER_BYTES - TAG_BYTES
         if body < BLOCK_BYTES or body % BLOCK_BYTES or stored[0] != FORMAT:
             raise IntegrityError
@@ -57,15 +60,15 @@ class Ciphertext:
         )
 
     def serialise(self) -> bytes:
-        """The bytes that are stored."""
+        """Return the bytes to store."""
         return bytes([FORMAT]) + self.key_id.to_bytes(4, "big") + self.nonce + self.sealed
 
 
 @dataclass(frozen=True, slots=True)
 class ValuePlace:
-    """Where a value belongs: its table, field, record and person.
+    """The table, field, record and user that a value belongs to.
 
-    `user_id` is empty for a quarantined body, which has no person yet.
+    `user_id` is empty for a quarantined body: its user is not known yet.
     """
 
     table: Table
@@ -75,19 +78,19 @@ class ValuePlace:
 
     @classmethod
     def in_record(cls, field: Field, record_id: uuid.UUID, user_id: str) -> ValuePlace:
-        """A personal field of a record in `user_logins`."""
+        """Return the place of a personal field of a record in `user_logins`."""
         return cls(Table.USER_LOGINS, field, record_id, user_id)
 
     @classmethod
     def in_quarantine(cls, record_id: uuid.UUID) -> ValuePlace:
-        """The body of a quarantined message."""
+        """Return the place of the body of a quarantined message."""
         return cls(Table.QUARANTINE, Field.QUARANTINE, record_id, "")
 
     def associated_data(self, key_id: int) -> bytes:
-        """What AES-GCM authenticates beside the value.
+        """Return the associated data, which AES-GCM authenticates with the value.
 
-        "vault-etl/1" ‖ lp(table) ‖ lp(field) ‖ record id (16 bytes) ‖ key id (4 bytes) ‖
-        lp(user id): a ciphertext moved to another row, column, key or person does not open.
+        "vault-etl/1" ‖ lp(table) ‖ lp(field) ‖ record id (16 bytes) ‖ key id (4 bytes) ‖ lp(user id).
+        A ciphertext that was moved to another row, column, key or user does not open.
         """
         return b"".join(
             (
@@ -105,12 +108,12 @@ _MARK: Final = b"\x80"
 
 
 def pad(plaintext: bytes) -> bytes:
-    """`plaintext` with 1 to 16 bytes of padding behind it."""
+    """Append 1 to 16 bytes of padding to `plaintext`."""
     return plaintext + _MARK + bytes(-(len(plaintext) + 1) % BLOCK_BYTES)
 
 
 def unpad(padded: bytes) -> bytes:
-    """The plaintext that `pad` was given. Raises ValueError for anything that `pad` cannot make."""
+    """Return the plaintext that `pad` was given. Raises ValueError for bytes that `pad` cannot make."""
     plaintext, mark, zeros = padded.rpartition(_MARK)
     if not mark or len(padded) % BLOCK_BYTES or len(zeros) >= BLOCK_BYTES or any(zeros):
         message = "malformed padding"

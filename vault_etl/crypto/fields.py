@@ -1,4 +1,4 @@
-"""What is sealed, and where it stands: the constants that associated data and contexts are made of."""
+"""Fields, tables and purposes of keys: the constants in associated data and in encryption contexts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Field(StrEnum):
-    """What a key is for. `quarantine` is the body of a message that cannot be a record."""
+    """The field that a key is for. `quarantine` is the body of a message that cannot be a record."""
 
     IP = "ip"
     DEVICE_ID = "device_id"
@@ -15,27 +15,27 @@ class Field(StrEnum):
 
 
 class FileField(StrEnum):
-    """What a source key is for, in the place of a field: nothing is sealed under it."""
+    """The purpose of a source key, in the place of a field. A source key seals nothing."""
 
     SOURCE = "source"
 
 
 KeyField = Field | FileField
-"""What the row of any key names."""
+"""The field in the row of a key."""
 
 PERSONAL_FIELDS: Final = (Field.IP, Field.DEVICE_ID)
 """The fields of a record that get a token and a ciphertext."""
 
 
 class Table(StrEnum):
-    """The tables that hold ciphertexts. Names of the format, whatever SQL calls them."""
+    """The tables with ciphertexts. These are names in the format, independent of the names in SQL."""
 
     USER_LOGINS = "user_logins"
     QUARANTINE = "quarantine"
 
 
 class KeyPurpose(StrEnum):
-    """What a wrapped key does: `data` keys seal, `token` keys make tokens, the `source` key knows files."""
+    """The purpose of a wrapped key: `data` keys seal, `token` keys make tokens, the `source` key recognises files."""
 
     DATA = "data"
     TOKEN = "token"  # noqa: S105 - a purpose, not a password
@@ -43,9 +43,9 @@ class KeyPurpose(StrEnum):
 
     @property
     def kms_key(self) -> KeyPurpose:
-        """Whose KMS key wraps these keys: that of the token keys wraps the source key, too."""
+        """The purpose whose KMS key wraps these keys: the KMS key of the token keys wraps the source key too."""
         return KeyPurpose.TOKEN if self is KeyPurpose.SOURCE else self
 
 
 ROTATED: Final = (KeyPurpose.DATA, KeyPurpose.TOKEN)
-"""The purposes whose keys are rotated, and must not grow too old."""
+"""The purposes whose keys are rotated, and have a limit of age."""

@@ -1,4 +1,4 @@
-"""Keys as the rest of the program sees them: wrapped ones at rest, plaintext ones in memory alone."""
+"""Keys: wrapped keys at rest, and plaintext keys in memory alone."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from vault_etl.crypto.digest import hmac_sha256
 from vault_etl.crypto.fields import Field, KeyField, KeyPurpose
 
 KEY_BYTES: Final = 32
-"""AES-256 and HMAC-SHA-256 keys alike."""
+"""Of AES-256 keys and of HMAC-SHA-256 keys."""
 
 FINGERPRINT_BYTES: Final = 8
 
 MAX_KEY_ID: Final = 2**32 - 1
-"""A key id is a uint32, and not 0."""
+"""A key id is a uint32 other than 0."""
 
 MAX_SEALS: Final = 2**28
 """Seals under one data key. GCM with random 96-bit nonces is safe to 2^32 (NIST SP 800-38D, 8.3):
 2^28 keeps the chance of one repeated nonce below 2^-41."""
 
 MAX_LEASE: Final = dt.timedelta(hours=24)
-"""How long one process may seal under a data key."""
+"""The longest time for which one process may seal under a data key."""
 
 _FINGERPRINT_LABEL: Final = b"vault-etl/1/fingerprint"
 
@@ -39,7 +39,7 @@ class KeyState(StrEnum):
 
 @final
 class KeyMaterial:
-    """32 bytes of plaintext key, which print as nothing, hash as nothing and do not pickle.
+    """32 bytes of plaintext key. They do not print, hash or pickle.
 
     Raises ValueError for any other length.
     """
@@ -54,7 +54,7 @@ class KeyMaterial:
         self._value = value
 
     def expose(self) -> bytes:
-        """The key, 32 bytes."""
+        """Return the key: 32 bytes."""
         return self._value
 
     def __repr__(self) -> str:
@@ -71,7 +71,7 @@ class KeyMaterial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrappedKey:
-    """A key as KMS wrapped it. `wrapped_key` is None exactly when the key is destroyed."""
+    """A key as KMS wrapped it. `wrapped_key` is None if and only if the key is destroyed."""
 
     key_id: int
     purpose: KeyPurpose
@@ -107,7 +107,7 @@ class DataKey:
 
     @property
     def fingerprint(self) -> bytes:
-        """See `fingerprint`."""
+        """The fingerprint of the key: 8 bytes."""
         return fingerprint(self.material, self.key_id)
 
 
@@ -122,13 +122,13 @@ class TokenKey:
 
 
 def fingerprint(material: KeyMaterial, key_id: int) -> bytes:
-    """8 bytes that tell damage and mix-ups before the first use, and nothing about the key."""
+    """Return 8 bytes that show damage and mix-ups before the first use, and nothing about the key."""
     mac = hmac_sha256(material.expose(), _FINGERPRINT_LABEL, key_id.to_bytes(4, "big"))
     return mac[:FINGERPRINT_BYTES]
 
 
 def encryption_context(purpose: KeyPurpose, field: KeyField, key_id: int) -> dict[str, str]:
-    """What KMS binds a wrapped key to, and what IAM conditions and CloudTrail see of it."""
+    """Return the encryption context: KMS binds a wrapped key to it, and IAM conditions and CloudTrail see it."""
     return {
         "app": "vault-etl",
         "purpose": purpose.value,
@@ -139,5 +139,5 @@ def encryption_context(purpose: KeyPurpose, field: KeyField, key_id: int) -> dic
 
 def _check_key_id(key_id: int) -> None:
     if not 0 < key_id <= MAX_KEY_ID:
-        message = "a key id is a uint32, and not 0"
+        message = "a key id is a uint32 other than 0"
         raise ValueError(message)

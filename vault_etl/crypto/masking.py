@@ -1,4 +1,4 @@
-"""What is left of a value for those who may see it masked only: enough to compare, not to know."""
+"""The mask of a value, for callers that may see it masked only: enough to compare, not enough to know."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from vault_etl.crypto.fields import Field
 
 _SHOWN_CHARACTERS: Final = 2
 _SHORTEST: Final = 8
-"""Of fewer characters two would be too many to show."""
+"""Values shorter than this are masked completely."""
 
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 def masked(field: Field, value: Pii) -> Pii:
-    """The last octet of an address, or the last two characters of a device id; stars before them.
+    """Show the last octet of an address, or the last two characters of a device id, after stars.
 
-    The stars do not count what they stand for. An IPv6 address shows its last octet in hex. Raises
-    ValueError for an address that is none.
+    The number of stars does not tell the length. An IPv6 address shows its last octet in hex. Raises
+    ValueError for text that is not an address.
     """
     if field is Field.IP:
         packed = canonical(field, value)

@@ -1,4 +1,4 @@
-"""Record ids: a UUIDv7 (RFC 9562, 5.7) that is a function of the message, or of the line of a file.
+"""Record ids: a UUIDv7 (RFC 9562, 5.7) computed from the message, or from the line of a file.
 
     b = milliseconds, 6 bytes big-endian ‖ h[0:10]
     h = SHA-256("vault-etl/1/record" ‖ ASCII message id), or
@@ -6,8 +6,8 @@
     b[6] = 0x70 | b[6] & 0x0f        version 7
     b[8] = 0x80 | b[8] & 0x3f        variant
 
-A redelivered message, or a line that is read again, has the id that it had, and meets its row on
-the primary key. Nothing of a message's or a line's content is hashed: the id outlives an erasure.
+A redelivered message, or a line that is read again, has the same id, so the primary key finds its row. The
+content of a message or of a line is not hashed: the id outlives an erasure.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _LINE_LABEL: Final = b"vault-etl/1/line"
 
 
 def record_id_of_message(message_id: str, sent_ms: int) -> uuid.UUID:
-    """The record id of a queue's message.
+    """Return the record id of a message of a queue.
 
-    `sent_ms` is its SentTimestamp in milliseconds since 1970. Raises ValueError if it does not
-    fit 48 bits, or if the message id is not ASCII.
+    `sent_ms` is the SentTimestamp in milliseconds since 1970. Raises ValueError if the timestamp does
+    not fit 48 bits, or if the message id is not ASCII.
     """
     return _record_id(sent_ms, sha256(_LABEL, message_id.encode("ascii")))
 
 
 def record_id_of_line(source_id: uuid.UUID, number: int, milliseconds: int) -> uuid.UUID:
-    """The record id of a line: the `number`-th, from 1, of a source.
+    """Return the record id of a line: the `number`-th, from 1, of a source.
 
-    `source_id` is random, and drawn when the source is first loaded. `milliseconds` count from
-    1970. Raises ValueError if they do not fit 48 bits, or the number is not from 1 to 2^64 - 1.
+    `source_id` is random, and drawn when the source is first loaded. `milliseconds` count from 1970.
+    Raises ValueError if the milliseconds do not fit 48 bits, or the number is not from 1 to 2^64 - 1.
     """
     if not 1 <= number <= MAX_LINES:
         message = "lines are counted from 1, in 64 bits"
@@ -49,12 +49,12 @@ def record_id_of_line(source_id: uuid.UUID, number: int, milliseconds: int) -> u
 
 
 def first_millisecond(day: dt.date) -> int:
-    """Midnight, UTC, at the beginning of a day: in milliseconds since 1970, below 0 for a day before."""
+    """Return midnight, UTC, at the beginning of a day, in milliseconds since 1970: negative before 1970."""
     return (day - FIRST_DAY) // dt.timedelta(milliseconds=1)
 
 
 def milliseconds_of(record_id: uuid.UUID) -> int:
-    """The time in a record id, in milliseconds since 1970."""
+    """Return the time in a record id, in milliseconds since 1970."""
     return int.from_bytes(record_id.bytes[:6], "big")
 
 

@@ -1,4 +1,4 @@
-"""Sealing: who holds a `Sealer` can write values, and with it alone can read none."""
+"""Sealing: the holder of a `Sealer` can write values, and cannot read any with it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Sealer:
         }
 
     def seal(self, value: Pii, place: ValuePlace) -> bytes:
-        """The ciphertext of `value` for `place`, under a nonce from the operating system.
+        """Return the ciphertext of `value` for `place`, under a nonce from the operating system.
 
-        Raises KeyError if this sealer holds no key of the place's field.
+        Raises KeyError if this sealer has no key for the field of the place.
         """
         return self._seal_with_nonce(value, place, os.urandom(NONCE_BYTES))
 
     def _seal_with_nonce(self, value: Pii, place: ValuePlace, nonce: bytes) -> bytes:
-        """The seam for test vectors. A repeated nonce gives the key away: never call it."""
+        """Seal with a given nonce, for test vectors alone: a repeated nonce gives the key away."""
         key_id, cipher = self._ciphers[place.field]
         sealed = cipher.encrypt(nonce, pad(value.expose()), place.associated_data(key_id))
         return Ciphertext(key_id, nonce, sealed).serialise()

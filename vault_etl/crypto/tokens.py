@@ -1,9 +1,13 @@
-"""Token format 1: a blind index of a personal value, keyed, deterministic, 128 bits.
+"""Token format 1: a keyed, deterministic blind index of a personal value, 128 bits long.
 
     K     = HMAC-SHA-256(token key, "vault-etl/1/token" ‖ lp(field))
     token = HMAC-SHA-256(K, canonical(value))[:16]
 
-A placeholder (`crypto/tokens.py`) has a public token instead, made without a key.
+A placeholder is a value that programs write when they know no address or device. It is not personal, so
+its token is public: made without a key, and the same in every generation. An analyst, who has no key,
+can leave out the records that hold one. The set of placeholders is a part of the format.
+
+    public token = SHA-256("vault-etl/1/placeholder" ‖ lp(field) ‖ canonical form, ASCII letters lower-case)[:16]
 
 Among 10^9 distinct values the chance of one collision is about 1.5e-21 (n^2 / 2^129).
 """
@@ -50,13 +54,13 @@ PLACEHOLDERS: Final[Mapping[Field, tuple[str, ...]]] = {
         "ffffffffffffffffffffffffffffffff",
         "0000000000000000",
         "000000000000000",  # the IMEI of Android's emulator
-        "9774d56d682e549c",  # the ANDROID_ID that a fault gave to many devices
-        "02:00:00:00:00:00",  # what mobile systems answer instead of a hardware address
+        "9774d56d682e549c",  # the ANDROID_ID that a defect gave to many devices
+        "02:00:00:00:00:00",  # mobile systems return it instead of a hardware address
         "00:00:00:00:00:00",
         "ff:ff:ff:ff:ff:ff",
     ),
 }
-"""In their canonical spelling, in lower case."""
+"""The placeholders of each field, in canonical form and lower case."""
 
 TOKEN_BYTES: Final = 16
 
@@ -64,12 +68,12 @@ _PLACEHOLDER_LABEL: Final = b"vault-etl/1/placeholder"
 
 
 def placeholder_token(field: Field, form: bytes) -> uuid.UUID | None:
-    """The public token of a canonical form that is a placeholder, in any case; else None."""
+    """Return the public token if the canonical form is a placeholder, in upper or lower case; else None."""
     return _BY_FORM[field].get(form.lower())
 
 
 def placeholders(field: Field) -> Mapping[uuid.UUID, str]:
-    """Every placeholder of `field`, by its token."""
+    """Return every placeholder of `field` by its token."""
     return _BY_TOKEN[field]
 
 
@@ -103,7 +107,7 @@ class FieldTokenizer:
         self._mac = HMAC(derived, SHA256())
 
     def token(self, value: Pii) -> uuid.UUID:
-        """The token of `value`. Raises ValueError if the field cannot hold it."""
+        """Return the token of `value`. Raises ValueError if the field cannot hold the value."""
         form = canonical(self._field, value)
         if public := placeholder_token(self._field, form):
             return public
@@ -115,18 +119,18 @@ class FieldTokenizer:
 class Tokenizer:
     """Makes the tokens of one generation.
 
-    Raises ValueError unless it is given one key a personal field, all of one generation.
+    Raises ValueError unless the keys are one for each personal field, all of one generation.
     """
 
     def __init__(self, keys: Iterable[TokenKey]) -> None:
         by_field = {key.field: key for key in keys}
         generations = {key.generation for key in by_field.values()}
         if set(by_field) != set(PERSONAL_FIELDS) or len(generations) != 1:
-            message = "a tokenizer takes one key a personal field, all of one generation"
+            message = "a tokenizer takes one key for each personal field, all of one generation"
             raise ValueError(message)
         (self.generation,) = generations
         self._fields = {field: FieldTokenizer(key) for field, key in by_field.items()}
 
     def token(self, field: Field, value: Pii) -> uuid.UUID:
-        """The token of `value`. Raises ValueError if the field cannot hold it."""
+        """Return the token of `value`. Raises ValueError if the field cannot hold the value."""
         return self._fields[field].token(value)

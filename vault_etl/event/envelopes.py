@@ -1,8 +1,7 @@
-"""What pipes put around an event, and what they send in place of one.
+"""Envelopes that pipes put around an event, and messages that they send in place of an event.
 
-An envelope is looked for only where no field of ours is: an event of ours may have any other field.
-What else an envelope holds (ids, times, signatures) is not used: whoever may send to the queue
-could choose it.
+A value with a field of ours is never an envelope: our event may have any other field. The ids, times and
+signatures of an envelope are not used, because every sender to the queue could choose them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Final
 from vault_etl.event.rejection import Reason, RejectedError
 
 Inner = str | Mapping[str, object] | list[object]
-"""What is in an envelope: the text of JSON, or a value that was read with the envelope."""
+"""The content of an envelope: the text of JSON, or a value that was parsed with the envelope."""
 
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _STANDARD: Final = str.maketrans("-_", "+/")
@@ -24,18 +23,18 @@ _S3: Final = "aws:s3"
 
 
 def inside(value: object) -> Inner | None:
-    """What the one event in an envelope is, one layer down; None if this is no envelope.
+    """Return the content of an envelope, one layer down; None if the value is not an envelope.
 
-    Text is UTF-8 when it is encoded with `surrogatepass`, and never longer than the envelope: no
-    escape of JSON, and no base64, is shorter than what it stands for. Raises RejectedError for an
-    envelope that holds several events, or none.
+    Text is UTF-8 when encoded with `surrogatepass`. It is never longer than the envelope: no escape of JSON
+    and no base64 is shorter than its content. Raises RejectedError for an envelope with several events or
+    without one.
     """
     if isinstance(value, str):
         return value if _begins_json(value) else text_of_base64(value)
     if isinstance(value, list):
         return _of_list(value)
     if isinstance(value, Mapping):
-        found = [inner for look in _LOOKS if (inner := look(value)) is not None]
+        found = [inner for open_ in _ENVELOPES if (inner := open_(value)) is not None]
         if len(found) > 1:
             raise RejectedError(Reason.SEVERAL_EVENTS)
         return found[0] if found else None
@@ -43,7 +42,7 @@ def inside(value: object) -> Inner | None:
 
 
 def text_of_base64(body: str) -> str | None:
-    """The text of JSON's object or array that this is the base64 of, in either alphabet; else None."""
+    """Decode the base64 (either alphabet) of a JSON object or array into its text; None for other text."""
     text = _decoded(body)
     return text if text is not None and _begins_json(text) else None
 
@@ -53,7 +52,7 @@ def _begins_json(text: str) -> bool:
 
 
 def _decoded(encoded: str) -> str | None:
-    """As `base64` writes it: with line breaks or without, padded or not. None if it is not UTF-8."""
+    """Decode base64, with or without line breaks and padding. None if the result is not UTF-8."""
     joined = "".join(encoded.split())
     if not _BASE64.fullmatch(joined):
         return None
@@ -65,7 +64,7 @@ def _decoded(encoded: str) -> str | None:
 
 
 def _of_list(values: list[object]) -> Inner | None:
-    """A list of one is its element: EventBridge Pipes, and a batch of CloudEvents."""
+    """Return the element of a list of one: EventBridge Pipes, and a batch of CloudEvents."""
     match values:
         case [str(kind), {"s3BucketName": str(), "s3Key": str()}] if kind.endswith("S3Pointer"):
             raise RejectedError(Reason.ENVELOPE_S3_POINTER)
@@ -109,7 +108,7 @@ def _of_cloud_events(fields: Mapping[str, object]) -> Inner | None:
 
 
 def _of_records(fields: Mapping[str, object]) -> Inner | None:
-    """The event of a Lambda function: of S3, SQS, SNS or Kinesis."""
+    """Open the event of a Lambda function: from S3, SQS, SNS or Kinesis."""
     records = fields.get("Records")
     if not isinstance(records, list) or not records or not all(map(_source, records)):
         return None
@@ -126,7 +125,7 @@ def _source(record: object) -> str | None:
 
 
 def _of_record(fields: Mapping[str, object]) -> Inner | None:
-    """One record of a Lambda function's event, or of EventBridge Pipes."""
+    """Open one record of the event of a Lambda function, or of EventBridge Pipes."""
     match fields:
         case {"eventSource": "aws:s3", "s3": dict()}:
             raise RejectedError(Reason.ENVELOPE_S3_EVENT)
@@ -142,7 +141,7 @@ def _of_record(fields: Mapping[str, object]) -> Inner | None:
 
 
 def _of_firehose(fields: Mapping[str, object]) -> Inner | None:
-    """What Firehose sends to an HTTP endpoint, or to a function that transforms."""
+    """Open the request that Firehose sends to an HTTP endpoint, or to a function that transforms."""
     match fields:
         case {"requestId": str(), "timestamp": _, "records": list(records)} | {
             "invocationId": str(),
@@ -156,14 +155,14 @@ def _of_firehose(fields: Mapping[str, object]) -> Inner | None:
 
 
 def _of_s3_test(fields: Mapping[str, object]) -> Inner | None:
-    """What S3 sends when notifications of a bucket are set up."""
+    """Reject the message that S3 sends when notifications of a bucket are set up."""
     match fields:
         case {"Service": "Amazon S3", "Event": "s3:TestEvent"}:
             raise RejectedError(Reason.ENVELOPE_S3_EVENT)
     return None
 
 
-_LOOKS: Final[tuple[Callable[[Mapping[str, object]], Inner | None], ...]] = (
+_ENVELOPES: Final[tuple[Callable[[Mapping[str, object]], Inner | None], ...]] = (
     _of_sns,
     _of_event_bridge,
     _of_cloud_events,

@@ -1,4 +1,4 @@
-"""From a message body to a login event, or to the reason why it cannot be one."""
+"""Parse a message body into a login event, or into the reason why it is not one."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ MAX_CODE_POINTS: Final = {
 }
 
 MAX_ADDRESS_CODE_POINTS: Final = 64
-"""The longest IPv6 address has 45; the rest is for spaces around it."""
+"""The longest IPv6 address has 45; the rest allows spaces around it."""
 
 MAX_ENVELOPES: Final = 4
-"""Around an event: SNS in SNS and the like. A sender must not choose how often we parse."""
+"""The most envelopes around an event, such as SNS in SNS. A sender must not choose how often we parse."""
 
 REQUIRED: Final = ("user_id", "device_type", "ip", "device_id")
 _OPTIONAL: Final = ("locale", "app_version", "create_date")
@@ -59,14 +59,14 @@ _NUMBERS: Final[Mapping[str, re.Pattern[bytes]]] = {
     "locale": _WHOLE,
     "app_version": _DECIMAL,
 }
-"""Numbers that are taken for their spelling. A whole number has one spelling, so that 4711 and
-"4711" are one device. 4711.0 and 4.711e3 are other spellings of it, and an exponent has often lost
-digits on its way. Of a version the spelling is what counts: 1.10 is not 1.1."""
+"""The JSON numbers that a text field accepts, by their spelling. A whole number has one spelling, so 4711
+and "4711" are one device. 4711.0 and 4.711e3 are other spellings, and a number with an exponent has often
+lost digits. A version is compared by its spelling: 1.10 is not 1.1."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginEvent:
-    """One login. `extra_fields` are the names of the unknown fields that were dropped, as they may be shown."""
+    """One login. `extra_fields` are the names of the dropped unknown fields, in the form that may be shown."""
 
     user_id: str
     device_type: str
@@ -80,9 +80,9 @@ class LoginEvent:
 
 
 def parse_event(body: bytes) -> LoginEvent | Rejection:
-    """Read one message body, or the one event in its envelopes.
+    """Parse one message body, or the one event in its envelopes.
 
-    Never raises, and never keeps a value in what it rejects with.
+    Raises nothing. A rejection holds no value of the body.
     """
     try:
         value = _value(body)
@@ -92,14 +92,14 @@ def parse_event(body: bytes) -> LoginEvent | Rejection:
 
 
 def without_extra_fields(content: LoginEvent | Rejection) -> LoginEvent | Rejection:
-    """What a strict reader takes: an event that has unknown fields is rejected."""
+    """Reject an event that has unknown fields: the rule of strict mode."""
     if isinstance(content, LoginEvent) and content.extra_fields:
         return Rejection(Reason.UNKNOWN_FIELD)
     return content
 
 
 def _value(body: bytes) -> object:
-    """The JSON value; of the base64 of an object or an array, the text of that."""
+    """Return the JSON value. For the base64 of an object or an array, return its text."""
     try:
         return json_value(body)
     except RejectedError as rejected:
@@ -111,12 +111,12 @@ def _value(body: bytes) -> object:
 
 
 def _may_be_event(value: object) -> TypeGuard[dict[str, object]]:
-    """Whether it has a field of ours: then it is no envelope, whatever else it has."""
+    """Tell whether the value has a field of ours. Such a value is not an envelope, whatever else it holds."""
     return isinstance(value, dict) and not KNOWN.isdisjoint(value)
 
 
 def _unwrapped(value: object) -> Mapping[str, object]:
-    """The object in the envelopes, or the object itself that is neither an event nor an envelope."""
+    """Return the object in the envelopes, or the object itself if it is neither an event nor an envelope."""
     for layers in range(MAX_ENVELOPES + 1):
         inner = None if _may_be_event(value) else inside(value)
         if inner is None:
@@ -178,7 +178,7 @@ def _text(value: object, name: str) -> str:
 
 
 def _spelling(value: object, name: str) -> str:
-    """Of a number, if the field takes it. An `ip` never does: a number is no address."""
+    """Return the spelling of a number, if the field accepts numbers. `ip` never does."""
     spellings = _NUMBERS.get(name)
     if spellings is None or not isinstance(value, bytes) or not spellings.fullmatch(value):
         raise RejectedError(Reason.FIELD_NOT_TEXT, name)
@@ -211,15 +211,15 @@ _MOMENT: Final = re.compile(
     r"(?::(?P<second>[0-5][0-9])(?:\.(?P<fraction>[0-9]{1,9}))?)?"
     r"(?P<zone>[Zz]|(?P<sign>[+-])(?P<hours>[01][0-9]|2[0-3])(?::?(?P<minutes>[0-5][0-9]))?)?"
 )
-"""A subset of RFC 3339 and ISO 8601 that has one meaning. Written out, and not left to
-`datetime.fromisoformat`, which takes other forms from one Python to the next."""
+"""A subset of RFC 3339 and ISO 8601 in which every text has one meaning. The pattern is written out because
+the forms that `datetime.fromisoformat` accepts change between versions of Python."""
 
 
 def event_date(text: str) -> tuple[dt.date, dt.datetime | None]:
-    """The day, in UTC, and the moment in UTC, to the microsecond; of a day alone, None.
+    """Return the day in UTC, and the time in UTC to the microsecond: None for a day alone.
 
-    More digits are cut off. Raises RejectedError for every other form, for a day that does not
-    exist, and for a time without a zone: that is no moment, and a guess would be stored as a fact.
+    Further digits are cut off. Raises RejectedError for every other form, for a day that does not exist,
+    and for a time without a zone: a guess of the zone would be stored as a fact.
     """
     try:
         if _DAY.fullmatch(text):
@@ -244,6 +244,6 @@ def _time(parts: re.Match[str]) -> dt.time:
 
 
 def _offset(parts: re.Match[str]) -> dt.timedelta:
-    """How far the zone is ahead of UTC."""
+    """Return how far the zone is ahead of UTC."""
     ahead = dt.timedelta(hours=int(parts["hours"] or 0), minutes=int(parts["minutes"] or 0))
     return -ahead if parts["sign"] == "-" else ahead

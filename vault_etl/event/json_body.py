@@ -1,4 +1,4 @@
-"""From bytes to a JSON value, decided alike by every process."""
+"""Parse bytes into a JSON value, with the same result in every process."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from typing import Final, NoReturn
 from vault_etl.event.rejection import Reason, RejectedError
 
 MAX_BODY_BYTES: Final = 256 * 1024
-"""No login event is near it; a body of 1 MiB, SQS's own limit, is quarantined. An envelope counts."""
+"""The size limit of a body, envelopes included. Login events are far smaller; SQS itself allows 1 MiB."""
 
 MAX_NESTING: Final = 64
-"""Far below the interpreter's recursion limit, so that every process decides alike."""
+"""The limit is far below the recursion limit of the interpreter, so every process decides the same."""
 
 _WHITE_SPACE: Final = re.compile(r"[ \t\r\n]*+")
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-"""Possessive, and content without an end: else a string that never ends is tried from each of its
-quotes, and 256 KiB of them take minutes."""
+"""The pattern is possessive and its end is optional. Otherwise a string without an end is tried from each of
+its quotes, which takes minutes for 256 KiB of quotes."""
 
 
 def json_value(body: bytes) -> object:
-    """The value that the body is (RFC 8259).
+    """Return the JSON value of the body (RFC 8259).
 
-    Text is `str`, and a number the `bytes` of its spelling: no rounding, no limit of digits, and
-    nothing that takes text takes a number for it. Raises RejectedError for what is too large,
-    nested too deep, not JSON, or has an object in it with one name twice; and for several objects,
-    one behind the other.
+    Text is `str`. A number is the `bytes` of its spelling: it is not rounded, has no limit of digits, and
+    cannot be mistaken for text. Raises RejectedError for a body that is too large, nested too deep or not
+    JSON, for an object with one name twice, and for several objects in a row.
     """
     if len(body) > MAX_BODY_BYTES:
         raise RejectedError(Reason.BODY_TOO_LARGE)
@@ -45,7 +44,7 @@ def json_value(body: bytes) -> object:
 
 
 def _is_several_objects(text: str) -> bool:
-    """JSON lines, or objects with nothing between them: what is no JSON was no object alone."""
+    """Tell whether the text is several objects, with white space or nothing between them."""
     count, at = 0, _after_space(text, 0)
     while at < len(text):
         try:
@@ -64,7 +63,7 @@ def _after_space(text: str, at: int) -> int:
 
 
 def _nesting(body: bytes) -> int:
-    """An upper bound of the depth, exact where the cheap one is over the limit."""
+    """Return an upper bound of the depth: exact if the cheap bound exceeds the limit."""
     brackets = body.count(b"[") + body.count(b"{")
     if brackets <= MAX_NESTING:
         return brackets
@@ -79,7 +78,7 @@ def _nesting(body: bytes) -> int:
 
 
 def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """RFC 8259 leaves a name that stands twice to each parser: then nobody knows whose it is."""
+    """Reject an object with one name twice: RFC 8259 lets each parser choose a different value."""
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise RejectedError(Reason.FIELD_TWICE)
@@ -96,4 +95,4 @@ _DECODER: Final = json.JSONDecoder(
     parse_float=str.encode,
     parse_constant=_no_constant,
 )
-"""Made once: `json.loads` with these arguments would make one for every body."""
+"""The decoder is made once: `json.loads` with these arguments makes a decoder for every body."""

@@ -1,7 +1,7 @@
-"""Login events that nobody made: for the demo, for `local seed`, and for tests.
+"""Synthetic login events: for the demo, for `local seed`, and for tests.
 
-Addresses are from ranges that belong to nobody: 198.18.0.0/15 (RFC 2544, for benchmarks) and
-2001:db8::/32 (RFC 3849, for documentation).
+Addresses are from ranges that are not in use: 198.18.0.0/15 (RFC 2544, benchmarks) and 2001:db8::/32
+(RFC 3849, documentation).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 Item = TypeVar("Item")
 
 MESSY_EVERY: Final = 100
-"""One body in so many is no login event."""
+"""One body in this many is not a login event."""
 
 _LOCALES: Final = ("RU", "PH", "ID", "CN", "FR", "US", "BR", "PL", "PT", None)
 _VERSIONS: Final = ("2.3.0", "0.2.6", "2.2.1", "0.96", "4.3.9", "3.4", "1.1.6")
@@ -28,14 +28,14 @@ _MESSY: Final = (
     "[]",
 )
 _REPEATS_AMONG: Final = 10_000
-"""How many earlier events are remembered, for others to repeat their device or address."""
+"""The number of earlier events whose device or address later events may repeat."""
 
 
 def made_up_events(count: int, *, seed: int, messy_every: int = MESSY_EVERY) -> Iterator[str]:
-    """`count` message bodies, always the same for a seed.
+    """Generate `count` message bodies, always the same for a seed.
 
-    About one event in five repeats an earlier device, address, or both. One body in each
-    `messy_every` (0: none) is no login event.
+    About one event in five repeats an earlier device, address, or both. One body in each `messy_every` (0:
+    none) is not a login event.
     """
     draw = _Draw(seed)
     seen: list[tuple[str, str]] = []
@@ -88,11 +88,11 @@ class _Draw:
         self._count = 0
 
     def below(self, limit: int) -> int:
-        """A number from 0 to `limit` - 1, near enough evenly for made-up data."""
+        """Draw a number from 0 to `limit` - 1. The bias is small enough for synthetic data."""
         self._count += 1
         digest = hashlib.sha256(f"vault-etl/made-up/{self._seed}/{self._count}".encode()).digest()
         return int.from_bytes(digest, "big") % limit
 
     def one_of(self, items: Sequence[Item]) -> Item:
-        """One of them."""
+        """Draw an item."""
         return items[self.below(len(items))]

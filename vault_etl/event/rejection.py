@@ -1,4 +1,4 @@
-"""Why a message cannot be a record, and where in it the fault is."""
+"""Reasons why a message cannot be a record, and the place of the fault in the message."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a message cannot be a record: the `reason_code` of its quarantine row."""
+    """The reason why a message cannot be a record: the `reason_code` of its row in the quarantine."""
 
     BODY_TOO_LARGE = "body_too_large"
     NOT_UTF8 = "not_utf8"
@@ -36,14 +36,14 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a body is no login event, and where: a JSONPath such as `$.ip`, never the value."""
+    """The reason why a body is not a login event, and a JSONPath such as `$.ip`, never the value."""
 
     reason: Reason
     path: str = "$"
 
 
 class RejectedError(Exception):
-    """Carries a rejection out of the depths of the parser."""
+    """Carry a rejection out of nested calls of the parser."""
 
     def __init__(self, reason: Reason, field: str | None = None) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""Time, from outside."""
+"""Time, its passing, the pace of long work, and its progress."""
 
 from __future__ import annotations
 
@@ -7,51 +7,53 @@ import threading
 import time
 from typing import Protocol
 
+from typing_extensions import override
+
 
 class Clock(Protocol):
-    """Tells the time and lets it pass."""
+    """The time, as an argument: tests pass their own."""
 
     def now(self) -> dt.datetime:
-        """The time of day, in UTC."""
+        """Return the time of day, in UTC."""
 
     def monotonic(self) -> float:
-        """Seconds from some start, never backwards."""
+        """Return seconds since an arbitrary start. They never go backwards."""
 
 
-class SystemClock:
-    """`Clock` of this machine."""
+class SystemClock(Clock):
+    """The clock of this machine."""
 
+    @override
     def now(self) -> dt.datetime:
-        """See `Clock.now`."""
         return dt.datetime.now(dt.UTC)
 
+    @override
     def monotonic(self) -> float:
-        """See `Clock.monotonic`."""
         return time.monotonic()
 
 
 class Progress(Protocol):
-    """Told after each step."""
+    """Receives the progress of long work, after each step."""
 
     def advance(self, done: int, **details: int | str) -> None:
-        """`done` more items; details for the log: counts, ids and codes, never values."""
+        """Report `done` more items, and details for the log: counts, ids and codes, never values."""
 
 
 class Stop(Protocol):
-    """Tells that it is time to end, and wakes whoever waits. A `threading.Event` is one."""
+    """A request to stop, which also ends waits. `threading.Event` implements it."""
 
     def is_set(self) -> bool:
-        """Whether it is time."""
+        """Tell whether the work must stop."""
 
     def set(self) -> None:
-        """It is time."""
+        """Request the stop."""
 
     def wait(self, timeout: float) -> bool:
-        """Wait so many seconds, or until it is time; whether it is."""
+        """Wait for `timeout` seconds or until the request; tell whether the work must stop."""
 
 
 class Pace:
-    """Spreads rows over time. `rows_per_second` None is no limit."""
+    """A limit of rows per second over all workers. `rows_per_second` None: no limit."""
 
     def __init__(
         self, clock: Clock, rows_per_second: float | None = None, stop: Stop | None = None
@@ -63,11 +65,11 @@ class Pace:
         self.stop: Stop = stop or threading.Event()
 
     def page_rows(self, most: int) -> int:
-        """How many rows to take at a time: a second's worth at the most, so that no wait is long."""
+        """Return the rows to take at a time: the rows of one second at most, so that waits are short."""
         return most if self._rate is None else max(1, min(most, int(self._rate)))
 
     def wait(self, rows: int) -> None:
-        """Wait until these rows, which are done, are within the limit."""
+        """Wait until the rows that are done are within the limit."""
         if self._rate is None or not rows:
             return
         with self._lock:

@@ -1,8 +1,8 @@
-"""Statements whose values are no part of their text.
+"""Statements with their values outside the text.
 
-psycopg2 writes values into the text that it sends, where the server shows them: in `pg_stat_activity`, the
-log of a statement that failed or was slow, and `pg_stat_statements`. libpq's PQexecParams sends them
-beside it, and the text has $1 (docs/adr/0033-statement-texts.md).
+psycopg2 writes values into the text of a statement, and the server shows that text: in `pg_stat_activity`,
+in the log of a failed or slow statement, and in `pg_stat_statements`. libpq's PQexecParams sends values
+beside the text, which has $1 instead (docs/adr/0033-statement-texts.md).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DONE: Final = frozenset({1, 2})
 
 
 class StatementRefusedError(psycopg2.DatabaseError):
-    """The server refused it. `diag` has the constraint and the detail alone."""
+    """The server refused the statement. `diag` has the constraint and the detail alone."""
 
     pgcode: str | None = None
     diag: Any = None
@@ -38,7 +38,7 @@ class StatementRefusedError(psycopg2.DatabaseError):
 
 
 class Cursor(psycopg2.extensions.cursor):
-    """Sends a list as one literal, so that lists of all lengths are one entry of `pg_stat_statements`."""
+    """A cursor that sends a list as one literal: lists of all lengths are one entry of `pg_stat_statements`."""
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002, ANN401 - psycopg2's
         """See psycopg2."""
@@ -53,10 +53,10 @@ class Cursor(psycopg2.extensions.cursor):
 def rows_of(
     cursor: psycopg2.extensions.cursor, sql: str, values: Mapping[str, object]
 ) -> list[tuple[Any, ...]]:
-    """Run a statement with its values beside it, on the cursor's connection; its rows, as psycopg2 has them.
+    """Run a statement with its values beside the text, and return its rows as psycopg2 does.
 
-    A value's type is what the statement takes in its place. Raises psycopg2.Error. Where libpq hides its
-    symbols the values are in the text, as psycopg2 sends them.
+    The type of a value is what the statement takes in its place. Raises psycopg2.Error. Where libpq hides
+    its symbols, psycopg2 sends the values in the text.
     """
     library = libpq()
     if library is None:
@@ -80,7 +80,7 @@ def rows_of(
 
 
 def as_text(value: object) -> str | None:
-    """A value in PostgreSQL's text format."""
+    """Return a value in the text format of PostgreSQL."""
     match value:
         case None | str():
             return value
@@ -107,7 +107,7 @@ def _element(value: object) -> str:
 
 @functools.cache
 def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
-    """The statement with $1, $2, … for its names, and these."""
+    """Return the statement with $1, $2, … in place of its names, and the names."""
     names = tuple(dict.fromkeys(_NAMED.findall(sql)))
     text = _NAMED.sub(lambda found: f"${names.index(found[1]) + 1}", sql)
     return text.replace("%%", "%"), names
@@ -162,13 +162,13 @@ _DECLARED: Final = {
     "PQgetvalue": (_TEXT, [_POINTER, _INT, _INT]),
     "PQclear": (None, [_POINTER]),
 }
-"""Function → its result and its parameters, as in libpq-fe.h."""
+"""Functions of libpq-fe.h with their result and parameters."""
 
 
 @functools.cache
 def libpq() -> ctypes.CDLL | None:
-    """Find it, and declare what we call; None where its symbols are hidden."""
-    # A symbol is looked for in what a library is linked with, too.
+    """Load libpq and declare the functions in use; None where its symbols are hidden."""
+    # A lookup also searches the libraries that this one is linked with.
     library = ctypes.CDLL(_psycopg.__file__)
     try:
         for name, (result, parameters) in _DECLARED.items():

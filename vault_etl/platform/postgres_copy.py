@@ -1,4 +1,4 @@
-"""Rows in the binary format of COPY (PostgreSQL manual, COPY, "Binary Format")."""
+"""COPY's binary format (PostgreSQL manual, COPY, "Binary Format"): rows encoded, and tuples taken apart."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ _MICROSECOND: Final = dt.timedelta(microseconds=1)
 
 
 def copy_binary(rows: Iterable[Sequence[object]]) -> bytes:
-    """The rows, header and trailer included.
+    """Encode the rows, with header and trailer.
 
-    uuid.UUID goes to uuid, str to text, bytes to bytea, int to smallint, date to date,
-    datetime to timestamptz, None to NULL. Raises TypeError for anything else, a `Pii` or a datetime
-    without a zone among them.
+    uuid.UUID becomes uuid, str text, bytes bytea, int smallint, date date, datetime timestamptz, None NULL.
+    Raises TypeError for any other type, such as `Pii`, and for a datetime without a zone.
     """
     out = bytearray(HEADER)
     for row in rows:
@@ -39,7 +38,7 @@ def copy_binary(rows: Iterable[Sequence[object]]) -> bytes:
 def _encoded(value: object) -> bytes:
     encode = _ENCODERS.get(type(value))
     if encode is None:
-        message = f"{type(value).__name__} has no place in a row"
+        message = f"{type(value).__name__} cannot be stored in a row"
         raise TypeError(message)
     return encode(value)
 
@@ -52,21 +51,21 @@ _ENCODERS: Final[Mapping[type, Callable[[Any], bytes]]] = {
     dt.date: lambda value: struct.pack(">i", value.toordinal() - _EPOCH),
     dt.datetime: lambda value: struct.pack(">q", (value - _FIRST_MOMENT) // _MICROSECOND),
 }
-"""By the exact type: nothing that only derives from one of them goes into a row."""
+"""Encoders by the exact type: a subclass is refused."""
 
 
 _LENGTH: Final = struct.Struct(">i")
 
 
 def tuples_of(content: bytes) -> bytes:
-    """What COPY wrote, without its header and trailer. Raises ValueError if these are not there."""
+    """Return the output of COPY without header and trailer. Raises ValueError if one of them is missing."""
     if not content.startswith(HEADER) or not content.endswith(TRAILER):
         raise _malformed()
     return content[len(HEADER) : -len(TRAILER)]
 
 
 def columns_of(tuples: bytes, number: int) -> list[list[bytes | None]]:
-    """The values of whole tuples by column; None for NULL. Raises ValueError for anything else."""
+    """Return the values of whole tuples by column; None for NULL. Raises ValueError for malformed bytes."""
     columns: list[list[bytes | None]] = [[] for _ in range(number)]
     appends = [column.append for column in columns]
     count = number.to_bytes(2, "big")
@@ -93,7 +92,7 @@ def columns_of(tuples: bytes, number: int) -> list[list[bytes | None]]:
 
 
 def tuples_from(columns: Sequence[Iterable[bytes | None]]) -> bytes:
-    """The tuples of these columns, which are of one length."""
+    """Encode columns of equal length as tuples."""
     count = len(columns).to_bytes(2, "big")
     pack = _LENGTH.pack
     out = []
@@ -109,4 +108,4 @@ def tuples_from(columns: Sequence[Iterable[bytes | None]]) -> bytes:
 
 
 def _malformed() -> ValueError:
-    return ValueError("it is not COPY's binary format")
+    return ValueError("these bytes are not COPY's binary format")

@@ -1,4 +1,4 @@
-"""Who keeps a session from its locks, seen from another connection while it waits: afterwards nothing tells."""
+"""The sessions that block a waiting session. Only another connection can see them, and only during the wait."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vault_etl.platform.resources import blocks
 _SQL: Final = blocks("platform/lock_watch.sql")
 
 _EVERY_S: Final = 0.2
-"""A lock is waited for a second: a few looks meet the wait."""
+"""A wait for a lock lasts a second, so a few queries fall into it."""
 
 
 class LockWatch:
-    """Looks at one session at a time, from a thread, on a connection that nothing else uses."""
+    """Watches one session at a time, from a thread, on a connection of its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -26,12 +26,12 @@ class LockWatch:
 
     @property
     def blockers(self) -> tuple[str, ...]:
-        """The sessions that were last seen in the way."""
+        """The blocking sessions that were seen last."""
         return tuple(map(named, self._seen))
 
     @contextlib.contextmanager
     def of(self, pid: int) -> Iterator[None]:
-        """Look at the session of this pid during the block. If a look fails, nothing else does."""
+        """Watch the session of this pid during the block. A failed query of the watch has no other effect."""
         self._seen = ()
         over = threading.Event()
         looking = threading.Thread(target=self._look, args=(pid, over), daemon=True)
@@ -55,6 +55,6 @@ class LockWatch:
 
 
 def named(session: tuple[int, str, str]) -> str:
-    """A session by its pid, its login and its application_name."""
+    """Name a session by its pid, its login and its application_name."""
     pid, *names = session
     return f"pid {pid} ({', '.join(filter(None, names)) or 'a background process'})"

@@ -1,4 +1,4 @@
-"""A replica to read from: it is one of this vault, and so far behind (docs/adr/0045-reads-from-a-replica.md)."""
+"""Check that a server is a replica of this vault, and how far it is behind (docs/adr/0045-reads-from-a-replica.md)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from typing_extensions import override
+
 from vault_etl.base.errors import ConfigurationError, LoginDeniedError, UnavailableError
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.platform.postgres_answers import UnsupportedError
-from vault_etl.platform.replica import SETTING, Replica
+from vault_etl.platform.replica import SETTING, Replica, ReplicaFacts
 from vault_etl.platform.resources import blocks
 
 CATCH_UP_S: Final = 3.0
-"""For how long a replica gets to replay what was committed before it was asked."""
+"""Seconds that a replica gets to replay the transactions committed before the check."""
 
 _SQL: Final = blocks("platform/replica.sql")
 _POLL_S: Final = 0.05
@@ -28,16 +30,16 @@ _HINT: Final = (
 )
 
 
-class PostgresReplica:
-    """`ReplicaFacts`: the two servers are compared by what they say themselves."""
+class PostgresReplica(ReplicaFacts):
+    """Compares the two servers by their own statements."""
 
     def __init__(self, primary: Database, replica: Database, max_lag_s: float) -> None:
         self._primary = primary
         self._replica = replica
         self._max_lag_s = max_lag_s
 
+    @override
     def check(self) -> Replica:
-        """See `ReplicaFacts.check`."""
         ours, at = _identity(self._primary), _position(self._primary)
         theirs = self._of_replica()
         if (theirs.vault_id, theirs.database) != (ours.vault_id, ours.database):
@@ -45,7 +47,7 @@ class PostgresReplica:
         if (theirs.started_at, theirs.in_recovery) == (ours.started_at, ours.in_recovery):
             return theirs.found(is_replica=False, behind_s=0.0)
         if not theirs.in_recovery:
-            message = f"the server of {SETTING} is no replica: it was promoted, or is a copy"
+            message = f"the server of {SETTING} is not a replica: it was promoted, or is a copy"
             raise ConfigurationError(message, hint=_HINT)
         behind_s = self._behind(at)
         self._compare_migrations()
@@ -67,7 +69,7 @@ class PostgresReplica:
             raise ConfigurationError(_FOREIGN, hint=_HINT) from None
 
     def _behind(self, primary: _Position | None) -> float | None:
-        """Seconds that the replica lacks, at most, of what the primary had; None if one of them does not say."""
+        """Return the lag of the replica in seconds, at most; None if one of the servers does not say."""
         until = time.monotonic() + CATCH_UP_S
         while True:
             replica = _position(self._replica)
@@ -87,14 +89,16 @@ class PostgresReplica:
         ours, theirs = (set(_rows(each, _SQL["migrations"])) for each in both)
         if theirs != ours:
             message = f"the migrations of {SETTING} are not those of the primary"
-            raise UnavailableError(message, hint="they come with what it replays: try again later")
+            raise UnavailableError(
+                message, hint="the replica replays them with the rest: try again later"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
     vault_id: uuid.UUID
     database: int
-    """Its oid, which a copy beside it does not share."""
+    """The oid of the database. A copy on the same server has another one."""
     in_recovery: bool
     started_at: dt.datetime
     cancels_after: str
@@ -110,11 +114,11 @@ class _Position:
     system: int
     now: dt.datetime
     written: Decimal
-    """Bytes of the log."""
+    """Position in the write-ahead log, in bytes."""
     replayed_at: dt.datetime | None
 
     def seconds_since(self, commit: dt.datetime | None) -> float:
-        """Both by the primary's clock: a commit carries the time of the server that made it."""
+        """Return the seconds since the commit, by the clock of the primary, which also stamped the commit."""
         return math.inf if commit is None else max(0.0, (self.now - commit).total_seconds())
 
 
@@ -131,7 +135,7 @@ def _identity(database: Database) -> _Identity:
 
 
 def _position(database: Database) -> _Position | None:
-    """None from a server that has no such functions, as Aurora, or does not let this login call them."""
+    """Return None if the server lacks the functions, as Aurora does, or denies them to this login."""
     try:
         ((system, now, written, replayed_at),) = _rows(database, _SQL["position"])
     except (UnsupportedError, LoginDeniedError):

@@ -1,4 +1,4 @@
-"""Long results, read as they are wanted, by a cursor that ends with its transaction."""
+"""Long results: streamed through a cursor that ends with its transaction, or read page by page."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _ROWS: Final = 1_000
 """Rows in memory at a time."""
 
 _IN_MEMORY: Final = 1024 * 1024
-"""Bytes of a result that are kept in memory; of a longer one all are in a file."""
+"""The largest result that is kept in memory, in bytes. A longer result is in a file."""
 
 
 def stream(
     database: Database, query: str, values: Mapping[str, object]
 ) -> Iterator[tuple[Any, ...]]:
-    """Run `query` at once and take all its rows; they come as they are asked for, a thousand at a time.
+    """Run `query`, fetch all rows at once, and yield them a thousand at a time.
 
-    However slow the reader is, a pager say, no lock on a table and no old snapshot waits for it, and
-    other transactions may use the connection in between. Raises as `Database.transaction` does, and
-    never later. What is kept is not encrypted, so a row must hold no personal value; the file has no
-    name, and ends with this process at the latest.
+    A slow reader, such as a pager, holds no lock on a table and no old snapshot, and other transactions may
+    use the connection in between. Raises as `Database.transaction` does, and never later. The kept rows
+    are not encrypted, so they must hold no personal value. The file has no name, and ends with this
+    process at the latest.
     """
     with contextlib.ExitStack() as unless_all_came:
         kept = unless_all_came.enter_context(tempfile.SpooledTemporaryFile(_IN_MEMORY))
@@ -36,7 +36,7 @@ def stream(
                 pickle.dump(rows, kept)
         unless_all_came.pop_all()
     one_by_one = _rows(kept)
-    # From here on it closes the file, whether it is read to its end, in part or never.
+    # From here on the generator closes the file, whether it is read whole, in part or never.
     next(one_by_one)
     return one_by_one
 
@@ -48,7 +48,7 @@ def pages(
     size: int,
     values: Mapping[str, object] | None = None,
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """The rows of `query` in the cursor's transaction, so many at a time. One of this name at a time."""
+    """Yield the rows of `query`, `size` at a time, in the transaction of the cursor. A name is used once at a time."""
     with cursor.connection.cursor() as own:
         own.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {query}", values)
         while True:
@@ -70,17 +70,17 @@ def _rows(kept: IO[bytes]) -> Iterator[tuple[Any, ...]]:
 
 
 PAGE_BYTES: Final = 4 * 2**20
-"""Of ciphertexts in one page, unless its first row alone has more. They travel as hex, twice as long."""
+"""Bytes of ciphertexts in one page, unless the first row alone has more. They travel as hex, twice as long."""
 
 
 def page(
     cursor: psycopg2.extensions.cursor, query: str, values: Mapping[str, object], limit: int
 ) -> tuple[list[tuple[Any, ...]], bool]:
-    """The rows of one page, without their last column, and whether no row comes after them.
+    """Return the rows of one page, without their last column, and whether they are the last rows.
 
-    `query` stops at `limit` rows or at `bytes`, and at least one row is there if there is any. Its last
-    column says how many rows `limit` alone would have let pass. The server reads the lengths of values
-    that are stored apart, and not the values, so what does not fit is not sent.
+    `query` stops at `limit` rows or at `bytes`, but returns at least one row if there is one. The last
+    column of the query is the number of rows that `limit` alone would allow. The server reads the lengths
+    of values that are stored out of line, not the values, so it sends no value that does not fit.
     """
     cursor.execute(query, {**values, "limit": limit, "bytes": PAGE_BYTES})
     found = cursor.fetchall()

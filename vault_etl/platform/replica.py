@@ -1,4 +1,4 @@
-"""A replica to read from."""
+"""A replica to read from: the facts about it, and who compares it with the primary."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ SETTING: Final = "VAULT_ETL_READ_URL"
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """The server that answers are read from."""
+    """The server that reads go to."""
 
     server: str
     """HOST:PORT."""
     is_replica: bool
-    """False: it is the primary itself."""
+    """False if the server is the primary itself."""
     behind_s: float | None
-    """Seconds that it lacks at most; 0 if it had all that was committed when it was asked, None if it does not say."""
+    """The lag in seconds, at most; 0 if the server had every commit of that moment, None if the server does not say."""
     cancels_after: str
-    """Its `max_standby_streaming_delay`: for how long a look may keep it from replaying."""
+    """Its `max_standby_streaming_delay`: the time for which a query may delay the replay."""
     has_feedback: bool
-    """Its `hot_standby_feedback`: whether the primary keeps old rows for its looks."""
+    """Its `hot_standby_feedback`: whether the primary keeps old rows for queries on the replica."""
 
     @property
     def may_lack(self) -> bool:
-        """Whether it may lack something that was committed before it was asked."""
+        """True if the server may lack a transaction that was committed before the check."""
         return self.behind_s != 0
 
 
 class ReplicaFacts(Protocol):
-    """Visible to every login."""
+    """Compares a replica with its primary. Every login may."""
 
     def check(self) -> Replica:
-        """Compare the two servers, and wait a few seconds for what was committed before.
+        """Compare the two servers, and wait a few seconds until the replica has the earlier commits.
 
-        Raises ConfigurationError for a server that is no replica of this vault's primary nor that
-        primary, and UnavailableError for one that is too far behind, or lacks a migration.
+        Raises ConfigurationError if the server is neither a replica of this vault's primary nor that
+        primary, and UnavailableError if the replica is too far behind or lacks a migration.
         """

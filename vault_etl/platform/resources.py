@@ -1,4 +1,4 @@
-"""Where the files are that ship beside the code: `keys/` and `migrations/`.
+"""Files that ship with the code: the folders `keys/` and `migrations/`, and named blocks of SQL.
 
 A checkout has them at its top level. A wheel carries them in the package (`vault_etl/resources/keys/`).
 """
@@ -16,7 +16,7 @@ from vault_etl.base.errors import ConfigurationError
 
 
 def resource_dir(name: Literal["keys", "migrations"]) -> Path:
-    """The folder called `name`. Raises ConfigurationError if this installation has none."""
+    """Return the folder called `name`. Raises ConfigurationError if this installation does not have it."""
     package = Path(vault_etl.__file__).resolve().parent
     for candidate in (package / "resources" / name, package.parent / name):
         if candidate.is_dir():

@@ -1,4 +1,4 @@
-"""How long to wait before the next try: ever longer, up to a bound."""
+"""Waits before the next try: for a service that is unavailable, and for locks that others hold."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ from vault_etl.platform.clock import Clock, Progress, Stop
 
 
 class Backoff:
-    """The waits of one tenacity strategy, one after the other. Its loop is not used (ADR 8)."""
+    """The successive waits of a tenacity strategy. Its loop is not used (ADR 8)."""
 
     def __init__(self, wait: wait_base) -> None:
         self._wait = wait
         self.reset()
 
     def next(self) -> float:
-        """Seconds until the next try."""
+        """Return the seconds until the next try."""
         seconds = self._wait(self._tries)
         self._tries.prepare_for_next_attempt()
         return seconds
 
     def reset(self) -> None:
-        """The next wait is the first one again."""
+        """Start again with the first wait."""
         self._tries = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
 
 
 BACKOFF: Final = tenacity.wait_exponential(multiplier=0.5, max=30) + tenacity.wait_random(0, 1)
-"""Seconds between two tries: 0.5, 1, 2, … 30, and up to one more at random."""
+"""Seconds between two tries: 0.5, 1, 2, … 30, each plus up to 1 at random."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """For how many seconds an outage is waited for; None is for ever."""
+    """The seconds for which an outage is tolerated; None: without end."""
 
     unavailable: float | None
     denied: float | None
-    """A role that was changed, or credentials that ran out, may come right within minutes."""
+    """A changed role or expired credentials may be mended within minutes."""
 
 
 FOLLOWING: Final = Patience(unavailable=None, denied=60)
-"""Of an ingest that runs for ever: only a refusal that lasts needs somebody to look."""
+"""The patience of `ingest --follow`: only a lasting refusal needs an operator."""
 
 
 class Outage:
-    """One dependency's. Not thread-safe."""
+    """The outage of one dependency: its error, its beginning, and the time of the next try. Not thread-safe."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._began = 0.0
         self._backoff = Backoff(BACKOFF)
         self.error: VaultEtlError | None = None
-        """The last one, or None: it is not away."""
+        """The last error; None while the dependency works."""
         self.retry_at = 0.0
 
     def failed(self, error: VaultEtlError, now: float) -> float:
-        """One more try failed; the seconds until the next one. Raises `error` when patience is over.
+        """Record a failed try, and return the seconds until the next one. Raises `error` when patience ends.
 
-        What was begun before the last failure was known, and fails before the next try, is no other
-        try. A refusal has a time of its own: it does not begin with the outage before it.
+        Failures of calls already in flight do not count as a new try. A refusal has its own patience, which
+        begins with the first refusal, not with the outage before it.
         """
         denied = isinstance(error, DeniedError)
         if self.error is None or denied is not isinstance(self.error, DeniedError):
@@ -78,26 +78,26 @@ class Outage:
             left = self._began + patience - now
             if left <= 0:
                 raise error
-            delay = min(delay, left)  # the last try is made when patience ends, not long before
+            delay = min(delay, left)  # the last try comes when patience ends, not long before
         self.retry_at = now + delay
         return delay
 
     def ended(self) -> None:
-        """It works."""
+        """Record a success."""
         if self.error is not None:
             self.error = None
             self.retry_at = 0.0
 
 
 BETWEEN_TRIES: Final = tenacity.wait_exponential(multiplier=0.5, max=4) + tenacity.wait_random(0, 1)
-"""Seconds. A cut-over holds loaders up for as long as it waits itself, 0.2 s: so a tenth of the time at most."""
+"""Seconds. A cut-over blocks loaders while it waits, 0.2 s a try: a tenth of the time at most."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """A lock was not granted in time, and nothing was changed. `by`: the sessions that held it, if still seen."""
+    """A lock was not granted in time, and nothing was changed. `by`: sessions that held it, if still there."""
 
     by: tuple[str, ...]
 
@@ -110,9 +110,10 @@ def until_unblocked(
     progress: Progress,
     wait: float,
 ) -> T:
-    """The result of the first attempt that is not blocked; a blocked one has changed nothing.
+    """Return the result of the first attempt that is not blocked. A blocked attempt has changed nothing.
 
-    After `wait` seconds raises IncompleteError: `what`, and who is in the way.
+    Between two attempts the sessions that wait behind the lock go on. After `wait` seconds raises
+    IncompleteError, with `what` and the sessions that hold the lock.
     """
     deadline = clock.monotonic() + wait
     backoff = Backoff(BETWEEN_TRIES)
@@ -120,7 +121,7 @@ def until_unblocked(
         left = deadline - clock.monotonic()
         if left <= 0:
             raise _still_blocked(what, result)
-        progress.advance(0, waiting_for=", ".join(result.by) or "nobody any more")
+        progress.advance(0, waiting_for=", ".join(result.by) or "sessions that have ended")
         stop.wait(min(left, backoff.next()))
     return result
 
@@ -129,5 +130,5 @@ def _still_blocked(what: str, blocked: Blocked) -> IncompleteError:
     by = f", held by {', '.join(blocked.by)}" if blocked.by else ""
     return IncompleteError(
         f"{what}, but for its locks{by}",
-        hint="run it again when they are done, or with a longer --wait: it goes on from here",
+        hint="run the command again when they are done, or with a longer --wait: it continues from here",
     )
