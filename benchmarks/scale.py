@@ -37,7 +37,7 @@ from vault_etl.crypto.keys import KeyState
 from vault_etl.event.made_up_events import made_up_events
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.platform.postgres import Database
-from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 from vault_etl.rotation.ranges import OpenRotation, Range
 
 ROWS: Final = (100_000, 1_000_000)
@@ -146,7 +146,7 @@ class Grown:
 
     def _left(self, old: Iterable[int]) -> None:
         with closing(Database(self._url)) as database:
-            PostgresResealer(database).left(_rotation(old))
+            PostgresReencrypter(database).left(_rotation(old))
 
     def _range(self) -> None:
         """From the middle of the table, one page after the other."""
@@ -157,7 +157,7 @@ class Grown:
         with closing(Database(self._url)) as database:
             for _ in range(PAGES):
                 at = Range(Table.USER_LOGINS, uuid.UUID(first), uuid.UUID(until), after)
-                page = PostgresResealer(database).page(rotation, at, 1_000)
+                page = PostgresReencrypter(database).page(rotation, at, 1_000)
                 if not page.rows:
                     break
                 after = page.rows[-1].record_id

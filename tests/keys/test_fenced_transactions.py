@@ -18,8 +18,8 @@ from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.postgres import PostgresRecordLoader, fence_holds
 from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenRow
 from vault_etl.rotation.postgres import PostgresDataRotations, PostgresTokenRotations
-from vault_etl.rotation.postgres_reencrypt import PostgresResealer
-from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill, PostgresTokenChecker
+from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
+from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill, PostgresTokenComparer
 from vault_etl.rotation.reencrypt import Replacement, SealedRow
 
 
@@ -98,7 +98,7 @@ def test_a_swap_of_records_locks_first_too(logged: Scratch, keys: WriteKeys) -> 
     """Sealing anew takes the same lock, and looks; rows and cursor are of one transaction."""
     batch = swaps([sealed_record(keys)], keys.data_keys[0])
     with logged.database("re-encrypt") as database:
-        resealer = PostgresResealer(database)
+        resealer = PostgresReencrypter(database)
         statements = _statements(
             logged, database, lambda: resealer.replace(batch, keys.data_keys, outside())
         )
@@ -111,7 +111,7 @@ def test_a_swap_of_bodies_locks_first_too(logged: Scratch, keys: WriteKeys) -> N
     row = SealedRow(Table.QUARANTINE, new_record_id(), "", {Field.QUARANTINE: b"old"})
     batch, step = [Replacement(row, {Field.QUARANTINE: b"new"})], outside(Table.QUARANTINE)
     with logged.database("re-encrypt") as database:
-        resealer = PostgresResealer(database)
+        resealer = PostgresReencrypter(database)
         statements = _statements(
             logged, database, lambda: resealer.replace(batch, keys.data_keys, step)
         )
@@ -136,7 +136,7 @@ def test_what_writes_next_tokens_locks_first_too(logged: Scratch, keys: WriteKey
 def test_a_check_is_one_snapshot(logged: Scratch) -> None:
     """All of its looks are in one REPEATABLE READ transaction, which could not write."""
     with logged.database("re-encrypt") as database:
-        checker = PostgresTokenChecker(database)
+        checker = PostgresTokenComparer(database)
         statements = _statements(logged, database, lambda: checker.check(Generations(1, 2)))
     assert statements[1] == "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
     assert [statement.split()[0] for statement in statements[2:]] == [*["SELECT"] * 5, "COMMIT"]

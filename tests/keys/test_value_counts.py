@@ -13,7 +13,7 @@ from tests.kit.scratch import Scratch, ciphertext, sealed_record, sealed_rejecti
 from tests.kit.swaps import outside, swaps
 from vault_etl.crypto.fields import Field
 from vault_etl.records.fenced_writes import WriteKeys
-from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 
 RECORDS = 6
 FOLD = "CALL public.commit_fold_value_counts(NULL)"
@@ -87,7 +87,7 @@ def test_a_swap_and_an_erasure_are_counted(filled: Scratch, keys: WriteKeys) -> 
         loader.load(records, [], keys)
     new = filled.add_data_key(Field.IP, role="re-encrypt")
     with filled.database("re-encrypt") as database:
-        swap = PostgresResealer(database).replace(swaps(records, new), [new], outside())
+        swap = PostgresReencrypter(database).replace(swaps(records, new), [new], outside())
     assert swap is not None
     assert kept(filled)["ip", new.key_id] == 1
     assert kept(filled)["ip", keys.data_keys[0].key_id] == RECORDS

@@ -17,7 +17,7 @@ from tests.kit.fakes.key_store import FakeKeyStore
 from tests.kit.fakes.quarantine import FakeQuarantine, FakeQuarantineDiscarder
 from tests.kit.fakes.record_finder import FakeRecordFinder
 from tests.kit.fakes.record_loader import FakeRecordLoader
-from tests.kit.fakes.resealer import FakeResealer
+from tests.kit.fakes.reencrypter import FakeReencrypter
 from tests.kit.fakes.rotation import (
     FakeDataRotations,
     FakeRangeClaims,
@@ -63,19 +63,26 @@ from vault_etl.reveal.postgres import (
     PostgresRecordFinder,
     PostgresReleasedValues,
 )
-from vault_etl.rotation.next_tokens import NamedCounter, TokenBackfill, TokenChecker, TokenCutOver
+from vault_etl.rotation.backfill import TokenBackfill
+from vault_etl.rotation.compare_tokens import TokenComparer
+from vault_etl.rotation.data_keys import DataRotations, RotationReader
+from vault_etl.rotation.pending_generation import TokenRotations
 from vault_etl.rotation.postgres import (
     PostgresDataRotations,
     PostgresRangeClaims,
     PostgresRotationReader,
     PostgresTokenRotations,
 )
-from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
-from vault_etl.rotation.postgres_reencrypt import PostgresResealer
-from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill, PostgresTokenChecker
+from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
+from vault_etl.rotation.postgres_tokens import (
+    PostgresTokenBackfill,
+    PostgresTokenComparer,
+    PostgresTokenCutOver,
+)
 from vault_etl.rotation.ranges import OpenRotation, Range
-from vault_etl.rotation.reencrypt import Resealer
-from vault_etl.rotation.rotations import DataRotations, RangeClaims, RotationReader, TokenRotations
+from vault_etl.rotation.reencrypt import Reencrypter
+from vault_etl.rotation.tokens import NamedCounter, TokenCutOver
+from vault_etl.rotation.workers import RangeClaims
 
 HOUR = dt.timedelta(hours=1)
 
@@ -99,7 +106,7 @@ class Bench:
     loader: RecordLoader
     data_keys: DataKeyWriter
     keys: KeyStore
-    resealer: Resealer
+    resealer: Reencrypter
     audit: AuditLog
     others_audit: AuditLog
     released: ReleasedValues
@@ -115,7 +122,7 @@ class Bench:
     token_rotations: TokenRotations
     claims: RangeClaims
     backfill: TokenBackfill
-    checker: TokenChecker
+    checker: TokenComparer
     named: NamedCounter
     cut_over: TokenCutOver
 
@@ -196,7 +203,7 @@ class FakeBench(Bench):
         store = FakeKeyStore(database)
         self.data_keys = self.keys = self._store = store
         loader = FakeRecordLoader(database)
-        self.loader, self.resealer = loader, FakeResealer(database)
+        self.loader, self.resealer = loader, FakeReencrypter(database)
         self.quarantine = self.mover = quarantine = FakeQuarantine(database, loader)
         self.discarder = FakeQuarantineDiscarder(database, quarantine)
         self.others_audit = FakeAuditLog(database, login="other")
@@ -331,7 +338,7 @@ class PostgresBench(Bench):
         self.loader = PostgresRecordLoader(self._database("ingest"))
         self.data_keys = PostgresKeyStore(self._database("ingest"))
         self.keys = PostgresKeyStore(self._database("re-encrypt"))
-        self.resealer = PostgresResealer(self._database("re-encrypt"))
+        self.resealer = PostgresReencrypter(self._database("re-encrypt"))
         self.audit = PostgresAuditLog(self._database("reveal"))
         self.others_audit = PostgresAuditLog(self._database("re-encrypt"))
         self.released = PostgresReleasedValues(self._database("reveal"))
@@ -347,7 +354,7 @@ class PostgresBench(Bench):
         self.token_rotations = PostgresTokenRotations(self._database("re-encrypt"))
         self.claims = _RunsClaims(self._database("re-encrypt"), self.others_audit)
         self.backfill = PostgresTokenBackfill(self._database("re-encrypt"))
-        self.checker = self.named = PostgresTokenChecker(self._database("re-encrypt"))
+        self.checker = self.named = PostgresTokenComparer(self._database("re-encrypt"))
         self.cut_over = PostgresTokenCutOver(self._database("re-encrypt"))
 
     def close(self) -> None:

@@ -16,9 +16,9 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.platform.waiting import Blocked
 from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRecord
-from vault_etl.rotation.next_tokens import Swapped
 from vault_etl.rotation.postgres import PostgresTokenRotations
-from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
+from vault_etl.rotation.postgres_tokens import PostgresTokenCutOver
+from vault_etl.rotation.tokens import Swapped
 
 CUT_OVER = "SELECT seq, hash, held_ms FROM public.token_cut_over(gen_random_uuid(), 'a', 'h', 'r', 2::smallint)"
 RELATIONS = (

@@ -20,9 +20,8 @@ from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.clock import Pace, SystemClock
 from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.resources import resource_dir
-from vault_etl.schema.apply_online import apply_online
 from vault_etl.schema.postgres_migrations import PostgresMigrations
-from vault_etl.schema.postgres_online import PostgresOnline
+from vault_etl.schema.postgres_online import PostgresOnline, apply_online
 from vault_etl.schema.postgres_schema import FILE, PostgresSchema
 
 COUNTRY = Path(__file__).parents[1] / "data" / "migrations"

@@ -9,8 +9,8 @@ from tests.kit.scratch import Scratch, ciphertext
 from vault_etl.crypto.fields import Table
 from vault_etl.crypto.keys import DataKey
 from vault_etl.records.messages import SealedRecord
-from vault_etl.rotation.postgres_reencrypt import PostgresResealer
-from vault_etl.rotation.ranges import OpenRotation, Range, Step
+from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
+from vault_etl.rotation.ranges import OpenRotation, Range, RotationStep
 from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
 
 FIRST, LAST = uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)
@@ -21,9 +21,9 @@ def everything(place: Table = Table.USER_LOGINS, after: uuid.UUID | None = None)
     return Range(place, FIRST, LAST, after)
 
 
-def outside(place: Table = Table.USER_LOGINS) -> Step:
+def outside(place: Table = Table.USER_LOGINS) -> RotationStep:
     """A step in a range that nobody has claimed, and that no rotation has."""
-    return Step(uuid.uuid4(), everything(place), None, is_done=False)
+    return RotationStep(uuid.uuid4(), everything(place), None, is_done=False)
 
 
 def swaps(records: Iterable[SealedRecord], *keys: DataKey) -> list[Replacement]:
@@ -45,7 +45,7 @@ def swaps(records: Iterable[SealedRecord], *keys: DataKey) -> list[Replacement]:
 def replaced(scratch: Scratch, batch: list[Replacement], *keys: DataKey) -> Swap | None:
     """Swap a batch through the real adapter."""
     with scratch.database("re-encrypt") as database:
-        return PostgresResealer(database).replace(batch, keys, outside(batch[0].row.place))
+        return PostgresReencrypter(database).replace(batch, keys, outside(batch[0].row.place))
 
 
 def open_data_rotation(sql: Callable[..., object], rotation: OpenRotation) -> None:

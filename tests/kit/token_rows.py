@@ -11,14 +11,10 @@ from tests.kit.rows import Writer
 from tests.kit.swaps import everything, outside
 from vault_etl.crypto.fields import Field
 from vault_etl.records.messages import SealedRecord
+from vault_etl.rotation.compare_tokens import TokenComparison
 from vault_etl.rotation.leave_out import LeaveOut
-from vault_etl.rotation.next_tokens import (
-    Check,
-    Generations,
-    NextTokens,
-    TokenRow,
-)
-from vault_etl.rotation.ranges import Range, Step
+from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenRow
+from vault_etl.rotation.ranges import Range, RotationStep
 
 ONE_TWO = Generations(1, 2)
 IP, DEVICE = Field.IP, Field.DEVICE_ID
@@ -48,7 +44,9 @@ def next_of(token: uuid.UUID) -> uuid.UUID:
     return uuid.uuid5(token, "next")
 
 
-def fill(bench: Bench, rows: Sequence[TokenRow] | None = None, step: Step | None = None) -> int:
+def fill(
+    bench: Bench, rows: Sequence[TokenRow] | None = None, step: RotationStep | None = None
+) -> int:
     """Give these rows their next tokens, or all that have none."""
     wanted = read(bench) if rows is None else rows
     filled = bench.backfill.fill([make(row) for row in wanted], ONE_TWO, step or outside())
@@ -86,12 +84,12 @@ def shared(process: Writer) -> list[SealedRecord]:
     return made
 
 
-def check(bench: Bench) -> Check:
+def check(bench: Bench) -> TokenComparison:
     """One look."""
     return bench.checker.check(ONE_TWO)
 
 
-def unequal(found: Check) -> set[uuid.UUID]:
+def unequal(found: TokenComparison) -> set[uuid.UUID]:
     """The records that it has a row of, each once."""
     ids = [row.record_id for row in found.unequal]
     assert len(ids) == len(set(ids))

@@ -20,7 +20,7 @@ from vault_etl.quarantine.postgres import PostgresQuarantineDiscarder
 from vault_etl.quarantine.read import QuarantineFilter
 from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRejection
-from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
 
 DISCARD = (
@@ -219,7 +219,7 @@ def test_a_rotation_passes_what_is_discarded_meanwhile(
 
     def reseal() -> Swap | None:
         with shared.database("re-encrypt") as database:
-            return PostgresResealer(database).replace(swaps, [key], outside(Table.QUARANTINE))
+            return PostgresReencrypter(database).replace(swaps, [key], outside(Table.QUARANTINE))
 
     with shared.connect() as eraser, eraser.cursor() as cursor:
         cursor.execute(DISCARD)

@@ -15,7 +15,7 @@ from vault_etl.crypto.ciphertext import Ciphertext
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.rotation import data_keys as rotate_keys
-from vault_etl.rotation import work_ranges
+from vault_etl.rotation import workers
 
 BODIES = [login_event(user_id=f"user-{n}", ip=f"198.51.100.{n}") for n in range(7)]
 
@@ -24,7 +24,7 @@ EVERY_ADDRESS = {f"198.51.100.{n}".encode() for n in range(7)}
 
 def filled_vault(monkeypatch: pytest.MonkeyPatch, clock: object = None) -> FakeVault:
     """Seven records in two ranges and a quarantined body in one, to be gone through three at a time."""
-    monkeypatch.setattr(work_ranges, "PAGE_ROWS", 3)
+    monkeypatch.setattr(workers, "PAGE_ROWS", 3)
     monkeypatch.setattr(rotate_keys, "ROWS_A_RANGE", 7)
     vault = FakeVault(clock)
     vault.store(*BODIES)

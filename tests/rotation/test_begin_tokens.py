@@ -14,7 +14,7 @@ from tests.rotation.token_world import generations
 from vault_etl.base.errors import ConfigurationError, IncompleteError, UnavailableError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.crypto.keys import KeyState
-from vault_etl.rotation.begin_tokens import BeginTokens
+from vault_etl.rotation.pending_generation import BeginTokens
 
 
 def begin(vault: FakeVault) -> BeginTokens:

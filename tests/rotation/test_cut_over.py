@@ -21,8 +21,7 @@ from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.keys import KeyState
 from vault_etl.platform.waiting import Blocked
-from vault_etl.rotation.cut_over import CutOver
-from vault_etl.rotation.next_tokens import Swapped
+from vault_etl.rotation.tokens import CutOver, Swapped
 
 HOLDER = "pid 7 (analyst, psql)"
 

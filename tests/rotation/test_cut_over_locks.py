@@ -22,7 +22,7 @@ from tests.kit.scratch import Scratch, sealed_record
 from tests.partitions.test_partitions_postgres import name_of
 from vault_etl.platform.waiting import Blocked
 from vault_etl.records.fenced_writes import KeysChanged, Loaded
-from vault_etl.rotation.next_tokens import Swapped
+from vault_etl.rotation.tokens import Swapped
 
 EVERY_TABLE = "user_logins_masked, user_logins, key_fence, data_keys, audit_head, audit_log"
 FENCE = ("ingest", "LOCK TABLE public.key_fence IN ROW EXCLUSIVE MODE")

@@ -11,8 +11,8 @@ from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch
 from vault_etl.base.errors import DeniedError, IncompleteError, VaultEtlError
 from vault_etl.crypto.fields import Field
-from vault_etl.rotation.next_tokens import Swapped
-from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
+from vault_etl.rotation.postgres_tokens import PostgresTokenCutOver
+from vault_etl.rotation.tokens import Swapped
 
 SWAP = {
     "masked_ip": "next_masked_ip",

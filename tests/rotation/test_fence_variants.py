@@ -31,7 +31,7 @@ from vault_etl.records.fenced_writes import Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord
 from vault_etl.records.postgres import PostgresRecordLoader, fence_holds, insert_records
 from vault_etl.rotation.postgres import PostgresTokenRotations
-from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
+from vault_etl.rotation.postgres_tokens import PostgresTokenCutOver
 
 ROUNDS = 5
 MOST_ROUNDS = 100

@@ -17,9 +17,9 @@ from vault_etl.doctor.checks import keys as checks
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.records.partitions import choose
-from vault_etl.rotation.next_tokens import Generations, Swapped
-from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
-from vault_etl.rotation.postgres_tokens import PostgresTokenChecker
+from vault_etl.rotation.next_tokens import Generations
+from vault_etl.rotation.postgres_tokens import PostgresTokenComparer, PostgresTokenCutOver
+from vault_etl.rotation.tokens import Swapped
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_month_that_came_after_the_check_is_not_cut_over(vault: Ready) -> None
     vault.scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name_of(3)}")
     bounds = "SELECT format('FROM (%%L) TO (%%L)', first_record_id(%s), first_record_id(%s))"
     with vault.scratch.database("re-encrypt") as database:
-        seen = PostgresTokenChecker(database).check(Generations(1, 2)).partitions
+        seen = PostgresTokenComparer(database).check(Generations(1, 2)).partitions
         cut_over = PostgresTokenCutOver(database).cut_over
         for back, again in ((0, name), (3, name_of(3))):
             place = vault.scratch.value(bounds, month_start(back), month_start(back + 1))
@@ -93,7 +93,7 @@ def test_a_month_that_came_after_the_check_is_not_cut_over(vault: Ready) -> None
                 with pytest.raises(IncompleteError, match=f"{name} came after the check"):
                     cut_over(cut_over_request(), 2, seen)
                 assert vault.scratch.value("SELECT max(token_generation) FROM user_logins") == 1
-                seen = PostgresTokenChecker(database).check(Generations(1, 2)).partitions
+                seen = PostgresTokenComparer(database).check(Generations(1, 2)).partitions
         assert isinstance(cut_over(cut_over_request(), 2, seen), Swapped)
 
 

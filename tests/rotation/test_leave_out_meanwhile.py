@@ -11,7 +11,7 @@ import pytest
 from tests.kit.fakes.clock import FakeStop
 from tests.kit.fakes.vault import FakeVault
 from tests.rotation.rotation_world import seen_by
-from tests.rotation.test_check_tokens import (
+from tests.rotation.test_compare_tokens import (
     NOT_CUT_OVER,
     flipped_bit,
     other_than,

@@ -28,9 +28,11 @@ from tests.kit.token_rows import (
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.records.messages import SealedRecord
+from vault_etl.rotation.compare_tokens import Mapped, TokenComparison
 from vault_etl.rotation.leave_out import LeaveOut
-from vault_etl.rotation.next_tokens import Check, Generations, Mapped, NextTokens, Swapped
+from vault_etl.rotation.next_tokens import Generations, NextTokens
 from vault_etl.rotation.reencrypt import Replacement, SealedRow
+from vault_etl.rotation.tokens import Swapped
 
 IP, DEVICE = Field.IP, Field.DEVICE_ID
 HOUR = dt.timedelta(hours=1)
@@ -199,7 +201,9 @@ def test_what_was_left_out_is_not_looked_at(bench: Bench, process: Writer) -> No
     bench.change_token(rows[2].record_id, DEVICE, None, is_next=True)
     assert not check(bench).holds
     assert leave_out(bench, rows[2].record_id, rows[3].record_id) == 2
-    assert check(bench) == Check(fields={IP: Mapped(2, 2, 2), DEVICE: Mapped(2, 2, 2)}, left_out=2)
+    assert check(bench) == TokenComparison(
+        fields={IP: Mapped(2, 2, 2), DEVICE: Mapped(2, 2, 2)}, left_out=2
+    )
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)

@@ -20,7 +20,7 @@ from vault_etl.quarantine.postgres import PostgresQuarantineMover
 from vault_etl.quarantine.retry import EVERY_BODY
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import Generations
-from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill
 from vault_etl.rotation.ranges import OpenRotation, Range
 
@@ -150,7 +150,7 @@ def _old(
             (rotation.rotation_id, [field.value for field in Field], sorted(keys)),
         )
     at = dataclasses.replace(Range(place, uuid.UUID(int=0), ALL), after=after)
-    page = PostgresResealer(database).page(rotation, at, limit)
+    page = PostgresReencrypter(database).page(rotation, at, limit)
     with database.transaction() as cursor:
         cursor.execute("DELETE FROM public.key_rotations WHERE purpose = 'data'")
     return [(row.record_id, _bytes(row.ciphertexts.values(), row.user_id)) for row in page.rows], (

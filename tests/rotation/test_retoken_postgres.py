@@ -29,7 +29,7 @@ from vault_etl.rotation.detached import DetachedMonth
 from vault_etl.rotation.next_tokens import NextTokens, TokenRow
 from vault_etl.rotation.postgres import PostgresDataRotations
 from vault_etl.rotation.postgres_detached import PostgresDetachedMonths, PostgresDetachedTokens
-from vault_etl.rotation.ranges import Range, Step
+from vault_etl.rotation.ranges import Range, RotationStep
 
 PAGE: Final = "SELECT record_id FROM public.retoken_page(%s, NULL, 100, 1000000)"
 FILL: Final = (
@@ -72,7 +72,7 @@ class Site:
             NextTokens(row, {field: next_of(token) for field, token in row.tokens.items()})
             for row in rows
         ]
-        step = Step(claim, EVERYTHING, None, is_done=True)
+        step = RotationStep(claim, EVERYTHING, None, is_done=True)
         with self.scratch.database("re-encrypt") as database:
             return PostgresDetachedTokens(database).fill(made, generation, step)
 

@@ -30,7 +30,7 @@ from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.rotation.data_keys import plan_rotation, retire_data_keys
-from vault_etl.rotation.reseal import MAX_FENCE_TRIES
+from vault_etl.rotation.reencrypt import MAX_FENCE_TRIES
 
 
 @pytest.fixture

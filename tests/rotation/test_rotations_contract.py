@@ -19,7 +19,7 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.records.fenced_writes import KeysChanged
-from vault_etl.rotation.ranges import OpenRotation, Range, Step
+from vault_etl.rotation.ranges import OpenRotation, Range, RotationStep
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_a_range_is_gone_on_with_where_it_was_left(bench: Bench, rotation: OpenR
     """Whoever claims it next begins behind what is done."""
     (claim, held), *_ = claimed(bench, rotation)
     after = uuid.UUID(int=held.first.int + 1)
-    bench.resealer.replace([], [], Step(claim, held, after, is_done=False))
+    bench.resealer.replace([], [], RotationStep(claim, held, after, is_done=False))
     bench.claims.release(claim)
     next_claim = bench.claims.claim(rotation.rotation_id, uuid.uuid4())
     assert next_claim == dataclasses.replace(held, after=after)
@@ -238,7 +238,7 @@ def test_a_range_that_is_done_is_claimed_by_nobody(bench: Bench, rotation: OpenR
     """It counts as finished, and stays so when its claim ends."""
     everything = claimed(bench, rotation)
     (claim, held), *_ = everything
-    bench.resealer.replace([], [], Step(claim, held, held.last, is_done=True))
+    bench.resealer.replace([], [], RotationStep(claim, held, held.last, is_done=True))
     assert bench.claims.unfinished(rotation.rotation_id).ranges == len(everything) - 1
     bench.claims.release(claim)
     bench.pass_lease(11)
@@ -252,14 +252,14 @@ def test_a_step_outside_of_every_claim_moves_nothing(bench: Bench, rotation: Ope
     bench.resealer.replace([], [], outside())
     assert bench.ranges(rotation.rotation_id) == before
     bench.data_rotations.end(rotation.rotation_id)
-    bench.resealer.replace([], [], Step(claim, held, held.last, is_done=True))
+    bench.resealer.replace([], [], RotationStep(claim, held, held.last, is_done=True))
     assert bench.claims.unfinished(rotation.rotation_id).ranges == 0
 
 
 def test_a_step_moves_the_range_of_its_claim(bench: Bench, rotation: OpenRotation) -> None:
     """And no other of the same worker's."""
     (_, first), (claim, second), (_, third), *_ = claimed(bench, rotation)
-    bench.resealer.replace([], [], Step(claim, second, second.last, is_done=True))
+    bench.resealer.replace([], [], RotationStep(claim, second, second.last, is_done=True))
     there = {r.first: (r.after, is_done) for r, is_done in bench.ranges(rotation.rotation_id)}
     assert there[first.first] == there[third.first] == (None, False)
     assert there[second.first] == (second.last, True)
@@ -301,12 +301,12 @@ def test_tokens_that_were_passed_over_are_gone_through_again(bench: Bench, proce
     cut = [held for held, _ in bench.ranges(begun.rotation_id)]
     claims = claimed(bench, begun)
     for claim, held in claims[:-1]:
-        bench.resealer.replace([], [], Step(claim, held, held.last, is_done=True))
+        bench.resealer.replace([], [], RotationStep(claim, held, held.last, is_done=True))
     before = bench.ranges(begun.rotation_id)
     begin_tokens(bench, 3)
     assert bench.ranges(begun.rotation_id) == before
     claim, held = claims[-1]
-    bench.resealer.replace([], [], Step(claim, held, held.last, is_done=True))
+    bench.resealer.replace([], [], RotationStep(claim, held, held.last, is_done=True))
     assert bench.claims.unfinished(begun.rotation_id).ranges == 0
     begin_tokens(bench, 3)
     assert bench.ranges(begun.rotation_id) == [(held, False) for held in cut]

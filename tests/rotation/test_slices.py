@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import pytest
 
 from vault_etl.crypto.fields import Table
-from vault_etl.rotation.ranges import Range, Step
-from vault_etl.rotation.slices import MIN_ROWS, SLICES, in_slices
+from vault_etl.rotation.ranges import MIN_ROWS, SLICES, Range, RotationStep, in_slices
 
 LAST = uuid.UUID(int=9)
-STEP = Step(uuid.UUID(int=1), Range(Table.USER_LOGINS, uuid.UUID(int=0), LAST), LAST, is_done=True)
+STEP = RotationStep(
+    uuid.UUID(int=1), Range(Table.USER_LOGINS, uuid.UUID(int=0), LAST), LAST, is_done=True
+)
 
 
 @pytest.mark.parametrize("rows", [0, 1, MIN_ROWS - 1, MIN_ROWS, 1_000])
@@ -22,9 +23,9 @@ def test_each_row_is_written_once_and_the_step_is_taken_last(
 ) -> None:
     """A row that was changed meanwhile, in whatever slice, keeps the cursor where it is."""
     written: list[int] = []
-    steps: list[Step] = []
+    steps: list[RotationStep] = []
 
-    def write(part: Sequence[int], step: Step) -> int:
+    def write(part: Sequence[int], step: RotationStep) -> int:
         missed = bool(part) and len(steps) == partial
         written.extend(part)
         steps.append(step)
@@ -44,7 +45,7 @@ def test_neighbours_are_not_written_together() -> None:
     """Of any five rows that lie side by side, each is in another transaction."""
     slices: list[Sequence[int]] = []
 
-    def write(part: Sequence[int], step: Step) -> int:
+    def write(part: Sequence[int], step: RotationStep) -> int:
         del step
         slices.append(part)
         return len(part)

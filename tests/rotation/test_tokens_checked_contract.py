@@ -23,12 +23,8 @@ from tests.kit.token_rows import (
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.records.messages import SealedRecord
-from vault_etl.rotation.next_tokens import (
-    Check,
-    Generations,
-    Mapped,
-    TokenRow,
-)
+from vault_etl.rotation.compare_tokens import Mapped, TokenComparison
+from vault_etl.rotation.next_tokens import Generations, TokenRow
 
 
 @pytest.fixture
@@ -48,14 +44,14 @@ def test_tokens_that_map_one_to_one_hold(bench: Bench, process: Writer) -> None:
     shared(process)
     fill(bench)
     found = check(bench)
-    assert found == Check(fields={IP: Mapped(3, 3, 3), DEVICE: Mapped(2, 2, 2)})
+    assert found == TokenComparison(fields={IP: Mapped(3, 3, 3), DEVICE: Mapped(2, 2, 2)})
     assert found.holds
 
 
 def test_an_empty_table_holds(bench: Bench, process: Writer) -> None:
     """There is nothing that could be wrong."""
     pending_behind(process, [])
-    assert check(bench) == Check(fields={IP: Mapped(0, 0, 0), DEVICE: Mapped(0, 0, 0)})
+    assert check(bench) == TokenComparison(fields={IP: Mapped(0, 0, 0), DEVICE: Mapped(0, 0, 0)})
 
 
 def test_rows_without_a_next_token_are_missing(bench: Bench, rows: list[SealedRecord]) -> None:
@@ -94,7 +90,7 @@ def test_two_nulls_are_a_pair_of_nothing(bench: Bench, rows: list[SealedRecord])
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[1].record_id))
     fill(bench)
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[2].record_id))
-    assert check(bench) == Check(fields={IP: Mapped(3, 3, 3), DEVICE: Mapped(4, 4, 4)})
+    assert check(bench) == TokenComparison(fields={IP: Mapped(3, 3, 3), DEVICE: Mapped(4, 4, 4)})
 
 
 def test_a_row_of_another_generation_is_missing(bench: Bench, rows: list[SealedRecord]) -> None:

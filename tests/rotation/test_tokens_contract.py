@@ -29,13 +29,10 @@ from tests.records.test_record_loader_contract import columns
 from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose, Table
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.records.messages import SealedRecord
-from vault_etl.rotation.next_tokens import (
-    Generations,
-    Swapped,
-    TokenRow,
-)
-from vault_etl.rotation.ranges import OpenRotation, Range, Step
+from vault_etl.rotation.next_tokens import Generations, TokenRow
+from vault_etl.rotation.ranges import OpenRotation, Range, RotationStep
 from vault_etl.rotation.reencrypt import Replacement, SealedRow
+from vault_etl.rotation.tokens import Swapped
 
 
 @pytest.fixture
@@ -225,9 +222,9 @@ class Claimed:
     claim: uuid.UUID
     range: Range
 
-    def step(self, after: uuid.UUID | None, *, is_done: bool = False) -> Step:
+    def step(self, after: uuid.UUID | None, *, is_done: bool = False) -> RotationStep:
         """A step of the claimed range."""
-        return Step(self.claim, self.range, after, is_done)
+        return RotationStep(self.claim, self.range, after, is_done)
 
     def cursor(self) -> tuple[uuid.UUID | None, bool]:
         """Where the range is, and whether it is done."""

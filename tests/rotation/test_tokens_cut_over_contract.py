@@ -20,9 +20,7 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.records.messages import SealedRecord
-from vault_etl.rotation.next_tokens import (
-    Swapped,
-)
+from vault_etl.rotation.tokens import Swapped
 
 
 @pytest.fixture

@@ -14,22 +14,23 @@ from vault_etl.audit.entries import Action
 from vault_etl.audit.log import audit_request
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS
-from vault_etl.rotation.next_tokens import Check, Generations, TokenChecker
+from vault_etl.rotation.compare_tokens import TokenComparer, TokenComparison
+from vault_etl.rotation.next_tokens import Generations
 
 ROTATE = ("keys", "rotate", "--tokens", "--yes", "--quiet")
 
 
 class Overtaken:
-    """`TokenChecker`, before whose check something else happens."""
+    """`TokenComparer`, before whose check something else happens."""
 
-    def __init__(self, checker: TokenChecker, meanwhile: Callable[[], object]) -> None:
+    def __init__(self, checker: TokenComparer, meanwhile: Callable[[], object]) -> None:
         self._checker = checker
         self._meanwhile = meanwhile
         self.sample = checker.sample
         self.count = checker.count
 
-    def check(self, generations: Generations) -> Check:
-        """See `TokenChecker.check`."""
+    def check(self, generations: Generations) -> TokenComparison:
+        """See `TokenComparer.check`."""
         self._meanwhile()
         return self._checker.check(generations)
 

@@ -17,7 +17,7 @@ from vault_etl.base.pii import Pii
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.rotation import data_keys as rotate_keys
-from vault_etl.rotation import work_ranges
+from vault_etl.rotation import workers
 
 
 def event(number: int) -> bytes:
@@ -28,7 +28,7 @@ def event(number: int) -> bytes:
 
 def token_vault(monkeypatch: pytest.MonkeyPatch, clock: object = None) -> FakeVault:
     """Seven records in two ranges, to be gone through three at a time."""
-    monkeypatch.setattr(work_ranges, "PAGE_ROWS", 3)
+    monkeypatch.setattr(workers, "PAGE_ROWS", 3)
     monkeypatch.setattr(rotate_keys, "ROWS_A_RANGE", 3)
     vault = FakeVault(clock)
     vault.store(*map(event, range(7)))

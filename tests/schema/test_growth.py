@@ -77,12 +77,12 @@ ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
     "the ages of keys": (blocks("keys/keys.sql")["oldest"], {"state": "active"}),
     "keys destroy": (blocks("keys/destroy.sql")["needs_of_data_key"], {"key_id": FIRST_KEY}),
     "what a rotation left": (
-        blocks("rotation/reseal.sql")["left"],
+        blocks("rotation/reencrypt.sql")["left"],
         {"fields": ["ip", "device_id", "quarantine"], "old_keys": "{1}"},
     ),
     **{
         f"a page of {table}": (
-            blocks("rotation/reseal.sql")[f"page_{table}"]
+            blocks("rotation/reencrypt.sql")[f"page_{table}"]
             .replace("%(first)s", MIDDLE)
             .replace("%(last)s", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"),
             {**PAGE, "rotation_id": str(ROTATION)},

@@ -16,7 +16,7 @@ from tests.kit.swaps import everything, open_data_rotation
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.platform.postgres_stream import PAGE_BYTES
 from vault_etl.platform.resources import blocks
-from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 from vault_etl.rotation.ranges import OpenRotation
 
 ROWS = 20_000
@@ -203,7 +203,7 @@ def test_a_page_sends_no_list_of_keys(filled: Scratch) -> None:
     with filled.database("re-encrypt") as database:
         filled.sql(f'ALTER DATABASE "{filled.name}" SET {log}')
         offset = filled.server.log.stat().st_size
-        page = PostgresResealer(database).page(rotation, everything(), PAGE)
+        page = PostgresReencrypter(database).page(rotation, everything(), PAGE)
         filled.sql(f'ALTER DATABASE "{filled.name}" RESET log_statement')
     assert len(page.rows) == PAGE
     statements = filled.server.log.read_bytes()[offset:].decode()

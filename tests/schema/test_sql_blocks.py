@@ -180,7 +180,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         ("find", "generations", "begin", "open", "add", "go_through_again", "page", "store"),
         RE_ENCRYPT,
     ),
-    "rotation/reseal.sql": dict.fromkeys(
+    "rotation/reencrypt.sql": dict.fromkeys(
         (
             *("page_user_logins", "page_quarantine", "make_stage", "copy_stage"),
             *("replace_user_logins", "replace_quarantine", "left_user_logins", "left_quarantine"),
@@ -383,7 +383,7 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
 @pytest.mark.parametrize(
     ("file", "name"),
     [
-        ("rotation/reseal.sql", "left_user_logins"),
+        ("rotation/reencrypt.sql", "left_user_logins"),
         ("keys/keys.sql", "add_data_key"),
         ("reveal/reveal.sql", "release"),
     ],

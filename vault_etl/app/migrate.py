@@ -11,10 +11,9 @@ from vault_etl.platform.clock import Pace, Progress
 from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.resources import resource_dir
 from vault_etl.platform.waiting import until_unblocked
-from vault_etl.schema.apply_online import apply_online
-from vault_etl.schema.online_port import Step
+from vault_etl.schema.online import MigrationStep
 from vault_etl.schema.postgres_migrations import Applied, Migration, Pending, PostgresMigrations
-from vault_etl.schema.postgres_online import PostgresOnline
+from vault_etl.schema.postgres_online import PostgresOnline, apply_online
 from vault_etl.schema.postgres_schema import PostgresSchema
 
 
@@ -59,7 +58,7 @@ def _do_online(
             steps.finish()
 
 
-def online_steps(parts: Parts, pending: Pending) -> Sequence[Step]:
+def online_steps(parts: Parts, pending: Pending) -> Sequence[MigrationStep]:
     """The steps that remain of an online migration (`migrate --dry-run`)."""
     return _online(parts, pending.migration).left()
 

@@ -16,10 +16,7 @@ from vault_etl.keys.postgres_destroy import PostgresOldTokens
 from vault_etl.keys.ring import ExplainedKeys, KeyRing
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.platform.postgres import Database
-from vault_etl.rotation.abort_tokens import Aborted, AbortTokens
 from vault_etl.rotation.backfill import Backfill, BackfillWorker
-from vault_etl.rotation.begin_tokens import BeginTokens
-from vault_etl.rotation.cut_over import CutOver
 from vault_etl.rotation.data_keys import (
     ResealWorker,
     Rotation,
@@ -28,24 +25,28 @@ from vault_etl.rotation.data_keys import (
     retire_data_keys,
 )
 from vault_etl.rotation.leave_out import LeaveOut
+from vault_etl.rotation.pending_generation import Aborted, AbortTokens, BeginTokens
 from vault_etl.rotation.postgres import (
     PostgresDataRotations,
     PostgresRangeClaims,
     PostgresRotationReader,
     PostgresTokenRotations,
 )
-from vault_etl.rotation.postgres_cut_over import PostgresTokenCutOver
 from vault_etl.rotation.postgres_detached import PostgresDetachedMonths, PostgresDetachedTokens
-from vault_etl.rotation.postgres_reencrypt import PostgresResealer
-from vault_etl.rotation.postgres_tokens import PostgresTokenBackfill, PostgresTokenChecker
-from vault_etl.rotation.reseal import WorkersKeys
+from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
+from vault_etl.rotation.postgres_tokens import (
+    PostgresTokenBackfill,
+    PostgresTokenComparer,
+    PostgresTokenCutOver,
+)
 from vault_etl.rotation.retoken_month import (
     MonthRetoken,
     RetokenPlan,
     RetokenWorker,
     plan_retoken,
 )
-from vault_etl.rotation.tokens import TokenPlan, TokenRotation, plan_tokens
+from vault_etl.rotation.tokens import CutOver, TokenPlan, TokenRotation, plan_tokens
+from vault_etl.rotation.worker_keys import WorkerKeys
 
 ROTATION_WORKERS: Final = 4
 """Threads, so that sealing and waiting for Postgres overlap. Several processes share the same ranges."""
@@ -71,7 +72,7 @@ def data_rotation(
         audit=audit_log(parts, request_id),
         rotations=PostgresDataRotations(parts.database),
         workers=[
-            ResealWorker(PostgresRangeClaims(database, request_id), PostgresResealer(database))
+            ResealWorker(PostgresRangeClaims(database, request_id), PostgresReencrypter(database))
             for database in _worker_databases(parts)
         ],
         keys=_worker_keys(parts, request_id, ring(parts, request_id)),
@@ -82,7 +83,7 @@ def data_rotation(
 
 def plan_token_keys(parts: Parts, leave_out: Sequence[LeaveOut] = ()) -> TokenPlan:
     """The plan of `keys rotate --tokens`."""
-    checker = PostgresTokenChecker(parts.database)
+    checker = PostgresTokenComparer(parts.database)
     return plan_tokens(key_store(parts), checker, checker, leave_out)
 
 
@@ -124,7 +125,7 @@ def token_rotation(
             progress,
         ),
         keys=key_store(parts),
-        checker=PostgresTokenChecker(database),
+        checker=PostgresTokenComparer(database),
         cut_over=CutOver(
             PostgresTokenCutOver(database, allow_publication=allow_publication),
             parts.clock,
@@ -174,8 +175,8 @@ def abort_tokens(parts: Parts, progress: Progress, request: AuditRequest) -> Abo
     return abort(request)
 
 
-def _worker_keys(parts: Parts, request_id: uuid.UUID, keys: KeyRing) -> WorkersKeys:
-    return WorkersKeys(keys, old_keys(parts, keys, request_id), leases(parts), parts.clock)
+def _worker_keys(parts: Parts, request_id: uuid.UUID, keys: KeyRing) -> WorkerKeys:
+    return WorkerKeys(keys, old_keys(parts, keys, request_id), leases(parts), parts.clock)
 
 
 def _worker_databases(parts: Parts) -> list[Database]:

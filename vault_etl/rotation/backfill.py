@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from vault_etl.audit.entries import AuditReceipt
 from vault_etl.audit.opening import Opener
-from vault_etl.base.errors import IncompleteError, IntegrityError
-from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, key_id_in
-from vault_etl.crypto.fields import Field, KeyPurpose, Table
-from vault_etl.crypto.keys import DataKey
-from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.base.errors import IncompleteError
+from vault_etl.crypto.fields import KeyPurpose, Table
 from vault_etl.keys.old import KeyAtFault
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.leave_out import LeaveOut
-from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenBackfill, TokenRow
-from vault_etl.rotation.ranges import OpenRotation, Range, Step
-from vault_etl.rotation.reseal import WorkersKeys
-from vault_etl.rotation.rotations import RangeClaims
-from vault_etl.rotation.slices import in_slices
-from vault_etl.rotation.work_ranges import (
+from vault_etl.rotation.next_tokens import Generations, NextTokens, RotationTokenMaker, TokenRow
+from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, in_slices
+from vault_etl.rotation.worker_keys import WorkerKeys
+from vault_etl.rotation.workers import (
     Claim,
     Paged,
+    RangeClaims,
     RangeWorker,
     RangeWorkers,
     stopped,
@@ -33,78 +28,6 @@ from vault_etl.rotation.work_ranges import (
 )
 
 ALL_RECORDS: Final = Range(Table.USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
-
-
-NewTokens = Mapping[uuid.UUID, Mapping[Field, uuid.UUID]]
-"""Of each record, those of its fields."""
-
-
-class NextTokenMaker:
-    """Makes next tokens from what the ciphertexts hold, if the row's own token is of the same value.
-
-    Rows of generations other than `old` get none.
-    """
-
-    def __init__(
-        self, keys: WorkersKeys, opener: Opener, old: Sequence[Tokenizer], new: Tokenizer
-    ) -> None:
-        self._keys = keys
-        self._opener = opener
-        self._old = {tokenizer.generation: tokenizer for tokenizer in old}
-        self._new = new
-
-    def make(self, rows: Sequence[TokenRow]) -> NewTokens:
-        """The next tokens of these rows, but for those that do not open or hold another's token, or none.
-
-        Raises what `OldKeys.data_key` raises.
-        """
-        made: dict[uuid.UUID, Mapping[Field, uuid.UUID]] = {}
-        while rows:
-            done, more = self.make_in_time(rows, Claim())
-            made |= more
-            rows = rows[len(done) :]
-        return made
-
-    def make_in_time(
-        self, rows: Sequence[TokenRow], claim: Claim
-    ) -> tuple[Sequence[TokenRow], NewTokens]:
-        """As `make`, for as many rows from the first on as `WorkersKeys.of_rows` has the keys of."""
-        rows, keys = self._keys.of_rows(rows, claim.will_ask)
-        claim.will_open(len(rows))
-        made = {}
-        for row in rows:
-            # A ValueError: what was sealed has no token at all, and was not sealed by us.
-            with contextlib.suppress(IntegrityError, ValueError):
-                made[row.record_id] = {
-                    field: self._next(row, field, keys)
-                    for field in row.tokens.keys() | row.ciphertexts.keys()
-                }
-        return rows, made
-
-    def _next(self, row: TokenRow, field: Field, keys: Mapping[int, DataKey]) -> uuid.UUID:
-        old = self._old.get(row.generation)
-        if old is None:
-            raise IntegrityError
-        sealed = row.ciphertexts.get(field, b"")
-        key = keys.get(Ciphertext.parse(sealed).key_id)
-        if key is None:
-            raise IntegrityError
-        value = self._opener.open(
-            sealed, ValuePlace.in_record(field, row.record_id, row.user_id), key
-        )
-        if old.token(field, value) != row.tokens.get(field):
-            raise IntegrityError
-        return self._new.token(field, value)
-
-
-class RotationTokenMaker(NextTokenMaker):
-    """Makes the pending generation's tokens of rows of the active one."""
-
-    def __init__(
-        self, keys: WorkersKeys, opener: Opener, active: Tokenizer, pending: Tokenizer
-    ) -> None:
-        super().__init__(keys, opener, (active,), pending)
-        self.generations = Generations(active.generation, pending.generation)
 
 
 class Backfilling:
@@ -133,7 +56,7 @@ class Backfilling:
         self._progress.advance(filled, place=at.place.value)
         return Paged(len(rows), step if filled == len(ready) else None)
 
-    def _fill(self, ready: Sequence[NextTokens], step: Step) -> int:
+    def _fill(self, ready: Sequence[NextTokens], step: RotationStep) -> int:
         filled = self._backfill.fill(ready, self._maker.generations, step)
         if filled is None:
             raise ended_elsewhere()
@@ -194,7 +117,7 @@ class Backfill:
     def __init__(
         self,
         workers: Sequence[BackfillWorker],
-        keys: WorkersKeys,
+        keys: WorkerKeys,
         pace: Pace,
         progress: Progress,
     ) -> None:
@@ -253,14 +176,28 @@ class Backfill:
         return work
 
 
-def wanted_keys(rows: Sequence[TokenRow]) -> set[tuple[int, Field]]:
-    """The data keys that these rows are under, each with its field."""
-    return {(key_id_in(sealed), field) for row in rows for field, sealed in row.ciphertexts.items()}
-
-
 def ended_elsewhere() -> IncompleteError:
     """The fence found other generations than those that this rotation is about."""
     return IncompleteError(
         "somebody else has ended or aborted this rotation of the token keys",
         hint="`vault-etl keys list` shows the generations",
     )
+
+
+class TokenBackfill(Protocol):
+    """May read ciphertexts, and give rows their next tokens by compare-and-swap."""
+
+    def page(self, generations: Generations, at: Range, limit: int) -> Page[TokenRow]:
+        """The next rows with tokens of the active generation that are not done with."""
+
+    def named(self, what: LeaveOut, at: Range, limit: int) -> Page[TokenRow]:
+        """The next rows with tokens that `what` names, done with or not."""
+
+    def fill(
+        self, rows: Sequence[NextTokens], generations: Generations, step: RotationStep
+    ) -> int | None:
+        """Store next tokens behind the fence; how many rows were still what was read.
+
+        In the same transaction the range is moved on as `step` says, if these are all of them. None,
+        and nothing is written, if the fence found other generations.
+        """

@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.log import AuditLog, audited
@@ -18,10 +18,10 @@ from vault_etl.keys.destroy import KeyRetirer
 from vault_etl.keys.needed import KeyLister, KeyUsage
 from vault_etl.keys.old import KeyAtFault
 from vault_etl.platform.clock import Pace, Progress
-from vault_etl.rotation.reencrypt import Resealer
-from vault_etl.rotation.reseal import Resealing, WorkersKeys
-from vault_etl.rotation.rotations import DataRotations, RangeClaims, RotationReader
-from vault_etl.rotation.work_ranges import RangeWorker, RangeWorkers
+from vault_etl.rotation.ranges import OpenRotation
+from vault_etl.rotation.reencrypt import Reencrypter, Reencrypting
+from vault_etl.rotation.worker_keys import WorkerKeys
+from vault_etl.rotation.workers import RangeClaims, RangeWorker, RangeWorkers
 
 ROWS_A_RANGE: Final = 10_000
 MAX_SLICES: Final = 16
@@ -91,7 +91,7 @@ class ResealWorker:
     """What one worker needs of the database, over a connection of its own."""
 
     claims: RangeClaims
-    resealer: Resealer
+    resealer: Reencrypter
 
 
 class Rotation:
@@ -103,7 +103,7 @@ class Rotation:
         audit: AuditLog,
         rotations: DataRotations,
         workers: Sequence[ResealWorker],
-        keys: WorkersKeys,
+        keys: WorkerKeys,
         pace: Pace,
         progress: Progress,
     ) -> None:
@@ -131,7 +131,7 @@ class Rotation:
                 message = "a rotation of other fields was begun meanwhile, or interrupted"
                 raise IncompleteError(message, hint="run it again: it goes on with that one first")
             pages = [
-                Resealing(each.resealer, self._keys, Opener(receipt), rotation, self._progress)
+                Reencrypting(each.resealer, self._keys, Opener(receipt), rotation, self._progress)
                 for each in self._workers
             ]
             workers = [
@@ -165,3 +165,25 @@ def _data_keys(lister: KeyLister, fields: Sequence[Field]) -> list[KeyUsage]:
         and usage.key.field in fields
         and usage.key.state is not KeyState.DESTROYED
     ]
+
+
+class RotationReader(Protocol):
+    """May see which rotations are under way."""
+
+    def open(self, purpose: KeyPurpose) -> OpenRotation | None:
+        """The rotation of these keys that has begun and not ended, if there is one."""
+
+
+class DataRotations(Protocol):
+    """May begin and end rotations of data keys, behind the fence."""
+
+    def begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
+        """Retire the active data keys of these fields, and cut each month into so many ranges.
+
+        The rotation has the id of the request.
+        Goes on with the rotation that is under way instead, if there is one; then nothing is
+        retired.
+        """
+
+    def end(self, rotation_id: uuid.UUID) -> None:
+        """It is over. Nothing happens if somebody else has said so."""

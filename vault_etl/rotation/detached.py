@@ -9,7 +9,7 @@ from typing import Protocol
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.rotation.next_tokens import NextTokens, TokenRow
-from vault_etl.rotation.ranges import OpenRotation, Page, Range, Step
+from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class DetachedTokens(Protocol):
         any more. Raises DeniedError without the claim's entry.
         """
 
-    def fill(self, rows: Sequence[NextTokens], generation: int, step: Step) -> int | None:
+    def fill(self, rows: Sequence[NextTokens], generation: int, step: RotationStep) -> int | None:
         """Store the tokens behind the fence; how many rows were still what was read.
 
         In the same transaction the range is moved on as `step` says, if these are all of them. None,

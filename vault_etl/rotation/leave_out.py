@@ -111,3 +111,17 @@ def _text(moment: dt.datetime | None) -> str | None:
 
 def _refused(message: str) -> UsageError:
     return UsageError(message, hint=_HINT)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """How many rows with tokens a `LeaveOut` names, and under how many keys.
+
+    `logins` made the keys, and KMS wrapped them under `kms_key_arns`: ten of each at the most.
+    """
+
+    what: LeaveOut
+    keys: int
+    logins: tuple[str, ...]
+    kms_key_arns: tuple[str, ...]
+    rows: int

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
-from vault_etl.audit.checkpoint import Head
-from vault_etl.audit.entries import AuditRequest
+from vault_etl.audit.opening import Opener
+from vault_etl.base.errors import IntegrityError
+from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace, key_id_in
 from vault_etl.crypto.fields import Field
-from vault_etl.platform.waiting import Blocked
-from vault_etl.rotation.leave_out import LeaveOut
-from vault_etl.rotation.ranges import Page, Range, Step
+from vault_etl.crypto.keys import DataKey
+from vault_etl.crypto.tokens import Tokenizer
+from vault_etl.rotation.worker_keys import WorkerKeys
+from vault_etl.rotation.workers import (
+    Claim,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,117 +50,78 @@ class NextTokens:
     tokens: Mapping[Field, uuid.UUID]
 
 
-class TokenBackfill(Protocol):
-    """May read ciphertexts, and give rows their next tokens by compare-and-swap."""
-
-    def page(self, generations: Generations, at: Range, limit: int) -> Page[TokenRow]:
-        """The next rows with tokens of the active generation that are not done with."""
-
-    def named(self, what: LeaveOut, at: Range, limit: int) -> Page[TokenRow]:
-        """The next rows with tokens that `what` names, done with or not."""
-
-    def fill(self, rows: Sequence[NextTokens], generations: Generations, step: Step) -> int | None:
-        """Store next tokens behind the fence; how many rows were still what was read.
-
-        In the same transaction the range is moved on as `step` says, if these are all of them. None,
-        and nothing is written, if the fence found other generations.
-        """
+NewTokens = Mapping[uuid.UUID, Mapping[Field, uuid.UUID]]
+"""Of each record, those of its fields."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """What one snapshot says of a field: tokens that stand in rows, and the pairs that they form."""
+class NextTokenMaker:
+    """Makes next tokens from what the ciphertexts hold, if the row's own token is of the same value.
 
-    old: int
-    new: int
-    pairs: int
-
-
-@dataclass(frozen=True, slots=True)
-class Blamed:
-    """So many of the rows that something is wrong with lie under keys of this login, or under this one."""
-
-    login: str
-    rows: int
-    key_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """What one snapshot says of all rows.
-
-    `missing` counts the rows without a next token for each token that they have: the first ten are
-    named, and the logins and the keys that most of them lie under. `unequal` are rows with a token
-    that stands for two: one of each pair of tokens, and of a hundred pairs at the most, drawn at
-    random. `left_out` counts the rows that were left out of the pending generation.
-    `partitions` are those that the snapshot saw, by ids of the database.
+    Rows of generations other than `old` get none.
     """
 
-    fields: Mapping[Field, Mapped]
-    missing: int = 0
-    missing_ids: tuple[uuid.UUID, ...] = ()
-    blamed: tuple[Blamed, ...] = ()
-    unequal: tuple[TokenRow, ...] = ()
-    left_out: int = 0
-    partitions: tuple[int, ...] | None = field(default=None, compare=False)
+    def __init__(
+        self, keys: WorkerKeys, opener: Opener, old: Sequence[Tokenizer], new: Tokenizer
+    ) -> None:
+        self._keys = keys
+        self._opener = opener
+        self._old = {tokenizer.generation: tokenizer for tokenizer in old}
+        self._new = new
 
-    @property
-    def holds(self) -> bool:
-        """Whether old and new tokens map one to one, and no row is missing."""
-        return not self.missing and all(m.old == m.new == m.pairs for m in self.fields.values())
+    def make(self, rows: Sequence[TokenRow]) -> NewTokens:
+        """The next tokens of these rows, but for those that do not open or hold another's token, or none.
 
-
-class TokenChecker(Protocol):
-    """May read tokens of both generations."""
-
-    def check(self, generations: Generations) -> Check:
-        """Look at all rows but those that were left out, in one snapshot."""
-
-    def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:
-        """Up to so many rows from all over the table, with the tokens of both generations."""
-
-    def count(self, generations: Generations | None) -> int:
-        """How many rows have no token of the pending generation; None: how many have one at all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """How many rows with tokens a `LeaveOut` names, and under how many keys.
-
-    `logins` made the keys, and KMS wrapped them under `kms_key_arns`: ten of each at the most.
-    """
-
-    what: LeaveOut
-    keys: int
-    logins: tuple[str, ...]
-    kms_key_arns: tuple[str, ...]
-    rows: int
-
-
-class NamedCounter(Protocol):
-    """May count what a `LeaveOut` names."""
-
-    def count_named(self, what: LeaveOut) -> Named:
-        """Count it, and change nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Swapped:
-    """The cut-over is committed. `held_ms`: how long it held its locks before that."""
-
-    head: Head
-    held_ms: float
-
-
-class TokenCutOver(Protocol):
-    """May have the next tokens take the place of the old ones."""
-
-    def cut_over(
-        self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
-    ) -> Swapped | Blocked:
-        """Try once, in one transaction, which holds up loaders for 300 ms at the most.
-
-        `partitions` are those that were checked. Raises ConfigurationError while other views or functions
-        depend on the columns, naming them; IncompleteError if the generation is not pending, or if a
-        month with rows was attached after the check.
+        Raises what `OldKeys.data_key` raises.
         """
+        made: dict[uuid.UUID, Mapping[Field, uuid.UUID]] = {}
+        while rows:
+            done, more = self.make_in_time(rows, Claim())
+            made |= more
+            rows = rows[len(done) :]
+        return made
+
+    def make_in_time(
+        self, rows: Sequence[TokenRow], claim: Claim
+    ) -> tuple[Sequence[TokenRow], NewTokens]:
+        """As `make`, for as many rows from the first on as `WorkerKeys.of_rows` has the keys of."""
+        rows, keys = self._keys.of_rows(rows, claim.will_ask)
+        claim.will_open(len(rows))
+        made = {}
+        for row in rows:
+            # A ValueError: what was sealed has no token at all, and was not sealed by us.
+            with contextlib.suppress(IntegrityError, ValueError):
+                made[row.record_id] = {
+                    field: self._next(row, field, keys)
+                    for field in row.tokens.keys() | row.ciphertexts.keys()
+                }
+        return rows, made
+
+    def _next(self, row: TokenRow, field: Field, keys: Mapping[int, DataKey]) -> uuid.UUID:
+        old = self._old.get(row.generation)
+        if old is None:
+            raise IntegrityError
+        sealed = row.ciphertexts.get(field, b"")
+        key = keys.get(Ciphertext.parse(sealed).key_id)
+        if key is None:
+            raise IntegrityError
+        value = self._opener.open(
+            sealed, ValuePlace.in_record(field, row.record_id, row.user_id), key
+        )
+        if old.token(field, value) != row.tokens.get(field):
+            raise IntegrityError
+        return self._new.token(field, value)
+
+
+class RotationTokenMaker(NextTokenMaker):
+    """Makes the pending generation's tokens of rows of the active one."""
+
+    def __init__(
+        self, keys: WorkerKeys, opener: Opener, active: Tokenizer, pending: Tokenizer
+    ) -> None:
+        super().__init__(keys, opener, (active,), pending)
+        self.generations = Generations(active.generation, pending.generation)
+
+
+def wanted_keys(rows: Sequence[TokenRow]) -> set[tuple[int, Field]]:
+    """The data keys that these rows are under, each with its field."""
+    return {(key_id_in(sealed), field) for row in rows for field, sealed in row.ciphertexts.items()}

@@ -26,8 +26,15 @@ from vault_etl.keys.postgres import (
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.resources import blocks
-from vault_etl.rotation.ranges import NOTHING_OPENED, OpenedRows, OpenRotation, Range, Step, split
-from vault_etl.rotation.rotations import Unfinished
+from vault_etl.rotation.ranges import (
+    NOTHING_OPENED,
+    OpenedRows,
+    OpenRotation,
+    Range,
+    RotationStep,
+    split,
+)
+from vault_etl.rotation.workers import Unfinished
 
 CLAIM_TRIES: Final = 5
 
@@ -161,7 +168,7 @@ class PostgresRangeClaims:
         )
 
 
-def move_range(cursor: psycopg2.extensions.cursor, step: Step, *, is_whole: bool) -> None:
+def move_range(cursor: psycopg2.extensions.cursor, step: RotationStep, *, is_whole: bool) -> None:
     """Move a range on in the transaction that did a page of it; not, if a part of that was not done.
 
     A range that somebody else has claimed since stays as they have it.

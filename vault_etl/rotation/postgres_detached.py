@@ -21,7 +21,7 @@ from vault_etl.rotation.detached import DetachedMonth
 from vault_etl.rotation.next_tokens import NextTokens, TokenRow
 from vault_etl.rotation.postgres import add_ranges, move_range
 from vault_etl.rotation.postgres_tokens import stage, token_row
-from vault_etl.rotation.ranges import OpenRotation, Page, Range, Step, split
+from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, split
 
 _SQL: Final = blocks("rotation/detached.sql")
 _ROTATION: Final = blocks("rotation/rotation.sql")
@@ -125,7 +125,7 @@ class PostgresDetachedTokens:
         return Page([token_row(row) for row in found], is_last=is_last)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
-    def fill(self, rows: Sequence[NextTokens], generation: int, step: Step) -> int | None:
+    def fill(self, rows: Sequence[NextTokens], generation: int, step: RotationStep) -> int | None:
         """See `DetachedTokens.fill`. After a deadlock it is tried again: filling twice is once."""
         with self._database.transaction() as cursor:
             filled: int | None = 0

@@ -19,13 +19,12 @@ from vault_etl.platform.postgres_stream import page
 from vault_etl.platform.resources import blocks
 from vault_etl.records.postgres import fence_holds
 from vault_etl.rotation.postgres import move_range
-from vault_etl.rotation.ranges import OpenRotation, Page, Range, Step
-from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
-from vault_etl.rotation.rotations import Left
+from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep
+from vault_etl.rotation.reencrypt import Remaining, Replacement, SealedRow, Swap
 
 MAX_LEFT_IDS: Final = 10
 
-_SQL: Final = blocks("rotation/reseal.sql")
+_SQL: Final = blocks("rotation/reencrypt.sql")
 
 _TRIES: Final = 5
 
@@ -33,7 +32,7 @@ _FIELDS: Final = {Table.USER_LOGINS: PERSONAL_FIELDS, Table.QUARANTINE: (Field.Q
 """In the order of the columns of `page_…`."""
 
 
-class PostgresResealer:
+class PostgresReencrypter:
     """`Resealer` on Postgres."""
 
     def __init__(self, database: Database) -> None:
@@ -54,7 +53,7 @@ class PostgresResealer:
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def replace(
-        self, replacements: Sequence[Replacement], keys: Sequence[DataKey], step: Step
+        self, replacements: Sequence[Replacement], keys: Sequence[DataKey], step: RotationStep
     ) -> Swap | None:
         """See `Resealer.replace`. A deadlock with another writer is tried again: swapping twice is once."""
         with self._database.transaction() as cursor:
@@ -66,7 +65,7 @@ class PostgresResealer:
             move_range(cursor, step, is_whole=swap.rows == len(replacements))
             return swap
 
-    def left(self, rotation: OpenRotation) -> Left:
+    def left(self, rotation: OpenRotation) -> Remaining:
         """See `Resealer.left`. Reads the tables only to name rows, if the kept counts say that there are some.
 
         The keys go as one literal: of 10,000 single ones the server makes a plan for 50 ms.
@@ -83,7 +82,7 @@ class PostgresResealer:
                 limit = MAX_LEFT_IDS - len(record_ids)
                 cursor.execute(_SQL[f"left_{place.value}"], {**what, "limit": limit})
                 record_ids += (record_id for (record_id,) in cursor.fetchall())
-        return Left(values, tuple(record_ids))
+        return Remaining(values, tuple(record_ids))
 
 
 def _names(rotation: OpenRotation) -> list[str]:

@@ -11,25 +11,24 @@ from typing import Any, Final
 import psycopg2.extensions
 import stamina
 
+from vault_etl.audit.checkpoint import Head
+from vault_etl.audit.entries import AuditRequest
+from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.platform.postgres import Database
-from vault_etl.platform.postgres_answers import LockTimeoutError
+from vault_etl.platform.postgres_answers import LockTimeoutError, ObjectsDependError
 from vault_etl.platform.postgres_copy import copy_binary
+from vault_etl.platform.postgres_lock_watch import named
 from vault_etl.platform.postgres_stream import page
 from vault_etl.platform.resources import blocks
+from vault_etl.platform.waiting import Blocked
 from vault_etl.records.postgres import fence_holds
-from vault_etl.rotation.leave_out import LeaveOut
-from vault_etl.rotation.next_tokens import (
-    Blamed,
-    Check,
-    Generations,
-    Mapped,
-    Named,
-    NextTokens,
-    TokenRow,
-)
+from vault_etl.rotation.compare_tokens import Blamed, Mapped, TokenComparison
+from vault_etl.rotation.leave_out import LeaveOut, Named
+from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenRow
 from vault_etl.rotation.postgres import month_bounds, move_range
-from vault_etl.rotation.ranges import Page, Range, Step
+from vault_etl.rotation.ranges import Page, Range, RotationStep
+from vault_etl.rotation.tokens import Swapped
 
 MAX_NAMED: Final = 10
 """Records that a check names, and logins that are named beside a count."""
@@ -60,7 +59,9 @@ class PostgresTokenBackfill:
         return self._page(_SQL["named"], _criteria(what), at, limit)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
-    def fill(self, rows: Sequence[NextTokens], generations: Generations, step: Step) -> int | None:
+    def fill(
+        self, rows: Sequence[NextTokens], generations: Generations, step: RotationStep
+    ) -> int | None:
         """See `TokenBackfill.fill`. After a deadlock it is tried again: filling twice is once."""
         record_ids = [made.row.record_id for made in rows]
         with self._database.transaction() as cursor:
@@ -88,13 +89,13 @@ class PostgresTokenBackfill:
         return Page([token_row(row) for row in found], is_last=is_last)
 
 
-class PostgresTokenChecker:
+class PostgresTokenComparer:
     """`TokenChecker` and `NamedCounter` on Postgres. A check groups the whole table by its tokens."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def check(self, generations: Generations) -> Check:
+    def check(self, generations: Generations) -> TokenComparison:
         """See `TokenChecker.check`."""
         values = {
             **_numbers(generations),
@@ -122,7 +123,7 @@ class PostgresTokenChecker:
                 if not old == new == pairs:
                     cursor.execute(_SQL[f"unequal_{field.value}"], values)
                     unequal |= {row[0]: token_row(row) for row in cursor.fetchall()}
-        return Check(
+        return TokenComparison(
             fields=fields,
             missing=missing[0][0] if missing else 0,
             missing_ids=tuple(record_id for _, record_id in missing),
@@ -212,3 +213,73 @@ def _staged(made: NextTokens) -> tuple[object, ...]:
         *(row.ciphertexts.get(field) for field in PERSONAL_FIELDS),
         *(made.tokens.get(field) for field in PERSONAL_FIELDS),
     )
+
+
+class PostgresTokenCutOver:
+    """`TokenCutOver` on Postgres."""
+
+    def __init__(self, database: Database, *, allow_publication: bool = False) -> None:
+        self._database = database
+        self._allow_publication = allow_publication
+
+    def check_publications(self) -> None:
+        """Raise ConfigurationError, naming them, if publications or slots carry the table elsewhere, unless allowed."""
+        if self._allow_publication:
+            return
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["publications"])
+            names = [name for (name,) in cursor.fetchall()]
+        if names:
+            message = f"the table is replicated elsewhere: {', '.join(names)}"
+            raise ConfigurationError(
+                message,
+                hint="there, old and new tokens would mix: docs/how-to/logical-replication.md, and then"
+                " --allow-publication",
+            )
+
+    def cut_over(
+        self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
+    ) -> Swapped | Blocked:
+        """See `TokenCutOver.cut_over`."""
+        try:
+            seq, entry_hash, held_ms = self._database.call(
+                _SQL["cut_over"],
+                {
+                    "request_id": request.request_id,
+                    "actor": request.actor,
+                    "host": request.host,
+                    "reason": request.reason,
+                    "generation": generation,
+                    "allow_publication": self._allow_publication,
+                    "partitions": None if partitions is None else list(partitions),
+                },
+            )
+        except LockTimeoutError:
+            return Blocked(self._lock_holders())
+        except IncompleteError:
+            if partitions is not None and (names := self._unseen(partitions)):
+                message = f"nothing is cut over: {', '.join(names)} came after the check"
+                raise IncompleteError(message, hint="run it again: it is checked then") from None
+            raise
+        except ObjectsDependError:
+            self.check_publications()
+            message = f"other objects depend on the token columns: {', '.join(self._dependents())}"
+            raise ConfigurationError(
+                message, hint="drop them, run this again, and make them anew afterwards"
+            ) from None
+        return Swapped(Head(seq, bytes(entry_hash)), held_ms)
+
+    def _lock_holders(self) -> tuple[str, ...]:
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["lock_holders"])
+            return tuple(map(named, cursor.fetchall()))
+
+    def _unseen(self, partitions: Sequence[int]) -> list[str]:
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["partitions"])
+            return [name for relation, name in cursor.fetchall() if relation not in partitions]
+
+    def _dependents(self) -> list[str]:
+        with self._database.transaction() as cursor:
+            cursor.execute(_SQL["dependents"])
+            return [name for (name,) in cursor.fetchall()]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -68,7 +69,7 @@ NOTHING_OPENED: Final = OpenedRows()
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RotationStep:
     """How far one worker is in its range after a page: behind `after`, or at the end.
 
     `claim` is what the range is claimed by.
@@ -95,10 +96,10 @@ class Page(Generic[_Row_co]):
     rows: Sequence[_Row_co]
     is_last: bool
 
-    def step(self, claim: uuid.UUID, at: Range, taken: int) -> Step:
+    def step(self, claim: uuid.UUID, at: Range, taken: int) -> RotationStep:
         """The cursor behind the first `taken` rows of this page of `at`."""
         after = self.rows[taken - 1].record_id if taken else at.after
-        return Step(claim, at, after, self.is_last and taken == len(self.rows))
+        return RotationStep(claim, at, after, self.is_last and taken == len(self.rows))
 
 
 def split(place: Table, first: uuid.UUID, last: uuid.UUID, parts: int) -> Iterator[Range]:
@@ -110,3 +111,36 @@ def split(place: Table, first: uuid.UUID, last: uuid.UUID, parts: int) -> Iterat
     for start in range(first.int, last.int + 1, width):
         end = min(start + width - 1, last.int)
         yield Range(place, uuid.UUID(int=start), uuid.UUID(int=end))
+
+
+SLICES: Final = 5
+"""The partitions' fillfactor, 80, leaves room for one of so many."""
+
+MIN_ROWS: Final = 50
+"""Fewer rows lie on a page or two of the heap: they are one transaction."""
+
+_Row = TypeVar("_Row")
+_Written = TypeVar("_Written")
+
+
+def in_slices(
+    rows: Sequence[_Row],
+    step: RotationStep,
+    write: Callable[[Sequence[_Row], RotationStep], _Written],
+    rows_of: Callable[[_Written], int],
+) -> list[_Written]:
+    """Write the rows slice by slice, in order of place; what each has answered.
+
+    The last slice takes the step, if all rows of the others were written; else none does.
+    """
+    count = SLICES if len(rows) >= MIN_ROWS else 1
+    stay = dataclasses.replace(step, after=None, is_done=False)
+    answers: list[_Written] = []
+    whole = True
+    for number in range(count):
+        part = rows[number::count]
+        is_last = number == count - 1
+        answer = write(part, step if is_last and whole else stay)
+        whole = whole and rows_of(answer) == len(part)
+        answers.append(answer)
+    return answers

@@ -18,16 +18,13 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
 from vault_etl.keys.old import naming
 from vault_etl.keys.ring import KeyReader
 from vault_etl.platform.clock import Pace, Progress
-from vault_etl.rotation.backfill import NewTokens, NextTokenMaker
 from vault_etl.rotation.data_keys import slices
 from vault_etl.rotation.detached import DetachedMonth, DetachedMonths, DetachedTokens
 from vault_etl.rotation.leave_out import LeaveOut
-from vault_etl.rotation.next_tokens import NextTokens, TokenRow
-from vault_etl.rotation.ranges import Range, Step
-from vault_etl.rotation.reseal import WorkersKeys
-from vault_etl.rotation.rotations import RangeClaims
-from vault_etl.rotation.slices import in_slices
-from vault_etl.rotation.work_ranges import Claim, Paged, RangeWorker, RangeWorkers
+from vault_etl.rotation.next_tokens import NewTokens, NextTokenMaker, NextTokens, TokenRow
+from vault_etl.rotation.ranges import Range, RotationStep, in_slices
+from vault_etl.rotation.worker_keys import WorkerKeys
+from vault_etl.rotation.workers import Claim, Paged, RangeClaims, RangeWorker, RangeWorkers
 
 MAX_NAMED: Final = 10
 """Records that an error names."""
@@ -105,7 +102,7 @@ class MonthRetoken:
         identity: Identity,
         months: DetachedMonths,
         workers: Sequence[RetokenWorker],
-        keys: WorkersKeys,
+        keys: WorkerKeys,
         pace: Pace,
         progress: Progress,
     ) -> None:
@@ -243,7 +240,7 @@ class Retokening:
         self._progress.advance(filled, place=at.place.value)
         return Paged(len(rows), step)
 
-    def _fill(self, ready: Sequence[NextTokens], step: Step) -> int:
+    def _fill(self, ready: Sequence[NextTokens], step: RotationStep) -> int:
         filled = self._tokens.fill(ready, self._generation, step)
         if filled is None:
             raise changed_meanwhile()
@@ -253,7 +250,7 @@ class Retokening:
 class _Choice:
     """Which rows that got no token may have none."""
 
-    def __init__(self, keys: WorkersKeys, leave_out: Sequence[LeaveOut]) -> None:
+    def __init__(self, keys: WorkerKeys, leave_out: Sequence[LeaveOut]) -> None:
         self._keys = keys
         self._leave_out = leave_out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest, one_line
@@ -14,13 +15,14 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.old import naming
 from vault_etl.keys.ring import KeyReader
-from vault_etl.rotation.backfill import Backfill, RotationTokenMaker, wanted_keys
-from vault_etl.rotation.begin_tokens import BeginTokens
-from vault_etl.rotation.check_tokens import check_tokens
-from vault_etl.rotation.cut_over import CutOver
+from vault_etl.platform.clock import Clock, Progress, Stop
+from vault_etl.platform.waiting import Blocked, until_unblocked
+from vault_etl.rotation.backfill import Backfill
+from vault_etl.rotation.compare_tokens import TokenComparer, compare_tokens
 from vault_etl.rotation.data_keys import slices
-from vault_etl.rotation.leave_out import LeaveOut
-from vault_etl.rotation.next_tokens import Generations, Named, NamedCounter, TokenChecker, TokenRow
+from vault_etl.rotation.leave_out import LeaveOut, Named
+from vault_etl.rotation.next_tokens import Generations, RotationTokenMaker, TokenRow, wanted_keys
+from vault_etl.rotation.pending_generation import BeginTokens
 from vault_etl.rotation.ranges import named_keys
 
 
@@ -55,7 +57,7 @@ class TokenReport:
 
 def plan_tokens(
     reader: KeyReader,
-    checker: TokenChecker,
+    checker: TokenComparer,
     counter: NamedCounter,
     leave_out: Sequence[LeaveOut] = (),
 ) -> TokenPlan:
@@ -101,7 +103,7 @@ class TokenRotation:
         begin: BeginTokens,
         backfill: Backfill,
         keys: KeyReader,
-        checker: TokenChecker,
+        checker: TokenComparer,
         cut_over: CutOver,
     ) -> None:
         self._audit = audit
@@ -134,7 +136,7 @@ class TokenRotation:
             for named in plan.named:
                 self._leave_out(receipt, named.what, maker)
             try:
-                check = check_tokens(
+                check = compare_tokens(
                     self._checker, maker, self._keys, lambda rows: self._on_record(receipt, rows)
                 )
             except DataError as error:
@@ -190,3 +192,58 @@ class TokenRotation:
             done = self._backfill.leave_out(what, maker)
             keys = named_keys(done.key_ids, at_most=12)  # the name itself may be long
             receipt.outcome = f"{reason}, under {keys}: {done.left_out} of {done.rows} records"
+
+
+class NamedCounter(Protocol):
+    """May count what a `LeaveOut` names."""
+
+    def count_named(self, what: LeaveOut) -> Named:
+        """Count it, and change nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """The cut-over is committed. `held_ms`: how long it held its locks before that."""
+
+    head: Head
+    held_ms: float
+
+
+class TokenCutOver(Protocol):
+    """May have the next tokens take the place of the old ones."""
+
+    def cut_over(
+        self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
+    ) -> Swapped | Blocked:
+        """Try once, in one transaction, which holds up loaders for 300 ms at the most.
+
+        `partitions` are those that were checked. Raises ConfigurationError while other views or functions
+        depend on the columns, naming them; IncompleteError if the generation is not pending, or if a
+        month with rows was attached after the check.
+        """
+
+
+class CutOver:
+    """Tries for so many seconds. A try that fails leaves everything as it was."""
+
+    def __init__(
+        self, cut_over: TokenCutOver, clock: Clock, stop: Stop, progress: Progress, wait: float
+    ) -> None:
+        self._cut_over = cut_over
+        self._clock = clock
+        self._stop = stop
+        self._progress = progress
+        self._wait = wait
+
+    def __call__(
+        self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
+    ) -> Swapped:
+        """Cut over; `partitions` were checked. Raises IncompleteError when the time is up, naming who is in the way."""
+        return until_unblocked(
+            lambda: self._cut_over.cut_over(request, generation, partitions),
+            "everything is ready for the cut-over",
+            self._clock,
+            self._stop,
+            self._progress,
+            self._wait,
+        )

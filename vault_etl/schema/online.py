@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from vault_etl.base.errors import ConfigurationError
@@ -103,3 +103,19 @@ def index_of(index: Index, partition: str) -> str:
     digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]
     short = name.encode()[: _LONGEST_NAME - _DIGEST - 1].decode(errors="ignore")
     return f"{short}_{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStep:
+    """What is to be done next to a table or to one of its partitions."""
+
+    statement: str
+    """What it is a part of: `index user_logins_user_id`."""
+    table: str
+    action: str
+    """In words: `build`, `attach`, `validate`, `fill`."""
+    bytes: int = field(compare=False)
+    """Of the table, without its indexes. It may grow meanwhile."""
+
+    def __str__(self) -> str:
+        return f"{self.statement}, {self.table}: {self.action}"

@@ -17,20 +17,19 @@ from vault_etl.base.errors import (
     UnavailableError,
     VaultEtlError,
 )
-from vault_etl.platform.clock import Progress
+from vault_etl.platform.clock import Clock, Pace, Progress
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.postgres_lock_watch import LockWatch, named
 from vault_etl.platform.resources import blocks
-from vault_etl.platform.waiting import Blocked
-from vault_etl.schema.online import Constraint, Fill, Index
-from vault_etl.schema.online_port import Step
+from vault_etl.platform.waiting import Blocked, until_unblocked
+from vault_etl.schema.online import Constraint, Fill, Index, MigrationStep
 from vault_etl.schema.postgres_migrations import Migration
 from vault_etl.schema.postgres_online_acts import OnlineActs
 from vault_etl.schema.postgres_online_steps import (
-    Found,
-    Place,
-    Table,
+    FillPosition,
+    StepAndAct,
+    TargetTable,
     constraint_steps,
     fill_steps,
     index_steps,
@@ -40,8 +39,12 @@ _SQL: Final = blocks("schema/online.sql")
 _MIGRATIONS: Final = blocks("schema/migrations.sql")
 
 
+PAGE_ROWS: Final = 5_000
+"""Of a transaction that fills rows."""
+
+
 class PostgresOnline:
-    """`OnlineSteps` of one migration. `watching` is a second connection to the same database."""
+    """The steps of one migration, each safe to repeat. `watching` is a second connection to the same database."""
 
     def __init__(
         self, database: Database, watching: Database, locks: LockWatch, migration: Migration
@@ -77,12 +80,18 @@ class PostgresOnline:
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["finish"], {"name": self._migration.name})
 
-    def left(self) -> Sequence[Step]:
-        """See `OnlineSteps.left`. Raises ConfigurationError for a table that is not there."""
+    def left(self) -> Sequence[MigrationStep]:
+        """The next step of each table that is not done, in order, as the catalog says; empty: all is done.
+
+        Raises ConfigurationError for a table that does not exist.
+        """
         return [step for step, _ in self._look()]
 
-    def attempt(self, step: Step, rows: int, progress: Progress) -> int | Blocked:
-        """See `OnlineSteps.attempt`. Raises DataError or IncompleteError for rows that break a constraint."""
+    def attempt(self, step: MigrationStep, rows: int, progress: Progress) -> int | Blocked:
+        """Do the first of the steps left, and report progress; return the rows changed, at most `rows`.
+
+        Raises DataError or IncompleteError for rows that break a constraint.
+        """
         act = dict(self._look()).get(step)
         if act is None:
             return 0
@@ -105,16 +114,16 @@ class PostgresOnline:
         """Raise IncompleteError if there is a statement that fills rows, which the next run does once more."""
         if any(isinstance(statement, Fill) for statement in self._statements):
             with self._acts.brief() as cursor:
-                Place().write(cursor, self._migration.name)
+                FillPosition().write(cursor, self._migration.name)
             hint = "does a worker of an older version write them? the next run fills rows once more"
             raise IncompleteError(str(error), hint=hint) from None
 
-    def _look(self) -> Sequence[Found]:
-        found: list[Found] = []
+    def _look(self) -> Sequence[StepAndAct]:
+        found: list[StepAndAct] = []
         with self._database.transaction() as cursor:
             for number, statement in enumerate(self._statements):
                 cursor.execute(_SQL["tables"], {"table": f"public.{statement.table}"})
-                if not (tables := [Table(*row) for row in cursor.fetchall()]):
+                if not (tables := [TargetTable(*row) for row in cursor.fetchall()]):
                     message = f"there is no table public.{statement.table}"
                     raise ConfigurationError(message, hint=f"see migration {self._migration.name}")
                 match statement:
@@ -126,3 +135,38 @@ class PostgresOnline:
                         name = self._migration.name
                         found += fill_steps(self._acts, cursor, name, number, statement, tables)
         return found
+
+
+def apply_online(
+    steps: PostgresOnline, progress: Progress, pace: Pace, clock: Clock, wait: float
+) -> None:
+    """Do every step. A lock that others hold is waited for a second at a time, for `wait` seconds in all.
+
+    Raises IncompleteError after that, naming who holds it.
+    """
+    left = steps.left()
+    changed = 0
+    while left:
+        step = left[0]
+        progress.advance(0, at=str(step), left=len(left))
+        rows = until_unblocked(
+            lambda: _attempt(steps, pace, progress),
+            f"{step.statement} is done up to {step.table}",
+            clock,
+            pace.stop,
+            progress,
+            wait,
+        )
+        changed += rows
+        before, left = left, steps.left()
+        done = max(0, len(before) - len(left))
+        progress.advance(done, at=str(step), left=len(left), rows=changed)
+        pace.wait(rows)
+
+
+def _attempt(steps: PostgresOnline, pace: Pace, progress: Progress) -> int | Blocked:
+    """The step that is next by now: a try that was blocked may have left an index to be made again."""
+    left = steps.left()
+    if not left:
+        return 0
+    return steps.attempt(left[0], pace.page_rows(PAGE_ROWS), progress)

@@ -16,18 +16,17 @@ from vault_etl.platform.clock import Progress
 from vault_etl.platform.postgres_answers import ValueRefusedError
 from vault_etl.platform.postgres_bound import rows_of
 from vault_etl.platform.resources import blocks
-from vault_etl.schema.online import Constraint, Fill, Index, index_of
-from vault_etl.schema.online_port import Step
+from vault_etl.schema.online import Constraint, Fill, Index, MigrationStep, index_of
 from vault_etl.schema.postgres_online_acts import Act, OnlineActs
 
 _SQL: Final = blocks("schema/online.sql")
 
-Found = tuple[Step, Act]
+StepAndAct = tuple[MigrationStep, Act]
 _Cursor = psycopg2.extensions.cursor
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TargetTable:
     """A table, or a partition."""
 
     oid: int
@@ -43,7 +42,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FillPosition:
     """How far rows are filled: up to `key` of a table, by a statement of the file; all before that is done."""
 
     statement: int = 0
@@ -51,7 +50,7 @@ class Place:
     key: str | None = None
 
     @classmethod
-    def read(cls, text: str | None) -> Place:
+    def read(cls, text: str | None) -> FillPosition:
         """The place that was written as this text; None: nothing is filled."""
         return cls(*json.loads(text)) if text else cls()
 
@@ -62,8 +61,8 @@ class Place:
 
 
 def index_steps(
-    acts: OnlineActs, cursor: _Cursor, index: Index, tables: Sequence[Table]
-) -> Iterator[Found]:
+    acts: OnlineActs, cursor: _Cursor, index: Index, tables: Sequence[TargetTable]
+) -> Iterator[StepAndAct]:
     """ON ONLY the table, so that months to come have it; CONCURRENTLY on each partition; and attached."""
     whole, *parts = tables
     cursor.execute(_SQL["indexes"], {"tables": [table.oid for table in tables]})
@@ -92,7 +91,9 @@ def index_steps(
         yield _attached(acts, index, parts[0], attached[parts[0].oid])
 
 
-def _built(acts: OnlineActs, index: Index, table: Table, name: str, *, is_new: bool) -> Found:
+def _built(
+    acts: OnlineActs, index: Index, table: TargetTable, name: str, *, is_new: bool
+) -> StepAndAct:
     """Neither statement holds up a loader, so they wait without end for who is in their way."""
     if is_new:
         text = f"CREATE INDEX CONCURRENTLY {{}} ON {{}} {_verbatim(index.rest)}"
@@ -102,7 +103,7 @@ def _built(acts: OnlineActs, index: Index, table: Table, name: str, *, is_new: b
     return _step(index, table, "drop an invalid one and build it again"), acts.at_length(drop)
 
 
-def _attached(acts: OnlineActs, index: Index, part: Table, name: str) -> Found:
+def _attached(acts: OnlineActs, index: Index, part: TargetTable, name: str) -> StepAndAct:
     attach = sql.SQL("ALTER INDEX {} ATTACH PARTITION {}").format(
         sql.Identifier("public", index.name), sql.Identifier(part.schema, name)
     )
@@ -110,8 +111,8 @@ def _attached(acts: OnlineActs, index: Index, part: Table, name: str) -> Found:
 
 
 def constraint_steps(
-    acts: OnlineActs, cursor: _Cursor, constraint: Constraint, tables: Sequence[Table]
-) -> Iterator[Found]:
+    acts: OnlineActs, cursor: _Cursor, constraint: Constraint, tables: Sequence[TargetTable]
+) -> Iterator[StepAndAct]:
     """NOT VALID, which is for new rows; then validated, which reads a partition and keeps no one from writing."""
     whole, *parts = tables
     oids = [table.oid for table in tables]
@@ -129,7 +130,7 @@ def constraint_steps(
             yield _step(constraint, table, "validate"), _explained(constraint, table, act)
 
 
-def _explained(constraint: Constraint, table: Table, act: Act) -> Act:
+def _explained(constraint: Constraint, table: TargetTable, act: Act) -> Act:
     def explained(rows: int, progress: Progress) -> int:
         try:
             return act(rows, progress)
@@ -146,25 +147,25 @@ def fill_steps(
     migration: str,
     number: int,
     fill: Fill,
-    tables: Sequence[Table],
-) -> Iterator[Found]:
+    tables: Sequence[TargetTable],
+) -> Iterator[StepAndAct]:
     """Pages by the primary key, each with the place up to which rows are filled."""
     cursor.execute(_SQL["filled_to"], {"name": migration})
-    place = Place.read(next((text for (text,) in cursor.fetchall()), None))
+    place = FillPosition.read(next((text for (text,) in cursor.fetchall()), None))
     if place.statement > number:
         return
     if place.statement < number:
-        place = Place(number)
+        place = FillPosition(number)
     cursor.execute(_SQL["primary_key"], {"table": f"public.{fill.table}"})
     if len(keys := cursor.fetchall()) != 1:
         message = f"public.{fill.table} has no primary key of one column"
         raise ConfigurationError(message, hint="its rows cannot be filled online")
     parts = [part for part in tables[1:] or tables if part.name >= place.table]
     for part, following in zip(parts, (*parts[1:], None), strict=True):
-        begin = place if part.name == place.table else Place(number, part.name)
-        end = Place(number, following.name) if following else Place(number + 1)
+        begin = place if part.name == place.table else FillPosition(number, part.name)
+        end = FillPosition(number, following.name) if following else FillPosition(number + 1)
         page = _Page(migration, fill, keys[0][0], part, begin, end)
-        yield Step(f"rows of {fill.table}", part.name, "fill", part.bytes), page.act(acts)
+        yield MigrationStep(f"rows of {fill.table}", part.name, "fill", part.bytes), page.act(acts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +175,9 @@ class _Page:
     migration: str
     fill: Fill
     key: str
-    part: Table
-    begin: Place
-    end: Place
+    part: TargetTable
+    begin: FillPosition
+    end: FillPosition
 
     def act(self, acts: OnlineActs) -> Act:
         def act(rows: int, _progress: Progress) -> int:
@@ -217,9 +218,9 @@ class _Page:
         return sql.SQL(text).format(table=table, key=key, **parts).as_string(cursor)
 
 
-def _step(statement: Index | Constraint, table: Table, action: str) -> Step:
+def _step(statement: Index | Constraint, table: TargetTable, action: str) -> MigrationStep:
     kind = type(statement).__name__.lower()
-    return Step(f"{kind} {statement.name}", table.name, action, table.bytes)
+    return MigrationStep(f"{kind} {statement.name}", table.name, action, table.bytes)
 
 
 def _verbatim(text: str) -> str:

@@ -13,8 +13,15 @@ from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.make import NewKey
-from vault_etl.rotation.ranges import NOTHING_OPENED, OpenedRows, OpenRotation, Range, Step, split
-from vault_etl.rotation.rotations import Unfinished
+from vault_etl.rotation.ranges import (
+    NOTHING_OPENED,
+    OpenedRows,
+    OpenRotation,
+    Range,
+    RotationStep,
+    split,
+)
+from vault_etl.rotation.workers import Unfinished
 
 CLAIM_SECONDS = 10
 
@@ -141,7 +148,7 @@ class FakeRangeClaims:
                     held.claim, held.claimed_until = None, 0
 
 
-def move_range(database: FakeDatabase, step: Step, *, is_whole: bool) -> None:
+def move_range(database: FakeDatabase, step: RotationStep, *, is_whole: bool) -> None:
     """Move a range on, if it is still claimed as the step says."""
     for ranges in database.ranges.values():
         for held in ranges:

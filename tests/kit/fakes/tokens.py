@@ -16,18 +16,11 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
 from vault_etl.platform.waiting import Blocked
 from vault_etl.records.messages import SealedRecord
-from vault_etl.rotation.leave_out import LeaveOut
-from vault_etl.rotation.next_tokens import (
-    Blamed,
-    Check,
-    Generations,
-    Mapped,
-    Named,
-    NextTokens,
-    Swapped,
-    TokenRow,
-)
-from vault_etl.rotation.ranges import Page, Range, Step
+from vault_etl.rotation.compare_tokens import Blamed, Mapped, TokenComparison
+from vault_etl.rotation.leave_out import LeaveOut, Named
+from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenRow
+from vault_etl.rotation.ranges import Page, Range, RotationStep
+from vault_etl.rotation.tokens import Swapped
 
 
 class FakeTokens:
@@ -54,7 +47,9 @@ class FakeTokens:
         ][:limit]
         return Page(rows, is_last=len(rows) < limit)
 
-    def fill(self, rows: Sequence[NextTokens], generations: Generations, step: Step) -> int | None:
+    def fill(
+        self, rows: Sequence[NextTokens], generations: Generations, step: RotationStep
+    ) -> int | None:
         """See `TokenBackfill.fill`."""
         if not self._database.fence_holds((), (generations.active, generations.pending)):
             return None
@@ -82,7 +77,7 @@ class FakeTokens:
         arns = sorted({key.kms_key_arn for key in keys})[:10]
         return Named(what, len(keys), tuple(logins), tuple(arns), len(rows))
 
-    def check(self, generations: Generations) -> Check:
+    def check(self, generations: Generations) -> TokenComparison:
         """See `TokenChecker.check`."""
         all_rows = self._in_order()
         rows = [r for r in all_rows if not _is_left_out(r, generations)]
@@ -94,7 +89,7 @@ class FakeTokens:
             fields[field] = Mapped(len(old), len(new), len(pairs))
             if not len(old) == len(new) == len(pairs):
                 unequal |= {row.record_id: row for row in _unequal(rows, field)}
-        return Check(
+        return TokenComparison(
             fields=fields,
             missing=len(missing),
             missing_ids=tuple(row.record_id for row in missing[:10]),

@@ -19,7 +19,7 @@ from tests.kit.fakes.key_store import FakeKeyStore
 from tests.kit.fakes.progress import FakeProgress
 from tests.kit.fakes.queue import FakeQueue
 from tests.kit.fakes.record_loader import FakeRecordLoader
-from tests.kit.fakes.resealer import FakeResealer
+from tests.kit.fakes.reencrypter import FakeReencrypter
 from tests.kit.fakes.rotation import (
     FakeDataRotations,
     FakeRangeClaims,
@@ -46,12 +46,11 @@ from vault_etl.records.messages import Message, Outcome
 from vault_etl.records.write_batch import BatchWriter
 from vault_etl.reveal.reveal import Reveal
 from vault_etl.rotation.backfill import Backfill, BackfillWorker
-from vault_etl.rotation.begin_tokens import BeginTokens
-from vault_etl.rotation.cut_over import CutOver
 from vault_etl.rotation.data_keys import ResealWorker, Rotation, RotationReport, plan_rotation
 from vault_etl.rotation.leave_out import LeaveOut
-from vault_etl.rotation.reseal import WorkersKeys
-from vault_etl.rotation.tokens import TokenReport, TokenRotation, plan_tokens
+from vault_etl.rotation.pending_generation import BeginTokens
+from vault_etl.rotation.tokens import CutOver, TokenReport, TokenRotation, plan_tokens
+from vault_etl.rotation.worker_keys import WorkerKeys
 
 UNTIL_EMPTY = Bounds()
 
@@ -74,7 +73,7 @@ class FakeVault:
         self.database = FakeDatabase(self.clock)
         self.keys = FakeKeyStore(self.database)
         self.loader = FakeRecordLoader(self.database)
-        self.resealer = FakeResealer(self.database)
+        self.resealer = FakeReencrypter(self.database)
         self.rotations = FakeRotationReader(self.database)
         self.data_rotations = FakeDataRotations(self.database, self.keys)
         self.token_rotations = FakeTokenRotations(self.database, self.keys)
@@ -212,8 +211,8 @@ class FakeVault:
         """What passes keys that are at fault."""
         return OldKeys(ring, self.kms, self.keys, self.kms, self.kms)
 
-    def _workers_keys(self, ring: KeyRing) -> WorkersKeys:
-        return WorkersKeys(ring, self.old_keys(ring), self.leases(), self.clock)
+    def _workers_keys(self, ring: KeyRing) -> WorkerKeys:
+        return WorkerKeys(ring, self.old_keys(ring), self.leases(), self.clock)
 
     def reveal(self) -> Reveal:
         """One reveal, in a new process."""

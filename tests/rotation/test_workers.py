@@ -25,7 +25,7 @@ from tests.rotation.rotation_world import (
 from vault_etl.base.errors import IncompleteError, IntegrityError, UnavailableError
 from vault_etl.crypto.fields import Field
 from vault_etl.rotation import data_keys as rotate_keys
-from vault_etl.rotation import work_ranges
+from vault_etl.rotation import workers
 
 WORKERS = 4
 PATIENCE_S = 10
@@ -37,8 +37,8 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     """Seven records, more ranges than workers, one row a page, and real time."""
     vault = filled_vault(monkeypatch, RunningClock())
     monkeypatch.setattr(rotate_keys, "ROWS_A_RANGE", 1)
-    monkeypatch.setattr(work_ranges, "PAGE_ROWS", 1)
-    monkeypatch.setattr(work_ranges, "LOOK_AGAIN_S", 0.001)
+    monkeypatch.setattr(workers, "PAGE_ROWS", 1)
+    monkeypatch.setattr(workers, "LOOK_AGAIN_S", 0.001)
     return vault
 
 
@@ -208,7 +208,7 @@ def test_ctrl_c_ends_the_workers_at_the_next_page(
         is_waiting.set()
         return concurrent.futures.wait(*args, **options)
 
-    monkeypatch.setattr(work_ranges, "wait", wait)
+    monkeypatch.setattr(workers, "wait", wait)
 
     def interrupt() -> None:
         assert is_waiting.wait(PATIENCE_S)

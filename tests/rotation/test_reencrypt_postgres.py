@@ -14,7 +14,7 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRecord
-from vault_etl.rotation.postgres_reencrypt import PostgresResealer
+from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 from vault_etl.rotation.ranges import OpenRotation
 from vault_etl.rotation.reencrypt import Replacement, Swap
 
@@ -100,7 +100,7 @@ def test_pages_come_in_order_and_leave_nothing_out(scratch: Scratch, keys: Write
     assert others
     seen: list[uuid.UUID] = []
     with scratch.database("re-encrypt") as database:
-        resealer = PostgresResealer(database)
+        resealer = PostgresReencrypter(database)
         after, is_last = None, False
         while not is_last:
             page = resealer.page(rotation_of(scratch, keys), everything(after=after), 10)
@@ -117,7 +117,7 @@ def test_quarantined_bodies_come_a_few_at_a_time(scratch: Scratch, keys: WriteKe
         loader.load([], rejections, keys)
     key = scratch.add_data_key(Field.QUARANTINE, role="re-encrypt")
     with scratch.database("re-encrypt") as database:
-        resealer = PostgresResealer(database)
+        resealer = PostgresReencrypter(database)
         page = resealer.page(rotation_of(scratch, keys), everything(Table.QUARANTINE), 500)
         assert (len(page.rows), page.is_last) == (15, False)
         new = {Field.QUARANTINE: ciphertext(key.key_id, 2**18 + 1)}

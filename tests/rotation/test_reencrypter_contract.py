@@ -15,9 +15,8 @@ from tests.kit.scratch import ciphertext
 from tests.kit.swaps import everything, outside
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.crypto.keys import DataKey
-from vault_etl.rotation.ranges import OpenRotation, Range, Step
-from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
-from vault_etl.rotation.rotations import Left
+from vault_etl.rotation.ranges import OpenRotation, Range, RotationStep
+from vault_etl.rotation.reencrypt import Remaining, Replacement, SealedRow, Swap
 
 PLACE = {
     Field.IP: Table.USER_LOGINS,
@@ -204,10 +203,10 @@ def test_what_no_key_opens_is_old_in_every_rotation_of_its_field(
     assert [(r.record_id, dict(r.ciphertexts)) for r in page.rows] == [
         (row.record_id, {field: bad})
     ]
-    assert resealer.left(rotation) == Left(1, (row.record_id,))
-    assert resealer.left(of_keys(process, fields=[f for f in Field if f is not field])) == Left(
-        0, ()
-    )
+    assert resealer.left(rotation) == Remaining(1, (row.record_id,))
+    assert resealer.left(
+        of_keys(process, fields=[f for f in Field if f is not field])
+    ) == Remaining(0, ())
 
 
 def test_values_that_were_erased_are_left_out(process: Writer) -> None:
@@ -224,7 +223,7 @@ def test_what_is_left_is_counted_in_both_places_and_named(process: Writer) -> No
     resealer, rotation = process.bench.resealer, of_keys(process, *process.keys)
     rows, bodies = old_rows(process), old_rows(process, place=Table.QUARANTINE)
     ids = [row.record_id for row in (*rows, *bodies)]
-    assert resealer.left(rotation) == Left(2 * 5 + 3, tuple(ids))
+    assert resealer.left(rotation) == Remaining(2 * 5 + 3, tuple(ids))
     process.load(*(process.record() for _ in range(4)))
     left = resealer.left(rotation)
     assert left.values == 2 * 9 + 3
@@ -317,7 +316,7 @@ class Claimed:
 
     def replace(self, batch: Sequence[Replacement], *, is_done: bool = False) -> Swap | None:
         """Swap, and move on behind the second row."""
-        step = Step(self.claim, self.range, self.rows[1].record_id, is_done)
+        step = RotationStep(self.claim, self.range, self.rows[1].record_id, is_done)
         return self.process.bench.resealer.replace(batch, self.keys, step)
 
     def cursor(self) -> tuple[uuid.UUID | None, bool]:
@@ -357,7 +356,7 @@ def test_a_page_of_which_nothing_opened_moves_the_range_too(claimed: Claimed) ->
 def test_a_step_without_a_row_keeps_the_cursor(claimed: Claimed) -> None:
     """A last page that is empty ends the range, and forgets nothing."""
     claimed.replace([])
-    step = Step(claimed.claim, claimed.range, None, is_done=True)
+    step = RotationStep(claimed.claim, claimed.range, None, is_done=True)
     assert claimed.process.bench.resealer.replace([], [], step) == Swap(0, 0)
     assert claimed.cursor() == (claimed.rows[1].record_id, True)
 

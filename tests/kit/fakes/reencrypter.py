@@ -10,12 +10,11 @@ from tests.kit.fakes.database import FakeDatabase
 from tests.kit.fakes.rotation import move_range
 from vault_etl.crypto.fields import Field, KeyPurpose, Table
 from vault_etl.crypto.keys import DataKey, KeyState
-from vault_etl.rotation.ranges import OpenRotation, Page, Range, Step
-from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
-from vault_etl.rotation.rotations import Left
+from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep
+from vault_etl.rotation.reencrypt import Remaining, Replacement, SealedRow, Swap
 
 
-class FakeResealer:
+class FakeReencrypter:
     """`Resealer` in memory."""
 
     def __init__(self, database: FakeDatabase) -> None:
@@ -32,7 +31,7 @@ class FakeResealer:
         return Page(rows, is_last=len(rows) < limit)
 
     def replace(
-        self, replacements: Sequence[Replacement], keys: Sequence[DataKey], step: Step
+        self, replacements: Sequence[Replacement], keys: Sequence[DataKey], step: RotationStep
     ) -> Swap | None:
         """See `Resealer.replace`."""
         if replacements and not self._database.fence_holds(keys, None):
@@ -41,11 +40,11 @@ class FakeResealer:
         move_range(self._database, step, is_whole=len(swapped) == len(replacements))
         return Swap(len(swapped), sum(len(r.ciphertexts) for r in swapped))
 
-    def left(self, rotation: OpenRotation) -> Left:
+    def left(self, rotation: OpenRotation) -> Remaining:
         """See `Resealer.left`."""
         rows = [row for place in Table for row in self._old(rotation, place)]
         values = sum(len(row.ciphertexts) for row in rows)
-        return Left(values, tuple(row.record_id for row in rows)[:10])
+        return Remaining(values, tuple(row.record_id for row in rows)[:10])
 
     def _old(self, rotation: OpenRotation, place: Table) -> list[SealedRow]:
         rows: dict[uuid.UUID, SealedRow] = {}

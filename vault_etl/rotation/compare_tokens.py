@@ -5,17 +5,18 @@ from __future__ import annotations
 import shlex
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from vault_etl.audit.entries import one_line
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.ciphertext import key_id_in
+from vault_etl.crypto.fields import Field
 from vault_etl.keys.ring import KeyReader
-from vault_etl.rotation.backfill import RotationTokenMaker
 from vault_etl.rotation.leave_out import LeaveOut
-from vault_etl.rotation.next_tokens import Blamed, Check, TokenChecker, TokenRow
+from vault_etl.rotation.next_tokens import Generations, RotationTokenMaker, TokenRow
 
 SAMPLE_ROWS: Final = 100
 """Rows whose tokens are made anew, from all over the table."""
@@ -28,9 +29,9 @@ OnRecord = Callable[[Sequence[TokenRow]], AbstractContextManager[object]]
 """An entry of the log around the opening of these rows."""
 
 
-def check_tokens(
-    checker: TokenChecker, maker: RotationTokenMaker, keys: KeyReader, on_record: OnRecord
-) -> Check:
+def compare_tokens(
+    checker: TokenComparer, maker: RotationTokenMaker, keys: KeyReader, on_record: OnRecord
+) -> TokenComparison:
     """Return if old and new tokens map one to one, in all rows that are not left out, and a sample is right.
 
     One snapshot: rows that are committed after it have both tokens from their loader, or the fence
@@ -113,3 +114,59 @@ def _named(blamed: Blamed) -> LeaveOut:
     if blamed.key_id is None:
         return LeaveOut(login=blamed.login)
     return LeaveOut(key_id=blamed.key_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What one snapshot says of a field: tokens that stand in rows, and the pairs that they form."""
+
+    old: int
+    new: int
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blamed:
+    """So many of the rows that something is wrong with lie under keys of this login, or under this one."""
+
+    login: str
+    rows: int
+    key_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenComparison:
+    """What one snapshot says of all rows.
+
+    `missing` counts the rows without a next token for each token that they have: the first ten are
+    named, and the logins and the keys that most of them lie under. `unequal` are rows with a token
+    that stands for two: one of each pair of tokens, and of a hundred pairs at the most, drawn at
+    random. `left_out` counts the rows that were left out of the pending generation.
+    `partitions` are those that the snapshot saw, by ids of the database.
+    """
+
+    fields: Mapping[Field, Mapped]
+    missing: int = 0
+    missing_ids: tuple[uuid.UUID, ...] = ()
+    blamed: tuple[Blamed, ...] = ()
+    unequal: tuple[TokenRow, ...] = ()
+    left_out: int = 0
+    partitions: tuple[int, ...] | None = field(default=None, compare=False)
+
+    @property
+    def holds(self) -> bool:
+        """Whether old and new tokens map one to one, and no row is missing."""
+        return not self.missing and all(m.old == m.new == m.pairs for m in self.fields.values())
+
+
+class TokenComparer(Protocol):
+    """May read tokens of both generations."""
+
+    def check(self, generations: Generations) -> TokenComparison:
+        """Look at all rows but those that were left out, in one snapshot."""
+
+    def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:
+        """Up to so many rows from all over the table, with the tokens of both generations."""
+
+    def count(self, generations: Generations | None) -> int:
+        """How many rows have no token of the pending generation; None: how many have one at all."""

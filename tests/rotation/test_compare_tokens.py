@@ -22,8 +22,7 @@ from tests.rotation.token_world import (
 from vault_etl.base.errors import DataError, IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyState
-from vault_etl.rotation import check_tokens
-from vault_etl.rotation.next_tokens import Check, Mapped
+from vault_etl.rotation.compare_tokens import Mapped, TokenComparison, compare_tokens
 
 Damage = Callable[[FakeVault, uuid.UUID], None]
 
@@ -189,7 +188,7 @@ def test_what_no_sample_shows_is_counted(
     vault: FakeVault, damaged: uuid.UUID, damage: Damage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of many rows the sample has few: a token that stands for two is found in all of them."""
-    monkeypatch.setattr(check_tokens, "SAMPLE_ROWS", 0)
+    monkeypatch.setattr(compare_tokens, "SAMPLE_ROWS", 0)
     with pytest.raises(DataError, match=str(damaged)):
         rotate_with(vault, damage, damaged)
     assert generations(vault) == NOT_CUT_OVER
@@ -211,7 +210,7 @@ def test_a_check_holds_if_all_numbers_agree(mapped: Mapped, missing: int, holds:
     good = Mapped(1, 1, 1)
     for fields in ((mapped, good), (good, mapped)):
         found = dict(zip(PERSONAL_FIELDS, fields, strict=True))
-        assert Check(fields=found, missing=missing).holds is holds
+        assert TokenComparison(fields=found, missing=missing).holds is holds
 
 
 @pytest.mark.parametrize("damage", [flipped_bit, unknown_key, forged_token])

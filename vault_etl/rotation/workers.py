@@ -1,4 +1,4 @@
-"""Several workers go through the ranges of a rotation, each through one at a time."""
+"""TODO."""
 
 from __future__ import annotations
 
@@ -13,8 +13,41 @@ from typing import Final, Protocol
 
 from vault_etl.base.errors import IncompleteError, VaultEtlError
 from vault_etl.platform.clock import Pace, Progress
-from vault_etl.rotation.ranges import NOTHING_OPENED, OpenedRows, Range, Step
-from vault_etl.rotation.rotations import RangeClaims, Unfinished
+from vault_etl.rotation.ranges import NOTHING_OPENED, OpenedRows, Range, RotationStep
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The ranges of a rotation that are not done, whoever works on them."""
+
+    ranges: int
+    free_in: float
+    """Seconds until the first of them may be claimed, unless its worker commits a page before."""
+
+
+class RangeClaims(Protocol):
+    """May claim ranges, each on the record. A claim ends when nothing was done for a while.
+
+    Its entry has the claim for its request id, the run's request id for its ticket, and an outcome
+    when the range is done or let go of: not if its holder was killed.
+    """
+
+    def claim(self, rotation_id: uuid.UUID, claim: uuid.UUID) -> Range | None:
+        """A range that is not done, and that nobody else works on; None if there is none.
+
+        `claim` is a new id. The entry is committed with the claim, before any row is read. Raises
+        DeniedError if the run has no intent of `keys rotate`.
+        """
+
+    def unfinished(self, rotation_id: uuid.UUID) -> Unfinished:
+        """What is not done, and when it is free."""
+
+    def release(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
+        """Let go of what is claimed, done or not, for others to go on with at once; once is enough.
+
+        `opened` is for the outcome of its entry.
+        """
+
 
 PAGE_ROWS: Final = 1_000
 LOOK_AGAIN_S: Final = 0.2
@@ -28,7 +61,7 @@ class Paged:
     """What became of a page: how many rows were read, and the cursor. None: some are to be read again."""
 
     rows: int
-    step: Step | None
+    step: RotationStep | None
 
 
 @dataclass(slots=True)
