@@ -9,13 +9,13 @@ import pytest
 
 from tests.kit.entries import NO_QUOTA, append_committed, call
 from tests.kit.scratch import Scratch
-from vault_etl.audit.entries import LOOKS, Action, one_line
+from vault_etl.audit.entries import ACCESS_ACTIONS, Action, one_line
 from vault_etl.base.text import HIDDEN
 
 RE_ENCRYPT = {"re-encrypt"}
 ROTATE = {"rotate", "re-encrypt"}
 APPENDERS: dict[Action, set[str]] = {
-    **{look: {"reveal"} for look in LOOKS},
+    **{look: {"reveal"} for look in ACCESS_ACTIONS},
     Action.KEYS_INIT: RE_ENCRYPT,
     Action.QUARANTINE_RETRY: RE_ENCRYPT,
     Action.PARTITIONS_RETOKEN: RE_ENCRYPT,
@@ -76,7 +76,7 @@ def test_the_table_of_actions_is_the_programs(shared: Scratch) -> None:
     """Every action of the program is in it, and which are looks; nothing of it can be changed."""
     rows = shared.sql("SELECT action, is_access FROM public.audit_actions")
     assert {a for a, _ in rows} >= set(Action)
-    assert {a for a, look in rows if look} == LOOKS
+    assert {a for a, look in rows if look} == ACCESS_ACTIONS
     for statement in (
         "UPDATE {} SET roles = '{{vault_etl_reveal}}'",
         "DELETE FROM {}",

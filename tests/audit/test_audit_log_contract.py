@@ -16,7 +16,7 @@ from tests.kit.fakes.vault import reveal_request, rotate_request
 from tests.kit.rows import writer
 from vault_etl.audit.entries import Action, mint_receipt
 from vault_etl.audit.log import AuditFilter
-from vault_etl.audit.opening import ReleasedValue
+from vault_etl.audit.opening import DisclosedValue
 from vault_etl.base.errors import AuditError, DeniedError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.records.messages import SealedRecord
@@ -124,8 +124,8 @@ def test_the_named_fields_are_released_against_an_intent(bench: Bench) -> None:
     """Byte for byte, with whose it is and what the token must be."""
     row = stored(bench)
     receipt = bench.audit.intend(reveal_request(row.record_id))
-    assert bench.released.release(receipt) == {
-        field: ReleasedValue(
+    assert bench.disclosed.disclose(receipt) == {
+        field: DisclosedValue(
             row.ciphertexts[field], row.user_id, row.create_date, row.tokens[field], 1
         )
         for field in PERSONAL_FIELDS
@@ -137,40 +137,40 @@ def test_only_the_named_field_is_released(bench: Bench, field: Field) -> None:
     """The intent says which, not the caller."""
     row = stored(bench)
     receipt = bench.audit.intend(reveal_request(row.record_id, field))
-    released = bench.released.release(receipt)
-    assert set(released) == {field}
-    assert released[field].ciphertext == row.ciphertexts[field]
+    disclosed = bench.disclosed.disclose(receipt)
+    assert set(disclosed) == {field}
+    assert disclosed[field].ciphertext == row.ciphertexts[field]
 
 
 def test_values_are_released_once(bench: Bench) -> None:
     """A second look is a second entry."""
     receipt = bench.audit.intend(reveal_request(stored(bench).record_id))
-    bench.released.release(receipt)
+    bench.disclosed.disclose(receipt)
     with pytest.raises(DeniedError):
-        bench.released.release(receipt)
+        bench.disclosed.disclose(receipt)
 
 
 def test_an_erased_field_is_released_as_none(bench: Bench) -> None:
     """Beside the other one, while a record that is not there has no field at all."""
     row = stored(bench)
     bench.erase(row.record_id, Field.IP)
-    released = bench.released.release(bench.audit.intend(reveal_request(row.record_id)))
-    gone = released[Field.IP]
+    disclosed = bench.disclosed.disclose(bench.audit.intend(reveal_request(row.record_id)))
+    gone = disclosed[Field.IP]
     assert (gone.ciphertext, gone.token) == (None, None)
-    assert released[Field.DEVICE_ID].token == row.tokens[Field.DEVICE_ID]
+    assert disclosed[Field.DEVICE_ID].token == row.tokens[Field.DEVICE_ID]
     nothing = bench.audit.intend(reveal_request(uuid.UUID(int=4711)))
-    assert bench.released.release(nothing) == {}
+    assert bench.disclosed.disclose(nothing) == {}
 
 
 def test_a_receipt_of_no_entry_releases_nothing(bench: Bench) -> None:
     """Nor does one whose entry is an outcome."""
     row = stored(bench)
     with pytest.raises(DeniedError):
-        bench.released.release(any_receipt())
+        bench.disclosed.disclose(any_receipt())
     receipt = bench.audit.intend(reveal_request(row.record_id))
     receipt.seq = bench.audit.conclude(receipt).seq
     with pytest.raises(DeniedError):
-        bench.released.release(receipt)
+        bench.disclosed.disclose(receipt)
 
 
 def test_an_intent_about_something_else_releases_nothing(bench: Bench) -> None:
@@ -179,14 +179,14 @@ def test_an_intent_about_something_else_releases_nothing(bench: Bench) -> None:
     request = dataclasses.replace(reveal_request(row.record_id), action=Action.FIND)
     receipt = bench.audit.intend(request)
     with pytest.raises(DeniedError):
-        bench.released.release(receipt)
+        bench.disclosed.disclose(receipt)
 
 
 def test_an_intent_of_another_login_releases_nothing(bench: Bench) -> None:
     """Each person on their own record."""
     receipt = bench.others_audit.intend(rotate_request())
     with pytest.raises(DeniedError):
-        bench.released.release(receipt)
+        bench.disclosed.disclose(receipt)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.kit.bench import token_keys
 from tests.kit.databases import empty
 from tests.kit.fakes.vault import rotate_request
 from vault_etl.audit.postgres_proof import PostgresSnapshot
-from vault_etl.audit.proof import Kind, Proof
+from vault_etl.audit.proof import Proof, Severity
 from vault_etl.audit.verify_log import verify_log
 from vault_etl.audit.verify_notes import KeptNote
 from vault_etl.doctor.checks import audit
@@ -107,7 +107,7 @@ def test_junk_of_the_owner_stops_nothing(freed: tuple[Logbook, connection], tabl
             proof = _prove(log, cursor)
             _look(log, cursor)
             assert not proof.ok, case
-            told = {problem.seq for problem in proof.problems if problem.kind is Kind.TAMPERED}
+            told = {problem.seq for problem in proof.problems if problem.kind is Severity.TAMPERED}
             assert 9 in told, (case, proof.problems)
             opened.rollback()
 

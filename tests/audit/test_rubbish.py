@@ -11,7 +11,7 @@ import pytest
 from tests.audit.litter import Littered, littered
 from tests.audit.logbook import REBUILD, Logbook
 from tests.kit.databases import empty
-from vault_etl.audit.proof import MAX_LISTED, Kind
+from vault_etl.audit.proof import MAX_LISTED, Severity
 
 CASES: Final = 2_000
 MANY: Final = 60_000
@@ -28,11 +28,11 @@ def check_rubbish(found: Littered) -> None:
     """The log holds, and what proves nothing is counted and named with its login."""
     proof = found.prove()
     assert proof.ok, proof.problem
-    assert proof.counts[Kind.TAMPERED] == proof.counts[Kind.UNPROVEN] == 0
-    assert proof.counts[Kind.RUBBISH] > 10
+    assert proof.counts[Severity.TAMPERED] == proof.counts[Severity.UNPROVEN] == 0
+    assert proof.counts[Severity.RUBBISH] > 10
     whats = {problem.what.split(",")[0] for problem in proof.problems}
     expected = {"has a checkpoint that no key which was given signed"}
-    if proof.counts[Kind.RUBBISH] <= MAX_LISTED:  # of more, the first ones alone are listed
+    if proof.counts[Severity.RUBBISH] <= MAX_LISTED:  # of more, the first ones alone are listed
         expected |= {"registered a key that did not sign it", "registered a key that was not given"}
     assert expected <= whats
     assert proof.entries == proof.head.seq > 14
@@ -100,12 +100,12 @@ def check_tampering(found: Littered, seed: int) -> None:
             proof = found.prove(LET_ANYTHING_IN, change)
             assert not proof.ok, (name, column, seq)
             assert proof.problem is not None
-            assert proof.problem.kind == Kind.TAMPERED, (name, column, proof.problem)
+            assert proof.problem.kind == Severity.TAMPERED, (name, column, proof.problem)
             if where is not None:
                 expected = int(where.format(seq=seq, last=last))
                 assert proof.problem.seq == expected, (name, column, proof.problem)
                 # Its hash, its link, and what signs it: the stored checkpoint, and the receipt's.
-                assert name != "a column" or proof.counts[Kind.TAMPERED] <= 4, (seq, column)
+                assert name != "a column" or proof.counts[Severity.TAMPERED] <= 4, (seq, column)
             if name == "a rebuilt chain":
                 texts = [str(problem) for problem in proof.problems]
                 assert any("the one that the checkpoint in receipt.txt signs" in t for t in texts)

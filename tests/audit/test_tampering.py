@@ -12,7 +12,7 @@ from tests.kit.fakes.checkpoints import FakeHeadSigner
 from vault_etl.audit.chain import LoggedEntry
 from vault_etl.audit.checkpoint import Checkpoint, Head
 from vault_etl.audit.postgres_proof import PostgresProver, PostgresSnapshot
-from vault_etl.audit.proof import Kind, Proof
+from vault_etl.audit.proof import Proof, Severity
 from vault_etl.audit.verify_log import verify_log
 
 COLUMNS = (
@@ -216,7 +216,7 @@ def test_a_checkpoint_that_was_forged_says_nothing(log: Logbook, seq: int, what:
     proof = log.prove()
     assert (proof.ok, proof.unsigned, proof.checkpoints) == (True, [seq], 4)
     (problem,) = proof.problems
-    assert (problem.kind, problem.seq) == (Kind.RUBBISH, seq)
+    assert (problem.kind, problem.seq) == (Severity.RUBBISH, seq)
     assert "no key which was given signed, stored by test_reveal" in problem.what
 
 
@@ -252,7 +252,10 @@ def test_a_table_that_does_not_say_which_vault_it_is(log: Logbook, change: str) 
         "UPDATE audit_log SET reason = 'another' WHERE seq = 7",
     )
     proof = log.prove(receipt)
-    assert [problem.seq for problem in proof.problems if problem.kind == Kind.TAMPERED] == [0, 7]
+    assert [problem.seq for problem in proof.problems if problem.kind == Severity.TAMPERED] == [
+        0,
+        7,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -347,7 +350,7 @@ def test_a_key_that_was_replaced(log: Logbook) -> None:
     proof = newer.prove()
     assert proof.ok
     assert [problem.seq for problem in proof.problems] == [1, 6, 8, 10, 12, 14]
-    assert {problem.kind for problem in proof.problems} == {Kind.RUBBISH}
+    assert {problem.kind for problem in proof.problems} == {Severity.RUBBISH}
 
 
 def test_a_key_that_signed_nothing_proves_nothing(log: Logbook) -> None:
@@ -355,7 +358,7 @@ def test_a_key_that_signed_nothing_proves_nothing(log: Logbook) -> None:
     proof = log.prove(signers=[FakeHeadSigner()])
     assert not proof.ok
     assert proof.problem is not None
-    assert proof.problem.kind == Kind.UNPROVEN
+    assert proof.problem.kind == Severity.UNPROVEN
     assert "a key that was given signed none" in str(proof.problem)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from vault_etl.audit import verify_entries as verify_pairs
 from vault_etl.audit.chain import LoggedEntry
-from vault_etl.audit.proof import Kind, Problems
+from vault_etl.audit.proof import Problems, Severity
 from vault_etl.audit.verify_entries import Pairs
 
 SAME: Final[dict[str, Any]] = {
@@ -34,7 +34,7 @@ def judged(*entries: LoggedEntry, tampered: bool = False) -> tuple[Pairs, list[t
     pairs = Pairs(problems, whole=True)
     for one in entries:
         pairs.judge(one)
-    return pairs, [(p.seq, p.what) for p in problems.by_weight() if p.kind is Kind.RUBBISH]
+    return pairs, [(p.seq, p.what) for p in problems.by_weight() if p.kind is Severity.RUBBISH]
 
 
 def test_an_outcome_of_its_intent_is_nothing_to_tell() -> None:
@@ -108,7 +108,7 @@ def test_an_intent_whose_outcome_left_the_log_is_not_unfinished() -> None:
     pairs.judge(entry(2, "intent", "b"), passed=True)
     pairs.judge(entry(9, "outcome", "b"))
     assert (pairs.unfinished(), pairs.unfinished_count) == ([], 0)
-    assert not problems.counts[Kind.RUBBISH]
+    assert not problems.counts[Severity.RUBBISH]
 
 
 def test_where_a_log_is_not_read_from_its_first_entry_an_outcome_may_come_first() -> None:
@@ -116,7 +116,7 @@ def test_where_a_log_is_not_read_from_its_first_entry_an_outcome_may_come_first(
     problems = Problems()
     pairs = Pairs(problems, whole=False)
     pairs.judge(entry(7, "outcome", "a"))
-    assert not problems.counts[Kind.RUBBISH]
+    assert not problems.counts[Severity.RUBBISH]
     pairs.judge(entry(8, "intent", "b"))
     pairs.judge(entry(9, "outcome", "b", actor="x"))
-    assert problems.counts[Kind.RUBBISH] == 1
+    assert problems.counts[Severity.RUBBISH] == 1

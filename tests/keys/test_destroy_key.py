@@ -30,7 +30,7 @@ from vault_etl.crypto.keys import KeyState
 from vault_etl.keys import destroy as clear_tokens
 from vault_etl.keys.destroy import Cleared, Destroyed, KeyDestruction
 from vault_etl.keys.make import make_unseen_key
-from vault_etl.keys.needed import DoomedKeys
+from vault_etl.keys.needed import KeysToDestroy
 
 DAY = dt.timedelta(hours=25)
 """A lease and an hour."""
@@ -73,19 +73,21 @@ def destroy(
 ) -> Destroyed:
     """One run, in a new process."""
     end = tap(FakeKeyEnd(vault.database))
-    doomed_keys = DoomedKeys(vault.keys, end)
-    doomed = DoomedKeys(vault.keys, FakeKeyEnd(vault.database)).find(key_id)
-    if not doomed.keys:
+    keys_to_destroy = KeysToDestroy(vault.keys, end)
+    to_destroy = KeysToDestroy(vault.keys, FakeKeyEnd(vault.database)).find(key_id)
+    if not to_destroy.keys:
         return Destroyed((), 0)
     destruction = KeyDestruction(
         audit=tap(vault.audit),
-        doomed_keys=doomed_keys,
+        keys_to_destroy=keys_to_destroy,
         ender=end,
         old_tokens=end,
         progress=FakeProgress(),
     )
-    request = audit_request(FakeIdentity(), Action.KEYS_DESTROY, str(doomed), fields=doomed.fields)
-    return destruction(request, doomed)
+    request = audit_request(
+        FakeIdentity(), Action.KEYS_DESTROY, str(to_destroy), fields=to_destroy.fields
+    )
+    return destruction(request, to_destroy)
 
 
 def data_key(vault: FakeVault, field: Field) -> int:
@@ -180,11 +182,11 @@ def test_a_lease_that_ends_between_two_looks_is_told(vault: FakeVault) -> None:
 
 def test_an_unknown_key_is_not_found(vault: FakeVault) -> None:
     """And what is found names what goes with it."""
-    doomed_keys = DoomedKeys(vault.keys, FakeKeyEnd(vault.database))
+    keys_to_destroy = KeysToDestroy(vault.keys, FakeKeyEnd(vault.database))
     with pytest.raises(NotFoundError):
-        doomed_keys.find(1)
+        keys_to_destroy.find(1)
     for key_id in token_keys(vault, 1):
-        found = doomed_keys.find(key_id)
+        found = keys_to_destroy.find(key_id)
         assert (found.key_ids, found.fields) == (token_keys(vault, 1), PERSONAL_FIELDS)
 
 
@@ -193,7 +195,7 @@ def test_the_source_key_does_not_end(vault: FakeVault) -> None:
     key = make_unseen_key(vault.kms, vault.kms, KeyPurpose.SOURCE, FileField.SOURCE)
     vault.keys.store(key, KeyState.ACTIVE)
     with pytest.raises(ConfigurationError, match="is the source key"):
-        DoomedKeys(vault.keys, FakeKeyEnd(vault.database)).find(key.key_id)
+        KeysToDestroy(vault.keys, FakeKeyEnd(vault.database)).find(key.key_id)
 
 
 def test_a_generation_goes_with_its_old_tokens(cut_over: FakeVault) -> None:

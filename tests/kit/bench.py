@@ -29,7 +29,7 @@ from tests.kit.fakes.vault import rotate_request
 from tests.kit.swaps import open_data_rotation
 from tests.kit.vault import Vault
 from vault_etl.audit.log import AuditLog, AuditReader
-from vault_etl.audit.opening import ReleasedValues
+from vault_etl.audit.opening import DisclosedValues
 from vault_etl.audit.postgres import (
     PostgresAuditLog,
     PostgresAuditReader,
@@ -59,9 +59,9 @@ from vault_etl.records.write_batch import RecordLoader
 from vault_etl.reveal.duplicates import DuplicateFinder
 from vault_etl.reveal.find import RecordFinder
 from vault_etl.reveal.postgres import (
+    PostgresDisclosedValues,
     PostgresDuplicateFinder,
     PostgresRecordFinder,
-    PostgresReleasedValues,
 )
 from vault_etl.rotation.backfill import TokenBackfill
 from vault_etl.rotation.compare_tokens import TokenComparer
@@ -109,7 +109,7 @@ class Bench:
     resealer: Reencrypter
     audit: AuditLog
     others_audit: AuditLog
-    released: ReleasedValues
+    disclosed: DisclosedValues
     reader: AuditReader
     quarantine: QuarantineReader
     mover: QuarantineMover
@@ -207,7 +207,7 @@ class FakeBench(Bench):
         self.quarantine = self.mover = quarantine = FakeQuarantine(database, loader)
         self.discarder = FakeQuarantineDiscarder(database, quarantine)
         self.others_audit = FakeAuditLog(database, login="other")
-        self.audit = self.released = self.reader = FakeAuditLog(database)
+        self.audit = self.disclosed = self.reader = FakeAuditLog(database)
         self.finder = self.duplicates = FakeRecordFinder(database)
         self.eraser = FakeEraser(database)
         self.rotations = FakeRotationReader(database)
@@ -341,7 +341,7 @@ class PostgresBench(Bench):
         self.resealer = PostgresReencrypter(self._database("re-encrypt"))
         self.audit = PostgresAuditLog(self._database("reveal"))
         self.others_audit = PostgresAuditLog(self._database("re-encrypt"))
-        self.released = PostgresReleasedValues(self._database("reveal"))
+        self.disclosed = PostgresDisclosedValues(self._database("reveal"))
         self.reader = PostgresAuditReader(self._database("audit"))
         self.quarantine = PostgresQuarantineReader(self._database("reveal"))
         self.mover = PostgresQuarantineMover(self._database("re-encrypt"))

@@ -17,7 +17,7 @@ from tests.kit.scratch import ciphertext
 from tests.kit.swaps import outside
 from tests.records.test_record_loader_contract import CHANGES, columns
 from vault_etl.audit.entries import Action, AuditRequest
-from vault_etl.audit.opening import ReleasedValue
+from vault_etl.audit.opening import DisclosedValue
 from vault_etl.base.errors import DeniedError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.event.rejection import Reason
@@ -157,10 +157,12 @@ def test_a_body_is_released_against_an_intent_to_show_it(bench: Bench, process: 
     """Once, byte for byte; and not against one that does not name quarantine."""
     (row,) = quarantine(process, NOT_JSON)
     receipt = bench.audit.intend(show(row.record_id))
-    assert bench.released.release(receipt) == {Field.QUARANTINE: ReleasedValue(row.body_ciphertext)}
+    assert bench.disclosed.disclose(receipt) == {
+        Field.QUARANTINE: DisclosedValue(row.body_ciphertext)
+    }
     with pytest.raises(DeniedError):
-        bench.released.release(receipt)
-    assert bench.released.release(bench.audit.intend(show(row.record_id, Field.IP))) == {}
+        bench.disclosed.disclose(receipt)
+    assert bench.disclosed.disclose(bench.audit.intend(show(row.record_id, Field.IP))) == {}
 
 
 def test_no_body_is_released_where_there_is_none(bench: Bench, process: Writer) -> None:
@@ -169,17 +171,17 @@ def test_no_body_is_released_where_there_is_none(bench: Bench, process: Writer) 
     bench.erase(row.record_id, Field.QUARANTINE)
     record = process.record()
     process.load(record)
-    erased = bench.released.release(bench.audit.intend(show(row.record_id)))
-    assert erased == {Field.QUARANTINE: ReleasedValue(None)}
+    erased = bench.disclosed.disclose(bench.audit.intend(show(row.record_id)))
+    assert erased == {Field.QUARANTINE: DisclosedValue(None)}
     for record_id in (record.record_id, uuid.UUID(int=4711)):
-        assert bench.released.release(bench.audit.intend(show(record_id))) == {}
+        assert bench.disclosed.disclose(bench.audit.intend(show(record_id))) == {}
 
 
 def test_a_reveal_releases_no_body(bench: Bench, process: Writer) -> None:
     """Whatever fields it names: the log would call it something else."""
     (row,) = quarantine(process, NOT_JSON)
     receipt = bench.audit.intend(reveal_request(row.record_id, *Field))
-    assert bench.released.release(receipt) == {}
+    assert bench.disclosed.disclose(receipt) == {}
 
 
 def test_bodies_are_read_page_after_page(bench: Bench, process: Writer) -> None:

@@ -22,7 +22,7 @@ from vault_etl.crypto.keys import KeyMaterial, TokenKey
 from vault_etl.crypto.tokens import FieldTokenizer
 from vault_etl.platform.postgres import Database
 from vault_etl.reveal.find import search_digest
-from vault_etl.reveal.postgres import PostgresReleasedValues
+from vault_etl.reveal.postgres import PostgresDisclosedValues
 
 Denied = psycopg2.errors.InsufficientPrivilege
 ADDRESSES = [f"198.51.100.{last}" for last in range(256)]
@@ -142,9 +142,9 @@ def test_a_reveal_gives_the_token_of_one_record(
     """The same as its value, which the entry is about; an intent for no record gives none."""
     ((record_id,),) = full.sql("SELECT record_id FROM user_logins WHERE user_id = 'user-7'")
     database = Database(full.database_url("reveal"))
-    audit, released = PostgresAuditLog(database), PostgresReleasedValues(database)
-    one = released.release(audit.intend(reveal_request(record_id, Field.IP)))
-    none = released.release(audit.intend(reveal_request(None, Field.IP)))
+    audit, disclosed = PostgresAuditLog(database), PostgresDisclosedValues(database)
+    one = disclosed.disclose(audit.intend(reveal_request(record_id, Field.IP)))
+    none = disclosed.disclose(audit.intend(reveal_request(None, Field.IP)))
     database.close()
     assert [addresses.get(value.token) for value in one.values() if value.token] == [ADDRESSES[42]]
     assert none == {}

@@ -296,7 +296,7 @@ def test_a_release_that_is_refused_is_told_and_logged(
     fake_vault: FakeVault, record: uuid.UUID
 ) -> None:
     """As when the intent is of another login."""
-    fake_vault.database.released.update(range(100))
+    fake_vault.database.disclosed.update(range(100))
     with pytest.raises(DeniedError):
         fake_vault.reveal()(reveal_request(record))
     assert outcome(fake_vault) == ("failed", "denied")

@@ -30,7 +30,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "append": ("reveal", *ROTATE),
         "entries": ("audit",),
         **dict.fromkeys(("before_the_newest", "before_a_time"), ("audit",)),
-        "left_the_log": ("audit", "reveal"),
+        "last_trimmed": ("audit", "reveal"),
     },
     "audit/checkpoints.sql": {
         "signer": SIGNERS,

@@ -22,7 +22,7 @@ from vault_etl.audit.proof import Proof
 from vault_etl.audit.segments.export import LogExporter
 from vault_etl.audit.segments.files import SegmentFiles
 from vault_etl.audit.segments.postgres import PostgresTrimmer
-from vault_etl.audit.segments.segment import Manifest
+from vault_etl.audit.segments.segment import SegmentManifest
 from vault_etl.audit.segments.trim import TrimLog, Trimmed
 from vault_etl.audit.segments.verify import verify_segments
 from vault_etl.audit.signing import Checkpointer, SignedLog, SigningKey, signature_of
@@ -104,7 +104,7 @@ def verify_offline(
 
 def export(
     parts: Parts, keys: Sequence[AuditKey], place: str, until: dt.datetime, progress: Progress
-) -> Sequence[Manifest]:
+) -> Sequence[SegmentManifest]:
     """Run `audit export`."""
     known = _known(parts, keys)
     with PostgresProver(parts.database).snapshot() as snapshot:

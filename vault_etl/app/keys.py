@@ -25,7 +25,7 @@ from vault_etl.keys.kms import (
     KmsUnseenKeyGenerator,
 )
 from vault_etl.keys.make import DataKeyLeases
-from vault_etl.keys.needed import DoomedKeys
+from vault_etl.keys.needed import KeysToDestroy
 from vault_etl.keys.old import OldKeys
 from vault_etl.keys.postgres import PostgresKeyStore, PostgresWrappedKeys
 from vault_etl.keys.postgres_destroy import PostgresKeyEnder, PostgresKeyNeeds, PostgresOldTokens
@@ -128,16 +128,16 @@ def rewrap_target(parts: Parts, request: AuditRequest | None) -> RewrapTarget:
     return RewrapTarget(audit_log(parts, request_id), kms_keys)
 
 
-def keys_to_destroy(parts: Parts) -> DoomedKeys:
+def keys_to_destroy(parts: Parts) -> KeysToDestroy:
     """The keys that `keys destroy` is asked for, with what still needs them."""
-    return DoomedKeys(key_store(parts), PostgresKeyNeeds(parts.database))
+    return KeysToDestroy(key_store(parts), PostgresKeyNeeds(parts.database))
 
 
 def destruction(parts: Parts, progress: Progress, request_id: uuid.UUID) -> KeyDestruction:
     """Build `keys destroy`."""
     return KeyDestruction(
         audit=audit_log(parts, request_id),
-        doomed_keys=keys_to_destroy(parts),
+        keys_to_destroy=keys_to_destroy(parts),
         ender=PostgresKeyEnder(parts.database),
         old_tokens=PostgresOldTokens(parts.database),
         progress=progress,

@@ -19,7 +19,7 @@ from vault_etl.quarantine.postgres import (
 from vault_etl.quarantine.read import QuarantineReader, ShowQuarantined
 from vault_etl.quarantine.retry import QuarantineRetry
 from vault_etl.records.postgres import PostgresRecordLoader
-from vault_etl.reveal.postgres import PostgresReleasedValues
+from vault_etl.reveal.postgres import PostgresDisclosedValues
 
 
 def reader(parts: Parts) -> QuarantineReader:
@@ -31,7 +31,7 @@ def show(parts: Parts, request_id: uuid.UUID, keep: Keep | None = None) -> ShowQ
     """Build `quarantine show`. KMS is asked for each message, with the request id in the user agent."""
     return ShowQuarantined(
         audit_log(parts, request_id, keep),
-        PostgresReleasedValues(parts.database),
+        PostgresDisclosedValues(parts.database),
         reader(parts),
         ring(parts, request_id),
     )

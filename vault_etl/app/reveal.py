@@ -14,10 +14,10 @@ from vault_etl.platform.clock import Progress
 from vault_etl.reveal.duplicates import DuplicateFinder
 from vault_etl.reveal.find import Find, FindUser
 from vault_etl.reveal.postgres import (
+    PostgresDisclosedValues,
     PostgresDuplicateFinder,
     PostgresEntriesAboutRecord,
     PostgresRecordFinder,
-    PostgresReleasedValues,
 )
 from vault_etl.reveal.reveal import Reveal
 from vault_etl.reveal.tokens import MakeTokens
@@ -26,7 +26,7 @@ from vault_etl.subject.export import ExportSubject, Looks
 
 def reveal(parts: Parts, request_id: uuid.UUID, keep: Keep | None = None) -> Reveal:
     """Build one reveal. KMS is asked for each of them, with the request id in the user agent."""
-    values = PostgresReleasedValues(parts.database)
+    values = PostgresDisclosedValues(parts.database)
     log = audit_log(parts, request_id, keep)
     return Reveal(log, values, ring(parts, request_id), months(parts))
 

@@ -16,7 +16,7 @@ CALL public.commit_audit_append(
     %(amount)s, NULL, NULL, NULL, NULL, NULL, NULL
 )
 
--- name: left_the_log
+-- name: last_trimmed
 SELECT last_seq, last_at FROM public.audit_segments ORDER BY last_seq DESC LIMIT 1
 
 -- name: before_a_time

@@ -50,7 +50,7 @@ class Action(StrEnum):
     AUDIT_TRIM = "audit trim"
 
 
-LOOKS: Final = frozenset(
+ACCESS_ACTIONS: Final = frozenset(
     {Action.REVEAL, Action.REVEAL_MASKED, Action.QUARANTINE_SHOW, Action.FIND, Action.TOKENS}
 )
 """What shows or confirms a personal value, or makes its token: under the policy and its quotas."""

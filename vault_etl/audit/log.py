@@ -84,7 +84,7 @@ EVERY_ENTRY: Final = AuditFilter()
 
 
 @dataclass(frozen=True, slots=True)
-class LeftTheLog:
+class LastTrimmed:
     """The newest entry that is in a segment, and no more in the log, and when it was logged."""
 
     seq: int
@@ -97,7 +97,7 @@ class EntriesAboutRecord(Protocol):
     def entries_about(self, receipt: AuditReceipt) -> Sequence[AuditEntry]:
         """Every entry about the intent's record, the oldest first. Raises DeniedError as a release does."""
 
-    def left_the_log(self) -> LeftTheLog | None:
+    def last_trimmed(self) -> LastTrimmed | None:
         """What is none of them any more; None if nothing was ever trimmed."""
 
 
@@ -109,7 +109,7 @@ class AuditReader(Protocol):
     ) -> Iterator[AuditEntry]:
         """The entries in the order of `seq`, streamed; with `limit` the newest ones, so many."""
 
-    def left_the_log(self) -> LeftTheLog | None:
+    def last_trimmed(self) -> LastTrimmed | None:
         """What is listed no more; None if nothing was ever trimmed."""
 
 

@@ -53,7 +53,7 @@ class Opener:
 
 
 @dataclass(frozen=True, slots=True)
-class ReleasedValue:
+class DisclosedValue:
     """What opening one field takes, and what is compared afterwards.
 
     `ciphertext` is None if the value was erased. Of a quarantined body there is no more than that.
@@ -66,10 +66,10 @@ class ReleasedValue:
     token_generation: int | None = None
 
 
-class ReleasedValues(Protocol):
+class DisclosedValues(Protocol):
     """Hands out what is stored of one record, or one quarantined body, against a committed intent."""
 
-    def release(self, receipt: AuditReceipt) -> Mapping[Field, ReleasedValue]:
+    def disclose(self, receipt: AuditReceipt) -> Mapping[Field, DisclosedValue]:
         """The fields that the intent names, once; none if there is no such record or message.
 
         Raises DeniedError unless a committed intent of this login, at most 60 s old, releases it.

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditReceipt, AuditRequest, Decision, Phase, mint_receipt
-from vault_etl.audit.log import EVERY_ENTRY, AuditEntry, AuditFilter, LeftTheLog
+from vault_etl.audit.log import EVERY_ENTRY, AuditEntry, AuditFilter, LastTrimmed
 from vault_etl.audit.policy import DENIALS
 from vault_etl.base.errors import (
     AuditError,
@@ -116,9 +116,9 @@ class PostgresAuditReader:
         filters = dataclasses.asdict(wanted)
         return itertools.islice(self._entries(filters, self._start(filters, limit)), limit)
 
-    def left_the_log(self) -> LeftTheLog | None:
-        """See `AuditReader.left_the_log`."""
-        return left_the_log(self._database)
+    def last_trimmed(self) -> LastTrimmed | None:
+        """See `AuditReader.last_trimmed`."""
+        return last_trimmed(self._database)
 
     def _start(self, filters: Mapping[str, object], limit: int | None) -> int:
         """The seq of the entry that the listing begins behind."""
@@ -143,12 +143,12 @@ class PostgresAuditReader:
             after = rows[-1][0]
 
 
-def left_the_log(database: Database) -> LeftTheLog | None:
+def last_trimmed(database: Database) -> LastTrimmed | None:
     """What is in segments alone, for the roles audit and reveal."""
     with database.transaction() as cursor:
-        cursor.execute(_SQL["left_the_log"])
+        cursor.execute(_SQL["last_trimmed"])
         found = cursor.fetchone()
-    return LeftTheLog(*found) if found else None
+    return LastTrimmed(*found) if found else None
 
 
 def entry_of(row: tuple[Any, ...]) -> AuditEntry:

@@ -13,7 +13,7 @@ MAX_LISTED: Final = 1_000
 """Problems of each kind that a proof lists, so that its memory is bounded whatever is in the log."""
 
 
-class Kind(StrEnum):
+class Severity(StrEnum):
     """The weight of a problem, the heaviest first."""
 
     TAMPERED = "tampered"
@@ -28,7 +28,7 @@ class Kind(StrEnum):
 class Problem:
     """The `seq` that it is about (0: the whole log), and what is wrong there."""
 
-    kind: Kind
+    kind: Severity
     seq: int
     what: str
 
@@ -40,31 +40,31 @@ class Problems:
     """Counts every problem, and keeps the first 1,000 of each kind."""
 
     def __init__(self) -> None:
-        self.counts = dict.fromkeys(Kind, 0)
-        self._kept: dict[Kind, list[Problem]] = {kind: [] for kind in Kind}
+        self.counts = dict.fromkeys(Severity, 0)
+        self._kept: dict[Severity, list[Problem]] = {kind: [] for kind in Severity}
 
     @property
     def any_tampered(self) -> bool:
         """Whether there is one of this kind."""
-        return self.counts[Kind.TAMPERED] > 0
+        return self.counts[Severity.TAMPERED] > 0
 
     def tampered(self, seq: int, what: str) -> None:
         """Add one of this kind."""
-        self._add(Problem(Kind.TAMPERED, seq, what))
+        self._add(Problem(Severity.TAMPERED, seq, what))
 
     def unproven(self, seq: int, what: str) -> None:
         """Add one of this kind."""
-        self._add(Problem(Kind.UNPROVEN, seq, what))
+        self._add(Problem(Severity.UNPROVEN, seq, what))
 
     def rubbish(self, seq: int, what: str) -> None:
         """Add one of this kind."""
-        self._add(Problem(Kind.RUBBISH, seq, what))
+        self._add(Problem(Severity.RUBBISH, seq, what))
 
     def by_weight(self) -> list[Problem]:
         """Those that are kept, the heaviest first, each kind in the order of the log."""
         return [
             problem
-            for kind in Kind
+            for kind in Severity
             for problem in sorted(self._kept[kind], key=lambda problem: problem.seq)
         ]
 
@@ -97,7 +97,7 @@ class Proof:
     @property
     def ok(self) -> bool:
         """Whether the log holds: rubbish, which any role can write, does not change that."""
-        return not self.counts[Kind.TAMPERED] and not self.counts[Kind.UNPROVEN]
+        return not self.counts[Severity.TAMPERED] and not self.counts[Severity.UNPROVEN]
 
     @property
     def problem(self) -> Problem | None:

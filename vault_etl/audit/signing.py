@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Registration, Signature
-from vault_etl.audit.entries import LOOKS, Action, AuditReceipt, AuditRequest
+from vault_etl.audit.entries import ACCESS_ACTIONS, Action, AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditLog, Identity, audit_request
 from vault_etl.base.errors import (
     AuditError,
@@ -41,7 +41,7 @@ class SignedLog:
 
     def intend(self, request: AuditRequest) -> AuditReceipt:
         """See `AuditLog.intend`. Raises ConfigurationError if a look could not be signed."""
-        if request.action in LOOKS and not self._checkpoints.registered_keys():
+        if request.action in ACCESS_ACTIONS and not self._checkpoints.registered_keys():
             message = "no key is registered that signs the audit log"
             raise ConfigurationError(
                 message, hint="once, with the role audit: `vault-etl audit checkpoint`"

@@ -87,7 +87,7 @@ def _list(
         actor=actor,
     )
     reader = audit.reader(parts)
-    left = reader.left_the_log()
+    left = reader.last_trimmed()
     shown = 0
 
     def rows() -> Iterator[dict[str, object]]:

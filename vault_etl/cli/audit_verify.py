@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from vault_etl.audit.checkpoint import ORIGIN
-from vault_etl.audit.proof import Kind, Proof
+from vault_etl.audit.proof import Proof, Severity
 from vault_etl.audit.verify_notes import KeptNote
 from vault_etl.base.errors import DataError, UsageError
 from vault_etl.cli.audit_segments import PublicKeyOption, keys_of, place_of, read_short
@@ -84,7 +84,7 @@ def verify(
     if not quiet:
         _warn(proof, source, outside=offline or bool(kept))
     if proof.problem is not None:
-        others = proof.counts[Kind.TAMPERED] + proof.counts[Kind.UNPROVEN] - 1
+        others = proof.counts[Severity.TAMPERED] + proof.counts[Severity.UNPROVEN] - 1
         more = f" ({others} more)" if others else ""
         message = f"the audit log does not hold: {proof.problem}{more}"
         raise DataError(
@@ -139,7 +139,7 @@ def _warn(proof: Proof, source: Replica | None, *, outside: bool) -> None:
             "no checkpoint of its own, so not shown, or removed since: entry"
             f" {_listed(proof.unsigned, proof.counts['unsigned'])}"
         )
-    if rubbish := proof.counts[Kind.RUBBISH]:
+    if rubbish := proof.counts[Severity.RUBBISH]:
         warnings.append(
             f"rubbish, {rubbish} in all: a role wrote what proves nothing; or an older audit key"
             " is not given (--public-key)"

@@ -112,23 +112,23 @@ def _destroy_one(run: _Run, key_id: int) -> None:
     from vault_etl.app import keys
 
     parts = run.parts
-    doomed_keys = keys.keys_to_destroy(parts)
-    doomed = doomed_keys.find(key_id)
-    if not doomed.keys:
+    keys_to_destroy = keys.keys_to_destroy(parts)
+    to_destroy = keys_to_destroy.find(key_id)
+    if not to_destroy.keys:
         if not run.quiet:
             typer.echo("it was destroyed before: nothing was left to destroy", err=True)
         _print(Destroyed((), 0), run)
         return
     if run.dry_run:
-        needs = doomed_keys.needs(doomed)
-        refuse_if_closed(doomed, needs)
-        _print(Destroyed(doomed.key_ids, needs.old_tokens), run)
+        needs = keys_to_destroy.needs(to_destroy)
+        refuse_if_closed(to_destroy, needs)
+        _print(Destroyed(to_destroy.key_ids, needs.old_tokens), run)
         return
-    old_tokens = "" if doomed.generation is None else " and its old tokens"
-    confirm(f"Destroy {doomed}{old_tokens} for good?", yes=run.yes)
-    request = _request(parts, str(doomed), doomed.fields)
+    old_tokens = "" if to_destroy.generation is None else " and its old tokens"
+    confirm(f"Destroy {to_destroy}{old_tokens} for good?", yes=run.yes)
+    request = _request(parts, str(to_destroy), to_destroy.fields)
     with progress("clear old tokens", total=None, quiet=run.quiet) as bar, stop_when_told():
-        destroyed = keys.destruction(parts, bar, request.request_id)(request, doomed)
+        destroyed = keys.destruction(parts, bar, request.request_id)(request, to_destroy)
     _print(destroyed, run)
 
 

@@ -117,7 +117,7 @@ def _export(
                 [i for i, _ in export.batch.failed],
                 [month.partition for month in left.months],
                 keep.checkpoint,
-                export.left_the_log(),
+                export.last_trimmed(),
             )
             key, signature = audit.sign_text(parts, manifest)
             bundle.sign(manifest, key.key, signature)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from vault_etl.audit.checkpoint import AuditKey, Checkpoint
-from vault_etl.audit.log import LeftTheLog
+from vault_etl.audit.log import LastTrimmed
 from vault_etl.base.errors import NotFoundError, UsageError
 from vault_etl.cli.evidence import CsvEvidence, JsonEvidence, evidence_of
 from vault_etl.cli.ui.output import plain, readable, utc_text
@@ -121,7 +121,7 @@ class Bundle:
         failed: Sequence[uuid.UUID | None],
         away: Sequence[str],
         checkpoint: Checkpoint | None,
-        trimmed: LeftTheLog | None,
+        trimmed: LastTrimmed | None,
     ) -> str:
         """Write what says what the others are; the text of SHA256SUMS, which is to be signed."""
         self.close()

@@ -12,7 +12,7 @@ from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState, StoredKey
-from vault_etl.keys.needed import Doomed, DoomedKeys, KeyLister, refuse_if_closed
+from vault_etl.keys.needed import KeyLister, KeysToDestroy, KeyToDestroy, refuse_if_closed
 from vault_etl.platform.clock import Progress
 
 
@@ -36,19 +36,19 @@ class KeyDestruction:
         self,
         *,
         audit: AuditLog,
-        doomed_keys: DoomedKeys,
+        keys_to_destroy: KeysToDestroy,
         ender: KeyEnder,
         old_tokens: OldTokens,
         progress: Progress,
     ) -> None:
         self._audit = audit
-        self._doomed_keys = doomed_keys
+        self._doomed_keys = keys_to_destroy
         self._ender = ender
         self._old_tokens = old_tokens
         self._progress = progress
 
-    def __call__(self, request: AuditRequest, doomed: Doomed) -> Destroyed:
-        """Destroy what is left of `doomed`.
+    def __call__(self, request: AuditRequest, to_destroy: KeyToDestroy) -> Destroyed:
+        """Destroy what is left of `to_destroy`.
 
         An active data key whose lease is over is retired first, and stays so if it is needed. Of
         a generation of token keys the old tokens go first, also if closed months have more of them: then
@@ -57,27 +57,28 @@ class KeyDestruction:
         UnavailableError.
         """
         with audited(self._audit, request):
-            if doomed.generation is None and doomed.keys[0].state is KeyState.ACTIVE:
-                self._ender.retire_expired(request, doomed.key_ids)
-            needs = self._doomed_keys.needs(doomed)
+            if to_destroy.generation is None and to_destroy.keys[0].state is KeyState.ACTIVE:
+                self._ender.retire_expired(request, to_destroy.key_ids)
+            needs = self._doomed_keys.needs(to_destroy)
             rows = 0
-            if doomed.generation is not None:
-                rows = clear_tokens(self._old_tokens, doomed.generation, self._progress)
+            if to_destroy.generation is not None:
+                rows = clear_tokens(self._old_tokens, to_destroy.generation, self._progress)
                 # From all rows, once: kept counts that are wrong end no key. And a cut-over in between has the
                 # columns change places under the pages.
-                needs = self._doomed_keys.needs(doomed, counted=True)
+                needs = self._doomed_keys.needs(to_destroy, counted=True)
                 if needs.old_tokens:
-                    raise _changed_meanwhile(doomed)
-            refuse_if_closed(doomed, needs)
-            ended = tuple(self._ender.destroy(request, doomed.key_ids))
-            if ended != doomed.key_ids and self._doomed_keys.find(doomed.key_id).keys:
-                raise _changed_meanwhile(doomed)
+                    raise _changed_meanwhile(to_destroy)
+            refuse_if_closed(to_destroy, needs)
+            ended = tuple(self._ender.destroy(request, to_destroy.key_ids))
+            if ended != to_destroy.key_ids and self._doomed_keys.find(to_destroy.key_id).keys:
+                raise _changed_meanwhile(to_destroy)
             return Destroyed(ended, rows)
 
 
-def _changed_meanwhile(doomed: Doomed) -> IncompleteError:
+def _changed_meanwhile(to_destroy: KeyToDestroy) -> IncompleteError:
     return IncompleteError(
-        f"{doomed} changed meanwhile", hint="wait for rotations that are running, and run it again"
+        f"{to_destroy} changed meanwhile",
+        hint="wait for rotations that are running, and run it again",
     )
 
 

@@ -13,7 +13,7 @@ from vault_etl.keys.ring import KeyReader
 
 
 @dataclass(frozen=True, slots=True)
-class Doomed:
+class KeyToDestroy:
     """What goes when `key_id` is destroyed: a data key, or a whole generation of token keys.
 
     `keys` are those that are not destroyed yet: none if all is done.
@@ -36,14 +36,14 @@ class Doomed:
         return f"generation {self.generation} of the token keys ({ids})"
 
 
-class DoomedKeys:
+class KeysToDestroy:
     """Finds what would go, and refuses while it is needed."""
 
     def __init__(self, reader: KeyReader, needs: KeyNeedsCounter) -> None:
         self._reader = reader
         self._needs = needs
 
-    def find(self, key_id: int) -> Doomed:
+    def find(self, key_id: int) -> KeyToDestroy:
         """What would go with this key.
 
         Raises NotFoundError if there is none with this id, and ConfigurationError for the source
@@ -59,34 +59,34 @@ class DoomedKeys:
             raise ConfigurationError(message, hint="without it no file is known to be loaded")
         if key.generation is None:
             live = key.state is not KeyState.DESTROYED
-            return Doomed(key_id, None, (Field(key.field),), (key,) if live else ())
+            return KeyToDestroy(key_id, None, (Field(key.field),), (key,) if live else ())
         generation = [
             each
             for field in PERSONAL_FIELDS
             for each in self._reader.field_token_keys(field)
             if each.generation == key.generation
         ]
-        return Doomed(key_id, key.generation, PERSONAL_FIELDS, tuple(generation))
+        return KeyToDestroy(key_id, key.generation, PERSONAL_FIELDS, tuple(generation))
 
-    def needs(self, doomed: Doomed, *, counted: bool = False) -> KeyNeeds:
+    def needs(self, to_destroy: KeyToDestroy, *, counted: bool = False) -> KeyNeeds:
         """What would go with it, and what closed months need, if nothing else needs it.
 
         By the counts that are kept, or `counted` from all rows. Raises ConfigurationError, with the
         counts, if something needs it.
         """
-        if doomed.generation is None:
-            needs = self._needs.of_data_key(doomed.key_id)
+        if to_destroy.generation is None:
+            needs = self._needs.of_data_key(to_destroy.key_id)
         else:
-            _refuse_in_use(doomed)
-            needs = self._needs.of_generation(doomed.generation, counted=counted)
-        _refuse_if_needed(doomed, needs)
+            _refuse_in_use(to_destroy)
+            needs = self._needs.of_generation(to_destroy.generation, counted=counted)
+        _refuse_if_needed(to_destroy, needs)
         return needs
 
 
-def refuse_if_closed(doomed: Doomed, needs: KeyNeeds) -> None:
+def refuse_if_closed(to_destroy: KeyToDestroy, needs: KeyNeeds) -> None:
     """Raise ConfigurationError if closed months have tokens of this generation."""
     if needs.closed:
-        message = f"{doomed} is needed: {needs.closed} rows with its tokens in closed months"
+        message = f"{to_destroy} is needed: {needs.closed} rows with its tokens in closed months"
         raise ConfigurationError(
             message,
             hint="`vault-etl partitions retoken` gives a detached month new tokens; the table's rows keep none of"
@@ -94,31 +94,33 @@ def refuse_if_closed(doomed: Doomed, needs: KeyNeeds) -> None:
         )
 
 
-def _refuse_in_use(doomed: Doomed) -> None:
-    states = {key.state for key in doomed.keys}
+def _refuse_in_use(to_destroy: KeyToDestroy) -> None:
+    states = {key.state for key in to_destroy.keys}
     if KeyState.PENDING in states:
-        message = f"{doomed} is pending"
+        message = f"{to_destroy} is pending"
         raise ConfigurationError(message, hint="`vault-etl keys rotate --tokens` is not done")
     if KeyState.ACTIVE in states:
-        message = f"{doomed} is active"
+        message = f"{to_destroy} is active"
         hint = "`vault-etl keys rotate --tokens` puts another one in its place first"
         raise ConfigurationError(message, hint=hint)
 
 
-def _refuse_if_needed(doomed: Doomed, needs: KeyNeeds) -> None:
+def _refuse_if_needed(to_destroy: KeyToDestroy, needs: KeyNeeds) -> None:
     counts = {
-        "values of records" if doomed.generation is None else "rows with its tokens": needs.values,
+        "values of records"
+        if to_destroy.generation is None
+        else "rows with its tokens": needs.values,
         "quarantined bodies": needs.bodies,
         "running lease": needs.leases,
     }
     there = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     if there:
-        message = f"{doomed} is needed: {there}"
-        raise ConfigurationError(message, hint=_what_to_do(doomed, needs))
+        message = f"{to_destroy} is needed: {there}"
+        raise ConfigurationError(message, hint=_what_to_do(to_destroy, needs))
 
 
-def _what_to_do(doomed: Doomed, needs: KeyNeeds) -> str:
-    if doomed.generation is not None:
+def _what_to_do(to_destroy: KeyToDestroy, needs: KeyNeeds) -> str:
+    if to_destroy.generation is not None:
         return "`vault-etl keys rotate --tokens` gives them new tokens"
     if needs.values or needs.bodies:
         return (

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from vault_etl.audit.entries import AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditLog, audited
-from vault_etl.audit.opening import Opener, ReleasedValues
+from vault_etl.audit.opening import DisclosedValues, Opener
 from vault_etl.base.errors import NotFoundError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
@@ -92,10 +92,10 @@ class ShowQuarantined:
     """Intent, release, KMS, outcome: in this order, and nothing is returned before the last."""
 
     def __init__(
-        self, audit: AuditLog, released: ReleasedValues, reader: QuarantineReader, ring: KeyRing
+        self, audit: AuditLog, disclosed: DisclosedValues, reader: QuarantineReader, ring: KeyRing
     ) -> None:
         self._audit = audit
-        self._released = released
+        self._disclosed = disclosed
         self._reader = reader
         self._ring = ring
 
@@ -106,7 +106,7 @@ class ShowQuarantined:
         KeyUnavailableError, UnavailableError.
         """
         with audited(self._audit, request) as receipt:
-            stored = self._released.release(receipt).get(Field.QUARANTINE)
+            stored = self._disclosed.disclose(receipt).get(Field.QUARANTINE)
             row = self._reader.row(request.record_id) if request.record_id else None
             if row is None:
                 message = "there is no such quarantined message"

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from vault_etl.audit.entries import AuditReceipt
-from vault_etl.audit.log import AuditEntry, LeftTheLog
-from vault_etl.audit.opening import ReleasedValue
-from vault_etl.audit.postgres import entry_of, left_the_log
+from vault_etl.audit.log import AuditEntry, LastTrimmed
+from vault_etl.audit.opening import DisclosedValue
+from vault_etl.audit.postgres import entry_of, last_trimmed
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.platform.postgres_bound import rows_of
@@ -31,18 +31,18 @@ from vault_etl.reveal.find import (
 _SQL: Final = blocks("reveal/reveal.sql")
 
 
-class PostgresReleasedValues:
-    """`ReleasedValues` on Postgres."""
+class PostgresDisclosedValues:
+    """`DisclosedValues` on Postgres."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def release(self, receipt: AuditReceipt) -> Mapping[Field, ReleasedValue]:
-        """See `ReleasedValues.release`."""
+    def disclose(self, receipt: AuditReceipt) -> Mapping[Field, DisclosedValue]:
+        """See `DisclosedValues.disclose`."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["release"], {"seq": receipt.seq})
             return {
-                Field(field): ReleasedValue(None if stored is None else bytes(stored), *others)
+                Field(field): DisclosedValue(None if stored is None else bytes(stored), *others)
                 for field, stored, *others in cursor.fetchall()
             }
 
@@ -65,9 +65,9 @@ class PostgresEntriesAboutRecord:
                 return entries
             entries += found
 
-    def left_the_log(self) -> LeftTheLog | None:
-        """See `EntriesAboutRecord.left_the_log`."""
-        return left_the_log(self._database)
+    def last_trimmed(self) -> LastTrimmed | None:
+        """See `EntriesAboutRecord.last_trimmed`."""
+        return last_trimmed(self._database)
 
 
 class PostgresRecordFinder:

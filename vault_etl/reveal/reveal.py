@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest
 from vault_etl.audit.log import AuditLog, audited
-from vault_etl.audit.opening import Opener, ReleasedValue, ReleasedValues
+from vault_etl.audit.opening import DisclosedValue, DisclosedValues, Opener
 from vault_etl.audit.policy import Quota
 from vault_etl.base.errors import (
     DataError,
@@ -47,10 +47,10 @@ class Reveal:
     """Intent, release, KMS, outcome: in this order, and nothing is returned before the last."""
 
     def __init__(
-        self, audit: AuditLog, released: ReleasedValues, ring: KeyRing, months: Months
+        self, audit: AuditLog, disclosed: DisclosedValues, ring: KeyRing, months: Months
     ) -> None:
         self._audit = audit
-        self._released = released
+        self._disclosed = disclosed
         self._ring = ring
         self._months = months
 
@@ -63,7 +63,7 @@ class Reveal:
         UnavailableError.
         """
         with audited(self._audit, request) as receipt:
-            stored = self._released.release(receipt)
+            stored = self._disclosed.disclose(receipt)
             if request.record_id is None or not stored:
                 hint = "the id is the record_id of user_logins"
                 raise no_such_record(self._months, request.record_id, hint)
@@ -79,7 +79,7 @@ class Reveal:
         return Revealed(request.record_id, some.user_id, some.create_date, values, receipt)
 
     def _open(
-        self, opener: Opener, record_id: uuid.UUID, field: Field, stored: ReleasedValue
+        self, opener: Opener, record_id: uuid.UUID, field: Field, stored: DisclosedValue
     ) -> Pii | None:
         if stored.ciphertext is None:
             return None
@@ -89,7 +89,7 @@ class Reveal:
         self._check_token(field, stored, value)
         return value
 
-    def _check_token(self, field: Field, stored: ReleasedValue, value: Pii) -> None:
+    def _check_token(self, field: Field, stored: DisclosedValue, value: Pii) -> None:
         """The token made anew must be the row's: a moved or forged one is an integrity failure too.
 
         With this field's token key alone: who may open `ip` need not hold that of `device_id`.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from vault_etl.audit.entries import Action, AuditReceipt, AuditRequest
-from vault_etl.audit.log import AuditEntry, EntriesAboutRecord, LeftTheLog
+from vault_etl.audit.log import AuditEntry, EntriesAboutRecord, LastTrimmed
 from vault_etl.audit.policy import Quota
 from vault_etl.base.errors import NotFoundError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
@@ -56,9 +56,9 @@ class ExportSubject:
         found, _ = self._looks.find_user(self._of(Action.FIND), user_id)
         return found
 
-    def left_the_log(self) -> LeftTheLog | None:
+    def last_trimmed(self) -> LastTrimmed | None:
         """What of the log was not looked through, since it is in segments."""
-        return self._looks.about.left_the_log()
+        return self._looks.about.last_trimmed()
 
     def must_be_within(self, quota: Quota, records: int, messages: int) -> None:
         """Raise DeniedError if the quota has some looks left, and not as many as these."""

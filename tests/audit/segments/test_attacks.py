@@ -18,7 +18,7 @@ from tests.audit.logbook import DROP_TRIGGERS, REBUILD
 from tests.audit.segments.conftest import Site
 from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.audit.postgres_proof import PostgresSnapshot
-from vault_etl.audit.proof import Kind, Proof
+from vault_etl.audit.proof import Proof, Severity
 from vault_etl.audit.segments.files import SegmentFiles, StoredSegmentFiles
 from vault_etl.audit.verify_log import verify_log
 from vault_etl.base.errors import DataError
@@ -113,7 +113,7 @@ def test_a_trimmed_log_that_was_changed_does_not_hold(
     """Whether its segment is read or not."""
     found = proof(trimmed, change, given=segments(trimmed.place) if whole else ())
     assert not found.ok
-    assert found.counts[Kind.TAMPERED]
+    assert found.counts[Severity.TAMPERED]
 
 
 @pytest.mark.parametrize(("change", "under"), UNTRIMMED.values(), ids=UNTRIMMED)
@@ -121,13 +121,13 @@ def test_a_forged_record_does_not_hold(old: Site, change: str, under: str) -> No
     """Nobody deletes entries with a row alone: the entry of the log that the row is under says another thing."""
     ((last,),) = old.vault.sql("SELECT seq FROM audit_head")
     found = proof(old, change.replace("{under}", under), last=last)
-    assert found.counts[Kind.TAMPERED]
+    assert found.counts[Severity.TAMPERED]
 
 
 def test_the_end_of_a_segment_needs_its_signature(trimmed: Site) -> None:
     """The hash on the record is not enough: without a checkpoint of the key the log is not proven."""
     found = proof(trimmed, "DELETE FROM audit_checkpoints WHERE seq = {end}")
-    assert (found.ok, found.counts[Kind.TAMPERED]) == (False, 0)
+    assert (found.ok, found.counts[Severity.TAMPERED]) == (False, 0)
     assert "no checkpoint of a given key signs it" in str(found.problem)
     assert proof(
         trimmed, "DELETE FROM audit_checkpoints WHERE seq = {end}", given=segments(trimmed.place)

@@ -17,7 +17,7 @@ from vault_etl.audit.postgres_proof import PostgresProver
 from vault_etl.audit.segments.export import LogExporter
 from vault_etl.audit.segments.files import SegmentFiles
 from vault_etl.audit.segments.postgres import PostgresTrimmer
-from vault_etl.audit.segments.segment import MANIFEST, Manifest
+from vault_etl.audit.segments.segment import MANIFEST, SegmentManifest
 from vault_etl.audit.segments.trim import TrimLog
 from vault_etl.base.errors import DataError
 from vault_etl.platform.postgres import Database
@@ -79,7 +79,7 @@ def test_checkpoints_that_say_something_else_do(untrimmed: Site, change: str, pr
         list(trim(SegmentFiles(FolderArchive(place)).segments(), ENDLESS, None))
 
 
-Change = Callable[[Site, Manifest], Manifest]
+Change = Callable[[Site, SegmentManifest], SegmentManifest]
 FORGED: dict[str, tuple[Change, str]] = {
     "no key signed it": (
         lambda _, true: signed_as(
@@ -110,7 +110,7 @@ FORGED: dict[str, tuple[Change, str]] = {
 }
 
 
-def signed_as(manifest: Manifest, note: str) -> Manifest:
+def signed_as(manifest: SegmentManifest, note: str) -> SegmentManifest:
     """With the signature lines of another note."""
     lines = Checkpoint.parse(note).signatures
     made = Checkpoint(manifest.vault_id, manifest.last, lines)
@@ -127,7 +127,7 @@ def test_a_forged_manifest_is_named(
     key = AuditKey(trimmed.key.read_bytes())
     prover = PostgresProver(Database(trimmed.vault.database_url("audit")))
 
-    def export(to: Path) -> list[Manifest]:
+    def export(to: Path) -> list[SegmentManifest]:
         with prover.snapshot() as snapshot:
             store = SegmentFiles(FolderArchive(to))
             return list(LogExporter(snapshot, [key], store, FakeProgress())(ENDLESS))

@@ -9,14 +9,14 @@ from typing import Final
 import pytest
 
 from vault_etl.audit.checkpoint import Checkpoint, Head, Signature
-from vault_etl.audit.segments.segment import Manifest, SegmentFile, segment_of
+from vault_etl.audit.segments.segment import SegmentFile, SegmentManifest, segment_of
 
 VAULT: Final = uuid.UUID("3f1c2a5e-8f0b-4f57-9a44-0d5f2c6f1b7e")
 LAST: Final = Head(17, bytes(range(32)))
 NOTE: Final = Checkpoint(
     VAULT, LAST, (Signature(f"vault-etl/audit/{VAULT}", b"abcd", b"0" * 70),)
 ).note
-MANIFEST: Final = Manifest(
+MANIFEST: Final = SegmentManifest(
     vault_id=VAULT,
     first=3,
     prev_hash=bytes(32),
@@ -31,7 +31,7 @@ MANIFEST: Final = Manifest(
 
 def test_a_manifest_is_read_as_it_was_written() -> None:
     """To the microsecond; its name says its entries."""
-    assert Manifest.parse(MANIFEST.content) == MANIFEST
+    assert SegmentManifest.parse(MANIFEST.content) == MANIFEST
     assert MANIFEST.name == "audit-000000000003-000000000017"
     assert segment_of(f"{MANIFEST.name}.manifest.json") == MANIFEST.name
 
@@ -56,7 +56,7 @@ def test_anything_else_is_none(old: bytes, new: bytes) -> None:
     changed = MANIFEST.content.replace(old, new)
     assert changed != MANIFEST.content
     with pytest.raises(ValueError, match="no manifest of a segment"):
-        Manifest.parse(changed)
+        SegmentManifest.parse(changed)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from vault_etl.audit.entries import (
     mint_receipt,
 )
 from vault_etl.audit.log import EVERY_ENTRY, AuditEntry, AuditFilter
-from vault_etl.audit.opening import ReleasedValue
+from vault_etl.audit.opening import DisclosedValue
 from vault_etl.base.errors import AuditError, DeniedError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 
@@ -28,7 +28,7 @@ _FRESH = dt.timedelta(seconds=60)
 
 
 class FakeAuditLog:
-    """`AuditLog`, `AuditReader` and `ReleasedValues` in memory.
+    """`AuditLog`, `AuditReader` and `DisclosedValues` in memory.
 
     `broken` holds the phases that cannot be written.
     """
@@ -52,8 +52,8 @@ class FakeAuditLog:
         entry = self._append(request, Phase.OUTCOME, decision, error_code)
         return Head(entry.seq, entry.hash)
 
-    def release(self, receipt: AuditReceipt) -> Mapping[Field, ReleasedValue]:
-        """See `ReleasedValues.release`."""
+    def disclose(self, receipt: AuditReceipt) -> Mapping[Field, DisclosedValue]:
+        """See `DisclosedValues.disclose`."""
         entry = self.use(receipt, Action.REVEAL, Action.REVEAL_MASKED, Action.QUARANTINE_SHOW)
         if entry.record_id is None:
             return {}
@@ -63,7 +63,7 @@ class FakeAuditLog:
         if record is None:
             return {}
         return {
-            field: ReleasedValue(
+            field: DisclosedValue(
                 record.ciphertexts.get(field),
                 record.user_id,
                 record.create_date,
@@ -83,10 +83,10 @@ class FakeAuditLog:
             or entry.action not in actions
             or entry.login != self._login
             or self._database.clock.now() - entry.logged_at > _FRESH
-            or entry.seq in self._database.released
+            or entry.seq in self._database.disclosed
         ):
             raise DeniedError("no committed intent of this login discloses this")
-        self._database.released.add(entry.seq)
+        self._database.disclosed.add(entry.seq)
         return entry
 
     def entries(
@@ -106,15 +106,15 @@ class FakeAuditLog:
         ]
         yield from found if limit is None else found[-limit:]
 
-    def left_the_log(self) -> None:
-        """See `AuditReader.left_the_log`: nothing was ever trimmed."""
+    def last_trimmed(self) -> None:
+        """See `AuditReader.last_trimmed`: nothing was ever trimmed."""
 
-    def _body(self, record_id: uuid.UUID) -> Mapping[Field, ReleasedValue]:
+    def _body(self, record_id: uuid.UUID) -> Mapping[Field, DisclosedValue]:
         rejection = self._database.quarantine.get(record_id)
         if rejection is None:
             return {}
         is_erased = record_id in self._database.erased_bodies
-        return {Field.QUARANTINE: ReleasedValue(None if is_erased else rejection.body_ciphertext)}
+        return {Field.QUARANTINE: DisclosedValue(None if is_erased else rejection.body_ciphertext)}
 
     def _intended(self, request: AuditRequest) -> bool:
         """An allowed intent of this login is of this request, and about the same."""

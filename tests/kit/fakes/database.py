@@ -41,7 +41,7 @@ class FakeDatabase:
         self.unexplained: set[int] = set()
         """Keys that no entry explains: of a fake, what a test says."""
         self.audit: list[AuditEntry] = []
-        self.released: set[int] = set()
+        self.disclosed: set[int] = set()
         self.months_away: list[MonthAway] = []
 
     def away(self) -> list[MonthAway]:

@@ -12,9 +12,9 @@ from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Signature
 from vault_etl.audit.entries import Action
 from vault_etl.audit.segments.segment import (
     LogSpans,
-    Manifest,
     SegmentDraft,
     SegmentEnd,
+    SegmentManifest,
     SegmentStore,
 )
 from vault_etl.audit.segments.verify import check_end
@@ -45,7 +45,7 @@ class LogExporter:
         self._progress = progress
         self._max_entries = max_entries
 
-    def __call__(self, until: dt.datetime) -> Sequence[Manifest]:
+    def __call__(self, until: dt.datetime) -> Sequence[SegmentManifest]:
         """Export what was logged before `until`, up to the newest entry that one of the keys signed.
 
         Raises AuditError if the table does not say which vault this is, DataError if the log does not

@@ -15,9 +15,9 @@ from vault_etl.audit.chain import LoggedEntry, StoredCheckpoint
 from vault_etl.audit.segments.segment import (
     MANIFEST,
     MAX_MANIFEST_BYTES,
-    Manifest,
     SegmentDraft,
     SegmentFile,
+    SegmentManifest,
     moment_text,
     parse_moment,
     segment_name,
@@ -34,7 +34,7 @@ _CHECKPOINTS: Final = ".checkpoints.jsonl.gz"
 class StoredSegmentFiles:
     """`StoredSegment`. A file is fetched when it is read, and gone from this machine after that."""
 
-    def __init__(self, store: ArchiveReader, manifest: Manifest) -> None:
+    def __init__(self, store: ArchiveReader, manifest: SegmentManifest) -> None:
         self._store = store
         self.manifest = manifest
         self.location = f"{store.location}/{manifest.name}"
@@ -70,12 +70,12 @@ class SegmentFiles:
         draft: SegmentDraft,
         entries: Iterator[LoggedEntry],
         checkpoints: Iterator[StoredCheckpoint],
-    ) -> Manifest:
+    ) -> SegmentManifest:
         """See `SegmentStore.write`. What an interrupted run left under these names is deleted first."""
         name = segment_name(draft.first, draft.last.seq)
         with tempfile.TemporaryDirectory() as folder:
             paths = {kind: Path(folder) / kind for kind in (_ENTRIES, _CHECKPOINTS, MANIFEST)}
-            manifest = Manifest(
+            manifest = SegmentManifest(
                 vault_id=draft.vault_id,
                 first=draft.first,
                 prev_hash=draft.prev_hash,
@@ -94,13 +94,13 @@ class SegmentFiles:
                 self._store.put(name + kind, path)
         return manifest
 
-    def _manifest(self, name: str) -> Manifest:
+    def _manifest(self, name: str) -> SegmentManifest:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "manifest"
             self._store.get(name + MANIFEST, path, MAX_MANIFEST_BYTES)
             content = path.read_bytes()
         try:
-            manifest = Manifest.parse(content)
+            manifest = SegmentManifest.parse(content)
             if manifest.name == name:
                 return manifest
         except ValueError:

@@ -11,7 +11,7 @@ import psycopg2.extensions
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.postgres_owner import as_owner
 from vault_etl.audit.postgres_proof import PostgresSnapshot
-from vault_etl.audit.segments.segment import Manifest
+from vault_etl.audit.segments.segment import SegmentManifest
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import blocks
 
@@ -38,7 +38,7 @@ class PostgresTrimmer:
             ((count,),) = cursor.fetchall()
         return int(count)
 
-    def add(self, request: AuditRequest, manifest: Manifest, location: str) -> None:
+    def add(self, request: AuditRequest, manifest: SegmentManifest, location: str) -> None:
         """See `LogTrimmer.add`."""
         with self._owner() as cursor:
             cursor.execute(

@@ -32,7 +32,7 @@ class SegmentFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class SegmentManifest:
     """What a segment is: entries `first` to `last.seq`, behind the one whose hash is `prev_hash`.
 
     `checkpoint` is a signed note of `last`, and `registrations` are the notes of the keys that were
@@ -78,7 +78,7 @@ class Manifest:
         return sha256(self.content)
 
     @classmethod
-    def parse(cls, content: bytes) -> Manifest:
+    def parse(cls, content: bytes) -> SegmentManifest:
         """Read it, byte for byte. Raises ValueError for anything else."""
         try:
             found = json.loads(content)
@@ -177,7 +177,7 @@ class StoredSegment(Protocol):
     """The files of one segment. Nothing in them is believed."""
 
     @property
-    def manifest(self) -> Manifest:
+    def manifest(self) -> SegmentManifest:
         """What they are."""
 
     @property
@@ -202,7 +202,7 @@ class SegmentStore(Protocol):
         draft: SegmentDraft,
         entries: Iterator[LoggedEntry],
         checkpoints: Iterator[StoredCheckpoint],
-    ) -> Manifest:
+    ) -> SegmentManifest:
         """Store a new segment, its manifest last. Raises IncompleteError if there is one of this name."""
 
 

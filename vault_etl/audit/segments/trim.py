@@ -12,7 +12,7 @@ from typing import Protocol
 from vault_etl.audit.chain import StoredCheckpoint
 from vault_etl.audit.checkpoint import AuditKey, Head
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.audit.segments.segment import LogSpans, Manifest, StoredSegment
+from vault_etl.audit.segments.segment import LogSpans, SegmentManifest, StoredSegment
 from vault_etl.audit.segments.verify import NOTHING_DELETED, check_end, verify_segments
 from vault_etl.base.errors import DataError
 from vault_etl.platform.clock import Progress
@@ -150,7 +150,7 @@ class LogTrimmer(Protocol):
     def kept(self, first: int, last: int) -> int:
         """How many entries of this span stay."""
 
-    def add(self, request: AuditRequest, manifest: Manifest, location: str) -> None:
+    def add(self, request: AuditRequest, manifest: SegmentManifest, location: str) -> None:
         """Put a segment on the record. Raises IncompleteError if it does not continue the last one."""
 
     def delete(self, last: int) -> int:
