@@ -66,7 +66,9 @@ BEGIN
             $create$,
             made.name, concat_ws(', ', made.parameters, made.results), made.call, made.places, made.call_end, made.types
         );
-        FOR grantee IN SELECT DISTINCT a.grantee::regrole FROM aclexplode(made.acl) AS a LOOP
+        FOR grantee IN
+            SELECT DISTINCT a.grantee::regrole::text COLLATE "C" FROM aclexplode(made.acl) AS a ORDER BY 1
+        LOOP
             EXECUTE format(
                 'GRANT EXECUTE ON PROCEDURE public.commit_%s(%s) TO %s', made.name, made.types, grantee
             );

@@ -4760,8 +4760,8 @@ REVOKE ALL ON PROCEDURE public.commit_file_source(IN known_by bytea, OUT source_
 GRANT ALL ON PROCEDURE public.commit_file_source(IN known_by bytea, OUT source_id uuid, OUT points bigint[]) TO vault_etl_ingest;
 
 REVOKE ALL ON PROCEDURE public.commit_fold_value_counts(OUT answer bigint) FROM PUBLIC;
-GRANT ALL ON PROCEDURE public.commit_fold_value_counts(OUT answer bigint) TO vault_etl_re_encrypt;
 GRANT ALL ON PROCEDURE public.commit_fold_value_counts(OUT answer bigint) TO vault_etl_ingest;
+GRANT ALL ON PROCEDURE public.commit_fold_value_counts(OUT answer bigint) TO vault_etl_re_encrypt;
 
 REVOKE ALL ON PROCEDURE public.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) FROM PUBLIC;
 GRANT ALL ON PROCEDURE public.commit_key_rewrap(IN request_id uuid, IN actor text, IN host text, IN rewrapped bigint, IN old_wrapped_key bytea, IN old_kms_key_arn text, IN new_wrapped_key bytea, IN new_kms_key_arn text, OUT answer boolean) TO vault_etl_re_encrypt;
