@@ -115,6 +115,6 @@ def test_a_fifo_queue_is_taken_as_it_is() -> None:
     """Ingest reads it; its dead letters it does not."""
 
     def fifo() -> Gauge:
-        raise UsageError("--dead-letters reads no FIFO queue")
+        raise UsageError("--dead-letters cannot read a FIFO queue")
 
     assert aws.queue(Gauge(60), fifo, 25).ok

@@ -12,12 +12,12 @@ from vault_etl.app.keys import key_store, unwrapper
 from vault_etl.app.parts import Parts
 from vault_etl.app.records import batch_writer
 from vault_etl.base.errors import ConfigurationError
+from vault_etl.ingest import dry_run
 from vault_etl.ingest.engine.engine import IngestEngine
 from vault_etl.ingest.engine.limits import Limits
 from vault_etl.ingest.observer import IngestObserver, WorkersObserver
 from vault_etl.ingest.readiness import Readiness
 from vault_etl.ingest.run import HEARTBEATS, Ingest, IngestOptions
-from vault_etl.ingest.sources import open_lines
 from vault_etl.ingest.sources.lines_file import LinesFile
 from vault_etl.ingest.sources.open_lines import LineOpener
 from vault_etl.ingest.sources.postgres import PostgresFileSources
@@ -58,7 +58,7 @@ class Source:
 
 def records_of(source: Source) -> Iterator[list[tuple[int, bytes]]]:
     """The numbered records of a file, in pieces. Needs no settings, no database and no AWS."""
-    return open_lines.records_of(source.file or "", keep_going=source.keep_going)
+    return dry_run.records_of(source.file or "", keep_going=source.keep_going)
 
 
 def ingest(parts: Parts, observer: IngestObserver, source: Source, bounds: Bounds) -> Ingest:

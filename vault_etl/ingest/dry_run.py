@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,7 +13,11 @@ from vault_etl.base.pii import Pii
 from vault_etl.crypto.record_id import first_millisecond
 from vault_etl.event.events import LoginEvent
 from vault_etl.event.extra_fields import ExtraFields
+from vault_etl.ingest.sources.content import STANDARD_INPUT, FileContent, LineContent, StreamContent
+from vault_etl.ingest.sources.content_splitter import ContentSplitter
 from vault_etl.records.messages import Line, Message, RecordRange, parse_message
+
+_WAIT_S: Final = 5.0
 
 FIRST_NUMBERS: Final = 5
 """Number of lines that are named for each reason."""
@@ -71,3 +76,15 @@ class Judgement:
             {"reason_code": reason, "path": path, "count": r.count, "first": r.first}
             for (reason, path), r in found
         ]
+
+
+def records_of(name: str, *, keep_going: bool) -> Iterator[list[tuple[int, bytes]]]:
+    """The records of a file or of standard input, piece by piece, each with its number. Raises as `open`."""
+    content: LineContent = (
+        StreamContent(0, "standard input") if name == STANDARD_INPUT else FileContent(name)
+    )
+    splitter = ContentSplitter(content.name, keep_going=keep_going)
+    with closing(content):
+        while (chunk := content.read(_WAIT_S)) != b"":
+            yield splitter.feed(chunk) if chunk else []
+        yield splitter.finish()

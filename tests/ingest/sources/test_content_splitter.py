@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.keys import KeyMaterial
 from vault_etl.crypto.source_digest import LineDigest
-from vault_etl.ingest.sources.content_splitter import FIRST_RECORDS, LOOK_BYTES, ContentSplitter
+from vault_etl.ingest.sources.content_splitter import FIRST_RECORDS, HEAD_BYTES, ContentSplitter
 from vault_etl.ingest.sources.splitters import MAX_BLANK_BYTES, MAX_LINE_BYTES, JsonSplitter
 
 BOM = b"\xef\xbb\xbf"
@@ -157,7 +157,7 @@ def test_content_without_an_object_at_its_beginning_loads_nothing(content: bytes
     digest = LineDigest(KeyMaterial(bytes(32)))
     splitter = ContentSplitter("f", digest)
     with pytest.raises(
-        DataError, match=r"first .*of f is (a|no) JSON object: nothing was loaded"
+        DataError, match=r"first .*of f is (a|not a) JSON object: nothing was loaded"
     ) as caught:
         assert splitter.feed(content) == splitter.finish()
     assert digest.lines == 0
@@ -222,16 +222,16 @@ def test_a_record_is_no_longer_than_a_line() -> None:
             split(b"[" + A + b"," + longest[:-2] + b'x"}]', keep_going=keep_going)
         assert "xx" not in f"{caught.value} {caught.value.hint}"
     splitter = JsonSplitter("f")
-    for _ in range(MAX_BLANK_BYTES // LOOK_BYTES):
-        splitter.feed(b" " * LOOK_BYTES)
-    with pytest.raises(DataError, match="of nothing before record 1 of f"):
+    for _ in range(MAX_BLANK_BYTES // HEAD_BYTES):
+        splitter.feed(b" " * HEAD_BYTES)
+    with pytest.raises(DataError, match="of blanks before record 1 of f"):
         splitter.feed(b" ")
 
 
 def test_a_beginning_without_an_end_is_taken_for_lines() -> None:
     """After 2 MiB of a stream, so that nothing is waited for without a bound."""
     splitter = ContentSplitter("f")
-    blank = b" " * (LOOK_BYTES // 4) + b"\n"
+    blank = b" " * (HEAD_BYTES // 4) + b"\n"
     for _ in range(5):
         assert splitter.feed(blank) == []
     assert splitter.feed(A + b"\n") == [(6, A)]

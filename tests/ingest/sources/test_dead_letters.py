@@ -89,5 +89,5 @@ def test_a_fifo_queue_of_dead_letters_is_refused(sqs: Any) -> None:  # noqa: ANN
     name = f"q-{uuid.uuid4().hex}"
     _, dead_arn = queue(sqs, f"{name}-dead.fifo", FifoQueue="true")
     url, _ = queue(sqs, f"{name}.fifo", FifoQueue="true", RedrivePolicy=redrive(dead_arn))
-    with pytest.raises(UsageError, match="no FIFO queue"):
+    with pytest.raises(UsageError, match="FIFO queue"):
         dead_letter_queue_url(sqs, url)

@@ -140,11 +140,11 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         ("gone", NotFoundError, "there is no file"),
         ("file/below", NotFoundError, "there is no file"),
         ("folder.gz", UsageError, "is a directory"),
-        ("pipe", UsageError, "is no regular file"),
+        ("pipe", UsageError, "is not a regular file"),
     ):
         with pytest.raises(error, match=f"{name}.*{text}|{text}.*{name}"):
             FileContent(str(tmp_path / name))
-    with pytest.raises(UsageError, match="is no regular file"):
+    with pytest.raises(UsageError, match="is not a regular file"):
         FileContent(os.devnull)
 
 

@@ -1,4 +1,4 @@
-"""Content of any kind that is read, split into numbered records: what kind it is, its beginning says."""
+"""Content of any supported kind, split into numbered records. The beginning decides the kind."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vault_etl.ingest.sources.csv_splitter import CsvSplitter, Header
 from vault_etl.ingest.sources.splitters import JsonSplitter, LineSplitter, Splitter, ValueScan
 
 FIRST_RECORDS: Final = 10
-"""If none of so many is a JSON object, nothing is loaded."""
+"""Number of records of which one must be a JSON object; otherwise nothing is loaded."""
 
-LOOK_BYTES: Final = 2 * 1024 * 1024
-"""What is not known by then is taken for JSON lines. The longest record is 1 MiB."""
+HEAD_BYTES: Final = 2 * 1024 * 1024
+"""Bytes after which undecided content counts as JSON lines. The longest record is 1 MiB."""
 
 _BLANK: Final = re.compile(rb"(?:\xef\xbb\xbf|[ \t\r\n])*+")
 _MARK_BEGUN: Final = (b"", b"\xef", b"\xef\xbb")
@@ -27,18 +27,19 @@ _SCALAR: Final = (
     rb"(?:null|true|false|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
     rb'|"(?:[^"\\\n]|\\[^\n])*+")'
 )
+
 _SCALARS: Final = re.compile(rb"(?:" + _SCALAR + rb"[ \t\r\n]*+,(?:\xef\xbb\xbf|[ \t\r\n])*+)*+")
 _ONE_SCALAR: Final = re.compile(_SCALAR)
 _FOR_EXCEL: Final = re.compile(rb'"?sep=."?\r?', re.IGNORECASE)
 
 
-class ContentSplitter:
-    """`Splitter` of JSON lines, other JSON, or CSV. Hands out nothing until it has looked.
+class ContentSplitter(Splitter):
+    """Splits JSON lines, other JSON, or CSV. Returns nothing until the kind is known.
 
-    Holds the beginning until the kind is known and one record is an object: `FIRST_RECORDS`, or
-    `LOOK_BYTES`. Raises DataError for content that is none of these, before `digest` is given anything:
-    unless `keep_going`, also if none of the first records is an object, or the only one is around a
-    list of objects. Where the content is cut into pieces does not matter.
+    Holds the beginning until the kind is known and one record is an object, for at most
+    `FIRST_RECORDS` or `HEAD_BYTES`. Raises DataError for content of another kind, before `digest`
+    is given anything; and, without `keep_going`, if none of the first records is an object, or if
+    the only record is an object around a list of objects. The cuts between pieces do not matter.
     """
 
     def __init__(
@@ -51,23 +52,23 @@ class ContentSplitter:
         self._splitter: Splitter | None = None
 
     def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
-        """See `Splitter.feed`. Raises DataError, also as the splitter of the kind does."""
+        """Return the records that end in this piece. Raises DataError, also as the kind's splitter does."""
         if self._splitter is not None:
             return self._splitter.feed(chunk)
         self._head += chunk
-        return self._look(at_end=False)
+        return self._decide(at_end=False)
 
     def finish(self) -> list[tuple[int, bytes]]:
-        """See `Splitter.finish`. Raises as `feed` does."""
-        records = self._look(at_end=True) if self._splitter is None else []
+        """Return the records that only the end of the content ends. Raises as `feed` does."""
+        records = self._decide(at_end=True) if self._splitter is None else []
         return records + self._splitter.finish() if self._splitter is not None else records
 
-    def _look(self, *, at_end: bool) -> list[tuple[int, bytes]]:
+    def _decide(self, *, at_end: bool) -> list[tuple[int, bytes]]:
         if len(self._head) < FIRST_BYTES and not at_end:
             return []
         refuse_foreign(self._name, self._head)
-        at_end_of_look = at_end or len(self._head) > LOOK_BYTES
-        kind = self._kind(at_end=at_end_of_look)
+        must_decide = at_end or len(self._head) > HEAD_BYTES
+        kind = self._kind(at_end=must_decide)
         if kind is None:
             return []
         if not self._keep_going:
@@ -75,14 +76,14 @@ class ContentSplitter:
                 kind.check(self._name)
             trial = self._made(kind, None)
             records = trial.feed(self._head) + (trial.finish() if at_end else [])
-            if not self._may_load(records[:FIRST_RECORDS], at_end=at_end_of_look):
+            if not self._may_load(records[:FIRST_RECORDS], at_end=must_decide):
                 return []
         self._splitter = self._made(kind, self._digest)
         head, self._head = self._head, b""
         return self._splitter.feed(head)
 
     def _kind(self, *, at_end: bool) -> Header | type[LineSplitter | JsonSplitter] | None:
-        """What the content is, or None if more must be seen. Raises DataError for CSV that is not read."""
+        """Return the kind, or None if more content is needed. Raises DataError for unsupported CSV."""
         line = _first_line(self._head, at_end=at_end)
         if line is not None:
             if _FOR_EXCEL.fullmatch(line):
@@ -103,7 +104,7 @@ class ContentSplitter:
         return LineSplitter(self._name, digest)
 
     def _may_load(self, first: list[tuple[int, bytes]], *, at_end: bool) -> bool:
-        """False if more of the content must be seen. Raises DataError if no record may be an event."""
+        """Return False if more content is needed. Raises DataError if no record can be an event."""
         if len(first) == 1 and (member := _list_in(first[0][1])) is not None:
             if not at_end:
                 return False
@@ -120,17 +121,17 @@ class ContentSplitter:
         none = (
             f"none of the first {len(first)} records of {self._name} is a JSON object"
             if len(first) > 1
-            else f"the first record of {self._name} is no JSON object"
+            else f"the first record of {self._name} is not a JSON object"
         )
         raise DataError(
             f"{none}: nothing was loaded",
-            hint=f"JSON, and CSV with a header row ({', '.join(REQUIRED)}), are read;"
-            " --keep-going quarantines what is no event",
+            hint=f"ingest reads JSON, and CSV with a header row ({', '.join(REQUIRED)});"
+            " --keep-going quarantines records that are not events",
         )
 
 
 def _kind(head: bytes, *, at_end: bool) -> Header | type[LineSplitter | JsonSplitter] | None:
-    """What content is that begins so, or None if more must be seen: by the content alone."""
+    """Return the kind of content that begins with `head`, or None if more content is needed."""
     undecided = LineSplitter if at_end else None
     start, first = _next(_BLANK, head, 0)
     if not first:
@@ -150,7 +151,7 @@ def _kind(head: bytes, *, at_end: bool) -> Header | type[LineSplitter | JsonSpli
 def _kind_of_array(
     head: bytes, start: int, undecided: type[LineSplitter] | None
 ) -> type[LineSplitter | JsonSplitter] | None:
-    """An array if it is empty, or has an object in it, first or behind values that are none."""
+    """Return JSON for an empty array, and for one with an object first, or after scalar values."""
     at, inner = _next(_BLANK, head, start + 1)
     if not inner:
         return undecided
@@ -161,13 +162,13 @@ def _kind_of_array(
         return JsonSplitter
     scalar = _ONE_SCALAR.match(head, at)
     if scalar is None:
-        return LineSplitter if b"\n" in head[at:] else undecided  # no scalar holds a line end
+        return LineSplitter if b"\n" in head[at:] else undecided  # a scalar has no line end
     _, after = _next(_BLANK, head, scalar.end())
     return LineSplitter if after else undecided
 
 
 def _first_line(head: bytes, *, at_end: bool) -> bytes | None:
-    """The first line that is not blank, or None if its end must still be seen."""
+    """Return the first line that is not blank, or None if its end is not in `head`."""
     start, _ = _next(_BLANK, head, 0)
     line, end, _ = head[start:].partition(b"\n")
     return line if end or at_end else None
@@ -176,7 +177,7 @@ def _first_line(head: bytes, *, at_end: bool) -> bytes | None:
 def _kind_of_objects(
     head: bytes, start: int, undecided: type[LineSplitter] | None
 ) -> type[LineSplitter | JsonSplitter] | None:
-    """JSON lines if the first object has a line of its own, or is none."""
+    """Return JSON lines if the first value has a line of its own, or is not an object."""
     end = ValueScan().end(head, start)
     if end is None:
         return undecided
@@ -189,7 +190,7 @@ def _kind_of_objects(
 
 
 def _next(blank: re.Pattern[bytes], head: bytes, at: int) -> tuple[int, bytes]:
-    """Where the first byte after blanks is, and that byte; nothing if a mark may have begun there."""
+    """Return the offset of the first byte after blanks, and that byte; b"" if a mark may begin there."""
     found = blank.match(head, at)
     at = found.end() if found else at
     return at, b"" if head[at:] in _MARK_BEGUN else head[at : at + 1]
@@ -200,7 +201,7 @@ def _is_object(record: bytes) -> bool:
 
 
 def _list_in(record: bytes) -> str | None:
-    """The name of a list of several objects in an object without any field of an event, as it may be shown."""
+    """Return the name, as it may be shown, of a list of objects in an object without event fields."""
     members = _object(record) or {}
     if not members.keys().isdisjoint(REQUIRED):
         return None

@@ -1,4 +1,7 @@
-"""CSV (RFC 4180) with a header row, as JSON objects of text: docs/formats.md, Files."""
+"""CSV (RFC 4180) with a header row, split into rows, each as a JSON object of text.
+
+The format is defined in docs/formats.md, Files.
+"""
 
 from __future__ import annotations
 
@@ -18,24 +21,25 @@ from vault_etl.ingest.sources.splitters import (
     BYTE_ORDER_MARK,
     MAX_BLANK_BYTES,
     MAX_LINE_BYTES,
+    Splitter,
 )
 
 _DELIMITERS: Final = ",;\t|"
 _QUOTED: Final = re.compile(rb'(?:[^"]++|"")*+')
 _ENOUGH: Final = 2
-"""Known names in a first line, so that it is a header row."""
+"""Number of known names that make a first line a header row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the first row names."""
+    """The names of the header row, and the delimiter of the cells."""
 
     names: tuple[str, ...]
     delimiter: str
 
     @classmethod
     def parse(cls, line: bytes) -> Header | None:
-        """The header row that this line is, or None."""
+        """Return the header row in this line, or None if the line is not a header row."""
         found = [header for d in _DELIMITERS if (header := cls._of(line, d)) is not None]
         return max(found, key=lambda header: len(header.names), default=None)
 
@@ -46,26 +50,26 @@ class Header:
         return cls(names, delimiter) if len(KNOWN.intersection(names)) >= _ENOUGH else None
 
     def check(self, content: str) -> None:
-        """Raise DataError for a name that is missing, or there twice."""
+        """Raise DataError for a name that is missing or repeated."""
         counts = collections.Counter(self.names)
         missing = [name for name in REQUIRED if name not in counts]
         if missing:
             message = f"the header row of {content} has no {', '.join(missing)}: nothing was loaded"
-            hint = f"the names that it needs: {', '.join(REQUIRED)}"
+            hint = f"the required names: {', '.join(REQUIRED)}"
             raise DataError(message, hint=hint)
         twice = [name for name, count in counts.items() if name and count > 1]
         if twice:
             shown = shown_names(twice[:1])[0]
             what = "another name" if shown == OTHERS else shown
             message = f"the header row of {content} has {what} twice: nothing was loaded"
-            raise DataError(message, hint="rename one of the two columns, or take it out")
+            raise DataError(message, hint="rename or remove one of the two columns")
 
 
-class CsvSplitter:
-    """Rows, each numbered as the line on which it begins: the header row is line 1.
+class CsvSplitter(Splitter):
+    """Splits CSV into rows. The number of a row is that of its first line: the header row is line 1.
 
-    A row that has not as many cells as the header row, or is no UTF-8, is kept byte for byte. A row of
-    empty cells is skipped as a blank line is. `digest` is given every line.
+    A row with another number of cells than the header row, or with invalid UTF-8, is kept byte for
+    byte. A row of empty cells is skipped like a blank line. `digest` is given every line.
     """
 
     def __init__(self, name: str, header: Header, digest: LineDigest | None = None) -> None:
@@ -81,7 +85,7 @@ class CsvSplitter:
         self._blank_bytes = 0
 
     def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
-        """The rows that end in this piece. Raises DataError as `LineSplitter.feed`, of rows."""
+        """Return the rows that end in this piece. Raises DataError as `LineSplitter.feed`, for rows."""
         *ended, self._rest = (self._rest + chunk).split(b"\n")
         if self._digest is not None:
             self._digest.add(ended)
@@ -91,16 +95,16 @@ class CsvSplitter:
         self._blank_bytes = 0 if rows or self._open else self._blank_bytes + len(chunk)
         if self._blank_bytes > MAX_BLANK_BYTES:
             message = f"more than {MAX_BLANK_BYTES // 1024**2} MiB of empty rows in {self._name}"
-            raise DataError(message, hint="to load what is there, take the empty rows out")
+            raise DataError(message, hint="remove the empty rows to load the others")
         return rows
 
     def finish(self) -> list[tuple[int, bytes]]:
-        """The last row, if a quote or the line is open. Raises as `feed` does."""
+        """Return the last row, if a quote or a line is open. Raises as `feed` does."""
         rows = self.feed(b"\n") if self._rest else []
         return rows + ([self._raw()] if self._open else [])
 
     def _ended(self, line: bytes) -> list[tuple[int, bytes]]:
-        """The row that ends with this line, if one does."""
+        """Return the row that ends with this line, if any."""
         self._number += 1
         if not self._open:
             self._first = self._number
@@ -117,7 +121,7 @@ class CsvSplitter:
     def _too_long(self, number: int) -> DataError:
         return DataError(
             f"the row of line {number} of {self._name} is longer than {MAX_LINE_BYTES:,} bytes",
-            hint="a quote in it may not be closed",
+            hint="a quote in this row may be unclosed",
         )
 
     def _row(self) -> list[tuple[int, bytes]]:
@@ -146,7 +150,7 @@ class CsvSplitter:
 
 
 def _parsed(content: bytes, delimiter: str) -> list[list[str]]:
-    """The rows of it; nothing if it is not UTF-8 or no CSV."""
+    """Return the rows of the content; none if it is not UTF-8 or not CSV."""
     try:
         lines = [f"{line}\n" for line in content.decode().split("\n")]
         return list(csv.reader(lines, delimiter=delimiter, strict=True))
@@ -155,7 +159,7 @@ def _parsed(content: bytes, delimiter: str) -> list[list[str]]:
 
 
 def _is_open(line: bytes, delimiter: bytes, *, within: bool) -> bool:
-    """Whether a quoted cell goes on in the next line. A quote within other text is text."""
+    """Tell whether a quoted cell continues on the next line. A quote within other text is text."""
     at = 0
     if not within and line.startswith(b'"'):
         within, at = True, 1

@@ -1,4 +1,4 @@
-"""The lines of a file, or of standard input, as a queue: what is not acknowledged is handed out again."""
+"""The lines of a file, or of standard input, as a queue: unacknowledged lines are returned again."""
 
 from __future__ import annotations
 
@@ -10,42 +10,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from typing_extensions import override
+
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.source_digest import LineDigest
 from vault_etl.ingest.engine.limits import MAX_CALL
-from vault_etl.ingest.queue import QueueDepth
+from vault_etl.ingest.queue import Queue, QueueDepth, QueueGauge
 from vault_etl.ingest.sources.content import LineContent
 from vault_etl.ingest.sources.splitters import Splitter
 from vault_etl.platform.clock import Clock
 from vault_etl.records.messages import Line, Message
 
 VISIBILITY_S: Final = 43_200
-"""The longest that SQS has: nobody else reads these lines, so none need come again by itself."""
+"""SQS's maximum: no other process reads these lines, so none has to reappear by itself."""
 
 
-@dataclass(slots=True)
-class _Held:
-    """A line that was handed out. It is seen again at `due`, unless it is acknowledged."""
+class LineCheck(Protocol):
+    """Checks each piece of a content before its lines are returned by `LinesFile.receive`."""
 
-    message: Message
-    due: float
-    given_back: bool = False
+    digest: LineDigest
+    """The digest of all lines that were read."""
 
+    def passed(self) -> None:
+        """Check the lines that the digest was given. Raises DataError if they must not be loaded."""
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """The lines that ended in one read."""
-
-    lines: Sequence[tuple[int, bytes]] = ()
-    is_last: bool = False
+    def loaded(self) -> None:
+        """Record that all lines are stored. Raises DataError if one of them must not be."""
 
 
-class LinesFile:
-    """`Queue` and `QueueGauge` of lines, read as they are asked for. Thread-safe.
+class LinesFile(Queue, QueueGauge):
+    """A queue of lines, read on demand. Thread-safe.
 
-    Holds at most 64 KiB of lines, or one, besides those that were handed out. The receipt handle
-    of a line is its number. What `splitter` reads is in `check`'s digest; `check` passes each piece
-    before a line of it is handed out; `lines` is how many lines there are, if that is known.
+    Holds at most 64 KiB of lines, or one line, besides the received ones. The receipt handle of a
+    line is its number. `splitter` adds to the digest of `check`, which checks each piece before a
+    line of it is received. `lines` is the number of lines, if known.
     """
 
     def __init__(
@@ -75,8 +73,9 @@ class LinesFile:
         self._is_at_end = False
         self._is_loaded = False
 
+    @override
     def receive(self, wait_seconds: int, limit: int = MAX_CALL) -> Sequence[Message]:
-        """See `Queue.receive`. Raises what `LineCheck.passed` and the database behind it raise."""
+        """Return up to `limit` lines. Raises what `LineCheck.passed` and its database raise."""
         ends = self._clock.monotonic() + wait_seconds
         while True:
             with self._changed:
@@ -95,15 +94,17 @@ class LinesFile:
             if left <= 0 and not self._lines:
                 return []
 
+    @override
     def delete(self, receipt_handles: Sequence[str]) -> Sequence[str]:
-        """See `Queue.delete`: a line is acknowledged, and the file stays as it is."""
+        """Acknowledge lines; the file stays unchanged. Return the handles that are unknown."""
         with self._changed:
             unknown = [h for h in receipt_handles if self._held.pop(h, None) is None]
             self._changed.notify_all()
         return unknown
 
+    @override
     def extend(self, seconds_by_handle: Mapping[str, int]) -> Sequence[str]:
-        """See `Queue.extend`. To be seen sooner than before is to be given back."""
+        """Set when lines are visible again: sooner than before means given back. Return the stale handles."""
         stale = []
         with self._changed:
             now = self._clock.monotonic()
@@ -118,10 +119,11 @@ class LinesFile:
             self._changed.notify_all()
         return stale
 
+    @override
     def depth(self) -> QueueDepth:
-        """See `QueueGauge.depth`. What was given back and is not due is delayed: it is still to be loaded.
+        """Return the counts. Lines that were given back and are not due are delayed: still to be loaded.
 
-        When nothing is left, raises what `LineCheck.loaded` raises: no run ends before that is known.
+        When no line remains, raises what `LineCheck.loaded` raises: no run ends before that check.
         """
         with self._changed:
             if self._is_at_end and not self._lines and not self._held and not self._is_loaded:
@@ -133,16 +135,16 @@ class LinesFile:
             unread = len(self._lines) + (not self._is_at_end) if self._left is None else self._left
             return QueueDepth(due + unread, len(self._held) - due - delayed, delayed)
 
+    @override
     def visibility_timeout(self) -> int:
-        """See `QueueGauge.visibility_timeout`."""
         return VISIBILITY_S
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._content.close()
 
     def _due(self, limit: int) -> list[Message]:
-        """Lines that were handed out before, and not acknowledged in their time."""
+        """Return lines that were received before, and not acknowledged in time."""
         now = self._clock.monotonic()
         if now < self._next_due:
             return []
@@ -175,9 +177,9 @@ class LinesFile:
         return messages
 
     def _read(self, seconds: float) -> None:
-        """One piece, by one thread at a time, while others may acknowledge.
+        """Read one piece, in one thread at a time, while other threads may acknowledge lines.
 
-        A piece that could not be checked, since the database did not answer, is checked again.
+        A piece that could not be checked because the database did not answer is checked again.
         """
         piece = _Piece()
         try:
@@ -203,14 +205,18 @@ class LinesFile:
         return _Piece(self._splitter.finish(), is_last=True)
 
 
-class LineCheck(Protocol):
-    """Is told of each piece of a content before a line of it is handed out."""
+@dataclass(slots=True)
+class _Held:
+    """A line that was received. The line is visible again at `due`, unless it is acknowledged."""
 
-    digest: LineDigest
-    """Of all lines that were read."""
+    message: Message
+    due: float
+    given_back: bool = False
 
-    def passed(self) -> None:
-        """Check what the digest was given. Raises DataError if it must not be handed out."""
 
-    def loaded(self) -> None:
-        """All lines are stored. Raises DataError if not each of them may be."""
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """The lines that end in one read."""
+
+    lines: Sequence[tuple[int, bytes]] = ()
+    is_last: bool = False

@@ -1,7 +1,8 @@
-"""JSON values that are not one a line, split apart: of an array, pretty-printed, one after the other.
+"""Splitters of JSON content: `LineSplitter` for JSON lines, `JsonSplitter` for all other JSON.
 
-What is between two values is white space, commas, record separators (U+001E, RFC 7464), byte order
-marks, and the brackets of arrays at the top. All else is part of a record, whether it is JSON or not.
+Other JSON is an array, pretty-printed values, or values one after the other. Between two values
+there may be white space, commas, record separators (U+001E, RFC 7464), byte order marks, and the
+brackets of top-level arrays. Everything else is part of a record, valid JSON or not.
 """
 
 from __future__ import annotations
@@ -13,18 +14,101 @@ from typing import Final, Protocol
 from vault_etl.base.errors import DataError
 from vault_etl.crypto.source_digest import LineDigest
 
+MAX_LINE_BYTES: Final = 1024 * 1024
+"""Bytes of a line without its line end: SQS's own limit of a message. Longer content is not JSON lines."""
+
+MAX_BLANK_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of consecutive blank lines. A gzip file of 1.5 MB can hold 1.5 GB of them."""
+
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+BLANK: Final = b" \t\r"
+
 _SPACE: Final = b" \t\r\n"
 _BETWEEN: Final = re.compile(rb"(?:[ \t\r\n,\x1e]|\xef\xbb\xbf)*+")
 _LINE_END: Final = re.compile(rb"\r?\n")
 _TOKEN: Final = re.compile(rb'"(?:[^"\\\n\x1e]++|\\[^\n\x1e])*+("?)|[{}\[\],\n\x1e]')
-"""No string holds a line end or a record separator (RFC 8259, section 7): there one that is broken ends."""
+"""A JSON string has no line end or record separator (RFC 8259, section 7): a broken string ends there."""
 
 
-class JsonSplitter:
-    """Holds the value that has begun, and no more. Values are numbered from 1.
+class Splitter(Protocol):
+    """Splits content, given piece by piece, into numbered records."""
 
-    `digest` is given each value, with U+0020 for each line end in it. Unless `keep_going`, content
-    that ends within a value or an array raises DataError; else what is there is the last record.
+    def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
+        """Return the records that end in this piece, each with its number."""
+
+    def finish(self) -> list[tuple[int, bytes]]:
+        """Return the records that only the end of the content ends."""
+
+
+class LineSplitter(Splitter):
+    """Splits JSON lines. Holds only the line that has begun.
+
+    docs/formats.md, Record id of a line, defines a line. `digest` is given every line, blank ones too.
+    """
+
+    def __init__(self, name: str, digest: LineDigest | None = None) -> None:
+        self._name = name
+        self._digest = digest
+        self._number = 0
+        self._rest = b""
+        self._blank_bytes = 0
+
+    def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
+        """Return the non-blank lines that end in this piece, each with its number from 1.
+
+        Raises DataError, naming the line, for a line longer than `MAX_LINE_BYTES`, or for more than
+        `MAX_BLANK_BYTES` of consecutive blank lines.
+        """
+        content = self._rest + chunk
+        *ended, self._rest = content.split(b"\n")
+        if self._digest is not None:
+            self._digest.add(ended)
+        lines = list(self._numbered(ended))
+        self._blank_bytes = 0 if lines else self._blank_bytes + len(content) - len(self._rest)
+        if self._blank_bytes > MAX_BLANK_BYTES:
+            raise self._too_blank()
+        if len(self._rest) > MAX_LINE_BYTES + len(BYTE_ORDER_MARK) + len(b"\r"):
+            raise self._too_long(self._number + 1)
+        return lines
+
+    def finish(self) -> list[tuple[int, bytes]]:
+        """Return the last line, if the content does not end with a line end. Raises as `feed` does."""
+        return self.feed(b"\n") if self._rest else []
+
+    def _numbered(self, ended: list[bytes]) -> Iterator[tuple[int, bytes]]:
+        first = self._number + 1
+        self._number += len(ended)
+        for number, end in enumerate(ended, first):
+            if not end:
+                continue
+            line = end.removesuffix(b"\r")
+            if line[:1] == BYTE_ORDER_MARK[:1]:
+                line = line.removeprefix(BYTE_ORDER_MARK)
+            if len(line) > MAX_LINE_BYTES:
+                raise self._too_long(number)
+            if line.strip(BLANK):
+                yield number, line
+
+    def _too_long(self, number: int) -> DataError:
+        return DataError(
+            f"line {number} of {self._name} is longer than {MAX_LINE_BYTES:,} bytes",
+            hint="JSON lines have one event per line; if one object contains all events,"
+            " `jq -c '.NAME[]' FILE` makes lines of its list NAME",
+        )
+
+    def _too_blank(self) -> DataError:
+        mebibytes = MAX_BLANK_BYTES // 1024**2
+        return DataError(
+            f"more than {mebibytes} MiB of blank lines before line {self._number + 1} of {self._name}",
+            hint="JSON lines have one event per line; remove the blank lines to load the others",
+        )
+
+
+class JsonSplitter(Splitter):
+    """Splits JSON values. Holds only the value that has begun. Values are numbered from 1.
+
+    `digest` is given each value, with U+0020 for each of its line ends. Content that ends within a
+    value or an array raises DataError; with `keep_going`, the cut-off value is the last record.
     """
 
     def __init__(
@@ -40,10 +124,10 @@ class JsonSplitter:
         self._between = 0
 
     def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
-        """The values that end in this piece, byte for byte, each with its number.
+        """Return the values that end in this piece, byte for byte, each with its number.
 
-        Raises DataError, naming it, for one that is longer than `MAX_LINE_BYTES`, or after more than
-        `MAX_BLANK_BYTES` between two.
+        Raises DataError, naming the record, for a value longer than `MAX_LINE_BYTES`, or for more
+        than `MAX_BLANK_BYTES` between two values.
         """
         content = self._rest + chunk
         values: list[bytes] = []
@@ -65,7 +149,7 @@ class JsonSplitter:
         return self._numbered(values)
 
     def finish(self) -> list[tuple[int, bytes]]:
-        """The value that nothing ends but the content. Raises DataError if content is missing."""
+        """Return the value that ends with the content. Raises DataError if content is missing."""
         rest, self._rest = self._rest.rstrip(_SPACE), b""
         is_open = self._scan.depth > 0 or self._scan.in_string
         if not self._keep_going and (is_open or self._in_array):
@@ -79,7 +163,7 @@ class JsonSplitter:
         return self._numbered([rest] if rest else [])
 
     def _begin(self, content: bytes, start: int) -> int:
-        """Skip what is between two values; begin to scan where one begins."""
+        """Skip the bytes between two values. Start a scan where a value begins."""
         at = start
         while True:
             found = _BETWEEN.match(content, at)
@@ -92,12 +176,8 @@ class JsonSplitter:
         self._between += at - start
         if self._between > MAX_BLANK_BYTES:
             number = self._number + 1
-            message = (
-                f"more than {MAX_BLANK_BYTES // 1024**2} MiB of nothing before record {number}"
-            )
-            raise DataError(
-                f"{message} of {self._name}", hint="to load what is there, take the blanks out"
-            )
+            message = f"more than {MAX_BLANK_BYTES // 1024**2} MiB of blanks before record {number}"
+            raise DataError(f"{message} of {self._name}", hint="remove the blanks to load the rest")
         if content[at:] not in (b"", BYTE_ORDER_MARK[:1], BYTE_ORDER_MARK[:2]):
             self._scan.at = at
         return at
@@ -108,7 +188,7 @@ class JsonSplitter:
             if len(value) > MAX_LINE_BYTES:
                 raise DataError(
                     f"record {number} of {self._name} is longer than {MAX_LINE_BYTES:,} bytes",
-                    hint="a bracket or a quote may not be closed; with an object around all events,"
+                    hint="a bracket or a quote may be unclosed; if one object contains all events,"
                     " `jq -c '.NAME[]' FILE` makes lines of its list NAME",
                 )
         if self._digest is not None:
@@ -118,16 +198,16 @@ class JsonSplitter:
 
 
 class ValueScan:
-    """Where one value ends, in content that grows."""
+    """A scan for the end of one JSON value, in content that grows."""
 
     def __init__(self) -> None:
         self.at: int | None = None
-        """Up to where it is known, or None if none has begun."""
+        """The offset up to which the content is scanned, or None if no value has begun."""
         self.depth = 0
         self.in_string = False
 
     def end(self, content: bytes, start: int) -> int | None:
-        """The end of the value that begins at `start`, or None if it is not in `content`."""
+        """Return the end of the value that begins at `start`, or None if `content` does not hold it."""
         self.in_string = False
         for token in _TOKEN.finditer(content, start if self.at is None else self.at):
             at, kind = token.start(), token[0][:1]
@@ -151,87 +231,3 @@ class ValueScan:
                 return at
         self.at = len(content)
         return None
-
-
-MAX_LINE_BYTES: Final = 1024 * 1024
-"""Without its line end. SQS's own limit of a message; what is longer may be no JSON lines at all."""
-
-MAX_BLANK_BYTES: Final = 64 * 1024 * 1024
-"""Of blank lines in a row. A gzip file of 1.5 MB can hold 1.5 GB of them: that is no file of events."""
-
-BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-BLANK: Final = b" \t\r"
-
-
-class LineSplitter:
-    """Holds the line that has begun, and no more. What a line is: docs/formats.md, Record id of a line.
-
-    `digest` is given every line, the blank ones too.
-    """
-
-    def __init__(self, name: str, digest: LineDigest | None = None) -> None:
-        self._name = name
-        self._digest = digest
-        self._number = 0
-        self._rest = b""
-        self._blank_bytes = 0
-
-    def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
-        """The lines that end in this piece, without the blank ones, each with its number from 1.
-
-        Raises DataError, naming the line, if one is longer than `MAX_LINE_BYTES`, or if more than
-        `MAX_BLANK_BYTES` are blank lines in a row.
-        """
-        content = self._rest + chunk
-        *ended, self._rest = content.split(b"\n")
-        if self._digest is not None:
-            self._digest.add(ended)
-        lines = list(self._numbered(ended))
-        self._blank_bytes = 0 if lines else self._blank_bytes + len(content) - len(self._rest)
-        if self._blank_bytes > MAX_BLANK_BYTES:
-            raise self._too_blank()
-        if len(self._rest) > MAX_LINE_BYTES + len(BYTE_ORDER_MARK) + len(b"\r"):
-            raise self._too_long(self._number + 1)
-        return lines
-
-    def finish(self) -> list[tuple[int, bytes]]:
-        """The last line, if the content does not end with a line end. Raises as `feed` does."""
-        return self.feed(b"\n") if self._rest else []
-
-    def _numbered(self, ended: list[bytes]) -> Iterator[tuple[int, bytes]]:
-        first = self._number + 1
-        self._number += len(ended)
-        for number, end in enumerate(ended, first):
-            if not end:
-                continue
-            line = end.removesuffix(b"\r")
-            if line[:1] == BYTE_ORDER_MARK[:1]:
-                line = line.removeprefix(BYTE_ORDER_MARK)
-            if len(line) > MAX_LINE_BYTES:
-                raise self._too_long(number)
-            if line.strip(BLANK):
-                yield number, line
-
-    def _too_long(self, number: int) -> DataError:
-        return DataError(
-            f"line {number} of {self._name} is longer than {MAX_LINE_BYTES:,} bytes",
-            hint="JSON lines are one event a line; with an object around all events,"
-            " `jq -c '.NAME[]' FILE` makes lines of its list NAME",
-        )
-
-    def _too_blank(self) -> DataError:
-        mebibytes = MAX_BLANK_BYTES // 1024**2
-        return DataError(
-            f"more than {mebibytes} MiB of blank lines before line {self._number + 1} of {self._name}",
-            hint="JSON lines are one event a line; to load what is there, take the blank lines out",
-        )
-
-
-class Splitter(Protocol):
-    """Content, as it comes in pieces, split into records."""
-
-    def feed(self, chunk: bytes) -> list[tuple[int, bytes]]:
-        """The records that end in this piece, each with its number."""
-
-    def finish(self) -> list[tuple[int, bytes]]:
-        """The records that nothing but the end of the content ends."""

@@ -1,14 +1,16 @@
-"""The queue on SQS."""
+"""The queue on SQS, and its dead-letter queue."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from typing_extensions import override
+
 from vault_etl.base.errors import DataError, UnavailableError
 from vault_etl.base.pii import Pii
 from vault_etl.ingest.engine.limits import MAX_CALL
-from vault_etl.ingest.queue import QueueDepth
+from vault_etl.ingest.queue import Queue, QueueDepth, QueueGauge
 from vault_etl.platform.aws_failures import Subject, translated
 from vault_etl.records.messages import Message
 
@@ -35,18 +37,18 @@ _STALE: Final = frozenset(
         "ReceiptHandleIsInvalid",
     }
 )
-"""Why a handle can hide its message no longer, or (12 hours in all) not for so long.
+"""Error codes of a stale handle, and of an extension beyond 12 hours in all.
 
-Any other failure passes. `SenderFault` does not tell them apart: throttling is an error of the
-sender's kind, and LocalStack never sets it.
+Any other failure is temporary. `SenderFault` does not distinguish them: throttling is a sender's
+fault too, and LocalStack never sets the flag.
 """
 
 
-class SqsQueue:
-    """`Queue` and `QueueGauge` on SQS.
+class SqsQueue(Queue, QueueGauge):
+    """A queue on SQS.
 
-    `receiver` must not retry (a receive whose answer was lost has hidden its messages already);
-    see `AwsClients.sqs_receiver`.
+    `receiver` must not retry: a receive whose answer was lost has already hidden its messages. See
+    `AwsClients.sqs_receiver`.
     """
 
     def __init__(self, sqs: SQSClient, receiver: SQSClient, queue_url: str) -> None:
@@ -55,8 +57,8 @@ class SqsQueue:
         self._url = queue_url
         self._subject = queue_subject(queue_url)
 
+    @override
     def receive(self, wait_seconds: int, limit: int = MAX_CALL) -> Sequence[Message]:
-        """See `Queue.receive`."""
         with translated(SERVICE, self._subject):
             received = self._receiver.receive_message(
                 QueueUrl=self._url,
@@ -66,8 +68,8 @@ class SqsQueue:
             )
         return [_message(message) for message in received.get("Messages", [])]
 
+    @override
     def delete(self, receipt_handles: Sequence[str]) -> Sequence[str]:
-        """See `Queue.delete`."""
         with translated(SERVICE, self._subject):
             answer = self._sqs.delete_message_batch(
                 QueueUrl=self._url,
@@ -78,8 +80,8 @@ class SqsQueue:
             )
         return [receipt_handles[int(failed["Id"])] for failed in answer.get("Failed", [])]
 
+    @override
     def extend(self, seconds_by_handle: Mapping[str, int]) -> Sequence[str]:
-        """See `Queue.extend`."""
         handles = list(seconds_by_handle)
         with translated(SERVICE, self._subject):
             answer = self._sqs.change_message_visibility_batch(
@@ -90,14 +92,14 @@ class SqsQueue:
                 ],
             )
         failed = answer.get("Failed", [])
-        passing = [entry["Code"] for entry in failed if entry["Code"] not in _STALE]
-        if passing:
-            message = f"SQS did not extend {len(passing)} of {len(handles)} messages"
-            raise UnavailableError(message, hint="it is tried again")
+        temporary = [entry["Code"] for entry in failed if entry["Code"] not in _STALE]
+        if temporary:
+            message = f"SQS did not extend {len(temporary)} of {len(handles)} messages"
+            raise UnavailableError(message, hint="the extension is tried again")
         return [handles[int(entry["Id"])] for entry in failed]
 
+    @override
     def depth(self) -> QueueDepth:
-        """See `QueueGauge.depth`."""
         with translated(SERVICE, self._subject):
             attributes = self._sqs.get_queue_attributes(
                 QueueUrl=self._url,
@@ -113,8 +115,8 @@ class SqsQueue:
             delayed=int(attributes["ApproximateNumberOfMessagesDelayed"]),
         )
 
+    @override
     def visibility_timeout(self) -> int:
-        """See `QueueGauge.visibility_timeout`."""
         with translated(SERVICE, self._subject):
             attributes = self._sqs.get_queue_attributes(
                 QueueUrl=self._url, AttributeNames=["VisibilityTimeout"]
@@ -123,16 +125,18 @@ class SqsQueue:
 
 
 def queue_subject(queue_url: str) -> Subject:
-    """A queue in an error: its name."""
+    """Return the name of a queue, for errors."""
     return Subject(queue_url.rstrip("/").rpartition("/")[2], "VAULT_ETL_QUEUE_URL")
 
 
 def _message(received: MessageTypeDef) -> Message:
-    """A lone surrogate in a body passes here, for the parser to reject as not UTF-8."""
+    """Convert a message. A lone surrogate in a body is kept: the parser rejects it as not UTF-8."""
     attributes = received.get("Attributes", {})
     if "SentTimestamp" not in attributes:
-        message = "SQS told no SentTimestamp, which record ids are made of"
-        raise DataError(message, hint="does this queue, or emulator, support system attributes?")
+        message = "SQS sent no SentTimestamp, from which record ids are derived"
+        raise DataError(
+            message, hint="check that the queue, or emulator, supports system attributes"
+        )
     return Message(
         message_id=received["MessageId"],
         receipt_handle=received["ReceiptHandle"],
@@ -143,12 +147,12 @@ def _message(received: MessageTypeDef) -> Message:
 
 
 def dead_letter_queue_url(sqs: SQSClient, queue_url: str) -> str:
-    """The URL of the dead-letter queue that a queue's redrive policy names.
+    """Return the URL of the dead-letter queue that a queue's redrive policy names.
 
-    SQS takes none of another account or region, so the two URLs differ in their last part alone,
-    and no right is needed but to read the queue's attributes. Raises ConfigurationError if the
-    queue has no redrive policy, UsageError if the dead-letter queue is a FIFO queue, and what SQS
-    says.
+    Both queues are in the same account and region, so the URLs differ only in their last part, and
+    reading the queue's attributes is the only permission needed. Raises ConfigurationError if the
+    queue has no redrive policy, UsageError if the dead-letter queue is a FIFO queue, and the errors
+    of SQS.
     """
     with translated(SERVICE, queue_subject(queue_url)):
         answer = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
@@ -156,20 +160,20 @@ def dead_letter_queue_url(sqs: SQSClient, queue_url: str) -> str:
     if not name:
         message = "the queue has no dead-letter queue"
         raise ConfigurationError(
-            message, hint="its redrive policy names one: keys/vault-etl.template.yaml"
+            message, hint="give it a redrive policy: keys/vault-etl.template.yaml has one"
         )
     if name.endswith(".fifo"):
-        message = "--dead-letters reads no FIFO queue"
+        message = "--dead-letters cannot read a FIFO queue"
         raise UsageError(
             message,
-            hint="SQS changes what identities are made of when it moves a message to one, so what "
-            "was stored before would be stored twice",
+            hint="SQS changes the values that record ids are derived from when it moves a message "
+            "to a FIFO queue, so messages would be stored twice",
         )
     return f"{queue_url.rstrip('/').rpartition('/')[0]}/{name}"
 
 
 def _target(redrive_policy: str) -> str:
-    """The ARN of the dead-letter queue; empty if there is none."""
+    """Return the ARN of the dead-letter queue; empty if the queue has none."""
     try:
         policy: Any = json.loads(redrive_policy)
         return str(policy["deadLetterTargetArn"])
