@@ -84,12 +84,12 @@ def test_several_compressed_parts_are_one_content(
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda _: b"", "is empty: not even"),
+        (lambda _: b"", "is empty: even an"),
         (lambda whole: whole[:3], "is damaged or cut off"),
         (lambda whole: whole[: len(whole) // 2], "is damaged or cut off"),
         (lambda whole: whole[:-1], "is damaged or cut off"),
         (lambda whole: b"x" + whole, "is not what its name says"),
-        (lambda whole: whole + b"junk", "is damaged: what is behind"),
+        (lambda whole: whole + b"junk", "is damaged: the data after"),
         (lambda whole: whole[:60] + bytes([whole[60] ^ 1]) + whole[61:], "is damaged or cut off"),
         (lambda whole: whole + whole[:-5], "is damaged or cut off"),
         (lambda _: CONTENT, "is not what its name says"),

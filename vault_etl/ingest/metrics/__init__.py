@@ -1,1 +1,1 @@
-"""Metrics of an ingest for Prometheus, of one process or of several."""
+"""Metrics of an ingest for Prometheus, of one process or of several workers."""

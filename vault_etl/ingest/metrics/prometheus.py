@@ -1,6 +1,9 @@
-"""Metrics of an ingest for Prometheus: one process, or one of several whose parent serves them.
+"""Metrics of one process: a single ingest, or one of several workers whose parent serves them.
 
-Importing this imports prometheus_client (45 ms), so whoever does not serve metrics does not.
+`Families` defines every metric: its name, type, labels and help. docs/metrics.md says the same, and
+a test compares. Label values come from the code, except for error codes: `BoundedCodes` bounds
+those. With workers, `multiprocess_mode` says how the workers' gauges become one; a live mode forgets
+a worker that has ended. This module imports prometheus_client (45 ms): import it only to serve.
 """
 
 from __future__ import annotations
@@ -18,21 +21,24 @@ from typing import Final, Literal
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
+from typing_extensions import override
 
 from vault_etl import __version__
 from vault_etl.crypto.fields import KeyPurpose
 from vault_etl.event.rejection import Reason
-from vault_etl.ingest.observer import BatchReport, IngestState, Movement
+from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
+from vault_etl.keys.age import KeyAgeObserver
+from vault_etl.platform.aws import CallObserver
 from vault_etl.records.messages import Outcome
 
 MAX_CODES: Final = 100
-"""Different error codes and causes that a process tells apart. AWS has about 30 for what we call."""
+"""Number of error codes and causes that a process distinguishes. AWS has about 30 for our calls."""
 
 OTHER: Final = "other"
 
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z.]{0,79}|[0-9A-Z]{2}|[0-9]{3}", re.ASCII)
-"""AWS's codes and names of classes have letters and dots alone; an SQLSTATE class has 2 characters,
-an HTTP status 3. Anything else was put there by somebody, and might be a value."""
+"""AWS's codes and class names have only letters and dots; an SQLSTATE class has 2 characters, an
+HTTP status 3. Any other text might contain a value."""
 
 _DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 _SLOT: Final = "PROMETHEUS_MULTIPROC_SLOT"
@@ -40,29 +46,29 @@ _SLOT: Final = "PROMETHEUS_MULTIPROC_SLOT"
 
 @dataclass(frozen=True, slots=True)
 class MetricsSlot:
-    """Where one of several workers keeps its metrics: a folder of the parent's, and a number.
+    """The place of one worker's metrics: a folder of the parent, and a number.
 
-    A worker that takes the place of one that has ended takes its slot too, and counts on from
-    there: so the folder holds as many files after a year of restarts as after the first start.
-    Two processes that live at the same time must not have the same slot.
+    A worker that replaces an ended one takes over its slot and continues its counts: so the folder
+    holds as many files after a year of restarts as after the first start. Two processes that live at
+    the same time must not share a slot.
     """
 
     directory: Path
     number: int
 
     def as_environment(self) -> dict[str, str]:
-        """What a parent adds to the environment of the worker."""
+        """Return the variables that the parent adds to the worker's environment."""
         return {_DIRECTORY: str(self.directory), _SLOT: str(self.number)}
 
     @staticmethod
     def from_environment() -> MetricsSlot | None:
-        """The slot that the parent gave this process, or None if there is none."""
+        """Return the slot that the parent gave this process, or None."""
         directory, number = os.environ.get(_DIRECTORY), os.environ.get(_SLOT)
         return MetricsSlot(Path(directory), int(number)) if directory and number else None
 
 
-class PrometheusMetrics:
-    """`IngestObserver`, `CallObserver` and `KeyAgeObserver` that count. One a process, and for good."""
+class PrometheusMetrics(IngestObserver, CallObserver, KeyAgeObserver):
+    """Counts the reports of an ingest, of its calls and of its key ages. Made once in a process."""
 
     def __init__(self, slot: MetricsSlot | None = None) -> None:
         self._registry = CollectorRegistry()
@@ -72,11 +78,11 @@ class PrometheusMetrics:
         self._begin_at_zero()
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """The metrics of this process in the format that the header Accept asks for, and its name."""
+        """Return the metrics in the format that the header Accept asks for, and its content type."""
         return expose(self._registry, accept)
 
+    @override
     def moved(self, movement: Movement, messages: int) -> None:
-        """See `IngestObserver.moved`."""
         families = self._families
         counter = {
             Movement.RECEIVED: families.received,
@@ -85,8 +91,8 @@ class PrometheusMetrics:
         }[movement]
         counter.inc(messages)
 
+    @override
     def batch(self, report: BatchReport) -> None:
-        """See `IngestObserver.batch`."""
         families = self._families
         families.stored.inc(report.outcomes.get(Outcome.STORED, 0))
         families.duplicates.inc(report.outcomes.get(Outcome.DUPLICATE, 0))
@@ -105,7 +111,7 @@ class PrometheusMetrics:
         families.receive_count.set(report.max_receive_count)
 
     def state(self, state: IngestState) -> None:
-        """See `IngestObserver.state`. Where nothing waits, nothing has an age."""
+        """Record the present state. Without waiting messages, the message ages are 0."""
         families = self._families
         families.ready.set(state.ready)
         families.held.set(state.held)
@@ -114,8 +120,8 @@ class PrometheusMetrics:
             families.seals_left.labels(field.value).set(left)
         if state.depth is None:
             return
-        # The first of these opens a file of its own. There is no folder for it once a successor of
-        # the parent, which was killed, has removed it: the lifeline ends this process soon.
+        # The first label opens a file of its own. Its folder may be gone if the parent was killed and
+        # its successor has removed the folder: the lifeline then ends this process soon.
         with contextlib.suppress(FileNotFoundError):
             families.queue.labels("visible").set(state.depth.visible)
             families.queue.labels("in_flight").set(state.depth.in_flight)
@@ -124,31 +130,31 @@ class PrometheusMetrics:
             families.newest_age.set(0)
             families.oldest_age.set(0)
 
+    @override
     def key_limit(self, purpose: KeyPurpose, limit: dt.timedelta) -> None:
-        """See `KeyAgeObserver.key_limit`."""
         self._families.key_max_age.labels(purpose.value).set(limit.total_seconds())
 
     def key_age(self, purpose: KeyPurpose, age: dt.timedelta | None) -> None:
-        """See `KeyAgeObserver.key_age`. No key is no age: 0, since workers cannot take one back."""
+        """Record the age of a key. Without a key the age is 0, since workers cannot remove a gauge."""
         self._families.key_age.labels(purpose.value).set(age.total_seconds() if age else 0)
 
+    @override
     def called(self, service: str, operation: str, seconds: float) -> None:
-        """See `CallObserver.called`."""
         self._families.call_seconds.labels(service, operation).observe(seconds)
 
+    @override
     def failed(self, service: str, operation: str, code: str) -> None:
-        """See `CallObserver.failed`."""
         self._families.call_errors.labels(service, operation, self._codes.bound(code)).inc()
 
     def _begin_at_zero(self) -> None:
-        """A rate needs a sample from before the first event, so what can be counted is there at once."""
+        """Expose known labels at 0: a rate needs a sample from before the first event."""
         for reason in Reason:
             self._families.quarantined.labels(reason.value)
         self._families.build.labels(__version__, platform.python_version()).set(1)
 
 
 def keep_values(slot: MetricsSlot | None) -> None:
-    """Have prometheus_client keep the values of what is made after this in memory, or in a slot's files."""
+    """Make prometheus_client keep the values of later metrics in memory, or in the files of a slot."""
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     if slot is None:
         values.ValueClass = values.MutexValue
@@ -159,20 +165,20 @@ def keep_values(slot: MetricsSlot | None) -> None:
 
 
 def expose(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
-    """What `registry` holds in the format that the header Accept asks for, and its content type."""
+    """Return the metrics of `registry` in the format that Accept asks for, and its content type."""
     encode, content_type = prometheus_client.exposition.choose_encoder(accept)
     return encode(registry), content_type
 
 
 class BoundedCodes:
-    """Keeps codes that are made of what codes are made of, and no more than `MAX_CODES` of them."""
+    """Passes on well-formed codes, at most `MAX_CODES` different ones."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
         self._lock = threading.Lock()
 
     def bound(self, code: str) -> str:
-        """The code, or `OTHER`."""
+        """Return the code, or `OTHER`."""
         if not _CODE.fullmatch(code):
             return OTHER
         with self._lock:
@@ -196,7 +202,7 @@ _CALL_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 
 
 class Families:
-    """The metrics of one process, in `registry`."""
+    """All metrics of one process, in `registry`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:

@@ -1,8 +1,8 @@
 """`/metrics`, `/healthz` and `/readyz` over HTTP, beside an ingest that never waits for them.
 
-A request has `HEAD_SECONDS` to arrive and its answer `ANSWER_SECONDS` to be taken, in all. When
-`MAX_CONNECTIONS` are open, the oldest gives way to the new one: whoever is slow, or many, keeps no
-probe waiting, and costs a few threads at most.
+A client has `HEAD_SECONDS` in all to send its request, and `ANSWER_SECONDS` to read the answer. If
+`MAX_CONNECTIONS` are open, a new connection replaces the oldest: slow or many clients delay no
+probe, and cost a few threads at most.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ MAX_HEAD_BYTES: Final = 8 * 1024
 MAX_CONNECTIONS: Final = 16
 
 Exposition = Callable[[str], tuple[bytes, str]]
-"""From the header Accept to a body and its content type."""
+"""Returns a body and its content type for a header Accept."""
 
-Check = Callable[[], str | None]
-"""Why not, in a word or two; None if all is well."""
+Probe = Callable[[], str | None]
+"""Returns the reason for a failure, in a word or two; None if all is well."""
 
 _WORDS: Final = re.compile(r"\w[\w: -]{0,59}", re.ASCII)
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
 class MetricsServer:
-    """Listens from the moment that it is made, and answers until it is closed.
+    """Listens and answers from its construction until `close`.
 
-    Raises ConfigurationError if the address is malformed, in use, or not one of this machine.
+    Raises ConfigurationError if the address is malformed, in use, or not an address of this machine.
     """
 
     def __init__(
-        self, address: str, *, exposition: Exposition, ready: Check, healthy: Check
+        self, address: str, *, exposition: Exposition, ready: Probe, healthy: Probe
     ) -> None:
         listen = ListenAddress.parse(address)
         try:
@@ -60,32 +60,32 @@ class MetricsServer:
 
     @property
     def address(self) -> str:
-        """HOST:PORT as it is: the system has chosen the port where 0 was asked for."""
+        """HOST:PORT; for port 0 the port that the system has chosen."""
         host, port = self._server.socket.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop listening, and end the thread."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
 class _Site:
-    """What is answered: status, content type and body."""
+    """The answers: status, content type and body."""
 
-    def __init__(self, exposition: Exposition, ready: Check, healthy: Check) -> None:
+    def __init__(self, exposition: Exposition, ready: Probe, healthy: Probe) -> None:
         self._exposition = exposition
-        self._checks = {"/healthz": healthy, "/readyz": ready}
+        self._probes = {"/healthz": healthy, "/readyz": ready}
         self._one_at_a_time = threading.Lock()
 
     def answer(self, path: str, accept: str) -> tuple[HTTPStatus, str, bytes]:
         if path == "/metrics":
             return self._metrics(accept)
-        check = self._checks.get(path)
-        if check is None:
+        probe = self._probes.get(path)
+        if probe is None:
             return HTTPStatus.NOT_FOUND, _TEXT, b"not found\n"
-        reason = check()
+        reason = probe()
         if reason is None:
             return HTTPStatus.OK, _TEXT, b"ok\n"
         words = reason if _WORDS.fullmatch(reason) else "unknown"
@@ -102,7 +102,7 @@ class _Site:
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    # Not http.server.HTTPServer, which looks up its own name at the start, and may wait for that.
+    # Not http.server.HTTPServer: that class looks up its own host name at the start, and may block.
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
@@ -120,7 +120,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         try:
             return super().get_request()
         except OSError:
-            time.sleep(0.1)  # out of file descriptors: the connection waits, and so do we
+            time.sleep(0.1)  # out of file descriptors: let the connection wait
             raise
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
@@ -149,7 +149,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """A client that went away, or was too slow: nothing to tell."""
+        """Ignore a client that went away, or was too slow."""
 
     def _interrupt(self, connection: socket.socket) -> None:
         del self._open[connection]
@@ -158,7 +158,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """One request a connection."""
+    """Handles one request per connection."""
 
     server: _Server
     error_message_format = "%(code)d\n"
@@ -177,7 +177,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             try:
                 path = self.path.partition("?")[0]
                 answer = self.server.site.answer(path, self.headers.get("Accept", ""))
-            except Exception:  # noqa: BLE001 - the error's text might quote a value
+            except Exception:  # noqa: BLE001 - the text of the error might quote a value
                 answer = HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, b"error\n"
         else:
             answer = HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"method not allowed\n"
@@ -201,11 +201,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return "vault-etl"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the parent names it
-        """Who asks what is not logged."""
+        """Log no request."""
 
 
 def _read_head(connection: socket.socket) -> bytes:
-    """A request up to its empty line; nothing if that does not come in time, or is too long."""
+    """Return a request up to its empty line; nothing if the request is late or too long."""
     deadline = time.monotonic() + HEAD_SECONDS
     head = b""
     while b"\r\n\r\n" not in head and b"\n\n" not in head:
@@ -221,16 +221,17 @@ def _read_head(connection: socket.socket) -> bytes:
 
 
 class ServedMetrics:
-    """Answers from the moment that it is made until it is left.
+    """Metrics and their server: of one process, or of a parent and its workers. A context manager.
 
-    Raises ConfigurationError if the address cannot be listened on.
+    Answers from its construction until its exit. Raises ConfigurationError if the server cannot
+    listen on the address.
     """
 
-    def __init__(self, address: str, ready: Check, healthy: Check, workers: int) -> None:
+    def __init__(self, address: str, ready: Probe, healthy: Probe, workers: int) -> None:
         self.observer = PrometheusMetrics() if workers == 1 else None
-        """What a process that does the work itself tells."""
+        """The metrics of a process that runs the ingest itself."""
         self.workers = WorkerMetrics() if workers > 1 else None
-        """What a parent gives to its workers."""
+        """The metrics of a parent with workers."""
         exposition = (self.observer or self.workers or PrometheusMetrics()).exposition
         self._server = MetricsServer(address, exposition=exposition, ready=ready, healthy=healthy)
         self.address = self._server.address

@@ -1,9 +1,9 @@
 """The metrics of several workers, gathered and served by their parent.
 
-Each worker keeps its numbers in files of the parent's (prometheus_client's multiprocess mode),
-named by its slot. What ended badly leaves nothing behind: the gauges of a worker go with it, its
-counters stay for the next one in its slot, and the folder of a parent that was killed is removed
-by the next one of the same user. A parent locks its folder for as long as it lives.
+Each worker keeps its numbers in files in the parent's folder (prometheus_client's multiprocess
+mode), named by its slot. The gauges of a worker end with it; its counters stay for the next worker
+in its slot. A parent locks its folder for as long as it lives. The folder of a parent that was
+killed is removed by the next parent of the same user.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from vault_etl.ingest.metrics.prometheus import PREFIX, MetricsSlot, Mode, expos
 _FOLDER: Final = "vault-etl-metrics-"
 
 FILE_BYTES: Final = 256 * 1024
-"""Of each of a slot's files. The largest, of histograms, has room for 100 operations."""
+"""Size of each file of a slot. The largest, for histograms, has room for 100 operations."""
 
 _KINDS: Final = ("counter", "histogram", *(f"gauge_{mode}" for mode in get_args(Mode)))
 
 
 class WorkerMetrics:
-    """The parent's side. It runs no ingest itself.
+    """The parent's side of the metrics; the parent runs no ingest itself.
 
-    Raises ConfigurationError if no folder can be made for temporary files.
+    Raises ConfigurationError if the folder for temporary files cannot be made.
     """
 
     def __init__(self) -> None:
@@ -43,10 +43,8 @@ class WorkerMetrics:
             self.directory = Path(tempfile.mkdtemp(prefix=_FOLDER))
             lock = _take_lock(self.directory)
         except OSError:
-            message = "no folder can be made for the metrics of the workers"
-            raise ConfigurationError(
-                message, hint="set TMPDIR to a folder that can be written to"
-            ) from None
+            message = "the folder for the metrics of the workers cannot be made"
+            raise ConfigurationError(message, hint="set TMPDIR to a writable folder") from None
         self._finalizer = weakref.finalize(self, _remove, self.directory, lock)
         self._registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(self._registry, path=str(self.directory))  # type: ignore[no-untyped-call]
@@ -58,10 +56,10 @@ class WorkerMetrics:
         )
 
     def started(self, number: int) -> dict[str, str]:
-        """Give a slot to worker `number`, which is about to be started: what goes into its environment.
+        """Prepare slot `number` for a worker that is about to start; return variables for its environment.
 
-        The slot's last holder must have ended. Nothing if there is no room for its files: it then
-        works without being counted.
+        The slot's last worker must have ended. Returns nothing if the disk has no room for the files:
+        the worker then runs without metrics.
         """
         self._alive.inc()
         try:
@@ -72,24 +70,25 @@ class WorkerMetrics:
         return MetricsSlot(self.directory, number).as_environment()
 
     def ended(self, number: int) -> None:
-        """Worker `number` has ended, and was waited for: its gauges are forgotten."""
+        """Forget the gauges of worker `number`, which has ended and was waited for."""
         self._alive.dec()
         self._ends.inc()
         multiprocess.mark_process_dead(number, str(self.directory))  # type: ignore[no-untyped-call]
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """See `PrometheusMetrics.exposition`; of all workers together."""
+        """Return the metrics of all workers together, as `PrometheusMetrics.exposition` does."""
         return expose(self._registry, accept)
 
     def close(self) -> None:
-        """Remove the folder. It also happens at the end of the process."""
+        """Remove the folder. The end of the process removes it, too."""
         self._finalizer()
 
 
 def _allocate(path: Path) -> None:
-    """Make a file of zeros, if it is not there, as prometheus_client would: but not a sparse one.
+    """Make a file of zeros, if it does not exist, as prometheus_client would, but not a sparse one.
 
-    It maps them into memory, where a full disk would be a signal (SIGBUS) that kills the worker.
+    prometheus_client maps the file into memory. With a sparse file, a full disk would cause a signal
+    (SIGBUS) that kills the worker.
     """
     if not path.exists():
         new = path.with_suffix(".new")
@@ -98,7 +97,7 @@ def _allocate(path: Path) -> None:
 
 
 def _take_lock(directory: Path) -> int:
-    """Lock the folder itself: systemd-tmpfiles, too, leaves alone what is locked so."""
+    """Lock the folder itself: systemd-tmpfiles keeps locked folders, too."""
     lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
@@ -110,9 +109,9 @@ def _remove(directory: Path, lock: int) -> None:
 
 
 def _remove_abandoned() -> None:
-    """Remove the folders of parents that were killed. Those of other users are left alone.
+    """Remove the folders of parents that were killed.
 
-    So are empty ones: their parents may be about to lock them.
+    Folders of other users stay, and empty ones too: their parents may be about to lock them.
     """
     for directory in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
         with contextlib.suppress(OSError):
