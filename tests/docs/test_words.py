@@ -1,0 +1,81 @@
+"""One word has one meaning (docs/glossary.md), and a text for people is plain English (CONTRIBUTING.md)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+REPOSITORY: Final = Path(__file__).parents[2]
+PLACES: Final = (
+    "*.md",
+    "docs/**/*.md",
+    "keys/*.md",
+)
+"""Patterns of the files whose every word is held to the list."""
+
+BANNED: Final = {
+    r"anew": "again",
+    r"who(?:so)?ever|whomever": "the caller, another process, an operator, a user",
+    r"(?:some|any|every|no)body": "a person, a role, every login, no process",
+    r"ought": "must, expected",
+    r"\w*doomed\w*": "to be destroyed",
+    r"(?:is|are|was|were) none": "is not a, has no",
+    r"\w*re-?seal\w*": "re-encrypt",
+    r"looks? (?:at|for|through)|looked (?:at|for|through)|looking (?:at|for|through)": (
+        "check, inspect, read, find, search"
+    ),
+    r"(?:a|the|each|every|one|no|many|this) looks?": "an access, a search, a check",
+    r"stands(?! for)": "is stored, is, holds",
+    r"put away": "detached",
+    r"gone? on with|goes on with": "continue",
+}
+"""A pattern of whole words, and the words to use instead."""
+
+ALLOWED: Final = re.compile(r"[`'\"_]nobody|nobody['\"_]")
+"""The user of the system that has this name."""
+
+EXEMPT: Final = {
+    "docs/cli.md",
+    "docs/demo.md",
+    "docs/operations/failures.md",
+    "docs/how-to/replicas.md",
+    "tests/docs/test_words.py",
+    "CONTRIBUTING.md",
+}
+"""Generated from texts that are checked themselves; and the two files that list the words."""
+
+FILES: Final = sorted(
+    {
+        file
+        for place in PLACES
+        for file in REPOSITORY.glob(place)
+        if str(file.relative_to(REPOSITORY)) not in EXEMPT
+    }
+)
+SOURCES: Final = sorted((REPOSITORY / "vault_etl").rglob("*.py"))
+
+
+def named(file: Path) -> str:
+    """The path from the top of the repository, as the name of a case."""
+    return str(file.relative_to(REPOSITORY))
+
+
+@pytest.mark.parametrize("file", FILES, ids=named)
+def test_a_text_has_no_banned_word(file: Path) -> None:
+    """Each word that the glossary gives up has a plain one in its place."""
+    text = ALLOWED.sub("", file.read_text(encoding="utf-8"))
+    found = [
+        f"line {text.count(chr(10), 0, match.start()) + 1}: {match[0]!r}: say {instead}"
+        for pattern, instead in BANNED.items()
+        for match in re.finditer(rf"\b(?:{pattern})\b", text)
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_no_file_is_named_after_no_job() -> None:
+    """A name says the one job of a file."""
+    vague = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
+    assert not [file for file in SOURCES if vague & set(file.stem.split("_"))]
