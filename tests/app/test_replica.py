@@ -95,7 +95,7 @@ def test_a_look_reads_from_the_replica(replicated: Replicated, command: str) -> 
     elif command == "doctor":
         checks = {line["check"]: line for line in there.lines}
         assert {line["check"] for line in here.lines} == checks.keys() - {"replica", "replica_tls"}
-        assert "has all that is committed; it cancels looks" in checks["replica"]["detail"]
+        assert "has all that is committed; it cancels queries" in checks["replica"]["detail"]
         assert (checks["every_token"]["ok"], checks["value_counts"]["ok"]) == (True, True)
     else:
         assert there.stdout == here.stdout

@@ -14,7 +14,7 @@ from tests.kit.scratch import Scratch
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.base.errors import RateLimitedError
-from vault_etl.doctor.checks import audit as checks
+from vault_etl.doctor import audit as checks
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.platform.postgres_answers import RATE_LIMITED
 
@@ -33,15 +33,15 @@ def test_doctor_names_who_holds_the_turn(scratch: Scratch) -> None:
     """The login, the process and since when; and it is well when it is free, or held for a moment."""
     with scratch.database("audit") as database:
         facts = PostgresFacts(database)
-        assert checks.turn(facts).ok
+        assert checks.turn(facts.turn()).ok
         with scratch.connect() as held, held.cursor() as cursor:
             append_open(cursor)
-            until(lambda: not checks.turn(facts).ok)
-            found = checks.turn(facts).detail
+            until(lambda: not checks.turn(facts.turn()).ok)
+            found = checks.turn(facts.turn()).detail
             assert "admin" in found
             assert str(held.info.backend_pid) in found
             held.rollback()
-        assert checks.turn(facts).ok
+        assert checks.turn(facts.turn()).ok
 
 
 def test_doctor_says_that_it_cannot_see_who_holds_it(scratch: Scratch) -> None:
@@ -49,7 +49,7 @@ def test_doctor_says_that_it_cannot_see_who_holds_it(scratch: Scratch) -> None:
     scratch.sql("REVOKE pg_read_all_stats FROM vault_etl_owner")
     try:
         with scratch.database("audit") as database:
-            assert not checks.turn(PostgresFacts(database)).ok
+            assert not checks.turn(PostgresFacts(database).turn()).ok
     finally:
         scratch.sql("GRANT pg_read_all_stats TO vault_etl_owner WITH INHERIT TRUE")
 

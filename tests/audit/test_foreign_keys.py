@@ -62,7 +62,7 @@ def test_commands_go_on_under_the_right_key(attacked: Vault, record_id: str) -> 
     )
     assert sum("registered a key that was not given, by test_audit" in what for what in whats) == 2
     lines = {line["check"]: line for line in attacked.ok("audit", "doctor").lines}
-    assert "4 registrations are not of it: entry" in lines["audit_key"]["detail"]
+    assert "4 registrations are of other keys: entry" in lines["audit_key"]["detail"]
 
 
 def test_the_right_key_comes_in_behind_them(bare_vault: Vault) -> None:

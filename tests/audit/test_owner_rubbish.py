@@ -18,7 +18,7 @@ from vault_etl.audit.postgres_proof import PostgresSnapshot
 from vault_etl.audit.proof import Proof, Severity
 from vault_etl.audit.verify_log import verify_log
 from vault_etl.audit.verify_notes import KeptNote
-from vault_etl.doctor.checks import audit
+from vault_etl.doctor import audit
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.keys.postgres import PostgresKeyStore
 

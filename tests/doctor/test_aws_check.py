@@ -1,31 +1,33 @@
-"""Credentials work and name nobody, KMS keys are of their kind, the queue holds what it shows."""
+"""Checks of AWS: credentials, endpoints, KMS keys and the queue."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import pytest
+from typing_extensions import override
 
+from vault_etl.audit.log import Identity
 from vault_etl.base.errors import ConfigurationError, UsageError
-from vault_etl.doctor.checks import aws
-from vault_etl.doctor.views import KmsKey
-from vault_etl.ingest.queue import QueueDepth
+from vault_etl.doctor import aws
+from vault_etl.doctor.aws import KmsKey
+from vault_etl.ingest.queue import QueueDepth, QueueGauge
 
 ROLE = "arn:aws:sts::111122223333:assumed-role/vault-etl-audit/ada"
 
 
 @dataclass
-class Somebody:
-    """`Identity` of an ARN."""
+class Caller(Identity):
+    """A caller with this ARN."""
 
     arn: str
 
+    @override
     def actor(self) -> str:
-        """See `Identity.actor`."""
         return self.arn
 
+    @override
     def host(self) -> str:
-        """See `Identity.host`."""
         return "host.example"
 
 
@@ -39,21 +41,26 @@ class Somebody:
     ],
 )
 def test_an_identity_names_no_person_and_no_account(arn: str, detail: str) -> None:
-    """A session has the name of whoever took the role on."""
-    verdict = aws.identity(Somebody(arn))
+    """A session of a role has the name of the person who assumed it; the verdict leaves it out."""
+    verdict = aws.identity(Caller(arn))
     assert (verdict.ok, verdict.detail) == (True, detail)
 
 
-@dataclass
-class Keys:
-    """`KmsKeys` of one key."""
+def test_an_endpoint_in_plain_text_is_a_fault_with_its_services() -> None:
+    """The source of the endpoint does not matter; HTTPS and this machine are good."""
+    fine = {"KMS": "https://kms.eu-west-1.amazonaws.com", "SQS": "http://127.0.0.1:4566"}
+    assert aws.endpoints(fine, is_key_of_aws=True).ok
+    for url in ("http://192.0.2.1:4566", "http://kms.internal", "http://127.0.0.1.evil.example"):
+        verdict = aws.endpoints({**fine, "STS": url}, is_key_of_aws=True)
+        assert (verdict.ok, verdict.detail.startswith("STS in plain text, from ")) == (False, True)
+        assert "AWS_ENDPOINT_URL" in str(verdict.hint)
 
-    key: KmsKey
 
-    def describe(self, name: str) -> KmsKey:
-        """See `KmsKeys.describe`."""
-        assert name == "alias/x"
-        return self.key
+def test_plain_text_with_an_access_key_that_aws_did_not_issue_is_a_warning() -> None:
+    """This is the case between the containers of `docker compose`: no key of AWS is in reach."""
+    verdict = aws.endpoints({"KMS": "http://localstack:4566"}, is_key_of_aws=False)
+    assert verdict.ok
+    assert verdict.detail.startswith("warning: KMS in plain text, from localstack")
 
 
 WRAPS = KmsKey("Enabled", "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")
@@ -61,7 +68,7 @@ SIGNS = KmsKey("Enabled", "ECC_NIST_P256", "SIGN_VERIFY")
 
 
 @pytest.mark.parametrize(
-    ("key", "kind", "ok"),
+    ("key", "required", "ok"),
     [
         (WRAPS, aws.WRAPS, True),
         (SIGNS, aws.SIGNS, True),
@@ -74,26 +81,28 @@ SIGNS = KmsKey("Enabled", "ECC_NIST_P256", "SIGN_VERIFY")
         (KmsKey("PendingImport", "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"), aws.WRAPS, False),
     ],
 )
-def test_a_kms_key_is_enabled_and_of_its_kind(key: KmsKey, kind: aws.Kind, ok: bool) -> None:
-    """Else the line says what it is, and the hint what it must be."""
-    verdict = aws.kms_key(Keys(key), "alias/x", kind)
+def test_a_kms_key_is_enabled_and_meets_its_requirement(
+    key: KmsKey, required: aws.KeyRequirement, ok: bool
+) -> None:
+    """Otherwise the verdict says what the key is, and the hint what it must be."""
+    verdict = aws.kms_key(key, "alias/x", required)
     assert verdict.ok is ok
     assert bool(verdict.hint) is not ok
     assert "alias/x" in verdict.detail
 
 
-class Gauge:
-    """`QueueGauge` of a visibility timeout, or of a queue that is not there."""
+class FakeGauge(QueueGauge):
+    """A queue with this visibility timeout in seconds; None: a queue that does not exist."""
 
     def __init__(self, seconds: int | None) -> None:
         self._seconds = seconds
 
+    @override
     def depth(self) -> QueueDepth:
-        """See `QueueGauge.depth`."""
         return QueueDepth(0, 0, 0)
 
+    @override
     def visibility_timeout(self) -> int:
-        """See `QueueGauge.visibility_timeout`."""
         if self._seconds is None:
             raise ConfigurationError("SQS has no such queue")
         return self._seconds
@@ -101,20 +110,20 @@ class Gauge:
 
 @pytest.mark.parametrize(("seconds", "ok"), [(0, False), (25, False), (26, True), (60, True)])
 def test_a_message_stays_hidden_for_longer_than_a_receive_takes(seconds: int, ok: bool) -> None:
-    """Else its handle is stale when it comes."""
-    assert aws.queue(Gauge(seconds), lambda: Gauge(30), 25).ok is ok
+    """Otherwise its receipt handle is stale when the receive ends."""
+    assert aws.queue(FakeGauge(seconds), lambda: FakeGauge(30), 25).ok is ok
 
 
-def test_a_dead_letter_queue_that_is_gone_is_missed() -> None:
-    """SQS goes on naming it."""
-    verdict = aws.queue(Gauge(60), lambda: Gauge(None), 25)
+def test_a_dead_letter_queue_that_was_deleted_is_a_fault() -> None:
+    """SQS still names a queue that was deleted."""
+    verdict = aws.queue(FakeGauge(60), lambda: FakeGauge(None), 25)
     assert (verdict.ok, "dead-letter" in verdict.detail) == (False, True)
 
 
-def test_a_fifo_queue_is_taken_as_it_is() -> None:
-    """Ingest reads it; its dead letters it does not."""
+def test_a_fifo_queue_is_good() -> None:
+    """Ingest reads a FIFO queue, but not its dead letters."""
 
-    def fifo() -> Gauge:
+    def fifo() -> FakeGauge:
         raise UsageError("--dead-letters cannot read a FIFO queue")
 
-    assert aws.queue(Gauge(60), fifo, 25).ok
+    assert aws.queue(FakeGauge(60), fifo, 25).ok

@@ -6,7 +6,7 @@ import datetime as dt
 
 from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
 from vault_etl.crypto.fields import Field
-from vault_etl.doctor.postgres_status import PostgresStatus
+from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.doctor.status import Commits
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.records.partitions import sent_at
@@ -18,7 +18,7 @@ OLD = "INSERT INTO ingest_commits VALUES (now() - make_interval(mins => %s), 'go
 def commits(scratch: Scratch) -> Commits | None:
     """As any role sees them."""
     with scratch.database("analyst") as database:
-        return PostgresStatus(database).commits()
+        return PostgresFacts(database).commits()
 
 
 def test_a_batch_counts_once_it_is_committed(scratch: Scratch) -> None:

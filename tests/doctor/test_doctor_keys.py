@@ -47,7 +47,7 @@ def test_a_key_that_no_entry_explains_is_named(vault: Vault) -> None:
             vault.provisioned.key_arns["token"],
         )
     for role in ("ingest", "rotate", "audit"):
-        assert "2 keys are not what the audit log says: 1, 2" in only(vault, role, "key_changes")
+        assert "2 keys differ from the audit log: 1, 2" in only(vault, role, "key_changes")
     proof = vault.run("audit", "audit", "verify")
     assert proof.code == 65
     assert "does not explain key 1" in proof.stdout + proof.stderr

@@ -125,7 +125,7 @@ def test_what_needs_a_person_is_exit_78(loaded: Vault) -> None:
         shown = on_terminal(loaded, "ingest", "status")
         assert (shown.code, " waiting" in shown.stdout) == (78, True)
         assert "needs a person: dead_letters" in shown.stdout
-        assert "waiting: see to the cause, then" in shown.stdout
+        assert "waiting: remove the cause, then" in shown.stdout
         assert all(name in shown.stdout for name in SECTIONS)
     finally:
         own = emulator_session(loaded.endpoint, loaded.provisioned.credentials["ingest"])

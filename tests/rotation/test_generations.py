@@ -13,7 +13,8 @@ from tests.kit.scratch import Scratch, new_record_id
 from tests.partitions.test_partitions_postgres import month_start, name_of
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError, VaultEtlError
-from vault_etl.doctor.checks import keys as checks
+from vault_etl.doctor import keys as checks
+from vault_etl.doctor.diagnose import Verdict
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.records.partitions import choose
@@ -101,18 +102,22 @@ def test_rows_of_another_generation_are_counted(vault: Ready) -> None:
     """By a sample in each `doctor`, and among all rows with --deep; and so is a constraint of yesterday's."""
     vault.swap()
     with vault.scratch.database("audit") as database:
-        facts = PostgresFacts(database)
+
+        def check(*, every_row: bool) -> Verdict:
+            found = PostgresFacts(database).token_generations(every_row=every_row)
+            return checks.token_generations(found, every_row=every_row)
+
         for every_row in (False, True):
-            good = checks.token_generations(facts, every_row=every_row)
+            good = check(every_row=every_row)
             assert (good.ok, "4 rows have tokens of generation 2" in good.detail) == (True, True)
         vault.scratch.sql("ALTER TABLE user_logins DROP CONSTRAINT tokens_of_one_generation")
-        assert "does not say" in checks.token_generations(facts, every_row=False).detail
+        assert "does not say" in check(every_row=False).detail
         vault.scratch.sql(
             "UPDATE user_logins SET token_generation = 1 WHERE record_id = %s",
             vault.records[0].record_id,
         )
         for every_row in (False, True):
-            bad = checks.token_generations(facts, every_row=every_row)
+            bad = check(every_row=every_row)
             assert (bad.ok, bad.detail.startswith("1 of ")) == (False, True)
 
 

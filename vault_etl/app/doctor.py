@@ -11,16 +11,13 @@ from vault_etl.app.audit import public_key
 from vault_etl.app.parts import Parts
 from vault_etl.audit.signing import SigningKey
 from vault_etl.crypto.fields import ROTATED, KeyPurpose
-from vault_etl.doctor.checks import audit as audit_checks
-from vault_etl.doctor.checks import aws as aws_checks
-from vault_etl.doctor.checks import database as database_checks
-from vault_etl.doctor.checks import keys as key_checks
-from vault_etl.doctor.checks import logins as login_checks
-from vault_etl.doctor.checks import replica as replica_checks
-from vault_etl.doctor.checks import server_log
-from vault_etl.doctor.checks import transport as transport_checks
-from vault_etl.doctor.doctor import Check, Finding, Verdict, diagnose
-from vault_etl.doctor.kms import KmsKeyDescriber
+from vault_etl.doctor import audit as audit_checks
+from vault_etl.doctor import aws as aws_checks
+from vault_etl.doctor import database as database_checks
+from vault_etl.doctor import keys as key_checks
+from vault_etl.doctor import logins as login_checks
+from vault_etl.doctor import server as server_checks
+from vault_etl.doctor.diagnose import Check, Finding, Verdict, diagnose
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url
 from vault_etl.platform.aws import RECEIVE_MARGIN_S
@@ -61,8 +58,8 @@ def _check_settings(parts: Parts) -> Verdict:
 def _aws_checks(parts: Parts) -> Iterable[Check]:
     settings = parts.settings
 
-    def kms_key(name: str, kind: aws_checks.Kind) -> Verdict:
-        return _kms_key(parts, name, kind)
+    def kms_key(name: str, required: aws_checks.KeyRequirement) -> Verdict:
+        return _kms_key(parts, name, required)
 
     def queue(url: str) -> SqsQueue:
         return SqsQueue(parts.aws.sqs(), parts.aws.sqs(), url)
@@ -82,7 +79,7 @@ def _aws_checks(parts: Parts) -> Iterable[Check]:
 
     def endpoints() -> Verdict:
         secret = secret_of(settings.database_password or "")
-        return transport_checks.aws_endpoints(
+        return aws_checks.endpoints(
             parts.aws.endpoints(secret), is_key_of_aws=parts.aws.is_key_of_aws()
         )
 
@@ -98,8 +95,8 @@ def _aws_checks(parts: Parts) -> Iterable[Check]:
     yield Check("queue", check_queue, needs, acts_as(parts, "ingest"))
 
 
-def _kms_key(parts: Parts, name: str, kind: aws_checks.Kind) -> Verdict:
-    return aws_checks.kms_key(KmsKeyDescriber(parts.aws.kms()), name, kind)
+def _kms_key(parts: Parts, name: str, required: aws_checks.KeyRequirement) -> Verdict:
+    return aws_checks.kms_key(aws_checks.describe_key(parts.aws.kms(), name), name, required)
 
 
 def _archive_key_check(parts: Parts) -> Check:
@@ -122,7 +119,7 @@ def _database_checks(parts: Parts) -> Iterable[Check]:
         return PostgresFacts(parts.database)
 
     def transport() -> Verdict:
-        return transport_checks.postgres_tls(facts(), lambda: parts.identity)
+        return server_checks.postgres_tls(facts().transport(), lambda: parts.identity)
 
     def migrations() -> Sequence[Verdict]:
         pending = migrate.migrations(parts).pending()
@@ -133,29 +130,38 @@ def _database_checks(parts: Parts) -> Iterable[Check]:
         return database_checks.schema(migrate.schema_differences(parts, pending))
 
     def trusted() -> Verdict:
-        return key_checks.trusted(facts(), parts.trusted_keys)
+        return key_checks.trusted(facts().wrappings(), parts.trusted_keys.trusts)
 
     def contexts() -> Verdict:
         return key_checks.contexts(keys.key_store(parts), keys.unwrapper(parts))
 
     def generations() -> Verdict:
-        return key_checks.token_generations(facts(), every_row=False)
+        return key_checks.token_generations(
+            facts().token_generations(every_row=False), every_row=False
+        )
 
     needs = ("migrations",)
     aliases = () if parts.settings.trusted_key_arns else ("kms_data_key", "kms_token_key")
     holders = acts_as(parts, "ingest", "reveal", "rotate", "re_encrypt", "audit")
     opens = acts_as(parts, "ingest", "reveal", "re_encrypt")
-    yield Check("postgres", lambda: database_checks.server(facts()), ("settings",), lambda: True)
+    yield Check(
+        "postgres", lambda: server_checks.server(facts().server()), ("settings",), lambda: True
+    )
     yield Check("postgres_tls", transport, ("postgres",), lambda: True)
-    yield Check("postgres_log", lambda: server_log.values(facts()), ("postgres",), lambda: True)
+    yield Check(
+        "postgres_log",
+        lambda: server_checks.logged_values(facts().log_settings()),
+        ("postgres",),
+        lambda: True,
+    )
     yield Check("migrations", migrations, ("postgres",), lambda: True)
     yield Check("schema", schema, needs, lambda: True)
-    yield Check("replication_slots", lambda: replica_checks.slots(facts()), needs)
+    yield Check("replication_slots", lambda: server_checks.slots(facts().slots()), needs)
     yield from _replica_checks(parts, ("postgres",))
     yield from _login_checks(parts, facts, needs)
     yield Check("partitions", lambda: database_checks.partitions(facts()), needs)
     yield _archive_key_check(parts)
-    yield Check("fence", lambda: database_checks.fence(facts()), needs)
+    yield Check("fence", lambda: database_checks.fence(facts().fence_bytes()), needs)
     yield Check("token_keys", lambda: key_checks.token_keys(keys.key_store(parts)), needs, holders)
     yield Check(
         "pending_token_keys", lambda: key_checks.pending(keys.key_store(parts)), needs, holders
@@ -167,7 +173,9 @@ def _database_checks(parts: Parts) -> Iterable[Check]:
         yield Check(f"{purpose}_key_age", look, needs, holders)
     yield Check("trusted_keys", trusted, (*needs, *aliases), holders)
     yield Check("kms_contexts", contexts, ("token_keys", "kms_token_key"), opens)
-    yield Check("audit_turn", lambda: audit_checks.turn(facts()), needs, acts_as(parts, "audit"))
+    yield Check(
+        "audit_turn", lambda: audit_checks.turn(facts().turn()), needs, acts_as(parts, "audit")
+    )
 
     def signing_key() -> SigningKey:
         return public_key(parts).signing_key()
@@ -183,12 +191,12 @@ def _replica_checks(parts: Parts, needs: tuple[str, ...]) -> Iterable[Check]:
         return
 
     def transport() -> Verdict:
-        return transport_checks.postgres_tls(
-            PostgresFacts(parts.replica), lambda: parts.identity, READ_SETTING
+        return server_checks.postgres_tls(
+            PostgresFacts(parts.replica).transport(), lambda: parts.identity, READ_SETTING
         )
 
     def replica() -> Verdict:
-        return replica_checks.replica(parts.replica_facts())
+        return server_checks.replica(parts.replica_facts())
 
     yield Check("replica", replica, needs, lambda: True)
     yield Check("replica_tls", transport, ("replica",), lambda: True)
@@ -198,10 +206,12 @@ def _deep_checks(parts: Parts) -> Iterable[Check]:
     """The checks of `--deep`, which read all records."""
 
     def generations() -> Verdict:
-        return key_checks.token_generations(PostgresFacts(parts.reads), every_row=True)
+        return key_checks.token_generations(
+            PostgresFacts(parts.reads).token_generations(every_row=True), every_row=True
+        )
 
     def counts() -> Verdict:
-        return key_checks.counts(PostgresFacts(parts.reads))
+        return key_checks.counts(PostgresFacts(parts.reads).miscounted())
 
     counters = acts_as(parts, *_COUNTERS)
     yield Check("every_token", generations, ("migrations",), counters)
@@ -212,12 +222,14 @@ def _login_checks(
     parts: Parts, facts: Callable[[], PostgresFacts], needs: tuple[str, ...]
 ) -> Iterable[Check]:
     def separation() -> Verdict:
-        return login_checks.separation(facts(), lambda: parts.identity)
+        return login_checks.separation(
+            facts().rights(), facts().mixed_logins(), lambda: parts.identity
+        )
 
     def members() -> Sequence[Verdict]:
-        return login_checks.members(facts(), lambda: parts.identity)
+        return login_checks.members(facts().odd_members(), lambda: parts.identity)
 
-    yield Check("roles", lambda: login_checks.roles(facts()), needs)
+    yield Check("roles", lambda: login_checks.roles(facts().rights()), needs)
     yield Check("separation", separation, needs)
     yield Check("members", members, needs)
 

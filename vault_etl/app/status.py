@@ -9,13 +9,12 @@ from vault_etl.app.audit import public_key
 from vault_etl.app.doctor import acts_as, check_age
 from vault_etl.app.parts import Parts
 from vault_etl.crypto.fields import ROTATED
-from vault_etl.doctor.checks import audit as audit_checks
-from vault_etl.doctor.checks import database as database_checks
-from vault_etl.doctor.checks import replica as replica_checks
-from vault_etl.doctor.checks import status as status_checks
-from vault_etl.doctor.doctor import Check, Finding, Verdict, diagnose
+from vault_etl.doctor import audit as audit_checks
+from vault_etl.doctor import database as database_checks
+from vault_etl.doctor import server as server_checks
+from vault_etl.doctor import status as status_checks
+from vault_etl.doctor.diagnose import Check, Finding, Verdict, diagnose
 from vault_etl.doctor.postgres import PostgresFacts
-from vault_etl.doctor.postgres_status import PostgresStatus
 from vault_etl.ingest.sources.sqs import SqsQueue, dead_letter_queue_url
 
 
@@ -42,39 +41,36 @@ def _queue_sections(parts: Parts) -> Iterable[Check]:
             lambda: gauge(dead_letter_queue_url(parts.aws.sqs(), url))
         )
 
-    ought, shown = acts_as(parts, "ingest", "audit"), "vault-etl-audit"
-    yield Check("queue", queue, ought=ought, shown_to=shown)
-    yield Check("dead_letters", dead_letters, ought=ought, shown_to=shown)
+    must_see, shown = acts_as(parts, "ingest", "audit"), "vault-etl-audit"
+    yield Check("queue", queue, must_see=must_see, shown_to=shown)
+    yield Check("dead_letters", dead_letters, must_see=must_see, shown_to=shown)
 
 
 def _database_sections(parts: Parts) -> Iterable[Check]:
-    def facts() -> PostgresStatus:
-        return PostgresStatus(parts.database)
-
-    def server() -> PostgresFacts:
+    def facts() -> PostgresFacts:
         return PostgresFacts(parts.database)
 
     def signed() -> Verdict:
-        return audit_checks.signed(server(), public_key(parts).signing_key)
+        return audit_checks.signed(facts(), public_key(parts).signing_key)
 
     def replica() -> Verdict:
-        return replica_checks.replica(parts.replica_facts())
+        return server_checks.replica(parts.replica_facts())
 
     now = parts.clock.now()
 
-    def section(name: str, look: Callable[[], Verdict]) -> Check:
+    def section(name: str, run: Callable[[], Verdict]) -> Check:
         """A section that the role audit sees, and other roles as far as their rights go."""
-        return Check(name, look, ("postgres",), acts_as(parts, "audit"), "vault_etl_audit")
+        return Check(name, run, ("postgres",), acts_as(parts, "audit"), "vault_etl_audit")
 
-    yield Check("postgres", lambda: database_checks.server(server()), ought=lambda: True)
+    yield Check("postgres", lambda: server_checks.server(facts().server()), must_see=lambda: True)
     if parts.settings.read_url is not None:
         yield Check("replica", replica, ("postgres",), lambda: True)
-    yield section("commits", lambda: status_checks.commits(facts()))
-    yield section("lag", lambda: status_checks.lag(facts()))
-    yield section("workers", lambda: status_checks.workers(facts(), now))
-    yield section("quarantine", lambda: status_checks.quarantined(facts(), now))
+    yield section("commits", lambda: status_checks.commits(facts().commits()))
+    yield section("lag", lambda: status_checks.lag(facts().commits()))
+    yield section("workers", lambda: status_checks.workers(facts().sessions(), now))
+    yield section("quarantine", lambda: status_checks.quarantined(facts().quarantined_lately(now)))
     for purpose in ROTATED:
         yield section(f"{purpose}_key_age", functools.partial(check_age, parts, purpose))
-    yield section("rotation", lambda: status_checks.rotation(facts(), now))
+    yield section("rotation", lambda: status_checks.rotation(facts().rotations(), now))
     yield section("audit_log", signed)
-    yield section("partitions", lambda: database_checks.partitions(server()))
+    yield section("partitions", lambda: database_checks.partitions(facts()))

@@ -7,7 +7,7 @@ import typer
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_rows, wants_json
-from vault_etl.doctor.doctor import Finding
+from vault_etl.doctor.diagnose import Finding
 
 
 def register(app: typer.Typer) -> None:

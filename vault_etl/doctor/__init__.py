@@ -1,1 +1,1 @@
-"""Checks of an installation, and its status."""
+"""Checks of an installation (`doctor`), and the state of its work (`status`)."""

@@ -1,44 +1,65 @@
-"""Which roles this login has, and that no login holds what must be held apart."""
+"""Checks of logins: the roles of this login, and rights that no login may hold together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from vault_etl.audit.log import Identity
 from vault_etl.base.errors import VaultEtlError
-from vault_etl.doctor.doctor import Verdict
-from vault_etl.doctor.views import LoginFacts
+from vault_etl.doctor.diagnose import Verdict
 
 EMULATED_ACCOUNTS: Final = frozenset({"000000000000", "123456789012"})
-"""LocalStack's and moto's. AWS gives neither to anybody: behind them is no key that guards a secret."""
+"""The accounts of LocalStack and moto. AWS gives neither to a customer, so no key there guards a secret."""
 
 _SHOWN: Final = 5
 _APART: Final = "REVOKE it, or ALTER ROLE … NO…: one role a login (docs/how-to/database.md)"
 
 
-def roles(facts: LoginFacts) -> Verdict:
-    """The login may do something."""
-    found = facts.rights()
-    if found.superuser:
+@dataclass(frozen=True, slots=True)
+class LoginRights:
+    """The rights of the login of this session."""
+
+    superuser: bool
+    roles: Sequence[str]
+    """The roles `vault_etl_…` that the login acts as."""
+
+
+@dataclass(frozen=True, slots=True)
+class OddMember:
+    """A login or group of the cluster with more rights than a login with one of our roles."""
+
+    name: str
+    what: str
+    """The right that is too much."""
+    is_fault: bool
+    """False: an administrator or a backup may need this right."""
+
+
+def roles(rights: LoginRights) -> Verdict:
+    """Check that the login has a role."""
+    if rights.superuser:
         return Verdict.good("a superuser, who may do everything")
-    if not found.roles:
+    if not rights.roles:
         return Verdict.bad(
             "this login acts as no role",
             "GRANT it one of the roles vault_etl_…, WITH INHERIT TRUE (docs/how-to/database.md)",
         )
-    return Verdict.good(", ".join(role.removeprefix("vault_etl_") for role in found.roles))
+    return Verdict.good(", ".join(role.removeprefix("vault_etl_") for role in rights.roles))
 
 
-def separation(facts: LoginFacts, identity: Callable[[], Identity]) -> Verdict:
-    """No login that opens token keys, as ingest or reveal, reads tokens (docs/design.md, Roles).
+def separation(
+    rights: LoginRights, mixed: Mapping[str, bool], identity: Callable[[], Identity]
+) -> Verdict:
+    """Check that no login opens token keys, as ingest or reveal, and also reads tokens (docs/design.md, Roles).
 
-    Who does both recovers every address from its token, and no entry shows it. In an emulator,
-    where no key is worth anything and one person plays all the roles, it is said and no fault.
+    A login that does both recovers every address from its token, without an entry in the log. `mixed` names
+    these logins, superusers excepted; True marks the login of this session. In an emulator, where no key guards a
+    secret and one person plays every role, the finding is a warning and no fault.
     """
-    mixed = facts.mixed_logins()
     found = []
-    if facts.rights().superuser:
+    if rights.superuser:
         found.append("this login is a superuser, who may read tokens whatever else it does")
     elif any(mixed.values()):
         found.append("this login may ingest or reveal, and read tokens")
@@ -54,13 +75,12 @@ def separation(facts: LoginFacts, identity: Callable[[], Identity]) -> Verdict:
     )
 
 
-def members(facts: LoginFacts, identity: Callable[[], Identity]) -> Sequence[Verdict]:
-    """No member of our roles acts as the owner, or has a right of the cluster's beside them.
+def members(odd: Sequence[OddMember], identity: Callable[[], Identity]) -> Sequence[Verdict]:
+    """Check that no member of our roles acts as the owner, or has a right of the cluster beside our roles.
 
-    The owner of the database may: it migrates. What an administrator or a backup may need is told; in
-    an emulator, all of it is.
+    The owner of the database may act as the owner role, because it migrates. Rights that an administrator or a
+    backup may need are reported and no fault; in an emulator no right is a fault.
     """
-    odd = facts.odd_members()
     told = [f"{found.name} {found.what}" for found in odd if not found.is_fault]
     faults = [f"{found.name} {found.what}" for found in odd if found.is_fault]
     if faults and not is_emulated(identity):
@@ -75,7 +95,7 @@ def members(facts: LoginFacts, identity: Callable[[], Identity]) -> Sequence[Ver
 
 
 def is_emulated(identity: Callable[[], Identity]) -> bool:
-    """Whether AWS says that the caller's account is an emulator's."""
+    """Tell whether AWS says that the caller's account is an emulator's."""
     return _account(identity) in EMULATED_ACCOUNTS
 
 
@@ -85,7 +105,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _account(identity: Callable[[], Identity]) -> str | None:
-    """The AWS account of the caller; None if AWS does not say."""
+    """Return the AWS account of the caller; None if AWS does not answer."""
     try:
         return identity().actor().split(":")[4]
     except VaultEtlError:

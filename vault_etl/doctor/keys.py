@@ -1,37 +1,72 @@
-"""The table of keys: the generations of the token keys, ages, and who wrapped them."""
+"""Checks of keys: generations of token keys, ages, wrappings, and the values counted under each key."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from vault_etl.base.errors import KeyDeniedError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyField, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
-from vault_etl.doctor.doctor import Verdict
-from vault_etl.doctor.views import KeyWrappings, Trust, ValueCounts
+from vault_etl.doctor.diagnose import Verdict
 from vault_etl.keys.age import KeyAge, KeyAges
 from vault_etl.keys.ring import KeyReader, KeyTrail
 from vault_etl.keys.unwrap import KeyUnwrapper, prove_kms
 
 MAX_PENDING: Final = dt.timedelta(days=1)
-"""A rotation of the token keys that takes longer was left unfinished."""
+"""A rotation of the token keys that takes longer counts as abandoned."""
 
 _SHOWN: Final = 10
-_DAMAGE: Final = "keys were changed by other hands, or restored in part: compare with a backup"
+_DAMAGE: Final = "keys were changed by another program, or restored in part: compare with a backup"
 _ROTATE: Final = {
     KeyPurpose.DATA: "`vault-etl keys rotate`; with --if-due for a scheduler",
     KeyPurpose.TOKEN: "`vault-etl keys rotate --tokens`",
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Wrapping:
+    """The number of keys of a purpose that a KMS key has wrapped, without destroyed keys."""
+
+    purpose: KeyPurpose
+    kms_key_arn: str
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGenerations:
+    """The generations of the tokens in the table."""
+
+    active: int | None
+    """The active generation of the token keys."""
+    held: int | None
+    """The generation that the table's constraint demands."""
+    others: int
+    """Rows with tokens of another generation than the active one."""
+    rows_read: int
+
+
+@dataclass(frozen=True, slots=True)
+class Miscount:
+    """A count that differs from the rows: of a field's key, or of a generation (`token`), in a month (2026-01)."""
+
+    field: str
+    number: int
+    month: str
+    kept: int
+    counted: int
+
+
 def token_keys(reader: KeyReader) -> Verdict:
-    """One whole generation is active, and at most one, as whole, is pending."""
+    """Check that one complete generation is active, and that at most one complete generation is pending."""
     keys = reader.token_keys()
     active, pending = (_generations(keys, state) for state in (KeyState.ACTIVE, KeyState.PENDING))
     if not active and not pending:
-        return Verdict.bad("there are none", "`vault-etl keys init` with the role re-encrypt")
+        return Verdict.bad(
+            "there are no token keys", "`vault-etl keys init` with the role re-encrypt"
+        )
     for state, generations in ((KeyState.ACTIVE, active), (KeyState.PENDING, pending)):
         if len(generations) > 1:
             return Verdict.bad(f"more than one generation is {state}", _DAMAGE)
@@ -45,7 +80,7 @@ def token_keys(reader: KeyReader) -> Verdict:
 
 
 def pending(ages: KeyAges) -> Verdict:
-    """No generation of token keys has been waiting for its cut-over for long."""
+    """Check that no generation of token keys has been waiting for its cut-over for more than a day."""
     age = ages.oldest(KeyState.PENDING).get(KeyPurpose.TOKEN)
     if age is None:
         return Verdict.good("no generation waits")
@@ -54,26 +89,26 @@ def pending(ages: KeyAges) -> Verdict:
     if age > MAX_PENDING:
         return Verdict.bad(
             detail,
-            "`vault-etl keys rotate --tokens` goes on where it was left; --abort takes it back",
+            "`vault-etl keys rotate --tokens` continues the rotation; --abort undoes it",
         )
     return Verdict.good(detail)
 
 
 def changes(trail: KeyTrail) -> Verdict:
-    """Every key is what the newest entry of the log about it says."""
+    """Check that every key is in the state that the newest audit entry about it says."""
     strange = trail.unexplained()
     if strange:
         shown = ", ".join(map(str, strange[:_SHOWN]))
         more = f" and {len(strange) - _SHOWN} more" if len(strange) > _SHOWN else ""
         return Verdict.bad(
-            f"{len(strange)} keys are not what the audit log says: {shown}{more}",
-            "find out who wrote them; rotations adopt none, and --abort ends a pending generation",
+            f"{len(strange)} keys differ from the audit log: {shown}{more}",
+            "find out who wrote them; rotations use none of them, and --abort ends a pending generation",
         )
     return Verdict.good("every key is what the audit log says")
 
 
 def age(found: KeyAge) -> Verdict:
-    """The oldest active key of a purpose is not older than it may be."""
+    """Check that the oldest active key of a purpose has not reached its limit."""
     values = {
         "age_seconds": None if found.age is None else int(found.age.total_seconds()),
         "limit_days": found.limit_days,
@@ -84,49 +119,49 @@ def age(found: KeyAge) -> Verdict:
     return Verdict.good(str(found), **values)
 
 
-def trusted(facts: KeyWrappings, trust: Trust) -> Verdict:
-    """Every key that is not destroyed was wrapped by a KMS key that the settings trust."""
-    strange = [w for w in facts.wrappings() if not trust.trusts(w.purpose, w.kms_key_arn)]
+def trusted(
+    wrappings: Sequence[Wrapping], is_trusted: Callable[[KeyPurpose, str], bool]
+) -> Verdict:
+    """Check that every key was wrapped by a KMS key (ARN) that the settings trust for its purpose."""
+    strange = [w for w in wrappings if not is_trusted(w.purpose, w.kms_key_arn)]
     if strange:
         counts = (f"{w.keys} {w.purpose} keys by {w.kms_key_arn}" for w in strange)
         return Verdict.bad(
             f"wrapped by KMS keys that are not trusted here: {', '.join(counts)}",
-            "if they are yours, add them to VAULT_ETL_TRUSTED_KEY_ARNS; else find out who wrote them, and"
+            "if these KMS keys are yours, add them to VAULT_ETL_TRUSTED_KEY_ARNS; else find out who wrote them, and"
             " `vault-etl erase` what is under them",
         )
     return Verdict.good("every key was wrapped by a trusted KMS key")
 
 
-def token_generations(facts: ValueCounts, *, every_row: bool) -> Verdict:
-    """The table takes tokens of the active generation alone, and has no others."""
-    found = facts.token_generations(every_row=every_row)
+def token_generations(found: TokenGenerations, *, every_row: bool) -> Verdict:
+    """Check that the table accepts, and has, only tokens of the active generation."""
     if found.active is None:
         return Verdict.unknown("there are no token keys yet")
-    looked = f"{'all' if every_row else 'a sample of'} {found.looked_at} rows"
+    rows = f"{'all' if every_row else 'a sample of'} {found.rows_read} rows"
     if found.others:
         return Verdict.bad(
-            f"{found.others} of {looked} have tokens of another generation than {found.active}: they join nothing",
+            f"{found.others} of {rows} have tokens of another generation than {found.active}: joins miss them",
             "was a month attached, or a row replicated, by hand? (docs/how-to/months.md, Months that do not fit)",
         )
     if found.held != found.active:
         return Verdict.bad(
             f"the table's constraint tokens_of_one_generation does not say generation {found.active}",
-            "make it again as the owner, as migrations/0018_token_generations.sql does (docs/operations/doctor.md,"
-            " Guards that were changed)",
+            "make the constraint again as the owner, as migrations/0018_token_generations.sql does"
+            " (docs/operations/doctor.md, Guards that were changed)",
         )
-    return Verdict.good(f"{looked} have tokens of generation {found.active} or none")
+    return Verdict.good(f"{rows} have tokens of generation {found.active} or none")
 
 
-def counts(facts: ValueCounts) -> Verdict:
-    """The values under each key are as many as each commit has counted."""
-    wrong = facts.miscounted()
+def counts(wrong: Sequence[Miscount]) -> Verdict:
+    """Check that the kept counts of values under each key are those of the rows."""
     if wrong:
         shown = ", ".join(
             f"{m.field} {m.number} in {m.month}: {m.counted}, kept {m.kept}" for m in wrong[:_SHOWN]
         )
         more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         return Verdict.bad(
-            f"values were added or removed past the triggers, {shown}{more}",
+            f"values were added or removed without the triggers: {shown}{more}",
             "was a month attached, detached or written into by hand? `SELECT public.recount_values()` as the"
             " owner counts again",
         )
@@ -134,10 +169,10 @@ def counts(facts: ValueCounts) -> Verdict:
 
 
 def contexts(reader: KeyReader, unwrapper: KeyUnwrapper) -> Verdict:
-    """KMS opens a token key, and under no other context than its own.
+    """Check that KMS unwraps a token key under its own encryption context, and under no other.
 
-    A role that may open one field alone proves it with that one. Raises KeyDeniedError for a role
-    that may open none, and what is wrong with the first key that it may open.
+    A role that may unwrap the key of one field proves this with that key. Raises KeyDeniedError for a role that may
+    unwrap no token key, and what `prove_kms` raises for the first key that the role may unwrap.
     """
     refusal: KeyDeniedError | None = None
     for key in reader.token_keys():
@@ -149,7 +184,7 @@ def contexts(reader: KeyReader, unwrapper: KeyUnwrapper) -> Verdict:
             else:
                 return Verdict.good("KMS opens keys under their own context alone")
     if refusal is None:
-        return Verdict.unknown("there is no token key to prove it with")
+        return Verdict.unknown("there is no token key to test with")
     raise refusal
 
 

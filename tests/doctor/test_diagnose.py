@@ -1,4 +1,4 @@
-"""A diagnosis has a line for every check, whatever is away, refused or broken."""
+"""A diagnosis has a finding for every check, also after outages, refusals and damage."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vault_etl.base.errors import (
     UnavailableError,
     VaultEtlError,
 )
-from vault_etl.doctor.doctor import Check, Verdict, diagnose
+from vault_etl.doctor.diagnose import Check, Verdict, diagnose
 
 GOOD = Verdict.good("fine")
 
 
 def raising(error: BaseException) -> Verdict:
-    """A look that ends in this error."""
+    """Raise this error in place of a verdict."""
     raise error
 
 
 def found(*checks: Check) -> dict[str, tuple[bool | None, str]]:
-    """What a diagnosis says, by check."""
+    """Return result and detail by check."""
     return {f.check: (f.verdict.ok, f.verdict.detail) for f in diagnose(checks)}
 
 
@@ -40,11 +40,11 @@ def found(*checks: Check) -> dict[str, tuple[bool | None, str]]:
     ],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("ought", [False, True])
-def test_an_error_is_a_finding_with_its_hint(error: VaultEtlError, ought: bool) -> None:
-    """And what comes after it is looked at all the same."""
+@pytest.mark.parametrize("must_see", [False, True])
+def test_an_error_is_a_finding_with_its_hint(error: VaultEtlError, must_see: bool) -> None:
+    """The checks after it run nevertheless."""
     first, second = diagnose(
-        [Check("a", lambda: raising(error), ought=lambda: ought), Check("b", lambda: GOOD)]
+        [Check("a", lambda: raising(error), must_see=lambda: must_see), Check("b", lambda: GOOD)]
     )
     assert first.verdict == Verdict.bad(str(error), error.hint)
     assert second.verdict == GOOD
@@ -59,40 +59,41 @@ def test_an_error_is_a_finding_with_its_hint(error: VaultEtlError, ought: bool) 
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_a_role_may_not_see_is_no_fault(error: VaultEtlError) -> None:
-    """Unless it ought to see it: then the refusal is one."""
+def test_a_refusal_is_no_fault(error: VaultEtlError) -> None:
+    """A refusal is a fault if the role must see the subject."""
     shown = found(
-        Check("a", lambda: raising(error)), Check("b", lambda: raising(error), ought=lambda: True)
+        Check("a", lambda: raising(error)),
+        Check("b", lambda: raising(error), must_see=lambda: True),
     )
     assert shown == {"a": (None, "not visible to this role"), "b": (False, "no")}
 
 
-def test_who_cannot_say_what_it_ought_to_see_is_not_told_off() -> None:
-    """The database that would know is away, which is a finding of its own."""
+def test_a_refusal_is_no_fault_if_the_rights_are_unknown() -> None:
+    """The database that knows the rights is away, which is a finding of its own."""
 
-    def ought() -> bool:
+    def must_see() -> bool:
         raise UnavailableError("away")
 
-    assert found(Check("a", lambda: raising(DeniedError("no")), ought=ought)) == {
+    assert found(Check("a", lambda: raising(DeniedError("no")), must_see=must_see)) == {
         "a": (None, "not visible to this role")
     }
 
 
-def test_what_rests_on_a_fault_names_it() -> None:
-    """Down to the last, which names the first: one fault, one line that says so."""
-    looked: list[str] = []
+def test_a_check_that_rests_on_a_fault_names_it() -> None:
+    """Every later check names the first fault."""
+    runs: list[str] = []
 
-    def look() -> Verdict:
-        looked.append("looked")
+    def run() -> Verdict:
+        runs.append("run")
         return GOOD
 
     assert found(
         Check("a", lambda: Verdict.bad("away", None)),
-        Check("b", look, ("a",)),
-        Check("c", look, ("b",)),
+        Check("b", run, ("a",)),
+        Check("c", run, ("b",)),
         Check("d", lambda: GOOD),
-        Check("e", look, ("d", "c")),
-        Check("f", look, ("d",)),
+        Check("e", run, ("d", "c")),
+        Check("f", run, ("d",)),
     ) == {
         "a": (False, "away"),
         "b": (None, "needs a"),
@@ -101,22 +102,22 @@ def test_what_rests_on_a_fault_names_it() -> None:
         "e": (None, "needs a"),
         "f": (True, "fine"),
     }
-    assert looked == ["looked"]
+    assert runs == ["run"]
 
 
-def test_what_rests_on_the_invisible_is_invisible() -> None:
-    """It says so itself."""
+def test_a_check_that_rests_on_a_refusal_is_refused() -> None:
+    """Both have the same verdict."""
     shown = found(Check("a", lambda: raising(DeniedError("no"))), Check("b", lambda: GOOD, ("a",)))
     assert shown["b"] == shown["a"] == (None, "not visible to this role")
 
 
 def test_a_bug_is_no_finding() -> None:
-    """It is raised, to be reported."""
+    """A bug is raised, and gets a report."""
     with pytest.raises(ZeroDivisionError):
         found(Check("a", lambda: raising(ZeroDivisionError())))
 
 
 def test_a_finding_comes_when_it_is_found() -> None:
-    """Not after the last check, which may take its time."""
+    """Findings do not wait for the last check, which may be slow."""
     findings = diagnose([Check("a", lambda: GOOD), Check("b", lambda: raising(RuntimeError()))])
     assert next(findings).check == "a"

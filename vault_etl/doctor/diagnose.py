@@ -1,4 +1,4 @@
-"""Check everything that a vault rests on, one line a check, whatever is wrong with it."""
+"""Run checks one after the other, whatever they find, and report one line for each finding."""
 
 from __future__ import annotations
 
@@ -11,63 +11,63 @@ from vault_etl.base.errors import DeniedError, KeyDeniedError, KeyUnavailableErr
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check found. Nothing in it is secret or personal."""
+    """The result of a check. Every text and value in it may be shown: nothing is secret or personal."""
 
     ok: bool | None
-    """None: it does not apply, or this role may not see it."""
+    """None: the check does not apply, or this role may not see its subject."""
     detail: str
     hint: str | None = None
-    """How to mend it; of what is not ok."""
+    """The remedy, if `ok` is False."""
     values: Mapping[str, object] = field(default_factory=dict)
     """The numbers and times of `detail`, for a program."""
 
     @classmethod
     def good(cls, detail: str, **values: object) -> Self:
-        """It is as it must be."""
+        """Return the verdict that all is as it must be."""
         return cls(ok=True, detail=detail, values=values)
 
     @classmethod
     def bad(cls, detail: str, hint: str | None, **values: object) -> Self:
-        """It is not, and this mends it."""
+        """Return the verdict that something is wrong, with its remedy."""
         return cls(ok=False, detail=detail, hint=hint, values=values)
 
     @classmethod
     def unknown(cls, detail: str) -> Self:
-        """There is nothing to say, for this reason."""
+        """Return the verdict that the check could not decide, for this reason."""
         return cls(ok=None, detail=detail)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing to look at, by a stable name."""
+    """A check with a stable name."""
 
     name: str
-    look: Callable[[], Verdict | Sequence[Verdict]]
-    """What is found: one verdict, or one for each thing that is wrong."""
+    run: Callable[[], Verdict | Sequence[Verdict]]
+    """Returns one verdict, or one for each fault."""
     rests_on: tuple[str, ...] = ()
-    """Checks that come before: unless they hold, this one names the first that does not."""
-    ought: Callable[[], bool] = lambda: False
-    """Whether this caller ought to see it, so that a refusal is a fault. Asked if there is one."""
+    """Earlier checks that must hold; otherwise this check is not run, and its verdict names the first that fails."""
+    must_see: Callable[[], bool] = lambda: False
+    """Tells whether this caller needs access, so that a refusal is a fault. Called only after a refusal."""
     shown_to: str | None = None
-    """The role that sees it, to be told to one that does not."""
+    """The role that has access; a refused caller is told its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A check, and what it found."""
+    """A verdict, and the name of its check."""
 
     check: str
     verdict: Verdict
 
 
 def diagnose(checks: Sequence[Check]) -> Iterator[Finding]:
-    """Every check in its turn. What is away or refused is a finding; only a bug is raised."""
+    """Run every check in order. Outages and refusals become findings; only bugs are raised."""
     found: dict[str, Verdict] = {}
     for check in checks:
         lacking = next((name for name in check.rests_on if not found[name].ok), None)
         if lacking is None:
-            verdicts = _look(check)
-        elif found[lacking].ok is None:  # it says itself why
+            verdicts = _run(check)
+        elif found[lacking].ok is None:  # its own detail says why
             verdicts = [found[lacking]]
         else:
             verdicts = [Verdict.unknown(f"needs {lacking}")]
@@ -75,26 +75,26 @@ def diagnose(checks: Sequence[Check]) -> Iterator[Finding]:
         yield from (Finding(check.name, verdict) for verdict in verdicts)
 
 
-def _look(check: Check) -> Sequence[Verdict]:
+def _run(check: Check) -> Sequence[Verdict]:
     try:
-        found = check.look()
+        found = check.run()
     except VaultEtlError as error:
-        if _is_refusal(error) and not _ought(check):
+        if _is_refusal(error) and not _must_see(check):
             to = f"; {check.shown_to} sees it" if check.shown_to else ""
             return [Verdict.unknown(f"not visible to this role{to}")]
         return [Verdict.bad(str(error), error.hint)]
     return [found] if isinstance(found, Verdict) else found
 
 
-def _ought(check: Check) -> bool:
+def _must_see(check: Check) -> bool:
     try:
-        return check.ought()
+        return check.must_see()
     except VaultEtlError:
         return False
 
 
 def _is_refusal(error: VaultEtlError) -> bool:
-    """Whether it is about the caller. A key that nobody can use is another matter."""
+    """Tell whether the error is about the caller's rights. A key that no caller can use is not a refusal."""
     if isinstance(error, KeyUnavailableError):
         return isinstance(error, KeyDeniedError)
     return isinstance(error, DeniedError)
