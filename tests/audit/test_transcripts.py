@@ -131,8 +131,8 @@ def test_verify(one: Vault) -> None:
         "             unsigned: 0\n"
         "\n"
         "no problems\n"
-        "vault-etl: warning: without a --checkpoint from outside the database, an end that was"
-        " cut, or a chain that was written anew, goes unnoticed\n"
+        "vault-etl: warning: without a --checkpoint from outside the database, a log that was cut"
+        " off or rewritten goes unnoticed\n"
     )
     done = one.ok("audit", "audit", "verify")
     assert list(done.json) == [

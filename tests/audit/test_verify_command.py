@@ -121,8 +121,8 @@ def test_another_public_key_proves_nothing(site: Vault, public_key: Path, tmp_pa
 @pytest.mark.parametrize(
     ("option", "content", "code", "words"),
     [
-        ("--checkpoint", "", 65, "no checkpoint in it"),
-        ("--checkpoint", '{"checkpoint": 7}\n[]\n', 65, "no checkpoint in it"),
+        ("--checkpoint", "", 65, "has no checkpoint"),
+        ("--checkpoint", '{"checkpoint": 7}\n[]\n', 65, "has no checkpoint"),
         ("--public-key", "no key", 2, "no public key"),
     ],
 )
@@ -209,7 +209,7 @@ def test_the_first_checkpoint_registers_the_key(bare_vault: Vault) -> None:
     assert bare_vault.ok("audit", "audit", "verify", *given).json["ok"]
     newer = bare_vault.ok("audit", "audit", "verify", *given[2:])
     assert newer.json["counts"]["rubbish"] == len(newer.json["problems"]) == 3
-    assert "an older audit key is not given (--public-key)" in newer.stderr
+    assert "an older audit key is missing (--public-key)" in newer.stderr
 
 
 def test_a_checkpoint_that_cannot_be_signed(site: Vault) -> None:

@@ -109,7 +109,7 @@ def test_a_second_time_is_safe_and_says_so(filled: Vault) -> None:
     second = filled.ok("erase", "erase", "--user-id", "cyd", *WHY)
     assert (first.json["records"], second.json["records"]) == (1, 0)
     assert second.json["audit_seq"] == first.json["audit_seq"] + 2
-    said = "it was erased before: nothing was left to erase"
+    said = "already erased: there was nothing left to erase"
     assert said in second.stderr
     assert said not in first.stderr
     assert filled.ok("erase", "erase", "--user-id", "cyd", *WHY, "--quiet").stderr == ""
@@ -130,8 +130,8 @@ def test_what_is_not_there_is_not_found(filled: Vault, asked: tuple[str, ...], n
 @pytest.mark.parametrize(
     ("asked", "name"),
     [
-        ((), "of one ID, or of one --user-id"),
-        ((UNKNOWN, "--user-id", "dan"), "of one ID, or of one --user-id"),
+        ((), "takes one ID or one --user-id"),
+        ((UNKNOWN, "--user-id", "dan"), "takes one ID or one --user-id"),
         (("dan",), "ID takes an id"),
         (("--user-id", "d\udcffn"), "the user id is not UTF-8"),
     ],

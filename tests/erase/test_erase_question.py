@@ -17,15 +17,15 @@ ONE = {"user_logins_2024_03": "s3://cold/a"}
         (
             Erasable(0, 0, ONE),
             (
-                "Nothing is here. Put the erasure on the record for 1 archive that may hold it"
+                "The database holds nothing. Record the erasure for 1 archive that may hold values"
                 " (user_logins_2024_03 in s3://cold/a)?"
             ),
         ),
         (
             Erasable(1, 1, {**ONE, "b": "/x\x1b"}),
             (
-                "Erase the personal fields of 1 record and the body of a quarantined message for good, and put"
-                " the erasure on the record for 2 archives that may hold it (user_logins_2024_03 in s3://cold/a,"
+                "Erase the personal fields of 1 record and the body of a quarantined message for good, and record"
+                " the erasure for 2 archives that may hold values (user_logins_2024_03 in s3://cold/a,"
                 " b in /x\\x1b)?"
             ),
         ),

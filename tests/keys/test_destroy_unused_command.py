@@ -45,7 +45,7 @@ def test_all_that_nothing_needs_ends_in_one_go(quick: Vault) -> None:
 
     shown_unused = quick.ok("audit", "keys", "list", "--unused", "--output", "table")
     assert f"{PAGE_KEYS + 1} keys" in shown_unused.stdout
-    assert "--each shows a line for each" in shown_unused.stderr
+    assert "--each shows one line for each" in shown_unused.stderr
     assert len(shown_unused.stdout.splitlines()) < 10
     active = quick.ok("audit", "keys", "list", "--state", "active", "--each", "--output", "table")
     assert str(2 * 10**9 + 1) in active.stdout
@@ -81,7 +81,7 @@ def test_all_that_nothing_needs_ends_in_one_go(quick: Vault) -> None:
 
 @pytest.mark.parametrize(
     ("args", "message"),
-    [((), "give a KEY_ID or --unused"), (("1", "--unused"), "--unused goes without a KEY_ID")],
+    [((), "give a KEY_ID or --unused"), (("1", "--unused"), "--unused takes no KEY_ID")],
 )
 def test_it_is_one_key_or_the_unused_ones(
     loaded: Vault, args: tuple[str, ...], message: str

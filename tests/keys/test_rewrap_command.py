@@ -42,7 +42,7 @@ def test_every_key_is_wrapped_anew_and_opens_as_before(filled: Vault, role: str)
 @pytest.mark.iam
 def test_who_may_open_keys_has_them_proven(filled: Vault) -> None:
     """One of each purpose and field, opened thrice; rotate, which KMS lets open none, says that it did not."""
-    note = "no new bytes were opened for proof"
+    note = "the new wrapped keys were not verified"
     with FaultProxy(filled.endpoint) as kms:
         proven = filled.ok("re-encrypt", "keys", "rewrap", extra={"AWS_ENDPOINT_URL_KMS": kms.url})
         assert kms.operations().count("Decrypt") == 3 * KEYS

@@ -139,7 +139,7 @@ def test_reset_asks(home: Path) -> None:
 def test_stop_without_a_stack(tmp_path: Path) -> None:
     """Where nothing runs, stop and status succeed and say so; env is exit 78 with a hint."""
     stopped = local(tmp_path, "stop")
-    assert (stopped.returncode, stopped.stderr) == (0, "vault-etl: nothing ran\n")
+    assert (stopped.returncode, stopped.stderr) == (0, "vault-etl: nothing was running\n")
     assert json.loads(local(tmp_path, "status").stdout)["state"] == "stopped"
     env = local(tmp_path, "env")
     assert env.returncode == 78

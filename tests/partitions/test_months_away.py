@@ -222,7 +222,7 @@ def erase(away: Away, *target: str, code: int = 0) -> dict[str, Any]:
     assert result.code == code, result.stderr
     if code == 75:
         names = ", ".join(result.json["archives"])
-        assert f"archive{'s' * (', ' in names)} may hold it still: {names}" in result.stderr
+        assert f"archive{'s' * (', ' in names)} may still hold values: {names}" in result.stderr
         assert "partitions restore" in result.stderr
     return dict(result.json)
 

@@ -132,7 +132,7 @@ def test_an_interrupted_detach_is_told_and_gone_on_with(vault: Vault) -> None:
         assert months(vault)[table(month)] == "detaching"
         assert entries(vault)[-1][1:] == ("outcome", "failed", f"{table(month)} is detaching")
         refused = vault.run("admin", "partitions", "attach", month, *WHY)
-        assert (refused.code, "goes on with it" in refused.stderr) == (78, True)
+        assert (refused.code, "continues the interrupted detach" in refused.stderr) == (78, True)
         found = {line["check"]: line for line in vault.run("audit", "doctor", "--deep").lines}
         assert found["value_counts"]["ok"]
         assert "partitions list" in found["schema"]["hint"]

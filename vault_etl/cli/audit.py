@@ -1,4 +1,4 @@
-"""`vault-etl audit …`: the group, and `audit list`."""
+"""`vault-etl audit`: the group, and `list` and `checkpoint`."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from vault_etl.cli.ui.output import (
 from vault_etl.crypto.fields import Field
 
 app = typer.Typer(
-    help="Read, prove and sign the audit log.", no_args_is_help=True, rich_markup_mode=None
+    help="Read, verify and sign the audit log.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
 @app.callback()
 def _audit() -> None:
-    """Read, prove and sign the audit log."""
+    """Read, verify and sign the audit log."""
 
 
 @app.command("list")
@@ -55,18 +55,19 @@ def _list(
         str | None, typer.Option(help="Only entries of this actor (ARN) or database login.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, max=MAX_COUNT, help="The newest ones, this many.")
+        int | None,
+        typer.Option(min=1, max=MAX_COUNT, help="At most this many entries, the newest."),
     ] = None,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show who looked at what, and why; the newest last.
+    """Show who accessed what, and why; the newest entry last.
 
-    An entry has to match every filter that is given.
+    An entry must match every filter.
 
-    JSON has more of each: actor and host by the client's own word; login, time and client_address by
-    the database's. client_address is who connects to Postgres: behind a pooler, the pooler.
+    JSON has more of each entry. The client states actor and host; the database states login, time and
+    client_address. client_address is the peer that connects to Postgres: behind a pooler, the pooler.
 
     \b
     Examples:
@@ -117,13 +118,13 @@ def _list(
     asked = wanted.since is None or (left is not None and wanted.since <= left.logged_at)
     if left is not None and asked and not quiet and shown != limit:
         sys.stderr.write(
-            f"vault-etl: entries up to {left.seq} ({utc_text(left.logged_at)}) left the log for"
-            " segments: all but a few of them are not listed\n"
+            f"vault-etl: entries up to {left.seq} ({utc_text(left.logged_at)}) moved from the log to"
+            " segments: only a few of them are listed\n"
         )
 
 
 def listed(entry: AuditEntry) -> dict[str, object]:
-    """An entry as JSON has it."""
+    """The members of an entry in JSON."""
     return {
         "seq": entry.seq,
         "time": entry.logged_at,
@@ -149,7 +150,7 @@ def listed(entry: AuditEntry) -> dict[str, object]:
 def _checkpoint(
     *,
     new_key: Annotated[
-        bool, typer.Option("--new-key", help="The audit key was replaced: register the new one.")
+        bool, typer.Option("--new-key", help="The audit key was replaced: register the new key.")
     ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
@@ -157,8 +158,8 @@ def _checkpoint(
 ) -> None:
     """Sign the newest entry, and print the signed note that `verify --checkpoint` takes.
 
-    The first run registers the key that signs: reveals need it. Run it on a timer, and keep what
-    it prints where the database's owner cannot change it.
+    The first run registers the key that signs, which reveals need. Run it on a timer, and keep the
+    output where the database's owner cannot change it.
 
     \b
     Examples:

@@ -37,14 +37,14 @@ def _policy(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show the reveal policy, or set it: who may look at what, for which purpose, how often.
+    """Show the reveal policy, or set it: the fields, purposes and number of accesses.
 
-    It stands in the database, which enforces it before a record is looked for. No purposes: any
-    purpose or none, and every field. One or more: a look must name one of them with --purpose, and
-    sees what its fields say, in full or masked. The quota counts one login's looks in the last
-    hour; `tokens` has one of its own, of values. A login of the role reveal sees what is left of
-    its own, and when more is there again: at `next_at` the first, at `reset_at` all. `audit policy
-    set` passes over that part.
+    The policy is stored in the database, which enforces it before it searches a record. Without
+    purposes, an access may name any purpose or none, and sees every field. With purposes, an access
+    must name one of them with --purpose, and sees the fields of that purpose, in full or masked. The
+    quota counts the accesses of one login in the last hour; `tokens` has its own quota, of values. A
+    login of the role reveal sees what is left of its quotas, and when they grow: `next_at` is the
+    first time, `reset_at` the time when they are full. `audit policy set` ignores that part.
 
     \b
     Examples:
@@ -80,10 +80,10 @@ def _set(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Put a policy in force, on the record. For the owner's login alone.
+    """Replace the reveal policy; an entry in the log says so. Only the owner's login may.
 
-    The whole policy is replaced. The entry holds the SHA-256 of the document, so that `audit
-    verify` sees whether it was changed since.
+    The whole policy is replaced. The entry has the SHA-256 of the document, so that `audit verify`
+    detects a later change.
 
     \b
     Examples:
@@ -104,7 +104,7 @@ def _set(
 
 
 def _quota(allowance: Allowance) -> dict[str, object]:
-    """How the login stands to the quota, if it may look at all."""
+    """What is left of the quotas of the login, if it may access anything."""
     if not allowance.reader:
         return {}
     return {
@@ -130,5 +130,5 @@ def _read(path: Path) -> str:
     content = read_bounded(None if str(path) == "-" else path, MAX_FILE_BYTES)
     if len(content) > MAX_FILE_BYTES:
         message = "the policy is longer than 64 KiB"
-        raise UsageError(message, hint="fewer purposes will do")
+        raise UsageError(message, hint="use fewer purposes")
     return content.decode("utf-8", "replace")

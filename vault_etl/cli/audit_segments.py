@@ -29,7 +29,7 @@ from vault_etl.platform.store import S3, parse_location
 
 _AGE: Final = dt.timedelta(days=90)
 _MIN_AGE: Final = dt.timedelta(days=1)
-"""Quotas count what was done in the last hour, and registrations of the last day: the database asks for it too."""
+"""The age that the database requires too: quotas count the last hour, and registrations of keys the last day."""
 
 
 def export(
@@ -41,7 +41,7 @@ def export(
     until: Annotated[
         dt.datetime | None,
         typer.Option(
-            metavar="TIME", help="Only entries before then (UTC); 90 days ago by default."
+            metavar="TIME", help="Only entries before this time (UTC). [default: 90 days ago]"
         ),
     ] = None,
     public_key: PublicKeyOption = None,
@@ -49,12 +49,12 @@ def export(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Write old entries of the audit log into files that prove themselves. Deletes nothing.
+    """Write old entries of the audit log into files that can be verified. Deletes nothing.
 
-    A segment is the entries behind the last segment, up to the newest one before --until that has a
-    checkpoint of the audit key; a million entries at most, and then another one. Each has three
-    files: entries and checkpoints as JSON lines in gzip, and a manifest. `audit verify --offline`
-    proves them, and `audit trim` deletes what is in them.
+    A segment has the entries after the last segment, up to the newest entry before --until with a
+    checkpoint of the audit key, at most a million entries; then another segment begins. Each segment
+    has three files: entries and checkpoints as JSON lines in gzip, and a manifest. `audit verify
+    --offline` verifies them, and `audit trim` deletes their entries from the log.
 
     \b
     Examples:
@@ -81,7 +81,7 @@ def export(
         ),
         output,
         columns=("first_seq", "last_seq", "until", "bytes", "segment"),
-        empty="no entry is that old, or none of them has a checkpoint: `vault-etl audit checkpoint`",
+        empty="no entry of that age has a checkpoint: `vault-etl audit checkpoint` makes one",
     )
 
 
@@ -90,7 +90,7 @@ def trim(
     segments: Annotated[
         str,
         typer.Option(
-            metavar="PLACE", help="Where `audit export` put segments.", show_default=False
+            metavar="PLACE", help="The place of the segments of `audit export`.", show_default=False
         ),
     ],
     older_than: Annotated[
@@ -98,27 +98,27 @@ def trim(
         typer.Option(
             parser=Duration(),
             metavar="TIME",
-            help="Segments that end before that: 30d, 1d at least.",
+            help="Only segments that ended at least this long ago: 30d; at least 1d.",
             show_default="90d",
         ),
     ] = _AGE.total_seconds(),
     public_key: PublicKeyOption = None,
     reason: ReasonOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read and compare all, and change nothing.")
+        bool, typer.Option("--dry-run", help="Read and compare everything, and change nothing.")
     ] = False,
     yes: YesOption = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Delete entries of the audit log that are in segments, on the record. For the owner's login alone.
+    """Delete the entries of segments from the audit log; an entry says so. Only the owner's login may.
 
-    Each segment is read back first: it must hold, a checkpoint of the audit key must sign its end, and
-    the table must have all of it, column for column. Then an entry says which segment it is and
-    where, and its entries go in one transaction. What stays of them: those that have set a policy, a
-    key or a segment, intents without an outcome, and the checkpoint of the last one. Interrupted, it
-    is run again and goes on. Keep the segments for as long as anybody may ask.
+    Each segment is read first: it must verify, a checkpoint of the audit key must sign its end, and
+    the table must have all of its entries, column for column. Then an entry records the segment and
+    its place, and its entries are deleted in one transaction. Some entries stay: those that set a
+    policy, a key or a segment, intents without an outcome, and the last entry's checkpoint. After an
+    interruption, run it again: it continues. Keep the segments for as long as you need the log.
 
     \b
     Examples:
@@ -129,13 +129,16 @@ def trim(
 
     age = dt.timedelta(seconds=older_than)
     if age < _MIN_AGE:
-        message = "entries of the last day stay: quotas count them"
-        raise UsageError(message, hint="--older-than 1d is the least")
+        message = "entries of the last day must stay: quotas count them"
+        raise UsageError(message, hint="give --older-than 1d or more")
     place, keys = place_of(segments), keys_of(public_key)
     asked = "dry run" if dry_run else reason_for("to trim the log", reason)
     parts, _ = start(quiet=quiet, verbose=verbose)
     if not dry_run:
-        confirm(f"Delete what is in segments at {place}, and older than {age.days} days?", yes=yes)
+        confirm(
+            f"Delete the entries that are in segments at {place} and older than {age.days} days?",
+            yes=yes,
+        )
 
     def request() -> AuditRequest:
         return audit_request(parts.identity, Action.AUDIT_TRIM, asked)
@@ -160,7 +163,7 @@ def trim(
         ),
         output,
         columns=("first_seq", "last_seq", "until", "kept", "deletes", "segment"),
-        empty="no segment there continues the last one on the record and is old enough",
+        empty="no segment of that place continues the last recorded segment and is old enough",
     )
 
 
@@ -171,8 +174,8 @@ def _tell(done: Iterable[Trimmed]) -> None:
             lines.append(f"{one.segment.location} is younger than --older-than, and stays")
         if one.later:
             lines.append(
-                f"checkpoints that were stored after the export of {one.segment.location}, and go with"
-                f" its others: {one.later}"
+                f"checkpoints that were stored after the export of {one.segment.location}, and are deleted"
+                f" with it: {one.later}"
             )
         sys.stderr.writelines(f"vault-etl: {line}\n" for line in lines)
 
@@ -181,17 +184,17 @@ MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 
 PublicKeyOption = Annotated[
     list[Path] | None,
-    typer.Option(help="The audit key's public half, DER or PEM. Then KMS is not asked."),
+    typer.Option(help="The public half of the audit key, DER or PEM, instead of asking KMS."),
 ]
 
 
 def keys_of(paths: list[Path] | None) -> list[AuditKey]:
-    """The keys in these files. Raises UsageError for what is none."""
+    """The keys in these files. Raises UsageError for a file that is not a key."""
     return [_key(path) for path in paths or []]
 
 
 def read_short(path: Path) -> bytes:
-    """The file. Raises UsageError for one that is longer than any checkpoint or key."""
+    """Read a file. Raises UsageError if it is longer than any checkpoint or key."""
     content = read_bounded(path, MAX_FILE_BYTES)
     if len(content) > MAX_FILE_BYTES:
         message = f"{path} is longer than any checkpoint or key"
@@ -200,16 +203,16 @@ def read_short(path: Path) -> bytes:
 
 
 def place_of(text: str, *, is_new: bool = False) -> str:
-    """Where segments are: s3://bucket/prefix, or an absolute path. The last folder of it may be new.
+    """The place of segments: s3://bucket/prefix, or an absolute path, whose last folder may be new if `is_new`.
 
-    Raises UsageError for what is neither, NotFoundError for a folder that is not there: a timer that
-    exports or trims nothing for ever would be silent about it.
+    Raises UsageError for another place, and NotFoundError for a missing folder: otherwise a timer could
+    export or trim nothing forever without an error.
     """
     place = parse_location(text, str(Path.cwd()))
     if not place.startswith(S3):
         folder = Path(place).parent if is_new else Path(place)
         if not folder.is_dir():
-            message = f"the folder {folder} is not there"
+            message = f"the folder {folder} does not exist"
             raise NotFoundError(message, hint="make the folder, or mount its disk")
     return place
 

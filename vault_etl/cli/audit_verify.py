@@ -30,33 +30,37 @@ def verify(
     *,
     checkpoint: Annotated[
         list[Path] | None,
-        typer.Option(help="Signed notes kept outside, or what reveal printed. Repeatable."),
+        typer.Option(
+            help="Signed notes from outside the database, or output of reveal. Repeatable."
+        ),
     ] = None,
     public_key: PublicKeyOption = None,
     segments: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="PLACE", help="Where segments are: a folder, or s3://bucket/prefix. Repeatable."
+            metavar="PLACE",
+            help="The place of segments: a folder, or s3://bucket/prefix. Repeatable.",
         ),
     ] = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Only --segments: no database is asked.")
+        bool, typer.Option("--offline", help="Verify only --segments, without the database.")
     ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Prove the audit log: every entry, every signature. Lists all problems, by weight.
+    """Verify the audit log: every entry, every signature. Lists all problems, the worst first.
 
-    Alone, it proves that the log agrees with itself and with the checkpoints stored beside it. With
-    --checkpoint, which is the normal use, that nothing before that checkpoint was rewritten or cut.
+    Without --checkpoint, this proves that the log agrees with itself and with the checkpoints that are
+    stored beside it. With --checkpoint, the normal use, it proves that nothing before that checkpoint
+    was rewritten or cut off.
 
-    Entries that were trimmed are in segments, and proven with --segments. Without these, the log is
-    proven from the last segment's end on, which a checkpoint of the audit key must sign. --offline
-    proves segments alone; what an entry has set (a policy, a key) is then not compared.
+    Trimmed entries are in segments, and verified with --segments. Without these, the log is verified
+    from the end of the last segment, which a checkpoint of the audit key must sign. --offline verifies
+    only segments; the effects of entries (a policy, a key) are then not compared.
 
-    "tampered": the log is not what it was. "unproven": what was given proves nothing. Both exit 65.
-    "rubbish": a role wrote what proves nothing; the log holds, so it is a warning, and exit 0.
+    "tampered": the log was changed. "unproven": the given files prove nothing. Both exit 65.
+    "rubbish": a role wrote data that proves nothing; the log holds, so this is a warning (exit 0).
 
     \b
     Examples:
@@ -70,7 +74,7 @@ def verify(
     places = [place_of(text) for text in segments or []]
     if offline and not places:
         message = "--offline needs --segments"
-        raise UsageError(message, hint="or leave it out, and the database is asked")
+        raise UsageError(message, hint="leave --offline out to verify the log in the database")
     kept = [note for path in checkpoint or [] for note in _notes(path)]
     keys = keys_of(public_key)
     parts, _ = start(quiet=quiet, verbose=verbose)
@@ -118,12 +122,12 @@ def _warn(proof: Proof, source: Replica | None, *, outside: bool) -> None:
     warnings = []
     if source is not None and source.may_lack:
         warnings.append(
-            f"of the log that the replica has: nothing is said of what is behind entry {proof.head.seq}"
+            f"the log of the replica ends at entry {proof.head.seq}: later entries are not verified"
         )
     if not outside:
         warnings.append(
-            "without a --checkpoint from outside the database, an end that was cut, or a chain"
-            " that was written anew, goes unnoticed"
+            "without a --checkpoint from outside the database, a log that was cut off or rewritten"
+            " goes unnoticed"
         )
     if proof.unread:
         warnings.append(
@@ -136,13 +140,13 @@ def _warn(proof: Proof, source: Replica | None, *, outside: bool) -> None:
         )
     if proof.unsigned:
         warnings.append(
-            "no checkpoint of its own, so not shown, or removed since: entry"
+            "without its own checkpoint, so not shown, or removed since: entry"
             f" {_listed(proof.unsigned, proof.counts['unsigned'])}"
         )
     if rubbish := proof.counts[Severity.RUBBISH]:
         warnings.append(
-            f"rubbish, {rubbish} in all: a role wrote what proves nothing; or an older audit key"
-            " is not given (--public-key)"
+            f"rubbish, {rubbish} in all: a role wrote data that proves nothing, or an older audit key"
+            " is missing (--public-key)"
         )
     for warning in warnings:
         sys.stderr.write(f"vault-etl: warning: {warning}\n")
@@ -154,14 +158,14 @@ def _listed(seqs: list[int], count: int) -> str:
 
 
 def _notes(path: Path) -> list[KeptNote]:
-    """Every checkpoint in a file: signed notes as they are, or in JSON that was printed or logged."""
+    """All checkpoints in a file: signed notes, or JSON that was printed or logged."""
     text = read_short(path).decode("utf-8", "replace").replace("\r\n", "\n")
     notes = [found[0].rstrip("\n") + "\n" for found in _NOTE.finditer(text)]
     for line in text.split("\n"):
         notes += _of_json(line)
     if not notes:
-        message = f"{path}: there is no checkpoint in it"
-        raise DataError(message, hint="it is what reveal and audit checkpoint print, or log")
+        message = f"{path} has no checkpoint"
+        raise DataError(message, hint="reveal and audit checkpoint print checkpoints, and log them")
     return [KeptNote(str(path), note) for note in notes]
 
 

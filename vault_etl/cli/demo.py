@@ -1,4 +1,4 @@
-"""`vault-etl demo`: the whole story on an embedded stack, told by the real commands."""
+"""`vault-etl demo`: the whole job on an embedded stack, shown with the real commands."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def _demo(
     *,
     directory: Annotated[
         Path | None,
-        typer.Option("--dir", help="Where to put the stack. [default: a temporary place]"),
+        typer.Option("--dir", help="The folder of the stack. [default: a temporary folder]"),
     ] = None,
 ) -> None:
     """Show the whole job on an embedded Postgres and AWS emulator, then stop them.
 
-    Needs neither Docker nor an AWS account. Nothing is left behind.
+    Needs neither Docker nor an AWS account, and leaves nothing behind.
 
     \b
     Example:
@@ -70,7 +70,7 @@ def _demo(
 
 
 def next_commands() -> str:
-    """Lines for a shell: they work where the command that runs now was found."""
+    """Lines for a shell, which find the command that runs now."""
     ours = Path(sys.argv[0]).absolute()
     found = shutil.which(ours.name)
     on_path = found is not None and Path(found).absolute() == ours
@@ -83,8 +83,8 @@ def _tell(stack: EmbeddedStack, told: Told) -> None:
     told.title("A PostgreSQL and an AWS emulator (SQS, KMS, STS, IAM), both on loopback")
     stack.start()
     told.say(
-        "Tables and keys are made, and for every role a database login and an access key of its"
-        " own. The prompts below name the role."
+        "There are tables, keys, and a database login and an access key for every role. The"
+        " prompts below name the role."
     )
     story = _Story(stack, told)
 
@@ -92,11 +92,11 @@ def _tell(stack: EmbeddedStack, told: Told) -> None:
     story.run("admin", "local", "seed", "--events", str(_EVENTS), "--dir", str(stack.directory))
     story.run("ingest", "ingest")
     told.say(
-        "Every message is stored or quarantined, and only then deleted. A message that is no"
-        " login event is kept, sealed, with the reason why."
+        "Every message is stored or quarantined, and only then deleted. A message that is not a"
+        " login event is kept, sealed, with the reason."
     )
 
-    told.title("Who shares an address? Tokens tell, and need no key")
+    told.title("Who shares an address? Tokens tell, without a key")
     story.run("analyst", "duplicates", "--field", "ip", "--limit", "5")
     row = most_shared_row(stack.environment("admin"))
     _show_sealed(stack, row, told)
@@ -106,24 +106,24 @@ def _tell(stack: EmbeddedStack, told: Told) -> None:
     told.say("The same call with the reveal role's credentials:")
     told.quote(kms_answer(stack.environment("reveal"), stack.environment("admin"), row))
 
-    told.title("The one way back is on the record")
+    told.title("The only way back is audited")
     reveal = ("reveal", str(row.record_id), "--reason", "demo: show the way back")
     story.run("reveal", *reveal)
     story.run("audit", "audit", "list", "--record", str(row.record_id))
 
-    told.title("New data keys: the old ones are retired, every row is sealed anew")
+    told.title("New data keys: the old ones are retired, every row is re-encrypted")
     story.run("re-encrypt", "keys", "rotate", "--yes")
     story.run("audit", "keys", "list")
     story.run("reveal", *reveal[:2], "--reason", "demo: still the same value")
 
-    told.title("New token keys: every row gets other tokens, all of them at once")
+    told.title("New token keys: every row gets new tokens, all at once")
     story.run("re-encrypt", "keys", "rotate", "--tokens", "--yes")
     story.run("analyst", "duplicates", "--field", "ip", "--limit", "2")
-    told.say("The same rows share an address, before and after, and at every moment in between.")
+    told.say("The same rows share an address before, during and after the rotation.")
 
 
 class _Story:
-    """Runs the real commands, each with its own role's credentials, and shows what they print."""
+    """Runs the real commands, each with the credentials of its role, and shows their output."""
 
     def __init__(self, stack: EmbeddedStack, told: Told) -> None:
         self._stack = stack
@@ -160,7 +160,7 @@ class _Story:
 
 
 def _show_sealed(stack: EmbeddedStack, row: StoredRow, told: Told) -> None:
-    told.say("One of these rows, as it lies in the table:")
+    told.say("One of these rows, as it is stored:")
     told.quote(f"masked_ip      {row.masked_ip}")
     told.quote(f"ip_ciphertext  {row.ip_ciphertext.hex()}")
     told.say("An analyst may not even see the ciphertext:")

@@ -45,11 +45,11 @@ def register(app: typer.Typer) -> None:
 def _erase(
     record_id: Annotated[
         uuid.UUID | None,
-        typer.Argument(metavar="ID", help="Of a record, or of a quarantined message."),
+        typer.Argument(metavar="ID", help="The record_id of a record or a quarantined message."),
     ] = None,
     *,
     user_id: Annotated[
-        str | None, typer.Option(help="Instead of an ID: all records of this user.")
+        str | None, typer.Option(help="All records of this user, instead of an ID.")
     ] = None,
     reason: ReasonOption = None,
     ticket: TicketOption = None,
@@ -59,16 +59,16 @@ def _erase(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Forget the personal fields of a record or a user, for good.
+    """Erase the personal fields of a record or a user for good.
 
-    Tokens and ciphertexts go, and the body of a quarantined message; the rows stay, and so does the
-    entry in the audit log. What is printed is a certificate; it says what an erasure cannot reach,
-    backups first of all. Put nothing personal into the reason: it stays.
+    Tokens, ciphertexts and the body of a quarantined message are deleted. The rows stay, and so does
+    the entry in the audit log. The output is a certificate, which also says what an erasure cannot
+    reach, such as backups. Put nothing personal into the reason: it stays.
 
-    An archive of a month is signed, and nothing can be taken out of it. Those that hold values of the
-    record or user, or may hold some, are named, and the erasure is put on the record for each: its
-    restore applies it, and a new archive is without them. Until then the erasure is not complete, and
-    the command exits 75.
+    An archive of a month is signed and cannot be changed. Archives that hold values of the record or
+    user, or may hold some, are named, and the erasure is recorded for each of them: a restore applies
+    it, and a new archive does not have the values. Until then the erasure is not complete, and the
+    command exits 75.
 
     \b
     Examples:
@@ -103,7 +103,7 @@ def _erase(
     certificate = erase(request, target)
     erasure = certificate.erasure
     if not (quiet or erasure.records or erasure.bodies or erasure.archives):
-        typer.echo("it was erased before: nothing was left to erase", err=True)
+        typer.echo("already erased: there was nothing left to erase", err=True)
     _print(certificate, output)
     warn_of(left, "not erased from:")
     _complain(certificate)
@@ -114,8 +114,10 @@ def _target(record_id: uuid.UUID | None, user_id: str | None) -> Target:
         return RecordTarget(record_id)
     if user_id is not None and record_id is None:
         return UserTarget(known_user(user_id))
-    message = "an erasure is of one ID, or of one --user-id"
-    raise UsageError(message, hint="not both; `--dry-run` shows what would go")
+    message = "an erasure takes one ID or one --user-id"
+    raise UsageError(
+        message, hint="give one of them, not both; `--dry-run` shows what would be erased"
+    )
 
 
 def _question(there: Erasable) -> str:
@@ -123,14 +125,14 @@ def _question(there: Erasable) -> str:
     if there.records:
         parts.append(f"the personal fields of {there.records} record{'s' * (there.records > 1)}")
     if there.bodies:
-        parts.append("the body of a quarantined message")  # an id has one at most
+        parts.append("the body of a quarantined message")  # an id has at most one
     what = " and ".join(parts)
     if not there.archives:
         return f"Erase {what} for good?"
     places = ", ".join(f"{month} in {place}" for month, place in there.archives.items())
-    pending = f"put the erasure on the record for {_archives(there.archives)} that may hold it ({printable(places)})"
+    pending = f"record the erasure for {_archives(there.archives)} that may hold values ({printable(places)})"
     if not parts:
-        return f"Nothing is here. {pending[0].upper()}{pending[1:]}?"
+        return f"The database holds nothing. {pending[0].upper()}{pending[1:]}?"
     return f"Erase {what} for good, and {pending}?"
 
 
@@ -139,9 +141,9 @@ def _archives(archives: Mapping[str, str]) -> str:
 
 
 def _complain(certificate: Certificate) -> None:
-    """Of what is not done, last: what archives hold still, and a signature that failed."""
+    """Raise at the end for what is not done: archives that still hold values, and a signature that failed."""
     archives = certificate.erasure.archives
-    message = f"not complete: {_archives(archives)} may hold it still: {', '.join(archives)}"
+    message = f"not complete: {_archives(archives)} may still hold values: {', '.join(archives)}"
     if certificate.unsigned is not None:
         if archives:
             sys.stderr.write(f"vault-etl: warning: {message}\n")
@@ -149,8 +151,8 @@ def _complain(certificate: Certificate) -> None:
     if archives:
         raise IncompleteError(
             message,
-            hint="it is on the record for them: `vault-etl partitions restore` applies it, and then"
-            " `partitions archive` makes an archive without it",
+            hint="the erasure is recorded for them: `vault-etl partitions restore` applies it, and then"
+            " `partitions archive` makes an archive without the values",
         )
 
 

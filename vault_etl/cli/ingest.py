@@ -46,14 +46,16 @@ def register(app: typer.Typer) -> None:
 def _ingest(
     *,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Go on when the queue is empty, until a signal.")
+        bool, typer.Option("--follow", help="Do not end when the queue is empty, but at a signal.")
     ] = False,
     file: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="Load JSON or CSV (.gz, .zst too); - is standard input."),
+        typer.Option(
+            metavar="PATH", help="Load a file of JSON or CSV (also .gz, .zst); - is standard input."
+        ),
     ] = None,
     dead_letters: Annotated[
-        bool, typer.Option("--dead-letters", help="Load the queue's dead-letter queue.")
+        bool, typer.Option("--dead-letters", help="Load the dead-letter queue of the queue.")
     ] = False,
     max_messages: Annotated[
         int | None, typer.Option(min=1, help="Stop after this many messages.")
@@ -61,7 +63,9 @@ def _ingest(
     workers: Annotated[
         int,
         typer.Option(
-            min=1, max=_MAX_WORKERS, help="Processes, each with its own keys and connections."
+            min=1,
+            max=_MAX_WORKERS,
+            help="Number of processes, each with its own keys and connections.",
         ),
     ] = 1,
     strict: Annotated[
@@ -69,32 +73,35 @@ def _ingest(
     ] = False,
     wait_in_flight: Annotated[
         bool,
-        typer.Option("--wait-in-flight", help="End no sooner than others have settled theirs."),
+        typer.Option(
+            "--wait-in-flight", help="Do not end while other processes hold messages in flight."
+        ),
     ] = False,
     source: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="What the lines are known by, instead of their content: may grow."
+            metavar="NAME",
+            help="A name that identifies the lines instead of their content: the file may grow.",
         ),
     ] = None,
     sent: Annotated[
         dt.datetime | None,
-        typer.Option(
-            formats=["%Y-%m-%d"], help="The day of lines that have no create_date, in UTC."
-        ),
+        typer.Option(formats=["%Y-%m-%d"], help="The day (UTC) of lines without create_date."),
     ] = None,
     keep_going: Annotated[
         bool,
         typer.Option(
-            "--keep-going", help="Load a file that is cut off, or begins with no JSON objects."
+            "--keep-going", help="Load a file that is cut off, or does not begin with JSON objects."
         ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read the file, count what is in it, write nothing.")
+        bool, typer.Option("--dry-run", help="Count what is in the file, and write nothing.")
     ] = False,
     metrics_address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there."),
+        typer.Option(
+            metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz at this address."
+        ),
     ] = None,
     lifeline: Annotated[int | None, typer.Option(LIFELINE_OPTION, hidden=True)] = None,
     output: OutputOption = None,
@@ -104,16 +111,16 @@ def _ingest(
     """Load the queue into Postgres until it is empty.
 
     Every message is stored, or quarantined with a reason; it is deleted from the queue only after
-    the commit that did so. Safe to kill and to run again: nothing is lost, nothing stored twice.
-    SIGTERM and Ctrl-C finish what was begun; a second one ends at once.
+    that commit. Safe to kill and to run again: nothing is lost, nothing is stored twice. After
+    SIGTERM or Ctrl-C the batch in hand is finished; a second signal ends at once.
 
-    Fields that no column takes are dropped; the summary counts and names them. With `--strict` an
-    event that has one is quarantined (`unknown_field`).
+    Fields without a column are dropped; the summary counts and names them. With `--strict` an event
+    with such a field is quarantined (`unknown_field`).
 
-    A file is JSON lines, an array or a row of JSON objects, pretty-printed or not, or CSV with a
-    header row. If it is something else, nothing is loaded (exit 65), and the hint says how to
-    convert it. --dry-run needs no database, no keys and no settings; it cannot tell duplicates, or
-    months that have no partition.
+    A file is JSON lines, an array or a sequence of JSON objects, pretty-printed or not, or CSV with a
+    header row. Of any other file, nothing is loaded (exit 65), and the hint says how to convert it.
+    --dry-run needs no database, no keys and no settings; it cannot detect duplicates, or months
+    without a partition.
 
     \b
     Examples:
@@ -163,7 +170,7 @@ def _ingest(
             logs.get_logger().error("ingest stopped", **summary.as_dict())
             if isinstance(error, OtherContentError):
                 known = summary.duplicates + summary.already_quarantined
-                message = f"{error}: {known} lines were taken for known, and not stored"
+                message = f"{error}: {known} lines counted as duplicates, and were not stored"
                 raise OtherContentError(message, hint=error.hint) from None
             raise
     if file and not summary.received and not stop.is_set():
@@ -171,7 +178,7 @@ def _ingest(
     print_object(summary.as_dict(), output)
     halfway = isinstance(run, Ingest) and run.has_left_some
     if file and halfway and stop.is_set() and stop.exit_code == 0:
-        message = "the file is not loaded to its end"
+        message = "the file is not loaded completely"
         raise IncompleteError(message, hint="run the command again: it stores nothing twice")
     return stop.exit_code
 
@@ -180,15 +187,15 @@ def _check(source: Source, bounds: Bounds, workers: int, *, dry_run: bool) -> No
     """Raise UsageError for options that contradict each other."""
     file = bool(source.file)
     contradictions = {
-        "--file goes without --dead-letters": file and source.dead_letters,
-        "--file goes without --follow": file and bounds.follow,
-        "--file goes without --workers": file and workers > 1,
-        "--file goes without --wait-in-flight": file and bounds.wait_in_flight,
-        "--source goes with --file": not file and source.name is not None,
+        "--file excludes --dead-letters": file and source.dead_letters,
+        "--file excludes --follow": file and bounds.follow,
+        "--file excludes --workers": file and workers > 1,
+        "--file excludes --wait-in-flight": file and bounds.wait_in_flight,
+        "--source needs --file": not file and source.name is not None,
         "--sent is a day before 1970": source.sent is not None and source.sent < FIRST_DAY,
-        "--sent goes with --file": not file and source.sent is not None,
-        "--keep-going goes with --file": not file and source.keep_going,
-        "--dry-run goes with --file": not file and dry_run,
+        "--sent needs --file": not file and source.sent is not None,
+        "--keep-going needs --file": not file and source.keep_going,
+        "--dry-run needs --file": not file and dry_run,
     }
     for message, holds in contradictions.items():
         if holds:
@@ -196,7 +203,7 @@ def _check(source: Source, bounds: Bounds, workers: int, *, dry_run: bool) -> No
 
 
 def _dry_run(source: Source, output: OutputFormat | None, *, quiet: bool, verbose: bool) -> int:
-    """Print how many records are events, and of the others how many have which reason. Raises as a load does."""
+    """Print the number of events in a file, and of the other records by reason. Raises the errors of a load."""
     _, settings = start(quiet=quiet, verbose=verbose)
     strict = source.strict or settings.strict
     judgement = Judgement()
@@ -231,7 +238,7 @@ def _alone(
 
 
 def _work(parts: Parts, source: Source, bounds: Bounds, lifeline: Lifeline) -> int:
-    """Be one of several workers: the parent prints what is to be printed."""
+    """Run as one of several workers, which report to the parent and print nothing."""
     reporting = ReportingObserver()
     metrics = ingest.worker_metrics(parts)
     observer = reporting if metrics is None else observers(reporting, metrics)
@@ -244,7 +251,7 @@ def _work(parts: Parts, source: Source, bounds: Bounds, lifeline: Lifeline) -> i
 
 
 def _arguments(source: Source, bounds: Bounds, *, verbose: bool) -> list[str]:
-    """What a worker is called with."""
+    """The command line of a worker."""
     flags = {
         "--follow": bounds.follow,
         "--dead-letters": source.dead_letters,

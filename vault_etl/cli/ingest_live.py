@@ -1,4 +1,4 @@
-"""A few words on a terminal that say how an ingest is doing."""
+"""The live line of an ingest on a terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, 
 from vault_etl.records.messages import Outcome
 
 RATE_SECONDS: Final = 10.0
-"""The rate is that of the last ten seconds: short enough to see, longer than most batches."""
+"""Seconds over which the rate is measured: short enough to follow, longer than most batches."""
 
 _REFRESHES: Final = 4
 _MINUTE: Final = 60
@@ -46,7 +46,7 @@ class LiveIngest:
             get_renderable=lambda: Text("\n".join(packed(self.parts(), console.width))),
             refresh_per_second=_REFRESHES,
             transient=True,
-            redirect_stdout=False,  # a log line goes above the live one; data goes where it goes
+            redirect_stdout=False,  # log lines appear above the live line; data on standard output is not touched
         )
 
     def __enter__(self) -> Self:
@@ -74,7 +74,7 @@ class LiveIngest:
             self._ages.pop(pid, None)
 
     def batch(self, pid: int, report: BatchReport) -> None:
-        """A worker's batch."""
+        """Count the batch of a worker."""
         with self._lock:
             self._totals.update(report.outcomes)
             self._recent.append(
@@ -83,7 +83,7 @@ class LiveIngest:
             self._ages[pid] = report.oldest_age
 
     def state(self, pid: int, state: IngestState) -> None:
-        """A worker's state."""
+        """Note the state of a worker."""
         with self._lock:
             self._states.pop(pid, None)
             self._states[pid] = state
@@ -91,7 +91,7 @@ class LiveIngest:
                 self._ages[pid] = 0.0
 
     def parts(self) -> list[str]:
-        """What is shown now, the most urgent first: in one line, or in as many as a narrow terminal needs."""
+        """The parts of the live line, the most urgent first; a narrow terminal wraps them."""
         with self._lock:
             quarantined = self._totals[Outcome.QUARANTINED]
             parts = [
@@ -122,7 +122,7 @@ class LiveIngest:
         return sum(messages for _, messages in self._recent) / seconds
 
     def _queue(self) -> str:
-        """The queue, by the word of the worker that was heard last: all of them ask the same one."""
+        """The depth of the queue as the last worker reported it: all workers read the same queue."""
         depths = [state.depth for state in self._states.values() if state.depth is not None]
         return (
             f"queue {depths[-1].visible:,} + {depths[-1].in_flight:,} in flight" if depths else ""

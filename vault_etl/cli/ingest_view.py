@@ -1,4 +1,4 @@
-"""What a person, or a log, sees of an ingest while it runs."""
+"""Reports of an ingest while it runs: live or logged views, warnings, and a worker's reports to its parent."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from vault_etl.ingest.observer import (
 from vault_etl.records.messages import Outcome
 
 MANY_RECEIVES: Final = 3
-"""A message that is received so often is soon in the dead-letter queue (keys/: after five)."""
+"""Receives after which a message is close to the dead-letter queue (five, in the template of keys/)."""
 
 
 @contextlib.contextmanager
 def ingest_view(*, quiet: bool) -> Iterator[WorkersObserver]:
-    """A live line on a terminal, log lines elsewhere. `quiet` leaves of these what warns."""
+    """A live line on a terminal, log lines elsewhere. With `quiet` only warnings are logged."""
     if sys.stderr.isatty() and not quiet:
         with LiveIngest() as live:
             yield live
@@ -89,7 +89,7 @@ class _LoggedWorker:
 
 
 def batch_line(report: BatchReport) -> dict[str, int | float | str]:
-    """A report as one flat object: every outcome, and the reasons that there were."""
+    """A report as one flat object: every outcome, and the reasons that occurred."""
     line: dict[str, int | float | str] = {"messages": report.messages}
     line |= {outcome.value: report.outcomes.get(outcome, 0) for outcome in Outcome}
     line |= {f"reason_{reason.value}": count for reason, count in report.reasons.items() if count}
@@ -106,13 +106,13 @@ def batch_line(report: BatchReport) -> dict[str, int | float | str]:
 
 
 WINDOW: Final = 100
-"""Messages that are looked at: the last batches that have so many together."""
+"""Messages in the window of a warning: the last batches that have this many together."""
 
 LEAST: Final = 10
-"""Fewer messages say nothing of a pipe."""
+"""The fewest messages that justify a warning about all of them."""
 
 SECONDS: Final = 60.0
-"""A warning about the same comes once in so long."""
+"""Seconds between two warnings about quarantined messages."""
 
 
 class IngestWarnings:
@@ -142,11 +142,11 @@ class IngestWarnings:
     def batch(self, report: BatchReport) -> None:
         """See `IngestObserver.batch`."""
         with self._lock:
-            self._look_at_fields(report.extra_fields)
-            self._look_at_reasons(report)
+            self._warn_of_fields(report.extra_fields)
+            self._warn_of_reasons(report)
 
-    def _look_at_fields(self, extra_fields: Mapping[str, int]) -> None:
-        """Each name once in a run: the summary of `--follow` comes when it is too late."""
+    def _warn_of_fields(self, extra_fields: Mapping[str, int]) -> None:
+        """Warn of each name once in a run: with `--follow`, the summary comes too late."""
         new = sorted(extra_fields.keys() - self._names)[: MAX_NAMES - len(self._names)]
         if new:
             self._names.update(new)
@@ -156,7 +156,7 @@ class IngestWarnings:
                 hint="`vault-etl ingest --strict` quarantines such events instead",
             )
 
-    def _look_at_reasons(self, report: BatchReport) -> None:
+    def _warn_of_reasons(self, report: BatchReport) -> None:
         settled = report.messages - report.outcomes.get(Outcome.RETRY, 0)
         if not settled:
             return
@@ -201,12 +201,12 @@ class ReportingObserver:
         self._write({"state": state.as_dict()})
 
     def error(self, error: VaultEtlError) -> None:
-        """Why this worker ends."""
+        """Report the error that ends this worker."""
         told = {"code": error.exit_code, "message": str(error), "hint": hint_of(error, "ingest")}
         self._write({"error": told})
 
     def _write(self, report: dict[str, Any]) -> None:
-        # A parent that is gone reads nothing, and its end is what the lifeline tells of.
+        # If the parent is gone, the lifeline ends this worker.
         with self._lock, contextlib.suppress(OSError):
             sys.stdout.write(json.dumps(report) + "\n")
             sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`vault-etl keys …`."""
+"""`vault-etl keys`: the group, and `init`, `list` and `rewrap`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _init(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Make the first token keys, one a field. Safe to repeat: then it makes none.
+    """Make the first token keys, one for each field. If there are keys, make none.
 
     \b
     Example:
@@ -72,19 +72,19 @@ def _list(
         typer.Option("--state", help="Only keys in this state; may be repeated."),
     ] = None,
     unused: Annotated[
-        bool, typer.Option("--unused", help="Only what `keys destroy --unused` would end.")
+        bool, typer.Option("--unused", help="Only keys that `keys destroy --unused` would destroy.")
     ] = False,
     each: Annotated[
-        bool, typer.Option("--each", help="A line for each key in a table, too.")
+        bool, typer.Option("--each", help="One line for each key, in a table too.")
     ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show every key: its state, its age, and how many values still need it.
+    """Show every key: its state, its age, and the number of values that still need it.
 
-    A table has one line for all data keys of one field and state: how many there are, the age of the
-    oldest, and the values under all of them. JSON has a line for each key.
+    A table has one line for all data keys of one field and state: their number, the age of the
+    oldest, and the values under all of them. JSON has one line for each key.
 
     \b
     Examples:
@@ -109,11 +109,11 @@ def _list(
         empty=_empty(filtered=bool(state) or unused),
     )
     if len(lines) < len(listed) and not quiet:
-        sys.stderr.write(f"{len(listed)} keys in all: --each shows a line for each\n")
+        sys.stderr.write(f"{len(listed)} keys in all: --each shows one line for each\n")
 
 
 def _folded(keys: Iterable[KeyUsage]) -> Sequence[Sequence[KeyUsage]]:
-    """All data keys of a field and state together, where the first of them was; others alone."""
+    """Groups of data keys of the same field and state, at the place of their first; other keys alone."""
     groups = dict[tuple[object, ...], list[KeyUsage]]()
     for usage in keys:
         key = usage.key
@@ -124,12 +124,12 @@ def _folded(keys: Iterable[KeyUsage]) -> Sequence[Sequence[KeyUsage]]:
 
 def _empty(*, filtered: bool) -> str:
     if filtered:
-        return "there are no such keys"
+        return "no key matches"
     return "there are no keys yet: `vault-etl keys init` makes the first"
 
 
 def _listed_key(line: Sequence[KeyUsage], now: dt.datetime) -> dict[str, object]:
-    """A key, or many as one: the facts of the oldest, which is the first."""
+    """One line: a key, or a group with the facts of its oldest key, which is the first."""
     key = line[0].key
     return {
         "key_id": key.key_id if len(line) == 1 else f"{len(line)} keys",
@@ -150,7 +150,7 @@ def _listed_key(line: Sequence[KeyUsage], now: dt.datetime) -> dict[str, object]
 
 
 _MAX_NAME: Final = 300
-"""Characters in the name of a KMS key: it goes into a reason of 500."""
+"""Characters in the name of a KMS key: a reason, which contains it, has at most 500."""
 
 _SHOWN_KEYS: Final = 10
 
@@ -161,27 +161,29 @@ def _rewrap(
         str | None,
         typer.Option(
             metavar="KEY",
-            help="Break glass: under this KMS key (id, ARN or alias), and not under their own.",
+            help="Break glass: wrap under this KMS key (id, ARN or alias) instead of their own.",
         ),
     ] = None,
     purpose: Annotated[
-        KeyPurpose | None, typer.Option(help="With --to: whose keys to move.")
+        KeyPurpose | None, typer.Option(help="With --to: the purpose of the keys to move.")
     ] = None,
     dry_run: DryRunOption = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask (with --to).")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="With --to: do not ask for confirmation.")
+    ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Wrap every key anew under its KMS key's newest material. No row changes.
+    """Rewrap every key under the newest material of its KMS key. No row changes.
 
-    One call of KMS a key, and no right to open one. Who may open keys has one of each purpose and
-    field opened before it is stored. Safe to interrupt, to run again, and to run twice at once. A
-    key that does not open, or that KMS refuses, is left as it is and named; the command then exits
-    65 or 77. A key that was wrapped before, in a backup, still opens.
+    KMS is called once for each key, and needs no right to open keys. If the login may open keys, one
+    key of each purpose and field is opened to verify it before it is stored. Safe to interrupt, to run
+    again, and to run twice at once. A key that does not open, or that KMS refuses, is unchanged and
+    named; the command then exits 65 or 77. A key in an older backup still opens.
 
     --to moves the keys of one purpose to another KMS key. No role of the template may do that, and
-    VAULT_ETL_TRUSTED_KEY_ARNS has to list the old KMS key and the new one, everywhere.
+    VAULT_ETL_TRUSTED_KEY_ARNS must list the old and the new KMS key in every process.
 
     \b
     Examples:
@@ -192,7 +194,7 @@ def _rewrap(
     from vault_etl.app import audit, keys
 
     if (to is None) is not (purpose is None):
-        message = "--to and --purpose go together"
+        message = "--to needs --purpose, and --purpose needs --to"
         raise UsageError(message, hint="a KMS key is for one purpose: data or token")
     parts, _ = start(quiet=quiet, verbose=verbose)
     request = None if dry_run else _run_request(parts, to, purpose)
@@ -216,7 +218,9 @@ def _rewrap(
         report = keys.rewrap(parts, bar)(wrapped, target)
     print_object({"rewrapped": report.rewrapped}, output)
     if report.unproven and not quiet:
-        typer.echo("no new bytes were opened for proof: KMS lets this role open no key", err=True)
+        typer.echo(
+            "the new wrapped keys were not verified: KMS does not let this role open keys", err=True
+        )
     _refused(report)
 
 
@@ -226,12 +230,12 @@ def _refused(report: RewrapReport) -> None:
         message = f"KMS does not rewrap {len(report.refused)} keys: {_some(report.refused)}"
         raise KeyUnavailableError(
             f"{message}; {at_fault}" if report.at_fault else message,
-            hint="they are as they were, everything else is done; `vault-etl audit list` says why",
+            hint="they are unchanged, everything else is done; `vault-etl audit list` says why",
         )
     if report.at_fault:
         raise UnusableKeyError(
             at_fault,
-            hint="they are as they were, everything else is done; `vault-etl keys rotate` says what is"
+            hint="they are unchanged, everything else is done; `vault-etl keys rotate` says which values are"
             " under them, and why they do not open",
         )
 
@@ -242,7 +246,7 @@ def _some(key_ids: Sequence[int]) -> str:
 
 
 def _run_request(parts: Parts, to: str | None, purpose: KeyPurpose | None) -> AuditRequest:
-    """Of the whole run: what is denied to a login, and the look at where keys are to be moved."""
+    """The request of the whole run: of a denial, and of the check of --to."""
     reason, fields = "all keys", tuple(Field)
     if to is not None and purpose is not None:
         reason = f"all {purpose.kms_key.value} keys, to {clean_text(to, 'name of the KMS key', _MAX_NAME)}"

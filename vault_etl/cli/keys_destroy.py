@@ -42,7 +42,7 @@ _KEPT: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """How to run, whatever ends."""
+    """The options of a run, for one key or for all unused keys."""
 
     parts: Parts
     dry_run: bool
@@ -55,12 +55,17 @@ def destroy(
     key_id: Annotated[
         int | None,
         typer.Argument(
-            metavar="KEY_ID", min=1, max=_MAX_KEY_ID, help="See `keys list`.", show_default=False
+            metavar="KEY_ID",
+            min=1,
+            max=_MAX_KEY_ID,
+            help="The key's id, from `keys list`.",
+            show_default=False,
         ),
     ] = None,
     *,
     unused: Annotated[
-        bool, typer.Option("--unused", help="Instead of a KEY_ID: every data key nothing needs.")
+        bool,
+        typer.Option("--unused", help="Every data key that nothing needs, instead of a KEY_ID."),
     ] = False,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
@@ -68,18 +73,18 @@ def destroy(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Erase a key that nothing needs, for good; or, with --unused, all such data keys.
+    """Destroy a key that nothing needs, for good; or, with --unused, all such data keys.
 
-    A data key must be retired, or its lease be over, and no record and no quarantined body may be
-    sealed under it. A token key must be of a generation that another one has followed: the whole
-    generation goes, since all fields rotate together, and with it the old tokens that records kept
-    beside the new ones. What still needs a key is counted, and the command exits 78. If closed months
-    alone need a generation, the old tokens go, and the keys stay.
+    A data key must be retired, or its lease must have ended, and no record and no quarantined body may
+    be sealed under it. A token key must be of an older generation: the whole generation is destroyed,
+    since all fields rotate together, and so are the old tokens that records keep beside the new ones.
+    If something still needs the key, it is counted, and the command exits 78. If only closed months
+    need a generation, the old tokens are deleted, and the keys stay.
 
-    Every run of ingest makes data keys of its own. Once `keys rotate` has taken their values to
-    other keys, nothing needs them: --unused ends all of these at once, and no token key.
+    Every run of ingest makes its own data keys. After `keys rotate` has re-encrypted their values,
+    nothing needs them: --unused destroys all of them at once, and no token key.
 
-    Every backup from before still has the wrapped key. Safe to interrupt and to run again.
+    Older backups still have the wrapped key. Safe to interrupt and to run again.
 
     \b
     Examples:
@@ -90,9 +95,7 @@ def destroy(
     from vault_etl.app import audit
 
     if (key_id is None) is not unused:
-        message = (
-            "give a KEY_ID or --unused" if key_id is None else "--unused goes without a KEY_ID"
-        )
+        message = "give a KEY_ID or --unused" if key_id is None else "--unused takes no KEY_ID"
         raise UsageError(message, hint="add --help for usage")
     parts, _ = start(quiet=quiet, verbose=verbose)
     run = _Run(parts=parts, dry_run=dry_run, yes=yes, output=output, quiet=quiet)
@@ -116,7 +119,7 @@ def _destroy_one(run: _Run, key_id: int) -> None:
     to_destroy = keys_to_destroy.find(key_id)
     if not to_destroy.keys:
         if not run.quiet:
-            typer.echo("it was destroyed before: nothing was left to destroy", err=True)
+            typer.echo("already destroyed: there was nothing left to destroy", err=True)
         _print(Destroyed((), 0), run)
         return
     if run.dry_run:
@@ -139,7 +142,7 @@ def _destroy_unused(run: _Run) -> None:
     unused = unused_keys(keys.lister(parts))
     if not unused.keys or run.dry_run:
         if not unused.keys and not run.quiet:
-            typer.echo("no data key is unused: nothing was left to destroy", err=True)
+            typer.echo("no data key is unused: there was nothing left to destroy", err=True)
         _print(Destroyed(unused.key_ids, 0), run)
         return
     confirm(f"Destroy {unused} for good?", yes=run.yes)

@@ -32,20 +32,20 @@ def rotate(
         ),
     ] = None,
     lazy: Annotated[
-        bool, typer.Option("--lazy", help="Only retire: old rows keep their keys for now.")
+        bool, typer.Option("--lazy", help="Only retire keys: old rows keep them for now.")
     ] = False,
     tokens: Annotated[
-        bool, typer.Option("--tokens", help="Rotate the token keys, and every row's tokens.")
+        bool, typer.Option("--tokens", help="Rotate the token keys, and the tokens of every row.")
     ] = False,
     abort: Annotated[
-        bool, typer.Option("--abort", help="With --tokens, before the cut-over: put all back.")
+        bool, typer.Option("--abort", help="With --tokens: undo a rotation before its cut-over.")
     ] = False,
     leave_out: Annotated[
         list[LeaveOut] | None,
         typer.Option(
             parser=LeaveOut.parse,
             metavar="WHAT",
-            help="With --tokens: which records get no new token if they do not open; may be repeated.",
+            help="With --tokens: records that get no new token if they do not open; may be repeated.",
         ),
     ] = None,
     wait: Annotated[
@@ -53,7 +53,7 @@ def rotate(
         typer.Option(
             parser=Duration(),
             metavar="TIME",
-            help="With --tokens: how long to wait for locks that others hold, as 90s, 10m, 2h.",
+            help="With --tokens: how long to wait for locks of other sessions: 90s, 10m, 2h.",
             show_default="10m",
         ),
     ] = WAIT_S,
@@ -61,12 +61,12 @@ def rotate(
         bool,
         typer.Option(
             "--allow-publication",
-            help="With --tokens: also while the table is replicated elsewhere, which has to be copied again.",
+            help="With --tokens: allow a publication of the table; its subscribers must copy the table again.",
         ),
     ] = False,
     if_due: Annotated[
         bool,
-        typer.Option("--if-due", help="For a scheduler: only if keys are older than they may be."),
+        typer.Option("--if-due", help="For a scheduler: only if keys are older than their limit."),
     ] = False,
     rate: RateOption = None,
     dry_run: DryRunOption = False,
@@ -75,20 +75,20 @@ def rotate(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Retire the data keys, and seal anew what they sealed, while ingest runs.
+    """Retire the data keys, and re-encrypt their values, while ingest runs.
 
-    With --tokens, make new token keys instead: every row gets a second token, old and new ones are
-    checked to map one to one, and then change places at once. No duplicate is missed meanwhile. Old
-    tokens are kept beside the new ones until `keys destroy`.
+    With --tokens, make new token keys instead: every row gets a second token, old and new tokens are
+    checked to map one to one, and the new ones replace the old ones all at once. No duplicate is
+    missed meanwhile. Rows keep the old tokens beside the new ones until `keys destroy`.
 
-    Safe to interrupt, to run again, and to run twice at once: it goes on where it was. A value that
-    does not open is left as it is and named; the command then exits 65.
+    Safe to interrupt, to run again, and to run twice at once: a run continues where the last one
+    stopped. A value that does not open is unchanged and named; the command then exits 65.
 
     WHAT is a record id, or key=ID, login=NAME, since=TIME, until=TIME, or several of these with
-    commas between them, all of which must hold: the data keys that a record lies under, the login
-    that made these, and when they were in use. All records of it are opened once more. Those that
-    hold what their tokens say keep them; the others have none after the cut-over. --dry-run and the
-    question say how many records that are.
+    commas between them, which must all match: the data keys of a record, the login that made these
+    keys, and the time when they were in use. Every record that matches is opened again. A record
+    whose values match its tokens gets new tokens; the others have none after the cut-over. --dry-run
+    and the question show the number of records.
 
     \b
     Examples:
@@ -102,15 +102,15 @@ def rotate(
     """
     _refuse_contradictions(
         {
-            "--abort goes with --tokens": abort and not tokens,
-            "--leave-out goes with --tokens": bool(leave_out) and not tokens,
-            "--wait goes with --tokens": wait != WAIT_S and not tokens,
-            "--allow-publication goes with --tokens": allow_publication and not tokens,
-            "--tokens goes without --field: all fields rotate together": tokens and bool(field),
-            "--tokens goes without --lazy": tokens and lazy,
-            "--lazy goes without --rate": lazy and rate is not None,
-            "--abort goes without --leave-out": abort and bool(leave_out),
-            "--abort goes without --if-due": abort and if_due,
+            "--abort needs --tokens": abort and not tokens,
+            "--leave-out needs --tokens": bool(leave_out) and not tokens,
+            "--wait needs --tokens": wait != WAIT_S and not tokens,
+            "--allow-publication needs --tokens": allow_publication and not tokens,
+            "--tokens excludes --field: all fields rotate together": tokens and bool(field),
+            "--tokens excludes --lazy": tokens and lazy,
+            "--lazy excludes --rate": lazy and rate is not None,
+            "--abort excludes --leave-out": abort and bool(leave_out),
+            "--abort excludes --if-due": abort and if_due,
         }
     )
     parts, _ = start(quiet=quiet, verbose=verbose)

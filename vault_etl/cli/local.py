@@ -1,4 +1,4 @@
-"""`vault-etl local …`: the embedded stack in the background."""
+"""`vault-etl local`: the embedded stack in the background."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ app = typer.Typer(
 )
 
 DirectoryOption = Annotated[
-    Path, typer.Option("--dir", file_okay=False, help="Where the stack keeps its files.")
+    Path, typer.Option("--dir", file_okay=False, help="The folder of the stack's files.")
 ]
 
 _DIRECTORY: Final = Path(".vault-etl")
 _EVENTS: Final = 100
 _TOO_MANY_FOR_MOTO: Final = 500
-# Left over in a shell, each of these would win over, or clash with, what `local env` sets.
+# A shell may still have these variables, which override or contradict what `local env` sets.
 _IN_THE_WAY: Final = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_KMS",
                       "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_STS")  # fmt: skip
 
@@ -69,8 +69,8 @@ def start(
 ) -> None:
     """Start the stack, with tables, keys, and a login and an access key for every role.
 
-    Safe to repeat: what runs is left alone. The KMS keys live in the emulator's memory, and end
-    with it.
+    Safe to repeat: running parts are not restarted. The KMS keys are in the emulator's memory, and
+    are lost when it ends.
 
     \b
     Examples:
@@ -81,7 +81,9 @@ def start(
         status = _open(directory, quiet=quiet, verbose=verbose).start(emulator)
     else:
         logs.configure(None, verbose=verbose, quiet=quiet)
-        with Told(sys.stderr) as told:  # dots: a database takes seconds to start on a busy machine
+        with Told(
+            sys.stderr
+        ) as told:  # prints dots: a database takes seconds to start on a busy machine
             stack = EmbeddedStack(directory, notify=lambda text: told.write(_line(text)))
             status = stack.start(emulator)
     print_object(status.as_object(), output)
@@ -97,14 +99,17 @@ def stop(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Stop everything that runs. Nothing that was sealed can be opened after it.
+    """Stop the stack. Values that were sealed cannot be opened afterwards.
 
     \b
     Example:
       vault-etl local stop
     """
     stopped = _open(directory, quiet=quiet, verbose=verbose).stop()
-    _say("stopped; the KMS keys ended with the emulator" if stopped else "nothing ran", quiet=quiet)
+    _say(
+        "stopped; the KMS keys of the emulator are lost" if stopped else "nothing was running",
+        quiet=quiet,
+    )
 
 
 @app.command()
@@ -115,7 +120,7 @@ def status(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show what runs where, and what is wrong with it.
+    """Show which parts of the stack run, where, and with which problems.
 
     \b
     Example:
@@ -135,9 +140,9 @@ def reset(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Stop everything, and delete all data, keys and passwords of the stack for good.
+    """Stop the stack, and delete its data, keys and passwords for good.
 
-    LocalStack's programs stay, so that they need not be fetched again.
+    LocalStack's programs stay, so that they need not be downloaded again.
 
     \b
     Example:
@@ -156,7 +161,7 @@ def reset(
 def env(
     *,
     role: Annotated[
-        str, typer.Option(help=f"Whose login and access key: {', '.join(ROLES)}.")
+        str, typer.Option(help=f"The role of the login and access key: {', '.join(ROLES)}.")
     ] = OPERATOR,
     directory: DirectoryOption = _DIRECTORY,
     output: OutputOption = None,
@@ -165,7 +170,7 @@ def env(
 ) -> None:
     """Print shell exports that point the other commands at the stack.
 
-    The operator, the default, holds every role but owner; admin is the database's superuser.
+    The default, operator, has every role except owner; admin is the database's superuser.
 
     \b
     Examples:
@@ -186,21 +191,21 @@ def seed(
     *,
     file: Annotated[
         Path | None,
-        typer.Argument(help="Its records, each a message; - reads standard input."),
+        typer.Argument(help="Send the records of this file; - reads standard input."),
     ] = None,
     events: Annotated[
         int | None,
-        typer.Option(min=0, help=f"Send so many made-up events. [default: {_EVENTS}]"),
+        typer.Option(min=0, help=f"Send this many made-up events. [default: {_EVENTS}]"),
     ] = None,
     directory: DirectoryOption = _DIRECTORY,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Put login events on the queue: those of a file, or made-up ones.
+    """Send login events to the queue: those of a file, or made-up ones.
 
-    One made-up body in a hundred is no login event, so that there is something to quarantine.
-    Where no stack runs, VAULT_ETL_QUEUE_URL and AWS's own settings say which queue.
+    One made-up body in a hundred is not a login event, so that something is quarantined. Without a
+    running stack, VAULT_ETL_QUEUE_URL and AWS's own settings select the queue.
 
     \b
     Examples:
@@ -216,14 +221,14 @@ def seed(
         bodies = read = _read_bodies(file)
         count = len(read)
     sqs, queue_url = _queue(stack, count, quiet=quiet)
-    quiet = quiet or not sys.stderr.isatty()  # a bar, or nothing: no log line for each ten
+    quiet = quiet or not sys.stderr.isatty()  # a progress bar or nothing, but no log lines
     with progress("seed", total=count, quiet=quiet) as bar:
         sent = send_all(sqs, queue_url, bodies, lambda n: None if quiet else bar.advance(n))
     print_object({"sent": sent}, output)
 
 
 def _read_bodies(file: Path) -> list[str]:
-    """The records, as `ingest --file` reads them. NotFoundError, and DataError for one that is not UTF-8."""
+    """The records as `ingest --file` reads them. Raises NotFoundError, and DataError for a record that is not UTF-8."""
     from vault_etl.ingest.sources.content_splitter import ContentSplitter
 
     is_stream = file == Path("-")
@@ -237,13 +242,13 @@ def _read_bodies(file: Path) -> list[str]:
         try:
             bodies.append(record.decode())
         except UnicodeDecodeError:
-            message = f"record {number} is not UTF-8, and a queue carries text alone"
+            message = f"record {number} is not UTF-8: a queue carries only text"
             raise DataError(message) from None
     return bodies
 
 
 def _queue(stack: EmbeddedStack, count: int, *, quiet: bool) -> tuple[SQSClient, str]:
-    """The stack's queue, under its admin: to send is no role's right. Else the environment's."""
+    """The stack's queue as its admin, since no role may send; without a stack, the queue of the environment."""
     status = stack.status()
     if status.state != "stopped":
         if (
@@ -252,8 +257,8 @@ def _queue(stack: EmbeddedStack, count: int, *, quiet: bool) -> tuple[SQSClient,
             and status.emulator.name is EmulatorName.MOTO
         ):
             _say(
-                f"moto slows down with the depth of the queue, and {count:,} messages are deep; the"
-                " way out: vault-etl local reset, then vault-etl local start --emulator localstack",
+                f"moto is slow with deep queues, such as {count:,} messages; instead run"
+                " vault-etl local reset, then vault-etl local start --emulator localstack",
                 quiet=quiet,
             )
         return stack.queue_client(), stack.environment(ADMIN)["VAULT_ETL_QUEUE_URL"]

@@ -31,39 +31,39 @@ def _migrate(
         bool,
         typer.Option(
             "--check",
-            help="Change nothing; exit 78 if a migration is pending, or something is not"
-            " as the migrations made it, and 75 if online work alone is left.",
+            help="Change nothing; exit 78 if a migration is pending or the schema differs"
+            " from the migrations, and 75 if only online work is pending.",
         ),
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Show what is pending, step by step, and change nothing."),
+        typer.Option("--dry-run", help="Show the pending steps, and change nothing."),
     ] = False,
     online: Annotated[
         bool,
         typer.Option(
             "--online",
-            help="Also what works on large tables: a partition at a time, beside ingest.",
+            help="Also run migrations of large tables: one partition at a time, beside ingest.",
         ),
     ] = False,
     rate: Annotated[
         float | None,
         typer.Option(
-            min=1, help="With --online: rows to fill a second, at the most. [default: no limit]"
+            min=1, help="With --online: fill at most this many rows a second. [default: no limit]"
         ),
     ] = None,
     adopt: Annotated[
         bool,
         typer.Option(
             "--adopt",
-            help="Keep the rows of a table user_logins that was there before, under another name.",
+            help="Keep the rows of an existing table user_logins, under another name.",
         ),
     ] = False,
     roles_only: Annotated[
         bool,
         typer.Option(
             "--roles-only",
-            help="Make the roles and the rights on the database, and no table: before a dump is restored.",
+            help="Make only the roles and the rights on the database: before a dump is restored.",
         ),
     ] = False,
     wait: Annotated[
@@ -71,7 +71,7 @@ def _migrate(
         typer.Option(
             parser=Duration(),
             metavar="TIME",
-            help="How long to wait for locks that others hold, as 90s, 10m, 2h.",
+            help="How long to wait for locks of other sessions: 90s, 10m, 2h.",
             show_default="5m",
         ),
     ] = 300.0,
@@ -84,21 +84,22 @@ def _migrate(
     Needs a login that owns the database and may create roles. Safe to repeat, and to run twice
     at once: all pending migrations are one transaction.
 
-    Beside ingest, a migration waits for a lock for a second at a time, since ingest waits behind it. It
-    names who is in the way, such as a long query, and tries again for --wait.
+    Beside ingest, a migration waits one second at a time for a lock, because ingest waits behind it.
+    It names the sessions that hold the lock, such as a long query, and tries again for --wait.
 
-    Some migrations (`….online`) build an index, validate a constraint or fill a column. If their tables have
-    more than 64 MiB, `migrate` stops before them, with exit 75, and --online does them while ingest runs:
-    outside of a transaction, a partition at a time. It waits for old transactions, and names them. Interrupted,
-    it is run again and goes on from there. It needs a connection to Postgres itself, and no pooler.
+    Some migrations (`….online`) build an index, validate a constraint or fill a column. If their
+    tables have more than 64 MiB, `migrate` stops before them (exit 75), and --online runs them beside
+    ingest: without one transaction around them, one partition at a time. It waits for old transactions,
+    and names them. After an interruption, run it again: it continues. It needs a direct connection to
+    Postgres, without a pooler.
 
-    Objects that are there already and have names of ours are in the way: they are named, and nothing
-    is changed. With --adopt, a table user_logins moves to adopted.user_logins, with its rows, and is
-    this login's. Analysts see both through adopted.user_logins_all, where masked_by says of each row what
-    its values are: `token`, or `unkeyed hash`.
+    Existing objects with names of ours are named, and nothing is changed. With --adopt, an existing
+    table user_logins becomes adopted.user_logins, with its rows, owned by this login. Analysts see
+    both tables in adopted.user_logins_all, whose column masked_by says what the values of a row are:
+    `token`, or `unkeyed hash`.
 
-    A dump of the database holds everything but the roles, which belong to the server, and the rights
-    on the database itself. --roles-only makes these, and pg_restore the rest.
+    A dump of the database has everything except the roles, which belong to the server, and the
+    rights on the database itself. --roles-only makes these; pg_restore makes the rest.
 
     \b
     Examples:
@@ -115,10 +116,10 @@ def _migrate(
     if sum((check, dry_run, adopt, roles_only)) > 1 or (
         online and (check or dry_run or roles_only)
     ):
-        message = "--check, --dry-run, --adopt, --roles-only and --online go without each other"
+        message = "--check, --dry-run, --adopt, --roles-only and --online exclude each other"
         raise UsageError(message, hint="add --help for usage")
     if rate is not None and not online:
-        message = "--rate goes with --online"
+        message = "--rate needs --online"
         raise UsageError(message, hint="add --help for usage")
     parts, _ = start(quiet=quiet, verbose=verbose)
     if roles_only:
@@ -139,7 +140,7 @@ def _migrate(
 
 
 def _check(parts: Parts) -> None:
-    """Raise ConfigurationError or IncompleteError for the first thing that is not as it has to be."""
+    """Raise ConfigurationError or IncompleteError if a migration is pending or the schema differs."""
     from vault_etl.app import migrate
 
     pending = migrate.migrations(parts).pending()
@@ -147,7 +148,9 @@ def _check(parts: Parts) -> None:
     if pending and not pending[0].is_online:
         message = f"{len(names)} migrations are pending: {', '.join(names)}"
         raise ConfigurationError(message, hint="run `vault-etl migrate` as the owner")
-    is_all = all(found.is_online for found in pending)  # else the schema is an older one
+    is_all = all(
+        found.is_online for found in pending
+    )  # otherwise the schema is of an older version
     if is_all and (differences := migrate.schema_differences(parts, pending)):
         message = f"not as the migrations made it: {'; '.join(differences)}"
         raise ConfigurationError(
@@ -165,7 +168,7 @@ def _left(names: Sequence[str]) -> IncompleteError:
 
 
 def _plan(parts: Parts) -> Iterator[Mapping[str, object]]:
-    """What each pending migration would do, in order."""
+    """The steps of each pending migration, in order."""
     from vault_etl.app import migrate
 
     for found in migrate.migrations(parts).pending():

@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 _COLUMNS: Final = ("partition", "from", "state", "rows", "bytes", "closed_at")
-"""Of a table, so that a month is one line of 80 characters; JSON has `until` too."""
+"""Columns of a table whose lines fit 80 characters; JSON has `until` too."""
 
 
 @app.command("list")
@@ -37,11 +37,11 @@ def _list(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show every month: its bounds, where its rows are, about how many, and its bytes with its indexes.
+    """Show every month: its bounds, its state, and the approximate size of its table and indexes.
 
     A month is `attached`; `detaching` after an interrupted detach; `detached`: its table is in the
-    schema vault_etl_detached, where erasures alone reach it; `archived`: its rows are in its archive alone;
-    or `dropped`. The last four take no rows: what comes late is quarantined as `month_closed`.
+    schema vault_etl_detached, where only erasures reach it; `archived`: only its archive has its
+    rows; or `dropped`. The last four take no rows: late messages are quarantined as `month_closed`.
 
     \b
     Examples:
@@ -64,7 +64,7 @@ def _ensure(
     months: Annotated[list[str] | None, typer.Argument(metavar="MONTH…", help="YYYY-MM.")] = None,
     *,
     reopen: Annotated[
-        bool, typer.Option("--reopen", help="Also a month that was dropped: it takes rows again.")
+        bool, typer.Option("--reopen", help="Make a dropped month again, so that it takes rows.")
     ] = False,
     reason: ReasonOption = None,
     ticket: TicketOption = None,
@@ -72,10 +72,10 @@ def _ensure(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Make the partitions of months, if they are not there: by default two months back to three ahead.
+    """Make missing partitions of months: by default from two months back to three months ahead.
 
-    `ingest` does so too, at its start and once a day. Bounds decide and no names: a month that has a
-    partition of another tool has one.
+    `ingest` does the same, at its start and once a day. Bounds decide, not names: a partition of
+    another tool counts.
 
     \b
     Examples:
@@ -113,8 +113,8 @@ def _ensure(
         message = f"closed: {', '.join(closed)}"
         raise ConfigurationError(
             message,
-            hint="`vault-etl partitions attach` opens one that is detached, after `restore` one that is archived,"
-            " and --reopen one that was dropped",
+            hint="`vault-etl partitions attach` opens a detached month, `restore` and then `attach` an archived one,"
+            " and --reopen a dropped one",
         )
 
 
@@ -126,7 +126,7 @@ def _detach(
         float,
         typer.Option(
             parser=Duration(),
-            help="For transactions that use the table: 90s, 10m, 2h.",
+            help="How long to wait for transactions that use the table: 90s, 10m, 2h.",
             show_default="60s",
             metavar="TIME",
         ),
@@ -139,11 +139,11 @@ def _detach(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Take a month out of the table and close it, on the record; its rows stay, where erasures alone reach them.
+    """Detach a month from the table and close it, audited; only erasures reach its rows then.
 
-    Loaders and queries go on: it waits for transactions that use the table, and then for none. What
-    is sent in the month from now on is quarantined as `month_closed`. Reveal, find and every rotation
-    pass a detached month over. Interrupted, it is run again and goes on from there.
+    Loaders and queries continue while the command waits for transactions that use the table.
+    Messages that are sent in the month from now on are quarantined as `month_closed`. Reveal, find
+    and rotations skip a detached month. After an interruption, run it again: it continues.
 
     \b
     Examples:
@@ -176,12 +176,12 @@ def _attach(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Put a detached month back into the table, on the record, and let it take rows again.
+    """Attach a detached month to the table, audited, so that it takes rows again.
 
-    Its rows are read first. Tokens of another generation than the active one would join nothing, and
-    values under keys that were destroyed open no more: the command then exits 78 and says how many
-    there are. An archive of the month is deleted then, since its rows go on changing.
-    `quarantine retry --reason-code month_closed` moves what came meanwhile.
+    Its rows are read first. If rows have tokens of another generation, which would join nothing, or
+    values under destroyed keys, which do not open, the command exits 78 with their number. After the
+    attach, an archive of the month is deleted, since the rows can change again.
+    `quarantine retry --reason-code month_closed` moves the messages that came meanwhile.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""What the commands that change a month have in common."""
+"""`partitions detach` and `attach`, and the parts that all commands of one month share."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _STATES: Final = {
     Action.PARTITIONS_ATTACH: (PartitionState.DETACHED,),
 }
 _FIRST: Final = {
-    PartitionState.ATTACHED: "`vault-etl partitions detach` takes it out of the table first",
-    PartitionState.DETACHING: "`vault-etl partitions detach` goes on with it",
-    PartitionState.ARCHIVED: "`vault-etl partitions restore` brings its table back first",
+    PartitionState.ATTACHED: "`vault-etl partitions detach` detaches it first",
+    PartitionState.DETACHING: "`vault-etl partitions detach` continues the interrupted detach",
+    PartitionState.ARCHIVED: "`vault-etl partitions restore` restores its table first",
     PartitionState.DROPPED: "`vault-etl partitions ensure --reopen` makes it again, without its rows",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change of one month, as the command line asks for it."""
+    """One change of one month, with the options of the command line."""
 
     action: Action
     month: str
@@ -59,7 +59,7 @@ class Change:
     wait_s: float = 60.0
 
     def __call__(self) -> None:
-        """Look, ask, do it, and print the month as it is then."""
+        """Check the month, ask, change it, and print its new state."""
         from vault_etl.app import partitions
 
         verb = self.action.value.split()[1]
@@ -74,14 +74,14 @@ class Change:
             raise does_not_fit(partition, misfits)
         if self.action is Action.PARTITIONS_DETACH and not _is_over(partition):
             sys.stderr.write(
-                f"vault-etl: warning: {partition.name} is not over: what is sent in it is quarantined"
+                f"vault-etl: warning: {partition.name} is not over: messages of this month are quarantined"
                 " once it is detached\n"
             )
         if self.dry_run:
             print_object(shown(partition), self.output)
             return
         ends = partition.archive if self.action is Action.PARTITIONS_ATTACH else None
-        also = f" Its archive is deleted then: {ends.location}." if ends else ""
+        also = f" Afterwards its archive is deleted: {ends.location}." if ends else ""
         confirm(f"{verb.capitalize()} {in_words(partition)}?{also}", yes=self.yes)
         request = audit_request(
             parts.identity,
@@ -97,16 +97,16 @@ class Change:
 
 
 def does_not_fit(partition: Partition, misfits: Sequence[str]) -> ConfigurationError:
-    """Why a month is not attached."""
+    """The error of a month that cannot be attached."""
     return ConfigurationError(
         f"{partition.name} does not fit: {'; '.join(misfits)}",
-        hint="it is left as it was. Old tokens: `vault-etl partitions retoken`, by the role re-encrypt."
+        hint="the month is unchanged. For old tokens run `vault-etl partitions retoken`, as the role re-encrypt."
         " docs/how-to/months.md, Months that do not fit",
     )
 
 
 def shown(partition: Partition) -> dict[str, object]:
-    """A month as it is printed. Its bounds are moments, and ids where they are none."""
+    """The members of a month in the output."""
     archive = partition.archive
     return {
         "partition": partition.name,
@@ -125,30 +125,30 @@ def shown(partition: Partition) -> dict[str, object]:
 
 
 def must_be(partition: Partition, *states: PartitionState) -> None:
-    """Raise ConfigurationError for a month in another state, with what comes first."""
+    """Raise ConfigurationError for a month in another state; the hint says what to do first."""
     if partition.state not in states:
         message = f"{partition.name} is {partition.state.value}"
         raise ConfigurationError(message, hint=_FIRST.get(partition.state))
 
 
 def delete_old(parts: Parts, location: str, done: str) -> None:
-    """Delete an archive that is on the record no more. Raises IncompleteError, which names it, if that fails."""
+    """Delete an archive that is no longer recorded. Raises IncompleteError, which names the archive, if that fails."""
     from vault_etl.app import partitions
 
     try:
         delete_archive(partitions.archive_store(parts, location))
     except VaultEtlError as error:
-        message = f"{done}, and its archive of before is left: {error}"
+        message = f"{done}, but its old archive is not deleted: {error}"
         raise IncompleteError(message, hint=f"delete {location} by hand") from None
 
 
 def _is_over(partition: Partition) -> bool:
-    """Whether no event that is sent now is in it."""
+    """Decide whether the month has ended: no event that is sent now belongs to it."""
     until = sent_at(partition.until)
     return until is not None and until <= dt.datetime.now(dt.UTC)
 
 
 def in_words(partition: Partition) -> str:
-    """A month in a question."""
+    """The name and size of a month, for a question."""
     rows = "" if partition.rows is None else f"about {partition.rows:,} rows, "
     return f"{partition.name} ({rows}{partition.bytes / 2**20:,.1f} MiB)"

@@ -31,12 +31,12 @@ def drop(
     month: MonthArgument,
     *,
     without_archive: Annotated[
-        bool, typer.Option("--without-archive", help="Its rows are nowhere else, and may go.")
+        bool, typer.Option("--without-archive", help="Delete rows that no archive has.")
     ] = False,
     archive: Annotated[
         bool,
         typer.Option(
-            "--archive", help="Of an archived month: delete its archive, and its rows with it."
+            "--archive", help="Of an archived month: delete the archive, which has its only rows."
         ),
     ] = False,
     reason: ReasonOption = None,
@@ -47,12 +47,12 @@ def drop(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Delete the table of a detached month, on the record. The month stays closed.
+    """Delete the table of a detached month, audited. The month stays closed.
 
-    It has to have an archive, which is read first: signature, files and rows. The month is `archived` then,
-    and `partitions restore` brings it back. Without an archive (--without-archive) it is gone for good, and so
-    is an archived month whose archive is deleted (--archive): it is `dropped`, and this cannot be undone. Every
-    backup still has what is deleted.
+    The month must have an archive, whose signature, files and rows are checked first. Then the month
+    is `archived`, and `partitions restore` makes its table again. Without an archive
+    (--without-archive) the rows are lost, and so are the rows of an archived month whose archive is
+    deleted (--archive): the month is `dropped`, which cannot be undone. Backups still have the rows.
 
     \b
     Examples:
@@ -64,8 +64,10 @@ def drop(
     from vault_etl.app import partitions
 
     if archive and without_archive:
-        message = "--archive and --without-archive are of different months"
-        raise UsageError(message, hint="`vault-etl partitions list` shows which have an archive")
+        message = "--archive and --without-archive exclude each other"
+        raise UsageError(
+            message, hint="`vault-etl partitions list` shows which months have an archive"
+        )
     asked = "dry run" if dry_run else reason_for("to drop a month", reason)
     parts, _ = start(quiet=quiet, verbose=verbose)
     partition = choose(partitions.partitions(parts).partitions(), month)
@@ -96,31 +98,31 @@ def drop(
 
 
 def _check(partition: Partition, *, archive: bool, without_archive: bool) -> None:
-    """Raise UsageError or ConfigurationError unless the month is what the options say it is."""
+    """Raise UsageError or ConfigurationError unless the state of the month fits the options."""
     if archive and partition.state is PartitionState.DETACHED:
         message = (
-            f"{partition.name} is detached: --archive is of a month whose archive alone is left"
+            f"{partition.name} is detached: --archive is for a month that only its archive holds"
         )
         raise UsageError(message, hint="drop its table first, without --archive")
     if not archive and partition.state is PartitionState.ARCHIVED:
-        message = f"{partition.name} is archived: its table is dropped already"
-        raise UsageError(message, hint="--archive deletes its archive, and its rows with it")
+        message = f"{partition.name} is archived: its table is already deleted"
+        raise UsageError(message, hint="--archive deletes its archive, which has its only rows")
     must_be(partition, PartitionState.DETACHED, PartitionState.ARCHIVED)
     if archive:
         return
     if partition.archive is None and not without_archive:
-        message = f"{partition.name} is in no archive"
+        message = f"{partition.name} has no archive"
         raise UsageError(
             message,
-            hint="`vault-etl partitions archive` makes one; --without-archive deletes its rows all the same",
+            hint="`vault-etl partitions archive` makes one; --without-archive deletes its rows without one",
         )
     if partition.archive is not None and without_archive:
         message = f"{partition.name} has an archive, at {partition.archive.location}"
         raise UsageError(
-            message, hint="leave out --without-archive; then --archive ends that as well"
+            message, hint="leave out --without-archive; --archive deletes the archive afterwards"
         )
     if partition.archive is not None and partition.archive.changed:
-        message = f"{partition.name} was changed since it was archived, by an erasure most likely"
+        message = f"{partition.name} changed after it was archived, most likely by an erasure"
         raise ConfigurationError(message, hint="`vault-etl partitions archive` archives it again")
 
 
@@ -128,15 +130,15 @@ def _question(partition: Partition, *, archive: bool) -> str:
     found = partition.archive
     if found is not None and archive:
         return (
-            f"Delete the archive of {partition.name}, at {found.location}? Its rows are nowhere else:"
-            " this cannot be undone."
+            f"Delete the archive of {partition.name}, at {found.location}? No other copy of its rows"
+            " exists: this cannot be undone."
         )
-    where = "" if found is None else " Its rows are in its archive then."
+    where = "" if found is None else " Its archive keeps the rows."
     return f"Drop {in_words(partition)}?{where}"
 
 
 def _end(parts: Parts, request: AuditRequest, partition: Partition, archive: Archive) -> None:
-    """Files first: what is on the record as dropped is gone. Run again after an interruption, it goes on."""
+    """Delete the files, then record the end: a month recorded as dropped has no files. A later run continues."""
     from vault_etl.app import partitions
 
     archives = partitions.archives(parts)

@@ -49,7 +49,7 @@ def test_checkpoints_that_came_after_the_export_stop_no_trim(untrimmed: Site) ->
     store(untrimmed, 3, signed=True)
     done = untrimmed.trim("--reason", "90 days", "--yes")
     assert done.code == 0, done.stderr
-    assert "and go with its others: 2\n" in done.stderr
+    assert "and are deleted with it: 2\n" in done.stderr
     left = "SELECT seq FROM audit_checkpoints WHERE seq <= %s"
     assert untrimmed.vault.sql(left, untrimmed.end) == [(untrimmed.end,)]
     assert untrimmed.verify().code == 0
@@ -152,7 +152,7 @@ def test_a_forged_manifest_is_named(
 
 
 def test_the_timer_of_an_export_fails(trimmed: Site, tmp_path: Path) -> None:
-    """Exit 65, not "no entry is that old", for a file that anybody who writes the place can make."""
+    """Exit 65, not "no entry of that age", for a file that anybody who writes the place can make."""
     place = tmp_path / "place"
     shutil.copytree(trimmed.place, place)
     (recorded,) = SegmentFiles(FolderArchive(place)).segments()

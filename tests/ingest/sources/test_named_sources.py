@@ -67,10 +67,10 @@ def test_a_stream_of_other_lines_says_how_many_were_taken_for_known(vault: Vault
     assert stream(vault, MAY).code == 0
     shorter = stream(vault, events("june", 10))
     assert (shorter.code, shorter.stdout) == (65, "")
-    assert ": 10 lines were taken for known, and not stored" in shorter.stderr
+    assert ": 10 lines counted as duplicates, and were not stored" in shorter.stderr
     longer = stream(vault, JUNE + JUNE)
     assert longer.code == 65
-    assert "lines were taken for known, and not stored" in longer.stderr
+    assert "lines counted as duplicates, and were not stored" in longer.stderr
     assert users(vault) == of("may", range(40))
     assert stream(vault, MAY).code == 0
     (vault.home / "f.gz").write_bytes(gzip.compress(MAY + JUNE))
