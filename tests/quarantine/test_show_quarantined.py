@@ -75,8 +75,8 @@ def test_intent_release_unwrap_outcome_in_this_order(fake_vault: FakeVault, row:
     calls = recorder.calls
     assert calls[0] == "intend"
     assert calls[-1] == "conclude"
-    assert calls.index("intend") < calls.index("release") < calls.index("unwrap")
-    assert calls.count("intend") == calls.count("release") == calls.count("conclude") == 1
+    assert calls.index("intend") < calls.index("disclose") < calls.index("unwrap")
+    assert calls.count("intend") == calls.count("disclose") == calls.count("conclude") == 1
 
 
 def test_no_key_of_a_field_is_touched(fake_vault: FakeVault, row: uuid.UUID) -> None:

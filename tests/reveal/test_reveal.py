@@ -72,7 +72,7 @@ def test_a_masked_reveal_returns_the_ends_alone(fake_vault: FakeVault, record: u
         fake_vault.reveal()(dataclasses.replace(request, request_id=uuid.uuid4()))
 
 
-def test_intent_release_unwrap_outcome_in_this_order(
+def test_intent_disclose_unwrap_outcome_in_this_order(
     fake_vault: FakeVault, record: uuid.UUID
 ) -> None:
     """The intent is committed before anything is asked for, the outcome before anything is returned."""
@@ -81,12 +81,12 @@ def test_intent_release_unwrap_outcome_in_this_order(
     calls = recorder.calls
     assert calls[0] == "intend"
     assert calls[-1] == "conclude"
-    assert calls.index("intend") < calls.index("release") < calls.index("unwrap")
-    assert calls.count("intend") == calls.count("release") == calls.count("conclude") == 1
+    assert calls.index("intend") < calls.index("disclose") < calls.index("unwrap")
+    assert calls.count("intend") == calls.count("disclose") == calls.count("conclude") == 1
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
-def test_only_what_was_asked_for_is_released_and_unwrapped(
+def test_only_what_was_asked_for_is_disclosed_and_unwrapped(
     fake_vault: FakeVault, record: uuid.UUID, field: Field
 ) -> None:
     """No key of the other field is touched, of data or of tokens."""
@@ -98,7 +98,7 @@ def test_only_what_was_asked_for_is_released_and_unwrapped(
 
 
 def test_without_an_intent_nothing_is_asked_for(fake_vault: FakeVault, record: uuid.UUID) -> None:
-    """No release, no KMS."""
+    """A value that is not disclosed needs no KMS."""
     fake_vault.audit.broken = {Phase.INTENT}
     recorder = Recorder()
     with pytest.raises(AuditError):
@@ -166,7 +166,7 @@ def test_kms_that_is_away_is_told_and_logged(fake_vault: FakeVault, record: uuid
     assert outcome(fake_vault) == ("failed", "unavailable")
 
 
-def test_an_intent_is_good_for_one_release(fake_vault: FakeVault, record: uuid.UUID) -> None:
+def test_an_intent_discloses_once(fake_vault: FakeVault, record: uuid.UUID) -> None:
     """And so a request is good for one reveal."""
     request = reveal_request(record)
     fake_vault.reveal()(request)
@@ -237,7 +237,7 @@ def test_a_cut_over_in_the_middle_is_no_integrity_failure(
 
     def cutting_over(name: str, call: Callable[[], Any]) -> object:
         answer = call()
-        if name == "release":
+        if name == "disclose":
             fake_vault.rotate_tokens()
         return answer
 
@@ -292,7 +292,7 @@ def test_a_ciphertext_of_no_format_is_an_integrity_failure(
     assert outcome(fake_vault) == ("failed", "integrity")
 
 
-def test_a_release_that_is_refused_is_told_and_logged(
+def test_a_refused_disclosure_is_reported_and_logged(
     fake_vault: FakeVault, record: uuid.UUID
 ) -> None:
     """As when the intent is of another login."""

@@ -1,4 +1,4 @@
-"""The audit log, in memory: a gapless chain, and the release against it."""
+"""The audit log, in memory: a gapless chain, and what it discloses."""
 
 from __future__ import annotations
 
