@@ -228,7 +228,7 @@ def test_a_reason_is_asked_for_on_a_terminal(held: Quarantine) -> None:
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        (("quarantine", "show", UNKNOWN), "a look at a message needs a --reason"),
+        (("quarantine", "show", UNKNOWN), "an access to a message needs a --reason"),
         ((*SHOW[:3], "--reason", " \t"), "the argument after --reason is empty"),
         ((*SHOW, "--ticket", "x" * 65), "the ticket is longer"),
         (("quarantine", "show", "4711", "--reason", "x"), "ID takes an id such as"),

@@ -136,7 +136,7 @@ def test_progress_is_a_log_line_in_a_pipe(quick: Vault) -> None:
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        (RETRY, "the ID of a message, or --all"),
+        (RETRY, "the IDs of messages, or --all"),
         ((*RETRY, UNKNOWN, "--all"), "not two of them"),
         ((*RETRY, "4711"), "ID"),
         ((*RETRY, "--all"), "no terminal to ask on"),
@@ -190,7 +190,7 @@ def test_an_unknown_id_is_named_and_the_rest_is_done(quick: Vault) -> None:
     quick.sql("UPDATE quarantine SET body_ciphertext = NULL WHERE record_id = %s", erased)
     result = quick.run("re-encrypt", *RETRY, here, UNKNOWN, erased, "--yes")
     assert result.code == 66
-    assert "vault-etl: error: 2 ids are not in quarantine, or erased: " in result.stderr
+    assert "vault-etl: error: 2 ids are not in quarantine, or are erased: " in result.stderr
     assert result.json == NOTHING | {
         "retried": 1,
         "moved": 1,

@@ -115,7 +115,7 @@ def test_an_export_is_not_written_over_another(many: Vault) -> None:
     (many.home / "taken").write_text("mine")
     before = many.count("audit_log")
     result = many.run("reveal", "subject", "export", "ann", "--to", "taken", *ASKED)
-    fails(result, 2, "taken is there already")
+    fails(result, 2, "taken exists already")
     assert many.count("audit_log") == before
     assert (many.home / "taken").read_text() == "mine"
 

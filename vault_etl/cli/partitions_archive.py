@@ -33,7 +33,7 @@ ToOption = Annotated[
     typer.Option(
         "--to",
         metavar="PLACE",
-        help="A folder, or s3://bucket/prefix: the archive is made in it. Default: where the one before is.",
+        help="A folder, or s3://bucket/prefix, for the archive. Default: the place of the last archive.",
     ),
 ]
 
@@ -49,12 +49,13 @@ def archive(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Write a detached month to Parquet files with a signed manifest, read them back, and put it on the record.
+    """Archive a detached month in Parquet files with a signed manifest, and record the archive.
 
-    Tokens, ciphertexts, generations and key ids go there as they are: an archive needs the keys of the vault,
-    and `keys destroy` counts what it holds. The month stays detached until `partitions drop`. An archive
-    from before is deleted once the new one is recorded. If rows are changed meanwhile, by an erasure for
-    example, nothing is recorded (exit 75): run it again.
+    The files are read back before the archive is recorded. They have the tokens, ciphertexts,
+    generations and key ids of the rows: an archive needs the keys of the vault, and `keys destroy`
+    counts its values. The month stays detached until `partitions drop`. An older archive is deleted
+    when the new one is recorded. If rows change meanwhile, for example by an erasure, nothing is
+    recorded (exit 75): run it again.
 
     \b
     Examples:
@@ -71,12 +72,12 @@ def archive(
     if partition.closed_at is None:
         message = f"{partition.name} was detached by hand"
         raise ConfigurationError(
-            message, hint="`vault-etl partitions detach` puts it away on the record first"
+            message, hint="run `vault-etl partitions detach` first, which records it"
         )
     root = _root(to, partition)
     location = partitions.new_archive(root, partition.name)
     for left in partitions.leftovers(parts, root, partition):
-        sys.stderr.write(f"vault-etl: not on the record, of an interrupted run: {left}\n")
+        sys.stderr.write(f"vault-etl: an archive of an interrupted run: {left}\n")
     if dry_run:
         print_object({**shown(partition), "to": location}, output)
         return
@@ -98,19 +99,21 @@ def archive(
 
 
 def _root(to: str | None, partition: Partition) -> ArchiveRoot:
-    """Where the archive is made."""
+    """The place of the new archive."""
     if to is not None:
         return ArchiveRoot.parse(to, str(Path.cwd()))
     if partition.archive is None:
         message = f"{partition.name} has no archive yet"
-        raise UsageError(message, hint="--to says where: a folder, or s3://bucket/prefix")
+        raise UsageError(message, hint="--to names its place: a folder, or s3://bucket/prefix")
     return ArchiveRoot.around(partition.archive.location)
 
 
 FromOption = Annotated[
     str | None,
     typer.Option(
-        "--from", metavar="LOCATION", help="Where the archive is now. Default: where it was made."
+        "--from",
+        metavar="LOCATION",
+        help="The present place of the archive. Default: where it was made.",
     ),
 ]
 
@@ -127,13 +130,13 @@ def restore(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Make the table of an archived month again, on the record: it is detached then, and can be attached.
+    """Make the table of an archived month again, audited. The month is then detached.
 
-    The archive's signature, files and rows are checked before anything is made; damage is exit 65. What
-    was erased while it was archived is erased in the table before anyone can see it. A moved archive is
-    given with --from. So is one that this database does not know, after a restore from an old backup: it
-    has to be signed by a key of this vault. Erasures that this database does not know of either have to be
-    made again.
+    The archive's signature, files and rows are checked before the table is made; damage is exit 65.
+    Erasures that were made while the month was archived are applied before any role can read a row.
+    --from names an archive that was moved, or one that this database does not know after a restore
+    from an old backup: a key of this vault must have signed it. Erasures that this database does not
+    know must be made again.
 
     \b
     Examples:
@@ -174,8 +177,8 @@ def restore(
             return
         if recorded is None:
             confirm(
-                f"This archive is not on the record. Erasures since {checked.archived_at:%Y-%m-%d} that"
-                " this database does not know are not made in it. Restore it?",
+                f"This database has no record of the archive. Erasures since {checked.archived_at:%Y-%m-%d} that"
+                " it does not know are not applied. Restore the archive?",
                 yes=yes,
             )
         request = audit_request(
@@ -188,20 +191,20 @@ def restore(
         erased = opened.restore(request, checked, location, recorded=recorded is not None)
     if needs.lost_values:
         sys.stderr.write(
-            f"vault-etl: {needs.lost_values} values are under {needs.lost_keys} data keys that were"
-            " destroyed, or are not there: they open no more\n"
+            f"vault-etl: {needs.lost_values} values cannot be opened: their {needs.lost_keys} data keys are"
+            " destroyed or missing\n"
         )
     if needs.stale_tokens:
         sys.stderr.write(
             f"vault-etl: {needs.stale_tokens} rows have tokens of a generation that is not active:"
-            " `vault-etl partitions retoken` makes them new before the month is attached\n"
+            " run `vault-etl partitions retoken` before the month is attached\n"
         )
     month_now = shown(choose(table.partitions(), checked.manifest.partition))
     print_object({**month_now, "erased": erased}, output)
 
 
 def _archived(partitions: Sequence[Partition], month: str, given: str | None) -> Partition | None:
-    """The month whose archive it is; None if there is none on the record, which needs a location."""
+    """The month of the archive; None if this database does not know the month, which needs a location."""
     try:
         partition = choose(partitions, month)
     except NotFoundError:
@@ -211,18 +214,16 @@ def _archived(partitions: Sequence[Partition], month: str, given: str | None) ->
     if partition.state is PartitionState.DROPPED and given is not None:
         return partition
     if partition.state is PartitionState.DROPPED:
-        message = f"{partition.name} is dropped: no archive of it is on the record"
-        raise UsageError(message, hint="--from takes a copy of its archive, if there is one")
+        message = f"{partition.name} is dropped: it has no recorded archive"
+        raise UsageError(message, hint="--from names a copy of its archive, if you have one")
     if partition.state is not PartitionState.ARCHIVED:
-        message = f"{partition.name} is {partition.state.value}: its rows are there"
-        raise ConfigurationError(
-            message, hint="a month whose table is there is not restored over it"
-        )
+        message = f"{partition.name} is {partition.state.value}: its table exists"
+        raise ConfigurationError(message, hint="a restore does not replace an existing table")
     return partition
 
 
 def _must_be_the_month(month: str, partition: Partition | None, manifest: ArchiveManifest) -> None:
-    """Raise DataError if the archive is another month's."""
+    """Raise DataError if the archive is of another month."""
     found = Partition(
         manifest.partition, manifest.first, manifest.until, PartitionState.ARCHIVED, None, 0, None
     )

@@ -1,4 +1,4 @@
-"""`vault-etl partitions retoken`: for the role re-encrypt, which opens values; the owner may not."""
+"""`vault-etl partitions retoken`, for the role re-encrypt: the owner may not open values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def retoken(
         typer.Option(
             parser=LeaveOut.parse,
             metavar="WHAT",
-            help="Which records get no token if they do not open to their own; may be repeated.",
+            help="Records that get no token if their values do not open or match; may be repeated.",
         ),
     ] = None,
     rate: RateOption = None,
@@ -45,14 +45,14 @@ def retoken(
 ) -> None:
     """Give the rows of a detached month tokens of the active generation, so that it can be attached.
 
-    For a month that was detached while the token keys were rotated, by the role re-encrypt. Every row
-    is opened, on the record; its old token is made once more and compared, as a rotation does; then
-    the new one takes its place. A row that does not open, or holds another's token, is left as it is
-    and named; the command then exits 65. WHAT is as for `keys rotate --tokens`.
+    For a month that was detached while the token keys were rotated; needs the role re-encrypt. Every
+    row is opened, audited. As in a rotation, its old token is computed again and compared, and the
+    new token replaces it. A row that does not open, or has a token of another value, is unchanged and
+    named; the command then exits 65. WHAT is as for `keys rotate --tokens`.
 
-    Safe to interrupt, to run again, and to run twice at once: it goes on where it was. The old
-    generation can be destroyed when no month has its tokens any more. Its values keep their data keys:
-    `keys rotate` takes them to others once the month is attached.
+    Safe to interrupt, to run again, and to run twice at once: a run continues where the last one
+    stopped. The old generation can be destroyed when no month has its tokens. The values keep their
+    data keys: `keys rotate` re-encrypts them when the month is attached.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`vault-etl quarantine …`."""
+"""`vault-etl quarantine`: the group, and `list` and `show`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 
 app = typer.Typer(
-    help="List, show, retry and discard the messages that could not be records.",
+    help="List, show, retry and discard the messages that could not become records.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -71,20 +71,21 @@ def _list(
     until: UntilOption = None,
     source: SourceOption = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, max=MAX_COUNT, help="The newest ones, this many.")
+        int | None,
+        typer.Option(min=1, max=MAX_COUNT, help="At most this many messages, the newest."),
     ] = None,
     summary: Annotated[
-        bool, typer.Option("--summary", help="Count by reason, path and source instead.")
+        bool, typer.Option("--summary", help="Count messages by reason, path and source instead.")
     ] = False,
     output: OutputOption = None,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Show which messages could not be records, and why; the newest last. Needs no key.
+    """Show which messages could not become records, and why; the newest last. Needs no key.
 
-    A table shows the newest 50 unless --limit says otherwise; JSON shows all. --summary counts, with
-    when the first and the last came, and how many today and yesterday (UTC). The source of a
-    message is `queue`, or the id of the file that the line is of.
+    Without --limit, a table shows the newest 50 messages, and JSON shows all. --summary shows counts,
+    the times of the first and the last message, and the counts of today and yesterday (UTC). The
+    source of a message is `queue`, or the id of the file of the line.
 
     \b
     Examples:
@@ -95,7 +96,7 @@ def _list(
     from vault_etl.app import quarantine, records
 
     if summary and limit is not None:
-        message = "--summary counts all rows, and takes no --limit"
+        message = "--summary excludes --limit: it counts all messages"
         raise UsageError(message, hint="leave one of them out")
     parts, _ = start(quiet=quiet, verbose=verbose)
     wanted = QuarantineFilter(
@@ -128,7 +129,7 @@ def _list(
         rows = iter(newest[-MANY_ROWS:])
         if len(newest) > MANY_ROWS and not quiet:
             sys.stderr.write(
-                f"vault-etl: the newest {MANY_ROWS}; there are more: --limit shows them, --summary counts\n"
+                f"vault-etl: only the newest {MANY_ROWS} are shown: --limit shows more, --summary counts all\n"
             )
     waited_for = WaitedFor(records.months(parts))
     print_rows(
@@ -160,11 +161,11 @@ def _show(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Open a quarantined message. It is an entry in the audit log, as a reveal is.
+    """Open a quarantined message. As a reveal, it is an entry in the audit log.
 
-    It is under the reveal policy and its quota, the field being `quarantine`, and the head of the
-    log is signed before anything is printed: if that cannot be done, nothing is shown (exit 74).
-    A body that is not UTF-8 is printed as base64; `--output value` prints its very bytes.
+    The reveal policy and its quota apply, with the field `quarantine`. The head of the log is signed
+    before anything is printed; if that fails, nothing is shown (exit 74). A body that is not UTF-8 is
+    printed in base64; `--output value` prints the exact bytes.
 
     \b
     Examples:
@@ -173,7 +174,7 @@ def _show(
     """
     from vault_etl.app import audit, quarantine, records
 
-    asked = reason_for("a look at a message", reason)
+    asked = reason_for("an access to a message", reason)
     kind, reference = word(purpose, "purpose"), word(ticket, "ticket")
     parts, _ = start(quiet=quiet, verbose=verbose)
     request = audit_request(

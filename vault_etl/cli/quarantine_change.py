@@ -1,4 +1,4 @@
-"""`vault-etl quarantine discard`."""
+"""`vault-etl quarantine retry` and `discard`, which change or delete quarantined messages."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 _MAX_IDS: Final = 1_000
-_HINT: Final = "`vault-etl quarantine list --summary` shows what there is"
+_HINT: Final = "`vault-etl quarantine list --summary` shows the messages"
 
 
 def discard(
@@ -62,12 +62,12 @@ def discard(
     since: SinceOption = None,
     until: UntilOption = None,
     source: SourceOption = None,
-    every: Annotated[bool, typer.Option("--all", help="Every quarantined message.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All quarantined messages.")] = False,
     if_due: Annotated[
         bool,
         typer.Option(
             "--if-due",
-            help="What is older than VAULT_ETL_QUARANTINE_MAX_AGE_DAYS: for a timer. Needs no --reason.",
+            help="For a timer: messages older than VAULT_ETL_QUARANTINE_MAX_AGE_DAYS. Needs no --reason.",
         ),
     ] = False,
     reason: ReasonOption = None,
@@ -78,12 +78,12 @@ def discard(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Delete quarantined messages for good: rows and sealed bodies, for a reason, on the record.
+    """Delete quarantined messages for good, rows and sealed bodies; needs a reason, and is audited.
 
-    A message has to match all that is given. It goes in batches of 1,000, the oldest first; each is
-    one transaction with its entries in the audit log. Safe to interrupt and to run again. A message
-    that comes again, from a queue or a file, is quarantined again; one that was erased is left, as
-    its row keeps it from coming back. Every backup still has what is deleted.
+    A message must match all options. Messages are deleted in batches of 1,000, the oldest first; each
+    batch is one transaction with its entries in the audit log. Safe to interrupt and to run again. A
+    message that is received again, from a queue or a file, is quarantined again. Erased messages stay:
+    their rows keep the messages from coming back. Backups still have the deleted messages.
 
     \b
     Examples:
@@ -102,11 +102,11 @@ def discard(
     )
     named = ids is not None or wanted != QuarantineFilter()
     if named + every + if_due != 1:
-        message = "say which: an ID, a --reason-code, a time, a --source; or --all; or --if-due; not two of these"
+        message = "select messages by ids, reason, time or source, or by --all, or by --if-due, and not by two of these"
         raise UsageError(message, hint=_HINT)
     if ids is not None and len(ids) > _MAX_IDS:
         message = f"there are more than {_MAX_IDS} ids"
-        raise UsageError(message, hint="give fewer at a time, or a reason, a time or a source")
+        raise UsageError(message, hint="give fewer at a time, or select by reason, time or source")
     parts, settings = start(quiet=quiet, verbose=verbose)
     if every:
         wanted = QuarantineFilter(older_than=dt.timedelta(0))
@@ -134,13 +134,13 @@ def discard(
         matching = discard.matching(wanted, ids)
     if ids is not None and not matching.messages:
         message = "no such message is in quarantine"
-        raise NotFoundError(message, hint="it may be a record by now, or erased; " + _HINT)
+        raise NotFoundError(message, hint="the message may be a record now, or erased; " + _HINT)
     if dry_run or not matching.messages:
-        _say("" if matching.messages else "nothing is quarantined that matches", quiet=quiet)
+        _say("" if matching.messages else "no quarantined message matches", quiet=quiet)
         _print_matching(matching, output)
         return
     confirm(f"Discard {_text(matching)} for good?", yes=yes)
-    # What comes while it runs stays, and was not counted.
+    # Messages that come while it runs were not counted, and stay.
     wanted = dataclasses.replace(wanted, until=matching.until, older_than=None)
     with progress("discard", total=matching.messages, quiet=quiet) as bar:
         discarded = quarantine.discard(parts, bar, request.request_id)(request, wanted, ids)
@@ -169,7 +169,7 @@ def retry(
         list[uuid.UUID] | None, typer.Argument(metavar="ID…", help="The record_id.")
     ] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Every quarantined message.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All quarantined messages.")] = False,
     reason_code: ReasonCodeOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
@@ -177,13 +177,13 @@ def retry(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Parse quarantined messages again with today's rules; what passes becomes a record.
+    """Parse quarantined messages again with the present rules; valid ones become records.
 
-    It keeps its record id. What still fails stays, with the reason that it had. Safe to interrupt,
-    to run again, and while ingest runs. A body that does not open is left as it is and named; the
-    command then exits 65. A dry run opens bodies too: both are entries in the audit log.
-    Unknown fields are dropped and counted, as by `ingest`. What is of a month that is detached, archived
-    or dropped stays, is counted as `month_closed`, and the month is named.
+    A record keeps the id of its message. A message that fails again stays, with its old reason. Safe
+    to interrupt, to run again, and to run beside ingest. A body that does not open is unchanged and
+    named; the command then exits 65. A dry run opens bodies too, so both are entries in the audit log.
+    Unknown fields are dropped and counted, as by `ingest`. Messages of a month that is detached,
+    archived or dropped stay, are counted as `month_closed`, and the month is named.
 
     \b
     Examples:
@@ -195,9 +195,9 @@ def retry(
 
     if bool(record_ids) + every + (reason_code is not None) != 1:
         message = (
-            "a retry needs the ID of a message, or --all, or a --reason-code, and not two of them"
+            "a retry takes the IDs of messages, or --all, or a --reason-code, and not two of them"
         )
-        raise UsageError(message, hint="`vault-etl quarantine list` shows what there is")
+        raise UsageError(message, hint="`vault-etl quarantine list` shows the messages")
     parts, settings = start(quiet=quiet, verbose=verbose)
     code = reason_code.value if reason_code else None
     wanted = Retried(list(dict.fromkeys(record_ids)) if record_ids else None, code)
@@ -243,16 +243,16 @@ def _retry_request(parts: Parts, wanted: Retried, *, dry_run: bool) -> AuditRequ
 
 
 def _complain(report: RetryReport) -> None:
-    """Of what was not tried, after everything else is done and printed."""
+    """Raise at the end for messages that do not open, or are not in quarantine."""
     if report.not_opened:
         message = f"{len(report.not_opened)} messages do not open: {_some(report.not_opened)}"
         raise naming(
-            DataError(message, hint="they are left as they were; everything else is done"),
+            DataError(message, hint="they are unchanged; everything else is done"),
             report.at_fault,
         )
     if report.not_found:
-        message = f"{len(report.not_found)} ids are not in quarantine, or erased: {_some(report.not_found)}"
-        raise NotFoundError(message, hint="they may be records by now; everything else is done")
+        message = f"{len(report.not_found)} ids are not in quarantine, or are erased: {_some(report.not_found)}"
+        raise NotFoundError(message, hint="they may be records now; everything else is done")
 
 
 def _some(ids: tuple[uuid.UUID, ...]) -> str:

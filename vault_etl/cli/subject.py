@@ -1,4 +1,4 @@
-"""`vault-etl subject …`."""
+"""`vault-etl subject`: the group, and `export`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vault_etl.subject.export import LookedThrough
 MAX_MESSAGES: Final = 100_000
 
 app = typer.Typer(
-    help="Answer a person's request for what is stored of them.",
+    help="Answer a person's request for their stored data.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -35,21 +35,23 @@ app = typer.Typer(
 
 @app.callback()
 def _group() -> None:
-    """Answer a person's request for what is stored of them."""
+    """Answer a person's request for their stored data."""
 
 
 @app.command("export")
 def _export(
-    user_id: Annotated[str, typer.Argument(help="The user, matched as it stands.")],
+    user_id: Annotated[str, typer.Argument(help="The id of the user, which must match exactly.")],
     *,
     to: Annotated[
         Path,
-        typer.Option(help="A directory that is made, for its owner alone.", show_default=False),
+        typer.Option(help="A new directory, with mode 0700.", show_default=False),
     ],
     messages: Annotated[
         int,
         typer.Option(
-            min=0, max=MAX_MESSAGES, help="Look through the newest quarantined messages, so many."
+            min=0,
+            max=MAX_MESSAGES,
+            help="Search at most this many quarantined messages, the newest.",
         ),
     ] = 100,
     reason: ReasonOption = None,
@@ -59,17 +61,16 @@ def _export(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Write all that is stored of a user into a directory, signed. Each look is an entry in the log.
+    """Write all stored data of a user into a directory, signed. Each access is an entry in the log.
 
-    In it are the user's records with their personal fields (`records.csv`, `records.jsonl`), the
-    quarantined messages that name the user (`messages.jsonl`), the entries of the audit log about
-    both (`log.jsonl`), and a README that says what was looked through. `SHA256SUMS` names each
-    file, and is signed by the key of the audit log: `sha256sum -c` and `openssl dgst` check it.
+    The directory has the user's records with their personal fields (`records.csv`, `records.jsonl`),
+    the quarantined messages that name the user (`messages.jsonl`), the entries of the audit log about
+    both (`log.jsonl`), and a README that says what was searched. `SHA256SUMS` lists each file, and is
+    signed by the key of the audit log: `sha256sum -c` and `openssl dgst` verify it.
 
-    It is one look for the records, one at each record, and one at each message that is looked
-    through, whether it names the user or not. The quota has to allow them all (exit 77). A record
-    that does not open is named, and the others go on (exit 65). Without its SHA256SUMS an export
-    was interrupted.
+    The search for the records is one access; so is each record, and each message that is opened,
+    whether it names the user or not. The quota must allow all of them (exit 77). A record that does
+    not open is named, and the others continue (exit 65). An export without SHA256SUMS is incomplete.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The directory of a subject's export: files for its owner alone, a list of their digests, and its signature."""
+"""The directory of `subject export`: files that only their owner can read, their digests, and the signature."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KEY: Final = "audit-key.pem"
 CHECKPOINT: Final = "checkpoint.txt"
 
 _PLAIN: Final = ("event_time", "device_type", "locale", "app_version")
-"""What else is stored of a record, as it came."""
+"""Members of a record that are stored as they were received."""
 
 _README: Final = """\
 What is stored of the user {user}
@@ -61,7 +61,7 @@ The key is only as good as where it comes from: compare audit-key.pem with the o
 
 
 class Bundle:
-    """Makes the directory (mode 0700) and its files (mode 0600), and writes over none."""
+    """Makes the directory (mode 0700) and its files (mode 0600), and overwrites nothing."""
 
     def __init__(self, path: Path) -> None:
         self.records = self.entries = 0
@@ -80,12 +80,12 @@ class Bundle:
 
     @staticmethod
     def must_be_new(path: Path) -> None:
-        """Raise UsageError, before the first look, if something is there."""
+        """Raise UsageError, before the first access, if the path exists."""
         if path.exists() or path.is_symlink():
             raise _is_there(path)
 
     def add_record(self, record: UserRecord, revealed: Revealed) -> None:
-        """Store a record, in both forms."""
+        """Store a record in both forms."""
         shown = {**evidence_of(revealed), **{name: getattr(record, name) for name in _PLAIN}}
         self._write("records.csv", self._csv.row(shown))
         self._write("records.jsonl", self._json.row(shown))
@@ -123,7 +123,7 @@ class Bundle:
         checkpoint: Checkpoint | None,
         trimmed: LastTrimmed | None,
     ) -> str:
-        """Write what says what the others are; the text of SHA256SUMS, which is to be signed."""
+        """Write the README and the checkpoint, and return the text of SHA256SUMS, to be signed."""
         self.close()
         text = _README.format(
             user=printable(user_id),
@@ -153,13 +153,13 @@ class Bundle:
         for name, content in contents.items():
             self._store(name, content)
         names = sorted([*self._files, *contents])
-        # A comment first: no text that the audit key signs for the log begins like it.
+        # The first line is a comment: no text that the audit key signs for the log begins with it.
         lines = ["# vault-etl/subject-export"]
         lines += [f"{sha256((self._path / name).read_bytes()).hex()}  {name}" for name in names]
         return "\n".join(lines) + "\n"
 
     def sign(self, manifest: str, key: AuditKey, signature: bytes) -> None:
-        """Store the key, the signature, and last of all the list."""
+        """Store the key, the signature, and at the very end the list."""
         public = load_der_public_key(key.spki)
         pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         self._store(KEY, pem)
@@ -190,4 +190,6 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 
 def _is_there(path: Path) -> UsageError:
-    return UsageError(f"{path} is there already", hint="an export is never written over another")
+    return UsageError(
+        f"{path} exists already", hint="an export overwrites nothing: name a new directory"
+    )
