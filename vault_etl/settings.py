@@ -1,7 +1,7 @@
-"""Settings: read once at start, from the environment, then from `vault-etl.toml`.
+"""Settings, read once at start: from the environment, then from `vault-etl.toml`.
 
-AWS settings are AWS's own (AWS_REGION, AWS_ENDPOINT_URL, …): none of ours repeats them. A variable
-of the environment that is empty is not set; an empty value in the file is an error.
+AWS has its own settings (AWS_REGION, AWS_ENDPOINT_URL, …), which ours do not repeat. An empty variable of
+the environment counts as not set; an empty value in the file is an error.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _CONFIG_HINT: Final = "`vault-etl config` lists every setting"
 
 
 def _words(value: object) -> object:
-    """A list in an environment variable: separated by commas."""
+    """Split a list in an environment variable at its commas."""
     return value.split(",") if isinstance(value, str) else value
 
 
@@ -62,14 +62,14 @@ class Settings(BaseModel):
         None,
         pattern=r"^(file:.+|rds-iam|secretsmanager:arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+)$",
         examples=["file:/run/secrets/database, rds-iam, or secretsmanager:ARN"],
-        description="Where the password is, asked for at each connect: file:PATH, rds-iam or"
+        description="The source of the password, read at each connect: file:PATH, rds-iam or"
         " secretsmanager:ARN",
     )
     read_url: SecretStr | None = Field(
         None,
         min_length=1,
         examples=["postgresql://login@replica:5432/database"],
-        description="A replica, which `duplicates`, lists and `audit verify` read from",
+        description="A replica that `duplicates`, lists and `audit verify` read",
     )
     read_max_lag: float = Field(
         300, ge=0, le=604_800, description="Seconds that the replica may be behind"
@@ -78,7 +78,7 @@ class Settings(BaseModel):
         None,
         pattern=r"^https?://\S+$",
         examples=["https://sqs.eu-central-1.amazonaws.com/123456789012/login-events"],
-        description="The queue's URL; `ingest` needs it",
+        description="The URL of the queue; `ingest` needs it",
     )
     data_key: str = Field(
         "alias/vault-etl-data",
@@ -102,52 +102,57 @@ class Settings(BaseModel):
         "alias/vault-etl-archive",
         min_length=1,
         examples=["alias/vault-etl-archive"],
-        description="KMS key that signs archives of months: its own, never the audit key",
+        description="KMS key that signs archives of months; must not be the audit key",
     )
     trusted_key_arns: Annotated[tuple[_Word, ...], BeforeValidator(_words)] = Field(
         (),
         examples=["arn:aws:kms:eu-central-1:123456789012:key/…, and others behind commas"],
-        description="KMS key ARNs that wrapped keys may name; empty: what the aliases point at",
+        description="KMS key ARNs that wrapped keys may name; empty: the keys that the aliases name",
     )
     log_format: Literal["text", "json"] | None = Field(
-        None, description="text on a terminal, else json"
+        None, description="Form of log lines. Without it: text on a terminal, else json"
     )
     metrics_address: str | None = Field(
         None,
         pattern=r"^(\[[^\s\[\]]+\]|[^\s:\[\]]+):[0-9]{1,5}$",
         examples=["0.0.0.0:9464"],
-        description="HOST:PORT where `ingest` serves metrics and probes; none: nowhere",
+        description="HOST:PORT where `ingest` serves metrics and probes; not set: nowhere",
     )
     batch_size: int = Field(1_000, ge=1, le=10_000, description="Messages in one transaction")
     strict: bool = Field(default=False, description="Quarantine events with unknown fields")
     linger: float = Field(
-        1.0, ge=0, le=60, description="Seconds until a batch that is not full is written"
+        1.0, ge=0, le=60, description="Seconds until an incomplete batch is written"
     )
-    receivers: int = Field(4, ge=1, le=32, description="Long polls under way at a time")
-    drain_wait: int = Field(1, ge=0, le=20, description="Seconds of one long poll of a drain")
+    receivers: int = Field(4, ge=1, le=32, description="Long polls at the same time")
+    drain_wait: int = Field(
+        1, ge=0, le=20, description="Seconds of one long poll without `--follow`"
+    )
     follow_wait: int = Field(
-        1, ge=0, le=20, description="Seconds of one long poll with `--follow`, and to its end"
+        1, ge=0, le=20, description="Seconds of one long poll with `--follow`, which delay its end"
     )
     outage_wait: float = Field(
-        60, ge=0, le=43_200, description="Seconds that a drain waits for what is away"
+        60,
+        ge=0,
+        le=43_200,
+        description="Seconds that `ingest` without `--follow` waits in an outage",
     )
     stop_within: float = Field(
         28, ge=1, le=3_600, description="Seconds from a signal to the end, with `--follow`"
     )
     max_held: int = Field(
-        10_000, ge=10, le=100_000, description="Messages received and not settled yet"
+        10_000, ge=10, le=100_000, description="Most messages that are received and not settled"
     )
     max_held_mib: int = Field(
-        64, ge=10, le=1_024, description="MiB of bodies received and not stored yet"
+        64, ge=10, le=1_024, description="Most MiB of bodies that are received and not stored"
     )
     lease_hours: float = Field(
         MAX_LEASE.total_seconds() / 3600,
         gt=0,
         le=MAX_LEASE.total_seconds() / 3600,
-        description="Hours that one process seals under a data key",
+        description="Hours that a process seals under one data key",
     )
     lease_seals: int = Field(
-        MAX_SEALS, ge=10_000, le=MAX_SEALS, description="Seals under one data key"
+        MAX_SEALS, ge=10_000, le=MAX_SEALS, description="Values sealed under one data key"
     )
     data_key_max_age_days: int = Field(
         90, ge=0, le=36_500, description="Days until data keys are due for rotation; 0: never"
@@ -165,7 +170,7 @@ class Settings(BaseModel):
 
     @property
     def key_age_limits(self) -> Ages:
-        """How old the keys of each purpose may become; 0: as old as they like."""
+        """The age limits of the keys of each purpose; 0: no limit."""
         return {
             KeyPurpose.DATA: dt.timedelta(days=self.data_key_max_age_days),
             KeyPurpose.TOKEN: dt.timedelta(days=self.token_key_max_age_days),
@@ -191,23 +196,23 @@ class Settings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A setting as it was found. `value` is None for one that is wrong: its text may be a secret."""
+class FoundSetting:
+    """A setting as it was found. A wrong setting has the `value` None: its text may be a secret."""
 
     name: str
-    """As in the environment; of an unknown one of a file, as it stands there."""
+    """The name in the environment; an unknown setting of a file has the name of the file."""
     value: object
     source: str
     """`environment`, a file's path, or `default`."""
     problem: str | None = None
-    """What is wrong with it, without its value."""
+    """The problem, without the value."""
 
 
 def load(environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
-    """The settings, and where each came from: `environment`, a file's path, or `default`.
+    """Load the settings, and the source of each: `environment`, a file's path, or `default`.
 
-    Raises ConfigurationError, naming the setting and never its value, for one that is unknown or
-    malformed, and for a file that cannot be read.
+    Raises ConfigurationError for a setting that is unknown or malformed, with its name and without its
+    value, and for a file that cannot be read.
     """
     settings, found, problems = inspect(environ)
     if problems:
@@ -217,11 +222,8 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, dict[str, str]]:
 
 def inspect(
     environ: Mapping[str, str],
-) -> tuple[Settings, dict[str, Found], list[ConfigurationError]]:
-    """The settings that are right, all that was found, and what is wrong with it.
-
-    A setting that is wrong has its default among the first of them.
-    """
+) -> tuple[Settings, dict[str, FoundSetting], list[ConfigurationError]]:
+    """Load the settings (a wrong setting gets its default), all settings as found, and the problems."""
     problems: list[ConfigurationError] = []
     try:
         file, from_file = _read_file(environ)
@@ -230,9 +232,13 @@ def inspect(
         problems.append(error)
     from_environment = _read_environment(environ)
     unknown = [
-        *(Found(name, None, file, _unknown(name, "")) for name in from_file if name not in _NAMES),
         *(
-            Found(name, None, "environment", _unknown(name, PREFIX))
+            FoundSetting(name, None, file, _unknown(name, ""))
+            for name in from_file
+            if name not in _NAMES
+        ),
+        *(
+            FoundSetting(name, None, "environment", _unknown(name, PREFIX))
             for name in from_environment
             if _name_of(name) is None
         ),
@@ -241,7 +247,7 @@ def inspect(
     sources = dict.fromkeys(_NAMES, "default") | dict.fromkeys(values, file)
     for variable, text in from_environment.items():
         known = _name_of(variable)
-        if known and text.strip():  # compose files set what nobody gave to nothing
+        if known and text.strip():  # compose files pass variables that are not set as empty ones
             values[known], sources[known] = text, "environment"
     for name, value in values.items():
         if isinstance(value, str):
@@ -250,7 +256,7 @@ def inspect(
     wrong = _wrong(values) | empty
     settings = Settings(**{name: value for name, value in values.items() if name not in wrong})
     found = {
-        name: Found(
+        name: FoundSetting(
             f"{PREFIX}{name.upper()}",
             None if name in wrong else getattr(settings, name),
             sources[name],
@@ -268,18 +274,18 @@ def inspect(
 
 
 def _wrong(values: Mapping[str, Any]) -> set[str]:
-    """The names of these settings whose values are malformed or out of bounds."""
+    """The names of the settings whose values are malformed or out of bounds."""
     try:
         Settings(**values)
     except ValidationError as error:
-        # Nothing but the names: the words of pydantic for what is wrong may quote the value.
+        # Only the names: the messages of pydantic may quote the value.
         found = error.errors(include_input=False, include_url=False, include_context=False)
         return {str(each["loc"][0]) for each in found}
     return set()
 
 
 def _takes(name: str) -> str:
-    """What this setting takes, in words."""
+    """The values that a setting accepts, in words."""
     field = Settings.model_fields[name]
     if field.examples:
         return f"a value such as {field.examples[0]}"
@@ -302,7 +308,7 @@ def _takes(name: str) -> str:
 
 
 def _name_of(variable: str) -> str | None:
-    """The setting that this environment variable is, or None."""
+    """The setting of an environment variable, or None."""
     name = variable.removeprefix(PREFIX).lower()
     return name if variable.isupper() and name in _NAMES else None
 
@@ -310,12 +316,12 @@ def _name_of(variable: str) -> str | None:
 def _unknown(name: str, prefix: str) -> str:
     near = difflib.get_close_matches(name.removeprefix(prefix).lower(), _NAMES, n=1)
     if not near:
-        return "is no setting"
-    return f"is no setting: did you mean {prefix}{near[0].upper() if prefix else near[0]}?"
+        return "is not a setting"
+    return f"is not a setting: did you mean {prefix}{near[0].upper() if prefix else near[0]}?"
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that have our prefix, by their whole names."""
+    """The variables with our prefix, by their whole names."""
     return {
         variable: value
         for variable, value in environ.items()
@@ -333,21 +339,21 @@ def _read_file(environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     except FileNotFoundError:
         if not named:
             return "", {}
-        message = f"{CONFIG_VARIABLE} names a file that is not there"
-        raise ConfigurationError(message, hint="correct it, or unset it") from None
+        message = f"{CONFIG_VARIABLE} names a file that does not exist"
+        raise ConfigurationError(message, hint="correct the variable, or unset it") from None
     except (OSError, ValueError) as error:
         message = f"the configuration file {path} cannot be read: {_unreadable(error)}"
         raise ConfigurationError(
-            message, hint='it is TOML: database_url = "postgresql://…"'
+            message, hint='write TOML: database_url = "postgresql://…"'
         ) from None
     return str(path), values
 
 
 def _unreadable(error: OSError | ValueError) -> str:
-    """Why a file cannot be read, without a word of what is in it."""
+    """The reason why a file cannot be read, without its content."""
     if isinstance(error, OSError):
-        return error.strerror or "it is no file"
-    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else "it is no TOML"
+        return error.strerror or "it is not a file"
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else "it is not TOML"
 
 
 def _missing(name: str) -> ConfigurationError:

@@ -77,8 +77,8 @@ def test_config_works_while_settings_are_wrong(loaded: Vault, tmp_path: Path) ->
     shown = loaded.run("analyst", "config", extra=extra)
     problems = {line["setting"]: line["problem"] for line in shown.lines if line["problem"]}
     assert problems == {
-        "batch_sise": "is no setting: did you mean batch_size?",
-        "VAULT_ETL_QUEUE_ULR": "is no setting: did you mean VAULT_ETL_QUEUE_URL?",
+        "batch_sise": "is not a setting: did you mean batch_size?",
+        "VAULT_ETL_QUEUE_ULR": "is not a setting: did you mean VAULT_ETL_QUEUE_URL?",
         "VAULT_ETL_RECEIVERS": "takes a whole number from 1 to 32",
     }
     assert ("VAULT_ETL_LINGER", 2.5) in [(line["setting"], line["value"]) for line in shown.lines]

@@ -235,7 +235,7 @@ def test_an_unknown_setting_is_told_in_json(
 ) -> None:
     """Whatever is wrong with the settings, its log can be read."""
     monkeypatch.setenv("VAULT_ETL_QUEUE", "x")
-    with pytest.raises(ConfigurationError, match=r"VAULT_ETL_QUEUE.* is no setting"):
+    with pytest.raises(ConfigurationError, match=r"VAULT_ETL_QUEUE.* is not a setting"):
         aws_lambda.handler(DOCUMENTED, Context())
     (line,) = capsys.readouterr().err.splitlines()
     told = json.loads(line)

@@ -90,7 +90,7 @@ def test_a_malformed_database_url_keeps_its_password(loaded: Vault, url: str) ->
 def test_an_unknown_setting_is_an_error(loaded: Vault, name: str) -> None:
     """A misspelt variable is named, instead of being ignored."""
     result = loaded.run("analyst", *DUPLICATES, extra={name: SECRET})
-    fails(result, 78, f"{name} is no setting")
+    fails(result, 78, f"{name} is not a setting")
     assert SECRET not in result.stderr
 
 

@@ -123,9 +123,9 @@ def test_every_setting_says_what_it_takes(
 def test_a_setting_that_is_nearly_one_is_guessed() -> None:
     """Of what is close to no setting there is no guess; what Kubernetes injects is none of ours."""
     guesses = {
-        "VAULT_ETL_QUEUE": "is no setting: did you mean VAULT_ETL_QUEUE_URL?",
-        "VAULT_ETL_queue_url": "is no setting: did you mean VAULT_ETL_QUEUE_URL?",
-        "VAULT_ETL_XYZZY": "is no setting",
+        "VAULT_ETL_QUEUE": "is not a setting: did you mean VAULT_ETL_QUEUE_URL?",
+        "VAULT_ETL_queue_url": "is not a setting: did you mean VAULT_ETL_QUEUE_URL?",
+        "VAULT_ETL_XYZZY": "is not a setting",
     }
     for name, said in guesses.items():
         with pytest.raises(ConfigurationError, match=rf"^{name} {re.escape(said)}$"):

@@ -160,7 +160,7 @@ def test_it_is_for_the_role_erase(stocked: Vault) -> None:
 )
 def test_what_is_discarded_has_to_be_named(stocked: Vault, given: tuple[str, ...]) -> None:
     """Nothing is not everything, and two ways to say it are one too many."""
-    fails(stocked.run("erase", *DISCARD, *given, *WHY), 2, "say which")
+    fails(stocked.run("erase", *DISCARD, *given, *WHY), 2, "select messages by")
     assert stocked.count("quarantine") == 1_503
 
 
@@ -181,7 +181,7 @@ def test_the_summary_counts_by_day(stocked: Vault) -> None:
 def test_a_table_of_many_shows_the_newest(stocked: Vault) -> None:
     """Fifty, and a word about the rest; `--limit` shows as many as it says."""
     shown = on_terminal(stocked, "reveal", "quarantine", "list").stdout
-    assert "the newest 50; there are more" in shown
+    assert "only the newest 50 are shown" in shown
     assert shown.count("receive count: 1") == 50
     few = on_terminal(stocked, "reveal", "quarantine", "list", "--limit", "3").stdout
     assert (few.count("receive count: 1"), "there are more" in few) == (3, False)

@@ -49,7 +49,7 @@ def _config(
         raise problems[0]
 
 
-def _rows(found: Mapping[str, settings.Found]) -> Iterator[dict[str, object]]:
+def _rows(found: Mapping[str, settings.FoundSetting]) -> Iterator[dict[str, object]]:
     fields = settings.Settings.model_fields
     for name, each in found.items():
         yield {

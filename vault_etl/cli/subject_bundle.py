@@ -41,22 +41,22 @@ _README: Final = """\
 What is stored of the user {user}
 =================================
 
-records.csv, records.jsonl   {records} of {count} records, with who was shown them, when and why. What was erased
-                             is empty, and named in `erased`.{failed}
+records.csv, records.jsonl   {records} of {count} records, with the login, time and reason of this export. Erased
+                             fields are empty, and named in `erased`.{failed}
 messages.jsonl               {named} messages that could not be read as events and name the user.
-                             `match` is `text` where the id stands in what is no JSON: read these first.
+                             `match` is `text` where the id is in text that is not JSON: read these first.
 log.jsonl                    {entries} entries of the audit log about them.{trimmed}
-checkpoint.txt               the signed head of the audit log after the last look.
+checkpoint.txt               the signed head of the audit log after the last access.
 
-Looked through: {opened} of {in_quarantine} quarantined messages{span}{erased}.
-Not looked through: {away}the queues, backups, and whatever was exported before.
+Searched: {opened} of {in_quarantine} quarantined messages{span}{erased}.
+Not searched: {away}the queues, backups, and earlier exports.
 
-To check that nothing was changed:
+To verify that nothing was changed:
 
     sha256sum -c SHA256SUMS
     openssl dgst -sha256 -verify audit-key.pem -signature SHA256SUMS.sig SHA256SUMS
 
-The key is only as good as where it comes from: compare audit-key.pem with the one that the sender published.
+The signature proves only what the key does: compare audit-key.pem with the key that the sender published.
 """
 
 
@@ -141,7 +141,7 @@ class Bundle:
             ),
             away=f"months that are detached or archived ({', '.join(away)}), " if away else "",
             trimmed=(
-                f"\n{'':29}Those up to {utc_text(trimmed.logged_at)} are in segments, and were not looked through."
+                f"\n{'':29}Those up to {utc_text(trimmed.logged_at)} are in segments, and were not searched."
                 if trimmed
                 else ""
             ),

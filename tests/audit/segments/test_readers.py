@@ -28,7 +28,7 @@ def test_an_export_of_a_person_says_what_was_not_looked_through(trimmed: Site) -
     asked = ("subject", "export", user, "--to", "out", "--messages", "0", "--reason", "request 17")
     trimmed.vault.ok("reveal", *asked)
     told = (trimmed.vault.home / "out" / "README.txt").read_text(encoding="utf-8")
-    assert "are in segments, and were not looked through" in told
+    assert "are in segments, and were not searched" in told
 
 
 def test_doctor_finds_nothing(trimmed: Site) -> None:
