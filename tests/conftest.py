@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import os
 import signal
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from tests.kit.kinds import kind_by_needs, kinds_of
 from vault_etl.local.emulator import EmulatorName
 
 pytest_plugins = (
@@ -22,9 +22,6 @@ pytest_plugins = (
     "tests.kit.holders",
     "tests.kit.many",
 )
-KINDS = ("unit", "contract", "postgres", "command")
-COMMAND = {"moto", "localstack"}
-"""Fixtures of a test that runs a command, or asks an emulator of AWS."""
 OURS = ("AWS_", "VAULT_ETL_")
 ONCE = {
     "erase/": "Postgres alone forgets; a value that is looked for is opened as a reveal opens it",
@@ -91,8 +88,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     On LocalStack, what works with an emulator at all, but for what asks it to enforce policies.
     """
     for item in items:
-        if not any(item.get_closest_marker(kind) for kind in KINDS):
-            item.add_marker(_kind(item))
+        if not kinds_of(item):
+            item.add_marker(kind_by_needs(item))
     items.sort(key=lambda item: _turn(item.path))
     if not _is_second_half(config):
         return
@@ -104,18 +101,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     }
     config.hook.pytest_deselected(items=[item for item in items if item not in fit])
     items[:] = [item for item in items if item in fit]
-
-
-def _kind(item: pytest.Item) -> str:
-    """The one marker of a test: what its file says, or what its fixtures need."""
-    asked: Iterable[str] = getattr(item, "fixturenames", ())
-    if item.path.stem.endswith("_contract"):
-        return "contract"
-    if COMMAND.intersection(asked):
-        return "command"
-    if "postgres" in asked:
-        return "postgres"
-    return "unit"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
