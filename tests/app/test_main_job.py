@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from typing import Any
 
 import pytest
 
+from tests.kit.samples import UNKNOWN, a_record, stored_samples
 from tests.kit.vault import Vault, sample_events
-
-UNKNOWN = "019a0000-0000-7000-8000-000000000000"
 
 
 def test_the_samples_are_stored_or_quarantined_and_the_queue_is_empty(vault: Vault) -> None:
@@ -146,15 +143,3 @@ def test_keys_list_counts_what_needs_each_key(loaded: Vault) -> None:
     }
     assert "wrapped_key" not in keys[0]
     assert "fingerprint" not in keys[0]
-
-
-def stored_samples() -> list[dict[str, Any]]:
-    """The samples that are login events."""
-    parsed = (json.loads(body) for body in sample_events())
-    return [event for event in parsed if "user_id" in event]
-
-
-def a_record(vault: Vault) -> tuple[str, str]:
-    """Some record: its id and its user."""
-    ((record_id, user_id),) = vault.sql("SELECT record_id, user_id FROM user_logins LIMIT 1")
-    return str(record_id), user_id

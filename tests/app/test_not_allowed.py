@@ -6,9 +6,10 @@ import uuid
 
 import pytest
 
-from tests.app.test_main_job import UNKNOWN, a_record
+from tests.kit.denials import access_key
 from tests.kit.events import events
 from tests.kit.processes import fails
+from tests.kit.samples import UNKNOWN, a_record
 from tests.kit.vault import Vault
 from vault_etl.cli.needed_roles import NEEDED_ROLES, command_of
 
@@ -124,12 +125,3 @@ def test_only_the_owner_migrates(loaded: Vault) -> None:
     finally:
         loaded.sql(f'DROP DATABASE "{database}" WITH (FORCE)')
     fails(result, 77, "schema public")
-
-
-def access_key(vault: Vault, role: str) -> dict[str, str | None]:
-    """The access key of another role."""
-    return {
-        name: value
-        for name, value in vault.environment(role).items()
-        if name in {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    }

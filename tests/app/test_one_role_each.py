@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.app.test_main_job import UNKNOWN, a_record, stored_samples
 from tests.kit.processes import fails
+from tests.kit.samples import UNKNOWN, a_record, stored_samples
 from tests.kit.vault import ROLES, Vault
 
 COMMANDS = {

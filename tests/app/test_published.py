@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from tests.kit.processes import fails
 from tests.kit.scratch import Scratch
 from tests.kit.vault import ROLES, Vault
 from tests.kit.vaults import fill
+from tests.kit.waiting import until
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import Provisioned
 from vault_etl.platform.resources import resource_dir
@@ -135,14 +135,6 @@ def subscribe_to_all(subscriber: Subscriber) -> None:
     subscriber.database.sql(
         f"CREATE SUBSCRIPTION vault CONNECTION '{connection(subscriber.vault)}' PUBLICATION everything"
     )
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what is on its way."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def month() -> str:

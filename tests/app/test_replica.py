@@ -14,7 +14,7 @@ from tests.kit.databases import admin
 from tests.kit.events import event
 from tests.kit.processes import fails
 from tests.kit.proxy import closed_port
-from tests.kit.standby import caught_up, paused, standby_of, until
+from tests.kit.standby import caught_up, paused, standby_of, until_yes
 from tests.kit.vault import Result, Vault
 from tests.kit.vaults import copied, filled_vault
 from vault_etl.base.errors import UnavailableError
@@ -280,12 +280,12 @@ def test_a_replica_that_was_promoted_is_refused_and_a_kept_checkpoint_shows_what
         caught_up(vault.server, promoted)
         with admin(promoted, "postgres") as cursor:
             # What the copy itself brought needs no receiver: one that starts after this would bring the entry.
-            until(
+            until_yes(
                 cursor, "SELECT count(*) = 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'"
             )
             cursor.execute("ALTER SYSTEM SET primary_conninfo = ''")
             cursor.execute("SELECT pg_reload_conf()")
-            until(cursor, "SELECT count(*) = 0 FROM pg_stat_wal_receiver")
+            until_yes(cursor, "SELECT count(*) = 0 FROM pg_stat_wal_receiver")
             seq = replicated.add_entry()
             kept = tmp_path / "kept.json"
             kept.write_text(vault.ok("audit", "audit", "checkpoint").stdout, "utf-8")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.test_main_job import UNKNOWN
 from tests.kit.processes import fails
+from tests.kit.samples import UNKNOWN
 from tests.kit.vault import Vault
 
 SECRET = "sekret-Wort-4711"

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from tests.app.test_main_job import UNKNOWN
 from tests.kit.events import events
 from tests.kit.processes import fails, finish, start
 from tests.kit.proxy import Call, FaultProxy, Judge, closed_port, silent_port
+from tests.kit.samples import UNKNOWN
 from tests.kit.vault import Vault
 
 BOUND_SECONDS = 45

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.audit.logbook import Logbook
+from tests.audit.people import ADDRESSES, DEVICE
 from tests.kit.databases import clone, empty
 from tests.kit.events import event
 from tests.kit.fakes.checkpoints import FakeHeadSigner
@@ -15,8 +16,6 @@ from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
 from vault_etl.local.postgres import RunningPostgres
 
-ADDRESSES = ("198.51.100.77", "198.51.100.78", "198.51.100.79")
-DEVICE = "canary-device-4711"
 POLICY = '{"reveals_an_hour": 100000, "purposes": {}}'
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable
 
 import psycopg2
 import pytest
 
 from tests.kit.entries import append, append_committed, append_open
 from tests.kit.scratch import Scratch
+from tests.kit.waiting import until
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.base.errors import RateLimitedError
@@ -19,14 +18,6 @@ from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.platform.postgres_answers import RATE_LIMITED
 
 ROTATE = {"action": "keys rotate"}
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait for something that must come."""
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "it did not come"
-        time.sleep(0.005)
 
 
 def test_doctor_names_who_holds_the_turn(scratch: Scratch) -> None:

@@ -8,13 +8,11 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-from tests.app.test_main_job import a_record, stored_samples
+from tests.kit.denials import APPEND, REVOKE
 from tests.kit.processes import fails
 from tests.kit.proxy import Call, FaultProxy
+from tests.kit.samples import a_record, stored_samples
 from tests.kit.vault import Result, Vault
-
-APPEND = "public.audit_append(uuid, text, text, text, text, uuid, text[], text, text, text, text, text, integer)"
-REVOKE = f"REVOKE EXECUTE ON FUNCTION {APPEND} FROM vault_etl_reveal"
 
 
 @pytest.fixture

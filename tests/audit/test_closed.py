@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.audit.conftest import ADDRESSES, DEVICE
+from tests.audit.people import ADDRESSES, DEVICE
 from tests.kit.processes import fails
 from tests.kit.proxy import FaultProxy, Judge
 from tests.kit.vault import Result, Vault

@@ -16,10 +16,10 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
-from tests.audit.test_audit_turn import until
 from tests.kit.entries import append, append_committed
+from tests.kit.rights import COMMITS
 from tests.kit.scratch import Scratch
-from tests.schema.test_grants import COMMITS
+from tests.kit.waiting import until
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.ingest.sources.postgres import PostgresFileSources

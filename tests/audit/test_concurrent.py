@@ -11,7 +11,7 @@ from threading import Barrier
 
 import pytest
 
-from tests.audit.conftest import ADDRESSES, DEVICE
+from tests.audit.people import ADDRESSES, DEVICE
 from tests.kit.processes import finish, start
 from tests.kit.proxy import Call, FaultProxy
 from tests.kit.vault import Vault

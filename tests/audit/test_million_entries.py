@@ -15,6 +15,7 @@ from tests.kit.databases import clone
 from tests.kit.entries import NO_QUOTA
 from tests.kit.entries_by_sql import ENTRIES, FILL
 from tests.kit.fakes.checkpoints import FakeHeadSigner
+from tests.kit.pages import pages
 from tests.kit.scratch import Scratch
 from vault_etl.audit.checkpoint import Head
 from vault_etl.local.postgres import RunningPostgres
@@ -184,21 +185,6 @@ CASES: dict[str, tuple[str, Values]] = {
         for what, filters in FILTERED.items()
     },
 }
-
-
-def pages(opened: cursor, statement: str, values: Mapping[str, Any]) -> tuple[int, set[str]]:
-    """Pages that a statement reads and writes, with all that its functions do; and which functions it calls."""
-    opened.execute("SET LOCAL track_functions = 'all'")
-    opened.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", values)
-    (((plan,),),) = opened.fetchall()
-    opened.execute("SELECT funcname::text FROM pg_stat_xact_user_functions")
-    called = {name for (name,) in opened.fetchall()}
-    opened.connection.commit()
-    used = plan["Plan"]
-    return sum(
-        used[f"{kind} Blocks"]
-        for kind in ("Shared Hit", "Shared Read", "Temp Read", "Temp Written")
-    ), called
 
 
 def test_what_is_asked_reads_a_few_pages(million: Scratch) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 import psycopg2
 import pytest
 
-from tests.app.test_main_job import UNKNOWN
-from tests.audit.conftest import ADDRESSES, DEVICE
 from tests.audit.logbook import Logbook
+from tests.audit.people import ADDRESSES, DEVICE
 from tests.kit.entries import append, append_committed
 from tests.kit.processes import fails
 from tests.kit.proxy import FaultProxy
+from tests.kit.samples import UNKNOWN
 from tests.kit.scratch import Scratch
 from tests.kit.vault import Vault
 

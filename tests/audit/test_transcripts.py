@@ -8,30 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.audit.conftest import ADDRESSES, DEVICE
+from tests.audit.people import ADDRESSES, DEVICE
 from tests.kit.events import event
 from tests.kit.processes import on_terminal, terminal
+from tests.kit.transcripts import NOTE, PLAIN, steady
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
-
-PLAIN = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "80"}
-NOTE = "vault-etl/audit/<uuid>\n<n>\n<base64>\n\n\u2014 vault-etl/audit/<uuid> <base64>\n"
-
-VARYING = (
-    (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<uuid>"),
-    (r"\b[0-9a-f]{64}\b", "<sha256>"),
-    (r"(?<=date  )\d{4}-\d\d-\d\d", "<day>"),
-    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "<time>"),
-    (r"(?<=[\s])[A-Za-z0-9+/]{43,120}={0,2}", "<base64>"),
-    (r"^\d+$", "<n>"),
-)
-
-
-def steady(text: str) -> str:
-    """Without what differs from run to run."""
-    for pattern, name in VARYING:
-        text = re.sub(pattern, name, text, flags=re.MULTILINE)
-    return text.replace("\r", "")
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import subprocess
 
 import pytest
 
-from tests.app.test_main_job import a_record
 from tests.kit.events import event, events
 from tests.kit.processes import on_terminal, terminal
+from tests.kit.samples import a_record
+from tests.kit.transcripts import plain
 from tests.kit.vault import Vault
 
 PRINTING = {
@@ -185,10 +186,3 @@ def store(vault: Vault, device_id: str) -> str:
     vault.send([event(device_id=device_id)])
     assert vault.ok("ingest", "ingest").json["stored"] == 1
     return a_record(vault)[0]
-
-
-def plain(text: str) -> str:
-    """Without what colours it."""
-    return "".join(
-        part.partition("m")[2] if i else part for i, part in enumerate(text.split("\x1b["))
-    )

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.app.test_main_job import UNKNOWN
 from tests.kit.processes import terminal
+from tests.kit.samples import UNKNOWN
 from tests.kit.vault import Vault
 
 SHOWN_BEFORE_S = 0.5

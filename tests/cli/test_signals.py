@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.app.test_main_job import UNKNOWN, a_record
 from tests.kit.events import events
 from tests.kit.processes import fails, finish, start
 from tests.kit.proxy import Call, FaultProxy
+from tests.kit.samples import UNKNOWN, a_record
 from tests.kit.vault import Result, Vault
+from tests.kit.waiting import until
 
 
 @dataclass(slots=True)
@@ -29,8 +30,8 @@ class Signaller:
     def __call__(self, call: Call) -> bool:
         """Judge a call."""
         if call.operation == self.operation and not self.sent:
-            while self.pid is None:
-                time.sleep(0.01)
+            until(lambda: self.pid)
+            assert self.pid is not None
             for number in self.signals:
                 os.kill(self.pid, number)
                 self.sent.append(number)

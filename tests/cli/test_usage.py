@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from tests.app.test_main_job import UNKNOWN
 from tests.kit.processes import fails, on_terminal, terminal
+from tests.kit.samples import UNKNOWN
 from tests.kit.vault import Result, Vault
 
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from tests.docs.test_formats import EXAMPLES, PAGE, _bytes, _text, _uuid
+from tests.kit.format_examples import EXAMPLES, PAGE, _bytes, _text, _uuid
 from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.crypto.digest import sha256
 from vault_etl.partitions.manifest import ArchiveManifest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import configparser
 import datetime as dt
 import hashlib
 import json
@@ -11,12 +10,12 @@ import re
 import struct
 import uuid
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.kit.fakes.receipts import any_receipt
+from tests.kit.format_examples import EXAMPLES, PAGE, _bytes, _text, _uuid
 from tests.kit.vault import Vault
 from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Registration
 from vault_etl.audit.entries import Action
@@ -37,37 +36,9 @@ from vault_etl.event.json_body import MAX_BODY_BYTES, MAX_NESTING
 from vault_etl.event.rejection import Reason
 from vault_etl.reveal.find import search_digest
 
-PAGE: Final = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
-
-
-def _examples() -> configparser.ConfigParser:
-    """Every `ini` block of the page, as one."""
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
-    for block in re.findall(r"^```ini\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
-        parser.read_string(block)
-    return parser
-
-
-EXAMPLES: Final = _examples()
-
 
 def _named(prefix: str) -> list[str]:
     return [name for name in EXAMPLES.sections() if name.startswith(prefix)]
-
-
-def _text(section: str, name: str) -> str:
-    value = json.loads(EXAMPLES[section][name])
-    assert isinstance(value, str)
-    return value
-
-
-def _bytes(section: str, name: str) -> bytes:
-    return bytes.fromhex(EXAMPLES[section][name])
-
-
-def _uuid(section: str, name: str) -> uuid.UUID:
-    return uuid.UUID(EXAMPLES[section][name])
 
 
 def test_the_record_id_of_the_page() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kit.databases import clone
+from tests.kit.schemas import odd_members
 from tests.kit.scratch import Scratch
-from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.local.postgres import RunningPostgres
 
 MADE = """
@@ -39,12 +39,6 @@ ODD = {
     "test_reads": ("acts as pg_read_server_files", True),
     "test_backup": ("acts as pg_read_all_data", False),
 }
-
-
-def odd_members(scratch: Scratch) -> dict[str, tuple[str, bool]]:
-    """As an analyst sees them."""
-    with scratch.database("analyst") as opened:
-        return {odd.name: (odd.what, odd.is_fault) for odd in PostgresFacts(opened).odd_members()}
 
 
 @pytest.fixture(scope="module")

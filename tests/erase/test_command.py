@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.app.test_main_job import UNKNOWN
 from tests.kit.events import event
+from tests.kit.generations import EVERYTHING
 from tests.kit.notes import stored_notes
 from tests.kit.processes import fails, terminal
 from tests.kit.proxy import FaultProxy
+from tests.kit.samples import UNKNOWN
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
-from tests.rotation.test_rotation_command import EVERYTHING
 from vault_etl.erase.erase import NOT_ERASED
 
 WHY = ("--reason", "request 17")

@@ -7,8 +7,9 @@ import uuid
 import pytest
 
 from tests.kit.bench import Bench
+from tests.kit.requests import request
 from tests.kit.rows import Writer, writer
-from vault_etl.audit.entries import Action, AuditRequest
+from vault_etl.audit.entries import Action
 from vault_etl.audit.log import AuditEntry
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.erase.erase import Erasable, RecordTarget, Target, UserTarget
@@ -23,21 +24,6 @@ UNKNOWN: list[Target] = [RecordTarget(uuid.UUID(int=1)), UserTarget("nobody")]
 def process(bench: Bench) -> Writer:
     """A process that may load."""
     return writer(bench)
-
-
-def request(**changes: object) -> AuditRequest:
-    """A request to erase, changed as told."""
-    values = {
-        "request_id": uuid.uuid4(),
-        "action": Action.ERASE,
-        "actor": "arn:aws:iam::000000000000:user/somebody",
-        "host": "host.example",
-        "reason": "a request to be forgotten",
-        "ticket": "DPO-17",
-        "fields": PERSONAL_FIELDS,
-        **changes,
-    }
-    return AuditRequest(**values)  # type: ignore[arg-type]
 
 
 def with_next(process: Writer, **changes: object) -> uuid.UUID:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.attacks.leaks.test_samples import dump
-from tests.ingest.test_idempotence import VISIBILITY_SECONDS, run_killed, wait_until
+from tests.kit.dumps import dump
 from tests.kit.events import event
+from tests.kit.killed import VISIBILITY_SECONDS, run_killed
 from tests.kit.notes import stored_notes
 from tests.kit.proxy import Call, FaultProxy
 from tests.kit.quarantined import quarantine
 from tests.kit.vault import Result, Vault
 from tests.kit.vaults import filled_vault
+from tests.kit.waiting import until
 
 SHARED, OWN, OTHERS = "198.51.100.7", "198.51.100.8", "198.51.100.9"
 BODIES = (
@@ -244,7 +245,7 @@ def test_a_message_that_comes_again_does_not_bring_it_back(quick: Vault) -> None
     assert len(ids) == 2
     for (record_id,) in ids:
         quick.ok("erase", "erase", str(record_id), "--reason", "x", "--yes")
-    wait_until(lambda: quick.depth()[0] == 2)
+    until(lambda: quick.depth()[0] == 2)
     summary = quick.ok("ingest", "ingest").json
     assert (summary["stored"], summary["duplicates"], summary["already_quarantined"]) == (0, 1, 1)
     assert gone(quick, "ann")

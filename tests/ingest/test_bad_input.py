@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import uuid
 
 from tests.kit.events import event, events
-from tests.kit.fakes.receipts import any_receipt
+from tests.kit.quarantined import open_body, quarantine_key
 from tests.kit.vault import Vault
-from vault_etl.audit.opening import Opener
-from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
-from vault_etl.crypto.fields import Field, KeyPurpose
-from vault_etl.crypto.keys import DataKey, KeyMaterial, encryption_context
 
 LIMITS = {"user_id": 128, "device_type": 32, "locale": 32, "app_version": 32, "device_id": 256}
 REQUIRED = ("user_id", "device_type", "ip", "device_id")
@@ -166,23 +161,3 @@ def test_spellings_of_one_value_share_a_token(quick: Vault) -> None:
 def null(name: str) -> str:
     """An event whose field is null."""
     return json.dumps({**json.loads(event()), name: None})
-
-
-def quarantine_key(vault: Vault, stored: bytes) -> DataKey:
-    """The key of a quarantined body, from KMS as the administrator."""
-    key_id = Ciphertext.parse(stored).key_id
-    ((arn, wrapped),) = vault.sql(
-        "SELECT kms_key_arn, wrapped_key FROM data_keys WHERE key_id = %s", key_id
-    )
-    plaintext = vault.emulator.client("kms").decrypt(
-        KeyId=arn,
-        CiphertextBlob=bytes(wrapped),
-        EncryptionContext=encryption_context(KeyPurpose.DATA, Field.QUARANTINE, key_id),
-    )["Plaintext"]
-    return DataKey(key_id, Field.QUARANTINE, KeyMaterial(plaintext))
-
-
-def open_body(record_id: uuid.UUID, stored: bytes, key: DataKey) -> str:
-    """Open a quarantined body by hand, against a receipt of our own making."""
-    opener = Opener(any_receipt())
-    return opener.open(stored, ValuePlace.in_quarantine(record_id), key).expose().decode()

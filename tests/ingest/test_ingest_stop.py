@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from tests.ingest.runs import send
-from tests.ingest.threads import PATIENCE_S, Process, wait_until
+from tests.ingest.threads import PATIENCE_S, Process
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.queue import FakeQueue
 from tests.kit.fakes.running_clock import RunningClock
 from tests.kit.fakes.switch import Switch
 from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.vault import PATIENT, FakeVault
+from tests.kit.waiting import until
 from vault_etl.base.errors import IncompleteError
 from vault_etl.ingest.run import URGENT_S
 from vault_etl.ingest.steps import Bounds
@@ -75,7 +76,7 @@ def test_what_the_last_long_poll_brings_is_given_back() -> None:
     process = Process(ingest)
     gate.waiting.wait(PATIENCE_S)
     process.signals.first.set()
-    wait_until(lambda: ingest._steps.engine.stopping)
+    until(lambda: ingest._steps.engine.stopping)
     send(vault, 7)
     gate.opened.set()
     summary = process.end()
@@ -90,7 +91,7 @@ def test_a_stop_writes_and_deletes_what_is_buffered() -> None:
     send(vault, 35)
     ingest = vault.threads(receivers=2, bounds=FOLLOW, linger=100_000)
     process = Process(ingest)
-    wait_until(lambda: ingest._steps.engine.held == 35)
+    until(lambda: ingest._steps.engine.held == 35)
     process.signals.first.set()
     summary = process.end()
     assert (summary.received, summary.stored, summary.deleted) == (35, 35, 35)
@@ -105,7 +106,7 @@ def test_a_stop_in_an_outage_gives_back_at_once() -> None:
     switch.off()
     ingest = vault.tapped(switch.tap).threads(patience=PATIENT, bounds=FOLLOW)
     process = Process(ingest)
-    wait_until(lambda: ingest._steps.engine.away)
+    until(lambda: ingest._steps.engine.away)
     began = vault.clock.monotonic()
     process.signals.first.set()
     summary = process.end()
@@ -136,7 +137,7 @@ def test_a_write_that_hangs_does_not_hold_up_the_end(hung: Gate) -> None:
     running = seen.threads(receivers=2, bounds=FOLLOW, batch_size=10, stop_within=28)
     process = Process(running)
     hung.waiting.wait(PATIENCE_S)
-    wait_until(lambda: running._steps.engine.held == 25)
+    until(lambda: running._steps.engine.held == 25)
     began = vault.clock.monotonic()
     process.signals.first.set()
     with pytest.raises(IncompleteError, match="too short") as caught:
@@ -157,7 +158,7 @@ def test_a_commit_that_comes_after_the_end_is_no_loss(hung: Gate) -> None:
     with pytest.raises(IncompleteError):
         process.end()
     hung.opened.set()
-    wait_until(lambda: len(vault.database.records) == 10)
+    until(lambda: len(vault.database.records) == 10)
     summary = Process(vault.threads(bounds=Bounds(wait_in_flight=True))).end()
     assert (summary.received, summary.duplicates, summary.deleted) == (10, 10, 10)
 
@@ -169,9 +170,9 @@ def test_a_second_signal_ends_at_once(hung: Gate) -> None:
     ingest = vault.tapped(hung.tap).threads(receivers=3, bounds=FOLLOW, batch_size=10)
     process = Process(ingest)
     hung.waiting.wait(PATIENCE_S)
-    wait_until(lambda: ingest._steps.engine.held == 25)
+    until(lambda: ingest._steps.engine.held == 25)
     process.signals.first.set()
-    wait_until(lambda: ingest._steps.engine.stopping)
+    until(lambda: ingest._steps.engine.stopping)
     began = time.monotonic()
     process.signals.second.set()
     with pytest.raises(KeyboardInterrupt):
@@ -212,7 +213,7 @@ def test_a_second_signal_asks_the_queue_nothing_more() -> None:
     both = vault.tapped(gate.tap).tapped(lambda part: Tap(part, seen))
     process = Process(both.threads(bounds=FOLLOW))
     gate.waiting.wait(PATIENCE_S)
-    wait_until(lambda: "depth" in asked)
+    until(lambda: "depth" in asked)
     asked.clear()
     process.signals.first.set()
     process.signals.second.set()
@@ -242,8 +243,8 @@ def test_readiness_ends_with_the_first_signal() -> None:
     vault = new_vault(50)
     vault.queue.send(login_event())
     process = Process(vault.threads(bounds=FOLLOW))
-    wait_until(lambda: len(vault.database.records) == 1)
-    wait_until(lambda: vault.observer.states[-1].ready)
+    until(lambda: len(vault.database.records) == 1)
+    until(lambda: vault.observer.states[-1].ready)
     process.signals.first.set()
     process.end()
     assert not vault.observer.states[-1].ready

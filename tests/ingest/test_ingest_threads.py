@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.ingest.runs import send
-from tests.ingest.threads import Process, wait_until
+from tests.ingest.threads import Process
 from tests.kit.fakes.faulty_queue import BAD_DAY, Fault, FaultyQueue
 from tests.kit.fakes.login_events import login_event
 from tests.kit.fakes.queue import FakeQueue, Redrive
@@ -16,6 +16,7 @@ from tests.kit.fakes.running_clock import RunningClock
 from tests.kit.fakes.switch import Switch
 from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.vault import PATIENT, FakeVault
+from tests.kit.waiting import until
 from vault_etl.base.errors import DataError
 from vault_etl.ingest.run import HEARTBEATS, IngestSummary
 from vault_etl.ingest.steps import Bounds
@@ -72,13 +73,13 @@ def test_ten_minutes_of_outage_fill_no_dead_letter_queue() -> None:
     process = Process(
         seen.threads(receivers=4, patience=PATIENT, bounds=Bounds(follow=True), batch_size=50)
     )
-    wait_until(lambda: clock.monotonic() > 600)
+    until(lambda: clock.monotonic() > 600)
     assert vault.database.records == {}
     assert not vault.observer.states[-1].ready
     switch.on()
-    wait_until(lambda: len(vault.database.records) == 200)
-    wait_until(lambda: vault.queue.message_ids == [])
-    wait_until(lambda: vault.observer.states[-1].ready)
+    until(lambda: len(vault.database.records) == 200)
+    until(lambda: vault.queue.message_ids == [])
+    until(lambda: vault.observer.states[-1].ready)
     process.signals.first.set()
     summary = process.end()
     assert adds_up(summary)
@@ -153,7 +154,7 @@ def test_a_failure_that_waiting_does_not_mend_ends_the_run() -> None:
     seen = vault.tapped(failing.tap)
     ingest = seen.threads(receivers=3, bounds=Bounds(follow=True), linger=3_600)
     process = Process(ingest)
-    wait_until(lambda: ingest._steps.engine.held == 10)
+    until(lambda: ingest._steps.engine.held == 10)
     failing.off(DataError("no SentTimestamp"))
     with pytest.raises(DataError):
         process.end()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from tests.ingest.test_bad_input import open_body, quarantine_key
 from tests.kit.fakes.shapes import LOADED, shapes
+from tests.kit.quarantined import open_body, quarantine_key
 from tests.kit.vault import Vault
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 
 from vault_etl.ingest.run import Ingest, IngestSummary
 
@@ -53,11 +51,3 @@ class Process:
             self._summary = self._ingest.run(self.signals)
         except BaseException as error:  # noqa: BLE001 - raised by `end`
             self._error = error
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Look again and again, and fail if it never holds."""
-    ends = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < ends, "it never happened"
-        time.sleep(0.002)

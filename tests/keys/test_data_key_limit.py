@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -13,6 +12,7 @@ import pytest
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.scratch import ARN, Scratch
+from tests.kit.waiting import until
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import Field
 from vault_etl.keys.postgres import PostgresKeyStore
@@ -90,10 +90,7 @@ def test_sessions_make_no_more_than_the_limit_together(scratch: Scratch) -> None
     ):
         cursor.execute(MAKE, (0, "ip", "24 hours", LIMIT // 2 + 1))
         second = pool.submit(refused, scratch, LIMIT // 2, LIMIT)
-        ends = time.monotonic() + 20
-        while not scratch.value("SELECT count(*) FROM pg_locks WHERE NOT granted"):
-            assert time.monotonic() < ends, "it did not wait"
-            time.sleep(0.01)
+        until(lambda: scratch.value("SELECT count(*) FROM pg_locks WHERE NOT granted"))
         first.commit()
         assert second.result()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,18 +12,17 @@ from typing import Any
 import psycopg2
 import pytest
 
-from tests.keys.test_rewrap_command import denied
+from tests.kit.denials import denied
 from tests.kit.events import events
+from tests.kit.generations import KEPT, SWAPPED, begin, reveal_all, send_and_wait
 from tests.kit.processes import fails, finish, start, terminal
 from tests.kit.vault import Vault
 from tests.kit.vaults import copied
-from tests.reveal.test_find_generations import SWAPPED, begin
-from tests.rotation.test_rotation_command import reveal_all, send_and_wait
+from tests.kit.waiting import until
 
 STATE = "SELECT state, wrapped_key IS NULL, destroyed_at IS NULL FROM data_keys WHERE key_id = %s"
 LEFT = ("decrypt_only", False, True)
 GONE = ("destroyed", True, False)
-KEPT = "every backup from before still has the wrapped key"
 
 
 @pytest.fixture(scope="module")
@@ -383,6 +381,8 @@ def waits(vault: Vault, process: subprocess.Popen[str]) -> None:
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    while vault.sql(asked) == [(0,)]:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
+    until(
+        lambda: vault.sql(asked) != [(0,)],
+        lives=lambda: process.poll() is None,
+        told=process.communicate,
+    )

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.keys.test_destroy_command import KEPT
 from tests.kit.events import events
+from tests.kit.generations import KEPT, reveal_all
 from tests.kit.processes import fails, terminal
 from tests.kit.vault import Vault
-from tests.rotation.test_rotation_command import reveal_all
 from vault_etl.keys.destroy import PAGE_KEYS
 
 MADE = """

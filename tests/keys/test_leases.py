@@ -10,6 +10,7 @@ from tests.kit.events import events
 from tests.kit.processes import fails, finish, start
 from tests.kit.proxy import Call, FaultProxy
 from tests.kit.vault import Vault
+from tests.kit.waiting import until
 
 SHORT = {"VAULT_ETL_LEASE_HOURS": str(0.2 / 3600)}
 IMPATIENT = {"VAULT_ETL_OUTAGE_WAIT": "1"}
@@ -115,9 +116,7 @@ def test_a_worker_can_leave_no_core_dump(vault: Vault) -> None:
     """The limit of a running ingest is nothing, whatever the caller's was."""
     vault.send(events(100))
     process = start(vault, "ingest", "ingest", extra=SMALL_BATCHES)
-    while vault.count("user_logins") == 0:
-        assert process.poll() is None
-        time.sleep(0.02)
+    until(lambda: vault.count("user_logins"), lives=lambda: process.poll() is None)
     limits = Path(f"/proc/{process.pid}/limits").read_text(encoding="utf-8")
     process.send_signal(signal.SIGTERM)
     assert finish(process).code == 0

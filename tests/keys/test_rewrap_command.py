@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.app.test_not_allowed import access_key
+from tests.kit.denials import access_key, denied
 from tests.kit.events import events
+from tests.kit.generations import reveal_all, send_and_wait
 from tests.kit.processes import fails, finish, on_terminal, start, terminal
 from tests.kit.proxy import Call, FaultProxy
 from tests.kit.vault import Result, Vault
-from tests.rotation.test_rotation_command import reveal_all, send_and_wait
 
 KEYS = 6
 """Two token keys, the source key, and a data key for each of three fields."""
@@ -432,10 +432,3 @@ def a_data_key(vault: Vault) -> int:
 def failures(vault: Vault) -> list[tuple[Any, ...]]:
     """What outcomes say that failed."""
     return vault.sql("SELECT action, error_code FROM audit_log WHERE decision = 'failed'")
-
-
-def denied(vault: Vault, since: int) -> list[tuple[Any, ...]]:
-    """What intents were denied since an entry."""
-    return vault.sql(
-        "SELECT action, error_code FROM audit_log WHERE decision = 'denied' AND seq > %s", since
-    )

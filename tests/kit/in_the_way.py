@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tests.kit.scratch import Scratch
+from tests.kit.waiting import until
 
 WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -22,11 +22,7 @@ def in_the_way(scratch: Scratch, work: Callable[[], Any]) -> Iterator[list[Any]]
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.append(work()))
     thread.start()
-    ends = time.monotonic() + 20
-    while not scratch.value(WAITING):
-        assert thread.is_alive(), "it did not wait"
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    until(lambda: scratch.value(WAITING), lives=thread.is_alive, told=lambda: "it did not wait")
     try:
         yield results
     finally:

@@ -11,7 +11,11 @@ from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
 
 GENEROUS = {"reveals_an_hour": 1_000_000, "purposes": {}}
+
+
 FORMULA = '=HYPERLINK("http://example.test")'
+
+
 BODIES = (
     event(user_id="ann", ip="198.51.100.1", device_id=FORMULA),
     event(user_id="ann", ip="198.51.100.2", device_id="'quoted, with a comma"),
@@ -49,3 +53,10 @@ def limited(many: Vault) -> Iterator[Vault]:
     """The vault, whose policy is as it was afterwards."""
     yield many
     many.set_policy(GENEROUS)
+
+
+def used(vault: Vault, of: str) -> int:
+    """What the login has used of a quota."""
+    count = vault.ok("reveal", "audit", "policy").json["your_quota"][of]["used"]
+    assert isinstance(count, int)
+    return count

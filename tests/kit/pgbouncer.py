@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.endurance.workers.processes import until
+from tests.kit.waiting import until
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.processes import free_port, give_away, is_port_free, is_root
 

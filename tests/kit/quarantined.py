@@ -6,10 +6,13 @@ import datetime as dt
 import uuid
 from collections.abc import Mapping
 
+from tests.kit.fakes.receipts import any_receipt
 from tests.kit.vault import Vault
+from vault_etl.audit.opening import Opener
 from vault_etl.base.pii import Pii
-from vault_etl.crypto.ciphertext import ValuePlace
+from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
 from vault_etl.crypto.fields import Field, KeyPurpose
+from vault_etl.crypto.keys import DataKey, KeyMaterial, encryption_context
 from vault_etl.crypto.record_id import record_id_of_message
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.event.rejection import Reason
@@ -22,6 +25,17 @@ from vault_etl.platform.postgres import Database
 from vault_etl.records.fenced_writes import Loaded, WriteKeys
 from vault_etl.records.messages import SealedRejection
 from vault_etl.records.postgres import PostgresRecordLoader
+
+FLIP = (
+    "UPDATE quarantine SET body_ciphertext ="
+    " set_byte(body_ciphertext, 40, get_byte(body_ciphertext, 40) # 1) WHERE record_id = %s"
+)
+
+
+MOVE = (
+    "UPDATE quarantine SET body_ciphertext ="
+    " (SELECT body_ciphertext FROM quarantine WHERE record_id = %s) WHERE record_id = %s"
+)
 
 
 def quarantine(
@@ -55,3 +69,23 @@ def quarantine(
     assert isinstance(loaded, Loaded)
     assert len(loaded.rejection_ids) == len(bodies)
     return [str(row.record_id) for row in rows]
+
+
+def open_body(record_id: uuid.UUID, stored: bytes, key: DataKey) -> str:
+    """Open a quarantined body by hand, against a receipt of our own making."""
+    opener = Opener(any_receipt())
+    return opener.open(stored, ValuePlace.in_quarantine(record_id), key).expose().decode()
+
+
+def quarantine_key(vault: Vault, stored: bytes) -> DataKey:
+    """The key of a quarantined body, from KMS as the administrator."""
+    key_id = Ciphertext.parse(stored).key_id
+    ((arn, wrapped),) = vault.sql(
+        "SELECT kms_key_arn, wrapped_key FROM data_keys WHERE key_id = %s", key_id
+    )
+    plaintext = vault.emulator.client("kms").decrypt(
+        KeyId=arn,
+        CiphertextBlob=bytes(wrapped),
+        EncryptionContext=encryption_context(KeyPurpose.DATA, Field.QUARANTINE, key_id),
+    )["Plaintext"]
+    return DataKey(key_id, Field.QUARANTINE, KeyMaterial(plaintext))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import psycopg2.extensions
 
 from tests.kit.databases import admin
+from tests.kit.waiting import until
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.postgres_server import PostgresBinaries, PostgresServer, find_postgres_binaries
 from vault_etl.local.processes import free_port, give_away, is_root, run_unprivileged
@@ -52,7 +52,7 @@ def paused(standby: RunningPostgres) -> Iterator[None]:
     """Nothing is replayed meanwhile; then all of it."""
     with admin(standby, "postgres") as cursor:
         cursor.execute("SELECT pg_wal_replay_pause()")
-        until(cursor, "SELECT pg_get_wal_replay_pause_state() = 'paused'")
+        until_yes(cursor, "SELECT pg_get_wal_replay_pause_state() = 'paused'")
         try:
             yield
         finally:
@@ -65,18 +65,17 @@ def caught_up(primary: RunningPostgres, standby: RunningPostgres) -> None:
         cursor.execute("SELECT pg_current_wal_lsn()::text")
         ((written,),) = cursor.fetchall()
     with admin(standby, "postgres") as cursor:
-        until(cursor, f"SELECT pg_last_wal_replay_lsn() >= '{written}'")
+        until_yes(cursor, f"SELECT pg_last_wal_replay_lsn() >= '{written}'")
 
 
-def until(cursor: psycopg2.extensions.cursor, question: str) -> None:
-    """Wait until a question is answered by yes."""
-    deadline = time.monotonic() + 60
-    while True:
+def until_yes(cursor: psycopg2.extensions.cursor, question: str) -> None:
+    """Wait until the server answers a question with true."""
+
+    def is_yes() -> bool:
         cursor.execute(question)
-        if cursor.fetchall() == [(True,)]:
-            return
-        assert time.monotonic() < deadline, question
-        time.sleep(0.02)
+        return cursor.fetchall() == [(True,)]
+
+    until(is_yes, told=lambda: question)
 
 
 def _tablespaces(primary: RunningPostgres, place: Path) -> list[str]:

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from tests.app.test_main_job import UNKNOWN
 from tests.kit.forking import can_fork
+from tests.kit.samples import UNKNOWN
 from tests.kit.vault import Vault
 
 TOO_LONG_S = 2

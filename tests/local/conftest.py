@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg2
 import pytest
 
+from tests.local.least_commands import least_commands
 from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
 from vault_etl.local.stack import EmbeddedStack
 
@@ -55,24 +54,3 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]
         yield made
     finally:
         made.reset()
-
-
-def least_commands(
-    arguments: Sequence[str], environment: Mapping[str, str], _directory: Path
-) -> None:
-    """Instead of `migrate`: the group roles, and tables for one row each. The real one takes seconds."""
-    if arguments != ["migrate"]:
-        return
-    with (
-        closing(psycopg2.connect(environment["VAULT_ETL_DATABASE_URL"])) as connection,
-        connection.cursor() as cursor,
-    ):
-        for role in (
-            "owner", "ingest", "reveal", "rotate", "re_encrypt", "erase", "audit", "analyst",
-        ):  # fmt: skip
-            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (f"vault_etl_{role}",))
-            if cursor.rowcount == 0:
-                cursor.execute(f"CREATE ROLE vault_etl_{role} NOLOGIN")
-        for table in ("data_keys", "user_logins", "quarantine"):
-            cursor.execute(f"CREATE TABLE IF NOT EXISTS public.{table} (id integer)")
-        connection.commit()

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.local.conftest import least_commands
+from tests.local.least_commands import least_commands
 from vault_etl.local.emulator import EmulatorName
 from vault_etl.local.provision import Credentials, EmulatorSession
 from vault_etl.local.stack import EmbeddedStack

@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -18,6 +17,7 @@ import psutil
 import psycopg2
 import pytest
 
+from tests.kit.waiting import until
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.local import INSTALL_HINT
 from vault_etl.local.emulator import start_moto
@@ -246,10 +246,9 @@ def _children(pid: int) -> list[int]:
 
 
 def _wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(
+        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    )
 
 
 def _mode(path: Path) -> int:

@@ -6,11 +6,11 @@ import os
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.kit.waiting import until
 from vault_etl.base.errors import ConfigurationError, UnavailableError
 from vault_etl.local.emulator import wait_until_ready
 from vault_etl.local.private_files import make_private_directory, read_private_json
@@ -123,7 +123,4 @@ def _spawn(directory: Path, program: str) -> BackgroundProcess:
 
 
 def _wait_for_output(directory: Path) -> None:
-    deadline = time.monotonic() + 10
-    while not (directory / "log").read_text(encoding="utf-8"):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: (directory / "log").read_text(encoding="utf-8"))

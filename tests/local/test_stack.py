@@ -13,7 +13,7 @@ import psutil
 import psycopg2
 import pytest
 
-from tests.local.conftest import least_commands
+from tests.local.least_commands import least_commands
 from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.local.emulator import EmulatorName
 from vault_etl.local.policies import ROLES

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.kit.events import event
+from tests.kit.month_commands import WHY, entries, months, table, this_month
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
-from tests.partitions.test_partitions_command import WHY, entries, months, table, this_month
 from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.crypto.digest import sha256
 from vault_etl.partitions.manifest import ArchiveManifest

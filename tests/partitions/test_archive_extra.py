@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.kit.month_commands import WHY, months, table, this_month
 from tests.kit.vault import Vault
-from tests.partitions.test_partitions_command import WHY, months, table, this_month
 
 WITHOUT = "raise ModuleNotFoundError(\"No module named 'pyarrow'\", name='pyarrow')\n"
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg2.errors
 import pytest
 
+from tests.kit.months import insert, month_start, name_of
 from tests.kit.scratch import Scratch, new_record_id
-from tests.partitions.test_partitions_postgres import insert, month_start, name_of
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IncompleteError
 from vault_etl.partitions.postgres import PostgresPartitions

@@ -12,9 +12,9 @@ from pyarrow import parquet
 
 from tests.kit.events import event
 from tests.kit.meanwhile import ATTACHED, CHANGE, OTHER_ARCHIVE, meanwhile
+from tests.kit.month_commands import WHY, entries, months, table, this_month
 from tests.kit.vault import Result, Vault
 from tests.kit.vaults import filled_vault
-from tests.partitions.test_partitions_command import WHY, entries, months, table, this_month
 from vault_etl.local.template import ARCHIVE_BUCKET
 
 FIELDS = "record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device_id_ciphertext"

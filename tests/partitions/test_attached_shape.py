@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.kit.months import name_of, request
+from tests.kit.schemas import differences
 from tests.kit.scratch import Scratch, sealed_record
-from tests.partitions.test_partitions_postgres import name_of
-from tests.rotation.test_generations import request
-from tests.schema.test_schema import differences
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.records.fenced_writes import Loaded
 from vault_etl.records.partitions import choose

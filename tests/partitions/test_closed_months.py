@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
+from tests.kit.months import ensure, month_start, name_of, partitions
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
-from tests.partitions.test_partitions_postgres import ensure, month_start, name_of, partitions
 from vault_etl.crypto.fields import Field
 from vault_etl.doctor.postgres import PostgresFacts
 from vault_etl.event.rejection import Reason

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import psycopg2.errors
 import pytest
 
+from tests.kit.months import name_of, request
+from tests.kit.schemas import differences
 from tests.kit.scratch import Scratch, sealed_record
-from tests.partitions.test_partitions_postgres import name_of
-from tests.rotation.test_generations import request
-from tests.schema.test_schema import differences
 from vault_etl.audit.entries import Action
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.erase.erase import UserTarget

@@ -9,11 +9,11 @@ import psycopg2
 import pytest
 
 from tests.kit.events import event
+from tests.kit.month_commands import WHY, entries, months, table, this_month
 from tests.kit.processes import finish, start
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
-
-WHY = ("--reason", "a test asks", "--yes")
+from tests.kit.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -22,33 +22,6 @@ def vault(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Va
     home = tmp_path_factory.mktemp("partitions")
     with filled_vault(keyed, home, [event(), event()]) as filled:
         yield filled
-
-
-def months(vault: Vault) -> dict[str, str]:
-    """The state of each partition that is there or was closed."""
-    rows = vault.ok("admin", "partitions", "list").lines
-    return {row["partition"]: row["state"] for row in rows}
-
-
-def this_month(vault: Vault) -> str:
-    """The month of the records, by the database's clock."""
-    ((month,),) = vault.sql("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM')")
-    return str(month)
-
-
-def table(month: str) -> str:
-    """The name of its partition."""
-    return f"user_logins_{month.replace('-', '_')}"
-
-
-def entries(vault: Vault) -> list[tuple[str, str, str, str]]:
-    """Action, phase, decision and reason of each entry about a partition since the last look."""
-    found = vault.sql(
-        "SELECT action, phase, decision, reason FROM audit_log WHERE action LIKE 'partitions %%'"
-        " AND seq > %s ORDER BY seq",
-        0,
-    )
-    return [(action, phase, decision, reason) for action, phase, decision, reason in found]
 
 
 def test_a_month_goes_out_and_comes_back_and_nothing_is_lost_or_stored_twice(vault: Vault) -> None:
@@ -147,8 +120,10 @@ def test_ctrl_c_is_heard_while_a_detach_waits(vault: Vault) -> None:
     with psycopg2.connect(vault.database_url("admin")) as other, other.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM user_logins")
         waiting = start(vault, "admin", "partitions", "detach", month, "--wait", "10m", *WHY)
-        while months(vault)[table(month)] != "detaching":
-            assert waiting.poll() is None
+        until(
+            lambda: months(vault)[table(month)] == "detaching",
+            lives=lambda: waiting.poll() is None,
+        )
         waiting.send_signal(signal.SIGINT)
         assert finish(waiting).code == 130
         assert entries(vault)[-1][1:] == ("outcome", "failed", f"{table(month)} is detaching")

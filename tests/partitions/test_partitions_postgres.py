@@ -5,52 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
 import pytest
 
+from tests.kit.months import INSERT, ensure, insert, month_start, name_of, partitions
 from tests.kit.scratch import Scratch, new_record_id
 from vault_etl.crypto.record_id import record_id_of_message
 
-INSERT = "INSERT INTO public.user_logins (record_id, user_id, device_type, create_date)"
 MILLISECOND = dt.timedelta(milliseconds=1)
-
-
-def month_start(ahead: int) -> dt.datetime:
-    """The first moment, in UTC, of the month that many ahead of this one."""
-    now = dt.datetime.now(dt.UTC)
-    years, month = divmod(now.month - 1 + ahead, 12)
-    return dt.datetime(now.year + years, month + 1, 1, tzinfo=dt.UTC)
-
-
-def name_of(ahead: int) -> str:
-    """The name of that month's partition."""
-    return month_start(ahead).strftime("user_logins_%Y_%m")
-
-
-def ensure(database: Scratch, moment: dt.date | str) -> str:
-    """Make the partition of a day, as ingest; its name."""
-    return str(database.value("SELECT public.ensure_partition(%s::date)", moment, role="ingest"))
-
-
-def partitions(database: Scratch) -> set[str]:
-    """The names of all partitions."""
-    rows = database.sql(
-        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'user_logins'::regclass"
-    )
-    return {name for (name,) in rows}
-
-
-def insert(database: Scratch, record_id: uuid.UUID) -> str:
-    """Insert a row; the partition that it went to."""
-    return str(
-        database.value(
-            f"{INSERT} VALUES (%s, 'u', 'd', '2026-01-01') RETURNING tableoid::regclass::text",
-            record_id,
-        )
-    )
 
 
 def test_migrate_makes_the_months_around_now(scratch: Scratch) -> None:

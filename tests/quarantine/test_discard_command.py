@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.test_main_job import UNKNOWN
 from tests.kit.events import event
 from tests.kit.processes import fails, on_terminal
 from tests.kit.quarantined import quarantine
+from tests.kit.samples import UNKNOWN
 from tests.kit.vault import ROLES, Vault
 from tests.kit.vaults import filled_vault
 from vault_etl.event.rejection import Reason

@@ -13,6 +13,7 @@ import pytest
 from tests.kit.fakes.identity import ACTOR
 from tests.kit.scratch import Scratch, ciphertext, sealed_rejection
 from tests.kit.swaps import outside
+from tests.kit.waiting import until
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.crypto.fields import Field, Table
 from vault_etl.quarantine.discard import Discarded
@@ -78,8 +79,7 @@ def discard(shared: Scratch, *ids: uuid.UUID) -> Discarded | None:
 
 def wait_for(shared: Scratch, beside: Future[Any]) -> None:
     """Until the other session waits for a row of ours."""
-    while not shared.value(WAITS):
-        assert not beside.done()
+    until(lambda: shared.value(WAITS), lives=lambda: not beside.done())
 
 
 def left(shared: Scratch) -> set[uuid.UUID]:
@@ -151,8 +151,10 @@ def test_what_comes_again_meanwhile_stays(
         blocked_by_two = (
             "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
         )
-        while not shared.value(blocked_by_two, two.info.backend_pid):
-            assert not beside.done()
+        until(
+            lambda: shared.value(blocked_by_two, two.info.backend_pid),
+            lives=lambda: not beside.done(),
+        )
         load(shared, keys, rows[:1])
         two.commit()
     done = beside.result()

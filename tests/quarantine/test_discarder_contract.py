@@ -8,16 +8,10 @@ import uuid
 
 import pytest
 
-from tests.erase.test_eraser_contract import request
 from tests.kit.bench import Bench
+from tests.kit.requests import request
 from tests.kit.rows import Writer, writer
-from tests.quarantine.test_quarantine_contract import (
-    NOT_ADDRESS,
-    NOT_JSON,
-    NULL_USER,
-    listed,
-    quarantine,
-)
+from tests.quarantine.kinds import NOT_ADDRESS, NOT_JSON, NULL_USER, listed, quarantine
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import AuditEntry
 from vault_etl.base.errors import VaultEtlError

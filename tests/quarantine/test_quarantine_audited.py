@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.test_main_job import UNKNOWN
-from tests.audit.test_transcripts import NOTE, PLAIN, steady
 from tests.kit.events import event
 from tests.kit.notes import stored_notes
 from tests.kit.processes import fails, on_terminal
 from tests.kit.proxy import FaultProxy, Judge
 from tests.kit.quarantined import quarantine
+from tests.kit.samples import UNKNOWN
+from tests.kit.transcripts import NOTE, PLAIN, steady
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
 

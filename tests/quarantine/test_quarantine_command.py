@@ -11,30 +11,20 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.app.test_main_job import UNKNOWN
-from tests.app.test_not_allowed import access_key
-from tests.audit.test_audit_unwritable import APPEND, REVOKE
-from tests.cli.test_output import plain
+from tests.kit.denials import APPEND, MAY_APPEND, REVOKE, access_key
 from tests.kit.events import event
 from tests.kit.processes import fails, on_terminal, terminal
 from tests.kit.proxy import Call, FaultProxy
-from tests.kit.quarantined import quarantine
+from tests.kit.quarantined import FLIP, MOVE, quarantine
+from tests.kit.samples import UNKNOWN
+from tests.kit.transcripts import plain
 from tests.kit.vault import Vault
 from tests.kit.vaults import IMPATIENT, copied
 from vault_etl.event.rejection import Reason
 
 STEERING = '{"ip": "203.0.113.9", "user_id": "\x1b[2J\x1b]0;owned\x07"}\r\n ip: 1.2.3.4 \u202e é'
-FLIP = (
-    "UPDATE quarantine SET body_ciphertext ="
-    " set_byte(body_ciphertext, 40, get_byte(body_ciphertext, 40) # 1) WHERE record_id = %s"
-)
-MOVE = (
-    "UPDATE quarantine SET body_ciphertext ="
-    " (SELECT body_ciphertext FROM quarantine WHERE record_id = %s) WHERE record_id = %s"
-)
 LIST = ("quarantine", "list")
 SHOW = ("quarantine", "show", UNKNOWN, "--reason", "x")
-MAY_APPEND = {"reveal", "rotate", "re-encrypt"}
 GENEROUS: dict[str, object] = {"reveals_an_hour": 100_000, "purposes": {}}
 BYTES = b"\xff\xfe\x00 no text \n"
 

@@ -6,22 +6,22 @@ import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from tests.kit.bench import Bench, token_keys
 from tests.kit.fakes.vault import reveal_request
-from tests.kit.rows import Writer, writer
+from tests.kit.key_changes import CHANGES
+from tests.kit.rows import Writer, columns, writer
 from tests.kit.scratch import ciphertext
 from tests.kit.swaps import outside
-from tests.records.test_record_loader_contract import CHANGES, columns
+from tests.quarantine.kinds import NOT_ADDRESS, NOT_JSON, NULL_USER, listed, quarantine
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.opening import DisclosedValue
 from vault_etl.base.errors import DeniedError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.event.rejection import Reason
-from vault_etl.quarantine.read import QuarantinedRow, QuarantineFilter
+from vault_etl.quarantine.read import QuarantineFilter
 from vault_etl.quarantine.retry import EVERY_BODY, Moved, QuarantinedBody, Release, Retried
 from vault_etl.records.fenced_writes import KeysChanged, RowsRefused
 from vault_etl.records.messages import SealedRejection
@@ -32,16 +32,6 @@ from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
 def process(bench: Bench) -> Writer:
     """A process with keys."""
     return writer(bench)
-
-
-def quarantine(process: Writer, *kinds: tuple[Reason, str]) -> list[SealedRejection]:
-    """One quarantined message of each kind, each committed alone; in their order."""
-    rows = []
-    for reason, path in kinds:
-        row = dataclasses.replace(process.rejection(), reason=reason, path=path)
-        process.load(row)
-        rows.append(row)
-    return rows
 
 
 def some(process: Writer, count: int) -> list[SealedRejection]:
@@ -60,15 +50,7 @@ def release(process: Writer, row: SealedRejection, **changes: object) -> Release
     return Release(value(row), process.retry().record(**{"record_id": row.record_id, **changes}))
 
 
-def listed(bench: Bench, **filters: object) -> list[QuarantinedRow]:
-    """The rows as they are listed."""
-    limit: Any = filters.pop("limit", None)
-    wanted = QuarantineFilter(**filters)  # type: ignore[arg-type]
-    return list(bench.quarantine.rows(wanted, limit=limit))
-
-
-NOT_JSON, NOT_ADDRESS = (Reason.NOT_JSON, "$"), (Reason.NOT_AN_ADDRESS, "$.ip")
-NULL_USER, NULL_DEVICE = (Reason.FIELD_NULL, "$.user_id"), (Reason.FIELD_NULL, "$.device_id")
+NULL_DEVICE = (Reason.FIELD_NULL, "$.device_id")
 
 
 def test_a_row_tells_how_often_its_message_was_received(bench: Bench, process: Writer) -> None:

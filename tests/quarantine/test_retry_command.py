@@ -7,14 +7,13 @@ import uuid
 
 import pytest
 
-from tests.app.test_main_job import UNKNOWN
-from tests.app.test_not_allowed import access_key
+from tests.kit.denials import MAY_APPEND, access_key
 from tests.kit.events import event
 from tests.kit.processes import fails, on_terminal, terminal
 from tests.kit.proxy import Call, FaultProxy
-from tests.kit.quarantined import quarantine
+from tests.kit.quarantined import MOVE, quarantine
+from tests.kit.samples import UNKNOWN
 from tests.kit.vault import Vault
-from tests.quarantine.test_quarantine_command import MAY_APPEND, MOVE
 
 RETRY = ("quarantine", "retry")
 EVERYTHING = "SELECT to_jsonb(q)::text FROM quarantine AS q ORDER BY record_id"

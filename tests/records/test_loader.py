@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
@@ -17,6 +16,7 @@ from tests.kit.scratch import (
     sealed_record,
     sealed_rejection,
 )
+from tests.kit.waiting import until
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord
@@ -146,8 +146,7 @@ def test_rows_go_in_in_the_order_of_their_ids(shared: Scratch, keys: WriteKeys) 
     ):
         cursor.execute(f"{insert} VALUES (%s, 'u', 'd', now())", (low.record_id,))
         loading = pool.submit(loader.load, [high, low], [], keys)
-        while not shared.value(_WAITING):
-            time.sleep(0.02)
+        until(lambda: shared.value(_WAITING))
         cursor.execute(f"{insert} VALUES (%s, 'u', 'd', now())", (high.record_id,))
         other.commit()
         assert loading.result() == NOTHING

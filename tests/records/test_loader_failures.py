@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
 import traceback
 from collections.abc import Iterator
 
 import pytest
 
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
+from tests.kit.waiting import until
 from vault_etl.base.errors import (
     ConfigurationError,
     LoginDeniedError,
@@ -185,8 +185,7 @@ def _kill_when_it_waits(database: Scratch) -> None:
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
         " AND usename = 'test_ingest' AND wait_event_type = 'Lock'"
     )
-    while not database.value(waiting):
-        time.sleep(0.02)
+    until(lambda: database.value(waiting))
     _kill(database)
 
 

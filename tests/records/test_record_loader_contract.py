@@ -11,32 +11,14 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from tests.kit.bench import Bench, token_keys
-from tests.kit.fakes.vault import rotate_request
-from tests.kit.rows import Writer, writer
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
-from vault_etl.crypto.keys import DataKey, KeyMaterial
+from tests.kit.key_changes import CHANGES, retired
+from tests.kit.rows import Writer, columns, writer
+from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.record_id import first_millisecond, record_id_of_message
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, RowsRefused, WriteKeys
-from vault_etl.records.messages import RecordRange, SealedRecord
+from vault_etl.records.messages import RecordRange
 
 DAY_MS = 24 * 3600 * 1000
-
-
-def columns(row: SealedRecord) -> tuple[object, ...]:
-    """The row as a bench shows it."""
-    return (
-        row.user_id,
-        row.device_type,
-        *(row.tokens[field] for field in PERSONAL_FIELDS),
-        *((row.next_tokens or {}).get(field) for field in PERSONAL_FIELDS),
-        *(row.ciphertexts[field] for field in PERSONAL_FIELDS),
-        row.token_generation,
-        row.next_token_generation,
-        row.locale,
-        row.app_version,
-        row.create_date,
-        row.event_time,
-    )
 
 
 def test_every_column_is_stored_as_it_was_given(bench: Bench) -> None:
@@ -94,72 +76,6 @@ def test_next_tokens_are_stored_while_a_generation_is_pending(bench: Bench) -> N
     row = process.record(next_tokens=tokens, next_token_generation=2)
     assert isinstance(bench.loader.load([row], [], process.write_keys(1, 2)), Loaded)
     assert bench.records() == {row.record_id: columns(row)}
-
-
-def retired(process: Writer) -> WriteKeys:
-    """A data key that somebody retired."""
-    process.bench.keys.retire_data_keys(rotate_request(), [Field.IP])
-    return process.write_keys()
-
-
-def expired(process: Writer) -> WriteKeys:
-    """A data key whose lease is over."""
-    key = process.bench.data_key(Field.IP, lease=dt.timedelta(seconds=-1))
-    return process.write_keys(keys=(*process.keys[1:], key))
-
-
-def unknown(process: Writer) -> WriteKeys:
-    """A data key that is not stored."""
-    key = DataKey(1, Field.IP, KeyMaterial(bytes(32)))
-    return process.write_keys(keys=(*process.keys, key))
-
-
-def mixed_up(process: Writer) -> WriteKeys:
-    """A data key with other bytes than the stored one."""
-    key = dataclasses.replace(process.keys[0], material=KeyMaterial(bytes(32)))
-    return process.write_keys(keys=(key,))
-
-
-def token_key(process: Writer) -> WriteKeys:
-    """A token key in the place of a data key."""
-    stored = process.bench.keys.token_keys()[0]
-    assert stored.purpose is KeyPurpose.TOKEN
-    return process.write_keys(keys=(DataKey(stored.key_id, Field.IP, KeyMaterial(bytes(32))),))
-
-
-def newly_pending(process: Writer) -> WriteKeys:
-    """A generation became pending, and the batch has no next tokens."""
-    process.bench.pending(token_keys(2))
-    return process.write_keys()
-
-
-def no_longer_pending(process: Writer) -> WriteKeys:
-    """The batch has next tokens of a generation that is not there."""
-    return process.write_keys(1, 2)
-
-
-def another_pending(process: Writer) -> WriteKeys:
-    """The batch has next tokens of another generation than the pending one."""
-    process.bench.pending(token_keys(2))
-    return process.write_keys(1, 3)
-
-
-def another_active(process: Writer) -> WriteKeys:
-    """The batch has tokens of another generation than the active one."""
-    return process.write_keys(2)
-
-
-CHANGES = [
-    retired,
-    expired,
-    unknown,
-    mixed_up,
-    token_key,
-    newly_pending,
-    no_longer_pending,
-    another_pending,
-    another_active,
-]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)

@@ -8,9 +8,9 @@ import io
 import json
 import stat
 
-from tests.app.test_main_job import UNKNOWN
 from tests.kit.many import FORMULA, GENEROUS
 from tests.kit.processes import fails
+from tests.kit.samples import UNKNOWN
 from tests.kit.vault import Result, Vault
 from vault_etl.cli.ui.output import utc_text
 

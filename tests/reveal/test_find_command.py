@@ -9,7 +9,7 @@ import uuid
 import pytest
 
 from tests.attacks.leaks.search import found
-from tests.attacks.leaks.test_samples import dump
+from tests.kit.dumps import dump
 from tests.kit.holders import ADDRESS, DEVICE, Ask, users
 from tests.kit.processes import fails, terminal
 from tests.kit.proxy import FaultProxy

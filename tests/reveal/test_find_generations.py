@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 
 import pytest
 
 from tests.kit.events import event
+from tests.kit.generations import SWAPPED, begin
 from tests.kit.holders import ADDRESS, users
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
-from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
-from vault_etl.crypto.keys import KeyMaterial, encryption_context, fingerprint
-
-SWAPPED = """
-    ALTER TABLE user_logins DROP CONSTRAINT tokens_of_one_generation;
-    UPDATE user_logins SET
-        masked_ip = next_masked_ip, next_masked_ip = masked_ip,
-        masked_device_id = next_masked_device_id, next_masked_device_id = masked_device_id,
-        token_generation = next_token_generation, next_token_generation = token_generation;
-    UPDATE data_keys SET state = 'decrypt_only' WHERE purpose = 'token' AND generation = 1;
-    UPDATE data_keys SET state = 'active' WHERE purpose = 'token' AND generation = 2
-"""
-"""What a cut-over leaves behind: old tokens in next_*, and rows without a new one if they were left out."""
 
 
 @pytest.fixture
@@ -73,24 +60,3 @@ def load(vault: Vault, user_id: str) -> None:
     """One more login from the same address."""
     vault.send([event(user_id=user_id, ip=ADDRESS)])
     assert vault.ok("ingest", "ingest").json["stored"] == 1
-
-
-def begin(vault: Vault) -> None:
-    """Make generation 2 pending, as a rotation of the token keys begins."""
-    kms, arn = vault.emulator.client("kms"), vault.provisioned.key_arns["token"]
-    for field in PERSONAL_FIELDS:
-        key_id = secrets.randbelow(2**32 - 1) + 1
-        made = kms.generate_data_key(
-            KeyId=arn,
-            NumberOfBytes=32,
-            EncryptionContext=encryption_context(KeyPurpose.TOKEN, field, key_id),
-        )
-        vault.sql(
-            "INSERT INTO data_keys (key_id, purpose, field, generation, state, kms_key_arn,"
-            " wrapped_key, fingerprint) VALUES (%s, 'token', %s, 2, 'pending', %s, %s, %s)",
-            key_id,
-            field.value,
-            arn,
-            made["CiphertextBlob"],
-            fingerprint(KeyMaterial(made["Plaintext"]), key_id),
-        )

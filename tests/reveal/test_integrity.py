@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.app.test_main_job import a_record
 from tests.kit.events import events
 from tests.kit.processes import fails
+from tests.kit.samples import a_record
 from tests.kit.vault import Vault
 
 FLIP_ONE = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.entries import CODES
-from tests.kit.many import GENEROUS
+from tests.kit.many import GENEROUS, used
 from tests.kit.processes import fails
 from tests.kit.vault import Result, Vault
 
@@ -21,13 +21,6 @@ def find(vault: Vault, stdin: str, *args: str) -> Result:
 def tokens(vault: Vault, stdin: str | None, *args: str, field: str = "ip") -> Result:
     """Make the tokens of these values."""
     return vault.run("reveal", "tokens", "--field", field, *ASKED, *args, stdin=stdin)
-
-
-def used(vault: Vault, of: str) -> int:
-    """What the login has used of a quota."""
-    count = vault.ok("reveal", "audit", "policy").json["your_quota"][of]["used"]
-    assert isinstance(count, int)
-    return count
 
 
 @pytest.fixture

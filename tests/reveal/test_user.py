@@ -11,10 +11,9 @@ import psycopg2
 import pytest
 
 from tests.kit.fakes.vault import find_request
-from tests.kit.many import GENEROUS
+from tests.kit.many import GENEROUS, used
 from tests.kit.processes import fails
 from tests.kit.vault import Result, Vault
-from tests.reveal.test_many_values import used
 from vault_etl.audit.postgres import PostgresAuditLog
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres import Database

@@ -10,14 +10,11 @@ import pytest
 from tests.endurance.chaos.site import prepared
 from tests.kit.vault import Vault
 from tests.kit.vaults import copied
-from tests.rotation.events import SETTINGS, dated_events, load_file
+from tests.rotation.events import MONTHS, RECORDS, SETTINGS, dated_events, load_file
 from vault_etl.local.emulator import Emulator
 from vault_etl.local.postgres import EmbeddedPostgres
 
 POLICY = {"reveals_an_hour": 1_000_000, "purposes": {}}
-RECORDS = 24
-MONTHS = 4
-"""Of the records: each month is a range of its own."""
 
 
 @pytest.fixture(scope="session")

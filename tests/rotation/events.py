@@ -49,3 +49,10 @@ def load_file(vault: Vault, bodies: Iterable[str], seconds: float = 120) -> None
     lines = vault.home / "events.jsonl"
     lines.write_text("\n".join(bodies), encoding="utf-8")
     vault.ok("ingest", "ingest", "--file", lines.name, "--keep-going", seconds=seconds)
+
+
+MONTHS = 4
+"""Of the records: each month is a range of its own."""
+
+
+RECORDS = 24

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.endurance.outages.faults import behind
-from tests.endurance.workers.processes import until
 from tests.kit.processes import start
 from tests.kit.vault import Result, Vault
+from tests.kit.waiting import until
 from tests.rotation.gate import Gate
 from tests.rotation.watch import SECONDS
 

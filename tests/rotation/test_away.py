@@ -7,9 +7,8 @@ import pytest
 from tests.kit.processes import fails
 from tests.kit.proxy import Answer, Call, FaultProxy, Verdict
 from tests.kit.vault import Vault
-from tests.rotation.conftest import MONTHS, RECORDS
 from tests.rotation.contents import contents, of_events
-from tests.rotation.events import dated_events
+from tests.rotation.events import MONTHS, RECORDS, dated_events
 from tests.rotation.kills import WORK_LEFT, rotate
 from tests.rotation.rows import rows
 from tests.rotation.watch import Watch

@@ -12,13 +12,13 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from tests.endurance.workers.processes import until
 from tests.kit.processes import fails
 from tests.kit.vault import Result, Vault
 from tests.kit.vaults import copied
+from tests.kit.waiting import until
 from tests.rotation.compromised import Worker, worker
-from tests.rotation.conftest import RECORDS
 from tests.rotation.contents import contents
+from tests.rotation.events import RECORDS
 from tests.rotation.kills import rotate, rotating
 from tests.rotation.rows import rows
 from tests.rotation.watch import Watch

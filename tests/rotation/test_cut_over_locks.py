@@ -18,8 +18,9 @@ from psycopg2.extensions import connection
 
 from tests.kit.cut_over import Ready, ready, state
 from tests.kit.databases import admin
+from tests.kit.months import name_of
 from tests.kit.scratch import Scratch, sealed_record
-from tests.partitions.test_partitions_postgres import name_of
+from tests.kit.waiting import until
 from vault_etl.platform.waiting import Blocked
 from vault_etl.records.fenced_writes import KeysChanged, Loaded
 from vault_etl.rotation.tokens import Swapped
@@ -93,14 +94,6 @@ def attempted(vault: Ready) -> Iterator[Future[Swapped | Blocked]]:
     """An attempt in another thread."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(vault.cut_over)
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait for something that must come."""
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "it did not come"
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("blocker", BLOCKERS.values(), ids=BLOCKERS)

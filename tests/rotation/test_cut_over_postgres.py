@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg2
 import pytest
 
-from tests.audit.test_audit_chain import broken
+from tests.kit.chain import broken
 from tests.kit.cut_over import CUT_OVER, Ready, cut_over_again, next_of, ready, state
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kit.cut_over import Ready, next_of, ready, state
+from tests.kit.months import name_of
+from tests.kit.rights import RIGHTS, rights
 from tests.kit.scratch import Scratch
-from tests.partitions.test_partitions_postgres import name_of
-from tests.schema.test_grants import RIGHTS, rights
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 

@@ -9,9 +9,8 @@ import pytest
 
 from tests.kit.processes import finish
 from tests.kit.vault import Vault
-from tests.rotation.conftest import RECORDS
 from tests.rotation.contents import contents, of_events
-from tests.rotation.events import dated_events, load_file
+from tests.rotation.events import RECORDS, dated_events, load_file
 from tests.rotation.kills import rotating
 from tests.rotation.loading import Loading
 from tests.rotation.long_readers import analyst, dumping

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from tests.kit.processes import fails
 from tests.kit.vault import Result, Vault
-from tests.rotation.conftest import RECORDS
 from tests.rotation.contents import contents
+from tests.rotation.events import RECORDS
 from tests.rotation.kills import rotate
 from tests.rotation.rows import Row, put, rows
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.kit.processes import finish
 from tests.kit.vault import Vault
-from tests.rotation.conftest import MONTHS, RECORDS
+from tests.rotation.events import MONTHS, RECORDS
 from tests.rotation.kills import WORK_LEFT, rotate, rotating
 from tests.rotation.watch import Watch
 

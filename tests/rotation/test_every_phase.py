@@ -15,9 +15,8 @@ from tests.kit.events import event
 from tests.kit.processes import finish
 from tests.kit.quarantined import quarantine
 from tests.kit.vault import Vault
-from tests.rotation.conftest import MONTHS, RECORDS
 from tests.rotation.contents import contents, of_bodies, of_events
-from tests.rotation.events import dated_events
+from tests.rotation.events import MONTHS, RECORDS, dated_events
 from tests.rotation.kills import WORK_LEFT, rotate, rotating
 from tests.rotation.watch import Watch
 from vault_etl import aws_lambda

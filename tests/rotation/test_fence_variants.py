@@ -15,12 +15,12 @@ import pytest
 
 from tests.kit.databases import clone
 from tests.kit.fakes.vault import rotate_request
-from tests.kit.scratch import ARN, Scratch, sealed_record
+from tests.kit.scratch import Scratch, sealed_record
+from tests.rotation.fence import LOCK_FENCE, _keys
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IncompleteError
-from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
+from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.keys import DataKey
-from vault_etl.keys.make import NewKey, draw_key_id
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_answers import LockTimeoutError
@@ -43,7 +43,6 @@ NARROW_S = 0.003
 """What is slept where a wrong fence leaves a gap."""
 
 READ_FENCE = blocks("records/records.sql")["read_fence"]
-LOCK_FENCE = blocks("records/records.sql")["lock_fence"]
 
 LOCK_AND_READ = f"""
     WITH locked AS MATERIALIZED (SELECT public.take_fence() AS taken),
@@ -294,22 +293,6 @@ def _adapters(scratch: Scratch) -> Iterator[tuple[PostgresTokenRotations, Postgr
         yield PostgresTokenRotations(database), PostgresTokenCutOver(database)
     finally:
         database.close()
-
-
-def _keys(generation: int) -> list[NewKey]:
-    return [
-        NewKey(
-            key_id=draw_key_id(),
-            purpose=KeyPurpose.TOKEN,
-            field=field,
-            generation=generation,
-            kms_key_arn=ARN,
-            wrapped_key=b"wrapped",
-            fingerprint=b"8 bytes!",
-            lease=None,
-        )
-        for field in PERSONAL_FIELDS
-    ]
 
 
 def _request() -> AuditRequest:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
-
 import psycopg2
 import pytest
 
 from tests.kit.cut_over import Ready, ready
+from tests.kit.months import month_start, name_of, request
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch, new_record_id
-from tests.partitions.test_partitions_postgres import month_start, name_of
-from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError, VaultEtlError
 from vault_etl.doctor import keys as checks
 from vault_etl.doctor.diagnose import Verdict
@@ -27,13 +24,6 @@ from vault_etl.rotation.tokens import Swapped
 def vault(scratch: Scratch) -> Ready:
     """Four records with the tokens of generation 1, and those of generation 2 beside them, which is pending."""
     return ready(scratch)
-
-
-def request() -> AuditRequest:
-    """Who attaches."""
-    return AuditRequest(
-        request_id=uuid.uuid4(), action=Action.PARTITIONS_ATTACH, actor="a", host="h", reason="r"
-    )
 
 
 def detach(vault: Ready) -> str:

@@ -6,8 +6,7 @@ import pytest
 
 from tests.kit.processes import fails
 from tests.kit.vault import Result, Vault
-from tests.rotation.conftest import RECORDS
-from tests.rotation.events import dated_events, load_file
+from tests.rotation.events import RECORDS, dated_events, load_file
 from tests.rotation.kills import rotate
 from tests.rotation.planted import FOREIGN, KINDS, Planted, plant_body, plant_record
 from tests.rotation.rows import rows

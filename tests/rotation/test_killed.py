@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.endurance.workers.processes import listening, running, stopped, until
+from tests.endurance.workers.processes import listening, running, stopped
 from tests.kit.processes import finish
 from tests.kit.vault import Vault
+from tests.kit.waiting import until
 from tests.rotation.contents import Contents, contents, of_bodies, of_events
 from tests.rotation.events import dated_events, load_file
 from tests.rotation.feed import Feed

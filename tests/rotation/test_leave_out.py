@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from tests.kit.fakes.vault import FakeVault
-from tests.rotation.rotation_world import seen_by
-from tests.rotation.test_compare_tokens import (
+from tests.rotation.damage import (
     AFTER,
     BEFORE,
     NOT_CUT_OVER,
@@ -24,6 +23,7 @@ from tests.rotation.test_compare_tokens import (
     rotate_with,
     unknown_key,
 )
+from tests.rotation.rotation_world import seen_by
 from tests.rotation.token_world import (
     CUT_OVER,
     Watch,

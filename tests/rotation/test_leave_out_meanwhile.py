@@ -10,12 +10,8 @@ import pytest
 
 from tests.kit.fakes.clock import FakeStop
 from tests.kit.fakes.vault import FakeVault
+from tests.rotation.damage import NOT_CUT_OVER, flipped_bit, other_than
 from tests.rotation.rotation_world import seen_by
-from tests.rotation.test_compare_tokens import (
-    NOT_CUT_OVER,
-    flipped_bit,
-    other_than,
-)
 from tests.rotation.token_world import (
     CUT_OVER,
     forge,

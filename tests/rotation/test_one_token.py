@@ -6,13 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.endurance.workers.processes import until
 from tests.kit.events import event
 from tests.kit.processes import finish
 from tests.kit.vault import Vault
-from tests.rotation.conftest import RECORDS
+from tests.kit.waiting import until
 from tests.rotation.contents import contents
-from tests.rotation.events import load_file
+from tests.rotation.events import RECORDS, load_file
 from tests.rotation.kills import rotating
 from tests.rotation.stopped import stopped
 from tests.rotation.watch import Watch, holding

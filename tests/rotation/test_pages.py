@@ -10,8 +10,7 @@ from typing import Final
 import pytest
 
 from tests.kit.vault import Vault
-from tests.rotation.conftest import RECORDS
-from tests.rotation.events import load_file
+from tests.rotation.events import RECORDS, load_file
 from vault_etl.crypto.fields import Field, Table
 from vault_etl.platform import postgres_stream as postgres_pages
 from vault_etl.platform.postgres import Database

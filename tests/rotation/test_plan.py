@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.kit.vault import Vault
-from tests.rotation.conftest import RECORDS
+from tests.rotation.events import RECORDS
 from vault_etl.platform.postgres import Database
 from vault_etl.rotation.postgres_tokens import PostgresTokenComparer
 

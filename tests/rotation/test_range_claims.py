@@ -14,18 +14,16 @@ import pytest
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.scratch import Scratch, sealed_record
-from tests.rotation.test_cut_over_locks import until
+from tests.kit.waiting import until
+from tests.rotation.claims import CLAIM, RELEASE, Denied
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.rotation.postgres import PostgresDataRotations
 from vault_etl.rotation.ranges import named_keys
 
-CLAIM = "CALL public.commit_rotation_claim(%s, %s, %s, NULL, NULL, NULL, NULL)"
 MOVE = "SELECT public.rotation_move(%s, NULL, %s)"
-RELEASE = "CALL public.commit_rotation_free(%s, %s, %s::bigint[], NULL)"
 WAITING = (
     "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'rotation_ranges'::regclass"
 )
-Denied = psycopg2.errors.InsufficientPrivilege
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kit.events import event
+from tests.kit.month_commands import WHY, table, this_month
 from tests.kit.vault import Vault
 from tests.kit.vaults import filled_vault
-from tests.partitions.test_partitions_command import WHY, table, this_month
 from tests.rotation.events import dated_events, load_file
 
 RECORDS = 30

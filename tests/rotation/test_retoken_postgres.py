@@ -14,10 +14,10 @@ import pytest
 from tests.kit.cut_over import Ready, next_of, ready
 from tests.kit.entries import append_committed
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.months import name_of
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch
-from tests.partitions.test_partitions_postgres import name_of
-from tests.rotation.test_range_claims import CLAIM, RELEASE, Denied
+from tests.rotation.claims import CLAIM, RELEASE, Denied
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table

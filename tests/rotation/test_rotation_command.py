@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from typing import Any
 
 import pytest
 
 from tests.kit.events import events
+from tests.kit.generations import EVERYTHING, reveal_all, send_and_wait
 from tests.kit.processes import finish, start
 from tests.kit.vault import Vault
 
 EVENTS = 6
-EVERYTHING = (
-    "SELECT (SELECT array_agg(k ORDER BY key_id) FROM data_keys k)::text,"
-    " (SELECT array_agg(r ORDER BY record_id) FROM user_logins r)::text,"
-    " (SELECT array_agg(q ORDER BY record_id) FROM quarantine q)::text,"
-    " (SELECT array_agg(a ORDER BY seq) FROM audit_log a)::text"
-)
 
 
 @pytest.fixture
@@ -108,21 +101,6 @@ def test_a_rotation_while_ingest_runs_loses_nothing(quick: Vault) -> None:
     rows = {key["key_id"]: key["rows"] for key in data_keys(quick) if key["field"] == "ip"}
     assert sorted(rows.values()) == [0, 20, 20]  # retired, the rotation's own, ingest's second
     assert len(reveal_all(quick)) == 40
-
-
-def send_and_wait(vault: Vault, ingest: subprocess.Popen[str], stored: int) -> None:
-    """Send 20 events; wait until so many are stored in all."""
-    vault.send(events(20))
-    while vault.count("user_logins") < stored:
-        assert ingest.poll() is None
-        time.sleep(0.05)
-
-
-def reveal_all(vault: Vault) -> dict[str, dict[str, str]]:
-    """The fields of every record, opened, by record id."""
-    ids = [str(record_id) for (record_id,) in vault.sql("SELECT record_id FROM user_logins")]
-    lines = vault.ok("reveal", "reveal", *ids, "--reason", "a test").lines
-    return {line["record_id"]: line["fields"] for line in lines}
 
 
 def ciphertexts(vault: Vault) -> set[bytes]:

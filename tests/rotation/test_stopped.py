@@ -11,9 +11,8 @@ import pytest
 
 from tests.kit.processes import fails, finish, start
 from tests.kit.vault import Vault
-from tests.rotation.conftest import MONTHS, RECORDS
 from tests.rotation.contents import contents, of_events
-from tests.rotation.events import dated_events
+from tests.rotation.events import MONTHS, RECORDS, dated_events
 from tests.rotation.kills import WORK_LEFT, rotate, rotating
 from tests.rotation.rows import rows
 from tests.rotation.watch import LOOK_S, Watch

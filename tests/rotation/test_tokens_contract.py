@@ -10,7 +10,7 @@ import pytest
 
 from tests.kit.bench import Bench, token_keys
 from tests.kit.fakes.vault import rotate_request
-from tests.kit.rows import Writer, cut_over_request, writer
+from tests.kit.rows import Writer, columns, cut_over_request, writer
 from tests.kit.scratch import ciphertext
 from tests.kit.swaps import everything, outside
 from tests.kit.token_rows import (
@@ -25,7 +25,6 @@ from tests.kit.token_rows import (
     pending_behind,
     read,
 )
-from tests.records.test_record_loader_contract import columns
 from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose, Table
 from vault_etl.erase.erase import RecordTarget
 from vault_etl.records.messages import SealedRecord

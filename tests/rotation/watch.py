@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from types import TracebackType
@@ -13,6 +12,7 @@ import psycopg2
 import psycopg2.extras
 
 from tests.kit.vault import Vault
+from tests.kit.waiting import until
 
 SECONDS = 60
 LOOK_S = 0.005
@@ -66,10 +66,7 @@ class Watch:
 
     def until(self, condition: Callable[[], bool], seconds: float = SECONDS) -> None:
         """Wait for it."""
-        ends = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < ends
-            time.sleep(LOOK_S)
+        until(condition, seconds, pause=LOOK_S)
 
     def ranges(self, purpose: str) -> tuple[int, int]:
         """Of the rotation under way: ranges that are done, and that are not."""

@@ -10,23 +10,13 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from tests.kit.adopted import BOTH, EXERCISE
 from tests.kit.databases import admin, empty
 from tests.kit.vault import Vault
+from tests.kit.waiting import until
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.local.provision import Provisioned
 
-EXERCISE = """
-CREATE TABLE user_logins (
-    user_id varchar(128), device_type varchar(32), masked_ip varchar(256), masked_device_id varchar(256),
-    locale varchar(32), app_version integer, create_date date
-);
-INSERT INTO user_logins VALUES
-    ('u1', 'android', repeat('a', 64), repeat('b', 64), 'RU', 230, '2026-11-01'), (NULL, 'ios', 'c', 'd', NULL, 1, NULL)
-"""
-BOTH = """
-SELECT masked_by, user_id, masked_ip, masked_device_id, app_version, create_date::text, record_id
-FROM adopted.user_logins_all ORDER BY user_id
-"""
 IN_THE_WAY = {
     "table public.user_logins_2026_11": "CREATE TABLE user_logins_2026_11 ()",
     "view public.data_keys": "CREATE VIEW data_keys AS SELECT 1",
@@ -230,8 +220,7 @@ def test_who_could_create_in_public_runs_no_code_in_a_migration(used: Vault) -> 
         cursor.execute(IN_ITS_PLACE)
         with ThreadPoolExecutor(1) as beside:
             migrating = beside.submit(used.run, "admin", "migrate")
-            while not used.sql(WAITS)[0][0]:
-                assert not migrating.done(), migrating.result().stderr
+            until(lambda: used.sql(WAITS)[0][0], lives=lambda: not migrating.done())
             neighbour.commit()
             result = migrating.result()
         assert result.code == 78

@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from tests.kit.scratch import Scratch
-from tests.rotation.test_cut_over_locks import until
+from tests.kit.waiting import until
 from vault_etl.base.errors import UnavailableError
 from vault_etl.keys.postgres import close_fence
 from vault_etl.platform.resources import resource_dir

@@ -8,8 +8,8 @@ import psycopg2
 import pytest
 
 from tests.kit.entries import append
+from tests.kit.rights import COMMITS
 from tests.kit.scratch import Scratch
-from tests.schema.test_grants import COMMITS
 
 DEFINERS = {
     *("ensure_partition", "audit_append", "key_usage"),

@@ -3,62 +3,23 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import uuid
 from collections.abc import Iterator
 
 import psycopg2
 import pytest
 
-from tests.audit.test_audit_chain import broken
+from tests.kit.chain import broken
 from tests.kit.databases import empty
+from tests.kit.dumps import DEFINITIONS, program
 from tests.kit.entries import append_committed, release
+from tests.kit.months import ensure, month_start, name_of, partitions
+from tests.kit.rights import EVERYONE, RIGHTS, rights
 from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
-from tests.partitions.test_partitions_postgres import ensure, month_start, name_of, partitions
-from tests.schema.test_grants import EVERYONE, RIGHTS, rights
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
-from vault_etl.local.postgres_server import find_postgres_binaries
 from vault_etl.platform.resources import resource_dir
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, WriteKeys
 from vault_etl.records.messages import SealedRecord
-
-DEFINITIONS = """
-SELECT 'function ' || oid::regprocedure::text || coalesce(prosrc, '') || coalesce(proconfig::text, '')
-    || prosecdef::text || proowner::regrole::text
-FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-UNION ALL
-SELECT 'trigger ' || pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
-UNION ALL
-SELECT 'constraint ' || conrelid::regclass::text || ' ' || conname || ' ' || pg_get_constraintdef(oid)
-FROM pg_constraint WHERE connamespace = 'public'::regnamespace
-UNION ALL
-SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public'
-UNION ALL
-SELECT 'table ' || relname || relkind::text || relowner::regrole::text
-    || coalesce(pg_get_expr(relpartbound, oid), '')
-FROM pg_class WHERE relnamespace = 'public'::regnamespace
-"""
-
-
-def program(database: Scratch, name: str, *arguments: str, stdin: str | None = None) -> str:
-    """Run one of PostgreSQL's programs on a database as the superuser; what it printed."""
-    done = subprocess.run(
-        [str(find_postgres_binaries().bin / name), *arguments],
-        env={
-            "PATH": os.defpath,
-            "PGHOST": "127.0.0.1",
-            "PGPORT": str(database.server.port),
-            "PGUSER": "admin",
-            "PGPASSWORD": database.server.passwords.of("admin"),
-            "PGDATABASE": database.name,
-        },
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from psycopg2.extensions import cursor
 
 import benchmarks
 from benchmarks.layout import named
-from tests.audit.test_million_entries import pages
 from tests.kit.databases import clone
+from tests.kit.pages import pages
 from tests.kit.scratch import Scratch
 from vault_etl.crypto.fields import Field
 from vault_etl.local.postgres import RunningPostgres

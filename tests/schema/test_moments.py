@@ -7,7 +7,7 @@ import pytest
 
 from tests.kit.scratch import Scratch
 from tests.kit.vault import ROLES
-from tests.records.test_written_rows import Site, site
+from tests.kit.written_rows import Site, site
 
 __all__ = ["site"]
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.kit.databases import clone
+from tests.kit.months import ensure, month_start, name_of, request
 from tests.kit.online import CONTRACT, EXPAND, ONLINE, Program
 from tests.kit.scratch import Scratch, new_record_id, sealed_record
-from tests.partitions.test_partitions_postgres import ensure, month_start, name_of
-from tests.rotation.test_generations import request
+from tests.kit.waiting import until
 from vault_etl.local.postgres import RunningPostgres
 from vault_etl.partitions.postgres import PostgresPartitions
 from vault_etl.records.fenced_writes import Loaded
@@ -60,14 +59,6 @@ def load(database: Scratch, ahead: int) -> None:
     with database.loader() as loader:
         records = [sealed_record(keys, record_id=i, locale="fr-CH") for i in ids]
         assert isinstance(loader.load(records, [], keys), Loaded)
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for it."""
-    ends = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.05)
 
 
 def sessions(database: Scratch) -> list[tuple[int, str]]:

@@ -8,10 +8,10 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from tests.kit.months import ensure, month_start, name_of
 from tests.kit.online import COUNTRY, EXPAND, ONLINE, Silent, finish, online, with_country
+from tests.kit.schemas import differences
 from tests.kit.scratch import Scratch, new_record_id
-from tests.partitions.test_partitions_postgres import ensure, month_start, name_of
-from tests.schema.test_schema import differences
 from vault_etl.base.errors import ConfigurationError, DataError, IncompleteError
 from vault_etl.platform.postgres_lock_watch import LockWatch
 from vault_etl.platform.waiting import Blocked

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doctor.test_odd_members import odd_members
+from tests.kit.adopted import BOTH, EXERCISE
 from tests.kit.cut_over import cut_over_again, next_of
 from tests.kit.databases import admin
 from tests.kit.online import EXPAND, ONLINE, finish, online, with_country
@@ -20,9 +20,8 @@ from tests.kit.own_cluster import (
     programs,
     shell,
 )
+from tests.kit.schemas import differences, odd_members
 from tests.kit.scratch import Scratch, sealed_record, sealed_rejection
-from tests.schema.test_adoption import BOTH, EXERCISE
-from tests.schema.test_schema import differences
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.resources import resource_dir
 from vault_etl.records.fenced_writes import Loaded

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
 
 import pytest
 
 from docs.generate_schema import schema_json
 from tests.kit.cut_over import CUT_OVER, ready
+from tests.kit.schemas import FOLDER, differences
 from tests.kit.scratch import Scratch
 from tests.kit.vault import ROLES, Vault
-from vault_etl.platform.resources import resource_dir
-from vault_etl.schema.online import Statement
 from vault_etl.schema.postgres_schema import FILE, PostgresSchema
 
-FOLDER = resource_dir("migrations")
 RELEASE = "function audit_disclose("
 OWNER = "SET ROLE vault_etl_owner"
 MONTH = f"{dt.datetime.now(dt.UTC):%Y_%m}"
@@ -218,14 +215,6 @@ ATTACKS = {
         ("table user_logins: partition z", "is not of the migrations"),
     ),
 }
-
-
-def differences(
-    database: Scratch, role: str = "analyst", left: Iterable[Statement] = ()
-) -> Sequence[str]:
-    """As a login sees them, while this online work is left."""
-    with database.database(role) as opened:
-        return PostgresSchema(opened, FOLDER).differences(left)
 
 
 def test_the_file_is_current(scratch: Scratch) -> None:

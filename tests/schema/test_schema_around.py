@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.kit.databases import clone
-from tests.schema.test_schema import differences
+from tests.kit.schemas import differences
 from vault_etl.local.postgres import RunningPostgres
 
 NOT_OURS = " is not of the migrations"

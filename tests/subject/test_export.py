@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.kit.many import BROKEN, GENEROUS
+from tests.kit.many import BROKEN, GENEROUS, used
 from tests.kit.processes import fails
 from tests.kit.vault import Vault
-from tests.reveal.test_many_values import used
 
 ASKED = ("--reason", "request 17", "--ticket", "DPO-17")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.leaks.search import found
-from tests.attacks.leaks.test_samples import dump
+from tests.kit.dumps import dump
 from tests.kit.events import event
 from tests.kit.processes import on_terminal
 from tests.kit.proxy import FaultProxy

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
 import psutil
 import pytest
 
 from tests.attacks.leaks.search import found
-from tests.attacks.leaks.test_samples import sample_values
 from tests.kit.processes import finish, start
 from tests.kit.proxy import Call, FaultProxy
+from tests.kit.samples import sample_values
 from tests.kit.vault import Vault, sample_events
+from tests.kit.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -34,8 +33,7 @@ def test_arguments_and_environment_hold_no_value(
 
     def look(call: Call) -> bool:
         if call.operation == operation:
-            while not pids:
-                time.sleep(0.01)
+            until(lambda: pids)
             process = psutil.Process(pids[0])
             environment = [f"{name}={value}" for name, value in process.environ().items()]
             seen.append("\0".join([*process.cmdline(), *environment]).encode())

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 import psutil
 import pytest
 
 from tests.attacks.leaks.search import found
-from tests.attacks.leaks.test_samples import dump
+from tests.kit.dumps import dump
 from tests.kit.events import event
 from tests.kit.processes import finish, on_terminal, start
 from tests.kit.proxy import Call, FaultProxy
-from tests.kit.quarantined import quarantine
+from tests.kit.quarantined import FLIP, quarantine
 from tests.kit.vault import Result, Vault
-from tests.quarantine.test_quarantine_command import FLIP
+from tests.kit.waiting import until
 
 ADDRESS = "203.0.113.213"
 DEVICE = "canary-device-7351"
@@ -94,8 +93,7 @@ def test_it_comes_out_where_it_is_shown(planted: tuple[Vault, list[str]]) -> Non
 
     def look(call: Call) -> bool:
         if call.operation == "Decrypt":
-            while not pids:
-                time.sleep(0.01)
+            until(lambda: pids)
             arguments.extend(psutil.Process(pids[0]).cmdline())
         return True
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
-import subprocess
 
 from tests.attacks.leaks.search import found
+from tests.kit.dumps import dump
+from tests.kit.samples import sample_values
 from tests.kit.vault import Vault, sample_events
-from vault_etl.local.postgres_server import find_postgres_binaries
 
 CANARY = "203.0.113.250"
 
@@ -53,12 +51,6 @@ def test_the_search_would_find_the_samples_in_their_own_file() -> None:
     assert {value for value, _ in found(values, "\n".join(sample_events()).encode())} == values
 
 
-def sample_values() -> set[str]:
-    """The addresses and device ids of the samples."""
-    events = [json.loads(body) for body in sample_events()]
-    return {event[name] for event in events if "ip" in event for name in ("ip", "device_id")}
-
-
 def plant(vault: Vault) -> None:
     """Put canaries into the database: as text, as bytes (dumped as hex), as base64; and into the log."""
     vault.sql("CREATE TABLE canary (as_text text, as_bytes bytea, as_base64 text)")
@@ -66,16 +58,3 @@ def plant(vault: Vault) -> None:
     encoded = base64.b64encode(sealed.encode()).decode()
     vault.sql("INSERT INTO canary VALUES (%s, %s, %s)", sealed, sealed.encode(), encoded)
     vault.sql(f"DO $$ BEGIN RAISE LOG 'canary {CANARY}'; END $$")
-
-
-def dump(vault: Vault) -> bytes:
-    """The whole database as SQL, by PostgreSQL's own pg_dump."""
-    server = vault.server
-    where = ["--host=127.0.0.1", f"--port={server.port}", "--username=admin", vault.database]
-    done = subprocess.run(
-        [find_postgres_binaries().bin / "pg_dump", *where],
-        env={"PATH": os.defpath, "PGPASSWORD": server.passwords.of("admin")},
-        capture_output=True,
-        check=True,
-    )
-    return done.stdout

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.audit.logbook import DROP_TRIGGERS, REBUILD
+from tests.audit.segments.site import Site
 from tests.kit.events import event
-from tests.kit.vault import Result, Vault
+from tests.kit.vault import Vault
 from tests.kit.vaults import copied, filled_vault
-from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Signature
 
 ADDRESSES = ("198.51.100.77", "198.51.100.78", "198.51.100.79")
 AGE = (
@@ -24,44 +23,6 @@ UNFINISHED = (
     "CALL public.commit_audit_append(gen_random_uuid(), 'intent', 'a', 'h', 'reveal', gen_random_uuid(),"
     " '{ip}'::text[], NULL, NULL, 'r', 'allowed', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A vault, the audit key's public half, and where its segments are."""
-
-    vault: Vault
-    key: Path
-    place: Path
-    exported: Result
-    record_id: str
-    end: int
-    """The entry that the segment ends with."""
-    unfinished: int
-    receipt: Path
-    """A checkpoint of that entry, which was kept outside."""
-
-    def verify(self, *arguments: str, role: str = "audit") -> Result:
-        """Run `audit verify`."""
-        return self.vault.run(role, "audit", "verify", "--public-key", str(self.key), *arguments)
-
-    def sign(self, head: Head) -> str:
-        """A note of this head, as the audit key signs it."""
-        ((vault_id,),) = self.vault.sql("SELECT vault_id FROM vault")
-        unsigned = Checkpoint(vault_id, head)
-        signed = self.vault.emulator.client("kms").sign(
-            KeyId="alias/vault-etl-audit",
-            Message=unsigned.text.encode(),
-            MessageType="RAW",
-            SigningAlgorithm="ECDSA_SHA_256",
-        )
-        line = Signature(unsigned.origin, AuditKey(self.key.read_bytes()).hash, signed["Signature"])
-        return Checkpoint(vault_id, head, (line,)).note
-
-    def trim(self, *arguments: str) -> Result:
-        """Run `audit trim` as the owner's login."""
-        asked = ("audit", "trim", "--segments", str(self.place), "--public-key", str(self.key))
-        return self.vault.run("admin", *asked, *arguments)
 
 
 @pytest.fixture(scope="package")

@@ -15,7 +15,7 @@ import psycopg2.extras
 import pytest
 
 from tests.audit.logbook import DROP_TRIGGERS, REBUILD
-from tests.audit.segments.conftest import Site
+from tests.audit.segments.site import Site
 from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.audit.postgres_proof import PostgresSnapshot
 from vault_etl.audit.proof import Proof, Severity

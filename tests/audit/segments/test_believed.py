@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit.segments.conftest import Site
+from tests.audit.segments.site import Site
 from tests.kit.fakes.progress import FakeProgress
 from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head
 from vault_etl.audit.postgres_proof import PostgresProver

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit.segments.conftest import Site
+from tests.audit.segments.site import Site
 from tests.kit.fakes.identity import FakeIdentity
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import Action, AuditRequest

@@ -8,8 +8,8 @@ import shlex
 from pathlib import Path
 from typing import Final
 
-from tests.audit.segments.conftest import Site
-from tests.docs.test_formats import EXAMPLES
+from tests.audit.segments.site import Site
+from tests.kit.format_examples import EXAMPLES
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 ROLES: Final = {"quarantine discard": "erase", "audit trim": "admin"}

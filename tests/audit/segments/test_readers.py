@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.audit.segments.conftest import Site
+from tests.audit.segments.site import Site
 
 
 def test_a_list_says_what_left_the_log(trimmed: Site) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.attacks.leaks.search import base64_inside, found
-from tests.attacks.leaks.test_samples import dump
 from tests.endurance.chaos.site import Site
 from tests.endurance.chaos.traffic import Sent
+from tests.kit.dumps import dump
 from vault_etl.records.messages import Outcome
 
 SETTLED = ("stored", "duplicates", "quarantined", "already_quarantined")

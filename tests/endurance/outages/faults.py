@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from urllib.parse import urlsplit, urlunsplit
@@ -12,6 +11,7 @@ import psycopg2
 from tests.endurance.outages.crashable import Crashable
 from tests.kit.tcp_proxy import HOST, TcpProxy
 from tests.kit.vault import Vault
+from tests.kit.waiting import until
 
 ServerFault = Callable[[Vault, Crashable], AbstractContextManager[None]]
 """Hits every database of the server."""
@@ -144,13 +144,14 @@ def locked(vault: Vault) -> Iterator[psycopg2.extensions.connection]:
 
 def waiting_backend(vault: Vault) -> int:
     """The server process of ingest, as soon as it waits for a lock."""
-    ends = time.monotonic() + SECONDS
-    while time.monotonic() < ends:
-        waiting = vault.sql(
+    waiting: list[tuple[int]] = []
+
+    def is_waiting() -> bool:
+        waiting[:] = vault.sql(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
             " AND usename = 'test_ingest' AND wait_event_type = 'Lock'"
         )
-        if waiting:
-            return int(waiting[0][0])
-        time.sleep(0.05)
-    raise AssertionError("ingest waits for no lock")
+        return bool(waiting)
+
+    until(is_waiting, SECONDS, told=lambda: "ingest waits for no lock")
+    return waiting[0][0]

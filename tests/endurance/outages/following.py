@@ -16,6 +16,7 @@ from typing import Any
 from tests.endurance.outages.line import Line, QueueLine, entries
 from tests.kit.proxy import FaultProxy, Judge
 from tests.kit.vault import Vault
+from tests.kit.waiting import until
 
 SECONDS = 60
 POLL_S = 1
@@ -61,11 +62,7 @@ class Following:
 
     def until(self, holds: Callable[[], bool], seconds: float = SECONDS) -> None:
         """Wait until it holds, while the process lives."""
-        ends = time.monotonic() + seconds
-        while not holds():
-            assert self.process.poll() is None, self.stderr
-            assert time.monotonic() < ends, self.stderr
-            time.sleep(0.05)
+        until(holds, seconds, lives=lambda: self.process.poll() is None, told=lambda: self.stderr)
 
     def readiness(self) -> str:
         """The word that /readyz says."""

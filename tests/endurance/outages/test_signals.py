@@ -17,6 +17,7 @@ from tests.kit.events import events
 from tests.kit.proxy import Call, Verdict
 from tests.kit.tcp_proxy import Fault, TcpProxy
 from tests.kit.vault import Vault
+from tests.kit.waiting import until
 from vault_etl.settings import Settings
 
 AT_ONCE = 5
@@ -46,10 +47,7 @@ def in_a_long_poll(vault: Vault) -> None:
         assert (summary["received"], summary["given_back"], summary["deleted"]) == (1, 1, 0)
         (seconds,) = run.extended()
         assert GIVEN_BACK_S[0] <= seconds <= GIVEN_BACK_S[1]
-    ends = time.monotonic() + GIVEN_BACK_S[1] + SLOW_S
-    while vault.depth() != (1, 0, 0):
-        assert time.monotonic() < ends
-        time.sleep(0.2)
+    until(lambda: vault.depth() == (1, 0, 0), GIVEN_BACK_S[1] + SLOW_S, pause=0.2)
 
 
 def while_nothing_comes(vault: Vault) -> None:

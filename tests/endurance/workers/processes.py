@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import psutil
@@ -59,14 +59,6 @@ def workers_of(pid: int) -> list[psutil.Process]:
         children = psutil.Process(pid).children()
         return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
     return []
-
-
-def until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
-    """Wait for it."""
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(LOOK_S)
 
 
 def listening(vault: Vault, workers: int) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.endurance.workers.processes import listening, running, until, workers_of
+from tests.endurance.workers.processes import listening, running, workers_of
 from tests.kit.events import events
 from tests.kit.processes import fails, finish
 from tests.kit.vault import Vault
+from tests.kit.waiting import until
 
 FORMAT = 1
 KEY_ID = slice(1, 5)

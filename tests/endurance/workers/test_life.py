@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from tests.endurance.workers.processes import listening, running, stopped, until, workers_of
+from tests.endurance.workers.processes import listening, running, stopped, workers_of
 from tests.kit.events import events
 from tests.kit.processes import finish, still_running
 from tests.kit.proxy import silent_port
 from tests.kit.tcp_proxy import Fault, TcpProxy
 from tests.kit.vault import Vault
+from tests.kit.waiting import until
 
 ORPHANS_END_S = 10
 

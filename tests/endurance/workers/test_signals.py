@@ -18,12 +18,12 @@ from tests.endurance.workers.processes import (
     running,
     session_of,
     stopped,
-    until,
     workers_of,
 )
 from tests.kit.events import events
 from tests.kit.proxy import Call, FaultProxy
 from tests.kit.vault import Vault
+from tests.kit.waiting import until
 
 CTRL_C = b"\x03"
 PASS_AFTER_S = 1.0

@@ -7,7 +7,6 @@ import json
 import signal
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from tests.kit.events import event
 from tests.kit.processes import TERMINAL, fails, terminal
 from tests.kit.tcp_proxy import Fault, TcpProxy
 from tests.kit.vault import Vault
+from tests.kit.waiting import until
 
 DAY = 86_400
 CANARY = "203.0.113.77"
@@ -60,11 +60,12 @@ class Served:
 
     def until(self, holds: Callable[[], bool]) -> None:
         """Wait until it holds, while the process lives."""
-        ends = time.monotonic() + SECONDS
-        while not holds():
-            assert self.process.poll() is None, self.log.read_text(encoding="utf-8")
-            assert time.monotonic() < ends, self.log.read_text(encoding="utf-8")
-            time.sleep(0.05)
+        until(
+            holds,
+            SECONDS,
+            lives=lambda: self.process.poll() is None,
+            told=lambda: self.log.read_text(encoding="utf-8"),
+        )
 
     def until_ready(self) -> None:
         """Wait until /readyz says so."""

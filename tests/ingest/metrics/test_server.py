@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 
 from tests.ingest.metrics.reports import samples, value
+from tests.kit.waiting import until
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.ingest.metrics import server as metrics_server
 from vault_etl.ingest.metrics.prometheus import PrometheusMetrics
@@ -198,7 +199,7 @@ def test_a_client_that_takes_nothing_is_left(
     with site.connect() as connection:
         connection.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
         assert connection.recv(1)
-        _until(lambda: threading.active_count() <= before)
+        until(lambda: threading.active_count() <= before)
     assert capfd.readouterr().err == ""
 
 
@@ -259,7 +260,7 @@ def test_it_ends_when_it_is_closed() -> None:
     second = Site(address)
     assert second.get("/healthz")[0] == 200
     second.server.close()
-    _until(lambda: threading.active_count() <= before)
+    until(lambda: threading.active_count() <= before)
 
 
 def _all_of(connection: socket.socket) -> bytes:
@@ -267,11 +268,3 @@ def _all_of(connection: socket.socket) -> bytes:
     while received := connection.recv(65_536):
         answer += received
     return answer
-
-
-def _until(holds: object, seconds: float = 10) -> None:
-    assert callable(holds)
-    ends = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < ends
-        time.sleep(0.02)

@@ -7,35 +7,18 @@ import json
 import os
 import signal
 import subprocess
-import time
-from typing import Any
 
 import pytest
 
+from tests.ingest.sources.loads import NO_QUEUE, loaded, outcome
 from tests.kit.fakes.login_events import login_event, sns_envelope
 from tests.kit.vault import SAMPLES, Vault
+from tests.kit.waiting import until
 from vault_etl.app.parts import Parts
 from vault_etl.app.records import batch_writer
 from vault_etl.base.pii import Pii
 from vault_etl.records.messages import Message, Outcome
 from vault_etl.settings import load
-
-NO_QUEUE = {"VAULT_ETL_QUEUE_URL": None}
-
-
-def outcome(summary: dict[str, Any]) -> tuple[int, int, int, int]:
-    """Stored, duplicates, quarantined, quarantined before."""
-    names = ("stored", "duplicates", "quarantined", "already_quarantined")
-    stored, duplicates, quarantined, already = (summary[name] for name in names)
-    return stored, duplicates, quarantined, already
-
-
-def loaded(vault: Vault, *args: str, stdin: str | None = None) -> tuple[int, int, int, int]:
-    """Load lines; what became of them. No queue is needed for it."""
-    done = vault.ok("ingest", "ingest", *args, "--output", "json", extra=NO_QUEUE, stdin=stdin)
-    assert done.json["received"] == done.json["deleted"] == sum(outcome(done.json))
-    assert (done.json["given_back"], done.json["left_in_flight"]) == (0, 0)
-    return outcome(done.json)
 
 
 def test_a_file_is_loaded_once(vault: Vault) -> None:
@@ -112,10 +95,7 @@ def test_a_stream_that_never_ends_can_be_stopped(vault: Vault, number: int) -> N
     assert process.stdin is not None
     process.stdin.write(login_event() + b"\n" + login_event())
     process.stdin.flush()
-    deadline = time.monotonic() + 30
-    while vault.count("user_logins") < 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: vault.count("user_logins"))
     os.kill(process.pid, number)
     assert process.wait(timeout=20) == (130 if number == signal.SIGINT else 75)
     stdout, stderr = process.communicate()
@@ -183,9 +163,7 @@ def test_what_was_stored_before_it_died_is_a_duplicate(mortal: Vault) -> None:
         writer = batch_writer(Parts(settings))
     stored = received(mortal)[:1]
     assert writer.write(stored).outcomes == [Outcome.STORED]
-    deadline = time.monotonic() + 30
-    while received(mortal):
-        assert time.monotonic() < deadline
+    until(lambda: not received(mortal))
     done = mortal.ok("ingest", "ingest", "--dead-letters", "--output", "json")
     assert outcome(done.json) == (1, 1, 0, 0)
     assert mortal.count("user_logins") == 2

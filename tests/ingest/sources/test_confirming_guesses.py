@@ -14,7 +14,7 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-from tests.ingest.sources.test_command import NO_QUEUE, loaded
+from tests.ingest.sources.loads import NO_QUEUE, loaded
 from tests.kit.fakes.login_events import login_event
 from tests.kit.vault import ROLES, Vault
 from vault_etl.crypto.record_id import milliseconds_of

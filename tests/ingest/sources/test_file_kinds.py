@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.ingest.sources.test_command import NO_QUEUE, loaded
+from tests.ingest.sources.loads import NO_QUEUE, loaded
 from tests.kit.fakes.login_events import login_event
 from tests.kit.vault import Vault
 from vault_etl.ingest.sources.splitters import LineSplitter

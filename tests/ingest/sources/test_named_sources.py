@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.ingest.sources.test_command import NO_QUEUE, loaded
+from tests.ingest.sources.loads import NO_QUEUE, loaded
 from tests.kit.fakes.login_events import login_event
 from tests.kit.vault import Result, Vault
 

@@ -1,0 +1,31 @@
+"""Rights that are taken away, keys of other roles, and the entries that a denial leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.kit.vault import Vault
+
+APPEND = "public.audit_append(uuid, text, text, text, text, uuid, text[], text, text, text, text, text, integer)"
+
+
+REVOKE = f"REVOKE EXECUTE ON FUNCTION {APPEND} FROM vault_etl_reveal"
+
+
+MAY_APPEND = {"reveal", "rotate", "re-encrypt"}
+
+
+def access_key(vault: Vault, role: str) -> dict[str, str | None]:
+    """The access key of another role."""
+    return {
+        name: value
+        for name, value in vault.environment(role).items()
+        if name in {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    }
+
+
+def denied(vault: Vault, since: int) -> list[tuple[Any, ...]]:
+    """What intents were denied since an entry."""
+    return vault.sql(
+        "SELECT action, error_code FROM audit_log WHERE decision = 'denied' AND seq > %s", since
+    )

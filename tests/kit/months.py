@@ -1,0 +1,53 @@
+"""Months of the table of logins, seen from the database: made, named and filled."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from tests.kit.scratch import Scratch
+from vault_etl.audit.entries import Action, AuditRequest
+
+INSERT = "INSERT INTO public.user_logins (record_id, user_id, device_type, create_date)"
+
+
+def ensure(database: Scratch, moment: dt.date | str) -> str:
+    """Make the partition of a day, as ingest; its name."""
+    return str(database.value("SELECT public.ensure_partition(%s::date)", moment, role="ingest"))
+
+
+def insert(database: Scratch, record_id: uuid.UUID) -> str:
+    """Insert a row; the partition that it went to."""
+    return str(
+        database.value(
+            f"{INSERT} VALUES (%s, 'u', 'd', '2026-01-01') RETURNING tableoid::regclass::text",
+            record_id,
+        )
+    )
+
+
+def month_start(ahead: int) -> dt.datetime:
+    """The first moment, in UTC, of the month that many ahead of this one."""
+    now = dt.datetime.now(dt.UTC)
+    years, month = divmod(now.month - 1 + ahead, 12)
+    return dt.datetime(now.year + years, month + 1, 1, tzinfo=dt.UTC)
+
+
+def name_of(ahead: int) -> str:
+    """The name of that month's partition."""
+    return month_start(ahead).strftime("user_logins_%Y_%m")
+
+
+def partitions(database: Scratch) -> set[str]:
+    """The names of all partitions."""
+    rows = database.sql(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'user_logins'::regclass"
+    )
+    return {name for (name,) in rows}
+
+
+def request() -> AuditRequest:
+    """Who attaches."""
+    return AuditRequest(
+        request_id=uuid.uuid4(), action=Action.PARTITIONS_ATTACH, actor="a", host="h", reason="r"
+    )

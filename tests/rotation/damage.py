@@ -1,0 +1,131 @@
+"""Damage to rows before and after the backfill of their next tokens."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from tests.kit.fakes.vault import FakeVault
+from tests.rotation.rotation_world import seen_by
+from tests.rotation.token_world import (
+    forge,
+)
+from vault_etl.crypto.fields import Field
+from vault_etl.crypto.keys import KeyState
+
+Damage = Callable[[FakeVault, uuid.UUID], None]
+
+
+NOT_CUT_OVER = {KeyState.ACTIVE: {1}, KeyState.PENDING: {2}}
+
+
+def other_than(vault: FakeVault, record_id: uuid.UUID) -> uuid.UUID:
+    """A record with another address and another device."""
+    values = vault.database.records[record_id].user_id.split()
+    return next(
+        r.record_id
+        for r in vault.database.records.values()
+        if not set(r.user_id.split()) & set(values)
+    )
+
+
+def flipped_bit(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A ciphertext that does not open."""
+    ciphertexts = vault.database.records[record_id].ciphertexts
+    ciphertexts[Field.IP] = ciphertexts[Field.IP][:-1] + bytes([ciphertexts[Field.IP][-1] ^ 1])
+
+
+def unknown_key(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A ciphertext under a key that is not there."""
+    ciphertexts = vault.database.records[record_id].ciphertexts
+    ciphertexts[Field.IP] = ciphertexts[Field.IP][:1] + bytes(4) + ciphertexts[Field.IP][5:]
+
+
+def swapped_ciphertext(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """Another row's ciphertext, which is good there."""
+    other = vault.database.records[other_than(vault, record_id)].ciphertexts
+    vault.database.records[record_id].ciphertexts[Field.IP] = other[Field.IP]
+
+
+def missing_ciphertext(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A token without the value that it is of."""
+    del vault.database.records[record_id].ciphertexts[Field.IP]
+
+
+def forged_token(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A token that is nobody's."""
+    tokens = vault.database.records[record_id].tokens
+    forge(vault, record_id, tokens=tokens | {Field.DEVICE_ID: uuid.uuid4()})
+
+
+def another_rows_token(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A token that is another value's: a duplicate that is none."""
+    other = vault.database.records[other_than(vault, record_id)].tokens
+    tokens = vault.database.records[record_id].tokens
+    forge(vault, record_id, tokens=tokens | {Field.IP: other[Field.IP]})
+
+
+def missing_token(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """One token of two."""
+    forge(vault, record_id, tokens={Field.IP: vault.database.records[record_id].tokens[Field.IP]})
+
+
+def other_generation(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A row that says that it is of a generation which there is not."""
+    forge(vault, record_id, token_generation=7)
+
+
+BEFORE: list[Damage] = [
+    flipped_bit,
+    unknown_key,
+    swapped_ciphertext,
+    missing_ciphertext,
+    forged_token,
+    another_rows_token,
+    missing_token,
+    other_generation,
+]
+
+
+def forged_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A next token that is nobody's, of a row that shares its values."""
+    made = vault.database.records[record_id].next_tokens or {}
+    forge(vault, record_id, next_tokens=made | {Field.IP: uuid.uuid4()})
+
+
+def another_rows_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """A next token that is another value's."""
+    other = vault.database.records[other_than(vault, record_id)].next_tokens or {}
+    made = vault.database.records[record_id].next_tokens or {}
+    forge(vault, record_id, next_tokens=made | {Field.IP: other[Field.IP]})
+
+
+def missing_next_token(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """One next token of two."""
+    made = vault.database.records[record_id].next_tokens or {}
+    forge(vault, record_id, next_tokens={Field.IP: made[Field.IP]})
+
+
+def next_token_without_an_old_one(vault: FakeVault, record_id: uuid.UUID) -> None:
+    """The old one was taken away behind the backfill's back."""
+    forge(vault, record_id, tokens={})
+
+
+AFTER: list[Damage] = [
+    forged_next_token,
+    another_rows_next_token,
+    missing_next_token,
+    next_token_without_an_old_one,
+]
+
+
+def rotate_with(vault: FakeVault, damage: Damage, record_id: uuid.UUID) -> None:
+    """A rotation in which the row is damaged after its backfill."""
+
+    def damaging(name: str, call: Callable[[], Any]) -> object:
+        if name == "check":
+            damage(vault, record_id)
+        return call()
+
+    seen_by(vault, damaging).rotate_tokens()
