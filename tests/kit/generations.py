@@ -31,7 +31,7 @@ EVERYTHING = (
 )
 
 
-KEPT = "every backup from before still has the wrapped key"
+KEPT = "older backups still have the wrapped key"
 
 
 def begin(vault: Vault) -> None:

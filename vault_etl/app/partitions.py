@@ -43,7 +43,7 @@ def partitions(parts: Parts, wait_s: float = 60.0) -> PostgresPartitions:
 
 @dataclass(frozen=True, slots=True)
 class OpenArchive:
-    """One archive, and the operations on it."""
+    """An archive, and the operations on it."""
 
     store: ArchiveStore
     reader: ReadArchive

@@ -180,5 +180,5 @@ def _worker_keys(parts: Parts, request_id: uuid.UUID, keys: KeyRing) -> WorkerKe
 
 
 def _worker_databases(parts: Parts) -> list[Database]:
-    """One connection for each worker of a rotation."""
+    """Connections, one for each worker of a rotation."""
     return [parts.new_database(f" {i + 1}") for i in range(ROTATION_WORKERS)]

@@ -104,7 +104,7 @@ def _set(
 
 
 def _quota(allowance: Allowance) -> dict[str, object]:
-    """What is left of the quotas of the login, if it may access anything."""
+    """The rest of the login's quotas, if it may access anything."""
     if not allowance.reader:
         return {}
     return {

@@ -27,7 +27,7 @@ _ENTRY: Final = ("audit_seq", "audit_hash")
 
 
 def evidence_of(revealed: Revealed) -> dict[str, object]:
-    """One row of evidence. An erased field is None, and named in `erased`."""
+    """Evidence of one record. An erased field is None, and named in `erased`."""
     receipt = revealed.receipt
     request = receipt.request
     return {
@@ -61,7 +61,7 @@ class CsvEvidence:
         return csv_line(self._columns)
 
     def row(self, shown: Mapping[str, Any]) -> bytes:
-        """One row. No cell of it is a formula to a spreadsheet."""
+        """A row, in which no cell is a formula to a spreadsheet."""
         flat = {**shown, **shown["fields"], "erased": " ".join(shown["erased"])}
         return csv_line([_cell(flat[column]) for column in self._columns])
 
@@ -99,7 +99,7 @@ class JsonEvidence:
         return b""
 
     def row(self, shown: Mapping[str, Any]) -> bytes:
-        """One line."""
+        """A line."""
         return json.dumps(shown, default=plain).encode("ascii") + b"\n"
 
     def rows(self, content: bytes) -> list[dict[str, Any]]:
@@ -262,7 +262,7 @@ _STARTS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", _M
 
 
 def csv_line(cells: Iterable[str]) -> bytes:
-    """One row of RFC 4180, ended by U+000A, in UTF-8.
+    """A row of RFC 4180, ended by U+000A, in UTF-8.
 
     A cell that a spreadsheet would take for a formula, also after blanks and controls, is marked with U+0027.
     """

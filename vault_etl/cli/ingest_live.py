@@ -13,10 +13,17 @@ from typing import Final, Self
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
+from typing_extensions import override
 
 from vault_etl.base import logs
 from vault_etl.cli.ui.tables import packed
-from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
+from vault_etl.ingest.observer import (
+    BatchReport,
+    IngestObserver,
+    IngestState,
+    Movement,
+    WorkersObserver,
+)
 from vault_etl.records.messages import Outcome
 
 RATE_SECONDS: Final = 10.0
@@ -27,8 +34,8 @@ _MINUTE: Final = 60
 _HOUR: Final = 3600
 
 
-class LiveIngest:
-    """`WorkersObserver` that a person watches. Told by several threads."""
+class LiveIngest(WorkersObserver):
+    """The live line, which several threads report to."""
 
     def __init__(
         self, console: Console | None = None, now: Callable[[], float] = time.monotonic
@@ -61,12 +68,13 @@ class LiveIngest:
     ) -> None:
         self._live.stop()
 
+    @override
     def worker(self, pid: int) -> IngestObserver:
-        """See `WorkersObserver.worker`."""
         return _LiveWorker(self, pid)
 
+    @override
     def worker_ended(self, pid: int, exit_code: int) -> None:
-        """See `WorkersObserver.worker_ended`; a worker that crashed is told of above the line."""
+        """Forget the worker; a log line above the live line names a worker that crashed."""
         if exit_code:
             logs.get_logger().warning("worker ended", pid=pid, exit_code=exit_code)
         with self._lock:
@@ -129,20 +137,21 @@ class LiveIngest:
         )
 
 
-class _LiveWorker:
+class _LiveWorker(IngestObserver):
     def __init__(self, view: LiveIngest, pid: int) -> None:
         self._view = view
         self._pid = pid
 
+    @override
     def moved(self, movement: Movement, messages: int) -> None:
-        """See `IngestObserver.moved`; the batches tell the rest."""
+        """Ignore movements: batches have the rest."""
 
+    @override
     def batch(self, report: BatchReport) -> None:
-        """See `IngestObserver.batch`."""
         self._view.batch(self._pid, report)
 
+    @override
     def state(self, state: IngestState) -> None:
-        """See `IngestObserver.state`."""
         self._view.state(self._pid, state)
 
 

@@ -11,6 +11,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from typing_extensions import override
+
 from vault_etl.base import logs
 from vault_etl.base.errors import VaultEtlError
 from vault_etl.cli.ingest_live import LiveIngest
@@ -40,41 +42,43 @@ def ingest_view(*, quiet: bool) -> Iterator[WorkersObserver]:
         yield LoggedIngest()
 
 
-class LoggedIngest:
-    """`WorkersObserver` as log lines: one a batch, one when readiness changes, and one warning."""
+class LoggedIngest(WorkersObserver):
+    """Log lines of an ingest: one for each batch, one when readiness changes, and one warning."""
 
     def __init__(self) -> None:
         self._warned = threading.Event()
 
+    @override
     def worker(self, pid: int) -> IngestObserver:
-        """See `WorkersObserver.worker`."""
         return _LoggedWorker(pid, self._warned)
 
+    @override
     def worker_ended(self, pid: int, exit_code: int) -> None:
-        """See `WorkersObserver.worker_ended`: a crash is worth a line."""
+        """Log a crash of the worker."""
         if exit_code:
             logs.get_logger().warning("worker ended", pid=pid, exit_code=exit_code)
 
 
-class _LoggedWorker:
+class _LoggedWorker(IngestObserver):
     def __init__(self, pid: int, warned: threading.Event) -> None:
         self._log = logs.get_logger().bind(pid=pid)
         self._warned = warned
         self._lock = threading.Lock()
         self._shown: tuple[bool, str | None] | None = None
 
+    @override
     def moved(self, movement: Movement, messages: int) -> None:
-        """See `IngestObserver.moved`; the batches tell the rest."""
+        """Ignore movements: batches have the rest."""
 
+    @override
     def batch(self, report: BatchReport) -> None:
-        """See `IngestObserver.batch`."""
         self._log.info("batch", **batch_line(report))
         if report.max_receive_count >= MANY_RECEIVES and not self._warned.is_set():
             self._warned.set()
             self._log.warning("received many times", receive_count=report.max_receive_count)
 
+    @override
     def state(self, state: IngestState) -> None:
-        """See `IngestObserver.state`."""
         now = (state.ready, state.away)
         with self._lock:
             if now == self._shown:
@@ -115,8 +119,8 @@ SECONDS: Final = 60.0
 """Seconds between two warnings about quarantined messages."""
 
 
-class IngestWarnings:
-    """`WorkersObserver`, and the observer of every worker: it looks at all of them together."""
+class IngestWarnings(WorkersObserver, IngestObserver):
+    """Warnings about unknown fields and about mostly quarantined messages, counted over all workers together."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -125,22 +129,25 @@ class IngestWarnings:
         self._recent: deque[tuple[int, Mapping[Reason, int]]] = deque()
         self._quiet_until = 0.0
 
+    @override
     def worker(self, pid: int) -> IngestObserver:
-        """See `WorkersObserver.worker`."""
         del pid
         return self
 
+    @override
     def worker_ended(self, pid: int, exit_code: int) -> None:
-        """See `WorkersObserver.worker_ended`."""
+        """Ignore the end of a worker: the view reports it."""
 
+    @override
     def moved(self, movement: Movement, messages: int) -> None:
-        """See `IngestObserver.moved`."""
+        """Ignore movements: batches have the rest."""
 
+    @override
     def state(self, state: IngestState) -> None:
-        """See `IngestObserver.state`."""
+        """Ignore states: the view reports them."""
 
+    @override
     def batch(self, report: BatchReport) -> None:
-        """See `IngestObserver.batch`."""
         with self._lock:
             self._warn_of_fields(report.extra_fields)
             self._warn_of_reasons(report)
@@ -182,22 +189,22 @@ class IngestWarnings:
             )
 
 
-class ReportingObserver:
-    """`IngestObserver` that writes what it is told for the parent: see `ingest/worker_processes.py`."""
+class ReportingObserver(IngestObserver):
+    """A worker's reports to its parent, as JSON lines on standard output (`ingest/worker_processes.py` reads them)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
+    @override
     def moved(self, movement: Movement, messages: int) -> None:
-        """See `IngestObserver.moved`."""
         self._write({"moved": {movement: messages}})
 
+    @override
     def batch(self, report: BatchReport) -> None:
-        """See `IngestObserver.batch`."""
         self._write({"batch": report.as_dict()})
 
+    @override
     def state(self, state: IngestState) -> None:
-        """See `IngestObserver.state`."""
         self._write({"state": state.as_dict()})
 
     def error(self, error: VaultEtlError) -> None:

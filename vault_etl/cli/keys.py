@@ -129,7 +129,7 @@ def _empty(*, filtered: bool) -> str:
 
 
 def _listed_key(line: Sequence[KeyUsage], now: dt.datetime) -> dict[str, object]:
-    """One line: a key, or a group with the facts of its oldest key, which is the first."""
+    """A line: a key, or a group with the facts of its oldest key, which is the first."""
     key = line[0].key
     return {
         "key_id": key.key_id if len(line) == 1 else f"{len(line)} keys",

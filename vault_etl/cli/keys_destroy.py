@@ -35,8 +35,8 @@ _MAX_KEY_ID: Final = 2**32 - 1
 _MOST_SHOWN: Final = 20
 
 _KEPT: Final = (
-    "every backup from before still has the wrapped key, and whoever has KMS opens it: only the end"
-    " of those backups, or of the KMS key, ends that"
+    "older backups still have the wrapped key, and a caller of KMS can open it until those backups"
+    " or the KMS key are deleted"
 )
 
 

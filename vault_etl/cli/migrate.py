@@ -136,7 +136,7 @@ def _migrate(
         adopted = {"adopted": applied.adopted} if adopt else {}
         print_object({"applied": list(applied.names), **adopted}, output)
         if applied.before is not None:
-            raise _left([applied.before.name])
+            raise _online_work_left([applied.before.name])
 
 
 def _check(parts: Parts) -> None:
@@ -157,10 +157,10 @@ def _check(parts: Parts) -> None:
             message, hint="docs/operations/doctor.md, Guards that were changed"
         )
     if pending:
-        raise _left(names)
+        raise _online_work_left(names)
 
 
-def _left(names: Sequence[str]) -> IncompleteError:
+def _online_work_left(names: Sequence[str]) -> IncompleteError:
     return IncompleteError(
         f"online work is left: {', '.join(names)}",
         hint="run `vault-etl migrate --online`, beside ingest; `vault-etl migrate --dry-run` shows it",

@@ -45,7 +45,7 @@ _FIRST: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One change of one month, with the options of the command line."""
+    """A change of one month, with the options of the command line."""
 
     action: Action
     month: str

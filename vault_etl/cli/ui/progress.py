@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Final, Self
 
+from typing_extensions import override
+
+from vault_etl.platform.clock import Progress
+
 BETWEEN_LINES_S: Final = 5.0
 """Seconds between lines. A rotation of a million rows has a thousand steps, and must not write as many lines."""
 
 
-class LiveProgress:
+class LiveProgress(Progress):
     """A progress bar on a terminal, safe for threads. `total` is an estimate that may grow, or None."""
 
     def __init__(self, title: str, total: int | None) -> None:
@@ -45,6 +49,7 @@ class LiveProgress:
     ) -> None:
         self._bars.stop()
 
+    @override
     def advance(self, done: int, **details: int | str) -> None:
         """Move the bar. A detail `left` sets the total: what is done, and what is left.
 
@@ -65,7 +70,7 @@ class LiveProgress:
                 self._bars.console.print(line, markup=False, highlight=False)
 
 
-class LoggedProgress:
+class LoggedProgress(Progress):
     """Progress as log lines, safe for threads.
 
     A line has the number of all items that are done, and the details of the last step that did any. The
@@ -96,6 +101,7 @@ class LoggedProgress:
             if self._done > self._written:
                 self._write(self._details)
 
+    @override
     def advance(self, done: int, **details: int | str) -> None:
         """Count the items, and log a line if one is due. A step without items has details of a wait, or none."""
         with self._lock:

@@ -82,7 +82,7 @@ ORPHAN_ENDS_S: Final = 8.0
 
 @contextlib.contextmanager
 def stop_when_told() -> Iterator[None]:
-    """In this block SIGTERM raises IncompleteError in the main thread, as Ctrl-C raises KeyboardInterrupt."""
+    """Let SIGTERM raise IncompleteError in the main thread for this block, as Ctrl-C raises KeyboardInterrupt."""
     before = signal.signal(signal.SIGTERM, _stop)
     try:
         yield
