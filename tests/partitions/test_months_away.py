@@ -113,7 +113,7 @@ def test_a_batch_names_each_record_with_its_month(away: Away) -> None:
     ids = [*away.ids.values(), str(GONE)]
     result = vault.run("reveal", "reveal", *ids, *WHY, "--to", str(to))
     assert result.code == 66
-    said = "of 4 records 1 are not there and 2 are of months that are not in the table"
+    said = "of 4 records 1 do not exist and 2 are of months that are not in the table"
     assert said in result.stderr
     lines = [line for line in result.stderr.splitlines() if "vault-etl: warning" in line]
     assert [ARCHIVE in line for line in lines] == [True, False, False]

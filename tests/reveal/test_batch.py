@@ -44,7 +44,7 @@ def test_more_than_the_quota_has_left_is_refused_before_the_first(
     limited.set_policy({**GENEROUS, "reveals_an_hour": looks(limited) + 2})
     before = limited.count("audit_log")
     refused = reveal(limited, ids)
-    fails(refused, 77, "the quota has 2 looks left, and these are 3")
+    fails(refused, 77, "the quota has 2 accesses left, and this command needs 3")
     assert "--limit 2" in refused.stderr
     assert limited.count("audit_log") == before
     assert len(reveal(limited, ids, "--limit", "2").lines) == 2
@@ -61,7 +61,7 @@ def test_a_record_that_is_not_there_is_named_and_the_others_go_on(
     assert [line["record_id"] for line in result.lines] == [ids[0], ids[2]]
     assert result.code == 66
     assert f"vault-etl: warning: {UNKNOWN}: there is no such record" in result.stderr
-    assert "of 3 records 1 are not there" in result.stderr
+    assert "of 3 records 1 do not exist" in result.stderr
     key_ids = "SELECT substring(ip_ciphertext FROM 2 FOR 4) FROM user_logins WHERE record_id = %s"
     ((kept,),) = many.sql(key_ids, ids[0])
     swap = (
@@ -75,7 +75,7 @@ def test_a_record_that_is_not_there_is_named_and_the_others_go_on(
         many.sql(swap, bytes(kept), ids[0])
     assert [line["record_id"] for line in result.lines] == [ids[2]]
     assert result.code == 65
-    assert "of 3 records 1 are not there and 1 do not open" in result.stderr
+    assert "of 3 records 1 do not exist and 1 do not open" in result.stderr
 
 
 def test_evidence_is_complete_and_no_cell_is_a_formula(many: Vault, ids: list[str]) -> None:
@@ -161,7 +161,7 @@ def test_resume_skips_what_the_evidence_has(many: Vault, ids: list[str]) -> None
 def test_a_file_of_a_batch_that_is_refused_is_not_left(limited: Vault, ids: list[str]) -> None:
     """So that the same command runs again when the quota allows it."""
     limited.set_policy({**GENEROUS, "reveals_an_hour": looks(limited) + 1})
-    fails(reveal(limited, ids, "--to", "later.json"), 77, "the quota has 1 looks left")
+    fails(reveal(limited, ids, "--to", "later.json"), 77, "the quota has 1 accesses left")
     assert not (limited.home / "later.json").exists()
     limited.set_policy(GENEROUS)
     assert reveal(limited, ids, "--to", "later.json").code == 0

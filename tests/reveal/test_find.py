@@ -16,18 +16,18 @@ from vault_etl.base.errors import AuditError, ConfigurationError, KeyUnavailable
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState
-from vault_etl.reveal.find import Find, Found
+from vault_etl.reveal.find import Find, FoundValue
 
 ADDRESS = "198.51.100.7"
 
 
-def find(vault: FakeVault, value: str = ADDRESS, field: Field = Field.IP) -> Found:
+def find(vault: FakeVault, value: str = ADDRESS, field: Field = Field.IP) -> FoundValue:
     """Look for a value, in a new process."""
     service = Find(vault.audit, FakeRecordFinder(vault.database), vault.ring())
     return service(find_request(field), Pii.of_text(value), 10)
 
 
-def ids(found: Found) -> list[uuid.UUID]:
+def ids(found: FoundValue) -> list[uuid.UUID]:
     """Who holds it."""
     listed = [holder.record_id for holder in found.holders.newest]
     assert found.holders.count == len(listed)

@@ -13,7 +13,7 @@ from tests.kit.rows import Writer, writer
 from vault_etl.base.errors import DeniedError
 from vault_etl.crypto.fields import Field
 from vault_etl.records.messages import SealedRecord
-from vault_etl.reveal.find import Holder
+from vault_etl.reveal.find import TokenHolder
 
 DAY = dt.date(2026, 1, 31)
 
@@ -26,7 +26,7 @@ def process(bench: Bench) -> Writer:
 
 def holding(
     bench: Bench, *tokens: uuid.UUID, field: Field = Field.IP, limit: int = 9
-) -> list[Holder]:
+) -> list[TokenHolder]:
     """Who holds one of these tokens, on the record; there are no more than are listed."""
     (holders,) = bench.finder.holding(bench.audit.intend(find_request(field)), tokens, limit)
     listed = list(holders.newest)
@@ -46,7 +46,7 @@ def test_a_record_is_found_by_its_token_and_shown_without_it(process: Writer) ->
     token = uuid.uuid4()
     record = with_token(process, token)
     process.load(record, process.record(), process.record())
-    assert holding(process.bench, token) == [Holder(record.record_id, "user-1", DAY, None)]
+    assert holding(process.bench, token) == [TokenHolder(record.record_id, "user-1", DAY, None)]
 
 
 def test_nobody_holds_an_unknown_token(process: Writer) -> None:

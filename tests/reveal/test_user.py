@@ -52,7 +52,7 @@ def test_a_users_records_are_revealed_as_evidence(limited: Vault, ids: list[str]
     """One look for them and one at each, under the quota; `--resume` goes on."""
     limited.set_policy({**GENEROUS, "reveals_an_hour": used(limited, "reveals") + 2})
     refused = of_user(limited, "reveal", "ann", "--to", "17.csv")
-    fails(refused, 77, "the quota has 1 looks left, and these are 2")
+    fails(refused, 77, "the quota has 1 accesses left, and this command needs 2")
     limited.set_policy(GENEROUS)
     assert of_user(limited, "reveal", "ann", "--to", "17.csv", "--limit", "1").code == 0
     done = of_user(limited, "reveal", "ann", "--to", "17.csv", "--resume")

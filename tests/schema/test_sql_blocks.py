@@ -162,7 +162,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
         "delete_rows": RE_ENCRYPT,
     },
     "reveal/reveal.sql": dict.fromkeys(
-        ("release", "search", "find", "find_user", "about"), ("reveal",)
+        ("disclose", "search", "find", "find_user", "about"), ("reveal",)
     ),
     "rotation/rotation.sql": {
         "open": ROTATE,
@@ -385,7 +385,7 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
     [
         ("rotation/reencrypt.sql", "left_user_logins"),
         ("keys/keys.sql", "add_data_key"),
-        ("reveal/reveal.sql", "release"),
+        ("reveal/reveal.sql", "disclose"),
     ],
 )
 def test_planning_checks_rights(shared: Scratch, file: str, name: str) -> None:

@@ -36,7 +36,7 @@ from vault_etl.cli.ui.prompts import (
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.tokens import placeholders
 from vault_etl.records.unattached_months import MonthAway, NotLookedAt
-from vault_etl.reveal.find import MAX_HOLDERS, Found, UserRecords, addresses_of, must_be_held
+from vault_etl.reveal.find import MAX_HOLDERS, FoundValue, UserRecords, addresses_of, must_be_held
 
 
 def register(app: typer.Typer) -> None:
@@ -148,7 +148,7 @@ def _written_out(field: Field, values: Sequence[Pii]) -> list[Pii]:
 
 def _print_many(
     values: Sequence[Pii],
-    found: Sequence[Found],
+    found: Sequence[FoundValue],
     field: Field,
     output: OutputFormat | None,
     left: Sequence[MonthAway],
@@ -210,7 +210,7 @@ def _print_user(
 
 
 def _print(
-    found: Found, field: Field, output: OutputFormat | None, left: Sequence[MonthAway]
+    found: FoundValue, field: Field, output: OutputFormat | None, left: Sequence[MonthAway]
 ) -> None:
     shown: dict[str, object] = {
         "token": found.token,

@@ -1,1 +1,1 @@
-"""Looks at personal values: reveal, find, tokens, duplicates."""
+"""Accesses to personal values: reveal, find, tokens and duplicates."""

@@ -1,4 +1,4 @@
-"""What analysts ask of tokens."""
+"""Tokens that several records share, for analysts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from vault_etl.crypto.fields import Field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedTokenQuery:
-    """Which tokens: those of at least so many records and users, in days from `since` to `until`.
+    """A query for tokens of at least `min_count` records and `min_users` users, from `since` to `until`.
 
-    Both days are included; None is no bound. Tokens in `leave_out` are not counted.
+    Both days are included; None means no bound. Tokens in `leave_out` are not counted.
     """
 
     field: Field
@@ -39,10 +39,10 @@ class SharedToken:
 
 
 class DuplicateFinder(Protocol):
-    """Groups records by token. Needs no key."""
+    """Groups records by token, without a key."""
 
     def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
-        """The most shared tokens first, streamed."""
+        """Yield the shared tokens, the most shared first."""
 
     def records(self, query: SharedTokenQuery) -> int:
-        """About how many records that groups."""
+        """Return about how many records the query groups, by the planner's estimate."""

@@ -1,4 +1,4 @@
-"""Which records hold a value, against an entry of the audit log."""
+"""Find the records that hold a value, or that a user has, on the record: a match confirms a guess."""
 
 from __future__ import annotations
 
@@ -20,12 +20,25 @@ from vault_etl.crypto.fields import Field
 from vault_etl.keys.ring import KeyRing
 
 MAX_HOLDERS: Final = 1_000
-"""Records that one look lists, by the database's own limit."""
+"""Records that one access lists for a value; the database enforces this limit."""
+
+NONCE_BYTES: Final = 32
+"""Bytes of the nonce in a search digest."""
+
+_PREFIX: Final = b"vault-etl/1/search"
+_USER_PREFIX: Final = b"vault-etl/1/search-user"
+
+_HINTS: Final = {
+    Field.IP: "a value is one IPv4 or IPv6 address, without port or zone, or a range of addresses",
+    Field.DEVICE_ID: "a value is text that is not blank, in UTF-8",
+}
+_SHOWN: Final = 10
+"""Numbers of values that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """A record that holds a token, without what it holds."""
+class TokenHolder:
+    """A record that holds a token, without its personal values."""
 
     record_id: uuid.UUID
     user_id: str
@@ -34,16 +47,16 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Holders:
-    """How many records hold a token in all, and the newest of them."""
+class TokenHolders:
+    """The number of records that hold a token, and the newest of these records."""
 
     count: int
-    newest: Sequence[Holder]
+    newest: Sequence[TokenHolder]
 
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
-    """A record of a user, in the columns that are stored as they came."""
+    """A record of a user, with the columns that are neither sealed nor tokens."""
 
     record_id: uuid.UUID
     device_type: str
@@ -55,70 +68,65 @@ class UserRecord:
 
 @dataclass(frozen=True, slots=True)
 class UserRecords:
-    """How many records a user has in all, and the newest of them."""
+    """The number of records of a user, and the newest of these records."""
 
     count: int
     newest: Sequence[UserRecord]
 
 
 class RecordFinder(Protocol):
-    """May look a value up, against a committed intent, and read no record."""
+    """Searches records against a committed intent. The caller may not read the table."""
 
     def holding(
         self, receipt: AuditReceipt, tokens: Sequence[uuid.UUID], limit: int
-    ) -> Sequence[Holders]:
-        """Who holds each value in the intent's field, whatever the generation of its token; once.
+    ) -> Sequence[TokenHolders]:
+        """Return the holders of each value in the intent's field, for every generation of its token; only once.
 
-        The tokens are of one value, or of the intent's amount of values one behind the other: as
-        many for each, one for each generation whose key is not destroyed. `limit` records of a value
-        at most are listed, never more than `MAX_HOLDERS`, and 100,000 in all. Raises DeniedError
-        unless a committed intent of this login to find so many values, at most 60 s old, allows it.
+        The tokens are those of one value after the other: for each value one token for each generation whose key
+        is not destroyed. The number of values is the intent's amount, or one. At most `limit` records of a value are
+        listed, never more than `MAX_HOLDERS`, and 100,000 in all. Raises DeniedError unless a committed intent of
+        this login to find so many values, at most 60 s old, allows it.
         """
 
     def of_user(self, receipt: AuditReceipt, user_id: str) -> UserRecords:
-        """The records of a user, the newest 100,000; once.
+        """Return the records of a user, at most the newest 100,000; only once.
 
-        Raises DeniedError unless a committed intent of this login to find, of no field, at most 60 s
-        old, allows it.
+        Raises DeniedError unless a committed intent of this login to find, without a field and at most 60 s old,
+        allows it.
         """
 
 
-_HINTS = {
-    Field.IP: "it is one IPv4 or IPv6 address, without port or zone, or a range of them",
-    Field.DEVICE_ID: "it is text that is not blank, in UTF-8",
-}
-_SHOWN_LINES = 10
-
-
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A value's token as analysts see it, and who holds it. `receipt` is of the intent."""
+class FoundValue:
+    """The token of a value as analysts see it, and the records that hold it. `receipt` is of the intent."""
 
     token: uuid.UUID
-    holders: Holders
+    holders: TokenHolders
     receipt: AuditReceipt
 
 
 class Find:
-    """Intent, KMS, look-up, outcome: in this order, and nothing is returned before the last."""
+    """Finds records by value: intent, KMS, search, outcome. Nothing is returned before the outcome is committed."""
 
     def __init__(self, audit: AuditLog, records: RecordFinder, ring: KeyRing) -> None:
         self._audit = audit
         self._records = records
         self._ring = ring
 
-    def __call__(self, request: AuditRequest, value: Pii, limit: int) -> Found:
-        """Look for one value; see `many`."""
+    def __call__(self, request: AuditRequest, value: Pii, limit: int) -> FoundValue:
+        """Find the records that hold one value, as `many` does."""
         (found,) = self.many(request, [value], limit)
         return found
 
-    def many(self, request: AuditRequest, values: Sequence[Pii], limit: int) -> Sequence[Found]:
-        """Look for values in the one field of `request`; of each `limit` records at most are listed.
+    def many(
+        self, request: AuditRequest, values: Sequence[Pii], limit: int
+    ) -> Sequence[FoundValue]:
+        """Find the records that hold these values in the one field of `request`; list `limit` records of each value.
 
-        `request.amount` is how many they are, if that is not one. Every generation's token is looked
-        for, so that none is missed while a rotation of the token keys runs, nor afterwards where it
-        left old tokens. Raises UsageError, without a value, if the field cannot hold one of them;
-        AuditError, KeyUnavailableError, UnavailableError.
+        `request.amount` is the number of values, if there is not exactly one. The search covers the token of every
+        generation, so that no record is missed during a rotation of the token keys, nor afterwards where old tokens
+        are left. Raises UsageError, which names no value, if the field cannot hold a value; AuditError,
+        KeyUnavailableError, UnavailableError.
         """
         (field,) = request.fields
         must_be_held(field, values)
@@ -127,27 +135,27 @@ class Find:
             tokens = [maker.token(value) for value in values for maker in makers]
             holders = self._records.holding(receipt, tokens, limit)
         return [
-            Found(token, each, receipt)
+            FoundValue(token, each, receipt)
             for token, each in zip(tokens[:: len(makers)], holders, strict=True)
         ]
 
-
+    """Finds the records of a user: intent, search, outcome. The entry does not name the user."""
 class FindUser:
-    """The records of a user: intent, look-up, outcome. The entry does not name the user, as `find` no value."""
+    """Finds the records of a user: intent, search, outcome. The entry names no user, as that of `Find` names no value."""
 
     def __init__(self, audit: AuditLog, records: RecordFinder) -> None:
         self._audit = audit
         self._records = records
 
     def __call__(self, request: AuditRequest, user_id: str) -> tuple[UserRecords, AuditReceipt]:
-        """The newest records of the user, and how many there are. Raises AuditError, UnavailableError."""
+        """Return the newest records of the user, and their number. Raises AuditError, UnavailableError."""
         with audited(self._audit, request) as receipt:
             found = self._records.of_user(receipt, user_id)
         return found, receipt
 
 
 def can_hold(field: Field, value: Pii) -> bool:
-    """Whether a record can hold this value in the field."""
+    """Tell whether a record can hold this value in the field."""
     with contextlib.suppress(ValueError):
         canonical(field, value)
         return True
@@ -155,21 +163,21 @@ def can_hold(field: Field, value: Pii) -> bool:
 
 
 def must_be_held(field: Field, values: Sequence[Pii]) -> None:
-    """Before the intent: what no record can hold is no look at one. Raises UsageError."""
+    """Raise UsageError if no record can hold one of these values; called before the intent, as this is no access."""
     wrong = [number for number, value in enumerate(values, start=1) if not can_hold(field, value)]
     if not wrong:
         return
     message = f"the field {field} cannot hold this value"
     if len(values) > 1:
-        some = ", ".join(map(str, wrong[:_SHOWN_LINES]))
+        some = ", ".join(map(str, wrong[:_SHOWN]))
         message = f"the field {field} cannot hold {len(wrong)} of these values: number {some}"
     raise UsageError(message, hint=_HINTS[field])
 
 
 def addresses_of(text: str, limit: int) -> Sequence[str] | None:
-    """The addresses of `198.51.100.0/24` or `198.51.100.7-198.51.100.9`, in order; None for what is no range.
+    """Return the addresses of `198.51.100.0/24` or `198.51.100.7-198.51.100.9`, in order; None if this is not a range.
 
-    Raises UsageError, without the range, for more than `limit` of them.
+    Only single addresses have tokens. Raises UsageError, which does not name the range, for more than `limit`.
     """
     with contextlib.suppress(ValueError):
         if "/" in text:
@@ -181,33 +189,29 @@ def addresses_of(text: str, limit: int) -> Sequence[str] | None:
         if first.version == last.version and count > 0:
             if count > limit:
                 message = f"a range has more than {limit:,} addresses"
-                raise UsageError(message, hint="look for a part of it at a time")
+                raise UsageError(message, hint="search for a part of the range at a time")
             kind = type(first)
             return [str(kind(number)) for number in range(int(first), int(last) + 1)]
     return None
 
 
-NONCE_BYTES: Final = 32
+def search_digest(nonce: bytes, tokens: Sequence[uuid.UUID]) -> bytes:
+    """Bind an intent to the tokens of a search: SHA-256 of prefix, nonce and tokens, in this order (32 bytes).
 
-_PREFIX: Final = b"vault-etl/1/search"
-_USER_PREFIX: Final = b"vault-etl/1/search-user"
+    The nonce is random, is used once, and is not stored, so the digest cannot be used to test tokens. Raises
+    ValueError if the nonce does not have 32 bytes: with other lengths two lists could have the same digest.
+    docs/formats.md, Search, specifies the bytes.
+    """
+    return _digest(_PREFIX, nonce, b"".join(token.bytes for token in tokens))
 
 
 def user_digest(nonce: bytes, user_id: str) -> bytes:
-    """The same of one user: SHA-256 of another prefix, the nonce and the id in UTF-8. Raises ValueError as well."""
+    """Bind an intent to the user of a search: as `search_digest`, with another prefix, of the id in UTF-8."""
+    return _digest(_USER_PREFIX, nonce, user_id.encode())
+
+
+def _digest(prefix: bytes, nonce: bytes, content: bytes) -> bytes:
     if len(nonce) != NONCE_BYTES:
         message = f"a nonce has {NONCE_BYTES} bytes"
         raise ValueError(message)
-    return hashlib.sha256(_USER_PREFIX + nonce + user_id.encode()).digest()
-
-
-def search_digest(nonce: bytes, tokens: Sequence[uuid.UUID]) -> bytes:
-    """SHA-256 of prefix, nonce and tokens, in this order: 32 bytes.
-
-    The nonce is random, is used once, and is stored nowhere: nobody can try tokens against the
-    digest. Raises ValueError for another length than 32 bytes, which would let two lists collide.
-    """
-    if len(nonce) != NONCE_BYTES:
-        message = f"a nonce has {NONCE_BYTES} bytes"
-        raise ValueError(message)
-    return hashlib.sha256(_PREFIX + nonce + b"".join(t.bytes for t in tokens)).digest()
+    return hashlib.sha256(prefix + nonce + content).digest()

@@ -1,4 +1,4 @@
-"""What an entry of the audit log releases on Postgres, for the role reveal, which may read no record."""
+"""Accesses to stored values on Postgres: for the role reveal, against audit entries, and for the role analyst."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from typing_extensions import override
+
 from vault_etl.audit.entries import AuditReceipt
-from vault_etl.audit.log import AuditEntry, LastTrimmed
-from vault_etl.audit.opening import DisclosedValue
+from vault_etl.audit.log import AuditEntry, EntriesAboutRecord, LastTrimmed
+from vault_etl.audit.opening import DisclosedValue, DisclosedValues
 from vault_etl.audit.postgres import entry_of, last_trimmed
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.platform.postgres_bound import rows_of
 from vault_etl.platform.postgres_stream import stream
 from vault_etl.platform.resources import blocks
-from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
+from vault_etl.reveal.duplicates import DuplicateFinder, SharedToken, SharedTokenQuery
 from vault_etl.reveal.find import (
     NONCE_BYTES,
-    Holder,
-    Holders,
+    RecordFinder,
+    TokenHolder,
+    TokenHolders,
     UserRecord,
     UserRecords,
     search_digest,
@@ -29,32 +32,33 @@ from vault_etl.reveal.find import (
 )
 
 _SQL: Final = blocks("reveal/reveal.sql")
+_DUPLICATES: Final = blocks("reveal/duplicates.sql")
 
 
-class PostgresDisclosedValues:
-    """`DisclosedValues` on Postgres."""
+class PostgresDisclosedValues(DisclosedValues):
+    """Gets the values that a committed intent discloses, for the role reveal, which may not read the table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def disclose(self, receipt: AuditReceipt) -> Mapping[Field, DisclosedValue]:
-        """See `DisclosedValues.disclose`."""
         with self._database.transaction() as cursor:
-            cursor.execute(_SQL["release"], {"seq": receipt.seq})
+            cursor.execute(_SQL["disclose"], {"seq": receipt.seq})
             return {
                 Field(field): DisclosedValue(None if stored is None else bytes(stored), *others)
                 for field, stored, *others in cursor.fetchall()
             }
 
 
-class PostgresEntriesAboutRecord:
-    """`EntriesAboutRecord` on Postgres."""
+class PostgresEntriesAboutRecord(EntriesAboutRecord):
+    """Reads the audit entries about a record, for the role reveal."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def entries_about(self, receipt: AuditReceipt) -> Sequence[AuditEntry]:
-        """See `EntriesAboutRecord.entries_about`."""
         entries = list[AuditEntry]()
         while True:
             after = entries[-1].seq if entries else 0
@@ -65,25 +69,25 @@ class PostgresEntriesAboutRecord:
                 return entries
             entries += found
 
+    @override
     def last_trimmed(self) -> LastTrimmed | None:
-        """See `EntriesAboutRecord.last_trimmed`."""
         return last_trimmed(self._database)
 
 
-class PostgresRecordFinder:
-    """`RecordFinder` on Postgres."""
+class PostgresRecordFinder(RecordFinder):
+    """Finds records for the role reveal, which may not read the table.
+
+    Each search is two transactions: the first binds the intent to the digest of the search, so that a repetition of
+    the second one, after a rollback, can search for the same tokens or user and no others.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def holding(
         self, receipt: AuditReceipt, tokens: Sequence[uuid.UUID], limit: int
-    ) -> Sequence[Holders]:
-        """See `RecordFinder.holding`.
-
-        Two transactions: the first binds the intent to the tokens, and the second, which could be
-        rolled back and repeated, looks for these and no others.
-        """
+    ) -> Sequence[TokenHolders]:
         nonce = os.urandom(NONCE_BYTES)
         self._bind(receipt, search_digest(nonce, tokens))
         with self._database.transaction() as cursor:
@@ -93,14 +97,14 @@ class PostgresRecordFinder:
                 {"seq": receipt.seq, "nonce": nonce, "tokens": list(tokens), "limit": limit},
             )
         counts = [0] * (receipt.request.amount or 1)
-        newest: list[list[Holder]] = [[] for _ in counts]
+        newest: list[list[TokenHolder]] = [[] for _ in counts]
         for *holder, count, value in rows:
             counts[value] = count
             newest[value].append(_holder(*holder))
-        return [Holders(count, holders) for count, holders in zip(counts, newest, strict=True)]
+        return [TokenHolders(count, holders) for count, holders in zip(counts, newest, strict=True)]
 
+    @override
     def of_user(self, receipt: AuditReceipt, user_id: str) -> UserRecords:
-        """See `RecordFinder.of_user`. Two transactions as well."""
         nonce = os.urandom(NONCE_BYTES)
         self._bind(receipt, user_digest(nonce, user_id))
         with self._database.transaction(long=True) as cursor:
@@ -122,32 +126,29 @@ class PostgresRecordFinder:
 
 def _holder(
     record_id: uuid.UUID, user_id: str, create_date: dt.date, event_time: dt.datetime | None
-) -> Holder:
-    return Holder(record_id, user_id, create_date, _utc(event_time))
+) -> TokenHolder:
+    return TokenHolder(record_id, user_id, create_date, _utc(event_time))
 
 
 def _utc(moment: dt.datetime | None) -> dt.datetime | None:
     return None if moment is None else moment.replace(tzinfo=dt.UTC)
 
 
-_DUPLICATES: Final = blocks("reveal/duplicates.sql")
-
-
-class PostgresDuplicateFinder:
-    """`DuplicateFinder` on Postgres."""
+class PostgresDuplicateFinder(DuplicateFinder):
+    """Groups records by token, for the role analyst. One statement: a cut-over is before it, or after it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def shared_tokens(self, query: SharedTokenQuery) -> Iterator[SharedToken]:
-        """See `DuplicateFinder.shared_tokens`. One statement: a cut-over is before it, or after it."""
         rows = stream(
             self._database, _DUPLICATES[f"shared_{query.field.value}"], _query_values(query)
         )
         return (SharedToken(*row) for row in rows)
 
+    @override
     def records(self, query: SharedTokenQuery) -> int:
-        """See `DuplicateFinder.records`: what the planner expects of each month."""
         statement = "EXPLAIN (FORMAT JSON) " + _DUPLICATES[f"shared_{query.field.value}"]
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(statement, _query_values(query))
@@ -167,7 +168,7 @@ def _query_values(query: SharedTokenQuery) -> Mapping[str, object]:
 
 
 def _scanned_rows(node: Mapping[str, Any]) -> Iterator[float]:
-    """The rows of each scan of a table, below a node of a plan; of a parallel one, of all its processes."""
+    """Yield the planned rows of each scan of a table below a node; a parallel scan counts for all its processes."""
     if "Relation Name" in node:
         yield node["Plan Rows"]
     for below in node.get("Plans", ()):

@@ -1,4 +1,4 @@
-"""Recover the personal fields of a record, on the record."""
+"""Reveal the personal fields of records, on the record; a record that fails does not stop a batch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from vault_etl.records.unattached_months import Months, no_such_record
 
 @dataclass(frozen=True, slots=True)
 class Revealed:
-    """What a record held, masked if that was asked for. A field that was erased is None.
+    """The values of a record, masked if the request asks for it. An erased field is None.
 
     `receipt` is of the intent, and has the checkpoint of the outcome.
     """
@@ -44,7 +44,7 @@ class Revealed:
 
 
 class Reveal:
-    """Intent, release, KMS, outcome: in this order, and nothing is returned before the last."""
+    """Reveals a record: intent, disclosure, KMS, outcome. Nothing is returned before the outcome is committed."""
 
     def __init__(
         self, audit: AuditLog, disclosed: DisclosedValues, ring: KeyRing, months: Months
@@ -55,12 +55,11 @@ class Reveal:
         self._months = months
 
     def __call__(self, request: AuditRequest) -> Revealed:
-        """Recover `request.fields` of `request.record_id`.
+        """Return `request.fields` of `request.record_id`.
 
-        Raises AuditError if the log could not be written or signed, PolicyDeniedError before the
-        record is looked for, NotFoundError (MonthAwayError, if its month is not in the table),
-        IntegrityError if one field does not open (then none is returned), KeyUnavailableError,
-        UnavailableError.
+        Raises AuditError if the log could not be written or signed, PolicyDeniedError before the record is read,
+        NotFoundError (MonthAwayError if its month is not attached), IntegrityError if one field does not open (then
+        no field is returned), KeyUnavailableError, UnavailableError.
         """
         with audited(self._audit, request) as receipt:
             stored = self._disclosed.disclose(receipt)
@@ -90,12 +89,12 @@ class Reveal:
         return value
 
     def _check_token(self, field: Field, stored: DisclosedValue, value: Pii) -> None:
-        """The token made anew must be the row's: a moved or forged one is an integrity failure too.
+        """Raise IntegrityError unless the token of the value is the row's: a token may be moved or forged as well.
 
-        With this field's token key alone: who may open `ip` need not hold that of `device_id`.
+        Only this field's token key is used: a caller who may open `ip` need not hold the key of `device_id`.
         """
         tokenizer = self._ring.field_tokenizer(field, stored.token_generation)
-        # What has no token at all was not sealed by us either, and fails alike, outside the handler.
+        # A value without a token was not sealed by this program; it fails in the same way, outside the handler.
         with contextlib.suppress(ValueError):
             if tokenizer.token(value) == stored.token:
                 return
@@ -103,42 +102,42 @@ class Reveal:
 
 
 def _shown(request: AuditRequest, field: Field, value: Pii | None) -> Pii | None:
-    """A full value does not leave here if a masked one was asked for."""
+    """Mask the value if the request asks for masked values, so that the full value is never returned."""
     if value is None or request.action is not Action.REVEAL_MASKED:
         return value
     return masked(field, value)
 
 
-OfOneRecord = NotFoundError | IntegrityError | UnusableKeyError
-"""What says nothing of the other records of a batch."""
+RecordError = NotFoundError | IntegrityError | UnusableKeyError
+"""Errors of one record, which do not concern the other records of a batch."""
 
 
-def must_be_within_quota(looks: int, quota: Quota, *, fewer: str) -> None:
-    """Raise DeniedError before the first of these looks, if the quota has some left but not as many.
+def must_be_within_quota(accesses: int, quota: Quota, *, fewer: str) -> None:
+    """Raise DeniedError before the first of these accesses, if the quota has some accesses left, but too few.
 
-    Without any left, or for one look, the database decides, and its denial is on the record. `fewer`
-    says what asks for fewer.
+    With an exhausted quota, or for one access, the database decides, and its denial is on the record. `fewer` is
+    the part of the hint that says how to ask for fewer accesses.
     """
-    if looks == 1 or not 0 < quota.left < looks:
+    if accesses == 1 or not 0 < quota.left < accesses:
         return
-    message = f"the quota has {quota.left} looks left, and these are {looks}"
-    when = f"all are there again at {quota.reset_at:%Y-%m-%dT%H:%M:%SZ}; " if quota.used else ""
-    raise DeniedError(message, hint=f"{when}{fewer}; nothing was looked at")
+    message = f"the quota has {quota.left} accesses left, and this command needs {accesses}"
+    when = f"the quota is full again at {quota.reset_at:%Y-%m-%dT%H:%M:%SZ}; " if quota.used else ""
+    raise DeniedError(message, hint=f"{when}{fewer}; no value was accessed")
 
 
 class RevealBatch:
-    """Reveals records in their order, and remembers what some of them lack."""
+    """Reveals records in their order, and keeps the errors of single records."""
 
     def __init__(self, reveal: Callable[[AuditRequest], Revealed]) -> None:
         self._reveal = reveal
-        self.failed: list[tuple[uuid.UUID | None, OfOneRecord]] = []
+        self.failed: list[tuple[uuid.UUID | None, RecordError]] = []
 
     def run(
         self, requests: Sequence[AuditRequest], tell: Callable[[uuid.UUID | None, str], None]
     ) -> Iterator[Revealed]:
-        """Each record that there is and that opens; `tell` names the others as they come.
+        """Yield each record that exists and opens; pass the others to `tell` when they fail.
 
-        Raises what a reveal raises for any other reason, such as a denial: then the rest is left.
+        Raises every other error of a reveal, such as a denial: then the remaining records are not read.
         """
         for request in requests:
             try:
@@ -151,10 +150,10 @@ class RevealBatch:
             yield revealed
 
     def complain(self, asked: int) -> None:
-        """Raise for the records that were not revealed, after the others are done.
+        """Raise for the records that were not revealed, after the others are done; `asked` is the number of all.
 
-        The error of a single record is its own. Of many it is a DataError if a value does not open,
-        else a NotFoundError.
+        The error of a single record is its own. For many records the error is a DataError if a value does not
+        open, else a NotFoundError.
         """
         if not self.failed:
             return
@@ -164,7 +163,7 @@ class RevealBatch:
         absent = sum(isinstance(error, NotFoundError) for _, error in self.failed)
         kind: type[VaultEtlError] = NotFoundError if absent == len(self.failed) else DataError
         parts = {
-            "are not there": absent - away,
+            "do not exist": absent - away,
             "are of months that are not in the table": away,
             "do not open": len(self.failed) - absent,
         }

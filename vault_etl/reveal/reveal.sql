@@ -1,6 +1,6 @@
 -- What the role reveal gets against a committed intent.
 
--- name: release
+-- name: disclose
 SELECT field, ciphertext, user_id, create_date, token, token_generation FROM public.audit_disclose(%(seq)s)
 
 -- name: search

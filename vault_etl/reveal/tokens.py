@@ -1,4 +1,4 @@
-"""Make the tokens of values, on the record: whoever holds a token can look for the value's records."""
+"""Make the tokens of values, on the record: a caller with a token can find the records of the value."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from vault_etl.reveal.find import can_hold
 
 @dataclass(frozen=True, slots=True)
 class MadeTokens:
-    """The token of each value as analysts see it, in the order of the values; None for what has none.
+    """The tokens of values as analysts see them, in the order of the values; None for a value without a token.
 
-    `is_pending` is whether another generation will take this one's place.
+    `is_pending` tells that a newer generation will replace this one.
     """
 
     tokens: Sequence[uuid.UUID | None]
@@ -27,7 +27,7 @@ class MadeTokens:
 
 
 class MakeTokens:
-    """Intent, KMS, outcome: in this order, and nothing is returned before the last."""
+    """Makes tokens: intent, KMS, outcome. Nothing is returned before the outcome is committed."""
 
     def __init__(self, audit: AuditLog, ring: KeyRing) -> None:
         self._audit = audit
@@ -36,8 +36,8 @@ class MakeTokens:
     def __call__(self, request: AuditRequest, values: Sequence[Pii]) -> MadeTokens:
         """Make the tokens of the active generation, for the one field of `request`.
 
-        `request.amount` is how many values there are: they count for the quota of tokens. A value that
-        the field cannot hold has no token. Raises AuditError, PolicyDeniedError, KeyUnavailableError.
+        `request.amount` is the number of values, which count for the quota of tokens. A value that the field
+        cannot hold has no token. Raises AuditError, PolicyDeniedError, KeyUnavailableError.
         """
         (field,) = request.fields
         held = [can_hold(field, value) for value in values]

@@ -14,7 +14,7 @@ from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.records.messages import SealedRecord
 from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
-from vault_etl.reveal.find import MAX_HOLDERS, Holder, Holders, UserRecord, UserRecords
+from vault_etl.reveal.find import MAX_HOLDERS, TokenHolder, TokenHolders, UserRecord, UserRecords
 
 
 class FakeRecordFinder:
@@ -26,7 +26,7 @@ class FakeRecordFinder:
 
     def holding(
         self, receipt: AuditReceipt, tokens: Sequence[uuid.UUID], limit: int
-    ) -> Sequence[Holders]:
+    ) -> Sequence[TokenHolders]:
         """See `RecordFinder.holding`."""
         (name,) = self._audit.use(receipt, Action.FIND).fields
         field = Field(name)
@@ -58,15 +58,15 @@ class FakeRecordFinder:
             len(mine), sorted(mine, key=lambda holder: holder.record_id, reverse=True)
         )
 
-    def holders(self, field: Field, tokens: Sequence[uuid.UUID], limit: int) -> Holders:
+    def holders(self, field: Field, tokens: Sequence[uuid.UUID], limit: int) -> TokenHolders:
         """The same without an entry, for a test that looks behind the log."""
         holding = [
-            Holder(record.record_id, record.user_id, record.create_date, record.event_time)
+            TokenHolder(record.record_id, record.user_id, record.create_date, record.event_time)
             for record in self._database.records.values()
             if {record.tokens.get(field), (record.next_tokens or {}).get(field)} & set(tokens)
         ]
         newest = sorted(holding, key=lambda holder: holder.record_id, reverse=True)
-        return Holders(len(holding), newest[: min(limit, MAX_HOLDERS)])
+        return TokenHolders(len(holding), newest[: min(limit, MAX_HOLDERS)])
 
     def records(self, query: SharedTokenQuery) -> int:  # noqa: ARG002 - of the port
         """See `DuplicateFinder.records`."""
