@@ -16,10 +16,10 @@ from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import AuditEntry
 from vault_etl.base.errors import VaultEtlError
 from vault_etl.crypto.fields import Field
-from vault_etl.quarantine.discard import Matching
+from vault_etl.quarantine.discard import MatchingMessages
 from vault_etl.quarantine.read import EVERY_ROW, QuarantineFilter
 
-NOTHING = Matching(0, None, None)
+NOTHING = MatchingMessages(0, None, None)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_what_matches_goes_and_all_else_stays(bench: Bench, process: Writer) -> 
     wanted = QuarantineFilter(reason_code="not_json")
     before = listed(bench, reason_code="not_json")
     oldest, newest = before[0].quarantined_at, before[-1].quarantined_at
-    assert bench.discarder.matching(wanted, None) == Matching(2, oldest, newest)
+    assert bench.discarder.matching(wanted, None) == MatchingMessages(2, oldest, newest)
     done = bench.discarder.discard(asked(), wanted, None)
     assert done is not None
     assert (done.messages, done.newest) == (2, newest)

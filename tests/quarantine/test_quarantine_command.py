@@ -242,7 +242,11 @@ def test_a_wrong_command_line_is_told_in_one_line(
 @pytest.mark.parametrize("record_id", [UNKNOWN, "019a0000-0000-4000-8000-000000000000"])
 def test_an_unknown_message_is_not_found(held: Quarantine, record_id: str) -> None:
     """Exit 66, after the question was logged."""
-    fails(held.vault.run("reveal", *held.show(record_id)), 66, "no such quarantined message")
+    fails(
+        held.vault.run("reveal", *held.show(record_id)),
+        66,
+        "no quarantined message has this record_id",
+    )
     outcome = held.vault.ok("audit", "audit", "list", "--record", record_id).lines[-1]
     assert (outcome["decision"], outcome["error_code"]) == ("failed", "not_found")
 

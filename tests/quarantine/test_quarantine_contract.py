@@ -21,8 +21,13 @@ from vault_etl.audit.opening import DisclosedValue
 from vault_etl.base.errors import DeniedError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.event.rejection import Reason
-from vault_etl.quarantine.read import QuarantineFilter
-from vault_etl.quarantine.retry import EVERY_BODY, Moved, QuarantinedBody, Release, Retried
+from vault_etl.quarantine.read import (
+    EVERY_BODY,
+    QuarantinedBody,
+    QuarantineFilter,
+    RetryFilter,
+)
+from vault_etl.quarantine.retry import Moved, RestoredMessage
 from vault_etl.records.fenced_writes import KeysChanged, RowsRefused
 from vault_etl.records.messages import SealedRejection
 from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
@@ -45,9 +50,11 @@ def value(row: SealedRejection) -> QuarantinedBody:
     return QuarantinedBody(row.record_id, row.body_ciphertext, row.source_id)
 
 
-def release(process: Writer, row: SealedRejection, **changes: object) -> Release:
+def release(process: Writer, row: SealedRejection, **changes: object) -> RestoredMessage:
     """The row's way out, as a record that is changed as told."""
-    return Release(value(row), process.retry().record(**{"record_id": row.record_id, **changes}))
+    return RestoredMessage(
+        value(row), process.retry().record(**{"record_id": row.record_id, **changes})
+    )
 
 
 NULL_DEVICE = (Reason.FIELD_NULL, "$.device_id")
@@ -183,9 +190,12 @@ def test_only_the_wanted_bodies_are_read(bench: Bench, process: Writer) -> None:
     rows = some(process, 4)
     bench.erase(rows[1].record_id, Field.QUARANTINE)
     wanted = [rows[3].record_id, rows[1].record_id, rows[0].record_id, uuid.UUID(int=4711)]
-    assert list(bench.mover.bodies(Retried(wanted), None, 10)) == [value(rows[0]), value(rows[3])]
-    assert list(bench.mover.bodies(Retried(wanted), rows[0].record_id, 10)) == [value(rows[3])]
-    assert list(bench.mover.bodies(Retried([]), None, 10)) == []
+    assert list(bench.mover.bodies(RetryFilter(wanted), None, 10)) == [
+        value(rows[0]),
+        value(rows[3]),
+    ]
+    assert list(bench.mover.bodies(RetryFilter(wanted), rows[0].record_id, 10)) == [value(rows[3])]
+    assert list(bench.mover.bodies(RetryFilter([]), None, 10)) == []
     assert len(bench.mover.bodies(EVERY_BODY, None, 10)) == 3
 
 

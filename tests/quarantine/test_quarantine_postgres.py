@@ -15,7 +15,8 @@ from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_reje
 from vault_etl.base.errors import DeniedError, IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.quarantine.postgres import PostgresQuarantineMover, PostgresQuarantineReader
-from vault_etl.quarantine.retry import Moved, QuarantinedBody, Release
+from vault_etl.quarantine.read import QuarantinedBody
+from vault_etl.quarantine.retry import Moved, RestoredMessage
 from vault_etl.records.fenced_writes import KeysChanged, RowsRefused, WriteKeys
 from vault_etl.records.messages import SealedRejection
 from vault_etl.records.postgres import PostgresRecordLoader
@@ -39,10 +40,10 @@ def load(scratch: Scratch, keys: WriteKeys, count: int) -> list[SealedRejection]
     return sorted(rows, key=lambda row: row.record_id)
 
 
-def releases(rows: Sequence[SealedRejection], keys: WriteKeys) -> list[Release]:
+def releases(rows: Sequence[SealedRejection], keys: WriteKeys) -> list[RestoredMessage]:
     """Their way out."""
     return [
-        Release(
+        RestoredMessage(
             QuarantinedBody(row.record_id, row.body_ciphertext, row.source_id),
             sealed_record(keys, record_id=row.record_id),
         )

@@ -27,7 +27,8 @@ from vault_etl.crypto.ciphertext import Ciphertext
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyState
 from vault_etl.quarantine import retry as retry_quarantine
-from vault_etl.quarantine.retry import QuarantineRetry, Retried, RetryReport
+from vault_etl.quarantine.read import RetryFilter
+from vault_etl.quarantine.retry import QuarantineRetry, RetryReport
 from vault_etl.records.fenced_writes import MAX_FENCE_TRIES
 
 GOOD = [login_event(user_id=f"user-{n}", ip=f"198.51.100.{n}") for n in range(5)]
@@ -72,7 +73,7 @@ def request() -> AuditRequest:
 
 def run(vault: FakeVault, *only: uuid.UUID) -> RetryReport:
     """Retry these ids, or all."""
-    return retry(vault).move(request(), Retried(only or None))
+    return retry(vault).move(request(), RetryFilter(only or None))
 
 
 def numbers(report: RetryReport) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ from vault_etl.platform import postgres_stream as postgres_pages
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_stream import PAGE_BYTES
 from vault_etl.quarantine.postgres import PostgresQuarantineMover
-from vault_etl.quarantine.retry import EVERY_BODY
+from vault_etl.quarantine.read import EVERY_BODY
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import Generations
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter

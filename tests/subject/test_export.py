@@ -100,7 +100,11 @@ def test_what_would_go_beyond_the_quota_is_not_begun(many: Vault) -> None:
     many.set_policy({**GENEROUS, "reveals_an_hour": used(many, "reveals") + 5})
     try:
         asked = ("subject", "export", "ann", "--to", "later", *ASKED)
-        fails(many.run("reveal", *asked), 77, "the quota has 4 accesses left, and this command needs 5")
+        fails(
+            many.run("reveal", *asked),
+            77,
+            "the quota has 4 accesses left, and this command needs 5",
+        )
         assert not (many.home / "later").exists()
         assert many.run("reveal", *asked, "--messages", "1").code == 0
     finally:

@@ -41,9 +41,9 @@ from vault_etl.cli.ui.prompts import (
 )
 from vault_etl.crypto.fields import Field
 from vault_etl.keys.old import naming
-from vault_etl.quarantine.discard import Matching
-from vault_etl.quarantine.read import QuarantineFilter
-from vault_etl.quarantine.retry import Retried, RetryReport
+from vault_etl.quarantine.discard import MatchingMessages
+from vault_etl.quarantine.read import QuarantineFilter, RetryFilter
+from vault_etl.quarantine.retry import RetryReport
 
 if TYPE_CHECKING:
     from vault_etl.app.parts import Parts
@@ -114,7 +114,7 @@ def discard(
         days = settings.quarantine_max_age_days
         if days == 0:
             _say("nothing is due: VAULT_ETL_QUARANTINE_MAX_AGE_DAYS is 0", quiet=quiet)
-            _print_matching(Matching(0, None, None), output)
+            _print_matching(MatchingMessages(0, None, None), output)
             return
         wanted = QuarantineFilter(older_than=dt.timedelta(days=days))
         reason = reason or f"older than {days} days"
@@ -147,7 +147,7 @@ def discard(
     _print_matching(dataclasses.replace(matching, messages=discarded), output)
 
 
-def _text(matching: Matching) -> str:
+def _text(matching: MatchingMessages) -> str:
     messages = f"{matching.messages:,} quarantined message{'s' * (matching.messages != 1)}"
     return f"{messages}, from {matching.oldest:%Y-%m-%d} to {matching.newest:%Y-%m-%d},"
 
@@ -157,7 +157,7 @@ def _say(text: str, *, quiet: bool) -> None:
         sys.stderr.write(f"vault-etl: {text}\n")
 
 
-def _print_matching(matching: Matching, output: OutputFormat | None) -> None:
+def _print_matching(matching: MatchingMessages, output: OutputFormat | None) -> None:
     print_object(
         {"messages": matching.messages, "oldest": matching.oldest, "newest": matching.newest},
         output,
@@ -200,7 +200,7 @@ def retry(
         raise UsageError(message, hint="`vault-etl quarantine list` shows the messages")
     parts, settings = start(quiet=quiet, verbose=verbose)
     code = reason_code.value if reason_code else None
-    wanted = Retried(list(dict.fromkeys(record_ids)) if record_ids else None, code)
+    wanted = RetryFilter(list(dict.fromkeys(record_ids)) if record_ids else None, code)
     request = _retry_request(parts, wanted, dry_run=dry_run)
     audit.check_role(parts, *NEEDED_ROLES["quarantine retry"], requests=lambda: [request])
     counts = quarantine.reader(parts).counts(QuarantineFilter(reason_code=code))
@@ -229,7 +229,7 @@ def retry(
     _complain(report)
 
 
-def _retry_request(parts: Parts, wanted: Retried, *, dry_run: bool) -> AuditRequest:
+def _retry_request(parts: Parts, wanted: RetryFilter, *, dry_run: bool) -> AuditRequest:
     what = "every message" if wanted.only is None else f"{len(wanted.only)} messages by their ids"
     if wanted.reason_code is not None:
         what = f"{what} of the reason {wanted.reason_code}"

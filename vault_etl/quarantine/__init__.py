@@ -1,1 +1,1 @@
-"""Messages that are no events: listed, shown, retried, discarded."""
+"""Messages that could not become records: list, show, retry and discard them."""

@@ -1,4 +1,4 @@
-"""Delete quarantined messages, on the record: in batches, each with its entries in one transaction."""
+"""Discard quarantined messages, on the record: each batch is one transaction with its audit entries."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from vault_etl.quarantine.read import QuarantineFilter
 
 
 @dataclass(frozen=True, slots=True)
-class Matching:
-    """The quarantined messages that would be discarded."""
+class MatchingMessages:
+    """The number and times of the messages that a discard would delete."""
 
     messages: int
     oldest: dt.datetime | None
     newest: dt.datetime | None
     until: dt.datetime | None = None
-    """What was quarantined from then on was not counted: as asked, or by the database's clock; None: all was."""
+    """Messages quarantined at this time or later were not counted; None: no such limit was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """A batch that is gone, and the outcome of its entry. `newest`: when its last message was quarantined."""
+    """A batch of deleted messages, and the outcome of its entry. `newest` is when the last was quarantined."""
 
     messages: int
     newest: dt.datetime
@@ -38,15 +38,15 @@ class Discarded:
 
 
 class QuarantineDiscarder(Protocol):
-    """May delete quarantined messages, each batch in one transaction with its entries, and read none.
+    """Deletes quarantined messages, each batch in one transaction with its entries. The caller may not read them.
 
-    Not one whose body was erased: its row stays.
+    A row whose body was erased stays.
     """
 
     def matching(
         self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None
-    ) -> Matching:
-        """Count what `discard` would delete now; of these ids, or of all."""
+    ) -> MatchingMessages:
+        """Count the messages, of these ids or all, that `discard` would delete now."""
 
     def discard(
         self,
@@ -54,11 +54,11 @@ class QuarantineDiscarder(Protocol):
         wanted: QuarantineFilter,
         record_ids: Sequence[uuid.UUID] | None,
     ) -> Discarded | None:
-        """Delete the oldest thousand of them at most, and commit it; None if nothing matches."""
+        """Delete at most the oldest thousand matching messages, and commit; return None if no message matches."""
 
 
 class DiscardQuarantine:
-    """Safe to interrupt and to run again: a batch is gone and on the record, or neither."""
+    """Discards messages in batches. A run may be interrupted and repeated: a batch and its entry are one commit."""
 
     def __init__(
         self,
@@ -76,8 +76,8 @@ class DiscardQuarantine:
 
     def matching(
         self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None
-    ) -> Matching:
-        """Count what would be discarded now, and change nothing."""
+    ) -> MatchingMessages:
+        """Count the messages that would be discarded now, and change nothing."""
         return self._discarder.matching(wanted, record_ids)
 
     def __call__(
@@ -86,10 +86,10 @@ class DiscardQuarantine:
         wanted: QuarantineFilter,
         record_ids: Sequence[uuid.UUID] | None,
     ) -> int:
-        """Discard all that match; how many. Each batch is a request of its own in the log.
+        """Discard all matching messages, and return their number. Each batch is a request of its own in the log.
 
-        Raises AuditError if the head of the log cannot be signed in the end: what is discarded is
-        discarded, and on the record.
+        Raises AuditError if the head of the log cannot be signed at the end: the discarded messages stay deleted,
+        and are on the record.
         """
         discarded, head = 0, None
         while batch := self._discarder.discard(request, wanted, record_ids):
@@ -97,7 +97,7 @@ class DiscardQuarantine:
             head = batch.head
             self._progress.advance(batch.messages)
             request = dataclasses.replace(request, request_id=uuid.uuid4())
-            if record_ids is None:  # the next batch does not look again at what is older
+            if record_ids is None:  # the next batch need not read older rows again
                 wanted = dataclasses.replace(wanted, since=batch.newest)
         if head is not None:
             self._sign(head)
@@ -110,5 +110,5 @@ class DiscardQuarantine:
             message = f"the head of the audit log could not be signed: {error}"
             raise AuditError(
                 message,
-                hint="the messages are gone and on the record; `vault-etl audit checkpoint` signs the log",
+                hint="the messages are deleted and on the record; `vault-etl audit checkpoint` signs the log",
             ) from None

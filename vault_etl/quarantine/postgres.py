@@ -1,4 +1,4 @@
-"""Quarantine on Postgres: its metadata for the role reveal, and the way out for the role re-encrypt."""
+"""Quarantine on Postgres: metadata for the role reveal, retries for re-encrypt, discards for erase."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import stamina
+from typing_extensions import override
 
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditRequest
@@ -17,9 +18,17 @@ from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_answers import LockTimeoutError, ValueRefusedError
 from vault_etl.platform.postgres_stream import page, stream
 from vault_etl.platform.resources import blocks
-from vault_etl.quarantine.discard import Discarded, Matching
-from vault_etl.quarantine.read import EVERY_ROW, QuarantinedCount, QuarantinedRow, QuarantineFilter
-from vault_etl.quarantine.retry import Moved, QuarantinedBody, Release, Retried
+from vault_etl.quarantine.discard import Discarded, MatchingMessages, QuarantineDiscarder
+from vault_etl.quarantine.read import (
+    EVERY_ROW,
+    QuarantinedBody,
+    QuarantinedCount,
+    QuarantinedRow,
+    QuarantineFilter,
+    QuarantineReader,
+    RetryFilter,
+)
+from vault_etl.quarantine.retry import Moved, QuarantineMover, RestoredMessage
 from vault_etl.records.fenced_writes import KeysChanged, RowsRefused, WriteKeys
 from vault_etl.records.postgres import fence_holds, insert_records
 
@@ -28,26 +37,33 @@ _SQL: Final = blocks("quarantine/quarantine.sql")
 _TRIES: Final = 5
 
 
-class PostgresQuarantineReader:
-    """`QuarantineReader` on Postgres. Reads a thousand rows at a time, and keeps no transaction open between."""
+_DISCARD: Final = blocks("quarantine/discard.sql")
+
+_DISCARD_TRIES: Final = 3
+"""Each try waits up to ten seconds for rows that a retry or a rotation has locked."""
+
+
+class PostgresQuarantineReader(QuarantineReader):
+    """Reads a thousand rows in a transaction, and keeps no transaction open between pages."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def rows(
         self, wanted: QuarantineFilter = EVERY_ROW, *, limit: int | None = None
     ) -> Iterator[QuarantinedRow]:
-        """See `QuarantineReader.rows`."""
         filters = dataclasses.asdict(wanted)
         return itertools.islice(self._rows(filters, self._start(filters, limit)), limit)
 
+    @override
     def counts(self, wanted: QuarantineFilter = EVERY_ROW) -> Iterator[QuarantinedCount]:
-        """See `QuarantineReader.counts`. Streamed: a login that may write chooses how many there are."""
+        # Counts are streamed: a login that may write decides how many there are.
         values = dataclasses.asdict(wanted)
         return (QuarantinedCount(*row) for row in stream(self._database, _SQL["counts"], values))
 
+    @override
     def row(self, record_id: uuid.UUID) -> QuarantinedRow | None:
-        """See `QuarantineReader.row`."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["row"], {"record_id": record_id})
             found = cursor.fetchone()
@@ -56,7 +72,7 @@ class PostgresQuarantineReader:
     def _start(
         self, filters: Mapping[str, object], limit: int | None
     ) -> tuple[dt.datetime | None, uuid.UUID | None]:
-        """Time and id of the row that the listing begins behind, if it does not begin with the first."""
+        """Return time and id of the row before the first listed row; None for a listing of all rows."""
         if limit is None:
             return None, None
         with self._database.transaction() as cursor:
@@ -80,16 +96,16 @@ class PostgresQuarantineReader:
             after = found[-1].quarantined_at, found[-1].record_id
 
 
-class PostgresQuarantineMover:
-    """`QuarantineMover` on Postgres."""
+class PostgresQuarantineMover(QuarantineMover):
+    """Reads and moves bodies, for the role re-encrypt."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def bodies(
-        self, wanted: Retried, after: uuid.UUID | None, limit: int
+        self, wanted: RetryFilter, after: uuid.UUID | None, limit: int
     ) -> Sequence[QuarantinedBody]:
-        """See `QuarantineMover.bodies`."""
         with self._database.transaction() as cursor:
             ids = None if wanted.only is None else list(wanted.only)
             found, _ = page(
@@ -103,11 +119,12 @@ class PostgresQuarantineMover:
             for record_id, body, source_id in found
         ]
 
+    @override
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def move(
-        self, releases: Sequence[Release], keys: WriteKeys
+        self, restored: Sequence[RestoredMessage], keys: WriteKeys
     ) -> Moved | KeysChanged | RowsRefused:
-        """See `QuarantineMover.move`. After a deadlock it is tried again: what was moved is not there."""
+        # A retry after a deadlock is safe: rows that were moved do not exist any more.
         try:
             with self._database.transaction() as cursor:
                 if not fence_holds(cursor, keys.data_keys, keys.generations):
@@ -115,13 +132,13 @@ class PostgresQuarantineMover:
                 cursor.execute(
                     _SQL["lock_bodies"],
                     {
-                        "record_ids": [r.body.record_id for r in releases],
-                        "bodies": [r.body.ciphertext for r in releases],
+                        "record_ids": [r.body.record_id for r in restored],
+                        "bodies": [r.body.ciphertext for r in restored],
                     },
                 )
                 unchanged = frozenset(record_id for (record_id,) in cursor.fetchall())
                 insert_records(
-                    cursor, [r.record for r in releases if r.record.record_id in unchanged]
+                    cursor, [r.record for r in restored if r.record.record_id in unchanged]
                 )
                 cursor.execute(_SQL["delete_rows"], {"record_ids": list(unchanged)})
                 return Moved(unchanged)
@@ -129,27 +146,22 @@ class PostgresQuarantineMover:
             return RowsRefused(error.sqlstate)
 
 
-_DISCARD: Final = blocks("quarantine/discard.sql")
-
-_DISCARD_TRIES: Final = 3
-"""Each waits up to ten seconds for rows that a retry or a rotation has locked."""
-
-
-class PostgresQuarantineDiscarder:
-    """`QuarantineDiscarder` on Postgres."""
+class PostgresQuarantineDiscarder(QuarantineDiscarder):
+    """Discards messages, for the role erase, which has no right to a table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def matching(
         self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None
-    ) -> Matching:
-        """See `QuarantineDiscarder.matching`."""
+    ) -> MatchingMessages:
         with self._database.transaction(long=True) as cursor:
             cursor.execute(_DISCARD["quarantine_matching"], _values(wanted, record_ids))
             (found,) = cursor.fetchall()
-        return Matching(*found)
+        return MatchingMessages(*found)
 
+    @override
     @stamina.retry(on=LockTimeoutError, attempts=_DISCARD_TRIES)
     def discard(
         self,
@@ -157,7 +169,6 @@ class PostgresQuarantineDiscarder:
         wanted: QuarantineFilter,
         record_ids: Sequence[uuid.UUID] | None,
     ) -> Discarded | None:
-        """See `QuarantineDiscarder.discard`."""
         messages, newest, seq, hash_ = self._database.call(
             _DISCARD["quarantine_discard"],
             {

@@ -1,10 +1,10 @@
-"""The messages that could not be records: what is known of them, and the way out."""
+"""Read quarantined messages: list and count their metadata, and show one body, on the record."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -20,31 +20,31 @@ from vault_etl.keys.ring import KeyRing
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedRow:
-    """A row of `quarantine` without its body. The code is text: a later version may know more of them."""
+    """A row of `quarantine` without its body. The reason code is text: a later version may have more codes."""
 
     record_id: uuid.UUID
     reason_code: str
     path: str
     receive_count: int
-    """How often the queue had handed the message out by then."""
+    """The number of receives of the message before it was quarantined."""
     quarantined_at: dt.datetime
     source_id: uuid.UUID | None = None
-    """The file that the line is of; None: a queue."""
+    """The source file of the line; None: a queue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuarantineFilter:
-    """Which rows: those that match all that is not None."""
+    """A filter of rows: a row must match every member that is not None."""
 
     reason_code: str | None = None
     since: dt.datetime | None = None
-    """Quarantined from then on."""
+    """Quarantined at this time or later."""
     until: dt.datetime | None = None
-    """Quarantined before then."""
+    """Quarantined before this time."""
     source: str | None = None
     """A file's `source_id`, or `queue`."""
     older_than: dt.timedelta | None = None
-    """By the database's clock. Of what is counted before a discard alone, and without `until`."""
+    """The minimal age by the database's clock; only used to count before a discard, without `until`."""
 
 
 EVERY_ROW: Final = QuarantineFilter()
@@ -52,7 +52,7 @@ EVERY_ROW: Final = QuarantineFilter()
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedCount:
-    """How many rows have one reason, path and source, and when they came. Days are UTC."""
+    """The number of rows with the same reason, path and source, and their times. Days are UTC."""
 
     reason_code: str
     path: str
@@ -64,24 +64,45 @@ class QuarantinedCount:
     yesterday: int
 
 
+@dataclass(frozen=True, slots=True)
+class RetryFilter:
+    """A filter of messages to retry: these ids, or all; this reason, or any."""
+
+    only: Sequence[uuid.UUID] | None = None
+    reason_code: str | None = None
+
+
+EVERY_BODY: Final = RetryFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedBody:
+    """The sealed body of a row, as read before a retry."""
+
+    record_id: uuid.UUID
+    ciphertext: bytes
+    source_id: uuid.UUID | None = None
+    """The source file of the line; None: a queue."""
+
+
 class QuarantineReader(Protocol):
-    """May read why and where, and no body."""
+    """Reads the metadata of rows. The caller may not read bodies."""
 
     def rows(
         self, wanted: QuarantineFilter = EVERY_ROW, *, limit: int | None = None
     ) -> Iterator[QuarantinedRow]:
-        """The rows, the newest last, streamed; with `limit` the newest ones, so many."""
+        """Yield the matching rows, the newest last; with `limit`, only this number of the newest rows."""
 
     def counts(self, wanted: QuarantineFilter = EVERY_ROW) -> Iterable[QuarantinedCount]:
-        """The same rows counted, the most frequent first."""
+        """Yield counts of the matching rows, the most frequent first."""
 
     def row(self, record_id: uuid.UUID) -> QuarantinedRow | None:
-        """The row, or None."""
+        """Return the row with this id, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShownMessage:
-    """What could not be a record, and why. A body that was erased is None. `receipt` is of the intent."""
+    """A quarantined message with its body; an erased body is None. `receipt` is of the intent."""
 
     row: QuarantinedRow
     body: Pii | None
@@ -89,7 +110,7 @@ class ShownMessage:
 
 
 class ShowQuarantined:
-    """Intent, release, KMS, outcome: in this order, and nothing is returned before the last."""
+    """Shows a message: intent, disclosure, KMS, outcome. Nothing is returned before the outcome is committed."""
 
     def __init__(
         self, audit: AuditLog, disclosed: DisclosedValues, reader: QuarantineReader, ring: KeyRing
@@ -109,9 +130,9 @@ class ShowQuarantined:
             stored = self._disclosed.disclose(receipt).get(Field.QUARANTINE)
             row = self._reader.row(request.record_id) if request.record_id else None
             if row is None:
-                message = "there is no such quarantined message"
+                message = "no quarantined message has this record_id"
                 raise NotFoundError(
-                    message, hint="`vault-etl quarantine list` shows the record_id of each"
+                    message, hint="`vault-etl quarantine list` shows the record_id of each message"
                 )
             sealed = stored.ciphertext if stored else None
             body = None if sealed is None else self._open(Opener(receipt), row, sealed)

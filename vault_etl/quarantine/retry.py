@@ -1,4 +1,4 @@
-"""Parse quarantined messages again with today's rules, and make records of those that pass."""
+"""Retry quarantined messages: parse them again by the current rules, and store those that pass as records."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.old import KeyAtFault, OldKeys
 from vault_etl.keys.ring import KeyRing
 from vault_etl.platform.clock import Clock, Progress
+from vault_etl.quarantine.read import EVERY_BODY, QuarantinedBody, RetryFilter
 from vault_etl.records.fenced_writes import (
     FenceTries,
     KeysChanged,
@@ -33,33 +34,12 @@ from vault_etl.records.partitions import is_undated, month_to_make
 from vault_etl.records.unattached_months import MonthAway, Months
 
 BATCH_ROWS: Final = 100
-"""Bodies in one transaction, which locks their rows; fewer of long ones, whose bytes are bounded too."""
+"""Bodies in one transaction, which locks their rows. Long bodies make smaller batches, as bytes are limited too."""
 
 
 @dataclass(frozen=True, slots=True)
-class Retried:
-    """Which messages are tried again: these ids, or all; of this reason, or of any."""
-
-    only: Sequence[uuid.UUID] | None = None
-    reason_code: str | None = None
-
-
-EVERY_BODY: Final = Retried()
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantinedBody:
-    """The sealed body of a row as it was read."""
-
-    record_id: uuid.UUID
-    ciphertext: bytes
-    source_id: uuid.UUID | None = None
-    """The file that the line is of; None: a queue."""
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """A body as it was read, and the record that it has turned out to be."""
+class RestoredMessage:
+    """A body as it was read, and the record made from it."""
 
     body: QuarantinedBody
     record: SealedRecord
@@ -67,64 +47,64 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Committed: these are records now. A body that changed since it was read is not among them."""
+    """The committed messages, which are records now. A body that changed since it was read is not among them."""
 
     record_ids: frozenset[uuid.UUID]
 
 
 class QuarantineMover(Protocol):
-    """May read bodies, and store as records those that pass."""
+    """Reads bodies, and stores records in their place."""
 
     def bodies(
-        self, wanted: Retried, after: uuid.UUID | None, limit: int
+        self, wanted: RetryFilter, after: uuid.UUID | None, limit: int
     ) -> Sequence[QuarantinedBody]:
-        """The next of these bodies that are not erased, in the order of their record ids."""
+        """Return the next matching bodies that are not erased, in the order of their record ids."""
 
     def move(
-        self, releases: Sequence[Release], keys: WriteKeys
+        self, restored: Sequence[RestoredMessage], keys: WriteKeys
     ) -> Moved | KeysChanged | RowsRefused:
         """Store the records and delete the rows, in one transaction behind the fence, and commit it.
 
-        A body that was erased or sealed anew since it was read stays what it is, and its record is
-        not stored. A record that is there already stays as it is too, and its row goes.
+        A body that was erased or re-encrypted since it was read stays, and its record is not stored. A record that
+        exists already stays as it is, and its quarantined row is deleted.
         """
 
 
 class PartitionMaker(Protocol):
-    """May have months made. Every `RecordLoader` is one."""
+    """Makes the partitions of months. Every `RecordLoader` is a PartitionMaker."""
 
     def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
-        """See `RecordLoader.prepare_partitions`."""
+        """Make these months if they may be made, and return the ranges of all partitions."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryReport:
-    """What a retry did, or would do. What does not open was tried, and is still quarantined."""
+    """The result of a retry or of a dry run. A body that does not open counts as retried, and stays quarantined."""
 
     retried: int
     moved: int
     not_opened: tuple[uuid.UUID, ...]
     not_found: tuple[uuid.UUID, ...]
-    """Ids that were asked for and have no row, or an erased body."""
+    """Requested ids that have no row, or an erased body."""
     at_fault: tuple[KeyAtFault, ...] = ()
-    """Keys that nothing opens, with bodies under them."""
+    """Keys that cannot be unwrapped, with bodies sealed under them."""
     extra_fields: int = 0
-    """Unknown fields that what moved has lost."""
+    """Unknown fields that were dropped from moved messages."""
     extra_field_names: Mapping[str, int] = field(default_factory=dict)
     month_closed: int = 0
-    """Those that would be records, but for their months, which take no rows."""
+    """Messages that pass but stay, because their month is not attached."""
     closed: tuple[MonthAway, ...] = ()
-    """These months."""
+    """The months of these messages."""
 
     @property
     def still_quarantined(self) -> int:
-        """How many were tried and are no records."""
+        """The number of retried messages that are not records."""
         return self.retried - self.moved
 
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """A body, and the event in it."""
+    """A body that is a login event by the current rules."""
 
     body: QuarantinedBody
     parsed: Parsed
@@ -132,7 +112,7 @@ class _Passed:
 
 
 class QuarantineRetry:
-    """One retry: online, safe to interrupt, to run again, and to run twice at once."""
+    """Runs one retry. Workers may run meanwhile; a retry may be interrupted, repeated, and run twice at once."""
 
     def __init__(  # noqa: PLR0913 - its parts, by their names
         self,
@@ -164,30 +144,28 @@ class QuarantineRetry:
         self._closed: list[MonthAway] = []
 
     def move(
-        self, request: AuditRequest, wanted: Retried = EVERY_BODY, *, strict: bool = False
+        self, request: AuditRequest, wanted: RetryFilter = EVERY_BODY, *, strict: bool = False
     ) -> RetryReport:
-        """Try these rows; `strict` leaves those with unknown fields.
+        """Retry these messages, and move those that pass; with `strict`, events with unknown fields stay.
 
-        One that still fails stays, and its reason with it.
-
-        A body that does not open is left and named in the report, and so is a key. A caller whom KMS
-        refuses ends the run. Raises AuditError, IncompleteError, ConfigurationError,
-        KeyUnavailableError, UnavailableError; what was moved until then stays moved.
+        A message that fails again stays, with its reason. A body that does not open stays, and the report names it;
+        the same holds for a key. If KMS refuses the caller, the run ends. Raises AuditError, IncompleteError,
+        ConfigurationError, KeyUnavailableError, UnavailableError; messages moved before stay moved.
         """
         self._strict = strict
         return self._run(request, wanted, self._move)
 
     def count(
-        self, request: AuditRequest, wanted: Retried = EVERY_BODY, *, strict: bool = False
+        self, request: AuditRequest, wanted: RetryFilter = EVERY_BODY, *, strict: bool = False
     ) -> RetryReport:
-        """What `move` would do now. Bodies are opened for it; nothing is written but the log."""
+        """Report what `move` would do now. Bodies are opened; only the audit log is written."""
         self._strict = strict
         return self._run(request, wanted, self._count)
 
     def _run(
         self,
         request: AuditRequest,
-        wanted: Retried,
+        wanted: RetryFilter,
         settle: Callable[[list[_Passed]], int],
     ) -> RetryReport:
         retried = moved = 0
@@ -219,7 +197,7 @@ class QuarantineRetry:
     def _events(
         self, opener: Opener, bodies: Sequence[QuarantinedBody], not_opened: list[uuid.UUID]
     ) -> list[_Passed]:
-        """The bodies that are login events by today's rules."""
+        """Open these bodies, and return those that are login events by the current rules."""
         events = []
         for body in bodies:
             try:
@@ -248,15 +226,15 @@ class QuarantineRetry:
             [
                 p
                 for p in events
-                if not self._is_closed(p.body.record_id)
+                if not self._note_unattached(p.body.record_id)
                 and (
                     is_undated(p.body.record_id) or month_to_make(p.body.record_id, now) is not None
                 )
             ]
         )
 
-    def _is_closed(self, record_id: uuid.UUID) -> bool:
-        """Whether the month takes no rows; it is in the report then."""
+    def _note_unattached(self, record_id: uuid.UUID) -> bool:
+        """Tell whether the month is not attached, and add it to the report then."""
         if self._away is None:
             self._away = self._months.away()
         month = next((month for month in self._away if month.takes(record_id)), None)
@@ -270,18 +248,20 @@ class QuarantineRetry:
         return len(moved)
 
     def _move(self, events: list[_Passed]) -> int:
-        """What has a month to go to is moved. The rest was sent out of range, and stays."""
+        """Move the events whose month has a partition. The others were sent out of range, and stay."""
         if events and not self._ranges:
             self._ranges = self._partitions.prepare_partitions()
         now = self._clock.now()
-        homeless = [p.body.record_id for p in events if not self._has_room(p.body.record_id)]
-        months = {month for i in homeless if (month := month_to_make(i, now))} - self._asked_for
+        without_month = [p.body.record_id for p in events if not self._has_room(p.body.record_id)]
+        months = {
+            month for i in without_month if (month := month_to_make(i, now))
+        } - self._asked_for
         if months:
             self._ranges = self._partitions.prepare_partitions(sorted(months))
-            self._asked_for |= months  # a detached one stays away, however often it is asked for
+            self._asked_for |= months  # asking again for a detached month changes nothing
         there = [p for p in events if self._has_room(p.body.record_id)]
         for record_id in {p.body.record_id for p in events} - {p.body.record_id for p in there}:
-            self._is_closed(record_id)
+            self._note_unattached(record_id)
         return self._move_taken(there)
 
     def _has_room(self, record_id: uuid.UUID) -> bool:
@@ -311,7 +291,7 @@ class QuarantineRetry:
         active, pending = self._ring.tokenizers()
         return self._mover.move(
             [
-                Release(p.body, seal_event(p.parsed, p.event, sealer, active, pending))
+                RestoredMessage(p.body, seal_event(p.parsed, p.event, sealer, active, pending))
                 for p in events
             ],
             WriteKeys((active.generation, pending.generation if pending else None), keys),

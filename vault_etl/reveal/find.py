@@ -139,9 +139,9 @@ class Find:
             for token, each in zip(tokens[:: len(makers)], holders, strict=True)
         ]
 
-    """Finds the records of a user: intent, search, outcome. The entry does not name the user."""
+
 class FindUser:
-    """Finds the records of a user: intent, search, outcome. The entry names no user, as that of `Find` names no value."""
+    """Finds the records of a user: intent, search, outcome. The entry does not name the user."""
 
     def __init__(self, audit: AuditLog, records: RecordFinder) -> None:
         self._audit = audit

@@ -18,7 +18,7 @@ from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.errors import IntegrityError
 from vault_etl.crypto.fields import Field
-from vault_etl.quarantine.retry import Retried
+from vault_etl.quarantine.read import RetryFilter
 
 GOOD = json.dumps(
     {
@@ -147,7 +147,7 @@ def test_a_body_that_is_not_this_row_s_does_not_become_a_login(
     asked = request(Action.QUARANTINE_RETRY, record_id)
     with site.environment("re-encrypt"):
         retry = quarantine.retry(parts(site, "re-encrypt"), Steps(), asked.request_id)
-        report = retry.move(asked, Retried([record_id, whole]))
+        report = retry.move(asked, RetryFilter([record_id, whole]))
     assert (report.moved, report.not_opened) == (1, (record_id,))
     stored = site.sql("SELECT record_id FROM user_logins WHERE record_id >= %s", record_id)
     assert [i for (i,) in stored] == [whole]

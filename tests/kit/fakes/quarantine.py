@@ -13,9 +13,16 @@ from tests.kit.fakes.database import FakeDatabase
 from tests.kit.fakes.record_loader import FakeRecordLoader
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import IncompleteError
-from vault_etl.quarantine.discard import Discarded, Matching
-from vault_etl.quarantine.read import EVERY_ROW, QuarantinedCount, QuarantinedRow, QuarantineFilter
-from vault_etl.quarantine.retry import Moved, QuarantinedBody, Release, Retried
+from vault_etl.quarantine.discard import Discarded, MatchingMessages
+from vault_etl.quarantine.read import (
+    EVERY_ROW,
+    QuarantinedBody,
+    QuarantinedCount,
+    QuarantinedRow,
+    QuarantineFilter,
+    RetryFilter,
+)
+from vault_etl.quarantine.retry import Moved, RestoredMessage
 from vault_etl.records.fenced_writes import (
     KeysChanged,
     Loaded,
@@ -81,7 +88,7 @@ class FakeQuarantine:
         )
 
     def bodies(
-        self, wanted: Retried, after: uuid.UUID | None, limit: int
+        self, wanted: RetryFilter, after: uuid.UUID | None, limit: int
     ) -> Sequence[QuarantinedBody]:
         """See `QuarantineMover.bodies`."""
         found = [
@@ -95,11 +102,11 @@ class FakeQuarantine:
         return found[:limit]
 
     def move(
-        self, releases: Sequence[Release], keys: WriteKeys
+        self, releases: Sequence[RestoredMessage], keys: WriteKeys
     ) -> Moved | KeysChanged | RowsRefused:
         """See `QuarantineMover.move`."""
         unchanged = [
-            r for r in releases if r.body in self.bodies(Retried([r.body.record_id]), None, 1)
+            r for r in releases if r.body in self.bodies(RetryFilter([r.body.record_id]), None, 1)
         ]
         loaded = self._loader.load([r.record for r in unchanged], [], keys)
         if isinstance(loaded, MonthGone):
@@ -122,13 +129,15 @@ class FakeQuarantineDiscarder:
 
     def matching(
         self, wanted: QuarantineFilter, record_ids: Sequence[uuid.UUID] | None
-    ) -> Matching:
+    ) -> MatchingMessages:
         """See `QuarantineDiscarder.matching`."""
         times = [row.quarantined_at for row in self._rows(wanted, record_ids)]
         until = wanted.until
         if wanted.older_than is not None:
             until = self._database.clock.now() - wanted.older_than
-        return Matching(len(times), min(times, default=None), max(times, default=None), until)
+        return MatchingMessages(
+            len(times), min(times, default=None), max(times, default=None), until
+        )
 
     def discard(
         self,
