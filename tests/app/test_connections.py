@@ -98,7 +98,7 @@ def told(site: Site, code: int, *words: str, **extra: str | None) -> None:
         ("pooler's options", 78, "ignore_startup_parameters"),
         ("pooler's TLS", 78, "demands TLS"),
         ("pooler's limit", 69, "no connection to give"),
-        ("no Postgres", 78, "is no Postgres"),
+        ("no Postgres", 78, "is not Postgres"),
     ],
 )
 def test_a_server_that_refuses_is_classed_by_its_sqlstate(

@@ -115,7 +115,7 @@ def test_a_tokenizer_tells_its_generation() -> None:
 )
 def test_a_tokenizer_takes_one_key_a_field_of_one_generation(keys: list[tuple[Field, int]]) -> None:
     """Tokens of two generations in one row could never be cut over."""
-    with pytest.raises(ValueError, match="one key a personal field"):
+    with pytest.raises(ValueError, match="one key for each personal field"):
         Tokenizer(TokenKey(1, f, generation, KeyMaterial(bytes(32))) for f, generation in keys)
 
 

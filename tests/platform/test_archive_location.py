@@ -28,7 +28,15 @@ def test_a_place_has_one_spelling(text: str, location: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("s3://", "s3://Cold/x", "s3://cold//x", "s3://cold/a b", "/a\nb", "/" + "x" * 300),
+        *(
+            "s3://",
+            "s3://Cold/x",
+            "s3://cold//x",
+            "s3://cold/a b",
+            "s3://cold/a?b",
+            "/a\nb",
+            "/" + "x" * 300,
+        ),
         *("S3://cold/x", "s3:/cold", "gs://cold/x", "file:///srv/archives"),
     ],
 )

@@ -1,4 +1,4 @@
-"""AWS clients of one session."""
+"""AWS clients of one session, and observers of their calls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ATTEMPTS: Final = 3
 OBJECT_TIMEOUT_S: Final = 60
 
 RECEIVE_MARGIN_S: Final = 5
-"""A receive gives up this long after its wait: well before the visibility time-out is over."""
+"""Seconds after its wait when a receive gives up: well before the visibility timeout ends."""
 
 
 def config(
@@ -40,7 +40,7 @@ def config(
     attempts: int = ATTEMPTS,
     read_timeout: float = READ_TIMEOUT_S,
 ) -> Config:
-    """Bounded time-outs and tries. The request id goes into the user agent, where CloudTrail keeps it."""
+    """Return a config with bounded timeouts and tries. CloudTrail keeps the request id, in the user agent."""
     agent = f"vault-etl/{__version__}" + (f" request/{request_id}" if request_id else "")
     return Config(
         connect_timeout=CONNECT_TIMEOUT_S,
@@ -51,11 +51,11 @@ def config(
 
 
 SHORTEST_ACCESS_KEY_ID: Final = 16
-"""By IAM's own model of the parameter AccessKeyId."""
+"""The minimum in IAM's model of the parameter AccessKeyId."""
 
 
 class AwsClients:
-    """Clients of one session: AWS's own settings, read once. `observer` is told of every call."""
+    """Clients of one session. The settings of AWS are read once. `observer` sees every call."""
 
     def __init__(self, observer: CallObserver | None = None) -> None:
         # The SDK for Python knows this name as AWS_DEFAULT_REGION alone.
@@ -69,7 +69,7 @@ class AwsClients:
             observe_calls(self._session.events, observer)
 
     def region(self) -> str:
-        """The region of calls that are signed. Raises ConfigurationError without one, or credentials."""
+        """Return the region of signed calls. Raises ConfigurationError without a region or credentials."""
         with translated("AWS"):
             self._credentials.get_frozen_credentials()
             if self._session.region_name is None:
@@ -77,15 +77,15 @@ class AwsClients:
             return self._session.region_name
 
     def is_key_of_aws(self) -> bool:
-        """Whether AWS can have issued the access key: it has 16 characters at least (`test` has four)."""
+        """Tell whether AWS can have issued the access key: such a key has 16 characters at least."""
         with translated("AWS"):
             found = self._credentials.get_frozen_credentials()
             return len(found.access_key or "") >= SHORTEST_ACCESS_KEY_ID
 
     def endpoints(self, secret: str | None) -> dict[str, str]:
-        """The address of each service, from the environment, the profile, or AWS's own list.
+        """Return the address of each service, from the environment, the profile, or AWS's own list.
 
-        Secrets Manager is one of them if it is asked for a `secret`.
+        Secrets Manager is included if a `secret` is read from it.
         """
         clients = {"KMS": self.kms(), "SQS": self.sqs(), "STS": self.sts()}
         found = {name: client.meta.endpoint_url for name, client in clients.items()}
@@ -94,33 +94,33 @@ class AwsClients:
         return found
 
     def kms(self, request_id: uuid.UUID | None = None) -> KMSClient:
-        """A KMS client; the request id, if there is one, goes into the user agent."""
+        """Make a KMS client. The request id, if any, goes into the user agent."""
         with translated("KMS"):
             return self._session.client("kms", config=config(request_id=request_id))
 
     def sqs(self) -> SQSClient:
-        """An SQS client for everything but receiving."""
+        """Make an SQS client for all calls but receive."""
         with translated("SQS"):
             return self._session.client("sqs", config=config())
 
     def s3(self) -> S3Client:
-        """An S3 client, which waits longer: an object is stored whole before it is answered for."""
+        """Make an S3 client with a longer timeout: S3 answers after it stored the whole object."""
         with translated("S3"):
             return self._session.client("s3", config=config(read_timeout=OBJECT_TIMEOUT_S))
 
     def sqs_receiver(self, longest_wait: float) -> SQSClient:
-        """An SQS client that never retries, and gives up `RECEIVE_MARGIN_S` after its wait."""
+        """Make an SQS client that does not retry, and gives up `RECEIVE_MARGIN_S` after its wait."""
         once = config(attempts=1, read_timeout=longest_wait + RECEIVE_MARGIN_S)
         with translated("SQS"):
             return self._session.client("sqs", config=once)
 
     def sts(self) -> STSClient:
-        """An STS client."""
+        """Make an STS client."""
         with translated("STS"):
             return self._session.client("sts", config=config())
 
     def secret(self, arn: str, setting: str) -> str:
-        """The current text of a secret, asked for where its ARN says; "" if it is no text."""
+        """Return the current text of a secret, from the region in its ARN; "" for a binary secret."""
         with translated("Secrets Manager", Subject(arn, setting)):
             answer = self._secrets(arn).get_secret_value(SecretId=arn)
             text: str = answer.get("SecretString", "")
@@ -134,7 +134,7 @@ class AwsClients:
             )
 
     def rds_token(self, host: str, port: int, user: str) -> str:
-        """A token for one connection to RDS as this login: signed here, and good for 15 minutes."""
+        """Sign a token for one connection to RDS as this login. A token is valid for 15 minutes."""
         with translated("RDS"):
             client = self._session.client("rds", config=config())
             token: str = client.generate_db_auth_token(host, port, user)
@@ -146,14 +146,14 @@ _TOLD: Final = "vault_etl_told"
 
 
 class Events(Protocol):
-    """botocore's emitter, as far as it is needed."""
+    """The part of botocore's event emitter that is used."""
 
     def register(self, event_name: str, handler: Callable[..., None]) -> None:
-        """Have the handler called at events of this name, and of those below it."""
+        """Register a handler for events of this name, and of the names below it."""
 
 
 def observe_calls(events: Events, observer: CallObserver) -> None:
-    """Tell `observer` of all calls of the clients that are made after this."""
+    """Report all calls of clients that are made from now on to `observer`."""
     calls = _Calls(observer)
     events.register("before-call", calls.before)
     events.register("response-received", calls.tried)
@@ -204,13 +204,13 @@ class _Calls:
 
 
 class CallObserver(Protocol):
-    """Told of every call to AWS and Postgres, by several threads: it locks what it must."""
+    """Sees every call to AWS and Postgres, from several threads: names, seconds and codes, never a parameter."""
 
     def called(self, service: str, operation: str, seconds: float) -> None:
-        """A call has ended, well or badly. `seconds` counts all its tries and the waits between them."""
+        """Record the end of a call, good or bad. `seconds` includes all tries and the waits between them."""
 
     def failed(self, service: str, operation: str, code: str) -> None:
-        """One try has failed: AWS's error code, an SQLSTATE class, or the class of the exception.
+        """Record a failed try: the error code of AWS, an SQLSTATE class, or the class of the exception.
 
-        A call that a second try cures has failed once, too: so throttling shows before it hurts.
+        A call that succeeds at its second try has failed once: so throttling shows before it hurts.
         """

@@ -1,8 +1,8 @@
-"""Credentials that outlast the troubles of their source.
+"""Credentials that survive failures of their source.
 
-botocore makes no client, or one that has none for ever, if there are no credentials at that moment, and
-ends a call if they cannot be renewed in their last ten minutes. Here a call that has none says why, the
-next one asks again, and what is in hand is used for as long as it is valid.
+Without credentials botocore makes no client, or a client that never gets any; and it fails a call if
+credentials cannot be renewed in their last ten minutes. Here a call without credentials says why, the next
+call asks the source again, and valid credentials are used to their end.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
 PAUSE_S: Final = 10.0
-"""Between two attempts to renew: a source that is silent takes nine seconds for each."""
+"""Seconds between two attempts to renew. A silent source takes nine seconds for each attempt."""
 
 MARGIN_S: Final = 5
-"""Credentials that end sooner are not used any more: a call takes its time."""
+"""Credentials that end within this many seconds are not used: a call takes time."""
 
 METADATA_SERVICE: Final = "http://169.254.169.254/"
 
@@ -47,11 +47,11 @@ _SETTINGS: Final = (
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
 )
-"""Those of AWS's own settings that say where credentials come from."""
+"""The settings of AWS that name a source of credentials."""
 
 
 class HeldCredentials:
-    """What a signer asks for credentials, in place of botocore's own. Safe to share by threads."""
+    """The credentials that botocore signs with, in place of its own. Thread-safe."""
 
     method: Final = "vault-etl"
 
@@ -70,7 +70,7 @@ class HeldCredentials:
 
     @classmethod
     def of(cls, session: Session) -> Self:
-        """Make them, as what every client of the session signs with."""
+        """Make the credentials, and register them for every client of the session."""
 
         def providers() -> list[aws.CredentialProvider]:
             region = session.get_config_variable("region")
@@ -82,15 +82,15 @@ class HeldCredentials:
         return held
 
     def load_credentials(self) -> Self:
-        """See `botocore.credentials.CredentialResolver`. What fails is told by the first call."""
+        """Implement `botocore.credentials.CredentialResolver`. The first call reports a failure."""
         with contextlib.suppress(CredentialsError):
             self.get_frozen_credentials()
         return self
 
     def get_frozen_credentials(self) -> aws.ReadOnlyCredentials:
-        """The credentials to sign with now. Raises CredentialsError if none in hand is valid.
+        """Return the credentials to sign with. Raises CredentialsError if there are no valid credentials.
 
-        One thread at a time asks the source; the others wait for it only if they have nothing to use.
+        One thread at a time asks the source. The others wait for that thread only without valid credentials.
         """
         if self._renewing.acquire(blocking=not self._is_valid()):
             try:
@@ -101,15 +101,15 @@ class HeldCredentials:
         if held is not None and (failure is None or self._is_valid()):
             return held
         kept = failure or CredentialsError(UnavailableError("AWS: no credentials"), "")
-        error = kept.error  # a new one for each thread: raising writes a traceback into it
+        error = kept.error  # a new error for each thread: raising writes a traceback into the error
         raise CredentialsError(type(error)(str(error), hint=error.hint), kept.code)
 
     def get_deferred_property(self, property_name: str) -> Callable[[], str | None]:
-        """A function that gets one property, as endpoint rules ask for it."""
+        """Return a function that gets one property, for the endpoint rules of botocore."""
         return lambda: getattr(self.get_frozen_credentials(), property_name, None)
 
     def _is_valid(self) -> bool:
-        """Whether what is in hand can be used. Without an end it always can."""
+        """Tell whether the held credentials are valid. Credentials without an end always are."""
         if self._held is None:
             return False
         source = self._source
@@ -139,20 +139,20 @@ class HeldCredentials:
             return
         self._failure = None
         if isinstance(self._source, aws.RefreshableCredentials) and self._source.refresh_needed():
-            self._ask_at = now + PAUSE_S  # it was not renewed, or lives for minutes only
+            self._ask_at = now + PAUSE_S  # the renewal failed, or gave credentials for minutes only
 
 
 class SilentMetadata(aws.CredentialProvider):
-    """Asked last, when no other provider has credentials: tells an EC2 instance from other machines.
+    """The last provider: reports a failing metadata service of an EC2 instance.
 
-    botocore takes a metadata service that fails for one that is not there, so that a hiccup of it
-    would look like a machine without credentials.
+    botocore treats a metadata service that fails like a missing one, so a short failure would look like a
+    machine without credentials.
     """
 
     METHOD = "iam-role"
 
     def load(self) -> None:
-        """Raise CredentialRetrievalError if a metadata service takes connections here."""
+        """Raise CredentialRetrievalError if a metadata service accepts connections."""
         if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
             return
         named = self.session.get_config_variable("ec2_metadata_service_endpoint")

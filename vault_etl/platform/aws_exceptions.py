@@ -1,8 +1,8 @@
-"""The exceptions of botocore, each in one class: what keeps a call from being made, or answered.
+"""The exceptions of botocore that prevent a call or its answer, each in one class.
 
-A failure either cannot be right (ConfigurationError, exit 78), or is a refusal (DeniedError, 77, which
-`ingest --follow` gives a minute), or may pass (UnavailableError, 69, which a running ingest waits for). A test
-reads botocore's source: what is raised on the way to credentials and is not here fails it.
+A failure is a wrong setting (ConfigurationError, exit 78), a refusal (DeniedError, 77, which `ingest
+--follow` tolerates for a minute), or temporary (UnavailableError, 69, which a running ingest waits for). A
+test reads the source of botocore: it fails if an exception on the way to credentials is missing here.
 docs/operations/failures.md shows the table (docs/generate_failures.py).
 """
 
@@ -20,52 +20,52 @@ from botocore.parsers import ResponseParserError
 from vault_etl.base.errors import ConfigurationError, DeniedError, UnavailableError, VaultEtlError
 
 _STATUS: Final = re.compile(r"non 200 response (4[0-9]{2}) ")
-"""How botocore tells the status that a container's endpoint refused with."""
+"""The form in which botocore reports the status of a refusal by the endpoint of a container."""
 
 _PASSING: Final = frozenset({"408", "425", "429"})
 
 
 @dataclass(frozen=True, slots=True)
 class AwsFailure:
-    """Exceptions that mean the same. `{service}` is a service, or what gives credentials."""
+    """Exceptions of one meaning. `{service}` is a service, or the source of credentials."""
 
     kinds: tuple[type[Exception], ...]
     error: type[VaultEtlError]
     says: str
     hint: str
     provider: str | None = None
-    """botocore's name of what was asked for credentials; None: of any, and of calls."""
+    """botocore's name of the source of credentials; None: any source, and calls."""
     only: Callable[[Exception], bool] = lambda _: True
     is_wide: bool = False
-    """Whether so much falls under it that the hint names the exception, for who looks for it."""
+    """True if the row covers so many causes that the hint names the exception."""
 
 
 def _is_refused(error: Exception) -> bool:
-    """Whether a container's endpoint answered with a status that says no, rather than later."""
+    """Tell whether the endpoint of a container refused, rather than asked for patience."""
     status = _STATUS.search(str(error))
     return status is not None and status[1] not in _PASSING
 
 
 def _is_of_missing_file(error: Exception) -> bool:
-    """Whether TLS fails for want of a file. urllib3 wraps Python's exception in one of its own."""
+    """Tell whether TLS fails because a file is missing. urllib3 wraps the exception of Python."""
     inner = getattr(error, "kwargs", {}).get("error")
     return any(isinstance(cause, FileNotFoundError) for cause in getattr(inner, "args", ()))
 
 
 def _is_of_token(error: Exception) -> bool:
-    """Whether what STS would not take is the token, rather than the role."""
+    """Tell whether STS refused the token, rather than the role."""
     return "WebIdentityToken" in str(error)
 
 
 def _is_of_content(error: Exception) -> bool:
-    """Whether something that was read is not what it should be: botocore's own word is ValueError itself."""
+    """Tell whether some content is malformed. botocore itself raises ValueError for other faults."""
     return not isinstance(error, raised.BotoCoreError) and type(error) is not ValueError
 
 
 _LOGIN: Final = "sign in again: `aws sso login`, or `aws login`, with this profile"
 _PROFILE: Final = "check the profile in ~/.aws/config, or in the file that AWS_CONFIG_FILE names"
 _AGAIN: Final = (
-    "run the command again; `ingest` goes on with the credentials in hand while they are valid"
+    "run the command again; `ingest` continues with its credentials while they are valid"
 )
 
 FAILURES: Final = (
@@ -284,9 +284,9 @@ FAILURES: Final = (
         is_wide=True,
     ),
 )
-"""The first that fits holds."""
+"""The first row that fits decides."""
 
 REST: Final = AwsFailure(
     (Exception,), UnavailableError, "AWS: no credentials at the moment", _AGAIN, is_wide=True
 )
-"""Of what gives credentials, whatever else it raises: a run that has some must not end by it."""
+"""Any other exception of a source of credentials. A run that has credentials must not end because of it."""

@@ -1,7 +1,7 @@
-"""What botocore raises, and what AWS answers, translated into our errors by two tables.
+"""Exceptions of botocore and answers of AWS, translated into our errors by two tables.
 
-`aws_exceptions` classes exceptions, `aws_refusals` the codes of answers. No text of botocore's or AWS's
-goes further than this file: it may quote parameters.
+`aws_exceptions` classes exceptions, and `aws_refusals` the codes of answers. No text of botocore or AWS
+leaves this file: it may quote parameters.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from vault_etl.platform.aws_exceptions import FAILURES, REST, AwsFailure
 from vault_etl.platform.aws_refusals import Refusal, refusal_of
 
 SOURCE: Final = "the source of AWS credentials"
-"""The service in a failure of what gives credentials."""
+"""The name of the service in a failure to get credentials."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a call is about: a KMS key or a queue, and the setting that names it, if one does."""
+    """The subject of a call: a KMS key or a queue, and the setting that names it, if any."""
 
     name: str
     setting: str = ""
@@ -32,7 +32,7 @@ class Subject:
 
 @contextlib.contextmanager
 def translated(service: str, subject: Subject | None = None) -> Iterator[None]:
-    """Turn what botocore raises into our errors, which name the subject and its setting."""
+    """Translate exceptions of botocore into our errors, which name the subject and its setting."""
     with of_service(service.lower()):
         try:
             yield
@@ -46,17 +46,17 @@ def translated(service: str, subject: Subject | None = None) -> Iterator[None]:
 
 
 class CredentialsError(Exception):
-    """There are no credentials to sign with: raised through botocore, unpacked by `translated`."""
+    """There are no credentials to sign with. The error passes through botocore, and `translated` unpacks it."""
 
     def __init__(self, error: VaultEtlError, code: str) -> None:
         super().__init__(str(error))
         self.error = error
         self.code = code
-        """The class of what botocore raised."""
+        """The class of the exception of botocore."""
 
 
 def failed(service: str, error: Exception, provider: str | None = None) -> VaultEtlError:
-    """Our error for an exception; `provider` is what was asked for credentials, if that failed."""
+    """Return our error for an exception. `provider` is the source of credentials that failed, if one did."""
     found = failure_of(error, provider)
     says = found.says.format(service=service)
     hint = f"{found.hint} (botocore: {type(error).__name__})" if found.is_wide else found.hint
@@ -64,7 +64,7 @@ def failed(service: str, error: Exception, provider: str | None = None) -> Vault
 
 
 def failure_of(error: Exception, provider: str | None) -> AwsFailure:
-    """The first row of `FAILURES` that fits."""
+    """Return the first row of `FAILURES` that fits."""
     for row in FAILURES:
         if isinstance(error, row.kinds) and row.provider in {None, provider} and row.only(error):
             return row
@@ -74,7 +74,7 @@ def failure_of(error: Exception, provider: str | None) -> AwsFailure:
 def answered(
     service: str, error: raised.ClientError, subject: Subject | None = None
 ) -> VaultEtlError:
-    """Our error for an answer of AWS. Its text is looked at, for what the code leaves open."""
+    """Return our error for an answer of AWS. The text of the answer decides where its code is ambiguous."""
     told = error.response.get("Error", {})
     code = told.get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

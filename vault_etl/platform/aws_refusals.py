@@ -1,8 +1,8 @@
-"""The error codes of SQS, KMS, S3, STS, SSO and Secrets Manager: each in one class, what it means, what is done.
+"""The error codes of SQS, KMS, S3, STS, SSO and Secrets Manager, each in one class with our error and a hint.
 
-From the services' own models in botocore, the list "Common errors" that all services share, and the
-codes that botocore retries. A test reads the models: a code that is not here fails it. docs/operations/failures.md
-shows the classes, generated from this table.
+The codes come from the models of the services in botocore, from the list "Common errors" that all services
+share, and from the codes that botocore retries. A test reads the models: it fails if a code is missing.
+docs/operations/failures.md shows the classes, generated from this table.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vault_etl.base.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """Codes that mean the same. `{service}`, `{name}` and `{setting}` are of the call in question."""
+    """Codes of one meaning. `{service}`, `{name}` and `{setting}` belong to the failed call."""
 
     error: type[VaultEtlError]
     says: str
@@ -35,7 +35,7 @@ class Class:
 
 
 class InvalidCallError(ConfigurationError):
-    """AWS says that the call is not valid: a setting is wrong, or the stored key that it is about."""
+    """AWS says that the call is not valid: a setting is wrong, or the stored key in the call."""
 
 
 def _codes(text: str) -> frozenset[str]:
@@ -43,7 +43,7 @@ def _codes(text: str) -> frozenset[str]:
 
 
 class Refusal(Enum):
-    """What a code means. The value is what is said, done and hinted."""
+    """The meaning of a code: the message, the error and the hint."""
 
     CLOCK = Class(
         UnavailableError,
@@ -257,23 +257,23 @@ class Refusal(Enum):
 
 _OF_CODE: Final = {code: refusal for refusal in Refusal for code in refusal.value.codes}
 _QUERY_PREFIX: Final = "AWS.SimpleQueueService."
-"""Before the codes of SQS in the older protocol, which it still names in a header."""
+"""The prefix of codes of SQS in its older protocol, which SQS still names in a header."""
 
 _CLOCK_TEXTS: Final = ("Signature expired", "Signature not yet current")
-"""How AWS begins the text of a refused signature whose only fault is its time (SigV4)."""
+"""The beginnings of the text that AWS gives when a signature is refused for its time alone (SigV4)."""
 
 _HTTP_DENIED: Final = frozenset({"401", "403"})
-"""What botocore says of an answer without a code that it can read: moto's, to a bad signature."""
+"""The code that botocore reports for an answer without a readable code, such as moto's to a bad signature."""
 
 _FIRST_FAULT: Final = 500
 _TOO_MANY: Final = 429
 
 
 def refusal_of(code: str, text: str, status: int) -> Refusal:
-    """The class of an answer: its code, the text (looked at for what the code leaves open), its HTTP status.
+    """Return the class of an answer, by its code, its HTTP status, and its text where the code is ambiguous.
 
-    A code that is not known passes if AWS says that the fault is its own (500 and above, 429), and is
-    a refusal otherwise: what will not pass must not be waited for.
+    An unknown code is temporary if the status is a fault of AWS (500 and above, 429), and a refusal
+    otherwise: an ingest must not wait for an error that does not pass.
     """
     known = _OF_CODE.get(code.removeprefix(_QUERY_PREFIX))
     if known is Refusal.NO_CALLER and text.startswith(_CLOCK_TEXTS):

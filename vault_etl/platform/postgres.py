@@ -1,7 +1,7 @@
-"""Postgres: one connection, transactions, and psycopg2's errors translated, once and without a row in them.
+"""Postgres: one connection, its transactions, and the errors of psycopg2 translated, without a row in them.
 
-`str(psycopg2.Error)` quotes the row that was refused, and a cast error quotes the value, so no
-text of the server ever leaves this file: an SQLSTATE does.
+`str(psycopg2.Error)` quotes the refused row, and a cast error quotes the value. So no text of the server
+leaves this file: an SQLSTATE does.
 """
 
 from __future__ import annotations
@@ -42,29 +42,29 @@ SERVICE: Final = "postgres"
 
 
 ANSWER_WITHIN_S: Final = 40.0
-"""For transactions that are short by their nature, from the first statement to COMMIT's answer.
+"""The limit of short transactions, from the first statement to the answer of COMMIT.
 
-The longest of them, 10,000 rows and 16 MiB, takes a second, and a lock is waited for 30 s at most.
+The longest such transaction, 10,000 rows and 16 MiB, takes a second, and a wait for a lock 30 s at most.
 """
 
 LIFE_S: Final = 1_800.0
-"""Of a connection, at most; it ends between two transactions."""
+"""The longest life of a connection. The connection ends between two transactions."""
 
 _JITTER: Final = 0.2
-"""Workers that were started together do not connect together."""
+"""Workers that start together must not reconnect together."""
 
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL search_path = pg_catalog, pg_temp"
-"""One message. Without that path an operator that an owner makes in `public` is taken for the system's, and runs with
-this login's rights. The path ends with the transaction, since a pooler gives the next one another session."""
+"""One message. Without this path an operator in `public` would be taken for the system's, and would run with
+the rights of this login. The path ends with the transaction: a pooler gives the next one another session."""
 
 _LIMITS: Final = {
     "lock_timeout": "30s",
-    # A client that is suspended keeps its locks for no longer.
+    # A suspended client keeps its locks for no longer.
     "idle_in_transaction_session_timeout": "60s",
 }
-"""Of a transaction, as its path is; for each that the login, the database and the URL leave at 0."""
+"""Limits of a transaction. A limit is set only if the login, the database and the URL leave it at 0."""
 _STATEMENT_LIMIT: Final = {"statement_timeout": "10min"}
-_LOOK: Final = "SELECT " + ", ".join(
+_CURRENT_LIMITS: Final = "SELECT " + ", ".join(
     f"pg_catalog.current_setting('{name}')" for name in (*_LIMITS, *_STATEMENT_LIMIT)
 )
 
@@ -78,14 +78,14 @@ _OF_A_SESSION: Final = """
 
 
 class Database:
-    """A connection that is made when it is needed, and made again after it was lost.
+    """A connection that is made on first use, and made again after it was lost.
 
-    Nothing that a transaction sets or makes is relied on by the next one, but for temporary tables of
-    one definition, so that a pooler may give each transaction another session (docs/adr/0031-poolers.md).
-    It lives for half an hour: then a password that was changed is asked for, a login that was locked is
-    out, and the temporary tables go, which hold back the freezing of old rows. `password` is asked at
-    each connect; `setting` has the URL. The server shows `name` beside the session. `observer` is told of
-    each connect, of each transaction's statements by the transaction's name, and of each commit.
+    No transaction relies on the state that an earlier one left, except temporary tables of one definition.
+    So a pooler may give each transaction another session (docs/adr/0031-poolers.md). A connection lives for
+    half an hour: after that a changed password is read, a locked login is refused, and the temporary tables
+    end, which hold back the freezing of old rows. `password` is called for each connection. `setting` is
+    the setting with the URL. The server shows `name` beside the session. `observer` sees each connect, the
+    statements of each transaction by the name of the transaction, and each commit.
     """
 
     def __init__(
@@ -107,14 +107,14 @@ class Database:
     def transaction(
         self, name: str = "transaction", *, within: float | None = None, long: bool = False
     ) -> Iterator[psycopg2.extensions.cursor]:
-        """One READ COMMITTED transaction: committed at the end, rolled back if anything is raised.
+        """Run one READ COMMITTED transaction: commit at the end, roll back if anything is raised.
 
-        The server ends a statement after ten minutes, but not a `long` one, which reads or writes a
-        whole table; a wait for a lock after 30 s; and a transaction in which nothing is said for 60 s.
+        The server ends a statement after ten minutes (not a `long` one, which reads or writes a whole
+        table), a wait for a lock after 30 s, and an idle transaction after 60 s.
 
-        Raises UnavailableError, DeniedError, ConfigurationError, ValueRefusedError or
-        LockTimeoutError for what the server says, and UnavailableError if that takes longer than
-        `within` seconds. A COMMIT whose answer is lost raises too.
+        Raises UnavailableError, DeniedError, ConfigurationError, ValueRefusedError or LockTimeoutError for
+        an error of the server, and UnavailableError if the transaction takes longer than `within` seconds.
+        A COMMIT whose answer is lost raises too.
         """
         with self._statements(within) as connection, connection.cursor() as cursor:
             with self._told(name):
@@ -130,8 +130,8 @@ class Database:
     ) -> tuple[Any, ...]:
         """CALL a procedure that commits by itself, and return its row. Raises like `transaction`.
 
-        If the answer is lost, it may have committed. It is sent outside a transaction, and so without the
-        path: `sql` names what it calls by its schema, and uses no operator.
+        If the answer is lost, the procedure may have committed. The call is outside a transaction, and so
+        without the search path: `sql` names the procedure with its schema, and uses no operator.
         """
         with (
             self._statements(within) as connection,
@@ -143,11 +143,11 @@ class Database:
 
     @contextlib.contextmanager
     def session(self, role: str) -> Iterator[int]:
-        """Keep one session, as `role`, for what is done in the block with `alone` and `transaction`; its pid.
+        """Keep one session, as `role`, for `alone` and `transaction` in the block; return its pid.
 
-        A statement in it takes as long as it takes. The session ends with the block, and with it what it
-        set. So there is none through a pooler, which would give it to another program: raises
-        ConfigurationError. If it is lost, what comes next raises UnavailableError.
+        Statements have no time limit. The session and its settings end with the block. A pooler would give
+        the session to another program: raises ConfigurationError behind one. If the session is lost, the
+        next call raises UnavailableError.
         """
         try:
             with self._statements(None) as connection, connection.cursor() as cursor:
@@ -155,7 +155,7 @@ class Database:
                 pid = connection.info.backend_pid
                 if cursor.fetchone() != (pid,):
                     raise ConfigurationError(
-                        "this needs a session of its own, and there is a pooler before Postgres",
+                        "this command needs a session of its own, and there is a pooler before Postgres",
                         hint="set VAULT_ETL_DATABASE_URL to Postgres itself for this command",
                     )
                 self._set_limits(cursor)
@@ -167,9 +167,9 @@ class Database:
             self.close()
 
     def alone(self, statement: psycopg2.sql.Composable, *, lock_timeout_s: float) -> None:
-        """Run a statement that refuses to be in a transaction, in a `session`. Raises like `transaction`.
+        """Run a statement that is not allowed in a transaction, in a `session`. Raises like `transaction`.
 
-        A lock is waited for so many seconds (0: without end).
+        A wait for a lock ends after `lock_timeout_s` seconds (0: no limit).
         """
         with (
             self._statements(None) as connection,
@@ -183,7 +183,7 @@ class Database:
             cursor.execute(statement)
 
     def cancel(self) -> None:
-        """Have the server end the statement that another thread waits for, if there is one."""
+        """Cancel the statement that another thread waits for, if any."""
         if self._connection is not None:
             with contextlib.suppress(psycopg2.Error):
                 self._connection.cancel()
@@ -229,8 +229,8 @@ class Database:
         return self._connection
 
     def _set_limits(self, cursor: psycopg2.extensions.cursor) -> None:
-        """Look which limits are set, once a connection: `SET TRANSACTION` comes before any query."""
-        cursor.execute(_LOOK)
+        """Read which limits are set, once for each connection: `SET TRANSACTION` must precede any query."""
+        cursor.execute(_CURRENT_LIMITS)
         (given,) = cursor.fetchall()
         wanted = {**_LIMITS, **_STATEMENT_LIMIT}
         unset = [name for name, value in zip(wanted, given, strict=True) if value == "0"]
@@ -245,7 +245,7 @@ class Database:
         return _timed(self._observer, operation)
 
     def _abandon(self, error: psycopg2.Error | None = None) -> None:
-        """Roll back; a connection that cannot is closed."""
+        """Roll back. A connection that cannot roll back is closed."""
         connection = self._connection
         if connection is None:
             return
@@ -255,14 +255,14 @@ class Database:
                     cursor.execute("ROLLBACK")
         except psycopg2.Error:
             connection.close()
-        # A server that turned read-only has failed over: a new connection finds the new primary.
+        # A server that became read-only has failed over: a new connection finds the new primary.
         moved = error is not None and error.pgcode == READ_ONLY
         if isinstance(error, psycopg2.InterfaceError) or connection.closed or moved:
             self.close()
 
 
 def life() -> float:
-    """For how many seconds the next connection lives: `LIFE_S`, less up to a fifth, drawn at random."""
+    """Return the life of the next connection in seconds: `LIFE_S` less up to a fifth, at random."""
     return LIFE_S * random.uniform(1 - _JITTER, 1)  # noqa: S311 - no secret
 
 

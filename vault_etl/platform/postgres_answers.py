@@ -24,11 +24,11 @@ READ_ONLY: Final = "25006"
 
 
 RATE_LIMITED: Final = "VE429"
-"""Of our function `audit_rate`, whose DETAIL is the seconds to wait."""
+"""The SQLSTATE of our function `audit_rate`. Its DETAIL is the seconds to wait."""
 
 
 TOO_MANY_KEYS: Final = "VE507"
-"""Of our trigger `data_keys_are_few`."""
+"""The SQLSTATE of our trigger `data_keys_are_few`."""
 
 
 _MIGRATE_HINT: Final = "run `vault-etl migrate` as the owner; `vault-etl migrate --check` tells"
@@ -43,23 +43,23 @@ class ValueRefusedError(VaultEtlError):
 
 
 class LockTimeoutError(UnavailableError):
-    """Somebody else held a lock for too long (SQLSTATE 55P03, or 40P01 for a deadlock)."""
+    """Another session held a lock for too long (SQLSTATE 55P03, or 40P01 for a deadlock)."""
 
     word = "locked"
 
 
 class NoPartitionError(IncompleteError):
-    """A record's month is not there (SQLSTATE 23514 without a constraint)."""
+    """No partition exists for the month of a record (SQLSTATE 23514 without a constraint)."""
 
     word = "no partition"
 
 
 class ObjectsDependError(ConfigurationError):
-    """Other objects depend on what is to be changed (SQLSTATE 2BP01)."""
+    """Other objects depend on the object to change (SQLSTATE 2BP01)."""
 
 
 class UnsupportedError(ConfigurationError):
-    """The server is no PostgreSQL, or not all of it (SQLSTATE 0A000)."""
+    """The server is not PostgreSQL, or lacks a part of it (SQLSTATE 0A000)."""
 
 
 def translated(error: psycopg2.Error) -> VaultEtlError:
@@ -87,7 +87,7 @@ def error_of_answer(answer: _Answer) -> VaultEtlError:
 
 
 def _too_fast(seconds: str | None) -> RateLimitedError:
-    """The DETAIL is a number, or is left out."""
+    """Return the error of a rate limit. A DETAIL that is not a number is left out."""
     wait = f"in {seconds} s" if re.fullmatch(r"[0-9]{1,3}", seconds or "") else "in a minute"
     return RateLimitedError(
         "Postgres: this login writes too much of the audit log in too short a time",
@@ -117,20 +117,20 @@ _NOT_MIGRATED: Final[_Answer] = (
 
 _IN_THE_WAY: Final[_Answer] = (
     ConfigurationError,
-    "an object is there already that has a name of ours",
-    "look in the schema public for what is not of vault-etl, and rename or move it",
+    "an object with a name of vault-etl exists already",
+    "find the object in the schema public that is not of vault-etl, and rename or move it",
 )
 
 
 _NO_PARTITION: Final[_Answer] = (
     NoPartitionError,
-    "a record has no partition to go to",
+    "no partition exists for a record",
     "a month was detached or dropped meanwhile: run the command again",
 )
 
 
 _ONE_GENERATION: Final = "tokens_of_one_generation"
-"""A constraint of `user_logins`. It is no value's fault."""
+"""A constraint of `user_logins`. No value of the row is at fault."""
 
 
 _OTHER_GENERATION: Final[_Answer] = (
@@ -145,15 +145,15 @@ _AWAY: Final[_Answer] = (UnavailableError, "not available", "run the command aga
 
 _CONFLICT: Final[_Answer] = (
     UnavailableError,
-    "on a replica, a look was in the way of what it replays, and was cancelled",
-    "run the command again; longer looks need a longer max_standby_streaming_delay there, or hot_standby_feedback = on",
+    "a query on a replica was in the way of its replay, and was cancelled",
+    "run the command again; long queries need a longer max_standby_streaming_delay there, or hot_standby_feedback = on",
 )
 
 
 _UNSUPPORTED: Final[_Answer] = (
     UnsupportedError,
-    "this server does not have what PostgreSQL has",
-    "is it a service that speaks its protocol alone?",
+    "this server lacks a feature of PostgreSQL",
+    "is it another product that speaks the protocol of PostgreSQL?",
 )
 
 
@@ -169,8 +169,8 @@ _DEPENDED_ON: Final[_Answer] = (ObjectsDependError, "other objects depend on thi
 
 _OTHERWISE: Final[_Answer] = (
     IncompleteError,
-    "it is not in the state that this needs",
-    "somebody else may have been faster: run the command again",
+    "the object is not in the required state",
+    "another process may have been faster: run the command again",
 )
 
 
@@ -191,7 +191,7 @@ LOST: Final[_Answer] = (
 SILENT: Final[_Answer] = (
     UnavailableError,
     "Postgres did not answer in time",
-    "is it frozen or overloaded, or is a proxy before it that lost it?",
+    "is Postgres frozen or overloaded, or did a proxy lose it?",
 )
 
 
@@ -206,18 +206,18 @@ ANSWERS: Final[Mapping[str, _Answer]] = {
     "0A000": _UNSUPPORTED,
     "23514": _NO_PARTITION,
     "2BP01": _DEPENDED_ON,
-    READ_ONLY: _AWAY,  # a standby, or a server that is failing over
-    "25P03": _AWAY,  # the server ended a transaction in which nothing was said for too long
-    "25P04": _AWAY,  # or one that took too long in all
-    "40001": _CONFLICT,  # a primary has none: no transaction of ours that writes is above READ COMMITTED
+    READ_ONLY: _AWAY,  # a standby, or a server during a failover
+    "25P03": _AWAY,  # the server ended an idle transaction
+    "25P04": _AWAY,  # the server ended a transaction that took too long
+    "40001": _CONFLICT,  # never on a primary: our writing transactions are READ COMMITTED
     "40P01": _LOCKED,
     "42501": _DENIED,
     **dict.fromkeys(("42P06", "42P07", "42710", "42723"), _IN_THE_WAY),
-    "55000": _OTHERWISE,  # of our own functions and triggers
+    "55000": _OTHERWISE,  # raised by our functions and triggers
     "55P03": _LOCKED,
     "57014": _ENDED,
     TOO_MANY_KEYS: _FULL,
     **dict.fromkeys(("3F000", "42703", "42704", "42883", "42P01"), _NOT_MIGRATED),
     **dict.fromkeys(("08", "53", "57", "58"), _AWAY),
 }
-"""Of a statement, by the SQLSTATE or its class, in docs/operations/failures.md too (docs/generate_failures.py)."""
+"""Answers to a statement, by the SQLSTATE or its class (docs/generate_failures.py writes them to the docs)."""

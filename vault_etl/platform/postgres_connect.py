@@ -1,7 +1,7 @@
-"""A connection to Postgres: what it is made with, and the error of one that is not made.
+"""Connections to Postgres: their options, the error of a failed connection, and a limit on silence.
 
-A URL may hold a password, and what libpq says of a malformed one may quote it: no text of libpq or of the server
-leaves this file. Names of options, the host, the port and an SQLSTATE do.
+A URL may hold a password, and libpq may quote it when the URL is malformed. So no text of libpq or of the
+server leaves this file: names of options, the host, the port and an SQLSTATE do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ URL_SETTING: Final = "VAULT_ETL_DATABASE_URL"
 PASSWORD_SETTING: Final = "VAULT_ETL_DATABASE_PASSWORD"  # noqa: S105 - a setting's name
 
 Password = Callable[[Mapping[str, str]], Mapping[str, str]]
-"""From the options of a connection to those that it adds or replaces, the password among them."""
+"""A function from the options of a connection to the options to add or replace, with the password."""
 
 CONNECT_TIMEOUT_S: Final = 10
 TCP_USER_TIMEOUT_MS: Final = 15_000
@@ -39,18 +39,18 @@ _DEFAULTS: Final = {
     "keepalives_count": 3,
 }
 
-# COPY sends text as UTF-8, and PGCLIENTENCODING would have the server take it for something else.
+# COPY sends UTF-8. PGCLIENTENCODING could make the server read another encoding.
 _FIXED: Final = {"client_encoding": "UTF8"}
 
 _OF_ENVIRONMENT: Final = ("host", "port", "user", "sslmode")
-"""Options that a token is made for."""
+"""The options that a token depends on."""
 
 _URL_HINT: Final = (
-    "it is postgresql://login:password@host:port/database; of a password, each character that is no letter or"
-    " digit is written in percent form, as %40 for @"
+    "a URL is postgresql://login:password@host:port/database; in a password, write each character that is not a"
+    " letter or a digit in percent form, as %40 for @"
 )
 _OWN_MARKS: Final = re.compile(r"[^?]*@[^?]*@|[^?@]*/[^?]*@")
-"""Of a URL behind its scheme: a second @, or one behind a /, which make a part of the password the host's name."""
+"""The rest of a URL with a second @, or an @ after a /: libpq would take a part of the password for the host."""
 
 _SQLSTATE_ALONE: Final = 3
 """libpq's PQERRORS_SQLSTATE."""
@@ -60,7 +60,7 @@ _STATE: Final = re.compile(r":  ([0-9A-Z]{5})\n?\Z")
 
 
 class NotConnectedError(psycopg2.OperationalError):
-    """There is no connection, and `error` says why. `state` is the server's SQLSTATE, if it said one."""
+    """A failed connection. `error` is our error, and `state` the SQLSTATE of the server, if any."""
 
     def __init__(self, error: VaultEtlError, state: str | None, option: str) -> None:
         super().__init__(str(error))
@@ -70,11 +70,11 @@ class NotConnectedError(psycopg2.OperationalError):
 
 
 class Target:
-    """What connections are made with; `password` is asked at each of them.
+    """The options of connections. `password` is called for each connection.
 
-    The server shows `name`, or the URL's application_name, beside each session.
-    `setting` is the setting that has the URL. Raises ConfigurationError for a URL that is malformed, or
-    has a password beside that one.
+    The server shows `name`, or the application_name of the URL, beside each session. `setting` is the
+    setting with the URL. Raises ConfigurationError for a malformed URL, and for a URL with a password if
+    `password` is given too.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class Target:
             raise ConfigurationError(message, hint="take it out of the URL, or unset the other")
 
     def connect(self) -> psycopg2.extensions.connection:
-        """A new connection. Raises NotConnectedError, and what the source of the password raises.
+        """Make a connection. Raises NotConnectedError, and the errors of the source of the password.
 
-        A password that is refused may have changed since it was asked for: it is asked for once more.
+        A refused password may have changed in the meantime: it is read once more.
         """
         try:
             return self._connect()
@@ -113,12 +113,12 @@ class Target:
         return _Connection(psycopg2.extensions.make_dsn(**options), self._setting)
 
     def _seen(self) -> dict[str, str]:
-        """The options that are given, by the URL or else by libpq's variables."""
+        """Return the given options: of the URL, or else of the variables of libpq."""
         named = {name: os.environ.get(f"PG{name.upper()}", "") for name in _OF_ENVIRONMENT}
         return {**named, **self._given}
 
     def _setting(self, option: str) -> str:
-        """Where an option comes from: the URL, else the service, else a variable of libpq's."""
+        """Name the source of an option: the URL, else the service, else a variable of libpq."""
         if option == "password" and self._password is not None:
             return PASSWORD_SETTING
         if option in self._given:
@@ -130,7 +130,7 @@ class Target:
 
 
 class _Connection(psycopg2.extensions.connection):
-    """Raises NotConnectedError. `setting` tells where an option comes from."""
+    """A connection that raises NotConnectedError. `setting` names the source of an option."""
 
     def __init__(self, dsn: str, setting: Callable[[str], str]) -> None:
         try:
@@ -145,10 +145,10 @@ class _Connection(psycopg2.extensions.connection):
             raise NotConnectedError(told, state, option) from None
 
     def _state_of_next_try(self) -> str:
-        """The SQLSTATE that the server refuses a second try with, "" if there is none.
+        """Try again, and return the SQLSTATE of the refusal; "" if there is none.
 
-        Of a connection that failed, libpq keeps the server's text alone, in the server's language; it can be
-        told to keep the SQLSTATE instead, of the next.
+        libpq keeps only the text of a failed connection, in the language of the server. It can be told to
+        keep the SQLSTATE of the next try instead.
         """
         if (library := libpq()) is None:
             return ""
@@ -160,10 +160,10 @@ class _Connection(psycopg2.extensions.connection):
         return found[1] if found else ""
 
     def _server(self) -> str:
-        """HOST:PORT, or a socket's path."""
+        """Return HOST:PORT, or the path of a socket."""
         try:
             host, port = self.info.host or "localhost", self.info.port
-        except ValueError:  # the port is no number
+        except ValueError:  # the port is not a number
             return "an unknown port"
         if host.startswith("/"):
             return f"{host}/.s.PGSQL.{port}"
@@ -171,7 +171,7 @@ class _Connection(psycopg2.extensions.connection):
 
 
 def _parse(url: str, setting: str) -> dict[str, Any]:
-    """The options that the URL gives. A secret that is mounted as a file ends in a newline, often."""
+    """Return the options of the URL. A secret that is mounted as a file often ends with a newline."""
     scheme, _, rest = url.strip().partition("://")
     malformed = ConfigurationError(f"{setting} is malformed", hint=_URL_HINT)
     if scheme in {"postgresql", "postgres"} and _OWN_MARKS.match(rest):
@@ -184,7 +184,7 @@ def _parse(url: str, setting: str) -> dict[str, Any]:
 
 
 class Silence:
-    """Ends a connection that is watched for longer than `seconds` (None: never)."""
+    """A limit of `seconds` on a silent server (None: no limit): the connection is cut then."""
 
     def __init__(self, seconds: float | None) -> None:
         self.was_too_long = False
@@ -210,10 +210,10 @@ class Silence:
                 self._socket = None
 
     def watch(self, connection: psycopg2.extensions.connection) -> None:
-        """From now until the end of the block."""
+        """Watch the connection until the end of the block."""
         if self._seconds is None:
             return
-        # A descriptor of our own: libpq's may be closed, and its number another socket's, by then.
+        # A descriptor of our own: libpq may close its own, and another socket may get its number.
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
         self._timer = threading.Timer(self._seconds, self._cut)
         self._timer.daemon = True
@@ -223,5 +223,5 @@ class Silence:
         with self._lock:
             if self._socket is not None:
                 self.was_too_long = True
-                with suppress(OSError):  # it is lost already
+                with suppress(OSError):  # the connection is lost already
                     self._socket.shutdown(socket.SHUT_RDWR)

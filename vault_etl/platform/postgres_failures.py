@@ -15,9 +15,10 @@ from vault_etl.platform.postgres_refusals import REFUSALS, ConnectionFailure
 
 
 def failure_of(text: str, state: str | None) -> tuple[ConnectionFailure, str]:
-    """The kind of a failure, and the option at fault. `state` is None if no server spoke, "" if it gave none.
+    """Return the kind of a failure, and the option at fault.
 
-    Of several hosts the last one counts: libpq goes on to the next while one is away, and ends with a refusal.
+    `state` is None if no server answered, and "" if the answer has no SQLSTATE. Among several hosts the last
+    one counts: libpq tries the next host while one is unavailable, and stops at a refusal.
     """
     last = _HOST.split(text)[-1]
     for failure in FAILURES:
@@ -32,7 +33,7 @@ def failure_of(text: str, state: str | None) -> tuple[ConnectionFailure, str]:
 
 
 def is_of_a_server(text: str) -> bool:
-    """Whether the last host has said it, and not libpq: then a severity comes first, in any language."""
+    """Tell whether the text comes from the last host, not from libpq: it begins with a severity then."""
     _, *after_host = _HOST.split(text)
     return bool(after_host) and bool(_SEVERITY.match(after_host[-1]))
 
@@ -43,7 +44,7 @@ _SEVERITY: Final = re.compile(r"[^:\n]{1,40}:  ")
 _URL: Final = "postgresql://login:password@host:port/database"
 
 FAILURES: Final[Sequence[ConnectionFailure]] = (
-    # What is wrong before a server is asked.
+    # Faults before a server is asked.
     ConnectionFailure(
         ConfigurationError,
         "{setting} is malformed: service",
@@ -157,7 +158,7 @@ FAILURES: Final[Sequence[ConnectionFailure]] = (
     ),
     ConnectionFailure(
         ConfigurationError,
-        "what listens at {server} is no Postgres",
+        "the server at {server} is not Postgres",
         "are host and port in {setting} right?",
         (
             r"expected authentication request",
@@ -165,7 +166,7 @@ FAILURES: Final[Sequence[ConnectionFailure]] = (
             r"received invalid",
         ),
     ),
-    # Authentication and start-up, as far as libpq sees them.
+    # Authentication and start-up, as libpq sees them.
     ConnectionFailure(
         ConfigurationError,
         "there is no password for Postgres at {server}",

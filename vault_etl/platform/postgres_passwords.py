@@ -1,6 +1,6 @@
-"""The password of a login, asked for at each connect: from a file, Secrets Manager, or IAM.
+"""The password of a login, read for each connection: from a file, Secrets Manager, or IAM.
 
-No password is in an error or a log, and none is kept: what rotates it needs no restart of ours.
+No password is in an error or a log. No password is kept, so a rotation needs no restart.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vault_etl.platform.postgres_connect import Password
 VERIFIED: Final = "verify-full"
 
 MAX_BYTES: Final = 8_192
-"""Of a file. A token of RDS has under 2,000."""
+"""The limit of a file. A token of RDS has under 2,000 bytes."""
 
 _FILE: Final = "file:"
 _SECRET: Final = "secretsmanager:"  # noqa: S105 - a prefix
@@ -27,7 +27,7 @@ _PORT: Final = "5432"
 
 
 def password_of(setting: str, aws: Callable[[], AwsClients]) -> Password:
-    """What a setting asks for a password: `file:PATH`, `secretsmanager:ARN` or `rds-iam`. Threads may share it."""
+    """Return the source that a setting names: `file:PATH`, `secretsmanager:ARN` or `rds-iam`. Thread-safe."""
     if setting.startswith(_FILE):
         return FilePassword(Path(setting.removeprefix(_FILE)))
     if (secret := secret_of(setting)) is not None:
@@ -36,21 +36,21 @@ def password_of(setting: str, aws: Callable[[], AwsClients]) -> Password:
 
 
 def secret_of(setting: str) -> str | None:
-    """The ARN of the secret that a setting names; None if it names something else."""
+    """Return the ARN of the secret that a setting names; None for another source."""
     return setting.removeprefix(_SECRET) if setting.startswith(_SECRET) else None
 
 
 class FilePassword:
-    """The content of a file, but for the newline at its end."""
+    """The content of a file, without the newline at its end."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._was_read = False
 
     def __call__(self, options: Mapping[str, str]) -> Mapping[str, str]:
-        """Read it. Raises ConfigurationError, but UnavailableError after it was read once.
+        """Read the file. Raises ConfigurationError, but UnavailableError once the file was read.
 
-        What writes the file again may do so in place, and must not end a worker.
+        Another program may replace the file in place, and that must not end a worker.
         """
         del options
         kind: type[VaultEtlError] = UnavailableError if self._was_read else ConfigurationError
@@ -58,7 +58,7 @@ class FilePassword:
             with self._path.open("rb") as file:
                 content = file.read(MAX_BYTES + 1)
         except OSError as error:
-            why = (error.strerror or "it is no file").lower()
+            why = (error.strerror or "not a file").lower()
             raise kind(f"{_SUBJECT} cannot be read: {why}", hint=_FILE_HINT) from None
         if len(content) > MAX_BYTES:
             raise kind(f"{_SUBJECT} is longer than {MAX_BYTES:,} bytes", hint=_FILE_HINT)
@@ -73,7 +73,7 @@ class FilePassword:
 
 
 class SecretPassword:
-    """A secret of AWS Secrets Manager: a text, or an object with `password`, as RDS keeps them."""
+    """A secret of AWS Secrets Manager: a text, or an object with `password`, which is the form of RDS."""
 
     def __init__(self, arn: str, aws: Callable[[], AwsClients]) -> None:
         self._arn = arn
@@ -81,7 +81,7 @@ class SecretPassword:
         self._one_at_a_time = threading.Lock()  # a session of boto3 makes clients for one thread
 
     def __call__(self, options: Mapping[str, str]) -> Mapping[str, str]:
-        """Ask for its current version. Raises ConfigurationError, DeniedError or UnavailableError."""
+        """Read the current version. Raises ConfigurationError, DeniedError or UnavailableError."""
         with self._one_at_a_time:
             text = self._aws().secret(self._arn, SETTING)
         secret = _object(text)
@@ -89,30 +89,31 @@ class SecretPassword:
         if not isinstance(password, str) or not password or "\0" in password:
             message = f"the secret that {SETTING} names has no password"
             raise ConfigurationError(
-                message, hint='it is the password, or JSON such as {"username": …, "password": …}'
+                message,
+                hint='a secret is the password, or JSON such as {"username": …, "password": …}',
             )
         login = None if secret is None else secret.get("username")
         if login is not None and login != options.get("user"):
             message = f"the secret that {SETTING} names is of another login"
             raise ConfigurationError(
                 message,
-                hint="name this one in the URL; a rotation by turns between two logins does not fit",
+                hint="name that login in the URL; a rotation that alternates between two logins is not supported",
             )
         return {"password": password}
 
 
 class RdsToken:
-    """A token of IAM for one connection to RDS, Aurora or RDS Proxy. It is good for 15 minutes."""
+    """An IAM token for one connection to RDS, Aurora or RDS Proxy, valid for 15 minutes."""
 
     def __init__(self, aws: Callable[[], AwsClients]) -> None:
         self._aws = aws
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, options: Mapping[str, str]) -> Mapping[str, str]:
-        """Sign one, without a call. Raises ConfigurationError, DeniedError or UnavailableError.
+        """Sign a token, without a call. Raises ConfigurationError, DeniedError or UnavailableError.
 
-        The server gets the token as it is, and whoever has it is this login: so it is sent over TLS
-        alone, to a server whose certificate and name were checked.
+        The server receives the token in the clear, and its holder is this login. So the token is sent over
+        TLS alone, to a server whose certificate and name were verified.
         """
         host, user = options.get("host", ""), options.get("user", "")
         port = options.get("port") or _PORT
@@ -121,13 +122,11 @@ class RdsToken:
                 f"{SETTING}=rds-iam is for one host and a login", hint=_IAM_HINT
             )
         if options.get("sslmode") != VERIFIED:
-            message = (
-                f"{SETTING}=rds-iam needs sslmode={VERIFIED}: whoever reads the token is this login"
-            )
+            message = f"{SETTING}=rds-iam needs sslmode={VERIFIED}: a reader of the token becomes this login"
             raise ConfigurationError(message, hint=_IAM_HINT)
         with self._one_at_a_time:
             token = self._aws().rds_token(host, int(port), user)
-        # All that it was made for is named again: no service file and no Kerberos ticket has it go another way.
+        # The options of the token are set again, so that a service file or a Kerberos ticket cannot change them.
         made_for = {"host": host, "port": port, "user": user}
         return {"password": token, "sslmode": VERIFIED, "gssencmode": "disable", **made_for}
 

@@ -13,25 +13,25 @@ from typing import Final
 from vault_etl.base.errors import ConfigurationError, DeniedError, UnavailableError, VaultEtlError
 
 POOLER: Final = "08P01"
-"""What PgBouncer says of nearly everything: its text, which has one language, tells more."""
+"""The SQLSTATE of nearly all errors of PgBouncer. Its text tells more, and has one language."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFailure:
-    """One kind. `{server}` is its host and port, `{setting}` where `option` was, or would be, set."""
+    """One kind of failure. `{server}` is host and port, `{setting}` the place where `option` is set or could be."""
 
     kind: type[VaultEtlError]
     message: str
     hint: str
     phrases: tuple[str, ...] = ()
-    """Regular expressions for libpq's text, or for the pooler's where there are states too."""
+    """Regular expressions for the text of libpq, or of the pooler if there are states too."""
     states: tuple[str, ...] = ()
-    """SQLSTATEs, or classes of two characters; none of what libpq finds out."""
+    """SQLSTATEs, or classes of two characters. A failure that libpq detects has no SQLSTATE."""
     option: str = "host"
-    """libpq's name of the connection option that is at fault; else the phrase's first group is."""
+    """libpq's name of the connection option at fault, unless the first group of the phrase names one."""
 
     def error(self, state: str | None, **values: str) -> VaultEtlError:
-        """The error to raise, with `server`, `setting` and `option` filled in."""
+        """Return the error, with `server`, `setting` and `option` filled in."""
         message = self.message.format(**values) + (f" (SQLSTATE {state})" if state else "")
         return self.kind(message, hint=self.hint.format(**values))
 
@@ -119,7 +119,7 @@ REFUSALS: Final[Sequence[ConnectionFailure]] = (
     ),
     ConnectionFailure(
         UnavailableError,
-        "the pooler at {server} has no connection to give, or none to its server",
+        "the pooler at {server} has no connection to give, or no connection to its server",
         "its log says why: no more clients, no more connections, or Postgres behind it is away",
         states=(POOLER,),
     ),

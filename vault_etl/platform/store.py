@@ -1,4 +1,4 @@
-"""Where the files of one archive are: a folder, or a prefix of a bucket."""
+"""Stores of archives and segments: a folder, or a prefix of an S3 bucket; their locations and files."""
 
 from __future__ import annotations
 
@@ -18,61 +18,62 @@ class ArchiveReader(Protocol):
 
     @property
     def location(self) -> str:
-        """Where they are."""
+        """The location of the files."""
 
     def names(self) -> Sequence[str]:
-        """The names of its files, sorted; empty if there is no such archive.
+        """Return the names of the files, sorted; empty if the archive does not exist.
 
-        Raises DeniedError, UnavailableError or ConfigurationError, as all of these do.
+        Raises DeniedError, UnavailableError or ConfigurationError, as every method of a store does.
         """
 
     def get(self, name: str, target: Path, most_bytes: int) -> None:
-        """Copy a file to `target`, which must not be there, mode 0600. Raises NotFoundError without it.
+        """Copy a file to `target`, which must not exist, with mode 0600. Raises NotFoundError if there is no such file.
 
-        Raises DataError for one of more than `most_bytes`: no more than these are written, and none are left.
+        Raises DataError if the file has more than `most_bytes`: no more bytes are written, and none are left.
         """
 
 
 class ArchiveStore(ArchiveReader, Protocol):
-    """May write and delete as well."""
+    """Writes and deletes the files of one archive."""
 
     def put(self, name: str, source: Path) -> None:
-        """Copy `source` there, under this name, and be sure that it is stored whole.
+        """Store a copy of `source` under this name, and verify that it is whole.
 
-        Raises IncompleteError if another file has this name: none is ever written over.
+        Raises IncompleteError if another file has this name: a file is never overwritten.
         """
 
     def delete(self, name: str) -> None:
-        """Delete the file, if it is there."""
+        """Delete the file, if it exists."""
 
 
 MAX_LOCATION_CHARACTERS: Final = 300
-"""Of an archive. It goes into the audit log, and into the table `closed_months`."""
+"""The longest location of an archive. The audit log and a table store it."""
 
 S3: Final = "s3://"
-_S3: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([!-~]*))?")
+_S3: Final = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9!_.*'()-]+)*)/?")
+"""The name of a bucket, and a prefix of the characters that are safe in object keys."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/.*")
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveRoot:
-    """What `--to` names: archives are made in it. An absolute path, or s3://bucket/prefix, without a `/` at its end."""
+    """The location that `--to` names, for new archives: an absolute path or s3://bucket/prefix, without a final `/`."""
 
     location: str
 
     @classmethod
     def parse(cls, text: str, current: str) -> ArchiveRoot:
-        """Read it; `current` is where a relative path begins. Raises UsageError."""
+        """Parse a location. A relative path begins at `current`. Raises UsageError."""
         return cls(parse_location(text, current))
 
     @classmethod
     def around(cls, archive: str) -> ArchiveRoot:
-        """The root in which an archive is."""
+        """Return the root of an archive."""
         return cls(archive.rpartition("/")[0])
 
     def archive(self, partition: str, mark: str) -> str:
-        """The location of an archive of this partition. Raises UsageError if it is too long."""
+        """Return the location of an archive of this partition. Raises UsageError if it is too long."""
         location = f"{self.location.rstrip('/')}/{archive_name(partition)}{mark}"
         if len(location) > MAX_LOCATION_CHARACTERS:
             raise _too_long()
@@ -80,22 +81,19 @@ class ArchiveRoot:
 
 
 def archive_name(partition: str) -> str:
-    """How the names of all archives of a partition begin."""
+    """Return the beginning of the names of all archives of a partition."""
     return f"{_NOT_IN_NAMES.sub('_', partition)}-"
 
 
 def parse_location(text: str, current: str) -> str:
-    """An absolute path, or s3://bucket/prefix. Raises UsageError for anything else."""
+    """Return an absolute path, or s3://bucket/prefix. Raises UsageError for any other text."""
     if HIDDEN.search(text):
         message = "the location has a character that is not shown"
         raise UsageError(message, hint="an absolute path, or s3://bucket/prefix")
     if text.startswith(S3):
-        if not _S3.fullmatch(text) or "//" in text.removeprefix(S3):
-            message = f"this is no place for archives or segments: {text}"
-            raise UsageError(message, hint="for example s3://my-archives/logins")
-        location = text.rstrip("/")
+        location = f"{S3}{'/'.join(filter(None, bucket_and_prefix(text)))}"
     elif _SCHEME.fullmatch(text):
-        message = f"this is no place for archives or segments: {text}"
+        message = f"not a location of archives or segments: {text}"
         raise UsageError(message, hint="a folder, or s3://bucket/prefix")
     else:
         location = posixpath.normpath(posixpath.join(current, text))
@@ -105,11 +103,15 @@ def parse_location(text: str, current: str) -> str:
 
 
 def bucket_and_prefix(location: str) -> tuple[str, str]:
-    """Of a location in S3: its bucket, and its prefix without a `/` at its end."""
-    bucket, _, prefix = location.removeprefix(S3).partition("/")
-    return bucket, prefix
+    """Return the bucket and the prefix of a location in S3. Raises UsageError for any other text."""
+    found = _S3.fullmatch(location)
+    if found is None:
+        message = f"not a location in S3: {location}"
+        hint = "for example s3://my-archives/logins: letters, digits, / and !_.*'()-"
+        raise UsageError(message, hint=hint)
+    return found[1], found[2].removeprefix("/")
 
 
 def _too_long() -> UsageError:
     message = f"the location of an archive has more than {MAX_LOCATION_CHARACTERS} characters"
-    return UsageError(message, hint="take a shorter path")
+    return UsageError(message, hint="use a shorter path")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
+from typing_extensions import override
 
 from vault_etl.base.errors import (
     DataError,
@@ -21,43 +22,46 @@ from vault_etl.base.errors import (
     UnavailableError,
     UsageError,
 )
+from vault_etl.platform.store import ArchiveStore
 
 _PART: Final = ".part"
-"""At the end of the name of a file that is not whole yet."""
+"""The suffix of a file that is not complete yet."""
 
 
-class FolderArchive:
-    """`ArchiveStore` in the folder `path`, which is made with the first file and goes with the last."""
+class FolderArchive(ArchiveStore):
+    """A store in the folder `path`. The first file makes the folder, and the folder goes with the last file."""
 
     def __init__(self, path: Path) -> None:
         """Raises UsageError for a path that is not absolute."""
         if not path.is_absolute():
             message = f"the path of the archive is not absolute: {path}"
-            raise UsageError(message, hint="other commands look for it there, from any folder")
+            raise UsageError(message, hint="other commands use this path from any folder")
         self._path = path
 
     @property
+    @override
     def location(self) -> str:
-        """See `ArchiveReader.location`."""
         return str(self._path)
 
+    @override
     def names(self) -> Sequence[str]:
-        """See `ArchiveReader.names`. A file that was not written to its end is none of them."""
+        """Return the names of the complete files, sorted."""
         with files_translated(self._path):
             if not os.path.lexists(self._path):
                 return ()
             self._must_be_ours()
             return sorted(each.name for each in self._path.iterdir() if each.suffix != _PART)
 
+    @override
     def get(self, name: str, target: Path, most_bytes: int) -> None:
-        """See `ArchiveReader.get`. Raises UsageError for a link, or anything else that is no file."""
+        """Copy a file to `target`. Raises UsageError for a link, and for anything that is not a regular file."""
         with files_translated(self._path / name):
             try:
                 self._must_be_ours()
                 flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
                 source = os.fdopen(os.open(self._path / name, flags), "rb")
             except FileNotFoundError:
-                message = f"{self._path / name} is not there"
+                message = f"{self._path / name} does not exist"
                 raise NotFoundError(message, hint="was the archive moved or deleted?") from None
             with source:
                 found = os.fstat(source.fileno())
@@ -67,8 +71,9 @@ class FolderArchive:
                 with new_file(target) as file:
                     copy_at_most(source, file, most_bytes, str(self._path / name))
 
+    @override
     def put(self, name: str, source: Path) -> None:
-        """See `ArchiveStore.put`. A file has its name once it is whole and on the disk."""
+        """Store a copy of `source`. The file gets its name once it is complete and on the disk."""
         target = self._path / name
         with files_translated(target):
             self._make()
@@ -87,8 +92,9 @@ class FolderArchive:
                 raise
             _sync(self._path)
 
+    @override
     def delete(self, name: str) -> None:
-        """See `ArchiveStore.delete`. What was not written to its end goes too."""
+        """Delete the file, and the incomplete file of this name."""
         with files_translated(self._path / name):
             if not os.path.lexists(self._path):
                 return
@@ -107,14 +113,14 @@ class FolderArchive:
             self._must_be_ours()
 
     def _must_be_ours(self) -> None:
-        """Raises UsageError unless the path is a folder, and no link to one."""
+        """Raise UsageError unless the path is a folder. A link to a folder is refused."""
         if not stat.S_ISDIR(self._path.lstat().st_mode):
-            message = f"{self._path} is no folder"
-            raise UsageError(message, hint="an archive is a folder, and no link to one")
+            message = f"{self._path} is not a folder"
+            raise UsageError(message, hint="an archive is a folder, not a link to one")
 
 
 def _sync(folder: Path) -> None:
-    """Put the names in a folder on the disk."""
+    """Write the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -126,15 +132,15 @@ _BLOCK: Final = 2**20
 
 
 class Readable(Protocol):
-    """What bytes are read from."""
+    """A source of bytes."""
 
     def read(self, size: int, /) -> bytes:
-        """The next bytes, `size` of them at most; none at the end."""
+        """Return the next bytes, `size` at most; no bytes at the end."""
 
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A file of mode 0600 that was not there, and is gone if anything is raised. Raises OSError."""
+    """Create a file of mode 0600, and delete it if anything is raised. Raises OSError if the file exists."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o600)
     try:
@@ -146,7 +152,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def copy_at_most(source: Readable, file: BinaryIO, most_bytes: int, name: str) -> None:
-    """Copy `source` to its end. Raises DataError, calling it `name`, if it has more than `most_bytes`."""
+    """Copy `source` to its end. Raises DataError, which names `name`, for more than `most_bytes`."""
     size = 0
     while block := source.read(min(_BLOCK, most_bytes - size + 1)):
         size += len(block)
@@ -155,7 +161,7 @@ def copy_at_most(source: Readable, file: BinaryIO, most_bytes: int, name: str) -
 
 
 def must_fit(size: int, most_bytes: int, name: str) -> None:
-    """Raises DataError, calling it `name`, for a file of more than `most_bytes`."""
+    """Raise DataError, which names `name`, for a file of more than `most_bytes`."""
     if size > most_bytes:
         message = f"{name} is too large: more than {most_bytes:,} bytes"
         raise DataError(message, hint="it was changed: take the file from a backup of it")
@@ -163,17 +169,17 @@ def must_fit(size: int, most_bytes: int, name: str) -> None:
 
 @contextlib.contextmanager
 def files_translated(path: Path) -> Iterator[None]:
-    """Turn what the system raises about `path` into our errors."""
+    """Translate the OSError about `path` into our errors."""
     try:
         yield
     except PermissionError:
         message = f"{path} cannot be used by this user"
         raise DeniedError(message, hint="check who owns the folder, and its mode") from None
     except FileNotFoundError:
-        message = f"the folder of {path} is not there"
+        message = f"the folder of {path} does not exist"
         raise NotFoundError(message, hint="make the folder, or mount its disk") from None
     except FileExistsError:
-        message = f"{path} is there already"
+        message = f"{path} exists already"
         raise IncompleteError(message, hint="another run made it: run the command again") from None
     except OSError as error:
         if error.errno == errno.ELOOP:
@@ -183,13 +189,13 @@ def files_translated(path: Path) -> Iterator[None]:
 
 
 def no_file(path: Path) -> UsageError:
-    """The error for what is no regular file."""
-    message = f"{path} is no regular file"
-    return UsageError(message, hint="an archive has no links, pipes or devices in it")
+    """Return the error for a path that is not a regular file."""
+    message = f"{path} is not a regular file"
+    return UsageError(message, hint="an archive has no links, pipes or devices")
 
 
 def size_and_sha256(path: Path) -> tuple[int, bytes]:
-    """The size of a file in bytes, and the SHA-256 of its content."""
+    """Return the size of a file in bytes, and the SHA-256 of its content."""
     digest = Hash(SHA256())
     size = 0
     with path.open("rb") as file:

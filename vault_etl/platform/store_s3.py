@@ -1,20 +1,21 @@
-"""One archive under a prefix of an S3 bucket. Encryption at rest is the bucket's matter."""
+"""One archive under a prefix of an S3 bucket. The bucket decides about encryption at rest."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import botocore.exceptions as raised
 import stamina
+from typing_extensions import override
 
 from vault_etl.base.errors import UsageError
 from vault_etl.platform.aws import ATTEMPTS
 from vault_etl.platform.aws_failures import Subject, translated
+from vault_etl.platform.store import ArchiveStore, bucket_and_prefix
 from vault_etl.platform.store_folder import (
     copy_at_most,
     files_translated,
@@ -27,40 +28,34 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
 _SERVICE: Final = "S3"
-_LOCATION: Final = re.compile(
-    r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/((?:[A-Za-z0-9!_.*'()-]+/)*[A-Za-z0-9!_.*'()-]+)"
-)
 _CUT_OFF: Final = (
     raised.FlexibleChecksumError,
     raised.HTTPClientError,
     raised.IncompleteReadError,
 )
-"""While an object arrives, which botocore does not ask for again."""
-_THERE: Final = "PreconditionFailed"
+"""Errors while an object arrives. botocore does not retry them."""
+_EXISTS: Final = "PreconditionFailed"
 
 
-class S3Archive:
-    """`ArchiveStore` in objects. A part is one request: 5 GB at most."""
+class S3Archive(ArchiveStore):
+    """A store of objects. A part is one request: 5 GB at most."""
 
     def __init__(self, client: S3Client, location: str) -> None:
         """Raises UsageError for a location that is not s3://bucket/prefix."""
-        found = _LOCATION.fullmatch(location)
-        if found is None:
-            message = f"{location!a} is no place in S3 for an archive"
-            raise UsageError(
-                message, hint="for example s3://bucket/prefix: letters, digits, / and !_.*'()-"
-            )
         self._client = client
         self._location = location
-        self._bucket, self._prefix = found[1], found[2]
+        self._bucket, self._prefix = bucket_and_prefix(location)
+        if not self._prefix or location.endswith("/"):
+            message = f"an archive has a prefix in its bucket: {location}"
+            raise UsageError(message, hint="for example s3://my-archives/logins")
 
     @property
+    @override
     def location(self) -> str:
-        """See `ArchiveReader.location`."""
         return self._location
 
+    @override
     def names(self) -> Sequence[str]:
-        """See `ArchiveReader.names`."""
         prefix = f"{self._prefix}/"
         with translated(_SERVICE, Subject(self._location)):
             pages = self._client.get_paginator("list_objects_v2").paginate(
@@ -69,8 +64,9 @@ class S3Archive:
             keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
         return sorted(key.removeprefix(prefix) for key in keys)
 
+    @override
     def get(self, name: str, target: Path, most_bytes: int) -> None:
-        """See `ArchiveReader.get`. What was cut off is asked for again."""
+        """Copy a file to `target`. An object that arrives incomplete is requested again."""
         with (
             files_translated(target),
             translated(_SERVICE, self._subject(name)),
@@ -83,14 +79,15 @@ class S3Archive:
                     found = self._client.get_object(
                         Bucket=self._bucket, Key=self._key(name), ChecksumMode="ENABLED"
                     )
-                    # Its own `with` hands out the stream below it, which does not check its length.
+                    # `with` on the body itself gives the stream below it, which does not check the length.
                     with contextlib.closing(found["Body"]) as body:
                         place = f"{self._location}/{name}"
                         must_fit(found["ContentLength"], most_bytes, place)
                         copy_at_most(body, file, most_bytes, place)
 
+    @override
     def put(self, name: str, source: Path) -> None:
-        """See `ArchiveStore.put`. S3 compares what arrives with its SHA-256, and keeps that beside it."""
+        """Store a copy of `source`. S3 compares the object with its SHA-256, and keeps the digest."""
         with files_translated(source), translated(_SERVICE, self._subject(name)):
             _, digest = size_and_sha256(source)
             checksum = base64.b64encode(digest).decode("ascii")
@@ -105,12 +102,13 @@ class S3Archive:
                         IfNoneMatch="*",
                     )
             except raised.ClientError as error:
-                # An answer that was lost is asked for again, and what is there is then our own.
-                if error.response["Error"].get("Code") != _THERE or self._sha256(name) != checksum:
+                # botocore retries after a lost answer: then the object that exists is our own.
+                if error.response["Error"].get("Code") != _EXISTS or self._sha256(name) != checksum:
                     raise
 
+    @override
     def delete(self, name: str) -> None:
-        """See `ArchiveStore.delete`. A bucket with versions keeps what it has."""
+        """Delete the object. A bucket with versions keeps its old versions."""
         with translated(_SERVICE, self._subject(name)):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
 

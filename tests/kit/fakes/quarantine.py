@@ -110,7 +110,7 @@ class FakeQuarantine:
         ]
         loaded = self._loader.load([r.record for r in unchanged], [], keys)
         if isinstance(loaded, MonthGone):
-            raise IncompleteError("a record has no partition to go to")
+            raise IncompleteError("no partition exists for a record")
         if not isinstance(loaded, Loaded):
             return loaded
         for release in unchanged:
