@@ -35,31 +35,30 @@ Data goes to standard output: a table on a terminal, JSON in a pipe (`--output` 
 a line. Everything else, progress and logs included, goes to standard error. An error is two lines there,
 `vault-etl: error: …` and `vault-etl: hint: …`, and an [exit code](#exit-codes). Times are UTC, ISO 8601.
 
-`.venv/bin/vault-etl` is there after `make demo`. Below a command stands the role of Postgres that it needs;
-the AWS role of that name goes with it ([design.md](design.md#roles)).
+`make demo` makes `.venv/bin/vault-etl`. Below each command is the role of Postgres that it needs; it also needs the AWS
+role of that name ([design.md](design.md#roles)).
 
 """
 
 _SETTINGS: Final = """\
 ## Settings
 
-Read once at start: from the environment, then from `vault-etl.toml` in the working directory, or the file that
-`VAULT_ETL_CONFIG` names. In the file, names are in lower case and have no prefix: `batch_size = 500`. A list is a list
-there, and separated by commas in the environment; an empty variable is one that is not set, and so is one of
-AWS's or libpq's (`AWS_…`, `PG…`). An empty value in the file, an empty word of a list and an empty argument of any
-command are errors. An unknown setting is an
-error that names it; what Kubernetes injects for a service of this name (`VAULT_ETL_SERVICE_HOST`, `VAULT_ETL_PORT…`) is
-passed over.
+Settings are read once at start: from the environment, then from `vault-etl.toml` in the working directory, or from the
+file that `VAULT_ETL_CONFIG` names. In the file, names are in lower case and have no prefix: `batch_size = 500`. A list is
+a TOML list in the file, and is separated by commas in the environment. An empty variable counts as not set, and so do
+empty variables of AWS and libpq (`AWS_…`, `PG…`). An empty value in the file, an empty word of a list and an empty
+argument of any command are errors. An unknown setting is an error that names it, except the variables that Kubernetes
+injects for a service of this name (`VAULT_ETL_SERVICE_HOST`, `VAULT_ETL_PORT…`).
 
-AWS settings are AWS's own: `AWS_REGION`, `AWS_PROFILE`, `AWS_ENDPOINT_URL` and so on. So are libpq's in the database's
-URL: `?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem`.
+AWS has its own settings: `AWS_REGION`, `AWS_PROFILE`, `AWS_ENDPOINT_URL` and so on. Settings of libpq are in the URL of
+the database: `?sslmode=verify-full&sslrootcert=/etc/ssl/rds.pem`.
 
-| setting | what it is | default | allowed |
+| setting | meaning | default | allowed |
 |---|---|---|---|
 """
 
 _AFTER_SETTINGS: Final = """
-`vault-etl config` shows each setting, its value and where it came from, and what is wrong with one.
+`vault-etl config` shows each setting with its value, its source and its problem, if it has one.
 
 """
 
@@ -70,7 +69,7 @@ The codes follow sysexits.h where it has one. [Failures](operations/failures.md#
 
 | code | meaning |
 |---|---|
-| 0 | Done. Also after SIGTERM, when ingest has finished the batch in hand. |
+| 0 | Done, also after SIGTERM, when ingest has finished the batch in hand. |
 """
 
 
@@ -85,7 +84,7 @@ def render() -> str:
 
 
 def helps() -> Iterator[tuple[str, str]]:
-    """Each command that can be given, groups included, and what its `--help` prints."""
+    """Every command, groups included, with its `--help`."""
     runner = CliRunner(env={"COLUMNS": str(COLUMNS), "TERMINAL_WIDTH": str(COLUMNS)})
     for words in _commands(typer.main.get_command(main.app)):
         shown = runner.invoke(main.app, [*words, "--help"], prog_name="vault-etl")
@@ -93,7 +92,7 @@ def helps() -> Iterator[tuple[str, str]]:
 
 
 def _needed(command: str) -> str:
-    """The roles of Postgres that a command takes, as a paragraph; nothing for a command of any role."""
+    """A paragraph with the roles of Postgres for a command; empty for a command of any role."""
     name = command.removeprefix("vault-etl ")
     needed = NEEDED_ROLES.get(name)
     if needed is None:
@@ -125,7 +124,7 @@ def _setting_rows() -> Iterator[str]:
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:
-    """What a setting takes, from its JSON schema."""
+    """The values that a setting accepts, from its JSON schema."""
     for inner in schema.get("anyOf", []):
         if inner != {"type": "null"}:
             return _allowed(inner)

@@ -136,7 +136,7 @@ def test_a_search_names_the_months_that_it_has_not_seen(
     result = away.vault.ok("reveal", *asked, *WHY, "--quiet", stdin=stdin)
     assert [
         {name: month[name] for name in ("partition", "state", "archive")}
-        for month in result.json["not_looked_at"]
+        for month in result.json["not_searched"]
     ] == away.named()
     assert "not searched: 2 months that are not in the table" in result.stderr
     assert ARCHIVE in result.stderr
@@ -183,7 +183,7 @@ def test_an_export_says_what_is_not_in_it(away: Away) -> None:
     """On standard error, in its JSON and in its README, which names no archive to the recipient."""
     vault = away.vault
     result = vault.ok("reveal", "subject", "export", "ann", "--to", "ann", *WHY)
-    assert (result.json["records"], result.json["not_looked_at"]) == (
+    assert (result.json["records"], result.json["not_searched"]) == (
         1,
         [away.archived, away.detached],
     )

@@ -35,10 +35,10 @@ def test_the_answer_is_one_object(held: Vault, ask: Ask) -> None:
     answer = ask(ADDRESS).json
     assert set(answer) == {
         *("token", "placeholder", "count", "records"),
-        *("audit_seq", "audit_hash", "not_looked_at", "checkpoint"),
+        *("audit_seq", "audit_hash", "not_searched", "checkpoint"),
     }
     assert answer["placeholder"] is None
-    assert answer["not_looked_at"] == []
+    assert answer["not_searched"] == []
     rows = held.sql(
         "SELECT record_id::text, user_id, create_date::text, event_time FROM user_logins WHERE masked_ip = %s"
         " ORDER BY record_id DESC",

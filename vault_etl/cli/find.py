@@ -79,7 +79,7 @@ def _find(
     the user.
 
     Months that are detached or archived are not searched. They are named, in JSON in
-    `not_looked_at`, with the place of their rows.
+    `not_searched`, with the place of their rows.
 
     \b
     Examples:
@@ -174,7 +174,7 @@ def _print_many(
         "audit_hash": receipt.hash.hex(),
     }
     if wants_json(output):
-        shown |= {"not_looked_at": listed(left), "checkpoint": receipt.checkpoint}
+        shown |= {"not_searched": listed(left), "checkpoint": receipt.checkpoint}
         print_listing(shown, "held", held, output, columns=())
         return
     records = [
@@ -201,7 +201,7 @@ def _print_user(
         "audit_hash": receipt.hash.hex(),
     }
     if wants_json(output):
-        shown |= {"not_looked_at": listed(left), "checkpoint": receipt.checkpoint}
+        shown |= {"not_searched": listed(left), "checkpoint": receipt.checkpoint}
     rows = (asdict(record) for record in found.newest[:limit])
     columns = ("record_id", "create_date", "device_type", "app_version", "locale")
     print_listing(shown, "records", rows, output, columns=columns)
@@ -221,7 +221,7 @@ def _print(
     }
     note = found.receipt.checkpoint
     if wants_json(output):
-        shown |= {"not_looked_at": listed(left), "checkpoint": note}
+        shown |= {"not_searched": listed(left), "checkpoint": note}
     print_listing(
         shown,
         "records",

@@ -46,7 +46,7 @@ def register(app: typer.Typer) -> None:
 def _ingest(
     *,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Do not end when the queue is empty, but at a signal.")
+        bool, typer.Option("--follow", help="Continue when the queue is empty, until a signal.")
     ] = False,
     file: Annotated[
         str | None,

@@ -132,10 +132,10 @@ def _export(
             "to": str(to),
             "records": bundle.records,
             "messages": through.named,
-            "messages_looked_through": through.opened,
+            "messages_opened": through.opened,
             "messages_in_quarantine": in_quarantine,
             "log_entries": bundle.entries,
-            "not_looked_at": [month.partition for month in left.months],
+            "not_searched": [month.partition for month in left.months],
         },
         output,
     )
