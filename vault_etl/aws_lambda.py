@@ -1,7 +1,7 @@
-"""A Lambda function that loads what an SQS event source brings: `vault_etl.aws_lambda.handler`.
+"""A Lambda function that loads the messages of an SQS event source: `vault_etl.aws_lambda.handler`.
 
-The event source mapping must have ReportBatchItemFailures: without it Lambda deletes what the
-answer names as failed. How to deploy it: docs/lambda.md.
+The event source mapping must have ReportBatchItemFailures: without it Lambda deletes the messages that
+the answer names as failed. docs/lambda.md says how to deploy the function.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from vault_etl.records.messages import Message, Outcome
 from vault_etl.records.write_batch import BatchWriter, Written
 
 SECOND_TRY_MS: Final = 10_000
-"""A second try is begun only with so much time left: one that is cut off helps nobody."""
+"""Milliseconds that a second try needs: Lambda would cut off a shorter one."""
 
 _MILLISECONDS: Final = re.compile("[0-9]{1,15}")
-_HINT: Final = "its trigger is to be an SQS event source mapping, and nothing else"
+_HINT: Final = "its only trigger must be an SQS event source mapping"
 
 
 class LambdaContext(Protocol):
-    """What is used of Lambda's own context."""
+    """The part of Lambda's context that the handler uses."""
 
     aws_request_id: str
 
     def get_remaining_time_in_millis(self) -> int:
-        """Until this call is cut off."""
+        """Milliseconds until Lambda cuts off this call."""
 
 
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
-    """Store or quarantine the messages of one event; the ids of those that are not committed.
+    """Store or quarantine the messages of one event, and return the ids of those that are not committed.
 
-    Lambda deletes the others. If none could be committed it raises, which Lambda counts, and after
-    which it slows down; the messages come again all the same. Raises ConfigurationError for an
-    event that is not of SQS, and what `BatchWriter.write` raises. No error shows a value: Lambda
-    writes its text and its traceback to the log.
+    Lambda deletes the other messages. If no message could be committed, the handler raises: Lambda counts
+    the error and slows down, and delivers the messages again as well. Raises ConfigurationError for an
+    event that is not of SQS, and the errors of `BatchWriter.write`. No error shows a value: Lambda writes
+    its text and its traceback to the log.
     """
     try:
         return _answer(_records(event), context)
@@ -56,7 +56,7 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
         failure = error
     except Exception as error:  # noqa: BLE001 - the last resort, and its text may quote a value
         failure = VaultEtlError(logs.bug(error))
-    # Out of the except clauses: else the first error, and what it quotes, would hang on this one.
+    # Outside of the except clauses: otherwise this error would carry the first one, with the values that it quotes.
     failure.__cause__ = failure.__context__ = None
     _log().error(
         "failed",
@@ -98,10 +98,10 @@ def _answer(records: Sequence[Mapping[str, Any]], context: LambdaContext) -> dic
 
 
 def _write(messages: Sequence[Message], context: LambdaContext) -> Written:
-    """Write once, and what could not be written once more.
+    """Write the messages, and try those that could not be written a second time.
 
-    Between two calls Lambda freezes the process, and what stands between it and the database drops
-    a connection that is silent: the first to use it finds out.
+    Lambda freezes the process between two calls, and the network may drop an idle connection meanwhile:
+    the first use of that connection fails.
     """
     if not messages:
         return Written([], {}, {}, None)
@@ -128,7 +128,7 @@ def _has_time(context: LambdaContext) -> bool:
 
 @functools.cache
 def _writer() -> BatchWriter:
-    """Made by the first call of a process, and kept by the warm ones: its keys as long as their lease."""
+    """The writer that the first call of a process makes; later calls use it, and its keys until their lease ends."""
     forget_empty(os.environ)
     loaded, _ = settings.load(os.environ)
     writer = batch_writer(Parts(loaded, "vault-etl lambda"))
@@ -138,13 +138,13 @@ def _writer() -> BatchWriter:
 
 @functools.cache
 def _log() -> structlog.typing.FilteringBoundLogger:
-    """JSON, whatever the settings say: they may be what is wrong."""
+    """The log, always as JSON: the settings may be the error that it reports."""
     logs.configure("json", verbose=False, quiet=False)
     return logs.get_logger()
 
 
 def _records(event: object) -> Sequence[Mapping[str, Any]]:
-    """The records of an event of SQS. Raises ConfigurationError for every other event."""
+    """The records of an event of SQS. Raises ConfigurationError for any other event."""
     records = event.get("Records") if isinstance(event, Mapping) else None
     if not isinstance(records, list) or not all(map(_is_of_sqs, records)):
         message = "this event is not of SQS"
@@ -163,7 +163,7 @@ def _is_of_sqs(record: object) -> bool:
 
 
 def _sent_ms(record: Mapping[str, Any]) -> int | None:
-    """When SQS says that it was sent. Without that there is no record id, and no clock stands in for it."""
+    """The time of sending by SQS, in milliseconds. Without it there is no record id: no other clock may replace it."""
     sent = (record.get("attributes") or {}).get("SentTimestamp")
     return int(sent) if isinstance(sent, str) and _MILLISECONDS.fullmatch(sent) else None
 

@@ -35,7 +35,7 @@ def doctor(parts: Parts, *, deep: bool = False) -> Iterator[Finding]:
 
 
 def acts_as(parts: Parts, *roles: str) -> Callable[[], bool]:
-    """A question: does the database's login have one of these roles? A superuser does not count."""
+    """Make a function that tells if the database's login has one of these roles. A superuser has none of them."""
 
     def look() -> bool:
         rights = PostgresFacts(parts.database).rights()
@@ -51,7 +51,7 @@ def _settings_checks(parts: Parts) -> Iterable[Check]:
 def _check_settings(parts: Parts) -> Verdict:
     parts.settings.need_database_url()
     if parts.settings.queue_url is None:
-        return Verdict.good("complete but for VAULT_ETL_QUEUE_URL, which `ingest` needs")
+        return Verdict.good("complete except VAULT_ETL_QUEUE_URL, which `ingest` needs")
     return Verdict.good("complete")
 
 

@@ -5,31 +5,35 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vault_etl.audit.checkpoint import AuditKey
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.audit.log import audit_request
-from vault_etl.base.errors import UsageError
+from vault_etl.base.errors import NotFoundError, UsageError
 from vault_etl.cli.start import VerboseOption, start
 from vault_etl.cli.ui.options import Duration, YesOption, utc
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_rows
 from vault_etl.cli.ui.progress import progress
-from vault_etl.cli.ui.prompts import ReasonOption, confirm, reason_for
+from vault_etl.cli.ui.prompts import ReasonOption, confirm, read_bounded, reason_for
+from vault_etl.platform.store import S3, parse_location
 
 if TYPE_CHECKING:
     from vault_etl.audit.segments.trim import Trimmed
-from pathlib import Path
-
-from vault_etl.audit.checkpoint import AuditKey
-from vault_etl.base.errors import NotFoundError
-from vault_etl.cli.ui.prompts import read_bounded
-from vault_etl.platform.store import S3, parse_location
 
 _AGE: Final = dt.timedelta(days=90)
 _MIN_AGE: Final = dt.timedelta(days=1)
 """The age that the database requires too: quotas count the last hour, and registrations of keys the last day."""
+
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+
+PublicKeyOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="The public half of the audit key, DER or PEM, instead of asking KMS."),
+]
 
 
 def export(
@@ -178,14 +182,6 @@ def _tell(done: Iterable[Trimmed]) -> None:
                 f" with it: {one.later}"
             )
         sys.stderr.writelines(f"vault-etl: {line}\n" for line in lines)
-
-
-MAX_FILE_BYTES: Final = 16 * 1024 * 1024
-
-PublicKeyOption = Annotated[
-    list[Path] | None,
-    typer.Option(help="The public half of the audit key, DER or PEM, instead of asking KMS."),
-]
 
 
 def keys_of(paths: list[Path] | None) -> list[AuditKey]:

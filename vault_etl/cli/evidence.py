@@ -25,6 +25,16 @@ _BEFORE: Final = ("record_id", "user_id", "create_date")
 _AFTER: Final = ("erased", "action", "login", "time", "reason", "purpose", "ticket")
 _ENTRY: Final = ("audit_seq", "audit_hash")
 
+_MODE: Final = 0o600
+
+_ASKED: Final = ("action", "reason", "purpose", "ticket")
+"""The members that every row of one request shares, beside its fields."""
+
+_MARK: Final = "'"
+
+_STARTS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", _MARK)
+"""Characters that begin a formula (OWASP, CSV Injection), and the mark itself, so that it can be removed again."""
+
 
 def evidence_of(revealed: Revealed) -> dict[str, object]:
     """Evidence of one record. An erased field is None, and named in `erased`."""
@@ -130,11 +140,6 @@ def _cell(value: Any) -> str:  # noqa: ANN401 - whatever a row has
 
 def _text(value: Pii | None) -> str | None:
     return None if value is None else value.expose().decode()
-
-
-_MODE: Final = 0o600
-_ASKED: Final = ("action", "reason", "purpose", "ticket")
-"""The members that every row of one request shares, beside its fields."""
 
 
 class EvidenceFile:
@@ -254,11 +259,6 @@ def _asked(row: Mapping[str, Any]) -> Sequence[str]:
 def _no_evidence(path: Path) -> UsageError:
     message = f"{path} is not evidence of this form and these fields"
     return UsageError(message, hint="--resume continues a file of the same command")
-
-
-_MARK: Final = "'"
-_STARTS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", _MARK)
-"""Characters that begin a formula (OWASP, CSV Injection), and the mark itself, so that it can be removed again."""
 
 
 def csv_line(cells: Iterable[str]) -> bytes:

@@ -31,6 +31,15 @@ from vault_etl.records.messages import Outcome
 MANY_RECEIVES: Final = 3
 """Receives after which a message is close to the dead-letter queue (five, in the template of keys/)."""
 
+WINDOW: Final = 100
+"""Messages in the window of a warning: the last batches that have this many together."""
+
+LEAST: Final = 10
+"""The fewest messages that justify a warning about all of them."""
+
+SECONDS: Final = 60.0
+"""Seconds between two warnings about quarantined messages."""
+
 
 @contextlib.contextmanager
 def ingest_view(*, quiet: bool) -> Iterator[WorkersObserver]:
@@ -107,16 +116,6 @@ def batch_line(report: BatchReport) -> dict[str, int | float | str]:
         "max_receive_count": report.max_receive_count,
     }
     return line if report.cause is None else line | {"cause": report.cause}
-
-
-WINDOW: Final = 100
-"""Messages in the window of a warning: the last batches that have this many together."""
-
-LEAST: Final = 10
-"""The fewest messages that justify a warning about all of them."""
-
-SECONDS: Final = 60.0
-"""Seconds between two warnings about quarantined messages."""
 
 
 class IngestWarnings(WorkersObserver, IngestObserver):

@@ -29,10 +29,16 @@ from vault_etl.keys.rewrap import RewrapReport, to_move
 if TYPE_CHECKING:
     from vault_etl.app.parts import Parts
 
-
 app = typer.Typer(
     help="Make, list, rotate, rewrap and destroy keys.", no_args_is_help=True, rich_markup_mode=None
 )
+
+_COLUMNS = ("key_id", "purpose", "field", "generation", "state", "age_days", "rows")
+
+_MAX_NAME: Final = 300
+"""Characters in the name of a KMS key: a reason, which contains it, has at most 500."""
+
+_SHOWN_KEYS: Final = 10
 
 
 @app.command("init")
@@ -59,9 +65,6 @@ def _init(
         ],
     )
     print_object({"created": list(keys.init(parts).created)}, output)
-
-
-_COLUMNS = ("key_id", "purpose", "field", "generation", "state", "age_days", "rows")
 
 
 @app.command("list")
@@ -147,12 +150,6 @@ def _listed_key(line: Sequence[KeyUsage], now: dt.datetime) -> dict[str, object]
         "rows": sum(usage.rows for usage in line),
         "unused": all(usage.unused for usage in line),
     }
-
-
-_MAX_NAME: Final = 300
-"""Characters in the name of a KMS key: a reason, which contains it, has at most 500."""
-
-_SHOWN_KEYS: Final = 10
 
 
 def _rewrap(

@@ -37,6 +37,15 @@ ToOption = Annotated[
     ),
 ]
 
+FromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="LOCATION",
+        help="The present place of the archive. Default: where it was made.",
+    ),
+]
+
 
 def archive(
     month: MonthArgument,
@@ -106,16 +115,6 @@ def _root(to: str | None, partition: Partition) -> ArchiveRoot:
         message = f"{partition.name} has no archive yet"
         raise UsageError(message, hint="--to names its place: a folder, or s3://bucket/prefix")
     return ArchiveRoot.around(partition.archive.location)
-
-
-FromOption = Annotated[
-    str | None,
-    typer.Option(
-        "--from",
-        metavar="LOCATION",
-        help="The present place of the archive. Default: where it was made.",
-    ),
-]
 
 
 def restore(

@@ -48,9 +48,10 @@ from vault_etl.quarantine.retry import RetryReport
 if TYPE_CHECKING:
     from vault_etl.app.parts import Parts
 
-
 _MAX_IDS: Final = 1_000
 _HINT: Final = "`vault-etl quarantine list --summary` shows the messages"
+
+_SHOWN_IDS: Final = 10
 
 
 def discard(
@@ -257,6 +258,3 @@ def _complain(report: RetryReport) -> None:
 
 def _some(ids: tuple[uuid.UUID, ...]) -> str:
     return ", ".join(str(record_id) for record_id in ids[:_SHOWN_IDS])
-
-
-_SHOWN_IDS: Final = 10

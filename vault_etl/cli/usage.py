@@ -12,6 +12,8 @@ import typer
 from vault_etl.base import text as expected
 from vault_etl.base.errors import UsageError
 
+_EMPTY: Final = re.compile(r"(?:(--[a-z][a-z-]*)=)?\s*")
+
 
 def usage_message(error: typer.TyperException) -> str:
     """The message of an error in one line, lower case, without a final period. Our own errors keep their words."""
@@ -41,9 +43,6 @@ def _takes(descriptor: Any) -> str:  # noqa: ANN401 - typer hides its types
     if kind is dt.datetime and info.formats and all(len(form) <= 8 for form in info.formats):  # noqa: PLR2004
         return "a day such as 2026-01-31"
     return expected.such_as(kind)
-
-
-_EMPTY: Final = re.compile(r"(?:(--[a-z][a-z-]*)=)?\s*")
 
 
 def refuse_empty(arguments: Sequence[str]) -> None:

@@ -15,6 +15,36 @@ from vault_etl.event.rejection import Reason
 
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Show what would happen, and change nothing.")
+]
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+RateOption = Annotated[
+    float | None, typer.Option(min=1, help="At most this many rows a second. [default: no limit]")
+]
+
+SinceOption = Annotated[
+    dt.datetime | None, typer.Option(metavar="TIME", help="Only from this time on (UTC).")
+]
+
+UntilOption = Annotated[
+    dt.datetime | None, typer.Option(metavar="TIME", help="Only before this time (UTC).")
+]
+
+UserIdOption = Annotated[
+    str | None,
+    typer.Option("--user-id", help="All records of this user; the id must match exactly."),
+]
+
+QUEUE: Final = "queue"
+
+ReasonCodeOption = Annotated[
+    Reason | None,
+    typer.Option(metavar="CODE", help="Only messages with this reason, such as not_an_address."),
+]
+
 
 class Duration:
     """Parses 90, 90s, 10m, 2h or 1d into seconds."""
@@ -32,30 +62,9 @@ class Duration:
         return float(found[1]) * _SECONDS[found[2]]
 
 
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Show what would happen, and change nothing.")
-]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
-RateOption = Annotated[
-    float | None, typer.Option(min=1, help="At most this many rows a second. [default: no limit]")
-]
-SinceOption = Annotated[
-    dt.datetime | None, typer.Option(metavar="TIME", help="Only from this time on (UTC).")
-]
-UntilOption = Annotated[
-    dt.datetime | None, typer.Option(metavar="TIME", help="Only before this time (UTC).")
-]
-
-
 def utc(moment: dt.datetime | None) -> dt.datetime | None:
     """The time with its zone; without a zone it is in UTC."""
     return moment.replace(tzinfo=dt.UTC) if moment and moment.tzinfo is None else moment
-
-
-UserIdOption = Annotated[
-    str | None,
-    typer.Option("--user-id", help="All records of this user; the id must match exactly."),
-]
 
 
 def known_user(user_id: str) -> str:
@@ -71,14 +80,6 @@ class PersonalField(StrEnum):
 
     IP = "ip"
     DEVICE_ID = "device_id"
-
-
-QUEUE: Final = "queue"
-
-ReasonCodeOption = Annotated[
-    Reason | None,
-    typer.Option(metavar="CODE", help="Only messages with this reason, such as not_an_address."),
-]
 
 
 def _source(text: str) -> str:

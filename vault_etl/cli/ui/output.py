@@ -21,12 +21,15 @@ from vault_etl.cli.ui.printable import printable
 _LAST_COLUMN: Final = 12
 """The fewest characters in a line of a table's last column."""
 
-
 MANY_ROWS: Final = 50
 """Rows of a table without `--limit` that could have any number: the newest."""
 
 MAX_COUNT: Final = 2**31 - 1
 """The largest `--limit` that Postgres accepts."""
+
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")
+]
 
 
 class OutputFormat(StrEnum):
@@ -39,9 +42,6 @@ class OutputFormat(StrEnum):
 OutputOption = Annotated[
     OutputFormat | None,
     typer.Option("--output", "-o", help="Default: table on a terminal, json in a pipe."),
-]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")
 ]
 
 

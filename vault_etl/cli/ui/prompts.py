@@ -14,6 +14,19 @@ from vault_etl.audit.entries import MAX_WORD_CHARACTERS, clean_reason, clean_tex
 from vault_etl.base.errors import IncompleteError, NotFoundError, UsageError
 from vault_etl.base.pii import Pii
 
+ReasonOption = Annotated[
+    str | None, typer.Option(help="Why. Prompted for on a terminal, required without one.")
+]
+
+PurposeOption = Annotated[str | None, typer.Option(help="The kind of reason, for the log.")]
+
+TicketOption = Annotated[str | None, typer.Option(help="A reference, for the log.")]
+
+MAX_VALUE_BYTES = 4096
+"""No field holds a longer value."""
+
+MAX_LIST_BYTES = 64 * 2**20
+
 
 def confirm(question: str, *, yes: bool) -> None:
     """Return if `yes`, or if the person at the terminal agrees.
@@ -42,13 +55,6 @@ def ends_its_line() -> Iterator[None]:
         raise
 
 
-ReasonOption = Annotated[
-    str | None, typer.Option(help="Why. Prompted for on a terminal, required without one.")
-]
-PurposeOption = Annotated[str | None, typer.Option(help="The kind of reason, for the log.")]
-TicketOption = Annotated[str | None, typer.Option(help="A reference, for the log.")]
-
-
 def reason_for(command: str, given: str | None) -> str:
     """The reason in the form that the log accepts. Raises UsageError without a reason and a terminal to ask on."""
     if given is None and not sys.stdin.isatty():
@@ -63,12 +69,6 @@ def reason_for(command: str, given: str | None) -> str:
 def word(text: str | None, name: str) -> str | None:
     """A purpose or a ticket in the form that the log accepts."""
     return None if text is None else clean_text(text, name, MAX_WORD_CHARACTERS)
-
-
-MAX_VALUE_BYTES = 4096
-"""No field holds a longer value."""
-
-MAX_LIST_BYTES = 64 * 2**20
 
 
 def read_value(name: str) -> Pii:

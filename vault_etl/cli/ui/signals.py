@@ -14,6 +14,12 @@ from typing import Final, NoReturn
 
 from vault_etl.base.errors import IncompleteError
 
+ORPHAN_SECONDS: Final = 5.0
+"""Seconds that a worker has to finish its batch once its parent is gone."""
+
+ORPHAN_ENDS_S: Final = 8.0
+"""Seconds after which an orphaned worker exits at once, even if a call keeps its main thread from noticing the flag."""
+
 
 class StopOnSignal:
     """The stop flag of an ingest. The first SIGINT or SIGTERM lets it finish its batch; the second ends it at once.
@@ -70,14 +76,6 @@ class Lifeline:
         self._ended_at = time.monotonic()
         time.sleep(ORPHAN_ENDS_S)
         os._exit(IncompleteError.exit_code)
-
-
-ORPHAN_SECONDS: Final = 5.0
-"""Seconds that a worker has to finish its batch once its parent is gone."""
-
-
-ORPHAN_ENDS_S: Final = 8.0
-"""Seconds after which an orphaned worker exits at once, even if a call keeps its main thread from noticing the flag."""
 
 
 @contextlib.contextmanager
