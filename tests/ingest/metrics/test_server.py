@@ -232,7 +232,7 @@ def test_a_malformed_address_is_refused(address: str) -> None:
 
 def test_an_address_of_another_machine_is_refused() -> None:
     """192.0.2.1 (RFC 5737) is nobody's."""
-    with pytest.raises(ConfigurationError, match="is none of this machine's"):
+    with pytest.raises(ConfigurationError, match="is not an address of this machine"):
         Site("192.0.2.1:0")
 
 
