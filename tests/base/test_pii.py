@@ -82,14 +82,14 @@ def test_a_traceback_with_locals_redacts() -> None:
     assert SECRET not in text
 
 
-def test_it_does_not_hash() -> None:
+def test_a_value_does_not_hash() -> None:
     """A dict or set key is a copy that nobody tracks."""
     for value in (PII, Holder(PII)):
         with pytest.raises(TypeError):
             hash(value)
 
 
-def test_it_is_not_compared() -> None:
+def test_a_value_is_not_compared() -> None:
     """Equality would be a test of a guess."""
     with pytest.raises(TypeError, match="not compared"):
         _ = Pii.of_text(SECRET) == PII
@@ -100,7 +100,7 @@ def test_it_is_not_compared() -> None:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_it_is_not_pickled(protocol: int) -> None:
+def test_a_value_is_not_pickled(protocol: int) -> None:
     """In no protocol, and not inside something else."""
     for value in (PII, Holder(PII), [PII]):
         with pytest.raises(TypeError, match="not pickled"):
@@ -108,19 +108,19 @@ def test_it_is_not_pickled(protocol: int) -> None:
 
 
 @pytest.mark.parametrize("attempt", [copy.copy, copy.deepcopy])
-def test_it_is_not_copied(attempt: type) -> None:
+def test_a_value_is_not_copied(attempt: type) -> None:
     """A copy is one more place to forget it in."""
     with pytest.raises(TypeError, match="not pickled or copied"):
         attempt(PII)
 
 
-def test_it_is_not_taken_out_of_a_dataclass() -> None:
+def test_asdict_does_not_copy_a_value() -> None:
     """`asdict` copies what it finds."""
     with pytest.raises(TypeError):
         dataclasses.asdict(Holder(PII))
 
 
-def test_it_is_not_json() -> None:
+def test_a_value_is_not_written_as_json() -> None:
     """Alone or inside."""
     for value in (PII, {"ip": PII}):
         with pytest.raises(TypeError, match="not JSON serializable"):
@@ -132,26 +132,26 @@ def test_json_with_a_fallback_to_text_redacts() -> None:
     assert json.dumps({"ip": PII}, default=str) == f'{{"ip": "{REDACTED}"}}'
 
 
-def test_psycopg2_does_not_adapt_it() -> None:
+def test_psycopg2_does_not_adapt_a_value() -> None:
     """It goes into no statement by accident."""
     with pytest.raises(psycopg2.ProgrammingError, match="can't adapt"):
         psycopg2.extensions.adapt(PII)
 
 
-def test_it_goes_into_no_row() -> None:
+def test_copy_does_not_encode_a_value() -> None:
     """The COPY encoder refuses it, and does not say what it was."""
     with pytest.raises(TypeError, match=r"^Pii cannot be stored in a row$"):
         copy_binary([(1, PII)])
 
 
 @pytest.mark.parametrize("attempt", [bytes, len, list, iter, int, memoryview])
-def test_it_is_no_container(attempt: type) -> None:
+def test_a_value_is_not_a_container(attempt: type) -> None:
     """No built-in reads it."""
     with pytest.raises(TypeError):
         attempt(PII)
 
 
-def test_it_has_no_dict_and_takes_no_attributes() -> None:
+def test_a_value_has_no_dict_and_takes_no_attributes() -> None:
     """`vars` shows nothing, and nothing can be hung onto it."""
     with pytest.raises(TypeError):
         vars(PII)

@@ -108,7 +108,7 @@ def test_two_places_never_have_one_associated_data(
 
 
 @pytest.mark.parametrize("key_id", [-1, 2**32])
-def test_a_key_id_that_is_no_uint32_is_not_written(key_id: int) -> None:
+def test_a_key_id_beyond_uint32_is_not_written(key_id: int) -> None:
     """It has four bytes."""
     with pytest.raises(OverflowError):
         Ciphertext(key_id, bytes(12), bytes(32)).serialise()

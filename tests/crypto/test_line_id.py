@@ -35,7 +35,7 @@ def oracle(source_id: uuid.UUID, number: int, milliseconds: int) -> uuid.UUID:
 
 
 @given(sources, numbers, times)
-def test_it_agrees_with_the_oracle(source_id: uuid.UUID, number: int, time: int) -> None:
+def test_line_ids_agree_with_the_oracle(source_id: uuid.UUID, number: int, time: int) -> None:
     """And is a UUID of version 7 with that time."""
     made = record_id_of_line(source_id, number, time)
     assert made == oracle(source_id, number, time)
@@ -44,7 +44,7 @@ def test_it_agrees_with_the_oracle(source_id: uuid.UUID, number: int, time: int)
 
 
 @given(st.tuples(sources, numbers), st.tuples(sources, numbers))
-def test_what_is_not_the_same_line_of_the_same_source_has_another_id(
+def test_a_different_line_or_source_has_a_different_id(
     one: tuple[uuid.UUID, int], other: tuple[uuid.UUID, int]
 ) -> None:
     """Two equal lines are two events, and the same line of the same source is one."""

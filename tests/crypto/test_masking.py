@@ -25,7 +25,7 @@ from vault_etl.crypto.masking import masked
         (Field.DEVICE_ID, "gerät-№-鍵é", "*鍵é"),
     ],
 )
-def test_the_end_is_left(field: Field, value: str, shown: str) -> None:
+def test_a_mask_shows_the_end_of_a_value(field: Field, value: str, shown: str) -> None:
     """The last octet, or the last two characters; of a short one nothing."""
     assert masked(field, Pii.of_text(value)).expose().decode() == shown
 
@@ -38,12 +38,12 @@ def test_addresses_that_differ_before_the_last_octet_look_alike(address: object)
 
 
 @given(st.text(min_size=8, max_size=60, alphabet=st.characters(codec="utf-8")))
-def test_two_characters_and_no_more(text: str) -> None:
+def test_a_mask_shows_two_characters_of_a_device_id(text: str) -> None:
     """Of a device id of whatever length."""
     assert masked(Field.DEVICE_ID, Pii.of_text(text)).expose().decode() == f"*{text[-2:]}"
 
 
-def test_what_is_no_address_is_refused() -> None:
+def test_text_that_is_not_an_address_has_no_mask() -> None:
     """It could be anything, and would be shown."""
     with pytest.raises(ValueError, match=r".+"):
         masked(Field.IP, Pii(b"no-address-4711"))

@@ -60,7 +60,7 @@ def test_all_ipv4_addresses_have_one_padded_length(address: ipaddress.IPv4Addres
         b"\x80" + bytes(31),
     ],
 )
-def test_what_pad_cannot_make_does_not_unpad(padded: bytes) -> None:
+def test_malformed_padding_does_not_unpad(padded: bytes) -> None:
     """Malformed padding is an error, not a guess."""
     with pytest.raises(ValueError, match="malformed padding"):
         unpad(padded)

@@ -33,13 +33,13 @@ def test_a_known_record_id() -> None:
 
 
 @given(message_ids, times)
-def test_it_agrees_with_the_oracle(message_id: str, sent_ms: int) -> None:
+def test_record_ids_agree_with_the_oracle(message_id: str, sent_ms: int) -> None:
     """For every message and time."""
     assert record_id_of_message(message_id, sent_ms) == oracle(message_id, sent_ms)
 
 
 @given(message_ids, times)
-def test_it_is_a_uuid_of_version_7(message_id: str, sent_ms: int) -> None:
+def test_a_record_id_is_a_uuid_of_version_7(message_id: str, sent_ms: int) -> None:
     """RFC 9562: version 7, the standard variant, and the time in the first 48 bits."""
     made = record_id_of_message(message_id, sent_ms)
     assert (made.version, made.variant) == (7, uuid.RFC_4122)
@@ -62,7 +62,7 @@ def test_two_messages_of_one_moment_have_two_ids(one: str, other: str, sent_ms: 
 
 
 @pytest.mark.parametrize("sent_ms", [0, MAX_MILLISECONDS])
-def test_the_bounds_fit(sent_ms: int) -> None:
+def test_the_first_and_last_milliseconds_fit(sent_ms: int) -> None:
     """48 bits of milliseconds."""
     assert milliseconds_of(record_id_of_message(MESSAGE_ID, sent_ms)) == sent_ms
 

@@ -66,7 +66,7 @@ def test_we_open_what_tink_seals(raw: bytes, key_id: int, place: ValuePlace, val
     assert Opener(any_receipt()).open(stored, place, key).expose() == value
 
 
-def test_tink_refuses_what_was_moved() -> None:
+def test_tink_refuses_a_moved_ciphertext() -> None:
     """The oracle is no yes-man: another person's associated data does not open."""
     place = ValuePlace.in_record(Field.IP, uuid.UUID(int=7), "user-1")
     stored = Sealer([DataKey(7, Field.IP, KeyMaterial(bytes(32)))]).seal(Pii(b"value"), place)

@@ -53,7 +53,7 @@ def test_each_shape_is_what_the_table_says(shape: Shape) -> None:
         json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent"}),
     ],
 )
-def test_what_has_a_field_of_an_event_is_no_envelope(envelope: str, name: str) -> None:
+def test_an_object_with_a_field_of_an_event_is_not_an_envelope(envelope: str, name: str) -> None:
     """Whatever else it has: it is read as an event, and is none."""
     body = json.dumps(json.loads(envelope) | {name: EVENT.get(name)})
     parsed = parse_event(body.encode())
@@ -101,7 +101,7 @@ def test_an_envelope_is_told_by_all_its_marks(envelope: str, names: tuple[str, .
         firehose(),
     ],
 )
-def test_what_is_nearly_an_envelope_is_none(body: str) -> None:
+def test_a_near_envelope_is_not_an_envelope(body: str) -> None:
     """It is an object without the fields of an event."""
     assert parse_event(body.encode()) == NO_EVENT
 
@@ -112,7 +112,7 @@ def test_two_envelopes_in_one_object_hold_two_events() -> None:
     assert parse_event(json.dumps(both).encode()) == Rejection(Reason.SEVERAL_EVENTS)
 
 
-def test_what_is_in_an_envelope_is_under_the_rules_of_a_body() -> None:
+def test_the_content_of_an_envelope_follows_the_rules_of_a_body() -> None:
     """Its faults are those that it would have alone, and its size is the envelope's."""
     bad = json.dumps(EVENT | {"ip": "?"})
     for body in (base_64(bad), event_bridge(json.loads(bad)), firehose(bad), f"[{bad}]"):

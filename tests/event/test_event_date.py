@@ -89,7 +89,7 @@ def accepted(text: str) -> LoginEvent:
 
 
 @pytest.mark.parametrize("text", NOT_DATES)
-def test_a_create_date_that_is_none(text: str) -> None:
+def test_malformed_dates_are_rejected(text: str) -> None:
     """No other form of ISO 8601, no leap second, no moment outside the years 1 to 9999 of UTC."""
     rejection = parse_event(login_event(create_date=text))
     assert rejection == Rejection(Reason.NOT_A_DATE, "$.create_date")
@@ -120,7 +120,7 @@ def test_a_time_without_a_zone_is_refused(text: str) -> None:
 
 
 @given(st.datetimes(min_value=dt.datetime(2, 1, 1), max_value=dt.datetime(9998, 1, 1)), st.data())  # noqa: DTZ001 - the zone is drawn
-def test_what_isoformat_writes_is_taken(local: dt.datetime, data: st.DataObject) -> None:
+def test_the_output_of_isoformat_is_accepted(local: dt.datetime, data: st.DataObject) -> None:
     """In any zone of whole minutes."""
     minutes = data.draw(st.integers(-1439, 1439))
     moment = local.replace(tzinfo=dt.timezone(dt.timedelta(minutes=minutes)))

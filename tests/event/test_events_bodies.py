@@ -63,7 +63,7 @@ def event_with_extra(text: str) -> bytes:
         b"\x00",
     ],
 )
-def test_what_is_not_json(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_rejected(body: bytes) -> None:
     """RFC 8259 is kept to: no NaN, no byte order mark, no trailing anything."""
     assert reason_of(body) is Reason.NOT_JSON
 
@@ -81,7 +81,7 @@ def test_what_is_not_json(body: bytes) -> None:
         login_event().decode().encode("utf-32"),
     ],
 )
-def test_what_is_not_utf8(body: bytes) -> None:
+def test_a_body_that_is_not_utf8_is_rejected(body: bytes) -> None:
     """JSON between systems is UTF-8, and nothing is guessed."""
     assert reason_of(body) is Reason.NOT_UTF8
 
@@ -89,7 +89,7 @@ def test_what_is_not_utf8(body: bytes) -> None:
 @pytest.mark.parametrize(
     "body", [b"[]", b"null", b"true", b"1", b"1.5", b'"text"', b"[1]", b"[[]]"]
 )
-def test_what_is_no_object(body: bytes) -> None:
+def test_a_json_value_that_is_not_an_object_is_rejected(body: bytes) -> None:
     """JSON, but no event."""
     assert reason_of(body) is Reason.NOT_AN_OBJECT
 
@@ -104,7 +104,7 @@ def test_what_is_no_object(body: bytes) -> None:
         event_with_extra('[[{"a": 1, "b": 2, "a": 1}]]'),
     ],
 )
-def test_a_name_that_stands_twice(body: bytes) -> None:
+def test_a_name_that_is_there_twice_is_rejected(body: bytes) -> None:
     """RFC 8259 leaves it to each parser which of the two counts: then nobody knows whose it is."""
     assert reason_of(body) is Reason.FIELD_TWICE
 

@@ -40,7 +40,7 @@ def store(folder: Path) -> FolderArchive:
     return FolderArchive(folder)
 
 
-def test_it_is_for_its_owner_alone(store: FolderArchive, folder: Path, source: Path) -> None:
+def test_an_archive_is_readable_for_its_owner_alone(store: FolderArchive, folder: Path, source: Path) -> None:
     """Whatever the umask says."""
     before = os.umask(0)
     try:
@@ -68,7 +68,7 @@ def test_a_put_that_fails_leaves_nothing(
     assert store.names() == []
 
 
-def test_what_was_interrupted_is_no_file_of_it(
+def test_an_interrupted_file_is_not_in_the_archive(
     store: FolderArchive, folder: Path, source: Path
 ) -> None:
     """It is written again by the next put, or deleted."""
@@ -115,7 +115,7 @@ def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path, source: Path) ->
     assert not (tmp_path / "missing").exists()
 
 
-def test_what_the_system_says_is_said(tmp_path: Path, source: Path) -> None:
+def test_errors_of_the_system_are_reported(tmp_path: Path, source: Path) -> None:
     """A file in the place of the folder's own folder; a name that is too long."""
     with pytest.raises((UsageError, UnavailableError, DeniedError)):
         FolderArchive(source / "month").put(NAME, source)

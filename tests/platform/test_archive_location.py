@@ -20,7 +20,7 @@ from vault_etl.platform.store import ArchiveRoot, bucket_and_prefix, parse_locat
         ("s3://cold/a/b/", "s3://cold/a/b"),
     ],
 )
-def test_a_place_has_one_spelling(text: str, location: str) -> None:
+def test_a_location_has_one_spelling(text: str, location: str) -> None:
     """Absolute, from wherever it was given, and without a slash at its end."""
     assert parse_location(text, "/home/ann") == location
 
@@ -40,7 +40,7 @@ def test_a_place_has_one_spelling(text: str, location: str) -> None:
         *("S3://cold/x", "s3:/cold", "gs://cold/x", "file:///srv/archives"),
     ],
 )
-def test_what_is_no_place_is_refused(text: str) -> None:
+def test_text_that_is_not_a_location_is_refused(text: str) -> None:
     """Before anything is written; the log takes 300 characters of it."""
     with pytest.raises(UsageError):
         parse_location(text, "/")

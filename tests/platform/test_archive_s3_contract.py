@@ -83,7 +83,7 @@ def cutting(endpoint: str, times: int) -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def test_the_sha256_is_kept_beside_it(archive: S3Archive, cold: Any) -> None:  # noqa: ANN401
+def test_the_sha256_is_kept_beside_the_object(archive: S3Archive, cold: Any) -> None:  # noqa: ANN401
     """S3 compared it with what arrived, and anybody can ask for it."""
     del archive
     head = cold.head_object(
@@ -101,7 +101,7 @@ def test_a_put_whose_answer_was_lost_is_made_again(archive: S3Archive, tmp_path:
 
 
 @pytest.mark.parametrize(("times", "whole"), [(1, True), (9, False)])
-def test_what_was_cut_off_is_asked_for_again(
+def test_an_incomplete_object_is_requested_again(
     archive: S3Archive, moto: tuple[str, Provisioned], tmp_path: Path, *, times: int, whole: bool
 ) -> None:
     """In all three times; then it may pass another time. Half a file is never left."""
@@ -122,7 +122,7 @@ def test_what_was_cut_off_is_asked_for_again(
     assert len(asked) == (2 if whole else 3)
 
 
-def test_of_what_is_too_large_nothing_is_fetched(
+def test_an_object_that_is_too_large_is_not_fetched(
     archive: S3Archive, moto: tuple[str, Provisioned], tmp_path: Path
 ) -> None:
     """The length that S3 says is looked at first: the line would break in the middle of it, and be tried again."""
@@ -164,7 +164,7 @@ def test_the_owner_needs_what_the_template_gives(
 
 
 @pytest.mark.iam
-def test_a_role_that_may_not_is_told(
+def test_a_role_without_the_right_is_denied(
     archive: S3Archive, moto: tuple[str, Provisioned], tmp_path: Path
 ) -> None:
     """Ingest has nothing to do with archives."""
@@ -195,7 +195,7 @@ def test_a_role_that_may_not_is_told(
         "s3://cold/a b",
     ],
 )
-def test_a_place_is_a_bucket_and_a_prefix(location: str) -> None:
+def test_a_location_is_a_bucket_and_a_prefix(location: str) -> None:
     """One that can be written down, and typed again."""
     with pytest.raises(UsageError):
         S3Archive(None, location)  # type: ignore[arg-type]

@@ -43,7 +43,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArchiveStore:
     return S3Archive(request.getfixturevalue("bucket"), f"s3://archives/vault/{name}")
 
 
-def test_what_was_put_is_got(store: ArchiveStore, source: Path, tmp_path: Path) -> None:
+def test_a_file_is_read_as_it_was_stored(store: ArchiveStore, source: Path, tmp_path: Path) -> None:
     """Byte for byte, into a file for its owner alone, under the names that it was put under."""
     assert list(store.names()) == []
     store.put("part-00001.parquet", source)
@@ -56,7 +56,7 @@ def test_what_was_put_is_got(store: ArchiveStore, source: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("size", [0, 100, 3 * 2**20])
-def test_no_more_is_got_than_was_asked_for(
+def test_no_more_bytes_are_read_than_allowed(
     store: ArchiveStore, source: Path, tmp_path: Path, size: int
 ) -> None:
     """All of it, and not a byte more: who writes the archive does not fill the reader's disk."""
@@ -72,7 +72,7 @@ def test_no_more_is_got_than_was_asked_for(
         assert not target.exists()
 
 
-def test_nothing_is_written_over(store: ArchiveStore, source: Path, tmp_path: Path) -> None:
+def test_files_are_not_overwritten(store: ArchiveStore, source: Path, tmp_path: Path) -> None:
     """Neither what is in the archive nor what is got."""
     store.put("manifest.json", source)
     before = source.read_bytes()
@@ -89,7 +89,7 @@ def test_nothing_is_written_over(store: ArchiveStore, source: Path, tmp_path: Pa
     assert target.read_bytes() == before
 
 
-def test_what_is_not_there_is_said(store: ArchiveStore, source: Path, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(store: ArchiveStore, source: Path, tmp_path: Path) -> None:
     """And leaves no file behind."""
     target = tmp_path / "target"
     for _ in range(2):  # without the archive, and with it
@@ -100,7 +100,7 @@ def test_what_is_not_there_is_said(store: ArchiveStore, source: Path, tmp_path: 
     assert not target.exists()
 
 
-def test_what_was_deleted_is_gone(store: ArchiveStore, source: Path) -> None:
+def test_a_deleted_file_is_gone(store: ArchiveStore, source: Path) -> None:
     """Deleting it again is no error; and what is left stays."""
     for name in ("manifest.json", "manifest.sig"):
         store.put(name, source)

@@ -48,7 +48,7 @@ def away() -> None:
     raise CredentialRetrievalError(provider="container-role", error_msg="203.0.113.7")
 
 
-def test_what_is_in_hand_is_used_while_it_is_valid() -> None:
+def test_held_credentials_are_used_while_they_are_valid() -> None:
     """In the last ten minutes too; the source is asked again after a pause, and not at each call."""
     source = Source(540)
     now = [0.0]
@@ -64,7 +64,7 @@ def test_what_is_in_hand_is_used_while_it_is_valid() -> None:
     assert held.get_frozen_credentials() != first
 
 
-def test_what_has_run_out_is_an_outage_until_there_are_others() -> None:
+def test_expired_credentials_are_an_outage_until_there_are_others() -> None:
     """Each call says so at once, without the source's text; the next attempt is after the pause."""
     source = Source(-60)
     now = [0.0]
@@ -81,7 +81,7 @@ def test_what_has_run_out_is_an_outage_until_there_are_others() -> None:
     assert held.get_frozen_credentials().access_key == "key 2"
 
 
-def test_what_lives_for_less_than_the_pause_is_renewed_in_time() -> None:
+def test_short_lived_credentials_are_renewed_in_time() -> None:
     """A source that gives out what ends in moments is asked by each call."""
     source = Source(3)
     held = HeldCredentials(lambda: [source], lambda: 0.0)
@@ -111,7 +111,7 @@ def test_a_silent_source_holds_up_one_thread_alone() -> None:
     waiting.join()
 
 
-def test_without_any_the_settings_are_wrong() -> None:
+def test_missing_credentials_are_a_wrong_setting() -> None:
     """What no provider has cannot come by waiting."""
     with pytest.raises(CredentialsError) as caught:
         HeldCredentials(list).get_frozen_credentials()

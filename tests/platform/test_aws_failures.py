@@ -151,7 +151,7 @@ def test_a_code_has_one_class() -> None:
         ("403", 403, DeniedError),
     ],
 )
-def test_only_what_may_pass_is_waited_for(
+def test_only_temporary_errors_are_waited_for(
     code: str, status: int, kind: type[VaultEtlError]
 ) -> None:
     """A code that is not known passes only if AWS says that the fault is its own."""
@@ -211,7 +211,7 @@ def test_every_exception_on_the_way_to_credentials_has_a_class(kind: type[Except
 
 
 @pytest.mark.parametrize("provider", [None, "custom-process", "container-role"])
-def test_a_silent_service_is_no_file(provider: str | None) -> None:
+def test_a_silent_service_is_not_taken_for_a_file(provider: str | None) -> None:
     """Botocore's exceptions of a connection are an OSError, as those of a file and a program are."""
     error = raised.ReadTimeoutError(endpoint_url="http://127.0.0.1")
     assert str(failed("KMS", error, provider)) == "KMS does not answer in time"
@@ -236,6 +236,6 @@ def test_a_container_that_says_no_is_told_from_one_that_says_later(status: int) 
     assert "203.0.113.7" not in f"{ours} {ours.hint}"
 
 
-def test_what_nobody_foresaw_on_the_way_to_credentials_may_pass() -> None:
+def test_an_unforeseen_error_on_the_way_to_credentials_is_temporary() -> None:
     """A run that has valid ones in hand must not end by it."""
     assert failure_of(ZeroDivisionError(), "sso").error is UnavailableError

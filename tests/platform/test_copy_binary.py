@@ -45,7 +45,7 @@ def _by_postgres(database: Scratch, batch: list[tuple[object, ...]]) -> bytes:
 
 @given(st.lists(rows, max_size=5))
 @settings(max_examples=25, deadline=None)
-def test_it_is_what_postgres_writes(shared: Scratch, batch: list[tuple[object, ...]]) -> None:
+def test_encoded_rows_are_the_output_of_copy(shared: Scratch, batch: list[tuple[object, ...]]) -> None:
     """Any rows of uuid, text, bytea, smallint, date and timestamptz: byte for byte the output of COPY TO."""
     assert copy_binary(batch) == _by_postgres(shared, batch)
 
@@ -67,7 +67,7 @@ def test_it_is_what_postgres_writes(shared: Scratch, batch: list[tuple[object, .
         (None, None, None, -32768, dt.date(1999, 12, 31), None),
     ],
 )
-def test_the_edges_are_what_postgres_writes(shared: Scratch, row: tuple[object, ...]) -> None:
+def test_edge_values_are_encoded_as_postgres_does(shared: Scratch, row: tuple[object, ...]) -> None:
     """Empty, longest, smallest and NULL values, and the days around the format's epoch."""
     assert copy_binary([row]) == _by_postgres(shared, [row])
 
@@ -80,7 +80,7 @@ def test_no_rows_are_a_header_and_a_trailer() -> None:
 @pytest.mark.parametrize(
     "value", [Pii.of_text("203.0.113.7"), KeyMaterial(bytes(32)), 1.5, bytearray(b"x"), ["x"], {}]
 )
-def test_what_has_no_place_in_a_row_is_refused(value: object) -> None:
+def test_types_that_cannot_be_stored_are_refused(value: object) -> None:
     """Plaintext and keys above all: a TypeError that names the type and not the value."""
     with pytest.raises(TypeError, match="cannot be stored in a row") as refused:
         copy_binary([(value,)])

@@ -107,7 +107,7 @@ OF_A_SERVER = {
 
 
 @pytest.mark.parametrize("text", OF_LIBPQ)
-def test_what_libpq_finds_out_is_classed_by_its_phrase(text: str) -> None:
+def test_failures_of_libpq_are_classed_by_phrase(text: str) -> None:
     """Its exit code, and the option that it is about."""
     failure, option = failure_of(f"{text}\n", None)
     assert (failure.kind.exit_code, option) == OF_LIBPQ[text]
@@ -124,7 +124,7 @@ def test_no_phrase_is_without_an_example() -> None:
 
 
 @pytest.mark.parametrize("state", OF_A_SERVER)
-def test_what_a_server_says_is_classed_by_its_sqlstate(state: str) -> None:
+def test_refusals_of_a_server_are_classed_by_sqlstate(state: str) -> None:
     """Whatever its text, even one that looks like libpq's."""
     for text in ("FATAL:  Connection refused", "ВАЖНО:  x", "ÖLÜMCÜL (FATAL):  x"):
         assert is_of_a_server(AT + text)

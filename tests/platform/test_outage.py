@@ -51,7 +51,7 @@ def test_patience_counts_from_the_first_failure() -> None:
         outage.failed(AWAY, 1_010)
 
 
-def test_what_works_again_begins_anew() -> None:
+def test_a_success_resets_patience_and_waits() -> None:
     """Its patience, and its waits."""
     outage = Outage(Patience(unavailable=10, denied=None))
     outage.failed(AWAY, 0)

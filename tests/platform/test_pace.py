@@ -44,7 +44,7 @@ def test_a_page_is_a_seconds_worth_at_the_most(rate: float, most: int) -> None:
     assert 1 <= rows <= max(1, min(most, rate))
 
 
-def test_without_a_limit_nobody_waits() -> None:
+def test_there_is_no_wait_without_a_limit() -> None:
     """Whatever was done."""
     clock = FakeClock()
     pace = Pace(clock, None, FakeStop(clock))
@@ -68,7 +68,7 @@ def test_several_workers_share_one_limit() -> None:
     assert waits == pytest.approx([1, 2, 3, 4])
 
 
-def test_who_waits_is_woken_by_the_end() -> None:
+def test_a_stop_ends_a_wait() -> None:
     """Nobody sleeps through it."""
     stop = threading.Event()
     pace = Pace(FakeClock(), 1, stop)

@@ -123,7 +123,7 @@ def test_the_commands_work_side_by_side(pooled: Vault) -> None:
     assert verified["ok"]
 
 
-def test_nothing_is_left_in_the_sessions(pooled: Vault) -> None:
+def test_the_sessions_keep_no_state(pooled: Vault) -> None:
     """Who gets one next, of the same login, finds it as it was made, but for empty temporary tables."""
     look = (
         "SELECT string_agg(name, ', ') FROM pg_settings WHERE source = 'session'"
@@ -153,7 +153,7 @@ def test_doctor_tells_the_pooler(pooled: Vault, postgres: RunningPostgres) -> No
     assert "pooler" not in plain
 
 
-def test_what_needs_a_session_of_its_own_is_refused(pooled: Vault) -> None:
+def test_commands_that_need_their_own_session_are_refused(pooled: Vault) -> None:
     """`partitions detach` and `migrate --online`, which share this: nothing is set in a session of another program."""
     month = f"{dt.datetime.now(dt.UTC):%Y-%m}"
     refused = pooled.run("admin", "partitions", "detach", month, "--reason", "r", "--yes")

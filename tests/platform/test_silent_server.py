@@ -148,7 +148,7 @@ def test_a_frozen_server_is_given_up(scratch: Scratch) -> None:
         assert pid_of(database) != pid
 
 
-def test_what_was_answered_in_time_is_not_cut_later(database: Database) -> None:
+def test_a_timely_answer_is_not_cut_later(database: Database) -> None:
     """The connection stays, and no thread or descriptor of the watch does."""
     pid = pid_of(database)
     before = descriptors()

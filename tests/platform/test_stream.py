@@ -40,7 +40,7 @@ def test_memory_does_not_grow_with_the_result(shared: Scratch) -> None:
     assert peak < 4_000_000
 
 
-def test_a_reader_that_stops_reading_is_in_nobodys_way(shared: Scratch) -> None:
+def test_a_paused_reader_blocks_no_session(shared: Scratch) -> None:
     """Between two rows there is no transaction: the table can be locked, and its snapshot is free."""
     query = (
         "SELECT masked_ip, n FROM public.user_logins_masked"
@@ -65,7 +65,7 @@ def test_the_connection_is_free_in_between(shared: Scratch) -> None:
         assert sum(1 for _ in rows) == 2_999
 
 
-def test_what_is_wrong_is_told_before_the_first_row(shared: Scratch) -> None:
+def test_an_error_is_raised_before_the_first_row(shared: Scratch) -> None:
     """A statement that is denied raises when it is asked, not when it is read."""
     with shared.database("analyst") as database, pytest.raises(DeniedError):
         stream(database, "SELECT ip_ciphertext FROM public.user_logins", {})

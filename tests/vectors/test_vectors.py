@@ -133,7 +133,7 @@ def test_every_placeholder_has_a_vector() -> None:
 
 
 @pytest.mark.parametrize("case", _cases("token", "rejected"))
-def test_what_was_no_value_is_none(case: Case) -> None:
+def test_an_invalid_value_stays_invalid(case: Case) -> None:
     """It gets no token, and the parser lets no event with it through."""
     field, value = Field(case["field"]), bytes.fromhex(case["value"])
     with pytest.raises(ValueError, match=f"^not a canonical {field}$"):
@@ -179,7 +179,7 @@ def test_a_message_has_the_record_id_that_it_had(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", _cases("record_id", "rejected"))
-def test_what_was_no_message_is_none(case: Case) -> None:
+def test_an_invalid_message_stays_invalid(case: Case) -> None:
     """No id is made up for it."""
     with pytest.raises(ValueError, match=r"48 bits|ascii"):
         record_id_of_message(case["message_id_text"], case["sent_ms"])
@@ -196,7 +196,7 @@ def test_a_line_has_the_record_id_that_it_had(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", _cases("line_id", "rejected"))
-def test_what_was_no_line_is_none(case: Case) -> None:
+def test_an_invalid_line_stays_invalid(case: Case) -> None:
     """No id is made up for it."""
     with pytest.raises(ValueError, match="bits"):
         _record_id_of_line(case)
@@ -222,7 +222,7 @@ def test_another_key_has_another_fingerprint(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", _cases("fingerprint", "rejected"))
-def test_what_was_no_key_is_none(case: Case) -> None:
+def test_an_invalid_key_stays_invalid(case: Case) -> None:
     """A key has 32 bytes."""
     with pytest.raises(ValueError, match="key material is 32 bytes"):
         KeyMaterial(bytes.fromhex(case["key"]))
@@ -267,14 +267,14 @@ def test_a_value_is_padded_as_it_was(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", _cases("padding", "malformed"))
-def test_what_was_not_padded_is_not_unpadded(case: Case) -> None:
+def test_malformed_padding_stays_malformed(case: Case) -> None:
     """Not even to something near."""
     with pytest.raises(ValueError, match="malformed padding"):
         unpad(bytes.fromhex(case["padded"]))
 
 
 @pytest.mark.parametrize("case", _cases("ciphertext", "opens"))
-def test_what_was_sealed_opens(case: Case) -> None:
+def test_sealed_values_open(case: Case) -> None:
     """Byte for byte, whoever wrote it."""
     assert _open(case).expose().hex() == case["value"]
 
@@ -290,7 +290,7 @@ def test_sealing_makes_the_bytes_that_it_made(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", _cases("ciphertext", "fails"))
-def test_what_was_damaged_moved_or_forged_does_not_open(case: Case) -> None:
+def test_damaged_moved_and_forged_ciphertexts_do_not_open(case: Case) -> None:
     """With the one error that says nothing about why."""
     with pytest.raises(IntegrityError) as caught:
         _open(case)
