@@ -40,7 +40,9 @@ def store(folder: Path) -> FolderArchive:
     return FolderArchive(folder)
 
 
-def test_an_archive_is_readable_for_its_owner_alone(store: FolderArchive, folder: Path, source: Path) -> None:
+def test_an_archive_is_readable_for_its_owner_alone(
+    store: FolderArchive, folder: Path, source: Path
+) -> None:
     """Whatever the umask says."""
     before = os.umask(0)
     try:

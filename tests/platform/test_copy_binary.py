@@ -45,7 +45,9 @@ def _by_postgres(database: Scratch, batch: list[tuple[object, ...]]) -> bytes:
 
 @given(st.lists(rows, max_size=5))
 @settings(max_examples=25, deadline=None)
-def test_encoded_rows_are_the_output_of_copy(shared: Scratch, batch: list[tuple[object, ...]]) -> None:
+def test_encoded_rows_are_the_output_of_copy(
+    shared: Scratch, batch: list[tuple[object, ...]]
+) -> None:
     """Any rows of uuid, text, bytea, smallint, date and timestamptz: byte for byte the output of COPY TO."""
     assert copy_binary(batch) == _by_postgres(shared, batch)
 
