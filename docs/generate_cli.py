@@ -44,8 +44,8 @@ _SETTINGS: Final = """\
 ## Settings
 
 Settings are read once at start: from the environment, then from `vault-etl.toml` in the working directory, or from the
-file that `VAULT_ETL_CONFIG` names. In the file, names are in lower case and have no prefix: `batch_size = 500`. A list is
-a TOML list in the file, and is separated by commas in the environment. An empty variable counts as not set, and so do
+file that `VAULT_ETL_CONFIG` names. In the file, names are in lower case and have no prefix: `batch_size = 500`. A list
+is a TOML list in the file, and has commas in the environment. An empty variable counts as not set, and so do
 empty variables of AWS and libpq (`AWS_…`, `PG…`). An empty value in the file, an empty word of a list and an empty
 argument of any command are errors. An unknown setting is an error that names it, except the variables that Kubernetes
 injects for a service of this name (`VAULT_ETL_SERVICE_HOST`, `VAULT_ETL_PORT…`).
