@@ -1,4 +1,4 @@
-"""A database that was in use before: what is in the way is named, and its table of logins can be kept."""
+"""A database that was in use before vault-etl: objects in the way are named, and its table of logins can be kept."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def used(
 
 @pytest.fixture
 def shop(postgres: RunningPostgres) -> Iterator[str]:
-    """A role without a login, whose table it is."""
+    """A role without a login, which owns the table."""
     with admin(postgres, "postgres") as cursor:
         cursor.execute(f"CREATE ROLE {SHOP}")
     yield SHOP
@@ -111,7 +111,7 @@ def shop(postgres: RunningPostgres) -> Iterator[str]:
 
 
 def test_a_table_of_logins_is_adopted(used: Vault, shop: str) -> None:
-    """It says whose table is in the way; adopted, its rows stay, and analysts see both kinds of rows."""
+    """The error names the owner of the table. After adoption its rows stay, and analysts see both kinds of rows."""
     used.sql(EXERCISE)
     used.sql("ALTER TABLE user_logins ADD ip text DEFAULT '198.51.100.7'")
     used.sql(f"ALTER TABLE user_logins OWNER TO {shop}")
@@ -143,8 +143,8 @@ def test_a_table_of_logins_is_adopted(used: Vault, shop: str) -> None:
     used.sql("DROP TABLE adopted.user_logins")
 
 
-def test_whatever_is_in_the_way_is_named(used: Vault) -> None:
-    """With its kind, name and owner; nothing is changed, and no adoption helps."""
+def test_an_object_in_the_way_is_named(used: Vault) -> None:
+    """Its kind, name and owner are named, nothing is changed, and adoption does not help."""
     for made in IN_THE_WAY.values():
         used.sql(made)
     for args in ((), ("--adopt",)):
@@ -169,7 +169,7 @@ def test_whatever_is_in_the_way_is_named(used: Vault) -> None:
 
 
 def test_another_kind_of_table_is_not_adopted(used: Vault) -> None:
-    """It says why, and nothing is changed."""
+    """The error says why, and nothing is changed."""
     used.sql(EXERCISE)
     for made, why, undone in NOT_ADOPTED:
         used.sql(made)
@@ -179,8 +179,10 @@ def test_another_kind_of_table_is_not_adopted(used: Vault) -> None:
         used.sql(undone)
 
 
-def test_a_table_of_anothers_is_left(used: Vault, shop: str, postgres: RunningPostgres) -> None:
-    """A login that is not its owner's is told what to grant; then it migrates, and is no superuser for that."""
+def test_a_table_of_another_owner_is_left(
+    used: Vault, shop: str, postgres: RunningPostgres
+) -> None:
+    """A login that is not a member of the owner is told what to grant. Then it migrates without being a superuser."""
     used.sql(EXERCISE)
     used.sql(f"ALTER TABLE user_logins OWNER TO {shop}")
     deployer = "test_analyst"
@@ -209,8 +211,8 @@ def test_a_table_of_anothers_is_left(used: Vault, shop: str, postgres: RunningPo
             cursor.execute(f"REVOKE vault_etl_owner FROM {deployer}")
 
 
-def test_who_could_create_in_public_runs_no_code_in_a_migration(used: Vault) -> None:
-    """Not by a table in the place of the one of migrations, made between the look and the use."""
+def test_a_login_that_may_create_in_public_runs_no_code_in_a_migration(used: Vault) -> None:
+    """A table that it puts in the place of the table of migrations, between check and use, runs no code."""
     used.sql("GRANT CREATE ON SCHEMA public TO PUBLIC")  # as before PostgreSQL 15
     used.sql("CREATE TABLE public.caught (what text); GRANT ALL ON public.caught TO PUBLIC")
     with (

@@ -1,4 +1,4 @@
-"""No lock is waited for without end, nor by a session whose client is gone: read from the catalog and from locks."""
+"""No session waits for a lock without a limit, nor after its client is gone: read from the catalog and from locks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'key_f
 
 
 def test_every_function_that_locks_has_a_limit_of_its_own(shared: Scratch) -> None:
-    """A client that is not vault-etl may set none, and call it or write rows all the same."""
+    """A client that is not vault-etl may set no limit, and still call the function or write rows."""
     unbounded = shared.sql(
         "SELECT p.proname::text FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace"
         r" AND (p.prosrc ~ 'LOCK TABLE' OR p.prosrc ~ 'FOR (NO KEY )?(UPDATE|SHARE)(?! (NOWAIT|SKIP))')"
@@ -32,7 +32,7 @@ def test_every_function_that_locks_has_a_limit_of_its_own(shared: Scratch) -> No
 
 
 def test_a_call_ends_when_its_client_is_gone(scratch: Scratch) -> None:
-    """Of any client: one that waits for a lock that another holds keeps no place in the queue."""
+    """A call of any client that waits for a lock keeps no place in the queue."""
     with scratch.connect() as holder, holder.cursor() as cursor, scratch.connect("ingest") as gone:
         cursor.execute("LOCK TABLE public.key_fence IN EXCLUSIVE MODE")
         waits = threading.Thread(target=_lose, args=(gone,))
@@ -51,7 +51,7 @@ def _lose(client: psycopg2.extensions.connection) -> None:
 
 
 def test_the_servers_own_interval_is_kept(scratch: Scratch) -> None:
-    """What an administrator has set for the database is not changed by a migration."""
+    """A migration does not change what an administrator has set for the database."""
     setting = "client_connection_check_interval"
     assert scratch.value(f"SHOW {setting}") == "5s"
     scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET {setting} = '1min'")
@@ -71,7 +71,7 @@ def test_the_servers_own_interval_is_kept(scratch: Scratch) -> None:
 def test_every_transaction_has_limits(
     scratch: Scratch, setting: str, limit: str, of_long_ones: str
 ) -> None:
-    """Ours where the server has none, from the first statement to COMMIT; else the server's own, longer or shorter."""
+    """Our limits hold from the first statement to COMMIT where the server has none; otherwise its own limits hold."""
     for servers, long, used in (
         ("0", False, limit),
         ("0", True, of_long_ones),
@@ -84,16 +84,16 @@ def test_every_transaction_has_limits(
             assert cursor.fetchall() == [(used,)]
 
 
-def test_a_closed_fence_is_let_go_when_its_client_is_suspended(scratch: Scratch) -> None:
-    """After ten seconds and not after a minute, since ingest waits meanwhile."""
+def test_a_closed_fence_is_freed_when_its_client_is_suspended(scratch: Scratch) -> None:
+    """The fence is freed after ten seconds and not after a minute, since ingest waits meanwhile."""
     with scratch.database("rotate") as database, database.transaction() as cursor:
         close_fence(cursor)
         cursor.execute("SHOW idle_in_transaction_session_timeout")
         assert cursor.fetchall() == [("10s",)]
 
 
-def test_a_statement_that_takes_too_long_is_told(scratch: Scratch) -> None:
-    """As what it is: the server is there, and what it was asked for may be asked for again."""
+def test_a_statement_that_takes_too_long_is_reported(scratch: Scratch) -> None:
+    """The error says that the server answers, and that the statement may be tried again."""
     scratch.sql(f"ALTER DATABASE \"{scratch.name}\" SET statement_timeout = '50ms'")
     with (
         scratch.database("ingest") as database,

@@ -1,4 +1,4 @@
-"""Functions that act as the owner are no way in: read from pg_proc, so that none is forgotten."""
+"""Functions that act as the owner give no way in: read from pg_proc, so that no function is forgotten."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def _functions(database: Scratch, condition: str) -> list[tuple[str, str]]:
     )
 
 
-def test_these_are_all_of_them(shared: Scratch) -> None:
-    """A SECURITY DEFINER function that a migration adds has to stand in the list above."""
+def test_every_definer_function_is_listed(shared: Scratch) -> None:
+    """A SECURITY DEFINER function that a migration adds must be added to the list above."""
     assert {name for name, _ in _functions(shared, "p.prosecdef")} == DEFINERS
 
 
@@ -106,12 +106,12 @@ def test_these_are_all_of_them(shared: Scratch) -> None:
         pytest.param("has_function_privilege('public', p.oid, 'EXECUTE')", id="public"),
     ],
 )
-def test_each_of_them_keeps_the_rules(shared: Scratch, broken: str) -> None:
-    """Every SECURITY DEFINER function is the owner's, pins its search path, and is not for PUBLIC."""
+def test_each_definer_function_keeps_the_rules(shared: Scratch, broken: str) -> None:
+    """Every SECURITY DEFINER function belongs to the owner, pins its search path, and is not executable by PUBLIC."""
     assert _functions(shared, f"p.prosecdef AND ({broken})") == []
 
 
-def test_every_other_function_is_not_for_public_either(shared: Scratch) -> None:
+def test_no_function_is_executable_by_public(shared: Scratch) -> None:
     """EXECUTE is revoked from PUBLIC on every function, definer or not."""
     assert _functions(shared, "has_function_privilege('public', p.oid, 'EXECUTE')") == []
 
@@ -135,7 +135,7 @@ def test_a_function_without_a_pinned_search_path_is_bound_when_it_is_made(shared
 
 
 def test_bodies_name_relations_with_their_schema(shared: Scratch) -> None:
-    """No function body names a table of ours, or one of our functions, without `public.`."""
+    """No function body names one of our tables or functions without `public.`."""
     functions = _functions(shared, "p.prosqlbody IS NULL AND p.prokind = 'f'")
     ours = "|".join(sorted({name for name, _ in functions}))
     # Which every pinned path finds first.
@@ -155,15 +155,15 @@ def test_bodies_name_relations_with_their_schema(shared: Scratch) -> None:
         assert unqualified == [], (name, unqualified)
 
 
-def test_the_rule_about_names_finds_one_without_a_schema() -> None:
-    """The pattern above sees a bare table after FROM, JOIN, INTO and UPDATE."""
+def test_the_rule_about_names_finds_a_name_without_a_schema() -> None:
+    """The pattern above finds a bare table after FROM, JOIN, INTO and UPDATE."""
     bare = "SELECT 1 FROM a JOIN b ON true; INSERT INTO c VALUES (1); UPDATE d SET x = 1"
     assert _RELATION.findall(bare) == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("role", ["ingest", "re-encrypt"])
-def test_a_temporary_table_does_not_stand_in_for_ours(shared: Scratch, role: str) -> None:
-    """Functions of the owner see the real tables, whatever the caller has in pg_temp and its search path."""
+def test_a_temporary_table_does_not_replace_ours(shared: Scratch, role: str) -> None:
+    """Functions of the owner read the real tables, whatever the caller has in pg_temp and its search path."""
     with shared.connect(role) as connection, connection.cursor() as cursor:
         for table in ("data_keys", "user_logins", "quarantine", "audit_log", "audit_head"):
             cursor.execute(f"CREATE TEMP TABLE {table} (trap integer)")
@@ -179,14 +179,14 @@ def test_a_temporary_table_does_not_stand_in_for_ours(shared: Scratch, role: str
 
 
 @pytest.mark.parametrize("role", ["reveal", "rotate", "erase", "audit", "analyst"])
-def test_others_cannot_make_a_temporary_table(shared: Scratch, role: str) -> None:
-    """Who has no rows to stage has no pg_temp to put a trap into."""
+def test_a_role_that_stages_no_rows_makes_no_temporary_table(shared: Scratch, role: str) -> None:
+    """A role without rows to stage has no pg_temp to put a trap into."""
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         shared.sql("CREATE TEMP TABLE audit_log (trap integer)", role=role)
 
 
 def test_a_callers_own_function_is_not_called(shared: Scratch) -> None:
-    """A function in pg_temp with the name of one that the owner's functions use is never found by them."""
+    """The owner's functions never call a function of the same name in pg_temp."""
     with shared.connect("re-encrypt") as connection, connection.cursor() as cursor:
         cursor.execute(
             "CREATE FUNCTION pg_temp.clock_timestamp() RETURNS timestamptz LANGUAGE sql"

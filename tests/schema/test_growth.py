@@ -1,4 +1,4 @@
-"""What is asked often reads as many pages of a vault ten times as large: held at 5,000 and 50,000 rows over 24 months.
+"""Frequent queries read as many pages of a vault ten times as large: held at 5,000 and 50,000 rows over 24 months.
 
 The rows are those of `benchmarks.scale`, which measures the commands themselves at 10^5, 10^6 and 10^7.
 """
@@ -45,7 +45,7 @@ def grown(postgres: RunningPostgres) -> Iterator[Mapping[int, Scratch]]:
 
 
 def fill(vault: Scratch, rows: int) -> None:
-    """All that the benchmark has but the log, which has a test of its own."""
+    """Fill all that the benchmark has except the log, which has a test of its own."""
     sizes = {"rows": rows, "keys": KEYS, "messages": rows // 2, "first": 0, "last": rows - 1}
     with vault.connect() as connection, connection.cursor() as opened:
         connection.autocommit = True
@@ -104,14 +104,14 @@ ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
 
 
 def read(opened: cursor, statement: str, values: Mapping[str, object]) -> int:
-    """Pages that it reads the second time in a session: the first one reads the catalogs."""
+    """Return the pages that a query reads the second time in a session: the first time reads the catalogs."""
     pages(opened, statement, values)
     return pages(opened, statement, values)[0]
 
 
 @pytest.mark.parametrize("name", ASKED)
 def test_ten_times_the_rows_are_as_many_pages(grown: Mapping[int, Scratch], name: str) -> None:
-    """But for an index that is one level deeper, and rows that are larger by chance."""
+    """The margin is for an index that is one level deeper, and rows that are larger by chance."""
     costs = {}
     for rows, vault in grown.items():
         with vault.connect() as connection, connection.cursor() as opened:
@@ -120,8 +120,8 @@ def test_ten_times_the_rows_are_as_many_pages(grown: Mapping[int, Scratch], name
     assert costs[LARGE] <= 1.5 * costs[SMALL] + sampled, costs
 
 
-def test_what_reads_all_would_be_told(grown: Mapping[int, Scratch]) -> None:
-    """A look at each row, for comparison, is far beyond that."""
+def test_a_query_that_reads_all_rows_would_be_found(grown: Mapping[int, Scratch]) -> None:
+    """For comparison, a query that reads each row is far beyond the margin."""
     costs = {}
     for rows, vault in grown.items():
         with vault.connect() as connection, connection.cursor() as opened:

@@ -1,4 +1,4 @@
-"""No call of ours can be taken by another function of its name."""
+"""A function of the same name cannot take a call of ours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SELECT proname, proargtypes::regtype[]::text[], prosrc FROM pg_proc WHERE pronam
 
 
 def calls(source: str) -> Iterator[tuple[str, list[str]]]:
-    """The functions of `public` that it calls, each with the texts of its arguments."""
+    """Return the functions of `public` that a block calls, each with the texts of its arguments."""
     for call in re.finditer(r"public\.(\w+)\(", source):
         depth, arguments = 1, [""]
         for character in source[call.end() :]:
@@ -28,7 +28,7 @@ def calls(source: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def test_a_literal_has_the_type_of_its_parameter(shared: Scratch) -> None:
-    """PostgreSQL takes a bare one for text: a function of this name with a text in its place would be called."""
+    """PostgreSQL takes a bare literal for text: a function of this name with a text parameter would be called."""
     functions = shared.sql(_TYPED)
     types = {name: parameters for name, parameters, _ in functions}
     bare = [

@@ -1,4 +1,4 @@
-"""Migrations: once, in order, all or nothing, and never one that was changed."""
+"""Migrations run once, in order, all or none, and never one that was changed."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def _pending(database: Scratch, folder: Path | None = None) -> list[str]:
         return [pending.migration.name for pending in found]
 
 
-def test_they_are_applied_once_and_in_order(postgres: RunningPostgres) -> None:
-    """The first run applies every file in the order of their names, the second none."""
+def test_migrations_are_applied_once_and_in_order(postgres: RunningPostgres) -> None:
+    """The first run applies every file in the order of their names, the second run none."""
     with empty(postgres) as database:
         assert _pending(database) == NAMES
         assert _apply(database) == NAMES
@@ -67,7 +67,7 @@ def test_check_exits_78_while_any_is_pending(bare_vault: Vault) -> None:
 
 
 def test_a_changed_file_is_refused(scratch: Scratch, folder: Path) -> None:
-    """One more blank in an applied migration, and nothing is applied or reported as up to date."""
+    """With one more blank in an applied migration nothing is applied or reported as up to date."""
     changed = folder / f"{NAMES[0]}.sql"
     changed.write_text(changed.read_text(encoding="utf-8") + " ", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=NAMES[0]):
@@ -77,14 +77,14 @@ def test_a_changed_file_is_refused(scratch: Scratch, folder: Path) -> None:
 
 
 def test_a_newer_database_is_refused(scratch: Scratch, folder: Path) -> None:
-    """A version that does not know one of the database's migrations leaves it alone."""
+    """A version that lacks one of the migrations of the database leaves the database alone."""
     (folder / f"{NAMES[-1]}.sql").unlink()
     with pytest.raises(ConfigurationError, match=NAMES[-1]):
         _apply(scratch, folder)
 
 
-def test_two_at_once_both_succeed(postgres: RunningPostgres) -> None:
-    """Of two runs at the same moment one applies everything and the other waits and finds nothing to do."""
+def test_two_runs_at_once_both_succeed(postgres: RunningPostgres) -> None:
+    """Of two runs at the same moment one applies everything, and the other waits and finds nothing to do."""
     barrier = threading.Barrier(2)
 
     def migrate(database: Scratch) -> list[str]:
@@ -110,7 +110,7 @@ def test_a_failing_last_migration_leaves_nothing(postgres: RunningPostgres, fold
 
 
 def test_an_added_file_is_all_that_is_applied_next(scratch: Scratch, folder: Path) -> None:
-    """An update applies only what the database does not have, as the owner."""
+    """An update applies only what the database lacks, as the owner."""
     sql = "SET LOCAL ROLE vault_etl_owner; CREATE TABLE public.later (one boolean);"
     (folder / "9999_later.sql").write_text(sql, encoding="utf-8")
     assert _apply(scratch, folder) == ["9999_later"]
@@ -119,7 +119,7 @@ def test_an_added_file_is_all_that_is_applied_next(scratch: Scratch, folder: Pat
 
 
 def test_ingest_goes_on_beside_a_migration_that_waits(scratch: Scratch, folder: Path) -> None:
-    """An analyst's open query is in its way, and ingest behind it: it lets go, names the query, and is tried again."""
+    """A migration that waits for an analyst's query, with ingest behind it, gives up, names it, and is tried again."""
     scratch.add_token_keys()
     keys = scratch.write_keys()
     (folder / "9999_more.sql").write_text("ALTER TABLE public.user_logins ADD COLUMN more text;")
@@ -150,8 +150,8 @@ def test_ingest_goes_on_beside_a_migration_that_waits(scratch: Scratch, folder: 
         assert migrations.try_apply() == Applied(["9999_more"], None)
 
 
-def test_the_command_names_who_is_in_its_way(bare_vault: Vault) -> None:
-    """When its time is up: exit 75, and nothing is changed. Meanwhile the server shows which command waits."""
+def test_the_command_names_the_session_in_its_way(bare_vault: Vault) -> None:
+    """When its time is up it exits 75, and nothing is changed. Meanwhile the server shows which command waits."""
     names = set[str]()
     with (
         closing(psycopg2.connect(bare_vault.database_url("admin"))) as other,
@@ -183,7 +183,7 @@ def test_names_in_a_migration_are_not_looked_up_in_the_callers_schemas(
 
 
 def test_a_database_that_is_not_utf8_is_refused(postgres: RunningPostgres) -> None:
-    """COPY and the audit hash speak UTF-8; another encoding is a configuration error, not mojibake."""
+    """COPY and the audit hash need UTF-8, so another encoding is a configuration error."""
     with admin(postgres, "postgres") as cursor:
         cursor.execute(
             "CREATE DATABASE scratch_latin1 ENCODING 'LATIN1' TEMPLATE template0"
@@ -197,7 +197,7 @@ def test_a_database_that_is_not_utf8_is_refused(postgres: RunningPostgres) -> No
             cursor.execute("DROP DATABASE scratch_latin1 WITH (FORCE)")
 
 
-def test_a_login_that_may_not_create_roles_can_migrate_once_they_are_there(
+def test_a_login_that_may_not_create_roles_can_migrate_once_they_exist(
     postgres: RunningPostgres,
 ) -> None:
     """On a cluster whose roles an administrator made, owning the database and the owner role is enough."""
@@ -213,8 +213,10 @@ def test_a_login_that_may_not_create_roles_can_migrate_once_they_are_there(
             database.sql("DROP ROLE test_dba")
 
 
-def test_a_login_that_is_no_member_of_the_owner_cannot(postgres: RunningPostgres) -> None:
-    """Owning the database alone does not make one the owner of the vault."""
+def test_a_login_that_is_not_a_member_of_the_owner_cannot_migrate(
+    postgres: RunningPostgres,
+) -> None:
+    """Owning the database alone does not make a login the owner of the vault."""
     with empty(postgres) as database:
         password = postgres.passwords.of("test_stranger")
         database.sql(
@@ -230,7 +232,7 @@ def test_a_login_that_is_no_member_of_the_owner_cannot(postgres: RunningPostgres
 
 
 def test_every_login_may_ask_whether_the_database_is_up_to_date(shared: Scratch) -> None:
-    """The list of migrations is readable for all, and writable for the owner alone."""
+    """Every login reads the list of migrations, and the owner alone writes it."""
     assert len(shared.sql("SELECT name FROM public.vault_etl_migrations", role="erase")) == len(
         NAMES
     )
@@ -257,10 +259,10 @@ TRAPS = {
 
 
 @pytest.mark.parametrize("trap", TRAPS.values(), ids=TRAPS.keys())
-def test_an_owner_has_no_code_run_by_who_migrates(
+def test_an_owner_has_no_code_run_by_the_login_that_migrates(
     postgres: RunningPostgres, folder: Path, trap: str
 ) -> None:
-    """Which may be a superuser: neither by the check nor by the next migration."""
+    """The login may be a superuser. Neither the check nor the next migration runs code of the owner."""
     with clone(postgres) as scratch:
         scratch.sql(TRAP + trap)
         (folder / "9999_next.sql").write_text("SELECT 1")
@@ -281,7 +283,7 @@ OPERATORS = """
 
 
 def test_an_operator_of_the_owner_is_not_taken_for_the_systems(postgres: RunningPostgres) -> None:
-    """One in `public` that fits better would run, if our sessions looked there for names."""
+    """An operator in `public` that fits better would run if our sessions looked up names there."""
     with clone(postgres) as scratch, scratch.connect() as opened:
         with opened.cursor() as cursor:
             cursor.execute(OPERATORS)

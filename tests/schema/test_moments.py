@@ -1,4 +1,4 @@
-"""Days and moments that a role may choose: each is one that Python can read, or every reader would end with a bug."""
+"""Python can read every day and moment that a role may choose. Otherwise every reader would end with a bug."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ CHECKS = {
 }
 
 
-def test_these_are_all_that_a_role_may_choose(shared: Scratch) -> None:
-    """A further column belongs to the next test; no command reads when a claim of a range ends."""
+def test_every_moment_that_a_role_may_choose_is_listed(shared: Scratch) -> None:
+    """A further column belongs to the next test. No command reads when a claim of a range ends."""
     logins = [f"test_{role.replace('-', '_')}" for role in ROLES]
     found = {name for (name,) in shared.sql(CHOSEN, logins)}
     assert found - {"rotation_ranges.claimed_until"} == STATEMENTS.keys()
@@ -59,15 +59,17 @@ def test_these_are_all_that_a_role_may_choose(shared: Scratch) -> None:
 
 @pytest.mark.parametrize("moment", UNREADABLE)
 @pytest.mark.parametrize("column", STATEMENTS)
-def test_what_python_cannot_read_is_not_stored(site: Site, column: str, moment: str) -> None:
-    """The statement is ingest's own; the key would stop every command that lists keys."""
+def test_a_moment_that_python_cannot_read_is_not_stored(
+    site: Site, column: str, moment: str
+) -> None:
+    """The statement is that of ingest. The key would stop every command that lists keys."""
     with pytest.raises(psycopg2.errors.CheckViolation) as refused:
         site.scratch.sql(STATEMENTS[column], moment, role="ingest")
     assert refused.value.diag.constraint_name == CHECKS[column]
 
 
 def test_an_arn_is_no_longer_than_one_of_kms(shared: Scratch) -> None:
-    """Its text is written with each change of the key, while nobody else writes the log."""
+    """Each change of the key writes the text of the ARN while no other session writes the log."""
     with pytest.raises(psycopg2.errors.CheckViolation):
         shared.sql(
             "INSERT INTO data_keys (key_id, field, kms_key_arn, wrapped_key, fingerprint, expires_at)"

@@ -1,4 +1,4 @@
-"""`migrate --online`, as an operator runs it: beside a loader, killed in the middle, and run again."""
+"""`migrate --online` as an operator runs it: beside a loader, killed in the middle, and run again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LARGE = """
 
 @pytest.fixture(scope="module")
 def database(postgres: RunningPostgres) -> Iterator[Scratch]:
-    """More than 64 MiB of records; last month's is detached, and so is not changed with the table."""
+    """More than 64 MiB of records. Last month is detached, so the table's change does not reach it."""
     with clone(postgres) as made:
         made.add_token_keys()
         load(made, 0)
@@ -80,17 +80,17 @@ def invalid(database: Scratch) -> list[str]:
 
 
 def test_one_command_is_enough_for_a_small_database(program: Program) -> None:
-    """It does the online migration with the others; and nothing is left to do, or not as the migrations made it."""
+    """The command does the online migration with the others. No work and no difference is left."""
     with clone(program.database.server) as small:
         small_program = Program(program.place, small)
         assert small_program.run().json == {"applied": [EXPAND, ONLINE]}
         assert small_program.run("--check", role="analyst").code == 0
 
 
-def test_a_large_one_is_done_online_beside_a_loader_and_whatever_is_killed(
+def test_a_large_database_is_migrated_online_beside_a_loader_and_after_kills(
     program: Program, database: Scratch
 ) -> None:
-    """A deploy step stops before it; --online goes on where Ctrl-C and SIGKILL ended it, and leaves nothing behind."""
+    """A deploy step stops before it. --online goes on where Ctrl-C and SIGKILL ended it, and leaves nothing behind."""
     stopped = program.run()
     assert (stopped.code, stopped.json) == (75, {"applied": [EXPAND]})
     assert "vault-etl migrate --online" in stopped.stderr
@@ -147,7 +147,7 @@ def test_a_large_one_is_done_online_beside_a_loader_and_whatever_is_killed(
     assert database.sql(counts) == [("AT", WIDE), ("CH", 6 * EACH)]
 
 
-def test_what_goes_together(program: Program) -> None:
-    """A look changes nothing, so it goes without --online; and a rate is of online work alone."""
+def test_options_that_go_together(program: Program) -> None:
+    """A check changes nothing, so it needs no --online. A rate is for online work alone."""
     for args in (("--check", "--online"), ("--dry-run", "--online"), ("--rate", "5")):
         assert program.run(*args).code == 2

@@ -1,4 +1,4 @@
-"""Files of online migrations: three forms, and no fourth."""
+"""Files of online migrations have statements of three forms, and no fourth."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ BAD = (
 
 @pytest.mark.parametrize(("text", "statement"), GOOD.items())
 def test_a_statement_of_each_form(text: str, statement: object) -> None:
-    """It is taken word for word, in a file of its own and among others."""
+    """The statement is taken word for word, in a file of its own and among others."""
     assert parse("a", text) == [statement]
     assert parse("a", f"{text}\n\n{text}\n") == [statement, statement]
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_any_other_is_refused(text: str) -> None:
-    """With the file's name and the statement's number; a good one before it does not help."""
+def test_any_other_statement_is_refused(text: str) -> None:
+    """The error names the file and the number of the statement. A good statement before it does not help."""
     with pytest.raises(ConfigurationError, match=r"9001_a\.online .* statement 1"):
         parse("9001_a.online", text)
     if text and not text.startswith("--"):
@@ -68,6 +68,6 @@ def test_any_other_is_refused(text: str) -> None:
 def test_an_index_of_a_partition_has_a_name_that_fits(
     index: str, partition: str, name: str
 ) -> None:
-    """Of at most 63 bytes: what a longer one loses, a digest of it tells apart."""
+    """Names have at most 63 bytes. A digest distinguishes longer names that are cut."""
     found = index_of(Index("logins", index, "(user_id)"), partition)
     assert (found, len(found.encode()) <= 63) == (name, True)

@@ -1,4 +1,4 @@
-"""The steps of online migrations: what is left is what the catalog says, whatever happened between two of them."""
+"""The steps of online migrations: the catalog says what is left, whatever happened between two steps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WHOLE = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'user_logins_country
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Our migrations, those that add a country and fill it."""
+    """Our migrations, with those that add a country and fill it."""
     return with_country(tmp_path, EXPAND, ONLINE)
 
 
@@ -37,7 +37,7 @@ def attempt(steps: PostgresOnline) -> int | Blocked:
 
 
 def up_to(steps: PostgresOnline, action: str) -> None:
-    """Do steps until this is next."""
+    """Do steps until this one is next."""
     while steps.left()[0].action != action:
         assert not isinstance(attempt(steps), Blocked)
 
@@ -61,10 +61,10 @@ def test_each_page_of_rows_is_kept_with_its_place(scratch: Scratch, folder: Path
         assert PostgresMigrations(opened, folder).pending() == []
 
 
-def test_what_is_half_done_is_no_difference_and_anything_else_is(
+def test_half_done_work_is_no_difference_and_other_changes_are(
     scratch: Scratch, folder: Path
 ) -> None:
-    """An index that is not attached, a constraint that is not valid: pending work. A trigger that is off is none."""
+    """An index that is not attached, or a constraint that is not valid, is pending work; a trigger that is off is not."""
     with online(scratch, folder) as steps:
         up_to(steps, "attach")
         with scratch.database("admin") as opened:
@@ -77,8 +77,8 @@ def test_what_is_half_done_is_no_difference_and_anything_else_is(
     assert any("trigger country" in line for line in found)
 
 
-def test_a_month_that_is_detached_meanwhile_is_passed_over(scratch: Scratch, folder: Path) -> None:
-    """Also the last one that lacked its index; one that is made meanwhile has it."""
+def test_a_month_that_is_detached_meanwhile_is_skipped(scratch: Scratch, folder: Path) -> None:
+    """Even the last month that lacked its index is skipped. A month that is made meanwhile has it."""
     with online(scratch, folder) as steps:
         up_to(steps, "attach")
         ensure(scratch, month_start(-9).date())
@@ -94,10 +94,10 @@ def test_a_month_that_is_detached_meanwhile_is_passed_over(scratch: Scratch, fol
     assert scratch.sql(WHOLE) == [(True,)]
 
 
-def test_a_query_in_the_way_is_named_and_no_one_waits_behind_it_for_long(
+def test_a_query_in_the_way_is_named_and_no_session_waits_behind_it_for_long(
     scratch: Scratch, folder: Path
 ) -> None:
-    """A constraint needs every partition for a moment: it lets go after a second, and nothing is changed."""
+    """A constraint needs every partition for a moment. The step gives up after a second, and nothing is changed."""
     with online(scratch, folder) as steps, scratch.connect("analyst") as analyst:
         up_to(steps, "add, for new rows")
         with analyst.cursor() as cursor:
@@ -114,7 +114,7 @@ def test_a_query_in_the_way_is_named_and_no_one_waits_behind_it_for_long(
 def test_rows_that_break_the_constraint_are_filled_by_the_next_run(
     scratch: Scratch, folder: Path
 ) -> None:
-    """A worker that knows nothing of the column wrote them, and no trigger filled it."""
+    """A worker without the column wrote them, and no trigger filled it."""
     with online(scratch, folder) as steps:
         up_to(steps, "add, for new rows")
         scratch.sql("ALTER TABLE user_logins DISABLE TRIGGER country")
@@ -127,8 +127,8 @@ def test_rows_that_break_the_constraint_are_filled_by_the_next_run(
     assert scratch.sql("SELECT country FROM user_logins") == [("AT",)]
 
 
-def test_two_at_once_do_no_harm(scratch: Scratch, folder: Path) -> None:
-    """The second one is told who is at it, and finds nothing to do afterwards."""
+def test_two_runs_at_once_do_no_harm(scratch: Scratch, folder: Path) -> None:
+    """The second run names the first, and finds nothing to do afterwards."""
     with (
         online(scratch, folder) as steps,
         scratch.database("admin") as opened,
@@ -151,7 +151,7 @@ def test_two_at_once_do_no_harm(scratch: Scratch, folder: Path) -> None:
 def test_a_file_that_was_changed_after_it_was_begun_is_refused(
     scratch: Scratch, folder: Path
 ) -> None:
-    """Half of one and half of another would be neither."""
+    """Half of one file and half of another would be neither."""
     with online(scratch, folder):
         pass
     (folder / f"{ONLINE}.sql").write_text((COUNTRY / f"{ONLINE}.sql").read_text() + "\n")
@@ -159,10 +159,8 @@ def test_a_file_that_was_changed_after_it_was_begun_is_refused(
         PostgresMigrations(opened, folder).pending()
 
 
-def test_an_index_of_the_same_name_that_is_another_one_is_left_alone(
-    scratch: Scratch, folder: Path
-) -> None:
-    """It is named; one that is what it has to be is taken."""
+def test_another_index_of_the_same_name_is_left(scratch: Scratch, folder: Path) -> None:
+    """A wrong index is named. An index with the right definition is used."""
     with online(scratch, folder) as steps:
         up_to(steps, "make, for months to come")
         scratch.sql(f"CREATE INDEX {name_of(-2)}_country ON {name_of(-2)} (locale)")
@@ -176,8 +174,8 @@ def test_an_index_of_the_same_name_that_is_another_one_is_left_alone(
         finish(steps)
 
 
-def test_a_table_without_partitions_is_one_itself(scratch: Scratch, folder: Path) -> None:
-    """All three kinds, with signs that mean something in a format of Python's."""
+def test_a_table_without_partitions_is_migrated_too(scratch: Scratch, folder: Path) -> None:
+    """All three forms work, with signs that mean something in a format of Python."""
     scratch.sql(
         "INSERT INTO quarantine (record_id, reason_code, path) VALUES (%s, 'not_json', 'a%%{0}')",
         uuid.uuid4(),
@@ -202,7 +200,7 @@ def test_a_table_without_partitions_is_one_itself(scratch: Scratch, folder: Path
 def test_a_constraint_that_rows_break_and_nothing_fills_is_the_datas_fault(
     scratch: Scratch, folder: Path
 ) -> None:
-    """It names the table and the condition, and no value."""
+    """The error names the table and the condition, and no value."""
     scratch.sql(
         "INSERT INTO quarantine (record_id, reason_code, path) VALUES (%s, 'not_json', 'secret')",
         uuid.uuid4(),

@@ -1,4 +1,4 @@
-"""A cluster that has never seen vault-etl, of each supported version, and logins that are no superuser's."""
+"""A cluster that has never seen vault-etl, of each supported version, with logins that are not superusers."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture(scope="module", params=[OLDEST, NEWEST])
 def major(request: pytest.FixtureRequest) -> int:
-    """A version."""
+    """A major version of PostgreSQL."""
     assert isinstance(request.param, int)
     return request.param
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where its dump goes."""
+    """A folder for the dump."""
     return tmp_path_factory.mktemp("cluster")
 
 
 @pytest.fixture(scope="module")
 def cluster(major: int, folder: Path) -> Iterator[Scratch]:
-    """Set up as docs/how-to/database.md says, with a table that was adopted, a record and a rejection."""
+    """A cluster set up as docs/how-to/database.md says, with a table that was adopted, a record and a rejection."""
     with own_cluster(major, folder) as made:
         make_database(made, made.name, new=True)
         made.sql(EXERCISE, role="deployer")
@@ -67,7 +67,7 @@ def cluster(major: int, folder: Path) -> Iterator[Scratch]:
 
 @pytest.fixture(scope="module")
 def dumped(cluster: Scratch, major: int, folder: Path) -> Scratch:
-    """It, with a dump of it in the folder."""
+    """The cluster, with a dump of it in the folder."""
     done = shell(
         programs(major).bin, cluster.url("deployer"), documented("Backups", "sh")[0], folder
     )
@@ -76,14 +76,14 @@ def dumped(cluster: Scratch, major: int, folder: Path) -> Scratch:
 
 
 def make_database(cluster: Scratch, name: str, *, new: bool = False) -> None:
-    """As the administrator: the database, and its owner if it is new."""
+    """Make the database, and its owner if it is new, as the administrator."""
     create, *others = as_documented(cluster.server, documented("Database", "sql")[0], name)
     for statement in [create, *others] if new else others:
         Scratch(cluster.server, "postgres").sql(statement, role="administrator")
 
 
 def test_logins_without_a_superuser_are_enough(cluster: Scratch) -> None:
-    """Of who makes the database and of who migrates: two in one cluster, and an analyst reads what was loaded."""
+    """One login makes the database and one migrates: two vaults in a cluster, and an analyst reads what was loaded."""
     assert cluster.sql("SELECT rolname::text FROM pg_roles WHERE rolsuper") == [("admin",)]
     make_database(cluster, "other")
     for name, applied in (("other", True), (cluster.name, False)):
@@ -93,8 +93,10 @@ def test_logins_without_a_superuser_are_enough(cluster: Scratch) -> None:
     assert cluster.value("SELECT count(*) FROM user_logins_masked", role="analyst") == 1
 
 
-def test_what_is_restored_is_what_was_there(dumped: Scratch, major: int, folder: Path) -> None:
-    """By the commands of the page, which all succeed: every row, every owner, guard and grant."""
+def test_a_restored_vault_is_the_vault_that_was_dumped(
+    dumped: Scratch, major: int, folder: Path
+) -> None:
+    """The commands of the page succeed and bring back every row, owner, guard and grant."""
     make_database(dumped, "restored")
     restored = Scratch(dumped.server, "restored")
     _, restore, _ = documented("Backups", "sh")
@@ -111,8 +113,10 @@ def test_what_is_restored_is_what_was_there(dumped: Scratch, major: int, folder:
         assert isinstance(loader.load([sealed_record(keys)], [], keys), Loaded)
 
 
-def test_a_restore_that_lost_the_owners_is_told(dumped: Scratch, major: int, folder: Path) -> None:
-    """All belongs to who restored it, functions too: `migrate --check` exits 78 and names them."""
+def test_a_restore_that_lost_the_owners_is_reported(
+    dumped: Scratch, major: int, folder: Path
+) -> None:
+    """Every object, functions too, belongs to the login that restored it: `migrate --check` exits 78 and names them."""
     make_database(dumped, "owned")
     owned = Scratch(dumped.server, "owned")
     _, restore, _ = documented("Backups", "sh")
@@ -124,7 +128,7 @@ def test_a_restore_that_lost_the_owners_is_told(dumped: Scratch, major: int, fol
 
 
 def test_a_login_without_a_superuser_migrates_online(cluster: Scratch, folder: Path) -> None:
-    """On a database of its own beside it: an index is built CONCURRENTLY, and rows are filled, as the owner."""
+    """An index is built CONCURRENTLY, and rows are filled, as the owner, on a database of its own."""
     make_database(cluster, "online")
     database = Scratch(cluster.server, "online")
     migrations = with_country(folder, EXPAND, ONLINE)
@@ -136,15 +140,15 @@ def test_a_login_without_a_superuser_migrates_online(cluster: Scratch, folder: P
         assert PostgresMigrations(opened, migrations).pending() == []
 
 
-def test_no_difference_is_told_where_no_superuser_migrated(cluster: Scratch) -> None:
-    """Nor by an older server: what the migrating login could not grant is none, nor that it may act as the owner."""
+def test_no_difference_is_reported_where_no_superuser_migrated(cluster: Scratch) -> None:
+    """A right that the migrating login could not grant is no difference, nor is its membership of the owner."""
     for role in ("deployer", "ingest"):
         assert differences(cluster, role) == []
     assert odd_members(cluster) == {}
 
 
 def test_a_slot_that_streams_the_rows_is_named(cluster: Scratch) -> None:
-    """It needs no publication: `test_decoding` shows every row that is written."""
+    """The slot needs no publication: `test_decoding` shows every row that is written."""
     with admin(cluster.server, cluster.name) as cursor:
         cursor.execute("SELECT pg_create_logical_replication_slot('tap', 'pgoutput')")
         try:
@@ -155,8 +159,8 @@ def test_a_slot_that_streams_the_rows_is_named(cluster: Scratch) -> None:
             cursor.execute("SELECT pg_drop_replication_slot('tap')")
 
 
-def test_it_cuts_over_where_no_superuser_migrated(cluster: Scratch) -> None:
-    """No step of it needs a right of a superuser's."""
+def test_tokens_cut_over_where_no_superuser_migrated(cluster: Scratch) -> None:
+    """No step of the cut-over needs a right of a superuser."""
     analysts = "SELECT masked_ip FROM user_logins_masked"
     before = cluster.value(analysts, role="analyst")
     cut_over_again(cluster, 2)
@@ -164,7 +168,7 @@ def test_it_cuts_over_where_no_superuser_migrated(cluster: Scratch) -> None:
 
 
 def test_every_object_belongs_to_the_owner_role(cluster: Scratch) -> None:
-    """Whoever migrates, tables, views, types and functions are the owner role's."""
+    """Tables, views, types and functions belong to the owner role, whichever login migrates."""
     owners = cluster.sql(
         "SELECT DISTINCT relowner::regrole::text FROM pg_class"
         " WHERE relnamespace = 'public'::regnamespace UNION"

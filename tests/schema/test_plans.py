@@ -1,4 +1,4 @@
-"""What the planner makes of our statements on a table that is not empty."""
+"""The plans of our statements on a table that is not empty."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ VALUES (1, 'token', 'ip', 1, 'a', 'w', '8 bytes!', 'active'), (2, 'token', 'ip',
 
 @pytest.fixture(scope="module")
 def filled(shared: Scratch) -> Scratch:
-    """Twenty thousand rows of forty days and as many in quarantine, ten thousand keys; and statistics."""
+    """Twenty thousand rows of forty days, as many in quarantine, ten thousand keys, and statistics."""
     with shared.connect() as connection, connection.cursor() as cursor:
         cursor.execute(_FILL, {"rows": ROWS, "keys": OLD_KEYS, "workers": WORKERS})
         cursor.execute(
@@ -73,7 +73,7 @@ def nodes(
     values: Mapping[str, object],
     before: Callable[[cursor], object] = lambda _: None,
 ) -> Iterator[dict[str, Any]]:
-    """The nodes of a plan, with what they did. Nothing of it, or of what came before, is committed."""
+    """Return the nodes of a plan, with what they did. Roll back the statement and what came before."""
     with database.connect("re-encrypt") as connection, connection.cursor() as opened:
         before(opened)
         opened.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
@@ -85,7 +85,7 @@ def nodes(
 
 
 def rows_read(plan: Iterable[dict[str, Any]]) -> float:
-    """Rows of records or of quarantine that the leaves of a plan gave or threw away."""
+    """Count the rows of records or of quarantine that the leaves of a plan returned or dropped."""
     read = 0.0
     for node in plan:
         if node["Node Type"] != "ModifyTable" and node.get("Relation Name", "").startswith(
@@ -97,7 +97,7 @@ def rows_read(plan: Iterable[dict[str, Any]]) -> float:
 
 
 def returned_by(database: Scratch, function: str) -> str:
-    """The first query over records whose rows a function returns, with parameters for its variables."""
+    """Return the first query over records whose rows a function returns, with parameters for its variables."""
     source = database.value("SELECT prosrc FROM pg_catalog.pg_proc WHERE proname = %s", function)
     queries = re.findall(r"RETURN QUERY\s+((?:SELECT|WITH).*?);", source, re.DOTALL)
     statement: str = next(query for query in queries if "public.user_logins" in query)
@@ -113,13 +113,13 @@ def returned_by(database: Scratch, function: str) -> str:
 
 
 def row_ids(database: Scratch, table: str, start: int, count: int) -> list[uuid.UUID]:
-    """So many record ids, from a place of the table on."""
+    """Return so many record ids, from a place of the table on."""
     statement = f"SELECT record_id FROM {table} ORDER BY 1 OFFSET %s LIMIT %s"  # noqa: S608
     return [record_id for (record_id,) in database.sql(statement, start, count)]
 
 
 def whole_range(database: Scratch, table: str, start: int | None) -> dict[str, object]:
-    """A range of all rows, of which some are done already."""
+    """Make a range of all rows, of which some are done already."""
     (first,), (last,) = row_ids(database, table, 0, 1), row_ids(database, table, ROWS - 1, 1)
     after = None if start is None else row_ids(database, table, start - 1, 1)[0]
     return {"first": first, "last": last, "after": after}
@@ -154,7 +154,7 @@ def test_a_page_reads_a_page(
 
 @pytest.mark.parametrize("start", [None, ROWS // 2])
 def test_a_page_of_the_backfill_reads_a_page(filled: Scratch, start: int | None) -> None:
-    """The same of rows without a token of the pending generation."""
+    """A page of rows without a token of the pending generation reads that page and no more."""
     values = {**whole_range(filled, "user_logins", start), "active": 1, "pending": 3}
     plan = list(
         nodes(
@@ -170,7 +170,7 @@ def test_a_page_of_the_backfill_reads_a_page(filled: Scratch, start: int | None)
 
 @pytest.mark.parametrize("start", [None, ROWS // 2])
 def test_a_page_of_named_rows_reads_no_row_twice(filled: Scratch, start: int | None) -> None:
-    """In order, and no further than it must: all rows lie under the one key that is added first."""
+    """Rows come in order. All are under the one key that is added first, and no page reads further than it must."""
 
     def add_key(opened: cursor) -> None:
         opened.execute(
@@ -195,7 +195,7 @@ def test_a_page_of_named_rows_reads_no_row_twice(filled: Scratch, start: int | N
 
 
 def test_a_page_sends_no_list_of_keys(filled: Scratch) -> None:
-    """Ten thousand old keys are in the database already: a page names its rotation."""
+    """Ten thousand old keys are in the database already, so a page names its rotation."""
     old = frozenset(range(100, 100 + OLD_KEYS))
     rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=PERSONAL_FIELDS, old_keys=old)
     open_data_rotation(filled.sql, rotation)
@@ -243,7 +243,7 @@ TOKENS = (
 def test_a_batch_reads_its_rows(
     filled: Scratch, file: str, name: str, columns: tuple[str, ...]
 ) -> None:
-    """A batch of swaps or fills touches the stretch of the table where its records are, and no more."""
+    """A batch of swaps or fills reads the stretch of the table with its records, and no more."""
     ids = row_ids(filled, "user_logins", ROWS // 2, PAGE)
     values = {"first": ids[0], "last": ids[-1], "active": 1, "pending": 3}
     plan = list(nodes(filled, blocks(file)[name], values, staged(file, *columns)))
@@ -253,7 +253,7 @@ def test_a_batch_reads_its_rows(
 
 
 def test_a_batch_of_bodies_reads_its_rows(filled: Scratch) -> None:
-    """By the primary key."""
+    """The rows are read by the primary key."""
     ids = row_ids(filled, "quarantine", ROWS // 2, 16)
     body = b"\x01\x00\x00\x00\x09" + bytes(44)
     values = {"record_ids": ids, "old": [body] * 16, "new": [body] * 16}
@@ -262,7 +262,7 @@ def test_a_batch_of_bodies_reads_its_rows(filled: Scratch) -> None:
 
 
 def test_a_sample_does_not_scan(filled: Scratch) -> None:
-    """A row for each place, the next one in the primary key."""
+    """Each place gives one row, the next one in the primary key."""
     starts = row_ids(filled, "user_logins", 0, ROWS)[50 :: ROWS // 100]
     values = {"starts": starts, "active": 1, "pending": 2}
     plan = list(nodes(filled, blocks("rotation/tokens.sql")["sample"], values))
@@ -295,10 +295,10 @@ def test_the_ends_of_the_months_are_looked_up(filled: Scratch) -> None:
         ("rotation/tokens.sql", "unequal_device_id", 1),
     ],
 )
-def test_a_look_at_everything_reads_it_once(
+def test_a_check_of_all_rows_reads_them_once(
     filled: Scratch, file: str, name: str, times: int
 ) -> None:
-    """What counts or checks all rows reads the table once a statement."""
+    """A statement that counts or checks all rows reads the table once."""
     values = {"fields": [field.value for field in Field], "old_keys": [7, 8, 9], "limit": 10}
     tokens = {"active": 1, "pending": 2, "blamed": 3, "pairs": 10}
     keys = dict.fromkeys(("record_id", "key_id", "login", "since", "until"))
@@ -308,7 +308,7 @@ def test_a_look_at_everything_reads_it_once(
 
 
 def test_a_record_is_found_in_one_partition(filled: Scratch) -> None:
-    """Looking a record up by its id opens the one partition that its id names."""
+    """Reading a record by its id opens the one partition that its id names."""
     record_id: uuid.UUID = filled.value("SELECT record_id FROM user_logins LIMIT 1")
     values = {"record_id": record_id, "fields": ["ip"]}
     plan = list(nodes(filled, returned_by(filled, "audit_disclose"), values))
@@ -317,7 +317,7 @@ def test_a_record_is_found_in_one_partition(filled: Scratch) -> None:
 
 
 def test_a_token_is_looked_up_in_the_indexes_of_both_columns(filled: Scratch) -> None:
-    """Who holds a token, of whatever generation, is found without reading the table."""
+    """The holders of a token, of either generation, are found without reading the table."""
     token = filled.value("SELECT masked_ip FROM user_logins LIMIT 1")
     values = {"tokens": [token, uuid.uuid4()], "limit": 10, "fields": ["ip"]}
     plan = list(nodes(filled, returned_by(filled, "audit_find"), values))
@@ -328,7 +328,7 @@ def test_a_token_is_looked_up_in_the_indexes_of_both_columns(filled: Scratch) ->
 
 
 def test_the_key_of_a_ciphertext_is_inlined(filled: Scratch) -> None:
-    """Counting by key calls no SQL function a row."""
+    """Counting by key calls no SQL function for a row."""
     with filled.connect() as connection, connection.cursor() as cursor:
         cursor.execute(
             "EXPLAIN VERBOSE SELECT public.ciphertext_key_id(ip_ciphertext) FROM user_logins"
@@ -349,7 +349,7 @@ STATUS = {
 
 @pytest.mark.parametrize("section", STATUS)
 def test_status_reads_the_end_of_an_index(filled: Scratch, section: str) -> None:
-    """However many rows, old keys and workers there are: no table is read as a whole that grows."""
+    """However many rows, old keys and workers exist, no growing table is read as a whole."""
     later = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
     values = {"today": later, "yesterday": later, "state": "active", "ahead": 3}
     plan = list(nodes(filled, STATUS[section], values))

@@ -1,4 +1,4 @@
-"""What duplicates, erasures and lists read of a table with many rows: no more than they must."""
+"""Duplicates, erasures and lists read no more of a large table than they must."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def filled(shared: Scratch) -> Scratch:
 def nodes(
     database: Scratch, role: str, sql: str, values: dict[str, object]
 ) -> list[dict[str, Any]]:
-    """The nodes of a plan, with what they did."""
+    """Return the nodes of a plan, with what they did."""
     with database.connect(role) as connection, connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}", values)
         (((plan,),),) = cursor.fetchall()
@@ -64,7 +64,7 @@ def _all(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def read(plan: list[dict[str, Any]]) -> float:
-    """Records that the leaves of a plan gave or threw away."""
+    """Count the records that the leaves of a plan returned or dropped."""
     found = 0.0
     for node in plan:
         if node.get("Relation Name", "").startswith("user_logins"):
@@ -86,13 +86,13 @@ DUPLICATES: dict[str, object] = {
 @pytest.mark.parametrize("users", [1, 2, 1_000])
 @pytest.mark.parametrize("field", ["ip", "device_id"])
 def test_tokens_are_grouped_in_one_read(filled: Scratch, field: str, users: int) -> None:
-    """Whatever is asked for, and even if no token is shared by so many users."""
+    """The table is read once, whatever is asked for, even if no token is shared by so many users."""
     sql = blocks("reveal/duplicates.sql")[f"shared_{field}"]
     assert read(nodes(filled, "analyst", sql, {**DUPLICATES, "min_users": users})) == ROWS
 
 
 def test_months_without_a_day_that_is_asked_for_are_not_read(filled: Scratch) -> None:
-    """The index on the day says so, whatever the ids are: an event may be of another month than its id."""
+    """The index on the day decides, whatever the ids are: an event may be of another month than its id."""
     sql = blocks("reveal/duplicates.sql")["shared_ip"]
     day = filled.value("SELECT max(create_date) - 1 FROM user_logins")
     of_a_day = ROWS / 40
@@ -103,7 +103,7 @@ def test_months_without_a_day_that_is_asked_for_are_not_read(filled: Scratch) ->
 
 
 def test_a_person_is_told_about_how_many_records_are_read(filled: Scratch) -> None:
-    """By the planner's word, months that are left out aside."""
+    """The number is the estimate of the planner, without the months that are left out."""
     since = filled.value("SELECT max(create_date) - 1 FROM user_logins")
     with filled.database("analyst") as database:
         finder = PostgresDuplicateFinder(database)
@@ -117,14 +117,14 @@ def test_a_person_is_told_about_how_many_records_are_read(filled: Scratch) -> No
 @pytest.mark.parametrize(
     "condition", ["r.user_id = %(user)s", "r.user_id = %(user)s AND num_nonnulls(r.masked_ip) > 0"]
 )
-def test_a_user_has_an_index(filled: Scratch, condition: str) -> None:
-    """As `erase --user-id` and `find --user-id` look for one."""
+def test_records_of_a_user_have_an_index(filled: Scratch, condition: str) -> None:
+    """`erase --user-id` and `find --user-id` use it."""
     sql = f"SELECT count(*) FROM public.user_logins AS r WHERE {condition}"  # noqa: S608
     assert read(nodes(filled, "admin", sql, {"user": "user 7"})) == OF_USER_7
 
 
 def test_an_erasure_of_a_user_reads_that_users_rows(filled: Scratch) -> None:
-    """The functions themselves: by what the server counts of rows that it read in sequence."""
+    """Read from what the server counts of rows that the functions read in sequence."""
     scans = "SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_xact_user_tables WHERE relname LIKE 'user_logins%'"
     with filled.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT matching FROM public.erase_preview(NULL, 'user 7')")
@@ -140,7 +140,7 @@ def test_an_erasure_of_a_user_reads_that_users_rows(filled: Scratch) -> None:
 def test_lists_and_remainders_read_no_record(
     filled: Scratch, role: str, file: str, name: str
 ) -> None:
-    """Of thousands of keys: by the kept counts."""
+    """Lists of thousands of keys use the kept counts."""
     scans = (
         "SELECT coalesce(sum(seq_scan + coalesce(idx_scan, 0)), 0) FROM pg_stat_xact_user_tables"
     )
@@ -153,7 +153,7 @@ def test_lists_and_remainders_read_no_record(
 
 
 def test_the_end_of_a_generation_reads_the_records_once_for_a_proof(filled: Scratch) -> None:
-    """What is kept says how many old tokens there are; a page is so many rows, wherever old tokens lie."""
+    """The kept counts say how many old tokens are left. A page is so many rows, wherever old tokens are."""
     needs = "SELECT tokens, next_tokens FROM public.needs_of_generation(%s::smallint, %s)"
     read = "SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0) FROM pg_stat_xact_user_tables"
     read += " WHERE relname LIKE 'user_logins%'"

@@ -1,4 +1,4 @@
-"""What is around the schema and gets at what is in it is named: each kind of object, setting and right."""
+"""Objects, settings and rights around the schema that reach what is in it are named, each kind."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ UNDO = """
 
 @pytest.fixture(scope="module")
 def found(postgres: RunningPostgres) -> list[str]:
-    """The differences of a database in which all of it was done, as an analyst sees them."""
+    """The differences of a database in which all of this was done, as an analyst sees them."""
     with clone(postgres) as scratch:
         try:
             for attack, _ in ATTACKS.values():
@@ -183,13 +183,13 @@ def found(postgres: RunningPostgres) -> list[str]:
 
 
 @pytest.mark.parametrize("named", [named for _, named in ATTACKS.values()], ids=ATTACKS.keys())
-def test_it_is_named(found: list[str], named: str) -> None:
-    """By what it is, and whose."""
+def test_each_object_around_the_schema_is_named(found: list[str], named: str) -> None:
+    """The line says what the object is, and its owner."""
     assert named in found
 
 
-def test_nothing_else_is_named(found: list[str]) -> None:
-    """One line for each."""
+def test_no_other_object_is_named(found: list[str]) -> None:
+    """Each object has one line."""
     assert found == sorted(named for _, named in ATTACKS.values())
 
 
@@ -203,7 +203,7 @@ HARMLESS = {
 
 
 def test_what_every_login_may_make_is_no_difference(postgres: RunningPostgres) -> None:
-    """It gets at nothing, and so many lines of it would hide what does."""
+    """Such an object reaches nothing, and many lines of it would hide those that do."""
     with clone(postgres) as scratch, ExitStack() as sessions:
         # As where no superuser migrated.
         scratch.sql("GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC")

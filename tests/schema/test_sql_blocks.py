@@ -329,14 +329,14 @@ CASES = [
 
 
 def test_the_table_is_complete() -> None:
-    """Every file and every block in it stands in the table above, and nothing else does."""
+    """The table above lists every file and every block in it, and nothing else."""
     files = [path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.sql")]
     there = {name: set(blocks(name)) for name in files}
     assert {file: set(by_name) for file, by_name in RUN_BY.items()} == there
 
 
 @pytest.mark.parametrize("file", RUN_BY)
-def test_every_block_is_used_and_every_use_is_there(file: str) -> None:
+def test_every_block_is_used_and_every_use_exists(file: str) -> None:
     """The adapters ask for exactly the blocks that a file has."""
     used = set()
     for path in PACKAGE.rglob("*.py"):
@@ -352,7 +352,7 @@ def test_every_block_is_used_and_every_use_is_there(file: str) -> None:
 
 @pytest.mark.parametrize(("file", "name", "role"), CASES)
 def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role: str) -> None:
-    """Queries are planned with the role's rights checked; procedures are found; the rest is done."""
+    """Queries are planned with the rights of the role checked, procedures are found, and the rest is run."""
     sql = blocks(file)[name]
     with shared.connect(role) as connection, connection.cursor() as cursor:
         if name in {"copy_stage", "insert_records", "replace_user_logins", "fill"}:
@@ -389,7 +389,7 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
     ],
 )
 def test_planning_checks_rights(shared: Scratch, file: str, name: str) -> None:
-    """What the test above relies on: EXPLAIN is denied to a role that may not run the statement."""
+    """EXPLAIN is denied to a role that may not run the statement, which the test above relies on."""
     with (
         shared.connect("analyst") as connection,
         connection.cursor() as cursor,
