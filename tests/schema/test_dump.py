@@ -42,7 +42,7 @@ def original(shared: Scratch) -> tuple[Scratch, WriteKeys, SealedRecord]:
 
 @pytest.fixture(scope="module")
 def restored(original: tuple[Scratch, WriteKeys, SealedRecord]) -> Iterator[Scratch]:
-    """The same, by pg_dump and psql, in a new database."""
+    """The original, dumped by pg_dump and restored by psql into a new database."""
     source = original[0]
     with empty(source.server, "template0") as database:
         dump = program(source, "pg_dump")
@@ -74,10 +74,10 @@ def test_the_chain_still_holds_and_goes_on(restored: Scratch) -> None:
     assert broken(restored) == []
 
 
-def test_it_goes_on_working(
+def test_the_restored_vault_works(
     original: tuple[Scratch, WriteKeys, SealedRecord], restored: Scratch
 ) -> None:
-    """The restored vault knows its record, refuses the retired key, loads, releases, and makes months."""
+    """The restored vault knows its record, refuses the retired key, loads, discloses, and makes months."""
     _, keys, record = original
     with restored.loader() as loader:
         assert loader.load([record], [], keys) == KeysChanged()
@@ -92,10 +92,10 @@ def test_it_goes_on_working(
         assert release(opened, seq) == {f.value: record.ciphertexts[f] for f in PERSONAL_FIELDS}
 
 
-def test_rights_on_the_database_itself_come_with_create_or_not_at_all(
+def test_rights_on_the_database_itself_come_with_create_only(
     original: tuple[Scratch, WriteKeys, SealedRecord], restored: Scratch
 ) -> None:
-    """Without `--create` TEMP is PUBLIC's again until 0001_roles.sql is run; with it the dump revokes it."""
+    """Without `--create` PUBLIC has TEMP again until 0001_roles.sql is run. With it the dump revokes TEMP."""
     dump = program(original[0], "pg_dump", "--create", "--schema-only")
     assert "REVOKE CONNECT,TEMPORARY ON DATABASE" in dump
     assert rights(restored, "public") == EVERYONE | {"TEMPORARY"}
@@ -105,8 +105,8 @@ def test_rights_on_the_database_itself_come_with_create_or_not_at_all(
         assert rights(restored, f"vault_etl_{role}") == own | EVERYONE
 
 
-def test_keys_and_log_are_as_protected_as_before(restored: Scratch) -> None:
-    """The triggers are there: no key is deleted, and no entry is changed."""
+def test_keys_and_log_are_protected_as_before(restored: Scratch) -> None:
+    """The triggers are restored: no key is deleted, and no entry is changed."""
     with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState):
         restored.sql("DELETE FROM public.data_keys")
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):

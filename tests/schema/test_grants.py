@@ -1,4 +1,4 @@
-"""Who may do what (docs/design.md, "Who may do what"): every role on every object, no more."""
+"""Each role has exactly the rights on each object that tests/kit/rights.py lists (docs/design.md, Roles)."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ CUT_OVER = "SELECT public.token_cut_over(gen_random_uuid(), 'a', 'h', 'r', 2::sm
 
 @pytest.mark.parametrize("role", RIGHTS)
 def test_a_role_has_its_rights_and_no_other(shared: Scratch, role: str) -> None:
-    """What a role may do with every table, column, function and the database is what stands above."""
+    """The rights on every table, column, function and the database are those of tests/kit/rights.py."""
     assert rights(shared, f"vault_etl_{role}") == RIGHTS[role] | EVERYONE
 
 
 @pytest.mark.parametrize("role", RIGHTS)
 def test_a_login_has_the_rights_of_its_role(shared: Scratch, role: str) -> None:
-    """A login that is granted a role has these rights at once, without SET ROLE."""
+    """A login that is granted a role has its rights at once, without SET ROLE."""
     assert rights(shared, f"test_{role}") == RIGHTS[role] | EVERYONE
 
 
-def test_everybody_else_may_do_next_to_nothing(shared: Scratch) -> None:
-    """PUBLIC may see which migrations are there: no TEMP, no CREATE, no function."""
+def test_public_may_only_read_which_migrations_were_run(shared: Scratch) -> None:
+    """PUBLIC may read a few tables: no TEMP, no CREATE, no function."""
     assert rights(shared, "public") == EVERYONE
 
 
 def test_there_is_no_other_role(shared: Scratch) -> None:
-    """A role that a migration adds has to stand in the table above."""
+    """A role that a migration adds must be added to tests/kit/rights.py."""
     roles = shared.sql("SELECT rolname FROM pg_roles WHERE rolname LIKE 'vault\\_etl\\_%'")
     assert {name for (name,) in roles} == {f"vault_etl_{role}" for role in (*RIGHTS, "owner")}
 
@@ -63,7 +63,7 @@ def test_roles_carry_no_login_no_powers_and_no_membership(shared: Scratch) -> No
     assert memberships == [("vault_etl_owner", "pg_read_all_stats")]
 
 
-def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
+def test_only_re_encrypt_may_read_a_ciphertext(shared: Scratch) -> None:
     """Of all roles, re-encrypt alone can SELECT a column that holds a ciphertext."""
     readers = shared.sql(
         "SELECT DISTINCT rolname FROM pg_attribute, pg_roles WHERE attname LIKE '%ciphertext'"
@@ -167,7 +167,7 @@ def test_only_who_seals_anew_may_read_a_ciphertext(shared: Scratch) -> None:
     ],
 )
 def test_what_a_role_may_not_do_is_denied(shared: Scratch, role: str, statement: str) -> None:
-    """Ways around a missing right end in SQLSTATE 42501."""
+    """A way around a missing right ends in SQLSTATE 42501."""
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         shared.sql(statement, role=role)
 
@@ -177,7 +177,7 @@ def test_what_a_role_may_not_do_is_denied(shared: Scratch, role: str, statement:
     ["purpose", "state", "created_by", "created_at", "retired_at", "destroyed_at", "generation"],
 )
 def test_ingest_makes_active_data_keys_in_its_own_name_only(shared: Scratch, column: str) -> None:
-    """Ingest names neither purpose nor state nor maker of a key, not even with their defaults."""
+    """Ingest names neither purpose nor state nor maker of a key, not even with the default."""
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         shared.sql(
             f"INSERT INTO public.data_keys (key_id, field, kms_key_arn, {column}, wrapped_key,"  # noqa: S608
@@ -188,7 +188,7 @@ def test_ingest_makes_active_data_keys_in_its_own_name_only(shared: Scratch, col
 
 @pytest.mark.parametrize("statement", ["DELETE FROM {}", "UPDATE {} SET seq = 1", "TRUNCATE {}"])
 @pytest.mark.parametrize("role", RIGHTS)
-def test_nobody_changes_the_audit_log(shared: Scratch, role: str, statement: str) -> None:
+def test_no_role_changes_the_audit_log(shared: Scratch, role: str, statement: str) -> None:
     """UPDATE, DELETE and TRUNCATE of the log are denied to every role."""
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         shared.sql(
@@ -200,7 +200,7 @@ def test_nobody_changes_the_audit_log(shared: Scratch, role: str, statement: str
 
 
 def test_a_login_that_does_not_inherit_acts_by_set_role(shared: Scratch) -> None:
-    """NOINHERIT: denied until the login's own setting makes it act as its role, and then by its own name."""
+    """A NOINHERIT login is denied until its own setting makes it act as its role. Entries then name the login."""
     password = shared.server.passwords.of("test_shy")
     shared.sql(
         f"CREATE ROLE test_shy LOGIN NOINHERIT PASSWORD '{password}';"
@@ -222,6 +222,6 @@ def test_a_login_that_does_not_inherit_acts_by_set_role(shared: Scratch) -> None
 
 
 def entry_login(database: Scratch) -> str:
-    """The login of an entry that `test_shy` makes."""
+    """Return the login of an entry that `test_shy` makes."""
     seq = append_committed(database, "shy")
     return str(database.value("SELECT login FROM audit_log WHERE seq = %s", seq))

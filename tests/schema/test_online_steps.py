@@ -64,7 +64,7 @@ def test_each_page_of_rows_is_kept_with_its_place(scratch: Scratch, folder: Path
 def test_half_done_work_is_no_difference_and_other_changes_are(
     scratch: Scratch, folder: Path
 ) -> None:
-    """An index that is not attached, or a constraint that is not valid, is pending work; a trigger that is off is not."""
+    """An index that is not attached, or a constraint that is not valid, is pending work; a disabled trigger is not."""
     with online(scratch, folder) as steps:
         up_to(steps, "attach")
         with scratch.database("admin") as opened:

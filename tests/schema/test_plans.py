@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
 import pytest
 from psycopg2.extensions import cursor
 
+from tests.kit.plans import (
+    OLD_KEYS,
+    PAGE,
+    ROWS,
+    WORKERS,
+    nodes,
+    returned_by,
+    row_ids,
+    rows_read,
+    staged,
+    whole_range,
+)
 from tests.kit.scratch import Scratch
 from tests.kit.swaps import everything, open_data_rotation
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
@@ -18,11 +27,6 @@ from vault_etl.platform.postgres_stream import PAGE_BYTES
 from vault_etl.platform.resources import blocks
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
 from vault_etl.rotation.ranges import OpenRotation
-
-ROWS = 20_000
-PAGE = 500
-OLD_KEYS = 10_000
-WORKERS = 64
 
 _FILL = """
 INSERT INTO public.user_logins (
@@ -67,64 +71,6 @@ def filled(shared: Scratch) -> Scratch:
     return shared
 
 
-def nodes(
-    database: Scratch,
-    statement: str,
-    values: Mapping[str, object],
-    before: Callable[[cursor], object] = lambda _: None,
-) -> Iterator[dict[str, Any]]:
-    """Return the nodes of a plan, with what they did. Roll back the statement and what came before."""
-    with database.connect("re-encrypt") as connection, connection.cursor() as opened:
-        before(opened)
-        opened.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
-        (((plan,),),) = opened.fetchall()
-    found = [plan["Plan"]]
-    for node in found:
-        found += node.get("Plans", [])
-    yield from found
-
-
-def rows_read(plan: Iterable[dict[str, Any]]) -> float:
-    """Count the rows of records or of quarantine that the leaves of a plan returned or dropped."""
-    read = 0.0
-    for node in plan:
-        if node["Node Type"] != "ModifyTable" and node.get("Relation Name", "").startswith(
-            ("user_logins", "quarantine")
-        ):
-            rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
-            read += rows * node["Actual Loops"]
-    return read
-
-
-def returned_by(database: Scratch, function: str) -> str:
-    """Return the first query over records whose rows a function returns, with parameters for its variables."""
-    source = database.value("SELECT prosrc FROM pg_catalog.pg_proc WHERE proname = %s", function)
-    queries = re.findall(r"RETURN QUERY\s+((?:SELECT|WITH).*?);", source, re.DOTALL)
-    statement: str = next(query for query in queries if "public.user_logins" in query)
-    for variable, parameter in (
-        (r"\bentry\.record_id\b", "%(record_id)s::uuid"),
-        (r"\bentry\.fields\b", "%(fields)s::text[]"),
-        (r"\btokens\b", "%(tokens)s::uuid[]"),
-        (r"\bmax_ids\b", "%(limit)s::integer"),
-        (r"\beach_has\b", "cardinality(%(tokens)s::uuid[])"),
-    ):
-        statement = re.sub(variable, parameter, statement)
-    return statement
-
-
-def row_ids(database: Scratch, table: str, start: int, count: int) -> list[uuid.UUID]:
-    """Return so many record ids, from a place of the table on."""
-    statement = f"SELECT record_id FROM {table} ORDER BY 1 OFFSET %s LIMIT %s"  # noqa: S608
-    return [record_id for (record_id,) in database.sql(statement, start, count)]
-
-
-def whole_range(database: Scratch, table: str, start: int | None) -> dict[str, object]:
-    """Make a range of all rows, of which some are done already."""
-    (first,), (last,) = row_ids(database, table, 0, 1), row_ids(database, table, ROWS - 1, 1)
-    after = None if start is None else row_ids(database, table, start - 1, 1)[0]
-    return {"first": first, "last": last, "after": after}
-
-
 @pytest.mark.parametrize("old_keys", [(7, 8, 9), tuple(range(100, 100 + OLD_KEYS))])
 @pytest.mark.parametrize("start", [None, ROWS // 2])
 @pytest.mark.parametrize("table", ["user_logins", "quarantine"])
@@ -144,7 +90,7 @@ def test_a_page_reads_a_page(
         "fields": [field.value for field in Field],
         "rotation_id": rotation.rotation_id,
     }
-    statement = blocks("rotation/reseal.sql")[f"page_{table}"]
+    statement = blocks("rotation/reencrypt.sql")[f"page_{table}"]
     plan = list(nodes(filled, statement, {**values, "limit": PAGE, "bytes": PAGE_BYTES}))
     assert not [node for node in plan if "Sort" in node["Node Type"]]
     assert plan[0]["Actual Rows"] == PAGE
@@ -211,21 +157,6 @@ def test_a_page_sends_no_list_of_keys(filled: Scratch) -> None:
     assert len(statements) < 10_000
 
 
-def staged(file: str, *columns: str) -> Callable[[cursor], object]:
-    """Put a page from the middle of the table into the stage of a statement."""
-
-    def stage(opened: cursor) -> None:
-        opened.execute(blocks(file)["make_stage"])
-        opened.execute(
-            f"INSERT INTO {re.findall(r'stage_[0-9a-z_]+', blocks(file)['make_stage'])[0]}"  # noqa: S608
-            f" SELECT record_id, {', '.join(columns)} FROM user_logins"
-            " ORDER BY record_id OFFSET %s LIMIT %s",
-            (ROWS // 2, PAGE),
-        )
-
-    return stage
-
-
 SEALED = ("ip_ciphertext", "ip_ciphertext", "device_id_ciphertext", "device_id_ciphertext")
 TOKENS = (
     *("token_generation", "masked_ip", "masked_device_id", "ip_ciphertext", "device_id_ciphertext"),
@@ -236,7 +167,7 @@ TOKENS = (
 @pytest.mark.parametrize(
     ("file", "name", "columns"),
     [
-        ("rotation/reseal.sql", "replace_user_logins", SEALED),
+        ("rotation/reencrypt.sql", "replace_user_logins", SEALED),
         ("rotation/tokens.sql", "fill", TOKENS),
     ],
 )
@@ -257,7 +188,7 @@ def test_a_batch_of_bodies_reads_its_rows(filled: Scratch) -> None:
     ids = row_ids(filled, "quarantine", ROWS // 2, 16)
     body = b"\x01\x00\x00\x00\x09" + bytes(44)
     values = {"record_ids": ids, "old": [body] * 16, "new": [body] * 16}
-    plan = list(nodes(filled, blocks("rotation/reseal.sql")["replace_quarantine"], values))
+    plan = list(nodes(filled, blocks("rotation/reencrypt.sql")["replace_quarantine"], values))
     assert rows_read(plan) == 16
 
 
@@ -282,8 +213,8 @@ def test_the_ends_of_the_months_are_looked_up(filled: Scratch) -> None:
 @pytest.mark.parametrize(
     ("file", "name", "times"),
     [
-        ("rotation/reseal.sql", "left_user_logins", 1),
-        ("rotation/reseal.sql", "left_quarantine", 1),
+        ("rotation/reencrypt.sql", "left_user_logins", 1),
+        ("rotation/reencrypt.sql", "left_quarantine", 1),
         ("rotation/tokens.sql", "missing", 1),
         ("rotation/tokens.sql", "left_out", 1),
         ("rotation/tokens.sql", "count_named", 1),

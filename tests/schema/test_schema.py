@@ -1,4 +1,4 @@
-"""A guard that was changed, by the owner or a superuser, is named: each kind of change, to any login."""
+"""A guard that the owner or a superuser changed is named: each kind of change, to any login."""
 
 from __future__ import annotations
 
@@ -217,8 +217,8 @@ ATTACKS = {
 }
 
 
-def test_the_file_is_current(scratch: Scratch) -> None:
-    """It says what the migrations make. If this fails: .venv/bin/python docs/generate_schema.py."""
+def test_schema_json_is_current(scratch: Scratch) -> None:
+    """The file says what the migrations make. If this fails: .venv/bin/python docs/generate_schema.py."""
     with scratch.database("admin") as opened:
         facts = PostgresSchema(opened, FOLDER).facts()
     assert (FOLDER / FILE).read_text(encoding="utf-8") == schema_json(facts)
@@ -226,26 +226,26 @@ def test_the_file_is_current(scratch: Scratch) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_database_that_was_migrated_has_no_difference(shared: Scratch, role: str) -> None:
-    """Every role may look, and sees the same."""
+    """Every role may compare, and sees the same."""
     assert differences(shared, role) == []
 
 
 @pytest.mark.parametrize(("attack", "named"), ATTACKS.values(), ids=ATTACKS.keys())
 def test_a_changed_guard_is_named(scratch: Scratch, attack: str, named: tuple[str, str]) -> None:
-    """Whoever changed it, and by whatever statement: the object, the aspect, and how it differs."""
+    """The object, the aspect and the kind of difference are named, whichever statement changed it."""
     scratch.sql(attack)
     found = differences(scratch)
     assert any(all(part in line for part in named) for line in found), found
 
 
 def test_a_cut_over_of_tokens_is_no_difference(scratch: Scratch) -> None:
-    """Columns and indexes change their names with each other, and the view is made again."""
+    """Columns and indexes swap their names, and the view is made again."""
     ready(scratch)
     scratch.sql(CUT_OVER)
     assert differences(scratch) == []
 
 
-def test_a_look_at_rows_runs_no_code_of_the_owner(scratch: Scratch) -> None:
+def test_a_comparison_of_rows_runs_no_code_of_the_owner(scratch: Scratch) -> None:
     """A view in the place of the table would run with the rights of the login that compares."""
     scratch.sql(
         f"""{OWNER}; ALTER TABLE public.audit_actions RENAME TO z;
@@ -259,8 +259,8 @@ def test_a_look_at_rows_runs_no_code_of_the_owner(scratch: Scratch) -> None:
     assert "view audit_actions is not of the migrations" in found
 
 
-def test_the_commands_name_it(bare_vault: Vault) -> None:
-    """`doctor` and `migrate --check`, of a login that may nothing: exit 78, and every difference."""
+def test_the_commands_name_every_difference(bare_vault: Vault) -> None:
+    """`doctor` and `migrate --check` of a login without rights exit 78 and name every difference."""
     bare_vault.sql(GUESS)
     bare_vault.sql("ALTER TABLE public.audit_log DISABLE TRIGGER USER")
     checked = bare_vault.run("analyst", "migrate", "--check")

@@ -37,7 +37,7 @@ SELECT record_id, reason_code, path, receive_count, quarantined_at, source_id FR
 WHERE record_id = %(record_id)s
 
 -- name: bodies
--- A page ends at %(limit)s rows or %(bytes)s bytes, as in reseal.sql.
+-- A page ends at %(limit)s rows or %(bytes)s bytes, as in reencrypt.sql.
 SELECT record_id, body_ciphertext, source_id, found FROM (
     SELECT record_id, body_ciphertext, source_id, octet_length(body_ciphertext) AS bytes, count(*) OVER () AS found,
         sum(octet_length(body_ciphertext)) OVER (ORDER BY record_id ROWS UNBOUNDED PRECEDING) AS up_to_here

@@ -1,4 +1,4 @@
--- A new generation of tokens, for the role re-encrypt. Pages end at %(limit)s rows or %(bytes)s bytes, as in reseal.sql.
+-- A new generation of tokens, for the role re-encrypt. Pages end at %(limit)s rows or %(bytes)s bytes, as in reencrypt.sql.
 
 -- A row that was left out names the pending generation, and has no token of it. After the cut-over it names the active
 -- generation, without a token, and the next rotation skips it.

@@ -1,0 +1,91 @@
+"""Plans of statements: their nodes, the rows that they read, and parameters for statements of rotations."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from psycopg2.extensions import cursor
+
+from tests.kit.scratch import Scratch
+from vault_etl.platform.resources import blocks
+
+ROWS = 20_000
+PAGE = 500
+OLD_KEYS = 10_000
+WORKERS = 64
+
+
+def nodes(
+    database: Scratch,
+    statement: str,
+    values: Mapping[str, object],
+    before: Callable[[cursor], object] = lambda _: None,
+) -> Iterator[dict[str, Any]]:
+    """Return the nodes of a plan, with what they did. Roll back the statement and what came before."""
+    with database.connect("re-encrypt") as connection, connection.cursor() as opened:
+        before(opened)
+        opened.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)
+        (((plan,),),) = opened.fetchall()
+    found = [plan["Plan"]]
+    for node in found:
+        found += node.get("Plans", [])
+    yield from found
+
+
+def rows_read(plan: Iterable[dict[str, Any]]) -> float:
+    """Count the rows of records or of quarantine that the leaves of a plan returned or dropped."""
+    read = 0.0
+    for node in plan:
+        if node["Node Type"] != "ModifyTable" and node.get("Relation Name", "").startswith(
+            ("user_logins", "quarantine")
+        ):
+            rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            read += rows * node["Actual Loops"]
+    return read
+
+
+def returned_by(database: Scratch, function: str) -> str:
+    """Return the first query over records whose rows a function returns, with parameters for its variables."""
+    source = database.value("SELECT prosrc FROM pg_catalog.pg_proc WHERE proname = %s", function)
+    queries = re.findall(r"RETURN QUERY\s+((?:SELECT|WITH).*?);", source, re.DOTALL)
+    statement: str = next(query for query in queries if "public.user_logins" in query)
+    for variable, parameter in (
+        (r"\bentry\.record_id\b", "%(record_id)s::uuid"),
+        (r"\bentry\.fields\b", "%(fields)s::text[]"),
+        (r"\btokens\b", "%(tokens)s::uuid[]"),
+        (r"\bmax_ids\b", "%(limit)s::integer"),
+        (r"\beach_has\b", "cardinality(%(tokens)s::uuid[])"),
+    ):
+        statement = re.sub(variable, parameter, statement)
+    return statement
+
+
+def row_ids(database: Scratch, table: str, start: int, count: int) -> list[uuid.UUID]:
+    """Return so many record ids, from a place of the table on."""
+    statement = f"SELECT record_id FROM {table} ORDER BY 1 OFFSET %s LIMIT %s"  # noqa: S608
+    return [record_id for (record_id,) in database.sql(statement, start, count)]
+
+
+def whole_range(database: Scratch, table: str, start: int | None) -> dict[str, object]:
+    """Make a range of all rows, of which some are done already."""
+    (first,), (last,) = row_ids(database, table, 0, 1), row_ids(database, table, ROWS - 1, 1)
+    after = None if start is None else row_ids(database, table, start - 1, 1)[0]
+    return {"first": first, "last": last, "after": after}
+
+
+def staged(file: str, *columns: str) -> Callable[[cursor], object]:
+    """Put a page from the middle of the table into the stage of a statement."""
+
+    def stage(opened: cursor) -> None:
+        opened.execute(blocks(file)["make_stage"])
+        opened.execute(
+            f"INSERT INTO {re.findall(r'stage_[0-9a-z_]+', blocks(file)['make_stage'])[0]}"  # noqa: S608
+            f" SELECT record_id, {', '.join(columns)} FROM user_logins"
+            " ORDER BY record_id OFFSET %s LIMIT %s",
+            (ROWS // 2, PAGE),
+        )
+
+    return stage
