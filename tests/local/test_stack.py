@@ -170,7 +170,7 @@ def test_broken_off_start(stack: EmbeddedStack) -> None:
     breaking = EmbeddedStack(stack.directory, durable=False, run_command=fail_once)
     with pytest.raises(ConfigurationError, match="broken off"):
         breaking.start()
-    assert breaking.status().problem == "an earlier start was broken off"
+    assert breaking.status().problem == "an earlier start was aborted"
     assert breaking.start().state == "running"
     assert calls == [
         *("['migrate']", "['migrate']"),

@@ -1,6 +1,7 @@
-"""A database login for each role: `local_reveal` may do what `vault_etl_reveal` may.
+"""The stack's database: a login for each role, and the refusal of data whose KMS keys are lost.
 
-The group roles `vault_etl_…` are made by the migrations and have no login.
+The login `local_reveal` may do what the group role `vault_etl_reveal` may. The migrations make the
+group roles, which cannot log in.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from vault_etl.local.postgres import DATABASE, RunningPostgres, admin_connection
 
 
 def login_of(role: str) -> str:
-    """The database login of a role: "re-encrypt" → "local_re_encrypt"; admin is the superuser."""
+    """Return the database login of a role: "re-encrypt" → "local_re_encrypt"; admin is the superuser."""
     return ADMIN if role == ADMIN else f"local_{role.replace('-', '_')}"
 
 
 def create_logins(postgres: RunningPostgres) -> None:
-    """Make the logins and give each its password and its rights. Safe to repeat.
+    """Make the logins, and give each its password and its rights. Safe to repeat.
 
-    Raises UnavailableError if the group roles are not there: the migrations make them.
+    Raises UnavailableError if the group roles do not exist: the migrations make them.
     """
     try:
         with closing(admin_connection(postgres)) as connection:
@@ -61,23 +62,23 @@ def _create_login(
 
 
 def _rights_of(role: str) -> tuple[str, ...]:
-    """The operator holds every role but owner."""
+    """Return the roles of a login: the operator has every role except owner."""
     if role == OPERATOR:
         return tuple(other for other in ROLES if other not in {"owner", OPERATOR, ADMIN})
     return (role,)
 
 
 def refuse_if_keys_are_lost(postgres: RunningPostgres) -> None:
-    """Called when no emulator runs: nothing can unwrap the keys that the database holds.
+    """Refuse a database whose keys nothing can unwrap. Called when no emulator runs.
 
-    Without records there is nothing to lose, and the database is made anew. With some, this raises
-    ConfigurationError: their tokens match no new ones, and their sealed fields are closed for good.
+    Without records nothing is lost, and the database is created again. With records, this raises
+    ConfigurationError: their tokens match no new tokens, and their ciphertexts cannot be opened.
     """
     rows = _records(postgres)
     if rows is None:
         return
     if rows == 0:
-        _make_anew(postgres)
+        _recreate_database(postgres)
         return
     raise ConfigurationError(
         "the AWS emulator that held the KMS keys is gone, and records sealed under them remain "
@@ -87,7 +88,7 @@ def refuse_if_keys_are_lost(postgres: RunningPostgres) -> None:
 
 
 def _records(postgres: RunningPostgres) -> int | None:
-    """How many rows were written under the keys; None if the database holds no keys."""
+    """Return the number of rows that were written under the keys; None if the database has no keys."""
     with closing(admin_connection(postgres)) as connection, connection.cursor() as cursor:
         try:
             cursor.execute("SELECT FROM public.data_keys")
@@ -101,7 +102,7 @@ def _records(postgres: RunningPostgres) -> int | None:
         return int(found[0]) if found else 0
 
 
-def _make_anew(postgres: RunningPostgres) -> None:
+def _recreate_database(postgres: RunningPostgres) -> None:
     with closing(admin_connection(postgres, "postgres")) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""What the demo looks at past our own commands: the row itself, and KMS asked directly."""
+"""Probes of the demo that bypass our own commands: the stored row, and direct calls of KMS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vault_etl.local.provision import Credentials, EmulatorSession
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """One stored record, as the superuser sees it."""
+    """One stored record, as the superuser reads it."""
 
     record_id: uuid.UUID
     user_id: str
@@ -28,7 +28,7 @@ class StoredRow:
 
 
 def most_shared_row(admin: Mapping[str, str]) -> StoredRow:
-    """A record whose address others share."""
+    """Return a record of the address that most records share."""
     with (
         closing(psycopg2.connect(admin["VAULT_ETL_DATABASE_URL"])) as connection,
         connection.cursor() as cursor,
@@ -43,7 +43,7 @@ def most_shared_row(admin: Mapping[str, str]) -> StoredRow:
 
 
 def postgres_refusal(environment: Mapping[str, str], statement: str) -> str:
-    """What Postgres says to a statement of this role; "allowed" if it does not refuse."""
+    """Return Postgres' refusal of a statement of this role, or "allowed"."""
     with (
         closing(psycopg2.connect(environment["VAULT_ETL_DATABASE_URL"])) as connection,
         connection.cursor() as cursor,
@@ -56,7 +56,7 @@ def postgres_refusal(environment: Mapping[str, str], statement: str) -> str:
 
 
 def kms_answer(role: Mapping[str, str], admin: Mapping[str, str], row: StoredRow) -> str:
-    """What KMS says when this role asks it, straight, to open the data key of the row's address."""
+    """Return the answer of KMS to a direct call of this role to unwrap the data key of the row's address."""
     key_id = Ciphertext.parse(row.ip_ciphertext).key_id
     with (
         closing(psycopg2.connect(admin["VAULT_ETL_DATABASE_URL"])) as connection,

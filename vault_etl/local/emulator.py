@@ -1,4 +1,14 @@
-"""An AWS emulator that runs in the background: SQS, KMS, STS and IAM on one address of loopback."""
+"""The AWS emulators: SQS, KMS, STS and IAM in a background process, on one loopback address.
+
+moto server is the default: it starts in a second and is fast for a few hundred messages. LocalStack
+from PyPI, without Docker, is for longer queues. Its packages conflict with ours, so it gets an
+environment of its own on first use:
+
+    <directory>/venv        the environment (about 240 MB), from localstack-requirements.txt with hashes
+    <directory>/volume, <directory>/fs, <directory>/cache, <directory>/localstack.log
+
+LocalStack's free edition stores IAM policies and enforces none of them.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +37,7 @@ _POLL_SECONDS = 0.05
 
 
 class EmulatorName(StrEnum):
-    """The emulators that there are."""
+    """The supported emulators."""
 
     MOTO = "moto"
     LOCALSTACK = "localstack"
@@ -35,38 +45,38 @@ class EmulatorName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Emulator:
-    """A running emulator. What it holds, keys included, lives in its memory and ends with it."""
+    """A running emulator. All its data, keys included, is in its memory and ends with the process."""
 
     name: EmulatorName
     endpoint: str
     process: BackgroundProcess
 
     def is_running(self) -> bool:
-        """Whether its process still runs."""
+        """Tell whether the process still runs."""
         return self.process.is_running()
 
     def stop(self) -> None:
-        """End it, and everything it holds. Does nothing if it is gone."""
+        """End the process and lose its data. Does nothing if the process has ended."""
         self.process.stop()
 
 
 def wait_until_ready(
     process: BackgroundProcess, is_ready: Callable[[], bool], *, seconds: float, log: Path
 ) -> None:
-    """Return once `is_ready()` says so. Otherwise end the process and raise UnavailableError."""
+    """Return when `is_ready()` is true. Otherwise end the process and raise UnavailableError."""
     deadline = time.monotonic() + seconds
     try:
         while time.monotonic() < deadline and process.is_running():
             if is_ready():
                 return
             time.sleep(_POLL_SECONDS)
-    except BaseException:  # an interrupt too: nothing may be left behind
+    except BaseException:  # an interrupt too must leave no process behind
         process.stop()
         raise
     ended = not process.is_running()
     process.stop()
-    what = "ended by itself" if ended else f"was not ready after {seconds:.0f} s"
-    raise UnavailableError(f"the AWS emulator {what}", hint=f"see its log: {log}")
+    failure = "ended by itself" if ended else f"was not ready after {seconds:.0f} s"
+    raise UnavailableError(f"the AWS emulator {failure}", hint=f"see its log: {log}")
 
 
 _MOTO_READY_SECONDS = 60
@@ -101,7 +111,7 @@ def start_moto(directory: Path) -> Emulator:
 
 
 def _moto_environment() -> dict[str, str]:
-    """As little as it needs: no AWS setting of ours may reach an emulator of AWS."""
+    """Return a minimal environment: an emulator must not see the user's AWS settings."""
     environment = {
         "PATH": "/usr/bin:/bin",
         "LC_ALL": "C.UTF-8",
@@ -120,17 +130,17 @@ _HEALTH_SECONDS = 5
 
 
 def start_localstack(directory: Path, notify: Callable[[str], None]) -> Emulator:
-    """Start LocalStack on a free port of 127.0.0.1, making its environment first if need be.
+    """Start LocalStack on a free port of 127.0.0.1, and make its environment first if needed.
 
-    `notify` is told before anything that takes long. Raises UnavailableError if the packages
-    cannot be fetched, or if it does not start.
+    `notify` is called before each slow step. Raises UnavailableError if the packages cannot be
+    fetched, or if LocalStack does not start.
     """
     directory = directory.resolve()
     python = install_localstack(directory, notify)
     port = free_port()
     log = directory / "localstack.log"
     process = spawn(
-        # -P: beside that file stand modules of the names `localstack` and `moto`
+        # -P: the folder of that file must not be searched for modules
         [str(python), "-P", str(_LOCALSTACK_SERVER)],
         marker=str(python),
         environment=_localstack_environment(directory, port),
@@ -144,9 +154,9 @@ def start_localstack(directory: Path, notify: Callable[[str], None]) -> Emulator
 
 
 def install_localstack(directory: Path, notify: Callable[[str], None] = lambda _: None) -> Path:
-    """Make LocalStack's environment in `directory`, if it is not there; its Python.
+    """Make LocalStack's environment in `directory`, if it does not exist. Return its Python.
 
-    The stamp is written last: half an environment is made anew. Raises UnavailableError.
+    The stamp is written last, so an incomplete environment is made again. Raises UnavailableError.
     """
     make_private_directory(directory)
     venv = directory / "venv"
@@ -174,7 +184,7 @@ def install_localstack(directory: Path, notify: Callable[[str], None] = lambda _
 
 
 def _run(command: list[str], log: Path) -> None:
-    """Run to the end, with the caller's own settings of pip, such as a mirror."""
+    """Run a command to its end, with the caller's settings of pip, such as a mirror."""
     with log.open("ab") as output:
         done = subprocess.run(command, stdout=output, stderr=output, check=False)
     if done.returncode != 0:
@@ -190,15 +200,15 @@ def _localstack_environment(directory: Path, port: int) -> dict[str, str]:
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
         "SERVICES": "sqs,kms,sts,iam,cloudformation",
         "STRICT_SERVICE_LOADING": "1",
-        # Queue URLs by path: those by host name need DNS.
+        # Queue URLs by path, since URLs by host name need DNS.
         "SQS_ENDPOINT_STRATEGY": "path",
         "DNS_ADDRESS": "0",
-        # Nothing is told to, or fetched from, anybody.
+        # Send nothing to other hosts, and fetch nothing from them.
         "DISABLE_EVENTS": "1",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "LOCALSTACK_VOLUME_DIR": str(directory / "volume"),
         "FILESYSTEM_ROOT": str(directory / "fs"),
-        # plux keeps lists of plug-ins there, which other environments would break.
+        # plux keeps its lists of plug-ins there; a shared cache would break other environments.
         "XDG_CACHE_HOME": str(directory / "cache"),
         "TMPDIR": str(_temporary(directory)),
     }

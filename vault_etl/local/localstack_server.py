@@ -1,7 +1,7 @@
-"""LocalStack on 127.0.0.1 alone. Runs in LocalStack's own environment: imports nothing of ours.
+"""LocalStack on 127.0.0.1 only. Runs in LocalStack's own environment, so it imports none of our modules.
 
-LocalStack 4.9 takes the host of GATEWAY_LISTEN and then listens on every interface of the machine
-(its `runtime/server/twisted.py` says "TODO: interface = host?"). Twisted itself takes the interface.
+LocalStack 4.9 accepts the host of GATEWAY_LISTEN, but listens on every interface of the machine (its
+`runtime/server/twisted.py` has "TODO: interface = host?"). Twisted itself accepts an interface.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m vault_etl.local.moto_server DIR
 
-Run as a process of its own by `emulator.py`. It listens on a free port of 127.0.0.1, which it writes
-to `DIR/port`.
+`emulator.py` runs this module as a process of its own. The server listens on a free port of
+127.0.0.1, and writes the port to `DIR/port`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _BLOB_KEY_ID_BYTES = 36  # a ciphertext blob of moto's begins with the id of its
 def main() -> None:
     """Serve until the process is ended."""
     directory = Path(sys.argv[1])
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line a request
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no line for each request
     _receive_one_at_a_time()
     application = PermissionsBoundary(DomainDispatcherApplication(create_backend_app))
     server = make_server(
@@ -68,9 +68,9 @@ def main() -> None:
 
 
 def _receive_one_at_a_time() -> None:
-    """Keep two receives from handing out the same message, which moto's threads do, and SQS seldom.
+    """Make receives exclusive: two of moto's threads can return the same message, which SQS seldom does.
 
-    And hand none to a caller that has hung up: a worker that was killed has long polls under way.
+    Return no message to a caller that has hung up: a killed worker leaves long polls under way.
     """
     receive_now = SQSBackend.receive_message
     lock = threading.Lock()
@@ -98,7 +98,7 @@ def _receive_one_at_a_time() -> None:
 
 
 def _has_hung_up() -> bool:
-    """Whether the caller of the present request has closed its connection."""
+    """Tell whether the caller of the present request has closed its connection."""
     connection: socket.socket | None = flask.request.environ.get("werkzeug.socket")
     try:
         return connection is not None and not connection.recv(
@@ -111,9 +111,9 @@ def _has_hung_up() -> bool:
 
 
 class PermissionsBoundary:
-    """Passes on what a user's permissions boundary allows, once moto's authentication is on.
+    """Passes on the calls that a user's permissions boundary allows, once moto's authentication is on.
 
-    KMS and SQS calls are judged here; of the others moto judges the action. Every user needs a
+    KMS and SQS calls are judged here; moto judges the action of all other calls. Every user needs a
     boundary.
     """
 
@@ -121,18 +121,16 @@ class PermissionsBoundary:
         self._application = application
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """WSGI."""
+        """Answer one request (WSGI)."""
         if math.isinf(settings.INITIAL_NO_AUTH_ACTION_COUNT):
             return self._application(environ, start_response)
-        if environ.get("PATH_INFO", "").startswith(
-            "/moto-api"
-        ):  # would show every key to anyone on the machine
+        # moto's own pages would show every key to any user of the machine.
+        if environ.get("PATH_INFO", "").startswith("/moto-api"):
             return _refuse(start_response, "moto's own pages are closed")
         scope = _credential_scope(environ)
         user = _user_of(scope[0]) if scope else None
-        if (
-            scope and user and scope[3] in _JSON_SERVICES
-        ):  # of an unknown access key moto says what it says
+        # moto itself refuses an unknown access key.
+        if scope and user and scope[3] in _JSON_SERVICES:
             refusal = _judge(user, service=scope[3], region=scope[2], environ=environ)
             if refusal:
                 return _refuse(start_response, refusal)
@@ -142,7 +140,7 @@ class PermissionsBoundary:
 
 
 def _judge(user: _User, *, service: str, region: str, environ: WSGIEnvironment) -> str | None:
-    """Why the call is refused, in AWS's own words, or None."""
+    """Return AWS's own text of a refusal, or None if the call is allowed."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     call = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
@@ -167,7 +165,7 @@ def _judge(user: _User, *, service: str, region: str, environ: WSGIEnvironment) 
 
 
 def needed_of_kms(call: str, request: dict[str, Any], kms: KmsBackend) -> list[NeededPermission]:
-    """What AWS would ask for. The key of a ciphertext is the one that made it, not the KeyId."""
+    """Return the permissions that AWS would check. The key of a ciphertext is its own, not the KeyId."""
     match call:
         case "Decrypt":
             source = _key_of_blob(request["CiphertextBlob"], kms)
@@ -215,7 +213,7 @@ def _key_arn(key_id: str, kms: KmsBackend) -> str:
 
 
 def _credential_scope(environ: WSGIEnvironment) -> list[str] | None:
-    """The parts of a signature's scope: access key id, date, region, service, "aws4_request"."""
+    """Return the parts of a signature's scope: access key id, date, region, service, "aws4_request"."""
     parts = (
         environ.get("HTTP_AUTHORIZATION", "")
         .partition("Credential=")[2]
@@ -233,7 +231,7 @@ def _user_of(access_key_id: str) -> _User | None:
 
 
 def _boundary_of(user: _User) -> list[dict[str, Any]]:
-    """Found by its name, since moto 5.2 forgets the boundary that CreateUser is given."""
+    """Return a user's boundary, found by its name: moto 5.2 forgets the boundary given to CreateUser."""
     arn = f"arn:aws:iam::{_ACCOUNT}:policy/{user.name}{BOUNDARY_SUFFIX}"
     policy = iam_backends[_ACCOUNT]["aws"].managed_policies.get(arn)
     if policy is None:
@@ -246,7 +244,7 @@ def _boundary_of(user: _User) -> list[dict[str, Any]]:
 def _with_json_errors(
     application: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """XML is how moto refuses a key or a signature; AWS's JSON services never do."""
+    """Answer in JSON: moto refuses a key or a signature in XML, which AWS's JSON services never do."""
     started: list[tuple[str, list[tuple[str, str]]]] = []
 
     def remember(

@@ -1,13 +1,18 @@
-"""What the emulator's users may do, derived from the policies of the template.
+"""Policies of the emulator's users, derived from the template, and the judgement of a call by them.
 
 A user of the emulator has two policies, as a user of AWS can have:
 
-- an *identity policy*, the template's with conditions and resources dropped, because moto judges
-  actions only (a statement with a key's ARN or with a condition denies everything there);
-- a *permissions boundary*, the template's policy as it is. moto ignores it; `moto_server.py`, with
-  `boundary.py`, judges KMS and SQS calls by it: resource, encryption context and all.
+- an *identity policy*: the template's policy without conditions and resources, because moto judges
+  only actions (there, a statement with a key's ARN or with a condition denies everything);
+- a *permissions boundary*: the template's policy unchanged. moto ignores the boundary;
+  `moto_server.py` judges KMS and SQS calls by it, with `is_allowed`: resource, encryption context
+  and all.
 
 On AWS the two together would allow exactly what the template's policy allows.
+
+`is_allowed` makes the emulator refuse where AWS would; it does not prove what AWS would do. AWS's
+own evaluation knows key policies, grants, organisations and many more operators. Anything that
+`is_allowed` does not understand is denied.
 """
 
 from __future__ import annotations
@@ -22,9 +27,9 @@ from vault_etl.local.template import IAM_ROLES, Template
 ADMIN, OPERATOR = "admin", "operator"
 
 ROLES = (*IAM_ROLES, "analyst", OPERATOR, ADMIN)
-"""The roles of design.md §2; then who holds all of them but owner, and who may do everything."""
+"""The roles of design.md §2; the operator, with all of them except owner; the admin, who may do all."""
 
-# moto knows an action by the name of the API call, AWS by the name of the permission.
+# moto names an action by the API call, AWS by the permission.
 _CALLS = {
     "kms:ReEncryptFrom": ("kms:ReEncrypt",),
     "kms:ReEncryptTo": ("kms:ReEncrypt",),
@@ -37,7 +42,7 @@ _CALLS = {
 
 
 def boundary(role: str, template: Template, names: Mapping[str, str]) -> dict[str, Any]:
-    """The template's policy of a role, resolved: what `boundary.py` judges by."""
+    """Return the template's policy of a role, resolved, for `is_allowed`."""
     if role == ADMIN:
         return _document([{"Effect": "Allow", "Action": ["*"], "Resource": "*"}])
     return _document(
@@ -50,7 +55,7 @@ def boundary(role: str, template: Template, names: Mapping[str, str]) -> dict[st
 
 
 def identity_policy(boundary_document: Mapping[str, Any]) -> dict[str, Any]:
-    """What is allowed, without resources and conditions, by moto's names of the calls."""
+    """Return the allowed calls, by moto's names, without resources and conditions."""
     calls = sorted(
         {
             call
@@ -79,7 +84,7 @@ BOUNDARY_SUFFIX = "-boundary"
 
 @dataclass(frozen=True, slots=True)
 class NeededPermission:
-    """What a call needs: `kms:Decrypt` on a key's ARN, with its encryption context."""
+    """A permission that a call needs: `kms:Decrypt` on a key's ARN, with its encryption context."""
 
     action: str
     resource: str
@@ -88,7 +93,7 @@ class NeededPermission:
     """Other condition keys of the call: {"kms:ReEncryptOnSameKey": "true"}."""
 
     def condition_values(self, name: str) -> Sequence[str]:
-        """The call's values of a condition key: none where it has none."""
+        """Return the call's values of a condition key; an empty list if the call has none."""
         prefix = "kms:EncryptionContext:"
         if name.startswith(prefix):
             value = self.context.get(name.removeprefix(prefix))
@@ -99,7 +104,7 @@ class NeededPermission:
 
 
 def is_allowed(needed: NeededPermission, statements: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether some statement allows it and none denies it."""
+    """Tell whether at least one statement allows the permission, and no statement denies it."""
     effects = {statement["Effect"] for statement in statements if _applies(statement, needed)}
     return effects == {"Allow"}
 

@@ -1,12 +1,12 @@
-"""A PostgreSQL 18 of one's own, on 127.0.0.1 and a free port, with passwords and no socket file.
+"""The embedded PostgreSQL 18, on 127.0.0.1 and a free port, with passwords and no socket file.
 
-    <directory>/postgres.json     where the server's files are, and its last port
-    <directory>/passwords.json    a random password a login, mode 0600
+    <directory>/postgres.json     the place of the server's files, and its last port
+    <directory>/passwords.json    a random password for each login, mode 0600
     <place>/data, <place>/postgres.log
 
-The place is `<directory>/postgres`. As root it is a fresh folder outside any home that belongs to
-`nobody`, since PostgreSQL refuses to run as root; the programs are copied there, because `nobody`
-may not be able to read this Python's own folder.
+The place is `<directory>/postgres`. For root, the place is a new folder outside every home that
+belongs to `nobody`, since PostgreSQL refuses to run as root; the programs are copied there, because
+`nobody` may not be able to read the folder of this Python.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DATABASE = "vault_etl"
 
 _PLACE_PREFIX = "vault-etl-postgres-"
 _SHARED_PLACES = Path("/var/tmp")  # noqa: S108  # mkdtemp's are private; outlives a reboot
-_START_ATTEMPTS = 3  # the free port may be taken between the look and the start
+_START_ATTEMPTS = 3  # another process may take the free port before the start
 _CONNECT_SECONDS = 10
 
 
@@ -62,18 +62,18 @@ class RunningPostgres:
         return self.place / "postgres.log"
 
     def url(self, login: str, database: str = DATABASE) -> str:
-        """The connection URL of a login, password included; the password is made if there is none.
+        """Return the connection URL of a login, with its password; a missing password is made.
 
-        Making the login itself is another matter: see `database.py`.
+        `database.py` makes the login itself.
         """
         password = self.passwords.of(login)
         return f"postgresql://{login}:{password}@127.0.0.1:{self.port}/{database}"
 
 
 class EmbeddedPostgres:
-    """The server whose records are kept in `directory`.
+    """A server whose records are in `directory`.
 
-    `durable=False` turns fsync off: for tests, whose data need not survive a power cut.
+    `durable=False` turns fsync off, for tests: their data need not survive a power cut.
     """
 
     def __init__(self, directory: Path, *, durable: bool = True) -> None:
@@ -83,7 +83,7 @@ class EmbeddedPostgres:
         self._passwords = Passwords(self._directory / "passwords.json")
 
     def start(self) -> RunningPostgres:
-        """Start the server, making it first if need be. Does nothing if it runs.
+        """Start the server, and make it first if needed. Does nothing if the server runs.
 
         Raises ConfigurationError if it cannot run here, UnavailableError if it does not start.
         """
@@ -100,12 +100,12 @@ class EmbeddedPostgres:
         return running
 
     def running(self) -> RunningPostgres | None:
-        """The server if it runs, else None."""
+        """Return the server if it runs, else None."""
         server, place = self._server(), self.place
         return self._running(place) if server and place and server.is_running() else None
 
     def stop(self) -> None:
-        """End every session and stop the server. Does nothing if it does not run."""
+        """End every session and stop the server. Does nothing if the server does not run."""
         server = self._server()
         if server is not None and server.is_running():
             server.stop()
@@ -121,7 +121,7 @@ class EmbeddedPostgres:
 
     @property
     def place(self) -> Path | None:
-        """The folder of the server's files, or None if there is none."""
+        """The folder of the server's files, or None if it does not exist."""
         recorded = read_private_json(self._record).get("place")
         place = Path(recorded) if recorded else None
         return place if place and place.is_dir() else None
@@ -152,9 +152,9 @@ class EmbeddedPostgres:
         return place
 
     def _launch(self, server: PostgresServer) -> None:
-        """Start on the last port if it is free: addresses that a shell still holds stay good.
+        """Start on the last port if it is free, so that addresses in a shell stay valid.
 
-        The port is recorded first, so that no server ever runs on a port that nobody knows.
+        The port is recorded first, so that no server runs on an unrecorded port.
         """
         record = read_private_json(self._record)
         port = int(record.get("port", 0))
@@ -179,7 +179,7 @@ def admin_connection(
     try:
         return psycopg2.connect(url, connect_timeout=_CONNECT_SECONDS)
     except psycopg2.OperationalError:
-        message = "the embedded Postgres does not let its own superuser in"
+        message = "the embedded Postgres refuses its own superuser"
         raise UnavailableError(message, hint=f"see its log: {running.log}") from None
 
 

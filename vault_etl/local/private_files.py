@@ -1,4 +1,4 @@
-"""Folders and files that only their owner may read. No parent's mode is ever changed."""
+"""Folders and files that only their owner may read. The mode of a parent folder never changes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from vault_etl.base.errors import ConfigurationError
 
 
 def make_private_directory(directory: Path) -> None:
-    """Make `directory` (mode 0700), or check that it is this user's, and take others' access away.
+    """Make `directory` (mode 0700), or check that this user owns it, and remove the access of others.
 
-    Raises ConfigurationError if it belongs to another user: whoever owns it could read what is
-    put there.
+    Raises ConfigurationError if the directory belongs to another user: its owner could read the files.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -34,7 +33,7 @@ def make_private_directory(directory: Path) -> None:
 
 
 def write_private_json(path: Path, content: Mapping[str, object]) -> None:
-    """Replace `path` (mode 0600) in one step: a reader sees the old content or the new."""
+    """Replace `path` (mode 0600) in one step: a reader gets the old content or the new."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:  # mkstemp makes it 0600
@@ -47,9 +46,9 @@ def write_private_json(path: Path, content: Mapping[str, object]) -> None:
 
 
 def read_private_json(path: Path) -> dict[str, Any]:
-    """The content of `path`, or nothing if there is no such file.
+    """Return the content of `path`, or an empty dict if the file does not exist.
 
-    Raises ConfigurationError if it cannot be read, or is not what `write_private_json` wrote.
+    Raises ConfigurationError if the file cannot be read, or is not from `write_private_json`.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -78,7 +77,7 @@ class Passwords:
     path: Path
 
     def of(self, login: str) -> str:
-        """The password of `login`; a new one is drawn and kept if it has none."""
+        """Return the password of `login`; a missing password is drawn at random, and kept."""
         known = read_private_json(self.path)
         if login not in known:
             known[login] = secrets.token_urlsafe(_PASSWORD_BYTES)

@@ -1,8 +1,8 @@
-"""Background processes that outlive their starter, and are never mistaken for others.
+"""The processes that the stack starts: in the background, as another user, or our own commands.
 
-A process id alone proves nothing: ids are used again. So each process is started with an argument
-that only it has (its marker: a path inside the stack's own folder), and is ours only while its
-argument list, as the kernel tells it, still holds that marker.
+A background process outlives its starter. A process id alone proves nothing, since the kernel uses
+ids again. So each background process has a unique argument (its marker: a path inside the stack's
+folder), and is ours only while its argument list, as reported by the kernel, contains that marker.
 """
 
 from __future__ import annotations
@@ -28,25 +28,24 @@ _RECORD = "process.json"
 
 @dataclass(frozen=True, slots=True)
 class BackgroundProcess:
-    """A process id, and the argument by which the process is known."""
+    """A process id, and the argument that identifies the process."""
 
     pid: int
     marker: str
 
     def is_running(self) -> bool:
-        """Whether this very process runs. A zombie, and another process of this id, are not it."""
+        """Tell whether this process runs. A zombie, or another process with this id, does not count."""
         return has_argument(self.pid, self.marker)
 
     def stop(self, *, grace_seconds: float = 10.0) -> None:
-        """SIGTERM, then SIGKILL after `grace_seconds`; returns when it has ended, or was gone."""
+        """Send SIGTERM, and SIGKILL after `grace_seconds`. Returns when the process has ended."""
         if self.is_running():
             self._signal(signal.SIGTERM)
             if not self._wait_for_end(grace_seconds):
                 self._signal(signal.SIGKILL)
                 self._wait_for_end(grace_seconds)
-        with contextlib.suppress(
-            ChildProcessError
-        ):  # it is our child only if this very process started it
+        # Only a process that this process started is its child.
+        with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -70,10 +69,10 @@ def spawn(
     directory: Path,
     log: Path,
 ) -> BackgroundProcess:
-    """Start a process in a session of its own, out of reach of our terminal's signals.
+    """Start a process in a session of its own, so that the signals of our terminal do not reach it.
 
-    It writes to `log` (mode 0600). `directory` remembers it: one that a start which was broken off
-    left behind there is stopped first.
+    Its output goes to `log` (mode 0600), and its record to `directory`. If an aborted start left a
+    process recorded there, that process is stopped first.
     """
     stop_recorded(directory)
     pid = os.posix_spawn(
@@ -89,14 +88,14 @@ def spawn(
     )
     process = BackgroundProcess(pid=pid, marker=marker)
     write_private_json(directory / _RECORD, asdict(process))
-    # The kernel lets us go on a moment before it shows the new process's arguments.
+    # The kernel reports the arguments of a new process a moment after the call returns.
     while not process.is_running() and os.waitpid(pid, os.WNOHANG) == (0, 0):
         time.sleep(_POLL_SECONDS)
     return process
 
 
 def stop_recorded(directory: Path) -> bool:
-    """Stop the process that `spawn` recorded in `directory`, if it still runs. Whether it did."""
+    """Stop the process that `spawn` recorded in `directory`. Return whether it still ran."""
     record = read_private_json(directory / _RECORD)
     process = BackgroundProcess(**record) if record else None
     was_running = process is not None and process.is_running()
@@ -107,9 +106,9 @@ def stop_recorded(directory: Path) -> bool:
 
 
 def has_argument(pid: int, argument: str) -> bool:
-    """Whether process `pid` runs and was started with exactly this argument.
+    """Tell whether process `pid` runs and was started with exactly this argument.
 
-    Linux tells the list in /proc; elsewhere `ps` does, as one text.
+    Linux has the argument list in /proc; elsewhere `ps` prints it as one text.
     """
     if Path("/proc/self/cmdline").exists():
         try:
@@ -127,7 +126,7 @@ def has_argument(pid: int, argument: str) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now; another may still take it first."""
+    """Return a TCP port of 127.0.0.1 that is free now; another process may still take it first."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -135,7 +134,7 @@ def free_port() -> int:
 
 
 def is_port_free(port: int) -> bool:
-    """Whether a server could listen on this port of 127.0.0.1."""
+    """Tell whether a server could listen on this port of 127.0.0.1."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -149,12 +148,12 @@ _USER = "nobody"  # initdb refuses a user id that has no entry in the list of us
 
 
 def is_root() -> bool:
-    """Whether this process runs as root."""
+    """Tell whether this process runs as root."""
     return os.geteuid() == 0
 
 
 def give_away(*paths: Path) -> None:
-    """As root, make `nobody` the owner of each path, links not followed. Otherwise do nothing."""
+    """As root, make `nobody` the owner of each path, without following links. Otherwise do nothing."""
     if is_root():
         user = pwd.getpwnam(_USER)
         for path in paths:
@@ -162,12 +161,15 @@ def give_away(*paths: Path) -> None:
 
 
 def run_unprivileged(command: Sequence[str], *, home: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, as `nobody` if this is root, in a next to empty environment."""
+    """Run a command to its end, as `nobody` if this process is root, in a nearly empty environment.
+
+    PostgreSQL refuses to run as root.
+    """
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(home), "LC_ALL": "C", "TZ": "UTC"}
     user = pwd.getpwnam(_USER) if is_root() else None
     return subprocess.run(
         command,
-        cwd="/",  # where the caller stands may be closed to the other user
+        cwd="/",  # the other user may have no access to the caller's directory
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -189,9 +191,10 @@ RunCommand = Callable[[Sequence[str], Mapping[str, str], Path], None]
 def run_own_command(
     arguments: Sequence[str], environment: Mapping[str, str], directory: Path
 ) -> None:
-    """Run `vault-etl ARGUMENTS` to its end in `directory`, where no `vault-etl.toml` stands.
+    """Run `vault-etl ARGUMENTS` to its end in `directory`, which has no `vault-etl.toml`.
 
-    Raises ConfigurationError with the command's own error and hint.
+    The command gets only the settings of the stack. Raises ConfigurationError with the command's own
+    error and hint.
     """
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     nothing = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}

@@ -1,7 +1,7 @@
-"""Makes in an emulator what CloudFormation makes on AWS: keys, aliases, queues; and a user a role.
+"""Makes in an emulator what CloudFormation makes on AWS: keys, aliases, queues; and a user per role.
 
-The template in `keys/` says what. Two things of it are left out, because no emulator enforces
-them: key policies and queue policies.
+The template in `keys/` defines the resources. Key policies and queue policies are left out, because
+no emulator enforces them. `EmulatorSession` makes boto3 clients without the user's AWS settings.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ _CONFIG = Config(
     connect_timeout=5,  # seconds, as the next
     read_timeout=60,
     retries={"mode": "standard", "total_max_attempts": 3},
-    proxies={},  # a proxy of the environment is not for loopback
+    proxies={},  # no proxy for loopback
 )
 _MODELS = botocore.loaders.create_loader()
-"""Of AWS's services: read once, since most of what it takes to make a session is to read them."""
+"""The models of AWS's services, read once: reading them is most of the time to make a session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An access key of the emulator. Its repr shows no secret."""
+    """An access key of the emulator. The repr shows no secret."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -78,7 +78,7 @@ class EmulatorSession:
         self._clients: dict[str, Any] = {}
 
     def client(self, service: Any) -> Any:  # noqa: ANN401  # as boto3's own type says
-        """The client of one service: "sqs", "kms", "sts" or "iam". Making one takes longer than a call."""
+        """Return the client of "sqs", "kms", "sts", "iam" or "s3". Clients are kept: making one is slow."""
         if service not in self._clients:
             self._clients[service] = self._session.client(
                 service, endpoint_url=self._endpoint, config=_CONFIG
@@ -86,12 +86,12 @@ class EmulatorSession:
         return self._clients[service]
 
     def on_endpoint(self, queue_url: str) -> str:
-        """The same URL on the emulator's own address: LocalStack's host name needs DNS."""
+        """Return the URL with the emulator's own address: LocalStack's host name needs DNS."""
         scheme, address = urlsplit(self._endpoint)[:2]
         return urlsplit(queue_url)._replace(scheme=scheme, netloc=address).geturl()
 
     def switch_authentication_on(self) -> None:
-        """From now on moto checks signatures and policies. LocalStack has no such switch."""
+        """Make moto check signatures and policies from now on. LocalStack has no such switch."""
         request = Request(  # noqa: S310  # the emulator's own address
             f"{self._endpoint}/moto-api/reset-auth",
             data=b"0",  # the number of further calls that need no permission
@@ -101,9 +101,8 @@ class EmulatorSession:
             pass
 
 
-_ANYONE = Credentials(
-    "test", "test"
-)  # both emulators let anyone in before authentication is switched on
+# Both emulators accept any credentials until authentication is switched on.
+_ANY_CREDENTIALS = Credentials("test", "test")
 _QUEUE_ATTRIBUTES = (
     "SqsManagedSseEnabled",
     "VisibilityTimeout",
@@ -121,12 +120,12 @@ class Resources:
     dead_letter_url: str
     key_arns: Mapping[str, str]
     names: Mapping[str, str] = field(repr=False)
-    """What the template's names stand for: {"DataKey.Arn": …, "AWS::Region": …}."""
+    """The values of the template's names: {"DataKey.Arn": …, "AWS::Region": …}."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """Everything in the emulator that others need: the resources, and each role's access key."""
+    """The resources in the emulator that the stack needs, and each role's access key."""
 
     queue_url: str
     dead_letter_url: str
@@ -138,9 +137,10 @@ def provision(endpoint: str, *, authenticate: bool = True) -> Provisioned:
     """Make everything in a fresh emulator.
 
     `authenticate` switches moto's checks of signatures and permissions on at the end; LocalStack's
-    free edition has none. Raises UnavailableError if the emulator does not answer, or refuses.
+    free edition has no such checks. Raises UnavailableError if the emulator does not answer, or
+    refuses.
     """
-    session = EmulatorSession(endpoint, _ANYONE)
+    session = EmulatorSession(endpoint, _ANY_CREDENTIALS)
     resources = provision_resources(session)
     with _setting_up():
         session.client("s3").create_bucket(Bucket=ARCHIVE_BUCKET)
@@ -155,7 +155,7 @@ def provision(endpoint: str, *, authenticate: bool = True) -> Provisioned:
 
 
 def provision_resources(session: EmulatorSession) -> Resources:
-    """Make the keys, aliases and queues that are not there yet. Safe to repeat.
+    """Make the missing keys, aliases and queues. Safe to repeat.
 
     Raises UnavailableError if the emulator does not answer, or refuses.
     """
@@ -185,10 +185,11 @@ def _setting_up() -> Iterator[None]:
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         message = f"the AWS emulator refused to be set up ({error.operation_name}: {code})"
-        raise UnavailableError(message, hint="start it afresh") from None
+        raise UnavailableError(message, hint="start the emulator again") from None
     except (BotoCoreError, OSError):
         message = "the AWS emulator could not be set up: it does not answer"
-        raise UnavailableError(message, hint="check that it runs, and AWS_ENDPOINT_URL") from None
+        hint = "check that the emulator runs, and AWS_ENDPOINT_URL"
+        raise UnavailableError(message, hint=hint) from None
 
 
 def _provision_key(kms: KMSClient, template: Template, name: str) -> str:
@@ -248,7 +249,7 @@ def _provision_user(
         iam.create_user(UserName=user, PermissionsBoundary=policy["Arn"])
         allowed = json.dumps(identity_policy(document))
         iam.put_user_policy(UserName=user, PolicyName=user, PolicyDocument=allowed)
-    else:  # analyst: known to STS, and allowed nothing
+    else:  # analyst: known to STS, with no permissions
         iam.create_user(UserName=user)
     key = iam.create_access_key(UserName=user)["AccessKey"]
     return Credentials(key["AccessKeyId"], key["SecretAccessKey"])

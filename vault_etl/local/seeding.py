@@ -1,4 +1,4 @@
-"""Puts message bodies on a queue, ten a call, within what SQS takes in one call."""
+"""Puts message bodies on a queue, within the limits of SQS for one call."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ MAX_BYTES: Final = 1 << 20
 _ATTEMPTS: Final = 6
 
 Numbered = tuple[int, str]
-"""A body, and which one it is: from 1."""
+"""The number of a body, from 1, and the body."""
 
 
 def send_all(
     sqs: SQSClient, queue_url: str, bodies: Iterable[str], on_sent: Callable[[int], None]
 ) -> int:
-    """Send every body, in order; `on_sent` is told how many more went out. How many were sent.
+    """Send every body, in order, and return their number. `on_sent` gets the number of each call.
 
-    Raises DataError for a body that SQS does not take, by its number and never its text, and
-    UnavailableError if SQS keeps failing. What was sent before that stays sent.
+    Raises DataError for a body that SQS does not accept, with its number and never its text, and
+    UnavailableError if SQS keeps failing. The bodies sent before stay sent.
     """
     sent = 0
     for batch in _batches(bodies):
@@ -60,31 +60,31 @@ def _size(number: int, body: str) -> int:
     try:
         size = len(body.encode())
     except UnicodeEncodeError:
-        message = f"body {number} holds half of a surrogate pair, which SQS does not take"
+        message = f"body {number} has half of a surrogate pair, which SQS does not accept"
         raise DataError(message) from None
     if not 1 <= size <= MAX_BYTES:
-        message = f"body {number} has {size:,} bytes; SQS takes 1 to {MAX_BYTES:,}"
+        message = f"body {number} has {size:,} bytes; SQS accepts 1 to {MAX_BYTES:,}"
         raise DataError(message)
     return size
 
 
 def _send(sqs: SQSClient, queue_url: str, batch: Sequence[Numbered]) -> None:
-    """Send a batch; of a partial failure only what failed is sent again."""
+    """Send a batch. After a partial failure, only the failed messages are sent again."""
     left = list(batch)
     for attempt in stamina.retry_context(on=_PartialFailureError, attempts=_ATTEMPTS):
         with attempt:
             left = _send_once(sqs, queue_url, left)
-            _insist_on_none(left)
+            _require_all_sent(left)
 
 
-def _insist_on_none(left: Sequence[Numbered]) -> None:
+def _require_all_sent(left: Sequence[Numbered]) -> None:
     if left:
         message = f"SQS kept failing for {len(left)} messages of a call"
-        raise _PartialFailureError(message, hint="run it again with what is missing")
+        raise _PartialFailureError(message, hint="run the command again with the missing messages")
 
 
 def _send_once(sqs: SQSClient, queue_url: str, batch: Sequence[Numbered]) -> list[Numbered]:
-    """What did not go out, through no fault of its own."""
+    """Send a batch once. Return the messages that failed by no fault of the sender."""
     with translated("SQS"):
         try:
             answer = sqs.send_message_batch(
@@ -105,8 +105,8 @@ def _send_once(sqs: SQSClient, queue_url: str, batch: Sequence[Numbered]) -> lis
 
 def _not_taken(first: int, last: int) -> DataError:
     which = f"body {first}" if first == last else f"one of the bodies {first} to {last}"
-    return DataError(f"SQS does not take {which}", hint="control characters are not allowed")
+    return DataError(f"SQS does not accept {which}", hint="control characters are not allowed")
 
 
 class _PartialFailureError(UnavailableError):
-    """Some messages of a call did not go out."""
+    """Some messages of a call were not sent."""

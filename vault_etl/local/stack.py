@@ -1,4 +1,4 @@
-"""The embedded stack in one folder: Postgres, an AWS emulator, and what readies them for use."""
+"""The embedded stack in one folder: Postgres, an AWS emulator, and their preparation for use."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _MADE = (
 
 
 class EmbeddedStack:
-    """The stack whose files are in `directory` (mode 0700).
+    """A stack whose files are in `directory` (mode 0700).
 
-    `notify` is told each step that takes a while. `durable=False` turns Postgres' fsync off.
+    `notify` is called before each slow step. `durable=False` turns Postgres' fsync off.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class EmbeddedStack:
         self._state = StateFile(self.directory)
 
     def start(self, emulator: EmulatorName | None = None) -> StackStatus:
-        """Bring the stack up: what runs is left alone, what is missing is added. Default: moto.
+        """Start the missing parts of the stack; running parts stay. The default emulator is moto.
 
-        Raises ConfigurationError if it cannot run here, if it already runs with another emulator,
-        or if rows remain that were sealed under keys which ended with their emulator.
+        Raises ConfigurationError if the stack cannot run here, if it already runs with another
+        emulator, or if rows remain that were sealed under keys which ended with their emulator.
         """
         self._claim_directory()
         with self._state.locked():
@@ -73,7 +73,7 @@ class EmbeddedStack:
         return self.status()
 
     def stop(self) -> bool:
-        """End everything, the KMS keys included: the emulator held them. Whether anything ran."""
+        """End everything, including the KMS keys, which only the emulator has. Return whether it ran."""
         if not self._state.is_claimed:
             return False
         make_private_directory(self.directory)  # raises if it is another user's
@@ -86,7 +86,7 @@ class EmbeddedStack:
         return was_running
 
     def status(self) -> StackStatus:
-        """What runs where, and what is wrong."""
+        """Return the running parts, their places, and the problem, if any."""
         state = self._state.read()
         return StackStatus(
             directory=self.directory,
@@ -96,7 +96,7 @@ class EmbeddedStack:
         )
 
     def data_paths(self) -> list[Path]:
-        """What `reset` deletes. The lock stays, and LocalStack's programs, which hold no data."""
+        """Return the paths that `reset` deletes. The lock and LocalStack's programs stay: no data."""
         if not self._state.is_claimed:
             return []
         place = self._postgres.place
@@ -106,7 +106,7 @@ class EmbeddedStack:
         ]
 
     def reset(self) -> list[Path]:
-        """End everything and delete all data, keys and passwords for good. What was deleted."""
+        """End everything, and delete all data, keys and passwords. Return the deleted paths."""
         deleted = self.data_paths()
         if not deleted:
             return []
@@ -121,14 +121,14 @@ class EmbeddedStack:
         return deleted
 
     def queue_client(self) -> SQSClient:
-        """An SQS client with the admin's rights. ConfigurationError if the stack does not run."""
+        """Return an SQS client of the admin. Raises ConfigurationError if the stack does not run."""
         admin = self.environment(ADMIN)
         credentials = Credentials(admin["AWS_ACCESS_KEY_ID"], admin["AWS_SECRET_ACCESS_KEY"])
         client: SQSClient = EmulatorSession(admin["AWS_ENDPOINT_URL"], credentials).client("sqs")
         return client
 
     def environment(self, role: str) -> dict[str, str]:
-        """The settings that point the other commands at this stack, under a role of design.md §2.
+        """Return the settings that point other commands at this stack, as a role of design.md §2.
 
         Raises UsageError for an unknown role, ConfigurationError if the stack does not run.
         """
@@ -145,7 +145,7 @@ class EmbeddedStack:
         return _environment(role, status.postgres, status.emulator, status.recorded.provisioned)
 
     def _claim_directory(self) -> None:
-        """A folder with other things in it is left alone: `reset` deletes by name."""
+        """Refuse a folder with other files in it: `reset` deletes by name."""
         found = self.directory.is_dir() and any(self.directory.iterdir())
         if found and not self._state.is_claimed:
             raise ConfigurationError(
@@ -155,7 +155,7 @@ class EmbeddedStack:
         make_private_directory(self.directory)
 
     def _usable(self, state: StackState, wanted: EmulatorName | None) -> StackState:
-        """The recorded state, as far as it still holds."""
+        """Return the recorded state, or an empty state if the emulator no longer runs."""
         live = state.live_emulator
         if live is None:
             return StackState()
@@ -164,9 +164,7 @@ class EmbeddedStack:
                 f"the stack in {self.directory} runs on {live.name}, not on {wanted}",
                 hint="vault-etl local reset, then start it on the other one",
             )
-        if (
-            state.provisioned is None
-        ):  # an earlier start was broken off: nothing was sealed under its keys
+        if state.provisioned is None:  # an aborted start: nothing was sealed under its keys
             live.stop()
             return StackState()
         return state
@@ -203,7 +201,7 @@ class EmbeddedStack:
         return state
 
     def _prepare(self, postgres: RunningPostgres, state: StackState) -> None:
-        """Tables, logins, the key that signs the log, the first token keys. Safe to repeat, each."""
+        """Make tables, logins, the key that signs the log, the first token keys. Each step is safe to repeat."""
         emulator, provisioned = state.emulator, state.provisioned
         if emulator is None or provisioned is None:
             raise AssertionError
@@ -229,7 +227,7 @@ def _environment(
         "VAULT_ETL_QUEUE_URL": provisioned.queue_url,
         "AWS_ENDPOINT_URL": emulator.endpoint,
         "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,  # the one that the SDK for Python reads
+        "AWS_DEFAULT_REGION": REGION,  # the variable that the SDK for Python reads
         "AWS_ACCESS_KEY_ID": credentials.access_key_id,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
     }

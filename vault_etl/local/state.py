@@ -1,4 +1,4 @@
-"""What a stack remembers between commands: `<directory>/stack.json`, mode 0600 (access keys)."""
+"""The recorded state of a stack, in `<directory>/stack.json` (mode 0600: access keys); its status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class StackState:
-    """How far a stack has come: emulator started, then provisioned, then the database prepared."""
+    """The progress of a stack: emulator started, then provisioned, then the database prepared."""
 
     emulator: Emulator | None = None
     provisioned: Provisioned | None = None
@@ -36,16 +36,16 @@ class StackState:
         return self.emulator if self.emulator and self.emulator.is_running() else None
 
     def with_provisioned(self, provisioned: Provisioned) -> StackState:
-        """The next step."""
+        """Return the state after the emulator was provisioned."""
         return replace(self, provisioned=provisioned)
 
     def prepared(self) -> StackState:
-        """The last step."""
+        """Return the state after the database was prepared, the last step."""
         return replace(self, is_prepared=True)
 
 
 class StateFile:
-    """Reads and writes the state. A file that is damaged, or another's, is a ConfigurationError."""
+    """Reads and writes the state. Raises ConfigurationError for a damaged file, or another user's."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "stack.json"
@@ -53,11 +53,11 @@ class StateFile:
 
     @property
     def is_claimed(self) -> bool:
-        """Whether a stack was ever started in this folder."""
+        """True if a stack was ever started in this folder."""
         return self._lock.exists()
 
     def read(self) -> StackState:
-        """The state; that of a stack never started, if there is no file."""
+        """Return the state; without a file, the state of a stack that was never started."""
         content = read_private_json(self._path)
         try:
             return _parse(content)
@@ -70,14 +70,14 @@ class StateFile:
         write_private_json(self._path, asdict(state))
 
     def delete(self) -> None:
-        """Forget everything."""
+        """Delete the recorded state."""
         self._path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """One command at a time. The lock ends with its process, whatever happens to it.
+        """Hold the stack's lock: one command at a time. The lock ends with its process in any case.
 
-        Raises UnavailableError if another command holds it for 3 minutes.
+        Raises UnavailableError if another command holds the lock for 3 minutes.
         """
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
         with os.fdopen(descriptor) as file:
@@ -85,7 +85,7 @@ class StateFile:
             while not _try_lock(file.fileno()):
                 if time.monotonic() > deadline:
                     message = "another vault-etl local command is at work here"
-                    raise UnavailableError(message, hint="wait for it to end, then try again")
+                    raise UnavailableError(message, hint="wait until it ends, then try again")
                 time.sleep(_POLL_SECONDS)
             yield
 
@@ -123,7 +123,7 @@ def _parse(content: dict[str, Any]) -> StackState:
 
 @dataclass(frozen=True, slots=True)
 class StackStatus:
-    """A look at the stack: `postgres` and `emulator` run now, `recorded` ought to."""
+    """The status of a stack: `postgres` and `emulator` run now; `recorded` is what should run."""
 
     directory: Path
     postgres: RunningPostgres | None
@@ -139,7 +139,7 @@ class StackStatus:
 
     @property
     def problem(self) -> str | None:
-        """Why the stack cannot be used although it was started; None if it can, or was not."""
+        """The reason why a started stack cannot be used; None if it can, or was not started."""
         expected = self.recorded.emulator
         if expected is None:
             return (
@@ -152,10 +152,10 @@ class StackStatus:
             )
         if self.postgres is None:
             return "the AWS emulator runs, and Postgres does not"
-        return None if self.recorded.is_prepared else "an earlier start was broken off"
+        return None if self.recorded.is_prepared else "an earlier start was aborted"
 
     def as_object(self) -> dict[str, object]:
-        """For printing; None for what does not run."""
+        """Return the status for printing; None for parts that do not run."""
         provisioned = self.recorded.provisioned if self.emulator else None
         return {
             "state": self.state,

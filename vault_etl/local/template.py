@@ -1,7 +1,6 @@
-"""Reads `keys/vault-etl.template.yaml`, the one declaration of keys, aliases, queues and policies.
+"""Reads `keys/vault-etl.template.yaml`, the only declaration of keys, aliases, queues and policies.
 
-CloudFormation makes them on AWS. Here the same file is read for the emulators, so that nothing is
-described twice.
+CloudFormation makes these on AWS. The emulators use the same file, so that nothing is declared twice.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ KEYS = {"data": "DataKey", "token": "TokenKey", "audit": "AuditKey", "archive": 
 QUEUE, DEAD_LETTER_QUEUE = "LoginQueue", "DeadLetterQueue"
 
 ARCHIVE_BUCKET = "vault-etl-archives"
-"""The emulator's bucket for archives of months, as one gives it to CloudFormation."""
+"""The emulator's bucket for archives of months, a parameter of the template."""
 
 IAM_ROLES = {
     "owner": "OwnerRole",
@@ -35,14 +34,14 @@ IAM_ROLES = {
     "erase": "EraseRole",
     "audit": "AuditRole",
 }
-"""Role → the name of its IAM role in the template. Analysts may do nothing in AWS."""
+"""Role → the name of its IAM role in the template. Analysts have no permissions in AWS."""
 
 
 class Template:
-    """The template's resources; intrinsic functions are resolved against names known by then.
+    """The template's resources; intrinsic functions are resolved with the names known at the call.
 
-    Its conditions are decided at once: `Fn::If` is replaced by its branch, and a resource whose
-    condition is not met is left out.
+    Conditions are decided at once: `Fn::If` is replaced by its branch, and a resource whose condition
+    is false is left out.
     """
 
     def __init__(self, document: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
@@ -64,12 +63,12 @@ class Template:
     @classmethod
     @functools.cache
     def load(cls, **parameters: str) -> Template:
-        """Read the file that came with this installation, once. Raises ConfigurationError.
+        """Read the file of this installation, once. Raises ConfigurationError.
 
-        `parameters` are as one gives them to CloudFormation; the others have their defaults.
+        `parameters` are CloudFormation parameters; the others have their defaults.
         """
         try:
-            import yaml  # noqa: PLC0415  # of the extra `local`: other commands do without
+            import yaml  # noqa: PLC0415  # from the extra `local`, which other commands do not need
         except ImportError:
             raise ConfigurationError(
                 "the embedded stack is not installed", hint=INSTALL_HINT
@@ -85,11 +84,11 @@ class Template:
         return cls(document, parameters)
 
     def properties(self, name: str) -> dict[str, Any]:
-        """A resource's properties, as they are written."""
+        """Return a resource's properties, unresolved."""
         return dict(self._resources[name]["Properties"])
 
     def resolved_properties(self, name: str, names: Mapping[str, str]) -> dict[str, Any]:
-        """A resource's properties, as far as they can be resolved; the others are left out."""
+        """Return a resource's resolved properties; those that cannot be resolved are left out."""
         resolved = {}
         for key, value in self.properties(name).items():
             with contextlib.suppress(KeyError):
@@ -97,7 +96,7 @@ class Template:
         return resolved
 
     def alias(self, key: str) -> str:
-        """The alias that points at the key called `key` in the template."""
+        """Return the alias of the key called `key` in the template. Raises KeyError."""
         for resource in self._resources.values():
             if resource["Type"] == "AWS::KMS::Alias" and resource["Properties"]["TargetKeyId"] == {
                 "Ref": key
@@ -106,11 +105,11 @@ class Template:
         raise KeyError(key)
 
     def policy(self, role: str, names: Mapping[str, str]) -> dict[str, Any]:
-        """All that a role may do, in one document with real ARNs in it. `role` is one of `IAM_ROLES`."""
+        """Return all permissions of a role, in one document with real ARNs. `role` is one of `IAM_ROLES`."""
         return self.role_policy(IAM_ROLES[role], names)
 
     def role_policy(self, name: str, names: Mapping[str, str]) -> dict[str, Any]:
-        """The statements of all policies of the IAM role called `name` in the template."""
+        """Return the statements of all policies of the IAM role called `name` in the template."""
         statements = [
             statement
             for policy in self.properties(name)["ManagedPolicyArns"]
@@ -149,7 +148,7 @@ def _value(declared: Mapping[str, Any], given: object) -> str | list[str]:
 
 
 def _decide(condition: Any, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401  # any YAML
-    """What a condition, or a part of one, comes to. Raises NotImplementedError for another function."""
+    """Return the value of a condition, or of a part. Raises NotImplementedError for other functions."""
     if not isinstance(condition, Mapping):
         return condition
     ((function, value),) = condition.items()
@@ -173,7 +172,7 @@ _NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
 def _choose(value: Any, decided: Mapping[str, bool]) -> Any:  # noqa: ANN401  # any YAML
-    """Replace `Fn::If` by its branch, and leave out what is then `AWS::NoValue`."""
+    """Replace `Fn::If` by its branch, and leave out values that are then `AWS::NoValue`."""
     if isinstance(value, list):
         chosen = [_choose(item, decided) for item in value]
         return [item for item in chosen if item != _NO_VALUE]

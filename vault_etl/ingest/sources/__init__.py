@@ -1,1 +1,1 @@
-"""Where events come from: SQS, its dead letters, and files of lines, JSON or CSV."""
+"""The sources of events: SQS, its dead letters, and files of lines, JSON or CSV."""
