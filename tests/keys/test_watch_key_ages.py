@@ -41,14 +41,14 @@ def run(vault: FakeVault, looking: KeyAgeWatch) -> int:
     """Load the queue with the threads of an ingest and this watch; how many it stored."""
     options = IngestOptions(wait=0, receivers=1, tick=0.005)
     steps = vault.steps(receivers=1, heartbeats=HEARTBEATS)
-    return Process(Ingest(steps, vault.clock, options, looking.look)).end().stored
+    return Process(Ingest(steps, vault.clock, options, looking.step)).end().stored
 
 
 def test_the_first_look_asks_and_tells(fake_vault: FakeVault) -> None:
     """The limits, an age, and that there is no data key yet."""
     fake_vault.clock.advance(7)
     looking, told = watch(fake_vault)
-    assert looking.look() is False
+    assert looking.step() is False
     assert told.limits == LIMITS
     assert told.ages == {KeyPurpose.DATA: None, KeyPurpose.TOKEN: dt.timedelta(seconds=7)}
 
@@ -58,7 +58,7 @@ def test_it_asks_once_a_minute_however_often_it_looks(fake_vault: FakeVault) -> 
     recorder = Recorder()
     looking, _ = watch(fake_vault, recorder.tap(fake_vault.keys))
     for _ in range(4 * 600 + 1):
-        looking.look()
+        looking.step()
         fake_vault.clock.advance(0.25)
     assert recorder.calls == ["oldest"] * 11
 
@@ -68,11 +68,11 @@ def test_what_is_retired_has_no_age_any_more(fake_vault: FakeVault) -> None:
     fake_vault.leases().data_key(Field.IP, 1)
     looking, told = watch(fake_vault)
     fake_vault.clock.advance(5)
-    looking.look()
+    looking.step()
     assert told.ages[KeyPurpose.DATA] == dt.timedelta(seconds=5)
     fake_vault.keys.retire_data_keys(rotate_request(), [Field.IP])
     fake_vault.clock.advance(ASK_SECONDS)
-    looking.look()
+    looking.step()
     assert told.ages[KeyPurpose.DATA] is None
 
 
@@ -85,11 +85,11 @@ def test_a_failure_leaves_the_last_answer_and_is_asked_again(
     looking, told = watch(fake_vault, switch.tap(fake_vault.keys))
     switch.off(error)
     for _ in range(100):
-        looking.look()
+        looking.step()
     assert (switch.refused, told.ages, told.limits) == (1, {}, LIMITS)
     switch.on()
     fake_vault.clock.advance(ASK_SECONDS)
-    looking.look()
+    looking.step()
     assert told.ages[KeyPurpose.TOKEN] == A_WHILE
 
 

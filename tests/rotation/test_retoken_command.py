@@ -72,7 +72,7 @@ def test_the_refusal_to_attach_names_the_command(vault: Vault) -> None:
     for dry_run in ((), ("--dry-run",)):
         kept = vault.run("re-encrypt", "keys", "destroy", old_key(vault), "--yes", *dry_run)
         assert kept.code == 78
-        assert f"{RECORDS} rows with its tokens in closed months" in kept.stderr
+        assert f"{RECORDS} rows with its tokens in months that are not attached" in kept.stderr
         assert "partitions retoken" in kept.stderr
 
 

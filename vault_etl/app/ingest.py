@@ -96,7 +96,7 @@ def ingest(parts: Parts, observer: IngestObserver, source: Source, bounds: Bound
     )
     options = IngestOptions(wait=wait, receivers=receivers, stop_within=settings.stop_within)
     watch = _key_age_watch(parts)
-    return Ingest(steps, parts.clock, options, watch.look if watch else None)
+    return Ingest(steps, parts.clock, options, watch.step if watch else None)
 
 
 def supervisor(

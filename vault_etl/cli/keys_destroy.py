@@ -25,7 +25,7 @@ from vault_etl.cli.ui.prompts import confirm
 from vault_etl.cli.ui.signals import stop_when_told
 from vault_etl.crypto.fields import Field
 from vault_etl.keys.destroy import Destroyed, unused_keys
-from vault_etl.keys.needed import refuse_if_closed
+from vault_etl.keys.needed import refuse_if_unattached_need
 
 if TYPE_CHECKING:
     from vault_etl.app.parts import Parts
@@ -124,7 +124,7 @@ def _destroy_one(run: _Run, key_id: int) -> None:
         return
     if run.dry_run:
         needs = keys_to_destroy.needs(to_destroy)
-        refuse_if_closed(to_destroy, needs)
+        refuse_if_unattached_need(to_destroy, needs)
         _print(Destroyed(to_destroy.key_ids, needs.old_tokens), run)
         return
     old_tokens = "" if to_destroy.generation is None else " and its old tokens"

@@ -1,1 +1,1 @@
-"""Data keys and token keys: their ring, leases, the KMS, init, rewrap and destroy."""
+"""Data keys and token keys: the ring, leases, KMS, init, rewrap and destroy."""

@@ -1,4 +1,4 @@
-"""How old the keys in use are, how old they may be, and whether they are due to be rotated."""
+"""Key ages: how old the keys in use are, their limits, and a watch that reports both."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from vault_etl.crypto.keys import KeyState
 from vault_etl.platform.clock import Clock
 
 Ages = Mapping[KeyPurpose, dt.timedelta]
-"""By purpose: how old its oldest key is, or how old it may become."""
+"""For each purpose, the age of its oldest key, or the age that its keys may reach."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyAge:
-    """Of one purpose. Its text says what a person wants to know of it."""
+    """The age of the keys of one purpose. Its text is for people."""
 
     purpose: KeyPurpose
     age: dt.timedelta | None
-    """Of the oldest key that is `active`, an expired lease's too; None: there is none."""
+    """The age of the oldest key that is `active`, also one whose lease has expired; None: there is no such key."""
     limit: dt.timedelta
-    """How old it may become; 0: as old as it likes."""
+    """The age that the key may reach; 0: no limit."""
 
     @property
     def is_due(self) -> bool:
-        """Whether to rotate: the oldest active key is older than it may be."""
+        """Say whether to rotate: the oldest active key is older than its limit."""
         return self.age is not None and bool(self.limit) and self.age > self.limit
 
     @property
     def age_days(self) -> int | None:
-        """Whole days."""
+        """The age in whole days."""
         return None if self.age is None else self.age.days
 
     @property
     def limit_days(self) -> int | None:
-        """Whole days; None: no limit."""
+        """The limit in whole days; None: no limit."""
         return self.limit.days if self.limit else None
 
     def __str__(self) -> str:
@@ -49,16 +49,16 @@ class KeyAge:
 
 
 def key_age(purpose: KeyPurpose, ages: Ages, limits: Ages) -> KeyAge:
-    """The age of a purpose's keys beside its limit; a purpose without a limit has none."""
+    """Return the age of a purpose's keys beside its limit. A purpose that `limits` leaves out has no limit."""
     return KeyAge(purpose, ages.get(purpose), limits.get(purpose, dt.timedelta()))
 
 
 ASK_SECONDS: Final = 60.0
-"""How often the database is asked at most."""
+"""The database is asked at most this often."""
 
 
 class KeyAgeWatch:
-    """A step for a thread of its own: a database that does not answer holds up nobody else."""
+    """Reports key ages from a thread of its own, so that a database that does not answer delays nothing else."""
 
     def __init__(self, ages: KeyAges, limits: Ages, clock: Clock, observer: KeyAgeObserver) -> None:
         self._ages = ages
@@ -67,11 +67,11 @@ class KeyAgeWatch:
         self._observer = observer
         self._ask_at: float | None = None
 
-    def look(self) -> bool:
-        """Ask and tell, at the first call and once a minute from then on. Always False.
+    def step(self) -> bool:
+        """Read the ages and report them, at the first call and then once a minute. Always return False.
 
-        Whatever keeps it from asking is left to those who cannot do without: it is asked again a
-        minute later, and until then the last answer stands.
+        A failure to read them is ignored: the next try is a minute later, and until then the last
+        reported ages remain.
         """
         now = self._clock.monotonic()
         if self._ask_at is None:
@@ -93,17 +93,17 @@ class KeyAges(Protocol):
     """May read when keys were made."""
 
     def oldest(self, state: KeyState) -> Ages:
-        """The age of each purpose's oldest key in this state, by the clock that dated it.
+        """Return the age of each purpose's oldest key in this state, by the clock that dated it.
 
         A purpose without such a key is left out.
         """
 
 
 class KeyAgeObserver(Protocol):
-    """Told now and then, by one thread."""
+    """Receives limits and ages now and then, from one thread."""
 
     def key_limit(self, purpose: KeyPurpose, limit: dt.timedelta) -> None:
-        """How old keys of this purpose may become; 0: as old as they like."""
+        """Take the age that keys of this purpose may reach; 0: no limit."""
 
     def key_age(self, purpose: KeyPurpose, age: dt.timedelta | None) -> None:
-        """How old the oldest active key of this purpose is; None: there is none."""
+        """Take the age of the oldest active key of this purpose; None: there is no active key."""

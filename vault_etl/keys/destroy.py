@@ -1,4 +1,4 @@
-"""The end of a key: nothing may need it any more, and then its bytes go, for good."""
+"""Destroy keys: once nothing needs a key, its wrapped bytes are deleted for good."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from vault_etl.audit.log import AuditLog, audited
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import KeyState, StoredKey
-from vault_etl.keys.needed import KeyLister, KeysToDestroy, KeyToDestroy, refuse_if_closed
+from vault_etl.keys.needed import KeyLister, KeysToDestroy, KeyToDestroy, refuse_if_unattached_need
 from vault_etl.platform.clock import Progress
 
 
 @dataclass(frozen=True, slots=True)
 class Destroyed:
-    """Which keys have ended, and of how many rows old tokens went with them."""
+    """The keys that were destroyed, and the number of rows whose old tokens were cleared."""
 
     key_ids: tuple[int, ...]
     rows_cleared: int
 
 
 class KeyDestruction:
-    """Destroys a key. Killed anywhere, running it again finishes.
+    """Destroys a key. After an interruption at any point, another run finishes.
 
-    What needs a key is counted without the fence, which would stop every loader for as long as it
-    takes: nobody writes under a key that is `decrypt_only`, so once that is committed the count
-    only falls (docs/adr/0011-destroy-counts-before-the-fence.md).
+    Everything that needs a key is counted without the fence, which would stop every loader during
+    the count: no process writes under a key that is `decrypt_only`, so after that state is
+    committed the count only falls (docs/adr/0011-destroy-counts-before-the-fence.md).
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class KeyDestruction:
         self._progress = progress
 
     def __call__(self, request: AuditRequest, to_destroy: KeyToDestroy) -> Destroyed:
-        """Destroy what is left of `to_destroy`.
+        """Destroy the keys of `to_destroy` that are not destroyed yet.
 
-        An active data key whose lease is over is retired first, and stays so if it is needed. Of
-        a generation of token keys the old tokens go first, also if closed months have more of them: then
-        the table has room for the next rotation. Raises ConfigurationError, with the counts, while
-        something needs it; IncompleteError if it changes meanwhile; AuditError and
-        UnavailableError.
+        An active data key whose lease has expired is retired first, and stays retired if it is needed.
+        The old tokens of a generation of token keys are cleared first, also if months that are not
+        attached hold more of them: the table then has room for the next rotation. Raises
+        ConfigurationError, with the counts, while something needs a key; IncompleteError if the keys
+        change meanwhile; AuditError and UnavailableError.
         """
         with audited(self._audit, request):
             if to_destroy.generation is None and to_destroy.keys[0].state is KeyState.ACTIVE:
@@ -63,12 +63,12 @@ class KeyDestruction:
             rows = 0
             if to_destroy.generation is not None:
                 rows = clear_tokens(self._old_tokens, to_destroy.generation, self._progress)
-                # From all rows, once: kept counts that are wrong end no key. And a cut-over in between has the
-                # columns change places under the pages.
+                # All rows are read once: wrong kept counts must not destroy a key. A cut-over that came
+                # between two pages exchanges the columns, so pages alone may miss rows.
                 needs = self._doomed_keys.needs(to_destroy, counted=True)
                 if needs.old_tokens:
                     raise _changed_meanwhile(to_destroy)
-            refuse_if_closed(to_destroy, needs)
+            refuse_if_unattached_need(to_destroy, needs)
             ended = tuple(self._ender.destroy(request, to_destroy.key_ids))
             if ended != to_destroy.key_ids and self._doomed_keys.find(to_destroy.key_id).keys:
                 raise _changed_meanwhile(to_destroy)
@@ -90,12 +90,12 @@ class UnusedKeys:
 
     @property
     def key_ids(self) -> tuple[int, ...]:
-        """Of `keys`, in order."""
+        """The ids of `keys`, in ascending order."""
         return tuple(sorted(key.key_id for key in self.keys))
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """What they are of."""
+        """The fields of `keys`."""
         return tuple(field for field in Field if any(key.field == field for key in self.keys))
 
     def __str__(self) -> str:
@@ -103,17 +103,17 @@ class UnusedKeys:
 
 
 def unused_keys(lister: KeyLister, *, counted: bool = False) -> UnusedKeys:
-    """Find them, by the kept counts; `counted` reads all records instead."""
+    """Find the data keys that nothing needs, by the kept counts; `counted` reads all records instead."""
     return UnusedKeys(tuple(usage.key for usage in lister.usage(counted=counted) if usage.unused))
 
 
 class UnusedKeyDestruction:
-    """Destroys data keys that nothing needs. Killed anywhere, running it again finishes.
+    """Destroys all data keys that nothing needs. After an interruption at any point, another run finishes.
 
-    As for one key, nothing is counted behind the fence: keys whose lease is over are retired first,
-    and all records are counted, once, after that commit
-    (docs/adr/0011-destroy-counts-before-the-fence.md): the kept counts alone end no key.
-    Keys are retired and destroyed `PAGE_KEYS` in a transaction, each of which is an entry.
+    As for one key, nothing is counted behind the fence: keys whose lease has expired are retired
+    first, and all records are counted once after that commit
+    (docs/adr/0011-destroy-counts-before-the-fence.md): the kept counts alone destroy no key.
+    One transaction retires or destroys `PAGE_KEYS` keys at most, and writes one entry.
     """
 
     def __init__(
@@ -125,9 +125,9 @@ class UnusedKeyDestruction:
         self._progress = progress
 
     def __call__(self, request: AuditRequest, unused: UnusedKeys) -> tuple[int, ...]:
-        """Destroy those of `unused` that nothing needs by then; their ids, in order.
+        """Destroy the keys of `unused` that nothing needs at that time; return their ids in ascending order.
 
-        Keys that are needed after all stay, retired. Raises AuditError and UnavailableError.
+        A key that turns out to be needed stays, retired. Raises AuditError and UnavailableError.
         """
         with audited(self._audit, request):
             expired = (key.key_id for key in unused.keys if key.state is KeyState.ACTIVE)
@@ -154,34 +154,34 @@ def _pages(key_ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 PAGE_KEYS: Final = 5_000
-"""How many keys end in one transaction: it has the fence and the end of the log to itself."""
+"""The most keys of one transaction, which holds the fence and the end of the log all the while."""
 
 
 class KeyEnder(Protocol):
-    """May end keys, behind the fence, and on the record: the entry is part of the transaction."""
+    """May retire and destroy keys behind the fence. The transaction includes the entry of the audit log."""
 
     def retire_expired(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
-        """Make those of these data keys `decrypt_only` whose lease is over, in one transaction; their ids.
+        """Make these data keys `decrypt_only` if their lease has expired, in one transaction; return their ids.
 
-        `PAGE_KEYS` at most. Those whose lease runs, and those that are not active, are left.
+        Takes `PAGE_KEYS` ids at most. Keys whose lease runs, and keys that are not active, stay as they are.
         """
 
     def destroy(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
-        """Take the bytes of these keys away, in one transaction; the ids of those that had some.
+        """Delete the wrapped bytes of these keys in one transaction; return the ids of the keys that had some.
 
-        Only of keys that are `decrypt_only` then: those gain no row any more. A pending key is ended
-        by `TokenRotations.abort` alone.
+        Only keys that are `decrypt_only` by then are destroyed: no row is written under them any more.
+        A pending key is ended by `TokenRotations.abort` alone.
         """
 
 
 PAGE_ROWS: Final = 5000
-"""Short enough that a cut-over or an erasure waits for a page, and not for all of them."""
+"""Small enough that a cut-over or an erasure waits for one page only, not for all of them."""
 
 
 def clear_tokens(old_tokens: OldTokens, generation: int, progress: Progress) -> int:
-    """Clear what `next_…` holds of `generation`; how many rows that was.
+    """Set the tokens of `generation` in the columns `next_…` to NULL; return the number of rows.
 
-    Each page is committed by itself: interrupted, it goes on where it was when it is run again.
+    Each page is a transaction, so another run continues after an interruption.
     """
     rows = 0
     after: uuid.UUID | None = None
@@ -196,21 +196,21 @@ def clear_tokens(old_tokens: OldTokens, generation: int, progress: Progress) -> 
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """Of how many rows of a page something was taken; and the last row of the page, None if there was no page left."""
+    """The rows of a page whose tokens were cleared, and the page's last row; None: no page was left."""
 
     rows: int
     last: uuid.UUID | None
 
 
 class OldTokens(Protocol):
-    """May take the tokens of a generation that is neither active nor pending out of `next_…`."""
+    """May remove the tokens of a generation that is neither active nor pending from `next_…`."""
 
     def clear(self, generation: int, after: uuid.UUID | None, limit: int) -> Cleared:
-        """Commit NULL in the next tokens and their generation of the first `limit` rows behind `after`.
+        """Commit NULL in the next tokens, and in their generation, of the first `limit` rows after `after`.
 
-        Only of those whose next tokens are of `generation`, and of none while that is active or
-        pending. To be repeated with what it returns until `last` is None; safe to repeat from the
-        start, and to run twice at once.
+        Changes only rows whose next tokens are of `generation`, and none while that is active or
+        pending. Repeat with the result until `last` is None; it is safe to begin again, and to run
+        twice at once.
         """
 
 
@@ -218,4 +218,4 @@ class KeyRetirer(Protocol):
     """May retire data keys, behind the fence."""
 
     def retire_data_keys(self, request: AuditRequest, fields: Iterable[Field]) -> Sequence[int]:
-        """Make every active data key of these fields `decrypt_only`, on the record; their ids."""
+        """Make every active data key of these fields `decrypt_only`, and record it; return their ids."""

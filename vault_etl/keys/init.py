@@ -1,4 +1,4 @@
-"""The first token keys of a vault, and its source key."""
+"""The first keys of a vault: token keys and the source key are made once, and the source key is opened."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FIRST_GENERATION = 1
 
 @dataclass(frozen=True, slots=True)
 class InitReport:
-    """The ids of the keys made: none if there were token keys already. The last one is the source key."""
+    """The ids of the keys made, the source key's last; empty: the vault has token keys already."""
 
     created: tuple[int, ...]
 
@@ -36,9 +36,9 @@ def init_keys(
     audit: AuditLog,
     identity: Identity,
 ) -> InitReport:
-    """Make the token keys of generation 1, one a field, and the source key. Safe to repeat: then it makes none.
+    """Make the token keys of generation 1, one a field, and the source key. Repeating it makes no key.
 
-    Raises ConfigurationError if the KMS ignores encryption contexts, and leaves no key behind then.
+    Raises ConfigurationError, and stores no key, if the KMS ignores encryption contexts.
     """
     if reader.token_keys():
         return InitReport(())
@@ -59,17 +59,17 @@ class FirstKeyWriter(Protocol):
     """May add the first keys of a purpose, behind the fence."""
 
     def add_first_keys(self, request: AuditRequest, keys: Sequence[NewKey]) -> bool:
-        """Commit these as active, with the entry that names them, as `request` asks for.
+        """Commit these keys as active, with the entry that names them, as `request` asks for.
 
-        False, with nothing changed, if there are keys of one of their purposes already.
+        Returns False, with nothing changed, if keys of one of their purposes are stored already.
         """
 
 
 def open_source_key(reader: SourceKeyReader, unwrapper: KeyUnwrapper) -> KeyMaterial:
-    """The source key of the vault.
+    """Return the source key of the vault, which identifies the sources of lines.
 
-    Raises ConfigurationError if there is none, UnusableKeyError if it is not the one stored, and
-    what `KeyUnwrapper.unwrap` raises.
+    Raises ConfigurationError if no source key is stored, UnusableKeyError if the opened key is not
+    the stored one, and the errors of `KeyUnwrapper.unwrap`.
     """
     key = reader.source_key()
     if key is None:
@@ -84,4 +84,4 @@ class SourceKeyReader(Protocol):
     """May read the source key."""
 
     def source_key(self) -> StoredKey | None:
-        """The one source key of the vault, if it was made and is not destroyed."""
+        """Return the vault's one source key; None: it was never made, or it is destroyed."""

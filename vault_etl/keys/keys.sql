@@ -1,4 +1,4 @@
--- Wrapped keys.
+-- The table of wrapped keys.
 
 -- name: keys_by_id
 SELECT key_id, purpose, field, generation, state, kms_key_arn, wrapped_key, fingerprint, created_at,

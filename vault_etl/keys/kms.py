@@ -1,9 +1,11 @@
-"""KMS: making and unwrapping keys, as two types, since they are two permissions."""
+"""KMS: making, unwrapping and rewrapping keys. Each is a type of its own, since each is a permission."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING, Final
+
+from typing_extensions import override
 
 from vault_etl.base.errors import (
     DeniedError,
@@ -13,7 +15,9 @@ from vault_etl.base.errors import (
 )
 from vault_etl.crypto.fields import Field, KeyField, KeyPurpose
 from vault_etl.crypto.keys import KEY_BYTES, KeyMaterial, WrappedKey, encryption_context
-from vault_etl.keys.make import GeneratedKey, UnseenKey
+from vault_etl.keys.make import GeneratedKey, KeyGenerator, UnseenKey, UnseenKeyGenerator
+from vault_etl.keys.rewrap import KeyRewrapper
+from vault_etl.keys.unwrap import KeyUnwrapper, KmsKeys
 from vault_etl.platform.aws_failures import Subject, translated
 from vault_etl.platform.aws_refusals import InvalidCallError
 
@@ -37,7 +41,7 @@ _SETTING: Final = {
 
 
 class TrustedKeys:
-    """The KMS keys that this installation trusts: an explicit list, or what its aliases point at."""
+    """The KMS keys that this installation trusts: an explicit list, or else the targets of its aliases."""
 
     def __init__(
         self, kms: KMSClient, names: Mapping[KeyPurpose, str], listed: frozenset[str]
@@ -48,11 +52,11 @@ class TrustedKeys:
         self._resolved: dict[KeyPurpose, str] = {}
 
     def trusts(self, purpose: KeyPurpose, arn: str) -> bool:
-        """Whether keys of this purpose may be wrapped by the KMS key `arn`."""
+        """Say whether the KMS key `arn` may wrap keys of this purpose."""
         return arn in (self._listed or {self.in_use(purpose)})
 
     def in_use(self, purpose: KeyPurpose) -> str:
-        """The ARN of the KMS key that new keys of this purpose get. It is looked up once."""
+        """Return the ARN of the KMS key that wraps new keys of this purpose. The alias is looked up once."""
         if purpose not in self._resolved:
             name = self._names[purpose]
             with translated(SERVICE, Subject(name, _SETTING[purpose])):
@@ -61,15 +65,15 @@ class TrustedKeys:
         return self._resolved[purpose]
 
 
-class KmsKeyGenerator:
-    """`KeyGenerator` on KMS."""
+class KmsKeyGenerator(KeyGenerator):
+    """Makes keys and returns their plaintext."""
 
     def __init__(self, kms: KMSClient, names: Mapping[KeyPurpose, str]) -> None:
         self._kms = kms
         self._names = names
 
+    @override
     def generate(self, purpose: KeyPurpose, field: Field, key_id: int) -> GeneratedKey:
-        """See `KeyGenerator.generate`."""
         name = self._names[purpose]
         with translated(SERVICE, Subject(name, _SETTING[purpose])):
             made = self._kms.generate_data_key(
@@ -80,15 +84,15 @@ class KmsKeyGenerator:
         return GeneratedKey(KeyMaterial(made["Plaintext"]), made["CiphertextBlob"], made["KeyId"])
 
 
-class KmsUnseenKeyGenerator:
-    """`UnseenKeyGenerator` on KMS."""
+class KmsUnseenKeyGenerator(UnseenKeyGenerator):
+    """Makes keys without their plaintext."""
 
     def __init__(self, kms: KMSClient, names: Mapping[KeyPurpose, str]) -> None:
         self._kms = kms
         self._names = names
 
+    @override
     def generate_unseen(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> UnseenKey:
-        """See `UnseenKeyGenerator.generate_unseen`."""
         name = self._names[purpose]
         with translated(SERVICE, Subject(name, _SETTING[purpose])):
             made = self._kms.generate_data_key_without_plaintext(
@@ -99,18 +103,18 @@ class KmsUnseenKeyGenerator:
         return UnseenKey(made["CiphertextBlob"], made["KeyId"])
 
 
-class KmsKeyUnwrapper:
-    """`KeyUnwrapper` on KMS."""
+class KmsKeyUnwrapper(KeyUnwrapper):
+    """Unwraps keys."""
 
     def __init__(self, kms: KMSClient, trusted: TrustedKeys) -> None:
         self._kms = kms
         self._trusted = trusted
 
+    @override
     def unwrap(self, key: WrappedKey) -> KeyMaterial:
-        """See `KeyUnwrapper.unwrap`.
+        """Unwrap with the ARN of the key's row, and compare that ARN with the one in KMS's answer.
 
-        The row's ARN goes to KMS and is compared with the one that comes back: without it KMS
-        opens a blob that another key made.
+        Without the ARN, KMS would open a blob that another KMS key made.
         """
         wrapped = wrapped_bytes(key)
         must_be_trusted(self._trusted, key, key.kms_key_arn)
@@ -129,7 +133,7 @@ class KmsKeyUnwrapper:
 
 
 def wrapped_bytes(key: WrappedKey) -> bytes:
-    """The bytes for KMS. Raises UnusableKeyError if the key is destroyed."""
+    """Return the bytes for KMS. Raises UnusableKeyError if the key is destroyed."""
     if key.wrapped_key is None:
         message = f"key {key.key_id} is destroyed"
         raise UnusableKeyError(message)
@@ -142,16 +146,16 @@ def must_be_trusted(trusted: TrustedKeys, key: WrappedKey, arn: str) -> None:
         message = f"key {key.key_id} is wrapped by a KMS key that is not trusted here"
         raise UnusableKeyError(
             message,
-            hint="if that KMS key is yours, VAULT_ETL_TRUSTED_KEY_ARNS has to list it; else find out who"
+            hint="if that KMS key is yours, VAULT_ETL_TRUSTED_KEY_ARNS must list it; else find out who"
             " wrote the key, and `vault-etl erase` what is under it",
         )
 
 
 @contextlib.contextmanager
 def asked_about(key: WrappedKey) -> Iterator[None]:
-    """Translate what KMS says, and name the key: a denial is KeyDeniedError, of the caller.
+    """Translate KMS's errors and name the key in them: a denial of this caller is KeyDeniedError.
 
-    A call that is not valid is so by what the key's row holds, so KMS does not use that key.
+    An invalid call is caused by the content of the key's row, so it counts as a refusal of that key.
     """
     named = f"key {key.key_id} ({key.purpose}, {key.field})"
     try:
@@ -166,18 +170,18 @@ def asked_about(key: WrappedKey) -> Iterator[None]:
         raise kind(f"{error}: {named}", hint=hint) from None
 
 
-class KmsKeyRewrapper:
-    """`KeyRewrapper` on KMS."""
+class KmsKeyRewrapper(KeyRewrapper):
+    """Rewraps keys, and sees no plaintext."""
 
     def __init__(self, kms: KMSClient, trusted: TrustedKeys) -> None:
         self._kms = kms
         self._trusted = trusted
 
+    @override
     def rewrap(self, key: WrappedKey, kms_key_arn: str) -> bytes:
-        """See `KeyRewrapper.rewrap`.
+        """Rewrap with the ARN of the key's row, and compare both ARNs with those in KMS's answer.
 
-        The row's ARN goes to KMS, and both ARNs are compared with those that come back: without
-        that, a blob that another key made would be taken for one of ours.
+        Without that, a blob that another KMS key made would pass as the stored key.
         """
         wrapped = wrapped_bytes(key)
         for arn in (key.kms_key_arn, kms_key_arn):
@@ -197,22 +201,22 @@ class KmsKeyRewrapper:
         return made["CiphertextBlob"]
 
 
-class KmsKeyFinder:
-    """`KmsKeys` on KMS."""
+class KmsKeyFinder(KmsKeys):
+    """Looks up KMS keys."""
 
     def __init__(self, kms: KMSClient, trusted: TrustedKeys) -> None:
         self._kms = kms
         self._trusted = trusted
 
+    @override
     def arn(self, name: str) -> str:
-        """See `KmsKeys.arn`."""
         with translated(SERVICE, Subject(name)):
             return self._kms.describe_key(KeyId=name)["KeyMetadata"]["Arn"]
 
+    @override
     def trusts(self, purpose: KeyPurpose, kms_key_arn: str) -> bool:
-        """See `KmsKeys.trusts`."""
         return self._trusted.trusts(purpose, kms_key_arn)
 
+    @override
     def in_use(self, purpose: KeyPurpose) -> str:
-        """See `KmsKeys.in_use`."""
         return self._trusted.in_use(purpose)

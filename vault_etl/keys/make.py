@@ -1,4 +1,4 @@
-"""Making keys: a random id, a key from KMS bound to it, and the row."""
+"""Make keys: a random id, a key from KMS bound to that id, and the row; and the leases of data keys."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _MAX_DRAWS: Final = 20
 
 
 def draw_key_id() -> int:
-    """A random uint32 but 0. Never from a sequence: a restore rolls that back, and ids would come again."""
+    """Draw a random uint32 other than 0. A restore would roll back a sequence, and ids would repeat."""
     return secrets.randbelow(2**32 - 1) + 1
 
 
 def make_data_key(
     generator: KeyGenerator, field: Field, lease: dt.timedelta = MAX_LEASE
 ) -> tuple[NewKey, KeyMaterial]:
-    """Make a data key in KMS: its row to be, and its plaintext.
+    """Make a data key in KMS; return its new row and its plaintext.
 
-    Raises what `KeyGenerator.generate` raises.
+    Raises the errors of `KeyGenerator.generate`.
     """
     key_id = draw_key_id()
     made = generator.generate(KeyPurpose.DATA, field, key_id)
@@ -51,7 +51,7 @@ def new_key(
     generation: int | None = None,
     lease: dt.timedelta | None = None,
 ) -> NewKey:
-    """Build the row of a key that KMS made, but for its fingerprint."""
+    """Build the row of a key that KMS made, without its fingerprint."""
     return NewKey(
         key_id=key_id,
         purpose=purpose,
@@ -65,10 +65,10 @@ def new_key(
 
 
 class DataKeyLeases:
-    """The data keys that one process seals under: one a field, each for a time and a number of seals.
+    """The data keys that one process seals under: one a field, each for a limited time and number of seals.
 
-    No two processes share a data key, so there is nothing to coordinate. A key is made before its
-    first seal, and never if there is none.
+    No two processes share a data key, so they need no coordination. A key is made before its first
+    seal, and is not made if nothing is sealed.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class DataKeyLeases:
         self.made: list[int] = []
 
     def data_key(self, field: Field, seals: int) -> DataKey:
-        """A data key that is good for that many more seals, which are counted as done.
+        """Return a data key that is good for `seals` more seals, and count these as used.
 
-        Raises what `KeyGenerator.generate` and `DataKeyWriter.add_data_key` raise.
+        Raises the errors of `KeyGenerator.generate` and `DataKeyWriter.add_data_key`.
         """
         lease = self._leases.get(field)
         if lease is None or lease.seals_left < seals or self._clock.monotonic() >= lease.ends:
@@ -101,15 +101,15 @@ class DataKeyLeases:
 
     @property
     def seals_left(self) -> dict[Field, int]:
-        """How many more values may be sealed under each lease."""
+        """The number of values that each lease may still seal."""
         return {field: lease.seals_left for field, lease in self._leases.copy().items()}
 
     def forget(self) -> None:
-        """Drop every key: the fence said that one of them may no longer be written under."""
+        """Drop every key: the fence refused writes under one of them."""
         self._leases.clear()
 
     def _take(self, field: Field) -> _Lease:
-        # Counted from before the key exists, so that our end comes before the database's.
+        # The time runs from before the key exists, so our lease ends before the database's.
         ends = self._clock.monotonic() + self._max_age.total_seconds()
         for _ in range(_MAX_DRAWS):
             new, material = make_data_key(self._generator, field, self._max_age)
@@ -121,7 +121,7 @@ class DataKeyLeases:
 
 
 class _Lease:
-    """How long, and for how many seals, a data key is ours."""
+    """A data key of this process, the end of its time, and the seals that are left."""
 
     __slots__ = ("ends", "key", "seals_left")
 
@@ -133,7 +133,7 @@ class _Lease:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedKey:
-    """A new key: in plaintext, for memory alone, and wrapped, for the database."""
+    """A new key: its plaintext, for memory alone, and its wrapped bytes, for the database."""
 
     material: KeyMaterial
     wrapped_key: bytes
@@ -142,7 +142,7 @@ class GeneratedKey:
 
 @dataclass(frozen=True, slots=True)
 class UnseenKey:
-    """A new key that its maker was not shown: wrapped, for the database."""
+    """A new key whose plaintext its maker did not see: its wrapped bytes, for the database."""
 
     wrapped_key: bytes
     kms_key_arn: str
@@ -152,14 +152,14 @@ class KeyGenerator(Protocol):
     """May make keys and use them at once (kms:GenerateDataKey)."""
 
     def generate(self, purpose: KeyPurpose, field: Field, key_id: int) -> GeneratedKey:
-        """A new key of 32 bytes, bound to purpose, field and key id.
+        """Make a key of 32 bytes, bound to purpose, field and key id.
 
         Raises DeniedError, KeyUnavailableError, ConfigurationError or UnavailableError.
         """
 
 
 class UnseenKeyGenerator(Protocol):
-    """May make keys without seeing them (kms:GenerateDataKeyWithoutPlaintext)."""
+    """May make keys without seeing their plaintext (kms:GenerateDataKeyWithoutPlaintext)."""
 
     def generate_unseen(self, purpose: KeyPurpose, field: KeyField, key_id: int) -> UnseenKey:
         """Make a key of 32 bytes, bound to purpose, field and key id.
@@ -170,7 +170,7 @@ class UnseenKeyGenerator(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey(WrappedKey):
-    """A row to be: the database adds who and when. `lease` is None for token keys, which do not expire."""
+    """A row to insert: the database adds who and when. `lease` is None for keys that do not expire."""
 
     lease: dt.timedelta | None
 
@@ -179,7 +179,7 @@ class DataKeyWriter(Protocol):
     """May add data keys."""
 
     def add_data_key(self, key: NewKey) -> bool:
-        """Commit a new, active data key. False if its id is taken: draw again."""
+        """Commit a new, active data key. Return False if its id is taken: draw another."""
 
 
 def make_unseen_key(
@@ -189,10 +189,10 @@ def make_unseen_key(
     field: KeyField,
     generation: int | None = None,
 ) -> NewKey:
-    """Make a key in KMS and open it once, for its fingerprint; its row to be.
+    """Make a key in KMS and open it once, for its fingerprint; return its new row.
 
-    To make a key and to open it are two permissions: who has the first alone never learns what was
-    made. Raises what `UnseenKeyGenerator.generate_unseen` and `KeyUnwrapper.unwrap` raise.
+    Making a key and opening it are two permissions: a caller with the first alone never learns the
+    key. Raises the errors of `UnseenKeyGenerator.generate_unseen` and `KeyUnwrapper.unwrap`.
     """
     key_id = draw_key_id()
     made = generator.generate_unseen(purpose, field, key_id)

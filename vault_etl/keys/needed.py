@@ -1,4 +1,4 @@
-"""What would go with a key that is destroyed, and what still needs it."""
+"""Keys to destroy, and what still needs them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vault_etl.keys.ring import KeyReader
 
 @dataclass(frozen=True, slots=True)
 class KeyToDestroy:
-    """What goes when `key_id` is destroyed: a data key, or a whole generation of token keys.
+    """The keys that are destroyed with `key_id`: a data key, or a whole generation of token keys.
 
-    `keys` are those that are not destroyed yet: none if all is done.
+    `keys` are those that are not destroyed yet: empty if all are.
     """
 
     key_id: int
@@ -26,7 +26,7 @@ class KeyToDestroy:
 
     @property
     def key_ids(self) -> tuple[int, ...]:
-        """Of `keys`, in order."""
+        """The ids of `keys`, in ascending order."""
         return tuple(sorted(key.key_id for key in self.keys))
 
     def __str__(self) -> str:
@@ -37,17 +37,17 @@ class KeyToDestroy:
 
 
 class KeysToDestroy:
-    """Finds what would go, and refuses while it is needed."""
+    """Finds the keys to destroy, and refuses while something needs them."""
 
     def __init__(self, reader: KeyReader, needs: KeyNeedsCounter) -> None:
         self._reader = reader
         self._needs = needs
 
     def find(self, key_id: int) -> KeyToDestroy:
-        """What would go with this key.
+        """Return the keys that are destroyed with this key.
 
-        Raises NotFoundError if there is none with this id, and ConfigurationError for the source
-        key, which every later load of a file needs.
+        Raises NotFoundError if no key has this id, and ConfigurationError for the source key, which
+        every later load of a file needs.
         """
         found = self._reader.keys([key_id])
         if not found:
@@ -69,10 +69,10 @@ class KeysToDestroy:
         return KeyToDestroy(key_id, key.generation, PERSONAL_FIELDS, tuple(generation))
 
     def needs(self, to_destroy: KeyToDestroy, *, counted: bool = False) -> KeyNeeds:
-        """What would go with it, and what closed months need, if nothing else needs it.
+        """Return the old tokens that are cleared with the keys, and what unattached months need of them.
 
-        By the counts that are kept, or `counted` from all rows. Raises ConfigurationError, with the
-        counts, if something needs it.
+        Uses the kept counts, or reads all rows if `counted`. Raises ConfigurationError, with the
+        counts, if anything else needs the keys.
         """
         if to_destroy.generation is None:
             needs = self._needs.of_data_key(to_destroy.key_id)
@@ -83,14 +83,14 @@ class KeysToDestroy:
         return needs
 
 
-def refuse_if_closed(to_destroy: KeyToDestroy, needs: KeyNeeds) -> None:
-    """Raise ConfigurationError if closed months have tokens of this generation."""
-    if needs.closed:
-        message = f"{to_destroy} is needed: {needs.closed} rows with its tokens in closed months"
+def refuse_if_unattached_need(to_destroy: KeyToDestroy, needs: KeyNeeds) -> None:
+    """Raise ConfigurationError if months that are not attached hold tokens of this generation."""
+    if needs.unattached:
+        message = f"{to_destroy} is needed: {needs.unattached} rows with its tokens in months that are not attached"
         raise ConfigurationError(
             message,
             hint="`vault-etl partitions retoken` gives a detached month new tokens; the table's rows keep none of"
-            " these, so the next rotation may begin",
+            " the old ones, so the next rotation may begin",
         )
 
 
@@ -113,55 +113,55 @@ def _refuse_if_needed(to_destroy: KeyToDestroy, needs: KeyNeeds) -> None:
         "quarantined bodies": needs.bodies,
         "running lease": needs.leases,
     }
-    there = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    if there:
-        message = f"{to_destroy} is needed: {there}"
-        raise ConfigurationError(message, hint=_what_to_do(to_destroy, needs))
+    needed_by = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    if needed_by:
+        message = f"{to_destroy} is needed: {needed_by}"
+        raise ConfigurationError(message, hint=_hint(to_destroy, needs))
 
 
-def _what_to_do(to_destroy: KeyToDestroy, needs: KeyNeeds) -> str:
+def _hint(to_destroy: KeyToDestroy, needs: KeyNeeds) -> str:
     if to_destroy.generation is not None:
         return "`vault-etl keys rotate --tokens` gives them new tokens"
     if needs.values or needs.bodies:
         return (
-            "`vault-etl keys rotate` seals them anew under other keys; what it names as not opening,"
-            " `vault-etl erase` takes away"
+            "`vault-etl keys rotate` re-encrypts them under other keys; values that it names as not opening,"
+            " `vault-etl erase` removes"
         )
     return "a process may seal under it until it expires; `vault-etl keys rotate` retires it"
 
 
 @dataclass(frozen=True, slots=True)
 class KeyNeeds:
-    """What needs a key: values of records, quarantined bodies, a lease that runs.
+    """The numbers of things that need a key: values of records, quarantined bodies, running leases.
 
-    Of a generation of token keys, `values` are the rows whose tokens it made. `old_tokens` are the
-    rows that keep its tokens beside newer ones: those go with it. `closed` are the rows of closed
-    months that have its tokens.
+    For a generation of token keys, `values` counts the rows whose tokens it made. `old_tokens`
+    counts the rows that keep its tokens beside newer ones: these are cleared with the keys.
+    `unattached` counts the rows of months that are not attached that hold its tokens.
     """
 
     values: int = 0
     bodies: int = 0
     leases: int = 0
     old_tokens: int = 0
-    closed: int = 0
+    unattached: int = 0
 
 
 class KeyNeedsCounter(Protocol):
     """May count what needs a key."""
 
     def of_data_key(self, key_id: int) -> KeyNeeds:
-        """Of a data key; its lease runs by the database's clock."""
+        """Count what needs a data key; its lease runs by the database's clock."""
 
     def of_generation(self, generation: int, *, counted: bool) -> KeyNeeds:
-        """Of a generation of token keys: by the counts that are kept, or `counted` from all rows."""
+        """Count what needs a generation of token keys: by the kept counts, or from all rows if `counted`."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyUsage:
-    """A stored key, and how many values still need it.
+    """A stored key, and the number of values that need it.
 
-    `unused` are data keys that nothing needs: no value is under them, and they are retired, or their
-    lease is over by the database's clock.
+    `unused` marks data keys that nothing needs: no value is under them, and they are retired, or their
+    lease has expired by the database's clock.
     """
 
     key: StoredKey
@@ -173,7 +173,7 @@ class KeyLister(Protocol):
     """May list keys and count what needs them."""
 
     def usage(self, *, counted: bool = False) -> Sequence[KeyUsage]:
-        """Every key, the oldest first; one statement, so one snapshot.
+        """Return every key, the oldest first, from one statement, so from one snapshot.
 
-        Rows are those that each commit has added and taken away. `counted` reads all records instead.
+        `rows` are the values that each commit has added and removed. `counted` reads all records instead.
         """

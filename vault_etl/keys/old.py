@@ -1,4 +1,4 @@
-"""The data keys that stored values are under: those that are at fault are passed, and named at the end."""
+"""The data keys that stored values are under. Keys at fault are skipped, and named at the end of a run."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from vault_etl.keys.ring import KeyRing
 from vault_etl.keys.unwrap import KeyUnwrapper, KmsKeys
 
 MAX_REMEMBERED: Final = 1_000
-"""Keys at fault of which a run keeps the reason. Of all it keeps the ids, and does not ask KMS twice."""
+"""A run keeps the reasons of this many keys at fault. It keeps the ids of all, and asks KMS once for each."""
 
 MAX_NAMED: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class KeyAtFault:
-    """A key that does not open, how many values are under it, and why."""
+    """A key that does not open, the number of values under it, and the reason."""
 
     key_id: int
     values: int
@@ -38,12 +38,12 @@ class KeyAtFault:
 
 
 class OldKeys:
-    """Opens the keys of a run over many rows, and tells a fault of a key from one of the caller.
+    """Opens the keys of a run over many rows, and tells a fault of a key from a fault of the caller.
 
     A worker can store a key that nothing opens, and rows under it: no such key may stop a run, whatever
-    KMS says of it. What is `UnusableKeyError` is the key's fault. When KMS refuses one instead (a row may
-    name a KMS key that this caller may not use, or that is disabled, or bytes of somebody else's), a
-    key is made and opened: if that works, it is the key's fault too, and else the caller's.
+    KMS says about it. An `UnusableKeyError` is the key's fault. When KMS refuses a key instead (its row may
+    name a KMS key that is disabled or that this caller may not use, or hold bytes of another installation),
+    a new key is made and opened: if that works, the refusal is the key's fault too, else the caller's.
     """
 
     def __init__(
@@ -63,29 +63,29 @@ class OldKeys:
         self._passed = set[int]()
 
     def must_trust(self, *purposes: KeyPurpose) -> None:
-        """Raise ConfigurationError unless new keys of these purposes get a KMS key that is trusted.
+        """Raise ConfigurationError unless the KMS keys that wrap new keys of these purposes are trusted.
 
-        Asked before anything is changed: with a wrong list, every key would look as if it was at fault.
+        Call it before any change: under a wrong allow-list, every key would appear to be at fault.
         """
         for purpose in purposes:
             arn = self._kms_keys.in_use(purpose)
             if not self._kms_keys.trusts(purpose, arn):
                 message = f"the KMS key {arn}, which new {purpose} keys get, is not trusted here"
                 raise ConfigurationError(
-                    message, hint="VAULT_ETL_TRUSTED_KEY_ARNS has to list every KMS key of yours"
+                    message, hint="VAULT_ETL_TRUSTED_KEY_ARNS must list every KMS key of yours"
                 )
 
     def data_key(self, key_id: int, field: Field) -> DataKey | None:
-        """The data key of this id, or None if nothing opens it.
+        """Return the data key of this id, or None if nothing opens it.
 
-        Raises KeyUnavailableError if KMS refuses this caller, or the KMS key that new keys get;
+        Raises KeyUnavailableError if KMS refuses this caller, or the KMS key that wraps new keys;
         UnavailableError.
         """
         if key_id in self._passed:
             return None
         try:
             return self._ring.data_key(key_id, field)
-        except IntegrityError:  # no such key: that is the value's fault
+        except IntegrityError:  # the value names a key that is not stored: the value is at fault
             return None
         except UnusableKeyError as error:
             fault: VaultEtlError = error
@@ -99,7 +99,7 @@ class OldKeys:
         return None
 
     def _opens_what_it_makes(self, field: Field) -> bool:
-        """Whether KMS lets this caller open a data key of this field. The key is not stored."""
+        """Say whether KMS lets this caller open a data key of this field. The key that it makes is not stored."""
         try:
             self._unwrapper.unwrap(make_data_key(self._generator, field)[0])
         except DeniedError:
@@ -107,7 +107,7 @@ class OldKeys:
         return True
 
     def at_fault(self) -> Sequence[KeyAtFault]:
-        """The keys that this run passed, those with the most values first. Counts all rows."""
+        """Return the keys that this run skipped, those with the most values first. Counts all rows."""
         if not self._at_fault:
             return ()
         values = {usage.key.key_id: usage.rows for usage in self._lister.usage()}
@@ -119,7 +119,7 @@ class OldKeys:
 
 
 def naming(error: DataError, keys: Sequence[KeyAtFault]) -> DataError:
-    """The same error, which also names these keys, with what to do about them."""
+    """Return the same error with these keys and their remedies added."""
     if not keys:
         return error
     shown = "; ".join(f"{key.error}, with {key.values} values under it" for key in keys[:MAX_NAMED])

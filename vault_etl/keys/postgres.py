@@ -1,4 +1,4 @@
-"""The table of wrapped keys on Postgres."""
+"""The table of wrapped keys on Postgres: keys, usage, ages, and the swap of wrapped bytes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from typing import Any, Final
 
 import psycopg2.extensions
 import stamina
+from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import Field, FileField, KeyPurpose
 from vault_etl.crypto.keys import KeyState, StoredKey
-from vault_etl.keys.age import Ages
-from vault_etl.keys.make import NewKey
-from vault_etl.keys.needed import KeyUsage
+from vault_etl.keys.age import Ages, KeyAges
+from vault_etl.keys.destroy import KeyRetirer
+from vault_etl.keys.init import FirstKeyWriter, SourceKeyReader
+from vault_etl.keys.make import DataKeyWriter, NewKey
+from vault_etl.keys.needed import KeyLister, KeyUsage
+from vault_etl.keys.rewrap import WrappedKeys
+from vault_etl.keys.ring import KeyReader, KeyTrail
 from vault_etl.platform.postgres import ANSWER_WITHIN_S, Database
 from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.resources import blocks
@@ -23,42 +28,52 @@ _SQL: Final = blocks("keys/keys.sql")
 
 FENCE_TRIES: Final = 10
 FENCE_SECONDS: Final = 60.0
-"""How often, and for how long, a fence that others hold is tried to be closed."""
+"""A fence that other processes hold is tried this often, and for this long, before giving up."""
 
 
-class PostgresKeyStore:
-    """Every port of `vault_etl.keys.store`, and `KeyAges`; the login's grants say which work."""
+class PostgresKeyStore(
+    KeyReader,
+    SourceKeyReader,
+    DataKeyWriter,
+    KeyTrail,
+    FirstKeyWriter,
+    KeyRetirer,
+    KeyAges,
+    KeyLister,
+):
+    """The keys of the vault. The login's grants decide which methods work."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def keys(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
-        """See `KeyReader.keys`."""
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["keys_by_id"], {"key_ids": list(key_ids)})
             return [_stored(row) for row in cursor.fetchall()]
 
+    @override
     def token_keys(self) -> Sequence[StoredKey]:
-        """See `KeyReader.token_keys`."""
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["token_keys"])
             return [_stored(row) for row in cursor.fetchall()]
 
+    @override
     def field_token_keys(self, field: Field) -> Sequence[StoredKey]:
-        """See `KeyReader.field_token_keys`."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["field_token_keys"], {"field": field.value})
             return [_stored(row) for row in cursor.fetchall()]
 
+    @override
     def source_key(self) -> StoredKey | None:
-        """See `SourceKeyReader.source_key`."""
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["source_key"])
             row = cursor.fetchone()
         return None if row is None else _stored(row)
 
+    @override
     def add_data_key(self, key: NewKey) -> bool:
-        """See `DataKeyWriter.add_data_key`. The lease runs by the database's clock."""
+        """Insert the key with a lease that runs by the database's clock."""
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(
                 _SQL["add_data_key"],
@@ -73,61 +88,62 @@ class PostgresKeyStore:
             )
             return cursor.rowcount == 1
 
+    @override
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def add_first_keys(self, request: AuditRequest, keys: Sequence[NewKey]) -> bool:
-        """See `FirstKeyWriter.add_first_keys`."""
         values = {**asked_by(request), "keys": as_json(keys)}
         (added,) = self._database.call(_SQL["add_first_keys"], values)
         return bool(added)
 
+    @override
     def retire_data_keys(self, request: AuditRequest, fields: Iterable[Field]) -> Sequence[int]:
-        """See `KeyRetirer.retire_data_keys`."""
         names = [field.value for field in fields]
         retired = list[int]()
-        while page := self._retire(request, names, expired=True):  # they may be very many
+        while page := self._retire(request, names, expired=True):  # very many keys may have expired
             retired += page
         return retired + self._retire(request, names, expired=False)
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def _retire(self, request: AuditRequest, fields: Sequence[str], *, expired: bool) -> list[int]:
-        """Retire a page of the keys that no lease can be of any more, or all others; the ids."""
+        """Retire a page of keys whose lease must have expired, or else all others; return their ids."""
         values = {**asked_by(request), "fields": fields, "expired": expired}
         (retired,) = self._database.call(_SQL["retire_data_keys"], values)
         return list(retired)
 
+    @override
     def unexplained(self, key_ids: Collection[int] | None = None) -> Sequence[int]:
-        """See `KeyTrail.unexplained`."""
         wanted = None if key_ids is None else list(key_ids)
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["unexplained"], {"key_ids": wanted})
             return [key_id for (key_id,) in cursor.fetchall()]
 
+    @override
     def oldest(self, state: KeyState) -> Ages:
-        """See `KeyAges.oldest`: by the database's clock."""
+        """Return ages by the database's clock."""
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(_SQL["oldest"], {"state": state.value})
             return {KeyPurpose(purpose): age for purpose, age in cursor.fetchall()}
 
+    @override
     def usage(self, *, counted: bool = False) -> Sequence[KeyUsage]:
-        """See `KeyLister.usage`."""
         with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["usage"], {"counted": counted})
             return [KeyUsage(_stored(row[:-2]), *row[-2:]) for row in cursor.fetchall()]
 
 
 def close_fence(cursor: psycopg2.extensions.cursor) -> None:
-    """Take the fence as whoever changes keys does, as the transaction's first statement."""
+    """Close the fence for a change of keys; it must be the transaction's first statement."""
     cursor.execute(_SQL["limit_fence"])
     cursor.execute(_SQL["close_fence"])
 
 
 def asked_by(request: AuditRequest) -> dict[str, object]:
-    """What a function that changes keys writes into its entry."""
+    """Return the request's part of the entry, for a function that changes keys."""
     return {"request_id": request.request_id, "actor": request.actor, "host": request.host}
 
 
 def as_json(keys: Sequence[NewKey]) -> str:
-    """Rows to be, bytes in hex, for the functions that add keys."""
+    """Encode new rows, with bytes in hex, for the functions that add keys."""
     return json.dumps(
         [
             {
@@ -164,15 +180,15 @@ def _stored(row: tuple[Any, ...]) -> StoredKey:
     )
 
 
-class PostgresWrappedKeys:
-    """`WrappedKeys` on Postgres."""
+class PostgresWrappedKeys(WrappedKeys):
+    """Wrapped bytes and their compare-and-swap, for the roles rotate and re-encrypt."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._keys = PostgresKeyStore(database)
 
+    @override
     def live(self) -> Sequence[StoredKey]:
-        """See `WrappedKeys.live`."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["live_key_ids"])
             key_ids = [key_id for (key_id,) in cursor.fetchall()]
@@ -181,10 +197,10 @@ class PostgresWrappedKeys:
             key=lambda key: (key.purpose, key.field, key.created_at, key.key_id),
         )
 
+    @override
     def swap(
         self, request: AuditRequest, key: StoredKey, wrapped_key: bytes, kms_key_arn: str
     ) -> bool:
-        """See `WrappedKeys.swap`."""
         (swapped,) = self._database.call(
             _SQL["swap_wrapped_key"],
             {
@@ -200,18 +216,18 @@ class PostgresWrappedKeys:
         return bool(swapped)
 
 
-class SeldomAskedKeyAges:
-    """`KeyAges` on a connection of its own, closed after each answer: idle ones are not free.
+class SeldomAskedKeyAges(KeyAges):
+    """Key ages over a connection of its own, which is closed after each answer: an idle connection costs memory.
 
-    `database` is nobody else's, since a connection is one thread's.
+    `database` must not be shared, since a connection belongs to one thread.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._keys = PostgresKeyStore(database)
 
+    @override
     def oldest(self, state: KeyState) -> Ages:
-        """See `KeyAges.oldest`."""
         try:
             return self._keys.oldest(state)
         finally:

@@ -1,4 +1,4 @@
-"""The end of keys on Postgres, for the roles rotate and re-encrypt."""
+"""The end of keys and of old tokens on Postgres, for the roles rotate and re-encrypt."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import stamina
+from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.keys.destroy import Cleared
-from vault_etl.keys.needed import KeyNeeds
+from vault_etl.keys.destroy import Cleared, KeyEnder, OldTokens
+from vault_etl.keys.needed import KeyNeeds, KeyNeedsCounter
 from vault_etl.keys.postgres import FENCE_SECONDS, FENCE_TRIES, asked_by
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_answers import LockTimeoutError
@@ -19,45 +20,47 @@ from vault_etl.platform.resources import blocks
 _SQL: Final = blocks("keys/destroy.sql")
 
 
-class PostgresKeyNeeds:
-    """`KeyNeeds` on Postgres. Holds no fence: docs/adr/0011-destroy-counts-before-the-fence.md."""
+class PostgresKeyNeeds(KeyNeedsCounter):
+    """Counts without the fence: docs/adr/0011-destroy-counts-before-the-fence.md."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def of_data_key(self, key_id: int) -> KeyNeeds:
-        """See `KeyNeeds.of_data_key`. One statement, so one snapshot."""
+        """Count in one statement, so in one snapshot."""
         with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["needs_of_data_key"], {"key_id": key_id})
             ((values, bodies, leases),) = cursor.fetchall()
         return KeyNeeds(values=values, bodies=bodies, leases=leases)
 
+    @override
     def of_generation(self, generation: int, *, counted: bool) -> KeyNeeds:
-        """See `KeyNeeds.of_generation`. One statement, so one snapshot."""
+        """Count in one statement, so in one snapshot."""
         with self._database.transaction(long=True) as cursor:
             cursor.execute(
                 _SQL["needs_of_generation"], {"generation": generation, "counted": counted}
             )
-            ((values, old_tokens, closed),) = cursor.fetchall()
-        return KeyNeeds(values=values, old_tokens=old_tokens, closed=closed)
+            ((values, old_tokens, unattached),) = cursor.fetchall()
+        return KeyNeeds(values=values, old_tokens=old_tokens, unattached=unattached)
 
 
-class PostgresKeyEnder:
-    """`KeyEnder` on Postgres."""
+class PostgresKeyEnder(KeyEnder):
+    """Retires and destroys keys, behind the fence."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def retire_expired(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
-        """See `KeyEnder.retire_expired`."""
         values = {**asked_by(request), "key_ids": list(key_ids)}
         (retired,) = self._database.call(_SQL["retire_expired"], values)
         return list(retired)
 
+    @override
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
     def destroy(self, request: AuditRequest, key_ids: Sequence[int]) -> Sequence[int]:
-        """See `KeyEnder.destroy`."""
         values = {**asked_by(request), "key_ids": list(key_ids)}
         (destroyed,) = self._database.call(_SQL["destroy"], values)
         return list(destroyed)
@@ -66,17 +69,18 @@ class PostgresKeyEnder:
 CLEAR_TRIES: Final = 5
 
 
-class PostgresOldTokens:
-    """`OldTokens` on Postgres."""
+class PostgresOldTokens(OldTokens):
+    """Clears old tokens of the table's rows."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     @stamina.retry(on=LockTimeoutError, attempts=CLEAR_TRIES)
     def clear(self, generation: int, after: uuid.UUID | None, limit: int) -> Cleared:
-        """See `OldTokens.clear`. A page is a transaction, behind the fence in the database's own function.
+        """Clear a page in one transaction; the database's own function takes the fence.
 
-        A deadlock with another writer is tried again: clearing twice is once.
+        A deadlock with another writer is tried again: clearing twice has the effect of clearing once.
         """
         with self._database.transaction(long=True) as cursor:
             cursor.execute(

@@ -1,4 +1,4 @@
-"""Wrap all keys anew under their KMS keys' newest material, or those of a purpose under another KMS key."""
+"""Rewrap keys: under the newest material of their KMS keys, or those of a purpose under another KMS key."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from vault_etl.platform.clock import Progress
 
 @dataclass(slots=True)
 class RewrapReport:
-    """What a run did. A key that somebody else wrapped anew meanwhile is not counted.
+    """The result of a run. A key that another process rewrapped meanwhile is not counted.
 
     `refused` are the keys that KMS did not rewrap, and `at_fault` those that do not open as they are;
-    `unproven` says of which purposes and fields no new bytes were opened, since this caller may not.
+    `unproven` names the purposes and fields of which no new bytes were opened, since this caller may not.
     """
 
     rewrapped: int = 0
@@ -39,9 +39,9 @@ class RewrapReport:
 
 
 class Rewrap:
-    """One run over many keys. Safe to interrupt, to run again, and to run twice at once.
+    """One run over many keys. It is safe to interrupt, to repeat, and to run twice at once.
 
-    `begin` makes what wraps one key anew, for a request with this id.
+    `begin` returns the service that rewraps one key, for a request with this id.
     """
 
     def __init__(
@@ -52,13 +52,13 @@ class Rewrap:
         self._progress = progress
 
     def __call__(self, keys: Sequence[StoredKey], target: str | None = None) -> RewrapReport:
-        """Wrap each key anew: by the KMS key that wraps it now, or by `target`, an ARN.
+        """Rewrap each key under the KMS key that wraps it now, or under `target`, an ARN.
 
-        Of each purpose and field the first key that KMS rewraps is proven before it is written. A
-        key that is at fault is left as it is and reported. So is one that KMS refuses, and those like
-        it (KMS key, purpose and field, which is what policies tell apart) once one is denied to this
-        caller: the others are done. Raises IntegrityError or ConfigurationError if a proof fails, AuditError
-        and UnavailableError; what was done until then stays.
+        The first key of each purpose and field that KMS rewraps is proven before it is written. A key
+        at fault is left as it is, and reported. So is a key that KMS refuses, and, once one is denied to
+        this caller, every key like it (KMS key, purpose and field, which policies distinguish): the run
+        goes on with the others. Raises IntegrityError or ConfigurationError if a proof fails, AuditError
+        and UnavailableError; keys that were rewrapped before stay rewrapped.
         """
         report = RewrapReport()
         asked: set[tuple[KeyPurpose, KeyField]] = set()
@@ -92,7 +92,7 @@ class Rewrap:
 
 
 def rewrap_request(identity: Identity, key: StoredKey, target: str | None) -> AuditRequest:
-    """The request that a key's two entries are made of."""
+    """Build the request for a key's two entries."""
     reason = f"{key.purpose.value} key {key.key_id} of {key.field.value}"
     fields = (key.field,) if isinstance(key.field, Field) else ()
     if target is not None:
@@ -102,9 +102,9 @@ def rewrap_request(identity: Identity, key: StoredKey, target: str | None) -> Au
 
 @dataclass(frozen=True, slots=True)
 class Rewrapped:
-    """Whether the new bytes took the place of the old ones, and whether they were proven.
+    """The result for one key: whether the new bytes replaced the old ones, and whether they were proven.
 
-    `proven` is None if nobody asked, and False if KMS does not let this caller open a key.
+    `proven` is None if no proof was asked for, and False if KMS does not let this caller open a key.
     """
 
     swapped: bool
@@ -112,7 +112,7 @@ class Rewrapped:
 
 
 class KeyRewrap:
-    """One key at a time, each by its own request."""
+    """Rewraps one key at a time, each under a request of its own."""
 
     def __init__(
         self,
@@ -129,14 +129,14 @@ class KeyRewrap:
     def __call__(
         self, request: AuditRequest, key: StoredKey, kms_key_arn: str, *, prove: bool
     ) -> Rewrapped:
-        """Wrap `key` anew under the KMS key `kms_key_arn`.
+        """Rewrap `key` under the KMS key `kms_key_arn`.
 
-        With `prove`, and if the caller may open the old bytes, the new ones are opened too, under
-        their context and another, before the old ones are written over. Raises IntegrityError if
-        they do not open to the key that is stored, and ConfigurationError if this KMS ignores the
-        context: then nothing is written. Raises
-        UnusableKeyError for a key that did not open before, KeyUnavailableError if KMS refuses its KMS
-        key, KeyDeniedError if it is denied to this caller; AuditError and UnavailableError.
+        With `prove`, and if the caller may open the old bytes, the new bytes are opened too, under
+        their context and under another, before the old bytes are overwritten. Raises IntegrityError if
+        the new bytes do not open to the stored key, and ConfigurationError if this KMS ignores the
+        context: then nothing is written. Raises UnusableKeyError for a key that did not open before,
+        KeyUnavailableError if KMS refuses its KMS key, KeyDeniedError if it is denied to this caller;
+        AuditError and UnavailableError.
         """
         with audited(self._audit, request):
             wrapped_key = self._rewrapper.rewrap(key, kms_key_arn)
@@ -146,7 +146,7 @@ class KeyRewrap:
             return Rewrapped(swapped, proven)
 
     def _opens(self, old: WrappedKey, new: WrappedKey) -> bool:
-        """Who may open the old bytes must be able to open the new ones: a denial of these is no excuse."""
+        """Open old bytes, then new ones: a caller who may open the old bytes must be able to open the new ones."""
         try:
             must_have_its_fingerprint(old, self._unwrapper.unwrap(old))
         except KeyDeniedError:
@@ -162,14 +162,14 @@ class KeyRewrapper(Protocol):
     """May rewrap keys (kms:ReEncrypt), and sees no plaintext."""
 
     def rewrap(self, key: WrappedKey, kms_key_arn: str) -> bytes:
-        """The same key, wrapped by the newest material of this KMS key, under the same context.
+        """Wrap the same key by the newest material of this KMS key, under the same context.
 
-        Raises what `KeyUnwrapper.unwrap` raises; both KMS keys must be on the allow-list.
+        Raises the errors of `KeyUnwrapper.unwrap`; both KMS keys must be on the allow-list.
         """
 
 
 class RewrapTarget:
-    """Looks a KMS key up, on the record, and refuses one that keys may not move to."""
+    """Looks up a KMS key, on the record, and refuses a KMS key that keys may not move to."""
 
     def __init__(self, audit: AuditLog, kms_keys: KmsKeys) -> None:
         self._audit = audit
@@ -182,12 +182,12 @@ class RewrapTarget:
         purpose: KeyPurpose,
         name: str,
     ) -> str:
-        """The ARN of the KMS key called `name`, if the keys of `purpose` among `keys` may move to it.
+        """Return the ARN of the KMS key called `name`, if the keys of `purpose` among `keys` may move to it.
 
-        `request` is None for a dry run. Raises ConfigurationError unless it and the KMS keys that
-        they are under now are all on the allow-list (every other process would refuse its keys),
-        and if keys of another purpose are under it: whoever may open the one could then open the
-        other. And what `KmsKeys.arn` raises.
+        `request` is None for a dry run. Raises ConfigurationError unless that KMS key and those that
+        wrap the keys now are all on the allow-list (else every other process would refuse its keys), and
+        if the KMS key wraps keys of another purpose: a caller who may open one purpose could then open
+        the other. Raises the errors of `KmsKeys.arn`.
         """
         with contextlib.nullcontext() if request is None else audited(self._audit, request):
             target = self._kms_keys.arn(name)
@@ -195,7 +195,7 @@ class RewrapTarget:
         return target
 
     def _check(self, keys: Sequence[StoredKey], purpose: KeyPurpose, target: str) -> None:
-        hint = "VAULT_ETL_TRUSTED_KEY_ARNS has to list the old KMS key and the new one, everywhere"
+        hint = "VAULT_ETL_TRUSTED_KEY_ARNS must list the old KMS key and the new one, everywhere"
         if not self._kms_keys.trusts(purpose, target):
             raise ConfigurationError(f"the KMS key {target} is not trusted here", hint=hint)
         for arn in sorted(
@@ -214,7 +214,7 @@ class RewrapTarget:
 
 
 def to_move(keys: Sequence[StoredKey], purpose: KeyPurpose, target: str) -> list[StoredKey]:
-    """The keys under `purpose`'s KMS key that are not under the KMS key `target` yet."""
+    """Return the keys under `purpose`'s KMS key that are not under the KMS key `target` yet."""
     return [
         key for key in keys if key.purpose.kms_key is purpose.kms_key and key.kms_key_arn != target
     ]
@@ -224,12 +224,12 @@ class WrappedKeys(Protocol):
     """May replace wrapped bytes, which changes neither a key nor its state."""
 
     def live(self) -> Sequence[StoredKey]:
-        """Every key that is not destroyed: by purpose, then field, the oldest first."""
+        """Return every key that is not destroyed: by purpose, then by field, the oldest first."""
 
     def swap(
         self, request: AuditRequest, key: StoredKey, wrapped_key: bytes, kms_key_arn: str
     ) -> bool:
-        """Put these bytes, and the KMS key that made them, in the place of `key`'s, on the record.
+        """Replace `key`'s bytes and its KMS key by these, on the record.
 
-        False, with nothing changed, if the row has other ones by now, or the key is destroyed.
+        Returns False, with nothing changed, if the row holds other bytes by now, or the key is destroyed.
         """

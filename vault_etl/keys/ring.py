@@ -1,4 +1,4 @@
-"""Unwrapped keys for those who may unwrap: one KMS call a key, however many threads ask, and not for ever."""
+"""The ring of unwrapped keys: one KMS call a key, however many threads ask, and a limited time in memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Protocol
 
 import cachetools
+from typing_extensions import override
 
 from vault_etl.base.errors import ConfigurationError, DataError, IntegrityError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
@@ -27,7 +28,7 @@ MAX_CACHED_SECONDS: Final = 300.0
 
 
 class KeyRing:
-    """Unwraps keys, checks their fingerprints, and keeps them for at most five minutes."""
+    """Unwraps keys, checks their fingerprints, and keeps them for five minutes at most."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class KeyRing:
     ) -> None:
         self._reader = reader
         self._unwrapper = unwrapper
-        # With a condition, cachetools lets one caller work and the others wait for its answer.
+        # With a condition, cachetools lets one caller call KMS, and the others wait for that answer.
         self._material = cachetools.cached(
             cachetools.TTLCache(max_keys, max_seconds),
             key=lambda key: key.key_id,
@@ -47,10 +48,10 @@ class KeyRing:
         )(self._unwrap)
 
     def data_key(self, key_id: int, field: Field) -> DataKey:
-        """The data key of this id.
+        """Return the data key of this id.
 
-        Raises IntegrityError if there is none of this id and field; UnusableKeyError if it does not
-        open, for any caller; KeyUnavailableError if KMS refuses its KMS key.
+        Raises IntegrityError if no data key has this id and field; UnusableKeyError if the key opens
+        for no caller; KeyUnavailableError if KMS refuses its KMS key.
         """
         stored = self._reader.keys([key_id])
         if not stored or stored[0].purpose is not KeyPurpose.DATA or stored[0].field is not field:
@@ -58,11 +59,11 @@ class KeyRing:
         return DataKey(key_id, field, self._material(stored[0]))
 
     def stored(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
-        """See `KeyReader.keys`."""
+        """Return the stored keys of these ids; unknown ids are left out."""
         return self._reader.keys(key_ids)
 
     def tokenizers(self) -> tuple[Tokenizer, Tokenizer | None]:
-        """The tokenizers of the active generation and of the pending one, if there is one.
+        """Return the tokenizers of the active generation and of the pending one, if there is one.
 
         Raises ConfigurationError if there are no token keys yet.
         """
@@ -73,9 +74,9 @@ class KeyRing:
         return active, self._tokenizer([key for key in stored if key.state is KeyState.PENDING])
 
     def old_tokenizers(self) -> Sequence[Tokenizer]:
-        """The tokenizers of the retired generations that are not destroyed.
+        """Return the tokenizers of the retired generations that are not destroyed.
 
-        Raises IntegrityError for keys that are not one a field.
+        Raises IntegrityError unless a generation has one key a field.
         """
         stored = [
             key
@@ -90,9 +91,9 @@ class KeyRing:
         return [tokenizer for tokenizer in old if tokenizer is not None]
 
     def field_tokenizer(self, field: Field, generation: int | None) -> FieldTokenizer:
-        """The tokenizer of one field, for who may open that field's keys and no other's.
+        """Return the tokenizer of one field, for a caller that may open this field's keys alone.
 
-        Of a retired generation too: a cut-over may come between the look at a row and this one.
+        A retired generation is possible: a cut-over may come between the read of a row and this call.
         Raises IntegrityError if no token key is of this field and generation.
         """
         for key in self._reader.field_token_keys(field):
@@ -101,9 +102,9 @@ class KeyRing:
         raise IntegrityError
 
     def field_tokenizers(self, field: Field) -> Sequence[FieldTokenizer]:
-        """The tokenizers of one field in every generation that rows may hold: the active one first.
+        """Return the tokenizers of one field in every generation that rows may hold, the active one first.
 
-        After a cut-over the old generation's tokens stand in rows until its keys are destroyed.
+        After a cut-over, rows hold the old generation's tokens until its keys are destroyed.
         Raises ConfigurationError if there are no token keys yet.
         """
         stored = self._reader.field_token_keys(field)
@@ -112,7 +113,7 @@ class KeyRing:
         return [FieldTokenizer(self._token_key(key)) for key in stored]
 
     def _tokenizer(self, stored: Sequence[StoredKey]) -> Tokenizer | None:
-        """Raises IntegrityError for keys that are not one a field, of one generation."""
+        """Build one; raises IntegrityError unless the keys are one a field and of one generation."""
         if not stored:
             return None
         keys = [self._token_key(key) for key in stored]
@@ -137,42 +138,42 @@ class KeyReader(Protocol):
     """May read wrapped keys."""
 
     def keys(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
-        """The stored keys of these ids; unknown ids are left out."""
+        """Return the stored keys of these ids; unknown ids are left out."""
 
     def token_keys(self) -> Sequence[StoredKey]:
-        """The active and the pending token keys."""
+        """Return the active and the pending token keys."""
 
     def field_token_keys(self, field: Field) -> Sequence[StoredKey]:
-        """The token keys of one field that are not destroyed: the active one, then the newest first."""
+        """Return one field's token keys that are not destroyed: the active one, then the others, newest first."""
 
 
 class KeyTrail(Protocol):
-    """May compare the keys with the entries of the log that say what they are."""
+    """May compare the keys with the entries of the log that describe them."""
 
     def unexplained(self, key_ids: Collection[int] | None = None) -> Sequence[int]:
-        """The ids of keys that are not what the newest entry about them says, or that have none.
+        """Return the ids of keys that differ from the newest entry about them, or that have no entry.
 
-        Of these keys, or of all. A data key that nothing has changed since it was made needs no entry.
+        Checks these keys, or all. A data key that nothing has changed since it was made needs no entry.
         """
 
 
-class ExplainedKeys:
-    """`KeyReader` that raises DataError in place of token keys that were changed without an entry."""
+class ExplainedKeys(KeyReader):
+    """Reads keys for a rotation. Raises DataError for token keys that no entry of the audit log explains."""
 
     def __init__(self, reader: KeyReader, trail: KeyTrail) -> None:
         self._reader = reader
         self._trail = trail
 
+    @override
     def keys(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
-        """See `KeyReader.keys`."""
         return self._reader.keys(key_ids)
 
+    @override
     def token_keys(self) -> Sequence[StoredKey]:
-        """See `KeyReader.token_keys`."""
         return self._explained(self._reader.token_keys())
 
+    @override
     def field_token_keys(self, field: Field) -> Sequence[StoredKey]:
-        """See `KeyReader.field_token_keys`."""
         return self._explained(self._reader.field_token_keys(field))
 
     def _explained(self, keys: Sequence[StoredKey]) -> Sequence[StoredKey]:
@@ -182,6 +183,6 @@ class ExplainedKeys:
             message = f"token keys that no entry of the audit log explains: {ids}"
             raise DataError(
                 message,
-                hint="a rotation adopts no such key: find out who wrote it; --abort ends a pending one",
+                hint="a rotation adopts no such key: find out who wrote it; --abort ends a pending key",
             )
         return keys

@@ -1,10 +1,12 @@
-"""KMS, one interface a permission: who may make keys need not be able to unwrap them."""
+"""Unwrap keys, and prove a KMS before it is trusted: it must bind each key to its encryption context."""
 
 from __future__ import annotations
 
 import dataclasses
 import threading
 from typing import Protocol
+
+from typing_extensions import override
 
 from vault_etl.base.errors import (
     ConfigurationError,
@@ -20,12 +22,12 @@ class KeyUnwrapper(Protocol):
     """May unwrap keys (kms:Decrypt)."""
 
     def unwrap(self, key: WrappedKey) -> KeyMaterial:
-        """The plaintext of a stored key, under the context of its own columns.
+        """Return the plaintext of a stored key, under the context of its own columns.
 
-        Raises UnusableKeyError if the key is at fault: destroyed, no key under this context, or of a
-        KMS key that is not on the allow-list or not the one that its row names. Raises
-        KeyUnavailableError if KMS refuses the KMS key, KeyDeniedError if it refuses this caller, and
-        UnavailableError if it does not answer.
+        Raises UnusableKeyError if the key is at fault: it is destroyed, does not open under this
+        context, or its KMS key is not on the allow-list or not the one that its row names. Raises
+        KeyUnavailableError if KMS refuses the KMS key, KeyDeniedError if KMS refuses this caller, and
+        UnavailableError if KMS does not answer.
         """
 
 
@@ -33,27 +35,27 @@ class KmsKeys(Protocol):
     """May look up KMS keys (kms:DescribeKey)."""
 
     def arn(self, name: str) -> str:
-        """The ARN of the key with this id, ARN or alias.
+        """Return the ARN of the key with this id, ARN or alias.
 
         Raises DeniedError, KeyUnavailableError or UnavailableError.
         """
 
     def trusts(self, purpose: KeyPurpose, kms_key_arn: str) -> bool:
-        """Whether keys of this purpose may be wrapped by this KMS key: the allow-list."""
+        """Say whether this KMS key may wrap keys of this purpose: whether it is on the allow-list."""
 
     def in_use(self, purpose: KeyPurpose) -> str:
-        """The ARN of the KMS key that wraps new keys of this purpose. Raises what `arn` raises."""
+        """Return the ARN of the KMS key that wraps new keys of this purpose. Raises the errors of `arn`."""
 
 
 def prove_kms(key: WrappedKey, unwrapper: KeyUnwrapper) -> KeyMaterial:
-    """Unwrap a key that the caller may open, then try it with another key id in the context; the key.
+    """Unwrap a key that the caller may open, then try again with another key id in the context; return the key.
 
-    Policies bind purpose and field, and only ask that there is a key id. So IAM allows the second try
-    whenever it allowed the first, and KMS itself must refuse it: only its word about the bytes is a
-    proof, and no denial of the caller. Raises ConfigurationError if the second try succeeds (this KMS
-    ignores the context, and nothing that is sealed under it would be bound to anything), is denied, or
-    fails otherwise. Raises UnusableKeyError if the key that comes back is not the one stored, and what
-    `unwrap` raises.
+    Policies bind purpose and field, and require only that a key id is present. So IAM allows the second
+    try whenever it allowed the first, and KMS itself must refuse it: only KMS's answer about the bytes is
+    a proof; a denial of the caller is not. Raises ConfigurationError if the second try succeeds (this KMS
+    ignores the context, so nothing sealed under it would be bound to anything), is denied, or fails for
+    another reason. Raises UnusableKeyError if the opened key is not the stored one, and the errors of
+    `unwrap`.
     """
     material = unwrapper.unwrap(key)
     must_have_its_fingerprint(key, material)
@@ -71,27 +73,28 @@ def prove_kms(key: WrappedKey, unwrapper: KeyUnwrapper) -> KeyMaterial:
     message = "this KMS ignores the encryption context"
     raise ConfigurationError(
         message,
-        hint="an emulator or a proxy that does is of no use here: point AWS_ENDPOINT_URL at KMS",
+        hint="an emulator or a proxy that ignores it is not safe: point AWS_ENDPOINT_URL at KMS",
     )
 
 
 def must_have_its_fingerprint(key: WrappedKey, material: KeyMaterial) -> None:
     """Raise UnusableKeyError unless this is the key that was stored."""
     if fingerprint(material, key.key_id) != key.fingerprint:
-        message = f"key {key.key_id} is not the one of its fingerprint"
+        message = f"key {key.key_id} does not match its fingerprint"
         raise UnusableKeyError(message)
 
 
-class ProvenUnwrapper:
-    """`KeyUnwrapper` that proves its KMS with the first key that it is asked for."""
+class ProvenUnwrapper(KeyUnwrapper):
+    """Unwraps keys, and proves its KMS with the first key."""
 
     def __init__(self, unwrapper: KeyUnwrapper) -> None:
         self._unwrapper = unwrapper
         self._lock = threading.Lock()
         self._proven = False
 
+    @override
     def unwrap(self, key: WrappedKey) -> KeyMaterial:
-        """See `KeyUnwrapper.unwrap`, and `prove_kms` for what the first call raises besides."""
+        """Unwrap the key; the first call also raises the errors of `prove_kms`."""
         with self._lock:
             if not self._proven:
                 material = prove_kms(key, self._unwrapper)
