@@ -80,5 +80,5 @@ def test_what_is_gone_is_gone_when_the_head_is_not_signed(world: World) -> None:
     world.signer.down = True
     with pytest.raises(AuditError, match="could not be signed") as raised:
         world.discard(REQUEST, EVERY_ROW, None)
-    assert "gone and on the record" in str(raised.value.hint)
+    assert "deleted and on the record" in str(raised.value.hint)
     assert not world.vault.database.quarantine

@@ -17,7 +17,7 @@ from vault_etl.cli.ui.output import utc_text
 ASKED = ("--reason", "case 12", "--ticket", "T-12")
 LOOKS = """
     FROM audit_log AS l JOIN audit_actions USING (action) LEFT JOIN audit_amounts AS a ON a.seq = l.seq
-    WHERE look AND action <> 'tokens' AND phase = 'intent' AND decision = 'allowed' AND login = 'test_reveal'
+    WHERE is_access AND action <> 'tokens' AND phase = 'intent' AND decision = 'allowed' AND login = 'test_reveal'
 """
 
 
