@@ -108,3 +108,16 @@ def test_the_example_of_an_online_migration_is_the_one_that_is_run(file: Path) -
     """By `tests/schema/test_online.py`, from the first line to the last."""
     page = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert f"```sql\n{file.read_text(encoding='utf-8')}```\n" in page
+
+
+def test_the_demo_page_and_the_readme_show_what_the_demo_does() -> None:
+    """Each title of the demo is on the page, in its order; the README's commands are on it too."""
+    demo = (REPOSITORY / "vault_etl" / "cli" / "demo.py").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs" / "demo.md").read_text(encoding="utf-8")
+    titles = re.findall(r'told\.title\("([^"]+)"\)', demo)[1:]
+    assert len(titles) > 5
+    assert re.findall(r"^── (.+?) ─*$", page, re.MULTILINE) == titles
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^[a-z-]+\$ vault-etl (\w+)", readme, re.MULTILINE)
+    assert commands == ["ingest", "duplicates", "reveal"]
+    assert all(f"$ vault-etl {command}" in page for command in commands)

@@ -39,7 +39,6 @@ ALLOWED: Final = re.compile(r"[`'\"_]nobody|nobody['\"_]")
 
 EXEMPT: Final = {
     "docs/cli.md",
-    "docs/demo.md",
     "docs/operations/failures.md",
     "docs/how-to/replicas.md",
     "tests/docs/test_words.py",
