@@ -19,7 +19,6 @@ from vault_etl.audit.aws import ARCHIVE_KEY, KmsHeadSigner, KmsPublicKey
 from vault_etl.audit.signing import SigningKey
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.partitions.archive import ArchiveMonth
-from vault_etl.partitions.leftovers import bucket_archives, folder_archives
 from vault_etl.partitions.manifest import Column
 from vault_etl.partitions.manifest_note import ManifestNote
 from vault_etl.partitions.postgres import PostgresPartitions
@@ -28,8 +27,8 @@ from vault_etl.partitions.restore import ReadArchive, RestoreMonth
 from vault_etl.platform.aws import AwsClients
 from vault_etl.platform.clock import Progress
 from vault_etl.platform.store import S3, ArchiveRoot, ArchiveStore, archive_name
-from vault_etl.platform.store_folder import FolderArchive
-from vault_etl.platform.store_s3 import S3Archive
+from vault_etl.platform.store_folder import FolderArchive, folder_archives
+from vault_etl.platform.store_s3 import S3Archive, bucket_archives
 from vault_etl.records.partitions import Partition
 
 if TYPE_CHECKING:

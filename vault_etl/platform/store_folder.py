@@ -203,3 +203,19 @@ def size_and_sha256(path: Path) -> tuple[int, bytes]:
             digest.update(block)
             size += len(block)
     return size, digest.finalize()
+
+
+def folder_archives(root: Path, prefix: str) -> Sequence[str]:
+    """Return the folders in `root` that are named as archives are, sorted: the prefix, and eight characters.
+
+    Raises NotFoundError if `root` does not exist.
+    """
+    if not root.is_dir():
+        message = f"the folder {root} does not exist"
+        raise NotFoundError(message, hint="make the folder, or mount its disk")
+    length = len(prefix) + 8
+    return sorted(
+        str(each)
+        for each in root.iterdir()
+        if each.name.startswith(prefix) and len(each.name) == length and each.is_dir()
+    )

@@ -15,7 +15,7 @@ from typing_extensions import override
 from vault_etl.base.errors import UsageError
 from vault_etl.platform.aws import ATTEMPTS
 from vault_etl.platform.aws_failures import Subject, translated
-from vault_etl.platform.store import ArchiveStore, bucket_and_prefix
+from vault_etl.platform.store import S3, ArchiveStore, bucket_and_prefix
 from vault_etl.platform.store_folder import (
     copy_at_most,
     files_translated,
@@ -123,3 +123,18 @@ class S3Archive(ArchiveStore):
 
     def _subject(self, name: str) -> Subject:
         return Subject(f"{self._location}/{name}")
+
+
+def bucket_archives(client: S3Client, root: str, prefix: str) -> Sequence[str]:
+    """Return the locations in `root` that are named as archives are, sorted: the prefix, and eight characters.
+
+    `root` is s3://bucket, or s3://bucket/prefix.
+    """
+    bucket, folder = bucket_and_prefix(root)
+    start = f"{folder}/{prefix}" if folder else prefix
+    with translated(_SERVICE, Subject(root)):
+        pages = client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=start, Delimiter="/"
+        )
+        found = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", [])]
+    return sorted(f"{S3}{bucket}/{each[:-1]}" for each in found if len(each) == len(start) + 9)
