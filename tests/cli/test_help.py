@@ -20,10 +20,7 @@ LARGE = {
 }
 LIGHT = {
     "vault_etl.cli",
-    *(
-        f"vault_etl.{name}"
-        for name in ("base", "base.empty_variables", "base.errors", "base.expected")
-    ),
+    *(f"vault_etl.{name}" for name in ("base", "base.empty_variables", "base.errors", "base.text")),
     *(f"vault_etl.cli.{name}" for name in ("commands", "main", "usage")),
     *(f"vault_etl.cli.{name}" for name in ("ui", "ui.printable", "ui.streams")),
 }

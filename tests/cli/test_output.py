@@ -108,7 +108,7 @@ def test_an_empty_result_is_said_on_standard_error(loaded: Vault) -> None:
     assert loaded.ok("analyst", *asked).stdout == ""
     as_table = loaded.ok("analyst", *asked, "--output", "table")
     assert as_table.stdout == ""
-    assert as_table.stderr == "no ip is shared by 1000 records or more\n"
+    assert as_table.stderr == "no ip is shared by 1000 or more records\n"
 
 
 def test_progress_is_live_on_a_terminal_and_log_lines_in_a_pipe(quick: Vault) -> None:

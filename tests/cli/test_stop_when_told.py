@@ -24,7 +24,7 @@ def test_within_it_the_signal_is_an_error_that_says_to_run_it_again() -> None:
     with pytest.raises(IncompleteError) as caught, stop_when_told():
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.exit_code == 75
-    assert "run it again" in (caught.value.hint or "")
+    assert "run the command again" in (caught.value.hint or "")
 
 
 def test_what_is_in_hand_is_tidied_up() -> None:

@@ -24,7 +24,6 @@ from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
 from vault_etl.partitions.manifest import ArchiveManifest
-from vault_etl.partitions.restore import needs_of
 from vault_etl.platform.store import ArchiveRoot, parse_location
 from vault_etl.records.partitions import Partition, PartitionState, choose
 
@@ -144,6 +143,7 @@ def restore(
       vault-etl partitions restore 2024-03 --from /mnt/logins_2024_03-1f2e3d4c
     """
     from vault_etl.app import partitions
+    from vault_etl.partitions.restore import needs_of
 
     given = None if from_ is None else parse_location(from_, str(Path.cwd()))
     asked = "dry run" if dry_run else reason_for("to restore a month", reason)

@@ -17,7 +17,6 @@ from vault_etl.cli.start import start
 from vault_etl.cli.ui.output import OutputFormat, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import confirm, reason_for, word
-from vault_etl.partitions.archive import delete_archive
 from vault_etl.records.partitions import Partition, PartitionState, choose, sent_at
 
 if TYPE_CHECKING:
@@ -134,6 +133,7 @@ def must_be(partition: Partition, *states: PartitionState) -> None:
 def delete_old(parts: Parts, location: str, done: str) -> None:
     """Delete an archive that is no longer recorded. Raises IncompleteError, which names the archive, if that fails."""
     from vault_etl.app import partitions
+    from vault_etl.partitions.archive import delete_archive
 
     try:
         delete_archive(partitions.archive_store(parts, location))

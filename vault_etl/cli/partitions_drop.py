@@ -20,7 +20,6 @@ from vault_etl.cli.ui.options import DryRunOption, YesOption
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import ReasonOption, TicketOption, confirm, reason_for, word
-from vault_etl.partitions.archive import delete_archive
 from vault_etl.records.partitions import Archive, Partition, PartitionState, choose
 
 if TYPE_CHECKING:
@@ -140,6 +139,7 @@ def _question(partition: Partition, *, archive: bool) -> str:
 def _end(parts: Parts, request: AuditRequest, partition: Partition, archive: Archive) -> None:
     """Delete the files, then record the end: a month recorded as dropped has no files. A later run continues."""
     from vault_etl.app import partitions
+    from vault_etl.partitions.archive import delete_archive
 
     archives = partitions.archives(parts)
     archives.intend(request)
