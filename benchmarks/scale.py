@@ -146,7 +146,7 @@ class Grown:
 
     def _left(self, old: Iterable[int]) -> None:
         with closing(Database(self._url)) as database:
-            PostgresReencrypter(database).left(_rotation(old))
+            PostgresReencrypter(database).remaining(_rotation(old))
 
     def _range(self) -> None:
         """From the middle of the table, one page after the other."""

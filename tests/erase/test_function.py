@@ -25,7 +25,7 @@ from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRecord
-from vault_etl.rotation.reencrypt import Swap
+from vault_etl.rotation.ranges import Swap
 
 ERASE = (
     "SELECT records, bodies, seq FROM public.erase("

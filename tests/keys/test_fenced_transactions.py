@@ -98,9 +98,9 @@ def test_a_swap_of_records_locks_first_too(logged: Scratch, keys: WriteKeys) -> 
     """Sealing anew takes the same lock, and looks; rows and cursor are of one transaction."""
     batch = swaps([sealed_record(keys)], keys.data_keys[0])
     with logged.database("re-encrypt") as database:
-        resealer = PostgresReencrypter(database)
+        reencrypter = PostgresReencrypter(database)
         statements = _statements(
-            logged, database, lambda: resealer.replace(batch, keys.data_keys, outside())
+            logged, database, lambda: reencrypter.replace(batch, keys.data_keys, outside())
         )
     swap = ["CREATE TEMP", "COPY pg_temp.stage_0003_seals", "WITH swapped"]
     assert _fenced(statements) == [*swap, *MOVED]
@@ -111,9 +111,9 @@ def test_a_swap_of_bodies_locks_first_too(logged: Scratch, keys: WriteKeys) -> N
     row = SealedRow(Table.QUARANTINE, new_record_id(), "", {Field.QUARANTINE: b"old"})
     batch, step = [Replacement(row, {Field.QUARANTINE: b"new"})], outside(Table.QUARANTINE)
     with logged.database("re-encrypt") as database:
-        resealer = PostgresReencrypter(database)
+        reencrypter = PostgresReencrypter(database)
         statements = _statements(
-            logged, database, lambda: resealer.replace(batch, keys.data_keys, step)
+            logged, database, lambda: reencrypter.replace(batch, keys.data_keys, step)
         )
     assert _fenced(statements) == ["UPDATE public.quarantine", *MOVED]
 
@@ -136,8 +136,8 @@ def test_what_writes_next_tokens_locks_first_too(logged: Scratch, keys: WriteKey
 def test_a_check_is_one_snapshot(logged: Scratch) -> None:
     """All of its looks are in one REPEATABLE READ transaction, which could not write."""
     with logged.database("re-encrypt") as database:
-        checker = PostgresTokenComparer(database)
-        statements = _statements(logged, database, lambda: checker.check(Generations(1, 2)))
+        comparer = PostgresTokenComparer(database)
+        statements = _statements(logged, database, lambda: comparer.compare(Generations(1, 2)))
     assert statements[1] == "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
     assert [statement.split()[0] for statement in statements[2:]] == [*["SELECT"] * 5, "COMMIT"]
 

@@ -106,7 +106,7 @@ class Bench:
     loader: RecordLoader
     data_keys: DataKeyWriter
     keys: KeyStore
-    resealer: Reencrypter
+    reencrypter: Reencrypter
     audit: AuditLog
     others_audit: AuditLog
     disclosed: DisclosedValues
@@ -122,7 +122,7 @@ class Bench:
     token_rotations: TokenRotations
     claims: RangeClaims
     backfill: TokenBackfill
-    checker: TokenComparer
+    comparer: TokenComparer
     named: NamedCounter
     cut_over: TokenCutOver
 
@@ -203,7 +203,7 @@ class FakeBench(Bench):
         store = FakeKeyStore(database)
         self.data_keys = self.keys = self._store = store
         loader = FakeRecordLoader(database)
-        self.loader, self.resealer = loader, FakeReencrypter(database)
+        self.loader, self.reencrypter = loader, FakeReencrypter(database)
         self.quarantine = self.mover = quarantine = FakeQuarantine(database, loader)
         self.discarder = FakeQuarantineDiscarder(database, quarantine)
         self.others_audit = FakeAuditLog(database, login="other")
@@ -215,7 +215,7 @@ class FakeBench(Bench):
         self.token_rotations = FakeTokenRotations(database, store)
         self.claims = FakeRangeClaims(database)
         tokens = FakeTokens(database, FakeAuditLog(database))
-        self.backfill = self.checker = self.named = self.cut_over = tokens
+        self.backfill = self.comparer = self.named = self.cut_over = tokens
 
     def now(self) -> dt.datetime:
         """See `Bench.now`."""
@@ -338,7 +338,7 @@ class PostgresBench(Bench):
         self.loader = PostgresRecordLoader(self._database("ingest"))
         self.data_keys = PostgresKeyStore(self._database("ingest"))
         self.keys = PostgresKeyStore(self._database("re-encrypt"))
-        self.resealer = PostgresReencrypter(self._database("re-encrypt"))
+        self.reencrypter = PostgresReencrypter(self._database("re-encrypt"))
         self.audit = PostgresAuditLog(self._database("reveal"))
         self.others_audit = PostgresAuditLog(self._database("re-encrypt"))
         self.disclosed = PostgresDisclosedValues(self._database("reveal"))
@@ -354,7 +354,7 @@ class PostgresBench(Bench):
         self.token_rotations = PostgresTokenRotations(self._database("re-encrypt"))
         self.claims = _RunsClaims(self._database("re-encrypt"), self.others_audit)
         self.backfill = PostgresTokenBackfill(self._database("re-encrypt"))
-        self.checker = self.named = PostgresTokenComparer(self._database("re-encrypt"))
+        self.comparer = self.named = PostgresTokenComparer(self._database("re-encrypt"))
         self.cut_over = PostgresTokenCutOver(self._database("re-encrypt"))
 
     def close(self) -> None:

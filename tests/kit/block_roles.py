@@ -154,7 +154,7 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
                 *("old_data_keys", "next_generation", "token_keys_by_state", "add_pending_keys"),
                 *("abort", "add_rotation", "end_rotation"),
                 *("bounds", "quarantine_bounds", "add_ranges", "claim_range", "unfinished_ranges"),
-                *("move_range", "release_range", "reopen_ranges"),
+                *("move_range", "free_range", "reopen_ranges"),
             ),
             RE_ENCRYPT,
         ),
@@ -166,8 +166,13 @@ RUN_BY: dict[str, dict[str, tuple[str, ...]]] = {
     "rotation/reencrypt.sql": dict.fromkeys(
         (
             *("page_user_logins", "page_quarantine", "make_stage", "copy_stage"),
-            *("replace_user_logins", "replace_quarantine", "left_user_logins", "left_quarantine"),
-            "left",
+            *(
+                "replace_user_logins",
+                "replace_quarantine",
+                "remaining_user_logins",
+                "remaining_quarantine",
+            ),
+            "remaining",
         ),
         RE_ENCRYPT,
     ),

@@ -10,8 +10,8 @@ from vault_etl.crypto.fields import Table
 from vault_etl.crypto.keys import DataKey
 from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
-from vault_etl.rotation.ranges import OpenRotation, Range, RotationStep
-from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
+from vault_etl.rotation.ranges import OpenRotation, Range, RotationStep, Swap
+from vault_etl.rotation.reencrypt import Replacement, SealedRow
 
 FIRST, LAST = uuid.UUID(int=0), uuid.UUID(int=2**128 - 1)
 

@@ -22,7 +22,8 @@ from vault_etl.quarantine.read import QuarantineFilter
 from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRejection
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
-from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
+from vault_etl.rotation.ranges import Swap
+from vault_etl.rotation.reencrypt import Replacement, SealedRow
 
 DISCARD = (
     "SELECT messages FROM quarantine_discard("

@@ -30,7 +30,8 @@ from vault_etl.quarantine.read import (
 from vault_etl.quarantine.retry import Moved, RestoredMessage
 from vault_etl.records.fenced_writes import KeysChanged, RowsRefused
 from vault_etl.records.messages import SealedRejection
-from vault_etl.rotation.reencrypt import Replacement, SealedRow, Swap
+from vault_etl.rotation.ranges import Swap
+from vault_etl.rotation.reencrypt import Replacement, SealedRow
 
 
 @pytest.fixture
@@ -229,7 +230,7 @@ def sealed_anew(process: Writer, row: SealedRejection) -> None:
     key = process.bench.new_key(Field.QUARANTINE)
     old = SealedRow(Table.QUARANTINE, row.record_id, "", {Field.QUARANTINE: row.body_ciphertext})
     anew = Replacement(old, {Field.QUARANTINE: ciphertext(key.key_id)})
-    swap = process.bench.resealer.replace([anew], [key], outside(Table.QUARANTINE))
+    swap = process.bench.reencrypter.replace([anew], [key], outside(Table.QUARANTINE))
     assert swap == Swap(1, 1)
 
 

@@ -124,7 +124,7 @@ def rotate_with(vault: FakeVault, damage: Damage, record_id: uuid.UUID) -> None:
     """A rotation in which the row is damaged after its backfill."""
 
     def damaging(name: str, call: Callable[[], Any]) -> object:
-        if name == "check":
+        if name == "compare":
             damage(vault, record_id)
         return call()
 

@@ -128,7 +128,7 @@ def test_a_sample_finds_what_maps_one_to_one_and_is_wrong(vault: FakeVault) -> N
     """All next tokens of a field change places, value by value: no count shows that."""
 
     def permuting(name: str, call: Callable[[], Any]) -> object:
-        if name == "check":
+        if name == "compare":
             rows = vault.database.records
             made = sorted({(r.next_tokens or {})[Field.IP] for r in rows.values()})
             moved = dict(zip(made, made[1:] + made[:1], strict=True))
@@ -156,7 +156,7 @@ def test_a_row_that_was_damaged_after_its_backfill_is_found_in_the_sample(
     assert generations(vault) == NOT_CUT_OVER
 
 
-@pytest.mark.parametrize("at", ["check", "sample"])
+@pytest.mark.parametrize("at", ["compare", "sample"])
 def test_rows_are_not_blamed_for_somebody_elses_cut_over(vault: FakeVault, at: str) -> None:
     """What the check sees then is of other generations."""
 

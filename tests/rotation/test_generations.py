@@ -74,7 +74,7 @@ def test_a_month_that_came_after_the_check_is_not_cut_over(vault: Ready) -> None
     vault.scratch.sql(f"ALTER TABLE user_logins DETACH PARTITION {name_of(3)}")
     bounds = "SELECT format('FROM (%%L) TO (%%L)', first_record_id(%s), first_record_id(%s))"
     with vault.scratch.database("re-encrypt") as database:
-        seen = PostgresTokenComparer(database).check(Generations(1, 2)).partitions
+        seen = PostgresTokenComparer(database).compare(Generations(1, 2)).partitions
         cut_over = PostgresTokenCutOver(database).cut_over
         for back, again in ((0, name), (3, name_of(3))):
             place = vault.scratch.value(bounds, month_start(back), month_start(back + 1))
@@ -84,7 +84,7 @@ def test_a_month_that_came_after_the_check_is_not_cut_over(vault: Ready) -> None
                 with pytest.raises(IncompleteError, match=f"{name} came after the check"):
                     cut_over(cut_over_request(), 2, seen)
                 assert vault.scratch.value("SELECT max(token_generation) FROM user_logins") == 1
-                seen = PostgresTokenComparer(database).check(Generations(1, 2)).partitions
+                seen = PostgresTokenComparer(database).compare(Generations(1, 2)).partitions
         assert isinstance(cut_over(cut_over_request(), 2, seen), Swapped)
 
 

@@ -86,7 +86,7 @@ def test_a_rotation_is_gone_on_with_under_an_entry_that_names_its_fields(
     """Whichever were asked for: the log says what was opened."""
 
     def stopping(name: str, call: Callable[[], Any]) -> object:
-        if name == "left":
+        if name == "remaining":
             raise UnavailableError("away")
         return call()
 

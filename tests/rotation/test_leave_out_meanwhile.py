@@ -107,7 +107,7 @@ def test_rows_planted_while_it_is_pending_are_named_and_not_the_honest_one(
     others = vault.database.records[other_than(vault, damaged)]
 
     def planting(name: str, call: Callable[[], Any]) -> object:
-        if name == "check":
+        if name == "compare":
             honest_now = vault.database.records[damaged]
             for record_id in workers:
                 flipped_bit(vault, record_id)
@@ -140,7 +140,7 @@ def test_a_mark_that_no_run_made_is_counted(vault: FakeVault, damaged: uuid.UUID
     """Who may update rows may take next tokens away: the report and the cut-over's entry have the number."""
 
     def taking_away(name: str, call: Callable[[], Any]) -> object:
-        if name == "check":
+        if name == "compare":
             forge(vault, damaged, next_tokens=None)
         return call()
 

@@ -170,7 +170,7 @@ def test_what_is_left_out_is_marked(bench: Bench, rows: list[SealedRecord]) -> N
     tokens = {row.record_id: tuple(row.tokens.values()) for row in rows}
     assert {i: row[2:4] for i, row in bench.records().items()} == tokens
     assert [row.record_id for row in read(bench)] == of(*rows)[3:5]
-    assert bench.checker.count(ONE_TWO) == 2
+    assert bench.comparer.count(ONE_TWO) == 2
 
 
 def test_a_row_that_was_erased_since_it_was_read_is_not_marked(
@@ -184,7 +184,7 @@ def test_a_row_that_was_erased_since_it_was_read_is_not_marked(
     row = SealedRow(
         Table.USER_LOGINS, sealed.record_id, sealed.user_id, {DEVICE: sealed.ciphertexts[DEVICE]}
     )
-    assert bench.resealer.replace(
+    assert bench.reencrypter.replace(
         [Replacement(row, {DEVICE: ciphertext(key.key_id)})], [key], outside()
     )
     marks = [NextTokens(row, {}) for row in page]
@@ -268,8 +268,8 @@ def test_the_next_rotation_passes_over_what_was_left_out(
     bench.token_rotations.begin(rotate_request(), token_keys(3), 1)
     at_two = bench.backfill.page(TWO_THREE, everything(), 100).rows
     assert out not in {row.record_id for row in at_two}
-    assert len(at_two) == bench.checker.count(TWO_THREE) == len(rows) - 1
+    assert len(at_two) == bench.comparer.count(TWO_THREE) == len(rows) - 1
     assert bench.backfill.fill([make(row) for row in at_two], TWO_THREE, outside()) == len(at_two)
-    found = bench.checker.check(TWO_THREE)
+    found = bench.comparer.compare(TWO_THREE)
     assert found.holds
     assert (found.left_out, unequal(found)) == (0, set())

@@ -15,8 +15,8 @@ from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.records.fenced_writes import WriteKeys
 from vault_etl.records.messages import SealedRecord
 from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
-from vault_etl.rotation.ranges import OpenRotation
-from vault_etl.rotation.reencrypt import Replacement, Swap
+from vault_etl.rotation.ranges import OpenRotation, Swap
+from vault_etl.rotation.reencrypt import Replacement
 
 
 @pytest.fixture
@@ -100,10 +100,10 @@ def test_pages_come_in_order_and_leave_nothing_out(scratch: Scratch, keys: Write
     assert others
     seen: list[uuid.UUID] = []
     with scratch.database("re-encrypt") as database:
-        resealer = PostgresReencrypter(database)
+        reencrypter = PostgresReencrypter(database)
         after, is_last = None, False
         while not is_last:
-            page = resealer.page(rotation_of(scratch, keys), everything(after=after), 10)
+            page = reencrypter.page(rotation_of(scratch, keys), everything(after=after), 10)
             assert len(page.rows) <= 10
             seen += [row.record_id for row in page.rows]
             after, is_last = page.rows[-1].record_id, page.is_last
@@ -117,12 +117,12 @@ def test_quarantined_bodies_come_a_few_at_a_time(scratch: Scratch, keys: WriteKe
         loader.load([], rejections, keys)
     key = scratch.add_data_key(Field.QUARANTINE, role="re-encrypt")
     with scratch.database("re-encrypt") as database:
-        resealer = PostgresReencrypter(database)
-        page = resealer.page(rotation_of(scratch, keys), everything(Table.QUARANTINE), 500)
+        reencrypter = PostgresReencrypter(database)
+        page = reencrypter.page(rotation_of(scratch, keys), everything(Table.QUARANTINE), 500)
         assert (len(page.rows), page.is_last) == (15, False)
         new = {Field.QUARANTINE: ciphertext(key.key_id, 2**18 + 1)}
         batch = [Replacement(row, new) for row in page.rows]
-        assert resealer.replace(batch, [key], outside(Table.QUARANTINE)) == Swap(15, 15)
+        assert reencrypter.replace(batch, [key], outside(Table.QUARANTINE)) == Swap(15, 15)
     assert usage(scratch)[keys.data_keys[2].key_id] == 5
 
 

@@ -15,8 +15,8 @@ from tests.kit.scratch import ciphertext
 from tests.kit.swaps import everything, outside
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.crypto.keys import DataKey
-from vault_etl.rotation.ranges import OpenRotation, Range, RotationStep
-from vault_etl.rotation.reencrypt import Remaining, Replacement, SealedRow, Swap
+from vault_etl.rotation.ranges import OpenRotation, Range, RotationStep, Swap
+from vault_etl.rotation.reencrypt import Remaining, Replacement, SealedRow
 
 PLACE = {
     Field.IP: Table.USER_LOGINS,
@@ -53,7 +53,7 @@ def old_rows(
 ) -> Sequence[SealedRow]:
     """What is under the process's keys of these fields, or all."""
     rotation = of_keys(process, *process.keys, fields=fields or tuple(Field))
-    page = process.bench.resealer.page(rotation, everything(place), 100)
+    page = process.bench.reencrypter.page(rotation, everything(place), 100)
     assert page.is_last
     return page.rows
 
@@ -114,7 +114,7 @@ def test_pages_follow_each_other(process: Writer, place: Table, limit: int) -> N
     rotation, at = of_keys(process, *process.keys), everything(place)
     seen: list[SealedRow] = []
     while True:
-        page = process.bench.resealer.page(rotation, at, limit)
+        page = process.bench.reencrypter.page(rotation, at, limit)
         assert len(page.rows) <= limit
         assert page.is_last is (len(page.rows) < limit)
         seen += page.rows
@@ -132,7 +132,7 @@ def test_a_page_keeps_to_its_range(process: Writer) -> None:
     def read(first: int, last: int, after: int | None = None) -> list[uuid.UUID]:
         behind = None if after is None else ids[after]
         at = Range(Table.USER_LOGINS, ids[first], ids[last], behind)
-        return [row.record_id for row in process.bench.resealer.page(rotation, at, 100).rows]
+        return [row.record_id for row in process.bench.reencrypter.page(rotation, at, 100).rows]
 
     assert read(1, 3) == ids[1:4]
     assert read(2, 2) == ids[2:3]
@@ -153,9 +153,9 @@ def test_values_under_keys_that_stay_are_left_out(process: Writer) -> None:
 def test_a_row_shows_only_those_of_its_values_that_are_old(process: Writer) -> None:
     """One field under an old key and one under a new: the old one is read, and no more."""
     rotation = of_keys(process, key_of(process, Field.IP))
-    page = process.bench.resealer.page(rotation, everything(), 100)
+    page = process.bench.reencrypter.page(rotation, everything(), 100)
     assert {frozenset(row.ciphertexts) for row in page.rows} == {frozenset({Field.IP})}
-    assert process.bench.resealer.left(rotation).values == 5
+    assert process.bench.reencrypter.remaining(rotation).values == 5
 
 
 def unknown(process: Writer, field: Field) -> bytes:
@@ -194,17 +194,17 @@ def test_what_no_key_opens_is_old_in_every_rotation_of_its_field(
     process: Writer, field: Field, forged: object
 ) -> None:
     """So that a rotation finds it and names it, even one that retires no key that it is under."""
-    resealer, place = process.bench.resealer, PLACE[field]
+    reencrypter, place = process.bench.reencrypter, PLACE[field]
     row = old_rows(process, field, place=place)[1]
     bad = forged(process, field)  # type: ignore[operator]
     process.bench.plant(row.record_id, field, bad)
     rotation = of_keys(process, fields=[field])
-    page = resealer.page(rotation, everything(place), 100)
+    page = reencrypter.page(rotation, everything(place), 100)
     assert [(r.record_id, dict(r.ciphertexts)) for r in page.rows] == [
         (row.record_id, {field: bad})
     ]
-    assert resealer.left(rotation) == Remaining(1, (row.record_id,))
-    assert resealer.left(
+    assert reencrypter.remaining(rotation) == Remaining(1, (row.record_id,))
+    assert reencrypter.remaining(
         of_keys(process, fields=[f for f in Field if f is not field])
     ) == Remaining(0, ())
 
@@ -220,12 +220,12 @@ def test_values_that_were_erased_are_left_out(process: Writer) -> None:
 
 def test_what_is_left_is_counted_in_both_places_and_named(process: Writer) -> None:
     """Values are counted, records are named, ten at the most, those of user_logins first."""
-    resealer, rotation = process.bench.resealer, of_keys(process, *process.keys)
+    reencrypter, rotation = process.bench.reencrypter, of_keys(process, *process.keys)
     rows, bodies = old_rows(process), old_rows(process, place=Table.QUARANTINE)
     ids = [row.record_id for row in (*rows, *bodies)]
-    assert resealer.left(rotation) == Remaining(2 * 5 + 3, tuple(ids))
+    assert reencrypter.remaining(rotation) == Remaining(2 * 5 + 3, tuple(ids))
     process.load(*(process.record() for _ in range(4)))
-    left = resealer.left(rotation)
+    left = reencrypter.remaining(rotation)
     assert left.values == 2 * 9 + 3
     assert left.record_ids == tuple(
         [row.record_id for row in old_rows(process)] + [bodies[0].record_id]
@@ -245,7 +245,7 @@ def test_a_swap_changes_the_ciphertexts_and_nothing_else(
     keys = [process.bench.new_key(field) for field in fields]
     batch = [new(row, keys, *fields) for row in rows[:2]]
     before = {**process.bench.records(), **process.bench.rejections()}
-    swap = process.bench.resealer.replace(batch, keys, outside(place))
+    swap = process.bench.reencrypter.replace(batch, keys, outside(place))
     assert swap == Swap(2, 2 * len(fields))
     expected = dict(before)
     for r in batch:
@@ -263,28 +263,28 @@ def test_a_swap_changes_the_ciphertexts_and_nothing_else(
 @pytest.mark.parametrize("place", Table)
 def test_what_changed_since_it_was_read_is_not_swapped(process: Writer, place: Table) -> None:
     """An erase in between wins, and so does another rotation; only the others count."""
-    resealer = process.bench.resealer
+    reencrypter = process.bench.reencrypter
     field = Field.QUARANTINE if place is Table.QUARANTINE else Field.IP
     erased, moved, same = old_rows(process, field, place=place)[:3]
     keys = [process.bench.new_key(field)]
     process.bench.erase(erased.record_id, field)
     theirs = new(moved, keys)
-    assert resealer.replace([theirs], keys, outside(place)) == Swap(1, 1)
+    assert reencrypter.replace([theirs], keys, outside(place)) == Swap(1, 1)
     ours = [new(row, keys) for row in (erased, moved, same)]
-    assert resealer.replace(ours, keys, outside(place)) == Swap(1, 1)
+    assert reencrypter.replace(ours, keys, outside(place)) == Swap(1, 1)
     found = [sealed(process)[row.record_id, field] for row in (erased, moved, same)]
     assert found == [None, theirs.ciphertexts[field], ours[2].ciphertexts[field]]
 
 
 def test_a_row_is_swapped_as_a_whole(process: Writer) -> None:
     """If one of two values changed since, neither is swapped: the row is to be read again."""
-    resealer = process.bench.resealer
+    reencrypter = process.bench.reencrypter
     row = old_rows(process)[0]
     keys = [process.bench.new_key(field) for field in PERSONAL_FIELDS]
     process.bench.erase(row.record_id, Field.DEVICE_ID)
-    assert resealer.replace([new(row, keys)], keys, outside()) == Swap(0, 0)
+    assert reencrypter.replace([new(row, keys)], keys, outside()) == Swap(0, 0)
     assert sealed(process)[row.record_id, Field.IP] == row.ciphertexts[Field.IP]
-    assert resealer.replace([new(row, keys, Field.IP)], keys, outside()) == Swap(1, 1)
+    assert reencrypter.replace([new(row, keys, Field.IP)], keys, outside()) == Swap(1, 1)
 
 
 @pytest.mark.parametrize("place", Table)
@@ -296,7 +296,7 @@ def test_nothing_is_written_under_a_key_that_is_not_active(process: Writer, plac
     process.bench.keys.retire_data_keys(rotate_request(), fields[-1:])
     before = sealed(process)
     batch = [new(row, keys) for row in rows]
-    assert process.bench.resealer.replace(batch, keys, outside(place)) is None
+    assert process.bench.reencrypter.replace(batch, keys, outside(place)) is None
     assert sealed(process) == before
 
 
@@ -317,7 +317,7 @@ class Claimed:
     def replace(self, batch: Sequence[Replacement], *, is_done: bool = False) -> Swap | None:
         """Swap, and move on behind the second row."""
         step = RotationStep(self.claim, self.range, self.rows[1].record_id, is_done)
-        return self.process.bench.resealer.replace(batch, self.keys, step)
+        return self.process.bench.reencrypter.replace(batch, self.keys, step)
 
     def cursor(self) -> tuple[uuid.UUID | None, bool]:
         """Where the range is, and whether it is done."""
@@ -332,7 +332,7 @@ def claimed(bench: Bench, process: Writer) -> Claimed:
     claim = uuid.uuid4()
     held = bench.claims.claim(rotation.rotation_id, claim)
     assert held is not None
-    rows = bench.resealer.page(rotation, held, 100).rows
+    rows = bench.reencrypter.page(rotation, held, 100).rows
     keys = [bench.new_key(field) for field in PERSONAL_FIELDS]
     return Claimed(process, rotation, claim, held, rows, keys)
 
@@ -357,7 +357,7 @@ def test_a_step_without_a_row_keeps_the_cursor(claimed: Claimed) -> None:
     """A last page that is empty ends the range, and forgets nothing."""
     claimed.replace([])
     step = RotationStep(claimed.claim, claimed.range, None, is_done=True)
-    assert claimed.process.bench.resealer.replace([], [], step) == Swap(0, 0)
+    assert claimed.process.bench.reencrypter.replace([], [], step) == Swap(0, 0)
     assert claimed.cursor() == (claimed.rows[1].record_id, True)
 
 
@@ -382,7 +382,7 @@ def test_a_page_that_the_fence_refuses_does_not_move_the_range(claimed: Claimed)
 def test_who_has_lost_a_range_does_not_move_it(claimed: Claimed) -> None:
     """Another worker has claimed it since: what is swapped stays, and the cursor is the other's."""
     bench = claimed.process.bench
-    bench.claims.release(claimed.claim)
+    bench.claims.free(claimed.claim)
     other = uuid.uuid4()
     assert bench.claims.claim(claimed.rotation.rotation_id, other) == claimed.range
     assert claimed.replace([new(r, claimed.keys) for r in claimed.rows[:2]], is_done=True) == Swap(

@@ -29,8 +29,8 @@ from vault_etl.crypto.ciphertext import Ciphertext, ValuePlace
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.crypto.sealing import Sealer
+from vault_etl.records.fenced_writes import MAX_FENCE_TRIES
 from vault_etl.rotation.data_keys import plan_rotation, retire_data_keys
-from vault_etl.rotation.reencrypt import MAX_FENCE_TRIES
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_a_rotation_that_was_interrupted_goes_on(vault: FakeVault, at: int, afte
     except (UnavailableError, AuditError):
         pass
     else:
-        assert breaker.broken == "release"
+        assert breaker.broken == "free"
     go_on(vault, watch)
 
 

@@ -217,9 +217,9 @@ def test_a_claim_that_nobody_renews_is_free_after_ten_seconds(
 def test_what_is_let_go_of_is_free_at_once(bench: Bench, rotation: OpenRotation) -> None:
     """And nothing else is."""
     ours, *_ = claimed(bench, rotation)
-    bench.claims.release(uuid.uuid4())
+    bench.claims.free(uuid.uuid4())
     assert bench.claims.claim(rotation.rotation_id, uuid.uuid4()) is None
-    bench.claims.release(ours[0])
+    bench.claims.free(ours[0])
     assert bench.claims.claim(rotation.rotation_id, uuid.uuid4()) == ours[1]
     assert bench.claims.claim(rotation.rotation_id, uuid.uuid4()) is None
 
@@ -228,8 +228,8 @@ def test_a_range_is_gone_on_with_where_it_was_left(bench: Bench, rotation: OpenR
     """Whoever claims it next begins behind what is done."""
     (claim, held), *_ = claimed(bench, rotation)
     after = uuid.UUID(int=held.first.int + 1)
-    bench.resealer.replace([], [], RotationStep(claim, held, after, is_done=False))
-    bench.claims.release(claim)
+    bench.reencrypter.replace([], [], RotationStep(claim, held, after, is_done=False))
+    bench.claims.free(claim)
     next_claim = bench.claims.claim(rotation.rotation_id, uuid.uuid4())
     assert next_claim == dataclasses.replace(held, after=after)
 
@@ -238,9 +238,9 @@ def test_a_range_that_is_done_is_claimed_by_nobody(bench: Bench, rotation: OpenR
     """It counts as finished, and stays so when its claim ends."""
     everything = claimed(bench, rotation)
     (claim, held), *_ = everything
-    bench.resealer.replace([], [], RotationStep(claim, held, held.last, is_done=True))
+    bench.reencrypter.replace([], [], RotationStep(claim, held, held.last, is_done=True))
     assert bench.claims.unfinished(rotation.rotation_id).ranges == len(everything) - 1
-    bench.claims.release(claim)
+    bench.claims.free(claim)
     bench.pass_lease(11)
     assert held.first not in {r.first for _, r in claimed(bench, rotation)}
 
@@ -249,17 +249,17 @@ def test_a_step_outside_of_every_claim_moves_nothing(bench: Bench, rotation: Ope
     """Neither does one of a rotation that is over."""
     (claim, held), *_ = claimed(bench, rotation)
     before = bench.ranges(rotation.rotation_id)
-    bench.resealer.replace([], [], outside())
+    bench.reencrypter.replace([], [], outside())
     assert bench.ranges(rotation.rotation_id) == before
     bench.data_rotations.end(rotation.rotation_id)
-    bench.resealer.replace([], [], RotationStep(claim, held, held.last, is_done=True))
+    bench.reencrypter.replace([], [], RotationStep(claim, held, held.last, is_done=True))
     assert bench.claims.unfinished(rotation.rotation_id).ranges == 0
 
 
 def test_a_step_moves_the_range_of_its_claim(bench: Bench, rotation: OpenRotation) -> None:
     """And no other of the same worker's."""
     (_, first), (claim, second), (_, third), *_ = claimed(bench, rotation)
-    bench.resealer.replace([], [], RotationStep(claim, second, second.last, is_done=True))
+    bench.reencrypter.replace([], [], RotationStep(claim, second, second.last, is_done=True))
     there = {r.first: (r.after, is_done) for r, is_done in bench.ranges(rotation.rotation_id)}
     assert there[first.first] == there[third.first] == (None, False)
     assert there[second.first] == (second.last, True)
@@ -301,12 +301,12 @@ def test_tokens_that_were_passed_over_are_gone_through_again(bench: Bench, proce
     cut = [held for held, _ in bench.ranges(begun.rotation_id)]
     claims = claimed(bench, begun)
     for claim, held in claims[:-1]:
-        bench.resealer.replace([], [], RotationStep(claim, held, held.last, is_done=True))
+        bench.reencrypter.replace([], [], RotationStep(claim, held, held.last, is_done=True))
     before = bench.ranges(begun.rotation_id)
     begin_tokens(bench, 3)
     assert bench.ranges(begun.rotation_id) == before
     claim, held = claims[-1]
-    bench.resealer.replace([], [], RotationStep(claim, held, held.last, is_done=True))
+    bench.reencrypter.replace([], [], RotationStep(claim, held, held.last, is_done=True))
     assert bench.claims.unfinished(begun.rotation_id).ranges == 0
     begin_tokens(bench, 3)
     assert bench.ranges(begun.rotation_id) == [(held, False) for held in cut]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from vault_etl.crypto.fields import Table
-from vault_etl.rotation.ranges import MIN_ROWS, SLICES, Range, RotationStep, in_slices
+from vault_etl.rotation.ranges import MIN_ROWS, SLICES, Range, RotationStep, Swap, in_slices
 
 LAST = uuid.UUID(int=9)
 STEP = RotationStep(
@@ -25,13 +25,17 @@ def test_each_row_is_written_once_and_the_step_is_taken_last(
     written: list[int] = []
     steps: list[RotationStep] = []
 
-    def write(part: Sequence[int], step: RotationStep) -> int:
+    answers: list[int] = []
+
+    def write(part: Sequence[int], step: RotationStep) -> Swap:
         missed = bool(part) and len(steps) == partial
         written.extend(part)
         steps.append(step)
-        return len(part) - missed
+        answers.append(len(part) - missed)
+        return Swap(answers[-1], 2 * answers[-1])
 
-    answers = in_slices(range(rows), STEP, write, lambda each: each)
+    swap = in_slices(range(rows), STEP, write)
+    assert swap == Swap(sum(answers), 2 * sum(answers))
     assert sorted(written) == list(range(rows))
     assert len(answers) == (SLICES if rows >= MIN_ROWS else 1)
     assert all((step.after, step.is_done) == (None, False) for step in steps[:-1])
@@ -45,10 +49,10 @@ def test_neighbours_are_not_written_together() -> None:
     """Of any five rows that lie side by side, each is in another transaction."""
     slices: list[Sequence[int]] = []
 
-    def write(part: Sequence[int], step: RotationStep) -> int:
+    def write(part: Sequence[int], step: RotationStep) -> Swap:
         del step
         slices.append(part)
-        return len(part)
+        return Swap(len(part), len(part))
 
-    in_slices(range(MIN_ROWS), STEP, write, lambda each: each)
+    in_slices(range(MIN_ROWS), STEP, write)
     assert [list(part)[:2] for part in slices] == [[n, n + SLICES] for n in range(SLICES)]

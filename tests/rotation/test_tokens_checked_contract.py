@@ -97,7 +97,7 @@ def test_a_row_of_another_generation_is_missing(bench: Bench, rows: list[SealedR
     """Whatever tokens it has: they are not of these two."""
     fill(bench)
     for other in (Generations(1, 3), Generations(3, 2)):
-        assert bench.checker.check(other).missing == len(rows)
+        assert bench.comparer.compare(other).missing == len(rows)
 
 
 @pytest.mark.parametrize("field", PERSONAL_FIELDS)
@@ -174,7 +174,7 @@ def test_a_sample_has_rows_with_both_tokens(bench: Bench, rows: list[SealedRecor
     """Each once, as it stands, and no row without a token of both generations."""
     fill(bench, read(bench)[2:])
     by_id = {row.record_id: row for row in rows}
-    found = bench.checker.sample(ONE_TWO, 50)
+    found = bench.comparer.sample(ONE_TWO, 50)
     ids = [row.record_id for row in found]
     assert len(ids) == len(set(ids)) > 0
     assert set(ids) <= {row.record_id for row in rows[2:]}
@@ -188,25 +188,25 @@ def test_a_sample_has_rows_with_both_tokens(bench: Bench, rows: list[SealedRecor
 
 def test_a_sample_is_no_longer_than_asked_for(bench: Bench, rows: list[SealedRecord]) -> None:
     """And there may be none at all."""
-    assert bench.checker.sample(ONE_TWO, 3) == []
+    assert bench.comparer.sample(ONE_TWO, 3) == []
     fill(bench)
     assert len(rows) == 6
-    assert 1 <= len(bench.checker.sample(ONE_TWO, 3)) <= 3
-    assert bench.checker.sample(Generations(1, 3), 3) == []
+    assert 1 <= len(bench.comparer.sample(ONE_TWO, 3)) <= 3
+    assert bench.comparer.sample(Generations(1, 3), 3) == []
 
 
 def test_a_sample_of_nothing_is_nothing(bench: Bench, process: Writer) -> None:
     """An empty table."""
     pending_behind(process, [])
-    assert bench.checker.sample(ONE_TWO, 3) == []
+    assert bench.comparer.sample(ONE_TWO, 3) == []
 
 
 def test_rows_without_a_token_of_the_pending_generation_are_counted(
     bench: Bench, rows: list[SealedRecord]
 ) -> None:
     """Those that have one at all, before any generation is pending; what was forgotten has none."""
-    assert bench.checker.count(None) == bench.checker.count(ONE_TWO) == len(rows)
+    assert bench.comparer.count(None) == bench.comparer.count(ONE_TWO) == len(rows)
     fill(bench, read(bench)[:2])
     bench.eraser.erase(cut_over_request(), RecordTarget(rows[5].record_id))
-    assert (bench.checker.count(None), bench.checker.count(ONE_TWO)) == (5, 3)
-    assert bench.checker.count(Generations(1, 3)) == 5
+    assert (bench.comparer.count(None), bench.comparer.count(ONE_TWO)) == (5, 3)
+    assert bench.comparer.count(Generations(1, 3)) == 5

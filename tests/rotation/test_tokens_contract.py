@@ -153,7 +153,7 @@ def sealed_anew(bench: Bench, row: TokenRow) -> None:
     )
     key = bench.new_key(DEVICE)
     swap = Replacement(sealed, {DEVICE: ciphertext(key.key_id)})
-    assert bench.resealer.replace([swap], [key], outside())
+    assert bench.reencrypter.replace([swap], [key], outside())
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_fill_that_the_fence_refuses_does_not_move_the_range(claimed: Claimed)
 def test_who_has_lost_a_range_does_not_move_it(claimed: Claimed) -> None:
     """Another worker has claimed it since."""
     bench = claimed.bench
-    bench.claims.release(claimed.claim)
+    bench.claims.free(claimed.claim)
     assert bench.claims.claim(claimed.rotation.rotation_id, uuid.uuid4()) == claimed.range
     assert fill(bench, step=claimed.step(None, is_done=True)) == 6
     assert claimed.cursor() == (None, False)

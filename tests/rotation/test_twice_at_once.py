@@ -23,16 +23,16 @@ ROTATE = ("keys", "rotate", "--tokens", "--yes", "--quiet")
 class Overtaken:
     """`TokenComparer`, before whose check something else happens."""
 
-    def __init__(self, checker: TokenComparer, meanwhile: Callable[[], object]) -> None:
-        self._checker = checker
+    def __init__(self, comparer: TokenComparer, meanwhile: Callable[[], object]) -> None:
+        self._comparer = comparer
         self._meanwhile = meanwhile
-        self.sample = checker.sample
-        self.count = checker.count
+        self.sample = comparer.sample
+        self.count = comparer.count
 
-    def check(self, generations: Generations) -> TokenComparison:
-        """See `TokenComparer.check`."""
+    def compare(self, generations: Generations) -> TokenComparison:
+        """See `TokenComparer.compare`."""
         self._meanwhile()
-        return self._checker.check(generations)
+        return self._comparer.compare(generations)
 
 
 def test_who_is_overtaken_before_the_check_blames_no_record(rotation_filled: Vault) -> None:
@@ -42,7 +42,9 @@ def test_who_is_overtaken_before_the_check_blames_no_record(rotation_filled: Vau
         request = audit_request(identity, Action.KEYS_ROTATE, "a test", fields=PERSONAL_FIELDS)
         plan = rotation.plan_token_keys(parts)
         work = rotation.token_rotation(parts, FakeProgress(), request.request_id, None, 10)
-        work._checker = Overtaken(work._checker, lambda: rotation_filled.ok("re-encrypt", *ROTATE))
-        with pytest.raises(IncompleteError, match="somebody else has ended"):
+        work._comparer = Overtaken(
+            work._comparer, lambda: rotation_filled.ok("re-encrypt", *ROTATE)
+        )
+        with pytest.raises(IncompleteError, match="another process has ended"):
             work.rotate(request, plan)
     assert contents(rotation_filled).wrong_tokens == ()

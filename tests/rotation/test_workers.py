@@ -38,7 +38,7 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
     vault = filled_vault(monkeypatch, RunningClock())
     monkeypatch.setattr(rotate_keys, "ROWS_A_RANGE", 1)
     monkeypatch.setattr(workers, "PAGE_ROWS", 1)
-    monkeypatch.setattr(workers, "LOOK_AGAIN_S", 0.001)
+    monkeypatch.setattr(workers, "CLAIM_AGAIN_S", 0.001)
     return vault
 
 

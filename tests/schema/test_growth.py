@@ -77,7 +77,7 @@ ASKED: dict[str, tuple[str, Mapping[str, object]]] = {
     "the ages of keys": (blocks("keys/keys.sql")["oldest"], {"state": "active"}),
     "keys destroy": (blocks("keys/destroy.sql")["needs_of_data_key"], {"key_id": FIRST_KEY}),
     "what a rotation left": (
-        blocks("rotation/reencrypt.sql")["left"],
+        blocks("rotation/reencrypt.sql")["remaining"],
         {"fields": ["ip", "device_id", "quarantine"], "old_keys": "{1}"},
     ),
     **{

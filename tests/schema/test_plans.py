@@ -213,8 +213,8 @@ def test_the_ends_of_the_months_are_looked_up(filled: Scratch) -> None:
 @pytest.mark.parametrize(
     ("file", "name", "times"),
     [
-        ("rotation/reencrypt.sql", "left_user_logins", 1),
-        ("rotation/reencrypt.sql", "left_quarantine", 1),
+        ("rotation/reencrypt.sql", "remaining_user_logins", 1),
+        ("rotation/reencrypt.sql", "remaining_quarantine", 1),
         ("rotation/tokens.sql", "missing", 1),
         ("rotation/tokens.sql", "left_out", 1),
         ("rotation/tokens.sql", "count_named", 1),

@@ -135,7 +135,7 @@ def test_an_erasure_of_a_user_reads_that_users_rows(filled: Scratch) -> None:
 
 @pytest.mark.parametrize(
     ("role", "file", "name"),
-    [("rotate", "keys/keys.sql", "usage"), ("re-encrypt", "rotation/reencrypt.sql", "left")],
+    [("rotate", "keys/keys.sql", "usage"), ("re-encrypt", "rotation/reencrypt.sql", "remaining")],
 )
 def test_lists_and_remainders_read_no_record(
     filled: Scratch, role: str, file: str, name: str

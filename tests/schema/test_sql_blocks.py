@@ -174,7 +174,7 @@ def test_a_block_runs_under_its_role(shared: Scratch, file: str, name: str, role
 @pytest.mark.parametrize(
     ("file", "name"),
     [
-        ("rotation/reencrypt.sql", "left_user_logins"),
+        ("rotation/reencrypt.sql", "remaining_user_logins"),
         ("keys/keys.sql", "add_data_key"),
         ("reveal/reveal.sql", "disclose"),
     ],

@@ -16,13 +16,17 @@ from vault_etl.keys.postgres_destroy import PostgresOldTokens
 from vault_etl.keys.ring import ExplainedKeys, KeyRing
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.platform.postgres import Database
-from vault_etl.rotation.backfill import Backfill, BackfillWorker
+from vault_etl.rotation.backfill import Backfill
 from vault_etl.rotation.data_keys import (
-    ResealWorker,
     Rotation,
     RotationPlan,
     plan_rotation,
     retire_data_keys,
+)
+from vault_etl.rotation.detached import (
+    MonthRetoken,
+    RetokenPlan,
+    plan_retoken,
 )
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.pending_generation import Aborted, AbortTokens, BeginTokens
@@ -39,14 +43,9 @@ from vault_etl.rotation.postgres_tokens import (
     PostgresTokenComparer,
     PostgresTokenCutOver,
 )
-from vault_etl.rotation.retoken_month import (
-    MonthRetoken,
-    RetokenPlan,
-    RetokenWorker,
-    plan_retoken,
-)
 from vault_etl.rotation.tokens import CutOver, TokenPlan, TokenRotation, plan_tokens
 from vault_etl.rotation.worker_keys import WorkerKeys
+from vault_etl.rotation.workers import RangeWorker
 
 ROTATION_WORKERS: Final = 4
 """Threads, so that sealing and waiting for Postgres overlap. Several processes share the same ranges."""
@@ -72,7 +71,7 @@ def data_rotation(
         audit=audit_log(parts, request_id),
         rotations=PostgresDataRotations(parts.database),
         workers=[
-            ResealWorker(PostgresRangeClaims(database, request_id), PostgresReencrypter(database))
+            RangeWorker(PostgresRangeClaims(database, request_id), PostgresReencrypter(database))
             for database in _worker_databases(parts)
         ],
         keys=_worker_keys(parts, request_id, ring(parts, request_id)),
@@ -83,8 +82,8 @@ def data_rotation(
 
 def plan_token_keys(parts: Parts, leave_out: Sequence[LeaveOut] = ()) -> TokenPlan:
     """The plan of `keys rotate --tokens`."""
-    checker = PostgresTokenComparer(parts.database)
-    return plan_tokens(key_store(parts), checker, checker, leave_out)
+    comparer = PostgresTokenComparer(parts.database)
+    return plan_tokens(key_store(parts), comparer, comparer, leave_out)
 
 
 def check_publications(parts: Parts) -> None:
@@ -117,7 +116,7 @@ def token_rotation(
         ),
         backfill=Backfill(
             [
-                BackfillWorker(PostgresRangeClaims(own, request_id), PostgresTokenBackfill(own))
+                RangeWorker(PostgresRangeClaims(own, request_id), PostgresTokenBackfill(own))
                 for own in _worker_databases(parts)
             ],
             _worker_keys(parts, request_id, ring(parts, request_id, reader=reader)),
@@ -125,7 +124,7 @@ def token_rotation(
             progress,
         ),
         keys=key_store(parts),
-        checker=PostgresTokenComparer(database),
+        comparer=PostgresTokenComparer(database),
         cut_over=CutOver(
             PostgresTokenCutOver(database, allow_publication=allow_publication),
             parts.clock,
@@ -153,7 +152,7 @@ def month_retoken(
         identity=parts.identity,
         months=PostgresDetachedMonths(parts.database),
         workers=[
-            RetokenWorker(PostgresRangeClaims(own, request_id), PostgresDetachedTokens(own))
+            RangeWorker(PostgresRangeClaims(own, request_id), PostgresDetachedTokens(own))
             for own in _worker_databases(parts)
         ],
         keys=_worker_keys(parts, request_id, ring(parts, request_id, reader=reader)),

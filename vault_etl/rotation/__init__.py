@@ -1,1 +1,1 @@
-"""Data keys and tokens replaced while the loaders run."""
+"""Rotations of data keys and tokens, while the loaders run."""

@@ -1,10 +1,9 @@
-"""Rows are opened, and given a token of the pending generation beside the one that they have, or left out of it."""
+"""Give rows a token of the pending generation beside the active one, or leave them out of it."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vault_etl.audit.entries import AuditReceipt
@@ -15,23 +14,106 @@ from vault_etl.keys.old import KeyAtFault
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import Generations, NextTokens, RotationTokenMaker, TokenRow
-from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, in_slices
+from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, Swap
 from vault_etl.rotation.worker_keys import WorkerKeys
 from vault_etl.rotation.workers import (
     Claim,
     Paged,
-    RangeClaims,
     RangeWorker,
     RangeWorkers,
     stopped,
     work_off,
+    write_page,
 )
 
 ALL_RECORDS: Final = Range(Table.USER_LOGINS, uuid.UUID(int=0), uuid.UUID(int=2**128 - 1))
 
 
+class TokenBackfill(Protocol):
+    """Reads ciphertexts, and gives rows their next tokens by compare-and-swap."""
+
+    def page(self, generations: Generations, at: Range, limit: int) -> Page[TokenRow]:
+        """Read the next rows with tokens of the active generation that have no next token and are not left out."""
+
+    def named(self, what: LeaveOut, at: Range, limit: int) -> Page[TokenRow]:
+        """Read the next rows with tokens that `what` names, whatever their next tokens are."""
+
+    def fill(
+        self, rows: Sequence[NextTokens], generations: Generations, step: RotationStep
+    ) -> int | None:
+        """Store next tokens behind the fence; return how many rows were still what was read.
+
+        The same transaction moves the range on as `step` says if it wrote all rows. Returns None, and
+        writes nothing, if the fence finds other generations.
+        """
+
+
+class Backfill:
+    """Gives every row of the active generation its next token."""
+
+    def __init__(
+        self,
+        workers: Sequence[RangeWorker[TokenBackfill]],
+        keys: WorkerKeys,
+        pace: Pace,
+        progress: Progress,
+    ) -> None:
+        self._workers = workers
+        self._keys = keys
+        self._pace = pace
+        self._progress = progress
+
+    def must_be_able(self) -> None:
+        """Raise before anything is changed if this caller, or these settings, can open no row.
+
+        Raises ConfigurationError if new keys get a KMS key that is not trusted, and what
+        `KeyRing.tokenizers` raises.
+        """
+        self._keys.must_trust(KeyPurpose.DATA, KeyPurpose.TOKEN)
+        self._keys.tokenizers()
+
+    def at_fault(self) -> Sequence[KeyAtFault]:
+        """The data keys that this process could not open."""
+        return self._keys.at_fault()
+
+    def maker(self, receipt: AuditReceipt) -> RotationTokenMaker:
+        """Build the maker of the next tokens. Raises IncompleteError if no generation is pending any more."""
+        active, pending = self._keys.tokenizers()
+        if pending is None:
+            raise ended_elsewhere()
+        return RotationTokenMaker(self._keys, Opener(receipt), active, pending)
+
+    def fill(self, rotation: OpenRotation, maker: RotationTokenMaker) -> int:
+        """Go through all ranges; return how many rows this process gave a next token.
+
+        Raises what `RangeWorkers.run` and `Backfilling.page` raise.
+        """
+        workers = RangeWorkers(self._workers, self._pace, self._progress)
+        works = workers.run(
+            rotation.rotation_id, lambda rows: Backfilling(rows, maker, self._progress)
+        )
+        return sum(work.done for work in works)
+
+    def must_be_pending(self, generations: Generations) -> None:
+        """Raise IncompleteError if the active and the pending generation are not these any more."""
+        active, pending = self._keys.tokenizers()
+        if pending is None or generations != Generations(active.generation, pending.generation):
+            raise ended_elsewhere()
+
+    def leave_out(self, what: LeaveOut, maker: RotationTokenMaker) -> LeavingOut:
+        """Open all rows that `what` names, and leave out those whose values are not what their tokens say.
+
+        Raises what `Backfilling.page` raises, and IncompleteError if the run was stopped.
+        """
+        work = LeavingOut(self._workers[0].store, maker, what, self._progress)
+        work_off(work, ALL_RECORDS, Claim(), self._pace)
+        if self._pace.stop.is_set():
+            raise stopped()
+        return work
+
+
 class Backfilling:
-    """`PageWork` of a rotation of the token keys."""
+    """`PageWork` of a rotation of the token keys. `done` counts the rows that got a next token."""
 
     def __init__(
         self, backfill: TokenBackfill, maker: RotationTokenMaker, progress: Progress
@@ -42,33 +124,32 @@ class Backfilling:
         self.done = 0
 
     def page(self, at: Range, claim: Claim, limit: int) -> Paged:
-        """See `PageWork.page`. A row that does not open is left as it is, and passed.
+        """Fill a page. A row that does not open stays as it is, and is passed.
 
-        Raises KeyUnavailableError, UnavailableError, and IncompleteError if the rotation was ended by
-        somebody else.
+        Raises KeyUnavailableError, UnavailableError, and IncompleteError if another process ended the
+        rotation.
         """
         page = self._backfill.page(self._maker.generations, at, limit)
         rows, made = self._maker.make_in_time(page.rows, claim)
-        step = page.step(claim.claim_id, at, len(rows))
         ready = [NextTokens(row, made[row.record_id]) for row in rows if row.record_id in made]
-        filled = sum(in_slices(ready, step, self._fill, lambda each: each))
-        self.done += filled
-        self._progress.advance(filled, place=at.place.value)
-        return Paged(len(rows), step if filled == len(ready) else None)
+        swap, paged = write_page(page, len(rows), ready, at, claim, self._fill)
+        self.done += swap.rows
+        self._progress.advance(swap.rows, place=at.place.value)
+        return paged
 
-    def _fill(self, ready: Sequence[NextTokens], step: RotationStep) -> int:
+    def _fill(self, ready: Sequence[NextTokens], step: RotationStep) -> Swap:
         filled = self._backfill.fill(ready, self._maker.generations, step)
         if filled is None:
             raise ended_elsewhere()
-        return filled
+        return Swap(filled, filled)
 
 
 class LeavingOut:
-    """`PageWork` over the rows that `what` names, whatever next tokens they have.
+    """`PageWork` over the rows that `what` names, whatever their next tokens are.
 
-    Those that open to their own tokens get their next ones, for what stands there may be of a
-    loader's invention; all others are left out. `rows` and `left_out` count them, and `key_ids` are
-    the data keys that they are under.
+    Rows that open to their own tokens get their next tokens again, because a loader may have invented those that
+    are stored. All other rows are left out. `rows` and `left_out` count them, and `key_ids` are the data
+    keys that they are under.
     """
 
     def __init__(
@@ -83,7 +164,7 @@ class LeavingOut:
         self.key_ids = frozenset[int]()
 
     def page(self, at: Range, claim: Claim, limit: int) -> Paged:
-        """See `PageWork.page`. Raises what `Backfilling.page` raises."""
+        """Fill or leave out the rows of a page. Raises what `Backfilling.page` raises."""
         page = self._backfill.named(self._what, at, limit)
         rows, made = self._maker.make_in_time(page.rows, claim)
         self.key_ids = claim.opened.key_ids
@@ -103,101 +184,9 @@ class LeavingOut:
         return Paged(len(rows), step)
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillWorker:
-    """What one worker needs of the database, over a connection of its own."""
-
-    claims: RangeClaims
-    backfill: TokenBackfill
-
-
-class Backfill:
-    """Gives every row of the active generation its next token."""
-
-    def __init__(
-        self,
-        workers: Sequence[BackfillWorker],
-        keys: WorkerKeys,
-        pace: Pace,
-        progress: Progress,
-    ) -> None:
-        self._workers = workers
-        self._keys = keys
-        self._pace = pace
-        self._progress = progress
-
-    def must_be_able(self) -> None:
-        """Raise before anything is changed if this caller, or these settings, could open no row.
-
-        Raises ConfigurationError if new keys get a KMS key that is not trusted, and what
-        `KeyRing.tokenizers` raises.
-        """
-        self._keys.must_trust(KeyPurpose.DATA, KeyPurpose.TOKEN)
-        self._keys.tokenizers()
-
-    def at_fault(self) -> Sequence[KeyAtFault]:
-        """The data keys that this process could not open."""
-        return self._keys.at_fault()
-
-    def maker(self, receipt: AuditReceipt) -> RotationTokenMaker:
-        """What makes next tokens now. Raises IncompleteError if no generation is pending any more."""
-        active, pending = self._keys.tokenizers()
-        if pending is None:
-            raise ended_elsewhere()
-        return RotationTokenMaker(self._keys, Opener(receipt), active, pending)
-
-    def fill(self, rotation: OpenRotation, maker: RotationTokenMaker) -> int:
-        """Go through all ranges; how many rows this process gave a next token.
-
-        Raises what `RangeWorkers.run` and `Backfilling.page` raise.
-        """
-        pages = [Backfilling(each.backfill, maker, self._progress) for each in self._workers]
-        workers = [
-            RangeWorker(each.claims, work) for each, work in zip(self._workers, pages, strict=True)
-        ]
-        RangeWorkers(workers, self._pace, self._progress).run(rotation.rotation_id)
-        return sum(work.done for work in pages)
-
-    def must_be_pending(self, generations: Generations) -> None:
-        """Raise IncompleteError if these are not the generations any more."""
-        active, pending = self._keys.tokenizers()
-        if pending is None or generations != Generations(active.generation, pending.generation):
-            raise ended_elsewhere()
-
-    def leave_out(self, what: LeaveOut, maker: RotationTokenMaker) -> LeavingOut:
-        """Open all rows that `what` names, and leave out those that do not hold what their tokens say.
-
-        Raises what `Backfilling.page` raises, and IncompleteError if it was stopped.
-        """
-        work = LeavingOut(self._workers[0].backfill, maker, what, self._progress)
-        work_off(work, ALL_RECORDS, Claim(), self._pace)
-        if self._pace.stop.is_set():
-            raise stopped()
-        return work
-
-
 def ended_elsewhere() -> IncompleteError:
-    """The fence found other generations than those that this rotation is about."""
+    """Build the error of a rotation whose generations are not in force any more."""
     return IncompleteError(
-        "somebody else has ended or aborted this rotation of the token keys",
+        "another process has ended or aborted this rotation of the token keys",
         hint="`vault-etl keys list` shows the generations",
     )
-
-
-class TokenBackfill(Protocol):
-    """May read ciphertexts, and give rows their next tokens by compare-and-swap."""
-
-    def page(self, generations: Generations, at: Range, limit: int) -> Page[TokenRow]:
-        """The next rows with tokens of the active generation that are not done with."""
-
-    def named(self, what: LeaveOut, at: Range, limit: int) -> Page[TokenRow]:
-        """The next rows with tokens that `what` names, done with or not."""
-
-    def fill(
-        self, rows: Sequence[NextTokens], generations: Generations, step: RotationStep
-    ) -> int | None:
-        """Store next tokens behind the fence; how many rows were still what was read.
-
-        In the same transaction the range is moved on as `step` says, if these are all of them. None,
-        and nothing is written, if the fence found other generations.
-        """

@@ -1,4 +1,4 @@
-"""Whether the next tokens may take the place of the old ones, and if not, which rows are in the way."""
+"""Compare the next tokens with the old ones before a cut-over, and name the rows that are in the way."""
 
 from __future__ import annotations
 
@@ -19,46 +19,102 @@ from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import Generations, RotationTokenMaker, TokenRow
 
 SAMPLE_ROWS: Final = 100
-"""Rows whose tokens are made anew, from all over the table."""
+"""Rows from all over the table whose tokens are made again."""
 
 MAX_NAMED: Final = 10
 """Records that an error names."""
 
 
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Counts of a field in one snapshot: the old tokens, the new tokens, and the pairs that they form."""
+
+    old: int
+    new: int
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blamed:
+    """A number of faulty rows under keys of one login, or under one key of that login."""
+
+    login: str
+    rows: int
+    key_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenComparison:
+    """The result of comparing the tokens of all rows in one snapshot.
+
+    `missing` counts the rows that lack a next token for one of their tokens; the first ten are
+    named, and the logins and keys that most of them are under. `unequal` are rows with a token
+    that pairs with two tokens: one row for each pair, of at most a hundred pairs, drawn at
+    random. `left_out` counts the rows that were left out of the pending generation.
+    `partitions` are the database's ids of the partitions in the snapshot.
+    """
+
+    fields: Mapping[Field, Mapped]
+    missing: int = 0
+    missing_ids: tuple[uuid.UUID, ...] = ()
+    blamed: tuple[Blamed, ...] = ()
+    unequal: tuple[TokenRow, ...] = ()
+    left_out: int = 0
+    partitions: tuple[int, ...] | None = field(default=None, compare=False)
+
+    @property
+    def holds(self) -> bool:
+        """True if old and new tokens map one to one, and no row is missing."""
+        return not self.missing and all(m.old == m.new == m.pairs for m in self.fields.values())
+
+
+class TokenComparer(Protocol):
+    """Reads tokens of both generations."""
+
+    def compare(self, generations: Generations) -> TokenComparison:
+        """Compare the tokens of all rows that are not left out, in one snapshot."""
+
+    def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:
+        """Up to `rows` rows from all over the table, with the tokens of both generations."""
+
+    def count(self, generations: Generations | None) -> int:
+        """Count the rows without a token of the pending generation; for None, the rows with any token."""
+
+
 OnRecord = Callable[[Sequence[TokenRow]], AbstractContextManager[object]]
-"""An entry of the log around the opening of these rows."""
+"""Puts an entry of the log around the opening of these rows."""
 
 
 def compare_tokens(
-    checker: TokenComparer, maker: RotationTokenMaker, keys: KeyReader, on_record: OnRecord
+    comparer: TokenComparer, maker: RotationTokenMaker, keys: KeyReader, on_record: OnRecord
 ) -> TokenComparison:
     """Return if old and new tokens map one to one, in all rows that are not left out, and a sample is right.
 
-    One snapshot: rows that are committed after it have both tokens from their loader, or the fence
-    would have refused them. Rows are opened within `on_record`. Raises DataError, naming records, logins
+    The comparison is of one snapshot. Rows that are committed later have both tokens from their loader, or the
+    fence refuses them. Rows are opened within `on_record`. Raises DataError, naming records, logins
     and keys, and what `RotationTokenMaker.make` raises.
     """
-    check = checker.check(maker.generations)
-    if check.missing:
-        what = f"no next token in {check.missing} records"
-        takes = _narrowest(check.missing, check.blamed)
-        raise _refused(what, check.missing_ids, check.blamed, takes)
-    if not check.holds:
-        wrong = _wrong(check.unequal, maker, on_record) or check.unequal
+    comparison = comparer.compare(maker.generations)
+    if comparison.missing:
+        what = f"no next token in {comparison.missing} records"
+        takes = _narrowest(comparison.missing, comparison.blamed)
+        raise _refused(what, comparison.missing_ids, comparison.blamed, takes)
+    if not comparison.holds:
+        wrong = _wrong(comparison.unequal, maker, on_record) or comparison.unequal
         what = f"tokens that do not map one to one, in at least {len(wrong)} records"
         raise _refused_rows(what, wrong, keys)
-    # A row that was left out has nothing to compare.
-    sample = [row for row in checker.sample(maker.generations, SAMPLE_ROWS) if row.next_tokens]
+    # A row that was left out has no next token to compare.
+    sample = [row for row in comparer.sample(maker.generations, SAMPLE_ROWS) if row.next_tokens]
     if wrong := _wrong(sample, maker, on_record):
         what = f"a token of something else than the record holds, in at least {len(wrong)} records"
         raise _refused_rows(what, wrong, keys)
-    return check
+    return comparison
 
 
 def _wrong(
     rows: Sequence[TokenRow], maker: RotationTokenMaker, on_record: OnRecord
 ) -> Sequence[TokenRow]:
-    """Those that do not open to both their tokens: not the honest row that shares a token with them."""
+    """The rows that do not open to both of their tokens, without honest rows that share a token with them."""
     if not rows:
         return []
     with on_record(rows):
@@ -67,9 +123,9 @@ def _wrong(
 
 
 def _refused_rows(what: str, rows: Sequence[TokenRow], keys: KeyReader) -> DataError:
-    """Of few rows: each counts once for each login, and for each key, that it lies under.
+    """Build the error for a few rows. A row counts once for each login, and for each key, that it is under.
 
-    The hint names no key: there may be more such rows, each under another one of the same login.
+    The hint names no key: more such rows may exist, each under another key of the same login.
     """
     under = [{key_id_in(s) for s in row.ciphertexts.values()} for row in rows]
     logins = {key.key_id: key.created_by for key in keys.keys(set[int]().union(*under))}
@@ -103,7 +159,7 @@ def _refused(
 
 
 def _narrowest(rows: int, blamed: Sequence[Blamed]) -> Sequence[LeaveOut]:
-    """What takes them all: a key, or a login, or else all logins."""
+    """The narrowest names that take all rows: a key, or a login, or else all logins."""
     whole = [each for each in blamed if each.rows == rows]
     keys = [each for each in whole if each.key_id is not None]
     logins = [each for each in blamed if each.key_id is None]
@@ -114,59 +170,3 @@ def _named(blamed: Blamed) -> LeaveOut:
     if blamed.key_id is None:
         return LeaveOut(login=blamed.login)
     return LeaveOut(key_id=blamed.key_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """What one snapshot says of a field: tokens that stand in rows, and the pairs that they form."""
-
-    old: int
-    new: int
-    pairs: int
-
-
-@dataclass(frozen=True, slots=True)
-class Blamed:
-    """So many of the rows that something is wrong with lie under keys of this login, or under this one."""
-
-    login: str
-    rows: int
-    key_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenComparison:
-    """What one snapshot says of all rows.
-
-    `missing` counts the rows without a next token for each token that they have: the first ten are
-    named, and the logins and the keys that most of them lie under. `unequal` are rows with a token
-    that stands for two: one of each pair of tokens, and of a hundred pairs at the most, drawn at
-    random. `left_out` counts the rows that were left out of the pending generation.
-    `partitions` are those that the snapshot saw, by ids of the database.
-    """
-
-    fields: Mapping[Field, Mapped]
-    missing: int = 0
-    missing_ids: tuple[uuid.UUID, ...] = ()
-    blamed: tuple[Blamed, ...] = ()
-    unequal: tuple[TokenRow, ...] = ()
-    left_out: int = 0
-    partitions: tuple[int, ...] | None = field(default=None, compare=False)
-
-    @property
-    def holds(self) -> bool:
-        """Whether old and new tokens map one to one, and no row is missing."""
-        return not self.missing and all(m.old == m.new == m.pairs for m in self.fields.values())
-
-
-class TokenComparer(Protocol):
-    """May read tokens of both generations."""
-
-    def check(self, generations: Generations) -> TokenComparison:
-        """Look at all rows but those that were left out, in one snapshot."""
-
-    def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:
-        """Up to so many rows from all over the table, with the tokens of both generations."""
-
-    def count(self, generations: Generations | None) -> int:
-        """How many rows have no token of the pending generation; None: how many have one at all."""

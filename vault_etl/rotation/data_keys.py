@@ -1,4 +1,4 @@
-"""Rotate the data keys: retire the active ones behind the fence, then seal anew what they sealed."""
+"""Rotate the data keys: retire the active ones behind the fence, then re-encrypt what they sealed."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.ranges import OpenRotation
 from vault_etl.rotation.reencrypt import Reencrypter, Reencrypting
 from vault_etl.rotation.worker_keys import WorkerKeys
-from vault_etl.rotation.workers import RangeClaims, RangeWorker, RangeWorkers
+from vault_etl.rotation.workers import RangeWorker, RangeWorkers
 
 ROWS_A_RANGE: Final = 10_000
-MAX_SLICES: Final = 16
-"""A month is cut into at most so many ranges, and into fewer of a small table."""
+MAX_RANGES: Final = 16
+"""The most ranges of one month; a small table has fewer."""
 
 _WRITABLE: Final = {KeyState.ACTIVE}
 
 
 @dataclass(frozen=True, slots=True)
 class RotationPlan:
-    """What a rotation would do. `rows` counts values: a record has one a field.
+    """The work of a rotation to come. `rows` counts values: a record has one for each field.
 
-    `resumes`: it would go on with one that was interrupted, of these fields, and retire nothing.
-    `oldest`: when the oldest retired key was made that rows are still sealed under.
+    `resumes` has the fields of an interrupted rotation that the run would continue; the run then retires no key.
+    `oldest` is the creation time of the oldest retired key that values are still sealed under.
     """
 
     retire: tuple[int, ...]
@@ -46,7 +46,7 @@ class RotationPlan:
 
 @dataclass(frozen=True, slots=True)
 class RotationReport:
-    """What a rotation did. `failed` names records with a value that does not open, ten at the most.
+    """The result of a rotation. `failed` names at most ten records with a value that does not open.
 
     `at_fault` are the keys that this process could not open.
     """
@@ -62,7 +62,7 @@ class RotationReport:
 def plan_rotation(
     lister: KeyLister, reader: RotationReader, fields: Sequence[Field], *, lazy: bool = False
 ) -> RotationPlan:
-    """Count what `Rotation` would do now, and change nothing."""
+    """Count the values that `Rotation` would re-encrypt now, and change nothing."""
     going_on = None if lazy else reader.open(KeyPurpose.DATA)
     data_keys = _data_keys(lister, going_on.fields if going_on else fields)
     if going_on is not None:
@@ -81,17 +81,30 @@ def plan_rotation(
 def retire_data_keys(
     audit: AuditLog, retirer: KeyRetirer, request: AuditRequest
 ) -> tuple[int, ...]:
-    """Retire only: new messages get new keys, old rows keep theirs until they are sealed anew."""
+    """Retire the keys only: new messages get new keys, and old rows keep theirs until a rotation re-encrypts them."""
     with audited(audit, request):
         return tuple(retirer.retire_data_keys(request, request.fields))
 
 
-@dataclass(frozen=True, slots=True)
-class ResealWorker:
-    """What one worker needs of the database, over a connection of its own."""
+class RotationReader(Protocol):
+    """Reads which rotations are under way."""
 
-    claims: RangeClaims
-    resealer: Reencrypter
+    def open(self, purpose: KeyPurpose) -> OpenRotation | None:
+        """The rotation of these keys that has begun and not ended; None if there is none."""
+
+
+class DataRotations(Protocol):
+    """Begins and ends rotations of data keys, behind the fence."""
+
+    def begin(self, request: AuditRequest, fields: Sequence[Field], ranges: int) -> OpenRotation:
+        """Retire the active data keys of these fields, and cut each month into that many ranges.
+
+        The rotation has the id of the request. If a rotation is under way, returns that one instead, and retires
+        no key.
+        """
+
+    def end(self, rotation_id: uuid.UUID) -> None:
+        """End the rotation. Changes nothing if another process has ended it."""
 
 
 class Rotation:
@@ -102,7 +115,7 @@ class Rotation:
         *,
         audit: AuditLog,
         rotations: DataRotations,
-        workers: Sequence[ResealWorker],
+        workers: Sequence[RangeWorker[Reencrypter]],
         keys: WorkerKeys,
         pace: Pace,
         progress: Progress,
@@ -115,46 +128,43 @@ class Rotation:
         self._progress = progress
 
     def rotate(self, request: AuditRequest, plan: RotationPlan) -> RotationReport:
-        """Retire the active keys of `request.fields`, and seal anew everything under retired ones.
+        """Retire the active keys of `request.fields`, and re-encrypt every value under retired keys.
 
-        A rotation that was interrupted is finished instead, under the same receipt as any other. A
-        value that does not open is left as it was and named in the report, and so is a key. A caller
-        whom KMS refuses ends the run. Raises ConfigurationError, before anything is changed, if new
-        keys get a KMS key that is not trusted; AuditError, KeyUnavailableError, UnavailableError, and
-        IncompleteError, also if that rotation is of fields (`plan.resumes`) that `request` does not
-        name; what was sealed anew until then stays so.
+        An interrupted rotation is finished instead, under the same receipt. A value that does not open stays
+        as it is and is named in the report, and so is a key that does not open. The run ends if KMS refuses
+        the caller. Raises ConfigurationError, before anything is changed, if new keys get a KMS key that is
+        not trusted; AuditError, KeyUnavailableError, UnavailableError; and IncompleteError, also if that
+        rotation is of fields (`plan.resumes`) that `request` does not name. Values that were re-encrypted
+        before the error stay so.
         """
         with audited(self._audit, request) as receipt:
             self._keys.must_trust(KeyPurpose.DATA)
-            rotation = self._rotations.begin(request, request.fields, slices(plan.rows))
-            if not set(rotation.fields) <= set(request.fields):  # not without an entry that says so
+            rotation = self._rotations.begin(request, request.fields, ranges_a_month(plan.rows))
+            if not set(rotation.fields) <= set(request.fields):  # an entry must name all fields
                 message = "a rotation of other fields was begun meanwhile, or interrupted"
                 raise IncompleteError(message, hint="run it again: it goes on with that one first")
-            pages = [
-                Reencrypting(each.resealer, self._keys, Opener(receipt), rotation, self._progress)
-                for each in self._workers
-            ]
-            workers = [
-                RangeWorker(each.claims, work)
-                for each, work in zip(self._workers, pages, strict=True)
-            ]
-            RangeWorkers(workers, self._pace, self._progress).run(rotation.rotation_id)
-            left = self._workers[0].resealer.left(rotation)
+            works = RangeWorkers(self._workers, self._pace, self._progress).run(
+                rotation.rotation_id,
+                lambda rows: Reencrypting(
+                    rows, self._keys, Opener(receipt), rotation, self._progress
+                ),
+            )
+            remaining = self._workers[0].store.remaining(rotation)
             at_fault = tuple(self._keys.at_fault())
             self._rotations.end(rotation.rotation_id)
         return RotationReport(
             retired=rotation.retired,
             created=tuple(self._keys.made),
-            rows_reencrypted=sum(work.done for work in pages),
-            rows_remaining=left.values,
-            failed=left.record_ids,
+            rows_reencrypted=sum(work.done for work in works),
+            rows_remaining=remaining.values,
+            failed=remaining.record_ids,
             at_fault=at_fault,
         )
 
 
-def slices(rows: int) -> int:
-    """How many ranges to cut a month into, of a table with so many rows."""
-    return max(1, min(MAX_SLICES, rows // ROWS_A_RANGE))
+def ranges_a_month(rows: int) -> int:
+    """The number of ranges to cut a month into, for a table with this many rows."""
+    return max(1, min(MAX_RANGES, rows // ROWS_A_RANGE))
 
 
 def _data_keys(lister: KeyLister, fields: Sequence[Field]) -> list[KeyUsage]:
@@ -165,25 +175,3 @@ def _data_keys(lister: KeyLister, fields: Sequence[Field]) -> list[KeyUsage]:
         and usage.key.field in fields
         and usage.key.state is not KeyState.DESTROYED
     ]
-
-
-class RotationReader(Protocol):
-    """May see which rotations are under way."""
-
-    def open(self, purpose: KeyPurpose) -> OpenRotation | None:
-        """The rotation of these keys that has begun and not ended, if there is one."""
-
-
-class DataRotations(Protocol):
-    """May begin and end rotations of data keys, behind the fence."""
-
-    def begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
-        """Retire the active data keys of these fields, and cut each month into so many ranges.
-
-        The rotation has the id of the request.
-        Goes on with the rotation that is under way instead, if there is one; then nothing is
-        retired.
-        """
-
-    def end(self, rotation_id: uuid.UUID) -> None:
-        """It is over. Nothing happens if somebody else has said so."""

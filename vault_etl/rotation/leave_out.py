@@ -1,4 +1,4 @@
-"""Which rows a new generation of tokens may leave out: one record, or all that lies under certain data keys."""
+"""Name the rows that a new generation of tokens may leave out: one record, or all rows under certain data keys."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _HINT: Final = (
     "a record id, or some of key=ID, login=NAME, since=TIME and until=TIME, joined by commas"
 )
 _NEXT: Final = re.compile(r",(?=(?:key|login|since|until)=)")
-"""A comma before a criterion: the name of a login may hold others."""
+"""A comma before a criterion. The name of a login may hold other commas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveOut:
-    """What `--leave-out` says: a record, or criteria of data keys, all of which must hold.
+    """The value of `--leave-out`: a record, or criteria of data keys, all of which must hold.
 
-    A row is named by the data keys that it lies under, since the database lets a login write under
-    keys of its own making alone. `login` made the key; from `since` to `until`, both included, falls
-    a moment of its lease.
+    Data keys name the rows under them, because the database lets a login write only under keys that the
+    login made itself. `login` is the maker of the key. A moment of the key's lease is between `since` and
+    `until`, both included.
     """
 
     record_id: uuid.UUID | None = None
@@ -36,14 +36,14 @@ class LeaveOut:
 
     @classmethod
     def parse(cls, text: str) -> LeaveOut:
-        """Read what `str` writes. Raises UsageError for all else."""
+        """Read what `str` writes. Raises UsageError for any other text."""
         if re.fullmatch(r"[0-9a-fA-F-]{32,36}", text):
             return cls(record_id=_record_id(text))
         criteria: dict[str, str] = {}
         for part in _NEXT.split(text):
             name, sign, value = part.partition("=")
             if name not in {"key", "login", "since", "until"} or not sign or not value:
-                raise _refused(f"{part} is no record id and no criterion")
+                raise _refused(f"{part} is not a record id and not a criterion")
             if name in criteria:
                 raise _refused(f"{name}= is there twice")
             criteria[name] = value
@@ -55,7 +55,7 @@ class LeaveOut:
         )
 
     def names(self, record_id: uuid.UUID, keys: Iterable[StoredKey]) -> bool:
-        """Whether it names a row that lies under these data keys, as `named` in rotation/tokens.sql does."""
+        """True if this names a row under these data keys, by the rule of the block `named` in rotation/tokens.sql."""
         if self.record_id is not None:
             return record_id == self.record_id
         return any(self._names_key(key) for key in keys)
@@ -86,12 +86,12 @@ def _record_id(text: str) -> uuid.UUID:
     try:
         return uuid.UUID(text)
     except ValueError:
-        raise _refused(f"{text} is no record id") from None
+        raise _refused(f"{text} is not a record id") from None
 
 
 def _key_id(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,10}", text) or not 0 < int(text) <= MAX_KEY_ID:
-        raise _refused(f"{text} is no key id")
+        raise _refused(f"{text} is not a key id")
     return int(text)
 
 
@@ -102,7 +102,7 @@ def _moment(text: str) -> dt.datetime:
             return moment.astimezone(dt.UTC)
     except (ValueError, OverflowError):
         pass
-    raise _refused(f"{text} is no time with its zone, such as 2026-11-29T08:00:00Z")
+    raise _refused(f"{text} is not a time with its zone, such as 2026-11-29T08:00:00Z")
 
 
 def _text(moment: dt.datetime | None) -> str | None:
@@ -115,9 +115,9 @@ def _refused(message: str) -> UsageError:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """How many rows with tokens a `LeaveOut` names, and under how many keys.
+    """The numbers of rows with tokens that a `LeaveOut` names, and of the keys that they are under.
 
-    `logins` made the keys, and KMS wrapped them under `kms_key_arns`: ten of each at the most.
+    `logins` made the keys, and KMS wrapped them under `kms_key_arns`; at most ten of each are named.
     """
 
     what: LeaveOut

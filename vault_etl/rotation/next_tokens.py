@@ -1,4 +1,4 @@
-"""Where a row gets its next token, and where the old tokens give way to the next."""
+"""Make the next tokens of rows from what their ciphertexts hold."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from vault_etl.crypto.fields import Field
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.rotation.worker_keys import WorkerKeys
-from vault_etl.rotation.workers import (
-    Claim,
-)
+from vault_etl.rotation.workers import Claim
 
 
 @dataclass(frozen=True, slots=True)
 class Generations:
-    """The generation that stands in rows, and the one that is to take its place."""
+    """The generation of the tokens that are in force, and the one that is to replace it."""
 
     active: int
     pending: int
@@ -29,7 +27,7 @@ class Generations:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A row with tokens. `generation` is the one that it says that they are of."""
+    """A row with tokens. `generation` is the one that the row names for its tokens."""
 
     record_id: uuid.UUID
     user_id: str
@@ -41,9 +39,9 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class NextTokens:
-    """The next tokens of a row whose old ones and whose ciphertexts are still these.
+    """The next tokens of a row, valid while its tokens and ciphertexts are still those of `row`.
 
-    Without any it is left out: nothing is wrong with that, and it is not read again.
+    A row without next tokens is left out: this is no error, and the row is not read again.
     """
 
     row: TokenRow
@@ -51,13 +49,13 @@ class NextTokens:
 
 
 NewTokens = Mapping[uuid.UUID, Mapping[Field, uuid.UUID]]
-"""Of each record, those of its fields."""
+"""The new tokens of the fields of each record."""
 
 
 class NextTokenMaker:
-    """Makes next tokens from what the ciphertexts hold, if the row's own token is of the same value.
+    """Makes next tokens from the opened values, if a row's own token is of the same value.
 
-    Rows of generations other than `old` get none.
+    Rows whose generation is not in `old` get no next tokens.
     """
 
     def __init__(
@@ -69,7 +67,7 @@ class NextTokenMaker:
         self._new = new
 
     def make(self, rows: Sequence[TokenRow]) -> NewTokens:
-        """The next tokens of these rows, but for those that do not open or hold another's token, or none.
+        """Make next tokens, except for rows that do not open, that hold another value's token, or that hold none.
 
         Raises what `OldKeys.data_key` raises.
         """
@@ -83,12 +81,15 @@ class NextTokenMaker:
     def make_in_time(
         self, rows: Sequence[TokenRow], claim: Claim
     ) -> tuple[Sequence[TokenRow], NewTokens]:
-        """As `make`, for as many rows from the first on as `WorkerKeys.of_rows` has the keys of."""
+        """Make next tokens for as many rows, from the first on, as `WorkerKeys.of_rows` takes.
+
+        Returns the rows that were taken, and their tokens as `make` does.
+        """
         rows, keys = self._keys.of_rows(rows, claim.will_ask)
         claim.will_open(len(rows))
         made = {}
         for row in rows:
-            # A ValueError: what was sealed has no token at all, and was not sealed by us.
+            # ValueError: the sealed value has no token, so no writer of this project sealed it.
             with contextlib.suppress(IntegrityError, ValueError):
                 made[row.record_id] = {
                     field: self._next(row, field, keys)
@@ -113,7 +114,7 @@ class NextTokenMaker:
 
 
 class RotationTokenMaker(NextTokenMaker):
-    """Makes the pending generation's tokens of rows of the active one."""
+    """Makes the pending generation's tokens for rows of the active generation."""
 
     def __init__(
         self, keys: WorkerKeys, opener: Opener, active: Tokenizer, pending: Tokenizer

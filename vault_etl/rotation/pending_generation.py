@@ -1,4 +1,4 @@
-"""Where it is kept which rotation is under way, and how far each range of rows is."""
+"""The pending generation of token keys: begun by a rotation, or aborted before its cut-over."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from vault_etl.rotation.ranges import OpenRotation
 
 
 class TokenRotations(Protocol):
-    """May begin and abort rotations of the token keys, behind the fence."""
+    """Begins and aborts rotations of the token keys, behind the fence."""
 
     def next_generation(self) -> int:
-        """The number of the next generation: no number ever comes twice."""
+        """The number of the next generation. No number is used twice."""
 
-    def begin(self, request: AuditRequest, keys: Sequence[NewKey], slices: int) -> OpenRotation:
+    def begin(self, request: AuditRequest, keys: Sequence[NewKey], ranges: int) -> OpenRotation:
         """Make these keys the pending generation: from the commit on, every batch has both tokens.
 
-        The entry that names them is part of the transaction; the rotation has the request's id.
-        Goes on with the rotation that is under way instead, if there is one; then these keys are
-        not stored. If it has been through all of its ranges, it goes through them again: rows that
-        did not open then may do so now. A call without keys has seen a pending generation.
+        The entry that names the keys is part of the transaction; the rotation has the request's id. If a
+        rotation is under way, returns that one instead, and stores no key. If all of its ranges are done, they
+        are opened again: rows that did not open before may open now. A caller without keys has seen
+        a pending generation.
 
         Raises ConfigurationError while an old generation is kept; IncompleteError if there are
         neither keys nor a pending generation any more.
         """
 
     def abort(self, request: AuditRequest) -> Sequence[int]:
-        """Destroy the keys of the pending generation, on the record; their ids: none if there is none."""
+        """Destroy the keys of the pending generation, on the record; return their ids, if any."""
 
 
 class BeginTokens:
-    """Makes a generation pending, from a KMS that has to prove itself."""
+    """Makes a generation pending. The KMS must first prove that it binds keys to their contexts."""
 
     def __init__(
         self,
@@ -56,12 +56,12 @@ class BeginTokens:
         self._generator = generator
         self._unwrapper = unwrapper
 
-    def __call__(self, request: AuditRequest, slices: int) -> OpenRotation:
-        """Begin, or go on with what has begun.
+    def __call__(self, request: AuditRequest, ranges: int) -> OpenRotation:
+        """Begin a rotation, or continue the one that has begun.
 
-        Raises DataError for token keys that no entry of the log explains;
-        ConfigurationError while the generation before is still kept in the rows, or if the
-        KMS ignores contexts; then no key is stored. And what KMS and Postgres say.
+        Raises DataError for token keys that no entry of the log explains; ConfigurationError while the
+        previous generation is kept in the rows, or if the KMS ignores contexts, and then stores no key.
+        Raises the errors of KMS and Postgres too.
         """
         new: list[NewKey] = []
         if not self.pending_ids():
@@ -73,17 +73,17 @@ class BeginTokens:
                 for field in PERSONAL_FIELDS
             ]
             prove_kms(new[0], self._unwrapper)
-        return self._rotations.begin(request, new, slices)
+        return self._rotations.begin(request, new, ranges)
 
     def pending_ids(self) -> tuple[int, ...]:
-        """The ids of the pending keys: none if there is no such generation."""
+        """The ids of the pending keys; empty if no generation is pending."""
         keys = self._reader.token_keys()
         return tuple(sorted(key.key_id for key in keys if key.state is KeyState.PENDING))
 
 
 @dataclass(frozen=True, slots=True)
 class Aborted:
-    """The pending keys, which are destroyed, and how many rows had tokens of theirs."""
+    """The pending keys that were destroyed, and the number of rows that had their tokens."""
 
     destroyed: tuple[int, ...]
     rows: int
@@ -107,13 +107,14 @@ class AbortTokens:
         self._progress = progress
 
     def __call__(self, request: AuditRequest) -> Aborted:
-        """Abort. Run again, it takes away what an interrupted run has left; after that, nothing.
+        """Abort the rotation: afterwards everything is as it was before its beginning.
 
-        Raises AuditError, UnavailableError. What was done until then stays.
+        A second run takes away the tokens that an interrupted run has left. Raises AuditError, UnavailableError;
+        pages that were committed before stay done.
         """
         with audited(self._audit, request):
             destroyed = tuple(self._rotations.abort(request))
-            given_up = {
+            destroyed_generations = {
                 usage.key.generation
                 for usage in self._lister.usage()
                 if usage.key.purpose is KeyPurpose.TOKEN
@@ -122,6 +123,6 @@ class AbortTokens:
             }
             rows = sum(
                 clear_tokens(self._old_tokens, generation, self._progress)
-                for generation in sorted(filter(None, given_up))
+                for generation in sorted(filter(None, destroyed_generations))
             )
         return Aborted(destroyed, rows)

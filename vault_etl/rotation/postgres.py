@@ -1,4 +1,4 @@
-"""Rotations that are under way on Postgres, for the role re-encrypt: begun behind the fence, claimed range by range."""
+"""Rotations on Postgres, for the role re-encrypt: begun behind the fence, claimed range by range."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 
 import psycopg2.extensions
 import stamina
+from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError
@@ -26,6 +27,8 @@ from vault_etl.keys.postgres import (
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.resources import blocks
+from vault_etl.rotation.data_keys import DataRotations, RotationReader
+from vault_etl.rotation.pending_generation import TokenRotations
 from vault_etl.rotation.ranges import (
     NOTHING_OPENED,
     OpenedRows,
@@ -34,7 +37,7 @@ from vault_etl.rotation.ranges import (
     RotationStep,
     split,
 )
-from vault_etl.rotation.workers import Unfinished
+from vault_etl.rotation.workers import RangeClaims, Unfinished
 
 CLAIM_TRIES: Final = 5
 
@@ -42,35 +45,36 @@ _SQL: Final = blocks("rotation/rotation.sql")
 _RECORDS: Final = blocks("records/records.sql")
 
 
-class PostgresRotationReader:
-    """`RotationReader` on Postgres; the role rotate may have one too."""
+class PostgresRotationReader(RotationReader):
+    """`RotationReader` on Postgres, also for the role rotate."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def open(self, purpose: KeyPurpose) -> OpenRotation | None:
-        """See `RotationReader.open`."""
         with self._database.transaction() as cursor:
             return _open(cursor, purpose)
 
 
-class PostgresDataRotations:
+class PostgresDataRotations(DataRotations):
     """`DataRotations` on Postgres."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
-        """See `DataRotations.begin`. The keys are retired first: an entry commits by itself."""
+    @override
+    def begin(self, request: AuditRequest, fields: Sequence[Field], ranges: int) -> OpenRotation:
+        """Retire the keys first, because an entry commits by itself; then begin."""
         with self._database.transaction() as cursor:
             if (going_on := _open(cursor, KeyPurpose.DATA)) is not None:
                 return going_on
         retired = PostgresKeyStore(self._database).retire_data_keys(request, fields)
-        begun = self._begin(request, fields, slices)
+        begun = self._begin(request, fields, ranges)
         return dataclasses.replace(begun, retired=tuple(retired))
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
-    def _begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
+    def _begin(self, request: AuditRequest, fields: Sequence[Field], ranges: int) -> OpenRotation:
         with self._database.transaction() as cursor:
             close_fence(cursor)
             if (going_on := _open(cursor, KeyPurpose.DATA)) is not None:
@@ -79,31 +83,32 @@ class PostgresDataRotations:
             cursor.execute(_SQL["old_data_keys"], {"fields": names})
             old = frozenset(key_id for (key_id,) in cursor.fetchall())
             begun = OpenRotation(rotation_id=request.request_id, fields=tuple(fields), old_keys=old)
-            _add(cursor, KeyPurpose.DATA, begun, slices)
+            _add(cursor, KeyPurpose.DATA, begun, ranges)
             return begun
 
+    @override
     def end(self, rotation_id: uuid.UUID) -> None:
-        """See `DataRotations.end`."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["end_rotation"], {"rotation_id": rotation_id})
 
 
-class PostgresTokenRotations:
+class PostgresTokenRotations(TokenRotations):
     """`TokenRotations` on Postgres."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def next_generation(self) -> int:
-        """See `TokenRotations.next_generation`."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["next_generation"])
             ((generation,),) = cursor.fetchall()
         return int(generation)
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
-    def begin(self, request: AuditRequest, keys: Sequence[NewKey], slices: int) -> OpenRotation:
-        """See `TokenRotations.begin`. The keys are made first: an entry commits by itself."""
+    @override
+    def begin(self, request: AuditRequest, keys: Sequence[NewKey], ranges: int) -> OpenRotation:
+        """Make the keys first, because an entry commits by itself; then begin."""
         with self._database.transaction() as cursor:
             is_new = _open(cursor, KeyPurpose.TOKEN) is None
             by_state = _token_keys(cursor)
@@ -120,58 +125,58 @@ class PostgresTokenRotations:
             by_state = _token_keys(cursor)
             _check_room(by_state)
             if KeyState.PENDING not in by_state:
-                message = "somebody else has just aborted this rotation of the token keys"
+                message = "another process has just aborted this rotation of the token keys"
                 raise IncompleteError(message, hint="run the command again to begin another")
             begun = OpenRotation(
                 rotation_id=request.request_id,
                 fields=PERSONAL_FIELDS,
                 old_keys=frozenset(by_state.get(KeyState.ACTIVE, ())),
             )
-            _add(cursor, KeyPurpose.TOKEN, begun, slices)
+            _add(cursor, KeyPurpose.TOKEN, begun, ranges)
             return begun
 
     @stamina.retry(on=LockTimeoutError, attempts=FENCE_TRIES, timeout=FENCE_SECONDS)
+    @override
     def abort(self, request: AuditRequest) -> Sequence[int]:
-        """See `TokenRotations.abort`."""
         (aborted,) = self._database.call(_SQL["abort"], asked_by(request))
         return list(aborted)
 
 
-class PostgresRangeClaims:
-    """`RangeClaims` on Postgres, by its clock, for the run of `keys rotate` with this request id."""
+class PostgresRangeClaims(RangeClaims):
+    """`RangeClaims` on Postgres, by the clock of the database, for the run of `keys rotate` with this request id."""
 
     def __init__(self, database: Database, request_id: uuid.UUID) -> None:
         self._database = database
         self._request_id = request_id
 
     @stamina.retry(on=LockTimeoutError, attempts=CLAIM_TRIES)
+    @override
     def claim(self, rotation_id: uuid.UUID, claim: uuid.UUID) -> Range | None:
-        """See `RangeClaims.claim`."""
         row = self._database.call(
             _SQL["claim_range"],
             {"rotation_id": rotation_id, "claim": claim, "request_id": self._request_id},
         )
         return None if row[0] is None else Range(Table(row[0]), *row[1:])
 
+    @override
     def unfinished(self, rotation_id: uuid.UUID) -> Unfinished:
-        """See `RangeClaims.unfinished`."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["unfinished_ranges"], {"rotation_id": rotation_id})
             ((count, seconds),) = cursor.fetchall()
         return Unfinished(int(count), seconds or 0.0)
 
-    def release(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
-        """See `RangeClaims.release`."""
+    @override
+    def free(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
         self._database.call(
-            _SQL["release_range"],
+            _SQL["free_range"],
             {"claim": claim, "rows": opened.rows, "key_ids": sorted(opened.key_ids)},
         )
 
 
 def move_range(cursor: psycopg2.extensions.cursor, step: RotationStep, *, is_whole: bool) -> None:
-    """Move a range on in the transaction that did a page of it; not, if a part of that was not done.
+    """Move a range on in the transaction that wrote a page of it. A page that is not whole leaves it where it is.
 
-    A range that somebody else has claimed since stays as they have it.
+    The range stays where it is too if another worker has claimed it since.
     """
     cursor.execute(
         _SQL["move_range"],
@@ -184,7 +189,7 @@ def move_range(cursor: psycopg2.extensions.cursor, step: RotationStep, *, is_who
 
 
 def month_bounds(cursor: psycopg2.extensions.cursor) -> list[tuple[uuid.UUID, uuid.UUID]]:
-    """The first and the last record of each month that has one."""
+    """The first and the last record of each month with records."""
     cursor.execute(_RECORDS["ranges"])
     months = [row for row in cursor.fetchall() if not row[2]]
     cursor.execute(
@@ -208,7 +213,7 @@ def _open(cursor: psycopg2.extensions.cursor, purpose: KeyPurpose) -> OpenRotati
 
 
 def _check_room(by_state: dict[KeyState, list[int]]) -> None:
-    """Raise ConfigurationError while the generation before is kept: a row has room for two."""
+    """Raise ConfigurationError while the previous generation is kept: a row has room for two."""
     if kept := by_state.get(KeyState.DECRYPT_ONLY):
         message = "the tokens of the generation before are still kept in the rows"
         raise ConfigurationError(
@@ -225,9 +230,9 @@ def _token_keys(cursor: psycopg2.extensions.cursor) -> dict[KeyState, list[int]]
 
 
 def _add(
-    cursor: psycopg2.extensions.cursor, purpose: KeyPurpose, begun: OpenRotation, slices: int
+    cursor: psycopg2.extensions.cursor, purpose: KeyPurpose, begun: OpenRotation, ranges: int
 ) -> None:
-    """The rotation and its ranges, looked for behind the fence: what comes later needs no work."""
+    """Add the rotation and its ranges. Ranges are read behind the fence: rows that come later need no work."""
     cursor.execute(
         _SQL["add_rotation"],
         {
@@ -237,13 +242,13 @@ def _add(
             "old_keys": sorted(begun.old_keys),
         },
     )
-    add_ranges(cursor, begun.rotation_id, list(_ranges(cursor, begun.fields, slices)))
+    add_ranges(cursor, begun.rotation_id, list(_ranges(cursor, begun.fields, ranges)))
 
 
 def add_ranges(
     cursor: psycopg2.extensions.cursor, rotation_id: uuid.UUID, ranges: Sequence[Range]
 ) -> None:
-    """Ranges of a rotation that no worker has claimed yet."""
+    """Add ranges of a rotation, which no worker has claimed yet."""
     cursor.execute(
         _SQL["add_ranges"],
         {
@@ -256,11 +261,11 @@ def add_ranges(
 
 
 def _ranges(
-    cursor: psycopg2.extensions.cursor, fields: Sequence[Field], slices: int
+    cursor: psycopg2.extensions.cursor, fields: Sequence[Field], ranges: int
 ) -> Iterator[Range]:
     if set(fields) & set(PERSONAL_FIELDS):
         for first, last in month_bounds(cursor):
-            yield from split(Table.USER_LOGINS, first, last, slices)
+            yield from split(Table.USER_LOGINS, first, last, ranges)
     if Field.QUARANTINE in fields:
         cursor.execute(_SQL["quarantine_bounds"])
         ((first, last),) = cursor.fetchall()

@@ -1,4 +1,4 @@
-"""Tokens of a detached month on Postgres, for the role re-encrypt: by functions of the owner, whose table it is."""
+"""Tokens of a detached month on Postgres, for the role re-encrypt, by functions of the owner of its table."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import stamina
+from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.base.errors import ConfigurationError, IncompleteError, NotFoundError, UsageError
@@ -17,11 +18,12 @@ from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.postgres_stream import page
 from vault_etl.platform.resources import blocks
 from vault_etl.records.partitions import PartitionState, next_month, parse_month
-from vault_etl.rotation.detached import DetachedMonth
+from vault_etl.rotation.detached import DetachedMonth, DetachedMonths
 from vault_etl.rotation.next_tokens import NextTokens, TokenRow
 from vault_etl.rotation.postgres import add_ranges, move_range
 from vault_etl.rotation.postgres_tokens import stage, token_row
 from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, split
+from vault_etl.rotation.retoken_pages import DetachedTokens
 
 _SQL: Final = blocks("rotation/detached.sql")
 _ROTATION: Final = blocks("rotation/rotation.sql")
@@ -33,17 +35,17 @@ _FIRST: Final = {
 }
 
 
-class PostgresDetachedMonths:
+class PostgresDetachedMonths(DetachedMonths):
     """`DetachedMonths` on Postgres."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def find(self, wanted: str) -> DetachedMonth:
-        """The closed month of that name, or the one that holds that month or a part of it.
+        """Find the detached month of that name, or the one that has all or a part of that calendar month.
 
-        Raises NotFoundError if there is none, UsageError if there are several, and ConfigurationError if
-        its rows are elsewhere.
+        Raises NotFoundError if no month fits, UsageError if several do, and ConfigurationError if
+        the rows are not in a detached table.
         """
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["find"], {"wanted": wanted, **_bounds(wanted)})
@@ -61,8 +63,8 @@ class PostgresDetachedMonths:
             raise ConfigurationError(message, hint=_FIRST.get(state))
         return DetachedMonth(name, first, until)
 
+    @override
     def generations(self, month: DetachedMonth) -> Mapping[int, int]:
-        """See `DetachedMonths.generations`."""
         try:
             with self._database.transaction(long=True) as cursor:
                 cursor.execute(_SQL["generations"], {"month_id": month.first})
@@ -74,10 +76,11 @@ class PostgresDetachedMonths:
             ) from None
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @override
     def begin(
-        self, request: AuditRequest, month: DetachedMonth, slices: int, *, again: bool
+        self, request: AuditRequest, month: DetachedMonth, ranges: int, *, again: bool
     ) -> OpenRotation:
-        """See `DetachedMonths.begin`. Of two that begin at once, one finds the other's."""
+        """Of two that begin at once, one finds the other's."""
         self._database.call(_SQL["begin"], {"month_id": month.first})
         with self._database.transaction() as cursor:
             cursor.execute(
@@ -90,8 +93,8 @@ class PostgresDetachedMonths:
             )
             if cursor.rowcount:
                 last = uuid.UUID(int=month.until.int - 1)
-                ranges = split(Table.USER_LOGINS, month.first, last, slices)
-                add_ranges(cursor, request.request_id, list(ranges))
+                cut = split(Table.USER_LOGINS, month.first, last, ranges)
+                add_ranges(cursor, request.request_id, list(cut))
             cursor.execute(_SQL["open"], {"month_id": month.first})
             ((rotation_id, fields, _),) = cursor.fetchall()
             values = {"rotation_id": rotation_id}
@@ -105,28 +108,30 @@ class PostgresDetachedMonths:
             resumed=rotation_id != request.request_id,
         )
 
+    @override
     def end(self, rotation_id: uuid.UUID) -> None:
-        """See `DetachedMonths.end`."""
         with self._database.transaction() as cursor:
             cursor.execute(_ROTATION["end_rotation"], {"rotation_id": rotation_id})
 
 
-class PostgresDetachedTokens:
+class PostgresDetachedTokens(DetachedTokens):
     """`DetachedTokens` on Postgres."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def page(self, claim: uuid.UUID, at: Range, limit: int) -> Page[TokenRow]:
-        """See `DetachedTokens.page`. The function knows the range by its claim."""
+        """Read a page. The function finds the range by its claim."""
         with self._database.transaction(long=True) as cursor:
             values = {"claim": claim, "after": at.after}
             found, is_last = page(cursor, _SQL["page"], values, limit)
         return Page([token_row(row) for row in found], is_last=is_last)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @override
     def fill(self, rows: Sequence[NextTokens], generation: int, step: RotationStep) -> int | None:
-        """See `DetachedTokens.fill`. After a deadlock it is tried again: filling twice is once."""
+        """Fill a page. A deadlock is followed by another attempt: filling twice has the effect of once."""
         with self._database.transaction() as cursor:
             filled: int | None = 0
             if rows:
@@ -139,7 +144,7 @@ class PostgresDetachedTokens:
 
 
 def _bounds(wanted: str) -> dict[str, uuid.UUID | None]:
-    """The ids of a month that is written as 2026-03; none of anything else."""
+    """The bounds of a month that is written as 2026-03; None for any other text."""
     try:
         month = parse_month(wanted)
     except UsageError:

@@ -1,4 +1,4 @@
-"""Reading ciphertexts under old keys and swapping them for new ones, for the role re-encrypt."""
+"""Ciphertexts on Postgres, for the role re-encrypt: read under old keys, and swapped for new ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import psycopg2.extensions
 import stamina
+from typing_extensions import override
 
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table
 from vault_etl.crypto.keys import DataKey
@@ -19,27 +20,27 @@ from vault_etl.platform.postgres_stream import page
 from vault_etl.platform.resources import blocks
 from vault_etl.records.postgres import fence_holds
 from vault_etl.rotation.postgres import move_range
-from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep
-from vault_etl.rotation.reencrypt import Remaining, Replacement, SealedRow, Swap
+from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, Swap
+from vault_etl.rotation.reencrypt import Reencrypter, Remaining, Replacement, SealedRow
 
-MAX_LEFT_IDS: Final = 10
+MAX_REMAINING_IDS: Final = 10
 
 _SQL: Final = blocks("rotation/reencrypt.sql")
 
 _TRIES: Final = 5
 
 _FIELDS: Final = {Table.USER_LOGINS: PERSONAL_FIELDS, Table.QUARANTINE: (Field.QUARANTINE,)}
-"""In the order of the columns of `page_…`."""
+"""Fields in the order of the columns of the blocks `page_…`."""
 
 
-class PostgresReencrypter:
+class PostgresReencrypter(Reencrypter):
     """`Resealer` on Postgres."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page[SealedRow]:
-        """See `Resealer.page`."""
         values = {
             "rotation_id": rotation.rotation_id,
             "fields": _names(rotation),
@@ -52,10 +53,11 @@ class PostgresReencrypter:
         return Page([_row(at.place, row) for row in found], is_last=is_last)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @override
     def replace(
         self, replacements: Sequence[Replacement], keys: Sequence[DataKey], step: RotationStep
     ) -> Swap | None:
-        """See `Resealer.replace`. A deadlock with another writer is tried again: swapping twice is once."""
+        """Swap values. A deadlock is followed by another attempt: swapping twice has the effect of once."""
         with self._database.transaction() as cursor:
             if replacements and not fence_holds(cursor, keys, None):
                 return None
@@ -65,10 +67,11 @@ class PostgresReencrypter:
             move_range(cursor, step, is_whole=swap.rows == len(replacements))
             return swap
 
-    def left(self, rotation: OpenRotation) -> Remaining:
-        """See `Resealer.left`. Reads the tables only to name rows, if the kept counts say that there are some.
+    @override
+    def remaining(self, rotation: OpenRotation) -> Remaining:
+        """Count by the kept counts; read the tables only to name rows, if the counts are not zero.
 
-        The keys go as one literal: of 10,000 single ones the server makes a plan for 50 ms.
+        All keys are one literal: for 10,000 single ones the server needs 50 ms to make a plan.
         """
         what = {
             "fields": _names(rotation),
@@ -76,11 +79,11 @@ class PostgresReencrypter:
         }
         record_ids = list[uuid.UUID]()
         with self._database.transaction(long=True) as cursor:
-            cursor.execute(_SQL["left"], what)
+            cursor.execute(_SQL["remaining"], what)
             ((values,),) = cursor.fetchall()
             for place in Table if values else ():
-                limit = MAX_LEFT_IDS - len(record_ids)
-                cursor.execute(_SQL[f"left_{place.value}"], {**what, "limit": limit})
+                limit = MAX_REMAINING_IDS - len(record_ids)
+                cursor.execute(_SQL[f"remaining_{place.value}"], {**what, "limit": limit})
                 record_ids += (record_id for (record_id,) in cursor.fetchall())
         return Remaining(values, tuple(record_ids))
 
@@ -113,7 +116,7 @@ def _swap_records(cursor: psycopg2.extensions.cursor, batch: Sequence[Replacemen
 
 
 def _old_and_new(replacement: Replacement, field: Field) -> tuple[bytes | None, bytes | None]:
-    """What is not replaced is not compared either."""
+    """The old and the new ciphertext of a field. A field that is not replaced is not compared."""
     new = replacement.ciphertexts.get(field)
     return (None if new is None else replacement.row.ciphertexts[field]), new
 

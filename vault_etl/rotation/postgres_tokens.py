@@ -1,4 +1,4 @@
-"""A new generation of tokens on Postgres, for the role re-encrypt: filled in beside the old one, and checked."""
+"""A new generation of tokens on Postgres, for the role re-encrypt: filled in, compared, and cut over to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import psycopg2.extensions
 import stamina
+from typing_extensions import override
 
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditRequest
@@ -23,46 +24,48 @@ from vault_etl.platform.postgres_stream import page
 from vault_etl.platform.resources import blocks
 from vault_etl.platform.waiting import Blocked
 from vault_etl.records.postgres import fence_holds
-from vault_etl.rotation.compare_tokens import Blamed, Mapped, TokenComparison
+from vault_etl.rotation.backfill import TokenBackfill
+from vault_etl.rotation.compare_tokens import Blamed, Mapped, TokenComparer, TokenComparison
 from vault_etl.rotation.leave_out import LeaveOut, Named
 from vault_etl.rotation.next_tokens import Generations, NextTokens, TokenRow
 from vault_etl.rotation.postgres import month_bounds, move_range
 from vault_etl.rotation.ranges import Page, Range, RotationStep
-from vault_etl.rotation.tokens import Swapped
+from vault_etl.rotation.tokens import NamedCounter, Swapped, TokenCutOver
 
 MAX_NAMED: Final = 10
-"""Records that a check names, and logins that are named beside a count."""
+"""Records that a comparison names, and logins that are named beside a count."""
 
 MAX_BLAMED: Final = 3
-"""Logins, and keys, that a check names."""
+"""Logins, and keys, that a comparison names."""
 
 MAX_PAIRS: Final = 100
-"""Pairs of tokens of one field, each of which stands for two, of which a check reads a row."""
+"""Pairs of tokens of one field that do not map one to one, of each of which a comparison reads a row."""
 
 _SQL: Final = blocks("rotation/tokens.sql")
 
 _TRIES: Final = 5
 
 
-class PostgresTokenBackfill:
+class PostgresTokenBackfill(TokenBackfill):
     """`TokenBackfill` on Postgres."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def page(self, generations: Generations, at: Range, limit: int) -> Page[TokenRow]:
-        """See `TokenBackfill.page`."""
         return self._page(_SQL["page"], _numbers(generations), at, limit)
 
+    @override
     def named(self, what: LeaveOut, at: Range, limit: int) -> Page[TokenRow]:
-        """See `TokenBackfill.named`."""
         return self._page(_SQL["named"], _criteria(what), at, limit)
 
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
+    @override
     def fill(
         self, rows: Sequence[NextTokens], generations: Generations, step: RotationStep
     ) -> int | None:
-        """See `TokenBackfill.fill`. After a deadlock it is tried again: filling twice is once."""
+        """Fill rows. A deadlock is followed by another attempt: filling twice has the effect of once."""
         record_ids = [made.row.record_id for made in rows]
         with self._database.transaction() as cursor:
             if not fence_holds(cursor, (), (generations.active, generations.pending)):
@@ -89,14 +92,14 @@ class PostgresTokenBackfill:
         return Page([token_row(row) for row in found], is_last=is_last)
 
 
-class PostgresTokenComparer:
-    """`TokenChecker` and `NamedCounter` on Postgres. A check groups the whole table by its tokens."""
+class PostgresTokenComparer(TokenComparer, NamedCounter):
+    """`TokenChecker` and `NamedCounter` on Postgres. A comparison groups the whole table by its tokens."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def check(self, generations: Generations) -> TokenComparison:
-        """See `TokenChecker.check`."""
+    @override
+    def compare(self, generations: Generations) -> TokenComparison:
         values = {
             **_numbers(generations),
             "limit": MAX_NAMED,
@@ -133,8 +136,9 @@ class PostgresTokenComparer:
             partitions=partitions,
         )
 
+    @override
     def sample(self, generations: Generations, rows: int) -> Sequence[TokenRow]:
-        """See `TokenChecker.sample`: the first row behind each of so many random places."""
+        """Draw random record ids, and take the first row behind each."""
         with self._database.transaction(long=True) as cursor:
             bounds = month_bounds(cursor)
             if not bounds:
@@ -148,16 +152,16 @@ class PostgresTokenComparer:
             found = {row[0]: token_row(row) for row in cursor.fetchall()}
         return list(found.values())
 
+    @override
     def count(self, generations: Generations | None) -> int:
-        """See `TokenChecker.count`."""
         with self._database.transaction(long=True) as cursor:
             pending = None if generations is None else generations.pending
             cursor.execute(_SQL["count"], {"pending": pending})
             ((count,),) = cursor.fetchall()
         return int(count)
 
+    @override
     def count_named(self, what: LeaveOut) -> Named:
-        """See `NamedCounter.count_named`."""
         with self._database.transaction(long=True) as cursor:
             cursor.execute(_SQL["count_named"], {**_criteria(what), "limit": MAX_NAMED})
             ((keys, logins, arns, rows),) = cursor.fetchall()
@@ -179,32 +183,32 @@ def _numbers(generations: Generations) -> dict[str, object]:
 
 
 def stage(cursor: psycopg2.extensions.cursor, rows: Sequence[NextTokens]) -> None:
-    """Bring rows and their new tokens into the session's staging table."""
+    """Copy rows and their new tokens into the session's staging table."""
     cursor.execute(_SQL["make_stage"])
     cursor.copy_expert(_SQL["copy_stage"], io.BytesIO(copy_binary(map(_staged, rows))))
 
 
 def token_row(row: Sequence[Any]) -> TokenRow:
-    """A row of a page: id, user and generation, then tokens, ciphertexts and next tokens, two each."""
+    """Build a row from the columns of a page: id, user, generation; then tokens, ciphertexts, next tokens, two each."""
     record_id, user_id, generation, *values = row
     tokens, sealed, made = values[0:2], values[2:4], values[4:6]
     return TokenRow(
         record_id,
         user_id,
         generation,
-        tokens=_there(tokens),
-        ciphertexts={field: bytes(value) for field, value in _there(sealed).items()},
-        next_tokens=_there(made),
+        tokens=_of_fields(tokens),
+        ciphertexts={field: bytes(value) for field, value in _of_fields(sealed).items()},
+        next_tokens=_of_fields(made),
     )
 
 
-def _there(values: Sequence[Any]) -> dict[Field, Any]:
+def _of_fields(values: Sequence[Any]) -> dict[Field, Any]:
     pairs = zip(PERSONAL_FIELDS, values, strict=True)
     return {field: value for field, value in pairs if value is not None}
 
 
 def _staged(made: NextTokens) -> tuple[object, ...]:
-    """In the order of `copy_stage`."""
+    """The values of a staged row, in the order of the columns of `copy_stage`."""
     row = made.row
     return (
         row.record_id,
@@ -215,7 +219,7 @@ def _staged(made: NextTokens) -> tuple[object, ...]:
     )
 
 
-class PostgresTokenCutOver:
+class PostgresTokenCutOver(TokenCutOver):
     """`TokenCutOver` on Postgres."""
 
     def __init__(self, database: Database, *, allow_publication: bool = False) -> None:
@@ -223,7 +227,7 @@ class PostgresTokenCutOver:
         self._allow_publication = allow_publication
 
     def check_publications(self) -> None:
-        """Raise ConfigurationError, naming them, if publications or slots carry the table elsewhere, unless allowed."""
+        """Raise ConfigurationError if publications or slots replicate the table, naming them, unless allowed."""
         if self._allow_publication:
             return
         with self._database.transaction() as cursor:
@@ -237,10 +241,10 @@ class PostgresTokenCutOver:
                 " --allow-publication",
             )
 
+    @override
     def cut_over(
         self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
     ) -> Swapped | Blocked:
-        """See `TokenCutOver.cut_over`."""
         try:
             seq, entry_hash, held_ms = self._database.call(
                 _SQL["cut_over"],
@@ -265,7 +269,7 @@ class PostgresTokenCutOver:
             self.check_publications()
             message = f"other objects depend on the token columns: {', '.join(self._dependents())}"
             raise ConfigurationError(
-                message, hint="drop them, run this again, and make them anew afterwards"
+                message, hint="drop them, run this again, and create them again afterwards"
             ) from None
         return Swapped(Head(seq, bytes(entry_hash)), held_ms)
 

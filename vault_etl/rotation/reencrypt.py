@@ -1,4 +1,4 @@
-"""Where ciphertexts are read and swapped for new ones."""
+"""Re-encrypt a page of rows: open values under old keys, seal them under new ones, and swap them behind the fence."""
 
 from __future__ import annotations
 
@@ -6,30 +6,25 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from vault_etl.audit.opening import Opener
-from vault_etl.base.errors import IncompleteError, IntegrityError
+from vault_etl.base.errors import IntegrityError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace, key_id_in
 from vault_etl.crypto.fields import Field, Table
 from vault_etl.crypto.keys import DataKey
 from vault_etl.crypto.sealing import Sealer
 from vault_etl.platform.clock import Progress
-from vault_etl.rotation.ranges import (
-    OpenRotation,
-    Page,
-    Range,
-    RotationStep,
-    in_slices,
-)
+from vault_etl.records.fenced_writes import FenceTries
+from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, Swap
 from vault_etl.rotation.worker_keys import WorkerKeys
-from vault_etl.rotation.workers import Claim, Paged
+from vault_etl.rotation.workers import Claim, Paged, write_page
 
 
 @dataclass(frozen=True, slots=True)
 class SealedRow:
-    """The ciphertexts of a row that a rotation is about. `user_id` is empty in quarantine."""
+    """The ciphertexts of a row that a rotation replaces. `user_id` is empty in quarantine."""
 
     place: Table
     record_id: uuid.UUID
@@ -46,20 +41,20 @@ class Replacement:
 
 
 @dataclass(frozen=True, slots=True)
-class Swap:
-    """How many rows still held the old bytes, and how many values were swapped in them."""
+class Remaining:
+    """Values that a rotation could not re-encrypt, and the first of their records."""
 
-    rows: int
     values: int
+    record_ids: tuple[uuid.UUID, ...]
 
 
 class Reencrypter(Protocol):
-    """May read ciphertexts and replace them by compare-and-swap."""
+    """Reads ciphertexts and replaces them by compare-and-swap."""
 
     def page(self, rotation: OpenRotation, at: Range, limit: int) -> Page[SealedRow]:
-        """The next rows with a value of the rotation's fields under a key that it retires.
+        """Read the next rows with a value of the rotation's fields under a key that the rotation retires.
 
-        Or under a key that is unknown, destroyed or of another field, which nothing opens.
+        Rows under a key that is unknown, destroyed or of another field are read too; no key opens them.
         """
 
     def replace(
@@ -67,38 +62,26 @@ class Reencrypter(Protocol):
     ) -> Swap | None:
         """Swap old bytes for new ones behind the fence, in rows that still hold the old ones.
 
-        In the same transaction the range is moved on as `step` says, if these are all of them: else
-        some are to be read again. None, and nothing is written, if the fence found that one of
-        `keys` may no longer be written under.
+        The same transaction moves the range on as `step` says if it swapped all rows; otherwise some rows are
+        to be read again. Returns None, and writes nothing, if the fence refuses one of `keys`.
         """
 
-    def left(self, rotation: OpenRotation) -> Remaining:
-        """What `page` would still find, in all ranges and in none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Remaining:
-    """What a rotation could not do: how many values, and the first of their records."""
-
-    values: int
-    record_ids: tuple[uuid.UUID, ...]
-
-
-MAX_FENCE_TRIES: Final = 10
+    def remaining(self, rotation: OpenRotation) -> Remaining:
+        """Count the values that `page` would still find, inside and outside of the ranges."""
 
 
 class Reencrypting:
-    """`PageWork` of a rotation of data keys."""
+    """`PageWork` of a rotation of data keys. `done` counts the values that it has replaced."""
 
     def __init__(
         self,
-        resealer: Reencrypter,
+        reencrypter: Reencrypter,
         keys: WorkerKeys,
         opener: Opener,
         rotation: OpenRotation,
         progress: Progress,
     ) -> None:
-        self._resealer = resealer
+        self._reencrypter = reencrypter
         self._keys = keys
         self._opener = opener
         self._rotation = rotation
@@ -106,21 +89,19 @@ class Reencrypting:
         self.done = 0
 
     def page(self, at: Range, claim: Claim, limit: int) -> Paged:
-        """See `PageWork.page`. A value that does not open is left as it is, and passed.
+        """Re-encrypt a page. A value that does not open stays as it is, and is passed.
 
         Raises KeyUnavailableError, UnavailableError, and IncompleteError if the keys change again
         and again.
         """
-        page = self._resealer.page(self._rotation, at, limit)
+        page = self._reencrypter.page(self._rotation, at, limit)
         rows, keys = self._keys.of_rows(page.rows, claim.will_ask)
         claim.will_open(len(rows))
-        step = page.step(claim.claim_id, at, len(rows))
         opened = self._open(rows, keys)
-        swaps = in_slices(opened, step, self._swap, lambda each: each.rows)
-        swap = Swap(sum(each.rows for each in swaps), sum(each.values for each in swaps))
+        swap, paged = write_page(page, len(rows), opened, at, claim, self._swap)
         self.done += swap.values
         self._progress.advance(swap.values, place=at.place.value)
-        return Paged(len(rows), step if swap.rows == len(opened) else None)
+        return paged
 
     def _open(self, rows: Sequence[SealedRow], keys: Mapping[int, DataKey]) -> list[_Opened]:
         opened = []
@@ -140,31 +121,27 @@ class Reencrypting:
         return opened
 
     def _swap(self, opened: Sequence[_Opened], step: RotationStep) -> Swap:
-        seals = Counter(field for row in opened for field in row.values)
-        for _ in range(MAX_FENCE_TRIES):
-            keys = self._keys.new(seals)
-            sealer = Sealer(keys)
-            swap = self._resealer.replace(
-                [
-                    Replacement(
-                        each.row,
-                        {f: sealer.seal(value, place) for f, (place, value) in each.values.items()},
-                    )
-                    for each in opened
-                ],
-                keys,
-                step,
+        tries = FenceTries(self._keys.forget, "page")
+        while (swap := self._seal_and_swap(opened, step)) is None:
+            tries.keys_changed()
+        return swap
+
+    def _seal_and_swap(self, opened: Sequence[_Opened], step: RotationStep) -> Swap | None:
+        keys = self._keys.new(Counter(field for row in opened for field in row.values))
+        sealer = Sealer(keys)
+        replacements = [
+            Replacement(
+                each.row,
+                {f: sealer.seal(value, place) for f, (place, value) in each.values.items()},
             )
-            if swap is not None:
-                return swap
-            self._keys.forget()
-        message = "the keys changed again and again under one page"
-        raise IncompleteError(message, hint="is another rotation running in a loop?")
+            for each in opened
+        ]
+        return self._reencrypter.replace(replacements, keys, step)
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A row, and what it holds of the rotation's fields, each with its place."""
+    """A row, and its opened values of the rotation's fields, each with its place."""
 
     row: SealedRow
     values: Mapping[Field, tuple[ValuePlace, Pii]]

@@ -102,7 +102,7 @@ UPDATE public.quarantine AS r SET body_ciphertext = swap.new_body
 FROM unnest(%(record_ids)s::uuid[], %(old)s::bytea[], %(new)s::bytea[]) AS swap (record_id, old_body, new_body)
 WHERE r.record_id = swap.record_id AND r.body_ciphertext = swap.old_body
 
--- name: left
+-- name: remaining
 -- How many values are under keys that do not stay or are of another field, by the kept counts (migrations/0006_counts.sql).
 SELECT coalesce(sum(held), 0)::bigint FROM (
     SELECT sum(c.held) AS held FROM public.value_counts AS c
@@ -114,7 +114,7 @@ SELECT coalesce(sum(held), 0)::bigint FROM (
     GROUP BY c.field, c.id HAVING sum(c.held) > 0
 ) AS of_a_key
 
--- name: left_user_logins
+-- name: remaining_user_logins
 -- The first rows that are left, if there are any.
 SELECT record_id FROM public.user_logins
 WHERE (
@@ -134,7 +134,7 @@ WHERE (
 )
 ORDER BY record_id LIMIT %(limit)s
 
--- name: left_quarantine
+-- name: remaining_quarantine
 SELECT record_id FROM public.quarantine
 WHERE 'quarantine' = ANY (%(fields)s::text[]) AND body_ciphertext IS NOT NULL
     AND public.ciphertext_key_id(body_ciphertext) NOT IN (

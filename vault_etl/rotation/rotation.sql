@@ -75,5 +75,5 @@ WHERE rotation_id = %(rotation_id)s AND NOT EXISTS (
     SELECT FROM public.rotation_ranges AS r WHERE r.rotation_id = %(rotation_id)s AND NOT r.done
 )
 
--- name: release_range
+-- name: free_range
 CALL public.commit_rotation_free(%(claim)s, %(rows)s, %(key_ids)s::bigint[], NULL)

@@ -1,4 +1,4 @@
-"""Rotate the token keys: a pending generation, filled in beside the active one, checked, and cut over to."""
+"""Rotate the token keys: fill in a pending generation beside the active one, compare them, and cut over."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vault_etl.platform.clock import Clock, Progress, Stop
 from vault_etl.platform.waiting import Blocked, until_unblocked
 from vault_etl.rotation.backfill import Backfill
 from vault_etl.rotation.compare_tokens import TokenComparer, compare_tokens
-from vault_etl.rotation.data_keys import slices
+from vault_etl.rotation.data_keys import ranges_a_month
 from vault_etl.rotation.leave_out import LeaveOut, Named
 from vault_etl.rotation.next_tokens import Generations, RotationTokenMaker, TokenRow, wanted_keys
 from vault_etl.rotation.pending_generation import BeginTokens
@@ -28,10 +28,10 @@ from vault_etl.rotation.ranges import named_keys
 
 @dataclass(frozen=True, slots=True)
 class TokenPlan:
-    """What a rotation would do: which keys it takes out of use, and how many rows get a next token.
+    """The work of a rotation to come: the keys that it retires, and the number of rows that get a next token.
 
-    `pending` is the generation of a rotation that it would go on with. `named` are the rows that it
-    would open once more, to leave out those that do not hold what their tokens say.
+    `pending` is the generation of an interrupted rotation that the run would continue. `named` are the rows that
+    the run would open again, to leave out those whose values are not what their tokens say.
     """
 
     retire: tuple[int, ...]
@@ -42,9 +42,9 @@ class TokenPlan:
 
 @dataclass(frozen=True, slots=True)
 class TokenReport:
-    """What a rotation did. `held_ms`: how long the cut-over held its locks.
+    """The result of a rotation. `held_ms`: milliseconds for which the cut-over held its locks.
 
-    `left_out` counts all rows that the new generation has no token of, whichever run left them out.
+    `left_out` counts all rows without a token of the new generation, no matter which run left them out.
     """
 
     retired: tuple[int, ...]
@@ -55,13 +55,20 @@ class TokenReport:
     left_out: int = 0
 
 
+class NamedCounter(Protocol):
+    """Counts what a `LeaveOut` names."""
+
+    def count_named(self, what: LeaveOut) -> Named:
+        """Count the rows and keys, and change nothing."""
+
+
 def plan_tokens(
     reader: KeyReader,
-    checker: TokenComparer,
+    comparer: TokenComparer,
     counter: NamedCounter,
     leave_out: Sequence[LeaveOut] = (),
 ) -> TokenPlan:
-    """Count what `TokenRotation` would do now, and change nothing.
+    """Count the rows that `TokenRotation` would fill now, and change nothing.
 
     Raises ConfigurationError if there are no token keys yet, and NotFoundError if one of `leave_out`
     names no row.
@@ -83,7 +90,7 @@ def plan_tokens(
     return TokenPlan(
         retire=tuple(sorted(key.key_id for key in active)),
         pending=generations.pending if generations else None,
-        rows=checker.count(generations),
+        rows=comparer.count(generations),
         named=named,
     )
 
@@ -103,7 +110,7 @@ class TokenRotation:
         begin: BeginTokens,
         backfill: Backfill,
         keys: KeyReader,
-        checker: TokenComparer,
+        comparer: TokenComparer,
         cut_over: CutOver,
     ) -> None:
         self._audit = audit
@@ -112,45 +119,44 @@ class TokenRotation:
         self._begin = begin
         self._backfill = backfill
         self._keys = keys
-        self._checker = checker
+        self._comparer = comparer
         self._cut_over = cut_over
 
     def rotate(self, request: AuditRequest, plan: TokenPlan) -> TokenReport:
-        """Make a generation pending, give every row a token of it, check, and cut over.
+        """Make a generation pending, give every row a token of it, compare the tokens, and cut over.
 
-        A rotation that was interrupted is gone on with. Of the rows that `plan` names, those that do
-        not open to their own tokens get no token of the new generation: each name is its own entry
-        in the log. Raises DataError, naming records and keys that are at fault, if other rows do not
-        open or if old and new tokens do not map one to one: then nothing is cut over. Raises
-        UnusableKeyError if a token key itself is at fault.
-        Raises ConfigurationError while the generation before is still kept, or while other views
+        An interrupted rotation is continued. Of the rows that `plan` names, those that do not open to their own
+        tokens get no token of the new generation; each name is an entry of its own in the log. Raises
+        DataError, naming records and keys that are at fault, if other rows do not open or if old and new
+        tokens do not map one to one: then there is no cut-over. Raises UnusableKeyError if a token key is
+        at fault. Raises ConfigurationError while the previous generation is kept, or while other views
         depend on the columns; IncompleteError while others hold locks that the cut-over needs; and
-        AuditError, KeyUnavailableError, UnavailableError. Whatever was done stays.
+        AuditError, KeyUnavailableError, UnavailableError. Committed pages stay done.
         """
         with audited(self._audit, request) as receipt:
             self._backfill.must_be_able()
-            rotation = self._begin(request, slices(plan.rows))
+            rotation = self._begin(request, ranges_a_month(plan.rows))
             created = self._begin.pending_ids()
             maker = self._backfill.maker(receipt)
             rows = self._backfill.fill(rotation, maker)
             for named in plan.named:
                 self._leave_out(receipt, named.what, maker)
             try:
-                check = compare_tokens(
-                    self._checker, maker, self._keys, lambda rows: self._on_record(receipt, rows)
+                comparison = compare_tokens(
+                    self._comparer, maker, self._keys, lambda rows: self._on_record(receipt, rows)
                 )
             except DataError as error:
-                # Nothing is wrong with the rows if somebody else has cut over or aborted meanwhile.
+                # The rows are not at fault if another process has cut over or aborted meanwhile.
                 self._backfill.must_be_pending(maker.generations)
                 raise naming(error, self._backfill.at_fault()) from None
             generation = maker.generations.pending
             reason = f"cut over to generation {generation} of the tokens"
-            if check.left_out:
-                reason += f", which leaves out {check.left_out} records"
+            if comparison.left_out:
+                reason += f", which leaves out {comparison.left_out} records"
             swapped = self._cut_over(
                 audit_request(self._identity, Action.KEYS_CUT_OVER, reason, fields=PERSONAL_FIELDS),
                 generation,
-                check.partitions,
+                comparison.partitions,
             )
             self._sign(swapped.head)
         return TokenReport(
@@ -159,13 +165,13 @@ class TokenRotation:
             generation=generation,
             rows=rows,
             held_ms=swapped.held_ms,
-            left_out=check.left_out,
+            left_out=comparison.left_out,
         )
 
     def _on_record(
         self, receipt: AuditReceipt, rows: Sequence[TokenRow]
     ) -> AbstractContextManager[AuditReceipt]:
-        """The entry of rows of any range that a check opens."""
+        """Put on record the rows of any range that the comparison opens."""
         keys = named_keys(key_id for key_id, _ in wanted_keys(rows))
         entry = audit_request(
             self._identity,
@@ -177,7 +183,7 @@ class TokenRotation:
         return audited(self._audit, entry)
 
     def _leave_out(self, run: AuditReceipt, what: LeaveOut, maker: RotationTokenMaker) -> None:
-        """An intent before the first row is changed; the outcome says how many were left out."""
+        """Write the intent before the first row is changed; the outcome says how many rows were left out."""
         generation = maker.generations.pending
         reason = f"leave out of generation {generation} of the tokens: {one_line(str(what))}"
         entry = audit_request(
@@ -194,37 +200,30 @@ class TokenRotation:
             receipt.outcome = f"{reason}, under {keys}: {done.left_out} of {done.rows} records"
 
 
-class NamedCounter(Protocol):
-    """May count what a `LeaveOut` names."""
-
-    def count_named(self, what: LeaveOut) -> Named:
-        """Count it, and change nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class Swapped:
-    """The cut-over is committed. `held_ms`: how long it held its locks before that."""
+    """A committed cut-over. `held_ms`: milliseconds for which it held its locks."""
 
     head: Head
     held_ms: float
 
 
 class TokenCutOver(Protocol):
-    """May have the next tokens take the place of the old ones."""
+    """Replaces the old tokens with the next ones."""
 
     def cut_over(
         self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
     ) -> Swapped | Blocked:
-        """Try once, in one transaction, which holds up loaders for 300 ms at the most.
+        """Try once, in one transaction, which blocks loaders for at most 300 ms.
 
-        `partitions` are those that were checked. Raises ConfigurationError while other views or functions
+        `partitions` are those that were compared. Raises ConfigurationError while other views or functions
         depend on the columns, naming them; IncompleteError if the generation is not pending, or if a
-        month with rows was attached after the check.
+        month with rows was attached after the comparison.
         """
 
 
 class CutOver:
-    """Tries for so many seconds. A try that fails leaves everything as it was."""
+    """Tries to cut over for `wait` seconds. A failed attempt changes nothing."""
 
     def __init__(
         self, cut_over: TokenCutOver, clock: Clock, stop: Stop, progress: Progress, wait: float
@@ -238,7 +237,7 @@ class CutOver:
     def __call__(
         self, request: AuditRequest, generation: int, partitions: Sequence[int] | None = None
     ) -> Swapped:
-        """Cut over; `partitions` were checked. Raises IncompleteError when the time is up, naming who is in the way."""
+        """Cut over; `partitions` were compared. Raises IncompleteError when the time is up, naming lock holders."""
         return until_unblocked(
             lambda: self._cut_over.cut_over(request, generation, partitions),
             "everything is ready for the cut-over",

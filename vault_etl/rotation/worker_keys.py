@@ -1,4 +1,4 @@
-"""TODO."""
+"""The keys of one process, which its workers take in turn."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from vault_etl.keys.ring import KeyRing
 from vault_etl.platform.clock import Clock
 
 KEYS_WITHIN_S: Final = 3.0
-"""For the keys of one page. A claim of its range lapses after 10 s, and a loader can put each row under other keys."""
+"""Seconds for the keys of one page. A claim lapses after 10 s, and a loader can put each row under other keys."""
 
 
 class SealedFields(Protocol):
-    """What a row holds under data keys."""
+    """A row with values under data keys."""
 
     @property
     def ciphertexts(self) -> Mapping[Field, bytes]:
-        """Of each field that is not erased."""
+        """The ciphertext of each field that is not erased."""
 
 
 _Row = TypeVar("_Row", bound=SealedFields)
 
 
 class WorkerKeys:
-    """The keys of one process, for its workers in turn: they come over one connection."""
+    """Keys of a process for all of its workers, behind a lock: the keys come over one connection."""
 
     def __init__(self, ring: KeyRing, old: OldKeys, leases: DataKeyLeases, clock: Clock) -> None:
         self._ring = ring
@@ -42,26 +42,26 @@ class WorkerKeys:
 
     @property
     def made(self) -> Sequence[int]:
-        """The ids of the keys that were made."""
+        """The ids of the keys that this process has made."""
         return self._leases.made
 
     def of_rows(
         self, rows: Sequence[_Row], ask: Callable[[int], object]
     ) -> tuple[Sequence[_Row], Mapping[int, DataKey]]:
-        """As many of these rows, from the first on, as there is time for, and their keys by id.
+        """Take as many rows, from the first on, as `KEYS_WITHIN_S` allows; return them, and their keys by id.
 
-        Keys that are at fault are not among them. `ask` is told of each key before it is opened.
+        Keys that are at fault are left out. `ask` receives the id of each key before the key is opened.
         Raises what `OldKeys.data_key` raises.
         """
         ends = self._clock.monotonic() + KEYS_WITHIN_S
         asked, found = set[tuple[int, Field]](), dict[int, DataKey]()
-        for place, row in enumerate(rows):
+        for number, row in enumerate(rows):
             for field, sealed in row.ciphertexts.items():
                 wanted = key_id, _ = key_id_in(sealed), field
                 if wanted in asked:
                     continue
-                if place and self._clock.monotonic() > ends:
-                    return rows[:place], found
+                if number and self._clock.monotonic() > ends:
+                    return rows[:number], found
                 asked.add(wanted)
                 ask(key_id)
                 with self._lock:
@@ -71,35 +71,35 @@ class WorkerKeys:
         return rows, found
 
     def must_trust(self, *purposes: KeyPurpose) -> None:
-        """See `OldKeys.must_trust`."""
+        """Raise what `OldKeys.must_trust` raises for a KMS key that is not trusted."""
         self._old.must_trust(*purposes)
 
     def at_fault(self) -> Sequence[KeyAtFault]:
-        """See `OldKeys.at_fault`."""
+        """The keys that this process could not open, those with the most values first."""
         with self._lock:
             return self._old.at_fault()
 
     def tokenizers(self) -> tuple[Tokenizer, Tokenizer | None]:
-        """See `KeyRing.tokenizers`."""
+        """The tokenizers of the active generation, and of the pending one if it exists."""
         with self._lock:
             return self._ring.tokenizers()
 
     def old_tokenizers(self) -> Sequence[Tokenizer]:
-        """See `KeyRing.old_tokenizers`."""
+        """The tokenizers of retired generations, as `KeyRing.old_tokenizers` returns them."""
         with self._lock:
             return self._ring.old_tokenizers()
 
     def stored(self, key_ids: Iterable[int]) -> Sequence[StoredKey]:
-        """See `KeyReader.keys`."""
+        """The stored keys of these ids; unknown ids are left out."""
         with self._lock:
             return self._ring.stored(key_ids)
 
     def new(self, seals: Mapping[Field, int]) -> Sequence[DataKey]:
-        """A key for each field that is good for so many more seals."""
+        """A data key for each field, good for that many more seals."""
         with self._lock:
             return [self._leases.data_key(field, count) for field, count in seals.items()]
 
     def forget(self) -> None:
-        """The fence said that one of the new keys may no longer be written under."""
+        """Drop the new keys: the fence refused one of them."""
         with self._lock:
             self._leases.forget()

@@ -10,8 +10,8 @@ from tests.kit.fakes.database import FakeDatabase
 from tests.kit.fakes.rotation import move_range
 from vault_etl.crypto.fields import Field, KeyPurpose, Table
 from vault_etl.crypto.keys import DataKey, KeyState
-from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep
-from vault_etl.rotation.reencrypt import Remaining, Replacement, SealedRow, Swap
+from vault_etl.rotation.ranges import OpenRotation, Page, Range, RotationStep, Swap
+from vault_etl.rotation.reencrypt import Remaining, Replacement, SealedRow
 
 
 class FakeReencrypter:
@@ -40,7 +40,7 @@ class FakeReencrypter:
         move_range(self._database, step, is_whole=len(swapped) == len(replacements))
         return Swap(len(swapped), sum(len(r.ciphertexts) for r in swapped))
 
-    def left(self, rotation: OpenRotation) -> Remaining:
+    def remaining(self, rotation: OpenRotation) -> Remaining:
         """See `Resealer.left`."""
         rows = [row for place in Table for row in self._old(rotation, place)]
         values = sum(len(row.ciphertexts) for row in rows)

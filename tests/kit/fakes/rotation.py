@@ -13,6 +13,8 @@ from vault_etl.base.errors import ConfigurationError, IncompleteError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.make import NewKey
+from vault_etl.rotation.data_keys import DataRotations, RotationReader
+from vault_etl.rotation.pending_generation import TokenRotations
 from vault_etl.rotation.ranges import (
     NOTHING_OPENED,
     OpenedRows,
@@ -21,12 +23,12 @@ from vault_etl.rotation.ranges import (
     RotationStep,
     split,
 )
-from vault_etl.rotation.workers import Unfinished
+from vault_etl.rotation.workers import RangeClaims, Unfinished
 
 CLAIM_SECONDS = 10
 
 
-class FakeRotationReader:
+class FakeRotationReader(RotationReader):
     """`RotationReader` in memory."""
 
     def __init__(self, database: FakeDatabase) -> None:
@@ -37,14 +39,14 @@ class FakeRotationReader:
         return self._database.rotations.get(purpose)
 
 
-class FakeDataRotations:
+class FakeDataRotations(DataRotations):
     """`DataRotations` in memory."""
 
     def __init__(self, database: FakeDatabase, keys: FakeKeyStore) -> None:
         self._database = database
         self._keys = keys
 
-    def begin(self, request: AuditRequest, fields: Sequence[Field], slices: int) -> OpenRotation:
+    def begin(self, request: AuditRequest, fields: Sequence[Field], ranges: int) -> OpenRotation:
         """See `DataRotations.begin`."""
         if (going_on := self._database.rotations.get(KeyPurpose.DATA)) is not None:
             return going_on
@@ -57,7 +59,7 @@ class FakeDataRotations:
             and key.state is KeyState.DECRYPT_ONLY
         )
         begun = OpenRotation(rotation_id=request.request_id, fields=tuple(fields), old_keys=old)
-        _add(self._database, KeyPurpose.DATA, begun, slices)
+        _add(self._database, KeyPurpose.DATA, begun, ranges)
         return dataclasses.replace(begun, retired=retired)
 
     def end(self, rotation_id: uuid.UUID) -> None:
@@ -65,7 +67,7 @@ class FakeDataRotations:
         end_rotation(self._database, rotation_id)
 
 
-class FakeTokenRotations:
+class FakeTokenRotations(TokenRotations):
     """`TokenRotations` in memory."""
 
     def __init__(self, database: FakeDatabase, keys: FakeKeyStore) -> None:
@@ -76,7 +78,7 @@ class FakeTokenRotations:
         """See `TokenRotations.next_generation`."""
         return 1 + max(key.generation or 0 for key in self._database.keys.values())
 
-    def begin(self, request: AuditRequest, keys: Sequence[NewKey], slices: int) -> OpenRotation:
+    def begin(self, request: AuditRequest, keys: Sequence[NewKey], ranges: int) -> OpenRotation:
         """See `TokenRotations.begin`."""
         if (going_on := self._database.rotations.get(KeyPurpose.TOKEN)) is not None:
             _reopen(self._database.ranges[going_on.rotation_id])
@@ -98,7 +100,7 @@ class FakeTokenRotations:
             fields=PERSONAL_FIELDS,
             old_keys=frozenset(self._in(KeyState.ACTIVE)),
         )
-        _add(self._database, KeyPurpose.TOKEN, begun, slices)
+        _add(self._database, KeyPurpose.TOKEN, begun, ranges)
         return begun
 
     def abort(self, request: AuditRequest) -> Sequence[int]:  # noqa: ARG002 - of the port
@@ -118,7 +120,7 @@ class FakeTokenRotations:
         ]
 
 
-class FakeRangeClaims:
+class FakeRangeClaims(RangeClaims):
     """`RangeClaims` in memory."""
 
     def __init__(self, database: FakeDatabase) -> None:
@@ -139,7 +141,7 @@ class FakeRangeClaims:
         free_at = min((held.claimed_until for held in left), default=0.0)
         return Unfinished(len(left), max(0.0, free_at - self._database.clock.monotonic()))
 
-    def release(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
+    def free(self, claim: uuid.UUID, opened: OpenedRows = NOTHING_OPENED) -> None:
         """See `RangeClaims.release`. The log's entries are the database's own, and are not here."""
         del opened
         for ranges in self._database.ranges.values():
@@ -161,10 +163,10 @@ def move_range(database: FakeDatabase, step: RotationStep, *, is_whole: bool) ->
                     held.is_done = step.is_done
 
 
-def _add(database: FakeDatabase, purpose: KeyPurpose, begun: OpenRotation, slices: int) -> None:
+def _add(database: FakeDatabase, purpose: KeyPurpose, begun: OpenRotation, ranges: int) -> None:
     database.rotations[purpose] = dataclasses.replace(begun, resumed=True)
     database.ranges[begun.rotation_id] = [
-        FakeRange(cut) for cut in _ranges(database, begun.fields, slices)
+        FakeRange(cut) for cut in _ranges(database, begun.fields, ranges)
     ]
 
 
@@ -175,11 +177,11 @@ def _reopen(ranges: Sequence[FakeRange]) -> None:
             held.claim, held.claimed_until = None, 0
 
 
-def _ranges(database: FakeDatabase, fields: Sequence[Field], slices: int) -> Iterator[Range]:
+def _ranges(database: FakeDatabase, fields: Sequence[Field], ranges: int) -> Iterator[Range]:
     if database.quarantine and Field.QUARANTINE in fields:
         yield Range(Table.QUARANTINE, min(database.quarantine), max(database.quarantine))
     if database.records and set(fields) & set(PERSONAL_FIELDS):
-        yield from split(Table.USER_LOGINS, min(database.records), max(database.records), slices)
+        yield from split(Table.USER_LOGINS, min(database.records), max(database.records), ranges)
 
 
 def end_rotation(database: FakeDatabase, rotation_id: uuid.UUID) -> None:

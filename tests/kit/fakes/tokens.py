@@ -77,7 +77,7 @@ class FakeTokens:
         arns = sorted({key.kms_key_arn for key in keys})[:10]
         return Named(what, len(keys), tuple(logins), tuple(arns), len(rows))
 
-    def check(self, generations: Generations) -> TokenComparison:
+    def compare(self, generations: Generations) -> TokenComparison:
         """See `TokenChecker.check`."""
         all_rows = self._in_order()
         rows = [r for r in all_rows if not _is_left_out(r, generations)]

@@ -45,12 +45,13 @@ from vault_etl.platform.waiting import Patience
 from vault_etl.records.messages import Message, Outcome
 from vault_etl.records.write_batch import BatchWriter
 from vault_etl.reveal.reveal import Reveal
-from vault_etl.rotation.backfill import Backfill, BackfillWorker
-from vault_etl.rotation.data_keys import ResealWorker, Rotation, RotationReport, plan_rotation
+from vault_etl.rotation.backfill import Backfill
+from vault_etl.rotation.data_keys import Rotation, RotationReport, plan_rotation
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.pending_generation import BeginTokens
 from vault_etl.rotation.tokens import CutOver, TokenReport, TokenRotation, plan_tokens
 from vault_etl.rotation.worker_keys import WorkerKeys
+from vault_etl.rotation.workers import RangeWorker
 
 UNTIL_EMPTY = Bounds()
 
@@ -73,7 +74,7 @@ class FakeVault:
         self.database = FakeDatabase(self.clock)
         self.keys = FakeKeyStore(self.database)
         self.loader = FakeRecordLoader(self.database)
-        self.resealer = FakeReencrypter(self.database)
+        self.reencrypter = FakeReencrypter(self.database)
         self.rotations = FakeRotationReader(self.database)
         self.data_rotations = FakeDataRotations(self.database, self.keys)
         self.token_rotations = FakeTokenRotations(self.database, self.keys)
@@ -95,7 +96,7 @@ class FakeVault:
         """The same vault, seen by one process through taps: every call of a port goes through them."""
         other = copy.copy(self)
         other.kms, other.keys, other.queue = tap(self.kms), tap(self.keys), tap(self.queue)
-        other.loader, other.resealer = tap(self.loader), tap(self.resealer)
+        other.loader, other.reencrypter = tap(self.loader), tap(self.reencrypter)
         other.claims, other.tokens = tap(self.claims), tap(self.tokens)
         other.data_rotations = tap(self.data_rotations)
         other.token_rotations = tap(self.token_rotations)
@@ -167,7 +168,7 @@ class FakeVault:
         return Rotation(
             audit=self.audit,
             rotations=self.data_rotations,
-            workers=[ResealWorker(self.claims, self.resealer)] * workers,
+            workers=[RangeWorker(self.claims, self.reencrypter)] * workers,
             keys=self._workers_keys(self.ring()),
             pace=Pace(self.clock, rate, stop or FakeStop(self.clock)),
             progress=self.progress,
@@ -191,13 +192,13 @@ class FakeVault:
             identity=FakeIdentity(),
             begin=BeginTokens(reader, self.token_rotations, self.kms, self.kms),
             backfill=Backfill(
-                [BackfillWorker(self.claims, self.tokens)] * workers,
+                [RangeWorker(self.claims, self.tokens)] * workers,
                 self._workers_keys(KeyRing(reader, self.kms)),
                 pace,
                 self.progress,
             ),
             keys=self.keys,
-            checker=self.tokens,
+            comparer=self.tokens,
             cut_over=CutOver(self.tokens, self.clock, pace.stop, self.progress, wait),
         )
 
