@@ -220,13 +220,13 @@ def test_a_rotation_passes_what_is_discarded_meanwhile(
         for row in rows
     ]
 
-    def reseal() -> Swap | None:
+    def reencrypt() -> Swap | None:
         with shared.database("re-encrypt") as database:
             return PostgresReencrypter(database).replace(swaps, [key], outside(Table.QUARANTINE))
 
     with shared.connect() as eraser, eraser.cursor() as cursor:
         cursor.execute(DISCARD)
-        beside = pool.submit(reseal)
+        beside = pool.submit(reencrypt)
         wait_for(shared, beside)
         eraser.commit()
     assert beside.result() == Swap(0, 0)

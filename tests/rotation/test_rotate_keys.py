@@ -227,13 +227,13 @@ def test_a_row_that_changes_under_a_page_is_read_again(vault: FakeVault) -> None
     vault.keys.retire_data_keys(rotate_request(), [Field.IP])
     calls: list[str] = []
 
-    def resealing(name: str, call: Callable[[], Any]) -> object:
+    def reencrypting(name: str, call: Callable[[], Any]) -> object:
         calls.append(name)
         if name == "replace" and calls.count("replace") <= 2:
             changing.ciphertexts[Field.IP] = Sealer([old_key]).seal(value, place)
         return call()
 
-    report = seen_by(vault, resealing).rotate(Field.IP)
+    report = seen_by(vault, reencrypting).rotate(Field.IP)
     assert (report.rows_reencrypted, report.rows_remaining) == (7, 0)
     assert calls.count("page") <= 6
     assert vault.clock.monotonic() == 0, "it waited for its own claim to end"
