@@ -39,7 +39,7 @@ TEMPLATES := $(wildcard keys/*.template.yaml)
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.demo-installed ## the whole story in about a minute: queue, keys, tokens, one audited look
+demo: $(VENV)/.demo-installed ## the whole story in about a minute: queue, keys, tokens, one audited access
 	@$(BIN)/vault-etl demo
 
 test: $(VENV)/.dev-installed ## run every test that needs Python alone, on both emulators
@@ -76,7 +76,7 @@ test-all: test policy-evaluator pgbouncer ## `make test`, then the tests that ne
 chaos: $(VENV)/.dev-installed ## kill, cut and silence everything under load for minutes; CHAOS_SEED=N repeats a run
 	$(PYTEST) -m chaos -s $(PYTEST_ARGS)
 
-fuzz: $(VENV)/.dev-installed ## look for input that breaks the parsers, for FUZZ_SECONDS; Linux x86_64
+fuzz: $(VENV)/.dev-installed ## search for input that breaks the parsers, for FUZZ_SECONDS; Linux x86_64
 	$(BIN)/python -m tests.fuzz.run $(FUZZ_SECONDS)
 
 format: $(VENV)/.dev-installed ## format the code, and mend what ruff can mend

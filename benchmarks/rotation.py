@@ -5,11 +5,11 @@
 Loads ROWS made-up events (1,000,000) by the real command into an embedded Postgres that keeps what it
 acknowledges, copies the database, and then times, one after the other, on equal copies:
 
-- one bare `UPDATE … FROM` that gives every row both its ciphertexts anew, `keys rotate --yes`, and two of them at once,
+- one bare `UPDATE … FROM` that gives every row new ciphertexts, `keys rotate --yes`, and two of them at once,
   which share the rows;
 - one bare `UPDATE … FROM` that gives every row both its next tokens, and `keys rotate --tokens --yes`.
 
-Rotation's time is that of the whole process, its plan, its check and its last look at the table included. The CPU of a
+Rotation's time is that of the whole process, its plan, its check and its last read of the table included. The CPU of a
 row is that of the commands and of the server's sessions, and depends little on what else the machine does.
 """
 

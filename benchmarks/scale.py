@@ -42,7 +42,7 @@ from vault_etl.rotation.ranges import OpenRotation, Range
 
 ROWS: Final = (100_000, 1_000_000)
 ONCE: Final = 10_000_000
-"""Rows from which a look is run once, and not three times."""
+"""Rows from which a command is run once, and not three times."""
 REAL: Final = 1_000
 LOADED: Final = 20_000
 PAGES: Final = 20
@@ -113,8 +113,8 @@ class Grown:
         yield "`audit list --limit 50`", self._command("audit", "list", "--limit", "50")
         by_actor = ("--actor", "reader", "--limit", "50")
         yield "`audit list --actor --limit 50`", self._command("audit", "list", *by_actor)
-        nobody = ("--actor", "nobody", "--limit", "50")
-        yield "`audit list` of an actor without entries", self._command("audit", "list", *nobody)
+        unknown = ("--actor", "nobody", "--limit", "50")
+        yield "`audit list` of an actor without entries", self._command("audit", "list", *unknown)
         yield "`audit verify`", self._command("audit", "verify")
         yield "`quarantine list --limit 50`", self._command("quarantine", "list", "--limit", "50")
         yield "`quarantine list --summary`", self._command("quarantine", "list", "--summary")

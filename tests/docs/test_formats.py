@@ -72,7 +72,7 @@ def test_the_source_digests_of_the_page() -> None:
 
 @pytest.mark.parametrize("section", _named("canonical "))
 def test_the_canonical_forms_of_the_page(section: str) -> None:
-    """Each spelling on the page has the canonical form that stands beside it."""
+    """Each spelling on the page has the canonical form beside it."""
     field = Field(section.split()[1])
     value = Pii.of_text(_text(section, "text"))
     assert canonical(field, value) == _bytes(section, "canonical")
@@ -172,7 +172,7 @@ def test_the_fingerprint_of_the_page() -> None:
 
 
 def test_the_page_knows_every_reason_and_limit() -> None:
-    """Every reason code and every limit of a message stands on the page, and no reason that is none."""
+    """Every reason code and every limit of a message is on the page, and no other."""
     table = PAGE.split("| `reason_code` | the fault |")[1].split("\n## ")[0]
     first_cells = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", " ".join(first_cells))) == {reason.value for reason in Reason}
@@ -234,7 +234,7 @@ def test_the_registration_of_the_page() -> None:
 
 
 def test_the_page_knows_every_action_and_denial() -> None:
-    """Every action of the code stands on the page, and every code of a denial."""
+    """Every action of the code is on the page, and every code of a denial."""
     section = PAGE.split("## Audit hash")[1].split("## Checkpoint")[0]
     for word in (*Action, *DENIALS, "role"):
         assert f"`{word}`" in section, word

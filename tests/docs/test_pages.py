@@ -1,4 +1,4 @@
-"""What the pages point at is there: files, headings, commands, make targets."""
+"""The pages name only files, headings, commands and make targets that exist."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relativ
 
 
 def _prose(page: Path) -> str:
-    """The page without what stands in fences."""
+    """The page without its fences."""
     return re.sub(
         r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
     )

@@ -12,16 +12,24 @@ import pytest
 
 REPOSITORY: Final = Path(__file__).parents[2]
 PLACES: Final = (
-    "*.md",
+    "*.*",
+    "Makefile",
+    ".ci/*",
+    ".github/**/*.*",
+    "benchmarks/*.*",
+    "docker/*.*",
     "docs/*.py",
     "docs/**/*.md",
     "keys/*.*",
+    "tests/docs/*.py",
+    "tests/packaging/*.py",
     "migrations/README.md",
     "vault_etl/*.py",
     "vault_etl/app/*.*",
     "vault_etl/base/*.*",
     "vault_etl/cli/**/*.*",
     "vault_etl/crypto/*.*",
+    "vault_etl/doctor/*.*",
     "vault_etl/erase/*.*",
     "vault_etl/event/*.*",
     "vault_etl/ingest/**/*.*",
@@ -38,7 +46,7 @@ BANNED: Final = {
     r"(?:some|any|every|no)body": "a person, a role, every login, no process",
     r"ought": "must, expected",
     r"\w*doomed\w*": "to be destroyed",
-    r"(?:is|are|was|were) none": "is not a, has no",
+    r"(?<!there )(?:is|are|was|were) none": "is not a, has no",
     r"\w*re-?seal\w*": "re-encrypt",
     r"looks? (?:at|for|through)|looked (?:at|for|through)|looking (?:at|for|through)": (
         "check, inspect, read, find, search"
@@ -53,7 +61,7 @@ BANNED: Final = {
 ALLOWED: Final = re.compile(r"[`'\"_]nobody|nobody['\"_]")
 """The user of the system that has this name."""
 
-SUFFIXES: Final = {".md", ".py", ".sql", ".yaml", ".yml"}
+SUFFIXES: Final = {"", ".md", ".py", ".sql", ".toml", ".yaml", ".yml"}
 EXEMPT: Final = {"CONTRIBUTING.md", "tests/docs/test_words.py"}
 """The files that list the words."""
 
@@ -62,7 +70,9 @@ FILES: Final = sorted(
         file
         for place in PLACES
         for file in REPOSITORY.glob(place)
-        if file.suffix in SUFFIXES and str(file.relative_to(REPOSITORY)) not in EXEMPT
+        if file.is_file()
+        and file.suffix in SUFFIXES
+        and str(file.relative_to(REPOSITORY)) not in EXEMPT
     }
 )
 SOURCES: Final = sorted((REPOSITORY / "vault_etl").rglob("*.py"))

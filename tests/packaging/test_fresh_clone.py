@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 def clone(request: pytest.FixtureRequest) -> Iterator[Path]:
     """A copy of the working tree without what make made, owned by one of `USERS`.
 
-    It stands in a folder of its own, since pytest's temporary folders are closed to other users.
+    The clone is in a folder of its own, since pytest's temporary folders are closed to other users.
     """
     top = Path(tempfile.mkdtemp(prefix="vault-etl-clone-"))
     shutil.copytree(REPOSITORY, top / "clone", ignore=MADE_HERE)

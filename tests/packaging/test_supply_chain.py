@@ -105,7 +105,7 @@ def test_every_path_with_an_owner_exists() -> None:
 
 
 def test_every_place_that_the_bot_watches_exists() -> None:
-    """It looks at each kind of pin that there is, where the file of it is."""
+    """Dependabot checks each kind of pin, in the folder of its file."""
     config = yaml.safe_load((REPOSITORY / ".github" / "dependabot.yml").read_text(encoding="utf-8"))
     watched = {each["package-ecosystem"]: each["directory"] for each in config["updates"]}
     files = {

@@ -22,7 +22,7 @@ MAX_HELD_BYTES: Final = 2**30
 """Bytes of WAL that a slot without a consumer may hold back. More WAL fills the disk, or the slot is lost."""
 
 _OFF: Final = {
-    "log_statement": ("none", "ddl", "mod"),  # a SELECT is none of these
+    "log_statement": ("none", "ddl", "mod"),  # none of them logs a SELECT
     "log_min_duration_statement": ("-1",),
     "log_min_duration_sample": ("-1",),
     "log_transaction_sample_rate": ("0",),

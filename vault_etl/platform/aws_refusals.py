@@ -118,7 +118,7 @@ class Refusal(Enum):
     QUEUE_KEY = Class(
         KeyUnavailableError,
         "{service} cannot use its own KMS key",
-        "look at the key that the queue's KmsMasterKeyId, or the bucket's encryption, names: it is disabled,"
+        "check the key that the queue's KmsMasterKeyId, or the bucket's encryption, names: it is disabled,"
         " to be deleted, deleted, of another kind, or does not let this role use it",
         _codes(
             "KMS.AccessDeniedException KMS.DisabledException KMS.InvalidKeyUsageException"
