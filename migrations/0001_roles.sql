@@ -13,7 +13,7 @@ BEGIN
         ('vault_etl_ingest', 'Adds records, quarantined messages and active data keys. Reads no personal value.'),
         ('vault_etl_reveal', 'Gets what an audited access discloses. Reads no record by itself.'),
         ('vault_etl_rotate', 'Retires, rewraps and destroys keys by functions. Reads and changes no record.'),
-        ('vault_etl_re_encrypt', 'Reads and updates records to re-encrypt them, makes token keys, and retries quarantined messages.'),
+        ('vault_etl_re_encrypt', 'Reads and re-encrypts records, makes token keys, retries quarantined messages.'),
         ('vault_etl_erase', 'Erases records and discards quarantined messages by functions. Reads no table.'),
         ('vault_etl_audit', 'Reads the audit log, checkpoints and keys, and counts what needs a key. Reads no record.'),
         ('vault_etl_analyst', 'Reads records with tokens in the place of personal values.')

@@ -84,7 +84,7 @@ BEGIN
         ('pending', 'active'), ('pending', 'destroyed'),
         ('active', 'decrypt_only'), ('decrypt_only', 'destroyed')
     ) THEN
-        RAISE EXCEPTION 'a key does not go from % to %', OLD.state, NEW.state
+        RAISE EXCEPTION 'a key does not change from % to %', OLD.state, NEW.state
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     NEW.retired_at := CASE WHEN NEW.state = 'decrypt_only' AND OLD.state = 'active'

@@ -205,7 +205,7 @@ BEGIN
             AND num_nonnulls(w.next_masked_ip, w.next_masked_device_id, w.next_token_generation) > 0
             AND ((w.next_token_generation = pending) IS NOT TRUE OR o.token_generation IS NULL)
     ) THEN
-        RAISE EXCEPTION 'a record is not changed so by this login' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'this login may not make this change of a record' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN NULL;
 END

@@ -109,7 +109,7 @@ BEGIN
             )
         )
     ) THEN
-        RAISE EXCEPTION 'a body is not changed so by this login' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'this login may not make this change of a body' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN NULL;
 END

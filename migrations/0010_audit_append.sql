@@ -18,7 +18,7 @@ BEGIN
                 AND p.pronamespace = 'public'::regnamespace AND p.proowner = 'vault_etl_owner'::regrole
         )
     ) THEN
-        RAISE EXCEPTION 'a procedure of this vault calls this, and commits'
+        RAISE EXCEPTION 'only a procedure of this vault may call this function'
             USING ERRCODE = 'insufficient_privilege', HINT = 'CALL public.commit_…, outside of a transaction.';
     END IF;
     PERFORM set_config(name, value, true) FROM (VALUES
@@ -115,7 +115,7 @@ DECLARE
     END;
 BEGIN
     IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'no entry of the audit log: its % is not as it should be', wrong
+        RAISE EXCEPTION 'this is not a valid entry of the audit log: invalid %', wrong
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 END
@@ -222,7 +222,7 @@ BEGIN
         amount NOT BETWEEN 1 AND 65536 OR phase <> 'intent' OR action NOT IN ('find', 'tokens')
         OR cardinality(fields) <> 1
     ) THEN
-        RAISE EXCEPTION 'no entry of the audit log: its amount is not as it should be'
+        RAISE EXCEPTION 'this is not a valid entry of the audit log: invalid amount'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM public.audit_lock();

@@ -147,7 +147,7 @@ BEGIN
     )
     SELECT array_agg(a.key_id ORDER BY a.key_id) INTO added FROM added_rows AS a;
     IF EXISTS (SELECT FROM public.data_keys AS d WHERE d.key_id = ANY (added) AND d.purpose = 'data') THEN
-        RAISE EXCEPTION 'a data key is not made here' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'this function adds no data keys' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     RETURN added;
 END
@@ -186,7 +186,7 @@ DECLARE
 BEGIN
     PERFORM public.short_transaction();
     IF cardinality(fields) > 10 THEN  -- each key is compared with each field
-        RAISE EXCEPTION 'there are no so many fields' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'a vault has fewer fields' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     retired := ARRAY(
@@ -217,7 +217,7 @@ DECLARE
 BEGIN
     PERFORM public.short_transaction();
     IF cardinality(key_ids) > 5000 THEN  -- each key is looked up while no process writes
-        RAISE EXCEPTION 'so many keys are not retired at once' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'too many keys to retire at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
@@ -247,7 +247,7 @@ DECLARE
 BEGIN
     PERFORM public.short_transaction();
     IF cardinality(key_ids) > 100000 THEN  -- each key is looked up while no process writes
-        RAISE EXCEPTION 'so many keys are not destroyed at once' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'too many keys to destroy at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (

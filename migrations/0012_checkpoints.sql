@@ -83,7 +83,7 @@ BEGIN
         AND get_byte(signature, 1) = length(signature) - 2
         AND public.audit_hash_of(signed_seq) IS NOT NULL
     ) IS NOT TRUE THEN
-        RAISE EXCEPTION 'this registers no key of this log' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'this does not register a key of this log' USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM public.audit_lock();
     IF (
@@ -130,7 +130,7 @@ CREATE FUNCTION public.audit_checkpoint(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '10s' AS $$
 BEGIN
     IF (signed_hash = public.audit_hash_of(signed_seq)) IS NOT TRUE THEN
-        RAISE EXCEPTION 'this is no checkpoint of this log' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'this is not a checkpoint of this log' USING ERRCODE = 'insufficient_privilege';
     END IF;
     IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
         PERFORM set_config('synchronous_commit', 'on', true);

@@ -126,7 +126,7 @@ BEGIN
         )
         AND EXISTS (SELECT FROM public.audit_checkpoints AS c WHERE c.seq = l.seq AND c.hash = l.hash);
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'no entry of the log that is older than a day and has a checkpoint ends this segment'
+        RAISE EXCEPTION 'the segment must end with an entry that is older than a day and has a checkpoint'
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     made.first_seq := audit_segment_add.first_seq;
@@ -139,7 +139,7 @@ BEGIN
     PERFORM public.audit_lock();
     -- Checked behind the lock: of two sessions that add the same segment, one finds the segment of the other.
     IF made.first_seq <> (SELECT coalesce(max(s.last_seq), 0) + 1 FROM public.audit_segments AS s) THEN
-        RAISE EXCEPTION 'a segment continues the last one' USING ERRCODE = 'object_not_in_prerequisite_state';
+        RAISE EXCEPTION 'the segment does not continue the last one' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     intent := public.audit_write(
         request_id, 'intent', actor, host, 'audit trim', NULL::uuid, '{}'::text[], NULL, digest, reason, 'allowed', NULL
@@ -178,7 +178,7 @@ BEGIN
     INTO kept, kept_sha256
     FROM public.audit_kept(segment.first_seq, segment.last_seq) AS k;
     IF kept_sha256 <> segment.kept_sha256 THEN
-        RAISE EXCEPTION 'the entries that stay are not those on the record'
+        RAISE EXCEPTION 'other entries would stay than the record says'
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     DELETE FROM public.audit_disclosed AS r

@@ -126,7 +126,7 @@ BEGIN
             WHERE k.purpose = 'token' AND k.field = entry.fields[1] AND k.state <> 'destroyed'
         )
     THEN
-        RAISE EXCEPTION 'an intent looks for so many values of one field' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'the tokens do not fit the values and the field of the intent' USING ERRCODE = 'insufficient_privilege';
     END IF;
     UPDATE public.audit_disclosed AS s SET search = NULL
     WHERE s.seq = intent_seq AND s.written_by <> pg_current_xact_id() AND length(nonce) = 32
@@ -186,7 +186,7 @@ DECLARE
     entry public.audit_log := public.audit_intent(intent_seq, ARRAY['find']);
 BEGIN
     IF entry.fields <> '{}' THEN
-        RAISE EXCEPTION 'an intent to find a value finds no user' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'this intent finds values, not a user' USING ERRCODE = 'insufficient_privilege';
     END IF;
     UPDATE public.audit_disclosed AS s SET search = NULL
     WHERE s.seq = intent_seq AND s.written_by <> pg_current_xact_id() AND length(nonce) = 32

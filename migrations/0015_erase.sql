@@ -228,7 +228,7 @@ DECLARE
 BEGIN
     PERFORM public.short_transaction();
     IF num_nonnulls(record_ids, reason_code, since, until, source) = 0 THEN
-        RAISE EXCEPTION 'what is discarded has to be named' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'a discard must name its messages' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     WHILE gone = 0 LOOP
         chosen := ARRAY(

@@ -58,7 +58,7 @@ BEGIN
             AND l.written_by IS DISTINCT FROM pg_current_xact_id_if_assigned()
             AND NOT EXISTS (SELECT FROM public.audit_log AS o WHERE o.request_id = claim AND o.phase = 'outcome')
     ) THEN
-        RAISE EXCEPTION 'no range is claimed by this login so' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'this login has no such claim of a range' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN QUERY
         SELECT m.first, m.partition, r.first, r.last, r.claimed_after

@@ -118,7 +118,7 @@ BEGIN
             WHERE r.first < restore_end.until AND r.until > restore_end.first
         )
     THEN
-        RAISE EXCEPTION 'the month is somewhere else' USING ERRCODE = 'object_not_in_prerequisite_state';
+        RAISE EXCEPTION 'the rows of this month are elsewhere' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     IF month.archive IS NULL THEN
         INSERT INTO public.closed_months AS m (first, until, partition, archive, archive_sha256, archived_at)

@@ -202,7 +202,7 @@ BEGIN
         amount NOT BETWEEN 1 AND 65536 OR phase <> 'intent' OR action NOT IN ('find', 'tokens')
         OR cardinality(fields) <> 1
     ) THEN
-        RAISE EXCEPTION 'no entry of the audit log: its amount is not as it should be'
+        RAISE EXCEPTION 'this is not a valid entry of the audit log: invalid amount'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM public.audit_lock();
@@ -239,7 +239,7 @@ CREATE FUNCTION public.audit_checkpoint(signed_seq bigint, signed_hash bytea, ke
     AS $$
 BEGIN
     IF (signed_hash = public.audit_hash_of(signed_seq)) IS NOT TRUE THEN
-        RAISE EXCEPTION 'this is no checkpoint of this log' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'this is not a checkpoint of this log' USING ERRCODE = 'insufficient_privilege';
     END IF;
     IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
         PERFORM set_config('synchronous_commit', 'on', true);
@@ -375,7 +375,7 @@ BEGIN
             WHERE k.purpose = 'token' AND k.field = entry.fields[1] AND k.state <> 'destroyed'
         )
     THEN
-        RAISE EXCEPTION 'an intent looks for so many values of one field' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'the tokens do not fit the values and the field of the intent' USING ERRCODE = 'insufficient_privilege';
     END IF;
     UPDATE public.audit_disclosed AS s SET search = NULL
     WHERE s.seq = intent_seq AND s.written_by <> pg_current_xact_id() AND length(nonce) = 32
@@ -427,7 +427,7 @@ DECLARE
     entry public.audit_log := public.audit_intent(intent_seq, ARRAY['find']);
 BEGIN
     IF entry.fields <> '{}' THEN
-        RAISE EXCEPTION 'an intent to find a value finds no user' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'this intent finds values, not a user' USING ERRCODE = 'insufficient_privilege';
     END IF;
     UPDATE public.audit_disclosed AS s SET search = NULL
     WHERE s.seq = intent_seq AND s.written_by <> pg_current_xact_id() AND length(nonce) = 32
@@ -689,7 +689,7 @@ BEGIN
         AND get_byte(signature, 1) = length(signature) - 2
         AND public.audit_hash_of(signed_seq) IS NOT NULL
     ) IS NOT TRUE THEN
-        RAISE EXCEPTION 'this registers no key of this log' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'this does not register a key of this log' USING ERRCODE = 'insufficient_privilege';
     END IF;
     PERFORM public.audit_lock();
     IF (
@@ -749,7 +749,7 @@ BEGIN
         )
         AND EXISTS (SELECT FROM public.audit_checkpoints AS c WHERE c.seq = l.seq AND c.hash = l.hash);
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'no entry of the log that is older than a day and has a checkpoint ends this segment'
+        RAISE EXCEPTION 'the segment must end with an entry that is older than a day and has a checkpoint'
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     made.first_seq := audit_segment_add.first_seq;
@@ -762,7 +762,7 @@ BEGIN
     PERFORM public.audit_lock();
     -- Checked behind the lock: of two sessions that add the same segment, one finds the segment of the other.
     IF made.first_seq <> (SELECT coalesce(max(s.last_seq), 0) + 1 FROM public.audit_segments AS s) THEN
-        RAISE EXCEPTION 'a segment continues the last one' USING ERRCODE = 'object_not_in_prerequisite_state';
+        RAISE EXCEPTION 'the segment does not continue the last one' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     intent := public.audit_write(
         request_id, 'intent', actor, host, 'audit trim', NULL::uuid, '{}'::text[], NULL, digest, reason, 'allowed', NULL
@@ -797,7 +797,7 @@ BEGIN
     INTO kept, kept_sha256
     FROM public.audit_kept(segment.first_seq, segment.last_seq) AS k;
     IF kept_sha256 <> segment.kept_sha256 THEN
-        RAISE EXCEPTION 'the entries that stay are not those on the record'
+        RAISE EXCEPTION 'other entries would stay than the record says'
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     DELETE FROM public.audit_disclosed AS r
@@ -930,7 +930,7 @@ DECLARE
     END;
 BEGIN
     IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'no entry of the audit log: its % is not as it should be', wrong
+        RAISE EXCEPTION 'this is not a valid entry of the audit log: invalid %', wrong
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
 END
@@ -1456,7 +1456,7 @@ BEGIN
         ('pending', 'active'), ('pending', 'destroyed'),
         ('active', 'decrypt_only'), ('decrypt_only', 'destroyed')
     ) THEN
-        RAISE EXCEPTION 'a key does not go from % to %', OLD.state, NEW.state
+        RAISE EXCEPTION 'a key does not change from % to %', OLD.state, NEW.state
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     NEW.retired_at := CASE WHEN NEW.state = 'decrypt_only' AND OLD.state = 'active'
@@ -1479,7 +1479,7 @@ DECLARE
 BEGIN
     PERFORM public.short_transaction();
     IF cardinality(fields) > 10 THEN  -- each key is compared with each field
-        RAISE EXCEPTION 'there are no so many fields' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'a vault has fewer fields' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     retired := ARRAY(
@@ -1506,7 +1506,7 @@ DECLARE
 BEGIN
     PERFORM public.short_transaction();
     IF cardinality(key_ids) > 5000 THEN  -- each key is looked up while no process writes
-        RAISE EXCEPTION 'so many keys are not retired at once' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'too many keys to retire at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
@@ -2100,7 +2100,7 @@ DECLARE
 BEGIN
     PERFORM public.short_transaction();
     IF cardinality(key_ids) > 100000 THEN  -- each key is looked up while no process writes
-        RAISE EXCEPTION 'so many keys are not destroyed at once' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'too many keys to destroy at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     LOCK TABLE public.key_fence IN SHARE ROW EXCLUSIVE MODE;
     WITH changed AS (
@@ -2165,7 +2165,7 @@ BEGIN
     )
     SELECT array_agg(a.key_id ORDER BY a.key_id) INTO added FROM added_rows AS a;
     IF EXISTS (SELECT FROM public.data_keys AS d WHERE d.key_id = ANY (added) AND d.purpose = 'data') THEN
-        RAISE EXCEPTION 'a data key is not made here' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'this function adds no data keys' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     RETURN added;
 END
@@ -2778,7 +2778,7 @@ DECLARE
 BEGIN
     PERFORM public.short_transaction();
     IF num_nonnulls(record_ids, reason_code, since, until, source) = 0 THEN
-        RAISE EXCEPTION 'what is discarded has to be named' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'a discard must name its messages' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     WHILE gone = 0 LOOP
         chosen := ARRAY(
@@ -2896,7 +2896,7 @@ BEGIN
             )
         )
     ) THEN
-        RAISE EXCEPTION 'a body is not changed so by this login' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'this login may not make this change of a body' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN NULL;
 END
@@ -2947,7 +2947,7 @@ BEGIN
             WHERE r.first < restore_end.until AND r.until > restore_end.first
         )
     THEN
-        RAISE EXCEPTION 'the month is somewhere else' USING ERRCODE = 'object_not_in_prerequisite_state';
+        RAISE EXCEPTION 'the rows of this month are elsewhere' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     IF month.archive IS NULL THEN
         INSERT INTO public.closed_months AS m (first, until, partition, archive, archive_sha256, archived_at)
@@ -3152,7 +3152,7 @@ BEGIN
             AND l.written_by IS DISTINCT FROM pg_current_xact_id_if_assigned()
             AND NOT EXISTS (SELECT FROM public.audit_log AS o WHERE o.request_id = claim AND o.phase = 'outcome')
     ) THEN
-        RAISE EXCEPTION 'no range is claimed by this login so' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'this login has no such claim of a range' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN QUERY
         SELECT m.first, m.partition, r.first, r.last, r.claimed_after
@@ -3320,7 +3320,7 @@ BEGIN
                 AND p.pronamespace = 'public'::regnamespace AND p.proowner = 'vault_etl_owner'::regrole
         )
     ) THEN
-        RAISE EXCEPTION 'a procedure of this vault calls this, and commits'
+        RAISE EXCEPTION 'only a procedure of this vault may call this function'
             USING ERRCODE = 'insufficient_privilege', HINT = 'CALL public.commit_…, outside of a transaction.';
     END IF;
     PERFORM set_config(name, value, true) FROM (VALUES
@@ -3799,7 +3799,7 @@ BEGIN
             AND num_nonnulls(w.next_masked_ip, w.next_masked_device_id, w.next_token_generation) > 0
             AND ((w.next_token_generation = pending) IS NOT TRUE OR o.token_generation IS NULL)
     ) THEN
-        RAISE EXCEPTION 'a record is not changed so by this login' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'this login may not make this change of a record' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN NULL;
 END

@@ -126,7 +126,7 @@ def test_what_is_no_registration_is_refused(logbook: Logbook, forged: str) -> No
         "no signature": (arn, spki, 1, b""),
         "a long one": (arn, spki, 1, bytes(10**6)),
     }[forged]
-    with pytest.raises(Denied, match="registers no key"):
+    with pytest.raises(Denied, match="does not register a key"):
         logbook.database.sql(REGISTER, *parts, role="audit")
     assert logbook.database.value("SELECT count(*) FROM audit_keys") == 1
     logbook.database.sql(REGISTER, arn, spki, 1, signature, role="audit")

@@ -161,7 +161,7 @@ def test_each_function_behind_a_procedure_refuses_other_callers(shared: Scratch)
     for _, called, role in rows:
         login = role.removeprefix("vault_etl_").replace("_", "-")
         for statement in (f"SELECT {called}", f"DO $$ BEGIN COMMIT; PERFORM {called}; END $$"):
-            with pytest.raises(Denied, match="a procedure of this vault calls this"):
+            with pytest.raises(Denied, match="only a procedure of this vault may call this"):
                 shared.sql(statement, role=login)
 
 

@@ -90,7 +90,7 @@ def test_one_entry_is_one_user(many: Vault) -> None:
     ):
         cursor.execute(SEARCH, (of_value.seq, user_digest(NONCE, "ann")))
         session.commit()
-        with pytest.raises(Denied, match="finds no user"):
+        with pytest.raises(Denied, match="finds values, not a user"):
             cursor.execute(FIND, (of_value.seq, NONCE, "ann"))
         session.rollback()
         receipt = log.intend(replace(find_request(), fields=()))

@@ -34,14 +34,14 @@ class FakeRecordFinder:
         amount = receipt.request.amount or 1
         each, rest = divmod(len(tokens), amount)
         if rest or each > sum(key.state is not KeyState.DESTROYED for key in keys):
-            raise DeniedError("an intent looks for so many values of one field")
+            raise DeniedError("the tokens do not fit the values and the field of the intent")
         values = (tokens[at : at + each] for at in range(0, len(tokens), each))
         return [self.holders(field, value, limit) for value in values]
 
     def of_user(self, receipt: AuditReceipt, user_id: str) -> UserRecords:
         """See `RecordFinder.of_user`."""
         if self._audit.use(receipt, Action.FIND).fields:
-            raise DeniedError("an intent to find a value finds no user")
+            raise DeniedError("this intent finds values, not a user")
         mine = [
             UserRecord(
                 record.record_id,
