@@ -10,8 +10,10 @@ import psycopg2
 import pytest
 
 from tests.kit.scratch import Scratch, ciphertext, new_record_id
-from tests.kit.written_rows import INSERT, Site
+from tests.kit.written_rows import INSERT, Site, site
 from vault_etl.crypto.fields import Field
+
+__all__ = ["site"]
 
 Denied = psycopg2.errors.InsufficientPrivilege
 CheckViolation = psycopg2.errors.CheckViolation
