@@ -1,4 +1,4 @@
-"""What `make demo` shows while it works, and its last lines, without the stack: tests/packaging runs it."""
+"""Output of `make demo` while it works, and its last lines, without the stack; tests/packaging runs the demo."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Screen(io.StringIO):
     """Standard output that is a terminal."""
 
     def isatty(self) -> bool:
-        """See `io.IOBase.isatty`."""
+        """True: this stream is a terminal."""
         return True
 
 
@@ -87,7 +87,7 @@ def test_headings_stand_out_on_a_terminal(
     variables: dict[str, str],
     bold: bool,
 ) -> None:
-    """In bold there; without any escape in a pipe and under NO_COLOR."""
+    """A title is bold on a terminal, and has no escape in a pipe or under NO_COLOR."""
     shown = Screen() if terminal else io.StringIO()
     monkeypatch.setattr(sys, "stdout", shown)
     monkeypatch.setenv("TERM", "xterm")

@@ -56,7 +56,7 @@ def test_it_may_have_a_fraction_and_may_be_parsed_already(
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
-    """And the message says what a time looks like."""
+    """Other text is refused, with an example of a time."""
     with pytest.raises(typer.BadParameter, match="90s, 10m, 2h"):
         Duration()(text)
 

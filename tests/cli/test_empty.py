@@ -57,7 +57,7 @@ def test_no_command_takes_an_empty_value(
 
 
 def test_what_is_named_is_an_option_and_no_value() -> None:
-    """What is before an empty argument may be personal: it is counted, and not quoted."""
+    """The word before an empty argument may be personal: the message has its position, not its text."""
     with pytest.raises(UsageError, match=r"^argument 4 is empty$"):
         refuse_empty(["erase", "--user-id", "4711", ""])
 
@@ -65,7 +65,7 @@ def test_what_is_named_is_an_option_and_no_value() -> None:
 @pytest.mark.parametrize("value", ["", "  ", "\n"])
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_an_empty_variable_is_a_setting_that_is_not_set(name: str, value: str) -> None:
-    """Its default holds, and comes from there."""
+    """The setting has its default, with the source `default`."""
     found, sources = load({f"{PREFIX}{name.upper()}": value})
     assert getattr(found, name) == Settings.model_fields[name].default
     assert sources[name] == "default"
@@ -74,7 +74,7 @@ def test_an_empty_variable_is_a_setting_that_is_not_set(name: str, value: str) -
 @pytest.mark.parametrize("name", Settings.model_fields)
 @pytest.mark.parametrize("text", ['""', '" "', '[""]', '[" "]'])
 def test_an_empty_value_in_the_file_is_refused(tmp_path: Path, name: str, text: str) -> None:
-    """By its name: nobody writes a line without a value on purpose."""
+    """An empty value in the file is an error that names the setting."""
     file = tmp_path / "some.toml"
     file.write_text(f"{name} = {text}", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=f"VAULT_ETL_{name.upper()}"):

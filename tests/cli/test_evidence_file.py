@@ -96,7 +96,7 @@ def test_a_file_goes_on_after_a_cut(file: Path, form: Evidence) -> None:
 def test_what_is_no_evidence_is_left_as_it_is(
     tmp_path: Path, form: Evidence, content: bytes
 ) -> None:
-    """Not cut, not removed, not written to."""
+    """The file is not cut, removed or written to."""
     path = tmp_path / "mine"
     path.write_bytes(content)
     path.chmod(0o600)
@@ -114,7 +114,7 @@ def test_a_file_that_others_may_read_is_refused(file: Path, form: Evidence, mode
 
 
 def link(path: Path) -> None:
-    """To evidence."""
+    """Make a link to evidence."""
     path.with_name("case").touch(0o600)
     path.symlink_to("case")
 
@@ -145,7 +145,7 @@ def test_one_run_at_a_time_has_a_file(file: Path, form: Evidence) -> None:
 def test_a_file_without_a_row_is_taken_away_by_the_run_that_made_it(
     tmp_path: Path, form: Evidence
 ) -> None:
-    """One that was there, and is empty, stays."""
+    """An existing file that is empty stays."""
     opened(tmp_path / "new", form).close()
     assert not (tmp_path / "new").exists()
     (tmp_path / "old").touch(0o600)

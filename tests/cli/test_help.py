@@ -48,7 +48,7 @@ def test_help_has_an_example_and_fits(loaded: Vault, words: tuple[str, ...]) -> 
 
 
 def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
-    """It is a table, so that no command is imported for it."""
+    """The list is a table in the code, so that no command is imported for it."""
     told = {
         name: " ".join(str(command.help).split())
         for name, command in typer.main.get_group(app).commands.items()
@@ -58,7 +58,7 @@ def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
 
 
 def test_help_imports_no_command_and_nothing_large() -> None:
-    """What takes long to import is imported where it is used: the help is there at once."""
+    """Modules that import slowly are imported where they are used, so that the help prints at once."""
     code = (
         "import sys; from vault_etl.cli.main import app; sys.argv = ['vault-etl', '--help']\n"
         "try: app()\n"
@@ -74,7 +74,7 @@ def test_help_imports_no_command_and_nothing_large() -> None:
 
 
 def test_a_commands_help_imports_no_client_of_a_service() -> None:
-    """What a command works with is imported when it works. Four have options that are made of it."""
+    """A command imports clients when it runs. Four commands need some of them for their options."""
     words = [each for each in commands() if each[0] not in {"config", "demo", "ingest", "local"}]
     code = (
         "import sys; from vault_etl.cli.main import app\n"
@@ -91,7 +91,7 @@ def test_a_commands_help_imports_no_client_of_a_service() -> None:
 
 
 def test_help_needs_no_environment(loaded: Vault) -> None:
-    """Without HOME, PATH, AWS or a database there is still help."""
+    """The help prints without HOME, PATH, AWS or a database."""
     done = subprocess.run(
         loaded.command("--help"), env={}, capture_output=True, text=True, check=False
     )
@@ -122,7 +122,7 @@ def test_there_is_a_completion_script_for_each_shell(loaded: Vault, shell: str) 
     ],
 )
 def test_bash_completes(loaded: Vault, typed: list[str], completed: str) -> None:
-    """With the script loaded, bash completes commands, options and their values."""
+    """Bash completes commands, options and their values when the script is loaded."""
     words = " ".join(f"'{word}'" for word in typed)
     script = (
         f'eval "$(_VAULT_ETL_COMPLETE=source_bash {SCRIPT})";'

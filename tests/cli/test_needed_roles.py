@@ -40,7 +40,7 @@ def test_a_command_reads_from_a_replica_or_needs_the_state_of_now() -> None:
 
 
 def test_a_command_line_names_its_command() -> None:
-    """By its first words, however many they are."""
+    """The first words of a command line name its command."""
     assert command_of(["audit", "policy", "set", "p.json"]) == "audit policy set"
     assert command_of(["audit", "policy", "--output", "json"]) == "audit policy"
     assert command_of(["keys", "list"]) == "keys list"

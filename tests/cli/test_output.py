@@ -48,7 +48,7 @@ def command(vault: Vault, name: str) -> tuple[str, tuple[str, ...]]:
 
 @pytest.mark.parametrize("name", PRINTING)
 def test_a_pipe_gets_json_and_a_terminal_a_table(loaded: Vault, name: str) -> None:
-    """Without `--output` a pipe gets one JSON object a line, and 80 columns hold the table."""
+    """A pipe gets one JSON object a line without `--output`, and a table fits 80 columns."""
     role, args = command(loaded, name)
     lines = loaded.ok(role, *args).stdout.splitlines()
     assert lines
@@ -103,7 +103,7 @@ def test_the_table_tells_what_the_json_does(loaded: Vault) -> None:
 
 
 def test_an_empty_result_is_said_on_standard_error(loaded: Vault) -> None:
-    """Nothing found is no line of JSON; a person is told so beside the data."""
+    """An empty result is no line of JSON; standard error says that there is none."""
     asked = ("duplicates", "--field", "ip", "--min-count", "1000")
     assert loaded.ok("analyst", *asked).stdout == ""
     as_table = loaded.ok("analyst", *asked, "--output", "table")
@@ -165,7 +165,7 @@ def test_a_value_cannot_steer_the_terminal(quick: Vault, output: str) -> None:
 
 
 def test_a_piped_value_is_the_one_that_was_sent(quick: Vault) -> None:
-    """In a pipe `--output value` is byte for byte, and JSON parses to the same, in any locale."""
+    """A pipe gets `--output value` byte for byte, and JSON that parses to the same, in any locale."""
     record_id = store(quick, STEERING)
     asked = ("reveal", record_id, "-f", "device_id", "--reason", "x")
     ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}

@@ -40,7 +40,7 @@ def test_two_threads_at_once_are_both_counted(kind: str) -> None:
 
 
 def test_many_threads_never_move_the_bar_back() -> None:
-    """It ends where they end, and the total grows with it."""
+    """The bar ends where the items end, and the total grows with them."""
     live = LiveProgress("work", 10)
 
     def work() -> None:
@@ -83,7 +83,7 @@ def test_what_is_left_makes_the_total_and_where_the_work_is_a_line(
 def logged_lines(
     steps: list[tuple[float, int, dict[str, int | str]]],
 ) -> list[structlog.typing.EventDict]:
-    """What is logged of steps, each with the time that has passed since the one before it."""
+    """The log lines of steps, each given with the seconds since the step before."""
     clock = FakeClock()
     with capture_logs() as lines, LoggedProgress("work", clock.monotonic) as logged:
         for seconds, done, details in steps:
@@ -93,7 +93,7 @@ def logged_lines(
 
 
 def test_one_step_is_one_line() -> None:
-    """At once, with its details, and no other one at the end."""
+    """A single step is logged at once, with its details, and not again at the end."""
     assert logged_lines([(0, 2, {"moved": 1})]) == [{"done": 2, "moved": 1}]
 
 

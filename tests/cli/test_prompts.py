@@ -1,4 +1,4 @@
-"""What a person at a terminal sees of questions, and of a command that waits for them."""
+"""Questions on a terminal, and the words of a command that waits for input."""
 
 from __future__ import annotations
 

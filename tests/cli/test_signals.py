@@ -43,7 +43,7 @@ class Signaller:
 def test_one_signal_ends_ingest_after_what_was_begun(
     quick: Vault, number: signal.Signals, code: int
 ) -> None:
-    """What is in hand is stored and deleted, what comes later given back, and the summary is printed."""
+    """The batch in hand is stored and deleted, later messages are given back, and the summary is printed."""
     quick.send(events(30))
     extra = {"VAULT_ETL_BATCH_SIZE": "10"}
     signaller = Signaller("GenerateDataKey", (number,))
@@ -58,7 +58,7 @@ def test_one_signal_ends_ingest_after_what_was_begun(
 
 
 def test_a_second_signal_ends_ingest_at_once(quick: Vault) -> None:
-    """Nothing is deleted, the messages are given back, and the exit code is 130."""
+    """A second signal deletes nothing, gives the messages back, and exits with 130."""
     quick.send(events(30))
     signaller = Signaller("GenerateDataKey", (signal.SIGINT, signal.SIGINT))
     result = run(quick, signaller, "ingest", "ingest")
@@ -96,26 +96,26 @@ def test_an_interrupted_reveal_shows_nothing_and_is_on_the_record(loaded: Vault)
 def test_a_reader_that_leaves_ends_the_command_in_silence(
     loaded: Vault, role: str, command: tuple[str, ...]
 ) -> None:
-    """With nobody at the other end of the pipe: exit 141 and not a word."""
+    """A closed pipe ends a command with exit 141 and without a message."""
     if role == "ingest":
         loaded.renew_queue()  # what other tests left in it is not for this vault
     assert run_unread(loaded, role, *command) == Result(141, "", "")
 
 
 def test_a_reader_that_leaves_in_the_middle_ends_the_command_in_silence(loaded: Vault) -> None:
-    """With more to print than a buffer holds it is the same: exit 141 and not a word."""
+    """A closed pipe ends a long output as well: exit 141 and no message."""
     ids = [str(record_id) for (record_id,) in loaded.sql("SELECT record_id FROM user_logins")]
     result = run_unread(loaded, "reveal", "reveal", *ids, "--reason", "x")
     assert without_logs(result) == Result(141, "", "")
 
 
 def test_an_error_that_nobody_reads_keeps_its_exit_code(loaded: Vault) -> None:
-    """With nobody at the other end of standard error too, 77 is 77."""
+    """The exit code 77 stays, even if standard error is closed too."""
     assert run_unread(loaded, "analyst", "keys", "list", stderr=True).code == 77
 
 
 def test_a_full_disk_is_told_and_is_no_bug(loaded: Vault) -> None:
-    """What cannot be written to standard output is an error that says so."""
+    """Output that cannot be written is an error that says so."""
     with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123 - a device
         done = subprocess.run(
             loaded.command("duplicates", "--field", "ip"),
@@ -130,7 +130,7 @@ def test_a_full_disk_is_told_and_is_no_bug(loaded: Vault) -> None:
 
 
 def test_closed_streams_are_nowhere_to_write(loaded: Vault) -> None:
-    """With all three standard streams closed a command still does its work, and nothing else's file is written."""
+    """A command does its work with all three standard streams closed, and writes into no other file."""
     entries = loaded.count("audit_log")
     shell = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
     command = loaded.command("reveal", UNKNOWN, "--reason", "x")

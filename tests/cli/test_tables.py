@@ -1,4 +1,4 @@
-"""Nothing is cut off in a table, whatever the width of the terminal: each that a command prints, at its widest."""
+"""No table of a command cuts anything off, with the widest values, on terminals of any width."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def names(columns: ast.expr, module: object) -> Iterator[str]:
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, columns: int) -> StringIO:
-    """What a terminal of so many columns gets."""
+    """The output on a terminal with this many columns."""
     terminal = StringIO()
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -135,7 +135,7 @@ def test_there_are_tables() -> None:
 
 @pytest.mark.parametrize("width", [30, 80])
 def test_every_object_is_whole(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    """One below the other: a long value is wrapped beside its name."""
+    """Pairs are below each other, and a long value is wrapped beside its name."""
     terminal = shown(monkeypatch, width)
     print_object({**LONGEST, "inner": {"ip": "2001:db8::1", "device_id": None}}, OutputFormat.TABLE)
     run_together = "".join(terminal.getvalue().split())

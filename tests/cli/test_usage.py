@@ -96,7 +96,7 @@ def test_an_unknown_record_is_not_found(loaded: Vault) -> None:
 
 
 def test_a_reason_is_asked_for_on_a_terminal(loaded: Vault) -> None:
-    """Without `--reason` a terminal is asked, and what is typed stands in the log."""
+    """A terminal is asked for a missing `--reason`, and the answer is in the log."""
     with terminal(loaded, "reveal", "reveal", UNKNOWN) as shown:
         shown.expect("Reason: ")
         shown.type("typed by hand")
@@ -118,7 +118,7 @@ def test_a_declined_rotation_does_nothing(loaded: Vault) -> None:
 
 
 def test_a_confirmed_rotation_is_done(quick: Vault) -> None:
-    """On a terminal, "y" is as good as `--yes`."""
+    """The answer "y" on a terminal does what `--yes` does."""
     with terminal(quick, "re-encrypt", "keys", "rotate") as shown:
         shown.expect("[y/N]: ")
         shown.type("y")

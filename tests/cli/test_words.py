@@ -37,7 +37,7 @@ def parameters() -> Iterator[tuple[tuple[str, ...], Any]]:
 
 
 def refused(words: tuple[str, ...], param: Any, value: str) -> str | None:  # noqa: ANN401 - typer's
-    """What is said of this value, or None if it is taken."""
+    """The message about this value, or None if it is accepted."""
     command: Any = typer.main.get_command(app)
     for word in words:
         command = command.commands[word]
@@ -97,7 +97,7 @@ def test_it_says_the_words_the_bounds_and_the_form(
 def test_every_setting_says_what_it_takes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the environment and from a file, of a wrong type or out of bounds: named, and never quoted."""
+    """A wrong value from the environment or a file, of another type or out of bounds, is named and never quoted."""
     monkeypatch.chdir(tmp_path)
     variable = f"VAULT_ETL_{name.upper()}"
     said = []
@@ -121,7 +121,7 @@ def test_every_setting_says_what_it_takes(
 
 
 def test_a_setting_that_is_nearly_one_is_guessed() -> None:
-    """Of what is close to no setting there is no guess; what Kubernetes injects is none of ours."""
+    """A guess needs a similar setting, and variables that Kubernetes injects are not settings."""
     guesses = {
         "VAULT_ETL_QUEUE": "is not a setting: did you mean VAULT_ETL_QUEUE_URL?",
         "VAULT_ETL_queue_url": "is not a setting: did you mean VAULT_ETL_QUEUE_URL?",
