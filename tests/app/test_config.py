@@ -26,7 +26,7 @@ def test_every_setting_is_shown_with_its_source(loaded: Vault, tmp_path: Path) -
 
 
 def test_the_database_url_is_redacted(loaded: Vault, tmp_path: Path) -> None:
-    """Its password is shown neither from the environment nor from a file, on no output."""
+    """The password of the URL is shown on no output, whether it comes from the environment or a file."""
     file = tmp_path / "some.toml"
     file.write_text(f'database_url = "postgresql://someone:{SECRET}@db/x"\n', "utf-8")
     for output in ("json", "table"):
@@ -52,7 +52,7 @@ def test_the_file_in_the_working_directory_is_read(loaded: Vault) -> None:
 
 
 def test_config_needs_no_setting(loaded: Vault) -> None:
-    """With nothing set every value is a default, or none."""
+    """Every value is a default, or missing, if nothing is set."""
     lines = loaded.ok("analyst", "config", extra={**UNSET, "VAULT_ETL_DRAIN_WAIT": None}).lines
     assert {line["source"] for line in lines} == {"default"}
 
@@ -90,7 +90,7 @@ def test_config_works_while_settings_are_wrong(loaded: Vault, tmp_path: Path) ->
 
 
 def test_config_works_without_a_file_that_can_be_read(loaded: Vault, tmp_path: Path) -> None:
-    """What the environment says is shown beside the error."""
+    """The settings of the environment are shown beside the error."""
     (tmp_path / "some.toml").write_bytes(b"linger = \xff")
     for name, why in (("some.toml", "it is not UTF-8"), ("", "Is a directory")):
         path = str(tmp_path / name)

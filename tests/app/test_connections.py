@@ -153,7 +153,7 @@ def test_a_password_that_is_not_escaped_is_not_taken_for_a_host(site: Site, url:
 
 
 def test_a_newline_at_the_end_of_a_secret_is_no_part_of_it(site: Site) -> None:
-    """Of the URL, of a password in its middle, and of libpq's variables: as a file that is mounted has one."""
+    """A final newline, as of a mounted file, is removed from the URL, a password inside it, and libpq's variables."""
     url, password = site.url(site.vault.server.port), site.vault.server.passwords.of("test_analyst")
     without = url.replace(f":{password}@", "@")
     for extra in (

@@ -1,4 +1,4 @@
-"""What goes wrong on the way to AWS's credentials, by the real command: its exit code, and what it names."""
+"""Failures on the way to AWS's credentials, by the real command: the exit code, and what the error names."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def signed_in_once(folder: Path, url: str) -> dict[str, str]:
 
 
 def only(**settings: str) -> Setting:
-    """These settings."""
+    """An environment with these settings alone."""
     return lambda _folder, _url: settings
 
 

@@ -47,7 +47,7 @@ DOCUMENTED = json.loads("""
 
 
 class Context:
-    """Of a call of a function that may run for a minute."""
+    """The context of a call of a function that may run for a minute."""
 
     aws_request_id = "8c5f8d9a-0000-4000-8000-000000000000"
 
@@ -55,7 +55,7 @@ class Context:
         self._left_ms = left_ms
 
     def get_remaining_time_in_millis(self) -> int:
-        """See `LambdaContext`."""
+        """One minute, in milliseconds."""
         return self._left_ms
 
 
@@ -109,7 +109,7 @@ def frames(error: BaseException) -> list[str]:
 
 
 def record_ids(vault: Vault) -> set[Any]:
-    """Of all records and all rejections."""
+    """The ids of all records and all quarantined messages."""
     rows = vault.sql(
         "SELECT record_id FROM public.user_logins UNION ALL SELECT record_id FROM public.quarantine"
     )
@@ -129,13 +129,13 @@ def test_what_lambda_brings_is_stored_or_quarantined(function: Vault) -> None:
 
 
 def test_the_event_of_the_documentation_is_taken(function: Vault) -> None:
-    """Its one message is no login event."""
+    """The example's only message is not a login event, and is quarantined."""
     assert failures(aws_lambda.handler(DOCUMENTED, Context())) == []
     assert function.count("quarantine") == 1
 
 
 def test_a_function_and_a_worker_do_not_store_twice(function: Vault) -> None:
-    """What the function stored and Lambda did not delete is a duplicate for `ingest`."""
+    """A message that the function stored and Lambda did not delete is a duplicate for `ingest`."""
     event = delivered(function, [login_event().decode()])
     aws_lambda.handler(event, Context())
     sqs = function.emulator.client("sqs")
@@ -152,7 +152,7 @@ def test_a_function_and_a_worker_do_not_store_twice(function: Vault) -> None:
 def test_a_record_without_its_time_of_sending_fails_alone(
     function: Vault, sent: str | None
 ) -> None:
-    """Its record id is made of it, and no clock stands in: it comes again, or dies."""
+    """The record id is made of that time, which no clock replaces: the message comes again, or dies."""
     event = delivered(function, [login_event().decode(), login_event().decode()])
     bad, good = event["Records"]
     bad["attributes"] = {} if sent is None else {"SentTimestamp": sent}
@@ -163,7 +163,7 @@ def test_a_record_without_its_time_of_sending_fails_alone(
 
 
 def test_a_warm_call_makes_no_new_keys(function: Vault) -> None:
-    """They are kept as long as their lease, and so is the connection."""
+    """Keys are kept until their lease ends, and the connection is kept too."""
     for _ in range(3):
         aws_lambda.handler(delivered(function, [login_event().decode()]), Context())
     assert function.sql("SELECT count(*) FROM public.data_keys WHERE purpose = 'data'") == [(2,)]
@@ -203,7 +203,7 @@ def test_no_second_try_is_begun_without_time_for_it(function: Vault) -> None:
 def test_a_cold_function_without_its_database_fails_and_recovers(
     function: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What could not be made is not kept."""
+    """A writer that could not be made is not kept."""
     right = function.database_url("ingest")
     event = delivered(function, [login_event().decode()])
     monkeypatch.setenv("VAULT_ETL_DATABASE_URL", "postgresql://u@127.0.0.1:1/nowhere")
@@ -217,7 +217,7 @@ def test_a_cold_function_without_its_database_fails_and_recovers(
 def test_a_function_without_credentials_for_a_moment_fails_and_recovers(
     function: Vault, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As one that SnapStart restores, which has an endpoint for them: what may pass, and names it."""
+    """A function restored by SnapStart has an endpoint for credentials: the error may pass, and names it."""
     event = delivered(function, [sample_events()[0]])
     with CredentialsServer((503, b"")) as source:
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -245,7 +245,7 @@ def test_an_unknown_setting_is_told_in_json(
 
 
 def test_no_records_is_no_work() -> None:
-    """Not even a connection."""
+    """An event without records makes not even a connection."""
     aws_lambda._writer.cache_clear()
     assert failures(aws_lambda.handler({"Records": []}, Context())) == []
     assert aws_lambda._writer.cache_info().misses == 0
@@ -272,7 +272,7 @@ def test_no_records_is_no_work() -> None:
 def test_an_event_of_something_else_is_refused(
     event: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As a whole, by an error that says what belongs there and shows nothing of it."""
+    """The whole event is refused, by an error that names the right trigger and shows nothing of the event."""
     with pytest.raises(ConfigurationError, match="not of SQS") as caught:
         aws_lambda.handler(event, Context())
     assert "event source mapping" in str(caught.value.hint)

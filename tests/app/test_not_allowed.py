@@ -82,7 +82,7 @@ def test_the_right_login_with_a_wrong_access_key_is_not_allowed(
 
 @pytest.mark.iam
 def test_a_rotation_that_kms_denies_changes_no_row(quick: Vault) -> None:
-    """With the access key of rotate, which may not Decrypt, the keys are retired and no row is touched."""
+    """The access key of rotate may not Decrypt: the keys are retired, and no row is changed."""
     quick.send(events(2))
     quick.ok("ingest", "ingest")
     ciphertexts = "SELECT array_agg(ip_ciphertext::text ORDER BY record_id) FROM user_logins"
@@ -95,7 +95,7 @@ def test_a_rotation_that_kms_denies_changes_no_row(quick: Vault) -> None:
 
 @pytest.mark.iam
 def test_ingest_cannot_open_what_is_sealed(loaded: Vault) -> None:
-    """With reveal's database login and ingest's access key a reveal is denied by KMS, and recorded."""
+    """KMS denies a reveal with reveal's database login and ingest's access key, and the log has the denial."""
     record_id, user_id = a_record(loaded)
     asked = ("reveal", record_id, "--reason", "a stolen worker")
     result = loaded.run("reveal", *asked, extra=access_key(loaded, "ingest"))

@@ -24,7 +24,7 @@ MAY_APPEND = {"reveal", "rotate", "re-encrypt"}
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("owner", COMMANDS)
 def test_a_command_is_for_one_role(loaded: Vault, owner: str, role: str) -> None:
-    """Its own login may; any other is told which role it takes, and is on the record where it can be."""
+    """The role's login may run it; any other login is told the role, and is logged if it can write the log."""
     command = COMMANDS[owner]
     before = loaded.count("audit_log")
     result = loaded.run(role, *command, stdin="203.0.113.7\n")
@@ -58,6 +58,6 @@ def test_who_may_not_learns_nothing(loaded: Vault, owner: str) -> None:
 
 @pytest.mark.parametrize("dry", ["--dry-run", "--yes"])
 def test_a_dry_run_is_for_the_same_role(loaded: Vault, dry: str) -> None:
-    """To count what there is of a user is not for everybody either."""
+    """A dry run, which counts the data of a user, needs the same role."""
     record_id, _ = a_record(loaded)
     fails(loaded.run("analyst", "erase", record_id, "--reason", "x", dry), 77, "login")

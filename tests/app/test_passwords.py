@@ -31,7 +31,7 @@ def run(vault: Vault, password: str, **extra: str) -> Result:
 
 
 def refused(result: Result, code: int, *words: str) -> None:
-    """With these words, and the setting's name."""
+    """Check the refusal: these words, and the name of the setting."""
     fails(result, code)
     for word in (*words, PASSWORD):
         assert word in result.stderr
@@ -58,7 +58,7 @@ def test_a_file_holds_it(loaded: Vault, tmp_path: Path) -> None:
 
 
 def test_a_password_is_in_one_place(loaded: Vault) -> None:
-    """Not in the URL too; and the setting is where it is, and never the password itself."""
+    """A password is not in the URL as well, and the setting has the place of the password, never the password."""
     both = {URL: loaded.database_url("analyst")}
     refused(run(loaded, "file:/run/secrets/database", **both), 78, URL, "holds a password")
     for text in (loaded.server.passwords.of(LOGIN), "file:", "env:X", "secretsmanager:name"):
@@ -76,7 +76,7 @@ def aws(loaded: Vault) -> dict[str, str]:
 
 
 def test_a_secret_holds_it(loaded: Vault, aws: dict[str, str]) -> None:
-    """As a text, or as RDS keeps them; of this login. AWS's refusals name the setting and the secret."""
+    """A secret has this login's password as text, or as RDS keeps it. Refusals of AWS name setting and secret."""
     secrets = loaded.emulator.client("secretsmanager")
     right = loaded.server.passwords.of(LOGIN)
     arn = secrets.create_secret(Name="analyst", SecretString=right)["ARN"]
@@ -135,7 +135,7 @@ def test_a_token_of_iam_goes_over_tls_that_was_checked_and_nowhere_else(
 
 
 def test_a_token_is_for_one_server_and_a_login(loaded: Vault) -> None:
-    """Which the URL names, or libpq's variables."""
+    """The URL, or libpq's variables, name the server and the login of a token."""
     for url in (
         "postgresql://worker@/vault?sslmode=verify-full",
         "postgresql://worker@a,b/vault?sslmode=verify-full",

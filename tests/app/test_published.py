@@ -49,11 +49,11 @@ class Subscriber:
     database: Scratch
 
     def agrees(self) -> bool:
-        """Whether it has the users, tokens and generations of the vault."""
+        """Compare users, tokens and generations with the vault."""
         return self.rows(self.database) == self.rows(self.vault)
 
     def rows(self, at: Vault | Scratch) -> list[tuple[Any, ...]]:
-        """These, of one of the two."""
+        """The users, tokens and generations of the vault or the subscriber."""
         return at.sql(
             "SELECT user_id, masked_ip, token_generation FROM public.user_logins ORDER BY record_id"
         )
@@ -120,13 +120,13 @@ def subscriber(published: Vault, postgres: RunningPostgres) -> Iterator[Subscrib
 
 
 def connection(vault: Vault) -> str:
-    """As the login that replicates."""
+    """The connection of the login that replicates."""
     password = vault.server.passwords.of("analytics")
     return f"host=127.0.0.1 port={vault.server.port} dbname={vault.database} user=analytics password={password}"
 
 
 def subscribe_to_all(subscriber: Subscriber) -> None:
-    """To all columns, with a table that nothing guards."""
+    """Subscribe to all columns, with a table that nothing guards."""
     subscriber.vault.sql("GRANT SELECT ON user_logins TO analytics")
     subscriber.vault.sql(
         "CREATE PUBLICATION everything FOR TABLE user_logins WITH (publish_via_partition_root)"
@@ -212,7 +212,7 @@ def test_what_happens_to_a_detached_month_stays_on_the_vault(subscriber: Subscri
 
 
 def test_a_new_month_does_not_come_by_a_publication_of_partitions(subscriber: Subscriber) -> None:
-    """Without `publish_via_partition_root`: its rows are left out, without a word, until a refresh."""
+    """The rows of a new month are left out silently until a refresh, without `publish_via_partition_root`."""
     vault, database = subscriber.vault, subscriber.database
     vault.sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO analytics")
     vault.sql("CREATE PUBLICATION everything FOR TABLE user_logins")

@@ -1,4 +1,4 @@
-"""What SQS and KMS refuse, and no time mends: its exit code, and the key, queue and setting in question."""
+"""Permanent refusals of SQS and KMS: the exit code, and the key, queue and setting that the error names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DATA_KEY = "alias/vault-etl-data"
 
 
 def queue_key(shape: str, code: str) -> Answer:
-    """As SQS tells it today: the older protocol's code is in a header."""
+    """The answer of SQS today, which has the code of the older protocol in a header."""
     body = json.dumps({"__type": f"com.amazonaws.sqs#{shape}", "message": "203.0.113.7"})
     return Answer(400, body.encode(), (("x-amzn-query-error", f"{code};Sender"),))
 
@@ -54,7 +54,7 @@ OF_KMS: dict[str, tuple[Verdict, int, str]] = {
 
 @pytest.mark.parametrize("name", OF_SQS)
 def test_a_refusal_of_sqs_is_told(loaded: Vault, name: str) -> None:
-    """It names the queue and VAULT_ETL_QUEUE_URL, or what else is wrong, and nothing that AWS said."""
+    """The error names the queue and VAULT_ETL_QUEUE_URL, or another cause, and quotes nothing of AWS's answer."""
     verdict, code, says = OF_SQS[name]
     stderr = refused(loaded, "AWS_ENDPOINT_URL_SQS", verdict, code, says)
     assert loaded.provisioned.queue_url.rpartition("/")[2] in stderr.splitlines()[0]
@@ -64,7 +64,7 @@ def test_a_refusal_of_sqs_is_told(loaded: Vault, name: str) -> None:
 
 @pytest.mark.parametrize("name", OF_KMS)
 def test_a_refusal_of_kms_is_told(loaded: Vault, name: str) -> None:
-    """It names the alias that new keys get, and VAULT_ETL_TOKEN_KEY."""
+    """The error names the alias of new keys, and VAULT_ETL_TOKEN_KEY."""
     verdict, code, says = OF_KMS[name]
     stderr = refused(loaded, "AWS_ENDPOINT_URL_KMS", verdict, code, says)
     assert "alias/vault-etl-token" in stderr

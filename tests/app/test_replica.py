@@ -43,11 +43,11 @@ class Replicated:
     standby: RunningPostgres
 
     def url(self, role: str) -> str:
-        """Of the replica."""
+        """The URL of the replica for a role."""
         return replace(self.vault, server=self.standby).database_url(role)
 
     def run(self, role: str, *args: str, **extra: str | None) -> Result:
-        """With the replica set."""
+        """Run a command with the setting of the replica."""
         return self.vault.run(role, *args, extra={"VAULT_ETL_READ_URL": self.url(role), **extra})
 
     def add_entry(self) -> int:
@@ -62,7 +62,7 @@ class Replicated:
 def replicated(
     keyed: Vault, tmp_path_factory: pytest.TempPathFactory, quick_place: Path
 ) -> Iterator[Replicated]:
-    """One standby for all; it is caught up."""
+    """A standby for all tests, which has replayed everything."""
     bodies = [*(event(ip=ip, user_id="ann") for ip in (SHARED, SHARED, "198.51.100.2")), "no event"]
     with (
         filled_vault(keyed, tmp_path_factory.mktemp("replicated"), bodies) as vault,
@@ -72,7 +72,7 @@ def replicated(
 
 
 def told(result: Result) -> dict[str, object]:
-    """What standard error says of where the answer came from."""
+    """The log line on standard error that names the server of the answer."""
     lines = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
     (found,) = [line for line in lines if line["event"].startswith("read from")]
     assert isinstance(found, dict)
@@ -119,14 +119,14 @@ def test_a_look_reads_from_the_replica(replicated: Replicated, command: str) -> 
 def test_what_writes_or_decides_asks_the_primary_alone(
     replicated: Replicated, command: tuple[str, ...]
 ) -> None:
-    """With a replica that is not there."""
+    """Commands that write or decide work without the replica."""
     role, *args = command
     done = replicated.vault.run(role, *args, extra={"VAULT_ETL_READ_URL": NEVER}, stdin=SHARED)
     assert done.code == 0, done.stderr
 
 
 def test_the_answer_says_how_far_behind_it_is(replicated: Replicated) -> None:
-    """With the replay stopped: what it lacks is not in the answer, and the limit refuses it."""
+    """The answer lacks what a stopped replay has not applied, and the limit refuses the replica."""
     with paused(replicated.standby):
         seq = replicated.add_entry()
         listed = replicated.run("audit", "audit", "list", "--limit", "1")
@@ -172,7 +172,7 @@ def test_a_checkpoint_that_the_replica_does_not_have_yet_is_no_cut_log(
 def test_a_server_that_does_not_say_how_far_it_is_behind_is_read_all_the_same(
     replicated: Replicated,
 ) -> None:
-    """As Aurora's readers: here, by a login that may not ask. It is told, and no limit holds."""
+    """A server that hides its delay, as Aurora's readers do (here: no right to ask), is named; no limit applies."""
     function = "EXECUTE ON FUNCTION pg_control_system()"
     replicated.vault.sql(f"REVOKE {function} FROM PUBLIC")
     try:
@@ -186,7 +186,7 @@ def test_a_server_that_does_not_say_how_far_it_is_behind_is_read_all_the_same(
 
 
 def test_the_primary_itself_may_be_read(replicated: Replicated) -> None:
-    """It is told that it is no replica."""
+    """The log line says that the server is not a replica."""
     own = replicated.vault.database_url("analyst")
     done = replicated.run("analyst", "duplicates", "--field", "ip", VAULT_ETL_READ_URL=own)
     assert (done.code, len(done.lines)) == (0, 1)
@@ -194,7 +194,7 @@ def test_the_primary_itself_may_be_read(replicated: Replicated) -> None:
 
 
 def test_another_database_is_refused(replicated: Replicated, keyed: Vault, tmp_path: Path) -> None:
-    """One without a vault, a copy beside it with the same vault's id, and a replica of that copy."""
+    """Refused are a database without a vault, a copy with the same vault id, and a replica of that copy."""
     with copied(keyed, tmp_path) as copy:
         caught_up(copy.server, replicated.standby)
         there = replace(copy, server=replicated.standby)
@@ -208,7 +208,7 @@ def test_another_database_is_refused(replicated: Replicated, keyed: Vault, tmp_p
 
 
 def test_a_replica_without_the_newest_migration_is_refused(replicated: Replicated) -> None:
-    """It gets it with what it replays."""
+    """The replica gets the migration when it replays."""
     with paused(replicated.standby):
         replicated.vault.sql("INSERT INTO vault_etl_migrations (name, checksum) VALUES ('9', '')")
         try:
@@ -221,7 +221,7 @@ def test_a_replica_without_the_newest_migration_is_refused(replicated: Replicate
 def test_while_the_primary_is_away_the_replica_is_named_as_the_database(
     replicated: Replicated,
 ) -> None:
-    """What only reads needs nothing else; what writes is refused, and shows nothing."""
+    """Commands that only read need no primary; commands that write are refused, and show nothing."""
     extra: dict[str, str | None] = {
         "VAULT_ETL_DATABASE_URL": replicated.url("analyst"),
         "VAULT_ETL_READ_URL": None,
@@ -234,7 +234,7 @@ def test_while_the_primary_is_away_the_replica_is_named_as_the_database(
 
 
 def test_its_password_comes_from_the_same_place(replicated: Replicated, tmp_path: Path) -> None:
-    """And beside one in the URL it is an error that names this setting."""
+    """A second password in the URL is an error that names this setting."""
     file = tmp_path / "password"
     file.write_text(replicated.vault.server.passwords.of("test_analyst") + "\n", "utf-8")
     bare = [
@@ -274,7 +274,7 @@ def test_a_look_that_is_in_the_way_of_the_replay_says_what_to_set(replicated: Re
 def test_a_replica_that_was_promoted_is_refused_and_a_kept_checkpoint_shows_what_it_lost(
     replicated: Replicated, quick_place: Path, tmp_path: Path
 ) -> None:
-    """Its history is another one from then on. Its log agrees with itself, without the last entries of the other."""
+    """A promoted replica has another history: its log agrees with itself, without the last old entries."""
     vault, look = replicated.vault, ("analyst", "duplicates", "--field", "ip")
     with standby_of(vault.server, quick_place) as promoted:
         caught_up(vault.server, promoted)

@@ -11,7 +11,7 @@ from tests.kit.vault import Vault, sample_events
 
 
 def test_a_vault_goes_on_from_a_backup(quick: Vault) -> None:
-    """Its records open, events come in, and checkpoints tell the log before the backup from the one behind it."""
+    """The restored records open, events come in, and checkpoints tell the log before the backup from the later one."""
     quick.send(sample_events()[:20])
     quick.ok("ingest", "ingest")
     before, after = (quick.home / name for name in ("before.txt", "after.txt"))

@@ -33,7 +33,7 @@ REVEAL = ("reveal", UNKNOWN, "--reason", "x")
 def test_a_missing_setting_is_named(
     loaded: Vault, role: str, command: tuple[str, ...], setting: str, value: str | None
 ) -> None:
-    """Not set, or set to nothing: exit 78, naming it."""
+    """A setting that is missing or empty is exit 78, and is named."""
     fails(loaded.run(role, *command, extra={setting: value}), 78, f"{setting} is not set")
 
 
@@ -120,7 +120,7 @@ def test_what_kubernetes_injects_is_ignored(loaded: Vault) -> None:
 def test_a_wrong_file_is_named_and_not_quoted(
     loaded: Vault, tmp_path: Path, text: str, names: str
 ) -> None:
-    """What is wrong in a configuration file is named, with the file, and its values are not shown."""
+    """An error in a configuration file names the setting and the file, and shows no value."""
     file = tmp_path / "some.toml"
     file.write_text(text, encoding="utf-8")
     extra = {"VAULT_ETL_CONFIG": str(file), "VAULT_ETL_DATABASE_URL": None}
@@ -174,7 +174,7 @@ def test_a_vault_without_token_keys_says_how_to_make_them(bare_vault: Vault) -> 
 
 
 def test_missing_credentials_are_told(loaded: Vault) -> None:
-    """Without credentials, or with a profile that is not there, AWS's settings are named."""
+    """The error of missing credentials, or of a profile that does not exist, names AWS's settings."""
     unset: dict[str, str | None] = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
     unset |= {"AWS_EC2_METADATA_DISABLED": "true"}
     fails(loaded.run("ingest", "ingest", extra=unset), 78, "AWS: no credentials")

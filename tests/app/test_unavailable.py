@@ -26,7 +26,7 @@ CASES = {
 
 @pytest.mark.parametrize("service", CASES)
 def test_a_closed_port_is_told(loaded: Vault, service: str) -> None:
-    """Where nobody listens the command says what it cannot reach, and what to look at."""
+    """A command that cannot connect says what it cannot reach, and what to check."""
     role, command, setting = CASES[service]
     result = loaded.run(role, *command, extra={setting: address(setting, closed_port())})
     fails(result, 69, f"{service} cannot be reached")
@@ -34,7 +34,7 @@ def test_a_closed_port_is_told(loaded: Vault, service: str) -> None:
 
 @pytest.mark.timeout(120)
 def test_silence_is_told_within_45_seconds(loaded: Vault) -> None:
-    """Where connections are taken and never answered, each command gives up by itself."""
+    """Each command gives up by itself if connections are accepted and never answered."""
     with silent_port() as port:
         running = {
             service: start(loaded, role, *command, extra={setting: address(setting, port)})
@@ -48,7 +48,7 @@ def test_silence_is_told_within_45_seconds(loaded: Vault) -> None:
 
 
 def test_a_database_that_comes_back_is_waited_for(quick: Vault) -> None:
-    """With the connection cut while a batch is in hand: it is held, and stored by a new one."""
+    """A batch in hand is held while the connection is cut, and stored over a new connection."""
     cuts: list[Call] = []
 
     def cut_once(call: Call) -> bool:
@@ -117,7 +117,7 @@ def ingest_gives_back(vault: Vault, kms_judge: Judge, names: str) -> None:
 
 
 def address(setting: str, port: int) -> str:
-    """What the setting says, to lead there."""
+    """The value of the setting that leads to this port."""
     if setting.startswith("AWS"):
         return f"http://127.0.0.1:{port}"
     return f"postgresql://someone:sekret-word@127.0.0.1:{port}/somewhere"
