@@ -21,10 +21,10 @@ USERS = ("ann", "ann", "bob", "cyd", "dan", "eve")
 
 
 @pytest.fixture(scope="module")
-def filled(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+def five_users(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """Five users, of which each test that erases takes another, and a quarantined message."""
     bodies = [*(event(user_id=user) for user in USERS), "not json"]
-    with filled_vault(keyed, tmp_path_factory.mktemp("filled"), bodies) as vault:
+    with filled_vault(keyed, tmp_path_factory.mktemp("five_users"), bodies) as vault:
         yield vault
 
 
@@ -42,48 +42,48 @@ def left(vault: Vault, user_id: str) -> int:
     return count
 
 
-def test_a_dry_run_counts_and_changes_nothing(filled: Vault) -> None:
+def test_a_dry_run_counts_and_changes_nothing(five_users: Vault) -> None:
     """It needs no reason and no `--yes`, tells what would go, and leaves rows and log as they are."""
-    ((message,),) = filled.sql("SELECT record_id::text FROM quarantine")
-    before = filled.sql(EVERYTHING)
+    ((message,),) = five_users.sql("SELECT record_id::text FROM quarantine")
+    before = five_users.sql(EVERYTHING)
     for asked, records, bodies in (
         (("--user-id", "ann"), 2, 0),
-        ((record_of(filled, "bob"),), 1, 0),
+        ((record_of(five_users, "bob"),), 1, 0),
         ((message,), 0, 1),
     ):
-        plan = filled.ok("erase", "erase", *asked, "--dry-run").json
+        plan = five_users.ok("erase", "erase", *asked, "--dry-run").json
         assert plan == {
             "records": records,
             "quarantined": bodies,
             "archives": {},
             "audit_seq": None,
         }
-    assert filled.sql(EVERYTHING) == before
+    assert five_users.sql(EVERYTHING) == before
 
 
-def test_without_a_terminal_it_wants_to_be_told_yes(filled: Vault) -> None:
+def test_without_a_terminal_it_wants_to_be_told_yes(five_users: Vault) -> None:
     """Exit 2, and nothing is erased."""
-    before = filled.sql(EVERYTHING)
-    fails(filled.run("erase", "erase", "--user-id", "ann", *WHY), 2, "no terminal to ask on")
-    assert filled.sql(EVERYTHING) == before
+    before = five_users.sql(EVERYTHING)
+    fails(five_users.run("erase", "erase", "--user-id", "ann", *WHY), 2, "no terminal to ask on")
+    assert five_users.sql(EVERYTHING) == before
 
 
-def test_declined_it_does_nothing(filled: Vault) -> None:
+def test_declined_it_does_nothing(five_users: Vault) -> None:
     """Exit 75 when the answer is no."""
-    before = filled.sql(EVERYTHING)
-    with terminal(filled, "erase", "erase", "--user-id", "ann", *WHY) as shown:
+    before = five_users.sql(EVERYTHING)
+    with terminal(five_users, "erase", "erase", "--user-id", "ann", *WHY) as shown:
         shown.expect("Erase the personal fields of 2 records for good? [y/N]: ")
         shown.type("")
         result = shown.finish()
     assert result.code == 75
     assert "vault-etl: error: declined, nothing was done" in result.stdout
-    assert filled.sql(EVERYTHING) == before
+    assert five_users.sql(EVERYTHING) == before
 
 
-def test_the_transcript_on_a_terminal(filled: Vault) -> None:
+def test_the_transcript_on_a_terminal(five_users: Vault) -> None:
     """Asked why and whether; then the certificate, what was not erased, and a receipt to keep."""
-    record_id = record_of(filled, "bob")
-    with terminal(filled, "erase", "erase", record_id, extra={"TERM": "dumb"}) as shown:
+    record_id = record_of(five_users, "bob")
+    with terminal(five_users, "erase", "erase", record_id, extra={"TERM": "dumb"}) as shown:
         shown.expect("Reason: ")
         shown.type("typed by hand")
         shown.expect("Erase the personal fields of 1 record for good? [y/N]: ")
@@ -96,35 +96,37 @@ def test_the_transcript_on_a_terminal(filled: Vault) -> None:
     ]
     assert names == ["records", "quarantined", "archives", "erased at", "audit seq", "audit hash"]
     assert [line[2:] for line in lines if line.startswith("- ")] == list(NOT_ERASED)
-    assert result.stdout.endswith(stored_notes(filled)[-1])
+    assert result.stdout.endswith(stored_notes(five_users)[-1])
     assert (
         max(len(line) for line in lines if "\u2014" not in line and not line.startswith("20")) <= 80
     )
-    assert left(filled, "bob") == 0
+    assert left(five_users, "bob") == 0
 
 
-def test_a_second_time_is_safe_and_says_so(filled: Vault) -> None:
+def test_a_second_time_is_safe_and_says_so(five_users: Vault) -> None:
     """Exit 0, 0 records, no question: nothing is left that could not be undone; and it is on the record."""
-    first = filled.ok("erase", "erase", "--user-id", "cyd", *WHY, "--yes")
-    second = filled.ok("erase", "erase", "--user-id", "cyd", *WHY)
+    first = five_users.ok("erase", "erase", "--user-id", "cyd", *WHY, "--yes")
+    second = five_users.ok("erase", "erase", "--user-id", "cyd", *WHY)
     assert (first.json["records"], second.json["records"]) == (1, 0)
     assert second.json["audit_seq"] == first.json["audit_seq"] + 2
     said = "already erased: there was nothing left to erase"
     assert said in second.stderr
     assert said not in first.stderr
-    assert filled.ok("erase", "erase", "--user-id", "cyd", *WHY, "--quiet").stderr == ""
+    assert five_users.ok("erase", "erase", "--user-id", "cyd", *WHY, "--quiet").stderr == ""
 
 
 @pytest.mark.parametrize(
     ("asked", "name"),
     [((UNKNOWN,), "no such record"), (("--user-id", "nobody"), "no record of this user")],
 )
-def test_what_is_not_there_is_not_found(filled: Vault, asked: tuple[str, ...], name: str) -> None:
+def test_what_is_not_there_is_not_found(
+    five_users: Vault, asked: tuple[str, ...], name: str
+) -> None:
     """Exit 66, also of a dry run, and no entry: nothing was erased."""
-    before = filled.count("audit_log")
-    fails(filled.run("erase", "erase", *asked, *WHY, "--yes"), 66, name)
-    fails(filled.run("erase", "erase", *asked, "--dry-run"), 66, name)
-    assert filled.count("audit_log") == before
+    before = five_users.count("audit_log")
+    fails(five_users.run("erase", "erase", *asked, *WHY, "--yes"), 66, name)
+    fails(five_users.run("erase", "erase", *asked, "--dry-run"), 66, name)
+    assert five_users.count("audit_log") == before
 
 
 @pytest.mark.parametrize(
@@ -137,32 +139,32 @@ def test_what_is_not_there_is_not_found(filled: Vault, asked: tuple[str, ...], n
     ],
     ids=["nothing", "both", "a name", "bytes"],
 )
-def test_it_is_of_one_thing(filled: Vault, asked: tuple[str, ...], name: str) -> None:
+def test_it_is_of_one_thing(five_users: Vault, asked: tuple[str, ...], name: str) -> None:
     """Neither, both, what is no id: exit 2."""
-    fails(filled.run("erase", "erase", *asked, *WHY, "--yes"), 2, name)
-    assert left(filled, "dan") == 1
+    fails(five_users.run("erase", "erase", *asked, *WHY, "--yes"), 2, name)
+    assert left(five_users, "dan") == 1
 
 
-def test_it_needs_a_reason(filled: Vault) -> None:
+def test_it_needs_a_reason(five_users: Vault) -> None:
     """Exit 2 without one, whatever `--yes` says."""
-    fails(filled.run("erase", "erase", "--user-id", "dan", "--yes"), 2, "--reason")
-    assert left(filled, "dan") == 1
+    fails(five_users.run("erase", "erase", "--user-id", "dan", "--yes"), 2, "--reason")
+    assert left(five_users, "dan") == 1
 
 
-def test_a_name_is_no_pattern(filled: Vault) -> None:
+def test_a_name_is_no_pattern(five_users: Vault) -> None:
     """SQL's own characters are characters."""
     for name in ("%", "d_n", "dan' OR 'a' = 'a", "dan\n"):
-        assert filled.run("erase", "erase", "--user-id", name, *WHY, "--yes").code == 66
-    assert left(filled, "dan") == 1
+        assert five_users.run("erase", "erase", "--user-id", name, *WHY, "--yes").code == 66
+    assert left(five_users, "dan") == 1
 
 
 @pytest.mark.parametrize("verdict", [False, "AccessDeniedException"], ids=["down", "denied"])
 def test_a_signature_that_fails_undoes_nothing_and_is_told(
-    filled: Vault, verdict: bool | str
+    five_users: Vault, verdict: bool | str
 ) -> None:
     """The certificate comes, without its checkpoint; exit 74 says what is left to do."""
-    with FaultProxy(filled.endpoint, lambda call: call.operation != "Sign" or verdict) as kms:
-        result = filled.run(
+    with FaultProxy(five_users.endpoint, lambda call: call.operation != "Sign" or verdict) as kms:
+        result = five_users.run(
             "erase",
             *("erase", "--user-id", "dan", *WHY, "--yes"),
             extra={"AWS_ENDPOINT_URL_KMS": kms.url},
@@ -171,13 +173,13 @@ def test_a_signature_that_fails_undoes_nothing_and_is_told(
     assert "the head of the audit log could not be signed" in result.stderr
     assert "it is erased and on the record" in result.stderr
     assert result.json["checkpoint"] is None
-    assert result.json["audit_seq"] == filled.count("audit_log")
-    assert left(filled, "dan") == 0
+    assert result.json["audit_seq"] == five_users.count("audit_log")
+    assert left(five_users, "dan") == 0
 
 
-def test_it_opens_nothing(filled: Vault) -> None:
+def test_it_opens_nothing(five_users: Vault) -> None:
     """KMS is asked to sign, and nothing else; without a reason to: no Decrypt, no key made."""
-    with FaultProxy(filled.endpoint) as kms:
+    with FaultProxy(five_users.endpoint) as kms:
         extra = {"AWS_ENDPOINT_URL_KMS": kms.url}
-        filled.ok("erase", "erase", "--user-id", "eve", *WHY, "--yes", extra=extra)
+        five_users.ok("erase", "erase", "--user-id", "eve", *WHY, "--yes", extra=extra)
     assert set(kms.operations()) == {"Sign"}

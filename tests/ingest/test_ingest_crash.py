@@ -26,7 +26,7 @@ class Death(BaseException):
     """The process is gone: nothing catches it, and no call works any more."""
 
 
-def filled() -> tuple[FakeVault, list[str]]:
+def with_messages() -> tuple[FakeVault, list[str]]:
     """A vault with 23 messages for it, two of them no events, and one delivered twice."""
     vault = FakeVault()
     ids = [vault.queue.send(login_event(user_id=f"user-{n}")) for n in range(21)]
@@ -60,7 +60,7 @@ def assert_adds_up(summary: IngestSummary) -> None:
 def calls_of_a_good_run() -> int:
     """How many calls there are to break."""
     breaker = Breaker(NEVER, Death())
-    vault, _ = filled()
+    vault, _ = with_messages()
     run(vault, breaker)
     return breaker.calls
 
@@ -82,7 +82,7 @@ def test_there_are_calls_to_break() -> None:
 @pytest.mark.parametrize("at", range(CALLS))
 def test_nothing_is_lost_and_nothing_twice(at: int, error: BaseException, after: bool) -> None:
     """After the break another process finishes: each message is stored once, and the queue is empty."""
-    vault, ids = filled()
+    vault, ids = with_messages()
     sent_ms = int(vault.clock.now().timestamp() * 1000)
     breaker = Breaker(at, error, after=after, for_good=isinstance(error, Death))
     broken = run(vault, breaker)
@@ -102,7 +102,7 @@ def test_nothing_is_lost_and_nothing_twice(at: int, error: BaseException, after:
 @pytest.mark.parametrize("at", range(CALLS))
 def test_an_outage_hides_no_message_for_long(at: int) -> None:
     """What a run had received is given back when it ends: 30 seconds later all of it can be had again."""
-    vault, _ = filled()
+    vault, _ = with_messages()
     vault.queue._visibility = 3_600
     breaker = Breaker(at, UnavailableError("not there"))
     broken = run(vault, breaker)
@@ -116,7 +116,7 @@ def test_an_outage_hides_no_message_for_long(at: int) -> None:
 @pytest.mark.parametrize("at", range(1, CALLS))
 def test_an_outage_of_one_call_is_waited_for(at: int, after: bool) -> None:
     """The same process goes on: it loads all that there is, and ends without an error."""
-    vault, ids = filled()
+    vault, ids = with_messages()
     breaker = Breaker(at, UnavailableError("not there"), after=after)
     seen = vault.tapped(breaker.tap)
     bounds = Bounds(wait_in_flight=True)  # what a lost answer has hidden comes again

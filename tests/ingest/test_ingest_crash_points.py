@@ -117,7 +117,7 @@ POINTS: dict[str, Callable[[FakeVault, Fuse], FakeVault]] = {
 }
 
 
-def filled(seed: int | None) -> FakeVault:
+def with_messages(seed: int | None) -> FakeVault:
     """A vault with messages for it, two of which are no events."""
     vault = FakeVault()
     if seed is not None:
@@ -142,7 +142,7 @@ def test_after_a_crash_another_process_brings_all_in_once(
     point: str, uses: int, seed: int | None
 ) -> None:
     """Wherever it died: each message is one row, and the queue is empty."""
-    vault = filled(seed)
+    vault = with_messages(seed)
     fuse = Fuse(uses)
     options: dict[str, Any] = {
         "visibility": 60,

@@ -27,7 +27,7 @@ def keys(shared: Scratch) -> WriteKeys:
 
 
 @pytest.fixture
-def filled(shared: Scratch, keys: WriteKeys) -> Iterator[Scratch]:
+def counted(shared: Scratch, keys: WriteKeys) -> Iterator[Scratch]:
     """Some records and a quarantined body, counted."""
     with shared.loader() as loader:
         loader.load([sealed_record(keys) for _ in range(RECORDS)], [sealed_rejection(keys)], keys)
@@ -51,16 +51,16 @@ def miscounted(database: Scratch) -> list[tuple[object, ...]]:
     return database.sql("SELECT * FROM public.values_miscounted()", role="audit")
 
 
-def test_a_load_counts_its_values(filled: Scratch, keys: WriteKeys) -> None:
+def test_a_load_counts_its_values(counted: Scratch, keys: WriteKeys) -> None:
     """Of each key, in the month of the record ids; of tokens, rows of their generation."""
     ip, device_id, quarantine = (key.key_id for key in keys.data_keys)
-    assert kept(filled) == {
+    assert kept(counted) == {
         ("ip", ip): RECORDS,
         ("device_id", device_id): RECORDS,
         ("quarantine", quarantine): 1,
         ("token", 1): RECORDS,
     }
-    assert miscounted(filled) == []
+    assert miscounted(counted) == []
 
 
 @pytest.mark.parametrize(
@@ -74,38 +74,38 @@ def test_a_load_counts_its_values(filled: Scratch, keys: WriteKeys) -> None:
         "UPDATE public.user_logins SET user_id = 'another'",
     ],
 )
-def test_whatever_writes_is_counted(filled: Scratch, statement: str) -> None:
+def test_whatever_writes_is_counted(counted: Scratch, statement: str) -> None:
     """The owner and the superuser too, whom the other triggers let pass."""
-    filled.sql(statement)
-    assert miscounted(filled) == []
+    counted.sql(statement)
+    assert miscounted(counted) == []
 
 
-def test_a_swap_and_an_erasure_are_counted(filled: Scratch, keys: WriteKeys) -> None:
+def test_a_swap_and_an_erasure_are_counted(counted: Scratch, keys: WriteKeys) -> None:
     """What a rotation takes from one key it gives to another; what is forgotten is under none."""
     records = [sealed_record(keys)]
-    with filled.loader() as loader:
+    with counted.loader() as loader:
         loader.load(records, [], keys)
-    new = filled.add_data_key(Field.IP, role="re-encrypt")
-    with filled.database("re-encrypt") as database:
+    new = counted.add_data_key(Field.IP, role="re-encrypt")
+    with counted.database("re-encrypt") as database:
         swap = PostgresReencrypter(database).replace(swaps(records, new), [new], outside())
     assert swap is not None
-    assert kept(filled)["ip", new.key_id] == 1
-    assert kept(filled)["ip", keys.data_keys[0].key_id] == RECORDS
-    filled.sql(
+    assert kept(counted)["ip", new.key_id] == 1
+    assert kept(counted)["ip", keys.data_keys[0].key_id] == RECORDS
+    counted.sql(
         "CALL public.commit_erase(gen_random_uuid(), 'a', 'h', %s, NULL, 't', 'r',"
         " NULL, NULL, NULL, NULL, NULL, NULL)",
         records[0].record_id,
         role="erase",
     )
-    assert ("ip", new.key_id) not in kept(filled)
-    assert miscounted(filled) == []
+    assert ("ip", new.key_id) not in kept(counted)
+    assert miscounted(counted) == []
 
 
-def test_nobody_waits_for_a_count(filled: Scratch) -> None:
+def test_nobody_waits_for_a_count(counted: Scratch) -> None:
     """Two sessions take away values of one key at once: each has a row of its own."""
     half = "UPDATE public.user_logins SET ip_ciphertext = NULL WHERE record_id = %s"
-    first, second = (row[0] for row in filled.sql("SELECT record_id FROM user_logins LIMIT 2"))
-    with filled.connect() as one, filled.connect() as other:
+    first, second = (row[0] for row in counted.sql("SELECT record_id FROM user_logins LIMIT 2"))
+    with counted.connect() as one, counted.connect() as other:
         with one.cursor() as cursor:
             cursor.execute(half, (first,))
         with other.cursor() as cursor:
@@ -113,10 +113,10 @@ def test_nobody_waits_for_a_count(filled: Scratch) -> None:
             cursor.execute(half, (second,))
         other.commit()
         one.commit()
-    assert miscounted(filled) == []
+    assert miscounted(counted) == []
 
 
-def test_counts_of_sessions_that_ended_become_one(filled: Scratch, keys: WriteKeys) -> None:
+def test_counts_of_sessions_that_ended_become_one(counted: Scratch, keys: WriteKeys) -> None:
     """Each connection leaves rows of its own: the next start of ingest folds them, and leaves out what came to nothing.
 
     One that is still there keeps its own, and the sum is what it was.
@@ -124,9 +124,9 @@ def test_counts_of_sessions_that_ended_become_one(filled: Scratch, keys: WriteKe
     rows = "SELECT count(*) FROM value_counts WHERE field = 'ip' AND writer <> %s"
     record = sealed_record(keys)
     for _ in range(3):
-        with filled.loader() as loader:
+        with counted.loader() as loader:
             loader.load([sealed_record(keys)], [], keys)
-    with filled.connect() as alive, alive.cursor() as cursor:
+    with counted.connect() as alive, alive.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         ((mine,),) = cursor.fetchall()
         cursor.execute(
@@ -134,33 +134,33 @@ def test_counts_of_sessions_that_ended_become_one(filled: Scratch, keys: WriteKe
             (record.record_id,),
         )
         alive.commit()
-        before = kept(filled)
-        assert filled.value(rows, mine) == 4
-        with filled.loader() as loader:
+        before = kept(counted)
+        assert counted.value(rows, mine) == 4
+        with counted.loader() as loader:
             loader.prepare_partitions()
-        assert filled.value(rows, mine) == 1
-        assert kept(filled) == before
-        assert filled.value("SELECT count(*) FROM value_counts WHERE writer = %s", mine) > 0
-    filled.sql(FOLD, role="ingest")
-    assert filled.value("SELECT count(*) FROM value_counts WHERE field = 'device_id'") == 0
-    assert miscounted(filled) == []
+        assert counted.value(rows, mine) == 1
+        assert kept(counted) == before
+        assert counted.value("SELECT count(*) FROM value_counts WHERE writer = %s", mine) > 0
+    counted.sql(FOLD, role="ingest")
+    assert counted.value("SELECT count(*) FROM value_counts WHERE field = 'device_id'") == 0
+    assert miscounted(counted) == []
 
 
-def test_one_session_folds_at_a_time(filled: Scratch) -> None:
+def test_one_session_folds_at_a_time(counted: Scratch) -> None:
     """Another one leaves it at that, and does not wait."""
-    with filled.connect() as one, one.cursor() as cursor:
+    with counted.connect() as one, one.cursor() as cursor:
         cursor.execute("SELECT public.fold_value_counts()")
-        assert filled.value(FOLD, role="ingest") == 0
+        assert counted.value(FOLD, role="ingest") == 0
 
 
 @pytest.mark.parametrize("role", ["ingest", "re-encrypt", "admin"])
-def test_a_fold_with_an_old_list_of_sessions_stops_no_writer(filled: Scratch, role: str) -> None:
+def test_a_fold_with_an_old_list_of_sessions_stops_no_writer(counted: Scratch, role: str) -> None:
     """No client keeps rows; and who owns them, and can, does not take those of a session that began since."""
     write = "UPDATE public.user_logins SET ip_ciphertext = NULL WHERE record_id = %s"
-    first, second = (row[0] for row in filled.sql("SELECT record_id FROM user_logins LIMIT 2"))
-    with filled.connect(role) as idle, idle.cursor() as folding:
+    first, second = (row[0] for row in counted.sql("SELECT record_id FROM user_logins LIMIT 2"))
+    with counted.connect(role) as idle, idle.cursor() as folding:
         folding.execute("SELECT count(*) FROM pg_stat_activity")  # the server keeps this list
-        with filled.connect() as alive, alive.cursor() as writing:
+        with counted.connect() as alive, alive.cursor() as writing:
             writing.execute("SET lock_timeout = '5s'")
             writing.execute(write, (first,))
             alive.commit()
@@ -168,36 +168,37 @@ def test_a_fold_with_an_old_list_of_sessions_stops_no_writer(filled: Scratch, ro
                 folding.execute("SELECT public.fold_value_counts()")
             writing.execute(write, (second,))
             alive.commit()
-    assert miscounted(filled) == []
+    assert miscounted(counted) == []
 
 
-def test_a_month_that_came_by_hand_is_counted_again(filled: Scratch) -> None:
+def test_a_month_that_came_by_hand_is_counted_again(counted: Scratch) -> None:
     """Written into a partition, past the triggers: it is told, and mended without a lock."""
-    before = kept(filled)
-    (month,) = filled.sql("SELECT DISTINCT tableoid::regclass::text FROM public.user_logins")[0]
-    filled.sql(
+    before = kept(counted)
+    (month,) = counted.sql("SELECT DISTINCT tableoid::regclass::text FROM public.user_logins")[0]
+    counted.sql(
         f"INSERT INTO public.{month} (record_id, user_id, device_type, ip_ciphertext, create_date)"  # noqa: S608
         " SELECT overlay(record_id::text PLACING 'fff' FROM 34)::uuid, 'u', 'ios', %s, create_date"
         f" FROM public.{month} LIMIT 1",
         ciphertext(7),
     )
-    ((field, key_id, _, was, now),) = miscounted(filled)
+    ((field, key_id, _, was, now),) = miscounted(counted)
     assert (field, key_id, was, now) == ("ip", 7, 0, 1)
-    assert filled.value("SELECT public.recount_values()") == 1
-    assert miscounted(filled) == []
-    assert kept(filled) == {**before, ("ip", 7): 1}
+    assert counted.value("SELECT public.recount_values()") == 1
+    assert miscounted(counted) == []
+    assert kept(counted) == {**before, ("ip", 7): 1}
 
 
-def test_a_zero_that_is_wrong_ends_no_key(filled: Scratch, keys: WriteKeys) -> None:
+def test_a_zero_that_is_wrong_ends_no_key(counted: Scratch, keys: WriteKeys) -> None:
     """What nothing needs by the counts is looked for in the rows before it is believed."""
     key_id = keys.data_keys[0].key_id
     needs = "SELECT in_records FROM public.needs_of_data_key(%s)"
-    filled.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", key_id)
-    assert filled.value(needs, key_id, role="rotate") == RECORDS
-    filled.sql("DELETE FROM public.value_counts")
-    assert filled.value(needs, key_id, role="rotate") == RECORDS
+    counted.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", key_id)
+    assert counted.value(needs, key_id, role="rotate") == RECORDS
+    counted.sql("DELETE FROM public.value_counts")
+    assert counted.value(needs, key_id, role="rotate") == RECORDS
     assert (
-        filled.value("SELECT rows FROM public.key_usage(true) WHERE key_id = %s", key_id) == RECORDS
+        counted.value("SELECT rows FROM public.key_usage(true) WHERE key_id = %s", key_id)
+        == RECORDS
     )
 
 

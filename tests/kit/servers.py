@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.databases import TEMPLATE, admin
-from tests.kit.vault import ROLES
+from tests.kit.databases import TEMPLATE, admin, make_logins
 from vault_etl.local.emulator import (
     Emulator,
     EmulatorName,
@@ -63,12 +62,7 @@ def postgres(
             cursor.execute(f"CREATE TABLESPACE quick LOCATION '{quick_place}'")
             cursor.execute(f'CREATE DATABASE "{TEMPLATE}" TABLESPACE quick')
         _migrate(running, TEMPLATE)
-        with admin(running, TEMPLATE) as cursor:
-            for role in ROLES:
-                name = role.replace("-", "_")
-                password = running.passwords.of(f"test_{name}")
-                cursor.execute(f"CREATE ROLE test_{name} LOGIN PASSWORD %s", (password,))
-                cursor.execute(f"GRANT vault_etl_{name} TO test_{name}")
+        make_logins(running, TEMPLATE)
         yield running
     finally:
         embedded.destroy()

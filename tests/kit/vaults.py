@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.databases import TEMPLATE, database_copy
+from tests.kit.databases import TEMPLATE, database_copy, make_logins
 from tests.kit.events import events
 from tests.kit.vault import Vault, sample_events
 from vault_etl.local.postgres import RunningPostgres
@@ -87,6 +87,13 @@ def filled(three: Vault, tmp_path: Path) -> Iterator[Vault]:
     with copied(three, tmp_path) as vault:
         vault.renew_queue()
         yield vault
+
+
+def install(vault: Vault) -> None:
+    """Make an empty database a whole vault by the real commands: tables, a login for each role, token keys."""
+    vault.ok("admin", "migrate")
+    make_logins(vault.server, vault.database)
+    vault.ok("re-encrypt", "keys", "init")
 
 
 @contextmanager

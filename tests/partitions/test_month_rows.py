@@ -39,17 +39,17 @@ DIFFERENT = f"SELECT count(*) FROM (TABLE {TABLE} EXCEPT TABLE {COPY}) AS other"
 
 
 @pytest.fixture(scope="module")
-def filled(shared: Scratch) -> Scratch:
+def odd_month(shared: Scratch) -> Scratch:
     """A detached month with an odd name, a dropped column and two more of them, and an empty copy."""
     shared.sql(FILL)
     return shared
 
 
 @pytest.mark.parametrize("page_rows", [1, 10, ROWS, 1000])
-def test_pages_are_what_one_copy_makes(filled: Scratch, page_rows: int) -> None:
+def test_pages_are_what_one_copy_makes(odd_month: Scratch, page_rows: int) -> None:
     """In the order of the ids, all columns that there are, whatever the size of a page."""
     whole = io.BytesIO()
-    with filled.connect() as opened, opened.cursor() as cursor:
+    with odd_month.connect() as opened, opened.cursor() as cursor:
         cursor.copy_expert(BY_ID.format(TABLE), whole)
         columns = columns_of_month(cursor, MONTH)
         pages = list(rows_of_month(cursor, MONTH, columns, page_rows))
@@ -58,9 +58,9 @@ def test_pages_are_what_one_copy_makes(filled: Scratch, page_rows: int) -> None:
     assert whole.getvalue()[19:-2] == b"".join(pages)
 
 
-def test_a_month_comes_back_as_it_was(filled: Scratch, tmp_path: Path) -> None:
+def test_a_month_comes_back_as_it_was(odd_month: Scratch, tmp_path: Path) -> None:
     """Through Parquet. The content hash is what `psql` and `sha256sum` make of the table."""
-    with filled.connect() as opened, opened.cursor() as cursor:
+    with odd_month.connect() as opened, opened.cursor() as cursor:
         columns = columns_of_month(cursor, MONTH)
         with closing(ParquetRowsWriter(columns, tmp_path, MONTH)) as writer:
             pages = rows_of_month(cursor, MONTH, columns, 10)
@@ -78,7 +78,7 @@ def test_a_month_comes_back_as_it_was(filled: Scratch, tmp_path: Path) -> None:
     assert writer.contents().sha256 == hashlib.sha256(whole.getvalue()).digest()
 
 
-def test_a_month_that_is_not_there_has_no_columns(filled: Scratch) -> None:
+def test_a_month_that_is_not_there_has_no_columns(odd_month: Scratch) -> None:
     """So the caller can say so."""
-    with filled.connect() as opened, opened.cursor() as cursor:
+    with odd_month.connect() as opened, opened.cursor() as cursor:
         assert columns_of_month(cursor, "user_logins_1999_01") == ()

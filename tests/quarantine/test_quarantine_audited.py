@@ -30,7 +30,7 @@ RETRY = ("quarantine", "retry", "--all", "--yes")
 
 
 @pytest.fixture(scope="module")
-def filled(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+def record_and_body(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """A record, and a message that is none."""
     bodies = [event(), BODY.decode()]
     with filled_vault(keyed, tmp_path_factory.mktemp("audited"), bodies) as vault:
@@ -38,16 +38,16 @@ def filled(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[V
 
 
 @pytest.fixture
-def site(filled: Vault) -> Iterator[Vault]:
+def site(record_and_body: Vault) -> Iterator[Vault]:
     """The vault, whose policy is as it was afterwards."""
-    yield filled
-    filled.set_policy(GENEROUS)
+    yield record_and_body
+    record_and_body.set_policy(GENEROUS)
 
 
 @pytest.fixture
-def message(filled: Vault) -> str:
+def message(record_and_body: Vault) -> str:
     """The id of the message."""
-    ((found,),) = filled.sql("SELECT record_id::text FROM quarantine")
+    ((found,),) = record_and_body.sql("SELECT record_id::text FROM quarantine")
     return str(found)
 
 

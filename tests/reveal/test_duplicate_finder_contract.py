@@ -18,7 +18,7 @@ OFTEN, TWICE, ONCE = (uuid.UUID(int=n) for n in (7, 8, 9))
 
 
 @pytest.fixture
-def filled(bench: Bench) -> Bench:
+def shared_tokens(bench: Bench) -> Bench:
     """`OFTEN` on three days, of two users; `TWICE` on the last day, of one user; `ONCE` once."""
     process = writer(bench)
     process.load(
@@ -43,9 +43,9 @@ def shared(bench: Bench, **query: Any) -> list[SharedToken]:  # noqa: ANN401 - a
     )
 
 
-def test_the_most_shared_come_first(filled: Bench) -> None:
+def test_the_most_shared_come_first(shared_tokens: Bench) -> None:
     """Count, users, and the first and the last day, of each token that more than one record has."""
-    assert shared(filled) == [
+    assert shared(shared_tokens) == [
         SharedToken(OFTEN, 3, 2, DAYS[0], DAYS[2]),
         SharedToken(TWICE, 2, 1, DAYS[2], DAYS[2]),
     ]
@@ -68,28 +68,28 @@ def test_the_most_shared_come_first(filled: Bench) -> None:
     ],
 )
 def test_a_query_leaves_out_what_it_says(
-    filled: Bench, query: dict[str, object], expected: dict[uuid.UUID, int]
+    shared_tokens: Bench, query: dict[str, object], expected: dict[uuid.UUID, int]
 ) -> None:
     """Counts and users are those of the days asked for, both bounds included."""
-    assert {s.token: s.count for s in shared(filled, **query)} == expected
+    assert {s.token: s.count for s in shared(shared_tokens, **query)} == expected
 
 
-def test_tokens_that_are_left_out_are_not_counted(filled: Bench) -> None:
+def test_tokens_that_are_left_out_are_not_counted(shared_tokens: Bench) -> None:
     """Nor do they take a place in the list."""
-    assert [s.token for s in shared(filled, leave_out=(OFTEN,), limit=1)] == [TWICE]
+    assert [s.token for s in shared(shared_tokens, leave_out=(OFTEN,), limit=1)] == [TWICE]
 
 
-def test_tokens_of_the_other_field_are_not_mixed_in(filled: Bench) -> None:
+def test_tokens_of_the_other_field_are_not_mixed_in(shared_tokens: Bench) -> None:
     """`device_id` shares nothing here."""
     query = SharedTokenQuery(field=Field.DEVICE_ID, limit=9)
-    assert list(filled.duplicates.shared_tokens(query)) == []
+    assert list(shared_tokens.duplicates.shared_tokens(query)) == []
 
 
-def test_a_token_that_was_erased_is_nobodys(filled: Bench) -> None:
+def test_a_token_that_was_erased_is_nobodys(shared_tokens: Bench) -> None:
     """Records without a token are no group of their own, and the rest is counted without them."""
-    for record_id in filled.records():
-        filled.erase(record_id, Field.IP)
-    assert shared(filled) == []
+    for record_id in shared_tokens.records():
+        shared_tokens.erase(record_id, Field.IP)
+    assert shared(shared_tokens) == []
 
 
 def test_a_pending_generation_changes_no_count(bench: Bench) -> None:

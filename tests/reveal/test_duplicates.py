@@ -26,7 +26,7 @@ LOGINS = [
 
 
 @pytest.fixture(scope="module")
-def filled(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+def six_logins(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
     """Six logins of four users from three addresses on three days."""
     bodies = [event(ip=ip, user_id=user, create_date=day) for ip, user, day in LOGINS]
     with filled_vault(keyed, tmp_path_factory.mktemp("shared"), bodies) as vault:
@@ -53,10 +53,10 @@ def shared(vault: Vault, *more: str) -> list[tuple[int, int, str, str]]:
     ],
 )
 def test_filters_leave_out_what_they_say(
-    filled: Vault, asked: tuple[str, ...], expected: list[tuple[int, int, str, str]]
+    six_logins: Vault, asked: tuple[str, ...], expected: list[tuple[int, int, str, str]]
 ) -> None:
     """By count, by distinct users, and by day: both days included."""
-    assert shared(filled, *asked) == expected
+    assert shared(six_logins, *asked) == expected
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_filters_leave_out_what_they_say(
     ],
 )
 def test_what_is_no_day_or_no_number_is_refused(
-    filled: Vault, asked: tuple[str, ...], name: str
+    six_logins: Vault, asked: tuple[str, ...], name: str
 ) -> None:
     """Exit 2, and it is named."""
-    fails(filled.run("analyst", "duplicates", "--field", "ip", *asked), 2, name)
+    fails(six_logins.run("analyst", "duplicates", "--field", "ip", *asked), 2, name)
 
 
 def test_placeholders_are_left_out_and_named_when_asked_for(vault: Vault) -> None:
@@ -91,43 +91,43 @@ def test_placeholders_are_left_out_and_named_when_asked_for(vault: Vault) -> Non
         assert (address["placeholder"], address["count"]) == ("0.0.0.0", 4)  # noqa: S104
 
 
-def test_it_needs_no_key_and_no_credentials(filled: Vault) -> None:
+def test_it_needs_no_key_and_no_credentials(six_logins: Vault) -> None:
     """AWS is not asked anything."""
     none: dict[str, str | None] = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
-    with FaultProxy(filled.endpoint) as aws:
+    with FaultProxy(six_logins.endpoint) as aws:
         asked = ("duplicates", "--field", "ip")
-        filled.ok("analyst", *asked, extra={**none, "AWS_ENDPOINT_URL": aws.url})
+        six_logins.ok("analyst", *asked, extra={**none, "AWS_ENDPOINT_URL": aws.url})
     assert aws.calls == []
 
 
-def test_a_terminal_shows_what_is_read_and_for_how_long(filled: Vault) -> None:
+def test_a_terminal_shows_what_is_read_and_for_how_long(six_logins: Vault) -> None:
     """One statement cannot say how far it is; nothing of that is in a pipe."""
     asked = ("analyst", "duplicates", "--field", "ip")
-    with terminal(filled, *asked) as shown:
+    with terminal(six_logins, *asked) as shown:
         shown.screen.expect(r"grouping about [0-9,]+ records.*0:00:0")
         assert "2026-01-29" in shown.finish().stdout
-    with terminal(filled, *asked, "--quiet") as quiet:
+    with terminal(six_logins, *asked, "--quiet") as quiet:
         assert "grouping" not in quiet.finish().stdout
-    assert filled.ok(*asked).stderr == ""
+    assert six_logins.ok(*asked).stderr == ""
 
 
-def test_counts_are_exact_while_a_token_rotation_backfills(filled: Vault) -> None:
+def test_counts_are_exact_while_a_token_rotation_backfills(six_logins: Vault) -> None:
     """Some rows have their next tokens already: no group is torn apart, and none counted twice."""
-    before = shared(filled)
-    filled.sql(
+    before = shared(six_logins)
+    six_logins.sql(
         "UPDATE user_logins SET next_masked_ip = md5(masked_ip::text)::uuid, next_token_generation = 2"
         " WHERE create_date = '2026-01-31'"
     )
     try:
-        assert shared(filled) == before
+        assert shared(six_logins) == before
     finally:
-        filled.sql("UPDATE user_logins SET next_masked_ip = NULL, next_token_generation = NULL")
+        six_logins.sql("UPDATE user_logins SET next_masked_ip = NULL, next_token_generation = NULL")
 
 
-def test_a_pager_that_waits_holds_up_nobody(filled: Vault) -> None:
+def test_a_pager_that_waits_holds_up_nobody(six_logins: Vault) -> None:
     """With the output not read, the table can be locked at once, as a cut-over does; then all comes."""
     rows = 20_000
-    filled.sql(
+    six_logins.sql(
         "INSERT INTO user_logins (record_id, user_id, device_type, masked_device_id, create_date)"
         " SELECT (lpad('', 20, '0') || lpad(i::text, 12, '0'))::uuid, 'u', 'd',"
         " md5((i / 2)::text)::uuid, '2026-01-31' FROM generate_series(2, %s) AS i",
@@ -135,9 +135,9 @@ def test_a_pager_that_waits_holds_up_nobody(filled: Vault) -> None:
     )
     try:
         with subprocess.Popen(
-            filled.command("duplicates", "--field", "device_id", "--limit", "1000000"),
-            env=filled.environment("analyst"),
-            cwd=filled.home,
+            six_logins.command("duplicates", "--field", "device_id", "--limit", "1000000"),
+            env=six_logins.environment("analyst"),
+            cwd=six_logins.home,
             stdout=subprocess.PIPE,
             text=True,
         ) as process:
@@ -145,7 +145,9 @@ def test_a_pager_that_waits_holds_up_nobody(filled: Vault) -> None:
             guard.start()
             assert process.stdout is not None
             first = process.stdout.readline()
-            filled.sql("BEGIN; LOCK TABLE user_logins IN ACCESS EXCLUSIVE MODE NOWAIT; ROLLBACK")
+            six_logins.sql(
+                "BEGIN; LOCK TABLE user_logins IN ACCESS EXCLUSIVE MODE NOWAIT; ROLLBACK"
+            )
             assert process.poll() is None  # the pipe is full: it has more to say
             rest = process.stdout.readlines()
             guard.cancel()
@@ -153,4 +155,4 @@ def test_a_pager_that_waits_holds_up_nobody(filled: Vault) -> None:
         assert first
         assert len(rest) == rows
     finally:
-        filled.sql("DELETE FROM user_logins WHERE user_id = 'u'")
+        six_logins.sql("DELETE FROM user_logins WHERE user_id = 'u'")

@@ -15,77 +15,77 @@ EVENTS = 6
 
 
 @pytest.fixture
-def filled(quick: Vault) -> Vault:
+def six_records(quick: Vault) -> Vault:
     """A vault with six records and a quarantined message."""
     quick.send([*events(EVENTS), "not json"])
     quick.ok("ingest", "ingest")
     return quick
 
 
-def test_what_was_sealed_before_a_rotation_opens_after_it(filled: Vault) -> None:
+def test_what_was_sealed_before_a_rotation_opens_after_it(six_records: Vault) -> None:
     """Every value is sealed anew under a new key, no old key is needed, and all opens as before."""
-    before, old = reveal_all(filled), ciphertexts(filled)
-    report = filled.ok("re-encrypt", "keys", "rotate", "--yes").json
+    before, old = reveal_all(six_records), ciphertexts(six_records)
+    report = six_records.ok("re-encrypt", "keys", "rotate", "--yes").json
     assert len(report["retired"]) == len(report["created"]) == 3
     assert (report["rows_reencrypted"], report["rows_remaining"]) == (2 * EVENTS + 1, 0)
-    assert reveal_all(filled) == before
-    assert not old & ciphertexts(filled)
-    needed = {key["key_id"]: (key["state"], key["rows"]) for key in data_keys(filled)}
+    assert reveal_all(six_records) == before
+    assert not old & ciphertexts(six_records)
+    needed = {key["key_id"]: (key["state"], key["rows"]) for key in data_keys(six_records)}
     assert {needed[key_id] for key_id in report["retired"]} == {("decrypt_only", 0)}
     assert {needed[key_id][0] for key_id in report["created"]} == {"active"}
 
 
-def test_a_second_rotation_does_it_again(filled: Vault) -> None:
+def test_a_second_rotation_does_it_again(six_records: Vault) -> None:
     """Rotating twice retires what the first one made, and everything still opens."""
-    before = reveal_all(filled)
-    first = filled.ok("re-encrypt", "keys", "rotate", "--yes").json
-    second = filled.ok("re-encrypt", "keys", "rotate", "--yes").json
+    before = reveal_all(six_records)
+    first = six_records.ok("re-encrypt", "keys", "rotate", "--yes").json
+    second = six_records.ok("re-encrypt", "keys", "rotate", "--yes").json
     assert second["retired"] == sorted(first["created"])
     assert second["rows_reencrypted"] == first["rows_reencrypted"]
     assert second["rows_remaining"] == 0
-    assert reveal_all(filled) == before
+    assert reveal_all(six_records) == before
 
 
-def test_a_dry_run_counts_and_changes_nothing(filled: Vault) -> None:
+def test_a_dry_run_counts_and_changes_nothing(six_records: Vault) -> None:
     """`--dry-run` tells what would be retired, asks nothing, and leaves every row as it is."""
-    before = filled.sql(EVERYTHING)
-    plan = filled.ok("re-encrypt", "keys", "rotate", "--dry-run").json
-    assert sorted(plan["retired"]) == sorted(key["key_id"] for key in data_keys(filled))
+    before = six_records.sql(EVERYTHING)
+    plan = six_records.ok("re-encrypt", "keys", "rotate", "--dry-run").json
+    assert sorted(plan["retired"]) == sorted(key["key_id"] for key in data_keys(six_records))
     assert plan["created"] == []
     assert (plan["rows_reencrypted"], plan["rows_remaining"]) == (0, 2 * EVENTS + 1)
-    assert filled.sql(EVERYTHING) == before
+    assert six_records.sql(EVERYTHING) == before
 
 
-def test_a_lazy_rotation_only_retires(filled: Vault) -> None:
+def test_a_lazy_rotation_only_retires(six_records: Vault) -> None:
     """`--lazy` needs no Decrypt, touches no row, and leaves the work to a later rotation."""
-    before, old = reveal_all(filled), ciphertexts(filled)
-    report = filled.ok("rotate", "keys", "rotate", "--lazy", "--yes").json
+    before, old = reveal_all(six_records), ciphertexts(six_records)
+    report = six_records.ok("rotate", "keys", "rotate", "--lazy", "--yes").json
     assert len(report["retired"]) == 3
     assert (report["rows_reencrypted"], report["rows_remaining"]) == (0, 2 * EVENTS + 1)
-    assert ciphertexts(filled) == old
-    assert reveal_all(filled) == before
-    later = filled.ok("re-encrypt", "keys", "rotate", "--yes").json
+    assert ciphertexts(six_records) == old
+    assert reveal_all(six_records) == before
+    later = six_records.ok("re-encrypt", "keys", "rotate", "--yes").json
     assert later["retired"] == []
     assert (later["rows_reencrypted"], later["rows_remaining"]) == (2 * EVENTS + 1, 0)
-    assert reveal_all(filled) == before
+    assert reveal_all(six_records) == before
 
 
-def test_a_rotation_of_one_field_leaves_the_others(filled: Vault) -> None:
+def test_a_rotation_of_one_field_leaves_the_others(six_records: Vault) -> None:
     """`--field ip` retires and seals anew addresses alone."""
-    report = filled.ok("re-encrypt", "keys", "rotate", "--field", "ip", "--yes").json
+    report = six_records.ok("re-encrypt", "keys", "rotate", "--field", "ip", "--yes").json
     assert report["rows_reencrypted"] == EVENTS
-    retired = [key["field"] for key in data_keys(filled) if key["state"] == "decrypt_only"]
+    retired = [key["field"] for key in data_keys(six_records) if key["state"] == "decrypt_only"]
     assert retired == ["ip"]
 
 
-def test_what_comes_after_a_rotation_has_new_keys(filled: Vault) -> None:
+def test_what_comes_after_a_rotation_has_new_keys(six_records: Vault) -> None:
     """The next ingest seals under keys of its own, and none of the retired ones gains a row."""
-    retired = filled.ok("re-encrypt", "keys", "rotate", "--yes").json["retired"]
-    filled.send(events(2))
-    assert filled.ok("ingest", "ingest").json["stored"] == 2
-    rows = {key["key_id"]: key["rows"] for key in data_keys(filled)}
+    retired = six_records.ok("re-encrypt", "keys", "rotate", "--yes").json["retired"]
+    six_records.send(events(2))
+    assert six_records.ok("ingest", "ingest").json["stored"] == 2
+    rows = {key["key_id"]: key["rows"] for key in data_keys(six_records)}
     assert {rows[key_id] for key_id in retired} == {0}
-    assert len(reveal_all(filled)) == EVENTS + 2
+    assert len(reveal_all(six_records)) == EVENTS + 2
 
 
 def test_a_rotation_while_ingest_runs_loses_nothing(quick: Vault) -> None:

@@ -60,7 +60,7 @@ VALUES (1, 'token', 'ip', 1, 'a', 'w', '8 bytes!', 'active'), (2, 'token', 'ip',
 
 
 @pytest.fixture(scope="module")
-def filled(shared: Scratch) -> Scratch:
+def many_rows(shared: Scratch) -> Scratch:
     """Twenty thousand rows of forty days, as many in quarantine, ten thousand keys, and statistics."""
     with shared.connect() as connection, connection.cursor() as cursor:
         cursor.execute(_FILL, {"rows": ROWS, "keys": OLD_KEYS, "workers": WORKERS})
@@ -75,7 +75,7 @@ def filled(shared: Scratch) -> Scratch:
 @pytest.mark.parametrize("start", [None, ROWS // 2])
 @pytest.mark.parametrize("table", ["user_logins", "quarantine"])
 def test_a_page_reads_a_page(
-    filled: Scratch, table: str, start: int | None, old_keys: tuple[int, ...]
+    many_rows: Scratch, table: str, start: int | None, old_keys: tuple[int, ...]
 ) -> None:
     """What is to be sealed anew is read from the primary key, at the beginning and in the middle.
 
@@ -84,14 +84,14 @@ def test_a_page_reads_a_page(
     rotation = OpenRotation(
         rotation_id=uuid.uuid4(), fields=tuple(Field), old_keys=frozenset(old_keys)
     )
-    open_data_rotation(filled.sql, rotation)
+    open_data_rotation(many_rows.sql, rotation)
     values = {
-        **whole_range(filled, table, start),
+        **whole_range(many_rows, table, start),
         "fields": [field.value for field in Field],
         "rotation_id": rotation.rotation_id,
     }
     statement = blocks("rotation/reencrypt.sql")[f"page_{table}"]
-    plan = list(nodes(filled, statement, {**values, "limit": PAGE, "bytes": PAGE_BYTES}))
+    plan = list(nodes(many_rows, statement, {**values, "limit": PAGE, "bytes": PAGE_BYTES}))
     assert not [node for node in plan if "Sort" in node["Node Type"]]
     assert plan[0]["Actual Rows"] == PAGE
     assert rows_read(plan) <= PAGE
@@ -99,12 +99,12 @@ def test_a_page_reads_a_page(
 
 
 @pytest.mark.parametrize("start", [None, ROWS // 2])
-def test_a_page_of_the_backfill_reads_a_page(filled: Scratch, start: int | None) -> None:
+def test_a_page_of_the_backfill_reads_a_page(many_rows: Scratch, start: int | None) -> None:
     """A page of rows without a token of the pending generation reads that page and no more."""
-    values = {**whole_range(filled, "user_logins", start), "active": 1, "pending": 3}
+    values = {**whole_range(many_rows, "user_logins", start), "active": 1, "pending": 3}
     plan = list(
         nodes(
-            filled,
+            many_rows,
             blocks("rotation/tokens.sql")["page"],
             {**values, "limit": PAGE, "bytes": PAGE_BYTES},
         )
@@ -115,7 +115,7 @@ def test_a_page_of_the_backfill_reads_a_page(filled: Scratch, start: int | None)
 
 
 @pytest.mark.parametrize("start", [None, ROWS // 2])
-def test_a_page_of_named_rows_reads_no_row_twice(filled: Scratch, start: int | None) -> None:
+def test_a_page_of_named_rows_reads_no_row_twice(many_rows: Scratch, start: int | None) -> None:
     """Rows come in order. All are under the one key that is added first, and no page reads further than it must."""
 
     def add_key(opened: cursor) -> None:
@@ -124,35 +124,37 @@ def test_a_page_of_named_rows_reads_no_row_twice(filled: Scratch, start: int | N
             " VALUES (7, 'ip', 'a', 'w', '8 bytes!', now() + interval '1 h')"
         )
 
-    values = {**whole_range(filled, "user_logins", start), "limit": PAGE, "bytes": PAGE_BYTES}
+    values = {**whole_range(many_rows, "user_logins", start), "limit": PAGE, "bytes": PAGE_BYTES}
     nothing = dict.fromkeys(("record_id", "key_id", "login", "since", "until"))
     sql = blocks("rotation/tokens.sql")["named"]
-    plan = list(nodes(filled, sql, {**values, **nothing}, add_key))
+    plan = list(nodes(many_rows, sql, {**values, **nothing}, add_key))
     assert not [node for node in plan if "Sort" in node["Node Type"]]
     assert plan[0]["Actual Rows"] == PAGE
     assert rows_read(plan) <= PAGE
-    record_id = filled.value("SELECT record_id FROM user_logins LIMIT 1")
+    record_id = many_rows.value("SELECT record_id FROM user_logins LIMIT 1")
     assert (
-        rows_read(nodes(filled, sql, {**values, **nothing, "record_id": record_id, "after": None}))
+        rows_read(
+            nodes(many_rows, sql, {**values, **nothing, "record_id": record_id, "after": None})
+        )
         <= 1
     )
     count = blocks("rotation/tokens.sql")["count_named"]
-    assert rows_read(nodes(filled, count, {**values, **nothing, "record_id": record_id})) <= 2
+    assert rows_read(nodes(many_rows, count, {**values, **nothing, "record_id": record_id})) <= 2
 
 
-def test_a_page_sends_no_list_of_keys(filled: Scratch) -> None:
+def test_a_page_sends_no_list_of_keys(many_rows: Scratch) -> None:
     """Ten thousand old keys are in the database already, so a page names its rotation."""
     old = frozenset(range(100, 100 + OLD_KEYS))
     rotation = OpenRotation(rotation_id=uuid.uuid4(), fields=PERSONAL_FIELDS, old_keys=old)
-    open_data_rotation(filled.sql, rotation)
+    open_data_rotation(many_rows.sql, rotation)
     log = "log_statement = 'all'"
-    with filled.database("re-encrypt") as database:
-        filled.sql(f'ALTER DATABASE "{filled.name}" SET {log}')
-        offset = filled.server.log.stat().st_size
+    with many_rows.database("re-encrypt") as database:
+        many_rows.sql(f'ALTER DATABASE "{many_rows.name}" SET {log}')
+        offset = many_rows.server.log.stat().st_size
         page = PostgresReencrypter(database).page(rotation, everything(), PAGE)
-        filled.sql(f'ALTER DATABASE "{filled.name}" RESET log_statement')
+        many_rows.sql(f'ALTER DATABASE "{many_rows.name}" RESET log_statement')
     assert len(page.rows) == PAGE
-    statements = filled.server.log.read_bytes()[offset:].decode()
+    statements = many_rows.server.log.read_bytes()[offset:].decode()
     assert str(rotation.rotation_id) in statements
     assert len(statements) < 10_000
 
@@ -172,42 +174,44 @@ TOKENS = (
     ],
 )
 def test_a_batch_reads_its_rows(
-    filled: Scratch, file: str, name: str, columns: tuple[str, ...]
+    many_rows: Scratch, file: str, name: str, columns: tuple[str, ...]
 ) -> None:
     """A batch of swaps or fills reads the stretch of the table with its records, and no more."""
-    ids = row_ids(filled, "user_logins", ROWS // 2, PAGE)
+    ids = row_ids(many_rows, "user_logins", ROWS // 2, PAGE)
     values = {"first": ids[0], "last": ids[-1], "active": 1, "pending": 3}
-    plan = list(nodes(filled, blocks(file)[name], values, staged(file, *columns)))
+    plan = list(nodes(many_rows, blocks(file)[name], values, staged(file, *columns)))
     assert PAGE <= rows_read(plan) <= 2 * PAGE
     written = next(node for node in plan if node["Node Type"] == "ModifyTable")
     assert sum(node["Actual Rows"] for node in written["Plans"]) == PAGE
 
 
-def test_a_batch_of_bodies_reads_its_rows(filled: Scratch) -> None:
+def test_a_batch_of_bodies_reads_its_rows(many_rows: Scratch) -> None:
     """The rows are read by the primary key."""
-    ids = row_ids(filled, "quarantine", ROWS // 2, 16)
+    ids = row_ids(many_rows, "quarantine", ROWS // 2, 16)
     body = b"\x01\x00\x00\x00\x09" + bytes(44)
     values = {"record_ids": ids, "old": [body] * 16, "new": [body] * 16}
-    plan = list(nodes(filled, blocks("rotation/reencrypt.sql")["replace_quarantine"], values))
+    plan = list(nodes(many_rows, blocks("rotation/reencrypt.sql")["replace_quarantine"], values))
     assert rows_read(plan) == 16
 
 
-def test_a_sample_does_not_scan(filled: Scratch) -> None:
+def test_a_sample_does_not_scan(many_rows: Scratch) -> None:
     """Each place gives one row, the next one in the primary key."""
-    starts = row_ids(filled, "user_logins", 0, ROWS)[50 :: ROWS // 100]
+    starts = row_ids(many_rows, "user_logins", 0, ROWS)[50 :: ROWS // 100]
     values = {"starts": starts, "active": 1, "pending": 2}
-    plan = list(nodes(filled, blocks("rotation/tokens.sql")["sample"], values))
+    plan = list(nodes(many_rows, blocks("rotation/tokens.sql")["sample"], values))
     assert rows_read(plan) <= len(starts)
     assert plan[0]["Actual Rows"] == len(starts)
 
 
-def test_the_ends_of_the_months_are_looked_up(filled: Scratch) -> None:
+def test_the_ends_of_the_months_are_looked_up(many_rows: Scratch) -> None:
     """The first and the last record of each month come from the primary key."""
-    months = filled.sql(blocks("records/records.sql")["ranges"])
+    months = many_rows.sql(blocks("records/records.sql")["ranges"])
     values = {"firsts": [row[0] for row in months], "ends": [row[1] for row in months]}
-    plan = list(nodes(filled, blocks("rotation/rotation.sql")["bounds"], values))
+    plan = list(nodes(many_rows, blocks("rotation/rotation.sql")["bounds"], values))
     assert rows_read(plan) <= 2 * len(months)
-    assert rows_read(nodes(filled, blocks("rotation/rotation.sql")["quarantine_bounds"], {})) <= 2
+    assert (
+        rows_read(nodes(many_rows, blocks("rotation/rotation.sql")["quarantine_bounds"], {})) <= 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -227,40 +231,41 @@ def test_the_ends_of_the_months_are_looked_up(filled: Scratch) -> None:
     ],
 )
 def test_a_check_of_all_rows_reads_them_once(
-    filled: Scratch, file: str, name: str, times: int
+    many_rows: Scratch, file: str, name: str, times: int
 ) -> None:
     """A statement that counts or checks all rows reads the table once."""
     values = {"fields": [field.value for field in Field], "old_keys": [7, 8, 9], "limit": 10}
     tokens = {"active": 1, "pending": 2, "blamed": 3, "pairs": 10}
     keys = dict.fromkeys(("record_id", "key_id", "login", "since", "until"))
     assert (
-        rows_read(nodes(filled, blocks(file)[name], {**values, **tokens, **keys})) <= times * ROWS
+        rows_read(nodes(many_rows, blocks(file)[name], {**values, **tokens, **keys}))
+        <= times * ROWS
     )
 
 
-def test_a_record_is_found_in_one_partition(filled: Scratch) -> None:
+def test_a_record_is_found_in_one_partition(many_rows: Scratch) -> None:
     """Reading a record by its id opens the one partition that its id names."""
-    record_id: uuid.UUID = filled.value("SELECT record_id FROM user_logins LIMIT 1")
+    record_id: uuid.UUID = many_rows.value("SELECT record_id FROM user_logins LIMIT 1")
     values = {"record_id": record_id, "fields": ["ip"]}
-    plan = list(nodes(filled, returned_by(filled, "audit_disclose"), values))
+    plan = list(nodes(many_rows, returned_by(many_rows, "audit_disclose"), values))
     read = [node for node in plan if node.get("Relation Name", "").startswith("user_logins")]
     assert [node["Node Type"] for node in read] == ["Index Scan"]
 
 
-def test_a_token_is_looked_up_in_the_indexes_of_both_columns(filled: Scratch) -> None:
+def test_a_token_is_looked_up_in_the_indexes_of_both_columns(many_rows: Scratch) -> None:
     """The holders of a token, of either generation, are found without reading the table."""
-    token = filled.value("SELECT masked_ip FROM user_logins LIMIT 1")
+    token = many_rows.value("SELECT masked_ip FROM user_logins LIMIT 1")
     values = {"tokens": [token, uuid.uuid4()], "limit": 10, "fields": ["ip"]}
-    plan = list(nodes(filled, returned_by(filled, "audit_find"), values))
+    plan = list(nodes(many_rows, returned_by(many_rows, "audit_find"), values))
     assert rows_read(plan) < 100
     used = {node["Index Name"] for node in plan if "Index Name" in node}
     assert any("next_masked_ip" in name for name in used)
     assert not any("device_id" in name for name in used)
 
 
-def test_the_key_of_a_ciphertext_is_inlined(filled: Scratch) -> None:
+def test_the_key_of_a_ciphertext_is_inlined(many_rows: Scratch) -> None:
     """Counting by key calls no SQL function for a row."""
-    with filled.connect() as connection, connection.cursor() as cursor:
+    with many_rows.connect() as connection, connection.cursor() as cursor:
         cursor.execute(
             "EXPLAIN VERBOSE SELECT public.ciphertext_key_id(ip_ciphertext) FROM user_logins"
         )
@@ -279,11 +284,11 @@ STATUS = {
 
 
 @pytest.mark.parametrize("section", STATUS)
-def test_status_reads_the_end_of_an_index(filled: Scratch, section: str) -> None:
+def test_status_reads_the_end_of_an_index(many_rows: Scratch, section: str) -> None:
     """However many rows, old keys and workers exist, no growing table is read as a whole."""
     later = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
     values = {"today": later, "yesterday": later, "state": "active", "ahead": 3}
-    plan = list(nodes(filled, STATUS[section], values))
+    plan = list(nodes(many_rows, STATUS[section], values))
     assert rows_read(plan) == 0
     read = {node["Relation Name"]: node for node in plan if "Relation Name" in node}
     assert "Seq Scan" not in {

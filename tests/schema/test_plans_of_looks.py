@@ -38,7 +38,7 @@ SELECT i, 'ip', 'a', 'w', '8 bytes!', 'decrypt_only', now() FROM generate_series
 
 
 @pytest.fixture(scope="module")
-def filled(shared: Scratch) -> Scratch:
+def many_rows(shared: Scratch) -> Scratch:
     """Rows of forty days, and statistics."""
     with shared.connect() as connection, connection.cursor() as cursor:
         cursor.execute(_FILL, {"rows": ROWS, "users": USERS, "keys": KEYS})
@@ -85,27 +85,27 @@ DUPLICATES: dict[str, object] = {
 
 @pytest.mark.parametrize("users", [1, 2, 1_000])
 @pytest.mark.parametrize("field", ["ip", "device_id"])
-def test_tokens_are_grouped_in_one_read(filled: Scratch, field: str, users: int) -> None:
+def test_tokens_are_grouped_in_one_read(many_rows: Scratch, field: str, users: int) -> None:
     """The table is read once, whatever is asked for, even if no token is shared by so many users."""
     sql = blocks("reveal/duplicates.sql")[f"shared_{field}"]
-    assert read(nodes(filled, "analyst", sql, {**DUPLICATES, "min_users": users})) == ROWS
+    assert read(nodes(many_rows, "analyst", sql, {**DUPLICATES, "min_users": users})) == ROWS
 
 
-def test_months_without_a_day_that_is_asked_for_are_not_read(filled: Scratch) -> None:
+def test_months_without_a_day_that_is_asked_for_are_not_read(many_rows: Scratch) -> None:
     """The index on the day decides, whatever the ids are: an event may be of another month than its id."""
     sql = blocks("reveal/duplicates.sql")["shared_ip"]
-    day = filled.value("SELECT max(create_date) - 1 FROM user_logins")
+    day = many_rows.value("SELECT max(create_date) - 1 FROM user_logins")
     of_a_day = ROWS / 40
     for until in (day, None):
-        plan = nodes(filled, "analyst", sql, {**DUPLICATES, "since": day, "until": until})
+        plan = nodes(many_rows, "analyst", sql, {**DUPLICATES, "since": day, "until": until})
         assert read(plan) < 4 * of_a_day
-    assert read(nodes(filled, "analyst", sql, {**DUPLICATES, "since": "2200-01-01"})) == 0
+    assert read(nodes(many_rows, "analyst", sql, {**DUPLICATES, "since": "2200-01-01"})) == 0
 
 
-def test_a_person_is_told_about_how_many_records_are_read(filled: Scratch) -> None:
+def test_a_person_is_told_about_how_many_records_are_read(many_rows: Scratch) -> None:
     """The number is the estimate of the planner, without the months that are left out."""
-    since = filled.value("SELECT max(create_date) - 1 FROM user_logins")
-    with filled.database("analyst") as database:
+    since = many_rows.value("SELECT max(create_date) - 1 FROM user_logins")
+    with many_rows.database("analyst") as database:
         finder = PostgresDuplicateFinder(database)
         for query, records in (
             (SharedTokenQuery(field=Field.IP, limit=5), ROWS),
@@ -117,16 +117,16 @@ def test_a_person_is_told_about_how_many_records_are_read(filled: Scratch) -> No
 @pytest.mark.parametrize(
     "condition", ["r.user_id = %(user)s", "r.user_id = %(user)s AND num_nonnulls(r.masked_ip) > 0"]
 )
-def test_records_of_a_user_have_an_index(filled: Scratch, condition: str) -> None:
+def test_records_of_a_user_have_an_index(many_rows: Scratch, condition: str) -> None:
     """`erase --user-id` and `find --user-id` use it."""
     sql = f"SELECT count(*) FROM public.user_logins AS r WHERE {condition}"  # noqa: S608
-    assert read(nodes(filled, "admin", sql, {"user": "user 7"})) == OF_USER_7
+    assert read(nodes(many_rows, "admin", sql, {"user": "user 7"})) == OF_USER_7
 
 
-def test_an_erasure_of_a_user_reads_that_users_rows(filled: Scratch) -> None:
+def test_an_erasure_of_a_user_reads_that_users_rows(many_rows: Scratch) -> None:
     """Read from what the server counts of rows that the functions read in sequence."""
     scans = "SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_xact_user_tables WHERE relname LIKE 'user_logins%'"
-    with filled.connect() as connection, connection.cursor() as cursor:
+    with many_rows.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT matching FROM public.erase_preview(NULL, 'user 7')")
         assert cursor.fetchone() == (OF_USER_7,)
         cursor.execute(scans)
@@ -138,27 +138,27 @@ def test_an_erasure_of_a_user_reads_that_users_rows(filled: Scratch) -> None:
     [("rotate", "keys/keys.sql", "usage"), ("re-encrypt", "rotation/reencrypt.sql", "remaining")],
 )
 def test_lists_and_remainders_read_no_record(
-    filled: Scratch, role: str, file: str, name: str
+    many_rows: Scratch, role: str, file: str, name: str
 ) -> None:
     """Lists of thousands of keys use the kept counts."""
     scans = (
         "SELECT coalesce(sum(seq_scan + coalesce(idx_scan, 0)), 0) FROM pg_stat_xact_user_tables"
     )
     values = {"counted": False, "fields": ["ip"], "old_keys": list(range(1, KEYS))}
-    with filled.connect(role) as connection, connection.cursor() as cursor:
+    with many_rows.connect(role) as connection, connection.cursor() as cursor:
         cursor.execute(blocks(file)[name], values)
         assert cursor.rowcount in {1, KEYS}
         cursor.execute(f"{scans} WHERE relname LIKE 'user_logins%'")
         assert cursor.fetchone() == (0,)
 
 
-def test_the_end_of_a_generation_reads_the_records_once_for_a_proof(filled: Scratch) -> None:
+def test_the_end_of_a_generation_reads_the_records_once_for_a_proof(many_rows: Scratch) -> None:
     """The kept counts say how many old tokens are left. A page is so many rows, wherever old tokens are."""
     needs = "SELECT tokens, next_tokens FROM public.needs_of_generation(%s::smallint, %s)"
     read = "SELECT coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0) FROM pg_stat_xact_user_tables"
     read += " WHERE relname LIKE 'user_logins%'"
     clear = "SELECT last FROM public.clear_old_tokens(7::smallint, %s, 100)"
-    with filled.connect("rotate") as connection, connection.cursor() as cursor:
+    with many_rows.connect("rotate") as connection, connection.cursor() as cursor:
         cursor.execute(needs, (7, False))
         assert cursor.fetchone() == (0, 0)
         cursor.execute(read)
@@ -166,7 +166,7 @@ def test_the_end_of_a_generation_reads_the_records_once_for_a_proof(filled: Scra
         cursor.execute(needs, (7, True))
         cursor.execute(read)
         assert cursor.fetchone() == (ROWS,)
-    with filled.connect("rotate") as connection, connection.cursor() as cursor:
+    with many_rows.connect("rotate") as connection, connection.cursor() as cursor:
         last = None
         for _ in range(10):  # more than the first plans, which are made for the values at hand
             cursor.execute(clear, (last,))

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tests.kit.tcp_proxy import HOST, TcpProxy
 from tests.kit.vault import ROLES, Vault
+from tests.kit.vaults import install
 from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
 from vault_etl.local.provision import Credentials, EmulatorSession, Provisioned, provision_resources
 
@@ -118,12 +119,6 @@ def prepared(server: RunningPostgres, endpoint: str, home: Path) -> Vault:
         dict.fromkeys((*ROLES, "admin", "operator"), credentials),
     )
     vault = Vault(server, "vault_etl", endpoint, provisioned, home, dict(SETTINGS))
-    vault.ok("admin", "migrate")
-    for role in ROLES:
-        name = role.replace("-", "_")
-        password = server.passwords.of(f"test_{name}")
-        vault.sql(f"CREATE ROLE test_{name} LOGIN PASSWORD %s", password)
-        vault.sql(f"GRANT vault_etl_{name} TO test_{name}")
+    install(vault)
     vault.renew_queue()
-    vault.ok("re-encrypt", "keys", "init")
     return vault

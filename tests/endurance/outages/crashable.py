@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.kit.databases import admin
-from tests.kit.vault import ROLES, Vault
+from tests.kit.databases import copy_database
+from tests.kit.vault import Vault
+from tests.kit.vaults import install
 from vault_etl.local.postgres import EmbeddedPostgres, RunningPostgres
 from vault_etl.local.provision import Provisioned
-from vault_etl.platform.resources import resource_dir
 
 TEMPLATE = "outage_template"
 VISIBILITY_S = 30
@@ -42,12 +41,7 @@ def make_template(
     """A migrated database with token keys, to be copied: nobody may stay connected to it."""
     Vault(server, "postgres", endpoint, provisioned, home).sql(f'CREATE DATABASE "{TEMPLATE}"')
     vault = Vault(server, TEMPLATE, endpoint, provisioned, home)
-    vault.ok("admin", "migrate")
-    for role in ROLES:
-        name = role.replace("-", "_")
-        vault.sql(f"CREATE ROLE test_{name} LOGIN PASSWORD %s", server.passwords.of(f"test_{name}"))
-        vault.sql(f"GRANT vault_etl_{name} TO test_{name}")
-    vault.ok("re-encrypt", "keys", "init")
+    install(vault)
     return vault
 
 
@@ -58,12 +52,7 @@ def copy_of(template: Vault, home: Path, visibility: int = VISIBILITY_S) -> Iter
     `visibility` is the queue's, in seconds. Its dead-letter queue gets a message after five receives.
     The database goes with its server: to drop one of a durable server costs it seconds.
     """
-    name = f"outage_{uuid.uuid4().hex[:12]}"
-    with admin(template.server, "postgres") as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
-    # The rights on the database itself are not copied from a template.
-    with admin(template.server, name) as cursor:
-        cursor.execute((resource_dir("migrations") / "0001_roles.sql").read_text(encoding="utf-8"))
+    name = copy_database(template.server, TEMPLATE, "wal_log")
     sqs = template.emulator.client("sqs")
     dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"][
