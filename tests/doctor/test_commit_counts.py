@@ -1,4 +1,4 @@
-"""What `status` knows of commits: a row a session and minute, of the last hour, and none of what was rolled back."""
+"""Commits that `status` reports: a row for each session and minute, for an hour, without what was rolled back."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ OLD = "INSERT INTO ingest_commits VALUES (now() - make_interval(mins => %s), 'go
 
 
 def commits(scratch: Scratch) -> Commits | None:
-    """As any role sees them."""
+    """Return the last commit, as every role sees it."""
     with scratch.database("analyst") as database:
         return PostgresFacts(database).commits()
 
 
 def test_a_batch_counts_once_it_is_committed(scratch: Scratch) -> None:
-    """Records and rejections, with the time of the newest; what the fence turns away counts nothing."""
+    """The row has records, rejections and the newest time; a batch that the fence refuses counts nothing."""
     scratch.add_token_keys()
     keys = scratch.write_keys(*Field)
     assert commits(scratch) is None
@@ -43,7 +43,7 @@ def test_a_batch_counts_once_it_is_committed(scratch: Scratch) -> None:
 
 
 def test_an_hour_is_kept_and_no_session_waits(scratch: Scratch) -> None:
-    """Two sessions count at once, and each passes what the other takes away."""
+    """Two sessions count at once, and each skips rows that the other deletes."""
     for minutes in (59, 62, 63):
         scratch.sql(OLD, minutes)
     with scratch.connect("ingest") as one, scratch.connect("ingest") as two:

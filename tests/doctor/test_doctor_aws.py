@@ -77,10 +77,10 @@ def test_credentials_that_aws_does_not_know_are_a_fault(loaded: Vault) -> None:
         (("AWS_REGION",), "no region"),
     ],
 )
-def test_without_credentials_or_region_nothing_of_aws_is_asked(
+def test_without_credentials_or_region_aws_is_not_called(
     loaded: Vault, missing: tuple[str, ...], words: str
 ) -> None:
-    """One fault, and what rests on it says so."""
+    """The missing credentials are one fault; the checks that rest on them name it."""
     extra: dict[str, str | None] = {"AWS_EC2_METADATA_DISABLED": "true"}
     extra |= dict.fromkeys(missing)
     assert words in only(loaded, "ingest", "aws_credentials", extra)
@@ -91,8 +91,8 @@ def test_without_credentials_or_region_nothing_of_aws_is_asked(
     assert resting == kms | signed | {"aws_identity", "aws_endpoints", "queue", "trusted_keys"}
 
 
-def test_aws_away_leaves_the_database_to_be_looked_at(loaded: Vault) -> None:
-    """Each service is a fault of its own; what rests on KMS says so."""
+def test_an_outage_of_aws_does_not_stop_the_database_checks(loaded: Vault) -> None:
+    """Each service is a fault of its own; the checks that rest on KMS name it."""
     found = lines(loaded, "ingest", code=78, extra={"AWS_ENDPOINT_URL": NOWHERE})
     away = {name for name, line in found.items() if line["ok"] is False}
     assert away == {"aws_identity", "kms_data_key", "kms_token_key", "kms_audit_key", "queue"}
@@ -101,8 +101,8 @@ def test_aws_away_leaves_the_database_to_be_looked_at(loaded: Vault) -> None:
 
 
 @pytest.mark.parametrize("name", ["VisibilityTimeout", "RedrivePolicy", "", "dead"])
-def test_a_queue_that_does_not_fit_is_found(vault: Vault, name: str) -> None:
-    """One that hides too shortly, one without dead letters, none at all, and dead letters to nowhere."""
+def test_an_unsuitable_queue_is_a_fault(vault: Vault, name: str) -> None:
+    """Faults are a short visibility timeout, no dead letters, a missing queue, and a missing dead-letter queue."""
     sqs = vault.emulator.client("sqs")
     url = vault.provisioned.queue_url
     if name in {"", "dead"}:
@@ -120,8 +120,8 @@ def test_a_queue_that_does_not_fit_is_found(vault: Vault, name: str) -> None:
     assert words.get(name, "dead-letter queue") in said
 
 
-def test_a_kms_that_ignores_contexts_is_found(vault: Vault) -> None:
-    """It opens a token key for whatever is asked."""
+def test_a_kms_that_ignores_contexts_is_a_fault(vault: Vault) -> None:
+    """Such a KMS unwraps a token key under any context."""
     stored = {str(key_id) for (key_id,) in vault.sql("SELECT key_id FROM public.data_keys")}
 
     def gullible(call: Call) -> Answer:

@@ -34,8 +34,8 @@ def test_it_changes_nothing(loaded: Vault) -> None:
     assert [loaded.count(table) for table in tables] == before
 
 
-def test_a_person_reads_a_table(loaded: Vault) -> None:
-    """What is wrong has its hint behind it; the end says which checks."""
+def test_a_terminal_shows_a_table(loaded: Vault) -> None:
+    """Each fault has its hint beside it; the last line names the failed checks."""
     shown = on_terminal(loaded, "ingest", "doctor", extra={"VAULT_ETL_DATA_KEY": "alias/none"})
     assert shown.code == 78
     for part in ("kms_data_key", "(hint:", "error: not ok: kms_data_key", "yes", "no "):
@@ -43,7 +43,7 @@ def test_a_person_reads_a_table(loaded: Vault) -> None:
 
 
 def test_without_a_database_url_the_settings_are_at_fault(loaded: Vault) -> None:
-    """And what rests on it is not looked at."""
+    """Checks that rest on the settings are not run."""
     found = lines(loaded, "ingest", code=78, extra={"VAULT_ETL_DATABASE_URL": None})
     assert found["settings"]["ok"] is False
     assert {found[name]["detail"] for name in DATABASE} == {"needs settings"}
@@ -51,15 +51,15 @@ def test_without_a_database_url_the_settings_are_at_fault(loaded: Vault) -> None
     assert found["queue"]["ok"] is True
 
 
-def test_without_a_queue_there_is_none_to_check(loaded: Vault) -> None:
-    """Only ingest needs one."""
+def test_a_missing_queue_setting_is_no_fault(loaded: Vault) -> None:
+    """Only ingest needs a queue."""
     found = lines(loaded, "ingest", code=0, extra={"VAULT_ETL_QUEUE_URL": None})
     assert found["queue"]["ok"] is None
     assert "VAULT_ETL_QUEUE_URL" in found["settings"]["detail"]
 
 
-def test_a_log_that_nobody_signs_is_found_after_a_day(vault: Vault) -> None:
-    """And signing it mends it."""
+def test_an_unsigned_log_is_a_fault_after_a_day(vault: Vault) -> None:
+    """A signature removes the fault."""
     vault.sql(
         "SET session_replication_role = replica; DELETE FROM public.audit_checkpoints;"
         " UPDATE public.audit_log SET logged_at = logged_at - interval '2 days'"
@@ -69,8 +69,8 @@ def test_a_log_that_nobody_signs_is_found_after_a_day(vault: Vault) -> None:
     assert lines(vault, "audit", code=0)["audit_log"]["detail"] == "signed to its head"
 
 
-def test_settings_that_cannot_be_read_end_it_before_the_first_check(loaded: Vault) -> None:
-    """As they end every command."""
+def test_unreadable_settings_end_doctor_before_the_first_check(loaded: Vault) -> None:
+    """Unreadable settings end every command."""
     result = loaded.run("ingest", "doctor", extra={"VAULT_ETL_TYPO": "1"})
     assert (result.code, result.stdout) == (78, "")
     assert "VAULT_ETL_TYPO" in result.stderr

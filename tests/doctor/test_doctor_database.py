@@ -13,8 +13,8 @@ from tests.kit.proxy import closed_port
 from tests.kit.vault import Vault
 
 
-def test_a_weaker_sslmode_than_verify_full_is_told(loaded: Vault) -> None:
-    """Of a second host that libpq may turn to, wherever the setting came from; a warning in an emulator."""
+def test_a_weaker_sslmode_than_verify_full_is_reported(loaded: Vault) -> None:
+    """The check covers every host of libpq and every source of the setting; in an emulator it warns."""
     url = loaded.environment("ingest")["VAULT_ETL_DATABASE_URL"]
     port = f":{loaded.server.port}/"
     two = url.replace(port, f"{port[:-1]},192.0.2.1{port}") + "?sslmode=prefer"
@@ -37,8 +37,8 @@ def test_a_log_with_the_values_of_statements_is_a_fault(bare_vault: Vault) -> No
     lines(bare_vault, "analyst", code=0)
 
 
-def test_postgres_away_is_one_fault(loaded: Vault) -> None:
-    """Everything about AWS is looked at all the same, and no password is shown."""
+def test_an_outage_of_postgres_is_one_fault(loaded: Vault) -> None:
+    """The checks of AWS run nevertheless, and no password is shown."""
     url = f"postgresql://somebody:{SECRET}@127.0.0.1:{closed_port()}/x"
     result = loaded.run("ingest", "doctor", extra={"VAULT_ETL_DATABASE_URL": url})
     assert SECRET not in result.stdout + result.stderr
@@ -49,7 +49,7 @@ def test_postgres_away_is_one_fault(loaded: Vault) -> None:
 
 
 def test_a_wrong_password_is_a_fault_of_postgres(loaded: Vault) -> None:
-    """Not something that this role may not see."""
+    """A wrong password is not a missing right of this role."""
     right = loaded.server.passwords.of("test_ingest")
     url = loaded.database_url("ingest").replace(right, SECRET)
     assert "refuses this login" in only(
@@ -68,8 +68,8 @@ def test_a_database_that_is_not_utf8_is_refused(loaded: Vault) -> None:
     assert "SQL_ASCII" in said
 
 
-def test_a_pending_migration_is_named_and_nothing_after_it_is_asked(bare_vault: Vault) -> None:
-    """What rests on the tables waits for them."""
+def test_a_pending_migration_is_named_and_later_checks_are_not_run(bare_vault: Vault) -> None:
+    """Checks that rest on the tables are not run."""
     ((last,),) = bare_vault.sql(
         "DELETE FROM public.vault_etl_migrations WHERE name ="
         " (SELECT max(name) FROM public.vault_etl_migrations) RETURNING name"
@@ -93,7 +93,7 @@ def test_a_month_without_a_partition_is_named(vault: Vault) -> None:
 
 
 def test_a_row_in_the_fence_is_found(vault: Vault) -> None:
-    """Even by a role that may not read it."""
+    """A role that may not read the table finds the row as well."""
     vault.sql("ALTER TABLE public.key_fence DROP CONSTRAINT key_fence_check")
     vault.sql("INSERT INTO public.key_fence VALUES (true)")
     found = wrong(vault, "analyst")

@@ -17,8 +17,8 @@ from tests.kit.events import event
 from tests.kit.vault import Vault
 
 
-def test_a_vault_without_token_keys_needs_them(bare_vault: Vault) -> None:
-    """Nothing can be proved without, nor need it."""
+def test_missing_token_keys_are_one_fault(bare_vault: Vault) -> None:
+    """Without token keys the context check is unknown."""
     assert "keys init" in only(bare_vault, "re-encrypt", "token_keys")
     found = lines(bare_vault, "re-encrypt", code=78)
     assert found["kms_contexts"]["detail"] == "needs token_keys"
@@ -60,8 +60,8 @@ def test_a_key_that_no_entry_explains_is_named(vault: Vault) -> None:
     vault.ok("audit", "audit", "verify")
 
 
-def test_a_token_rotation_that_was_left_is_found_after_a_day(vault: Vault) -> None:
-    """Not before."""
+def test_an_abandoned_token_rotation_is_a_fault_after_a_day(vault: Vault) -> None:
+    """A rotation of less than a day is no fault."""
     keys = [
         {
             "key_id": key_id,
@@ -89,7 +89,7 @@ def test_a_token_rotation_that_was_left_is_found_after_a_day(vault: Vault) -> No
     ],
 )
 def test_keys_that_are_due_are_overdue(vault: Vault, check: str, setting: str, limit: int) -> None:
-    """By the settings of whoever asks; 0 is never. A lease that is long over counts as well."""
+    """The caller's settings decide; 0 means never. An expired lease counts as well."""
     vault.send([event()])
     vault.ok("ingest", "ingest", extra={"VAULT_ETL_DRAIN_WAIT": "0"})
     vault.grow_older(limit * DAY - dt.timedelta(hours=1))
@@ -104,7 +104,7 @@ def test_keys_that_are_due_are_overdue(vault: Vault, check: str, setting: str, l
 
 
 def test_a_rotation_makes_data_keys_young_again(vault: Vault) -> None:
-    """What was due is due no more."""
+    """Keys that were due are not due after the rotation."""
     vault.send([event()])
     vault.ok("ingest", "ingest", extra={"VAULT_ETL_DRAIN_WAIT": "0"})
     vault.grow_older(100 * DAY)
@@ -113,8 +113,8 @@ def test_a_rotation_makes_data_keys_young_again(vault: Vault) -> None:
     assert lines(vault, "rotate", code=0)["data_key_age"]["ok"] is True
 
 
-def test_a_key_that_a_stranger_wrapped_is_found(vault: Vault) -> None:
-    """By the aliases, or by the list that stands in their place."""
+def test_a_key_wrapped_by_an_untrusted_kms_key_is_a_fault(vault: Vault) -> None:
+    """Trust is by the aliases, or by the list that replaces them."""
     arns = vault.provisioned.key_arns
     listed = {"VAULT_ETL_TRUSTED_KEY_ARNS": f"{arns['data']},{arns['token']}"}
     assert lines(vault, "audit", code=0, extra=listed)["trusted_keys"]["ok"] is True
@@ -125,8 +125,8 @@ def test_a_key_that_a_stranger_wrapped_is_found(vault: Vault) -> None:
     assert set(wrong(vault, "ingest")) == {"trusted_keys", "key_changes", "kms_contexts"}
 
 
-def test_a_token_key_that_nobody_can_open_is_found(vault: Vault) -> None:
-    """It was damaged: not this role's lack of a right."""
+def test_a_damaged_token_key_is_a_fault(vault: Vault) -> None:
+    """The key is damaged, which is not a missing right of this role."""
     vault.sql(
         "UPDATE public.data_keys SET wrapped_key = set_bit(wrapped_key, bit_length(wrapped_key) - 1,"
         " 1 - get_bit(wrapped_key, bit_length(wrapped_key) - 1)) WHERE purpose = 'token'"

@@ -15,8 +15,8 @@ from tests.kit.doctor import (
 from tests.kit.vault import Vault
 
 
-def test_a_login_without_a_role_is_told_so(vault: Vault) -> None:
-    """It sees nothing of the keys either, which is no fault."""
+def test_a_login_without_a_role_is_a_fault(vault: Vault) -> None:
+    """Such a login cannot see keys either, which is no fault."""
     with login(vault, "test_nobody"):
         extra = {"VAULT_ETL_DATABASE_URL": vault.server.url("test_nobody", vault.database)}
         assert "GRANT" in only(vault, "ingest", "roles", extra)
@@ -52,8 +52,8 @@ def test_who_opens_token_keys_and_reads_tokens_is_found(
             assert bool(extra) or "test_both" in real["separation"]["detail"]
 
 
-def test_who_may_only_grant_roles_holds_neither(vault: Vault) -> None:
-    """Who makes a role is a member WITH ADMIN, by PostgreSQL's own doing: not one who acts as it."""
+def test_a_login_that_may_only_grant_roles_holds_neither(vault: Vault) -> None:
+    """PostgreSQL makes the creator of a role a member WITH ADMIN, who does not act as the role."""
     with login(vault, "test_deployer", "CREATEROLE"):
         for role in ("vault_etl_ingest", "vault_etl_reveal"):
             vault.sql(f"GRANT {role} TO test_deployer WITH ADMIN TRUE, INHERIT FALSE, SET FALSE")
@@ -95,10 +95,10 @@ def test_one_column_is_enough_to_read_rows(vault: Vault) -> None:
         ("analyst", set()),
     ],
 )
-def test_a_login_without_the_aws_role_that_goes_with_it_is_found(
+def test_a_login_without_its_aws_role_is_a_fault(
     loaded: Vault, role: str, expected: set[str]
 ) -> None:
-    """What it ought to see, and may not, is a fault; here with the access key of an analyst."""
+    """A refusal of what the role must see is a fault; here the access key is an analyst's."""
     key = loaded.provisioned.credentials["analyst"]
     extra = {
         "AWS_ACCESS_KEY_ID": key.access_key_id,
@@ -121,8 +121,8 @@ def test_the_archive_key_is_for_a_login_that_acts_as_the_owner(vault: Vault) -> 
 
 
 @pytest.mark.iam
-def test_who_may_not_open_a_token_key_and_ought_to_is_found(loaded: Vault) -> None:
-    """Ingest's login with the access key of rotate, which describes keys and opens none."""
+def test_a_role_that_must_open_token_keys_and_may_not_is_a_fault(loaded: Vault) -> None:
+    """The login is of ingest, and the access key of rotate, which describes keys and opens none."""
     key = loaded.provisioned.credentials["rotate"]
     extra = {
         "AWS_ACCESS_KEY_ID": key.access_key_id,
@@ -131,8 +131,8 @@ def test_who_may_not_open_a_token_key_and_ought_to_is_found(loaded: Vault) -> No
     assert set(wrong(loaded, "ingest", extra)) == {"queue", "kms_contexts"}
 
 
-def test_a_right_that_was_revoked_is_found(vault: Vault) -> None:
-    """Of a role that ought to have it."""
+def test_a_revoked_right_is_a_fault(vault: Vault) -> None:
+    """A role that must have the right reports a fault."""
     vault.sql("REVOKE SELECT ON public.data_keys FROM vault_etl_ingest")
     found = wrong(vault, "ingest")
     # Not key_changes: there a function of the owner's looks.

@@ -61,8 +61,8 @@ def test_each_is_named_and_no_other(made: Scratch) -> None:
     assert odd_members(made) == ODD
 
 
-def test_who_migrates_may_act_as_the_owner_and_make_roles(made: Scratch) -> None:
-    """That is the owner of the database, as of managed servers. With a role of ours beside that it is named."""
+def test_the_owner_of_the_database_may_act_as_the_owner_role(made: Scratch) -> None:
+    """On managed servers the owner of the database migrates; with another role of ours it is named."""
     made.sql(f'ALTER DATABASE "{made.name}" OWNER TO test_through')
     made.sql("ALTER ROLE test_through CREATEROLE; GRANT pg_monitor TO test_through")
     found = odd_members(made)

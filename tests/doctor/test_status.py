@@ -66,7 +66,7 @@ def test_one_role_sees_every_section(loaded: Vault) -> None:
 
 @pytest.mark.parametrize("sent", ["20000-01-01", "0044-03-15 BC", "-infinity", "infinity"])
 def test_a_time_of_a_changed_worker_stops_no_status(loaded: Vault, sent: str) -> None:
-    """It is no time that a message was sent; and to the second, which is no record's id."""
+    """A time outside of record ids is stored as unknown; a valid time is kept to the second."""
     loaded.sql("SELECT public.ingest_committed(1, %s::timestamptz)", sent, role="ingest")
     code, found = sections(loaded, "audit")
     assert (code, found["lag"]["newest_sent"]) == (0, None)
@@ -75,8 +75,8 @@ def test_a_time_of_a_changed_worker_stops_no_status(loaded: Vault, sent: str) ->
     assert dt.datetime.fromisoformat(found["lag"]["newest_sent"]).microsecond == 0
 
 
-def test_a_worker_is_counted_and_its_sign_of_life_seen(quick: Vault) -> None:
-    """By each role: what it commits counts at once, and its session is active, though nobody shares its login."""
+def test_a_worker_is_counted_and_its_session_is_seen(quick: Vault) -> None:
+    """Every role sees the commit at once, and the active session of the worker's login."""
     _, before = sections(quick, "analyst")
     quick.send(events(3))
     with contextlib.closing(psycopg2.connect(quick.database_url("ingest"))):
@@ -99,8 +99,8 @@ def test_a_count_that_no_commit_has_is_not_believed(quick: Vault) -> None:
     assert after["commits"]["messages"] == before["commits"].get("messages", 0) + 100_000
 
 
-def test_a_section_that_is_not_visible_says_who_sees_it(loaded: Vault) -> None:
-    """What a role may not see is no fault of anything; most see how the loading goes."""
+def test_a_section_that_is_not_visible_names_the_role_that_sees_it(loaded: Vault) -> None:
+    """A section that a role may not see is no fault; most roles see how the loading proceeds."""
     for role in ("ingest", "re-encrypt", "analyst", "erase"):
         code, found = sections(loaded, role)
         assert list(found) == SECTIONS
@@ -134,8 +134,8 @@ def test_what_needs_a_person_is_exit_78(loaded: Vault) -> None:
             sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
 
 
-def test_a_part_that_is_away_says_so(loaded: Vault) -> None:
-    """Without AWS the database's sections show, and without the database AWS's do."""
+def test_an_outage_is_reported_in_its_sections_only(loaded: Vault) -> None:
+    """Without AWS the database's sections show, and without the database those of AWS."""
     code, found = sections(loaded, "ingest", extra={"AWS_ENDPOINT_URL": NOWHERE})
     assert (code, found["queue"]["ok"], found["commits"]["ok"]) == (78, False, True)
     away: dict[str, str | None] = {"VAULT_ETL_DATABASE_URL": "postgresql://a:b@127.0.0.1:1/x"}

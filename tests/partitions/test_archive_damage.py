@@ -123,7 +123,7 @@ def by_another_key(folder: Path) -> None:
 def test_a_damaged_archive_is_refused(
     kept: Kept, damage: Callable[[Path], object], said: str
 ) -> None:
-    """By a restore and by its dry run alike; the whole one is restored after them all."""
+    """A restore and its dry run refuse it alike; the undamaged archive is restored after all cases."""
     before = entries(kept.vault)
     damage(kept.copy)
     for args in ((), ("--dry-run",)):
@@ -142,15 +142,15 @@ ANOTHER = uuid.UUID(int=5)
 
 
 def test_a_signature_is_not_enough(kept: Kept) -> None:
-    """A month that is on the record has one archive, whatever else its vault has signed."""
+    """A month on the record has one archive, whatever else its vault has signed."""
     kept.sign(archived_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
     code, stderr = kept.restore()
     assert (code, "is not the recorded one" in stderr) == (65, True)
 
 
 @pytest.mark.iam
-def test_a_key_that_signs_archives_signs_nothing_else(kept: Kept) -> None:
-    """The audit key is refused as theirs, by alias and by ARN, and its signature is none of an archive's."""
+def test_the_audit_key_signs_no_archive(kept: Kept) -> None:
+    """The audit key is refused as the archive key, by alias and ARN, and its signature does not count."""
     vault, args = kept.vault, ("partitions", "restore", kept.month, "--dry-run")
     for role, name in (("owner", AUDIT_KEY), ("admin", vault.provisioned.key_arns["audit"])):
         refused = vault.run(role, *args, extra={"VAULT_ETL_ARCHIVE_KEY": name})
@@ -164,7 +164,7 @@ def test_a_key_that_signs_archives_signs_nothing_else(kept: Kept) -> None:
 
 
 def test_after_a_new_archive_key_the_old_one_is_named(kept: Kept) -> None:
-    """What the old one signed does not pass for the new one's, and does under the old one's ARN."""
+    """A signature of the old key fails under the new key, and holds under the old key's ARN."""
     vault, args = kept.vault, ("partitions", "restore", kept.month, "--dry-run")
     new = vault.emulator.client("kms").create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
     admin = vault.provisioned.credentials["admin"]

@@ -105,8 +105,8 @@ def test_a_restore_from_the_record_needs_it_until_its_end(scratch: Scratch, deta
     scratch.sql(RESTORE.replace("true", "false"))
 
 
-def test_a_drop_looks_at_the_archive_under_its_locks(scratch: Scratch, detached: str) -> None:
-    """One that an attach took away while the drop waited for the month's row is none to rely on."""
+def test_a_drop_checks_the_archive_under_its_locks(scratch: Scratch, detached: str) -> None:
+    """A drop does not rely on an archive that an attach removed while the drop waited for the month's row."""
     record(scratch, detached, scratch.value("SELECT archive_begin(%s)", detached), "a")
     scratch.sql("ALTER FUNCTION partition_drop SET lock_timeout = '60s'")
     drop = f"SELECT partition_drop('{detached}', sha256('a'))"

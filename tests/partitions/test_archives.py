@@ -22,7 +22,7 @@ FIELDS = "record_id, user_id, masked_ip, masked_device_id, ip_ciphertext, device
 
 @pytest.fixture(scope="module")
 def vault(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """One vault for all, with records of this month; each test leaves it attached, without an archive."""
+    """Yield one vault with records of this month; each test leaves the month attached, without an archive."""
     home = tmp_path_factory.mktemp("archives")
     with filled_vault(keyed, home, [event(), event(), event()]) as filled:
         filled.register_audit_key()
@@ -31,7 +31,7 @@ def vault(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Va
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Where archives go."""
+    """Return the folder of archives."""
     made = tmp_path / "archives"
     made.mkdir()
     return made
@@ -43,7 +43,7 @@ def partitions(vault: Vault, *args: str) -> Result:
 
 
 def rows(vault: Vault, name: str) -> list[tuple[object, ...]]:
-    """What the rows hold."""
+    """Return the rows of a table."""
     return vault.sql(f"SELECT {FIELDS} FROM {name} ORDER BY record_id")  # noqa: S608
 
 
@@ -126,10 +126,10 @@ def test_a_month_goes_to_an_archive_and_comes_back(vault: Vault, place: Path) ->
     assert f"SHA-256 {done['manifest_sha256']}" in said[3][3]
 
 
-def test_what_was_erased_meanwhile_is_erased_when_the_month_is_back(
+def test_erasures_are_done_again_when_the_month_is_restored(
     vault: Vault, archived: str, place: Path
 ) -> None:
-    """It counts as a change, so the month is archived again before it is dropped; the old archive goes."""
+    """An erasure counts as a change: the month is archived again before a drop, and the old archive is deleted."""
     name = table(archived)
     (old,) = place.iterdir()
     record_id = _a_record(old)
@@ -196,10 +196,8 @@ def test_a_month_that_changed_and_has_as_many_changes_as_before_records_nothing(
     partitions(vault, "attach", month, *WHY)
 
 
-def test_a_month_that_the_database_does_not_know_is_restored_from_a_copy(
-    vault: Vault, archived: str, place: Path
-) -> None:
-    """As after a restore of an old backup: the vault's own signature is needed, and the place of the archive."""
+def test_an_unknown_month_is_restored_from_a_copy(vault: Vault, archived: str, place: Path) -> None:
+    """After a restore of an old backup, the vault's own signature and the location of the archive are needed."""
     vault.sql("DELETE FROM closed_months")
     assert vault.run("owner", "partitions", "restore", archived, *WHY).code == 66
     (folder,) = place.iterdir()

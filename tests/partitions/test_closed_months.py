@@ -30,7 +30,7 @@ def make(database: Scratch, name: str, first: dt.datetime, until: dt.datetime) -
 
 @pytest.mark.parametrize("name", ["user_logins_p2026_03", "user_logins_old"])
 def test_a_month_of_another_name_is_that_month(scratch: Scratch, name: str) -> None:
-    """Nothing is made beside it, the loader stores there, and `doctor` misses nothing."""
+    """No partition is made beside it, the loader stores there, and `doctor` reports no missing month."""
     scratch.sql(f"DROP TABLE {name_of(3)}")
     make(scratch, name, month_start(3), month_start(4))
     assert ensure(scratch, month_start(3).date()) == name
@@ -45,8 +45,8 @@ def test_a_month_of_another_name_is_that_month(scratch: Scratch, name: str) -> N
         assert PostgresFacts(database).missing_months(3) == []
 
 
-def test_a_part_of_a_month_is_told_and_is_no_bug(scratch: Scratch) -> None:
-    """What goes to the part is stored, nothing is made over it, and `doctor` names the month with a hole."""
+def test_a_part_of_a_month_is_reported_and_is_no_bug(scratch: Scratch) -> None:
+    """Events of the part are stored, nothing is made over it, and `doctor` names the incomplete month."""
     middle = month_start(3) + dt.timedelta(days=14)
     scratch.sql(f"DROP TABLE {name_of(3)}")
     make(scratch, "two_weeks", month_start(3), middle)
@@ -68,7 +68,7 @@ def test_a_partition_that_begins_with_the_first_id_has_a_range(scratch: Scratch)
 
 
 def test_a_closed_month_is_not_made(scratch: Scratch) -> None:
-    """Neither in time nor when a message asks for it; its range is told as closed."""
+    """Neither a schedule nor a message makes it; its range is reported as closed."""
     scratch.sql(f"DROP TABLE {name_of(-2)}")
     scratch.sql(CLOSE, month_start(-2), month_start(-1), name_of(-2))
     with scratch.loader() as loader:

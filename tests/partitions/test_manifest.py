@@ -31,8 +31,8 @@ def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
     return json.dumps(members, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
-def test_what_is_written_is_read_as_it_was() -> None:
-    """And is one line."""
+def test_an_encoded_manifest_is_parsed_unchanged() -> None:
+    """The encoding is one line."""
     assert ArchiveManifest.parse(ENCODED) == MANIFEST
     assert ENCODED.index(b"\n") == len(ENCODED) - 1
     assert changed(lambda _: None) == ENCODED
@@ -43,8 +43,8 @@ def test_what_is_written_is_read_as_it_was() -> None:
     st.text(min_size=1, max_size=10).filter(lambda text: "\0" not in text),
     st.integers(1, 2**63 - 1),
 )
-def test_any_manifest_is_read_as_it_was(key_id: int, partition: str, rows: int) -> None:
-    """Whatever the partition is called."""
+def test_any_manifest_survives_a_round_trip(key_id: int, partition: str, rows: int) -> None:
+    """The name of the partition may be any identifier."""
     contents = replace(MANIFEST.contents, rows=rows, keys=(KeyCount("ip", key_id, rows),))
     part = Part("part-00001.parquet", rows, 1, bytes(32))
     one = replace(MANIFEST, partition=partition, parts=(part,), contents=contents)
@@ -52,7 +52,7 @@ def test_any_manifest_is_read_as_it_was(key_id: int, partition: str, rows: int) 
 
 
 def test_an_empty_month_has_no_part() -> None:
-    """It is an archive like any other."""
+    """The archive of an empty month is valid."""
     contents = replace(MANIFEST.contents, rows=0, keys=(), generations=())
     empty = replace(MANIFEST, parts=(), contents=contents)
     assert ArchiveManifest.parse(empty.encode()) == empty
@@ -92,10 +92,8 @@ def test_an_empty_month_has_no_part() -> None:
         (lambda m: m.update(tool="rm"), "tool is not valid"),
     ],
 )
-def test_a_member_that_is_wrong_is_named(
-    change: Callable[[dict[str, Any]], object], says: str
-) -> None:
-    """So that a damaged archive can be looked at."""
+def test_an_invalid_member_is_named(change: Callable[[dict[str, Any]], object], says: str) -> None:
+    """An operator can inspect a damaged archive."""
     with pytest.raises(DataError) as raised:
         ArchiveManifest.parse(changed(change))
     assert says in str(raised.value)
@@ -121,10 +119,8 @@ def test_other_spellings_are_refused(content: bytes) -> None:
 
 
 @given(JSON, st.sampled_from(sorted(json.loads(ENCODED))))
-def test_any_json_in_the_place_of_a_member_is_taken_as_it_is_or_refused(
-    value: object, name: str
-) -> None:
-    """Nothing else is raised, and what is taken is written as it was read."""
+def test_any_json_as_a_member_is_accepted_unchanged_or_refused(value: object, name: str) -> None:
+    """Only DataError is raised, and an accepted manifest encodes to the same bytes."""
     content = changed(lambda members: members.update({name: value}))
     try:
         parsed = ArchiveManifest.parse(content)
@@ -134,7 +130,7 @@ def test_any_json_in_the_place_of_a_member_is_taken_as_it_is_or_refused(
 
 
 def test_the_members_are_values() -> None:
-    """They are read into what the code works with."""
+    """Members are parsed into the types that the code uses."""
     parsed = ArchiveManifest.parse(ENCODED)
     assert parsed.columns[0] == Column("record_id", "uuid")
     assert isinstance(parsed.first, uuid.UUID)

@@ -53,16 +53,16 @@ def test_a_signed_note_is_read_as_it_was_and_holds() -> None:
         (CONTENT, VAULT, FakeHeadSigner().signing_key().key, "did not sign"),
     ],
 )
-def test_it_holds_for_nothing_else(
+def test_a_signature_holds_for_no_other_manifest_vault_or_key(
     content: bytes, vault_id: uuid.UUID, key: AuditKey, says: str
 ) -> None:
-    """Each way to be wrong is said."""
+    """The error names each mismatch: manifest, vault or key."""
     with pytest.raises(DataError, match=says):
         note_of().check(content, vault_id, key)
 
 
-def test_a_signature_of_a_checkpoint_is_none_of_a_manifest() -> None:
-    """Nor the other way round, whatever the hash."""
+def test_a_signature_of_a_checkpoint_is_not_valid_for_a_manifest() -> None:
+    """The reverse holds too, whatever the hash."""
     head = Head(1, note_of().sha256)
     checkpoint = Checkpoint(VAULT, head)
     line = Signature(checkpoint.origin, KEY.hash, SIGNER.sign(checkpoint.text.encode()).der)

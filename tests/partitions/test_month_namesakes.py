@@ -76,7 +76,7 @@ def test_it_is_not_taken_for_the_rows_of_an_archived_month(scratch: Scratch, arc
 
 
 def test_an_erasure_is_left_to_do_in_the_archive(scratch: Scratch, archived: str) -> None:
-    """It is not counted in the other table, where nothing of the user is."""
+    """The erasure is not counted in the other table, which has no row of the user."""
     erase = dataclasses.replace(request(), action=Action.ERASE)
     with scratch.database("erase") as database:
         erasure = PostgresEraser(database).erase(erase, UserTarget("user-1"))
@@ -85,8 +85,8 @@ def test_an_erasure_is_left_to_do_in_the_archive(scratch: Scratch, archived: str
     assert scratch.sql("SELECT user_id FROM archived_erasures") == [("user-1",)]
 
 
-def test_it_is_in_the_way_once_the_month_is_back(scratch: Scratch, archived: str) -> None:
-    """Which of the two is the month's is clear; the change is refused all the same, until the other one is gone."""
+def test_a_namesake_blocks_changes_once_the_month_is_back(scratch: Scratch, archived: str) -> None:
+    """The month's own table is known, but every change is refused until the other table is removed."""
     scratch.sql(
         "SET ROLE vault_etl_owner; SELECT restore_make(partition, first, until) FROM closed_months"
     )
@@ -127,8 +127,8 @@ def test_the_bounds_of_a_closed_month_are_taken(scratch: Scratch) -> None:
         assert scratch.sql(listed, f"{name}|old") == [("user_logins_old", "detached")]
 
 
-def test_one_of_a_dropped_month_is_detached_by_hand(scratch: Scratch) -> None:
-    """Nothing else has its rows: it is put away on the record."""
+def test_a_namesake_of_a_dropped_month_counts_as_detached_by_hand(scratch: Scratch) -> None:
+    """Its rows exist nowhere else: the table is detached on the record."""
     name = name_of(0)
     with partitions(scratch) as months:
         months.detach(request(), choose(months.partitions(), name))

@@ -78,7 +78,7 @@ def test_a_month_comes_back_as_it_was(odd_month: Scratch, tmp_path: Path) -> Non
     assert writer.contents().sha256 == hashlib.sha256(whole.getvalue()).digest()
 
 
-def test_a_month_that_is_not_there_has_no_columns(odd_month: Scratch) -> None:
-    """So the caller can say so."""
+def test_a_missing_month_has_no_columns(odd_month: Scratch) -> None:
+    """The caller can report the missing table."""
     with odd_month.connect() as opened, opened.cursor() as cursor:
         assert columns_of_month(cursor, "user_logins_1999_01") == ()

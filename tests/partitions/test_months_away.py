@@ -1,4 +1,4 @@
-"""Months whose rows are not in the table: every look says that it did not see them, and where they are."""
+"""Unattached months: every access reports that it did not read their rows, and where the rows are."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Away:
 
 @pytest.fixture(scope="module")
 def away(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Away]:
-    """Loaded and detached by the real commands; the archive is there on the record alone."""
+    """Yield months that were loaded and detached by the real commands; the archive is only on the record."""
     home = tmp_path_factory.mktemp("away")
     mine = {"user_id": "ann", "ip": ADDRESS}
     with filled_vault(keyed, home, [event(**mine)]) as vault:
@@ -77,7 +77,7 @@ def away(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Awa
 
 
 def test_a_reveal_says_where_the_record_may_be(away: Away) -> None:
-    """Which month, in which state, since when, in which archive, and what brings it back; the log says `not_found`."""
+    """The error has month, state, time and archive, and how to restore it; the log says `not_found`."""
     vault = away.vault
     for state, words, back in (
         (
@@ -102,7 +102,7 @@ def test_a_reveal_says_where_the_record_may_be(away: Away) -> None:
 
 
 def away_id(away: Away) -> int:
-    """The id of the record that is there."""
+    """Return the id of the record in an unattached month."""
     return uuid.UUID(away.ids["attached"]).int
 
 
@@ -144,8 +144,8 @@ def test_a_search_names_the_months_that_it_has_not_seen(
     assert len(json.dumps(result.json).split(away.ids["attached"])) == 2
 
 
-def test_tokens_and_duplicates_say_it_too(away: Away) -> None:
-    """Analysts are told which months, and not where an archive is."""
+def test_tokens_and_duplicates_report_unattached_months(away: Away) -> None:
+    """Analysts get the names of the months, and no location of an archive."""
     made = away.vault.ok("reveal", "tokens", "--field", "ip", *WHY, stdin=ADDRESS)
     assert "these tokens join no rows of 2 months" in made.stderr
     shared = away.vault.ok("analyst", "duplicates", "--field", "ip", "--quiet")
@@ -194,7 +194,7 @@ def test_an_export_says_what_is_not_in_it(away: Away) -> None:
 
 
 def test_messages_of_closed_months_say_what_opens_them(away: Away) -> None:
-    """A list and a look name the months; a retry counts what waits for them, and a dry run as much as the run."""
+    """A list and an access name the months; a retry and its dry run count the messages that wait for them."""
     vault, file = away.vault, away.vault.home / "late.jsonl"
     days = [f"{name[-7:].replace('_', '-')}-16" for name in (away.archived, away.detached)]
     file.write_text("\n".join(event(create_date=day) for day in (*days, "2020-02-16")))
@@ -228,7 +228,7 @@ def erase(away: Away, *target: str, code: int = 0) -> dict[str, Any]:
 
 
 def pending(away: Away) -> list[tuple[str, str | None, str | None]]:
-    """What archives hold still: month, record, user."""
+    """Return the erasures that archives lack: month, record, user."""
     found = away.vault.sql(
         "SELECT partition, record_id::text, user_id FROM archived_erasures JOIN closed_months USING (first)"
         " ORDER BY 1, 2, 3"
@@ -267,8 +267,8 @@ def test_an_archive_that_is_older_than_an_erasure_is_stale(away: Away) -> None:
     ]
 
 
-def test_a_user_of_whom_nothing_is_there_may_be_in_an_archive(away: Away) -> None:
-    """It is not known, so it is no `there is no such user`; a record of another month is."""
+def test_a_user_without_rows_may_be_in_an_archive(away: Away) -> None:
+    """The user may be in an archive, so the error is not `there is no such user`."""
     certificate = erase(away, "--user-id", "mallory", code=75)
     assert (certificate["records"], list(certificate["archives"])) == (0, [away.archived])
     unknown = str(uuid.UUID(int=away_id(away) + 1))
@@ -280,8 +280,8 @@ def test_a_user_of_whom_nothing_is_there_may_be_in_an_archive(away: Away) -> Non
     away.vault.ok("audit", "audit", "verify")
 
 
-def test_an_erasure_names_what_was_detached_by_hand(away: Away) -> None:
-    """It reaches no such month: nothing is on the record of it."""
+def test_an_erasure_names_months_detached_by_hand(away: Away) -> None:
+    """The erasure does not reach such a month, which has no record."""
     name = "user_logins_2021_07"
     away.vault.sql(f"CREATE TABLE {name} (LIKE user_logins)")
     result = away.vault.run("erase", "erase", "--user-id", "ann", *WHY, "--yes")

@@ -48,7 +48,7 @@ def erased(number: int) -> tuple[object, ...]:
 
 
 def tuples(rows: Sequence[Sequence[object]]) -> bytes:
-    """As COPY sends them."""
+    """Return rows as COPY sends them."""
     return tuples_of(copy_binary(rows))
 
 
@@ -82,8 +82,8 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     assert contents.sha256 == hashlib.sha256(whole).digest()
 
 
-def test_a_part_is_described_as_it_is(tmp_path: Path) -> None:
-    """Its size and hash are the file's, and the file is for its owner alone."""
+def test_a_part_has_the_size_and_hash_of_its_file(tmp_path: Path) -> None:
+    """Size and hash are those of the file, which only its owner may read."""
     _, [part] = write(tmp_path, tuples([row(1)]), tuples([row(2)]))
     content = part.path.read_bytes()
     assert (part.part.size, part.part.rows) == (len(content), 2)
@@ -119,7 +119,7 @@ def test_other_programs_read_natural_types(tmp_path: Path) -> None:
 
 
 def test_a_month_without_rows_has_no_part(tmp_path: Path) -> None:
-    """Its hash is that of an empty COPY."""
+    """The hash is that of an empty COPY."""
     writer, parts = write(tmp_path)
     assert (parts, writer.contents().rows) == ([], 0)
     assert writer.contents().sha256 == hashlib.sha256(HEADER + TRAILER).digest()
@@ -213,10 +213,8 @@ def test_a_value_that_has_no_place_is_refused(type_: str, value: bytes) -> None:
 
 
 @given(st.lists(st.tuples(BYTES, BYTES, BYTES), max_size=5), st.binary(min_size=1, max_size=3))
-def test_tuples_are_taken_apart_and_put_together(
-    rows: list[tuple[bytes | None, ...]], noise: bytes
-) -> None:
-    """And what is cut off, or is of other columns, is refused."""
+def test_tuples_are_split_and_joined(rows: list[tuple[bytes | None, ...]], noise: bytes) -> None:
+    """Tuples that are cut off, or have other columns, are refused."""
     columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
     whole = tuples_from(columns)
     assert columns_of(whole, 3) == columns

@@ -18,7 +18,7 @@ from tests.kit.waiting import until
 
 @pytest.fixture(scope="module")
 def vault(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """One vault for all, with records of this month; each test leaves it attached."""
+    """Yield one vault with records of this month; each test leaves the month attached."""
     home = tmp_path_factory.mktemp("partitions")
     with filled_vault(keyed, home, [event(), event()]) as filled:
         yield filled
@@ -95,8 +95,8 @@ def test_a_drop_asks_for_an_archive_and_for_a_detach_first(vault: Vault) -> None
     assert entries(vault)[-1][3] == f"{table(month)} is made again"
 
 
-def test_an_interrupted_detach_is_told_and_gone_on_with(vault: Vault) -> None:
-    """A query that holds the table: exit 75, the month is `detaching`, and the next run finalizes it."""
+def test_an_interrupted_detach_is_reported_and_continued(vault: Vault) -> None:
+    """A query holds the table: exit is 75, the month is `detaching`, and the next run finalizes it."""
     month = this_month(vault)
     with psycopg2.connect(vault.database_url("admin")) as other, other.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM user_logins")
@@ -168,8 +168,8 @@ def test_a_month_that_was_detached_by_hand_can_be_attached(vault: Vault) -> None
     assert vault.ok("admin", "migrate", "--check").json == {"applied": []}
 
 
-def test_a_reason_that_is_too_long_is_told_before_anything_is_done(vault: Vault) -> None:
-    """With the month's name before it, it has to fit the log."""
+def test_a_reason_that_is_too_long_is_refused_first(vault: Vault) -> None:
+    """Reason and month's name together must fit the log."""
     month = this_month(vault)
     for command in (("detach", month, "--yes"), ("ensure", month)):
         refused = vault.run("admin", "partitions", *command, "--reason", "x" * 499)
@@ -178,7 +178,7 @@ def test_a_reason_that_is_too_long_is_told_before_anything_is_done(vault: Vault)
 
 
 def test_a_table_beside_the_detached_months_is_named(vault: Vault) -> None:
-    """Rows could be hidden there: `doctor` looks at what is there, and not at what is on the record."""
+    """Rows could be hidden there: `doctor` lists the tables that exist, not the months on the record."""
     vault.sql(
         "CREATE TABLE vault_etl_detached.hidden (); ALTER TABLE vault_etl_detached.hidden OWNER TO vault_etl_owner"
     )
@@ -215,7 +215,7 @@ def test_a_month_of_old_tokens_is_not_attached(vault: Vault) -> None:
 
 
 def test_a_month_under_a_destroyed_key_is_not_attached(vault: Vault) -> None:
-    """How many values would open no more is said, and nothing is changed."""
+    """The error has the number of values that cannot be opened, and nothing is changed."""
     month = this_month(vault)
     vault.ok("admin", "partitions", "detach", month, *WHY)
     ((key_id,),) = vault.sql(

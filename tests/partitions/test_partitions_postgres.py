@@ -1,4 +1,4 @@
-"""Months: every record has one partition, and making one disturbs nobody."""
+"""Months: every record has one partition, and making a partition blocks no session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MILLISECOND = dt.timedelta(milliseconds=1)
 
 
 def test_migrate_makes_the_months_around_now(scratch: Scratch) -> None:
-    """From two months back to three ahead, and the one for lines whose day nobody knows."""
+    """The months are from two back to three ahead, and the partition of lines without a known day."""
     months = {name_of(ahead) for ahead in range(-2, 4)}
     assert partitions(scratch) == months | {"user_logins_undated"}
 
@@ -63,13 +63,13 @@ def test_time_zero_is_undated(shared: Scratch) -> None:
 
 
 def test_there_is_no_default_partition(shared: Scratch) -> None:
-    """One row in a default partition would make its month impossible later."""
+    """A row in a default partition would keep its month from being made later."""
     assert not shared.sql("SELECT partdefid FROM pg_partitioned_table WHERE partdefid <> 0")
 
 
 @pytest.mark.parametrize("ahead", [-25, 4, 1200])
 def test_a_month_too_far_away_is_refused(shared: Scratch, ahead: int) -> None:
-    """Nobody fills the catalog: 24 months back to 3 months ahead, and no other."""
+    """No caller can fill the catalog: months are made from 24 back to 3 ahead only."""
     before = partitions(shared)
     with pytest.raises(psycopg2.errors.InvalidParameterValue):
         ensure(shared, month_start(ahead).date())
@@ -77,7 +77,7 @@ def test_a_month_too_far_away_is_refused(shared: Scratch, ahead: int) -> None:
 
 
 @pytest.mark.parametrize("day", ["infinity", "-infinity", "0001-01-01 BC", None])
-def test_a_day_that_is_none_is_refused(shared: Scratch, day: str | None) -> None:
+def test_an_invalid_day_is_refused(shared: Scratch, day: str | None) -> None:
     """Infinity, NULL and other ages make no table."""
     before = partitions(shared)
     with pytest.raises(psycopg2.DataError):
@@ -108,7 +108,7 @@ def test_several_processes_make_the_same_months_at_once(scratch: Scratch) -> Non
     assert {name_of(ahead) for ahead in backwards} <= partitions(scratch)
 
 
-def test_a_partition_is_the_owners_and_nobody_elses(scratch: Scratch) -> None:
+def test_a_partition_belongs_to_the_owner_alone(scratch: Scratch) -> None:
     """A new month has every index of the table, belongs to the owner, and is reached through the table only."""
     name = ensure(scratch, month_start(-9).date())
     ((owner, acl, indexes),) = scratch.sql(
@@ -156,8 +156,8 @@ def test_months_that_are_there_take_no_lock(scratch: Scratch) -> None:
         assert len(loader.prepare_partitions()) == 7
 
 
-def test_a_lock_in_the_way_is_waited_for(scratch: Scratch) -> None:
-    """When a month is missing and an ANALYZE holds the table, ingest tries again instead of failing."""
+def test_ingest_waits_for_a_lock_on_the_table(scratch: Scratch) -> None:
+    """While an ANALYZE holds the table and a month is missing, ingest retries, and does not fail."""
     scratch.sql(f"DROP TABLE public.{name_of(3)}")
     with scratch.connect() as other, other.cursor() as cursor, scratch.loader() as loader:
         cursor.execute("LOCK TABLE public.user_logins IN SHARE UPDATE EXCLUSIVE MODE")

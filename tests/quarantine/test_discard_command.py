@@ -39,7 +39,7 @@ datetime.datetime = Late
 
 @pytest.fixture(scope="module")
 def vault(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """One vault for all; each test leaves quarantine as `stocked` finds it."""
+    """Yield one vault for all tests; each test leaves quarantine as `stocked` finds it."""
     with filled_vault(keyed, tmp_path_factory.mktemp("discard"), [event()]) as filled:
         yield filled
 
@@ -102,7 +102,7 @@ def test_all_is_what_there_is_by_the_databases_clock(stocked: Vault, tmp_path: P
 
 
 def test_one_message_is_discarded_by_its_id(stocked: Vault) -> None:
-    """Its entry names it; an id that is not there is exit 66, and no entry."""
+    """The entry names the message; a missing id gives exit 66 and no entry."""
     ((the_id,),) = stocked.sql(
         "SELECT record_id FROM quarantine WHERE reason_code = 'not_an_object'"
     )
@@ -158,8 +158,8 @@ def test_it_is_for_the_role_erase(stocked: Vault) -> None:
 @pytest.mark.parametrize(
     "given", [(), ("--all", "--if-due"), ("--all", "--reason-code", "not_json"), (UNKNOWN, "--all")]
 )
-def test_what_is_discarded_has_to_be_named(stocked: Vault, given: tuple[str, ...]) -> None:
-    """Nothing is not everything, and two ways to say it are one too many."""
+def test_a_discard_needs_exactly_one_selection(stocked: Vault, given: tuple[str, ...]) -> None:
+    """No selection does not mean all messages, and two selections contradict each other."""
     fails(stocked.run("erase", *DISCARD, *given, *WHY), 2, "select messages by")
     assert stocked.count("quarantine") == 1_503
 
@@ -188,7 +188,7 @@ def test_a_table_of_many_shows_the_newest(stocked: Vault) -> None:
 
 
 def test_a_retry_is_of_one_reason(stocked: Vault) -> None:
-    """What passes today and has another reason stays; the entry says which was tried."""
+    """Messages that pass and have another reason stay; the entry names the reason that was retried."""
     quarantine(stocked, event().encode(), reason=Reason.NOT_A_DATE)
     quarantine(stocked, event().encode(), reason=Reason.FIELD_EMPTY)
     done = stocked.ok(

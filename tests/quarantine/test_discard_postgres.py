@@ -43,7 +43,7 @@ def keys(shared: Scratch) -> WriteKeys:
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
-    """One session beside the test's own."""
+    """Return a pool of one session beside the test's own."""
     with ThreadPoolExecutor(1) as pool:
         yield pool
 
@@ -58,7 +58,7 @@ def rows(shared: Scratch, keys: WriteKeys) -> list[SealedRejection]:
 
 
 def load(shared: Scratch, keys: WriteKeys, rows: Sequence[SealedRejection]) -> None:
-    """As ingest does."""
+    """Load as ingest does."""
     with shared.loader() as loader:
         loader.load([], rows, keys)
 
@@ -89,7 +89,7 @@ def left(shared: Scratch) -> set[uuid.UUID]:
 
 
 def last_entry(shared: Scratch) -> tuple[str, uuid.UUID | None]:
-    """What the newest outcome says, and the record that it names."""
+    """Return text and record of the newest outcome."""
     ((reason, record_id),) = shared.sql(
         "SELECT reason, record_id FROM audit_log ORDER BY seq DESC LIMIT 1"
     )
@@ -133,14 +133,14 @@ def test_a_whole_batch_that_a_retry_moves_is_not_the_end(
 
 
 @pytest.mark.parametrize("moved", [2, 3])
-def test_what_comes_again_meanwhile_stays(
+def test_a_message_that_is_quarantined_again_meanwhile_stays(
     shared: Scratch,
     keys: WriteKeys,
     rows: list[SealedRejection],
     pool: ThreadPoolExecutor,
     moved: int,
 ) -> None:
-    """A retry takes some or all away, and the first is quarantined again before the discard has all locks."""
+    """A retry moves some or all, and the first is quarantined again before the discard has all locks."""
     first = rows[0].record_id
     others = [row.record_id for row in rows[1:moved]]
     with shared.connect("re-encrypt") as one, shared.connect("re-encrypt") as two:
@@ -166,10 +166,10 @@ def test_what_comes_again_meanwhile_stays(
     assert left(shared) == ({first} if moved == 2 else set())
 
 
-def test_what_is_erased_meanwhile_stays_erased(
+def test_a_body_that_is_erased_meanwhile_stays_erased(
     shared: Scratch, keys: WriteKeys, rows: list[SealedRejection], pool: ThreadPoolExecutor
 ) -> None:
-    """Its row is left, and the message conflicts with it when it comes again."""
+    """The row stays, and a new delivery of the message conflicts with it."""
     erased = rows[0].record_id
     with shared.connect() as eraser, eraser.cursor() as cursor:
         cursor.execute(
@@ -207,10 +207,10 @@ def test_a_body_that_a_rotation_seals_again_is_discarded(
     assert left(shared) == set()
 
 
-def test_a_rotation_passes_what_is_discarded_meanwhile(
+def test_a_rotation_skips_messages_that_are_discarded_meanwhile(
     shared: Scratch, rows: list[SealedRejection], pool: ThreadPoolExecutor
 ) -> None:
-    """It waits for the discard, swaps nothing, and brings no row back."""
+    """The rotation waits for the discard, replaces nothing, and restores no row."""
     key = shared.add_data_key(Field.QUARANTINE, role="re-encrypt")
     swaps = [
         Replacement(
@@ -236,7 +236,7 @@ def test_a_rotation_passes_what_is_discarded_meanwhile(
 def test_an_ingest_of_the_same_message_quarantines_it_again(
     shared: Scratch, keys: WriteKeys, rows: list[SealedRejection], pool: ThreadPoolExecutor
 ) -> None:
-    """It waits for the discard: nothing that is delivered again is lost."""
+    """Ingest waits for the discard: no redelivered message is lost."""
     with shared.connect() as eraser, eraser.cursor() as cursor:
         cursor.execute(DISCARD)
         beside = pool.submit(load, shared, keys, rows)

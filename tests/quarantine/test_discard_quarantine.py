@@ -69,8 +69,8 @@ def test_ids_are_asked_for_again_until_none_is_left(world: World) -> None:
     assert len(world.vault.database.quarantine) == 3
 
 
-def test_nothing_to_discard_signs_nothing(world: World) -> None:
-    """And writes nothing."""
+def test_an_empty_discard_signs_nothing(world: World) -> None:
+    """The log gets no entry either."""
     assert world.discard(REQUEST, EVERY_ROW, [uuid.uuid4()]) == 0
     assert (world.kept, world.vault.database.audit) == ([], [])
 

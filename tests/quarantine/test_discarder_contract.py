@@ -34,7 +34,7 @@ def asked() -> AuditRequest:
 
 
 def entries(bench: Bench) -> list[AuditEntry]:
-    """What the log says of discards."""
+    """Return the entries about discards."""
     return [e for e in bench.reader.entries() if e.action == Action.QUARANTINE_DISCARD]
 
 
@@ -116,7 +116,7 @@ def test_times_and_sources_are_filters(bench: Bench, process: Writer) -> None:
 
 
 def test_an_age_is_by_the_databases_clock(bench: Bench, process: Writer) -> None:
-    """What is older than so much is counted, whatever the time is where the command runs, and no more is discarded."""
+    """Older messages are counted whatever the clock of the command says, and no others are discarded."""
     quarantine(process, NOT_JSON)
     day, less = (QuarantineFilter(older_than=dt.timedelta(days=days)) for days in (1, -1))
     found = bench.discarder.matching(day, None)
@@ -131,8 +131,8 @@ def test_an_age_is_by_the_databases_clock(bench: Bench, process: Writer) -> None
     assert done.messages == 1
 
 
-def test_what_was_erased_is_left(bench: Bench, process: Writer) -> None:
-    """It does not count, and its row stays without a body."""
+def test_erased_messages_stay(bench: Bench, process: Writer) -> None:
+    """An erased message does not count, and its row stays without a body."""
     erased, _ = quarantine(process, NOT_JSON, NOT_JSON)
     bench.erase(erased.record_id, Field.QUARANTINE)
     assert bench.discarder.matching(until(bench), None).messages == 1

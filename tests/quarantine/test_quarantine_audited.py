@@ -82,8 +82,8 @@ def test_a_receipt_of_any_form_is_a_checkpoint_of_the_log(
     assert "without a --checkpoint" not in proof.stderr
 
 
-def test_a_terminal_shows_it_as_a_reveal_does(site: Vault, message: str) -> None:
-    """Below the table, and word for word what stands below a record."""
+def test_a_terminal_shows_a_message_as_a_reveal(site: Vault, message: str) -> None:
+    """The notes below the table are those of a reveal."""
     ((record_id,),) = site.sql("SELECT record_id::text FROM user_logins")
     shown, revealed = (
         steady(on_terminal(site, "reveal", *command, extra=PLAIN).stdout).partition("\nKeep ")[2]
@@ -127,10 +127,10 @@ def test_without_a_registered_key_nothing_is_asked(bare_vault: Vault) -> None:
     ],
     ids=["purpose", "field", "masked only", "ticket", "quota"],
 )
-def test_denied_is_denied_for_any_id(
+def test_a_denial_is_the_same_for_any_id(
     site: Vault, message: str, policy: dict[str, object], asked: tuple[str, ...], words: str
 ) -> None:
-    """Exit 77 before the body is looked for, on the record; the same words whether it is there or not."""
+    """Exit 77 comes before the search for the body, on the record, with the same words for every id."""
     site.set_policy(policy)
     answers = []
     for record_id in (message, UNKNOWN):
@@ -153,8 +153,8 @@ def test_what_the_policy_allows_is_shown(site: Vault, message: str) -> None:
     assert site.ok("reveal", *asked).json["body"] == BODY.decode()
 
 
-def test_looks_of_any_kind_share_one_quota(site: Vault, message: str) -> None:
-    """A look at a message is one less at records."""
+def test_accesses_of_any_kind_share_one_quota(site: Vault, message: str) -> None:
+    """An access to a message counts for the quota of reveals."""
     used = "SELECT count(*) FROM audit_log WHERE phase = 'intent' AND decision = 'allowed'"
     ((looks,),) = site.sql(f"{used} AND login = 'test_reveal'")
     site.set_policy({**GENEROUS, "reveals_an_hour": looks + 1})
@@ -163,7 +163,7 @@ def test_looks_of_any_kind_share_one_quota(site: Vault, message: str) -> None:
 
 
 def test_a_retry_is_signed_and_under_no_policy(quick: Vault) -> None:
-    """As a rotation is: no purpose is asked for, no quota counts, and the end is a checkpoint."""
+    """A retry needs no purpose and counts for no quota, as a rotation, and ends with a checkpoint."""
     quick.set_policy({**POLICY, "reveals_an_hour": 0})
     quarantine(quick, event().encode())
     assert quick.ok("re-encrypt", *RETRY).json["moved"] == 1

@@ -46,7 +46,7 @@ class Quarantine:
 
 @pytest.fixture(scope="module")
 def held(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quarantine]:
-    """One for all tests that only look."""
+    """Yield one vault for all tests that change nothing."""
     with copied(keyed, tmp_path_factory.mktemp("held")) as vault:
         vault.overrides.update(IMPATIENT)
         vault.set_policy(GENEROUS)
@@ -57,8 +57,8 @@ def held(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Qua
         yield Quarantine(vault, [text, raw, erased, last], text, raw, erased)
 
 
-def test_list_tells_what_why_and_when(held: Quarantine) -> None:
-    """One JSON object a line in a pipe, the newest last, with the time of sending that the id holds."""
+def test_list_shows_id_reason_and_times(held: Quarantine) -> None:
+    """A pipe gets one JSON object a line, the newest last, with the time of sending from the id."""
     lines = held.vault.ok("reveal", "quarantine", "list").lines
     assert [line["record_id"] for line in lines] == held.ids
     assert [(line["reason_code"], line["path"]) for line in lines] == [
@@ -122,8 +122,8 @@ def test_a_summary_counts_by_reason_and_path(held: Quarantine) -> None:
     assert only["count"] == 1
 
 
-def test_an_empty_quarantine_is_said_on_standard_error(quick: Vault) -> None:
-    """Nothing is no line of JSON; a person is told so beside the data."""
+def test_an_empty_quarantine_is_reported_on_standard_error(quick: Vault) -> None:
+    """Standard output stays empty; standard error tells a person."""
     for args in (LIST, (*LIST, "--summary")):
         assert quick.ok("reveal", *args).stdout == ""
         as_table = quick.ok("reveal", *args, "--output", "table")
@@ -157,8 +157,8 @@ def test_show_opens_the_body_on_the_record(held: Quarantine) -> None:
     assert (outcome["phase"], outcome["decision"]) == ("outcome", "done")
 
 
-def test_a_body_that_is_no_text_is_base64(held: Quarantine) -> None:
-    """And says so."""
+def test_a_body_that_is_not_text_is_base64(held: Quarantine) -> None:
+    """The output names the encoding."""
     shown = held.vault.ok("reveal", *held.show(held.raw)).json
     assert shown["body_encoding"] == "base64"
     assert base64.b64decode(shown["body"], validate=True) == BYTES
@@ -191,7 +191,7 @@ def test_a_piped_value_is_the_very_body(held: Quarantine, kind: str) -> None:
 @pytest.mark.parametrize("output", ["table", "json", "value"])
 @pytest.mark.parametrize("kind", ["text", "raw"])
 def test_a_body_cannot_steer_the_terminal(held: Quarantine, kind: str, output: str) -> None:
-    """What is no printable text is shown escaped, and forges no line."""
+    """Unprintable characters are escaped, and cannot forge a line."""
     record_id = held.text if kind == "text" else held.raw
     asked = (*held.show(record_id), "--output", output)
     extra = {"NO_COLOR": "1", "TERM": "dumb"}
@@ -204,7 +204,7 @@ def test_a_body_cannot_steer_the_terminal(held: Quarantine, kind: str, output: s
 
 
 def test_a_reason_is_asked_for_on_a_terminal(held: Quarantine) -> None:
-    """And stands in the log."""
+    """The reason is in the log."""
     with terminal(held.vault, "reveal", "quarantine", "show", held.erased) as shown:
         shown.expect("Reason: ")
         shown.type("typed by hand")
@@ -230,10 +230,10 @@ def test_a_reason_is_asked_for_on_a_terminal(held: Quarantine) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_wrong_command_line_is_told_in_one_line(
+def test_a_wrong_command_line_is_one_line_of_error(
     held: Quarantine, command: tuple[str, ...], names: str
 ) -> None:
-    """Exit 2, and nothing in the log."""
+    """Exit is 2, and the log gets no entry."""
     before = held.vault.count("audit_log")
     fails(held.vault.run("reveal", *command), 2, names)
     assert held.vault.count("audit_log") == before
@@ -261,7 +261,7 @@ def test_an_unknown_message_is_not_found(held: Quarantine, record_id: str) -> No
     ids=lambda value: value if isinstance(value, str) else "-".join(value[1:3:2]),
 )
 def test_each_command_needs_its_role(held: Quarantine, role: str, command: tuple[str, ...]) -> None:
-    """Exit 77, a hint, and an entry that says denied for a look, where the login may append one."""
+    """Exit 77 with a hint; a denied access has an entry where the login may append one."""
     before = held.vault.count("audit_log")
     fails(held.vault.run(role, *command), 77, "Postgres", "login")
     new = held.vault.sql(
@@ -292,7 +292,7 @@ def test_without_kms_nothing_is_shown(held: Quarantine) -> None:
 
 
 def test_the_decrypt_follows_the_committed_intent(held: Quarantine) -> None:
-    """When KMS is asked, another session sees the intent; its id is in the user agent."""
+    """Another session sees the intent at the call of KMS; its id is in the user agent."""
     seen = []
 
     def look(call: Call) -> bool:
@@ -331,7 +331,7 @@ def test_a_log_that_cannot_be_written_shows_nothing(held: Quarantine, when: str)
     assert "203.0.113.9" not in result.stderr
 
 
-def test_what_was_tampered_with_does_not_open(quick: Vault) -> None:
+def test_a_body_that_was_tampered_with_does_not_open(quick: Vault) -> None:
     """Exit 65: a flipped bit, and another row's body, with the one message and no hint of why."""
     mine, other = quarantine(quick, event().encode(), event().encode())
     errors = set()

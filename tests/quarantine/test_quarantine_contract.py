@@ -41,7 +41,7 @@ def process(bench: Bench) -> Writer:
 
 
 def some(process: Writer, count: int) -> list[SealedRejection]:
-    """So many quarantined messages, in the order of their record ids."""
+    """Return this number of quarantined messages, in the order of their record ids."""
     rows = quarantine(process, *[(Reason.NOT_AN_ADDRESS, "$.ip")] * count)
     return sorted(rows, key=lambda row: row.record_id)
 
@@ -51,8 +51,8 @@ def value(row: SealedRejection) -> QuarantinedBody:
     return QuarantinedBody(row.record_id, row.body_ciphertext, row.source_id)
 
 
-def release(process: Writer, row: SealedRejection, **changes: object) -> RestoredMessage:
-    """The row's way out, as a record that is changed as told."""
+def restore(process: Writer, row: SealedRejection, **changes: object) -> RestoredMessage:
+    """Return the row with the record made from it, changed as given."""
     return RestoredMessage(
         value(row), process.retry().record(**{"record_id": row.record_id, **changes})
     )
@@ -129,7 +129,7 @@ def test_rows_are_counted_by_reason_and_path(bench: Bench, process: Writer) -> N
 
 
 def test_one_row_is_read_by_its_id(bench: Bench, process: Writer) -> None:
-    """Whether it still has a body or not; an unknown one is None."""
+    """A row without its body is returned as well; an unknown id gives None."""
     (row,) = quarantine(process, NULL_USER)
     assert bench.quarantine.row(row.record_id) == listed(bench)[0]
     bench.erase(row.record_id, Field.QUARANTINE)
@@ -143,8 +143,8 @@ def show(record_id: uuid.UUID, *fields: Field) -> AuditRequest:
     return dataclasses.replace(asked, action=Action.QUARANTINE_SHOW)
 
 
-def test_a_body_is_released_against_an_intent_to_show_it(bench: Bench, process: Writer) -> None:
-    """Once, byte for byte; and not against one that does not name quarantine."""
+def test_a_body_is_disclosed_against_an_intent_to_show_it(bench: Bench, process: Writer) -> None:
+    """The body is disclosed once, byte for byte, and only to an intent that names quarantine."""
     (row,) = quarantine(process, NOT_JSON)
     receipt = bench.audit.intend(show(row.record_id))
     assert bench.disclosed.disclose(receipt) == {
@@ -155,8 +155,8 @@ def test_a_body_is_released_against_an_intent_to_show_it(bench: Bench, process: 
     assert bench.disclosed.disclose(bench.audit.intend(show(row.record_id, Field.IP))) == {}
 
 
-def test_no_body_is_released_where_there_is_none(bench: Bench, process: Writer) -> None:
-    """It was erased: None. The id has a record and no quarantined message, or nothing at all: no field."""
+def test_no_body_is_disclosed_without_a_quarantined_message(bench: Bench, process: Writer) -> None:
+    """An erased body is None. A record's id, and an unknown id, disclose no field."""
     (row,) = quarantine(process, NOT_JSON)
     bench.erase(row.record_id, Field.QUARANTINE)
     record = process.record()
@@ -167,8 +167,8 @@ def test_no_body_is_released_where_there_is_none(bench: Bench, process: Writer) 
         assert bench.disclosed.disclose(bench.audit.intend(show(record_id))) == {}
 
 
-def test_a_reveal_releases_no_body(bench: Bench, process: Writer) -> None:
-    """Whatever fields it names: the log would call it something else."""
+def test_a_reveal_discloses_no_body(bench: Bench, process: Writer) -> None:
+    """A reveal with any fields would have another action in the log."""
     (row,) = quarantine(process, NOT_JSON)
     receipt = bench.audit.intend(reveal_request(row.record_id, *Field))
     assert bench.disclosed.disclose(receipt) == {}
@@ -203,19 +203,21 @@ def test_only_the_wanted_bodies_are_read(bench: Bench, process: Writer) -> None:
 def test_a_body_moves_and_takes_its_row_with_it(bench: Bench, process: Writer) -> None:
     """The record is stored as it was given; every other row of quarantine stays."""
     rows = some(process, 3)
-    releases = [release(process, row) for row in rows[:2]]
+    releases = [restore(process, row) for row in rows[:2]]
     result = bench.mover.move(releases, process.write_keys())
     assert result == Moved(frozenset(row.record_id for row in rows[:2]))
     assert bench.records() == {r.record.record_id: columns(r.record) for r in releases}
     assert set(bench.rejections()) == {rows[2].record_id}
 
 
-def test_next_tokens_go_along_while_a_generation_is_pending(bench: Bench, process: Writer) -> None:
-    """Or the backfill would miss the row."""
+def test_next_tokens_are_stored_while_a_generation_is_pending(
+    bench: Bench, process: Writer
+) -> None:
+    """Otherwise the backfill would miss the row."""
     (row,) = some(process, 1)
     bench.pending(token_keys(2))
     tokens = {field: uuid.uuid4() for field in PERSONAL_FIELDS}
-    moved = release(process, row, next_tokens=tokens, next_token_generation=2)
+    moved = restore(process, row, next_tokens=tokens, next_token_generation=2)
     assert isinstance(bench.mover.move([moved], process.write_keys(1, 2)), Moved)
     assert bench.records() == {row.record_id: columns(moved.record)}
 
@@ -225,8 +227,8 @@ def erased(process: Writer, row: SealedRejection) -> None:
     process.bench.erase(row.record_id, Field.QUARANTINE)
 
 
-def sealed_anew(process: Writer, row: SealedRejection) -> None:
-    """A rotation sealed it anew."""
+def reencrypted(process: Writer, row: SealedRejection) -> None:
+    """Return the body as a rotation re-encrypts it."""
     key = process.bench.new_key(Field.QUARANTINE)
     old = SealedRow(Table.QUARANTINE, row.record_id, "", {Field.QUARANTINE: row.body_ciphertext})
     anew = Replacement(old, {Field.QUARANTINE: ciphertext(key.key_id)})
@@ -236,19 +238,19 @@ def sealed_anew(process: Writer, row: SealedRejection) -> None:
 
 def moved_before(process: Writer, row: SealedRejection) -> None:
     """Another retry was faster."""
-    moved = [release(process, row)]
+    moved = [restore(process, row)]
     assert isinstance(process.bench.mover.move(moved, process.write_keys()), Moved)
 
 
-@pytest.mark.parametrize("change", [erased, sealed_anew, moved_before])
-def test_a_body_that_changed_since_it_was_read_stays_what_it_is(
+@pytest.mark.parametrize("change", [erased, reencrypted, moved_before])
+def test_a_body_that_changed_since_it_was_read_stays(
     bench: Bench, process: Writer, change: Callable[[Writer, SealedRejection], None]
 ) -> None:
-    """Its record is not stored; the others of the batch move."""
+    """The record is not stored; the others of the batch move."""
     changed, same = some(process, 2)
     change(process, changed)
     rejections, records = bench.rejections(), bench.records()
-    ours = [release(process, row, user_id="ours") for row in (changed, same)]
+    ours = [restore(process, row, user_id="ours") for row in (changed, same)]
     result = bench.mover.move(ours, process.write_keys())
     assert result == Moved(frozenset({same.record_id}))
     del rejections[same.record_id]
@@ -263,20 +265,20 @@ def test_a_record_that_is_there_already_stays_as_it_was(bench: Bench, process: W
     process.load(loaded)
     bench.erase(row.record_id, Field.IP)
     before = bench.records()
-    result = bench.mover.move([release(process, row)], process.write_keys())
+    result = bench.mover.move([restore(process, row)], process.write_keys())
     assert result == Moved(frozenset({row.record_id}))
     assert bench.records() == before
     assert bench.rejections() == {}
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_the_fence_refuses_other_keys_than_those_of_now(
+def test_the_fence_refuses_keys_that_are_not_current(
     bench: Bench, process: Writer, change: Callable[..., object]
 ) -> None:
-    """Nothing moves, and the mover can go on."""
+    """No message moves, and the mover can continue."""
     (row,) = some(process, 1)
     before = bench.rejections()
-    assert bench.mover.move([release(process, row)], change(process)) == KeysChanged()  # type: ignore[arg-type]
+    assert bench.mover.move([restore(process, row)], change(process)) == KeysChanged()  # type: ignore[arg-type]
     assert (bench.records(), bench.rejections()) == ({}, before)
 
 
@@ -284,7 +286,7 @@ def test_a_value_that_the_database_refuses_keeps_the_batch(bench: Bench, process
     """No row is named, nothing of the batch moves, and the mover can go on."""
     good, bad = some(process, 2)
     before = bench.rejections()
-    batch = [release(process, good), release(process, bad, user_id="u" * 129)]
+    batch = [restore(process, good), restore(process, bad, user_id="u" * 129)]
     assert bench.mover.move(batch, process.write_keys()) == RowsRefused("23514")
     assert (bench.records(), bench.rejections()) == ({}, before)
     assert bench.mover.move(batch[:1], process.write_keys()) == Moved(frozenset({good.record_id}))
@@ -295,7 +297,7 @@ def test_a_batch_of_which_nothing_is_left_moves_nothing(bench: Bench, process: W
     rows = some(process, 2)
     for row in rows:
         bench.erase(row.record_id, Field.QUARANTINE)
-    releases = [release(process, row) for row in rows]
+    releases = [restore(process, row) for row in rows]
     assert bench.mover.move(releases, process.write_keys()) == Moved(frozenset())
     assert bench.records() == {}
     assert len(bench.rejections()) == 2

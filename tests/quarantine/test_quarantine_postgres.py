@@ -70,7 +70,7 @@ def in_table(scratch: Scratch, table: str) -> set[uuid.UUID]:
 
 
 def fill(scratch: Scratch, count: int) -> None:
-    """So many rows of one and the same time."""
+    """Store this number of rows with one and the same time."""
     scratch.sql(
         "INSERT INTO quarantine (record_id, reason_code, path)"
         " SELECT gen_random_uuid(), 'not_json', '$' FROM generate_series(1, %s)",
@@ -89,7 +89,7 @@ def test_a_long_listing_names_each_row_once(scratch: Scratch) -> None:
 
 
 def test_a_listing_that_waits_holds_no_transaction(scratch: Scratch) -> None:
-    """A pager that somebody leaves open keeps no row from VACUUM, and is not thrown out by the server."""
+    """An open pager keeps no row from VACUUM, and the server does not end its session."""
     fill(scratch, 1_500)
     with scratch.database("reveal") as database:
         rows = PostgresQuarantineReader(database).rows()
@@ -129,7 +129,7 @@ def test_no_other_role_moves(scratch: Scratch, keys: WriteKeys, role: str) -> No
     ids=["a body", "a row", "erase"],
 )
 def test_an_erasure_in_progress_wins(scratch: Scratch, keys: WriteKeys, erasing: str) -> None:
-    """The move waits for it, looks again at the row, and stores nothing."""
+    """The move waits for it, reads the row again, and stores nothing."""
     rows = load(scratch, keys, 1)
     with scratch.connect() as eraser, eraser.cursor() as cursor:
         cursor.execute(erasing)
@@ -141,7 +141,7 @@ def test_an_erasure_in_progress_wins(scratch: Scratch, keys: WriteKeys, erasing:
 
 
 def test_an_erasure_that_comes_too_late_finds_no_row(scratch: Scratch, keys: WriteKeys) -> None:
-    """It waits for the move, and does not bring the row back."""
+    """The erasure waits for the move, and does not restore the row."""
     rows = load(scratch, keys, 1)
     assert move(scratch, rows, keys) == ids(rows)
     scratch.sql("UPDATE quarantine SET body_ciphertext = NULL")
@@ -163,7 +163,7 @@ def test_two_moves_at_once_move_each_row_once(scratch: Scratch, keys: WriteKeys)
 def test_an_ingest_of_the_same_messages_does_not_deadlock(
     scratch: Scratch, keys: WriteKeys
 ) -> None:
-    """It stores one of ours as a record, then quarantines the other again, while we hold both."""
+    """Ingest stores one message as a record and quarantines the other, while the retry holds both."""
     first, second = rows = load(scratch, keys, 2)
     with scratch.connect() as ingest, ingest.cursor() as cursor, ThreadPoolExecutor(1) as pool:
         cursor.execute("SET deadlock_timeout = '50ms'; SET lock_timeout = '5s'")
@@ -190,7 +190,7 @@ def test_an_ingest_of_the_same_messages_does_not_deadlock(
 
 
 def test_re_encrypt_makes_the_months_that_it_needs(scratch: Scratch, keys: WriteKeys) -> None:
-    """As ingest does; and a record in such a month is moved there."""
+    """Re-encrypt makes months as ingest does, and the record is moved there."""
     sent = dt.datetime.now(dt.UTC) - dt.timedelta(days=300)
     (row,) = [dataclasses.replace(sealed_rejection(keys), record_id=new_record_id(sent))]
     with scratch.loader() as loader:

@@ -42,8 +42,8 @@ def test_a_record_id_says_when_it_was_sent(text: str) -> None:
 
 
 @pytest.mark.parametrize("milliseconds", [0, 253_402_300_800_000, MAX_MILLISECONDS])
-def test_a_time_that_is_no_time_is_none(milliseconds: int) -> None:
-    """The time 0 is that of lines whose day nobody knows; after the year 9999 Python has no date."""
+def test_an_id_without_a_valid_time_has_no_moment(milliseconds: int) -> None:
+    """The time 0 marks lines without a known day; Python has no dates after the year 9999."""
     record_id = record_id_of_message("m", milliseconds)
     assert sent_at(record_id) is None
     assert month_to_make(record_id, TODAY) is None
@@ -65,7 +65,7 @@ def test_a_time_that_is_no_time_is_none(milliseconds: int) -> None:
 def test_a_month_is_made_from_two_years_back_to_three_months_ahead(
     text: str, month: dt.date | None
 ) -> None:
-    """As `ensure_partition` has it: whole months, counted from this one."""
+    """The bounds are those of `ensure_partition`: whole months, counted from the current one."""
     assert month_to_make(sent(at(text)), TODAY) == month
 
 
@@ -78,15 +78,15 @@ def test_a_body_is_read_by_the_rules_of_today() -> None:
     assert parsed.message.sent_ms == round(TODAY.timestamp() * 1000)
 
 
-def test_a_body_that_still_fails_says_why() -> None:
-    """As when it came."""
+def test_a_body_that_still_fails_has_its_reason() -> None:
+    """The reason is that of the first parse."""
     parsed = parse_again(sent(TODAY), Pii(login_event(ip="no-address")), of_line=False)
     assert parsed.content == Rejection(Reason.NOT_AN_ADDRESS, "$.ip")
 
 
 @pytest.mark.parametrize("sent_ms", [0, first_millisecond(dt.date(2026, 3, 1))])
 def test_a_line_of_a_day_before_1970_is_out_of_range_again(sent_ms: int) -> None:
-    """As when it was loaded. A message of the queue was sent when the queue says, at midnight too."""
+    """The load rejected the line for this too. A queue message has the time of the queue, also at midnight."""
     line = record_id_of_line(uuid.UUID(int=1), 7, sent_ms)
     early = Pii(login_event(create_date="1969-12-31"))
     out = Rejection(Reason.SENT_OUT_OF_RANGE, "$.create_date")

@@ -58,8 +58,8 @@ def test_a_message_that_a_constraint_kept_out_moves_when_it_is_gone(quick: Vault
     assert shown["fields"]["ip"] == "203.0.113.9"
 
 
-def test_only_the_named_ones_are_tried(quick: Vault) -> None:
-    """However often they are named; one id alone stands in the log as the record."""
+def test_only_the_named_messages_are_retried(quick: Vault) -> None:
+    """Repeated ids count once; a single id is the record of the log entry."""
     first, second, third = quarantine(quick, good(1), good(2), good(3))
     report = quick.ok("re-encrypt", *RETRY, first, first, "--yes").json
     assert report == NOTHING | {"retried": 1, "moved": 1}
@@ -85,7 +85,7 @@ def test_a_dry_run_counts_and_changes_no_row(quick: Vault) -> None:
 
 
 def test_an_empty_quarantine_is_retried_at_once(quick: Vault) -> None:
-    """And makes no key."""
+    """The retry makes no key."""
     keys = quick.count("data_keys")
     assert quick.ok("re-encrypt", *RETRY, "--all", "--yes").json == NOTHING
     assert quick.count("data_keys") == keys
@@ -143,10 +143,10 @@ def test_progress_is_a_log_line_in_a_pipe(quick: Vault) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_wrong_command_line_is_told_in_one_line(
+def test_a_wrong_command_line_is_one_line_of_error(
     loaded: Vault, command: tuple[str, ...], names: str
 ) -> None:
-    """Exit 2, and nothing in the log."""
+    """Exit is 2, and the log gets no entry."""
     before = loaded.count("audit_log")
     fails(loaded.run("re-encrypt", *command), 2, names)
     assert loaded.count("audit_log") == before
@@ -238,8 +238,8 @@ def test_without_an_intent_nothing_is_opened(quick: Vault) -> None:
     assert quick.count("user_logins") == 0
 
 
-def test_a_rotation_meanwhile_is_no_harm(quick: Vault) -> None:
-    """Data keys retired between seal and commit: the batch is sealed anew under others, and opens."""
+def test_a_rotation_during_a_retry_is_harmless(quick: Vault) -> None:
+    """Data keys retire between seal and commit: the batch is sealed again under others, and opens."""
     quarantine(quick, *(good(number) for number in range(3)))
     rotated: list[int] = []
 

@@ -50,7 +50,7 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
 
 
 def retry(vault: FakeVault, tap: Callable[[Any], Any] = lambda part: part) -> QuarantineRetry:
-    """One retry, in a new process, whose parts are seen through the tap."""
+    """Return a retry, in a new process, whose parts are seen through the tap."""
     seen = vault.tapped(tap)
     ring = seen.ring()
     return QuarantineRetry(
@@ -111,8 +111,8 @@ def test_what_passes_becomes_a_record_and_the_rest_stays(vault: FakeVault) -> No
     assert addresses(vault) == EVERY_ADDRESS
 
 
-def test_a_second_retry_finds_only_what_failed(vault: FakeVault) -> None:
-    """And changes nothing."""
+def test_a_second_retry_finds_only_failed_messages(vault: FakeVault) -> None:
+    """The second retry changes nothing."""
     run(vault)
     before = state(vault)
     assert numbers(run(vault)) == (2, 0, 2)
@@ -158,8 +158,8 @@ def test_a_count_writes_nothing_but_the_log(vault: FakeVault) -> None:
     assert numbers(run(vault)) == numbers(report)
 
 
-def test_nothing_to_retry_makes_no_key() -> None:
-    """And is an entry all the same: somebody asked to open what there might be."""
+def test_an_empty_retry_makes_no_key() -> None:
+    """The log has an entry nevertheless, since the caller asked to open bodies."""
     vault = FakeVault()
     keys = dict(vault.database.keys)
     assert numbers(run(vault)) == (0, 0, 0)
@@ -177,7 +177,7 @@ def test_what_fails_today_makes_no_key() -> None:
 
 
 def test_values_are_sealed_under_keys_of_this_process(vault: FakeVault) -> None:
-    """And so bound to the record: nothing of the quarantined ciphertext is kept."""
+    """Values are bound to the record: no quarantined ciphertext is kept."""
     old = set(vault.database.keys)
     run(vault)
     used = {
@@ -199,7 +199,7 @@ def test_next_tokens_are_made_while_a_generation_is_pending(vault: FakeVault) ->
 
 
 def test_the_day_is_the_event_s_own_or_that_of_its_sending() -> None:
-    """Not that of the retry."""
+    """The day of the retry does not matter."""
     vault = FakeVault()
     sent = vault.clock.now() - dt.timedelta(days=20)
     sent_ms = round(sent.timestamp() * 1000)
@@ -234,7 +234,7 @@ def test_a_time_that_is_no_time_stops_nothing(sent_ms: int, moves: bool) -> None
 
 
 class Detached:
-    """`PartitionMaker` of a database where one month is detached: asking for it brings nothing."""
+    """Makes partitions for a database with one detached month: asking for this month changes nothing."""
 
     def __init__(self, vault: FakeVault) -> None:
         self._loader = vault.loader
@@ -247,7 +247,7 @@ class Detached:
 
 
 def test_a_month_that_is_detached_is_asked_for_once(vault: FakeVault) -> None:
-    """Its messages stay, batch after batch, while the others move."""
+    """Messages of the month stay, batch after batch, while the others move."""
     sent = vault.clock.now() - dt.timedelta(days=100)
     old = quarantine(vault, *GOOD, sent_ms=round(sent.timestamp() * 1000))
     made = retry(vault)
@@ -271,7 +271,7 @@ def test_a_body_that_does_not_open_is_left_and_named(vault: FakeVault) -> None:
 
 
 def test_a_body_of_another_row_does_not_move(vault: FakeVault) -> None:
-    """It would become a login at a time that it did not happen at."""
+    """Otherwise a login would be stored for a time at which it did not happen."""
     mine, other, *_ = vault.database.quarantine
     row = vault.database.quarantine[mine]
     stolen = vault.database.quarantine[other].body_ciphertext
@@ -281,7 +281,7 @@ def test_a_body_of_another_row_does_not_move(vault: FakeVault) -> None:
 
 
 def test_a_key_that_kms_refuses_ends_the_run(vault: FakeVault) -> None:
-    """Nor does KMS open a key that is made now: so it is about the caller, and not asked for each body."""
+    """KMS refuses a new key too: so the caller is refused, and KMS is not called for each body."""
     vault.kms.denied = {Field.QUARANTINE}
     vault.kms.unwrapped.clear()
     with pytest.raises(KeyUnavailableError):
@@ -309,8 +309,8 @@ def test_rows_that_the_database_refuses_stay(vault: FakeVault) -> None:
     assert users == {"user-0", "user-2", "user-4"}
 
 
-def test_a_body_that_was_erased_in_between_wins(vault: FakeVault) -> None:
-    """Nothing of it is stored, and it does not count as moved."""
+def test_an_erasure_during_a_retry_wins(vault: FakeVault) -> None:
+    """No part of the body is stored, and it does not count as moved."""
     erased = min(vault.database.quarantine)
 
     def erasing(name: str, call: Callable[[], Any]) -> object:
@@ -325,8 +325,8 @@ def test_a_body_that_was_erased_in_between_wins(vault: FakeVault) -> None:
     assert report.moved == len(vault.database.records)
 
 
-def test_keys_that_a_rotation_retires_are_not_written_under(vault: FakeVault) -> None:
-    """The fence says so, and the batch is sealed anew under other keys."""
+def test_retired_keys_seal_no_record(vault: FakeVault) -> None:
+    """The fence refuses the batch, and the batch is sealed again under other keys."""
     retired: list[int] = []
 
     def retiring(name: str, call: Callable[[], Any]) -> object:
@@ -343,7 +343,7 @@ def test_keys_that_a_rotation_retires_are_not_written_under(vault: FakeVault) ->
 
 
 def test_a_generation_that_becomes_pending_meanwhile_is_written_too(vault: FakeVault) -> None:
-    """Its tokens are made when the fence has told of it."""
+    """Its tokens are made after the fence refuses the batch."""
 
     def pending(name: str, call: Callable[[], Any]) -> object:
         if name == "move" and not any(k.generation == 2 for k in vault.database.keys.values()):
@@ -370,7 +370,7 @@ def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
 
 
 def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
-    """The claim of the next test is no smaller than it looks."""
+    """The sweep of the next test is complete."""
     breaker = Breaker(10**9, UnavailableError("away"))
     retry(vault, breaker.tap).move(request())
     assert breaker.calls == CALLS
@@ -415,8 +415,8 @@ def test_progress_counts_every_message(vault: FakeVault) -> None:
     assert [done for done, _ in vault.progress.steps] == [3, 3, 1]
 
 
-def test_what_is_quarantined_meanwhile_is_no_harm(vault: FakeVault) -> None:
-    """It is tried, or left for the next run; and nothing is lost."""
+def test_a_message_that_is_quarantined_meanwhile_is_not_lost(vault: FakeVault) -> None:
+    """A new message is retried or left for the next run, and no message is lost."""
     late: list[uuid.UUID] = []
 
     def arriving(name: str, call: Callable[[], Any]) -> object:

@@ -68,8 +68,10 @@ def test_the_body_comes_back_byte_for_byte(fake_vault: FakeVault, row: uuid.UUID
     assert outcome(fake_vault) == ("done", None)
 
 
-def test_intent_release_unwrap_outcome_in_this_order(fake_vault: FakeVault, row: uuid.UUID) -> None:
-    """The intent is committed before anything is asked for, the outcome before anything is returned."""
+def test_intent_disclosure_unwrap_outcome_in_this_order(
+    fake_vault: FakeVault, row: uuid.UUID
+) -> None:
+    """The intent is committed before any request, and the outcome before any answer."""
     recorder = Recorder()
     show(fake_vault.tapped(recorder.tap))(request(row))
     calls = recorder.calls
@@ -79,16 +81,16 @@ def test_intent_release_unwrap_outcome_in_this_order(fake_vault: FakeVault, row:
     assert calls.count("intend") == calls.count("disclose") == calls.count("conclude") == 1
 
 
-def test_no_key_of_a_field_is_touched(fake_vault: FakeVault, row: uuid.UUID) -> None:
-    """Who may open quarantine alone can; no token is made."""
+def test_showing_a_message_uses_no_key_of_a_field(fake_vault: FakeVault, row: uuid.UUID) -> None:
+    """A caller who may open quarantine alone can show messages; no token is made."""
     fake_vault.kms.denied = set(Field) - {Field.QUARANTINE}
     fake_vault.kms.unwrapped.clear()
     assert show(fake_vault)(request(row)).body is not None
     assert len(fake_vault.kms.unwrapped) == 1
 
 
-def test_without_an_intent_nothing_is_asked_for(fake_vault: FakeVault, row: uuid.UUID) -> None:
-    """No release, no KMS."""
+def test_without_an_intent_no_body_is_disclosed(fake_vault: FakeVault, row: uuid.UUID) -> None:
+    """No body is disclosed, and KMS is not called."""
     fake_vault.audit.broken = {Phase.INTENT}
     recorder = Recorder()
     with pytest.raises(AuditError):
@@ -116,14 +118,14 @@ def test_an_unknown_message_is_not_found(
 
 
 def test_a_record_is_no_quarantined_message(fake_vault: FakeVault) -> None:
-    """Its fields are revealed, and not shown."""
+    """Fields of a record are revealed, and not shown."""
     (record_id,) = fake_vault.store(login_event())
     with pytest.raises(NotFoundError):
         show(fake_vault)(request(record_id))
 
 
 def test_a_body_that_was_erased_is_none(fake_vault: FakeVault, row: uuid.UUID) -> None:
-    """Why and where is still known, and no key is asked for."""
+    """Reason and path stay known, and no key is unwrapped."""
     fake_vault.database.erased_bodies.add(row)
     fake_vault.kms.down = True
     shown = show(fake_vault)(request(row))
@@ -134,7 +136,7 @@ def test_a_body_that_was_erased_is_none(fake_vault: FakeVault, row: uuid.UUID) -
 def test_a_body_of_another_row_is_an_integrity_failure(
     fake_vault: FakeVault, row: uuid.UUID
 ) -> None:
-    """Even of the same body under the same key."""
+    """The same body under the same key does not open either."""
     (other,) = quarantine(fake_vault, BODY)
     moved = fake_vault.database.quarantine[other].body_ciphertext
     fake_vault.database.quarantine[row] = dataclasses.replace(
@@ -149,7 +151,7 @@ def test_a_body_of_another_row_is_an_integrity_failure(
 def test_a_body_of_no_format_is_an_integrity_failure(
     fake_vault: FakeVault, row: uuid.UUID, stored: bytes
 ) -> None:
-    """Damage is told as damage."""
+    """Damage is reported as damage."""
     fake_vault.database.quarantine[row] = dataclasses.replace(
         fake_vault.database.quarantine[row], body_ciphertext=stored
     )
@@ -158,24 +160,24 @@ def test_a_body_of_no_format_is_an_integrity_failure(
     assert outcome(fake_vault) == ("failed", "integrity")
 
 
-def test_kms_that_refuses_is_told_and_logged(fake_vault: FakeVault, row: uuid.UUID) -> None:
-    """As for who may open the fields of records, and nothing else."""
+def test_a_refusal_of_kms_is_raised_and_logged(fake_vault: FakeVault, row: uuid.UUID) -> None:
+    """The caller may open the fields of records and nothing else."""
     fake_vault.kms.denied = {Field.QUARANTINE}
     with pytest.raises(KeyUnavailableError):
         show(fake_vault)(request(row))
     assert outcome(fake_vault) == ("failed", "key_unavailable")
 
 
-def test_kms_that_is_away_is_told_and_logged(fake_vault: FakeVault, row: uuid.UUID) -> None:
-    """An intent without a body."""
+def test_an_outage_of_kms_is_raised_and_logged(fake_vault: FakeVault, row: uuid.UUID) -> None:
+    """The log has an intent, and no body is returned."""
     fake_vault.kms.down = True
     with pytest.raises(UnavailableError):
         show(fake_vault)(request(row))
     assert outcome(fake_vault) == ("failed", "unavailable")
 
 
-def test_an_intent_is_good_for_one_look(fake_vault: FakeVault, row: uuid.UUID) -> None:
-    """And so is a request."""
+def test_an_intent_is_good_for_one_access(fake_vault: FakeVault, row: uuid.UUID) -> None:
+    """A request is good for one access as well."""
     asked = request(row)
     show(fake_vault)(asked)
     with pytest.raises(VaultEtlError):

@@ -21,19 +21,19 @@ LOOKS = """
 """
 
 
-def looks(vault: Vault) -> int:
-    """How many looks there have been."""
+def accesses(vault: Vault) -> int:
+    """Return the number of allowed accesses."""
     ((count,),) = vault.sql(f"SELECT coalesce(sum(coalesce(amount, 1)), 0) {LOOKS}")
     return int(count)
 
 
 def rows(text: str) -> list[dict[str, str]]:
-    """What a CSV holds."""
+    """Return the rows of a CSV."""
     return list(csv.DictReader(io.StringIO(text)))
 
 
 def reveal(vault: Vault, ids: list[str], *args: str) -> Result:
-    """Reveal these."""
+    """Reveal these records."""
     return vault.run("reveal", "reveal", *ASKED, *args, stdin="\n".join(ids))
 
 
@@ -41,7 +41,7 @@ def test_more_than_the_quota_has_left_is_refused_before_the_first(
     limited: Vault, ids: list[str]
 ) -> None:
     """Exit 77, with how many are left and since when all are there again; `--limit` takes those."""
-    limited.set_policy({**GENEROUS, "reveals_an_hour": looks(limited) + 2})
+    limited.set_policy({**GENEROUS, "reveals_an_hour": accesses(limited) + 2})
     before = limited.count("audit_log")
     refused = reveal(limited, ids)
     fails(refused, 77, "the quota has 2 accesses left, and this command needs 3")
@@ -53,9 +53,7 @@ def test_more_than_the_quota_has_left_is_refused_before_the_first(
     assert limited.count("audit_log") == before + 5, "and that is on the record"
 
 
-def test_a_record_that_is_not_there_is_named_and_the_others_go_on(
-    many: Vault, ids: list[str]
-) -> None:
+def test_a_missing_record_is_named_and_the_others_are_revealed(many: Vault, ids: list[str]) -> None:
     """Exit 66 at the end; what does not open counts for more, exit 65."""
     result = reveal(many, [ids[0], UNKNOWN, ids[2]])
     assert [line["record_id"] for line in result.lines] == [ids[0], ids[2]]
@@ -105,7 +103,7 @@ def test_evidence_is_complete_and_no_cell_is_a_formula(many: Vault, ids: list[st
 
 
 def test_one_note_is_logged_for_the_batch(many: Vault, ids: list[str]) -> None:
-    """And not a line each; it covers all, and the log agrees with it."""
+    """One note covers all records, and the log verifies with it."""
     result = reveal(many, ids, "--output", "csv")
     (line,) = [json.loads(line) for line in result.stderr.splitlines()]
     assert line["event"] == "checkpoint"
@@ -146,21 +144,21 @@ def test_resume_skips_what_the_evidence_has(many: Vault, ids: list[str]) -> None
     fails(other, 2, "evidence of another request")
     cut = file.read_bytes()[:-40]
     file.write_bytes(cut)
-    before = looks(many)
+    before = accesses(many)
     done = reveal(many, ids, "--to", "case.csv", "--resume")
     assert done.code == 0, done.stderr
     assert "Keep this receipt" in done.stdout
     assert [row["record_id"] for row in rows(file.read_text())] == ids
-    assert looks(many) == before + 2
+    assert accesses(many) == before + 2
     again = reveal(many, ids, "--to", "case.csv", "--resume")
     assert "the file has every record already" in again.stderr
-    assert looks(many) == before + 2
+    assert accesses(many) == before + 2
     assert many.run("audit", "audit", "verify", "--quiet").code == 0
 
 
-def test_a_file_of_a_batch_that_is_refused_is_not_left(limited: Vault, ids: list[str]) -> None:
-    """So that the same command runs again when the quota allows it."""
-    limited.set_policy({**GENEROUS, "reveals_an_hour": looks(limited) + 1})
+def test_a_refused_batch_leaves_no_file(limited: Vault, ids: list[str]) -> None:
+    """The same command can run again when the quota allows it."""
+    limited.set_policy({**GENEROUS, "reveals_an_hour": accesses(limited) + 1})
     fails(reveal(limited, ids, "--to", "later.json"), 77, "the quota has 1 accesses left")
     assert not (limited.home / "later.json").exists()
     limited.set_policy(GENEROUS)
@@ -172,12 +170,12 @@ def test_a_file_of_a_batch_that_is_refused_is_not_left(limited: Vault, ids: list
 
 
 def test_the_reader_sees_the_policy_and_what_is_left(limited: Vault, ids: list[str]) -> None:
-    """The auditor sees the policy alone; what is printed can be set again."""
-    limited.set_policy({**GENEROUS, "reveals_an_hour": looks(limited) + 7})
+    """The auditor sees the policy alone; the printed policy can be set again."""
+    limited.set_policy({**GENEROUS, "reveals_an_hour": accesses(limited) + 7})
     reveal(limited, ids[:1])
     shown = limited.ok("reveal", "audit", "policy").json
     quota = shown["your_quota"]["reveals"]
-    assert (quota["left"], quota["used"]) == (6, looks(limited))
+    assert (quota["left"], quota["used"]) == (6, accesses(limited))
     ((oldest, newest),) = limited.sql(f"SELECT min(logged_at), max(logged_at) {LOOKS}")
     hour = dt.timedelta(hours=1)
     assert quota["next_at"] == utc_text(oldest + hour)

@@ -1,4 +1,4 @@
-"""The duplicate finder: tokens that records share, counted, and nothing else."""
+"""Duplicate finders count tokens that records share."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def event(process: Writer, token: uuid.UUID, user_id: str, day: dt.date) -> Any:
 
 
 def shared(bench: Bench, **query: Any) -> list[SharedToken]:  # noqa: ANN401 - as the query has them
-    """What `ip` shares."""
+    """Return the shared tokens of `ip`."""
     return list(
         bench.duplicates.shared_tokens(SharedTokenQuery(field=Field.IP, **{"limit": 9, **query}))
     )
 
 
-def test_the_most_shared_come_first(shared_tokens: Bench) -> None:
-    """Count, users, and the first and the last day, of each token that more than one record has."""
+def test_the_most_shared_tokens_come_first(shared_tokens: Bench) -> None:
+    """Each shared token comes with its count, its users, and its first and last day."""
     assert shared(shared_tokens) == [
         SharedToken(OFTEN, 3, 2, DAYS[0], DAYS[2]),
         SharedToken(TWICE, 2, 1, DAYS[2], DAYS[2]),
@@ -75,7 +75,7 @@ def test_a_query_leaves_out_what_it_says(
 
 
 def test_tokens_that_are_left_out_are_not_counted(shared_tokens: Bench) -> None:
-    """Nor do they take a place in the list."""
+    """Tokens left out take no place in the list."""
     assert [s.token for s in shared(shared_tokens, leave_out=(OFTEN,), limit=1)] == [TWICE]
 
 
@@ -85,8 +85,8 @@ def test_tokens_of_the_other_field_are_not_mixed_in(shared_tokens: Bench) -> Non
     assert list(shared_tokens.duplicates.shared_tokens(query)) == []
 
 
-def test_a_token_that_was_erased_is_nobodys(shared_tokens: Bench) -> None:
-    """Records without a token are no group of their own, and the rest is counted without them."""
+def test_erased_tokens_are_not_a_group(shared_tokens: Bench) -> None:
+    """Records without a token are not a group, and are not counted."""
     for record_id in shared_tokens.records():
         shared_tokens.erase(record_id, Field.IP)
     assert shared(shared_tokens) == []

@@ -1,4 +1,4 @@
-"""`duplicates` through the real command: its filters, its days, and a reader that goes away."""
+"""`duplicates` through the real command: its filters, its days, and a reader that stops reading."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def six_logins(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def shared(vault: Vault, *more: str) -> list[tuple[int, int, str, str]]:
-    """What is printed of each token, but for the token."""
+    """Return the printed columns of each token, without the token."""
     lines = vault.ok("analyst", "duplicates", "--field", "ip", *more).lines
     return [(ln["count"], ln["users"], ln["first_seen"], ln["last_seen"]) for ln in lines]
 
@@ -76,7 +76,7 @@ def test_what_is_no_day_or_no_number_is_refused(
 
 
 def test_placeholders_are_left_out_and_named_when_asked_for(vault: Vault) -> None:
-    """As the analyst: "null" and 0.0.0.0 are stored, in any generation, and are no shared device."""
+    """Placeholders ("null", 0.0.0.0) are stored in every generation, and are no shared device for the analyst."""
     vault.send([event(device_id=text, ip="0.0.0.0") for text in ("null", "NULL", "d-1", "d-1")])  # noqa: S104
     vault.ok("ingest", "ingest")
     asked = ("duplicates", "--field")
@@ -91,8 +91,8 @@ def test_placeholders_are_left_out_and_named_when_asked_for(vault: Vault) -> Non
         assert (address["placeholder"], address["count"]) == ("0.0.0.0", 4)  # noqa: S104
 
 
-def test_it_needs_no_key_and_no_credentials(six_logins: Vault) -> None:
-    """AWS is not asked anything."""
+def test_duplicates_needs_no_key_and_no_credentials(six_logins: Vault) -> None:
+    """The command does not call AWS."""
     none: dict[str, str | None] = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
     with FaultProxy(six_logins.endpoint) as aws:
         asked = ("duplicates", "--field", "ip")
@@ -101,7 +101,7 @@ def test_it_needs_no_key_and_no_credentials(six_logins: Vault) -> None:
 
 
 def test_a_terminal_shows_what_is_read_and_for_how_long(six_logins: Vault) -> None:
-    """One statement cannot say how far it is; nothing of that is in a pipe."""
+    """One statement has no progress to show; a pipe gets no such line."""
     asked = ("analyst", "duplicates", "--field", "ip")
     with terminal(six_logins, *asked) as shown:
         shown.screen.expect(r"grouping about [0-9,]+ records.*0:00:0")
@@ -124,8 +124,8 @@ def test_counts_are_exact_while_a_token_rotation_backfills(six_logins: Vault) ->
         six_logins.sql("UPDATE user_logins SET next_masked_ip = NULL, next_token_generation = NULL")
 
 
-def test_a_pager_that_waits_holds_up_nobody(six_logins: Vault) -> None:
-    """With the output not read, the table can be locked at once, as a cut-over does; then all comes."""
+def test_a_pager_that_waits_blocks_no_session(six_logins: Vault) -> None:
+    """While the output is not read, a cut-over can lock the table at once; then all rows come."""
     rows = 20_000
     six_logins.sql(
         "INSERT INTO user_logins (record_id, user_id, device_type, masked_device_id, create_date)"

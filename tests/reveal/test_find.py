@@ -22,20 +22,20 @@ ADDRESS = "198.51.100.7"
 
 
 def find(vault: FakeVault, value: str = ADDRESS, field: Field = Field.IP) -> FoundValue:
-    """Look for a value, in a new process."""
+    """Find a value, in a new process."""
     service = Find(vault.audit, FakeRecordFinder(vault.database), vault.ring())
     return service(find_request(field), Pii.of_text(value), 10)
 
 
 def ids(found: FoundValue) -> list[uuid.UUID]:
-    """Who holds it."""
+    """Return the records that hold the value."""
     listed = [holder.record_id for holder in found.holders.newest]
     assert found.holders.count == len(listed)
     return sorted(listed)
 
 
-def test_intent_unwrap_look_outcome_in_this_order(fake_vault: FakeVault) -> None:
-    """Nothing is asked of KMS before the intent, and nothing is returned before the outcome."""
+def test_intent_unwrap_search_outcome_in_this_order(fake_vault: FakeVault) -> None:
+    """KMS is not called before the intent, and no answer is returned before the outcome."""
     fake_vault.store(login_event(ip=ADDRESS))
     recorder = Recorder()
     seen = fake_vault.tapped(recorder.tap)
@@ -103,10 +103,10 @@ def test_a_key_that_kms_refuses_is_an_outcome(fake_vault: FakeVault) -> None:
         (Field.DEVICE_ID, " \u00a0 "),
     ],
 )
-def test_what_no_record_can_hold_is_no_look(
+def test_a_value_that_no_record_can_hold_is_no_access(
     fake_vault: FakeVault, field: Field, value: str
 ) -> None:
-    """It is refused before there is an entry, and the error does not hold the value."""
+    """Such a value is refused before the intent, and the error does not contain the value."""
     with pytest.raises(UsageError) as raised:
         find(fake_vault, value, field)
     told = f"{raised.value} {raised.value.hint} {raised.value.__cause__}"
@@ -115,15 +115,15 @@ def test_what_no_record_can_hold_is_no_look(
 
 
 def test_without_token_keys_the_hint_says_what_to_run(fake_vault: FakeVault) -> None:
-    """A vault that never had any: `keys init`."""
+    """A vault without token keys needs `keys init`."""
     fake_vault.database.keys.clear()
     with pytest.raises(ConfigurationError) as raised:
         find(fake_vault)
     assert "keys init" in str(raised.value.hint)
 
 
-def test_a_pending_generation_alone_is_none(fake_vault: FakeVault) -> None:
-    """There is always an active one, whose token the answer shows."""
+def test_a_pending_generation_alone_is_not_enough(fake_vault: FakeVault) -> None:
+    """A vault must have an active generation, whose token the answer shows."""
     for key in fake_vault.database.keys.values():
         assert key.generation == 1
     fake_vault.database.keys.clear()

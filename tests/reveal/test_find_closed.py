@@ -1,4 +1,4 @@
-"""`find` fails closed: no entry, no signature or no leave of the policy, and nobody learns anything."""
+"""`find` fails closed: without entry, signature or the policy's consent there is no answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANYTHING = {"reveals_an_hour": 100_000, "purposes": {}}
 
 
 def search(vault: Vault, kms: FaultProxy, *more: str) -> Result:
-    """Look for an address that is there, with the proxy before KMS."""
+    """Find a stored address, with the proxy before KMS."""
     extra = {"AWS_ENDPOINT_URL_KMS": kms.url}
     return vault.run("reveal", *ASKED, *more, stdin=ADDRESS, extra=extra)
 
@@ -34,8 +34,8 @@ def test_without_an_entry_kms_is_not_asked(held: Vault) -> None:
     assert "Decrypt" not in kms.operations()
 
 
-def test_an_outcome_that_is_not_written_is_no_answer(held: Vault) -> None:
-    """Looked up and not concluded: exit 74, nothing is printed, and the intent stands alone."""
+def test_without_its_outcome_there_is_no_answer(held: Vault) -> None:
+    """The search ran, but exit is 74, nothing is printed, and the intent has no outcome."""
     held.sql("ALTER TABLE audit_log ADD CONSTRAINT no CHECK (phase <> 'outcome') NOT VALID")
     try:
         with FaultProxy(held.endpoint) as kms:
@@ -74,7 +74,7 @@ def test_a_kms_that_says_no_is_an_outcome(held: Vault) -> None:
     ],
     ids=["quota", "field", "purpose", "masked"],
 )
-def test_it_is_under_the_policy_as_a_reveal_is(
+def test_find_is_under_the_policy_as_a_reveal_is(
     held: Vault, policy: dict[str, object], code: str
 ) -> None:
     """Denied: exit 77 before KMS is asked, the same for any value, and on the record."""
@@ -97,6 +97,6 @@ def test_it_is_under_the_policy_as_a_reveal_is(
 
 
 def plain_errors(result: Result) -> list[str]:
-    """What it says on standard error, but for logs."""
+    """Return standard error without log lines."""
     lines = result.stderr.splitlines()
     return [line for line in lines if not (line.startswith("{") and json.loads(line))]

@@ -1,4 +1,4 @@
-"""`find` through the real command: who holds a value, on the record, and the value nowhere."""
+"""`find` through the real command: the holders of a value are shown, on the record, and the value nowhere."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tests.kit.vault import Result, Vault
     "value", [ADDRESS, f"  {ADDRESS} ", f"::ffff:{ADDRESS}", "::FFFF:c633:644d", f"{ADDRESS}\r"]
 )
 def test_every_spelling_of_an_address_finds_its_records(ask: Ask, value: str) -> None:
-    """What has one canonical form has one token: all three users are found, and not the fourth."""
+    """One canonical form has one token: all three users are found, and the fourth is not."""
     assert users(ask(value)) == ["ann", "bob", "cyd"]
 
 
 def test_a_device_is_found_as_it_is_written(ask: Ask) -> None:
-    """White space around it is nothing; case is another device."""
+    """White space around the id does not count; case makes another device."""
     assert users(ask(DEVICE, "device_id")) == ["ann", "bob"]
     assert users(ask(DEVICE.upper(), "device_id")) == ["dan"]
 
 
 def test_the_answer_is_one_object(held: Vault, ask: Ask) -> None:
-    """Token, count, the records without their values, and where it stands in the log."""
+    """The object has token, count, the records without their values, and the entry of the log."""
     answer = ask(ADDRESS).json
     assert set(answer) == {
         *("token", "placeholder", "count", "records"),
@@ -64,14 +64,14 @@ def test_a_placeholder_is_named_as_one(ask: Ask) -> None:
     assert answers[0]["token"] == answers[1]["token"]
 
 
-def test_a_value_that_nobody_has_is_no_failure(ask: Ask) -> None:
-    """Exit 0, count 0, no record: that is an answer, and on the record."""
+def test_a_value_without_records_is_no_failure(ask: Ask) -> None:
+    """Exit 0, count 0, no record: this is an answer, and on the record."""
     answer = ask("203.0.113.99").json
     assert (answer["count"], answer["records"]) == (0, [])
 
 
-def test_it_is_on_the_record_without_value_and_token(held: Vault, ask: Ask) -> None:
-    """Action and field, reason, purpose and ticket: but neither what was looked for nor its token."""
+def test_a_search_is_on_the_record_without_value_and_token(held: Vault, ask: Ask) -> None:
+    """The entry has action, field, reason, purpose and ticket, but neither the value nor its token."""
     asked = ask(ADDRESS, "ip", "--purpose", "abuse", "--ticket", "T-1").json
     intent, outcome = held.ok("audit", "audit", "list").lines[-2:]
     assert (intent["seq"], intent["hash"]) == (asked["audit_seq"], asked["audit_hash"])
@@ -119,7 +119,7 @@ def test_kms_opens_the_token_key_of_that_field_alone(held: Vault) -> None:
         ("device_id", " \u00a0 "),
     ],
 )
-def test_what_the_field_cannot_hold_is_no_question(
+def test_a_value_that_the_field_cannot_hold_is_refused(
     held: Vault, ask: Ask, field: str, value: str
 ) -> None:
     """Exit 2, before there is an entry, and the value is not in the message."""
@@ -140,15 +140,15 @@ def test_what_the_field_cannot_hold_is_no_question(
     ],
     ids=["nothing", "blank lines", "too long", "too many"],
 )
-def test_standard_input_is_so_many_lines(held: Vault, stdin: str, why: str) -> None:
-    """Nothing, what is too long and too many are refused, not searched for in part."""
+def test_wrong_standard_input_is_refused(held: Vault, stdin: str, why: str) -> None:
+    """Empty, too long and too many lines are refused, not searched in part."""
     result = held.run("reveal", "find", "-f", "ip", "--reason", "x", stdin=stdin)
     fails(result, 2, why)
     assert ADDRESS not in result.stderr
 
 
-def test_bytes_that_are_no_text_are_refused(held: Vault) -> None:
-    """What is not UTF-8 is no device id, and no bug."""
+def test_bytes_that_are_not_text_are_refused(held: Vault) -> None:
+    """Bytes that are not UTF-8 are not a device id, and not a bug."""
     done = subprocess.run(
         held.command("find", "-f", "device_id", "--reason", "x"),
         env=held.environment("reveal"),
@@ -194,7 +194,7 @@ def test_the_transcript_on_a_terminal(held: Vault) -> None:
 
 
 def test_the_value_is_nowhere_afterwards(held: Vault) -> None:
-    """Not in standard error however much is logged, in the database, in its log, in any file."""
+    """The value is not in standard error at any log level, the database, its log, or any file."""
     seen = ""
     for field, value in (("ip", ADDRESS), ("device_id", DEVICE)):
         asked = ("find", "-f", field, "--reason", "x", "--verbose")

@@ -21,8 +21,8 @@ def ann(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vaul
         yield vault
 
 
-def test_every_generation_is_looked_for(ann: Vault) -> None:
-    """Old, both, new: whatever the row's tokens are of, it is found, once, under the active token."""
+def test_every_generation_is_searched(ann: Vault) -> None:
+    """A row with old, both or new tokens is found once, under the active token."""
     begin(ann)
     load(ann, "bob")
     assert search(ann) == (["ann", "bob"], 2)
@@ -33,8 +33,8 @@ def test_every_generation_is_looked_for(ann: Vault) -> None:
     assert search(ann) == (["ann", "bob", "cyd"], 3)
 
 
-def test_a_destroyed_generation_is_not_asked_for(ann: Vault) -> None:
-    """When its rows are gone and its keys erased, KMS is not troubled with it any more."""
+def test_a_destroyed_generation_is_not_searched(ann: Vault) -> None:
+    """After its keys are destroyed, KMS gets no call for the generation."""
     begin(ann)
     load(ann, "bob")
     ann.sql(SWAPPED)
@@ -48,7 +48,7 @@ def test_a_destroyed_generation_is_not_asked_for(ann: Vault) -> None:
 
 
 def search(vault: Vault) -> tuple[list[str], int]:
-    """Who holds the address, and the count; the token is the active generation's."""
+    """Return the users who have the address, and the count; the token is the active generation's."""
     asked = ("find", "-f", "ip", "--reason", "x")
     result = vault.ok("reveal", *asked, stdin=ADDRESS)
     active = "SELECT masked_ip::text FROM user_logins WHERE masked_ip IS NOT NULL"
@@ -57,6 +57,6 @@ def search(vault: Vault) -> tuple[list[str], int]:
 
 
 def load(vault: Vault, user_id: str) -> None:
-    """One more login from the same address."""
+    """Store a further login from the same address."""
     vault.send([event(user_id=user_id, ip=ADDRESS)])
     assert vault.ok("ingest", "ingest").json["stored"] == 1

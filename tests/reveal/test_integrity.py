@@ -1,4 +1,4 @@
-"""Exit 65: a value that is not the one that was sealed, for that place, does not open."""
+"""Exit 65: only the value that was sealed for a place opens there."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ RESTORE = """
 
 @pytest.fixture
 def mended(loaded: Vault) -> Iterator[Vault]:
-    """The shared vault, whose rows are put right again afterwards."""
+    """Yield the shared vault, and repair its rows afterwards."""
     loaded.drop_form_checks()
     loaded.sql("CREATE TABLE saved AS SELECT * FROM user_logins")
     yield loaded
@@ -71,7 +71,7 @@ def mended(loaded: Vault) -> Iterator[Vault]:
         pytest.param("UPDATE user_logins SET token_generation = 7", id="generation"),
     ],
 )
-def test_what_was_tampered_with_does_not_open(mended: Vault, damage: str) -> None:
+def test_a_row_that_was_tampered_with_does_not_open(mended: Vault, damage: str) -> None:
     """Each change of a row makes its reveal fail with one and the same error, on the record."""
     record_id, _ = a_record(mended)
     mended.sql(damage)
@@ -91,7 +91,7 @@ def test_one_bad_field_hides_the_good_one_unless_it_is_asked_for_alone(mended: V
 
 
 def test_an_erased_field_is_null_and_no_failure(mended: Vault) -> None:
-    """A record without a ciphertext has nothing to open, and that is not an error."""
+    """A record without a ciphertext has nothing to open, which is not an error."""
     record_id, _ = a_record(mended)
     mended.sql("UPDATE user_logins SET ip_ciphertext = NULL, masked_ip = NULL")
     shown = mended.ok("reveal", "reveal", record_id, "-f", "ip", "--reason", "x")
@@ -99,7 +99,7 @@ def test_an_erased_field_is_null_and_no_failure(mended: Vault) -> None:
 
 
 def test_a_rotation_leaves_and_names_what_does_not_open(quick: Vault) -> None:
-    """Exit 65, naming the record; its bytes stay as they are, and all the others are sealed anew."""
+    """Exit 65 names the record; its bytes stay as they are, and all others are re-encrypted."""
     quick.send(events(2))
     quick.ok("ingest", "ingest")
     bad, good = (str(i) for (i,) in quick.sql("SELECT record_id FROM user_logins ORDER BY 1"))

@@ -14,7 +14,7 @@ LAST = "SELECT action, decision, error_code, reason, fields::text FROM audit_log
 
 
 def find(vault: Vault, stdin: str, *args: str) -> Result:
-    """Look for these addresses."""
+    """Find these addresses."""
     return vault.run("reveal", "find", "--field", "ip", *ASKED, *args, stdin=stdin)
 
 
@@ -25,13 +25,15 @@ def tokens(vault: Vault, stdin: str | None, *args: str, field: str = "ip") -> Re
 
 @pytest.fixture
 def stored(many: Vault) -> dict[str, str]:
-    """The token of each address, by a look for it alone."""
+    """Return the token of each address, found with an access of its own."""
     asked = {n: find(many, f"198.51.100.{n}").json for n in (1, 2)}
     return {f"198.51.100.{n}": answer["token"] for n, answer in asked.items()}
 
 
-def test_a_range_is_one_entry_and_as_many_looks(many: Vault, stored: dict[str, str]) -> None:
-    """Written out, looked for, and those that records hold are listed; the entry says how many they were."""
+def test_a_range_is_one_entry_and_one_access_for_each_address(
+    many: Vault, stored: dict[str, str]
+) -> None:
+    """The range is expanded and searched, and held addresses are listed; the entry has their number."""
     before, rows = used(many, "reveals"), many.count("audit_log")
     answer = find(many, "198.51.100.0/30\n198.51.100.2 - 198.51.100.3\n").json
     assert (answer["values"], answer["found"]) == (6, 3)
@@ -53,10 +55,10 @@ def test_a_range_is_one_entry_and_as_many_looks(many: Vault, stored: dict[str, s
     assert "198.51.100.3" not in table
 
 
-def test_a_range_counts_for_the_quota_before_anything_is_looked_for(
+def test_a_range_counts_for_the_quota_before_the_search(
     limited: Vault, stored: dict[str, str]
 ) -> None:
-    """One look less than the range has addresses, and the database denies it, on the record."""
+    """With one access too few the database denies the range, on the record."""
     assert stored
     limited.set_policy({**GENEROUS, "reveals_an_hour": used(limited, "reveals") + 3})
     fails(find(limited, "198.51.100.0/30"), 77, "quota for one hour is used up")
@@ -67,7 +69,7 @@ def test_a_range_counts_for_the_quota_before_anything_is_looked_for(
 
 
 def test_a_reason_that_begins_like_a_number_of_values_is_a_reason(many: Vault) -> None:
-    """One value, or one user, for any reason: the entry has the number that holds before it, and the log verifies."""
+    """One value or user may have any reason: the number of values comes before it, and the log verifies."""
     for asked, stdin in ((("--field", "ip"), "198.51.100.1"), (("--user-id", "ann"), None)):
         many.ok("reveal", "find", *asked, "--reason", "9 values: list 7", stdin=stdin)
         assert many.sql(LAST.format(2))[1][3] == "1 values: 9 values: list 7"
@@ -85,14 +87,14 @@ def test_a_range_is_bounded(many: Vault, text: str) -> None:
 
 
 def test_a_wrong_line_of_a_list_is_named_by_its_number(many: Vault) -> None:
-    """And nothing is looked for."""
+    """No value is searched for."""
     result = find(many, "198.51.100.1\n198.51.100.777\nhost.example.test\n")
     fails(result, 2, "the field ip cannot hold 2 of these values: number 2, 3")
     assert "777" not in result.stderr
 
 
 def test_a_list_becomes_tokens_in_its_order(many: Vault, stored: dict[str, str]) -> None:
-    """One a line, as analysts see them; one entry with the count, and a quota of its own."""
+    """Tokens are printed one a line as analysts see them, with one entry for the count and a quota of their own."""
     looks, made = used(many, "reveals"), used(many, "tokens")
     result = tokens(many, "198.51.100.2\n198.51.100.1\n\n198.51.100.2\n")
     one, two = stored["198.51.100.1"], stored["198.51.100.2"]
@@ -118,7 +120,7 @@ def test_a_column_of_csv_is_replaced(many: Vault, stored: dict[str, str]) -> Non
 
 
 def test_the_quota_of_tokens_binds_in_the_database(limited: Vault) -> None:
-    """More values than it has left are denied, on the record, and no token is printed."""
+    """More values than the quota has left are denied, on the record, and no token is printed."""
     limited.set_policy({**GENEROUS, "tokens_an_hour": used(limited, "tokens") + 2})
     fails(tokens(limited, "198.51.100.1\n" * 3), 77, "quota for one hour is used up")
     assert limited.sql(LAST.format(1))[0][:3] == ("tokens", "denied", "quota")
@@ -127,7 +129,7 @@ def test_the_quota_of_tokens_binds_in_the_database(limited: Vault) -> None:
 
 
 def test_tokens_are_under_the_policy(limited: Vault) -> None:
-    """A field that the purpose may see masked only has no tokens to give away."""
+    """A field that the purpose may only see masked gets no tokens."""
     rule = {"fields": ["ip"], "masked_fields": ["device_id"]}
     limited.set_policy({**GENEROUS, "purposes": {"fraud": rule}})
     purpose = ("--purpose", "fraud")
@@ -146,7 +148,7 @@ def test_tokens_are_under_the_policy(limited: Vault) -> None:
         ("198.51.100.1\n", ("198.51.100.1",), "must not be given on the command line"),
     ],
 )
-def test_what_is_no_list_is_refused(
+def test_malformed_lists_are_refused(
     many: Vault, stdin: str, args: tuple[str, ...], words: str
 ) -> None:
     """Exit 2 before there is an entry, and no value in the error."""

@@ -1,4 +1,4 @@
-"""The record finder: whoever holds a token, under whatever generation, and how many in all."""
+"""Record finders find the holders of a token in every generation, and their number."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DAY = dt.date(2026, 1, 31)
 
 @pytest.fixture
 def process(bench: Bench) -> Writer:
-    """A process that may load."""
+    """Return a process that may load."""
     return writer(bench)
 
 
 def holding(
     bench: Bench, *tokens: uuid.UUID, field: Field = Field.IP, limit: int = 9
 ) -> list[TokenHolder]:
-    """Who holds one of these tokens, on the record; there are no more than are listed."""
+    """Return the holders of these tokens, on the record; all are listed."""
     (holders,) = bench.finder.holding(bench.audit.intend(find_request(field)), tokens, limit)
     listed = list(holders.newest)
     assert holders.count == len(listed)
@@ -42,15 +42,15 @@ def with_token(process: Writer, token: uuid.UUID, field: Field = Field.IP) -> Se
 
 
 def test_a_record_is_found_by_its_token_and_shown_without_it(process: Writer) -> None:
-    """Its id, its user and its day come back; other records do not."""
+    """The answer has its id, user and day, and no other record."""
     token = uuid.uuid4()
     record = with_token(process, token)
     process.load(record, process.record(), process.record())
     assert holding(process.bench, token) == [TokenHolder(record.record_id, "user-1", DAY, None)]
 
 
-def test_nobody_holds_an_unknown_token(process: Writer) -> None:
-    """No record, and none in all."""
+def test_no_record_holds_an_unknown_token(process: Writer) -> None:
+    """The answer has no record, and the count 0."""
     process.load(process.record())
     assert holding(process.bench, uuid.uuid4()) == []
 
@@ -64,8 +64,8 @@ def test_a_token_of_another_field_is_another_token(process: Writer) -> None:
 
 
 @pytest.mark.parametrize("field", [Field.IP, Field.DEVICE_ID])
-def test_what_stands_in_the_next_columns_is_found_too(process: Writer, field: Field) -> None:
-    """A pending generation's tokens, and old ones after a cut-over, are looked for as well."""
+def test_tokens_in_the_next_columns_are_found_too(process: Writer, field: Field) -> None:
+    """Tokens of a pending generation, and old tokens after a cut-over, are found as well."""
     token = uuid.uuid4()
     record = process.record(
         next_tokens={Field.IP: uuid.uuid4(), Field.DEVICE_ID: uuid.uuid4(), field: token},
@@ -99,8 +99,8 @@ def test_the_newest_are_listed_and_all_are_counted(process: Writer) -> None:
     assert holders.count == 5
 
 
-def test_a_look_is_once_of_its_login_and_of_one_value(process: Writer) -> None:
-    """A second one, another login's, a reveal's, and one with more tokens than a value has are refused."""
+def test_an_intent_allows_one_search_of_its_login_for_one_value(process: Writer) -> None:
+    """A second search, another login, a reveal, and more tokens than a value has are refused."""
     process.load(process.record())
     bench, token = process.bench, uuid.uuid4()
     receipt = bench.audit.intend(find_request())

@@ -44,7 +44,7 @@ def outcome(vault: FakeVault) -> tuple[str, str | None]:
 
 
 def forge(vault: FakeVault, record_id: uuid.UUID, **changes: object) -> None:
-    """Change columns of a row, as somebody with the owner's rights could."""
+    """Change columns of a row, as a caller with the owner's rights could."""
     row = vault.database.records[record_id]
     vault.database.records[record_id] = dataclasses.replace(row, **changes)  # type: ignore[arg-type]
 
@@ -123,13 +123,13 @@ def test_an_unknown_record_is_not_found(fake_vault: FakeVault) -> None:
 
 @pytest.mark.usefixtures("record")
 def test_a_request_without_a_record_finds_none(fake_vault: FakeVault) -> None:
-    """It is no way to all of them."""
+    """Such a request does not disclose all records."""
     with pytest.raises(NotFoundError):
         fake_vault.reveal()(reveal_request(None))
 
 
-def test_kms_that_refuses_is_told_and_logged(fake_vault: FakeVault, record: uuid.UUID) -> None:
-    """One field that may not be opened: none is returned."""
+def test_a_refusal_of_kms_is_raised_and_logged(fake_vault: FakeVault, record: uuid.UUID) -> None:
+    """If one field may not be opened, no field is returned."""
     fake_vault.kms.denied = {Field.DEVICE_ID}
     with pytest.raises(KeyUnavailableError):
         fake_vault.reveal()(reveal_request(record, Field.IP, Field.DEVICE_ID))
@@ -148,7 +148,7 @@ def test_who_may_open_one_field_needs_nothing_of_the_other(
 def test_a_value_that_has_no_token_is_an_integrity_failure(
     fake_vault: FakeVault, record: uuid.UUID
 ) -> None:
-    """It opens, but no event of ours had it; and the error says nothing of it."""
+    """The ciphertext opens, but no event had this value; the error does not show it."""
     place = ValuePlace.in_record(Field.IP, record, "user-1")
     sealer = Sealer([fake_vault.leases().data_key(Field.IP, 1)])
     sealed = sealer.seal(Pii(b"no-address-4711"), place)
@@ -158,8 +158,8 @@ def test_a_value_that_has_no_token_is_an_integrity_failure(
     assert caught.value.__context__ is None
 
 
-def test_kms_that_is_away_is_told_and_logged(fake_vault: FakeVault, record: uuid.UUID) -> None:
-    """An intent without values."""
+def test_an_outage_of_kms_is_raised_and_logged(fake_vault: FakeVault, record: uuid.UUID) -> None:
+    """The log has an intent, and no value is returned."""
     fake_vault.kms.down = True
     with pytest.raises(UnavailableError):
         fake_vault.reveal()(reveal_request(record))
@@ -167,7 +167,7 @@ def test_kms_that_is_away_is_told_and_logged(fake_vault: FakeVault, record: uuid
 
 
 def test_an_intent_discloses_once(fake_vault: FakeVault, record: uuid.UUID) -> None:
-    """And so a request is good for one reveal."""
+    """A request is good for one reveal."""
     request = reveal_request(record)
     fake_vault.reveal()(request)
     with pytest.raises(VaultEtlError):
@@ -178,7 +178,7 @@ def test_an_intent_discloses_once(fake_vault: FakeVault, record: uuid.UUID) -> N
 def test_a_field_that_was_erased_is_none(
     fake_vault: FakeVault, record: uuid.UUID, field: Field
 ) -> None:
-    """The other one still opens."""
+    """The other field still opens."""
     row = fake_vault.database.records[record]
     del row.ciphertexts[field]
     del row.tokens[field]
@@ -191,7 +191,7 @@ def test_a_field_that_was_erased_is_none(
 def test_a_token_that_is_not_that_of_the_value_is_an_integrity_failure(
     fake_vault: FakeVault, record: uuid.UUID, field: Field
 ) -> None:
-    """The token is made anew from what was opened; of either field, and nothing is returned."""
+    """The token of the opened value is compared, for each field, and no field is returned."""
     row = fake_vault.database.records[record]
     forge(fake_vault, record, tokens={**row.tokens, field: uuid.UUID(int=4711)})
     with pytest.raises(IntegrityError):
@@ -253,7 +253,7 @@ def test_a_cut_over_in_the_middle_is_no_integrity_failure(
 def test_a_ciphertext_from_another_row_is_an_integrity_failure(
     fake_vault: FakeVault, record: uuid.UUID
 ) -> None:
-    """Even of the same value under the same key: it was another person's login."""
+    """The same value under the same key does not open either: it was another person's login."""
     (other,) = fake_vault.store(login_event(ip=" 198.51.100.7", user_id="user-2"))
     forge(fake_vault, record, ciphertexts=fake_vault.database.records[other].ciphertexts)
     with pytest.raises(IntegrityError):
@@ -285,7 +285,7 @@ def test_fields_that_were_swapped_are_an_integrity_failure(
 def test_a_ciphertext_of_no_format_is_an_integrity_failure(
     fake_vault: FakeVault, record: uuid.UUID, stored: bytes
 ) -> None:
-    """Damage is told as damage."""
+    """Damage is reported as damage."""
     fake_vault.database.records[record].ciphertexts[Field.IP] = stored
     with pytest.raises(IntegrityError):
         fake_vault.reveal()(reveal_request(record))
@@ -295,7 +295,7 @@ def test_a_ciphertext_of_no_format_is_an_integrity_failure(
 def test_a_refused_disclosure_is_reported_and_logged(
     fake_vault: FakeVault, record: uuid.UUID
 ) -> None:
-    """As when the intent is of another login."""
+    """An intent of another login is refused."""
     fake_vault.database.disclosed.update(range(100))
     with pytest.raises(DeniedError):
         fake_vault.reveal()(reveal_request(record))

@@ -31,8 +31,8 @@ def of_user(vault: Vault, command: str, user: str, *args: str) -> Result:
     return vault.run("reveal", command, "--user-id", user, *ASKED, *args)
 
 
-def test_a_users_records_are_found_by_one_look(many: Vault, ids: list[str]) -> None:
-    """Their ids and days; the entry has no field, and does not name the user."""
+def test_a_users_records_are_found_by_one_access(many: Vault, ids: list[str]) -> None:
+    """The answer has ids and days; the entry has no field, and does not name the user."""
     before = used(many, "reveals")
     answer = of_user(many, "find", "ann").json
     assert answer["count"] == 2
@@ -49,7 +49,7 @@ def test_a_users_records_are_found_by_one_look(many: Vault, ids: list[str]) -> N
 
 
 def test_a_users_records_are_revealed_as_evidence(limited: Vault, ids: list[str]) -> None:
-    """One look for them and one at each, under the quota; `--resume` goes on."""
+    """One access finds them and one reveals each, under the quota; `--resume` continues."""
     limited.set_policy({**GENEROUS, "reveals_an_hour": used(limited, "reveals") + 2})
     refused = of_user(limited, "reveal", "ann", "--to", "17.csv")
     fails(refused, 77, "the quota has 1 accesses left, and this command needs 2")
