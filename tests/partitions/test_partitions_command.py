@@ -31,7 +31,7 @@ def test_a_month_goes_out_and_comes_back_and_nothing_is_lost_or_stored_twice(vau
     before = entries(vault)
     dry = vault.ok("admin", "partitions", "detach", month, "--dry-run")
     assert (dry.json["partition"], dry.json["state"]) == (name, "attached")
-    assert f"{name} is not over: what is sent in it is quarantined" in dry.stderr
+    assert f"{name} is not over: messages of this month are quarantined" in dry.stderr
     assert months(vault)[name] == "attached"
     assert entries(vault) == before
 

@@ -66,7 +66,7 @@ def test_all_of_a_user_and_nothing_of_another(many: Vault) -> None:
     assert ("test_reveal", "DPO-17") in {(entry["login"], entry["ticket"]) for entry in entries}
     text = (folder / "README.txt").read_text()
     assert "2 of 2 records" in text
-    assert "Looked through: 3 of 3 quarantined messages, from 20" in text
+    assert "Searched: 3 of 3 quarantined messages, from 20" in text
     everything = b"".join(file.read_bytes() for file in folder.iterdir())
     assert b"joanna" not in everything
     assert b"bob" not in everything
@@ -110,7 +110,7 @@ def test_what_would_go_beyond_the_quota_is_not_begun(many: Vault) -> None:
     finally:
         many.set_policy(GENEROUS)
     text = (many.home / "later" / "README.txt").read_text()
-    assert "Looked through: 1 of 3 quarantined messages" in text
+    assert "Searched: 1 of 3 quarantined messages" in text
 
 
 def test_an_export_is_not_written_over_another(many: Vault) -> None:

@@ -191,7 +191,7 @@ def _rewrap(
     from vault_etl.app import audit, keys
 
     if (to is None) is not (purpose is None):
-        message = "--to needs --purpose, and --purpose needs --to"
+        message = "--to and --purpose must be given together"
         raise UsageError(message, hint="a KMS key is for one purpose: data or token")
     parts, _ = start(quiet=quiet, verbose=verbose)
     request = None if dry_run else _run_request(parts, to, purpose)
