@@ -285,7 +285,9 @@ def test_an_error_that_nobody_thought_of_quotes_nothing(
     """`int()` quotes what it cannot read: that text is in no log, no error, and no chain behind it."""
     event = delivered(function, [login_event().decode()])
     event["Records"][0]["attributes"]["ApproximateReceiveCount"] = f"leak {ADDRESS}"
-    with pytest.raises(VaultEtlError, match=r"a bug: ValueError at vault_etl/aws_lambda\.py") as caught:
+    with pytest.raises(
+        VaultEtlError, match=r"a bug: ValueError at vault_etl/aws_lambda\.py"
+    ) as caught:
         aws_lambda.handler(event, Context())
     error = caught.value
     assert (error.__cause__, error.__context__) == (None, None)

@@ -14,7 +14,9 @@ from vault_etl.base.empty_variables import forget_empty
 from vault_etl.base.errors import ConfigurationError, UsageError
 from vault_etl.cli import main
 from vault_etl.cli.usage import refuse_empty
-from vault_etl.settings import PREFIX, Settings, load
+from vault_etl.settings import PREFIX
+from vault_etl.settings.model import Settings
+from vault_etl.settings.sources import load
 
 
 def every_argument() -> Iterator[tuple[str, ...]]:

@@ -16,7 +16,7 @@ import sys
 
 from vault_etl.app.parts import Parts
 from vault_etl.platform.core_dumps import PR_SET_DUMPABLE
-from vault_etl.settings import load
+from vault_etl.settings.sources import load
 
 
 def _become_ordinary() -> None:

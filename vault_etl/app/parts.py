@@ -18,7 +18,7 @@ from vault_etl.platform.postgres_passwords import password_of
 from vault_etl.platform.postgres_replica import PostgresReplica
 from vault_etl.platform.replica import SETTING as READ_SETTING
 from vault_etl.platform.replica import Replica
-from vault_etl.settings import Settings
+from vault_etl.settings.model import Settings
 
 
 class Parts:

@@ -18,7 +18,7 @@ from tests.kit.proxy import Call, Verdict
 from tests.kit.tcp_proxy import Fault, TcpProxy
 from tests.kit.vault import Vault
 from tests.kit.waiting import until
-from vault_etl.settings import Settings
+from vault_etl.settings.model import Settings
 
 AT_ONCE = 5
 MESSAGES = 12

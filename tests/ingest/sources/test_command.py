@@ -18,7 +18,7 @@ from vault_etl.app.parts import Parts
 from vault_etl.app.records import batch_writer
 from vault_etl.base.pii import Pii
 from vault_etl.records.messages import Message, Outcome
-from vault_etl.settings import load
+from vault_etl.settings.sources import load
 
 
 def test_a_file_is_loaded_once(vault: Vault) -> None:
