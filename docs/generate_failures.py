@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the tables of what fails in docs/operations/failures.md, from the tables in the code that decide it.
+"""Writes the tables of failures in docs/operations/failures.md, from the tables in the code that decide it.
 
 .venv/bin/python docs/generate_failures.py
 """
@@ -28,12 +28,12 @@ WITHOUT_CODES = {
 
 
 def connections() -> str:
-    """Connections to Postgres that are not made."""
+    """The table of failed connections to Postgres."""
     return HEAD + "".join(_row(failure) for failure in (*FAILURES, UNKNOWN))
 
 
 def statements() -> str:
-    """Statements that fail, by SQLSTATE."""
+    """The table of failed statements, by SQLSTATE."""
     states: dict[tuple[type[VaultEtlError], str, str | None], list[str]] = {}
     for state, answer in ANSWERS.items():
         states.setdefault(answer, []).append(state if len(state) > len("08") else f"{state}…")
@@ -53,7 +53,7 @@ def statements() -> str:
 
 
 def exceptions() -> str:
-    """What keeps a call from being made, or answered: credentials, settings, the line to AWS."""
+    """The table of failures before an answer of AWS: credentials, settings, the network."""
     return HEAD + "".join(
         f"| {row.says.format(service='SERVICE')} ({_names(row)}) | {row.error.exit_code}"
         f" | {_waited(row.error)} | {row.hint} |\n"
@@ -62,7 +62,7 @@ def exceptions() -> str:
 
 
 def refusals() -> str:
-    """What AWS answers, by its code."""
+    """The table of refusals by AWS, by their codes."""
     names = {"service": "SERVICE", "setting": "SETTING"}
     return HEAD + "".join(
         f"| {row.says.format(**names)} ({', '.join(sorted(row.codes)) or WITHOUT_CODES[refusal]})"
@@ -72,7 +72,7 @@ def refusals() -> str:
 
 
 def tables() -> Mapping[str, str]:
-    """Each by the name in its marks."""
+    """All tables, by the name in their marks."""
     return {
         "AWS exceptions": exceptions(),
         "AWS refusals": refusals(),
@@ -103,8 +103,8 @@ def _row(failure: ConnectionFailure) -> str:
     return f"| {message}{states} | {kind.exit_code} | {_waited(kind)} | {hint} |\n"
 
 
-def _names(row: aws_exceptions.ConnectionFailure) -> str:
-    """Botocore's exceptions of a row; of those that only a provider of credentials raises, which one."""
+def _names(row: aws_exceptions.AwsFailure) -> str:
+    """Botocore's exceptions of a row, with the provider of credentials that raises them."""
     kinds = ", ".join(kind.__name__ for kind in row.kinds)
     return f"{kinds} of {row.provider}" if row.provider else kinds
 
@@ -121,7 +121,7 @@ def _waited(kind: type[VaultEtlError]) -> str:
 
 
 def main() -> None:
-    """Write them."""
+    """Write the tables."""
     PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 

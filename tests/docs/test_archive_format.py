@@ -25,13 +25,13 @@ READ: tuple[Callable[[Any], object], ...] = (
     dt.date.fromisoformat,
     dt.datetime.fromisoformat,
 )
-"""Of the columns of the example."""
+"""Functions that read the values of the example, in the order of its columns."""
 
 MANIFEST = _text("archive manifest", "manifest").encode()
 
 
 def test_the_rows_of_the_page_are_what_copy_writes() -> None:
-    """And the content hash is that of all of it."""
+    """The bytes are those of COPY, and their hash is the content hash."""
     rows = [
         [None if value is None else read(value) for read, value in zip(READ, row, strict=True)]
         for row in json.loads(EXAMPLES["archive rows"]["rows"])
@@ -43,7 +43,7 @@ def test_the_rows_of_the_page_are_what_copy_writes() -> None:
 
 
 def test_the_signature_of_the_page_is_over_its_manifest() -> None:
-    """By the key of the page, and in the spelling of the page."""
+    """The key of the page verifies the note, in the spelling of the page."""
     assert sha256(MANIFEST) == _bytes("archive manifest", "sha256")
     section = "archive signature"
     vault_id, key = _uuid(section, "vault_id"), AuditKey(_bytes(section, "public_key"))
@@ -55,7 +55,7 @@ def test_the_signature_of_the_page_is_over_its_manifest() -> None:
 
 
 def test_the_page_knows_every_type_and_member_of_an_archive() -> None:
-    """Its tables name them all."""
+    """The tables of the page name every column type and every name of the manifest."""
     section = PAGE.partition("## Archive")[2].partition("## Reveal policy")[0]
     named = set(re.findall(r"`([a-z0-9_ ]+)`", section))
     assert set(_KINDS) | set(json.loads(MANIFEST)) <= named

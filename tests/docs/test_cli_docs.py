@@ -27,8 +27,8 @@ def test_the_page_is_what_the_code_says() -> None:
     assert PAGE.read_text(encoding="utf-8") == render()
 
 
-def test_every_command_stands_on_the_page() -> None:
-    """Whatever `--help` lists, at any depth, has a section of its own."""
+def test_every_command_is_on_the_page() -> None:
+    """Each command and group that `--help` lists, at any depth, has a section."""
     sections = set(re.findall(r"^### `(.+)`$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
     assert sections == set(HELPS)
     for group in GROUPS:
@@ -40,7 +40,7 @@ def test_every_command_stands_on_the_page() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example_that_it_takes(command: str) -> None:
-    """Its help shows at least one use of it, with options that it has."""
+    """The help shows at least one use of the command, with options that it has."""
     text = HELPS[command]
     own = [example for example in _examples(text) if f"{command} " in f"{example} "]
     assert own
@@ -50,19 +50,19 @@ def test_every_command_has_an_example_that_it_takes(command: str) -> None:
 
 
 def test_no_line_of_a_help_is_wider_than_a_terminal() -> None:
-    """80 columns are enough."""
+    """Every line has 80 columns at most."""
     assert not [line for text in HELPS.values() for line in text.splitlines() if len(line) > 80]
 
 
 def test_a_time_is_shown_as_it_is_given() -> None:
-    """A default is 90d, as a person would type it, and no number of seconds."""
+    """A default is 90d, as a person would type it, and not a number of seconds."""
     assert not re.findall(r"default: [0-9]+\.0\]", PAGE.read_text(encoding="utf-8"))
     assert "[default: (90d)]" in HELPS["vault-etl audit trim"]
 
 
 @pytest.mark.parametrize("name", settings.Settings.model_fields)
 def test_every_setting_is_documented(name: str) -> None:
-    """It has a description, and a row under "Settings"."""
+    """The setting has a description, and a row under "Settings"."""
     description = settings.Settings.model_fields[name].description
     assert description
     section = PAGE.read_text(encoding="utf-8").split("## Settings")[1].split("## Exit codes")[0]

@@ -1,4 +1,4 @@
-"""docs/from-the-exercise.md, walked: its own table, its own commands, its own events, in their order."""
+"""The commands of docs/from-the-exercise.md work, on its table and its events, in their order."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ PAGE = Path(__file__).parents[2] / "docs" / "from-the-exercise.md"
 
 
 def blocks(language: str) -> list[str]:
-    """What the page has in this language, in order."""
+    """The blocks of the page in this language, in order."""
     page = PAGE.read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
-def test_the_page_can_be_walked(
+def test_the_steps_of_the_page_work(
     postgres: RunningPostgres, moto: tuple[str, Provisioned], tmp_path: Path
 ) -> None:
-    """From the hashes to records; what it says of a step is what the step says."""
+    """Hashes become records, and each step prints what the page shows."""
     with empty(postgres) as database:
         vault = Vault(postgres, database.name, *moto, tmp_path)
         (table,), (events,), (said,) = blocks("sql"), blocks("json"), blocks("text")

@@ -39,7 +39,7 @@ def _anchors(page: Path) -> set[str]:
 
 
 @pages
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_has_a_target(page: Path) -> None:
     """Each relative link names a file of the repository, and its anchor a heading of that file."""
     for link in re.findall(r"\]\(([^)\s]+)\)", _prose(page)):
         if "://" in link:
@@ -52,7 +52,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 @pages
 def test_every_command_on_a_page_exists(page: Path) -> None:
-    """`vault-etl …` with a word that is no command, or an option that it has not, is on no page."""
+    """No page has `vault-etl …` with an unknown command, or with an option that the command lacks."""
     text = page.read_text(encoding="utf-8")
     for line in re.findall(r"vault-etl ((?:[a-z][a-z-]+ )?[a-z][a-z-]+(?: [^`\n|]*)?)", text):
         words = line.split()
@@ -93,7 +93,7 @@ def test_the_repository_names_what_the_readme_needs() -> None:
 
 
 @pages
-def test_every_test_that_a_page_names_is_there(page: Path) -> None:
+def test_every_test_that_a_page_names_exists(page: Path) -> None:
     """A page that says which test holds a claim names a file that exists."""
     for name in re.findall(r"`(tests/[\w/.-]+)`", page.read_text(encoding="utf-8")):
         assert (REPOSITORY / name).exists(), name
@@ -105,7 +105,7 @@ def test_every_test_that_a_page_names_is_there(page: Path) -> None:
     ids=lambda file: file.name,
 )
 def test_the_example_of_an_online_migration_is_the_one_that_is_run(file: Path) -> None:
-    """By `tests/schema/test_online.py`, from the first line to the last."""
+    """CONTRIBUTING has each file of tests/data/migrations, which `tests/schema/test_online.py` runs."""
     page = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert f"```sql\n{file.read_text(encoding='utf-8')}```\n" in page
 

@@ -1,4 +1,4 @@
-"""docs/threat-model.md: each role has a heading, and each sentence under "Holds" names a test that is there."""
+"""docs/threat-model.md: each role has a heading, and each sentence under "Holds" names a test that exists."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ HELD: Final = [
 
 @pytest.mark.parametrize("role", ["owner", *(role for role in ROLES if role != "admin")])
 def test_each_role_has_a_heading(role: str) -> None:
-    """A reader finds what a role may do wrong under its own name."""
+    """A reader finds the wrongs that a role may do under its name."""
     headings = re.findall(r"^### (.+)$", PAGE, re.MULTILINE)
     assert [heading for heading in headings if role in heading]
 
 
-def test_there_is_something_to_check() -> None:
+def test_the_page_has_claims() -> None:
     """The page has kept its form, so that the next test sees its sentences."""
     assert len(HELD) > 30
 
 
 @pytest.mark.parametrize("sentence", HELD, ids=lambda sentence: sentence[:40])
-def test_what_holds_has_a_test(sentence: str) -> None:
-    """A promise without a test is a wish."""
+def test_each_claim_has_a_test(sentence: str) -> None:
+    """Each sentence under "Holds" names test files that exist."""
     tests = re.findall(r"`(tests/[a-z_/]+(?:\.py)?)`", sentence)
     assert tests, "names no test"
     assert not [test for test in tests if not (ROOT / test).exists()]
