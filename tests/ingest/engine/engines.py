@@ -1,4 +1,4 @@
-"""An engine for tests to step, and messages for it."""
+"""Engines that tests step, and messages for them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _NUMBERS = itertools.count()
 
 
 def new_engine(**limits: Any) -> IngestEngine:  # noqa: ANN401 - as `Limits` has them
-    """An engine that has done nothing."""
+    """Return an engine in its first state."""
     return IngestEngine(Limits(**{"visibility": VISIBILITY_S, **limits}))
 
 
 def new_message(size: int = 10) -> Message:
-    """A message that no other is like."""
+    """Return a message with unique ids."""
     number = next(_NUMBERS)
     return Message(f"id-{number}", f"handle-{number}", Pii(b"x" * size), 0)
 
@@ -30,7 +30,7 @@ def new_message(size: int = 10) -> Message:
 def receive(
     engine: IngestEngine, count: int = 10, now: float = 0, *, receiver: int = 0, size: int = 10
 ) -> list[Message]:
-    """A call that brings so many, at most as many as are granted."""
+    """Receive `count` messages, or as many as are granted."""
     granted = engine.grant()
     messages = [new_message(size) for _ in range(min(count, granted))]
     engine.received(receiver, granted, messages, now)
@@ -40,19 +40,19 @@ def receive(
 def write(
     engine: IngestEngine, now: float, outcome: Outcome = Outcome.STORED, **retry: float
 ) -> list[Held]:
-    """Write the next batch, all of it with this outcome; the batch."""
+    """Write the next batch with one outcome for all. Return the batch."""
     batch = engine.next_batch(now)
     engine.written(batch, [outcome] * len(batch), now, **retry)
     return batch
 
 
 def handles(batch: Sequence[Held | Message]) -> list[str]:
-    """Their handles."""
+    """Return the handles of the messages."""
     return [one.handle if isinstance(one, Held) else one.receipt_handle for one in batch]
 
 
 def settle(engine: IngestEngine) -> tuple[list[str], list[str]]:
-    """Delete and give back whatever is to be; the handles of both."""
+    """Delete and give back everything that is due. Return the handles of both."""
     deleted: list[str] = []
     returned: list[str] = []
     while some := engine.next_deletes():
@@ -65,7 +65,7 @@ def settle(engine: IngestEngine) -> tuple[list[str], list[str]]:
 
 
 def settled(engine: IngestEngine) -> int:
-    """How many messages the tally says have an end."""
+    """Return the number of messages that have an end, by the tally."""
     tally = engine.tally
     return (
         tally.stored

@@ -1,4 +1,4 @@
-"""An engine, a queue and a database, and every call between them in two halves: what it does, what is told."""
+"""An engine, a queue and a database; each call between them has two halves: the effect, and its report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROUNDS = 200
 
 @dataclass(slots=True, eq=False)
 class Receive:
-    """A call that the queue has answered, and the engine does not know of."""
+    """A receive that the queue has answered, and that the engine does not know yet."""
 
     receiver: int
     granted: int
@@ -34,14 +34,14 @@ class Receive:
 
 @dataclass(slots=True, eq=False)
 class Write:
-    """A batch on its way, with the ids of its messages."""
+    """A batch under way, with the ids of its messages."""
 
     batch: list[Held]
     ids: list[str]
 
 
 class World:
-    """What is under way belongs to the process, and is gone with it."""
+    """The calls under way belong to the process, and are lost with it."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -61,18 +61,18 @@ class World:
 
     @property
     def now(self) -> float:
-        """By the engine's clock."""
+        """Return the time of the engine's clock."""
         return self.clock.monotonic()
 
     def crash(self) -> None:
-        """Another process takes its place."""
+        """Replace the process by a new one."""
         self.told_stored += self.engine.tally.stored
         self.engine = IngestEngine(LIMITS)
         for under_way in (self.receives, self.writes, self.deletes, self.extensions):
             under_way.clear()
 
     def begin_receive(self, receiver: int) -> Receive | None:
-        """The queue hides what it hands out, whether or not its answer comes."""
+        """Receive: the queue hides the messages, even if its answer is lost."""
         if any(call.receiver == receiver for call in self.receives):
             return None
         granted = self.engine.grant()
@@ -84,7 +84,7 @@ class World:
         return self.receives[-1]
 
     def end_receive(self, call: Receive, *, lost: bool = False) -> None:
-        """The answer comes, or an error."""
+        """Report the answer, or an error."""
         self.receives.remove(call)
         if lost:
             self.engine.receive_failed(call.receiver, call.granted)
@@ -92,7 +92,7 @@ class World:
             self.engine.received(call.receiver, call.granted, call.messages, self.now)
 
     def begin_write(self) -> Write | None:
-        """A batch is parsed and sealed."""
+        """Take a batch to write."""
         batch = self.engine.next_batch(self.now)
         if not batch:
             return None
@@ -105,7 +105,7 @@ class World:
     def end_write(
         self, write: Write, committed: float = 1, told: float = 1, retry_after: float = 0
     ) -> None:
-        """A part is committed, of which a part is told of; the rest is to be tried again."""
+        """Commit a part of a batch, and report a part of that; the rest is tried again."""
         self.writes.remove(write)
         committed = math.ceil(committed * len(write.ids))
         told = math.ceil(told * committed)
@@ -118,7 +118,7 @@ class World:
         self.engine.written(write.batch, outcomes, self.now, retry_after)
 
     def begin_delete(self) -> list[str]:
-        """The engine wants them gone: each is committed."""
+        """Take handles to delete: each is committed."""
         handles = self.engine.next_deletes()
         assert {self.ids[handle] for handle in handles} <= self.stored
         if handles:
@@ -126,7 +126,7 @@ class World:
         return handles
 
     def end_delete(self, handles: list[str], part: float = 1, *, away: bool = False) -> None:
-        """A part of them is deleted; the engine is told which, unless the queue is away."""
+        """Delete a part of the handles, and report it, unless the queue is away."""
         self.deletes.remove(handles)
         done = handles[: math.ceil(len(handles) * part)]
         if done:
@@ -137,7 +137,7 @@ class World:
             self.engine.deleted(handles, handles[len(done) :])
 
     def begin_extend(self) -> Extension | None:
-        """What is due."""
+        """Take the handles that are due."""
         seconds = self.engine.next_extensions(self.now)
         if not seconds:
             return None
@@ -145,7 +145,7 @@ class World:
         return self.extensions[-1]
 
     def end_extend(self, call: Extension, *, away: bool = False) -> None:
-        """They are extended, but for what has gone stale; or none of them is."""
+        """Extend the handles that are not stale, or none of them."""
         self.extensions.remove(call)
         seconds, began = call
         if away:
@@ -154,13 +154,13 @@ class World:
             self.engine.extended(seconds, self.queue.extend(seconds), began)
 
     def give_back(self) -> None:
-        """They are seen again in five seconds, if their handles are good still."""
+        """Make messages visible again in five seconds, if their handles are still valid."""
         if handles := self.engine.next_returns():
             self.queue.extend(dict.fromkeys(handles, 5))
             self.engine.returned(handles)
 
     def settle(self) -> None:
-        """All that is under way comes to a good end."""
+        """Complete every call under way without an error."""
         for receive in list(self.receives):
             self.end_receive(receive)
         for write in list(self.writes):
@@ -171,7 +171,7 @@ class World:
             self.end_extend(extension)
 
     def fail(self) -> None:
-        """Nothing that is under way, or is begun now, comes to anything."""
+        """Fail every call under way, and every call begun now."""
         self.begin_write()
         self.begin_extend()
         for receive in list(self.receives):
@@ -184,7 +184,7 @@ class World:
             self.end_extend(extension, away=True)
 
     def go_on(self) -> None:
-        """One round without faults."""
+        """Run one round without faults."""
         for receiver in range(LIMITS.receivers):
             self.begin_receive(receiver)
         self.begin_write()

@@ -1,4 +1,4 @@
-"""When a batch closes, what is in it, and what becomes of a message that is to be tried again."""
+"""The time at which a batch closes, its content, and the messages that are tried again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from vault_etl.records.messages import Outcome
 
 
 def test_a_batch_closes_by_its_size() -> None:
-    """And takes no more than that; the rest waits for its own."""
+    """A batch has at most `batch_size` messages; the rest waits for the next batch."""
     engine = new_engine(batch_size=15, linger=60)
     came = handles(receive(engine))
     assert engine.next_batch(0) == []
@@ -17,7 +17,7 @@ def test_a_batch_closes_by_its_size() -> None:
 
 
 def test_a_batch_closes_by_its_bytes() -> None:
-    """A message that does not fit any more is the first of the next one."""
+    """A message that does not fit is the first of the next batch."""
     engine = new_engine(batch_bytes=1_000, linger=60)
     receive(engine, 2, size=400)
     assert engine.next_batch(0) == []
@@ -26,15 +26,15 @@ def test_a_batch_closes_by_its_bytes() -> None:
     assert engine.next_batch(0) == []
 
 
-def test_a_message_larger_than_a_batch_is_one() -> None:
-    """Else it would never be written."""
+def test_a_message_larger_than_a_batch_is_a_batch_alone() -> None:
+    """Otherwise such a message would never be written."""
     engine = new_engine(batch_bytes=1_000, linger=60)
     receive(engine, 1, size=5_000)
     assert len(engine.next_batch(0)) == 1
 
 
 def test_a_batch_closes_by_its_linger() -> None:
-    """Counted from the first message in it."""
+    """The linger counts from the first message in the batch."""
     engine = new_engine(linger=2)
     receive(engine, 1, now=10)
     receive(engine, 1, now=11)
@@ -42,8 +42,8 @@ def test_a_batch_closes_by_its_linger() -> None:
     assert len(engine.next_batch(12)) == 2
 
 
-def test_the_linger_counts_anew_for_what_a_batch_left() -> None:
-    """It closes full; what did not fit lingers from then on."""
+def test_the_linger_starts_again_for_messages_that_a_batch_left() -> None:
+    """A batch closes full; the messages that did not fit linger from then on."""
     engine = new_engine(batch_size=10, linger=2)
     receive(engine, 10, now=0)
     receive(engine, 5, now=1)
@@ -53,7 +53,7 @@ def test_the_linger_counts_anew_for_what_a_batch_left() -> None:
 
 
 def test_a_batch_closes_when_nothing_more_can_come() -> None:
-    """As many are held as may be, or were received as were asked for: waiting would be in vain."""
+    """The maximum is held, or was received: waiting would be useless."""
     for limits in ({"max_held": 10}, {"max_messages": 10}):
         engine = new_engine(linger=60, **limits)
         receive(engine, 5)
@@ -63,7 +63,7 @@ def test_a_batch_closes_when_nothing_more_can_come() -> None:
 
 
 def test_a_batch_does_not_close_while_a_call_may_bring_the_rest() -> None:
-    """All that is wanted is granted, and half of it has come."""
+    """All wanted messages are granted, and half of them have come."""
     engine = new_engine(linger=60, max_messages=20, receivers=2)
     granted = engine.grant()
     receive(engine, 10, receiver=1)
@@ -74,8 +74,8 @@ def test_a_batch_does_not_close_while_a_call_may_bring_the_rest() -> None:
     assert len(engine.next_batch(0)) == 20
 
 
-def test_a_batch_closes_when_somebody_says_stop() -> None:
-    """What is buffered is written, not given back."""
+def test_a_stop_closes_a_batch() -> None:
+    """Buffered messages are written, not given back."""
     engine = new_engine(linger=60)
     receive(engine, 5)
     engine.stop()
@@ -86,7 +86,7 @@ def test_a_batch_closes_when_somebody_says_stop() -> None:
 
 
 def test_outcomes_are_counted_one_by_one() -> None:
-    """Each message has its own."""
+    """Each message has its own outcome."""
     engine = new_engine(linger=0)
     receive(engine, 4)
     batch = engine.next_batch(0)
@@ -98,8 +98,8 @@ def test_outcomes_are_counted_one_by_one() -> None:
     assert sorted(engine.next_deletes()) == sorted(handles(batch))
 
 
-def test_what_is_tried_again_stands_in_front_and_in_order() -> None:
-    """Before what came meanwhile; nothing of it is deleted."""
+def test_messages_to_retry_are_first_and_in_order() -> None:
+    """They come before messages received meanwhile, and none of them is deleted."""
     engine = new_engine(linger=0)
     first = receive(engine, 10)
     granted = engine.grant()
@@ -113,15 +113,15 @@ def test_what_is_tried_again_stands_in_front_and_in_order() -> None:
 
 
 def test_a_batch_that_is_tried_again_needs_no_linger() -> None:
-    """It has waited long enough, however few there are."""
+    """Its messages have waited long enough, however few they are."""
     engine = new_engine(linger=60, max_messages=10)
     receive(engine, 10)
     write(engine, 0, Outcome.RETRY, retry_after=1)
     assert len(engine.next_batch(1)) == 10
 
 
-def test_what_others_may_have_is_not_written() -> None:
-    """Its time is over: it is dropped as given back, and the rest is written."""
+def test_a_message_that_other_receivers_may_have_is_not_written() -> None:
+    """A stale message is dropped as given back, and the rest is written."""
     engine = new_engine(linger=0)
     stale = receive(engine, 2, now=0)
     good = receive(engine, 2, now=20)
@@ -130,8 +130,8 @@ def test_what_others_may_have_is_not_written() -> None:
     assert engine.held == 2
 
 
-def test_what_the_queue_calls_stale_is_not_written() -> None:
-    """Another receive has it, though its time was not over by our clock."""
+def test_a_message_that_the_queue_calls_stale_is_not_written() -> None:
+    """Another receiver has the message, even if it is not stale by our clock."""
     engine = new_engine(linger=0)
     came = receive(engine, 3)
     seconds = engine.next_extensions(15)
@@ -140,8 +140,8 @@ def test_what_the_queue_calls_stale_is_not_written() -> None:
     assert engine.tally.given_back == 1
 
 
-def test_what_went_stale_while_it_was_written_is_settled_by_its_commit() -> None:
-    """It is stored; the deletion may come too late, and then it comes again as a duplicate."""
+def test_a_message_that_goes_stale_while_it_is_written_is_settled_by_its_commit() -> None:
+    """The message is stored. A late deletion lets it come again, as a duplicate."""
     engine = new_engine(linger=0)
     (message,) = receive(engine, 1)
     batch = engine.next_batch(0)

@@ -1,4 +1,4 @@
-"""Deleting: only what is committed, ten a call, three refusals, and an outage for as long as handles are good."""
+"""Deletions: only committed messages, ten per call, three refusals, and retries while handles are valid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vault_etl.records.messages import Outcome
 
 
 def committed(count: int) -> IngestEngine:
-    """An engine with so many messages to delete."""
+    """Return an engine with `count` messages to delete."""
     engine = new_engine(linger=0)
     while count > engine.held:
         receive(engine, count - engine.held)
@@ -18,8 +18,8 @@ def committed(count: int) -> IngestEngine:
     return engine
 
 
-def test_nothing_is_deleted_before_its_commit_is_told() -> None:
-    """Neither while it is buffered, nor while it is written, nor when it is to be tried again."""
+def test_no_message_is_deleted_before_its_commit_is_reported() -> None:
+    """Buffered messages, messages being written, and messages to retry are not deleted."""
     engine = new_engine(linger=0)
     receive(engine, 2)
     assert engine.next_deletes() == []
@@ -32,24 +32,24 @@ def test_nothing_is_deleted_before_its_commit_is_told() -> None:
 @pytest.mark.parametrize(
     "outcome", [outcome for outcome in Outcome if outcome is not Outcome.RETRY]
 )
-def test_whatever_is_committed_is_deleted(outcome: Outcome) -> None:
-    """Stored, quarantined, or there before."""
+def test_every_committed_message_is_deleted(outcome: Outcome) -> None:
+    """Stored, quarantined, and duplicate messages are deleted."""
     engine = new_engine(linger=0)
     receive(engine, 1)
     batch = write(engine, 0, outcome)
     assert engine.next_deletes() == handles(batch)
 
 
-def test_handles_are_given_out_by_tens_and_once() -> None:
-    """To several deleters at once."""
+def test_handles_to_delete_are_returned_by_tens_and_once() -> None:
+    """Several deleters get different handles."""
     engine = committed(25)
     calls = [engine.next_deletes() for _ in range(4)]
     assert [len(call) for call in calls] == [10, 10, 5, 0]
     assert len({handle for call in calls for handle in call}) == 25
 
 
-def test_only_what_failed_is_tried_again() -> None:
-    """The rest is deleted, counted, and held no longer."""
+def test_only_failed_deletions_are_tried_again() -> None:
+    """The other messages are deleted, counted, and no longer held."""
     engine = committed(10)
     call = engine.next_deletes()
     engine.deleted(call, call[:3])
@@ -58,7 +58,7 @@ def test_only_what_failed_is_tried_again() -> None:
 
 
 def test_a_deletion_is_tried_three_times() -> None:
-    """Then its message is left to come again, and the run goes on."""
+    """Then the message is left to come again, and the run continues."""
     engine = committed(1)
     for _ in range(DELETE_TRIES):
         call = engine.next_deletes()
@@ -70,8 +70,8 @@ def test_a_deletion_is_tried_three_times() -> None:
     assert DELETE_TRIES == 3
 
 
-def test_an_outage_is_no_refusal() -> None:
-    """While the handle is good, it is tried again and again."""
+def test_an_outage_does_not_count_as_a_refusal() -> None:
+    """While the handle is valid, the deletion is tried again without a limit."""
     engine = committed(1)
     for now in range(30):
         call = engine.next_deletes()
@@ -82,8 +82,8 @@ def test_an_outage_is_no_refusal() -> None:
     assert (engine.next_deletes(), engine.held) == ([], 0)
 
 
-def test_what_waits_to_be_deleted_is_extended() -> None:
-    """So that an outage of deletions alone brings nothing back."""
+def test_messages_that_wait_for_deletion_are_extended() -> None:
+    """So an outage of deletions alone makes no message visible again."""
     engine = committed(1)
     (handle,) = engine.next_extensions(15)
     engine.extended({handle: 30}, [], 15)
@@ -92,8 +92,8 @@ def test_what_waits_to_be_deleted_is_extended() -> None:
     assert engine.next_deletes() == call
 
 
-def test_what_is_being_deleted_is_not_extended() -> None:
-    """It is about to be gone."""
+def test_messages_being_deleted_are_not_extended() -> None:
+    """They will be gone at once."""
     engine = committed(1)
     engine.next_deletes()
     assert engine.next_extensions(20) == {}

@@ -1,4 +1,4 @@
-"""How a run ends: by an empty queue, by a stop, by the time being over."""
+"""The end of a run: by an empty queue, by a stop, or because the time is over."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vault_etl.records.messages import Outcome
 
 
 def test_an_engine_that_has_done_nothing_is_not_finished() -> None:
-    """Nothing is known of the queue yet."""
+    """A new engine does not know whether the queue is empty."""
     assert not new_engine().is_finished
 
 
 def test_the_queue_looks_empty_after_two_empty_polls_by_every_receiver() -> None:
-    """In a row: a message, or an error, starts the count of its receiver again."""
+    """The polls are consecutive: a message or an error resets the count of its receiver."""
     engine = new_engine(receivers=2, linger=0)
     for receiver in (0, 0, 1):
         receive(engine, 0, receiver=receiver)
@@ -41,8 +41,8 @@ def test_the_queue_looks_empty_after_two_empty_polls_by_every_receiver() -> None
     assert engine.looks_empty
 
 
-def test_the_queue_does_not_look_empty_while_something_is_held() -> None:
-    """It may have to be given back."""
+def test_the_queue_does_not_look_empty_while_a_message_is_held() -> None:
+    """The held message may have to be given back."""
     engine = new_engine(linger=0)
     receive(engine, 1)
     receive(engine, 0)
@@ -54,8 +54,8 @@ def test_the_queue_does_not_look_empty_while_something_is_held() -> None:
     assert engine.looks_empty
 
 
-def test_when_the_queue_says_that_there_is_more_every_receiver_polls_once_more() -> None:
-    """Before it is asked again."""
+def test_every_receiver_polls_once_more_when_the_queue_reports_more() -> None:
+    """The queue's counts are read again after that."""
     engine = new_engine()
     receive(engine, 0)
     receive(engine, 0)
@@ -66,7 +66,7 @@ def test_when_the_queue_says_that_there_is_more_every_receiver_polls_once_more()
 
 
 def test_an_empty_queue_ends_the_run_when_the_last_call_has_returned() -> None:
-    """Nothing more is granted; what is under way is waited for."""
+    """Nothing more is granted, and receives under way are waited for."""
     engine = new_engine(receivers=2)
     granted = engine.grant()
     engine.finish()
@@ -76,8 +76,8 @@ def test_an_empty_queue_ends_the_run_when_the_last_call_has_returned() -> None:
     assert engine.is_finished
 
 
-def test_a_message_that_comes_after_all_resumes_the_run() -> None:
-    """A call that was under way has brought it: it is written, and the queue is asked anew."""
+def test_a_message_of_a_late_receive_resumes_the_run() -> None:
+    """A receive under way brought the message: it is written, and the queue is polled again."""
     engine = new_engine(linger=0)
     granted = engine.grant()
     engine.finish()
@@ -91,7 +91,7 @@ def test_a_message_that_comes_after_all_resumes_the_run() -> None:
 
 
 def test_enough_messages_end_the_run_when_they_are_settled() -> None:
-    """Not when they are received."""
+    """The run does not end when they are received."""
     engine = new_engine(max_messages=3)
     receive(engine)
     assert not engine.is_finished
@@ -101,8 +101,8 @@ def test_enough_messages_end_the_run_when_they_are_settled() -> None:
     assert engine.is_finished
 
 
-def test_what_a_call_brings_after_the_stop_goes_straight_back() -> None:
-    """It is not written, and not left hidden from others either."""
+def test_messages_received_after_the_stop_are_given_back_at_once() -> None:
+    """They are not written, and not left hidden from other receivers."""
     engine = new_engine(linger=0)
     receive(engine, 2)
     granted = engine.grant()
@@ -119,7 +119,7 @@ def test_what_a_call_brings_after_the_stop_goes_straight_back() -> None:
 
 @pytest.mark.parametrize("give_back", [True, False])
 def test_a_stop_that_cannot_write_gives_back(give_back: bool) -> None:
-    """The buffer at once; the batch in hand when it turns out that it is not stored."""
+    """The buffer is given back at once, the batch in hand when its write has failed."""
     engine = new_engine(linger=0)
     receive(engine, 4)
     batch = engine.next_batch(0)
@@ -135,7 +135,7 @@ def test_a_stop_that_cannot_write_gives_back(give_back: bool) -> None:
 
 
 def test_a_stop_while_nothing_can_be_written_gives_back_at_once() -> None:
-    """The database is away: nobody waits for it any more."""
+    """The database is away, and the run does not wait for it."""
     engine = new_engine(linger=0)
     came = receive(engine, 4)
     write(engine, 0, Outcome.RETRY, retry_after=30)
@@ -146,8 +146,8 @@ def test_a_stop_while_nothing_can_be_written_gives_back_at_once() -> None:
     assert engine.tally.given_back == 4
 
 
-def test_when_time_is_over_all_but_the_committed_is_given_back() -> None:
-    """A commit that is told too late changes nothing: the message was given back, and comes again."""
+def test_at_the_end_of_the_time_uncommitted_messages_are_given_back() -> None:
+    """A commit that is reported too late changes nothing: the message was given back, and comes again."""
     engine = new_engine(batch_size=10, linger=0)
     receive(engine, 10)
     write(engine, 0)
@@ -165,8 +165,8 @@ def test_when_time_is_over_all_but_the_committed_is_given_back() -> None:
     assert settled(engine) == engine.tally.received
 
 
-def test_handles_are_given_back_by_tens_and_once() -> None:
-    """To whoever asks."""
+def test_handles_to_give_back_are_returned_by_tens_and_once() -> None:
+    """Several callers get different handles."""
     engine = new_engine()
     receive(engine)
     receive(engine)

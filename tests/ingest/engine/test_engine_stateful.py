@@ -1,4 +1,4 @@
-"""The engine alone, in any interleaving of what its runner does and of what can go wrong."""
+"""The engine alone, in any interleaving of its runner's calls and of failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vault_etl.ingest.engine.held import Stage
 
 @dataclass(frozen=True)
 class Turn:
-    """How one thing goes, if it is of a kind that can go so."""
+    """The result of a call, if its kind can have that result."""
 
     ends: bool
     """Or it is left under way."""
@@ -29,108 +29,108 @@ class Turn:
 
 
 def receive(world: World, turn: Turn) -> None:
-    """By one of several receivers."""
+    """Receive with one of several receivers."""
     call = world.begin_receive(turn.which % LIMITS.receivers)
     if call and turn.ends:
         world.end_receive(call, lost=not turn.well)
 
 
 def end_receive(world: World, turn: Turn) -> None:
-    """An answer may be lost: what it brought is hidden for a while."""
+    """Report an answer, or lose it: its messages are hidden for a while."""
     if calls := world.receives:
         world.end_receive(calls[turn.which % len(calls)], lost=not turn.well)
 
 
 def write(world: World, turn: Turn) -> None:
-    """All, some or none is committed: keys were retired, a value refused, an answer lost."""
+    """Commit all, some or none: keys were retired, a value was refused, an answer was lost."""
     batch = world.begin_write()
     if batch and turn.ends:
         world.end_write(batch, turn.part, turn.told, turn.seconds)
 
 
 def end_write(world: World, turn: Turn) -> None:
-    """After whatever came between."""
+    """Report after other calls."""
     if writes := world.writes:
         batch = writes[turn.which % len(writes)]
         world.end_write(batch, turn.part, turn.told, turn.seconds)
 
 
 def delete(world: World, turn: Turn) -> None:
-    """In part, or before an outage, or after."""
+    """Delete a part, before or after an outage."""
     handles = world.begin_delete()
     if handles and turn.ends:
         world.end_delete(handles, turn.part, away=not turn.well)
 
 
 def end_delete(world: World, turn: Turn) -> None:
-    """After whatever came between."""
+    """Report after other calls."""
     if calls := world.deletes:
         world.end_delete(calls[turn.which % len(calls)], turn.part, away=not turn.well)
 
 
 def extend(world: World, turn: Turn) -> None:
-    """What is due, perhaps too late."""
+    """Extend the due messages, perhaps too late."""
     call = world.begin_extend()
     if call and turn.ends:
         world.end_extend(call, away=not turn.well)
 
 
 def end_extend(world: World, turn: Turn) -> None:
-    """After whatever came between."""
+    """Report after other calls."""
     if calls := world.extensions:
         world.end_extend(calls[turn.which % len(calls)], away=not turn.well)
 
 
 def give_back(world: World, _: Turn) -> None:
-    """What cannot be held, or was received too late."""
+    """Give back messages that cannot be held, or came too late."""
     world.give_back()
 
 
 def look(world: World, _: Turn) -> None:
-    """What has gone stale is dropped."""
+    """Drop the stale messages."""
     world.engine.sort_out(world.now)
 
 
 def wait(world: World, turn: Turn) -> None:
-    """Handles become due, and go stale."""
+    """Let handles become due, and go stale."""
     world.clock.advance(turn.seconds)
 
 
 def network_is_cut(world: World, turn: Turn) -> None:
-    """What is under way fails, and handles may go stale meanwhile."""
+    """Fail the calls under way; handles may go stale meanwhile."""
     world.fail()
     world.clock.advance(turn.seconds)
 
 
 def half_a_day(world: World, _: Turn) -> None:
-    """Whatever was held cannot be held any longer."""
+    """Pass the time after which no held message can be held."""
     world.clock.advance(43_190)
 
 
 def slow_extension(world: World, _: Turn) -> None:
-    """The heartbeat's bound falls."""
+    """Lower the heartbeat's bound."""
     world.engine.extension_took(20, world.now)
 
 
 def crash(world: World, _: Turn) -> None:
-    """Nothing of the process is left."""
+    """Lose the whole process."""
     world.crash()
 
 
 def abandon(world: World, _: Turn) -> None:
-    """Time is over while a batch is written: its commit may be told all the same."""
+    """End the time while a batch is written: its commit may still be reported."""
     world.begin_write()
     world.engine.abandon()
     world.give_back()
 
 
 def stop(world: World, turn: Turn) -> None:
-    """Somebody says so."""
+    """Request a stop."""
     world.engine.stop(give_back=not turn.well)
 
 
 def finish(world: World, _: Turn) -> None:
-    """The queue has said that it is empty."""
+    """Report an empty queue."""
     if world.engine.looks_empty:
         world.engine.finish()
 
@@ -155,23 +155,23 @@ TURNS = st.builds(
 
 
 class EngineMachine(RuleBasedStateMachine):
-    """Every message sent is stored exactly once in the end, and no delete precedes its commit."""
+    """Every sent message is stored exactly once in the end, and no deletion precedes its commit."""
 
     @initialize()
     def start(self) -> None:
-        """A queue that is filled, and a process."""
+        """Start with a filled queue and a process."""
         self.world = World()
         self.send(30)
 
     @rule(count=st.integers(1, 15))
     def send(self, count: int) -> None:
-        """Messages come."""
+        """Send messages."""
         for _ in range(count):
             self.world.sent.add(self.world.queue.send(b"ten bytes."))
 
     @rule(doings=st.lists(st.tuples(st.sampled_from(OFTEN), TURNS), min_size=25, max_size=60))
     def go_on(self, doings: list[tuple[Callable[[World, Turn], None], Turn]]) -> None:
-        """All the threads of a process, in any order."""
+        """Run all threads of a process, in any order."""
         for do, turn in doings:
             do(self.world, turn)
             self.every_message_has_one_fate()
@@ -180,12 +180,12 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(do=st.sampled_from(RARELY), turn=TURNS)
     def something_happens(self, do: Callable[[World, Turn], None], turn: Turn) -> None:
-        """What ends a process, or all of its handles."""
+        """End a process, or all of its handles."""
         do(self.world, turn)
 
     @invariant()
     def every_message_has_one_fate(self) -> None:
-        """What was received has an end, or has none yet, at all times."""
+        """Every received message has one end or none yet, at all times."""
         engine = self.world.engine
         stages = Counter(held.stage for held in engine._held)
         without_end = stages[Stage.BUFFERED] + stages[Stage.WRITING] + stages[Stage.RETURNING]
@@ -193,7 +193,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_held_is_bounded(self) -> None:
-        """In messages and in bytes, which are those of what is not committed."""
+        """Held messages are bounded in number and in bytes, those of uncommitted bodies."""
         engine = self.world.engine
         granted = sum(call.granted for call in self.world.receives)
         assert engine.held + granted <= LIMITS.max_held
@@ -205,19 +205,19 @@ class EngineMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """A message is on the queue, or stored, or both."""
+        """Every message is in the queue, or stored, or both."""
         world = self.world
         assert world.sent == world.stored | set(world.queue.message_ids)
         assert set(world.queue.deleted) <= world.stored
 
     @invariant()
     def nothing_is_stored_twice(self) -> None:
-        """No two processes, and no two tries, are told that they stored one message."""
+        """No two processes, and no two tries, are told that they stored the same message."""
         world = self.world
         assert world.told_stored + world.engine.tally.stored <= len(world.stored)
 
     def teardown(self) -> None:
-        """Without more faults this process comes to its end, or brings in the rest; then a new one does."""
+        """Without more faults this process ends, or loads the rest; then a new process does."""
         if not hasattr(self, "world"):
             return
         world = self.world

@@ -1,4 +1,4 @@
-"""Holding: extended at half of the time, the most urgent first, and never beyond twelve hours."""
+"""Held messages: extended at half of their time, the most urgent first, and never beyond twelve hours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vault_etl.records.messages import Outcome
 
 
 def holding(*times: float) -> tuple[HeldMessages, list[str]]:
-    """Messages received at these times, and their handles."""
+    """Return messages received at these times, and their handles."""
     held = HeldMessages(VISIBILITY_S)
     messages = [new_message() for _ in times]
     for message, now in zip(messages, times, strict=True):
@@ -19,14 +19,14 @@ def holding(*times: float) -> tuple[HeldMessages, list[str]]:
 
 
 def test_a_message_is_extended_when_half_of_its_time_is_over() -> None:
-    """By the queue's own visibility, so that one extension that fails leaves time for another."""
+    """Half of the queue's visibility timeout is left, so that a failed extension can be tried again."""
     held, (handle,) = holding(100)
     assert held.due(114.9, 10) == {}
     assert held.due(115, 10) == {handle: 30}
 
 
-def test_the_one_that_is_seen_again_first_is_extended_first() -> None:
-    """And one that was extended goes to the end."""
+def test_the_message_that_is_visible_first_is_extended_first() -> None:
+    """An extended message goes to the end of the order."""
     held, (first, second, third) = holding(0, 1, 2)
     assert list(held.due(17, 2)) == [first, second]
     held.extended({first: 30, second: 30}, 17)
@@ -35,8 +35,8 @@ def test_the_one_that_is_seen_again_first_is_extended_first() -> None:
     assert list(held.due(32, 10)) == [first, second, third]
 
 
-def test_what_is_being_extended_is_not_given_out_twice() -> None:
-    """To several heartbeats; after a failure it is due still."""
+def test_a_message_being_extended_is_not_returned_twice() -> None:
+    """Several heartbeats get different messages; after a failure, a message is still due."""
     held, (first, second) = holding(0, 0)
     assert list(held.due(15, 1)) == [first]
     assert list(held.due(15, 10)) == [second]
@@ -45,20 +45,20 @@ def test_what_is_being_extended_is_not_given_out_twice() -> None:
 
 
 def test_one_call_extends_ten_at_most() -> None:
-    """SQS's own limit."""
+    """Ten is SQS's own limit."""
     engine = new_engine()
     receive(engine)
     receive(engine)
     assert [len(engine.next_extensions(15)) for _ in range(3)] == [10, 10, 0]
 
 
-def test_a_handle_that_is_stale_is_not_extended() -> None:
-    """It hides nothing; and it does not stand in the way of the others."""
+def test_a_stale_handle_is_not_extended() -> None:
+    """A stale handle hides no message, and does not delay the other messages."""
     held, (_, second) = holding(0, 10)
     assert list(held.due(30, 10)) == [second]
 
 
-def test_what_waits_to_be_written_is_extended_and_so_is_what_is_being_written() -> None:
+def test_buffered_messages_and_messages_being_written_are_extended() -> None:
     """An outage of the database may take long, and so may a commit."""
     engine = new_engine(linger=0)
     writing = handles(receive(engine, 2))
@@ -67,16 +67,16 @@ def test_what_waits_to_be_written_is_extended_and_so_is_what_is_being_written() 
     assert list(engine.next_extensions(15)) == writing + buffered
 
 
-def test_what_is_being_given_back_is_not_extended() -> None:
-    """It is for others."""
+def test_a_message_being_given_back_is_not_extended() -> None:
+    """Another receiver will get the message."""
     engine = new_engine()
     receive(engine, 2)
     engine.stop(give_back=True)
     assert engine.next_extensions(20) == {}
 
 
-def test_an_extension_that_comes_back_for_a_message_that_is_gone_changes_nothing() -> None:
-    """It was deleted while the call was under way."""
+def test_an_extension_of_a_deleted_message_changes_nothing() -> None:
+    """The message was deleted while the call was under way."""
     engine = new_engine()
     engine.extended({"gone": 30}, ["gone"], 0)
     engine.extend_failed(["gone"])
@@ -84,8 +84,8 @@ def test_an_extension_that_comes_back_for_a_message_that_is_gone_changes_nothing
 
 
 @pytest.mark.parametrize("visibility", [7.0, 30.0, 3_600.0, 43_200.0])
-def test_nothing_is_held_beyond_twelve_hours(visibility: float) -> None:
-    """The sum of all extensions stays within what SQS allows; then the message is given back."""
+def test_no_message_is_held_beyond_twelve_hours(visibility: float) -> None:
+    """All extensions together stay within SQS's limit; then the message is given back."""
     engine = new_engine(visibility=visibility, linger=0)
     began = 1_000.3
     (message,) = receive(engine, 1, now=began)
@@ -107,8 +107,8 @@ def test_nothing_is_held_beyond_twelve_hours(visibility: float) -> None:
     assert engine.tally.given_back == 1
 
 
-def test_the_last_extension_is_not_asked_for_again_and_again() -> None:
-    """Cut to whole seconds, it would be due again at once, if half of the visibility is left by then."""
+def test_the_last_extension_is_requested_once() -> None:
+    """An extension cut to whole seconds would be due again at once, with half of the visibility left."""
     engine = new_engine(visibility=30.0, linger=0)
     began = 1_000.3
     receive(engine, 1, now=began)
@@ -123,6 +123,6 @@ def test_the_last_extension_is_not_asked_for_again_and_again() -> None:
     assert now >= began + MAX_HOLD - 15
 
 
-def test_twelve_hours_are_sqs_s_own() -> None:
-    """From its receive, however often it is extended."""
+def test_twelve_hours_count_from_the_receive() -> None:
+    """Extensions do not move the limit."""
     assert MAX_HOLD == 12 * 60 * 60
