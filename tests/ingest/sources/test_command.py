@@ -1,4 +1,4 @@
-"""`ingest --file` and `ingest --dead-letters`, as commands with the rights of the role ingest."""
+"""`ingest --file` and `ingest --dead-letters`, run as commands with the rights of the role ingest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vault_etl.settings.sources import load
 
 
 def test_a_file_is_loaded_once(vault: Vault) -> None:
-    """However often, compressed or not, under whatever name."""
+    """A second load stores nothing, compressed or not, under any file name."""
     copy = vault.home / "copy.jsonl.gz"
     copy.write_bytes(gzip.compress(SAMPLES.read_bytes()))
     assert loaded(vault, "--file", str(SAMPLES)) == (99, 0, 1, 0)
@@ -31,8 +31,8 @@ def test_a_file_is_loaded_once(vault: Vault) -> None:
     assert (vault.count("user_logins"), vault.count("quarantine")) == (99, 1)
 
 
-def test_standard_input_is_loaded_once_a_source(vault: Vault) -> None:
-    """And what was added since is new."""
+def test_standard_input_is_loaded_once_per_source(vault: Vault) -> None:
+    """Lines added since are new."""
     lines = [login_event(user_id=f"u-{n}").decode() for n in range(100)]
     source = ("--file", "-", "--source", "today")
     assert loaded(vault, *source, stdin="\n".join(lines[:50])) == (50, 0, 0, 0)
@@ -41,7 +41,7 @@ def test_standard_input_is_loaded_once_a_source(vault: Vault) -> None:
 
 
 def test_a_large_file_is_loaded_whole(vault: Vault) -> None:
-    """Many batches of it, each line once."""
+    """The file needs many batches, and each line is stored once."""
     content = b"\n".join(login_event(user_id=f"u-{n}") for n in range(5_000))
     (vault.home / "f").write_bytes(content)
     assert loaded(vault, "--file", "f") == (5_000, 0, 0, 0)
@@ -62,10 +62,10 @@ def test_a_large_file_is_loaded_whole(vault: Vault) -> None:
         (["--file", "good", "--source", ""], 2, "after --source is empty"),
     ],
 )
-def test_what_cannot_be_loaded_loads_nothing(
+def test_content_that_cannot_be_loaded_loads_nothing(
     vault: Vault, args: list[str], code: int, text: str
 ) -> None:
-    """It says why, by an exit code of its own."""
+    """The error says why, with an exit code of its own."""
     line = login_event() + b"\n"
     (vault.home / "good").write_bytes(line)
     (vault.home / "long").write_bytes(line + b"x" * 1_048_577 + b"\n")
@@ -80,9 +80,9 @@ def test_what_cannot_be_loaded_loads_nothing(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stream_that_never_ends_can_be_stopped(vault: Vault, number: int) -> None:
-    """What has come is loaded, nobody waits for more; 75, since the end has not come.
+    """The lines that have come are loaded; exit 75, since the end has not come.
 
-    And nothing is said of files left open.
+    The command prints no warning of open files.
     """
     process = subprocess.Popen(
         vault.command("ingest", "--file", "-", "--source", "s", "--output", "json"),
@@ -104,8 +104,8 @@ def test_a_stream_that_never_ends_can_be_stopped(vault: Vault, number: int) -> N
     assert b"Exception ignored" not in stderr
 
 
-def test_a_file_that_is_interrupted_leaves_nothing_open(vault: Vault) -> None:
-    """Not even a warning; and the next load goes on with what is missing."""
+def test_an_interrupted_load_leaves_no_file_open(vault: Vault) -> None:
+    """No warning is printed, and the next load continues with the missing lines."""
     (vault.home / "f").write_bytes(b"\n".join([login_event()] * 30))
     summary = vault.ok(
         "ingest", "ingest", "--file", "f", "--max-messages", "10", "--output", "json"
@@ -117,14 +117,14 @@ def test_a_file_that_is_interrupted_leaves_nothing_open(vault: Vault) -> None:
 
 @pytest.fixture
 def mortal(vault: Vault) -> Vault:
-    """A vault whose queue and dead-letter queue are new."""
+    """A vault with a new queue and a new dead-letter queue."""
     vault.emulator.client("sqs").delete_queue(QueueUrl=vault.provisioned.dead_letter_url)
     vault.renew_queue()
     return vault
 
 
 def received(vault: Vault) -> list[Message]:
-    """What a worker receives that gives it back at once, without a word."""
+    """Return the messages of a worker that gives them back at once."""
     answer = vault.emulator.client("sqs").receive_message(
         QueueUrl=vault.provisioned.queue_url,
         VisibilityTimeout=0,
@@ -137,8 +137,8 @@ def received(vault: Vault) -> list[Message]:
     ]
 
 
-def test_dead_letters_are_loaded_and_the_living_left_alone(mortal: Vault) -> None:
-    """Stored or quarantined, by the role ingest, and gone from their queue."""
+def test_dead_letters_are_loaded_and_the_queue_stays_unread(mortal: Vault) -> None:
+    """The role ingest stores or quarantines them, and deletes them from their queue."""
     sqs = mortal.emulator.client("sqs")
     url = mortal.provisioned.dead_letter_url
     for body in (login_event().decode(), sns_envelope(login_event().decode()).decode(), "junk"):
@@ -152,8 +152,8 @@ def test_dead_letters_are_loaded_and_the_living_left_alone(mortal: Vault) -> Non
     assert again.json["received"] == 0
 
 
-def test_what_was_stored_before_it_died_is_a_duplicate(mortal: Vault) -> None:
-    """A worker that was killed after its commit, again and again, has stored the message once."""
+def test_a_dead_letter_that_was_stored_before_is_a_duplicate(mortal: Vault) -> None:
+    """A worker killed repeatedly after its commit has stored the message once."""
     settings, _ = load(mortal.environment("ingest"))
     mortal.send([login_event().decode(), login_event().decode()])
     environment = mortal.environment("ingest")

@@ -1,4 +1,4 @@
-"""Who knows all of a line but its address, and reads ids, finds no address: before an erasure and after it."""
+"""An attacker who knows a whole line except its address cannot confirm the address from ids, even after an erasure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LABELS = (b"vault-etl/1/line", b"vault-etl/1/source-lines", b"vault-etl/1/source
 
 
 def unkeyed(line: bytes, name: bytes) -> Iterator[bytes]:
-    """What an id might be made of without a key: SHA-256 of the line, alone or beside its source."""
+    """Return ids made without a key: SHA-256 of the line, alone or beside its source."""
     contents = (
         line,
         line + b"\n",
@@ -42,7 +42,7 @@ def unkeyed(line: bytes, name: bytes) -> Iterator[bytes]:
 
 
 def found(ids: list[uuid.UUID], template: bytes) -> set[str]:
-    """The guesses that an id confirms."""
+    """Return the guesses that an id confirms."""
     hashes = {_hash(record_id.bytes[6:]) for record_id in ids}
     return {
         guess
@@ -53,12 +53,12 @@ def found(ids: list[uuid.UUID], template: bytes) -> set[str]:
 
 
 def _hash(ten: bytes) -> int:
-    """Of the ten bytes, what version and variant leave."""
+    """Return the bits of the ten bytes that version and variant leave."""
     return int.from_bytes(ten, "big") & ~(0xF << 76) & ~(3 << 62)
 
 
-def test_the_attack_finds_what_an_unkeyed_id_gives_away() -> None:
-    """The construction that there once was: else the tests below would prove nothing."""
+def test_the_attack_succeeds_against_an_unkeyed_id() -> None:
+    """The tests below would prove nothing without this one."""
     source = hashlib.sha256(STORED + b"\n").digest()
     hashed = b"vault-etl/1/line" + struct.pack(">H", 32) + source + struct.pack(">Q", 1) + STORED
     made = bytes(6) + hashlib.sha256(hashed).digest()[:10]
@@ -67,7 +67,7 @@ def test_the_attack_finds_what_an_unkeyed_id_gives_away() -> None:
 
 @pytest.mark.parametrize("source", [(), ("--source", "May")])
 def test_ids_confirm_no_guess(vault: Vault, source: tuple[str, ...]) -> None:
-    """Neither to an analyst, of a record, nor to ingest, of a quarantined body; erased or not."""
+    """An analyst learns nothing from a record, nor ingest from a quarantined body; erased or not."""
     for name, line in (("stored", STORED), ("bad", QUARANTINED)):
         (vault.home / name).write_bytes(line + b"\n")
     assert loaded(vault, "--file", "stored", *source) == (1, 0, 0, 0)
@@ -85,8 +85,8 @@ def test_ids_confirm_no_guess(vault: Vault, source: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role not in {"admin", "owner"}])
 @pytest.mark.parametrize("table", ["file_sources", "file_loads"])
-def test_nobody_reads_a_digest(bare_vault: Vault, role: str, table: str) -> None:
-    """Of a content or a name; nor may anybody write one past the functions."""
+def test_no_role_reads_a_digest(bare_vault: Vault, role: str, table: str) -> None:
+    """Digests of contents and names are unreadable, and only functions write them."""
     statements = ("SELECT FROM public.{}", "INSERT INTO public.{} DEFAULT VALUES")
     for statement in statements:
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -94,10 +94,10 @@ def test_nobody_reads_a_digest(bare_vault: Vault, role: str, table: str) -> None
 
 
 def test_guesses_at_a_content_are_slow_and_one_at_a_time(bare_vault: Vault) -> None:
-    """Ten a second, however many sessions of ingest ask.
+    """Ten guesses a second are possible, however many sessions of ingest ask.
 
-    With the source key a compromised worker can ask whether a content was loaded: it is what
-    finding a source again means.
+    With the source key, a compromised worker can ask whether a content was loaded: finding a source
+    again requires that.
     """
     sources = bare_vault.sql(
         "CALL public.commit_file_source(%s, NULL, NULL)", bytes(32), role="ingest"
@@ -125,7 +125,7 @@ def test_guesses_at_a_content_are_slow_and_one_at_a_time(bare_vault: Vault) -> N
 
 
 def test_a_file_is_known_again_after_an_erasure(vault: Vault) -> None:
-    """Loading it again does not bring back who was erased."""
+    """A second load does not bring back an erased person."""
     (vault.home / "f").write_bytes(STORED)
     assert loaded(vault, "--file", "f") == (1, 0, 0, 0)
     ((record_id,),) = vault.sql("SELECT record_id FROM public.user_logins")
@@ -135,7 +135,7 @@ def test_a_file_is_known_again_after_an_erasure(vault: Vault) -> None:
 
 
 def test_a_vault_without_a_source_key_loads_no_file(bare_vault: Vault) -> None:
-    """It says so before anything is read."""
+    """The error comes before anything is read."""
     (bare_vault.home / "f").write_bytes(STORED)
     done = bare_vault.run("ingest", "ingest", "--file", "f", extra=NO_QUEUE)
     assert (done.code, done.stdout) == (78, "")

@@ -1,4 +1,4 @@
-"""Content of each kind, split into records: which kind it is, its beginning says, and no byte is lost."""
+"""Content of each kind, split into records: the beginning decides the kind, and no byte is lost."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PIECES = [
 
 
 def split(content: bytes, *cuts: int, keep_going: bool = False) -> list[tuple[int, bytes]]:
-    """All records of content that comes in pieces, cut at these places."""
+    """Return all records of content that comes in pieces, cut at these places."""
     splitter = ContentSplitter("f", keep_going=keep_going)
     pieces = itertools.pairwise([0, *cuts, len(content)])
     found = [record for a, b in pieces for record in splitter.feed(content[a:b])]
@@ -47,7 +47,7 @@ def split(content: bytes, *cuts: int, keep_going: bool = False) -> list[tuple[in
 
 
 def numbered(*records: bytes) -> list[tuple[int, bytes]]:
-    """By position, from 1."""
+    """Number records by position, from 1."""
     return list(enumerate(records, 1))
 
 
@@ -89,14 +89,14 @@ def numbered(*records: bytes) -> list[tuple[int, bytes]]:
     ],
 )
 def test_records_of_content(content: bytes, records: list[bytes]) -> None:
-    """Lines, an array, values one after the other, pretty-printed or not, a text sequence (RFC 7464)."""
+    """Lines, an array, consecutive values, pretty-printed or not, a text sequence (RFC 7464) are split."""
     assert split(content) == numbered(*records)
     assert split(content, *range(1, len(content))) == numbered(*records)
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=14), st.data())
-def test_where_content_is_cut_does_not_matter(pieces: list[bytes], data: st.DataObject) -> None:
-    """Pieces come as the disk or a pipe gives them."""
+def test_the_cuts_between_pieces_do_not_matter(pieces: list[bytes], data: st.DataObject) -> None:
+    """Pieces come as a disk or a pipe delivers them."""
     content = b"".join(pieces)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), max_size=6)))
     for keep_going in (False, True):
@@ -112,7 +112,7 @@ def test_where_content_is_cut_does_not_matter(pieces: list[bytes], data: st.Data
 
 @given(st.lists(st.sampled_from(PIECES), max_size=14))
 def test_no_byte_is_lost(pieces: list[bytes]) -> None:
-    """Between two records there is white space, a comma, a separator, a mark or an array's bracket."""
+    """Between two records there is only white space, a comma, a separator, a mark or a bracket of an array."""
     content = b"".join(pieces)
     splitter = JsonSplitter("f", keep_going=True)
     at = 0
@@ -126,7 +126,7 @@ def test_no_byte_is_lost(pieces: list[bytes]) -> None:
 
 
 def between(content: bytes, at: int) -> int:
-    """The end of what is between two records here, or a failure."""
+    """Return the end of the bytes between two records, or fail."""
     assert content[at : at + 1] in b" \n,\x1e[]" or content.startswith(BOM, at)
     return at + (len(BOM) if content.startswith(BOM, at) else 1)
 
@@ -137,8 +137,8 @@ def between(content: bytes, at: int) -> int:
         st.dictionaries(st.text(), st.text() | st.lists(st.integers()), min_size=1), min_size=1
     )
 )
-def test_what_is_written_is_read(events: list[dict[str, object]]) -> None:
-    """In each form that programs write events in, each is a record of its own."""
+def test_written_events_are_read(events: list[dict[str, object]]) -> None:
+    """Each form in which programs write events gives one record per event."""
     for text in (
         json.dumps(events),
         json.dumps(events, indent=2),
@@ -153,7 +153,7 @@ def test_what_is_written_is_read(events: list[dict[str, object]]) -> None:
     "content", [b"junk\n" * 10 + A, b"junk", b"1\n2\n", b'["a", "b"]', b"[[1]]", b'"a"\n']
 )
 def test_content_without_an_object_at_its_beginning_loads_nothing(content: bytes) -> None:
-    """Ten records, or all that there are; before the digest is given any, so that a name is not spoilt."""
+    """Ten records, or all of fewer, are checked before the digest is given any, so that a source's name stays free."""
     digest = LineDigest(KeyMaterial(bytes(32)))
     splitter = ContentSplitter("f", digest)
     with pytest.raises(
@@ -169,8 +169,8 @@ def test_content_without_an_object_at_its_beginning_loads_nothing(content: bytes
 @pytest.mark.parametrize(
     "content", [b"[" + A + b"," + A, b"[" + B + b"," + B[:-9], A + A[:-1], B + b'\n{"a']
 )
-def test_what_is_cut_off_loads_nothing(content: bytes) -> None:
-    """An array or an object without its end: told at the end, and quarantined only if one says so."""
+def test_content_that_is_cut_off_loads_nothing(content: bytes) -> None:
+    """An open array or object is an error at the end; only --keep-going quarantines it."""
     with pytest.raises(DataError, match=r"f is cut off: record \d or its array does not end"):
         split(content)
     records = split(content, keep_going=True)
@@ -181,7 +181,7 @@ def test_what_is_cut_off_loads_nothing(content: bytes) -> None:
     assert [number for number, _ in records] == list(range(1, len(records) + 1))
 
 
-def test_a_source_is_its_records() -> None:
+def test_a_digest_covers_records_not_their_form() -> None:
     """The same events as lines and as an array have one digest, so that they are loaded once."""
     digests = []
     for content in (
@@ -198,8 +198,8 @@ def test_a_source_is_its_records() -> None:
     assert len(set(digests)) == 1
 
 
-def test_what_is_cut_otherwise_is_another_source() -> None:
-    """Three lines and two records of the same bytes have not one digest: their numbers mean other things."""
+def test_other_records_of_the_same_bytes_are_another_source() -> None:
+    """Three lines and two records of the same bytes differ: their numbers mean other records."""
     lines = A + b'\n{\n"b": 1}\n'
     digests = [LineDigest(KeyMaterial(bytes(32))) for _ in range(2)]
     for content, digest in zip(
@@ -212,7 +212,7 @@ def test_what_is_cut_otherwise_is_another_source() -> None:
 
 
 def test_a_record_is_no_longer_than_a_line() -> None:
-    """Noticed before it fills the memory, by its number; and so is nothing without an end."""
+    """A long record is refused by its number before it fills the memory, and so is endless content."""
     longest = b'{"a": "' + b"x" * (MAX_LINE_BYTES - 9) + b'"}'
     assert split(b"[" + A + b"," + longest + b"]") == numbered(A, longest)
     for keep_going in (False, True):
@@ -229,7 +229,7 @@ def test_a_record_is_no_longer_than_a_line() -> None:
 
 
 def test_a_beginning_without_an_end_is_taken_for_lines() -> None:
-    """After 2 MiB of a stream, so that nothing is waited for without a bound."""
+    """The decision comes after 2 MiB of a stream, so that the wait is bounded."""
     splitter = ContentSplitter("f")
     blank = b" " * (HEAD_BYTES // 4) + b"\n"
     for _ in range(5):

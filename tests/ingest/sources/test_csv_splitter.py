@@ -1,4 +1,4 @@
-"""CSV with a header row, as JSON objects of text: each row once, by the line that it begins on."""
+"""CSV with a header row, as JSON objects of text: each row once, with the number of its first line."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ EVENT = b'{"user_id": "u", "device_type": "t", "ip": "192.0.2.1", "device_id": "
 
 
 def split(content: bytes, *cuts: int, keep_going: bool = False) -> list[tuple[int, bytes]]:
-    """All rows of content that comes in pieces, cut at these places."""
+    """Return all rows of content that comes in pieces, cut at these places."""
     splitter = ContentSplitter("f", keep_going=keep_going)
     pieces = itertools.pairwise([0, *cuts, len(content)])
     found = [record for a, b in pieces for record in splitter.feed(content[a:b])]
     return found + splitter.finish()
 
 
-def test_the_names_that_are_needed_are_those_of_an_event() -> None:
-    """Each of them alone is missed by the parser, and no other."""
+def test_the_required_names_are_those_of_an_event() -> None:
+    """The parser misses each of them alone, and no other name."""
     for name in DEFAULTS:
         parsed = parse_event(login_event_without(name))
         missing = Rejection(Reason.FIELD_MISSING, f"$.{name}")
@@ -65,14 +65,14 @@ def test_the_names_that_are_needed_are_those_of_an_event() -> None:
     ],
 )
 def test_rows_of_content(content: bytes, rows: list[tuple[int, bytes]]) -> None:
-    """A row that has not the header's cells, or no form at all, is kept as it is, to be quarantined."""
+    """A row with another number of cells, or without a form, is kept unchanged, to be quarantined."""
     keep_going = rows != [] and rows[0][1] != EVENT and len(rows) == 1
     assert split(content, keep_going=keep_going) == rows
     assert split(content, *range(1, len(content)), keep_going=keep_going) == rows
 
 
-def test_cells_are_text_as_they_are() -> None:
-    """Quotes, commas, line ends, blank lines and lone quotes in them; an empty one of a field that is needed stays."""
+def test_cells_are_unchanged_text() -> None:
+    """Quotes, commas, line ends and blank lines stay; so does an empty cell of a required field."""
     content = HEADER + b'"a,\n\n""b""",5" x, y ,,"\xe2\x80\xa8"\n' + ROW
     first, second = split(content)
     assert (first[0], second) == (2, (5, EVENT))
@@ -86,7 +86,7 @@ def test_cells_are_text_as_they_are() -> None:
 
 
 def test_a_column_without_a_name_is_not_lost() -> None:
-    """It is called by its place; a column of no field of ours keeps its name."""
+    """The column is named by its place; a column of an unknown field keeps its name."""
     content = HEADER[:-1] + b",,email\n" + ROW[:-1] + b",x,y@example.com\n"
     assert (
         json.loads(split(content)[0][1]).items()
@@ -106,8 +106,8 @@ def test_a_column_without_a_name_is_not_lost() -> None:
         )
     )
 )
-def test_what_is_written_is_read(rows: list[list[str]]) -> None:
-    """By the writer of Python's library, with LF line ends, as databases export it."""
+def test_written_rows_are_read(rows: list[list[str]]) -> None:
+    """Python's own writer, with LF line ends, writes what databases export."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)
     found = split(HEADER + out.getvalue().encode(), keep_going=True)
@@ -123,8 +123,8 @@ def test_what_is_written_is_read(rows: list[list[str]]) -> None:
         (HEADER[:-1] + b",a@b.example,a@b.example\n", "the header row of f has another name twice"),
     ],
 )
-def test_a_header_row_that_does_not_do(header: bytes, says: str) -> None:
-    """It names what is missing; with `--keep-going` each row is quarantined, and says so itself."""
+def test_an_incomplete_header_row_is_refused(header: bytes, says: str) -> None:
+    """The error names the missing fields; with `--keep-going`, each row is quarantined with its reason."""
     with pytest.raises(DataError, match=says):
         split(header)
     rows = split(header + b",".join([b"1"] * (header.count(b",") + 1)), keep_going=True)
@@ -146,7 +146,7 @@ def test_a_header_row_that_does_not_do(header: bytes, says: str) -> None:
 def test_csv_of_other_programs_is_refused(
     tmp_path: Path, content: bytes, says: str, way: str
 ) -> None:
-    """Whether or not one says to keep going; and the hint is a shell line that makes rows of it."""
+    """--keep-going changes nothing; the hint is a shell line that converts the file."""
     match = f"f is CSV with {says}.*: nothing was loaded"
     with pytest.raises(DataError, match=match):
         split(content, keep_going=True)
@@ -163,13 +163,13 @@ def test_csv_of_other_programs_is_refused(
 @pytest.mark.parametrize(
     "line", [b"user_id", b"a,b,c", b"x,user_id", b"user_id ip", b"\xff,user_id,ip"]
 )
-def test_what_is_no_header_row(line: bytes) -> None:
-    """Two names of ours make one."""
+def test_a_header_row_has_two_known_names(line: bytes) -> None:
+    """One known name is not enough."""
     assert Header.parse(line) is None
 
 
-def test_a_row_that_does_not_end_is_noticed() -> None:
-    """Before it fills the memory: a quote that nothing closes."""
+def test_a_row_that_does_not_end_is_refused() -> None:
+    """A quote that is never closed is noticed before it fills the memory."""
     content = HEADER + ROW + b'u,"' + b"x\n" * MAX_LINE_BYTES
     with pytest.raises(DataError, match="the row of line 3 of f is longer than 1,048,576 bytes"):
         split(content, 100)

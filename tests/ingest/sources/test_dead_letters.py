@@ -1,4 +1,4 @@
-"""The dead-letter queue of a queue: found by who may read the queue alone, and read with identities kept."""
+"""The dead-letter queue of a queue: found with read access to the queue alone; its messages keep their identity."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sqs(moto: tuple[str, Provisioned]) -> Any:  # noqa: ANN401 - a client of bot
 
 
 def queue(sqs: Any, name: str = "", **attributes: str) -> tuple[str, str]:  # noqa: ANN401 - a client
-    """A queue of its own: its URL, its ARN."""
+    """Make a queue. Return its URL and its ARN."""
     made = sqs.create_queue(QueueName=name or f"q-{uuid.uuid4().hex}", Attributes=attributes)
     url = made["QueueUrl"]
     told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
@@ -30,14 +30,14 @@ def queue(sqs: Any, name: str = "", **attributes: str) -> tuple[str, str]:  # no
 
 
 def redrive(target: str, receives: int = 1) -> str:
-    """A redrive policy."""
+    """Return a redrive policy."""
     return json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": receives})
 
 
 def test_the_role_ingest_finds_the_dead_letters_of_its_queue(
     moto: tuple[str, Provisioned],
 ) -> None:
-    """With its own rights, and may receive and delete there."""
+    """The role's own rights are enough, and allow it to receive and delete there."""
     endpoint, provisioned = moto
     own = EmulatorSession(endpoint, provisioned.credentials["ingest"]).client("sqs")
     url = dead_letter_queue_url(own, provisioned.queue_url)
@@ -54,8 +54,8 @@ def test_the_role_ingest_finds_the_dead_letters_of_its_queue(
     assert dead.depth().visible >= 0
 
 
-def test_a_message_that_died_has_the_identity_that_it_had(sqs: Any) -> None:  # noqa: ANN401 - a client
-    """Its id and the time it was sent: so what was stored before it died is not stored again."""
+def test_a_dead_letter_keeps_its_identity(sqs: Any) -> None:  # noqa: ANN401 - a client
+    """Its id and its time of sending are unchanged, so a message stored before is not stored again."""
     dead_url, dead_arn = queue(sqs)
     url, _ = queue(sqs, VisibilityTimeout="0", RedrivePolicy=redrive(dead_arn))
     sqs.send_message(QueueUrl=url, MessageBody="body")
@@ -68,15 +68,15 @@ def test_a_message_that_died_has_the_identity_that_it_had(sqs: Any) -> None:  # 
 
 
 def test_the_url_keeps_the_host_that_was_set(sqs: Any) -> None:  # noqa: ANN401 - a client
-    """Of an emulator, or of a VPC endpoint: only the name is another."""
+    """The host is that of an emulator or a VPC endpoint; only the name differs."""
     dead_url, dead_arn = queue(sqs)
     url, _ = queue(sqs, RedrivePolicy=redrive(dead_arn))
     base, _, name = url.rpartition("/")
     assert dead_letter_queue_url(sqs, f"{base}/{name}") == f"{base}/{dead_url.rpartition('/')[2]}"
 
 
-def test_a_queue_without_dead_letters_says_so(sqs: Any) -> None:  # noqa: ANN401 - a client
-    """It is a matter of configuration, as is a queue that is not there."""
+def test_a_queue_without_dead_letters_is_a_configuration_error(sqs: Any) -> None:  # noqa: ANN401 - a client
+    """A missing queue is the same kind of error."""
     url, _ = queue(sqs)
     with pytest.raises(ConfigurationError, match="has no dead-letter queue"):
         dead_letter_queue_url(sqs, url)
@@ -85,7 +85,7 @@ def test_a_queue_without_dead_letters_says_so(sqs: Any) -> None:  # noqa: ANN401
 
 
 def test_a_fifo_queue_of_dead_letters_is_refused(sqs: Any) -> None:  # noqa: ANN401 - a client
-    """SQS resets the time of sending there, and with it the record id."""
+    """SQS changes the time of sending there, and so the record id."""
     name = f"q-{uuid.uuid4().hex}"
     _, dead_arn = queue(sqs, f"{name}-dead.fifo", FifoQueue="true")
     url, _ = queue(sqs, f"{name}.fifo", FifoQueue="true", RedrivePolicy=redrive(dead_arn))

@@ -26,7 +26,7 @@ FIELDS = ("user_id", "device_type", "ip", "device_id", "locale", "app_version")
 
 
 class Kind(NamedTuple):
-    """A file, and what is to become of it."""
+    """A file, and the expected fate of its records."""
 
     name: str
     content: bytes
@@ -38,23 +38,23 @@ class Kind(NamedTuple):
 
 
 def events(kind: str) -> Sequence[bytes]:
-    """Three events of this file alone, and one that is none."""
+    """Return three events of this file alone, and one record that is not an event."""
     return [*(login_event(user_id=f"{kind} {n}") for n in range(3)), BAD]
 
 
 def pretty(kind: str) -> Sequence[bytes]:
-    """The same, eight lines each."""
+    """Return the same records, eight lines each."""
     return [json.dumps(json.loads(event), indent=2).encode() for event in events(kind)]
 
 
 def csv(kind: str) -> bytes:
-    """The same, with a header row."""
+    """Return the same records, with a header row."""
     rows = [[json.loads(event)[name].encode() for name in FIELDS] for event in events(kind)]
     return b"\n".join(b",".join(row) for row in [[f.encode() for f in FIELDS], *rows])
 
 
 def tarred(content: bytes) -> bytes:
-    """An archive of one file."""
+    """Return an archive of one file."""
     out = BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         about = tarfile.TarInfo("f")
@@ -64,7 +64,7 @@ def tarred(content: bytes) -> bytes:
 
 
 def kinds() -> Sequence[Kind]:
-    """Every odd one."""
+    """Return files of every kind, odd ones included."""
     lines = b"\n".join(events("refused"))
     read = [
         ("lines", b"\n".join(events("lines")), 4),
@@ -105,12 +105,12 @@ def kinds() -> Sequence[Kind]:
 
 
 def rows(vault: Vault) -> tuple[int, int]:
-    """Stored, quarantined."""
+    """Return the numbers of stored and quarantined rows."""
     return vault.count("user_logins"), vault.count("quarantine")
 
 
-def test_nothing_that_a_file_carries_is_lost(vault: Vault) -> None:
-    """Each record is counted once; loaded again, each is known; what is refused has left nothing."""
+def test_no_record_of_a_file_is_lost(vault: Vault) -> None:
+    """Each record is counted once; a second load knows each; a refused file leaves nothing."""
     for kind in kinds():
         splitter = LineSplitter(kind.name)
         as_lines = len(splitter.feed(kind.content) + splitter.finish())
@@ -133,8 +133,8 @@ def test_nothing_that_a_file_carries_is_lost(vault: Vault) -> None:
         assert loaded(vault, "--file", "of Windows") == (0, 3, 0, 1)
 
 
-def test_what_is_quarantined_is_what_came(vault: Vault) -> None:
-    """Byte for byte: a record of an array is an event under its own id once it is mended."""
+def test_quarantined_records_are_unchanged(vault: Vault) -> None:
+    """A body is byte for byte the record: a record of an array is an event under its own id once corrected."""
     odd = b'{"user_id" : "\\u0075",\n  "ip": "x"}'
     (vault.home / "f").write_bytes(b"[" + login_event() + b", " + odd + b", 7]")
     assert loaded(vault, "--file", "f") == (1, 0, 2, 0)
@@ -145,8 +145,8 @@ def test_what_is_quarantined_is_what_came(vault: Vault) -> None:
     assert sorted(shown) == ["7", odd.decode()]
 
 
-def test_a_stream_is_looked_at_before_anything_is_written(vault: Vault) -> None:
-    """And its name is not spoilt: what was refused is converted, and loaded under the same --source."""
+def test_a_stream_is_checked_before_anything_is_written(vault: Vault) -> None:
+    """The name of a refused stream stays free: the converted stream is loaded under the same --source."""
     source = ("--file", "-", "--source", "s")
     refused = vault.run("ingest", "ingest", *source, extra=NO_QUEUE, stdin="no event\n" * 3)
     assert (refused.code, refused.stdout, rows(vault)) == (65, "", (0, 0))
@@ -161,15 +161,15 @@ def test_a_stream_is_looked_at_before_anything_is_written(vault: Vault) -> None:
     assert loaded(vault, *source, "--keep-going", stdin=grown + "{") == (0, 4, 1, 1)
 
 
-def test_keep_going_quarantines_what_is_no_object(vault: Vault) -> None:
-    """Each record, once, and found again."""
+def test_keep_going_quarantines_records_that_are_not_objects(vault: Vault) -> None:
+    """Each record is quarantined once, and found again."""
     (vault.home / "f").write_bytes(b"no event\n" * 12)
     assert loaded(vault, "--file", "f", "--keep-going") == (0, 0, 12, 0)
     assert loaded(vault, "--file", "f", "--keep-going") == (0, 0, 0, 12)
 
 
 def dry(vault: Vault, *args: str, **options: Any) -> Any:  # noqa: ANN401 - what was printed
-    """What `--dry-run` prints, without a single setting."""
+    """Return the output of `--dry-run`, without any setting."""
     nothing = {
         name: None for name in vault.environment("ingest") if name.startswith(("VAULT", "AWS"))
     }
@@ -178,7 +178,7 @@ def dry(vault: Vault, *args: str, **options: Any) -> Any:  # noqa: ANN401 - what
 
 @pytest.mark.parametrize("name", ["f.json", "f.csv.gz"])
 def test_a_dry_run_counts_the_reasons_and_writes_nothing(bare_vault: Vault, name: str) -> None:
-    """With the numbers of the first records of each; needs no database, no keys and no AWS."""
+    """The first records of each reason are numbered; the command needs no database, keys or AWS."""
     content = csv("dry") + b"\nfew,cells" if "csv" in name else b"".join(events("dry")) + b"[1]"
     (bare_vault.home / name).write_bytes(gzip.compress(content) if "gz" in name else content)
     numbers = (5, 6) if "csv" in name else (4, 5)
@@ -197,7 +197,7 @@ def test_a_dry_run_counts_the_reasons_and_writes_nothing(bare_vault: Vault, name
 
 
 def test_a_dry_run_refuses_what_a_load_refuses(bare_vault: Vault) -> None:
-    """By the same exit codes; of a stream too, which then needs no --source."""
+    """The exit codes are the same, for a stream too, which then needs no --source."""
     many = b"\n".join([BAD, login_event(create_date="1969-01-01"), *[BAD] * 8])
     found = dry(bare_vault, "--file", "-", stdin=many.decode())
     assert [(r["reason_code"], r["count"], r["first"]) for r in found["reasons"]] == [
@@ -215,8 +215,8 @@ def test_a_dry_run_refuses_what_a_load_refuses(bare_vault: Vault) -> None:
     assert dry(bare_vault, "--file", "f", "--keep-going")["quarantined"] == 12
 
 
-def test_a_file_without_records_is_told(vault: Vault) -> None:
-    """An archive of nothing loads nothing, and says so."""
+def test_a_file_without_records_is_reported(vault: Vault) -> None:
+    """An empty archive loads nothing, and the command says so."""
     (vault.home / "f.gz").write_bytes(gzip.compress(b""))
     done = vault.ok("ingest", "ingest", "--file", "f.gz", extra=NO_QUEUE)
     assert done.json["received"] == 0

@@ -1,4 +1,4 @@
-"""`FileSources`: a source is found again, and two contents are never taken for one."""
+"""`FileSources`: a source is found again, and two contents are never confused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAY, JUNE = b"m" * 32, b"j" * 32
 
 @pytest.fixture(params=["fake", "postgres"])
 def sources(request: pytest.FixtureRequest) -> Iterator[FileSources]:
-    """None are known yet. Postgres acts as the role ingest."""
+    """The adapters, without a known source. Postgres acts as the role ingest."""
     if request.param == "fake":
         yield FakeFileSources()
         return
@@ -30,21 +30,21 @@ def sources(request: pytest.FixtureRequest) -> Iterator[FileSources]:
 
 
 def begin(sources: FileSources) -> tuple[Load, tuple[int, ...]]:
-    """A load of the same source, and where it has to agree."""
+    """Begin a load of the same source. Return it with the points where it must agree."""
     found = sources.find(NAME)
     return Load(uuid.uuid4(), found.source_id), found.points
 
 
-def test_a_source_is_drawn_once(sources: FileSources) -> None:
-    """And found again; another digest is another source."""
+def test_a_source_is_created_once(sources: FileSources) -> None:
+    """The same digest finds the source again; another digest is another source."""
     found = sources.find(NAME)
     assert sources.find(NAME) == found
     assert sources.find(b"o" * 32).source_id != found.source_id
     assert found.points == ()
 
 
-def test_a_load_takes_the_place_of_the_one_that_it_agrees_with(sources: FileSources) -> None:
-    """A killed one too; so a source that grows has one point, at its end."""
+def test_a_load_replaces_the_load_that_it_agrees_with(sources: FileSources) -> None:
+    """A killed load is replaced too; so a growing source has one point, at its end."""
     killed, _ = begin(sources)
     assert sources.reached(killed, 3, MAY)
     for end in (5, 9):
@@ -57,7 +57,7 @@ def test_a_load_takes_the_place_of_the_one_that_it_agrees_with(sources: FileSour
 
 
 def test_other_lines_are_refused(sources: FileSources) -> None:
-    """Where a load got to that was killed, or one that is whole; and the point stays where it was."""
+    """A point of a killed load, or of a whole one, must agree; a refusal does not move the point."""
     may, _ = begin(sources)
     assert sources.reached(may, 3, MAY)
     for _ in range(2):
@@ -69,7 +69,7 @@ def test_other_lines_are_refused(sources: FileSources) -> None:
 
 
 def test_a_load_that_does_not_reach_the_others_is_not_whole(sources: FileSources) -> None:
-    """Its content ends too early, and nothing tells whose lines are there."""
+    """Its content ends too early, and nothing tells which load the stored lines belong to."""
     may, _ = begin(sources)
     assert sources.reached(may, 3, MAY)
     short, points = begin(sources)
@@ -79,8 +79,8 @@ def test_a_load_that_does_not_reach_the_others_is_not_whole(sources: FileSources
     assert not sources.loaded(empty, points)
 
 
-def test_a_load_beside_it_that_it_never_saw_is_not_agreed_with(sources: FileSources) -> None:
-    """Both began before there was anything to agree with: one of the two is told."""
+def test_a_concurrent_load_of_other_lines_is_refused(sources: FileSources) -> None:
+    """Both loads began before any point existed: one of them gets the refusal."""
     may, _ = begin(sources)
     june, _ = begin(sources)
     assert sources.reached(may, 3, MAY)
@@ -90,7 +90,7 @@ def test_a_load_beside_it_that_it_never_saw_is_not_agreed_with(sources: FileSour
 
 
 def test_the_same_load_twice_at_once_is_whole_twice(sources: FileSources) -> None:
-    """They end at the same point, and each says so again before it is whole."""
+    """Both loads end at the same point, and each checks it again."""
     loads = [begin(sources)[0] for _ in range(2)]
     for load in (*loads, *loads):
         assert sources.reached(load, 3, MAY)
@@ -99,8 +99,8 @@ def test_the_same_load_twice_at_once_is_whole_twice(sources: FileSources) -> Non
         assert sources.loaded(load, ())
 
 
-def test_below_a_whole_load_nothing_is_remembered(sources: FileSources) -> None:
-    """All of its lines are stored, so a wrong load stores none, and spoils no name."""
+def test_points_below_a_whole_load_are_dropped(sources: FileSources) -> None:
+    """All of its lines are stored, so a wrong load stores nothing, and blocks no name."""
     may, _ = begin(sources)
     assert sources.reached(may, 3, MAY)
     assert sources.loaded(may, ())

@@ -1,4 +1,4 @@
-"""Content that is not read is known by its first bytes, and the hint is a shell line that reads it."""
+"""Unsupported content is recognised by its first bytes, and the hint is a shell line that converts it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LINES = login_event() + b"\n" + login_event(user_id="u-2") + b"\n"
 
 
 def zipped() -> bytes:
-    """An archive of one file."""
+    """Return an archive of one file."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("f", LINES)
@@ -29,7 +29,7 @@ def zipped() -> bytes:
 
 
 def tarred() -> bytes:
-    """An archive of one file."""
+    """Return an archive of one file."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         about = tarfile.TarInfo("f")
@@ -68,8 +68,8 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("what", [*CONVERTIBLE, *OTHERS])
-def test_it_is_named_and_nothing_of_it_is_read(what: str) -> None:
-    """Whether or not one says to keep going: no piece of it is a record."""
+def test_unsupported_content_is_named_and_not_read(what: str) -> None:
+    """No piece of the content becomes a record, with --keep-going or without."""
     for keep_going in (False, True):
         splitter = ContentSplitter("f", keep_going=keep_going)
         with pytest.raises(DataError, match=f"^f is {what.strip(' :')}.*: nothing was loaded$"):
@@ -78,8 +78,10 @@ def test_it_is_named_and_nothing_of_it_is_read(what: str) -> None:
 
 @pytest.mark.parametrize("what", CONVERTIBLE)
 @pytest.mark.parametrize("name", ["f", "f.gz"])
-def test_the_hint_is_a_shell_line_that_reads_it(tmp_path: Path, what: str, name: str) -> None:
-    """As it is, and where a file's name had it decompressed once: run, it gives the lines."""
+def test_the_hint_is_a_shell_line_that_converts_the_content(
+    tmp_path: Path, what: str, name: str
+) -> None:
+    """The shell line gives the lines, also for a file that was decompressed by its name."""
     content = CONVERTIBLE[what]
     with pytest.raises(DataError) as caught:
         ContentSplitter(name).feed(content)
@@ -91,14 +93,14 @@ def test_the_hint_is_a_shell_line_that_reads_it(tmp_path: Path, what: str, name:
 
 
 def test_standard_input_goes_through_a_filter() -> None:
-    """There is no file to name."""
+    """The hint has no file to name."""
     with pytest.raises(DataError) as caught:
         ContentSplitter("standard input").feed(CONVERTIBLE["compressed with xz"])
     assert str(caught.value.hint) == "… | xz -dc | vault-etl ingest --file - --source NAME"
 
 
-def test_the_bytes_count_at_the_beginning_alone() -> None:
-    """In a later line they are no more than a line that is no event."""
+def test_first_bytes_count_only_at_the_beginning() -> None:
+    """In a later line, the same bytes are a line that is not an event."""
     splitter = ContentSplitter("f")
     assert splitter.feed(login_event() + b"\nPK\x03\x04\n") == [
         (1, login_event()),

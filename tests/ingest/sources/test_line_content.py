@@ -1,4 +1,4 @@
-"""Files, compressed or not, and streams: what is whole is read, and what is not is refused."""
+"""Files, compressed or not, and streams: whole content is read, and damaged content is refused."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ CONTENT = b"".join(b'{"line": %d}\n' % n for n in range(30_000))
 
 
 def noise(size: int) -> bytes:
-    """Bytes that do not compress."""
+    """Return bytes that do not compress."""
     return random.Random(7).randbytes(size)
 
 
 def plain(content: bytes) -> bytes:
-    """As it is."""
+    """Return the content unchanged."""
     return content
 
 
 def with_checksum(content: bytes) -> bytes:
-    """As the program `zstd` compresses by default. Without it a flipped bit may pass."""
+    """Compress as the program `zstd` does by default. Without the checksum, a flipped bit may pass."""
     return zstd.compress(content, options={int(zstd.CompressionParameter.checksum_flag): 1})
 
 
@@ -51,7 +51,7 @@ COMPRESSED = FORMS[1:]
 
 
 def read(path: Path) -> bytes:
-    """All of a file, decompressed."""
+    """Return all of a file, decompressed."""
     with closing(FileContent(str(path))) as content:
         return b"".join(iter(content.read, b""))
 
@@ -61,7 +61,7 @@ def read(path: Path) -> bytes:
 def test_a_file_is_read_as_its_name_says(
     tmp_path: Path, name: str, compress: Callable[[bytes], bytes], content: bytes
 ) -> None:
-    """In pieces of 64 KiB at most, and again from the beginning after a rewind."""
+    """The pieces have 64 KiB at most; after a rewind, the file is read from the beginning."""
     (tmp_path / name).write_bytes(compress(content))
     with closing(FileContent(str(tmp_path / name))) as file:
         chunks = list(iter(file.read, b""))
@@ -75,7 +75,7 @@ def test_a_file_is_read_as_its_name_says(
 def test_several_compressed_parts_are_one_content(
     tmp_path: Path, name: str, compress: Callable[[bytes], bytes]
 ) -> None:
-    """RFC 1952 and RFC 8878: what is appended to a file belongs to it."""
+    """By RFC 1952 and RFC 8878, an appended part belongs to the file."""
     (tmp_path / name).write_bytes(compress(b"one\n") + compress(b"two\n"))
     assert read(tmp_path / name) == b"one\ntwo\n"
 
@@ -96,14 +96,14 @@ def test_several_compressed_parts_are_one_content(
     ],
     ids=["empty", "head", "half", "cut", "before", "behind", "bit", "second", "plain"],
 )
-def test_what_is_damaged_is_refused(
+def test_a_damaged_file_is_refused(
     tmp_path: Path,
     name: str,
     compress: Callable[[bytes], bytes],
     damage: Callable[[bytes], bytes],
     says: str,
 ) -> None:
-    """At the latest at the end, and by name: half a file is never taken for a whole one."""
+    """At the latest at its end, and by name: half a file never counts as a whole one."""
     whole = compress(CONTENT)
     (tmp_path / name).write_bytes(damage(whole))
     with pytest.raises(DataError, match=f"{name} {says}"):
@@ -111,7 +111,7 @@ def test_what_is_damaged_is_refused(
 
 
 def test_zstd_that_needs_more_than_the_file(tmp_path: Path) -> None:
-    """A window of more than 128 MiB (`--long=31`), or a dictionary: said, with the shell line to use."""
+    """A window of more than 128 MiB (`--long=31`), or a dictionary, gives an error with the shell line to use."""
     long = zstd.ZstdCompressor(options={int(zstd.CompressionParameter.window_log): 30})
     whole = long.compress(b"x" * 100) + long.flush()
     dictionary = zstd.train_dict([b"hello, world %d" % n * 9 for n in range(999)], 1_000)
@@ -126,13 +126,13 @@ def test_zstd_that_needs_more_than_the_file(tmp_path: Path) -> None:
 
 
 def test_a_plain_file_may_be_empty(tmp_path: Path) -> None:
-    """It has no lines."""
+    """An empty file has no lines."""
     (tmp_path / "f").touch()
     assert read(tmp_path / "f") == b""
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
-    """Each is told apart, and by its name."""
+def test_a_path_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
+    """Each kind has its own error, with the name."""
     (tmp_path / "folder.gz").mkdir()
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "pipe")
@@ -148,8 +148,8 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         FileContent(os.devnull)
 
 
-def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
-    """Is a matter of permission. Root may read everything, so root tries as nobody."""
+def test_an_unreadable_file_is_denied(tmp_path: Path) -> None:
+    """The error is one of permission. Root may read everything, so the test runs as nobody."""
     path = tmp_path / "f"
     path.touch()
     path.chmod(0)
@@ -165,7 +165,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """A pipe: its read end, its write end."""
+    """A pipe: its read end and its write end."""
     ends = os.pipe()
     yield ends
     for end in ends:
@@ -189,7 +189,7 @@ def test_a_stream_is_waited_for_no_longer_than_asked(pipe: tuple[int, int]) -> N
 
 
 def test_a_stream_that_is_closed_is_an_error() -> None:
-    """And no endless wait."""
+    """The reader does not wait forever."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     os.close(write_end)
@@ -212,7 +212,7 @@ print(total, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def test_decompressing_takes_bounded_memory(
     tmp_path: Path, name: str, compress: Callable[[bytes], bytes]
 ) -> None:
-    """200 MiB out of a few KiB: what counts is what is held, not what comes out."""
+    """A few KiB become 200 MiB: the memory is bounded, whatever the output."""
     size = 200 * 1024 * 1024
     (tmp_path / name).write_bytes(compress(bytes(size)))
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Content split into lines: the same lines, however it comes in pieces."""
+"""Content split into lines: the same lines, however the content is cut into pieces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 def split(*chunks: bytes) -> list[tuple[int, bytes]]:
-    """All lines of content that comes in these pieces."""
+    """Return all lines of content that comes in these pieces."""
     splitter = LineSplitter("f.jsonl")
     return [line for chunk in chunks for line in splitter.feed(chunk)] + splitter.finish()
 
@@ -51,8 +51,8 @@ def test_lines_of_content(content: bytes, lines: list[tuple[int, bytes]]) -> Non
 @given(
     st.lists(st.sampled_from([b"\n", b"\r", b" ", b"a", BOM, b"{}", b"\x1f", b"\xff"])), st.data()
 )
-def test_where_content_is_cut_does_not_matter(pieces: list[bytes], data: st.DataObject) -> None:
-    """Pieces come as the disk or a pipe gives them."""
+def test_the_cuts_between_pieces_do_not_matter(pieces: list[bytes], data: st.DataObject) -> None:
+    """Pieces come as a disk or a pipe delivers them."""
     content = b"".join(pieces)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), max_size=6)))
     bounds = [0, *cuts, len(content)]
@@ -62,7 +62,7 @@ def test_where_content_is_cut_does_not_matter(pieces: list[bytes], data: st.Data
 
 @given(st.lists(st.binary(max_size=9)))
 def test_no_byte_is_lost(lines: list[bytes]) -> None:
-    """What is not blank comes out as it went in, with its number."""
+    """Every line that is not blank comes out unchanged, with its number."""
     lines = [b"|" + line.replace(b"\n", b"").removesuffix(b"\r") + b"|" for line in lines]
     content = b"|\n" + b"\n".join(lines)
     assert split(content) == [(1, b"|"), *enumerate(lines, start=2)]
@@ -71,7 +71,7 @@ def test_no_byte_is_lost(lines: list[bytes]) -> None:
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 @pytest.mark.parametrize("start", [b"", BOM, b"a\n"])
 def test_the_longest_line(start: bytes, end: bytes) -> None:
-    """A MiB without its line end and without the mark; one byte more is no line of JSON lines."""
+    """A line may have 1 MiB without its line end and the mark; one byte more is refused."""
     number = start.count(b"\n") + 1
     longest = b"x" * MAX_LINE_BYTES
     assert split(start + longest + end)[-1] == (number, longest)
@@ -80,7 +80,7 @@ def test_the_longest_line(start: bytes, end: bytes) -> None:
 
 
 def test_a_line_without_an_end_is_noticed_before_it_fills_the_memory() -> None:
-    """As soon as it is too long, and not when it ends."""
+    """The error comes when the line is too long, not when it ends."""
     splitter = LineSplitter("f")
     chunk = b"x" * 65_536
     for _ in range(MAX_LINE_BYTES // len(chunk)):
@@ -90,7 +90,7 @@ def test_a_line_without_an_end_is_noticed_before_it_fills_the_memory() -> None:
 
 
 def test_blank_lines_without_an_end_are_noticed() -> None:
-    """After 64 MiB in a row, by the number of the line; a line that is not blank begins the count again."""
+    """The limit is 64 MiB in a row, with the line's number; a line that is not blank resets the count."""
     splitter = LineSplitter("f")
     blank = b" " * (MAX_LINE_BYTES - 1) + b"\n"
     allowed = MAX_BLANK_BYTES // MAX_LINE_BYTES
@@ -105,7 +105,7 @@ def test_blank_lines_without_an_end_are_noticed() -> None:
 
 
 def test_an_error_quotes_nothing_of_a_line() -> None:
-    """It may be personal."""
+    """The line may be personal."""
     with pytest.raises(DataError) as caught:
         split(b"secret" * MAX_LINE_BYTES)
     assert "secret" not in f"{caught.value} {caught.value.hint}"

@@ -1,4 +1,4 @@
-"""Lines of files into Postgres: each once, in its month, however often and under whatever name it is loaded."""
+"""Lines of files in Postgres: each once, in its month, whatever the number of loads and the file's name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Load = Counter[Outcome]
 
 @dataclass
 class Loader:
-    """What opens lines and stores them, with the environment and the rights of the role ingest."""
+    """Opens lines and stores them, with the environment and the rights of the role ingest."""
 
     opener: LineOpener
     writer: BatchWriter
@@ -45,7 +45,7 @@ def writer(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> Loader:
 def load(
     writer: Loader, path: Path, *, source: str | None = None, sent: dt.date | None = None
 ) -> Load:
-    """Load a file; what became of its lines."""
+    """Load a file. Return the outcomes of its lines."""
     outcomes: Load = Counter()
     with closing(writer.opener.open(str(path), source=source, sent=sent)) as lines:
         while messages := lines.receive(1):
@@ -56,7 +56,7 @@ def load(
 
 
 def test_loading_a_file_twice_stores_it_once(vault: Vault, writer: Loader, tmp_path: Path) -> None:
-    """Under another name too, compressed or not; what is no event is quarantined once."""
+    """Another name or compression does not matter; a line that is not an event is quarantined once."""
     content = "\n".join(sample_events()).encode()
     (tmp_path / "a.jsonl").write_bytes(content)
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(content))
@@ -69,7 +69,7 @@ def test_loading_a_file_twice_stores_it_once(vault: Vault, writer: Loader, tmp_p
 
 
 def test_two_equal_lines_are_two_events(vault: Vault, writer: Loader, tmp_path: Path) -> None:
-    """In one file, or in two; but not in two that are one by their name."""
+    """They are two in one file, or in two files, but not in two files under one --source."""
     line = login_event() + b"\n"
     (tmp_path / "a").write_bytes(line + line)
     assert load(writer, tmp_path / "a") == {Outcome.STORED: 2}
@@ -90,7 +90,7 @@ def _months_ago(months: int) -> dt.date:
 def test_each_line_goes_to_the_month_of_its_day(
     vault: Vault, writer: Loader, tmp_path: Path
 ) -> None:
-    """Which is made for it; a line without a day goes to that of the file, or to the undated ones."""
+    """The month is made; a line without a day goes to the file's month, or to the undated lines."""
     named, sent = _months_ago(20), _months_ago(7)
     lines = [login_event(create_date=named.isoformat()), login_event()]
     (tmp_path / "f").write_bytes(b"\n".join(lines))
@@ -109,7 +109,7 @@ def test_each_line_goes_to_the_month_of_its_day(
 def test_a_line_of_a_day_without_a_month_is_quarantined(
     vault: Vault, writer: Loader, tmp_path: Path
 ) -> None:
-    """Too long ago, too far ahead, or before 1970: once, by its day, and the others are stored."""
+    """A day too long ago, too far ahead, or before 1970 quarantines its line once; the others are stored."""
     days = [_months_ago(25), _months_ago(-5), dt.date(1969, 12, 31), dt.date(1, 1, 1), dt.date.max]
     lines = [login_event(create_date=day.isoformat()) for day in days]
     (tmp_path / "f").write_bytes(b"\n".join([*lines, login_event()]))

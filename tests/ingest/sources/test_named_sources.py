@@ -1,4 +1,4 @@
-"""Two contents under one `--source`: no line is lost in silence, whatever was killed before."""
+"""Two contents under one `--source`: no line is lost silently, whatever was killed before."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = ("--file", "f", *NAME)
 
 
 def events(name: str, count: int) -> bytes:
-    """So many lines."""
+    """Return `count` lines."""
     return b"".join(login_event(user_id=f"{name}-{n}") + b"\n" for n in range(count))
 
 
@@ -38,19 +38,19 @@ def file(vault: Vault, content: bytes) -> Result:
 
 
 def users(vault: Vault) -> set[str]:
-    """Whose events are stored."""
+    """Return the users of the stored events."""
     rows = vault.sql("SELECT user_id FROM public.user_logins")
     assert len({user for (user,) in rows}) == len(rows), "an event is stored twice"
     return {user for (user,) in rows}
 
 
 def of(name: str, numbers: Sequence[int]) -> set[str]:
-    """The users of these lines."""
+    """Return the users of these lines."""
     return {f"{name}-{n}" for n in numbers}
 
 
 def test_a_file_of_other_lines_loads_nothing(vault: Vault) -> None:
-    """Nor does one that is shorter; one that grew is loaded from where it was."""
+    """A shorter file loads nothing either; a longer one is loaded from the point that was reached."""
     assert file(vault, MAY).code == 0
     for other in (JUNE, events("june", 10), MAY[:-1] + b" \n", events("may", 39), b""):
         done = file(vault, other)
@@ -62,8 +62,8 @@ def test_a_file_of_other_lines_loads_nothing(vault: Vault) -> None:
     assert users(vault) == of("may", range(40)) | of("june", range(40))
 
 
-def test_a_stream_of_other_lines_says_how_many_were_taken_for_known(vault: Vault) -> None:
-    """Those that came before its first difference; and the name stays good for what it was."""
+def test_a_stream_of_other_lines_reports_its_duplicates(vault: Vault) -> None:
+    """Lines before the first difference count as known; the name stays valid for its lines."""
     assert stream(vault, MAY).code == 0
     shorter = stream(vault, events("june", 10))
     assert (shorter.code, shorter.stdout) == (65, "")
@@ -78,8 +78,8 @@ def test_a_stream_of_other_lines_says_how_many_were_taken_for_known(vault: Vault
 
 
 @pytest.mark.parametrize("load", [stream, file])
-def test_a_load_that_was_cut_short_is_gone_on_with(vault: Vault, load: object) -> None:
-    """Every line of it is stored once, however often it is cut."""
+def test_an_interrupted_load_is_continued(vault: Vault, load: object) -> None:
+    """Every line is stored once, whatever the number of interruptions."""
     (vault.home / "f").write_bytes(MAY)
     for _ in range(2):
         if load is stream:
@@ -91,8 +91,8 @@ def test_a_load_that_was_cut_short_is_gone_on_with(vault: Vault, load: object) -
     assert users(vault) == of("may", range(40))
 
 
-def test_other_lines_after_a_load_that_was_cut_short(vault: Vault) -> None:
-    """Its end is not stored, so another one's lines would be, in its place: neither goes on unnoticed."""
+def test_other_lines_after_an_interrupted_load_are_noticed(vault: Vault) -> None:
+    """The end of the first load is not stored, so lines of another would take its place."""
     assert stream(vault, MAY, "--max-messages", "10").code == 0
     assert file(vault, JUNE).code == 65
     assert users(vault) == of("may", range(10))
@@ -100,8 +100,8 @@ def test_other_lines_after_a_load_that_was_cut_short(vault: Vault) -> None:
     assert of("may", range(10)) <= users(vault)
 
 
-def test_a_line_that_was_half_written_is_not_taken_for_the_whole_one(vault: Vault) -> None:
-    """It was quarantined under its number, and the whole line has the same."""
+def test_half_a_line_does_not_count_as_the_whole_line(vault: Vault) -> None:
+    """Half the line was quarantined under its number, and the whole line has the same number."""
     assert file(vault, MAY[:-30]).code == 0
     assert vault.count("quarantine") == 1
     done = file(vault, MAY)
