@@ -44,7 +44,7 @@ REVOKE ALL ON FUNCTION public.quarantine_matches(
 GRANT EXECUTE ON FUNCTION public.quarantine_matches(text, timestamptz, uuid, text, timestamptz, timestamptz, text)
     TO vault_etl_reveal, vault_etl_re_encrypt;
 COMMENT ON FUNCTION public.quarantine_matches(text, timestamptz, uuid, text, timestamptz, timestamptz, text) IS
-    'Says if a message matches all arguments that are not NULL. `source` is the source_id of a file, or '
+    'Says whether a message matches all arguments that are not NULL. `source` is the source_id of a file, or '
     '`queue`. Inlined, so indexes serve it.';
 
 GRANT INSERT (record_id, reason_code, path, body_ciphertext, receive_count, source_id) ON public.quarantine

@@ -70,10 +70,10 @@ RETURN char_length(value) >= 1 AND char_length(value) <= longest AND value = btr
 );
 REVOKE ALL ON FUNCTION public.audit_is_text(text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION public.audit_is_text(text, integer) IS
-    'Says if a value is one line of text that shows all that it holds: its only blank is U+0020, inside alone. '
+    'Says whether a value is one line of text that shows all that it holds: its only blank is U+0020, inside. '
     'Refused are controls, other blanks, changes of direction, characters without a width (U+00AD, U+200B, '
     'U+2060, U+FEFF, fillers, variation selectors, tags, interlinear annotations) and noncharacters. '
-    'vault_etl.audit.entries.clean_text has the same list.';
+    'HIDDEN of vault_etl/base/text.py has the same list.';
 
 CREATE TABLE public.audit_log (
     seq bigint PRIMARY KEY CHECK (seq > 0),
@@ -141,8 +141,8 @@ REVOKE ALL ON FUNCTION public.audit_matches(
 GRANT EXECUTE ON FUNCTION public.audit_matches(public.audit_log, timestamptz, timestamptz, uuid, text, text, text, text)
     TO vault_etl_audit;
 COMMENT ON FUNCTION public.audit_matches(public.audit_log, timestamptz, timestamptz, uuid, text, text, text, text) IS
-    'Says if an entry matches all arguments that are not NULL; `actor` is the actor or the login. Inlined, so '
-    'indexes serve it.';
+    'Says whether an entry matches all arguments that are not NULL; `actor` is the actor or the login. Inlined, '
+    'so indexes serve it.';
 
 CREATE TABLE public.audit_head (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),

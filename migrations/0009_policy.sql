@@ -143,4 +143,4 @@ GRANT EXECUTE ON FUNCTION public.audit_allowance() TO vault_etl_reveal, vault_et
 COMMENT ON FUNCTION public.audit_allowance() IS
     'Returns the policy in force (NULL: the default) and what this login has used of it, in two rows: its '
     'accesses, then its tokens. A person asks before many accesses, which are decided one by one all the same. '
-    '`reader` says if the login may make an access.';
+    '`reader` says whether the login may make an access.';

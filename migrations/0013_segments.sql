@@ -163,7 +163,7 @@ COMMENT ON FUNCTION public.audit_segment_add(uuid, text, text, text, bigint, big
     'Puts a segment on the record, with its two entries: from then on its entries may be deleted. The segment '
     'continues the last one, and ends with an entry that has a checkpoint and is older than a day, since quotas '
     'count the last hour and registrations the last day. The caller checks that the files have these entries. '
-    'Raises 55000.';
+    'Raises 55000 for any other segment.';
 
 CREATE FUNCTION public.audit_segment_delete(last_seq bigint) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

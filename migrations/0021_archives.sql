@@ -141,9 +141,9 @@ END
 $$;
 REVOKE ALL ON FUNCTION public.restore_end(text, uuid, uuid, text, bytea, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION public.restore_end(text, uuid, uuid, text, bytea, boolean) IS
-    'Makes the restored month a detached one. For an archive on the record, erases what was erased meanwhile. '
+    'Makes the restored month a detached one. For an archive on the record, applies the erasures made since. '
     'Records any other archive, unless it was on the record (`recorded`) when the restore began: its erasures '
-    'went with that record. Returns how many rows were erased. Raises 55000 if the month is anywhere else.';
+    'went with that record. Returns how many rows were erased. Raises 55000 if the month is elsewhere.';
 
 CREATE FUNCTION public.closed_archives() RETURNS TABLE (partition text, alone boolean, erasures bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -94,7 +94,7 @@ CREATE FUNCTION public.audit_is_text(value text, longest integer) RETURNS boolea
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ((char_length(value) >= 1) AND (char_length(value) <= longest) AND (value = btrim(value)) AND (value !~ '[\u0001-\u001f\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\U0001fffe\U0001ffff\U0002fffe\U0002ffff\U0003fffe\U0003ffff\U0004fffe\U0004ffff\U0005fffe\U0005ffff\U0006fffe\U0006ffff\U0007fffe\U0007ffff\U0008fffe\U0008ffff\U0009fffe\U0009ffff\U000afffe\U000affff\U000bfffe\U000bffff\U000cfffe\U000cffff\U000dfffe\U000dffff\U000efffe\U000effff\U000ffffe\U000fffff\U0010fffe\U0010ffff]'::text));
 
-COMMENT ON FUNCTION public.audit_is_text(value text, longest integer) IS 'Says if a value is one line of text that shows all that it holds: its only blank is U+0020, inside alone. Refused are controls, other blanks, changes of direction, characters without a width (U+00AD, U+200B, U+2060, U+FEFF, fillers, variation selectors, tags, interlinear annotations) and noncharacters. vault_etl.audit.entries.clean_text has the same list.';
+COMMENT ON FUNCTION public.audit_is_text(value text, longest integer) IS 'Says whether a value is one line of text that shows all that it holds: its only blank is U+0020, inside. Refused are controls, other blanks, changes of direction, characters without a width (U+00AD, U+200B, U+2060, U+FEFF, fillers, variation selectors, tags, interlinear annotations) and noncharacters. HIDDEN of vault_etl/base/text.py has the same list.';
 
 SET default_tablespace = '';
 
@@ -180,7 +180,7 @@ CREATE FUNCTION public.audit_allowance() RETURNS TABLE(document text, reader boo
     ORDER BY q.of_tokens
 $$;
 
-COMMENT ON FUNCTION public.audit_allowance() IS 'Returns the policy in force (NULL: the default) and what this login has used of it, in two rows: its accesses, then its tokens. A person asks before many accesses, which are decided one by one all the same. `reader` says if the login may make an access.';
+COMMENT ON FUNCTION public.audit_allowance() IS 'Returns the policy in force (NULL: the default) and what this login has used of it, in two rows: its accesses, then its tokens. A person asks before many accesses, which are decided one by one all the same. `reader` says whether the login may make an access.';
 
 CREATE FUNCTION public.audit_append(request_id uuid, phase text, actor text, host text, action text, record_id uuid, fields text[], purpose text, ticket text, reason text, decision text, error_code text, amount integer DEFAULT NULL::integer) RETURNS TABLE(seq bigint, hash bytea, decided text, code text, login text, logged_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -622,7 +622,7 @@ CREATE FUNCTION public.audit_matches(entry public.audit_log, since timestamp wit
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((since IS NULL) OR ((entry).logged_at >= since)) AND ((until IS NULL) OR ((entry).logged_at < until)) AND ((record_id IS NULL) OR ((entry).record_id = record_id)) AND ((field IS NULL) OR (field = ANY ((entry).fields))) AND ((action IS NULL) OR ((entry).action = action)) AND ((ticket IS NULL) OR ((entry).ticket = ticket)) AND ((actor IS NULL) OR ((entry).actor = actor) OR ((entry).login = actor)));
 
-COMMENT ON FUNCTION public.audit_matches(entry public.audit_log, since timestamp with time zone, until timestamp with time zone, record_id uuid, field text, action text, ticket text, actor text) IS 'Says if an entry matches all arguments that are not NULL; `actor` is the actor or the login. Inlined, so indexes serve it.';
+COMMENT ON FUNCTION public.audit_matches(entry public.audit_log, since timestamp with time zone, until timestamp with time zone, record_id uuid, field text, action text, ticket text, actor text) IS 'Says whether an entry matches all arguments that are not NULL; `actor` is the actor or the login. Inlined, so indexes serve it.';
 
 CREATE FUNCTION public.audit_quota(of_tokens boolean) RETURNS integer
     LANGUAGE sql STABLE
@@ -780,7 +780,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.audit_segment_add(request_id uuid, actor text, host text, reason text, first_seq bigint, last_seq bigint, prev_hash bytea, last_hash bytea, manifest_sha256 bytea, location text) IS 'Puts a segment on the record, with its two entries: from then on its entries may be deleted. The segment continues the last one, and ends with an entry that has a checkpoint and is older than a day, since quotas count the last hour and registrations the last day. The caller checks that the files have these entries. Raises 55000.';
+COMMENT ON FUNCTION public.audit_segment_add(request_id uuid, actor text, host text, reason text, first_seq bigint, last_seq bigint, prev_hash bytea, last_hash bytea, manifest_sha256 bytea, location text) IS 'Puts a segment on the record, with its two entries: from then on its entries may be deleted. The segment continues the last one, and ends with an entry that has a checkpoint and is older than a day, since quotas count the last hour and registrations the last day. The caller checks that the files have these entries. Raises 55000 for any other segment.';
 
 CREATE FUNCTION public.audit_segment_delete(last_seq bigint) RETURNS bigint
     LANGUAGE plpgsql
@@ -2856,7 +2856,7 @@ CREATE FUNCTION public.quarantine_matches(its_reason_code text, its_quarantined_
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (((reason_code IS NULL) OR (its_reason_code = reason_code)) AND ((since IS NULL) OR (its_quarantined_at >= since)) AND ((until IS NULL) OR (its_quarantined_at < until)) AND ((source IS NULL) OR (COALESCE((its_source_id)::text, 'queue'::text) = source)));
 
-COMMENT ON FUNCTION public.quarantine_matches(its_reason_code text, its_quarantined_at timestamp with time zone, its_source_id uuid, reason_code text, since timestamp with time zone, until timestamp with time zone, source text) IS 'Says if a message matches all arguments that are not NULL. `source` is the source_id of a file, or `queue`. Inlined, so indexes serve it.';
+COMMENT ON FUNCTION public.quarantine_matches(its_reason_code text, its_quarantined_at timestamp with time zone, its_source_id uuid, reason_code text, since timestamp with time zone, until timestamp with time zone, source text) IS 'Says whether a message matches all arguments that are not NULL. `source` is the source_id of a file, or `queue`. Inlined, so indexes serve it.';
 
 CREATE FUNCTION public.quarantine_matching(record_ids uuid[], reason_code text, since timestamp with time zone, until timestamp with time zone, source text) RETURNS TABLE(messages bigint, oldest timestamp with time zone, newest timestamp with time zone)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -2969,7 +2969,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION public.restore_end(partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) IS 'Makes the restored month a detached one. For an archive on the record, erases what was erased meanwhile. Records any other archive, unless it was on the record (`recorded`) when the restore began: its erasures went with that record. Returns how many rows were erased. Raises 55000 if the month is anywhere else.';
+COMMENT ON FUNCTION public.restore_end(partition text, first uuid, until uuid, location text, manifest_sha256 bytea, recorded boolean) IS 'Makes the restored month a detached one. For an archive on the record, applies the erasures made since. Records any other archive, unless it was on the record (`recorded`) when the restore began: its erasures went with that record. Returns how many rows were erased. Raises 55000 if the month is elsewhere.';
 
 CREATE FUNCTION public.restore_make(partition text, first uuid, until uuid) RETURNS void
     LANGUAGE plpgsql

@@ -30,7 +30,7 @@ ROTATION = uuid.UUID(int=7)
 
 FILL = named(Path(benchmarks.__file__).with_name("scale.sql"))
 SAMPLED = 64 * 24
-"""Pages that `doctor` looks at, of each month as many."""
+"""Pages that `doctor` reads: the same number of each month."""
 
 
 @pytest.fixture(scope="module")

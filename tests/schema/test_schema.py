@@ -149,7 +149,7 @@ ATTACKS = {
         "CREATE VIEW public.z AS SELECT 1 AS one; ALTER EXTENSION plpgsql ADD VIEW public.z",
         ("view z", "is not of the migrations"),
     ),
-    "a look that is none": (
+    "an access that counts as none": (
         """SET ROLE vault_etl_owner; ALTER TABLE public.audit_actions DISABLE TRIGGER USER;
             UPDATE public.audit_actions SET is_access = false WHERE action = 'reveal';
             ALTER TABLE public.audit_actions ENABLE TRIGGER USER""",
