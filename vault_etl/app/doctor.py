@@ -37,11 +37,11 @@ def doctor(parts: Parts, *, deep: bool = False) -> Iterator[Finding]:
 def acts_as(parts: Parts, *roles: str) -> Callable[[], bool]:
     """Make a function that tells if the database's login has one of these roles. A superuser has none of them."""
 
-    def look() -> bool:
+    def acts() -> bool:
         rights = PostgresFacts(parts.database).rights()
         return not rights.superuser and any(f"vault_etl_{role}" in rights.roles for role in roles)
 
-    return look
+    return acts
 
 
 def _settings_checks(parts: Parts) -> Iterable[Check]:
@@ -106,12 +106,12 @@ def _archive_key_check(parts: Parts) -> Check:
     def archives() -> bool:
         return "archive_key" in parts.settings.model_fields_set or owner()
 
-    def look() -> Verdict:
+    def check() -> Verdict:
         if not archives():
             return Verdict.unknown("not visible to this role")
         return _kms_key(parts, parts.settings.archive_key, aws_checks.SIGNS)
 
-    return Check("kms_archive_key", look, ("aws_credentials", "postgres"), archives)
+    return Check("kms_archive_key", check, ("aws_credentials", "postgres"), archives)
 
 
 def _database_checks(parts: Parts) -> Iterable[Check]:
@@ -169,8 +169,8 @@ def _database_checks(parts: Parts) -> Iterable[Check]:
     yield Check("token_generations", generations, needs, acts_as(parts, *_COUNTERS))
     yield Check("key_changes", lambda: key_checks.changes(keys.key_store(parts)), needs, holders)
     for purpose in ROTATED:
-        look = functools.partial(check_age, parts, purpose)
-        yield Check(f"{purpose}_key_age", look, needs, holders)
+        check = functools.partial(check_age, parts, purpose)
+        yield Check(f"{purpose}_key_age", check, needs, holders)
     yield Check("trusted_keys", trusted, (*needs, *aliases), holders)
     yield Check("kms_contexts", contexts, ("token_keys", "kms_token_key"), opens)
     yield Check(

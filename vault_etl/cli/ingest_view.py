@@ -31,13 +31,13 @@ from vault_etl.records.messages import Outcome
 MANY_RECEIVES: Final = 3
 """Receives after which a message is close to the dead-letter queue (five, in the template of keys/)."""
 
-WINDOW: Final = 100
+WARNING_WINDOW: Final = 100
 """Messages in the window of a warning: the last batches that have this many together."""
 
-LEAST: Final = 10
+WARNING_LEAST: Final = 10
 """The fewest messages that justify a warning about all of them."""
 
-SECONDS: Final = 60.0
+WARNING_SECONDS: Final = 60.0
 """Seconds between two warnings about quarantined messages."""
 
 
@@ -168,17 +168,17 @@ class IngestWarnings(WorkersObserver, IngestObserver):
             return
         self._recent.append((settled, report.reasons))
         messages = sum(count for count, _ in self._recent)
-        while messages - self._recent[0][0] >= WINDOW:
+        while messages - self._recent[0][0] >= WARNING_WINDOW:
             messages -= self._recent.popleft()[0]
         reasons: Counter[Reason] = Counter()
         for _, counts in self._recent:
             reasons.update(counts)
         now = self._now()
-        if not reasons or messages < LEAST or now < self._quiet_until:
+        if not reasons or messages < WARNING_LEAST or now < self._quiet_until:
             return
         ((reason, quarantined),) = reasons.most_common(1)
         if quarantined * 2 > messages:
-            self._quiet_until = now + SECONDS
+            self._quiet_until = now + WARNING_SECONDS
             logs.get_logger().warning(
                 "most messages are quarantined",
                 reason_code=reason.value,

@@ -210,8 +210,8 @@ def retry(
         confirm(f"Retry {total} quarantined message{'s' * (total != 1)}?", yes=yes)
     with progress("retry", total=total, quiet=quiet) as bar:
         retry = quarantine.retry(parts, bar, request.request_id)
-        look = retry.count if dry_run else retry.move
-        report = look(request, wanted, strict=settings.strict)
+        run = retry.count if dry_run else retry.move
+        report = run(request, wanted, strict=settings.strict)
     print_object(
         {
             "retried": report.retried,

@@ -11,7 +11,7 @@ import structlog
 
 from tests.ingest.metrics.reports import report, state
 from vault_etl.base import logs
-from vault_etl.cli.ingest_view import SECONDS, IngestWarnings
+from vault_etl.cli.ingest_view import WARNING_SECONDS, IngestWarnings
 from vault_etl.event.rejection import Reason
 from vault_etl.ingest.observer import BatchReport, Movement
 from vault_etl.records.messages import Outcome
@@ -81,7 +81,7 @@ def test_most_messages_of_one_reason_are_said(warned: Warned) -> None:
         100,
     )
     assert line["hint"] == "`vault-etl quarantine list --reason-code field_missing`"
-    warned.now += SECONDS - 1
+    warned.now += WARNING_SECONDS - 1
     assert warned.batch(bad) == []
     warned.now += 1
     assert len(warned.batch(bad)) == 1
@@ -108,5 +108,5 @@ def test_only_the_last_hundred_count(warned: Warned) -> None:
     said = [warned.batch(report(0, reasons={Reason.NOT_JSON: 2}), pid=n % 2) for n in range(60)]
     assert [n for n, lines in enumerate(said) if lines] == [49]
     known = replace(report(0), outcomes={Outcome.ALREADY_QUARANTINED: 200})
-    warned.now += SECONDS
+    warned.now += WARNING_SECONDS
     assert warned.batch(known) == []
