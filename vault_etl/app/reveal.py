@@ -21,7 +21,7 @@ from vault_etl.reveal.postgres import (
 )
 from vault_etl.reveal.reveal import Reveal
 from vault_etl.reveal.tokens import MakeTokens
-from vault_etl.subject.export import ExportSubject, Looks
+from vault_etl.subject.export import AccessServices, ExportSubject
 
 
 def reveal(parts: Parts, request_id: uuid.UUID, keep: Keep | None = None) -> Reveal:
@@ -56,10 +56,10 @@ def export_subject(
     parts: Parts, request: AuditRequest, progress: Progress, keep: Keep
 ) -> ExportSubject:
     """Build `subject export`, whose accesses are those of `find`, `reveal` and `quarantine show`."""
-    looks = Looks(
+    services = AccessServices(
         find_user=lambda asked, user: find_user(parts, asked.request_id, keep)(asked, user),
         reveal=lambda asked: reveal(parts, asked.request_id, keep)(asked),
         show=lambda asked: quarantine.show(parts, asked.request_id, keep)(asked),
         about=PostgresEntriesAboutRecord(parts.database),
     )
-    return ExportSubject(looks, request, progress)
+    return ExportSubject(services, request, progress)

@@ -94,7 +94,7 @@ class Allowance:
 
     document: Mapping[str, Any]
     reader: bool
-    looks: Quota
+    accesses: Quota
     tokens: Quota
 
 

@@ -76,10 +76,10 @@ class PostgresPolicy:
         """Read the policy in force, and what this login has used of its quotas."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["allowance"])
-            looks, tokens = cursor.fetchall()
-        document, reader, *_ = looks
+            accesses, tokens = cursor.fetchall()
+        document, reader, *_ = accesses
         policy = {**DEFAULT_POLICY, **(json.loads(document) if document else {})}
-        return Allowance(policy, reader, Quota(*looks[2:]), Quota(*tokens[2:]))
+        return Allowance(policy, reader, Quota(*accesses[2:]), Quota(*tokens[2:]))
 
     def check_owner(self) -> None:
         """Raise DeniedError unless this login may act as the owner."""

@@ -108,7 +108,7 @@ def _quota(allowance: Allowance) -> dict[str, object]:
     if not allowance.reader:
         return {}
     return {
-        "reveals": _standing(allowance.looks),
+        "reveals": _standing(allowance.accesses),
         "tokens": _standing(allowance.tokens),
     }
 

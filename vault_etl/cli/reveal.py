@@ -200,7 +200,7 @@ def _reveal_all(
 
     if not requests:
         typer.echo("the file has every record already", err=True)
-    quota = audit.policy(parts).allowance().looks
+    quota = audit.policy(parts).allowance().accesses
     must_be_within_quota(len(requests), quota, fewer=f"--limit {quota.left} reveals the first ones")
     batch = RevealBatch(lambda request: reveal.reveal(parts, request.request_id, keep)(request))
     try:

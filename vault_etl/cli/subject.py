@@ -22,7 +22,7 @@ from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.records.unattached_months import NotLookedAt, no_record_of_user
-from vault_etl.subject.export import LookedThrough
+from vault_etl.subject.export import SearchedMessages
 
 MAX_MESSAGES: Final = 100_000
 
@@ -101,9 +101,9 @@ def _export(
         if not found.count and not rows:
             raise no_record_of_user(left.months)
         held = {record.record_id: record for record in found.newest}
-        export.must_be_within(audit.policy(parts).allowance().looks, len(held), len(rows))
+        export.must_be_within(audit.policy(parts).allowance().accesses, len(held), len(rows))
         bundle = Bundle(to)
-        through = LookedThrough(in_quarantine=in_quarantine)
+        through = SearchedMessages(in_quarantine=in_quarantine)
         try:
             for shown, match, entries in export.messages(user, rows, through):
                 bundle.add_message(shown, match)

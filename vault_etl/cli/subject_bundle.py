@@ -26,7 +26,7 @@ from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.quarantine.read import ShownMessage
 from vault_etl.reveal.find import UserRecord, UserRecords
 from vault_etl.reveal.reveal import Revealed
-from vault_etl.subject.export import LookedThrough
+from vault_etl.subject.export import SearchedMessages
 from vault_etl.subject.names_user import Match
 
 SUMS: Final = "SHA256SUMS"
@@ -117,7 +117,7 @@ class Bundle:
         self,
         user_id: str,
         found: UserRecords,
-        through: LookedThrough,
+        through: SearchedMessages,
         failed: Sequence[uuid.UUID | None],
         away: Sequence[str],
         checkpoint: Checkpoint | None,

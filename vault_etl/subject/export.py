@@ -1,4 +1,4 @@
-"""Collect what is stored of one user, on the record: records, quarantined messages, and entries about both."""
+"""Export the stored data of one user, audited: records, quarantined messages, and the entries about both."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from vault_etl.subject.names_user import Match, match_of
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
-    """What looks at things one by one, each against an intent of its own."""
+class AccessServices:
+    """The services of the accesses of an export. Each access has its own intent in the log."""
 
     find_user: Callable[[AuditRequest, str], tuple[UserRecords, AuditReceipt]]
     reveal: Callable[[AuditRequest], Revealed]
@@ -30,8 +30,8 @@ class Looks:
 
 
 @dataclass(slots=True)
-class LookedThrough:
-    """How many quarantined messages were opened, and how many of them name the user."""
+class SearchedMessages:
+    """Counts of quarantined messages (opened, erased, in quarantine, naming the user), and their time span."""
 
     opened: int = 0
     erased: int = 0
@@ -42,39 +42,40 @@ class LookedThrough:
 
 
 class ExportSubject:
-    """One look for the records of a user, one at each quarantined message, one at each record."""
+    """Accesses the data of a user: one access to search the records, one for each message, one for each record."""
 
-    def __init__(self, looks: Looks, request: AuditRequest, progress: Progress) -> None:
-        """`request` says who asks and why; each look is the same under an id of its own."""
-        self._looks = looks
+    def __init__(self, services: AccessServices, request: AuditRequest, progress: Progress) -> None:
+        """Take the request with the caller and reason; each access has the same with its own request id."""
+        self._services = services
         self._request = request
         self._progress = progress
-        self.batch = RevealBatch(looks.reveal)
+        self.batch = RevealBatch(services.reveal)
 
     def records_of(self, user_id: str) -> UserRecords:
-        """The user's records, without what is sealed of them."""
-        found, _ = self._looks.find_user(self._of(Action.FIND), user_id)
+        """Find the user's records, without their sealed values."""
+        found, _ = self._services.find_user(self._of(Action.FIND), user_id)
         return found
 
     def last_trimmed(self) -> LastTrimmed | None:
-        """What of the log was not looked through, since it is in segments."""
-        return self._looks.about.last_trimmed()
+        """The last entry that moved from the log to segments, which are not searched; None without segments."""
+        return self._services.about.last_trimmed()
 
     def must_be_within(self, quota: Quota, records: int, messages: int) -> None:
-        """Raise DeniedError if the quota has some looks left, and not as many as these."""
+        """Raise DeniedError if the quota has accesses left, but fewer than these records and messages need."""
         fewer = f"{records} are of records: --messages takes fewer of the others"
         must_be_within_quota(records + messages, quota, fewer=fewer)
 
     def messages(
-        self, user_id: str, rows: Sequence[QuarantinedRow], through: LookedThrough
+        self, user_id: str, rows: Sequence[QuarantinedRow], through: SearchedMessages
     ) -> Iterator[tuple[ShownMessage, Match, Sequence[AuditEntry]]]:
-        """Open these quarantined messages; each that names the user, and the entries of the log about it.
+        """Open quarantined messages, and yield those that name the user, with the log's entries about them.
 
-        One that went meanwhile is passed over. Counted in `through`; one body is held at a time.
+        Messages that were moved or deleted meanwhile are skipped. `through` counts the messages. One body is in
+        memory at a time.
         """
         for row in rows:
             try:
-                shown = self._looks.show(self._of(Action.QUARANTINE_SHOW, row.record_id))
+                shown = self._services.show(self._of(Action.QUARANTINE_SHOW, row.record_id))
             except NotFoundError:
                 continue
             through.opened += 1
@@ -84,16 +85,16 @@ class ExportSubject:
             match = None if shown.body is None else match_of(shown.body.expose(), user_id)
             if match is not None:
                 through.named += 1
-                yield shown, match, self._looks.about.entries_about(shown.receipt)
+                yield shown, match, self._services.about.entries_about(shown.receipt)
             self._progress.advance(1)
 
     def records(
         self, record_ids: Sequence[uuid.UUID], tell: Callable[[uuid.UUID | None, str], None]
     ) -> Iterator[tuple[Revealed, Sequence[AuditEntry]]]:
-        """Each record, and the entries of the log about it. What does not open is told, and in `batch.failed`."""
+        """Reveal records, and yield each with the log's entries about it. `tell` and `batch.failed` get failures."""
         requests = [self._of(Action.REVEAL, record_id) for record_id in record_ids]
         for revealed in self.batch.run(requests, tell):
-            yield revealed, self._looks.about.entries_about(revealed.receipt)
+            yield revealed, self._services.about.entries_about(revealed.receipt)
             self._progress.advance(1)
 
     def _of(self, action: Action, record_id: uuid.UUID | None = None) -> AuditRequest:

@@ -1,4 +1,4 @@
-"""Whether a quarantined message names a user: it could not be read as an event, so all of it is looked through."""
+"""Search for a user in a quarantined message. The message is not a valid event, so all of its text is searched."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any, Final
 from vault_etl.event.envelopes import text_of_base64
 
 _MAX_LAYERS: Final = 5
-"""JSON in the strings of JSON, as envelopes have it."""
+"""Levels of JSON within strings of JSON, as envelopes have it."""
 _ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 class Match(StrEnum):
-    """`value`: a whole value of the JSON is the id. `text`: the id stands in what is no JSON, as a word of its own."""
+    """`value`: a whole value of the JSON is the id. `text`: the id is a separate word in text that is not JSON."""
 
     VALUE = "value"
     TEXT = "text"
 
 
 def match_of(body: bytes, user_id: str) -> Match | None:
-    """How a body names the user, or None. A longer word with the id in it is another user's.
+    """The way in which a body names the user, or None. A longer word that contains the id names another user.
 
-    It is looked at as UTF-8, and as UTF-16 if it may be; base64 of JSON is JSON, as it is for `ingest`.
+    The body is read as UTF-8, and as UTF-16 if it may be that; base64 of JSON counts as JSON, as it does for `ingest`.
     """
     found = {_match(text, user_id, _MAX_LAYERS) for text in _texts(body)}
     return next((match for match in Match if match in found), None)
@@ -50,7 +50,7 @@ def _match(text: str, user_id: str, layers: int) -> Match | None:
 
 
 def _pairs(text: str) -> Any:  # noqa: ANN401 - whatever JSON held
-    """JSON whose objects are lists of pairs: a name that stands there twice has two values."""
+    """Parse JSON into lists of pairs, so that a name that occurs twice has two values."""
     return json.loads(text, object_pairs_hook=list)
 
 
