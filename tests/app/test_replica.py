@@ -262,7 +262,7 @@ def test_a_look_that_is_in_the_way_of_the_replay_says_what_to_set(replicated: Re
     )
     lock.start()
     with (
-        pytest.raises(UnavailableError, match="in the way of what it replays") as refused,
+        pytest.raises(UnavailableError, match="in the way of its replay") as refused,
         database.transaction() as cursor,
     ):
         cursor.execute(look)

@@ -94,7 +94,7 @@ def test_a_namesake_blocks_changes_once_the_month_is_back(scratch: Scratch, arch
         month = choose(months.partitions(), archived)
         assert month.state == "detached"
         for change in (months.detach, months.attach, months.drop):
-            with pytest.raises(ConfigurationError, match="a name of ours"):
+            with pytest.raises(ConfigurationError, match="a name of vault-etl"):
                 change(request(), month)
         scratch.sql(f"DROP TABLE public.{archived}")
         months.attach(request(), month)
@@ -110,7 +110,7 @@ def test_it_is_not_detached_for_an_archived_month(scratch: Scratch, archived: st
     with partitions(scratch) as months:
         month = choose(months.partitions(), archived)
         assert month.state == "attached"
-        with pytest.raises(ConfigurationError, match="a name of ours"):
+        with pytest.raises(ConfigurationError, match="a name of vault-etl"):
             months.detach(request(), month)
         assert choose(months.partitions(), archived).state == "attached"
     assert scratch.value("SELECT count(*) FROM detached_values") == 3

@@ -156,7 +156,5 @@ def delete_archive(store: ArchiveStore) -> None:
     for name in sorted(names, key=lambda each: (each in {MANIFEST, SIGNATURE}, each)):
         store.delete(name)
     if left := store.names():
-        message = (
-            f"files that are not of an archive are at {store.location}: {', '.join(left)[:200]}"
-        )
+        message = f"other files are left at {store.location}: {', '.join(left)[:200]}"
         raise IncompleteError(message, hint="inspect them, and delete them by hand")
