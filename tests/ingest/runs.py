@@ -1,4 +1,4 @@
-"""What tests of ingest send, and how they read its summary."""
+"""Messages that tests of ingest send, and their reading of its summary."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from vault_etl.ingest.run import IngestSummary
 
 
 def send(vault: FakeVault, count: int) -> None:
-    """Put so many good events on the queue."""
+    """Put `count` good events on the queue."""
     for number in range(count):
         vault.queue.send(login_event(user_id=f"user-{number}"))
 
 
 def counts(summary: IngestSummary) -> dict[str, object]:
-    """The summary without what depends on time, and without zeros."""
+    """Return the summary without times and without zeros."""
     timed = {"seconds", "messages_per_second"}
     return {k: v for k, v in summary.as_dict().items() if v and k not in timed}

@@ -1,4 +1,4 @@
-"""What cannot be a record is quarantined with a reason and a place, opens as it was sent, and the run goes on."""
+"""Messages that cannot be records are quarantined with a reason and a path, open unchanged, and the run continues."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def cases() -> list[Case]:
 
 
 def test_bad_messages_are_quarantined_and_good_ones_stored(quick: Vault) -> None:
-    """Each bad message is under its reason and place, opens to what was sent, and none stops the run."""
+    """Each bad message has its reason and path, opens to the sent body, and stops nothing."""
     bad = cases()
     quick.send(
         body
@@ -90,7 +90,7 @@ def test_bad_messages_are_quarantined_and_good_ones_stored(quick: Vault) -> None
     assert opened == set(bad)
 
 
-def test_what_may_be_missing_stays_null_and_what_is_unknown_is_dropped(quick: Vault) -> None:
+def test_optional_fields_may_be_null_and_unknown_fields_are_dropped(quick: Vault) -> None:
     """No locale and no version: NULL. Unknown fields: accepted, not stored, and counted."""
     quick.send([event(locale=None, app_version=None, extra=1, more={"ip": "1.1.1.1"})])
     done = quick.ok("ingest", "ingest")
@@ -100,7 +100,7 @@ def test_what_may_be_missing_stays_null_and_what_is_unknown_is_dropped(quick: Va
     assert quick.sql("SELECT locale, app_version FROM user_logins") == [(None, None)]
 
 
-def test_the_date_is_the_events_own_or_the_day_it_was_sent(quick: Vault) -> None:
+def test_the_date_is_the_events_own_or_the_day_of_sending(quick: Vault) -> None:
     """`create_date` defaults to the day (UTC) of sending; an event's own date wins."""
     before = dt.datetime.now(dt.UTC).date()
     quick.send([event(user_id="a"), event(user_id="b", create_date="2019-02-03")])
@@ -112,7 +112,7 @@ def test_the_date_is_the_events_own_or_the_day_it_was_sent(quick: Vault) -> None
 
 
 def test_numbers_are_their_spelling_and_moments_are_kept(quick: Vault) -> None:
-    """A version and an id as they are spelt, one token for 4711 and "4711", the day in UTC and the moment."""
+    """A version and an id keep their spelling, 4711 and "4711" have one token, a moment gives the day in UTC."""
     spelt = event(user_id=4711, device_id=4711, create_date="2026-01-31T00:30:00.25+01:00")
     quick.send([spelt[:-1].replace('"2.3.0"', "1.10") + "}", event(device_id="4711")])
     assert quick.ok("ingest", "ingest").json["stored"] == 2
@@ -130,8 +130,8 @@ def test_numbers_are_their_spelling_and_moments_are_kept(quick: Vault) -> None:
     assert {r["event_time"] for r in found} == {"2026-01-30T23:30:00Z", None}
 
 
-def test_what_a_field_can_hold_it_holds(quick: Vault) -> None:
-    """The longest fields, and any script, are stored and open as they were sent, in any locale."""
+def test_the_longest_values_and_all_scripts_are_stored(quick: Vault) -> None:
+    """The longest fields, in any script and locale, open unchanged."""
     longest = {name: "\U0001f600" * limit for name, limit in LIMITS.items()}
     quick.send([event(**longest, ip=" 2001:DB8::1 ")])
     latin = {"PGCLIENTENCODING": "LATIN1", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
@@ -144,7 +144,7 @@ def test_what_a_field_can_hold_it_holds(quick: Vault) -> None:
 
 
 def test_spellings_of_one_value_share_a_token(quick: Vault) -> None:
-    """Three spellings of one address and one device are one token; their originals stay as they were."""
+    """Three spellings of one address and one device have one token; their originals stay unchanged."""
     devices = ("Caf\u00e9", "Cafe\u0301", " Caf\u00e9\t")
     addresses = ("203.0.113.7", "::ffff:203.0.113.7", " ::FFFF:CB00:7107")
     pairs = zip(addresses, devices, strict=True)
@@ -159,5 +159,5 @@ def test_spellings_of_one_value_share_a_token(quick: Vault) -> None:
 
 
 def null(name: str) -> str:
-    """An event whose field is null."""
+    """Return an event whose field is null."""
     return json.dumps({**json.loads(event()), name: None})

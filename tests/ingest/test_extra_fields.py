@@ -1,4 +1,4 @@
-"""Fields that no column takes: dropped loudly, or quarantined with `--strict`."""
+"""Unknown fields: dropped and reported, or quarantined with `--strict`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.kit.vault import Vault
 
 
 def test_dropped_fields_are_counted_and_named_and_strict_quarantines(quick: Vault) -> None:
-    """In the summary and a warning, but for names that may be values; strict by option or setting; by retry alike."""
+    """The summary and a warning name them, except names that may be values; strict is an option or a setting."""
     body = event(email="ann@example.com", phone="1", **{"203.0.113.9": 1})
     quick.send([body, event(email="ben@example.com"), event()])
     done = quick.ok("ingest", "ingest")
@@ -40,9 +40,9 @@ def test_dropped_fields_are_counted_and_named_and_strict_quarantines(quick: Vaul
 
 
 def test_a_file_that_strict_quarantined_is_stored_once(quick: Vault) -> None:
-    """By a load without it, and by a retry after that: it is one record, in the month of its day.
+    """A load without --strict, and a retry after it, make one record, in the month of its day.
 
-    A line of a day before 1970 is quarantined by both loads, and by the retry.
+    Both loads, and the retry, quarantine a line of a day before 1970.
     """
     day = dt.datetime.now(dt.UTC).date().isoformat()
     line = event(user_id="strict-line", email="x", create_date=day)

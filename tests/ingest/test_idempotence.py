@@ -1,4 +1,4 @@
-"""Killed anywhere, ingest loses nothing and stores nothing twice."""
+"""An ingest that is killed anywhere loses no message and stores no message twice."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def seeded(quick: Vault) -> Vault:
     return quick
 
 
-def test_killed_after_the_commit_it_stores_nothing_twice(seeded: Vault) -> None:
-    """SIGKILL between COMMIT and the first delete: the next run finds every message known, and deletes it."""
+def test_an_ingest_killed_after_the_commit_stores_nothing_twice(seeded: Vault) -> None:
+    """SIGKILL comes between COMMIT and the first deletion: the next run finds every message stored, and deletes it."""
     result = run_killed(seeded, "AWS_ENDPOINT_URL_SQS", "DeleteMessageBatch")
     assert result.stdout == ""
     assert (seeded.count("user_logins"), seeded.count("quarantine")) == (99, 1)
@@ -41,8 +41,8 @@ def test_killed_after_the_commit_it_stores_nothing_twice(seeded: Vault) -> None:
     assert seeded.depth() == (0, 0, 0)
 
 
-def test_killed_before_the_commit_it_loses_nothing(seeded: Vault) -> None:
-    """SIGKILL after receiving, before anything is stored: the next run stores every message."""
+def test_an_ingest_killed_before_the_commit_loses_nothing(seeded: Vault) -> None:
+    """SIGKILL comes after the receive, before the first write: the next run stores every message."""
     run_killed(seeded, "AWS_ENDPOINT_URL_KMS", "GenerateDataKey")
     assert (seeded.count("user_logins"), seeded.count("quarantine")) == (0, 0)
     until(lambda: seeded.depth()[0] == 100)

@@ -1,4 +1,4 @@
-"""Ingest on an ordinary day: what is counted, what is deleted, what is given back."""
+"""Ingest without faults: the counted, deleted and given-back messages."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from vault_etl.ingest.steps import Bounds
 from vault_etl.records.messages import Outcome
 
 
-def test_everything_is_stored_or_quarantined_and_then_deleted(fake_vault: FakeVault) -> None:
-    """Nothing is dropped, and nothing poisonous goes round for ever."""
+def test_every_message_is_stored_or_quarantined_and_then_deleted(fake_vault: FakeVault) -> None:
+    """No message is dropped, and no bad message comes back forever."""
     send(fake_vault, 25)
     for body in (b"junk", b"\xff", b"[" * 10_000, login_event(ip="nowhere")):
         fake_vault.queue.send(body)
@@ -33,8 +33,8 @@ def test_everything_is_stored_or_quarantined_and_then_deleted(fake_vault: FakeVa
     assert fake_vault.queue.message_ids == []
 
 
-def test_an_empty_queue_is_no_work(fake_vault: FakeVault) -> None:
-    """No key is made, and no transaction opened, for nothing."""
+def test_an_empty_queue_causes_no_work(fake_vault: FakeVault) -> None:
+    """No key is made, and no transaction is opened."""
     generated = len(fake_vault.kms.generated)
     assert counts(fake_vault.drain()) == {}
     assert len(fake_vault.kms.generated) == generated
@@ -42,7 +42,7 @@ def test_an_empty_queue_is_no_work(fake_vault: FakeVault) -> None:
 
 
 def test_a_message_that_comes_again_is_a_duplicate(fake_vault: FakeVault) -> None:
-    """The second load stores nothing, and deletes."""
+    """The second load stores nothing, and deletes the message."""
     send(fake_vault, 3)
     fake_vault.queue.send(b"junk")
     fake_vault.queue.refuse_deletes = 1000
@@ -80,7 +80,7 @@ def test_one_message_twice_in_a_batch_is_stored_once(fake_vault: FakeVault) -> N
 
 
 def test_two_equal_logins_are_two_events(fake_vault: FakeVault) -> None:
-    """Content is no identity."""
+    """The content of an event does not identify it."""
     fake_vault.queue.send(login_event())
     fake_vault.queue.send(login_event())
     assert fake_vault.drain().stored == 2
@@ -88,7 +88,7 @@ def test_two_equal_logins_are_two_events(fake_vault: FakeVault) -> None:
 
 @pytest.mark.parametrize("wanted", [1, 9, 10, 11, 25, 26, 100])
 def test_max_messages_is_exact(fake_vault: FakeVault, wanted: int) -> None:
-    """Not one more is received, though they come by tens and in batches."""
+    """No further message is received, although messages come by tens and in batches."""
     send(fake_vault, 25)
     summary = fake_vault.drain(bounds=Bounds(max_messages=wanted), batch_size=7)
     expected = min(wanted, 25)
@@ -97,16 +97,16 @@ def test_max_messages_is_exact(fake_vault: FakeVault, wanted: int) -> None:
     assert fake_vault.queue.depth().in_flight == 0
 
 
-def test_max_messages_of_none_receives_none(fake_vault: FakeVault) -> None:
-    """Nothing is hidden from others."""
+def test_max_messages_of_zero_receives_no_message(fake_vault: FakeVault) -> None:
+    """No message is hidden from other receivers."""
     send(fake_vault, 3)
     assert counts(fake_vault.drain(bounds=Bounds(max_messages=0))) == {}
     assert fake_vault.queue.depth().visible == 3
 
 
 @pytest.mark.parametrize("size", [1, 7, 10, 25, 1_000])
-def test_batches_are_of_the_size_that_was_asked_for(fake_vault: FakeVault, size: int) -> None:
-    """One transaction a batch, the last one smaller."""
+def test_batches_have_the_set_size(fake_vault: FakeVault, size: int) -> None:
+    """Each batch is one transaction; the last batch is smaller."""
     send(fake_vault, 25)
     fake_vault.drain(batch_size=size)
     assert max(fake_vault.loader.batches) == min(size, 25)
@@ -115,14 +115,14 @@ def test_batches_are_of_the_size_that_was_asked_for(fake_vault: FakeVault, size:
 
 
 def test_a_batch_is_bounded_in_bytes(fake_vault: FakeVault) -> None:
-    """A message can be 1 MiB: a batch closes before it holds more bytes than it may."""
+    """A message can have 1 MiB: a batch closes before it exceeds its bytes."""
     send(fake_vault, 40)
     assert fake_vault.drain(batch_bytes=10 * len(login_event(user_id="user-10"))).stored == 40
     assert max(fake_vault.loader.batches) == 10
 
 
 def test_a_batch_is_bounded_in_time(fake_vault: FakeVault) -> None:
-    """It is written when its linger is over, full or not: what trickles in does not wait for ever."""
+    """A batch is written when its linger is over, full or not, so that slow messages do not wait forever."""
     send(fake_vault, 30)
 
     def slowly(name: str, call: Callable[[], Any]) -> object:
@@ -136,7 +136,7 @@ def test_a_batch_is_bounded_in_time(fake_vault: FakeVault) -> None:
 
 
 def test_a_deletion_that_fails_is_tried_again(fake_vault: FakeVault) -> None:
-    """Three times, and only what failed."""
+    """There are three tries, of the failed deletions only."""
     send(fake_vault, 12)
     fake_vault.queue.refuse_deletes = 14
     summary = fake_vault.drain()
@@ -145,7 +145,7 @@ def test_a_deletion_that_fails_is_tried_again(fake_vault: FakeVault) -> None:
 
 
 def test_a_message_that_cannot_be_deleted_is_left(fake_vault: FakeVault) -> None:
-    """It comes again, and is then a duplicate; the run goes on."""
+    """The message comes again, as a duplicate; the run continues."""
     send(fake_vault, 2)
     fake_vault.queue.refuse_deletes = 3 * 2
     summary = fake_vault.drain()
@@ -153,10 +153,10 @@ def test_a_message_that_cannot_be_deleted_is_left(fake_vault: FakeVault) -> None
 
 
 @pytest.mark.parametrize("held", [1, 10, 25])
-def test_what_is_given_back_is_seen_again_after_5_to_30_seconds(
+def test_messages_given_back_are_visible_after_5_to_30_seconds(
     fake_vault: FakeVault, held: int
 ) -> None:
-    """At random, so that not all come at once; and none of it is counted as done."""
+    """The delay is random, so that the messages spread; none of them counts as done."""
     send(fake_vault, held)
     fake_vault.kms.down = True
     ingest = fake_vault.ingest()
@@ -168,8 +168,8 @@ def test_what_is_given_back_is_seen_again_after_5_to_30_seconds(
     assert held < 10 or len(set(fake_vault.queue.hidden_for())) > 1
 
 
-def test_a_receive_that_fails_gives_back_what_came_before_it(fake_vault: FakeVault) -> None:
-    """The first ten of a batch are not kept hidden because the second ten did not come."""
+def test_a_receive_that_fails_gives_back_the_messages_before_it(fake_vault: FakeVault) -> None:
+    """The first ten of a batch do not stay hidden because the second ten did not come."""
     send(fake_vault, 20)
     receives = iter(range(100))
 
@@ -185,8 +185,8 @@ def test_a_receive_that_fails_gives_back_what_came_before_it(fake_vault: FakeVau
     assert sum(seconds > 0 for seconds in fake_vault.queue.hidden_for()) == 10
 
 
-def test_each_batch_is_told(fake_vault: FakeVault) -> None:
-    """How many messages, what became of them and why, how old they are, and nothing of what they say."""
+def test_each_batch_is_reported(fake_vault: FakeVault) -> None:
+    """A report has the number, the outcomes, the reasons and the ages, and no content."""
     fake_vault.queue.send(login_event(extra=1, more=2))
     fake_vault.clock.advance(100)
     fake_vault.queue.send(b"junk")
@@ -202,8 +202,8 @@ def test_each_batch_is_told(fake_vault: FakeVault) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 1023, 1024, 1025])
-def test_no_length_of_a_body_is_told(fake_vault: FakeVault, size: int) -> None:
-    """A batch of one message has a size in whole KiB, and so has what is held."""
+def test_no_length_of_a_body_is_reported(fake_vault: FakeVault, size: int) -> None:
+    """The sizes of a batch of one message, and of held messages, are whole KiB."""
     fake_vault.queue.send(b"x" * size)
     fake_vault.drain(wait=0, linger=0)
     (report,) = fake_vault.observer.batches
@@ -211,16 +211,16 @@ def test_no_length_of_a_body_is_told(fake_vault: FakeVault, size: int) -> None:
     assert all(state.held_bytes % 1024 == 0 for state in fake_vault.observer.states)
 
 
-def test_movements_are_told_once(fake_vault: FakeVault) -> None:
-    """However often it is looked at: they add up to the summary."""
+def test_movements_are_reported_once(fake_vault: FakeVault) -> None:
+    """They add up to the summary, however often the steps are taken."""
     send(fake_vault, 25)
     summary = fake_vault.drain(batch_size=7)
     told = fake_vault.observer.movements
     assert told == {Movement.RECEIVED: summary.received, Movement.DELETED: summary.deleted}
 
 
-def test_the_summary_tells_the_speed(fake_vault: FakeVault) -> None:
-    """Messages a second, without those given back."""
+def test_the_summary_has_the_rate(fake_vault: FakeVault) -> None:
+    """The rate is in messages a second, without those given back."""
     steps = fake_vault.steps()
     ingest = Ingest(steps, fake_vault.clock, IngestOptions())
     steps.engine.tally.received, steps.engine.tally.given_back = 25, 5

@@ -1,7 +1,7 @@
-"""Crash anywhere: nothing lost, nothing twice, and no delete before its commit.
+"""A crash anywhere: no message is lost, none is stored twice, and none is deleted before its commit.
 
-Every call of every port is made to fail once, before it takes effect and after (its answer is
-lost), as an outage and as death. `FakeVault` holds at every deletion that the message is committed.
+Every call of every port fails once, before its effect and after it (its answer is lost), as an outage
+and as death. `FakeVault` checks at every deletion that the message is committed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ NEVER = 10**9
 
 
 class Death(BaseException):
-    """The process is gone: nothing catches it, and no call works any more."""
+    """The end of the process: no code catches it, and no call works any more."""
 
 
 def with_messages() -> tuple[FakeVault, list[str]]:
-    """A vault with 23 messages for it, two of them no events, and one delivered twice."""
+    """Return a vault with 23 messages: two of them are not events, and one is delivered twice."""
     vault = FakeVault()
     ids = [vault.queue.send(login_event(user_id=f"user-{n}")) for n in range(21)]
     ids += [vault.queue.send(body) for body in (b"junk", login_event(ip="nowhere"))]
@@ -36,7 +36,7 @@ def with_messages() -> tuple[FakeVault, list[str]]:
 
 
 def run(vault: FakeVault, breaker: Breaker) -> SteppedIngest | None:
-    """One process that may break; what it did, if it got as far as to begin."""
+    """Run a process that may break. Return its result, if it got as far as to begin."""
     ingest = None
     try:
         ingest = vault.tapped(breaker.tap).ingest(batch_size=12)
@@ -47,7 +47,7 @@ def run(vault: FakeVault, breaker: Breaker) -> SteppedIngest | None:
 
 
 def assert_adds_up(summary: IngestSummary) -> None:
-    """The law of the summary."""
+    """Check the law of the summary."""
     assert summary.received == (
         summary.stored
         + summary.duplicates
@@ -58,7 +58,7 @@ def assert_adds_up(summary: IngestSummary) -> None:
 
 
 def calls_of_a_good_run() -> int:
-    """How many calls there are to break."""
+    """Return the number of calls that can break."""
     breaker = Breaker(NEVER, Death())
     vault, _ = with_messages()
     run(vault, breaker)
@@ -69,7 +69,7 @@ CALLS = calls_of_a_good_run()
 
 
 def test_there_are_calls_to_break() -> None:
-    """The sweep below is no empty claim."""
+    """Without calls, the sweep below would be an empty claim."""
     assert CALLS > 20
 
 
@@ -80,8 +80,8 @@ def test_there_are_calls_to_break() -> None:
     ids=["outage", "death"],
 )
 @pytest.mark.parametrize("at", range(CALLS))
-def test_nothing_is_lost_and_nothing_twice(at: int, error: BaseException, after: bool) -> None:
-    """After the break another process finishes: each message is stored once, and the queue is empty."""
+def test_no_message_is_lost_or_stored_twice(at: int, error: BaseException, after: bool) -> None:
+    """Another process finishes after the break: each message is stored once, and the queue is empty."""
     vault, ids = with_messages()
     sent_ms = int(vault.clock.now().timestamp() * 1000)
     breaker = Breaker(at, error, after=after, for_good=isinstance(error, Death))
@@ -101,7 +101,7 @@ def test_nothing_is_lost_and_nothing_twice(at: int, error: BaseException, after:
 
 @pytest.mark.parametrize("at", range(CALLS))
 def test_an_outage_hides_no_message_for_long(at: int) -> None:
-    """What a run had received is given back when it ends: 30 seconds later all of it can be had again."""
+    """The run gives back its received messages at its end: all of them are visible 30 seconds later."""
     vault, _ = with_messages()
     vault.queue._visibility = 3_600
     breaker = Breaker(at, UnavailableError("not there"))
@@ -115,7 +115,7 @@ def test_an_outage_hides_no_message_for_long(at: int) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(1, CALLS))
 def test_an_outage_of_one_call_is_waited_for(at: int, after: bool) -> None:
-    """The same process goes on: it loads all that there is, and ends without an error."""
+    """The same process continues: it loads every message, and ends without an error."""
     vault, ids = with_messages()
     breaker = Breaker(at, UnavailableError("not there"), after=after)
     seen = vault.tapped(breaker.tap)

@@ -1,4 +1,4 @@
-"""The crash points by name, on a good queue and on bad days: afterwards another process brings all in, once."""
+"""Named crash points, with a good queue and a bad one: another process then loads each message once."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ SEEDS = [None, *range(8)]
 
 
 class Death(BaseException):
-    """The process is gone: nothing catches it."""
+    """The end of the process: no code catches it."""
 
 
 class Fuse:
-    """Burns down with each use, and then is death."""
+    """A countdown that ends in death."""
 
     def __init__(self, uses: int) -> None:
         self._left = uses
         self.is_blown = False
 
     def burn(self, *_: object) -> None:
-        """One use."""
+        """Count one use."""
         self._left -= 1
         if self._left < 0:
             self.is_blown = True
             raise Death
 
     def through(self, rows: Sequence[T]) -> list[T]:
-        """The rows, of which each is a use."""
+        """Yield the rows; each row is a use."""
         for _ in rows:
             self.burn()
         return list(rows)
 
 
 class CopyingLoader(FakeRecordLoader):
-    """Takes row after row, and may die at any of them."""
+    """Loads row after row, and may die at any row."""
 
     fuse = Fuse(0)
 
@@ -59,12 +59,12 @@ class CopyingLoader(FakeRecordLoader):
         rejections: Sequence[SealedRejection],
         keys: WriteKeys,
     ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
-        """See `RecordLoader.load`."""
+        """Load the batch, and die at the end of the fuse."""
         return super().load(self.fuse.through(records), rejections, keys)
 
 
 def at_call(name: str, *, after: bool) -> Callable[[FakeVault, Fuse], FakeVault]:
-    """Death at a call of this name, once the fuse is burnt down."""
+    """Die at a call of this name, at the end of the fuse."""
 
     def arm(vault: FakeVault, fuse: Fuse) -> FakeVault:
         def around(called: str, call: Callable[[], Any]) -> object:
@@ -80,7 +80,7 @@ def at_call(name: str, *, after: bool) -> Callable[[FakeVault, Fuse], FakeVault]
 
 
 def mid_copy(vault: FakeVault, fuse: Fuse) -> FakeVault:
-    """Some rows of a batch are staged."""
+    """Die when a part of a batch is staged."""
     loader = CopyingLoader(vault.database)
     loader.fuse = fuse
     seen = vault.tapped(lambda part: part)
@@ -89,13 +89,13 @@ def mid_copy(vault: FakeVault, fuse: Fuse) -> FakeVault:
 
 
 def before_commit(vault: FakeVault, fuse: Fuse) -> FakeVault:
-    """All rows of a batch are staged."""
+    """Die when all rows of a batch are staged."""
     vault.loader.before_commit = fuse.burn
     return vault
 
 
 def mid_delete(vault: FakeVault, fuse: Fuse) -> FakeVault:
-    """Some messages of a call are deleted."""
+    """Die when a part of a call's messages is deleted."""
     committed = vault.queue.before_delete
     assert committed
 
@@ -118,7 +118,7 @@ POINTS: dict[str, Callable[[FakeVault, Fuse], FakeVault]] = {
 
 
 def with_messages(seed: int | None) -> FakeVault:
-    """A vault with messages for it, two of which are no events."""
+    """Return a vault with messages, two of which are not events."""
     vault = FakeVault()
     if seed is not None:
         vault.use_queue(FaultyQueue(vault.clock, BAD_DAY, seed=seed))
@@ -130,7 +130,7 @@ def with_messages(seed: int | None) -> FakeVault:
 
 
 def heal(vault: FakeVault) -> None:
-    """What the process died of is no more."""
+    """Remove the cause of death."""
     vault.loader.before_commit = lambda: None
     vault.queue.before_delete = vault._must_be_committed
 
@@ -138,10 +138,10 @@ def heal(vault: FakeVault) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("uses", [0, 1, 2, 5, 13])
 @pytest.mark.parametrize("point", POINTS)
-def test_after_a_crash_another_process_brings_all_in_once(
+def test_another_process_loads_every_message_once_after_a_crash(
     point: str, uses: int, seed: int | None
 ) -> None:
-    """Wherever it died: each message is one row, and the queue is empty."""
+    """Each message is one row, and the queue is empty, wherever the process died."""
     vault = with_messages(seed)
     fuse = Fuse(uses)
     options: dict[str, Any] = {

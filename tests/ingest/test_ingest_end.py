@@ -1,4 +1,4 @@
-"""When a run of ingest ends, and what it leaves for others."""
+"""The end of a run of ingest, and the messages that it leaves to other receivers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from vault_etl.ingest.steps import Bounds
 from vault_etl.records.messages import Message
 
 
-def test_a_drain_ends_after_two_empty_polls_when_nothing_waits(fake_vault: FakeVault) -> None:
-    """Two long polls in a row that bring nothing, and then the queue's own word."""
+def test_a_drain_ends_after_two_empty_polls_of_an_empty_queue(fake_vault: FakeVault) -> None:
+    """Two consecutive long polls bring nothing; then the queue's counts are read."""
     recorder = Recorder()
     seen = fake_vault.tapped(recorder.tap)
     seen.drain(wait=3)
@@ -33,13 +33,13 @@ def test_a_drain_ends_after_two_empty_polls_when_nothing_waits(fake_vault: FakeV
 
 
 @pytest.mark.parametrize("seconds", [2, 15, 40])
-def test_a_drain_waits_for_what_is_delayed(fake_vault: FakeVault, seconds: float) -> None:
-    """Two empty polls are not enough while the queue says that more will come."""
+def test_a_drain_waits_for_delayed_messages(fake_vault: FakeVault, seconds: float) -> None:
+    """Two empty polls are not enough while the queue counts delayed messages."""
     fake_vault.queue.send(login_event(), delay=seconds)
     assert fake_vault.drain(wait=1).stored == 1
 
 
-def test_a_drain_goes_on_while_the_queue_says_that_something_is_visible(
+def test_a_drain_continues_while_the_queue_counts_visible_messages(
     fake_vault: FakeVault,
 ) -> None:
     """SQS may answer an empty receive from servers that have none of the messages."""
@@ -53,8 +53,8 @@ def test_a_drain_goes_on_while_the_queue_says_that_something_is_visible(
     assert sampling.drain().stored == 1
 
 
-def test_a_drain_does_not_wait_for_what_others_hold(fake_vault: FakeVault) -> None:
-    """It tells of them, and ends."""
+def test_a_drain_does_not_wait_for_messages_of_other_receivers(fake_vault: FakeVault) -> None:
+    """The summary counts them, and the run ends."""
     send(fake_vault, 3)
     fake_vault.queue.receive(0, 2)
     assert counts(fake_vault.drain()) == {
@@ -65,8 +65,8 @@ def test_a_drain_does_not_wait_for_what_others_hold(fake_vault: FakeVault) -> No
     }
 
 
-def test_a_drain_may_wait_for_what_others_hold(fake_vault: FakeVault) -> None:
-    """They may crash, and then it is for us."""
+def test_a_drain_may_wait_for_messages_of_other_receivers(fake_vault: FakeVault) -> None:
+    """The other receivers may crash; then this run loads the messages."""
     send(fake_vault, 3)
     fake_vault.queue.receive(0, 2)
     summary = fake_vault.drain(bounds=Bounds(wait_in_flight=True))
@@ -77,14 +77,14 @@ def test_a_drain_may_wait_for_what_others_hold(fake_vault: FakeVault) -> None:
 def test_a_drain_by_several_receivers_ends_when_each_of_them_found_nothing(
     fake_vault: FakeVault,
 ) -> None:
-    """Two long polls each."""
+    """Each receiver takes two long polls."""
     recorder = Recorder()
     fake_vault.tapped(recorder.tap).drain(receivers=3)
     assert recorder.calls.count("receive") == 6
 
 
-def test_following_goes_on_when_the_queue_is_empty(fake_vault: FakeVault) -> None:
-    """Until somebody says stop; what comes late is loaded."""
+def test_following_continues_when_the_queue_is_empty(fake_vault: FakeVault) -> None:
+    """The run loads late messages until a stop."""
     ingest = fake_vault.ingest(bounds=Bounds(follow=True))
     for _ in range(50):
         ingest.round()
@@ -99,7 +99,7 @@ def test_following_goes_on_when_the_queue_is_empty(fake_vault: FakeVault) -> Non
 
 
 def test_an_empty_poll_between_messages_starts_the_count_again(fake_vault: FakeVault) -> None:
-    """The two empty polls have to stand in a row."""
+    """The two empty polls must be consecutive."""
     answers: Iterator[list[Message] | None] = iter([[], None, [], []])
     send(fake_vault, 1)
 
@@ -114,8 +114,8 @@ def test_an_empty_poll_between_messages_starts_the_count_again(fake_vault: FakeV
     assert recorder.calls.count("receive") == 5
 
 
-def test_stop_writes_what_is_buffered(fake_vault: FakeVault) -> None:
-    """What was received is written and deleted, one batch after the other; the rest stays for others."""
+def test_stop_writes_the_buffered_messages(fake_vault: FakeVault) -> None:
+    """Received messages are written and deleted, batch after batch; the rest stays for other receivers."""
     send(fake_vault, 60)
     stop = threading.Event()
 
@@ -131,7 +131,7 @@ def test_stop_writes_what_is_buffered(fake_vault: FakeVault) -> None:
 
 
 def test_stop_closes_a_batch_that_lingers(fake_vault: FakeVault) -> None:
-    """It is not filled up first, and nobody waits for its time."""
+    """The batch is not filled first, and its linger is not waited for."""
     send(fake_vault, 30)
     stop = threading.Event()
 
@@ -147,7 +147,7 @@ def test_stop_closes_a_batch_that_lingers(fake_vault: FakeVault) -> None:
 
 
 def test_stop_in_an_outage_gives_back(fake_vault: FakeVault) -> None:
-    """What cannot be written now is for others, soon."""
+    """Messages that cannot be written now are soon visible to other receivers."""
     send(fake_vault, 10)
     fake_vault.kms.down = True
     stop = threading.Event()
@@ -160,7 +160,7 @@ def test_stop_in_an_outage_gives_back(fake_vault: FakeVault) -> None:
 
 
 def test_stop_before_the_start_receives_nothing(fake_vault: FakeVault) -> None:
-    """Nothing is hidden from others."""
+    """No message is hidden from other receivers."""
     send(fake_vault, 1)
     stop = threading.Event()
     stop.set()

@@ -1,4 +1,4 @@
-"""While a dependency is away, what was received is held: an outage costs a message one receive at most."""
+"""Received messages are held while a dependency is away: an outage costs a message one receive at most."""
 
 from __future__ import annotations
 
@@ -43,30 +43,30 @@ class Outage:
         )
 
     def lasts(self, seconds: float, *, step: float = 0) -> None:
-        """Time passes, and the process does what it can."""
+        """Let time pass, with all steps of the process."""
         ends = self.vault.clock.monotonic() + seconds
         while self.vault.clock.monotonic() < ends:
             self.ingest.round()
             self.vault.clock.advance(step)
 
     def receives(self) -> list[int]:
-        """How often each message was received."""
+        """Return the receive count of each message."""
         messages = [*self.vault.queue._messages.values(), *self.dead_letters._messages.values()]
         return [message.receives for message in messages]
 
     @property
     def is_ready(self) -> bool:
-        """As the observer was told last."""
+        """Return the last reported readiness."""
         self.ingest.steps.tell()
         return self.vault.observer.states[-1].ready
 
     def stop_receiving(self) -> int:
-        """How many messages are received: all of them, and none comes any more."""
+        """Return the number of received messages: all of them, and no further message comes."""
         assert self.vault.queue.depth() == QueueDepth(0, 0, 0)
         return self.ingest.steps.engine.tally.received
 
     def stop(self) -> dict[str, object]:
-        """The end; the summary."""
+        """End the run. Return the summary."""
         stop = threading.Event()
         stop.set()
         return counts(self.ingest.run(stop))
@@ -74,7 +74,7 @@ class Outage:
 
 @pytest.mark.parametrize("names", [DATABASE, KMS], ids=["database", "kms"])
 def test_ten_minutes_of_outage_cost_no_message_a_second_receive(names: tuple[str, ...]) -> None:
-    """Held, not given back: the dead-letter queue stays empty, though five receives fill it."""
+    """Messages are held, not given back: the dead-letter queue, which takes them after five receives, stays empty."""
     outage = Outage(*names)
     outage.switch.off()
     outage.lasts(TEN_MINUTES)
@@ -89,8 +89,8 @@ def test_ten_minutes_of_outage_cost_no_message_a_second_receive(names: tuple[str
     assert outage.stop() == {"received": SENT, "stored": SENT, "deleted": SENT}
 
 
-def test_a_database_that_dies_while_nothing_comes_is_found_out() -> None:
-    """Within seconds, and so is that it is back; it is not asked more often than every few seconds."""
+def test_an_outage_of_the_database_is_noticed_without_messages() -> None:
+    """The outage and its end are noticed within seconds, with a check every few seconds at most."""
     outage = Outage("probe")
     outage.lasts(60)
     assert outage.is_ready
@@ -105,8 +105,8 @@ def test_a_database_that_dies_while_nothing_comes_is_found_out() -> None:
     assert outage.is_ready
 
 
-def test_a_thread_that_is_in_one_step_for_too_long_is_told() -> None:
-    """By its name; not before its time is over, and not after its step is."""
+def test_a_stuck_thread_is_reported() -> None:
+    """The report has the thread's name, not before the time is over, and not after the step has ended."""
     outage = Outage()
     steps = outage.ingest.steps
     steps.busy["write"] = outage.vault.clock.monotonic()
@@ -120,7 +120,7 @@ def test_a_thread_that_is_in_one_step_for_too_long_is_told() -> None:
 
 
 def test_receiving_pauses_while_nothing_can_be_written() -> None:
-    """One call a receiver, and no more: the rest of the queue is for those who can."""
+    """Each receiver takes one call at most: other processes may load the rest of the queue."""
     outage = Outage(*DATABASE, receivers=3)
     outage.switch.off()
     outage.lasts(TEN_MINUTES)
@@ -128,8 +128,8 @@ def test_receiving_pauses_while_nothing_can_be_written() -> None:
     assert outage.vault.queue.depth().visible == SENT - 30
 
 
-def test_the_tries_come_ever_more_seldom() -> None:
-    """A database that comes up again is not run over: some thirty tries in ten minutes."""
+def test_the_tries_become_rarer() -> None:
+    """Some thirty tries in ten minutes do not overload a database that starts."""
     outage = Outage("load")
     outage.switch.off()
     outage.lasts(TEN_MINUTES)
@@ -137,7 +137,7 @@ def test_the_tries_come_ever_more_seldom() -> None:
 
 
 def test_a_queue_that_is_away_is_waited_for() -> None:
-    """Then all that there is is loaded."""
+    """Then all messages are loaded."""
     outage = Outage(*QUEUE)
     outage.switch.off()
     outage.lasts(TEN_MINUTES)
@@ -148,8 +148,8 @@ def test_a_queue_that_is_away_is_waited_for() -> None:
     assert outage.stop() == {"received": SENT, "stored": SENT, "deleted": SENT}
 
 
-def test_when_only_deletions_fail_nothing_comes_again() -> None:
-    """What is stored is held until it can be deleted, and somebody is told."""
+def test_no_message_comes_again_when_only_deletions_fail() -> None:
+    """Stored messages are held until they can be deleted, and the outage is reported."""
     outage = Outage("delete")
     outage.switch.off()
     outage.lasts(TEN_MINUTES)
@@ -163,7 +163,7 @@ def test_when_only_deletions_fail_nothing_comes_again() -> None:
 
 
 def test_a_network_that_is_cut_is_not_the_end() -> None:
-    """Every handle has gone stale meanwhile: what was held comes again, once, and all is loaded."""
+    """Every handle has gone stale meanwhile: held messages come again, once, and all are loaded."""
     outage = Outage(*DATABASE, *KMS, *QUEUE)
     outage.ingest.round()
     assert outage.ingest.steps.engine.held
@@ -179,7 +179,7 @@ def test_a_network_that_is_cut_is_not_the_end() -> None:
 
 
 def test_an_outage_of_days_costs_a_receive_every_twelve_hours() -> None:
-    """SQS keeps no message from others for longer: it is given back just before."""
+    """SQS hides no message for longer: the message is given back just before."""
     outage = Outage(*DATABASE)
     tally = outage.ingest.steps.engine.tally
     outage.switch.off()
@@ -208,7 +208,7 @@ def test_an_outage_of_days_costs_a_receive_every_twelve_hours() -> None:
 def test_when_patience_is_over_the_run_ends_and_gives_back(
     names: tuple[str, ...], error: VaultEtlError, patience: Patience
 ) -> None:
-    """After a minute; and nothing that is held stays hidden for long."""
+    """Patience lasts a minute, and no held message stays hidden for long."""
     outage = Outage(*names, patience=patience)
     outage.ingest.round()
     outage.switch.off(error)
@@ -222,7 +222,7 @@ def test_when_patience_is_over_the_run_ends_and_gives_back(
 
 @pytest.mark.parametrize("names", [DATABASE, KMS, QUEUE, ("delete",), ("depth",)], ids="-".join)
 def test_a_refusal_that_passes_is_waited_for(names: tuple[str, ...]) -> None:
-    """Credentials that ran out are renewed within the minute."""
+    """Expired credentials are renewed within the minute."""
     outage = Outage(*names, patience=FOLLOWING)
     outage.ingest.round()
     outage.switch.off(DeniedError("ExpiredToken"))
@@ -233,8 +233,8 @@ def test_a_refusal_that_passes_is_waited_for(names: tuple[str, ...]) -> None:
     assert outage.vault.queue.message_ids == []
 
 
-def test_a_role_that_may_not_delete_is_told_so() -> None:
-    """Else every message would come again until it is a dead letter, and nobody would know why."""
+def test_a_role_that_may_not_delete_gets_an_error() -> None:
+    """Otherwise every message would come again until it is a dead letter, without a reason."""
     outage = Outage("delete", patience=FOLLOWING)
     outage.switch.off(DeniedError("no"))
     with pytest.raises(DeniedError):
@@ -243,7 +243,7 @@ def test_a_role_that_may_not_delete_is_told_so() -> None:
 
 
 def test_a_refusal_after_an_outage_has_a_time_of_its_own() -> None:
-    """A database that comes up may refuse for a moment."""
+    """A database that starts may refuse for a moment."""
     outage = Outage(*DATABASE, patience=FOLLOWING)
     outage.switch.off()
     outage.lasts(TEN_MINUTES)
@@ -254,8 +254,8 @@ def test_a_refusal_after_an_outage_has_a_time_of_its_own() -> None:
     assert len(outage.vault.database.records) == SENT
 
 
-def test_what_waiting_does_not_mend_ends_the_run_at_once() -> None:
-    """However patient it is."""
+def test_an_error_that_waiting_cannot_fix_ends_the_run_at_once() -> None:
+    """The patience does not matter."""
     outage = Outage("load")
     outage.switch.off(VaultEtlError("a bug"))
     with pytest.raises(VaultEtlError, match="a bug"):

@@ -1,4 +1,4 @@
-"""Ingest as a state machine: sending, time, rotations, crashes and redeliveries in any order."""
+"""Ingest as a state machine: sends, time, rotations, crashes and redeliveries in any order."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from vault_etl.platform.waiting import Patience
 
 
 class Death(BaseException):
-    """The process is gone."""
+    """The end of the process."""
 
 
 class IngestMachine(RuleBasedStateMachine):
-    """One queue, one database, and processes that come and go."""
+    """One queue, one database, and processes that start and end."""
 
     @initialize(seed=st.none() | st.integers(0, 999))
     def start(self, seed: int | None) -> None:
-        """An empty vault, and a queue that has a good day or a bad one."""
+        """Start with an empty vault, and a good queue or a bad one."""
         self.vault = FakeVault()
         self.is_bad_day = seed is not None
         if seed is not None:
@@ -40,7 +40,7 @@ class IngestMachine(RuleBasedStateMachine):
 
     @rule(good=st.lists(st.booleans(), min_size=1, max_size=15), delay=st.sampled_from([0, 30]))
     def send(self, good: list[bool], delay: int) -> None:
-        """Messages come, some of them no events, some late."""
+        """Send messages, some of them not events, some late."""
         sent_ms = int(self.vault.clock.now().timestamp() * 1000)
         for is_event in good:
             body = login_event(user_id=f"user-{len(self.sent)}") if is_event else b"junk"
@@ -64,7 +64,7 @@ class IngestMachine(RuleBasedStateMachine):
         receivers: int,
         patience: Patience,
     ) -> None:
-        """A process runs until one of its calls fails, or waits until it works again."""
+        """Run a process until one of its calls fails, or waits until the call works again."""
         error: BaseException = Death() if dies else UnavailableError("not there")
         breaker = Breaker(at, error, after=after, for_good=dies)
         try:
@@ -78,17 +78,17 @@ class IngestMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 31, 61, 90_000]))
     def wait(self, seconds: int) -> None:
-        """Time passes: visibility time-outs end, and so do leases."""
+        """Let time pass: visibility timeouts end, and so do leases."""
         self.vault.clock.advance(seconds)
 
     @rule()
     def retire_data_keys(self) -> None:
-        """Somebody rotates."""
+        """Rotate the data keys."""
         self.vault.keys.retire_data_keys(rotate_request(), Field)
 
     @rule()
     def token_rotation(self) -> None:
-        """A generation becomes pending, and the next time it is cut over to."""
+        """Make a generation pending, or cut over to the pending one."""
         tokens = {key.generation or 0: key for key in self.vault.keys.token_keys()}
         newest = max(tokens)
         if not self.pending:
@@ -101,19 +101,19 @@ class IngestMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_stored_that_was_not_sent(self) -> None:
-        """And nothing is both a record and in quarantine."""
+        """No message is both a record and in quarantine, and each was sent."""
         records, quarantine = set(self.vault.database.records), set(self.vault.database.quarantine)
         assert records | quarantine <= set(self.sent)
         assert not records & quarantine
 
     @invariant()
     def what_is_gone_from_the_queue_is_stored(self) -> None:
-        """Each message is still queued, or committed, or both; never neither."""
+        """Each message is in the queue, or committed, or both."""
         missing = len(self.sent) - len(self.vault.database.records | self.vault.database.quarantine)
         assert missing <= len(self.vault.queue.message_ids)
 
     def teardown(self) -> None:
-        """In the end a run without faults brings everything in, once, and every value opens."""
+        """Finally, a run without faults loads every message once, and every value opens."""
         if not hasattr(self, "vault"):
             return
         vault = self.vault

@@ -1,4 +1,4 @@
-"""SIGTERM: what was begun is committed, deleted or given back, in time; a second one does not even wait."""
+"""SIGTERM: begun work is committed, deleted or given back in time; a second SIGTERM does not wait for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HIDDEN_S = 3_600
 
 
 class Gate:
-    """Lets calls of one name through when it is opened; knows when somebody stands before it."""
+    """Blocks calls of one name until it is opened; knows whether a call waits."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -38,7 +38,7 @@ class Gate:
         self.opened = threading.Event()
 
     def tap(self, target: object) -> Any:  # noqa: ANN401 - stands for any port
-        """`target`, behind the gate."""
+        """Return `target`, behind the gate."""
         return Tap(target, self._around)
 
     def _around(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as the call
@@ -49,7 +49,7 @@ class Gate:
 
 
 def new_vault(speed: float) -> FakeVault:
-    """With a queue that hides for an hour what is neither deleted nor given back."""
+    """Return a vault whose queue hides received messages for an hour."""
     vault = FakeVault(RunningClock(speed))
     vault.use_queue(FakeQueue(vault.clock, HIDDEN_S))
     return vault
@@ -57,19 +57,19 @@ def new_vault(speed: float) -> FakeVault:
 
 @pytest.fixture
 def hung() -> Iterator[Gate]:
-    """A database that never answers, until the test is over."""
+    """A database that never answers until the end of the test."""
     gate = Gate("load")
     yield gate
     gate.opened.set()
 
 
 def nothing_is_stranded(vault: FakeVault) -> bool:
-    """Whether all that is left can be had again soon."""
+    """Tell whether all remaining messages are visible soon."""
     return max(vault.queue.hidden_for(), default=0) <= LONGEST_GIFT_S
 
 
-def test_what_the_last_long_poll_brings_is_given_back() -> None:
-    """spring-cloud-aws and others left it hidden until its visibility was over."""
+def test_messages_of_the_last_long_poll_are_given_back() -> None:
+    """spring-cloud-aws and others left them hidden until the end of their visibility timeout."""
     vault = new_vault(50)
     gate = Gate("receive")
     ingest = vault.tapped(gate.tap).threads(wait=20, bounds=FOLLOW)
@@ -85,8 +85,8 @@ def test_what_the_last_long_poll_brings_is_given_back() -> None:
     assert nothing_is_stranded(vault)
 
 
-def test_a_stop_writes_and_deletes_what_is_buffered() -> None:
-    """It does not wait for the linger, and no acknowledgement is lost."""
+def test_a_stop_writes_and_deletes_the_buffered_messages() -> None:
+    """The stop does not wait for the linger, and no acknowledgement is lost."""
     vault = new_vault(50)
     send(vault, 35)
     ingest = vault.threads(receivers=2, bounds=FOLLOW, linger=100_000)
@@ -99,7 +99,7 @@ def test_a_stop_writes_and_deletes_what_is_buffered() -> None:
 
 
 def test_a_stop_in_an_outage_gives_back_at_once() -> None:
-    """Nobody waits for the database any more."""
+    """The run does not wait for the database."""
     vault = new_vault(20)
     send(vault, 20)
     switch = Switch("load")
@@ -115,8 +115,8 @@ def test_a_stop_in_an_outage_gives_back_at_once() -> None:
     assert vault.clock.monotonic() - began < 10
 
 
-def test_a_batch_that_is_written_is_waited_for() -> None:
-    """Its commit is told, and its messages are deleted, not loaded again by others."""
+def test_a_stop_waits_for_the_batch_being_written() -> None:
+    """The commit is recorded, and its messages are deleted, not loaded again by other processes."""
     vault = new_vault(20)
     send(vault, 10)
     gate = Gate("load")
@@ -130,7 +130,7 @@ def test_a_batch_that_is_written_is_waited_for() -> None:
 
 
 def test_a_write_that_hangs_does_not_hold_up_the_end(hung: Gate) -> None:
-    """In time, all but what was committed is given back, and somebody is told."""
+    """Uncommitted messages are given back in time, and the error says so."""
     vault = new_vault(20)
     send(vault, 25)
     seen = vault.tapped(hung.tap)
@@ -148,8 +148,8 @@ def test_a_write_that_hangs_does_not_hold_up_the_end(hung: Gate) -> None:
     assert nothing_is_stranded(vault)
 
 
-def test_a_commit_that_comes_after_the_end_is_no_loss(hung: Gate) -> None:
-    """What was given back comes again, and is a duplicate."""
+def test_a_commit_after_the_end_loses_no_message(hung: Gate) -> None:
+    """The messages were given back, and come again as duplicates."""
     vault = new_vault(50)
     send(vault, 10)
     process = Process(vault.tapped(hung.tap).threads(bounds=FOLLOW, stop_within=10))
@@ -164,7 +164,7 @@ def test_a_commit_that_comes_after_the_end_is_no_loss(hung: Gate) -> None:
 
 
 def test_a_second_signal_ends_at_once(hung: Gate) -> None:
-    """In real seconds: what cannot be given back in two is left to its visibility, nothing is lost."""
+    """In real seconds: messages not given back in two stay hidden until their timeout, and none is lost."""
     vault = new_vault(1)
     send(vault, 25)
     ingest = vault.tapped(hung.tap).threads(receivers=3, bounds=FOLLOW, batch_size=10)
@@ -183,7 +183,7 @@ def test_a_second_signal_ends_at_once(hung: Gate) -> None:
 
 
 def test_a_second_signal_waits_two_seconds_for_a_queue_that_hangs(hung: Gate) -> None:
-    """Then what could not be given back comes again when its visibility is over."""
+    """Messages that were not given back come again after their visibility timeout."""
     vault = new_vault(1)
     send(vault, 10)
     giving_back = Gate("extend")
@@ -200,8 +200,8 @@ def test_a_second_signal_waits_two_seconds_for_a_queue_that_hangs(hung: Gate) ->
     giving_back.opened.set()
 
 
-def test_a_second_signal_asks_the_queue_nothing_more() -> None:
-    """Which may be what hangs."""
+def test_a_second_signal_does_not_read_the_queue_counts() -> None:
+    """The queue may be the part that hangs."""
     vault = new_vault(1)
     gate = Gate("receive")
     asked: list[str] = []
@@ -224,7 +224,7 @@ def test_a_second_signal_asks_the_queue_nothing_more() -> None:
 
 
 def test_a_queue_that_hangs_does_not_hold_up_the_end() -> None:
-    """A long poll into a black hole: in time the run ends, and says that it is not all known."""
+    """A long poll gets no answer: the run ends in time, and reports that the result is incomplete."""
     vault = new_vault(50)
     send(vault, 1)
     gate = Gate("receive")
@@ -239,7 +239,7 @@ def test_a_queue_that_hangs_does_not_hold_up_the_end() -> None:
 
 
 def test_readiness_ends_with_the_first_signal() -> None:
-    """Nothing is sent to who is about to go."""
+    """A process that is about to end gets no traffic."""
     vault = new_vault(50)
     vault.queue.send(login_event())
     process = Process(vault.threads(bounds=FOLLOW))

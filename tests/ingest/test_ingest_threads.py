@@ -1,4 +1,4 @@
-"""The threads of an ingest: on a bad day, in a long outage, on a slow queue, with large messages."""
+"""The threads of an ingest: with a bad queue, in a long outage, on a slow queue, with large messages."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ MIB = 1024 * 1024
 
 
 def adds_up(summary: IngestSummary) -> bool:
-    """The law of the summary."""
+    """Check the law of the summary."""
     ends = summary.stored + summary.duplicates + summary.quarantined + summary.already_quarantined
     return summary.received == ends + summary.given_back
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_bad_day_loses_nothing(seed: int) -> None:
-    """Two thousand messages, four receivers, every fault: each is one row, and the queue is empty.
+def test_a_bad_queue_loses_no_message(seed: int) -> None:
+    """Two thousand messages, four receivers, every fault: each message is one row, and the queue is empty.
 
-    A machine that is quick holds no message for so long that it has to be extended.
+    A fast machine holds no message for so long that it has to be extended.
     """
     clock = RunningClock(200)
     vault = FakeVault(clock)
@@ -61,7 +61,7 @@ def test_a_bad_day_loses_nothing(seed: int) -> None:
 
 
 def test_ten_minutes_of_outage_fill_no_dead_letter_queue() -> None:
-    """Visibility 30 s, five receives: held all the time, and loaded when the database is back."""
+    """With 30 s of visibility and five receives, messages are held, and loaded when the database is back."""
     clock = RunningClock(200)
     vault = FakeVault(clock)
     dead_letters = FakeQueue(clock)
@@ -88,7 +88,7 @@ def test_ten_minutes_of_outage_fill_no_dead_letter_queue() -> None:
 
 
 def test_a_queue_that_extends_slowly_is_drained() -> None:
-    """No more is held than is extended in time, or handles would go stale faster than they are.
+    """No more messages are held than are extended in time: otherwise handles would go stale faster.
 
     bento#878: 300 messages, ten of which are extended in two seconds by each of two heartbeats;
     a visibility of 20 s; and a database that takes 15 s for a batch.
@@ -113,21 +113,21 @@ def test_a_queue_that_extends_slowly_is_drained() -> None:
 
 
 class CountingWriter:
-    """Writes nothing, and looks how much is held."""
+    """Writes nothing, and records how much is held."""
 
     def __init__(self) -> None:
         self.seals_left: dict[Any, int] = {}
         self.look: Callable[[], object] = lambda: None
 
     def write(self, messages: Sequence[Message]) -> Written:
-        """See `BatchWriter.write`."""
+        """Record how much is held, and write nothing."""
         self.look()
         return Written([Outcome.STORED] * len(messages), {}, {}, None)
 
 
 @pytest.mark.parametrize("kib", [200, 1024])
-def test_what_is_held_is_bounded_in_bytes(kib: int) -> None:
-    """A backlog of a gibibyte, and never more than sixteen mebibytes of it in our hands."""
+def test_held_messages_are_bounded_in_bytes(kib: int) -> None:
+    """Of a backlog of one gibibyte, sixteen mebibytes at most are held."""
     clock = RunningClock(100)
     vault = FakeVault(clock)
     vault.queue.before_delete = None
@@ -145,8 +145,8 @@ def test_what_is_held_is_bounded_in_bytes(kib: int) -> None:
     assert 8 * MIB < max(size for size, _ in samples) <= 16 * MIB
 
 
-def test_a_failure_that_waiting_does_not_mend_ends_the_run() -> None:
-    """Whichever thread it happens in; what is not committed is given back, and it is raised."""
+def test_an_error_that_waiting_cannot_fix_ends_the_run() -> None:
+    """The thread does not matter; uncommitted messages are given back, and the error is raised."""
     clock = RunningClock(100)
     vault = FakeVault(clock)
     send(vault, 10)
@@ -163,7 +163,7 @@ def test_a_failure_that_waiting_does_not_mend_ends_the_run() -> None:
 
 
 def test_several_processes_share_a_queue() -> None:
-    """Nothing else is shared: each message is stored by one of them."""
+    """The queue is all that they share: each message is stored by one of them."""
     clock = RunningClock(100)
     vault = FakeVault(clock)
     send(vault, 500)

@@ -1,4 +1,4 @@
-"""Queue: a message stays until it is deleted, and is hidden while somebody holds it."""
+"""Queue: a message stays until it is deleted, and is hidden while a receiver holds it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 def received(bench: Bench, count: int) -> list[Message]:
-    """So many messages, which must be there."""
+    """Return `count` messages, which must be available."""
     messages: list[Message] = []
     while len(messages) < count:
         got = bench.queue.receive(0, min(10, count - len(messages)))
@@ -39,7 +39,7 @@ def received(bench: Bench, count: int) -> list[Message]:
 
 @pytest.mark.parametrize("body", ["plain", '{"ip": "198.51.100.7"}', "é\u4e2d😀", "\t\n\r", " x "])
 def test_a_message_comes_as_it_was_sent(bench: Bench, body: str) -> None:
-    """Its body byte for byte as UTF-8, its id, and when it was sent."""
+    """Its body is byte for byte the same as UTF-8, with its id and its time of sending."""
     message_id = bench.send(body)
     (message,) = bench.queue.receive(0)
     assert message.body.expose() == body.encode()
@@ -50,21 +50,21 @@ def test_a_message_comes_as_it_was_sent(bench: Bench, body: str) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 3, 10])
-def test_a_receive_brings_at_most_what_was_asked_for(bench: Bench, limit: int) -> None:
-    """Of twelve that are there."""
+def test_a_receive_brings_at_most_the_limit(bench: Bench, limit: int) -> None:
+    """Twelve messages are available."""
     for number in range(12):
         bench.send(str(number))
     assert 1 <= len(bench.queue.receive(0, limit)) <= limit
 
 
-def test_an_empty_queue_brings_nothing(bench: Bench) -> None:
-    """With and without a wait."""
+def test_a_receive_from_an_empty_queue_brings_no_message(bench: Bench) -> None:
+    """The wait does not matter."""
     assert list(bench.queue.receive(0)) == []
     assert list(bench.queue.receive(1)) == []
 
 
-def test_a_message_that_is_held_is_not_seen(bench: Bench) -> None:
-    """By nobody, until its time-out is over; then it comes again, with its id and its time."""
+def test_a_held_message_is_not_visible(bench: Bench) -> None:
+    """No receiver gets it before its timeout; then it comes again, with its id and its time."""
     bench.send("body")
     (first,) = bench.queue.receive(0)
     assert list(bench.queue.receive(0)) == []
@@ -75,14 +75,14 @@ def test_a_message_that_is_held_is_not_seen(bench: Bench) -> None:
     assert second.receipt_handle != first.receipt_handle
 
 
-def test_a_long_poll_sees_what_becomes_visible(bench: Bench) -> None:
-    """Within its wait."""
+def test_a_long_poll_receives_a_message_that_becomes_visible(bench: Bench) -> None:
+    """The message comes within the wait."""
     bench.send("body", delay=1)
     assert len(bench.queue.receive(5)) == 1
 
 
 def test_deleted_messages_are_gone_for_good(bench: Bench) -> None:
-    """Ten in one call; none of them is reported as left."""
+    """Ten are deleted in one call, and none is reported as left."""
     for number in range(11):
         bench.send(str(number))
     handles = [message.receipt_handle for message in received(bench, 10)]
@@ -90,15 +90,15 @@ def test_deleted_messages_are_gone_for_good(bench: Bench) -> None:
     assert bench.queue.depth() == QueueDepth(visible=1, in_flight=0, delayed=0)
 
 
-def test_what_is_deleted_already_can_be_deleted_again(bench: Bench) -> None:
-    """An answer may be lost: the second time is no failure."""
+def test_a_deleted_message_can_be_deleted_again(bench: Bench) -> None:
+    """An answer may be lost: the second deletion is not a failure."""
     bench.send("body")
     (message,) = bench.queue.receive(0)
     for _ in range(2):
         assert list(bench.queue.delete([message.receipt_handle])) == []
 
 
-def test_an_older_handle_is_no_failure(bench: Bench) -> None:
+def test_a_deletion_by_an_older_handle_is_not_a_failure(bench: Bench) -> None:
     """AWS: "the request will succeed, but the message might not be deleted".
 
     The emulators delete it, the fakes do not. The latest handle does, anywhere.
@@ -112,8 +112,8 @@ def test_an_older_handle_is_no_failure(bench: Bench) -> None:
     assert bench.queue.depth() == QueueDepth(0, 0, 0)
 
 
-def test_a_handle_that_never_was_cannot_be_deleted(bench: Bench) -> None:
-    """It is reported, and the others of the call are deleted."""
+def test_an_unknown_handle_cannot_be_deleted(bench: Bench) -> None:
+    """The handle is reported, and the other handles of the call are deleted."""
     bench.send("body")
     (message,) = bench.queue.receive(0)
     left = bench.queue.delete(["never-was", message.receipt_handle])
@@ -122,7 +122,7 @@ def test_a_handle_that_never_was_cannot_be_deleted(bench: Bench) -> None:
 
 
 def test_a_message_can_be_given_back(bench: Bench) -> None:
-    """With a visibility of 0 it is seen at once."""
+    """With a visibility of 0 the message is visible at once."""
     bench.send("body")
     (message,) = bench.queue.receive(0)
     assert list(bench.queue.extend({message.receipt_handle: 0})) == []
@@ -131,7 +131,7 @@ def test_a_message_can_be_given_back(bench: Bench) -> None:
 
 
 def test_a_message_can_be_held_for_longer(bench: Bench) -> None:
-    """Beyond the time-out that it was received with."""
+    """An extension goes beyond the timeout of the receive."""
     bench.send("one")
     bench.send("two")
     one, two = received(bench, 2)
@@ -141,7 +141,7 @@ def test_a_message_can_be_held_for_longer(bench: Bench) -> None:
 
 
 def test_a_handle_gone_stale_cannot_be_extended(bench: Bench) -> None:
-    """It is reported, and the others of the call are extended."""
+    """The handle is reported, and the other handles of the call are extended."""
     bench.send("one")
     bench.send("two")
     one, two = received(bench, 2)
@@ -153,7 +153,7 @@ def test_a_handle_gone_stale_cannot_be_extended(bench: Bench) -> None:
 
 
 def test_the_depth_tells_the_three_states_apart(bench: Bench) -> None:
-    """Visible, in flight, delayed."""
+    """The states are visible, in flight, and delayed."""
     for number in range(5):
         bench.send(str(number))
     bench.send("late", delay=60)
@@ -163,13 +163,13 @@ def test_the_depth_tells_the_three_states_apart(bench: Bench) -> None:
     assert bench.queue.depth() == QueueDepth(visible=3, in_flight=1, delayed=1)
 
 
-def test_the_visibility_time_out_is_told(bench: Bench) -> None:
-    """In seconds."""
+def test_the_visibility_timeout_is_returned(bench: Bench) -> None:
+    """The timeout is in seconds."""
     assert bench.queue.visibility_timeout() == VISIBILITY_S
 
 
-def test_a_queue_that_is_not_there_is_a_matter_of_configuration(sqs: Any) -> None:  # noqa: ANN401 - a client
-    """Of the real adapter alone: no call of it lets a botocore error through."""
+def test_a_missing_queue_is_a_configuration_error(sqs: Any) -> None:  # noqa: ANN401 - a client
+    """No call of the real adapter lets a botocore error through."""
     gone = SqsBench(sqs)
     gone.delete_queue()
     for attempt in (

@@ -1,4 +1,4 @@
-"""SqsQueue: of a call that SQS does in part, what was not done is told apart. No emulator says such things."""
+"""SqsQueue reports the part of a call that SQS did not do. No emulator answers so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OURS = [
 
 
 def in_part(code: str, *, sender_fault: bool) -> Callable[[Call], bytes]:
-    """All entries are done, but for the second and the fourth."""
+    """Answer that all entries are done except the second and the fourth."""
 
     def answer(call: Call) -> bytes:
         entries = [entry["Id"] for entry in json.loads(call.body)["Entries"]]
@@ -38,15 +38,15 @@ def in_part(code: str, *, sender_fault: bool) -> Callable[[Call], bytes]:
 
 
 def queue_behind(proxy: FaultProxy) -> SqsQueue:
-    """The adapter, which talks to the proxy alone."""
+    """Return the adapter, connected to the proxy alone."""
     sqs = EmulatorSession(proxy.url, Credentials("AKIATEST", "secret")).client("sqs")
     return SqsQueue(sqs, sqs, f"{proxy.url}/000000000000/queue")
 
 
 @pytest.mark.parametrize("sender_fault", [True, False])
 @pytest.mark.parametrize("code", OURS)
-def test_what_cannot_be_extended_any_more_has_gone_stale(code: str, sender_fault: bool) -> None:
-    """These handles hide nothing, and extending them again would be in vain."""
+def test_a_handle_that_cannot_be_extended_any_more_is_stale(code: str, sender_fault: bool) -> None:
+    """These handles hide no message, and another extension would be useless."""
     with FaultProxy("", in_part(code, sender_fault=sender_fault)) as proxy:
         stale = queue_behind(proxy).extend(dict.fromkeys(HANDLES, 30))
     assert list(stale) == [HANDLES[1], HANDLES[3]]
@@ -55,8 +55,8 @@ def test_what_cannot_be_extended_any_more_has_gone_stale(code: str, sender_fault
 
 @pytest.mark.parametrize("sender_fault", [True, False])
 @pytest.mark.parametrize("code", THEIRS)
-def test_what_was_not_extended_for_now_has_not_gone_stale(code: str, sender_fault: bool) -> None:
-    """The messages are still ours, and still due to be extended: none may be taken for extended."""
+def test_a_temporary_failure_of_an_extension_is_not_stale(code: str, sender_fault: bool) -> None:
+    """The messages are still held, and still due: none may count as extended."""
     with (
         FaultProxy("", in_part(code, sender_fault=sender_fault)) as proxy,
         pytest.raises(UnavailableError, match="did not extend 2 of 5"),
@@ -66,8 +66,8 @@ def test_what_was_not_extended_for_now_has_not_gone_stale(code: str, sender_faul
 
 
 @pytest.mark.parametrize("code", [*OURS, *THEIRS])
-def test_what_was_not_deleted_is_told_whatever_the_reason(code: str) -> None:
-    """The message is still there."""
+def test_every_failed_deletion_is_reported(code: str) -> None:
+    """The message still exists, whatever the reason."""
     with FaultProxy("", in_part(code, sender_fault=code in OURS)) as proxy:
         left = queue_behind(proxy).delete(HANDLES)
     assert list(left) == [HANDLES[1], HANDLES[3]]

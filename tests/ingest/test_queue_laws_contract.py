@@ -1,4 +1,4 @@
-"""Queue: what holds on its worst day too. Whoever consumes it may build on this, and on no more."""
+"""Queue: the guarantees that hold with a bad queue too. Consumers may rely on these, and on no others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @pytest.fixture(params=["fake", *SEEDS, pytest.param("sqs", marks=pytest.mark.emulator)])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """An empty queue. A number is the seed of a bad day."""
+    """An empty queue. A number is the seed of a bad queue."""
     if request.param == "fake":
         yield FakeBench()
     elif request.param == "sqs":
@@ -43,7 +43,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 def sure(call: Callable[[], T]) -> T:
-    """The answer of a call that is made until one comes."""
+    """Repeat a call until it answers. Return the answer."""
     for _ in range(CALLS):
         try:
             return call()
@@ -53,12 +53,12 @@ def sure(call: Callable[[], T]) -> T:
 
 
 def received(bench: Bench) -> list[Message]:
-    """What comes now, if anything."""
+    """Return the messages that come now, if any."""
     return list(sure(partial(bench.queue.receive, 1)))
 
 
 def drain(bench: Bench) -> list[Message]:
-    """Receive and delete until the queue says that it is empty; all that came."""
+    """Receive and delete until the queue counts no message. Return all messages."""
     came: list[Message] = []
     for _ in range(CALLS):
         messages = received(bench)
@@ -70,16 +70,16 @@ def drain(bench: Bench) -> list[Message]:
     raise AssertionError("the queue is never empty")
 
 
-def test_what_is_sent_comes_in_the_end(bench: Bench) -> None:
-    """Every message, each time with the id, the time and the body that it was sent with."""
+def test_every_sent_message_comes_in_the_end(bench: Bench) -> None:
+    """Each time, the message has the id, the time and the body that it was sent with."""
     sent = {bench.send(f"body {number}"): f"body {number}".encode() for number in range(SENT)}
     came = drain(bench)
     assert {message.message_id: message.body.expose() for message in came} == sent
     assert len({(message.message_id, message.sent_ms) for message in came}) == SENT
 
 
-def test_what_is_not_deleted_comes_again(bench: Bench) -> None:
-    """However often it is held, extended and let go."""
+def test_a_message_that_is_not_deleted_comes_again(bench: Bench) -> None:
+    """Holding, extending and giving back do not change that."""
     sent = {bench.send(f"body {number}") for number in range(SENT)}
     held: set[str] = set()
     for _ in range(3):
@@ -91,8 +91,8 @@ def test_what_is_not_deleted_comes_again(bench: Bench) -> None:
     assert {message.message_id for message in drain(bench)} == sent
 
 
-def test_what_is_deleted_comes_no_more_in_the_end(bench: Bench) -> None:
-    """It may, for a moment: then the queue is empty, and stays so."""
+def test_a_deleted_message_does_not_come_in_the_end(bench: Bench) -> None:
+    """It may come for a moment; then the queue is empty, and stays empty."""
     for number in range(SENT):
         bench.send(f"body {number}")
     drain(bench)

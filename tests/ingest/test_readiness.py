@@ -1,4 +1,4 @@
-"""What the probes of an ingest say, of the states that its workers tell."""
+"""The answers of an ingest's probes, from the states that its workers report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vault_etl.ingest.steps import STUCK_SECONDS
 
 
 class Probed:
-    """Two workers, and what is said of them."""
+    """Two workers, and the answers of the probes."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -18,8 +18,8 @@ class Probed:
         self.workers = [self.readiness.worker(pid) for pid in (1, 2)]
 
 
-def test_it_is_ready_when_every_worker_is() -> None:
-    """Not before all have begun, nor while one lacks something, which is named, nor at the end."""
+def test_an_ingest_is_ready_when_every_worker_is() -> None:
+    """It is not ready before all have begun, while a dependency is away, which is named, or at the end."""
     probed = Probed()
     first, second = probed.workers
     first.state(state())
@@ -32,8 +32,8 @@ def test_it_is_ready_when_every_worker_is() -> None:
     assert probed.readiness.reason() == STOPPING
 
 
-def test_it_is_unhealthy_while_a_thread_is_stuck() -> None:
-    """And healthy again if that comes to an end, or another worker takes its place. An outage is no illness."""
+def test_an_ingest_is_unhealthy_while_a_thread_is_stuck() -> None:
+    """It is healthy again when the step ends, or another worker replaces this one. An outage does not matter."""
     probed = Probed()
     first, second = probed.workers
     first.state(state(ready=False, away="postgres: unavailable"))
@@ -47,8 +47,8 @@ def test_it_is_unhealthy_while_a_thread_is_stuck() -> None:
     assert probed.readiness.unhealthy() is None
 
 
-def test_a_worker_that_says_nothing_for_too_long_is_unhealthy() -> None:
-    """Whether it has ever said anything; one that has ended need not."""
+def test_a_silent_worker_makes_an_ingest_unhealthy() -> None:
+    """A worker that never reported counts too; an ended worker does not."""
     probed = Probed()
     probed.workers[0].state(state())
     probed.clock.advance(STUCK_SECONDS - 1)

@@ -1,4 +1,4 @@
-"""Nothing that a message carries is lost: every envelope and odd value, one by one, through the real command."""
+"""No message is lost: every envelope and odd value, one by one, through the real command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.kit.quarantined import open_body, quarantine_key
 from tests.kit.vault import Vault
 
 
-def test_every_shape_is_loaded_or_quarantined_as_what_it_is(quick: Vault) -> None:
+def test_every_shape_is_loaded_or_quarantined(quick: Vault) -> None:
     """Of each: its event is a record, or its body is in quarantine, byte for byte, under its own reason.
 
     A whole pipe of one shape is warned of, with the reason and a command that shows these rows.

@@ -1,4 +1,4 @@
-"""The parent of several workers: what it starts anew, when it gives up, what it counts, how it ends."""
+"""The parent of several workers: its restarts, the point where it gives up, its counts, and its end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
+from typing_extensions import override
 
 from tests.kit.fakes.clock import FakeClock
 from tests.kit.fakes.workers import KILLED, FakeStarter, FakeWorker
@@ -22,6 +23,7 @@ from vault_etl.base.errors import (
 )
 from vault_etl.ingest.observer import BatchReport, IngestObserver, IngestState, Movement
 from vault_etl.ingest.queue import QueueDepth
+from vault_etl.ingest.run import StopFlag
 from vault_etl.ingest.steps import Bounds
 from vault_etl.ingest.workers import DRAIN_CRASHES, KILL_AFTER_S, TICK_S, Supervisor
 from vault_etl.records.messages import Outcome
@@ -32,25 +34,25 @@ FOLLOW = Bounds(follow=True)
 
 
 @dataclass(slots=True)
-class StopAt:
-    """`StopFlag`: set at one moment, urgent at another."""
+class StopAt(StopFlag):
+    """A `StopFlag` that is set at one time, and urgent at another."""
 
     clock: FakeClock
     at: float = NEVER
     urgent_at: float = NEVER
 
+    @override
     def is_set(self) -> bool:
-        """See `StopFlag.is_set`."""
         return self.clock.monotonic() >= self.at
 
+    @override
     def is_urgent(self) -> bool:
-        """See `StopFlag.is_urgent`."""
         return self.clock.monotonic() >= self.urgent_at
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """A clock that moves on while the parent sleeps."""
+    """A clock that moves while the parent sleeps."""
     made = FakeClock()
     monkeypatch.setattr(
         "vault_etl.ingest.workers.time", SimpleNamespace(sleep=made.advance), raising=True
@@ -59,19 +61,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 
 def supervisor(clock: FakeClock, starter: FakeStarter, bounds: Bounds = Bounds()) -> Supervisor:  # noqa: B008 - frozen
-    """One, of as many workers as there are scripts."""
+    """Return a supervisor with one worker for each script."""
     return Supervisor(starter, len(starter.started), bounds, clock, starter, STOP_WITHIN)
 
 
 def crashing(times: int, code: int = KILLED, says: VaultEtlError | None = None) -> list[FakeWorker]:
-    """Workers that each end at once, this way."""
+    """Return workers that each end at once, with this exit code."""
     return [FakeWorker(lives=0, code=code, says=says) for _ in range(times)]
 
 
 def told(
     received: int, stored: int, given_back: int = 0, visible: int | None = None
 ) -> Callable[[IngestObserver], None]:
-    """What a worker reports, all at once."""
+    """Return the reports of a worker, all at once."""
 
     def report(observer: IngestObserver) -> None:
         observer.moved(Movement.RECEIVED, received)
@@ -88,7 +90,7 @@ def told(
 
 
 def batch(messages: int, outcome: Outcome = Outcome.STORED) -> BatchReport:
-    """A batch of so many messages, all of which became this."""
+    """Return the report of a batch of `count` messages with one outcome."""
     return BatchReport(
         outcomes={outcome: messages},
         reasons={},
@@ -103,7 +105,7 @@ def batch(messages: int, outcome: Outcome = Outcome.STORED) -> BatchReport:
 
 
 def test_all_workers_are_counted_together(clock: FakeClock) -> None:
-    """It ends when every worker has finished; who ends last knows how deep the queue is."""
+    """The run ends when every worker has finished; the last one to end has the latest counts of the queue."""
     starter = FakeStarter(
         clock,
         [FakeWorker(lives=1, reports=told(10, 10, visible=5))],
@@ -120,8 +122,8 @@ def test_all_workers_are_counted_together(clock: FakeClock) -> None:
     assert starter.observer.movements[Movement.RECEIVED] == 17
 
 
-def test_a_crashed_worker_is_started_anew_ever_more_slowly(clock: FakeClock) -> None:
-    """After 0.5, 1, 2, … and at most 30 seconds; `--follow` never gives up, and others go on."""
+def test_restarts_of_a_crashing_worker_become_rarer(clock: FakeClock) -> None:
+    """The delays are 0.5, 1, 2, … and at most 30 seconds; `--follow` never gives up, and the other workers continue."""
     starter = FakeStarter(clock, crashing(12), [FakeWorker()])
     with pytest.raises(StopIteration):  # the script is over: it would be started for a 13th time
         supervisor(clock, starter, FOLLOW).run(StopAt(clock))
@@ -132,8 +134,8 @@ def test_a_crashed_worker_is_started_anew_ever_more_slowly(clock: FakeClock) -> 
     assert len(starter.started[1]) == 1
 
 
-def test_a_worker_that_ran_for_a_minute_did_not_crash_at_once(clock: FakeClock) -> None:
-    """Its successor is started as soon as after a first crash."""
+def test_a_crash_after_a_minute_counts_as_the_first(clock: FakeClock) -> None:
+    """The next worker starts after the first delay again."""
     script = [*crashing(4), FakeWorker(lives=61, code=KILLED), FakeWorker()]
     starter = FakeStarter(clock, script, [FakeWorker()])
     supervisor(clock, starter, FOLLOW).run(StopAt(clock, at=100))
@@ -141,8 +143,8 @@ def test_a_worker_that_ran_for_a_minute_did_not_crash_at_once(clock: FakeClock) 
     assert sixth.started_at - fifth.started_at == pytest.approx(61.5, abs=3 * TICK_S)
 
 
-def test_a_worker_that_stored_something_is_started_anew_at_once(clock: FakeClock) -> None:
-    """A job that advances does not wait, however often its workers are killed; a drain goes on with it."""
+def test_a_worker_that_stored_a_message_is_restarted_at_once(clock: FakeClock) -> None:
+    """A job that advances does not wait, however often its workers are killed; a drain continues."""
     script = [FakeWorker(lives=1, code=KILLED, reports=told(3, 3)) for _ in range(7)]
     starter = FakeStarter(clock, [*script, FakeWorker(lives=1)], [FakeWorker(lives=1)])
     summary = supervisor(clock, starter).run(StopAt(clock))
@@ -153,7 +155,7 @@ def test_a_worker_that_stored_something_is_started_anew_at_once(clock: FakeClock
 
 
 def test_a_worker_that_only_met_duplicates_has_not_advanced(clock: FakeClock) -> None:
-    """It would meet them again and again: a drain gives up."""
+    """The next worker would meet the same duplicates: a drain gives up."""
     script = [
         FakeWorker(lives=1, code=KILLED, reports=lambda o: o.batch(batch(3, Outcome.DUPLICATE)))
         for _ in range(DRAIN_CRASHES)
@@ -170,10 +172,10 @@ def test_a_worker_that_only_met_duplicates_has_not_advanced(clock: FakeClock) ->
         (69, UnavailableError("away"), UnavailableError),
     ],
 )
-def test_a_drain_gives_up_on_a_worker_that_crashes_again_and_again(
+def test_a_drain_gives_up_on_a_worker_that_crashes_repeatedly(
     clock: FakeClock, code: int, says: VaultEtlError | None, error: type[VaultEtlError]
 ) -> None:
-    """After five times, with what it said itself, else 75; the others finish what they began."""
+    """After five crashes it raises the worker's own error, else exit 75; the other workers finish what they began."""
     starter = FakeStarter(clock, crashing(DRAIN_CRASHES, code, says), [FakeWorker(stops_in=2)])
     with pytest.raises(error) as caught:
         supervisor(clock, starter).run(StopAt(clock))
@@ -189,10 +191,10 @@ def test_a_drain_gives_up_on_a_worker_that_crashes_again_and_again(
     [UsageError("two"), DataError("sixty-five"), DeniedError("no"), ConfigurationError("what")],
     ids=lambda error: str(error.exit_code),
 )
-def test_what_a_worker_started_anew_would_meet_again_ends_all(
+def test_an_error_that_a_restart_cannot_fix_ends_all_workers(
     clock: FakeClock, error: VaultEtlError, bounds: Bounds
 ) -> None:
-    """Exits 2, 65, 77 and 78: the rest finish what they began, and the parent ends so too."""
+    """Exits 2, 65, 77 and 78: the other workers finish what they began, and the parent ends with the error."""
     starter = FakeStarter(
         clock,
         [FakeWorker(stops_in=2, reports=told(3, 3))],
@@ -208,8 +210,8 @@ def test_what_a_worker_started_anew_would_meet_again_ends_all(
     assert parent.summary().stored == 3
 
 
-def test_a_signal_lets_all_finish(clock: FakeClock) -> None:
-    """Each is asked once, and nothing is started any more, not even in the place of one that crashed."""
+def test_a_signal_lets_all_workers_finish(clock: FakeClock) -> None:
+    """Each worker is asked once, and no worker is started any more, not even in place of a crashed one."""
     starter = FakeStarter(clock, [FakeWorker(stops_in=3)], [*crashing(5), FakeWorker()])
     summary = supervisor(clock, starter, FOLLOW).run(StopAt(clock, at=2))
     assert len(starter.started[0][0].stops) == 1
@@ -219,7 +221,7 @@ def test_a_signal_lets_all_finish(clock: FakeClock) -> None:
 
 
 def test_a_second_signal_is_passed_on_once(clock: FakeClock) -> None:
-    """KeyboardInterrupt, which is exit 130."""
+    """The parent raises KeyboardInterrupt, which is exit 130."""
     starter = FakeStarter(clock, [FakeWorker(stops_in=5)], [FakeWorker(stops_in=5)])
     with pytest.raises(KeyboardInterrupt):
         supervisor(clock, starter, FOLLOW).run(StopAt(clock, at=1, urgent_at=2))
@@ -229,7 +231,7 @@ def test_a_second_signal_is_passed_on_once(clock: FakeClock) -> None:
 
 
 def test_a_worker_that_does_not_end_is_killed_in_time(clock: FakeClock) -> None:
-    """After the time to stop in, and a moment; what it had is counted as given back."""
+    """The kill comes a moment after the time to stop in; its held messages count as given back."""
     deaf = FakeWorker(stops_in=NEVER, reports=told(8, 5))
     parent = supervisor(clock, FakeStarter(clock, [deaf], [FakeWorker()]), FOLLOW)
     with pytest.raises(IncompleteError, match="1 workers had no time"):
@@ -239,8 +241,8 @@ def test_a_worker_that_does_not_end_is_killed_in_time(clock: FakeClock) -> None:
     assert (summary.received, summary.stored, summary.given_back) == (8, 5, 3)
 
 
-def test_nothing_outlives_a_parent_that_fails(clock: FakeClock) -> None:
-    """Whatever is raised, every worker is killed first."""
+def test_no_worker_outlives_a_parent_that_fails(clock: FakeClock) -> None:
+    """Every worker is killed first, whatever the error."""
     running = FakeWorker()
     starter = FakeStarter(clock, [running], [])
     with pytest.raises(StopIteration):
@@ -249,10 +251,10 @@ def test_nothing_outlives_a_parent_that_fails(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize(("reported", "received"), [(10, 10), (0, 4)])
-def test_what_a_killed_worker_had_counts_as_given_back(
+def test_messages_of_a_killed_worker_count_as_given_back(
     clock: FakeClock, reported: int, received: int
 ) -> None:
-    """Even if it died after it told of the batch and before it told of the receive."""
+    """The worker may die after the report of a batch, and before the report of its receive."""
     killed = FakeWorker(lives=1, code=KILLED, reports=told(reported, 4))
     starter = FakeStarter(clock, [killed, FakeWorker(lives=1, reports=told(6, 6))], [FakeWorker()])
     summary = supervisor(clock, starter, FOLLOW).run(StopAt(clock, at=5))
@@ -262,7 +264,7 @@ def test_what_a_killed_worker_had_counts_as_given_back(
 
 
 def test_the_bound_of_messages_is_shared(clock: FakeClock) -> None:
-    """Seven over four workers; a successor gets what is left, and who gets none is not started."""
+    """Four workers share seven messages; a successor gets the rest; a worker without a share does not start."""
     finished = [FakeWorker(lives=1)]
     crashed = FakeWorker(lives=1, code=KILLED, reports=told(2, 1))
     starter = FakeStarter(clock, [crashed, FakeWorker(lives=1)], finished, [FakeWorker(lives=1)])
@@ -275,15 +277,15 @@ def test_the_bound_of_messages_is_shared(clock: FakeClock) -> None:
 
 
 def test_a_worker_killed_after_its_last_message_has_finished(clock: FakeClock) -> None:
-    """Nothing is left for a successor: it would be started for no message at all."""
+    """No message remains for a successor."""
     killed = FakeWorker(lives=1, code=KILLED, reports=told(2, 2))
     starter = FakeStarter(clock, [killed], [FakeWorker(lives=1, reports=told(2, 2))])
     summary = supervisor(clock, starter, Bounds(max_messages=4)).run(StopAt(clock))
     assert (summary.received, summary.stored) == (4, 4)
 
 
-def test_a_worker_that_fails_after_its_last_message_is_heard(clock: FakeClock) -> None:
-    """It may not have deleted what it stored, and a successor would not either."""
+def test_the_error_of_a_worker_after_its_last_message_is_raised(clock: FakeClock) -> None:
+    """The worker may not have deleted what it stored, and no successor would delete it."""
     says = UnavailableError("the queue is away")
     failed = FakeWorker(lives=1, code=69, says=says, reports=told(2, 2))
     starter = FakeStarter(clock, [failed], [FakeWorker()])

@@ -1,33 +1,35 @@
-"""An ingest with its threads, in the hands of a test."""
+"""An ingest with its threads, controlled by a test."""
 
 from __future__ import annotations
 
 import threading
 
-from vault_etl.ingest.run import Ingest, IngestSummary
+from typing_extensions import override
+
+from vault_etl.ingest.run import Ingest, IngestSummary, StopFlag
 
 PATIENCE_S = 30
 """Real seconds, after which a test gives up: far more than anything takes."""
 
 
-class Signals:
-    """`StopFlag` by two events."""
+class Signals(StopFlag):
+    """A `StopFlag` of two events."""
 
     def __init__(self) -> None:
         self.first = threading.Event()
         self.second = threading.Event()
 
+    @override
     def is_set(self) -> bool:
-        """See `StopFlag.is_set`."""
         return self.first.is_set()
 
+    @override
     def is_urgent(self) -> bool:
-        """See `StopFlag.is_urgent`."""
         return self.second.is_set()
 
 
 class Process:
-    """Runs an ingest beside the test; what it raised is raised by `end`."""
+    """Runs an ingest beside the test; `end` raises its error."""
 
     def __init__(self, ingest: Ingest) -> None:
         self.signals = Signals()
@@ -38,7 +40,7 @@ class Process:
         self._thread.start()
 
     def end(self) -> IngestSummary:
-        """Wait for it."""
+        """Wait for the end."""
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive(), "the run does not end"
         if self._error is not None:

@@ -1,4 +1,4 @@
-"""Made-up reports and states, and the metrics that a scrape finds."""
+"""Made-up reports and states, and the metrics of a scrape."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def report(
     oldest_age: float = 2.0,
     max_receive_count: int = 1,
 ) -> BatchReport:
-    """A batch of half a second, of 1,000 bytes."""
+    """Return a batch of half a second, of 1,000 bytes."""
     reasons = reasons or {}
     return BatchReport(
         outcomes={
@@ -78,7 +78,7 @@ def state(
     depth: QueueDepth | None = None,
     seals_left: dict[Field, int] | None = None,
 ) -> IngestState:
-    """A state; 10 bytes a held message."""
+    """Return a state with 10 bytes for each held message."""
     return IngestState(
         ready=ready,
         away=away,
@@ -94,7 +94,7 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def samples(body: bytes) -> Samples:
-    """What an exposition says: from names and labels, in the order of their names, to values."""
+    """Return the samples of an exposition: from names and sorted labels to values."""
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(body.decode())
@@ -103,5 +103,5 @@ def samples(body: bytes) -> Samples:
 
 
 def value(found: Samples, name: str, **labels: str) -> float | None:
-    """One sample of ours; None if it is not there."""
+    """Return one sample of ours; None if it does not exist."""
     return found.get((f"vault_etl_{name}", tuple(sorted(labels.items()))))

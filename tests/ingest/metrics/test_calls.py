@@ -1,4 +1,4 @@
-"""Calls of AWS and Postgres are timed, and what fails is counted by its code."""
+"""Calls of AWS and Postgres are timed, and failures are counted by their code."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from tests.ingest.metrics.reports import samples, value
 from tests.kit.databases import clone
@@ -20,7 +21,7 @@ from vault_etl.base.errors import (
     VaultEtlError,
 )
 from vault_etl.ingest.metrics.prometheus import PrometheusMetrics
-from vault_etl.platform.aws import AwsClients
+from vault_etl.platform.aws import AwsClients, CallObserver
 from vault_etl.platform.aws_failures import translated
 from vault_etl.platform.postgres import Database
 from vault_etl.records.messages import RecordRange
@@ -31,27 +32,27 @@ pytestmark = pytest.mark.command
 CANARY = "203.0.113.77"
 
 
-class Told:
-    """A `CallObserver` that writes down what it is told."""
+class Told(CallObserver):
+    """A `CallObserver` that keeps its reports."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
         self.failures: list[tuple[str, str, str]] = []
         self.seconds = 0.0
 
+    @override
     def called(self, service: str, operation: str, seconds: float) -> None:
-        """See `CallObserver.called`."""
         self.calls.append((service, operation))
         self.seconds += seconds
 
+    @override
     def failed(self, service: str, operation: str, code: str) -> None:
-        """See `CallObserver.failed`."""
         self.failures.append((service, operation, code))
 
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Points AWS's settings at an address."""
+    """Point AWS's settings at an address."""
 
     def point(url: str) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
@@ -63,19 +64,19 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def verdicts(*answers: bool | str | bytes) -> Judge:
-    """Each of these in turn."""
+    """Return each of these in turn."""
     left = iter(answers)
     return lambda _: next(left)
 
 
 def unwrap(clients: AwsClients) -> None:
-    """One call of KMS."""
+    """Make one call of KMS."""
     with translated("KMS"):
         clients.kms().decrypt(CiphertextBlob=b"x")
 
 
 def test_a_call_of_aws_is_timed(aws: Callable[[str], None]) -> None:
-    """Service and operation, once a call, of every client."""
+    """Every client reports service and operation, once a call."""
     told = Told()
     with FaultProxy("", verdicts(b"{}", b"{}", b"{}")) as proxy:
         aws(proxy.url)
@@ -92,7 +93,7 @@ def test_a_call_of_aws_is_timed(aws: Callable[[str], None]) -> None:
     assert told.seconds > 0
 
 
-def test_a_try_that_another_cured_is_counted(aws: Callable[[str], None]) -> None:
+def test_a_failed_try_before_a_good_one_is_counted(aws: Callable[[str], None]) -> None:
     """Throttled once, then answered: one call, one failure."""
     told = Told()
     with FaultProxy("", verdicts("ThrottlingException", b"{}")) as proxy:
@@ -113,8 +114,8 @@ def test_a_refusal_is_counted_once(aws: Callable[[str], None]) -> None:
     assert told.failures == [("kms", "Decrypt", "AccessDeniedException")]
 
 
-def test_each_try_of_a_dead_line_is_counted(aws: Callable[[str], None]) -> None:
-    """Without an answer the class of the exception is the code; a receive is tried once."""
+def test_each_try_without_an_answer_is_counted(aws: Callable[[str], None]) -> None:
+    """The class of the exception is the code; a receive is tried once."""
     told = Told()
     with FaultProxy("", lambda _: False) as proxy:
         aws(proxy.url)
@@ -130,10 +131,10 @@ def test_each_try_of_a_dead_line_is_counted(aws: Callable[[str], None]) -> None:
     ]
 
 
-def test_what_fails_before_it_is_sent_is_counted(
+def test_a_call_that_fails_before_it_is_sent_is_counted(
     aws: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without credentials nothing is sent, and it is a failure all the same."""
+    """Without credentials no request is sent, and the failure counts too."""
     told = Told()
     aws("http://127.0.0.1:1")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -152,7 +153,7 @@ def scratch(postgres: Any) -> Iterator[Scratch]:  # noqa: ANN401 - as `clone` ta
 
 
 def test_a_transaction_is_timed_by_its_name(scratch: Scratch) -> None:
-    """The connection once, then the statements and the commit of each transaction."""
+    """The connection is timed once, then the statements and the commit of each transaction."""
     told = Told()
     with closing(Database(scratch.url("ingest"), told)) as database:
         with database.transaction("first") as cursor:
@@ -171,7 +172,7 @@ def test_a_transaction_is_timed_by_its_name(scratch: Scratch) -> None:
 
 
 def test_the_loader_names_its_transactions(scratch: Scratch) -> None:
-    """A batch is a `load`: docs/metrics.md says so."""
+    """A batch is a `load`, as docs/metrics.md says."""
     told = Told()
     with closing(Database(scratch.url("ingest"), told)) as database:
         ranges = PostgresRecordLoader(database).prepare_partitions()
@@ -186,7 +187,7 @@ def test_the_loader_names_its_transactions(scratch: Scratch) -> None:
 
 
 def test_a_refused_statement_is_counted_by_its_class(scratch: Scratch) -> None:
-    """22P02 is counted as 22, under the transaction's name, and nothing is committed."""
+    """22P02 counts as 22, under the transaction's name, and nothing is committed."""
     told = Told()
     with closing(Database(scratch.url("ingest"), told)) as database:
         with pytest.raises(VaultEtlError), database.transaction("cast") as cursor:
@@ -198,7 +199,7 @@ def test_a_refused_statement_is_counted_by_its_class(scratch: Scratch) -> None:
 
 
 def test_a_connection_that_fails_is_counted(scratch: Scratch) -> None:
-    """A server that is away, and one that is lost: by the class of the error, or of its SQLSTATE."""
+    """A server that is away, or lost, counts by the class of the error, or of its SQLSTATE."""
     told = Told()
     away = Database(f"postgresql://someone@127.0.0.1:{closed_port()}/x", told)
     with pytest.raises(UnavailableError), away.transaction("never"):
@@ -218,7 +219,7 @@ def test_a_connection_that_fails_is_counted(scratch: Scratch) -> None:
 
 
 def test_no_value_reaches_the_metrics(aws: Callable[[str], None], scratch: Scratch) -> None:
-    """Errors of Postgres and AWS that quote a value, in a text or where a code should be: none is served."""
+    """Errors of Postgres and AWS may quote a value, in a text or in place of a code: no value is served."""
     metrics = PrometheusMetrics()
     with closing(Database(scratch.url("ingest"), metrics)) as database:
         for statement in ("SELECT %s::uuid", "SELECT 1 / length(%s) - 1 / 0", "SELECT %s FROM x"):

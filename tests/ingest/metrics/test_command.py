@@ -39,12 +39,12 @@ class Served:
         self.address = ""
 
     def lines(self) -> list[dict[str, object]]:
-        """The log lines so far that are whole."""
+        """Return the complete log lines so far."""
         whole = self.log.read_text(encoding="utf-8").rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
     def get(self, path: str) -> tuple[int, bytes]:
-        """Status and body."""
+        """Return status and body."""
         try:
             with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
                 return answer.status, answer.read()
@@ -53,13 +53,13 @@ class Served:
                 return error.code, error.read()
 
     def scrape(self) -> Samples:
-        """The metrics now."""
+        """Return the metrics now."""
         status, body = self.get("/metrics")
         assert status == 200
         return samples(body)
 
     def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until it holds, while the process lives."""
+        """Wait for a condition, while the process lives."""
         until(
             holds,
             SECONDS,
@@ -68,7 +68,7 @@ class Served:
         )
 
     def until_ready(self) -> None:
-        """Wait until /readyz says so."""
+        """Wait until /readyz answers 200."""
         self.until(lambda: self.get("/readyz")[0] == 200)
 
     def counts(self, name: str, expected: float) -> None:
@@ -78,7 +78,7 @@ class Served:
 
 @contextmanager
 def served(vault: Vault, *args: str, program: str = "", **extra: str) -> Iterator[Served]:
-    """`ingest --follow ARGS` with metrics on a port of the system's choice; as `python -c PROGRAM`, if given."""
+    """Run `ingest --follow ARGS` with metrics on a port of the system's choice; as `python -c PROGRAM`, if given."""
     log = vault.home / "stderr"
     command = vault.command(
         "ingest", "--follow", "--metrics-address", "127.0.0.1:0", "--output", "json", *args
@@ -109,7 +109,7 @@ def served(vault: Vault, *args: str, program: str = "", **extra: str) -> Iterato
 
 
 def test_an_ingest_is_seen_from_outside(vault: Vault) -> None:
-    """What it did, what it called, that it is ready; and no value."""
+    """The metrics have its counts and calls, it is ready, and no value is served."""
     with served(vault) as running:
         assert running.get("/healthz") == (200, b"ok\n")
         running.until_ready()
@@ -138,7 +138,7 @@ def test_an_ingest_is_seen_from_outside(vault: Vault) -> None:
 
 
 def test_workers_are_seen_as_one_through_a_kill(vault: Vault) -> None:
-    """After `kill -9` of a worker no count goes back, another takes its place, and no file is left over."""
+    """After `kill -9` of a worker no count falls, another worker replaces it, and no file remains."""
     temporary = vault.home / "temporary"
     temporary.mkdir()
     with served(vault, "--workers", "2", TMPDIR=str(temporary)) as running:
@@ -161,7 +161,7 @@ def test_workers_are_seen_as_one_through_a_kill(vault: Vault) -> None:
 
 
 def test_an_outage_shows_and_passes(vault: Vault) -> None:
-    """Postgres away, though nothing comes: not ready, by its name, healthy, the error counted; back: nothing lost."""
+    """Postgres is away without messages: not ready, by its name, healthy, the error counted; then nothing is lost."""
     upstream = urlsplit(vault.database_url("ingest"))
     assert upstream.port is not None
     with TcpProxy(upstream.port) as proxy:
@@ -190,8 +190,8 @@ def test_an_outage_shows_and_passes(vault: Vault) -> None:
     assert vault.count("user_logins") == 1
 
 
-def test_a_thread_that_is_stuck_makes_it_unhealthy(vault: Vault) -> None:
-    """After five minutes in one step, of which a second is enough here; it is ready all the same."""
+def test_a_stuck_thread_makes_an_ingest_unhealthy(vault: Vault) -> None:
+    """The limit of five minutes is one second here; the ingest stays ready."""
     program = (
         "from vault_etl.cli import main; from vault_etl.ingest import steps as ingest_steps;"
         " ingest_steps.STUCK_SECONDS = 1; main.main()"
@@ -203,8 +203,8 @@ def test_a_thread_that_is_stuck_makes_it_unhealthy(vault: Vault) -> None:
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["alone", "workers"])
-def test_keys_that_are_overdue_show(vault: Vault, workers: tuple[str, ...]) -> None:
-    """Their age by the database's word, beside what the settings allow; no data key yet is 0."""
+def test_metrics_show_overdue_keys(vault: Vault, workers: tuple[str, ...]) -> None:
+    """Ages are by the database's clock, beside the limits of the settings; without a data key the age is 0."""
     vault.grow_older(dt.timedelta(days=40))
     with served(vault, *workers, VAULT_ETL_TOKEN_KEY_MAX_AGE_DAYS="30") as running:
         running.until(
@@ -217,8 +217,8 @@ def test_keys_that_are_overdue_show(vault: Vault, workers: tuple[str, ...]) -> N
         running.until_ready()
 
 
-def test_a_taken_address_ends_it_before_anything_is_received(vault: Vault) -> None:
-    """Exit 78, naming the setting, with one process and with workers; the queue is untouched."""
+def test_a_taken_address_ends_an_ingest_before_a_receive(vault: Vault) -> None:
+    """Exit 78 names the setting, with one process and with workers; the queue is untouched."""
     vault.send([event()])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -229,8 +229,8 @@ def test_a_taken_address_ends_it_before_anything_is_received(vault: Vault) -> No
     assert vault.depth() == (1, 0, 0)
 
 
-def test_a_terminal_shows_how_it_goes(vault: Vault) -> None:
-    """A live line with state, rate, lag and totals; after Ctrl-C the summary alone stays."""
+def test_a_terminal_shows_the_progress(vault: Vault) -> None:
+    """A live line has state, rate, lag and totals; after Ctrl-C only the summary stays."""
     vault.send(event() for _ in range(5))
     extra = {**TERMINAL, "VAULT_ETL_FOLLOW_WAIT": "1"}
     with terminal(vault, "ingest", "ingest", "--follow", columns=120, extra=extra) as shown:

@@ -1,4 +1,4 @@
-"""docs/metrics.md and the example of rules name what there is, and leave nothing out."""
+"""docs/metrics.md and the example rules name every metric, and no other."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Facts = dict[str, tuple[str, frozenset[str]]]
 
 
 def families(registry: CollectorRegistry, holder: object) -> Facts:
-    """What the code has: `holder` keeps metrics as attributes."""
+    """Return the metrics of the code: `holder` keeps them as attributes."""
     described = {family.name: family for family in registry.collect()}
     found = {}
     for metric in vars(holder).values():
@@ -53,20 +53,20 @@ def code() -> Facts:
 
 
 def rows() -> Facts:
-    """Every metric of the page."""
+    """Return every metric of the page."""
     return {
         name: (kind, frozenset(re.findall(r"`(\w+)`", labels)))
         for name, kind, labels, _unit, _meaning in ROW.findall(PAGE)
     }
 
 
-def test_the_page_says_what_the_code_has(code: Facts) -> None:
-    """Names, types and labels, both ways."""
+def test_the_page_has_the_metrics_of_the_code(code: Facts) -> None:
+    """Names, types and labels agree, both ways."""
     assert rows() == code
 
 
 def test_every_row_of_the_page_is_read() -> None:
-    """No row of a metric has a form that the comparison would pass over, and none comes twice."""
+    """The comparison skips no row of a metric, and no row is repeated."""
     begun = re.findall(
         r"^\| `(vault_etl_\w+)` \| (?:counter|gauge|histogram|summary)", PAGE, re.MULTILINE
     )
@@ -74,7 +74,7 @@ def test_every_row_of_the_page_is_read() -> None:
 
 
 def test_names_follow_the_conventions(code: Facts) -> None:
-    """Base units, `_total` for counters alone, one prefix (prometheus.io, metric and label naming)."""
+    """Base units, `_total` for counters only, one prefix (prometheus.io, metric and label naming)."""
     for name, (kind, _labels) in code.items():
         assert re.fullmatch(r"vault_etl_[a-z]+(_[a-z]+)*", name)
         assert name.endswith("_total") == (kind == "counter")
@@ -87,8 +87,8 @@ def test_names_follow_the_conventions(code: Facts) -> None:
 @pytest.mark.parametrize(
     "rule", [rule for group in RULES["groups"] for rule in group["rules"]], ids=lambda r: r["alert"]
 )
-def test_a_rule_asks_for_what_there_is(rule: dict[str, object], code: Facts) -> None:
-    """Its metrics exist, with the labels that it selects and groups by; it says what it means."""
+def test_a_rule_uses_existing_metrics(rule: dict[str, object], code: Facts) -> None:
+    """The metrics and the labels of a rule exist, and the rule has a description."""
     expression = str(rule["expr"])
     names = re.findall(r"vault_etl_\w+", expression)
     assert names

@@ -1,4 +1,4 @@
-"""The metrics of one process: what it was told is what a scrape finds."""
+"""The metrics of one process: a scrape finds the reported values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CANARY = "203.0.113.77"
 
 
 def test_counts_add_up() -> None:
-    """Every movement and outcome has its counter, and batches add to them."""
+    """Every movement and outcome has its counter, and batches add to it."""
     metrics = PrometheusMetrics()
     metrics.moved(Movement.RECEIVED, 10)
     metrics.moved(Movement.RECEIVED, 7)
@@ -54,8 +54,8 @@ def test_counts_add_up() -> None:
     assert value(found, "batch_duration_seconds_bucket", le="0.5") == 2
 
 
-def test_the_state_shows() -> None:
-    """Readiness, what is held, the queue's depth and the leases are the last ones told."""
+def test_metrics_show_the_last_state() -> None:
+    """Readiness, held messages, the queue's counts and the leases are the last reported ones."""
     metrics = PrometheusMetrics()
     metrics.state(state(held=9))
     metrics.state(
@@ -72,8 +72,8 @@ def test_the_state_shows() -> None:
     assert value(found, "lease_seals_left", field="device_id") is None
 
 
-def test_what_is_not_known_is_not_there() -> None:
-    """Before the queue was asked there is no depth, and before a lease no seals: not zero of them."""
+def test_unknown_values_are_not_exposed() -> None:
+    """Before the queue's counts are read, and before a lease, the gauges do not exist: they are not zero."""
     metrics = PrometheusMetrics()
     metrics.state(state())
     names = {name for name, _ in samples(metrics.exposition("")[0])}
@@ -81,7 +81,7 @@ def test_what_is_not_known_is_not_there() -> None:
 
 
 def test_the_ages_of_keys_show_beside_their_limits() -> None:
-    """In seconds, each purpose for itself; no key any more is 0, and so is no limit."""
+    """Ages are in seconds for each purpose; without a key the age is 0, and so is a missing limit."""
     metrics = PrometheusMetrics()
     metrics.key_limit(KeyPurpose.DATA, dt.timedelta(days=90))
     metrics.key_limit(KeyPurpose.TOKEN, dt.timedelta())
@@ -96,8 +96,8 @@ def test_the_ages_of_keys_show_beside_their_limits() -> None:
     assert value(found, "key_age_seconds", purpose="token") is None
 
 
-def test_ages_are_over_when_nothing_waits() -> None:
-    """The age of the last batch stands while messages wait, and not for ever after."""
+def test_ages_are_zero_without_waiting_messages() -> None:
+    """The age of the last batch stays only while messages wait."""
     metrics = PrometheusMetrics()
     metrics.batch(report(stored=1, oldest_age=500))
     for waits in (state(), state(held=1), state(depth=QueueDepth(1, 0, 0))):
@@ -108,7 +108,7 @@ def test_ages_are_over_when_nothing_waits() -> None:
 
 
 def test_calls_are_timed_and_their_errors_counted_by_code() -> None:
-    """A call has a duration; a try that failed has a code."""
+    """A call has a duration; a failed try has a code."""
     metrics = PrometheusMetrics()
     metrics.called("kms", "Decrypt", 0.2)
     metrics.failed("kms", "Decrypt", "ThrottlingException")
@@ -122,8 +122,8 @@ def test_calls_are_timed_and_their_errors_counted_by_code() -> None:
 @example(CANARY)
 @example("572-03-1848")
 @example(f"Failing row contains ({CANARY})")
-def test_a_code_that_is_none_is_not_told(code: str) -> None:
-    """Whatever does not look like a code of AWS, Postgres or Python is `other`."""
+def test_a_malformed_code_is_not_exposed(code: str) -> None:
+    """A text that is not a code of AWS, Postgres or Python is `other`."""
     bounded = BoundedCodes().bound(code)
     letters = set(string.ascii_letters + ".")
     assert bounded in {code, OTHER}
@@ -131,7 +131,7 @@ def test_a_code_that_is_none_is_not_told(code: str) -> None:
 
 
 def test_codes_are_bounded() -> None:
-    """A server that makes codes up makes no more than a hundred time series a call."""
+    """A server that invents codes makes a hundred time series a call at most."""
     codes = BoundedCodes()
     letters = string.ascii_letters
     told = {codes.bound(f"Code{a}{b}") for a in letters for b in letters}
@@ -160,8 +160,8 @@ def test_threads_lose_no_count() -> None:
     assert value(found, "batch_messages_count") == 4_000
 
 
-def test_the_build_is_told() -> None:
-    """The version is a label."""
+def test_the_version_is_a_label() -> None:
+    """The gauge of the build is 1, with the version."""
     build = [
         dict(labels)
         for name, labels in samples(PrometheusMetrics().exposition("")[0])

@@ -1,4 +1,4 @@
-"""Reports and states go over a pipe as JSON, and come out as they went in."""
+"""Reports and states pass a pipe as JSON, and are unchanged."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def test_a_state_survives_json(told: IngestState) -> None:
 
 
 @pytest.mark.parametrize("broken", [{}, {"outcomes": {"eaten": 1}, "reasons": {}}])
-def test_another_object_is_none(broken: dict[str, object]) -> None:
-    """What is no report, or of another version, raises."""
+def test_another_object_is_refused(broken: dict[str, object]) -> None:
+    """An object that is not a report, or from another version, raises."""
     with pytest.raises((KeyError, TypeError, ValueError)):
         BatchReport.from_dict(broken)
 
@@ -45,8 +45,8 @@ class _Told:
         self._calls.append((self._name, state))
 
 
-def test_several_observers_are_told_alike() -> None:
-    """Each is told all, in order; one alone stands for itself."""
+def test_several_observers_get_the_same_reports() -> None:
+    """Each gets every report, in order; a single observer is returned itself."""
     calls: list[tuple[str, object]] = []
     first: IngestObserver = _Told("first", calls)
     both = observers(first, _Told("second", calls))

@@ -1,4 +1,4 @@
-"""The HTTP server beside an ingest: what it answers, and that nobody can hold it up."""
+"""The HTTP server beside an ingest: its answers, and its bounds for slow or many clients."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.command
 
 
 class Site:
-    """A server on a port of the system's choice, and the two answers that it gives."""
+    """A server on a port of the system's choice, and its two probes."""
 
     def __init__(self, address: str = "127.0.0.1:0") -> None:
         self.metrics = PrometheusMetrics()
@@ -41,11 +41,11 @@ class Site:
 
     @property
     def reachable(self) -> str:
-        """Its address from this machine."""
+        """Return its address from this machine."""
         return self.server.address.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - asked for
 
     def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str, bytes]:
-        """Status, content type and body."""
+        """Return status, content type and body."""
         asked = urllib.request.Request(
             f"http://{self.reachable}{path}", method=method, headers=headers
         )
@@ -57,7 +57,7 @@ class Site:
                 return error.code, error.headers["Content-Type"], error.read()
 
     def connect(self) -> socket.socket:
-        """A bare connection."""
+        """Return a bare connection."""
         host, _, port = self.server.address.rpartition(":")
         return socket.create_connection((host.strip("[]"), int(port)), timeout=30)
 
@@ -70,8 +70,8 @@ def site() -> Iterator[Site]:
     running.server.close()
 
 
-def test_metrics_are_served_as_they_are(site: Site) -> None:
-    """Each scrape has the numbers of its moment, in Prometheus's text format."""
+def test_metrics_are_served_as_of_now(site: Site) -> None:
+    """Each scrape has the current numbers, in Prometheus's text format."""
     for expected in (5, 10):
         site.metrics.moved(Movement.RECEIVED, 5)
         status, content_type, body = site.get("/metrics")
@@ -80,7 +80,7 @@ def test_metrics_are_served_as_they_are(site: Site) -> None:
         assert value(samples(body), "messages_received_total") == expected
 
 
-def test_openmetrics_is_served_to_who_asks(site: Site) -> None:
+def test_openmetrics_is_served_on_request(site: Site) -> None:
     """The header Accept chooses the format."""
     status, content_type, body = site.get(
         "/metrics?x=1", Accept="application/openmetrics-text; version=1.0.0"
@@ -91,8 +91,8 @@ def test_openmetrics_is_served_to_who_asks(site: Site) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_probes_say_why_not(site: Site, path: str) -> None:
-    """200 while all is well; else 503 and one word, and never more than a word."""
+def test_probes_return_the_reason(site: Site, path: str) -> None:
+    """200 while all is well; otherwise 503 and one word, and never more than a word."""
     assert site.get(path)[::2] == (200, b"ok\n")
     site.not_ready = site.not_healthy = "unavailable"
     assert site.get(path)[::2] == (503, b"unavailable\n")
@@ -103,7 +103,7 @@ def test_probes_say_why_not(site: Site, path: str) -> None:
 
 
 def test_health_and_readiness_are_two(site: Site) -> None:
-    """What is not ready is healthy all the same: no supervisor restarts it for that."""
+    """An ingest that is not ready is still healthy: no supervisor restarts it for that."""
     site.not_ready = "stopping"
     assert site.get("/readyz")[0] == 503
     assert site.get("/healthz")[0] == 200
@@ -112,14 +112,14 @@ def test_health_and_readiness_are_two(site: Site) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/metrics/../healthz", "/HEALTHZ"])
 def test_other_paths_are_not_found(site: Site, path: str) -> None:
-    """Three paths, and no other."""
+    """Three paths exist, and no other."""
     assert site.get(path)[::2] == (404, b"not found\n")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "get"])
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/nothing"])
 def test_other_methods_are_not_allowed(site: Site, method: str, path: str) -> None:
-    """GET and HEAD alone; the answer says so."""
+    """The answer allows GET and HEAD only."""
     connection = http.client.HTTPConnection(site.server.address, timeout=10)
     connection.request(method, path)
     answer = connection.getresponse()
@@ -139,7 +139,7 @@ def test_head_has_the_headers_alone(site: Site) -> None:
     assert body == b""
 
 
-def test_a_request_that_is_none_is_refused_and_not_quoted(site: Site) -> None:
+def test_a_malformed_request_is_refused_and_not_quoted(site: Site) -> None:
     """400, without the words of the request."""
     with site.connect() as connection:
         connection.sendall(b"GET /203.0.113.77 203.0.113.77 HTTP/1.1\r\n\r\n")
@@ -149,7 +149,7 @@ def test_a_request_that_is_none_is_refused_and_not_quoted(site: Site) -> None:
 
 
 def test_an_error_is_not_quoted(capfd: pytest.CaptureFixture[str]) -> None:
-    """An exposition that raises is 500, and neither the client nor standard error sees its text."""
+    """An exposition that raises is 500; neither the client nor standard error gets its text."""
     secret = "203.0.113.77"
 
     def fail(_: str) -> tuple[bytes, str]:
@@ -165,8 +165,8 @@ def test_an_error_is_not_quoted(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().err == ""
 
 
-def test_slow_clients_hold_nobody_up(site: Site) -> None:
-    """Three times as many silent connections as there may be: a probe is answered at once."""
+def test_slow_clients_do_not_delay_a_probe(site: Site) -> None:
+    """With three times the allowed silent connections, a probe is answered at once."""
     with contextlib.ExitStack() as stack:
         for number in range(3 * MAX_CONNECTIONS):
             slow = stack.enter_context(site.connect())
@@ -178,8 +178,8 @@ def test_slow_clients_hold_nobody_up(site: Site) -> None:
         assert threading.active_count() < 3 * MAX_CONNECTIONS
 
 
-def test_a_dribbling_client_is_left(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole head has its time, not each byte of it."""
+def test_a_slow_request_is_dropped(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is for the whole head, not for each byte."""
     monkeypatch.setattr(metrics_server, "HEAD_SECONDS", 0.5)
     began = time.monotonic()
     with site.connect() as connection, contextlib.suppress(ConnectionError):
@@ -189,10 +189,10 @@ def test_a_dribbling_client_is_left(site: Site, monkeypatch: pytest.MonkeyPatch)
     assert time.monotonic() - began < 10
 
 
-def test_a_client_that_takes_nothing_is_left(
+def test_a_client_that_does_not_read_is_dropped(
     site: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """An answer that is not taken is dropped after its time, and its thread is free."""
+    """The answer is dropped after its time, and its thread is free."""
     monkeypatch.setattr(metrics_server, "ANSWER_SECONDS", 0.3)
     site.server._server.site._exposition = lambda _: (b"x" * 50_000_000, "text/plain")
     before = threading.active_count()
@@ -204,7 +204,7 @@ def test_a_client_that_takes_nothing_is_left(
 
 
 def test_a_head_without_an_end_is_dropped(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A head has 8 KiB, however much time is left."""
+    """A head has 8 KiB at most, within its time too."""
     monkeypatch.setattr(metrics_server, "HEAD_SECONDS", 60)
     with site.connect() as connection, pytest.raises(ConnectionError):
         connection.sendall((b"X-Long: " + b"x" * 8_000 + b"\r\n") * 10_000)
@@ -212,7 +212,7 @@ def test_a_head_without_an_end_is_dropped(site: Site, monkeypatch: pytest.Monkey
 
 
 def test_a_taken_address_is_an_error_of_configuration(site: Site) -> None:
-    """Exit 78, naming the setting."""
+    """Exit 78 names the setting."""
     with pytest.raises(ConfigurationError, match=r"VAULT_ETL_METRICS_ADDRESS.* is in use") as error:
         Site(site.server.address)
     assert error.value.exit_code == 78
@@ -225,13 +225,13 @@ def test_a_taken_address_is_an_error_of_configuration(site: Site) -> None:
      "x" * 64 + ":1", "127.0.0.1:٣"],
 )  # fmt: skip
 def test_a_malformed_address_is_refused(address: str) -> None:
-    """A host has to be named, also to listen on all of them."""
+    """The address needs a host, also to listen on all interfaces."""
     with pytest.raises(ConfigurationError, match=r"VAULT_ETL_METRICS_ADDRESS.* is malformed"):
         Site(address)
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
-    """192.0.2.1 (RFC 5737) is nobody's."""
+    """192.0.2.1 (RFC 5737) is an address of no machine."""
     with pytest.raises(ConfigurationError, match="is not an address of this machine"):
         Site("192.0.2.1:0")
 
@@ -239,8 +239,8 @@ def test_an_address_of_another_machine_is_refused() -> None:
 @pytest.mark.parametrize(
     ("asked", "begins"), [("[::1]:0", "[::1]:"), ("0.0.0.0:0", "0.0.0.0:"), ("localhost:0", "")]
 )
-def test_the_address_is_told_as_it_is(asked: str, begins: str) -> None:
-    """IPv6, all interfaces, a name: what is told has the port that the system chose, and answers."""
+def test_the_address_has_the_chosen_port(asked: str, begins: str) -> None:
+    """IPv6, all interfaces, a name: the address has the port that the system chose, and answers."""
     site = Site(asked)
     assert site.server.address.startswith(begins)
     assert int(site.server.address.rpartition(":")[2]) > 0
@@ -248,8 +248,8 @@ def test_the_address_is_told_as_it_is(asked: str, begins: str) -> None:
     site.server.close()
 
 
-def test_it_ends_when_it_is_closed() -> None:
-    """Nothing listens any more, no thread is left, and the address can be taken again at once."""
+def test_a_closed_server_leaves_nothing() -> None:
+    """No socket listens, no thread is left, and the address is free at once."""
     before = threading.active_count()
     first = Site()
     assert first.get("/healthz")[0] == 200

@@ -1,4 +1,4 @@
-"""What a log and a terminal show of an ingest."""
+"""The log lines and the live line of an ingest."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def _logs() -> Iterator[None]:
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
-    """The log lines since the last time."""
+    """Return the log lines since the last call."""
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
 def test_a_batch_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """Everything that a report says, flat, with the worker's process id and a rate."""
+    """The line has everything in the report, flat, with the worker's process id and a rate."""
     worker = LoggedIngest().worker(4711)
     worker.moved(Movement.RECEIVED, 10)
     worker.batch(report(7, 1, 2, reasons={Reason.NOT_JSON: 5}, cause="unavailable"))
@@ -62,7 +62,7 @@ def test_a_batch_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_readiness_is_a_line_when_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
-    """Told every second, logged once a change, with what is away."""
+    """The state is reported every second, and logged once a change, with the missing dependency."""
     view = LoggedIngest()
     first, second = view.worker(1), view.worker(2)
     away = state(ready=False, away="unavailable")
@@ -79,7 +79,7 @@ def test_readiness_is_a_line_when_it_changes(capsys: pytest.CaptureFixture[str])
 
 
 def test_many_receives_warn_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """From the third receive on, one warning for all workers together."""
+    """From the third receive on, all workers together warn once."""
     view = LoggedIngest()
     for pid, count in ((1, 1), (1, 2), (1, 3), (1, 4), (2, 5)):
         view.worker(pid).batch(report(1, max_receive_count=count))
@@ -90,7 +90,7 @@ def test_many_receives_warn_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_quiet_leaves_the_warnings(capsys: pytest.CaptureFixture[str]) -> None:
-    """With `--quiet` batches are no lines, and what is wrong is one."""
+    """With `--quiet`, batches give no lines, and warnings stay."""
     logs.configure("json", verbose=False, quiet=True)
     with ingest_view(quiet=True) as view:
         worker = view.worker(1)
@@ -104,7 +104,7 @@ def test_quiet_leaves_the_warnings(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_terminal_shows_a_live_line(
     monkeypatch: pytest.MonkeyPatch, terminal: int, quiet: int, live: int
 ) -> None:
-    """On a terminal, and not with `--quiet`; elsewhere log lines."""
+    """A terminal without `--quiet` gets a live line, every other output log lines."""
     stream = io.StringIO()
     monkeypatch.setattr(stream, "isatty", lambda: bool(terminal))
     monkeypatch.setattr("sys.stderr", stream)
@@ -113,23 +113,23 @@ def test_a_terminal_shows_a_live_line(
 
 
 class Clock:
-    """Monotonic seconds in a test's hand."""
+    """A clock of monotonic seconds that a test moves."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.now
 
 
 def line(view: LiveIngest) -> str:
-    """What a wide terminal shows."""
+    """Return the text of a wide terminal."""
     return "  ".join(view.parts())
 
 
-def test_the_line_says_how_it_goes() -> None:
-    """State, rate, lag, queue, totals."""
+def test_the_live_line_has_state_rate_lag_and_totals() -> None:
+    """The queue's counts are in it, too."""
     clock = Clock()
     view = LiveIngest(Console(file=io.StringIO()), clock)
     assert line(view) == ("ingest: starting  0/s  lag 0 s  stored 0  duplicates 0  quarantined 0")
@@ -155,8 +155,8 @@ def test_the_line_says_how_it_goes() -> None:
     assert line(view).startswith("ingest: stopping  ")
 
 
-def test_a_worker_that_crashed_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
-    """By its id and its exit code; one that has done its work is not."""
+def test_a_crashed_worker_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    """The report has its id and its exit code; a finished worker is not reported."""
     logs.configure("json", verbose=False, quiet=False)
     view = LoggedIngest()
     view.worker_ended(7, 0)
@@ -167,7 +167,7 @@ def test_a_worker_that_crashed_is_told_of(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_workers_share_one_line() -> None:
-    """Totals add up; the worst lag and state show; a worker that ended is not waited for."""
+    """Totals add up; the worst lag and state show; an ended worker does not count."""
     view = LiveIngest(Console(file=io.StringIO()), Clock())
     first, second = view.worker(1), view.worker(2)
     first.batch(report(10, oldest_age=7_200))
@@ -180,7 +180,7 @@ def test_workers_share_one_line() -> None:
 
 
 def test_a_log_line_goes_above_the_live_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal a warning stays on the screen; what is live is whole, and gone in the end."""
+    """On a terminal a warning stays on the screen; the live line is complete, and gone in the end."""
     terminal = io.StringIO()
     monkeypatch.setattr("sys.stderr", terminal)
     logs.configure("text", verbose=False, quiet=False)
@@ -198,7 +198,7 @@ def test_a_log_line_goes_above_the_live_one(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_threads_lose_nothing() -> None:
-    """Eight threads that tell at once while the line is drawn."""
+    """Eight threads report at once while the line is drawn."""
     view = LiveIngest(Console(file=io.StringIO()))
 
     def tell(pid: int) -> None:

@@ -1,4 +1,4 @@
-"""What an ingest warns of: names of dropped fields, and a pipe of the wrong shape."""
+"""The warnings of an ingest: names of dropped fields, and a queue of messages in a wrong shape."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vault_etl.records.messages import Outcome
 
 
 class Warned:
-    """The warnings, at a time of the test's own."""
+    """The warnings, at a time that the test sets."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.now = 100.0
@@ -26,17 +26,17 @@ class Warned:
         self._warnings = IngestWarnings(lambda: self.now)
 
     def batch(self, told: BatchReport, pid: int = 1) -> list[dict[str, object]]:
-        """What is said of this batch."""
+        """Return the warnings of this batch."""
         self._warnings.worker(pid).batch(replace(told, extra_fields={}))
         return self._said()
 
     def fields(self, *names: str) -> list[object]:
-        """Which names are said of a batch that lost these."""
+        """Return the reported names of a batch that dropped these."""
         self._warnings.worker(1).batch(replace(report(1), extra_fields=dict.fromkeys(names, 1)))
         return [line["names"] for line in self._said()]
 
     def nothing(self) -> None:
-        """What is no batch is nothing to warn of."""
+        """Return the warnings of a batch without messages."""
         worker = self._warnings.worker(1)
         worker.moved(Movement.RECEIVED, 1_000)
         worker.state(state())
@@ -49,14 +49,14 @@ class Warned:
 
 @pytest.fixture
 def warned(capsys: pytest.CaptureFixture[str]) -> Iterator[Warned]:
-    """With `--quiet`, which leaves the warnings."""
+    """Warnings with `--quiet`, which keeps them."""
     logs.configure("json", verbose=False, quiet=True)
     yield Warned(capsys)
     structlog.reset_defaults()
 
 
-def test_each_name_is_said_once(warned: Warned) -> None:
-    """In a run, however many batches lose it."""
+def test_each_dropped_name_is_reported_once(warned: Warned) -> None:
+    """A run reports a name once, in however many batches it is dropped."""
     assert warned.fields() == []
     assert warned.fields("phone", "email") == ["email, phone"]
     assert warned.fields("email") == []
@@ -65,13 +65,13 @@ def test_each_name_is_said_once(warned: Warned) -> None:
 
 
 def test_a_sender_cannot_fill_the_log_with_names(warned: Warned) -> None:
-    """A hundred in a run."""
+    """A run reports a hundred names at most."""
     said = [warned.fields(f"f{chr(97 + n % 26)}{chr(97 + n // 26)}") for n in range(150)]
     assert len([names for names in said if names]) == 100
 
 
-def test_most_messages_of_one_reason_are_said(warned: Warned) -> None:
-    """The reason, the counts, and how to look at them; again after a minute, and not before."""
+def test_a_reason_of_most_messages_is_reported(warned: Warned) -> None:
+    """The warning has the reason, the counts and the command to show them; it is repeated after a minute at most."""
     bad = report(49, reasons={Reason.FIELD_MISSING: 51})
     ((line),) = warned.batch(bad)
     assert (line["level"], line["event"]) == ("warning", "most messages are quarantined")
@@ -97,13 +97,13 @@ def test_most_messages_of_one_reason_are_said(warned: Warned) -> None:
         report(0, retry=1_000),
     ],
 )
-def test_less_is_not_said(warned: Warned, quiet: BatchReport) -> None:
-    """Half of them, two reasons, too few to say, and what is not committed yet."""
+def test_fewer_messages_are_not_reported(warned: Warned, quiet: BatchReport) -> None:
+    """Half of them, two reasons, too few messages, and uncommitted ones give no warning."""
     assert warned.batch(quiet) == []
 
 
 def test_only_the_last_hundred_count(warned: Warned) -> None:
-    """Of all workers together: what was good an hour ago says nothing, and small batches add up."""
+    """All workers count together: older messages do not matter, and small batches add up."""
     assert warned.batch(report(1_000)) == []
     said = [warned.batch(report(0, reasons={Reason.NOT_JSON: 2}), pid=n % 2) for n in range(60)]
     assert [n for n, lines in enumerate(said) if lines] == [49]

@@ -45,7 +45,7 @@ class Worker:
         )
 
     def do(self, step: str, *args: object, **kwargs: object) -> Worker:
-        """Have a step done."""
+        """Run a step."""
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
@@ -55,7 +55,7 @@ class Worker:
         return self
 
     def end(self, *, kill: bool = False) -> None:
-        """End it, and tell the parent."""
+        """End the worker, and tell the parent."""
         if kill:
             self._process.send_signal(signal.SIGKILL)
         _, errors = self._process.communicate(timeout=30)
@@ -65,7 +65,7 @@ class Worker:
 
 @pytest.fixture
 def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerMetrics]:
-    """A parent whose temporary files are the test's own."""
+    """A parent whose temporary files belong to the test."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     made = WorkerMetrics()
     yield made
@@ -73,12 +73,12 @@ def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerMe
 
 
 def scrape(parent: WorkerMetrics) -> Samples:
-    """What the parent serves."""
+    """Return the metrics that the parent serves."""
     return samples(parent.exposition("")[0])
 
 
 def test_workers_are_summed_up(parent: WorkerMetrics) -> None:
-    """Counters and what is held: the sum. Ages, readiness, seals: the worst. The queue: the latest."""
+    """Counters and held messages are summed. Of ages, readiness and seals the worst counts, of the queue the latest."""
     first, second = Worker(parent, 0), Worker(parent, 1)
     first.do("receive", 30).do("batch", 60.0).do("fail", "ThrottlingException")
     second.do("receive", 12).do("batch", 90.0).do("fail", "ThrottlingException")
@@ -109,8 +109,8 @@ def test_workers_are_summed_up(parent: WorkerMetrics) -> None:
     second.end()
 
 
-def test_a_queue_that_was_not_asked_has_no_depth(parent: WorkerMetrics) -> None:
-    """Before the first answer there is no sample, rather than a zero."""
+def test_an_unread_queue_has_no_depth(parent: WorkerMetrics) -> None:
+    """Before the first counts there is no sample, rather than a zero."""
     worker = Worker(parent, 0).do("receive", 1)
     names = {name for name, _ in scrape(parent)}
     assert not names & {"vault_etl_queue_messages", "vault_etl_lease_seals_left"}
@@ -126,7 +126,7 @@ def test_a_worker_survives_the_folder_of_a_killed_parent(parent: WorkerMetrics) 
 
 
 def test_a_killed_worker_leaves_its_counts_and_takes_its_gauges(parent: WorkerMetrics) -> None:
-    """After `kill -9` counters never go back, and no gauge speaks for the dead."""
+    """After `kill -9` counters never fall, and no gauge of the dead worker remains."""
     first, second = Worker(parent, 0), Worker(parent, 1)
     first.do("receive", 30).do("batch", 500.0)
     first.do("state", ready=False, held=50, visible=1, seals=1)
@@ -147,7 +147,7 @@ def test_a_killed_worker_leaves_its_counts_and_takes_its_gauges(parent: WorkerMe
 
 
 def test_the_oldest_key_that_any_worker_saw_counts(parent: WorkerMetrics) -> None:
-    """They look at different seconds; one that has ended says nothing more."""
+    """Workers read ages at different seconds; an ended worker does not count."""
     first, second = Worker(parent, 0).do("keys", 91, 90), Worker(parent, 1).do("keys", 1, 90)
     found = scrape(parent)
     assert value(found, "key_age_seconds", purpose="data") == 91 * 86_400
@@ -158,7 +158,7 @@ def test_the_oldest_key_that_any_worker_saw_counts(parent: WorkerMetrics) -> Non
 
 
 def test_restarts_leave_no_files_behind(parent: WorkerMetrics) -> None:
-    """After the first start in a slot no start makes the folder larger, nor loses a count."""
+    """After the first start in a slot, no start enlarges the folder, or loses a count."""
     sizes = set()
     for start in range(1, 9):
         worker = Worker(parent, 0)
@@ -170,8 +170,8 @@ def test_restarts_leave_no_files_behind(parent: WorkerMetrics) -> None:
     assert sizes == {(6, 6 * FILE_BYTES)}
 
 
-def test_a_slot_has_room_for_all_that_is_told_apart(parent: WorkerMetrics) -> None:
-    """The disk that is set aside at the start is enough for every code and operation: no file grows."""
+def test_a_slot_has_room_for_all_codes_and_operations(parent: WorkerMetrics) -> None:
+    """The disk that is reserved at the start is enough: no file grows."""
     worker = Worker(parent, 0)
     before = _size(parent.directory), _blocks(parent.directory)
     assert before[1] * 512 >= 6 * FILE_BYTES
@@ -183,7 +183,7 @@ def test_a_slot_has_room_for_all_that_is_told_apart(parent: WorkerMetrics) -> No
 
 
 def test_the_folder_is_private_and_goes_in_the_end(parent: WorkerMetrics) -> None:
-    """Mode 0700; gone when the parent closes it."""
+    """The mode is 0700; the parent's close removes the folder."""
     assert stat.S_IMODE(parent.directory.stat().st_mode) == 0o700
     parent.close()
     assert not parent.directory.exists()
@@ -192,7 +192,7 @@ def test_the_folder_is_private_and_goes_in_the_end(parent: WorkerMetrics) -> Non
 def test_a_full_disk_stops_no_worker(
     parent: WorkerMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without room for its files a worker gets no slot, and the metrics of the others are served."""
+    """A worker without room for its files gets no slot, and the metrics of the others are served."""
     worker = Worker(parent, 0).do("receive", 3)
 
     def full(_path: Path, _content: bytes) -> int:
@@ -205,8 +205,10 @@ def test_a_full_disk_stops_no_worker(
     worker.end()
 
 
-def test_a_read_only_machine_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing can be written, as in a container, exit 78 says what to set."""
+def test_a_read_only_machine_is_a_configuration_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a writable folder, as in a container, exit 78 names the variable to set."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nothing"))
     with pytest.raises(ConfigurationError) as error:
         WorkerMetrics()
@@ -226,13 +228,13 @@ if sys.argv[1] == "killed":
 
 
 def test_the_folder_goes_with_a_parent_that_does_not_close_it(tmp_path: Path) -> None:
-    """A parent that ends by an exit or an error leaves none."""
+    """A parent that ends by an exit or an error leaves no folder."""
     directory = _run_parent("exits", tmp_path)
     assert not directory.exists()
 
 
 def test_the_folder_of_a_killed_parent_goes_with_the_next(tmp_path: Path) -> None:
-    """The next parent removes what a killed one left, and nothing of one that lives, or of others."""
+    """The next parent removes it, and no folder of a living parent, or of another program."""
     left = _run_parent("killed", tmp_path)
     assert left.exists()
     other = tmp_path / "other-metrics"
@@ -247,7 +249,7 @@ def test_the_folder_of_a_killed_parent_goes_with_the_next(tmp_path: Path) -> Non
 
 
 def test_a_process_alone_is_in_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that somebody set for other programs is not written to."""
+    """A folder that is set for other programs is not written to."""
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_SLOT", raising=False)
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/nowhere")
     assert MetricsSlot.from_environment() is None
@@ -287,11 +289,11 @@ def _living_parent(temporary: Path) -> Iterator[Path]:
 
 
 def _size(directory: Path) -> tuple[int, int]:
-    """How many files, and how many bytes they have."""
+    """Return the number and the bytes of the files."""
     sizes = [path.stat().st_size for path in directory.iterdir()]
     return len(sizes), sum(sizes)
 
 
 def _blocks(directory: Path) -> int:
-    """How many blocks of disk the files take."""
+    """Return the disk blocks of the files."""
     return sum(path.stat().st_blocks for path in directory.iterdir())

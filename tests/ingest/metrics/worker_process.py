@@ -17,7 +17,7 @@ from vault_etl.ingest.queue import QueueDepth
 
 
 class Steps:
-    """What a worker can be told to do."""
+    """The steps that a worker can be told to take."""
 
     def __init__(self) -> None:
         self._metrics = PrometheusMetrics(MetricsSlot.from_environment())
@@ -28,7 +28,7 @@ class Steps:
         self._metrics.called("sqs", "ReceiveMessage", 0.02)
 
     def batch(self, oldest_age: float) -> None:
-        """A batch of nothing, of that age."""
+        """Report an empty batch of that age."""
         self._metrics.batch(
             BatchReport(
                 outcomes={},
@@ -44,7 +44,7 @@ class Steps:
         )
 
     def state(self, *, ready: bool, held: int, visible: int, seals: int) -> None:
-        """Tell a state."""
+        """Report a state."""
         self._metrics.state(
             IngestState(
                 ready=ready,
@@ -58,7 +58,7 @@ class Steps:
         )
 
     def keys(self, days: int, limit: int) -> None:
-        """Tell how old the data keys are, and may be."""
+        """Report the ages of the data keys, and their limit."""
         self._metrics.key_limit(KeyPurpose.DATA, dt.timedelta(days=limit))
         self._metrics.key_age(KeyPurpose.DATA, dt.timedelta(days=days))
 
@@ -67,14 +67,14 @@ class Steps:
         self._metrics.failed("kms", "Decrypt", code)
 
     def fail_often(self) -> None:
-        """Count as many errors of as many calls as may be told apart, and more."""
+        """Count errors of more calls and codes than are distinguished."""
         for operation in range(4):
             for number in range(200):
                 letters = chr(97 + number // 26) + chr(97 + number % 26)
                 self._metrics.failed("kms", "Call" + "abcd"[operation], f"An{letters}Error")
 
     def call_often(self) -> None:
-        """Time twice as many operations as there are."""
+        """Time twice as many operations as exist."""
         for number in range(40):
             self._metrics.called("service", f"OperationWithALongName{number}", 1)
 
