@@ -1,4 +1,4 @@
-"""What is to be forgotten, what an erasure took away, and what it cannot reach."""
+"""Erase a record or a user: the request, its result, and the certificate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOT_ERASED: Final = (
     "the write-ahead log and its archive, replicas that lag, every backup",
     "what subscribers and lakes keep of the changes that they got",
 )
-"""Of every erasure, and on every certificate (docs/how-to/erase.md)."""
+"""Data that no erasure reaches, as every certificate lists it (docs/how-to/erase.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ Target = RecordTarget | UserTarget
 
 @dataclass(frozen=True, slots=True)
 class Erasable:
-    """What an erasure would take away now: personal fields of records, and quarantined bodies.
+    """The data that an erasure would remove now: personal fields of records, and quarantined bodies.
 
-    `archives` are those that hold some of it, or may: which month, and where. A restore takes it away.
+    `archives` maps each month whose archive holds some of it, or may, to the archive's place. A restore removes it.
     """
 
     records: int
@@ -59,7 +59,7 @@ class Erasable:
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What an erasure took away, and what archives hold still; when, and its outcome in the audit log."""
+    """The counts of an erasure, the archives that still hold values, its time, and its outcome in the audit log."""
 
     records: int
     bodies: int
@@ -70,24 +70,24 @@ class Erasure:
 
 
 class Eraser(Protocol):
-    """May take tokens, ciphertexts and quarantined bodies away, and read none of them."""
+    """Removes tokens, ciphertexts and quarantined bodies, and reads none of them."""
 
     def preview(self, target: Target) -> Erasable | None:
-        """What there is to erase; None if there is no such record or user, and no archive may hold one."""
+        """Count the data to erase. None if there is no such record or user, and no archive may hold one."""
 
     def erase(self, request: AuditRequest, target: Target) -> Erasure | None:
-        """Erase it and commit, with the intent and the outcome; None, and no entry, if it is not there.
+        """Erase the target and commit, with the intent and the outcome. None, and no entry, without such a target.
 
-        What an archive holds, or may hold, is on the record for its restore by the same commit.
+        The same commit records the erasure for the restore of each archive that holds values, or may.
 
-        Raises UnavailableError or DeniedError; then nothing is erased, or it is not known whether it
-        was: erasing again is safe.
+        Raises UnavailableError or DeniedError. Then nothing was erased, or the result is not known:
+        erasing again is safe.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What was erased, and the signed head of the log at that entry.
+    """The result of an erasure, and the signed head of the log at its entry.
 
     `checkpoint` is None while no key is registered, and when signing failed: `unsigned` says why.
     """
@@ -98,7 +98,7 @@ class Certificate:
 
 
 class Erase:
-    """One transaction that erases and is on the record, then a signature. `keep` gets the checkpoint."""
+    """Erases in one transaction with its entries, then signs the log. `keep` gets the checkpoint."""
 
     def __init__(
         self,
@@ -115,17 +115,17 @@ class Erase:
         self._months = months
 
     def preview(self, target: Target) -> Erasable:
-        """Count what there is to erase, and change nothing. Raises NotFoundError."""
+        """Count the data to erase, and change nothing. Raises NotFoundError."""
         found = self._eraser.preview(target)
         if found is None:
             raise self._not_found(target)
         return found
 
     def __call__(self, request: AuditRequest, target: Target) -> Certificate:
-        """Erase. A second time takes nothing more away, and is on the record too.
+        """Erase the target. A second erasure removes nothing more, and is on the record too.
 
-        Raises NotFoundError, DeniedError or UnavailableError: then nothing was erased, or, when the
-        answer to the commit was lost, it is not known whether it was.
+        Raises NotFoundError, DeniedError or UnavailableError. Then nothing was erased, or the answer to
+        the commit was lost and the result is not known.
         """
         erasure = self._eraser.erase(request, target)
         if erasure is None:
@@ -133,7 +133,7 @@ class Erase:
         try:
             return Certificate(erasure, self._signed(Head(erasure.seq, erasure.hash)))
         except VaultEtlError as error:
-            # What is erased is erased: the certificate says so, without the signature.
+            # The erasure is committed: the certificate says so, without the signature.
             unsigned = AuditError(
                 f"the head of the audit log could not be signed: {error}",
                 hint="it is erased and on the record; `vault-etl audit checkpoint` signs the log",
@@ -144,7 +144,7 @@ class Erase:
         return sign_and_keep(head, self._checkpoints, self._signer, self._keep)
 
     def not_looked_at(self) -> Sequence[MonthAway]:
-        """Months that no erasure reaches: those that were detached by hand, and so are not on the record."""
+        """Months that no erasure reaches, because they were detached by hand and are not on the record."""
         return [month for month in self._months.away() if month.has_rows and month.since is None]
 
     def _not_found(self, target: Target) -> NotFoundError:

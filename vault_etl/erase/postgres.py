@@ -1,13 +1,14 @@
-"""Forgetting on Postgres, for the role erase, which holds no right to a table."""
+"""The eraser on Postgres, for the role erase, which has no right to a table."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import stamina
+from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.erase.erase import Erasable, Erasure, RecordTarget, Target
+from vault_etl.erase.erase import Erasable, Eraser, Erasure, RecordTarget, Target
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.postgres_answers import LockTimeoutError
 from vault_etl.platform.postgres_bound import rows_of
@@ -16,25 +17,25 @@ from vault_etl.platform.resources import blocks
 _SQL: Final = blocks("erase/erase.sql")
 
 _TRIES: Final = 3
-"""Each waits up to ten seconds for a lock. A deadlock with a rotation's batch ends one of the two."""
+"""Attempts, each of which waits up to ten seconds for a lock. A deadlock with a rotation's batch ends one of them."""
 
 
-class PostgresEraser:
-    """`Eraser` on Postgres."""
+class PostgresEraser(Eraser):
+    """The eraser of the functions in migrations/0015_erase.sql."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def preview(self, target: Target) -> Erasable | None:
-        """See `Eraser.preview`."""
         with self._database.transaction(long=True) as cursor:
             ((matching, *found),) = rows_of(cursor, _SQL["preview"], _columns(target))
         there = Erasable(*found)
         return there if matching or there.archives else None
 
+    @override
     @stamina.retry(on=LockTimeoutError, attempts=_TRIES)
     def erase(self, request: AuditRequest, target: Target) -> Erasure | None:
-        """See `Eraser.erase`."""
         records, bodies, archives, erased_at, seq, entry_hash = self._database.call(
             _SQL["erase"],
             {

@@ -41,7 +41,7 @@ class Cursor(psycopg2.extensions.cursor):
     """A cursor that sends a list as one literal: lists of all lengths are one entry of `pg_stat_statements`."""
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002, ANN401 - psycopg2's
-        """See psycopg2."""
+        """Execute a query as psycopg2 does, with each list as one literal."""
         if isinstance(vars, Mapping):
             vars = {  # noqa: A001 - psycopg2's
                 name: as_text(value) if isinstance(value, list) else value

@@ -1,7 +1,7 @@
 """Online migrations: files of statements that are done a partition at a time, outside of one transaction.
 
-A file `NNNN_name.online.sql` is plain SQL. Run as it stands, in one transaction, it does the same, and so it is
-run where its tables are small. Each statement has one of three forms (docs/adr/0038-online-migrations.md):
+A file `NNNN_name.online.sql` is plain SQL. Run unchanged, in one transaction, it has the same result, and it is run so
+where its tables are small. Each statement has one of three forms (docs/adr/0038-online-migrations.md):
 
     CREATE INDEX name ON public.some_table …;
     ALTER TABLE public.some_table ADD CONSTRAINT name CHECK (…);
@@ -107,7 +107,7 @@ def index_of(index: Index, partition: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MigrationStep:
-    """What is to be done next to a table or to one of its partitions."""
+    """The next piece of work on a table or on one of its partitions."""
 
     statement: str
     """What it is a part of: `index user_logins_user_id`."""

@@ -73,15 +73,15 @@ def refuse_what_is_in_the_way(
 
 
 def move_table(cursor: psycopg2.extensions.cursor) -> str | None:
-    """Move the table `user_logins` that is there, with its rows and indexes; its new name.
+    """Move the existing table `user_logins`, with its rows and indexes, and return its new name.
 
-    It becomes this login's. None if there is none. Raises ConfigurationError for one without `COLUMNS`, or
-    by which code of its owner's would run, and DeniedError for another's.
+    The table becomes this login's. None without such a table. Raises ConfigurationError for a table without
+    `COLUMNS`, or one that would run its owner's code, and DeniedError for a table of another login.
     """
     if not _may_be_adopted(cursor):
         return None
     cursor.execute(_SQL["hold"])
-    if not _may_be_adopted(cursor):  # it was looked at before it was held
+    if not _may_be_adopted(cursor):  # the check was before the lock
         return None
     cursor.execute(_SQL["move"])
     return ADOPTED

@@ -56,7 +56,7 @@ class Migration:
 
     @property
     def is_online(self) -> bool:
-        """Whether it can be done a partition at a time, outside of a transaction."""
+        """True if the migration can be done a partition at a time, outside of a transaction."""
         return self.name.endswith(SUFFIX)
 
     def statements(self) -> Sequence[Statement]:
@@ -145,7 +145,7 @@ class PostgresMigrations:
             return Applied([migration.name for migration in pending], adopted, left)
 
     def try_apply(self, *, adopt: bool = False, online: bool = False) -> Applied | Blocked:
-        """Apply what is pending, unless somebody holds a table that it changes for more than a second."""
+        """Apply the pending migrations, unless another session holds a table of theirs for more than a second."""
         try:
             return self.apply(adopt=adopt, online=online)
         except LockTimeoutError:
@@ -171,8 +171,8 @@ class PostgresMigrations:
     def _close_public(self, *, adopt: bool = False, again: bool = False) -> None:
         """Do what the first migration does, if it was not applied yet, or `again`.
 
-        It takes the right to create in `public` from PUBLIC. That holds for others when it is committed: so
-        whoever could put an object in the way of the other migrations cannot any more when they begin.
+        The migration takes the right to create in `public` from PUBLIC. The loss takes effect for others at the
+        commit: so no login can put an object in the way of the other migrations once they begin.
         """
         with self._database.transaction() as cursor, self._watched(cursor):
             _begin(cursor)
@@ -197,7 +197,7 @@ class PostgresMigrations:
             yield Pending(migration, migration.is_online and large and not is_new, size)
 
     def _pending(self, cursor: psycopg2.extensions.cursor) -> Iterator[tuple[Migration, bool]]:
-        """What the database does not have, and whether it was begun."""
+        """The migrations that the database lacks, each with True if it was begun."""
         applied = _applied(cursor) if _has_table(cursor) else {}
         known = {migration.name: migration.checksum for migration in self._migrations}
         if newer := sorted(applied.keys() - known.keys()):
@@ -222,21 +222,21 @@ def _applied(cursor: psycopg2.extensions.cursor) -> dict[str, tuple[str, bool]]:
     if cursor.fetchone() != (True,):
         message = "public.vault_etl_migrations is not the table that the migrations made"
         raise ConfigurationError(
-            message, hint="an owner changed it: look at its definition before you read it"
+            message, hint="an owner changed it: check its definition before you read it"
         )
     cursor.execute(_SQL["applied"])
     return {name: (checksum, is_done) for name, checksum, is_done in cursor.fetchall()}
 
 
 def _begin(cursor: psycopg2.extensions.cursor) -> None:
-    """One run at a time, for as long as it takes."""
+    """Wait for other runs: one at a time, for as long as each takes."""
     cursor.execute(_SQL["lock"])
     cursor.execute(_SQL["limit_waits"])
     _check_server(cursor)
 
 
 def _make_table(cursor: psycopg2.extensions.cursor) -> None:
-    """Raises ConfigurationError if another login's transaction made it since the look."""
+    """Make the table. Raises ConfigurationError if another login's transaction made it since the check."""
     try:
         cursor.execute(_SQL["make_table"])
     except (psycopg2.errors.DuplicateTable, psycopg2.errors.UniqueViolation):

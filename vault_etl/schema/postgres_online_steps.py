@@ -1,4 +1,4 @@
-"""What is left of each statement of an online migration, by the catalog's word, and how it is done."""
+"""The remaining steps of each statement of an online migration, as the catalog shows them, and their acts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TargetTable:
 
 @dataclass(frozen=True, slots=True)
 class FillPosition:
-    """How far rows are filled: up to `key` of a table, by a statement of the file; all before that is done."""
+    """The progress of filling rows: up to `key` of a table, by a statement of the file. All before that is done."""
 
     statement: int = 0
     table: str = ""
@@ -51,11 +51,11 @@ class FillPosition:
 
     @classmethod
     def read(cls, text: str | None) -> FillPosition:
-        """The place that was written as this text; None: nothing is filled."""
+        """Read the position from its text. None means that no row is filled."""
         return cls(*json.loads(text)) if text else cls()
 
     def write(self, cursor: _Cursor, name: str) -> None:
-        """Keep it for the next run, in the transaction that fills up to it."""
+        """Keep the position for the next run, in the transaction that fills the rows up to it."""
         place = json.dumps(dataclasses.astuple(self))
         cursor.execute(_SQL["fill_to"], {"name": name, "filled_to": place})
 

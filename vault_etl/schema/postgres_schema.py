@@ -39,11 +39,11 @@ class PostgresSchema:
         self._file = folder / FILE
 
     def differences(self, left: Iterable[Statement] = ()) -> Sequence[str]:
-        """What is missing, of others' making, or changed: objects and their aspects, never a value.
+        """Name the objects and aspects that are missing, foreign or changed, but never a value.
 
-        What online work that is `left` makes may be there, in part or not at all.
+        Objects that the online work in `left` makes may be there, in part or not at all.
 
-        Raises ConfigurationError if the file of the facts is not there.
+        Raises ConfigurationError if the file of the facts does not exist.
         """
         if not self._file.exists():
             message = f"this installation of vault-etl has no {FILE} beside its migrations"
@@ -54,7 +54,7 @@ class PostgresSchema:
             bare = {k: v for k, v in expected[_FIXED].items() if not k.startswith(_ROW)}
             if found.get(_FIXED) == bare:
                 found[_FIXED] |= _rows(cursor)
-            else:  # reading it could run code of who changed it, with this login's rights
+            else:  # reading it could run code of the login that changed it, with this login's rights
                 expected[_FIXED] = bare
         for statement in left:
             _pass_over(statement, expected, found, alike)
