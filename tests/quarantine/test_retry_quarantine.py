@@ -5,92 +5,42 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.kit.fakes.login_events import login_event
-from tests.kit.fakes.quarantine import FakeQuarantine
 from tests.kit.fakes.quarantined import quarantine
-from tests.kit.fakes.tap import Breaker, Recorder, Tap
-from tests.kit.fakes.vault import FakeVault, reveal_request, rotate_request
-from vault_etl.audit.entries import Action, AuditRequest, Phase
+from tests.kit.fakes.tap import Recorder
+from tests.kit.fakes.vault import FakeVault
+from tests.quarantine.retry_world import (
+    BAD,
+    EVERY_ADDRESS,
+    GOOD,
+    addresses,
+    numbers,
+    request,
+    retry,
+    run,
+    seven_messages,
+)
+from vault_etl.audit.entries import Phase
 from vault_etl.base.errors import (
     AuditError,
     ConfigurationError,
-    IncompleteError,
     KeyUnavailableError,
-    UnavailableError,
 )
 from vault_etl.crypto.ciphertext import Ciphertext
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
 from vault_etl.crypto.keys import KeyState
-from vault_etl.quarantine import retry as retry_quarantine
-from vault_etl.quarantine.read import RetryFilter
-from vault_etl.quarantine.retry import QuarantineRetry, RetryReport
-from vault_etl.records.fenced_writes import MAX_FENCE_TRIES
-
-GOOD = [login_event(user_id=f"user-{n}", ip=f"198.51.100.{n}") for n in range(5)]
-BAD = [b"junk", login_event(ip="no-address")]
-
-CALLS = 27
-"""Of all ports, in the retry of the fixture below."""
 
 DAY_MS = 24 * 3600 * 1000
 
 
 @pytest.fixture
 def vault(monkeypatch: pytest.MonkeyPatch) -> FakeVault:
-    """Five messages that are good today and two that are not, to be tried three at a time."""
-    monkeypatch.setattr(retry_quarantine, "BATCH_ROWS", 3)
-    filled = FakeVault()
-    quarantine(filled, *GOOD, *BAD)
-    return filled
-
-
-def retry(vault: FakeVault, tap: Callable[[Any], Any] = lambda part: part) -> QuarantineRetry:
-    """Return a retry, in a new process, whose parts are seen through the tap."""
-    seen = vault.tapped(tap)
-    ring = seen.ring()
-    return QuarantineRetry(
-        audit=seen.audit,
-        mover=tap(FakeQuarantine(vault.database, vault.loader)),
-        partitions=seen.loader,
-        ring=ring,
-        old=seen.old_keys(ring),
-        leases=seen.leases(),
-        clock=vault.clock,
-        progress=vault.progress,
-        months=vault.database,
-    )
-
-
-def request() -> AuditRequest:
-    """A request to retry."""
-    return dataclasses.replace(rotate_request(Field.QUARANTINE), action=Action.QUARANTINE_RETRY)
-
-
-def run(vault: FakeVault, *only: uuid.UUID) -> RetryReport:
-    """Retry these ids, or all."""
-    return retry(vault).move(request(), RetryFilter(only or None))
-
-
-def numbers(report: RetryReport) -> tuple[int, int, int]:
-    """Tried, moved, still quarantined."""
-    return report.retried, report.moved, report.still_quarantined
-
-
-def addresses(vault: FakeVault) -> list[bytes]:
-    """The address of every record, revealed, which compares its token too."""
-    revealed = [
-        vault.reveal()(reveal_request(record_id)).fields[Field.IP]
-        for record_id in vault.database.records
-    ]
-    return sorted(value.expose() for value in revealed if value)
-
-
-EVERY_ADDRESS = [f"198.51.100.{n}".encode() for n in range(5)]
+    """Return a vault with five messages that pass and two that fail, in batches of three."""
+    return seven_messages(monkeypatch)
 
 
 def state(vault: FakeVault) -> tuple[object, ...]:
@@ -300,96 +250,6 @@ def test_without_token_keys_nothing_moves(vault: FakeVault) -> None:
     assert len(vault.database.quarantine) == 7
 
 
-def test_rows_that_the_database_refuses_stay(vault: FakeVault) -> None:
-    """Found by halving, however many there are; every other row of their batches moves."""
-    vault.loader.refused_users = frozenset({"user-1", "user-3"})
-    report = run(vault)
-    assert numbers(report) == (7, 3, 4)
-    users = {record.user_id for record in vault.database.records.values()}
-    assert users == {"user-0", "user-2", "user-4"}
-
-
-def test_an_erasure_during_a_retry_wins(vault: FakeVault) -> None:
-    """No part of the body is stored, and it does not count as moved."""
-    erased = min(vault.database.quarantine)
-
-    def erasing(name: str, call: Callable[[], Any]) -> object:
-        if name == "move":
-            vault.database.erased_bodies.add(erased)
-        return call()
-
-    report = retry(vault, lambda part: Tap(part, erasing)).move(request())
-    assert report.retried == 7
-    assert erased not in vault.database.records
-    assert erased in vault.database.quarantine
-    assert report.moved == len(vault.database.records)
-
-
-def test_retired_keys_seal_no_record(vault: FakeVault) -> None:
-    """The fence refuses the batch, and the batch is sealed again under other keys."""
-    retired: list[int] = []
-
-    def retiring(name: str, call: Callable[[], Any]) -> object:
-        if name == "move" and not retired:
-            retired.extend(vault.keys.retire_data_keys(rotate_request(), PERSONAL_FIELDS))
-        return call()
-
-    report = retry(vault, lambda part: Tap(part, retiring)).move(request())
-    assert len(retired) == 2
-    assert numbers(report) == (7, 5, 2)
-    sealed = [c for field, _, _, c in vault.database.ciphertexts() if field in PERSONAL_FIELDS]
-    assert not {Ciphertext.parse(stored).key_id for stored in sealed} & set(retired)
-    assert addresses(vault) == EVERY_ADDRESS
-
-
-def test_a_generation_that_becomes_pending_meanwhile_is_written_too(vault: FakeVault) -> None:
-    """Its tokens are made after the fence refuses the batch."""
-
-    def pending(name: str, call: Callable[[], Any]) -> object:
-        if name == "move" and not any(k.generation == 2 for k in vault.database.keys.values()):
-            vault.add_token_keys(2, KeyState.PENDING)
-        return call()
-
-    assert retry(vault, lambda part: Tap(part, pending)).move(request()).moved == 5
-    assert {r.next_token_generation for r in vault.database.records.values()} == {2}
-
-
-def test_keys_that_change_under_every_try_end_the_run(vault: FakeVault) -> None:
-    """Safe to run again, when the rotation is over."""
-    tries = []
-
-    def retiring(name: str, call: Callable[[], Any]) -> object:
-        if name == "move":
-            tries.append(vault.keys.retire_data_keys(rotate_request(), PERSONAL_FIELDS))
-        return call()
-
-    with pytest.raises(IncompleteError):
-        retry(vault, lambda part: Tap(part, retiring)).move(request())
-    assert len(tries) == MAX_FENCE_TRIES
-    assert numbers(run(vault)) == (7, 5, 2)
-
-
-def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
-    """The sweep of the next test is complete."""
-    breaker = Breaker(10**9, UnavailableError("away"))
-    retry(vault, breaker.tap).move(request())
-    assert breaker.calls == CALLS
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("at", range(CALLS))
-def test_a_retry_that_was_interrupted_goes_on(vault: FakeVault, at: int, after: bool) -> None:
-    """Wherever it stopped: every message is a record or in quarantine, never both and never neither."""
-    ids = set(vault.database.quarantine)
-    breaker = Breaker(at, UnavailableError("away"), after=after)
-    with pytest.raises((UnavailableError, AuditError)):
-        retry(vault, breaker.tap).move(request())
-    records, left = set(vault.database.records), set(vault.database.quarantine)
-    assert (records | left, records & left) == (ids, set())
-    assert run(vault).still_quarantined == 2
-    assert addresses(vault) == EVERY_ADDRESS
-
-
 def test_without_an_intent_nothing_is_read(vault: FakeVault) -> None:
     """Neither by a retry nor by its count."""
     vault.audit.broken = {Phase.INTENT}
@@ -413,17 +273,3 @@ def test_progress_counts_every_message(vault: FakeVault) -> None:
     """Three at a time."""
     run(vault)
     assert [done for done, _ in vault.progress.steps] == [3, 3, 1]
-
-
-def test_a_message_that_is_quarantined_meanwhile_is_not_lost(vault: FakeVault) -> None:
-    """A new message is retried or left for the next run, and no message is lost."""
-    late: list[uuid.UUID] = []
-
-    def arriving(name: str, call: Callable[[], Any]) -> object:
-        if name == "move" and not late:
-            late.extend(quarantine(vault, login_event(ip="198.51.100.99")))
-        return call()
-
-    retry(vault, lambda part: Tap(part, arriving)).move(request())
-    run(vault)
-    assert addresses(vault) == sorted([*EVERY_ADDRESS, b"198.51.100.99"])
