@@ -79,14 +79,14 @@ def test_another_spelling_is_none(old: str, new: str) -> None:
     """What differs by a character is not what was signed."""
     note = signed(FakeHeadSigner()).note
     assert old in note
-    with pytest.raises(ValueError, match="no signed note"):
+    with pytest.raises(ValueError, match="not a signed note"):
         Checkpoint.parse(note.replace(old, new))
 
 
 @pytest.mark.parametrize("note", ["", "\n", "x", "\n\n", "\u2014", "a" * 5000])
 def test_what_is_none_at_all(note: str) -> None:
     """Said so, without a bug."""
-    with pytest.raises(ValueError, match="no signed note"):
+    with pytest.raises(ValueError, match="not a signed note"):
         Checkpoint.parse(note)
 
 
@@ -94,7 +94,7 @@ def test_a_note_cut_anywhere_is_none() -> None:
     """At every character before its end."""
     note = signed(FakeHeadSigner()).note
     for end in range(len(note)):
-        with pytest.raises(ValueError, match="no signed note"):
+        with pytest.raises(ValueError, match="not a signed note"):
             Checkpoint.parse(note[:end])
 
 

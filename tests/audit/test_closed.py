@@ -132,7 +132,7 @@ def test_a_head_that_another_key_signs(site: Vault, record_id: str) -> None:
         "VAULT_ETL_AUDIT_KEY": own,
     }
     result = site.run("reveal", "reveal", record_id, "--reason", "x", extra=extra)
-    closed(result, "another key signs than the one that is registered")
+    closed(result, "the key that signs is not the registered one")
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_the_right_key_comes_in_behind_them(bare_vault: Vault) -> None:
     bare_vault.sql(FORGET)
     attack(bare_vault)
     refused = bare_vault.run("audit", "audit", "checkpoint")
-    fails(refused, 78, "another than the registered one")
+    fails(refused, 78, "is not the registered one")
     assert "--new-key" in refused.stderr
     bare_vault.ok("audit", "audit", "checkpoint", "--new-key")
     assert bare_vault.ok("audit", "audit", "verify").json["ok"]
@@ -111,7 +111,11 @@ def test_the_arn_that_kms_names_is_the_registered_one(site: Vault, record_id: st
     )
     try:
         site.sql(REGISTER, wrong.kms_key_arn, wrong.key.spki, seq, signature, role="audit")
-        fails(site.run("reveal", *asked, extra=extra), 74, "another key signs")
+        fails(
+            site.run("reveal", *asked, extra=extra),
+            74,
+            "the key that signs is not the registered one",
+        )
     finally:
         site.sql(
             "SET session_replication_role = replica; INSERT INTO audit_keys TABLE kept;"

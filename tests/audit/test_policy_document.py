@@ -70,7 +70,7 @@ def test_what_is_left_out_is_the_default() -> None:
 )
 def test_what_is_none_is_refused(policy: str, place: str) -> None:
     """With the place, exit 78."""
-    with pytest.raises(ConfigurationError, match="no reveal policy") as caught:
+    with pytest.raises(ConfigurationError, match="not a reveal policy") as caught:
         parse_policy(policy)
     assert place in str(caught.value)
     assert caught.value.hint

@@ -87,7 +87,7 @@ def test_another_key_that_signs_withholds_it_too(fake_vault: FakeVault) -> None:
     """The signature must be that of the registered key."""
     signed = Signed(fake_vault, signer=FakeHeadSigner())
     with (
-        pytest.raises(AuditError, match="another key signs"),
+        pytest.raises(AuditError, match="the key that signs is not the registered one"),
         audited(signed.log, reveal_request(None)),
     ):
         pass

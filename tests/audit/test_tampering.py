@@ -123,7 +123,7 @@ def test_two_entries_swapped(log: Logbook) -> None:
 def test_one_entry_twice(log: Logbook) -> None:
     """A copy of one, under its own number."""
     log.tamper(LET_IN_TWICE, "INSERT INTO audit_log SELECT * FROM audit_log WHERE seq = 5")
-    named(log.prove(), 5, "stands there twice")
+    named(log.prove(), 5, "is there twice")
 
 
 def test_one_entry_renumbered(log: Logbook) -> None:

@@ -123,7 +123,7 @@ def test_another_public_key_proves_nothing(site: Vault, public_key: Path, tmp_pa
     [
         ("--checkpoint", "", 65, "has no checkpoint"),
         ("--checkpoint", '{"checkpoint": 7}\n[]\n', 65, "has no checkpoint"),
-        ("--public-key", "no key", 2, "no public key"),
+        ("--public-key", "no key", 2, "not a public key"),
     ],
 )
 def test_a_file_that_is_none(
@@ -141,7 +141,7 @@ def test_a_checkpoint_in_a_file_that_is_no_signed_note(site: Vault, tmp_path: Pa
     path.write_text('{"checkpoint": "signed, honestly"}', encoding="utf-8")
     result = site.run("audit", "audit", "verify", "--checkpoint", str(path))
     assert result.code == 65
-    assert f"the checkpoint in {path}: it is no signed note" in result.stderr
+    assert f"the checkpoint in {path}: it is not a signed note" in result.stderr
     assert result.json["counts"] | {"unfinished": 0, "unsigned": 0} == {
         **dict.fromkeys(("tampered", "rubbish", "unfinished", "unsigned"), 0),
         "unproven": 1,
@@ -198,7 +198,7 @@ def test_the_first_checkpoint_registers_the_key(bare_vault: Vault) -> None:
         "AWS_SECRET_ACCESS_KEY": admin.secret_access_key,
     }
     refused = bare_vault.run("audit", "audit", "checkpoint", extra=extra)
-    fails(refused, 78, "another than the registered one")
+    fails(refused, 78, "is not the registered one")
     assert "--new-key" in refused.stderr
     second = bare_vault.ok("audit", "audit", "checkpoint", "--new-key", extra=extra).json
     assert second["seq"] == 4

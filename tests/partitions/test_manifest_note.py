@@ -74,7 +74,7 @@ def test_a_signature_of_a_checkpoint_is_not_valid_for_a_manifest() -> None:
         moved.check(CONTENT, VAULT, KEY)
     text = note_of().encode().decode()
     for parse in (Checkpoint.parse, Registration.parse):
-        with pytest.raises(ValueError, match="no signed note"):
+        with pytest.raises(ValueError, match="not a signed note"):
             parse(text)
 
 

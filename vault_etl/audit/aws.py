@@ -1,11 +1,14 @@
-"""KMS: signing the head of the log or an archive, and the public half of the key, as two types: two permissions."""
+"""KMS signs the head or an archive and returns the public key; STS names the caller. Each permission is a type."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from typing_extensions import override
+
 from vault_etl.audit.checkpoint import AuditKey
-from vault_etl.audit.signing import KmsSignature, SigningKey
+from vault_etl.audit.log import Identity
+from vault_etl.audit.signing import HeadSigner, KmsSignature, PublicKeySource, SigningKey
 from vault_etl.base.errors import ConfigurationError
 from vault_etl.platform.aws_failures import Subject, translated
 
@@ -24,16 +27,17 @@ AUDIT_KEY: Final = "VAULT_ETL_AUDIT_KEY"
 ARCHIVE_KEY: Final = "VAULT_ETL_ARCHIVE_KEY"
 
 
-class KmsHeadSigner:
-    """`HeadSigner` on KMS. `key` is an alias, an id or an ARN; `setting` names it."""
+class KmsHeadSigner(HeadSigner):
+    """Signs with `key`, an alias, an id or an ARN; `setting` is the setting that names the key."""
 
     def __init__(self, kms: KMSClient, key: str, setting: str = AUDIT_KEY) -> None:
         self._kms = kms
         self._key = key
         self._subject = Subject(key, setting)
 
+    @override
     def sign(self, text: bytes) -> KmsSignature:
-        """See `HeadSigner.sign`. AWS answers with the key's ARN; an emulator may repeat the alias."""
+        """Sign `text`. AWS answers with the key's ARN; an emulator may repeat the alias."""
         with translated(SERVICE, self._subject):
             answer = self._kms.sign(
                 KeyId=self._key,
@@ -45,8 +49,8 @@ class KmsHeadSigner:
         return KmsSignature(arn if ":key/" in arn else None, answer["Signature"])
 
 
-class KmsPublicKey:
-    """`PublicKeySource` on KMS. `key` is an alias, an id or an ARN; `setting` names it."""
+class KmsPublicKey(PublicKeySource):
+    """Reads the public half of `key`, an alias, an id or an ARN; `setting` is the setting that names the key."""
 
     def __init__(self, kms: KMSClient, key: str, setting: str = AUDIT_KEY) -> None:
         self._kms = kms
@@ -54,8 +58,9 @@ class KmsPublicKey:
         self._setting = setting
         self._subject = Subject(key, setting)
 
+    @override
     def signing_key(self) -> SigningKey:
-        """See `PublicKeySource.signing_key`. An alias is looked up once: both are of one key."""
+        """Look up the alias once, so that ARN and public half are of one key."""
         with translated(SERVICE, self._subject):
             arn = self._kms.describe_key(KeyId=self._key)["KeyMetadata"]["Arn"]
             found = self._kms.get_public_key(KeyId=arn)
@@ -66,18 +71,18 @@ class KmsPublicKey:
             raise ConfigurationError(message, hint=f"check {self._setting}") from None
 
 
-class StsIdentity:
-    """`Identity` by sts:GetCallerIdentity, which no policy can forbid. Asked once."""
+class StsIdentity(Identity):
+    """The caller by sts:GetCallerIdentity, which no policy can forbid. STS is asked once."""
 
     def __init__(self, sts: STSClient) -> None:
         self._sts = sts
 
+    @override
     def actor(self) -> str:
-        """See `Identity.actor`."""
         return self._arn
 
+    @override
     def host(self) -> str:
-        """See `Identity.host`."""
         return socket.gethostname()[:255] or "unknown"
 
     @functools.cached_property

@@ -1,4 +1,4 @@
-"""The hash chain of the audit log, as any reader can compute it (docs/formats.md, Audit hash)."""
+"""The audit log as a hash chain (docs/formats.md, Audit hash), and a snapshot of it with what it is bound to."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _pack_count: Final = struct.Struct(">H").pack
 
 
 class LoggedEntry(NamedTuple):
-    """An entry as it stands in the log, which may be anything: somebody may have changed it.
+    """An entry as the log holds it. Its content is untrusted: the owner may have changed it.
 
-    A tuple, since a log has a million of them. Everything behind `microseconds` (since 1970 UTC;
-    None for what is no time) and before `hash` is hashed in this order.
+    A tuple, since a log has a million entries. All columns after `microseconds` (since 1970 UTC; None
+    for a value that is not a time) and before `hash` are hashed in this order.
     """
 
     seq: int
@@ -46,7 +46,7 @@ class LoggedEntry(NamedTuple):
     hash: bytes | None
 
     def computed_hash(self) -> bytes | None:
-        """The hash that the columns have; None if they are none of an entry."""
+        """Compute the hash of the columns; None if they cannot be columns of an entry."""
         if self.microseconds is None or self.fields is None:
             return None
         try:
@@ -61,7 +61,7 @@ class LoggedEntry(NamedTuple):
 
 
 def genesis(vault_id: uuid.UUID) -> bytes:
-    """The `prev_hash` of entry 1, and the hash of the head of an empty log."""
+    """Return the `prev_hash` of entry 1, which is also the hash of an empty log's head."""
     return sha256(_GENESIS, vault_id.bytes)
 
 
@@ -77,7 +77,7 @@ def _encoded(value: object) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class StoredCheckpoint:
-    """A row of checkpoints as it stands, which may be anything: any role that signs may store some."""
+    """A row of checkpoints as stored. Its content is untrusted: any role that signs may store some."""
 
     seq: int
     hash: bytes | None
@@ -87,9 +87,9 @@ class StoredCheckpoint:
 
 
 class BoundRow(NamedTuple):
-    """A row that the entry `seq`, of this action, has put where it is in force.
+    """A row that the entry `seq`, of this action, has put in force.
 
-    `digest` is the SHA-256 in hex that the entry's ticket must be; `note` that of a registration.
+    `digest` is the SHA-256 in hex that the entry's ticket must be; `note` is a registration's note.
     """
 
     seq: int
@@ -103,7 +103,7 @@ class RecordedSegment:
     """A segment on the record: entries `first` to `last_seq` are in files, and `kept` of them here too.
 
     `present` is how many of them are here: all, before they are deleted. `kept_sha256` is over numbers
-    and hashes of those that stay. The entry `seq` says all of this but `present`.
+    and hashes of the entries that stay. The entry `seq` states all of this but `present`.
     """
 
     first: int
@@ -119,41 +119,41 @@ class RecordedSegment:
 
     @property
     def last(self) -> Head:
-        """Its last entry."""
+        """The segment's last entry."""
         return Head(self.last_seq, self.last_hash or b"")
 
     @property
     def is_deleted(self) -> bool:
-        """Whether entries are gone."""
+        """Say whether entries of the segment were deleted."""
         return self.present != self.last_seq - self.first + 1
 
 
 class LogSnapshot(Protocol):
-    """One moment of the log. Nothing in it is believed. What has lost its number has 0."""
+    """A consistent snapshot of the log; all of its content is untrusted. A row without a number has 0."""
 
     def vault_ids(self) -> Sequence[uuid.UUID]:
-        """The vault's id; none, or two, if the table was changed."""
+        """Return the vault's id; none, or two, if the table was changed."""
 
     def heads(self) -> Sequence[Head]:
-        """The head; none, or two, if the table was changed."""
+        """Return the head; none, or two, if the table was changed."""
 
     def entries(self) -> Iterator[LoggedEntry]:
-        """All entries by seq, streamed."""
+        """Stream all entries by seq."""
 
     def checkpoints(self) -> Iterator[StoredCheckpoint]:
-        """All checkpoints by seq, streamed."""
+        """Stream all checkpoints by seq."""
 
     def segments(self) -> Sequence[RecordedSegment]:
-        """Every segment on the record, in the order of the log."""
+        """Return every segment on the record, in the order of the log."""
 
     def bound(self) -> Iterator[BoundRow] | None:
-        """All policies, registrations, changes of keys and segments by seq, streamed.
+        """Stream all policies, registrations, changes of keys and segments by seq.
 
-        None if they are not there: then what entries have set is not judged.
+        None if the snapshot does not have them: then the things that entries have set are not judged.
         """
 
     def wrong_amounts(self) -> Iterator[int]:
-        """The seqs of intents that count for another number of values than their reason says, streamed."""
+        """Stream the seqs of intents that count for another number of values than their reason states."""
 
     def unexplained_keys(self) -> Iterator[int]:
-        """The ids of keys that are not what the newest entry about them says, streamed."""
+        """Stream the ids of keys that differ from the newest entry about them."""

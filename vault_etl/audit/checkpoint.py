@@ -1,4 +1,7 @@
-"""Checkpoints: the head of the audit log as a C2SP signed note (docs/formats.md, Checkpoint)."""
+"""Signed notes: checkpoints of the head (docs/formats.md, Checkpoint), registrations, and the public key.
+
+A registration's first line differs from a checkpoint's, so that neither can be used as the other.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,11 @@ from vault_etl.crypto.digest import sha256
 ORIGIN: Final = "vault-etl/audit/"
 KEY_HASH_BYTES: Final = 4
 MAX_NOTE_BYTES: Final = 4096
-"""What KMS signs as it is (`MessageType` RAW) is shorter than this."""
+"""The limit: KMS signs shorter messages as they are (`MessageType` RAW)."""
 
 MIN_SIGNATURE_BYTES: Final = 8
 MAX_SIGNATURE_BYTES: Final = 72
-"""Of an ECDSA signature on P-256 in DER."""
+"""The sizes of an ECDSA signature on P-256 in DER."""
 
 _SIGNATURE: Final = re.compile(r"\u2014 (\S+) ([A-Za-z0-9+/]+={0,2})")
 _TEXT: Final = re.compile(
@@ -39,7 +42,7 @@ _TEXT: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest entry: its `seq`, 0 of an empty log, and its hash of 32 bytes."""
+    """The newest entry: its `seq`, 0 for an empty log, and its hash of 32 bytes."""
 
     seq: int
     hash: bytes
@@ -47,7 +50,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One signature line: who signed by name, the first 4 bytes of the key's hash, the DER signature."""
+    """One signature line: the signer's name, the first 4 bytes of the key's hash, the DER signature."""
 
     name: str
     key_hash: bytes
@@ -60,7 +63,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The head of one vault's log, and who signed it."""
+    """The head of one vault's log, and its signatures."""
 
     vault_id: uuid.UUID
     head: Head
@@ -68,12 +71,12 @@ class Checkpoint:
 
     @property
     def origin(self) -> str:
-        """The name of the log, and of whoever signs for it."""
+        """The name of the log, which each signer uses too."""
         return f"{ORIGIN}{self.vault_id}"
 
     @property
     def text(self) -> str:
-        """What is signed: origin, seq and base64 of the hash, each ended by U+000A."""
+        """The signed text: origin, seq and base64 of the hash, each ended by U+000A."""
         encoded = base64.b64encode(self.head.hash).decode("ascii")
         return f"{self.origin}\n{self.head.seq}\n{encoded}\n"
 
@@ -94,7 +97,7 @@ class Checkpoint:
             Head(int(found[2]), decoded(found[3])),
             tuple(parse_signature(line) for line in lines.removesuffix("\n").split("\n")),
         )
-        if parsed.note != note:  # another spelling of the same bits is not what was signed
+        if parsed.note != note:  # another spelling of the same bits was not signed
             raise _malformed()
         return parsed
 
@@ -109,7 +112,7 @@ def parse_signature(line: str) -> Signature:
 
 
 def decoded(text: str) -> bytes:
-    """Bytes from base64 with padding. Raises ValueError."""
+    """Decode base64 with padding. Raises ValueError."""
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
@@ -117,7 +120,7 @@ def decoded(text: str) -> bytes:
 
 
 def _malformed() -> ValueError:
-    return ValueError("it is no signed note of a checkpoint")
+    return ValueError("it is not a signed note of a checkpoint")
 
 
 REGISTRATION_ORIGIN: Final = "vault-etl/audit-key/"
@@ -132,9 +135,10 @@ _REGISTRATION_TEXT: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A public key, the ARN of its KMS key, and the entry of the log that was the newest then.
+    """A public key, its KMS key's ARN, and the newest entry at that time, signed by the key itself.
 
-    `signature` is the key's own over `text`: proof that who registered it can sign with it.
+    docs/formats.md, Registration, has the bytes. `signature` is the key's own over `text`: the proof
+    that the login that registered the key can sign with it.
     """
 
     vault_id: uuid.UUID
@@ -150,7 +154,7 @@ class Registration:
 
     @property
     def text(self) -> str:
-        """What is signed: origin, seq, hash, ARN and public key, each ended by U+000A."""
+        """The signed text: origin, seq, hash, ARN and public key, each ended by U+000A."""
         hash_, spki = (base64.b64encode(part).decode() for part in (self.head.hash, self.key.spki))
         return f"{self.origin}\n{self.head.seq}\n{hash_}\n{self.kms_key_arn}\n{spki}\n"
 
@@ -160,7 +164,7 @@ class Registration:
         return f"{self.text}\n{Signature(self.origin, self.key.hash, self.signature)}"
 
     def holds(self, vault_id: uuid.UUID) -> bool:
-        """Whether the key signed this, for this vault."""
+        """Say whether the key signed this registration, for this vault."""
         return self.vault_id == vault_id and self.key.verifies(self.text.encode(), self.signature)
 
     @classmethod
@@ -177,18 +181,21 @@ class Registration:
             AuditKey(decoded(found[5])),
             parse_signature(line.removesuffix("\n")).signature,
         )
-        if parsed.note != note:  # another spelling of the same bits is not what was signed
+        if parsed.note != note:  # another spelling of the same bits was not signed
             raise _malformed_registration()
         return parsed
 
 
 def _malformed_registration() -> ValueError:
-    return ValueError("it is no signed note of a registration")
+    return ValueError("it is not a signed note of a registration")
 
 
 @final
 class AuditKey:
-    """A public key. `hash` is the first 4 bytes of the SHA-256 of its SubjectPublicKeyInfo in DER."""
+    """The public key that verifies the audit log or archives: ECDSA on P-256 over SHA-256.
+
+    `hash` is the first 4 bytes of the SHA-256 of its SubjectPublicKeyInfo in DER.
+    """
 
     __slots__ = ("_key", "hash", "spki")
 
@@ -208,7 +215,7 @@ class AuditKey:
         self.hash = sha256(self.spki)[:KEY_HASH_BYTES]
 
     def verifies(self, text: bytes, signature: bytes) -> bool:
-        """Whether `signature`, in DER, is this key's over `text`."""
+        """Say whether `signature`, in DER, is this key's over `text`."""
         try:
             self._key.verify(signature, text, ec.ECDSA(SHA256()))
         except InvalidSignature:
@@ -216,7 +223,7 @@ class AuditKey:
         return True
 
     def signed(self, checkpoint: Checkpoint) -> bool:
-        """Whether one signature line of the checkpoint is this key's."""
+        """Say whether one signature line of the checkpoint is this key's."""
         text = checkpoint.text.encode()
         return any(
             line.name == checkpoint.origin
@@ -227,4 +234,4 @@ class AuditKey:
 
 
 def _no_key() -> ValueError:
-    return ValueError("it is no public key on the curve P-256, in DER or PEM")
+    return ValueError("it is not a public key on the curve P-256, in DER or PEM")

@@ -1,4 +1,4 @@
-"""What goes into the audit log, and the receipt that opening a value takes."""
+"""The content of audit entries, and the receipt that opening a value requires."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from vault_etl.crypto.fields import Field
 
 MAX_REASON_CHARACTERS: Final = 500
 MAX_WORD_CHARACTERS: Final = 64
-"""Of a purpose or a ticket: the table's own limits."""
+"""The table's own limits on a reason, and on a purpose or ticket."""
 
 _MINT: Final = object()
 
 
 class Action(StrEnum):
-    """What an entry is about."""
+    """The action that an entry is about."""
 
     REVEAL = "reveal"
     REVEAL_MASKED = "reveal masked"
@@ -53,7 +53,7 @@ class Action(StrEnum):
 ACCESS_ACTIONS: Final = frozenset(
     {Action.REVEAL, Action.REVEAL_MASKED, Action.QUARANTINE_SHOW, Action.FIND, Action.TOKENS}
 )
-"""What shows or confirms a personal value, or makes its token: under the policy and its quotas."""
+"""Actions that show or confirm a personal value, or make its token: the policy and its quotas apply."""
 
 NOT_SIGNED: Final = frozenset(
     {
@@ -66,21 +66,24 @@ NOT_SIGNED: Final = frozenset(
         Action.PARTITIONS_RESTORE,
     }
 )
-"""What has no checkpoint of its own, and is under the next one: a range's run has it; the owner's login keeps none."""
+"""Actions whose outcomes get no checkpoint of their own, and are proven by the next one.
+
+A range's run is signed as a whole; the owner's login may not sign.
+"""
 
 MAX_AMOUNT: Final = 65_536
-"""Values that one entry is about."""
+"""The most values that one entry is about."""
 
 
 class Phase(StrEnum):
-    """`intent` is committed before anything is done; `outcome` before anything is shown."""
+    """`intent` is committed before the work; `outcome` before a result is shown."""
 
     INTENT = "intent"
     OUTCOME = "outcome"
 
 
 class Decision(StrEnum):
-    """`allowed` or `denied` is an intent's; `done` or `failed` an outcome's."""
+    """`allowed` and `denied` belong to an intent; `done` and `failed` to an outcome."""
 
     ALLOWED = "allowed"
     DENIED = "denied"
@@ -90,9 +93,9 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRequest:
-    """Who asks for what, and why. The log adds the time, the login and the client's address.
+    """The actor, the action and the reason. The log adds the time, the login and the client's address.
 
-    `amount` is how many values an intent to find or to make tokens is about, if that is not one.
+    `amount` is the number of values of an intent to find or to make tokens, if it is not one.
     """
 
     request_id: uuid.UUID
@@ -109,11 +112,11 @@ class AuditRequest:
 
 @final
 class AuditReceipt:
-    """Proof that an intent is committed. Only the audit log makes one (`mint_receipt`).
+    """Proof that an intent is committed. Only the audit log makes a receipt (`mint_receipt`).
 
-    `login` and `logged_at` are the entry's, by the database's word.
+    `login` and `logged_at` are the entry's, as the database recorded them.
     `checkpoint` is the signed note of the head after the outcome, for the person to keep: None
-    until then. `outcome`, if it is set, is the reason of the outcome: what came of it.
+    until then. `outcome`, if set, is the reason of the outcome: the result in words.
     """
 
     __slots__ = ("checkpoint", "hash", "logged_at", "login", "outcome", "request", "seq")
@@ -142,18 +145,18 @@ class AuditReceipt:
 def mint_receipt(
     request: AuditRequest, seq: int, hash_: bytes, login: str, logged_at: dt.datetime
 ) -> AuditReceipt:
-    """For the adapter of the audit log alone, after its COMMIT. A test holds that nobody else calls it."""
+    """Make a receipt: for the adapter of the audit log alone, after its COMMIT. A test allows no other caller."""
     return AuditReceipt(_MINT, request, seq, hash_, login, logged_at)
 
 
 def clean_reason(text: str) -> str:
-    """`text` as `clean_text` leaves it; 500 characters at most."""
+    """Return `text` as `clean_text` does; 500 characters at most."""
     hint = "say why, in words that a reviewer will understand"
     return clean_text(text, "reason", MAX_REASON_CHARACTERS, hint)
 
 
 def one_line(text: str) -> str:
-    """`text` with a space in place of what hides, and of what this Python has no character for."""
+    """Return `text` with spaces in place of hidden characters, and of those that this Python does not know."""
     visible = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text)
     return " ".join(HIDDEN.sub(" ", visible).split())
 
@@ -161,9 +164,9 @@ def one_line(text: str) -> str:
 def clean_text(
     text: str, name: str, limit: int, hint: str = "leave it out, or say something"
 ) -> str:
-    """`text` as `one_line` leaves it, which the database takes.
+    """Return `text` as `one_line` does, so that the database accepts it.
 
-    Raises UsageError, calling it `name`, if nothing is left of it, or more than `limit` characters.
+    Raises UsageError, calling it `name`, if no text remains, or more than `limit` characters.
     """
     clean = one_line(text)
     if not clean:
@@ -171,5 +174,5 @@ def clean_text(
         raise UsageError(message, hint=hint)
     if len(clean) > limit:
         message = f"the {name} is longer than {limit} characters"
-        raise UsageError(message, hint="a reference to where the rest stands is enough")
+        raise UsageError(message, hint="a reference to where the rest is kept is enough")
     return clean

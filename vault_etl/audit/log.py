@@ -1,4 +1,4 @@
-"""The audit log: an intent before, an outcome after, or nothing at all."""
+"""The audit log: an intent before the work, an outcome after it, and the entries for reading."""
 
 from __future__ import annotations
 
@@ -24,26 +24,25 @@ from vault_etl.crypto.fields import Field
 
 
 class AuditLog(Protocol):
-    """Writes entries, each committed when the call returns."""
+    """Writes entries; each is committed when the call returns."""
 
     def intend(self, request: AuditRequest) -> AuditReceipt:
-        """Commit the intent. Raises AuditError if that is not certain.
+        """Commit the intent. Raises AuditError if the commit is not certain.
 
-        Raises RateLimitedError for too many in too short a time: then nothing is committed.
-
-        Raises PolicyDeniedError if the reveal policy says no: then the denied intent is committed.
+        Raises RateLimitedError for too many entries in too short a time: then nothing is committed.
+        Raises PolicyDeniedError if the reveal policy denies it: then the denied intent is committed.
         """
 
     def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
-        """Commit the outcome: done, or failed with a code. Raises AuditError if not certain.
+        """Commit the outcome: done, or failed with a code. Raises AuditError if the commit is not certain.
 
-        Its reason is the intent's, or `receipt.outcome`.
+        Its reason is `receipt.outcome`, or else the intent's.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """An entry as it is listed."""
+    """An entry of a listing."""
 
     seq: int
     logged_at: dt.datetime
@@ -67,11 +66,11 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """Which entries are listed: those that match all that is not None."""
+    """A filter for listings: an entry must match every part that is not None."""
 
     since: dt.datetime | None = None
     until: dt.datetime | None = None
-    """Entries before this moment."""
+    """The listed entries were logged before this moment."""
     record_id: uuid.UUID | None = None
     field: str | None = None
     action: str | None = None
@@ -85,7 +84,7 @@ EVERY_ENTRY: Final = AuditFilter()
 
 @dataclass(frozen=True, slots=True)
 class LastTrimmed:
-    """The newest entry that is in a segment, and no more in the log, and when it was logged."""
+    """The newest entry that is in a segment and no longer in the log, and its time."""
 
     seq: int
     logged_at: dt.datetime
@@ -95,10 +94,10 @@ class EntriesAboutRecord(Protocol):
     """May read the entries about a record, against a committed intent to reveal it."""
 
     def entries_about(self, receipt: AuditReceipt) -> Sequence[AuditEntry]:
-        """Every entry about the intent's record, the oldest first. Raises DeniedError as a release does."""
+        """Return every entry about the intent's record, the oldest first. Raises DeniedError as a disclosure does."""
 
     def last_trimmed(self) -> LastTrimmed | None:
-        """What is none of them any more; None if nothing was ever trimmed."""
+        """Return the newest entry that was trimmed from the log; None if nothing was ever trimmed."""
 
 
 class AuditReader(Protocol):
@@ -107,29 +106,29 @@ class AuditReader(Protocol):
     def entries(
         self, wanted: AuditFilter = EVERY_ENTRY, *, limit: int | None = None
     ) -> Iterator[AuditEntry]:
-        """The entries in the order of `seq`, streamed; with `limit` the newest ones, so many."""
+        """Stream the entries in the order of `seq`; with `limit`, only that many, the newest."""
 
     def last_trimmed(self) -> LastTrimmed | None:
-        """What is listed no more; None if nothing was ever trimmed."""
+        """Return the newest entry that was trimmed from the log; None if nothing was ever trimmed."""
 
 
 class Identity(Protocol):
-    """Who the caller is, by AWS's word."""
+    """Names the caller as AWS knows it."""
 
     def actor(self) -> str:
-        """The ARN of the caller (sts:GetCallerIdentity)."""
+        """Return the ARN of the caller (sts:GetCallerIdentity)."""
 
     def host(self) -> str:
-        """The name of this machine."""
+        """Return the name of this machine."""
 
 
 @contextlib.contextmanager
 def audited(audit: AuditLog, request: AuditRequest) -> Iterator[AuditReceipt]:
     """Commit the intent, run the block, commit the outcome.
 
-    When the block raises, a failed outcome is committed and the error goes on. Raises AuditError
-    if an entry is not certain to be committed, or the head not signed (`SignedLog`): then nothing
-    may be shown. Raises PolicyDeniedError, before the block, for what the policy denies. Being
+    When the block raises, a failed outcome is committed and the error propagates. Raises AuditError
+    if an entry is not certain to be committed, or the head is not signed (`SignedLog`): then nothing
+    may be shown. Raises PolicyDeniedError, before the block, if the policy denies the intent. A process
     killed in between leaves an intent without an outcome, which reads as "possibly revealed".
 
     After the block, the receipt has the checkpoint that the person keeps.
@@ -144,7 +143,7 @@ def audited(audit: AuditLog, request: AuditRequest) -> Iterator[AuditReceipt]:
 
 
 def _error_code(error: BaseException) -> str:
-    """A word for the log: the text of an error could say too much."""
+    """Return a word for the log: the text of an error could contain too much."""
     codes: tuple[tuple[type[BaseException], str], ...] = (
         (IntegrityError, "integrity"),
         (NotFoundError, "not_found"),
@@ -169,7 +168,7 @@ def audit_request(
     ticket: str | None = None,
     amount: int | None = None,
 ) -> AuditRequest:
-    """A request under a new id. No flag and no setting says who the actor is: `identity` does."""
+    """Build a request under a new id. No flag and no setting names the actor: `identity` does."""
     return AuditRequest(
         request_id=uuid.uuid4(),
         action=action,

@@ -1,4 +1,4 @@
-"""Opening: only against a receipt of the audit log."""
+"""Opening values, only against a receipt of the audit log, and the stored values that an entry discloses."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Opener:
         self._ciphers: dict[int, tuple[KeyMaterial, AESGCM]] = {}
 
     def open(self, stored: bytes, place: ValuePlace, key: DataKey) -> Pii:
-        """The value that was sealed for `place`.
+        """Return the value that was sealed for `place`.
 
-        Raises IntegrityError, one and the same, whatever is wrong: format, key, place or tag.
+        Raises the same IntegrityError whatever is wrong: format, key, place or tag.
         """
         ciphertext = Ciphertext.parse(stored)
         if ciphertext.key_id != key.key_id or place.field != key.field:
@@ -39,12 +39,12 @@ class Opener:
         # Raised outside the handler, so that not even __context__ tells a bad tag from bad padding.
         with contextlib.suppress(InvalidTag, ValueError):
             bound = place.associated_data(key.key_id)
-            # Never a local: a traceback that prints them would show what failed on its padding.
+            # The plaintext is never a local: a traceback that prints locals would show a value with bad padding.
             return Pii(unpad(cipher.decrypt(ciphertext.nonce, ciphertext.sealed, bound)))
         raise IntegrityError
 
     def _cipher(self, key: DataKey) -> AESGCM:
-        """The cipher of a key, made once: many rows are under one key."""
+        """Return the cipher of a key, made once: many rows are under one key."""
         material, cipher = self._ciphers.get(key.key_id, (None, None))
         if cipher is None or material is not key.material:
             cipher = AESGCM(key.material.expose())
@@ -54,9 +54,9 @@ class Opener:
 
 @dataclass(frozen=True, slots=True)
 class DisclosedValue:
-    """What opening one field takes, and what is compared afterwards.
+    """The stored parts that opening one field needs, and those that are compared afterwards.
 
-    `ciphertext` is None if the value was erased. Of a quarantined body there is no more than that.
+    `ciphertext` is None if the value was erased. For a quarantined body, the others are None.
     """
 
     ciphertext: bytes | None
@@ -67,10 +67,10 @@ class DisclosedValue:
 
 
 class DisclosedValues(Protocol):
-    """Hands out what is stored of one record, or one quarantined body, against a committed intent."""
+    """Hands out the stored values of one record, or one quarantined body, against a committed intent."""
 
     def disclose(self, receipt: AuditReceipt) -> Mapping[Field, DisclosedValue]:
-        """The fields that the intent names, once; none if there is no such record or message.
+        """Return the fields that the intent names, once; empty if the record or message does not exist.
 
-        Raises DeniedError unless a committed intent of this login, at most 60 s old, releases it.
+        Raises DeniedError unless a committed intent of this login, at most 60 s old, allows it.
         """

@@ -1,4 +1,4 @@
-"""The reveal policy: a document that the database keeps, and enforces itself (docs/formats.md)."""
+"""The reveal policy: a document that the database keeps and enforces (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ DEFAULT_POLICY: Final[Mapping[str, object]] = {
     "tokens_an_hour": DEFAULT_TOKENS_AN_HOUR,
     "purposes": {},
 }
-"""In force until one is set: any purpose or none, every field, a reason always."""
+"""In force until a policy is set: any purpose or none, every field, a reason always."""
 
 QUOTAS: Final = ("reveals_an_hour", "tokens_an_hour")
 
 OF_THE_READER: Final = "your_quota"
-"""What `audit policy` adds for a login that may look. It is no part of a policy, and is left out of one that is set."""
+"""The part that `audit policy` adds for a login with access. It is not part of a policy: `policy set` drops it."""
 
 DENIALS: Final[Mapping[str, tuple[str, str]]] = {
     "purpose": (
         "the reveal policy does not know this purpose",
-        "name one of the policy's with --purpose",
+        "name a purpose of the policy with --purpose",
     ),
     "field": (
         "the reveal policy does not allow this field for this purpose",
-        "ask for fewer with --field, or name the purpose that it is",
+        "ask for fewer fields with --field, or name another purpose",
     ),
     "masked_only": (
         "the reveal policy allows this field masked only",
         "add --masked, if it is a reveal",
     ),
     "ticket": (
-        "the reveal policy asks for a ticket of another form",
-        "name it with --ticket",
+        "the reveal policy requires a ticket of another form",
+        "name the ticket with --ticket",
     ),
     "role": (
         "Postgres: this login may not do that",
@@ -57,15 +57,15 @@ DENIALS: Final[Mapping[str, tuple[str, str]]] = {
         "`vault-etl audit policy` says until when; the denial is on the record",
     ),
 }
-"""What the database answers → the message and the hint."""
+"""Maps the database's answer to the message and the hint."""
 
 QUOTA_PERIOD: Final = dt.timedelta(hours=1)
-"""A look counts for so long."""
+"""An access counts for this long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What a login has used of a quota. `oldest` and `newest` are the times of what counts."""
+    """A login's use of one quota. `oldest` and `newest` are the times of the uses that count."""
 
     an_hour: int
     used: int
@@ -74,23 +74,23 @@ class Quota:
 
     @property
     def left(self) -> int:
-        """What the quota leaves now."""
+        """The uses that remain now."""
         return max(0, self.an_hour - self.used)
 
     @property
     def next_at(self) -> dt.datetime | None:
-        """When the oldest use no longer counts; None if none counts."""
+        """The time when the oldest use no longer counts; None if none counts."""
         return self.oldest + QUOTA_PERIOD if self.oldest else None
 
     @property
     def reset_at(self) -> dt.datetime | None:
-        """When the whole quota is there again, if none is used until then; None if it is now."""
+        """The time when the whole quota is available, if none is used until then; None if it is now."""
         return self.newest + QUOTA_PERIOD if self.newest else None
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """The policy in force, and how the login that asks stands to it now; `reader` is whether it may look."""
+    """The policy in force, and what the login has used of it; `reader` says whether the login has access."""
 
     document: Mapping[str, Any]
     reader: bool
@@ -99,14 +99,14 @@ class Allowance:
 
 
 _RULE_KEYS: Final = {"fields", "masked_fields", "ticket_pattern"}
-_HINT: Final = "`vault-etl audit policy --output json` prints one that is right"
+_HINT: Final = "`vault-etl audit policy --output json` prints a valid policy"
 
 
 def parse_policy(text: str) -> str:
-    """The document in its one spelling: JSON with sorted keys.
+    """Return the document in its one spelling: JSON with sorted keys.
 
-    Raises ConfigurationError, naming the place, for what is no policy. Patterns are Postgres's
-    regular expressions, and only it can tell whether one is.
+    Raises ConfigurationError, naming the place, for a document that is not a policy. Patterns are
+    Postgres's regular expressions, and only Postgres can validate them.
     """
     try:
         policy = json.loads(text)
@@ -160,4 +160,4 @@ def _check_names(found: Any, known: Any, where: str) -> None:  # noqa: ANN401 - 
 
 
 def _wrong(what: str) -> ConfigurationError:
-    return ConfigurationError(f"this is no reveal policy: {what}", hint=_HINT)
+    return ConfigurationError(f"this is not a reveal policy: {what}", hint=_HINT)

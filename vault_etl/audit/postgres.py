@@ -1,4 +1,4 @@
-"""The audit log on Postgres: each entry in a transaction of its own, and committed before the call returns."""
+"""The audit log on Postgres: each entry is a transaction of its own, committed before the call returns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from typing_extensions import override
+
 from vault_etl.audit.checkpoint import Head
 from vault_etl.audit.entries import AuditReceipt, AuditRequest, Decision, Phase, mint_receipt
-from vault_etl.audit.log import EVERY_ENTRY, AuditEntry, AuditFilter, LastTrimmed
+from vault_etl.audit.log import (
+    EVERY_ENTRY,
+    AuditEntry,
+    AuditFilter,
+    AuditLog,
+    AuditReader,
+    LastTrimmed,
+)
 from vault_etl.audit.policy import DENIALS
 from vault_etl.base.errors import (
     AuditError,
@@ -25,8 +34,8 @@ from vault_etl.platform.resources import blocks
 _SQL: Final = blocks("audit/audit.sql")
 
 
-class PostgresAuditLog:
-    """`AuditLog` on Postgres."""
+class PostgresAuditLog(AuditLog):
+    """Writes entries by a procedure that commits."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -36,8 +45,8 @@ class PostgresAuditLog:
     ) -> None:
         """Raise DeniedError unless this login acts as one of these roles.
 
-        Before the intent: afterwards, not being able to write the log is a fault of the log (exit
-        74). What a login asks for that may write the log all the same is on the record, as denied.
+        Call it before the intent: after it, a login that cannot write the log is a fault of the log
+        (exit 74). A login that may write the log all the same gets its requests recorded, as denied.
         """
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["acts_as"], {"roles": list(roles)})
@@ -50,8 +59,8 @@ class PostgresAuditLog:
         message = "Postgres: this login may not do that"
         raise LoginDeniedError(message, hint=f"use a login that has the role {' or '.join(roles)}")
 
+    @override
     def intend(self, request: AuditRequest) -> AuditReceipt:
-        """See `AuditLog.intend`."""
         seq, hash_, denial, login, logged_at = self._append(
             request, Phase.INTENT, Decision.ALLOWED, None
         )
@@ -60,8 +69,8 @@ class PostgresAuditLog:
             raise PolicyDeniedError(message, hint=hint, seq=seq, hash_=hash_)
         return mint_receipt(request, seq, hash_, login, logged_at)
 
+    @override
     def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
-        """See `AuditLog.conclude`."""
         decision = Decision.FAILED if error_code else Decision.DONE
         request = dataclasses.replace(
             receipt.request, reason=receipt.outcome or receipt.request.reason
@@ -72,7 +81,7 @@ class PostgresAuditLog:
     def _append(
         self, request: AuditRequest, phase: Phase, decision: Decision, error_code: str | None
     ) -> tuple[int, bytes, str | None, str, dt.datetime]:
-        """The entry's seq and hash, why it was denied, if it was, and its login and time."""
+        """Return the entry's seq and hash, the reason of a denial or None, its login and its time."""
         try:
             seq, hash_, decided, code, login, logged_at = self._database.call(
                 _SQL["append"],
@@ -103,25 +112,25 @@ class PostgresAuditLog:
         return seq, bytes(hash_), denial, login, logged_at
 
 
-class PostgresAuditReader:
-    """`AuditReader` on Postgres, for the role audit. Reads 250 entries of 14 KB at most at a time."""
+class PostgresAuditReader(AuditReader):
+    """Reads the log for the role audit, at most 250 entries of 14 KB at a time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def entries(
         self, wanted: AuditFilter = EVERY_ENTRY, *, limit: int | None = None
     ) -> Iterator[AuditEntry]:
-        """See `AuditReader.entries`."""
         filters = dataclasses.asdict(wanted)
         return itertools.islice(self._entries(filters, self._start(filters, limit)), limit)
 
+    @override
     def last_trimmed(self) -> LastTrimmed | None:
-        """See `AuditReader.last_trimmed`."""
         return last_trimmed(self._database)
 
     def _start(self, filters: Mapping[str, object], limit: int | None) -> int:
-        """The seq of the entry that the listing begins behind."""
+        """Return the seq of the entry after which the listing begins."""
         with self._database.transaction() as cursor:
             if limit is not None:
                 cursor.execute(_SQL["before_the_newest"], {**filters, "limit": limit})
@@ -144,7 +153,7 @@ class PostgresAuditReader:
 
 
 def last_trimmed(database: Database) -> LastTrimmed | None:
-    """What is in segments alone, for the roles audit and reveal."""
+    """Return the newest entry that is in segments alone, for the roles audit and reveal."""
     with database.transaction() as cursor:
         cursor.execute(_SQL["last_trimmed"])
         found = cursor.fetchone()
@@ -152,7 +161,7 @@ def last_trimmed(database: Database) -> LastTrimmed | None:
 
 
 def entry_of(row: tuple[Any, ...]) -> AuditEntry:
-    """An entry from its columns in the order of the block `entries`."""
+    """Build an entry from its columns in the order of the block `entries`."""
     *plain, fields, purpose, ticket, reason, decision, error_code, prev, hash_ = row
     seq, logged_at, request_id, phase, login, address, who, host, action, record = plain
     return AuditEntry(

@@ -1,4 +1,4 @@
-"""Checkpoints in Postgres: stored by functions of the owner's, which take no other log's."""
+"""Checkpoints in Postgres: the owner's functions store them, and refuse another log's."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import psycopg2.extensions
+from typing_extensions import override
 
 from vault_etl.audit.checkpoint import Checkpoint, Head, Registration
 from vault_etl.audit.entries import AuditRequest
-from vault_etl.audit.signing import SigningKey
+from vault_etl.audit.signing import CheckpointStore, KeyRegistry, SigningKey
 from vault_etl.base.errors import AuditError, VaultEtlError
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import blocks
@@ -19,22 +20,23 @@ from vault_etl.platform.resources import blocks
 _SQL: Final = blocks("audit/checkpoints.sql")
 
 
-class PostgresCheckpoints:
-    """`CheckpointStore` for every role that signs."""
+class PostgresCheckpoints(CheckpointStore):
+    """Checkpoints for every role that signs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def vault_id(self) -> uuid.UUID:
-        """See `CheckpointStore.vault_id`."""
         return self._signer[0]
 
+    @override
     def registered_keys(self) -> Sequence[SigningKey]:
-        """See `CheckpointStore.registered_keys`. Read once a run."""
+        """Return the registered keys, read once a run."""
         return self._signer[1]
 
+    @override
     def store(self, checkpoint: Checkpoint) -> None:
-        """See `CheckpointStore.store`."""
         (line,) = checkpoint.signatures
         with self._database.transaction() as cursor:
             cursor.execute(
@@ -54,11 +56,11 @@ class PostgresCheckpoints:
 
 
 def read_signer(cursor: psycopg2.extensions.cursor) -> tuple[uuid.UUID, Sequence[SigningKey]]:
-    """Which vault this is, and the keys that are registered and have proven it, the newest first."""
+    """Return the vault's id, and the keys that are registered and have proven it, the newest first."""
     cursor.execute(_SQL["signer"])
     rows = cursor.fetchall()
     if not rows:
-        message = "the table vault does not say which vault this is"
+        message = "the table vault does not name this vault"
         raise AuditError(message, hint="`vault-etl audit verify` tells more")
     vault_id = rows[0][0]
     keys = (_proven(vault_id, note) for _, note in rows if note is not None)
@@ -66,7 +68,7 @@ def read_signer(cursor: psycopg2.extensions.cursor) -> tuple[uuid.UUID, Sequence
 
 
 def _proven(vault_id: uuid.UUID, note: str) -> SigningKey | None:
-    """The key of a registration, if it has proven itself: any login of the role audit writes some."""
+    """Return the key of a registration that proves itself: any login of the role audit can write others."""
     try:
         found = Registration.parse(note)
     except ValueError:
@@ -74,14 +76,14 @@ def _proven(vault_id: uuid.UUID, note: str) -> SigningKey | None:
     return SigningKey(found.kms_key_arn, found.key) if found.holds(vault_id) else None
 
 
-class PostgresKeyRegistry:
-    """`KeyRegistry` for the role audit."""
+class PostgresKeyRegistry(KeyRegistry):
+    """Registers keys, for the role audit."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def register(self, request: AuditRequest, registration: Registration) -> Head:
-        """See `KeyRegistry.register`."""
         try:
             seq, hash_ = self._database.call(
                 _SQL["register"],
@@ -101,8 +103,8 @@ class PostgresKeyRegistry:
             raise AuditError(message, hint="the key is not registered") from None
         return Head(seq, bytes(hash_))
 
+    @override
     def head(self) -> Head:
-        """See `KeyRegistry.head`."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["head"])
             ((seq, hash_),) = cursor.fetchall()

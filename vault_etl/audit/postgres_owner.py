@@ -1,4 +1,4 @@
-"""Transactions as the owner of the tables, and the entries that are written in them."""
+"""Transactions as the owner of the tables, the entries written in them, and the reveal policy."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SQL: Final = blocks("audit/owner.sql")
 def as_owner(
     database: Database, name: str = "partitions", *, frozen: bool = False
 ) -> Iterator[psycopg2.extensions.cursor]:
-    """One transaction as the owner, as long as it takes; `frozen`: it sees one moment, and writes nothing.
+    """Begin one long transaction as the owner; `frozen`: it sees one moment, and writes nothing.
 
-    Observers know it by `name`. Raises DeniedError for any other login.
+    Observers see it under `name`. Raises DeniedError for any other login.
     """
     with database.transaction(name, long=True) as cursor:
         if frozen:
@@ -36,7 +36,7 @@ def as_owner(
 
 
 def write_both(cursor: psycopg2.extensions.cursor, request: AuditRequest, text: str) -> None:
-    """Both entries, last in the transaction that does what they say."""
+    """Write both entries, last in the transaction that does the work."""
     write(cursor, request, Phase.INTENT, Decision.ALLOWED, request.reason)
     write(cursor, request, Phase.OUTCOME, Decision.DONE, text)
 
@@ -49,7 +49,7 @@ def write(
     reason: str,
     error_code: str | None = None,
 ) -> None:
-    """One entry."""
+    """Write one entry."""
     cursor.execute(
         _SQL["entry"],
         {

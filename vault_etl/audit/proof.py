@@ -1,4 +1,4 @@
-"""What a proof of the audit log finds, by weight."""
+"""The result of a proof of the audit log: its problems by severity, and counts."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from vault_etl.audit.chain import RecordedSegment
 from vault_etl.audit.checkpoint import Head
 
 MAX_LISTED: Final = 1_000
-"""Problems of each kind that a proof lists, so that its memory is bounded whatever is in the log."""
+"""A proof lists this many problems of each severity, so that its memory is bounded whatever the log holds."""
 
 
 class Severity(StrEnum):
-    """The weight of a problem, the heaviest first."""
+    """The severity of a problem, the most severe first."""
 
     TAMPERED = "tampered"
-    """No role can do this: chain, head, what an entry set, or a signed checkpoint does not agree."""
+    """A state that no role can cause: chain, head, what an entry set, or a signed checkpoint does not agree."""
     UNPROVEN = "unproven"
-    """A checkpoint from outside, or every stored one, proves nothing: another key or another vault."""
+    """A checkpoint from outside, or every stored one, proves nothing: it has another key or another vault."""
     RUBBISH = "rubbish"
-    """What a role may write, and what proves nothing. The log holds in spite of it."""
+    """A row that a role may write and that proves nothing. The log holds in spite of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The `seq` that it is about (0: the whole log), and what is wrong there."""
+    """The `seq` that it is about (0: the whole log), and a description."""
 
     kind: Severity
     seq: int
@@ -37,7 +37,7 @@ class Problem:
 
 
 class Problems:
-    """Counts every problem, and keeps the first 1,000 of each kind."""
+    """Counts every problem, and keeps the first 1,000 of each severity."""
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(Severity, 0)
@@ -45,23 +45,23 @@ class Problems:
 
     @property
     def any_tampered(self) -> bool:
-        """Whether there is one of this kind."""
+        """Say whether a problem of this severity was found."""
         return self.counts[Severity.TAMPERED] > 0
 
     def tampered(self, seq: int, what: str) -> None:
-        """Add one of this kind."""
+        """Add a problem of this severity."""
         self._add(Problem(Severity.TAMPERED, seq, what))
 
     def unproven(self, seq: int, what: str) -> None:
-        """Add one of this kind."""
+        """Add a problem of this severity."""
         self._add(Problem(Severity.UNPROVEN, seq, what))
 
     def rubbish(self, seq: int, what: str) -> None:
-        """Add one of this kind."""
+        """Add a problem of this severity."""
         self._add(Problem(Severity.RUBBISH, seq, what))
 
     def by_weight(self) -> list[Problem]:
-        """Those that are kept, the heaviest first, each kind in the order of the log."""
+        """Return the problems that are kept, the most severe first, each severity in the order of the log."""
         return [
             problem
             for kind in Severity
@@ -76,13 +76,13 @@ class Problems:
 
 @dataclass(slots=True)
 class Proof:
-    """What was found up to `head`, the newest entry that is there.
+    """The findings up to `head`, the newest entry that is there.
 
-    `problems` are by weight, and `counts` has those that are not listed too. `unfinished` are
+    `problems` are by severity, and `counts` includes those that are not listed. `unfinished` are
     intents without an outcome: read them as "possibly revealed". `unsigned` are outcomes that were
-    done, have no checkpoint of their own, and ask for one: signing failed and nothing was shown, or somebody
-    removed it. Every list has 1,000 at most of a kind. `unread` are segments that were not given:
-    the chain was entered behind them, at a head that the record names and a given key signed.
+    done, and need a checkpoint of their own, but have none: signing failed and nothing was shown, or the
+    checkpoint was removed. Every list has 1,000 entries of a kind at most. `unread` are segments that
+    were not given: the chain was entered after them, at a head that the record names and a given key signed.
     """
 
     head: Head
@@ -96,10 +96,10 @@ class Proof:
 
     @property
     def ok(self) -> bool:
-        """Whether the log holds: rubbish, which any role can write, does not change that."""
+        """Say whether the log holds: rubbish, which any role can write, does not change that."""
         return not self.counts[Severity.TAMPERED] and not self.counts[Severity.UNPROVEN]
 
     @property
     def problem(self) -> Problem | None:
-        """The heaviest problem, if the log does not hold."""
+        """The most severe problem, if the log does not hold."""
         return None if self.ok else self.problems[0]

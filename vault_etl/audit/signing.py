@@ -1,4 +1,4 @@
-"""The audit log whose head is signed after every outcome, before anything is shown."""
+"""Signing the head of the audit log, and registering the key that signs it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
+
+from typing_extensions import override
 
 from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head, Registration, Signature
 from vault_etl.audit.entries import ACCESS_ACTIONS, Action, AuditReceipt, AuditRequest
@@ -19,12 +21,12 @@ from vault_etl.base.errors import (
 )
 
 
-class SignedLog:
-    """`AuditLog`, signed.
+class SignedLog(AuditLog):
+    """Writes entries, and signs the head after every outcome, before a result is shown.
 
-    A look needs a registered key, and is refused before its intent without one. A change of keys
-    does not: the first of them may come before the first checkpoint. `keep` gets every signed
-    note, so that it leaves the database.
+    An access needs a registered key, and is refused before its intent without one. A change of keys
+    does not: the first of them may come before the first checkpoint. `keep` receives every signed
+    note, so that the note leaves the database.
     """
 
     def __init__(
@@ -39,8 +41,9 @@ class SignedLog:
         self._signer = signer
         self._keep = keep
 
+    @override
     def intend(self, request: AuditRequest) -> AuditReceipt:
-        """See `AuditLog.intend`. Raises ConfigurationError if a look could not be signed."""
+        """Commit the intent. Raises ConfigurationError if an access could not be signed."""
         if request.action in ACCESS_ACTIONS and not self._checkpoints.registered_keys():
             message = "no key is registered that signs the audit log"
             raise ConfigurationError(
@@ -53,10 +56,11 @@ class SignedLog:
                 self._sign(Head(denied.seq, denied.hash))
             raise
 
+    @override
     def conclude(self, receipt: AuditReceipt, error_code: str | None = None) -> Head:
-        """See `AuditLog.conclude`. Raises AuditError if the head is not signed and kept.
+        """Commit the outcome. Raises AuditError if the head is not signed and kept.
 
-        Not after a failure, which shows nothing, and whose own error says more.
+        After a failure no AuditError is raised: nothing is shown, and the failure's own error says more.
         """
         head = self._log.conclude(receipt, error_code)
         if error_code is None:
@@ -67,9 +71,9 @@ class SignedLog:
         return head
 
     def sign(self, head: Head) -> str | None:
-        """The signed note of an outcome that is committed, stored and kept.
+        """Sign, store and keep the head of a committed outcome; return the note.
 
-        None if no key is registered. Raises AuditError if it cannot be done: then show nothing.
+        None if no key is registered. Raises AuditError if signing fails: then show nothing.
         """
         try:
             return self._sign(head)
@@ -90,9 +94,9 @@ def sign_and_keep(
     signer: HeadSigner,
     keep: Callable[[Checkpoint], None],
 ) -> Checkpoint | None:
-    """Sign a head that is committed, store it, and hand it to `keep`; None if no key is registered.
+    """Sign a committed head, store the checkpoint, and pass it to `keep`; None if no key is registered.
 
-    Raises what `sign_head` raises.
+    Raises the errors of `sign_head`.
     """
     keys = checkpoints.registered_keys()
     if not keys:
@@ -105,10 +109,10 @@ def sign_and_keep(
 def sign_head(
     head: Head, checkpoints: CheckpointStore, signer: HeadSigner, keys: Sequence[SigningKey]
 ) -> Checkpoint:
-    """Sign `head`, check that one of `keys` did, and store it.
+    """Sign `head`, check that one of `keys` signed it, and store the checkpoint.
 
-    Which one is KMS's choice, so registrations of other keys, true or not, stop nobody. Raises
-    AuditError if none of them did, and whatever KMS and Postgres say.
+    KMS chooses the key, so registrations of other keys, true or false, block no signer. Raises
+    AuditError if none of `keys` signed, and the errors of KMS and Postgres.
     """
     unsigned = Checkpoint(checkpoints.vault_id(), head)
     signed, der = signature_of(unsigned.text, signer, keys)
@@ -121,16 +125,16 @@ def sign_head(
 def signature_of(
     text: str, signer: HeadSigner, keys: Sequence[SigningKey]
 ) -> tuple[SigningKey, bytes]:
-    """Sign `text`: the key of `keys` whose signature it is, and whose ARN KMS names. In DER.
+    """Sign `text`; return the key of `keys` that signed, under the ARN that KMS names, and the DER signature.
 
-    Raises AuditError if it is not one of them, and what `HeadSigner.sign` raises.
+    Raises AuditError if none of `keys` signed, and the errors of `HeadSigner.sign`.
     """
     content = text.encode()
     made = signer.sign(content)
     for key in keys:
         if made.kms_key_arn in {None, key.kms_key_arn} and key.key.verifies(content, made.der):
             return key, made.der
-    message = "another key signs than the one that is registered"
+    message = "the key that signs is not the registered one"
     raise AuditError(
         message, hint="is VAULT_ETL_AUDIT_KEY right? `vault-etl audit checkpoint --new-key`"
     )
@@ -146,7 +150,7 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class KmsSignature:
-    """A signature in DER, and the ARN of the KMS key that made it: None if the KMS does not say."""
+    """A signature in DER, and the ARN of the KMS key that made it: None if the KMS does not name it."""
 
     kms_key_arn: str | None
     der: bytes
@@ -156,7 +160,7 @@ class HeadSigner(Protocol):
     """May sign (kms:Sign), and need not know the public half of the key."""
 
     def sign(self, text: bytes) -> KmsSignature:
-        """ECDSA_SHA_256 over `text`, under 4,096 bytes.
+        """Sign `text`, under 4,096 bytes, with ECDSA_SHA_256.
 
         Raises DeniedError, KeyUnavailableError, ConfigurationError or UnavailableError.
         """
@@ -166,17 +170,17 @@ class PublicKeySource(Protocol):
     """May read the public half of a key that signs (kms:GetPublicKey)."""
 
     def signing_key(self) -> SigningKey:
-        """The key that the settings name. Raises as `HeadSigner.sign` does."""
+        """Return the key that the settings name. Raises the errors of `HeadSigner.sign`."""
 
 
 class CheckpointStore(Protocol):
     """Keeps checkpoints in the database, and knows which keys are registered to sign them."""
 
     def vault_id(self) -> uuid.UUID:
-        """Which vault this is."""
+        """Return the id of this vault."""
 
     def registered_keys(self) -> Sequence[SigningKey]:
-        """The keys that are registered and have proven it, the newest first."""
+        """Return the keys that are registered and have proven it, the newest first."""
 
     def store(self, checkpoint: Checkpoint) -> None:
         """Commit a signed head of this vault's log. Raises DeniedError for any other."""
@@ -186,13 +190,13 @@ class KeyRegistry(Protocol):
     """May register keys that sign, and read the end of the log (role audit)."""
 
     def register(self, request: AuditRequest, registration: Registration) -> Head:
-        """Take this key's signature from now on, on the record; the head after it.
+        """Accept this key's signatures from now on, on the record; return the head after the entry.
 
         Raises AuditError.
         """
 
     def head(self) -> Head:
-        """The newest entry."""
+        """Return the newest entry."""
 
 
 _NEW_KEY_HINT: Final = (
@@ -202,7 +206,7 @@ _NEW_KEY_HINT: Final = (
 
 
 class Checkpointer:
-    """`audit checkpoint`: for the role audit, which may read the public key and sign."""
+    """Runs `audit checkpoint`, for the role audit, which may read the public key and sign."""
 
     def __init__(
         self,
@@ -222,7 +226,7 @@ class Checkpointer:
         self._keep = keep
 
     def __call__(self, *, new_key: bool = False) -> Checkpoint:
-        """Sign the head, an empty log's too, and store it.
+        """Sign the head, an empty log's too, and store the checkpoint.
 
         The first run registers the key, on the record. Raises ConfigurationError if only other
         keys are registered, unless `new_key`; AuditError, DeniedError, UnavailableError.
@@ -232,7 +236,7 @@ class Checkpointer:
         registered = self._checkpoints.registered_keys()
         if not any(_same(key, other) for other in registered):
             if registered and not new_key:
-                message = "the key that signs the audit log is another than the registered one"
+                message = "the key that signs the audit log is not the registered one"
                 raise ConfigurationError(message, hint=_NEW_KEY_HINT)
             head = self._register(head, key)
         checkpoint = sign_head(head, self._checkpoints, self._signer, [key])

@@ -1,4 +1,4 @@
-"""Judge what entries have set: reveal policies, registrations of keys that sign, and keys."""
+"""Judge entries one by one: whether the things they set still agree, and whether outcomes match intents."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ BOUND: Final = frozenset(
         Action.AUDIT_TRIM,
     }
 )
-"""Actions whose entry and row are made in one transaction, by functions of the owner's."""
+"""Actions whose entry and row are made in one transaction, by functions of the owner."""
 
 
 def sets(entry: LoggedEntry) -> bool:
-    """Whether it has set something. A login may write a denied one, which has not."""
+    """Say whether the entry has set something. A login may write a denied entry, which has not."""
     return (
         entry.action in BOUND and entry.phase == Phase.INTENT and entry.decision == Decision.ALLOWED
     )
 
 
 class BoundJudge:
-    """Is told of every entry in turn, and compares it with the row that it set, if it set one."""
+    """Receives every entry in turn, and compares it with the row that it set, if it set one."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class BoundJudge:
         self._next = next(rows, None)
 
     def judge(self, entry: LoggedEntry) -> None:
-        """Compare it with the rows under its number, and name those that no entry set."""
+        """Compare the entry with the rows under its number, and report those that no entry set."""
         set_by = entry.action if sets(entry) else None
         while (row := self._next) is not None and row.seq <= entry.seq:
             self._next = next(self._rows, None)
@@ -63,7 +63,7 @@ class BoundJudge:
             self._changed(entry)
 
     def behind(self) -> None:
-        """Name the rows behind the end of the log."""
+        """Report the rows behind the end of the log."""
         while self._next is not None:
             self._orphan(self._next)
             self._next = next(self._rows, None)
@@ -84,18 +84,19 @@ class BoundJudge:
         self._problems.tampered(entry.seq, f"set something ({entry.action}) that was changed since")
 
     def _orphan(self, row: BoundRow) -> None:
-        what = f"set no policy and no key, and one ({row.action}) stands under its number"
+        what = f"set no policy and no key, and one ({row.action}) is stored under its number"
         self._problems.tampered(row.seq, what)
 
 
 MAX_OPEN: Final = 20_000
-"""Intents that wait for their outcomes. Those that are older count as unfinished, so that memory is bounded."""
+"""Intents that wait for their outcomes. Older ones count as unfinished, so that memory is bounded."""
 
 
 class Pairs:
-    """Is told of every entry in turn. `unfinished_count` are intents without an outcome.
+    """Pairs outcomes with their intents. The database makes them match; an older log may not.
 
-    Where the log is not `whole`, an outcome's intent may be before what is read.
+    It receives every entry in turn. `unfinished_count` counts intents without an outcome. Where the log
+    is not `whole`, an outcome's intent may come before the part that is read.
     """
 
     def __init__(self, problems: Problems, *, whole: bool) -> None:
@@ -107,16 +108,16 @@ class Pairs:
 
     @property
     def unfinished_count(self) -> int:
-        """How many allowed intents have no outcome."""
+        """The number of allowed intents that have no outcome."""
         return self._given_up_count + sum(not passed for *_, passed in self._open.values())
 
     def unfinished(self) -> list[int]:
-        """The first 1,000 of them."""
+        """Return the seqs of the first 1,000 unfinished intents."""
         still = sorted(seq for seq, _, passed in self._open.values() if not passed)
         return (self._given_up + still)[:MAX_LISTED]
 
     def judge(self, entry: LoggedEntry, *, passed: bool = False) -> None:
-        """Take an intent, or the outcome of one. The outcome of a `passed` intent may be where nothing is read."""
+        """Take an intent or an outcome. The outcome of a `passed` intent may be in a part that is not read."""
         if entry.phase == Phase.OUTCOME:
             self._conclude(entry)
         elif entry.phase == Phase.INTENT and entry.decision == Decision.ALLOWED:
@@ -141,5 +142,5 @@ class Pairs:
 
 
 def _subject_of(entry: LoggedEntry) -> tuple[object, ...]:
-    """What an outcome has in common with its intent: fields 4 and 6 to 12 of the entry."""
+    """Return the part that an outcome shares with its intent: fields 4 and 6 to 12 of the entry."""
     return (entry.login, *entry[6:13])

@@ -1,7 +1,7 @@
-"""Prove the audit log: chain, head, checkpoints, and what entries are bound to. In one pass, to its end.
+"""Prove the audit log in one pass to its end: chain, head, checkpoints, and what entries are bound to.
 
 Every entry is judged by its own hash and by its link to the one before it, so that one change is
-one problem, or two beside each other, and a second change further on is named as well.
+one problem, or two beside each other, and a second change further on is reported as well.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def verify_log(
     given: Sequence[StoredSegment] = (),
     begin: Head | None = None,
 ) -> Proof:
-    """Check every entry, every checkpoint that is stored, and those that were kept elsewhere.
+    """Check every entry, every stored checkpoint, and the checkpoints that were kept elsewhere.
 
-    Entries that left the log are read from `given`, where they are in it. A log that is not read from
-    its first entry begins behind `begin`, which nothing proves.
+    Entries that left the log are read from `given`, if it has them. A log that is not read from
+    its first entry begins after `begin`, which nothing proves.
     """
     return _Pass(snapshot, keys, kept, given, begin).run()
 
@@ -54,7 +54,7 @@ class _Pass:
         vaults = snapshot.vault_ids()
         vault_id = vaults[0] if len(vaults) == 1 else None
         if vault_id is None:
-            problems.tampered(0, "does not know which vault it is of: the table vault was changed")
+            problems.tampered(0, "does not name its vault: the table vault was changed")
         files = {segment.manifest.sha256: segment for segment in given}
         deleted = [segment for segment in snapshot.segments() if segment.is_deleted]
         self._left = [(row, files.pop(row.manifest_sha256 or b"", None)) for row in deleted]
@@ -117,7 +117,7 @@ class _Pass:
     def _not_recorded(
         self, files: Iterable[StoredSegment], deleted: Sequence[RecordedSegment]
     ) -> None:
-        """Name segments that were given for entries that left the log, and are not those on the record."""
+        """Report segments that were given for trimmed entries, and are not those on the record."""
         end = deleted[-1].last.seq if deleted else 0
         for file in files:
             if file.manifest.first <= end:
@@ -125,7 +125,7 @@ class _Pass:
                 self._problems.unproven(file.manifest.first, what)
 
     def _up_to(self, seq: int) -> Iterator[LoggedEntry]:
-        """The next entries of the table, up to this one."""
+        """Yield the table's next entries, up to this one."""
         while (entry := self._next) is not None and entry.seq <= seq:
             self._next = next(self._table, None)
             if entry.seq >= 1:
@@ -135,7 +135,7 @@ class _Pass:
                 self._problems.tampered(0, f"has an entry that is numbered {entry.seq}")
 
     def _segment(self, row: RecordedSegment, file: StoredSegment | None) -> None:
-        """Judge a segment whose entries left the table: by its files, or by what stayed and the record."""
+        """Judge a segment whose entries left the table: by its files, or by the entries that stayed and the record."""
         if row.first != self._last.seq + 1 or row.prev_hash != self._last.hash:
             what = f"records a segment that does not continue entry {self._last.seq}"
             self._problems.tampered(row.seq, what)
@@ -175,7 +175,7 @@ class _Pass:
             self._last = row.last
 
     def _pass_over(self, row: RecordedSegment, stayed: Iterable[LoggedEntry]) -> None:
-        """Judge the entries that stay each by itself, and enter the chain again at the segment's last."""
+        """Judge the entries that stay, each alone, and enter the chain again at the segment's last entry."""
         for entry in stayed:
             self._entries += 1
             if entry.hash is None or entry.hash != entry.computed_hash():
@@ -207,10 +207,10 @@ class _Pass:
         self._note_unsigned(entry, signed=self._notes.proven == entry.seq)
 
     def _is_next(self, entry: LoggedEntry) -> bool:
-        """Judge an entry, and whether the next one follows it."""
+        """Judge an entry, and say whether the next one follows it."""
         seq, last, tampered = entry.seq, self._last, self._problems.tampered
         if seq <= last.seq:
-            tampered(seq, "stands there twice")
+            tampered(seq, "is there twice")
             return False
         linked = True
         if seq != last.seq + 1:

@@ -1,7 +1,7 @@
-"""Judge checkpoints, those that are stored and those that were kept elsewhere, entry by entry.
+"""Judge checkpoints entry by entry: those that are stored, and those that were kept elsewhere.
 
-Any role that signs may store any 72 bytes as a signature, so a stored checkpoint says something
-only if a key that was given signed it. Then it must agree with the chain.
+Any role that signs may store any 72 bytes as a signature, so a stored checkpoint means something
+only if a given key signed it. Then it must agree with the chain.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from vault_etl.audit.proof import Problems
 from vault_etl.base.errors import IncompleteError
 
 NEVER: Final = 2**63
-"""Behind every `seq`."""
+"""A number greater than every `seq`."""
 
 _ITS: Final = "its checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
 class KeptNote:
-    """A signed note that was kept outside of the database, and where."""
+    """A signed note that was kept outside of the database, and its place."""
 
     place: str
     note: str
@@ -44,16 +44,16 @@ def refuse_newer(snapshot: LogSnapshot, kept: Sequence[KeptNote]) -> None:
 def _seq(kept: KeptNote) -> int:
     try:
         return Checkpoint.parse(kept.note).head.seq
-    except ValueError:  # which is a problem of its own
+    except ValueError:  # the proof reports that as a problem of its own
         return 0
 
 
 class NoteJudge:
-    """Is told of every head in turn, and compares it with the checkpoints that sign it.
+    """Receives every head in turn, and compares it with the checkpoints that sign it.
 
     `due` is the lowest seq that a checkpoint waits for: below it there is nothing to judge.
-    `good` counts the stored checkpoints that hold. `proven` is the newest entry that one of a given
-    key signs, wherever it was kept.
+    `good` counts the stored checkpoints that hold. `proven` is the newest entry that a checkpoint of a
+    given key signs, wherever it was kept.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class NoteJudge:
         self._judge(head, head.seq)
 
     def pass_over(self, up_to: int) -> None:
-        """Leave those of entries up to there, which are not read: they cannot be compared."""
+        """Skip the checkpoints of entries up to `up_to`, which are not read, so cannot be compared."""
         while (kept := self._next_kept) is not None and kept[1].seq <= up_to:
             self._outside += 1
             self._problems.unproven(
@@ -102,13 +102,13 @@ class NoteJudge:
         self.due = self._due()
 
     def behind(self, last: Head) -> None:
-        """Judge the rest: signed checkpoints of entries that are not there, so the end was cut."""
+        """Judge the rest: checkpoints of missing entries were signed, so the end was cut."""
         self._judge(last, NEVER)
         if self._seen and not self.good and not self._outside:
             self._problems.unproven(0, "has checkpoints, and a key that was given signed none")
 
     def _proven(self, kept: Sequence[KeptNote]) -> Iterator[tuple[str, Head]]:
-        """Where it was kept and what it signs, of each that a given key signed for this vault."""
+        """Yield the place, and the head, of each kept note that a given key signed for this vault."""
         for found in kept:
             name = f"the checkpoint in {found.place}"
             try:
@@ -138,7 +138,7 @@ class NoteJudge:
             self.good += 1
 
     def _compare(self, signed: Head, head: Head, name: str) -> bool:
-        """Whether what a given key signed is `head`: it is tampered with otherwise."""
+        """Say whether a head that a given key signed is `head`; report it as tampered otherwise."""
         if signed.seq > head.seq:
             name = "a checkpoint" if name == _ITS else name
             self._problems.tampered(head.seq + 1, f"is missing: {name} signs entry {signed.seq}")
@@ -161,7 +161,7 @@ class NoteJudge:
 def is_signed(
     vault_id: uuid.UUID | None, keys: Sequence[AuditKey], stored: StoredCheckpoint
 ) -> bool:
-    """Whether one of the keys signed what the row says, for this vault."""
+    """Say whether one of the keys signed the row's content, for this vault."""
     if vault_id is None or stored.hash is None:
         return False
     text = Checkpoint(vault_id, Head(stored.seq, stored.hash)).text.encode()

@@ -164,4 +164,4 @@ def test_the_timer_of_an_export_fails(trimmed: Site, tmp_path: Path) -> None:
     asked = ("audit", "export", "--to", str(place), "--public-key", str(trimmed.key))
     refused = trimmed.vault.run("audit", *asked)
     assert (refused.code, refused.stdout) == (65, "")
-    assert f"{forged.name}{MANIFEST} is no segment of this log" in refused.stderr
+    assert f"{forged.name}{MANIFEST} is not of a segment of this log" in refused.stderr

@@ -55,7 +55,7 @@ def test_anything_else_is_none(old: bytes, new: bytes) -> None:
     """Another member, form or spelling; and a checkpoint of another entry than the last."""
     changed = MANIFEST.content.replace(old, new)
     assert changed != MANIFEST.content
-    with pytest.raises(ValueError, match="no manifest of a segment"):
+    with pytest.raises(ValueError, match="not a manifest of a segment"):
         SegmentManifest.parse(changed)
 
 

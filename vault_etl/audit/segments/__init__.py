@@ -1,1 +1,1 @@
-"""Parts of the audit log that leave the database: exported, proved, trimmed, verified again."""
+"""Parts of the audit log that leave the database: exported, proven, trimmed, verified again."""

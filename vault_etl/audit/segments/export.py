@@ -1,4 +1,4 @@
-"""Write the entries of the audit log that are older than a moment into segments."""
+"""Export the entries of the audit log that are older than a moment into segments."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from vault_etl.base.errors import AuditError, DataError
 from vault_etl.platform.clock import Progress
 
 MAX_ENTRIES: Final = 1_000_000
-"""Of one segment, so that what deletes them is one transaction of minutes."""
+"""The most entries of one segment, so that the transaction that deletes them takes minutes."""
 
 _HINT: Final = "`vault-etl audit verify` tells more; nothing was written of this segment"
 
 
 class LogExporter:
-    """Exports segments, each behind the last one: that on the record, or that is in the store."""
+    """Exports segments, each after the last one: that on the record, or that in the store."""
 
     def __init__(
         self,
@@ -46,14 +46,14 @@ class LogExporter:
         self._max_entries = max_entries
 
     def __call__(self, until: dt.datetime) -> Sequence[SegmentManifest]:
-        """Export what was logged before `until`, up to the newest entry that one of the keys signed.
+        """Export the entries logged before `until`, up to the newest one that one of the keys signed.
 
-        Raises AuditError if the table does not say which vault this is, DataError if the log does not
-        hold or a segment in the store is not of it, and what the store raises.
+        Raises AuditError if the table does not name this vault, DataError if the log does not
+        hold or a segment in the store is not of it, and the errors of the store.
         """
         vaults = self._snapshot.vault_ids()
         if len(vaults) != 1:
-            message = "the table vault does not say which vault this is"
+            message = "the table vault does not name this vault"
             raise AuditError(message, hint="`vault-etl audit verify` tells more")
         (vault_id,) = vaults
         last = self._exported(Head(0, genesis(vault_id)))
@@ -76,7 +76,7 @@ class LogExporter:
                 checkpoint=Checkpoint(vault_id, end.head, (line,)).note,
                 registrations=registrations,
             )
-            # That of an empty log is in the first segment.
+            # The checkpoint of an empty log belongs to the first segment.
             notes = (draft.first if last.seq else 0, end.head.seq - 1)
             made.append(
                 self._store.write(
@@ -87,7 +87,7 @@ class LogExporter:
         return made
 
     def _exported(self, begin: Head) -> Head:
-        """The end of the last segment. Raises DataError for one in the store that is not of this log."""
+        """Return the end of the last segment. Raises DataError for one in the store that is not of this log."""
         last = begin
         for row in self._snapshot.segments():
             last = row.last
@@ -99,7 +99,7 @@ class LogExporter:
         return last
 
     def _end(self, vault_id: uuid.UUID, last: Head, until: dt.datetime) -> SegmentEnd | None:
-        """Where the next segment ends: at a checkpoint that one of the keys signed; None: there is no next."""
+        """Return the next segment's end, a checkpoint that one of the keys signed; None: there is no next segment."""
         longest = last.seq + self._max_entries
         for end in (longest, NEVER - 1):
             for found in self._snapshot.ends((last.seq + 1, end), until):
@@ -108,7 +108,7 @@ class LogExporter:
         return None
 
     def _entries(self, last: Head, end: Head) -> Iterator[LoggedEntry]:
-        """The entries, each of which continues the one before it."""
+        """Yield the entries; each must continue the one before it."""
         for entry in self._snapshot.entries_of((last.seq + 1, end.seq)):
             if (
                 entry.seq != last.seq + 1

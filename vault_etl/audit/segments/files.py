@@ -1,4 +1,4 @@
-"""Segments of the log in a folder or a bucket: three files each, in one place."""
+"""Segments in a folder or a bucket, three files each; two are JSON lines in gzip (docs/formats.md, Audit segment)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from typing_extensions import override
+
 from vault_etl.audit.chain import LoggedEntry, StoredCheckpoint
 from vault_etl.audit.segments.segment import (
     MANIFEST,
@@ -18,6 +20,8 @@ from vault_etl.audit.segments.segment import (
     SegmentDraft,
     SegmentFile,
     SegmentManifest,
+    SegmentStore,
+    StoredSegment,
     moment_text,
     parse_moment,
     segment_name,
@@ -31,20 +35,20 @@ _ENTRIES: Final = ".entries.jsonl.gz"
 _CHECKPOINTS: Final = ".checkpoints.jsonl.gz"
 
 
-class StoredSegmentFiles:
-    """`StoredSegment`. A file is fetched when it is read, and gone from this machine after that."""
+class StoredSegmentFiles(StoredSegment):
+    """The files of one segment. A file is fetched when it is read, and deleted from this machine after that."""
 
     def __init__(self, store: ArchiveReader, manifest: SegmentManifest) -> None:
         self._store = store
         self.manifest = manifest
         self.location = f"{store.location}/{manifest.name}"
 
+    @override
     def entries(self) -> Iterator[LoggedEntry]:
-        """See `StoredSegment.entries`."""
         return self._rows(_ENTRIES, self.manifest.entries, entry_from)
 
+    @override
     def checkpoints(self) -> Iterator[StoredCheckpoint]:
-        """See `StoredSegment.checkpoints`."""
         return self._rows(_CHECKPOINTS, self.manifest.checkpoints, checkpoint_from)
 
     def _rows(self, kind: str, file: SegmentFile, parse: Callable[[Any], Row]) -> Iterator[Row]:
@@ -54,24 +58,25 @@ class StoredSegmentFiles:
             yield from read_lines(path, file, parse, self.location + kind)
 
 
-class SegmentFiles:
-    """`SegmentStore` in one place. A segment without its manifest was not written to its end, and is none."""
+class SegmentFiles(SegmentStore):
+    """Segments in one place. A segment without its manifest was not written to its end, and is ignored."""
 
     def __init__(self, store: ArchiveStore) -> None:
         self._store = store
 
+    @override
     def segments(self) -> Sequence[StoredSegmentFiles]:
-        """See `SegmentStore.segments`."""
         names = [name for name in map(segment_of, self._store.names()) if name is not None]
         return [StoredSegmentFiles(self._store, self._manifest(name)) for name in names]
 
+    @override
     def write(
         self,
         draft: SegmentDraft,
         entries: Iterator[LoggedEntry],
         checkpoints: Iterator[StoredCheckpoint],
     ) -> SegmentManifest:
-        """See `SegmentStore.write`. What an interrupted run left under these names is deleted first."""
+        """Store the segment. Files that an interrupted run left under these names are deleted first."""
         name = segment_name(draft.first, draft.last.seq)
         with tempfile.TemporaryDirectory() as folder:
             paths = {kind: Path(folder) / kind for kind in (_ENTRIES, _CHECKPOINTS, MANIFEST)}
@@ -105,12 +110,12 @@ class SegmentFiles:
                 return manifest
         except ValueError:
             pass
-        message = f"{self._store.location}/{name}{MANIFEST} is no manifest of this segment"
+        message = f"{self._store.location}/{name}{MANIFEST} is not the manifest of this segment"
         raise DataError(message, hint="take another copy of the segment; this one was changed")
 
 
 MAX_LINE_BYTES: Final = 256 * 1024
-"""An entry has 14 KB at most, and each byte of it six in JSON at most."""
+"""An entry has 14 KB at most, and each of its bytes takes six in JSON at most."""
 
 _LEVEL: Final = 6
 _BLOCK: Final = 2**20
@@ -123,7 +128,7 @@ Row = TypeVar("Row")
 
 
 def entry_object(entry: LoggedEntry) -> dict[str, object]:
-    """An entry that holds, by the names of its columns. `time` is to the microsecond."""
+    """Return an entry that holds, by the names of its columns. `time` has microseconds."""
     found = entry._asdict()
     moment = _EPOCH + found.pop("microseconds") * _MICROSECOND
     hashes = {name: found.pop(name).hex() for name in _HASHES}
@@ -131,7 +136,7 @@ def entry_object(entry: LoggedEntry) -> dict[str, object]:
 
 
 def entry_from(found: Any) -> LoggedEntry:  # noqa: ANN401 - whatever JSON held
-    """The entry. Raises ValueError, TypeError or KeyError for another object."""
+    """Return the entry. Raises ValueError, TypeError or KeyError for another object."""
     found["microseconds"] = (parse_moment(found.pop("time")) - _EPOCH) // _MICROSECOND
     fields, seq = found["fields"], found["seq"]
     texts = [value for name, value in found.items() if name not in _NO_TEXTS]
@@ -141,7 +146,7 @@ def entry_from(found: Any) -> LoggedEntry:  # noqa: ANN401 - whatever JSON held
 
 
 def checkpoint_object(stored: StoredCheckpoint) -> dict[str, object]:
-    """A checkpoint, bytes in hex."""
+    """Return a checkpoint, with bytes in hex."""
     return {
         "seq": stored.seq,
         "hash": (stored.hash or b"").hex(),
@@ -152,7 +157,7 @@ def checkpoint_object(stored: StoredCheckpoint) -> dict[str, object]:
 
 
 def checkpoint_from(found: Any) -> StoredCheckpoint:  # noqa: ANN401 - whatever JSON held
-    """The checkpoint. Raises ValueError, TypeError or KeyError for another object."""
+    """Return the checkpoint. Raises ValueError, TypeError or KeyError for another object."""
     names = ("hash", "key_hash", "signature")
     _must_be(type(found["seq"]) is int, _is_text(found["stored_by"]))
     found |= {name: bytes.fromhex(found[name]) for name in names}
@@ -170,7 +175,7 @@ def _must_be(*checks: bool) -> None:
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, object]]) -> SegmentFile:
-    """Write a file of these, a line each. The same rows make the same bytes."""
+    """Write a file with one row a line. The same rows make the same bytes."""
     count = 0
     with path.open("xb") as raw, gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as file:
         for row in rows:
@@ -183,7 +188,7 @@ def write_lines(path: Path, rows: Iterable[dict[str, object]]) -> SegmentFile:
 def read_lines(
     path: Path, file: SegmentFile, parse: Callable[[Any], Row], name: str
 ) -> Iterator[Row]:
-    """The rows of a file, streamed. Raises DataError, calling it `name`, if it is not `file`."""
+    """Stream the rows of a file. Raises DataError, calling it `name`, if it is not `file`."""
     if path.stat().st_size != file.size or _sha256(path) != file.sha256:
         raise _is_not(name)
     count = 0

@@ -1,4 +1,4 @@
-"""Segments on the record, and the end of their entries, on Postgres, for the owner."""
+"""Segments on the record, and the deletion of their entries, on Postgres, for the owner."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import Final
 
 import psycopg2.extensions
+from typing_extensions import override
 
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.postgres_owner import as_owner
 from vault_etl.audit.postgres_proof import PostgresSnapshot
 from vault_etl.audit.segments.segment import SegmentManifest
+from vault_etl.audit.segments.trim import LogTrimmer
 from vault_etl.platform.postgres import Database
 from vault_etl.platform.resources import blocks
 
@@ -19,27 +21,27 @@ _SQL: Final = blocks("audit/segments/trim.sql")
 _NAME: Final = "audit trim"
 
 
-class PostgresTrimmer:
-    """`LogTrimmer` for a login that may act as the owner."""
+class PostgresTrimmer(LogTrimmer):
+    """Trims the log for a login that may act as the owner."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[PostgresSnapshot]:
-        """See `LogTrimmer.snapshot`."""
         with as_owner(self._database, _NAME, frozen=True) as cursor:
             yield PostgresSnapshot(cursor)
 
+    @override
     def kept(self, first: int, last: int) -> int:
-        """See `LogTrimmer.kept`."""
         with self._owner() as cursor:
             cursor.execute(_SQL["kept"], {"first_seq": first, "last_seq": last})
             ((count,),) = cursor.fetchall()
         return int(count)
 
+    @override
     def add(self, request: AuditRequest, manifest: SegmentManifest, location: str) -> None:
-        """See `LogTrimmer.add`."""
         with self._owner() as cursor:
             cursor.execute(
                 _SQL["add"],
@@ -57,8 +59,9 @@ class PostgresTrimmer:
                 },
             )
 
+    @override
     def delete(self, last: int) -> int:
-        """See `LogTrimmer.delete`. One transaction, which holds nothing that others wait for."""
+        """Delete in one transaction, which blocks no other session."""
         with self._owner() as cursor:
             cursor.execute(_SQL["delete"], {"last_seq": last})
             ((count,),) = cursor.fetchall()

@@ -1,4 +1,4 @@
-"""A segment of the audit log in files: its manifest (docs/formats.md, Audit segment)."""
+"""A segment of the audit log: its manifest (docs/formats.md, Audit segment), its store, and spans of the log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAME: Final = re.compile(r"(audit-[0-9]{12,19}-[0-9]{12,19})\.manifest\.json")
 
 @dataclass(frozen=True, slots=True)
 class SegmentFile:
-    """How many lines a file has, how many bytes, and the SHA-256 of these."""
+    """The number of lines of a file, its size in bytes, and the SHA-256 of its bytes."""
 
     rows: int
     size: int
@@ -33,10 +33,11 @@ class SegmentFile:
 
 @dataclass(frozen=True, slots=True)
 class SegmentManifest:
-    """What a segment is: entries `first` to `last.seq`, behind the one whose hash is `prev_hash`.
+    """The manifest: entries `first` to `last.seq`, after the one whose hash is `prev_hash`.
 
     `checkpoint` is a signed note of `last`, and `registrations` are the notes of the keys that were
-    registered when it was made: a hint, since a key is known from elsewhere or proves nothing.
+    registered at the time of the export: a hint, since a key proves something only if it is known from
+    elsewhere.
     """
 
     vault_id: uuid.UUID
@@ -51,12 +52,12 @@ class SegmentManifest:
 
     @property
     def name(self) -> str:
-        """What the names of its files begin with."""
+        """The beginning of its files' names."""
         return segment_name(self.first, self.last.seq)
 
     @property
     def content(self) -> bytes:
-        """The bytes of the file, which the record of a trim has the SHA-256 of."""
+        """The bytes of the file; the record of a trim has their SHA-256."""
         found = {
             "format": FORMAT,
             "vault_id": str(self.vault_id),
@@ -74,12 +75,12 @@ class SegmentManifest:
 
     @property
     def sha256(self) -> bytes:
-        """Of `content`."""
+        """The SHA-256 of `content`."""
         return sha256(self.content)
 
     @classmethod
     def parse(cls, content: bytes) -> SegmentManifest:
-        """Read it, byte for byte. Raises ValueError for anything else."""
+        """Read a manifest, byte for byte. Raises ValueError for anything else."""
         try:
             found = json.loads(content)
             parsed = cls(
@@ -101,28 +102,28 @@ class SegmentManifest:
                 return parsed
         except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
             pass
-        message = "it is no manifest of a segment"
+        message = "it is not a manifest of a segment"
         raise ValueError(message)
 
 
 def segment_name(first: int, last: int) -> str:
-    """What the names of a segment's files begin with; by name, segments are in the order of the log."""
+    """Return the beginning of a segment's file names; sorted by name, segments are in the order of the log."""
     return f"audit-{first:012}-{last:012}"
 
 
 def segment_of(name: str) -> str | None:
-    """What the names of the segment begin with whose manifest this is; None for another file."""
+    """Return the segment's name if this is the name of its manifest; None for another file."""
     found = _NAME.fullmatch(name)
     return found[1] if found else None
 
 
 def moment_text(moment: dt.datetime) -> str:
-    """ISO 8601 in UTC, to the microsecond: 2026-01-31T12:00:00.000000Z."""
+    """Format as ISO 8601 in UTC, with microseconds: 2026-01-31T12:00:00.000000Z."""
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def parse_moment(text: str) -> dt.datetime:
-    """The moment. Raises ValueError for any other form."""
+    """Return the moment. Raises ValueError for any other form."""
     return dt.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=dt.UTC)
 
 
@@ -148,12 +149,12 @@ def _hash(found: Any) -> bytes:  # noqa: ANN401 - whatever JSON held
 
 
 Span = tuple[int, int]
-"""The numbers of the first and of the last entry."""
+"""The seqs of the first and of the last entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentEnd:
-    """An entry that a segment may end with, when it was logged, and a checkpoint that is stored of it."""
+    """An entry that a segment may end with, its time, and a stored checkpoint of it."""
 
     head: Head
     logged_at: dt.datetime
@@ -161,41 +162,39 @@ class SegmentEnd:
 
 
 class LogSpans(LogSnapshot, Protocol):
-    """One moment of the log, and parts of it."""
+    """A consistent snapshot of the log, and of parts of it."""
 
     def entries_of(self, span: Span) -> Iterator[LoggedEntry]:
-        """The entries from one number to another by seq, streamed."""
+        """Stream the entries of a span by seq."""
 
     def checkpoints_of(self, span: Span) -> Iterator[StoredCheckpoint]:
-        """The checkpoints of these by seq, streamed."""
+        """Stream the checkpoints of a span's entries by seq."""
 
     def ends(self, span: Span, until: dt.datetime) -> Iterator[SegmentEnd]:
-        """Entries in this span, logged before then, that have a checkpoint: the newest first, streamed."""
+        """Stream the span's entries that were logged before `until` and have a checkpoint, the newest first."""
 
 
 class StoredSegment(Protocol):
-    """The files of one segment. Nothing in them is believed."""
+    """The files of one segment. All of their content is untrusted."""
 
-    @property
-    def manifest(self) -> SegmentManifest:
-        """What they are."""
+    manifest: SegmentManifest
+    """The content of the files, as their manifest states it."""
 
-    @property
-    def location(self) -> str:
-        """Where they are, for a person and for the record."""
+    location: str
+    """The place of the files, for a person and for the record."""
 
     def entries(self) -> Iterator[LoggedEntry]:
-        """Its entries by seq, streamed. Raises DataError if the file is not what the manifest says."""
+        """Stream the entries by seq. Raises DataError if the file does not match the manifest."""
 
     def checkpoints(self) -> Iterator[StoredCheckpoint]:
-        """The checkpoints of its entries but the last one, by seq, streamed. Raises DataError likewise."""
+        """Stream the checkpoints of all entries but the last one, by seq. Raises DataError likewise."""
 
 
 class SegmentStore(Protocol):
-    """Where segments are kept."""
+    """Keeps segments."""
 
     def segments(self) -> Sequence[StoredSegment]:
-        """Those that are there, in the order of the log. Raises DataError for a damaged manifest."""
+        """Return the stored segments, in the order of the log. Raises DataError for a damaged manifest."""
 
     def write(
         self,
@@ -203,12 +202,12 @@ class SegmentStore(Protocol):
         entries: Iterator[LoggedEntry],
         checkpoints: Iterator[StoredCheckpoint],
     ) -> SegmentManifest:
-        """Store a new segment, its manifest last. Raises IncompleteError if there is one of this name."""
+        """Store a new segment, its manifest last. Raises IncompleteError if a segment of this name is stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentDraft:
-    """What a manifest says that does not follow from the files."""
+    """The part of a manifest that does not follow from the files."""
 
     vault_id: uuid.UUID
     first: int

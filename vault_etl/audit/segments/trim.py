@@ -1,4 +1,4 @@
-"""Delete entries of the audit log that are in segments: each is read back, proven and compared before."""
+"""Delete entries of the audit log that are in segments: each segment is read back, proven and compared first."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from vault_etl.platform.clock import Progress
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """A segment, how many of its entries stay, and how many were deleted or, in a dry run, would be.
+    """A segment, the number of its entries that stay, and of those deleted or, in a dry run, to be deleted.
 
-    `later` checkpoints of its entries were stored after the export, and go too. `is_young` says that its
-    last entry is younger than was asked: it is left as it is, and nothing is counted.
+    `later` checkpoints of its entries were stored after the export, and are deleted too. `is_young`: its
+    last entry is younger than the limit, so the segment is left as it is, and nothing is counted.
     """
 
     segment: StoredSegment
@@ -34,7 +34,7 @@ class Trimmed:
 
 
 class TrimLog:
-    """`audit trim`, for the owner's login."""
+    """Runs `audit trim`, for the owner's login."""
 
     def __init__(self, trimmer: LogTrimmer, keys: Sequence[AuditKey], progress: Progress) -> None:
         self._trimmer = trimmer
@@ -47,10 +47,10 @@ class TrimLog:
         before: dt.datetime,
         request: Callable[[], AuditRequest] | None,
     ) -> Iterator[Trimmed]:
-        """Each segment that continues the last one on the record, done before it is returned.
+        """Trim each segment that continues the last one on the record, and yield it when it is done.
 
-        Without `request` nothing is changed. One that is on the record and was not deleted, since a run
-        was interrupted, is deleted. Raises DataError, for a segment that is not what the log says.
+        Without `request` nothing is changed. A segment that is on the record but was not deleted, since a
+        run was interrupted, is deleted. Raises DataError for a segment that differs from the log.
         """
         with self._trimmer.snapshot() as snapshot:
             recorded = snapshot.segments()
@@ -83,7 +83,7 @@ class TrimLog:
     def _compare(self, segment: StoredSegment) -> int:
         """Raise DataError unless the segment holds, and the table has all of it, column for column.
 
-        How many checkpoints of its entries the table has beside those.
+        Returns how many checkpoints of its entries the table has besides those.
         """
         manifest = segment.manifest
         proof = verify_segments([segment], self._keys)
@@ -92,7 +92,7 @@ class TrimLog:
             raise DataError(message, hint=NOTHING_DELETED)
         first, last = manifest.first, manifest.last.seq
         with self._trimmer.snapshot() as snapshot:
-            # That of an empty log is in the first segment; those of the last entry are in none, and stay.
+            # An empty log's checkpoint is in the first segment; those of the last entry are in no segment, and stay.
             table = snapshot.checkpoints_of((first if first > 1 else 0, last - 1))
             notes = NotesInTable(segment, table)
             notes.at(Head(first - 1, manifest.prev_hash))
@@ -108,7 +108,7 @@ class TrimLog:
 
 
 class NotesInTable:
-    """Is told of every head of a segment in turn, and compares its checkpoints with those in the table.
+    """Receives every head of a segment in turn, and compares its checkpoints with those in the table.
 
     Any role that signs stores checkpoints of old entries too, so the table may have more of them, each with
     the hash of its entry. `more` counts these.
@@ -123,7 +123,7 @@ class NotesInTable:
         self.more = 0
 
     def at(self, head: Head) -> None:
-        """Compare those of this head. Raises DataError."""
+        """Compare the checkpoints of this head. Raises DataError."""
         while (stored := self._next) is not None and stored.seq <= head.seq:
             if stored == self._next_file:
                 self._next_file = next(self._files, None)
@@ -135,7 +135,7 @@ class NotesInTable:
             self._next = next(self._table, None)
 
     def end(self) -> None:
-        """Raise DataError if the file has one that the table does not have."""
+        """Raise DataError if the file has a checkpoint that the table does not have."""
         if self._next_file is not None:
             name = f"a checkpoint of entry {self._next_file.seq} in {self._segment.location}"
             raise DataError(f"{name} is not in the table", hint=NOTHING_DELETED)
@@ -145,13 +145,13 @@ class LogTrimmer(Protocol):
     """May delete entries that are in a segment (the owner's login)."""
 
     def snapshot(self) -> AbstractContextManager[LogSpans]:
-        """The log as it is now."""
+        """Yield the log as it is now."""
 
     def kept(self, first: int, last: int) -> int:
-        """How many entries of this span stay."""
+        """Return the number of entries of this span that stay."""
 
     def add(self, request: AuditRequest, manifest: SegmentManifest, location: str) -> None:
         """Put a segment on the record. Raises IncompleteError if it does not continue the last one."""
 
     def delete(self, last: int) -> int:
-        """Delete the entries of the segment on the record that ends there; how many these were."""
+        """Delete the entries of the recorded segment that ends with `last`; return their number."""

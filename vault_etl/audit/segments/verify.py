@@ -1,4 +1,4 @@
-"""Prove segments of the audit log by their files alone."""
+"""Prove segments of the audit log by their files alone, and compare a segment's end with the log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from vault_etl.audit.chain import LoggedEntry, RecordedSegment, StoredCheckpoint
+from typing_extensions import override
+
+from vault_etl.audit.chain import LoggedEntry, LogSnapshot, RecordedSegment, StoredCheckpoint
 from vault_etl.audit.checkpoint import AuditKey, Checkpoint, Head
 from vault_etl.audit.proof import Proof
 from vault_etl.audit.segments.segment import MANIFEST, LogSpans, StoredSegment
@@ -22,9 +24,9 @@ def verify_segments(
 ) -> Proof:
     """Check every entry and every checkpoint, up to the last entry, which its manifest's checkpoint signs.
 
-    What entries have set is in the database alone, and is not looked at. Where the first segment begins
-    with another entry than 1, nothing proves that those before it were there. Raises DataError unless
-    each continues the one before it.
+    The things that entries have set are in the database alone, and are not checked. Where the first segment
+    does not begin with entry 1, nothing proves that the entries before it existed. Raises DataError unless
+    each segment continues the one before it.
     """
     for before, after in itertools.pairwise(given):
         if after.manifest.first != before.manifest.last.seq + 1:
@@ -36,48 +38,49 @@ def verify_segments(
             )
             raise DataError(message, hint="--segments takes each place once, and all of them")
     if not given:
-        message = "there is no segment there"
+        message = "there is no segment in that place"
         raise DataError(message, hint="`vault-etl audit export` writes them")
     first = given[0].manifest
     begin = None if first.first == 1 else Head(first.first - 1, first.prev_hash)
     return verify_log(_Files(given), keys, kept, given, begin)
 
 
-class _Files:
-    """`LogSnapshot` of segments that continue each other."""
+class _Files(LogSnapshot):
+    """The log as segments that continue each other; it has none of the rows that entries have set."""
 
     def __init__(self, given: Sequence[StoredSegment]) -> None:
         self._given = given
 
+    @override
     def vault_ids(self) -> Sequence[uuid.UUID]:
-        """See `LogSnapshot.vault_ids`."""
         return sorted({segment.manifest.vault_id for segment in self._given})
 
+    @override
     def heads(self) -> Sequence[Head]:
-        """See `LogSnapshot.heads`."""
         return [self._given[-1].manifest.last]
 
+    @override
     def entries(self) -> Iterator[LoggedEntry]:
-        """See `LogSnapshot.entries`."""
         return itertools.chain.from_iterable(segment.entries() for segment in self._given)
 
+    @override
     def checkpoints(self) -> Iterator[StoredCheckpoint]:
-        """See `LogSnapshot.checkpoints`."""
         return itertools.chain.from_iterable(segment.checkpoints() for segment in self._given)
 
+    @override
     def segments(self) -> Sequence[RecordedSegment]:
-        """See `LogSnapshot.segments`: none."""
         return ()
 
+    @override
     def bound(self) -> None:
-        """See `LogSnapshot.bound`: they are not there."""
+        return
 
+    @override
     def wrong_amounts(self) -> Iterator[int]:
-        """See `LogSnapshot.wrong_amounts`: none."""
         return iter(())
 
+    @override
     def unexplained_keys(self) -> Iterator[int]:
-        """See `LogSnapshot.unexplained_keys`: none."""
         return iter(())
 
 
@@ -92,9 +95,9 @@ _MICROSECOND: Final = dt.timedelta(microseconds=1)
 
 
 def check_end(snapshot: LogSpans, keys: Sequence[AuditKey], segment: StoredSegment) -> None:
-    """Raise DataError unless one of the keys signed the end, and the log has that entry, of that time.
+    """Raise DataError unless one of the keys signed the end, and the log has that entry, with that time.
 
-    The other files of the segment may still be anything.
+    Any process that can write to the place can write manifests. The segment's other files are not checked here.
     """
     manifest = segment.manifest
     note = Checkpoint.parse(manifest.checkpoint)
@@ -110,6 +113,6 @@ def check_end(snapshot: LogSpans, keys: Sequence[AuditKey], segment: StoredSegme
         problem = f"the log has another entry {manifest.last.seq}, or none"
     else:
         return
-    message = f"{segment.location}{MANIFEST} is no segment of this log: {problem}"
-    hint = "give the old audit key too, if it has a new one; else delete the file, or take another place"
+    message = f"{segment.location}{MANIFEST} is not of a segment of this log: {problem}"
+    hint = "give the old audit key too, if a new key replaced it; else delete the file, or take another place"
     raise DataError(message, hint=hint)
