@@ -1,4 +1,4 @@
-"""Stacks in temporary folders, and what only root can try."""
+"""Stacks in temporary folders, and tests that need root."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedP
 
 @pytest.fixture
 def running(own_postgres: EmbeddedPostgres) -> RunningPostgres:
-    """The server, running."""
+    """The running server."""
     return own_postgres.start()
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[EmbeddedStack]:
-    """A stack that is not started, and whose own commands are replaced by the least that it needs."""
+    """A stack that is not started, and whose own commands are replaced by minimal ones."""
     made = EmbeddedStack(tmp_path / "stack", durable=False, run_command=least_commands)
     try:
         yield made
@@ -45,7 +45,7 @@ def stack(tmp_path: Path) -> Iterator[EmbeddedStack]:
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
-    """One that runs, for tests that leave it as it is. A start takes seconds."""
+    """A running stack, for tests that do not change it. A start takes seconds."""
     made = EmbeddedStack(
         tmp_path_factory.mktemp("started") / "stack", durable=False, run_command=least_commands
     )

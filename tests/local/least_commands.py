@@ -1,4 +1,4 @@
-"""The least that a stack needs of its own commands."""
+"""Minimal replacements of the stack's own commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psycopg2
 def least_commands(
     arguments: Sequence[str], environment: Mapping[str, str], _directory: Path
 ) -> None:
-    """Instead of `migrate`: the group roles, and tables for one row each. The real one takes seconds."""
+    """Make the group roles, and tables for one row each, in place of `migrate`, which takes seconds."""
     if arguments != ["migrate"]:
         return
     with (

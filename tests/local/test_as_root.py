@@ -1,6 +1,6 @@
-"""Started by root: run by `nobody`, closed to others, and in nobody's way.
+"""A stack started by root: run by `nobody`, and closed to other users.
 
-Collected only where the tests run as root (conftest.py).
+Collected only if the tests run as root (conftest.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ORDINARY = 54321
 
 @pytest.fixture(scope="module")
 def public() -> Iterator[Path]:
-    """A folder that every user may pass; pytest's own are closed to all but root."""
+    """A folder that every user may pass; pytest's own folders are closed to all users but root."""
     with tempfile.TemporaryDirectory(prefix="vault-etl-test-") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
@@ -39,7 +39,7 @@ def public() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def python(public: Path) -> Path:
-    """A Python with this project in it that every user can run: this one may be in root's home."""
+    """A Python with this project that every user can run: the present one may be in root's home."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     base = next(
         candidate
@@ -66,7 +66,7 @@ def users_home(public: Path) -> Iterator[Path]:
     shutil.rmtree(home)
 
 
-def test_runs_as_nobody(running: RunningPostgres) -> None:
+def test_the_server_runs_as_nobody(running: RunningPostgres) -> None:
     """The server runs as `nobody`, in a folder of its own outside any home, closed to others."""
     pid = int((running.place / "data" / "postmaster.pid").read_text().split("\n")[0])
     assert psutil.Process(pid).uids().real == NOBODY.pw_uid
@@ -77,7 +77,7 @@ def test_runs_as_nobody(running: RunningPostgres) -> None:
 
 
 def test_another_user_is_refused(running: RunningPostgres, python: Path) -> None:
-    """Another user of the machine has no password, cannot read one, and is refused without."""
+    """Another user of the machine has no password, cannot read one, and is refused without a password."""
     files = [running.passwords.path, running.place / "data", running.place / "postgres.log"]
     program = f"""
 import psycopg2
@@ -97,8 +97,10 @@ for password in ("", "admin", "postgres"):
 
 
 @pytest.mark.parametrize("first", ["root", "ordinary"])
-def test_both_on_one_machine(first: str, python: Path, tmp_path: Path, users_home: Path) -> None:
-    """Root and an ordinary user each have a stack at the same time, whoever comes first."""
+def test_root_and_a_user_run_stacks_on_one_machine(
+    first: str, python: Path, tmp_path: Path, users_home: Path
+) -> None:
+    """Each has a stack at the same time, whoever starts first."""
     homes = {"root": (0, tmp_path), "ordinary": (NOBODY.pw_uid, users_home)}
     order = [homes[first], *(home for name, home in homes.items() if name != first)]
     try:
@@ -114,8 +116,10 @@ def test_both_on_one_machine(first: str, python: Path, tmp_path: Path, users_hom
             _local(user, home, python, "reset", "--yes")
 
 
-def test_anothers_stack(python: Path, public: Path, tmp_path: Path, users_home: Path) -> None:
-    """Nobody works on another's stack: neither root on a user's, nor a user on root's."""
+def test_a_stack_of_another_user_is_refused(
+    python: Path, public: Path, tmp_path: Path, users_home: Path
+) -> None:
+    """Root is refused on a user's stack, and a user on root's."""
     theirs, roots = users_home / "stack", public / "roots"
     try:
         _local(NOBODY.pw_uid, users_home, python, "start", "--dir", str(theirs))
@@ -162,7 +166,7 @@ def _works_for(user: int, python: str) -> bool:
 
 
 def _readable(folder: Path, copy: Path) -> Path:
-    """The folder, or a copy of it where an ordinary user cannot get at it."""
+    """Return the folder, or a copy if an ordinary user cannot read the folder."""
     listed = _as_user(NOBODY.pw_uid, Path("/"), ["/bin/ls", str(folder)])
     if listed.returncode == 0:
         return folder

@@ -1,4 +1,4 @@
-"""`vault-etl local …` through the real command, with the real migrations and keys."""
+"""`vault-etl local …` by the real command, with the real migrations and keys."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_start_is_idempotent(home: Path) -> None:
-    """Start prints what status prints, and a second one changes nothing."""
+    """Start prints the status, and a second start changes nothing."""
     shown = [local(home, command).stdout for command in ("start", "status", "start")]
     assert len(set(shown)) == 1
     status = json.loads(shown[0])
     assert (status["state"], status["problem"], status["emulator"]) == ("running", None, "moto")
 
 
-def test_env_is_shell(home: Path) -> None:
-    """Even into a pipe `env` prints what a shell evaluates, and unsets what would win over it."""
+def test_env_prints_shell_commands(home: Path) -> None:
+    """Even into a pipe, `env` prints shell commands, and unsets variables that would override them."""
     done = local(home, "env", "--role", "ingest")
     assert done.returncode == 0
     script = f"export AWS_PROFILE=mine\n{done.stdout}\nenv -0"
@@ -57,14 +57,14 @@ def test_operator_is_the_default(home: Path) -> None:
     assert "local_operator" in default
 
 
-def test_unknown_role(home: Path) -> None:
-    """A role that there is not is a mistake of usage, and the hint lists those that there are."""
+def test_an_unknown_role_is_a_usage_error(home: Path) -> None:
+    """The hint lists the existing roles."""
     done = local(home, "env", "--role", "root")
     assert done.returncode == 2
     assert "vault-etl: hint: one of: owner, ingest" in done.stderr
 
 
-def test_samples_go_through(home: Path) -> None:
+def test_samples_are_ingested_and_found(home: Path) -> None:
     """The samples are sent, ingested under the worker's credentials, and found under the analyst's."""
     assert json.loads(local(home, "seed", str(SAMPLES)).stdout) == {"sent": 100}
     done = run(home, "ingest", "--output", "json", environment=exported(home, "ingest"))
@@ -77,21 +77,21 @@ def test_samples_go_through(home: Path) -> None:
     assert local(home, "start", "--emulator", "localstack").returncode == 78
 
 
-def test_seed_made_up(home: Path) -> None:
-    """By default 100 made-up events are sent; any number on request, none included."""
+def test_seed_sends_made_up_events(home: Path) -> None:
+    """The default is 100 made-up events; any number can be requested, 0 included."""
     assert json.loads(local(home, "seed", "--events", "3").stdout) == {"sent": 3}
     assert json.loads(local(home, "seed", "--events", "0").stdout) == {"sent": 0}
     assert json.loads(local(home, "seed").stdout) == {"sent": 100}
 
 
 def test_seed_from_standard_input(home: Path) -> None:
-    """A dash reads standard input; blank lines are no messages, and elements of an array are."""
+    """A dash reads standard input; blank lines give no messages, and elements of an array do."""
     for text in ('{"a": 1}\r\n\n{"a": 2}\n', '[{"a": 1},\n {"a": 2}]'):
         assert json.loads(local(home, "seed", "-", text=text).stdout) == {"sent": 2}
 
 
 def test_seed_warns_of_depth(home: Path) -> None:
-    """More than 500 messages on moto: it says that moto slows down, and names the way out."""
+    """More than 500 messages on moto: the command warns that moto slows down, and names the alternative."""
     done = local(home, "seed", "-", text="x\n" * 501)
     assert json.loads(done.stdout) == {"sent": 501}
     assert "--emulator localstack" in done.stderr
@@ -117,7 +117,7 @@ def test_seed_mistakes(home: Path, arguments: tuple[str, ...], text: str, code: 
 
 
 def test_seed_without_a_stack(home: Path, tmp_path: Path) -> None:
-    """Where no stack runs, the environment's queue is used, under the environment's own rights."""
+    """Without a running stack, the queue and the rights of the environment are used."""
     done = run(tmp_path, "local", "seed", "--events", "2", environment=exported(home, "admin"))
     assert json.loads(done.stdout) == {"sent": 2}
     denied = run(tmp_path, "local", "seed", "--events", "2", environment=exported(home, "ingest"))
@@ -125,8 +125,8 @@ def test_seed_without_a_stack(home: Path, tmp_path: Path) -> None:
     assert local(tmp_path, "seed").returncode == 78
 
 
-def test_reset_asks(home: Path) -> None:
-    """Without a terminal, reset wants --yes; a dry run names what would go, and deletes nothing."""
+def test_reset_needs_a_confirmation(home: Path) -> None:
+    """Without a terminal, reset needs --yes; a dry run lists the files, and deletes nothing."""
     done = local(home, "reset")
     assert done.returncode == 2
     assert "--yes" in done.stderr
@@ -137,7 +137,7 @@ def test_reset_asks(home: Path) -> None:
 
 
 def test_stop_without_a_stack(tmp_path: Path) -> None:
-    """Where nothing runs, stop and status succeed and say so; env is exit 78 with a hint."""
+    """Without a running stack, stop and status succeed and say so; env is exit 78 with a hint."""
     stopped = local(tmp_path, "stop")
     assert (stopped.returncode, stopped.stderr) == (0, "vault-etl: nothing was running\n")
     assert json.loads(local(tmp_path, "status").stdout)["state"] == "stopped"
@@ -146,7 +146,7 @@ def test_stop_without_a_stack(tmp_path: Path) -> None:
     assert "vault-etl: hint: vault-etl local start" in env.stderr
 
 
-def test_another_place(home: Path, tmp_path: Path) -> None:
+def test_dir_names_another_place(home: Path, tmp_path: Path) -> None:
     """`--dir` points at a stack from anywhere."""
     here = json.loads(local(tmp_path, "status", "--dir", str(home / ".vault-etl")).stdout)
     assert here == json.loads(local(home, "status").stdout)
@@ -160,7 +160,7 @@ def local(home: Path, *arguments: str, text: str = "") -> Done:
 def run(
     home: Path, *arguments: str, text: str = "", environment: Mapping[str, str] | None = None
 ) -> Done:
-    """Run `vault-etl ARGUMENTS` in `home`, with nothing but `environment` set."""
+    """Run `vault-etl ARGUMENTS` in `home`, with no variable except those in `environment`."""
     return subprocess.run(
         [sys.executable, "-P", "-m", "vault_etl", *arguments],
         cwd=home,
@@ -175,7 +175,7 @@ def run(
 
 
 def exported(home: Path, role: str) -> dict[str, str]:
-    """What `local env` exports."""
+    """Return the variables that `local env` exports."""
     lines = local(home, "env", "--role", role).stdout.splitlines()
     words = [shlex.split(line) for line in lines if line.startswith("export ")]
     return dict(word.split("=", 1) for _, word in words)

@@ -27,7 +27,7 @@ CONTEXT = {"app": "vault-etl", "purpose": "data", "field": "ip", "key_id": "7"}
 
 @pytest.fixture(scope="module")
 def told() -> list[str]:
-    """What the stack said of things that take long."""
+    """Return the stack's messages about slow steps."""
     return []
 
 
@@ -47,14 +47,14 @@ def deep(tmp_path_factory: pytest.TempPathFactory, told: list[str]) -> Iterator[
         stack.reset()
 
 
-def test_first_use_is_announced(deep: EmbeddedStack, told: list[str]) -> None:
-    """Making the environment takes a while, and is announced, once."""
+def test_the_first_use_of_localstack_is_announced(deep: EmbeddedStack, told: list[str]) -> None:
+    """Making the environment takes a while, and is announced once."""
     assert deep.status().state == "running"
     assert sum("once" in step for step in told) == 1
 
 
-def test_queue(deep: EmbeddedStack) -> None:
-    """The queue's URL works as it is printed: no DNS, and the dead-letter queue behind it."""
+def test_localstack_has_the_queues(deep: EmbeddedStack) -> None:
+    """The printed URL works without DNS, and the queue has its dead-letter queue."""
     url = deep.environment("admin")["VAULT_ETL_QUEUE_URL"]
     assert url.startswith("http://127.0.0.1:")
     sqs = _client(deep, "sqs")
@@ -64,8 +64,8 @@ def test_queue(deep: EmbeddedStack) -> None:
     assert json.loads(attributes["RedrivePolicy"])["maxReceiveCount"] == 5
 
 
-def test_encryption_context(deep: EmbeddedStack) -> None:
-    """Its KMS minds the encryption context."""
+def test_localstack_checks_the_encryption_context(deep: EmbeddedStack) -> None:
+    """Its KMS refuses another context."""
     kms = _client(deep, "kms")
     blob = kms.generate_data_key(
         KeyId="alias/vault-etl-data", KeySpec="AES_256", EncryptionContext=CONTEXT
@@ -87,8 +87,8 @@ def test_encryption_context(deep: EmbeddedStack) -> None:
         )
 
 
-def test_only_loopback(deep: EmbeddedStack) -> None:
-    """LocalStack listens on 127.0.0.1 alone."""
+def test_localstack_listens_on_loopback_only(deep: EmbeddedStack) -> None:
+    """LocalStack listens on 127.0.0.1 only."""
     emulator = deep.status().emulator
     assert emulator is not None
     connections = psutil.Process(emulator.process.pid).net_connections("inet")
@@ -96,8 +96,8 @@ def test_only_loopback(deep: EmbeddedStack) -> None:
     assert listening == {"127.0.0.1"}
 
 
-def test_provisioning_script(deep: EmbeddedStack) -> None:
-    """The script for docker-compose finds what is there, prints it, and changes nothing."""
+def test_the_provisioning_script_finds_existing_resources(deep: EmbeddedStack) -> None:
+    """The script for docker-compose prints them, and changes nothing."""
     admin = deep.environment("admin")
     script = resource_dir("keys") / "provision_emulator.py"
     environment = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "PATH": os.defpath}
@@ -116,8 +116,8 @@ def test_provisioning_script(deep: EmbeddedStack) -> None:
     assert made["key_arns"] == provisioned.key_arns
 
 
-def test_stop_and_start(deep: EmbeddedStack, told: list[str]) -> None:
-    """Stop ends it; the next start needs no new environment."""
+def test_localstack_stops_and_starts(deep: EmbeddedStack, told: list[str]) -> None:
+    """A stop ends it; the next start needs no new environment."""
     emulator = deep.status().emulator
     assert emulator is not None
     deep.stop()
@@ -127,7 +127,7 @@ def test_stop_and_start(deep: EmbeddedStack, told: list[str]) -> None:
 
 
 def test_requirements_are_locked() -> None:
-    """Every package has its version and hashes, and no address is among them."""
+    """Every package has its version and hashes, and the file has no address."""
     folder = Path(sys.modules[EmbeddedStack.__module__].__file__ or "").parent
     text = (folder / "localstack-requirements.txt").read_text(encoding="utf-8")
     assert "://" not in text

@@ -1,4 +1,4 @@
-"""The emulator says no where the template says no: by key, by purpose, by field."""
+"""The emulator refuses where the template refuses: by key, by purpose, by field."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ SIGNERS = {"reveal", "rotate", "re-encrypt", "erase", "audit", "operator", "admi
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_every_role_is_somebody(moto: Moto, role: str) -> None:
-    """STS knows each access key by its role's name; the audit log's actor comes from there."""
+def test_every_role_has_its_own_identity(moto: Moto, role: str) -> None:
+    """STS names each access key by its role; the audit log takes the actor from there."""
     assert (
         _client(moto, role, "sts").get_caller_identity()["Arn"].endswith(f"user/vault-etl-{role}")
     )
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_who_opens_data_keys(moto: Moto, role: str) -> None:
-    """Ingest seals under the data key and never opens: KMS's own AccessDeniedException."""
+def test_roles_that_open_data_keys(moto: Moto, role: str) -> None:
+    """Ingest seals under the data key and never opens: KMS answers AccessDeniedException."""
     sealed = _sealed(moto, "data")
     assert _is_allowed(lambda: _decrypt(moto, role, "data", sealed)) == (role in READERS)
 
 
 @pytest.mark.parametrize("key_id", ["token", None])
-def test_no_way_round_by_the_key_id(moto: Moto, key_id: str | None) -> None:
-    """Naming the key that ingest may use, or none, does not open what the data key sealed."""
+def test_another_key_id_does_not_open_a_data_key(moto: Moto, key_id: str | None) -> None:
+    """Naming the key that ingest may use, or no key, does not open data of the data key."""
     named = {"KeyId": moto[1].key_arns[key_id]} if key_id else {}
     call = _client(moto, "ingest", "kms").decrypt
     sealed = _sealed(moto, "data")
@@ -58,21 +58,21 @@ def test_no_way_round_by_the_key_id(moto: Moto, key_id: str | None) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_who_opens_token_keys(moto: Moto, role: str) -> None:
-    """Whoever makes tokens opens the token key, and nobody else."""
+def test_roles_that_open_token_keys(moto: Moto, role: str) -> None:
+    """Only roles that make tokens open the token key."""
     sealed = _sealed(moto, "token")
     assert _is_allowed(lambda: _decrypt(moto, role, "token", sealed)) == (role in TOKEN_MAKERS)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_who_makes_data_keys(moto: Moto, role: str) -> None:
-    """Whoever seals asks for data keys."""
+def test_roles_that_make_data_keys(moto: Moto, role: str) -> None:
+    """Roles that seal request data keys."""
     assert _is_allowed(lambda: _generate(moto, role, "data")) == (role in WRITERS)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_who_makes_token_keys(moto: Moto, role: str) -> None:
-    """Re-encrypt alone does, and no role is shown what it made."""
+def test_roles_that_make_token_keys(moto: Moto, role: str) -> None:
+    """Only re-encrypt makes them, and no role gets the plaintext."""
     assert _is_allowed(lambda: _generate(moto, role, "token")) == (role == "admin")
     unseen = _client(moto, role, "kms").generate_data_key_without_plaintext
     assert _is_allowed(
@@ -83,20 +83,20 @@ def test_who_makes_token_keys(moto: Moto, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_who_rewraps(moto: Moto, role: str) -> None:
-    """Rotation wraps a key anew on the same KMS key."""
+def test_roles_that_rewrap(moto: Moto, role: str) -> None:
+    """Rotation wraps a key again on the same KMS key."""
     assert _is_allowed(lambda: _rewrap(moto, role, "data", "data")) == (role in ROTATORS)
 
 
 @pytest.mark.parametrize("role", sorted(ROTATORS - {"admin"}))
-def test_nobody_rewraps_onto_another_key(moto: Moto, role: str) -> None:
-    """`ReEncrypt` onto another key would be `Decrypt` by another name."""
+def test_no_role_rewraps_onto_another_key(moto: Moto, role: str) -> None:
+    """`ReEncrypt` onto another key would be a hidden `Decrypt`."""
     assert not _is_allowed(lambda: _rewrap(moto, role, "data", "token"))
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_who_signs(moto: Moto, role: str) -> None:
-    """Whoever writes the log signs its head; the owner, who can rewrite it, signs archives alone."""
+def test_roles_that_sign(moto: Moto, role: str) -> None:
+    """Roles that write the log sign its head; the owner, who can rewrite the log, signs only archives."""
     sign = _client(moto, role, "kms").sign
     for key, signers in (("audit", SIGNERS), ("archive", {"owner", "admin"})):
         call = partial(
@@ -112,23 +112,23 @@ def test_who_signs(moto: Moto, role: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("app", "other"), ("purpose", "token"), ("field", "user_id")]
 )
-def test_context_decides(moto: Moto, name: str, value: str) -> None:
-    """A reader who passes another application, purpose or field is refused before any decryption."""
+def test_another_encryption_context_is_refused(moto: Moto, name: str, value: str) -> None:
+    """A reader with another application, purpose or field is refused before any decryption."""
     context = {**_context("data"), name: value}
     decrypt = _client(moto, "reveal", "kms").decrypt
     sealed = _sealed(moto, "data")
     assert not _is_allowed(lambda: decrypt(CiphertextBlob=sealed, EncryptionContext=context))
 
 
-def test_context_is_needed(moto: Moto) -> None:
-    """No context at all is refused too."""
+def test_a_missing_encryption_context_is_refused(moto: Moto) -> None:
+    """A call without any context is refused too."""
     decrypt = _client(moto, "reveal", "kms").decrypt
     sealed = _sealed(moto, "data")
     assert not _is_allowed(lambda: decrypt(CiphertextBlob=sealed))
 
 
 def test_another_permitted_field(moto: Moto) -> None:
-    """A field that the reader may open, but not the sealed one, is KMS's InvalidCiphertext."""
+    """A permitted field that is not the sealed one is KMS's InvalidCiphertext."""
     context = {**_context("data"), "field": "device_id"}
     kms = _client(moto, "reveal", "kms")
     with pytest.raises(kms.exceptions.InvalidCiphertextException):
@@ -136,7 +136,7 @@ def test_another_permitted_field(moto: Moto) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_who_receives(moto: Moto, role: str) -> None:
+def test_roles_that_receive(moto: Moto, role: str) -> None:
     """Only ingest receives from the queues."""
     receive = _client(moto, role, "sqs").receive_message
     urls = (moto[1].queue_url, moto[1].dead_letter_url)
@@ -145,8 +145,8 @@ def test_who_receives(moto: Moto, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_who_sends(moto: Moto, role: str) -> None:
-    """To send is no role's right: producers have policies of their own."""
+def test_roles_that_send(moto: Moto, role: str) -> None:
+    """No role may send: producers have policies of their own."""
     send = _client(moto, role, "sqs").send_message
     assert _is_allowed(lambda: send(QueueUrl=moto[1].queue_url, MessageBody="x")) == (
         role == "admin"
@@ -154,15 +154,15 @@ def test_who_sends(moto: Moto, role: str) -> None:
 
 
 def test_signature_is_checked(moto: Moto) -> None:
-    """An access key id without its secret is nothing."""
+    """An access key id without its secret is refused."""
     forged = Credentials(moto[1].credentials["reveal"].access_key_id, "x" * 40)
     kms = EmulatorSession(moto[0], forged).client("kms")
     with pytest.raises(ClientError, match="InvalidSignatureException"):
         kms.decrypt(CiphertextBlob=_sealed(moto, "data"), EncryptionContext=_context("data"))
 
 
-def test_unknown_access_key(moto: Moto) -> None:
-    """An access key that was never made is refused by AWS's own name."""
+def test_an_unknown_access_key_is_refused(moto: Moto) -> None:
+    """The error has AWS's own name."""
     kms = EmulatorSession(moto[0], Credentials("AKIA" + "X" * 16, "x" * 40)).client("kms")
     with pytest.raises(ClientError, match="UnrecognizedClientException"):
         kms.decrypt(CiphertextBlob=_sealed(moto, "data"), EncryptionContext=_context("data"))
@@ -170,13 +170,13 @@ def test_unknown_access_key(moto: Moto) -> None:
 
 @pytest.mark.parametrize("path", ["data.json", "reset", "reset-auth"])
 def test_motos_pages_are_closed(moto: Moto, path: str) -> None:
-    """These would show every key to, or be reset by, anyone on the machine."""
+    """These pages would show every key to any user of the machine, and let any user reset them."""
     with pytest.raises(HTTPError, match="400"):
         urlopen(f"{moto[0]}/moto-api/{path}", data=b"", timeout=10)  # noqa: S310
 
 
-def test_dead_letters(tmp_path: Path) -> None:
-    """The fifth receive is a message's last: then it is found in the dead-letter queue."""
+def test_a_message_goes_to_the_dead_letters(tmp_path: Path) -> None:
+    """The fifth receive is a message's last: then the dead-letter queue has it."""
     emulator = start_moto(tmp_path)
     try:
         made = provision(emulator.endpoint)

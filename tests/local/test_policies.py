@@ -1,4 +1,4 @@
-"""The template, read as data: who may do what, and what no policy may say."""
+"""The template, read as data: the permissions of each role, and the limits of every policy."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ DATA, TOKEN, AUDIT = (NAMES[f"{key}.Arn"] for key in ("DataKey", "TokenKey", "Au
 
 @pytest.fixture(scope="module")
 def template() -> Template:
-    """The real one."""
+    """The real template."""
     return Template.load()
 
 
-def test_cfn_lint() -> None:
-    """CloudFormation's own linter finds nothing to say, not even to inform."""
+def test_cfn_lint_accepts_the_template() -> None:
+    """CloudFormation's own linter has no finding, not even an information."""
     path = resource_dir("keys") / TEMPLATE_NAME
     command = [
         str(Path(sys.executable).parent / "cfn-lint"),
@@ -51,7 +51,7 @@ def test_cfn_lint() -> None:
 
 @pytest.mark.parametrize("role", IAM_ROLES)
 def test_policies_name_arns(template: Template, role: str) -> None:
-    """A policy names keys and queues by ARN: no alias, no wildcard; and wildcards no action."""
+    """A policy names keys and queues by ARN: no alias, no wildcard, and no wildcard in an action."""
     for statement in template.policy(role, NAMES)["Statement"]:
         assert statement["Effect"] == "Allow"
         assert set(statement["Resource"]) <= set(NAMES.values())
@@ -88,7 +88,7 @@ def test_symmetric_calls_are_bound(template: Template, role: str) -> None:
 
 
 def test_reveal_is_by_field(template: Template) -> None:
-    """Each personal field that reveal opens is a statement of its own, to be left out for a person."""
+    """Each personal field that reveal opens is a statement of its own, which a deployment may leave out."""
     fields = [
         statement["Condition"]["StringEquals"]["kms:EncryptionContext:field"]
         for statement in template.policy("reveal", NAMES)["Statement"]
@@ -99,7 +99,7 @@ def test_reveal_is_by_field(template: Template) -> None:
 
 @pytest.mark.parametrize("key", KEYS.values())
 def test_key_policies_agree(template: Template, key: str) -> None:
-    """A key's policy denies each use to all but exactly the roles whose own policy allows it."""
+    """A key's policy denies each use to all roles except those whose own policy allows it."""
     statements = resolve(template.properties(key)["KeyPolicy"], NAMES)["Statement"]
     seen = 0
     for statement in statements:
@@ -137,8 +137,8 @@ def test_symmetric_keys_rotate(template: Template) -> None:
     assert template.properties("TokenKey")["EnableKeyRotation"] is True
 
 
-def test_identity_policy_knows_moto(template: Template) -> None:
-    """What moto judges by are actions alone, by the names of the calls."""
+def test_the_identity_policy_has_motos_names(template: Template) -> None:
+    """Moto judges actions only, by the names of the calls."""
     derived = identity_policy(boundary("ingest", template, NAMES))
     (statement,) = derived["Statement"]
     assert statement["Resource"] == "*"
@@ -148,7 +148,7 @@ def test_identity_policy_knows_moto(template: Template) -> None:
     assert "kms:ReEncrypt" in rotate
 
 
-def test_what_is_denied_is_not_allowed_to_moto() -> None:
+def test_a_denied_action_is_not_allowed_in_moto() -> None:
     """A statement that denies, which a parameter adds, gives no action to an emulator's user."""
     named = Template.load(WorkloadVpcs="vpc-0123456789abcdef0")
     statements = boundary("ingest", named, NAMES)["Statement"]
@@ -169,25 +169,25 @@ def test_what_is_denied_is_not_allowed_to_moto() -> None:
 def test_a_parameter_switches_on_its_own_rule(
     template: Template, parameter: str, value: str, added: set[str]
 ) -> None:
-    """Each of those that are off by default adds its statement, and no other's."""
+    """Each parameter that is off by default adds its own statement, and no other."""
     assert _statements(Template.load(**{parameter: value})) - _statements(template) == added
 
 
-def test_cloudformation_takes_the_template() -> None:
-    """As a text of 51,200 bytes at most."""
+def test_the_template_fits_cloudformation() -> None:
+    """The limit is a text of 51,200 bytes."""
     assert (resource_dir("keys") / TEMPLATE_NAME).stat().st_size <= 51_200
 
 
 def _statements(template: Template) -> set[str]:
-    """The names of all that ingest may do, and of the queues' policy."""
+    """Return the names of all that ingest may do, and of the queues' policy."""
     names = {**template.parameters, **NAMES}
     queues = resolve(template.properties("QueuePolicy")["PolicyDocument"], names)
     ingest = template.policy("ingest", NAMES)
     return {statement["Sid"] for policy in (queues, ingest) for statement in policy["Statement"]}
 
 
-def test_an_unknown_function_is_no_condition(template: Template) -> None:
-    """A function that our reader does not know is an error, and no guess at what CloudFormation makes of it."""
+def test_an_unknown_function_in_a_condition_is_an_error(template: Template) -> None:
+    """The reader does not guess the result of CloudFormation."""
     assert template.parameters["Producers"] == ["none"]
     document: dict[str, Any] = {
         "Parameters": {},
@@ -208,16 +208,16 @@ def test_an_unknown_function_is_no_condition(template: Template) -> None:
         {"app": "vault-etl", "purpose": "data", "field": "user_id", "key_id": "7"},
     ],
 )
-def test_exactly_four_pairs(template: Template, context: dict[str, str]) -> None:
-    """A context with a pair missing, added or changed is refused; the right one is not."""
+def test_a_context_needs_exactly_four_pairs(template: Template, context: dict[str, str]) -> None:
+    """A context with a pair missing, added or changed is refused; the right context is not."""
     statements = boundary("ingest", template, NAMES)["Statement"]
     right = {"app": "vault-etl", "purpose": "data", "field": "ip", "key_id": "7"}
     assert is_allowed(NeededPermission("kms:GenerateDataKey", DATA, right), statements)
     assert not is_allowed(NeededPermission("kms:GenerateDataKey", DATA, context), statements)
 
 
-def test_unknown_operator_denies() -> None:
-    """A condition that the judge does not know is no permission."""
+def test_an_unknown_operator_denies() -> None:
+    """An unknown condition gives no permission."""
     statement = {
         "Effect": "Allow",
         "Action": ["kms:Sign"],
@@ -229,7 +229,7 @@ def test_unknown_operator_denies() -> None:
 
 
 def test_deny_wins() -> None:
-    """A statement that denies beats one that allows, in either order."""
+    """A statement that denies overrides one that allows, in either order."""
     allow: dict[str, Any] = {"Effect": "Allow", "Action": ["kms:*"], "Resource": "*"}
     deny = {"Effect": "Deny", "Action": ["kms:Sign"], "Resource": [AUDIT]}
     needed = NeededPermission("kms:Sign", AUDIT)
@@ -239,8 +239,8 @@ def test_deny_wins() -> None:
     assert not is_allowed(needed, [])
 
 
-def test_long_form_intrinsics() -> None:
-    """Any YAML reader loads the template: it has no tags of CloudFormation's."""
+def test_the_template_uses_long_form_intrinsics() -> None:
+    """Any YAML reader loads the template: it has no tags of CloudFormation."""
     text = (resource_dir("keys") / TEMPLATE_NAME).read_text(encoding="utf-8")
     assert "Resources" in yaml.safe_load(text)
     assert "!Sub" not in text

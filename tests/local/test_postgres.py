@@ -1,4 +1,4 @@
-"""The embedded Postgres: private, quiet, and never mistaken for another process."""
+"""The embedded Postgres: private, quiet, and never confused with another process."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ SHARED = Path("/var/tmp")  # noqa: S108  # where root's servers live
         ("log_min_error_statement", "panic"),
     ],
 )
-def test_settings(running: RunningPostgres, setting: str, value: str) -> None:
-    """The server has the settings that the rest relies on."""
+def test_the_server_has_its_settings(running: RunningPostgres, setting: str, value: str) -> None:
+    """The other parts rely on these settings."""
     assert _query(running.admin_url, f"SHOW {setting}") == value
 
 
-def test_locale(running: RunningPostgres) -> None:
-    """The database sorts and folds by PostgreSQL's own C.UTF-8, whatever the machine has."""
+def test_the_database_has_its_own_locale(running: RunningPostgres) -> None:
+    """The database sorts and folds by PostgreSQL's own C.UTF-8, on every machine."""
     query = "SELECT concat(datlocprovider, datlocale) FROM pg_database WHERE datname = 'vault_etl'"
     assert _query(running.admin_url, query) == "bC.UTF-8"
 
 
-def test_only_loopback(running: RunningPostgres) -> None:
-    """The server listens on 127.0.0.1 alone, and on no socket in the file system."""
+def test_postgres_listens_on_loopback_only(running: RunningPostgres) -> None:
+    """The server listens on 127.0.0.1 only, and on no socket in the file system."""
     connections = psutil.Process(_postmaster(running)).net_connections("all")
     listening = {c.laddr for c in connections if c.status == "LISTEN" or c.family == socket.AF_UNIX}
     assert {tuple(address) for address in listening} == {("127.0.0.1", running.port)}
 
 
 def test_every_rule_asks_for_a_password(running: RunningPostgres) -> None:
-    """No line of pg_hba.conf trusts anybody."""
+    """No line of pg_hba.conf trusts a client."""
     methods = _query(
         running.admin_url, "SELECT array_agg(DISTINCT auth_method) FROM pg_hba_file_rules"
     )
@@ -68,16 +68,16 @@ def test_every_rule_asks_for_a_password(running: RunningPostgres) -> None:
 
 
 @pytest.mark.parametrize("password", ["", "wrong"])
-def test_password_is_needed(running: RunningPostgres, password: str) -> None:
-    """Without the password, or with another one, nobody gets in."""
+def test_a_wrong_password_is_refused(running: RunningPostgres, password: str) -> None:
+    """A login without the password, or with another one, is refused."""
     with pytest.raises(psycopg2.OperationalError):
         psycopg2.connect(
             host="127.0.0.1", port=running.port, user="admin", password=password, dbname="postgres"
         )
 
 
-def test_log_holds_no_value(running: RunningPostgres) -> None:
-    """What a failing statement quotes reaches the caller, and never the log."""
+def test_the_log_has_no_value(running: RunningPostgres) -> None:
+    """A failing statement quotes a value to the caller, and never to the log."""
     canary = "canary-198-18-0-1"
     for statement in (
         f"SELECT '{canary}'::inet",
@@ -92,15 +92,15 @@ def test_log_holds_no_value(running: RunningPostgres) -> None:
 
 
 def test_files_are_private(own_postgres: EmbeddedPostgres, running: RunningPostgres) -> None:
-    """Passwords are mode 0600; every folder that holds anything is 0700."""
+    """Passwords have mode 0600; every folder with files has 0700."""
     directory = running.passwords.path.parent
     assert _mode(directory) == _mode(running.place) == _mode(running.place / "data") == 0o700
     assert {_mode(path) for path in directory.glob("*.json")} == {0o600}
     assert own_postgres.place == running.place
 
 
-def test_nothing_else_changes(tmp_path: Path) -> None:
-    """Start and destroy leave every parent's mode and owner, and the list of users, as they were."""
+def test_start_and_destroy_change_nothing_else(tmp_path: Path) -> None:
+    """Every parent's mode and owner, and the list of users, stay unchanged."""
     before = _surroundings(tmp_path, SHARED)
     embedded = EmbeddedPostgres(tmp_path / "stack", durable=False)
     try:
@@ -115,13 +115,15 @@ def test_nothing_else_changes(tmp_path: Path) -> None:
 
 
 def test_start_is_idempotent(own_postgres: EmbeddedPostgres, running: RunningPostgres) -> None:
-    """A second start finds the first one's server."""
+    """A second start finds the running server."""
     pid = _postmaster(running)
     assert own_postgres.start() == running
     assert _postmaster(running) == pid
 
 
-def test_stop_and_start(own_postgres: EmbeddedPostgres, running: RunningPostgres) -> None:
+def test_a_stopped_server_starts_again(
+    own_postgres: EmbeddedPostgres, running: RunningPostgres
+) -> None:
     """Stop leaves no process; the next start has the same port and the same data."""
     _execute(running.admin_url, "CREATE TABLE kept AS SELECT 1 AS one")
     pids = [_postmaster(running), *_children(_postmaster(running))]
@@ -134,8 +136,8 @@ def test_stop_and_start(own_postgres: EmbeddedPostgres, running: RunningPostgres
     assert _query(again.admin_url, "SELECT one FROM kept") == 1
 
 
-def test_taken_port(own_postgres: EmbeddedPostgres, running: RunningPostgres) -> None:
-    """If somebody else has taken the port meanwhile, the next start has another one."""
+def test_a_taken_port_is_replaced(own_postgres: EmbeddedPostgres, running: RunningPostgres) -> None:
+    """If another process has taken the port, the next start has another port."""
     own_postgres.stop()
     with socket.create_server(("127.0.0.1", running.port)):
         again = own_postgres.start()
@@ -143,8 +145,10 @@ def test_taken_port(own_postgres: EmbeddedPostgres, running: RunningPostgres) ->
     assert _query(again.admin_url, "SELECT 1") == 1
 
 
-def test_killed_server(own_postgres: EmbeddedPostgres, running: RunningPostgres) -> None:
-    """A server that was killed is noticed, and started again."""
+def test_a_killed_server_is_started_again(
+    own_postgres: EmbeddedPostgres, running: RunningPostgres
+) -> None:
+    """The kill is noticed."""
     pid = _postmaster(running)
     os.kill(pid, signal.SIGKILL)
     _wait_until_gone(pid)
@@ -152,8 +156,10 @@ def test_killed_server(own_postgres: EmbeddedPostgres, running: RunningPostgres)
     assert _query(own_postgres.start().admin_url, "SELECT 1") == 1
 
 
-def test_recycled_pid(own_postgres: EmbeddedPostgres, running: RunningPostgres) -> None:
-    """After a crash the recorded id may be another process's: it is not believed, and not ended."""
+def test_the_id_of_another_process_is_not_trusted(
+    own_postgres: EmbeddedPostgres, running: RunningPostgres
+) -> None:
+    """After a crash the recorded id may belong to another process, which is not ended."""
     pid = _postmaster(running)
     os.kill(pid, signal.SIGKILL)
     _wait_until_gone(pid)
@@ -166,8 +172,8 @@ def test_recycled_pid(own_postgres: EmbeddedPostgres, running: RunningPostgres) 
         assert bystander.poll() is None
 
 
-def test_long_path(tmp_path: Path) -> None:
-    """A path too long for a socket (107 bytes) is no obstacle: there is no socket."""
+def test_a_long_path_is_possible(tmp_path: Path) -> None:
+    """A path too long for a socket (107 bytes) works: there is no socket."""
     embedded = EmbeddedPostgres(tmp_path / ("long" * 30), durable=False)
     try:
         assert _query(embedded.start().admin_url, "SELECT 1") == 1
@@ -184,7 +190,7 @@ def test_long_path(tmp_path: Path) -> None:
     ],
 )
 def test_supported_platforms(system: str, machine: str, libc: str) -> None:
-    """These have the programs."""
+    """The programs exist for these platforms."""
     check_platform(system, machine, libc)
 
 
@@ -197,16 +203,18 @@ def test_supported_platforms(system: str, machine: str, libc: str) -> None:
         ("win32", "AMD64", ""),
     ],
 )
-def test_other_platforms(system: str, machine: str, libc: str) -> None:
-    """Elsewhere: exit 78, and a hint what to use."""
+def test_other_platforms_are_refused(system: str, machine: str, libc: str) -> None:
+    """Elsewhere: exit 78, with a hint to the alternative."""
     with pytest.raises(ConfigurationError, match="does not run on") as caught:
         check_platform(system, machine, libc)
     assert caught.value.exit_code == 78
     assert "docker-compose" in str(caught.value.hint)
 
 
-def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A production installation carries no Postgres: exit 78, and the command that brings it."""
+def test_a_missing_extra_is_a_configuration_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A production installation has no Postgres: exit 78, with the command that installs it."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     for start in (EmbeddedPostgres(tmp_path).start, partial(start_moto, tmp_path)):
         with pytest.raises(ConfigurationError, match="is not installed") as caught:

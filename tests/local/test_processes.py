@@ -1,4 +1,4 @@
-"""Background processes: found again by their arguments, and never mistaken."""
+"""Background processes: found again by their arguments, and never confused with others."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SLEEP = "import sys, time; print('up', flush=True); time.sleep(60)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
 
 
-def test_lives_in_its_own_session(tmp_path: Path) -> None:
-    """A Ctrl-C at our terminal does not reach it, and it has none of our environment."""
+def test_a_background_process_has_its_own_session(tmp_path: Path) -> None:
+    """A Ctrl-C at our terminal does not reach it, and it gets none of our environment."""
     process = _spawn(tmp_path, SLEEP)
     try:
         assert process.is_running()
@@ -37,8 +37,8 @@ def test_lives_in_its_own_session(tmp_path: Path) -> None:
     assert not process.is_running()
 
 
-def test_another_process_of_the_same_id_is_not_it(tmp_path: Path) -> None:
-    """An id that was given to somebody else is neither running nor ended."""
+def test_another_process_with_the_same_id_does_not_count(tmp_path: Path) -> None:
+    """The other process counts as not running, and is not ended."""
     with subprocess.Popen([sys.executable, "-c", SLEEP]) as other:
         try:
             process = BackgroundProcess(other.pid, marker=str(tmp_path))
@@ -49,16 +49,16 @@ def test_another_process_of_the_same_id_is_not_it(tmp_path: Path) -> None:
             other.kill()
 
 
-def test_stubborn(tmp_path: Path) -> None:
-    """One that ignores SIGTERM is killed after its grace."""
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    """The kill comes after its grace."""
     process = _spawn(tmp_path, STUBBORN)
     _wait_for_output(tmp_path)
     process.stop(grace_seconds=0.2)
     assert not process.is_running()
 
 
-def test_a_second_one_replaces_the_first(tmp_path: Path) -> None:
-    """What a start that was broken off left in a folder is stopped by the next."""
+def test_a_second_start_replaces_the_first_process(tmp_path: Path) -> None:
+    """A process that an aborted start left in a folder is stopped by the next start."""
     first = _spawn(tmp_path, SLEEP)
     second = _spawn(tmp_path, SLEEP)
     assert not first.is_running()
@@ -68,24 +68,24 @@ def test_a_second_one_replaces_the_first(tmp_path: Path) -> None:
     assert not stop_recorded(tmp_path)
 
 
-def test_one_that_ends_by_itself(tmp_path: Path) -> None:
-    """An emulator that ends while it is waited for is exit 69, at once, and names its log."""
+def test_an_emulator_that_ends_while_it_starts_is_unavailable(tmp_path: Path) -> None:
+    """Exit 69 comes at once, and names its log."""
     process = _spawn(tmp_path, "raise SystemExit('broken')")
     with pytest.raises(UnavailableError, match="ended by itself") as caught:
         wait_until_ready(process, lambda: False, seconds=60, log=tmp_path / "log")
     assert str(tmp_path / "log") in str(caught.value.hint)
 
 
-def test_one_that_is_never_ready(tmp_path: Path) -> None:
-    """An emulator that does not answer in time is exit 69, and is ended."""
+def test_an_emulator_that_is_never_ready_is_ended(tmp_path: Path) -> None:
+    """It is exit 69."""
     process = _spawn(tmp_path, SLEEP)
     with pytest.raises(UnavailableError, match="not ready after"):
         wait_until_ready(process, lambda: False, seconds=0.2, log=tmp_path / "log")
     assert not process.is_running()
 
 
-def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
-    """Ctrl-C while waiting ends the process too."""
+def test_an_interrupt_leaves_no_process(tmp_path: Path) -> None:
+    """Ctrl-C during the wait ends the process too."""
     process = _spawn(tmp_path, SLEEP)
 
     def interrupt() -> bool:
@@ -96,8 +96,8 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     assert not process.is_running()
 
 
-def test_damaged_file(tmp_path: Path) -> None:
-    """A file that is not what we wrote is exit 78, with a way out."""
+def test_a_damaged_file_is_a_configuration_error(tmp_path: Path) -> None:
+    """A file that we did not write is exit 78, with a hint."""
     path = tmp_path / "stack.json"
     path.write_text("{", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="is damaged") as caught:
@@ -105,8 +105,8 @@ def test_damaged_file(tmp_path: Path) -> None:
     assert "local reset" in str(caught.value.hint)
 
 
-def test_directory_under_a_file(tmp_path: Path) -> None:
-    """A place that cannot be a folder is exit 78."""
+def test_a_directory_under_a_file_is_a_configuration_error(tmp_path: Path) -> None:
+    """A path that cannot be a folder is exit 78."""
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="cannot be used"):
         make_private_directory(tmp_path / "file" / "stack")

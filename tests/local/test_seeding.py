@@ -1,4 +1,4 @@
-"""Sending: ten a call, one mebibyte a call, and again only what failed."""
+"""Sending: ten messages a call, one mebibyte a call, and again only the failed ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.command
 
 
 class FaultyQueue(HTTPServer):
-    """Speaks just enough SQS to fail: of each call, the entries for whose bodies `faults` has left."""
+    """A minimal SQS that fails: in each call, the bodies that have `faults` left."""
 
     def __init__(self, faults: dict[str, int], *, senders_fault: bool = False) -> None:
         super().__init__(("127.0.0.1", 0), _FaultyCall)
@@ -34,7 +34,7 @@ class FaultyQueue(HTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What SQS would answer to SendMessageBatch."""
+        """Return SQS's answer to SendMessageBatch."""
         self.calls.append([entry["MessageBody"] for entry in request["Entries"]])
         answer: dict[str, Any] = {"Successful": [], "Failed": []}
         for entry in request["Entries"]:
@@ -54,7 +54,7 @@ class _FaultyCall(BaseHTTPRequestHandler):
     server: FaultyQueue
 
     def do_POST(self) -> None:
-        """One call."""
+        """Answer one call."""
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         body = json.dumps(self.server.answer(request)).encode()
         self.send_response(200)
@@ -64,7 +64,7 @@ class _FaultyCall(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +73,8 @@ def _without_waiting() -> Iterator[None]:
         yield
 
 
-def test_all_arrive(moto: tuple[str, Provisioned]) -> None:
-    """Every body arrives, unchanged, through a real queue."""
+def test_all_bodies_arrive(moto: tuple[str, Provisioned]) -> None:
+    """Every body arrives unchanged, through a real queue."""
     endpoint, made = moto
     sqs = EmulatorSession(endpoint, made.credentials["admin"]).client("sqs")
     queue_url = sqs.create_queue(QueueName="seeding")["QueueUrl"]
@@ -102,15 +102,15 @@ def test_calls_keep_within_a_mebibyte() -> None:
     ]
 
 
-def test_only_what_failed_is_sent_again() -> None:
-    """Of a partial failure, the others are not sent twice."""
+def test_only_failed_messages_are_sent_again() -> None:
+    """After a partial failure, the others are not sent twice."""
     queue = _serve(FaultyQueue({"b": 2, "d": 1}))
     assert send_all(_client(queue), queue.url, list("abcd"), lambda _: None) == 4
     assert queue.calls == [["a", "b", "c", "d"], ["b", "d"], ["b"]]
     assert sorted(queue.taken) == list("abcd")
 
 
-def test_it_gives_up() -> None:
+def test_sending_gives_up() -> None:
     """A queue that keeps failing is exit 69, after a bounded number of calls."""
     queue = _serve(FaultyQueue({"b": 100}))
     with pytest.raises(UnavailableError, match="kept failing for 1 messages"):
@@ -119,7 +119,7 @@ def test_it_gives_up() -> None:
 
 
 def test_the_senders_fault_is_final() -> None:
-    """A body that SQS refuses for what it is, is named by its number and not tried again."""
+    """A body that SQS refuses is named by its number, and not tried again."""
     queue = _serve(FaultyQueue({"secret": 1}, senders_fault=True))
     with pytest.raises(DataError, match="body 2") as caught:
         send_all(_client(queue), queue.url, ["a", "secret"], lambda _: None)
@@ -128,8 +128,8 @@ def test_the_senders_fault_is_final() -> None:
 
 
 @pytest.mark.parametrize("body", ["", "x" * (MAX_BYTES + 1), "\ud800"])
-def test_bodies_that_no_queue_takes(body: str) -> None:
-    """Empty, too large, or no text: refused here, by number, before any call."""
+def test_bodies_that_no_queue_accepts(body: str) -> None:
+    """Empty, too large, or no text: refused by number, before any call."""
     queue = _serve(FaultyQueue({}))
     with pytest.raises(DataError, match="body 2"):
         send_all(_client(queue), queue.url, ["a", body], lambda _: None)

@@ -1,4 +1,4 @@
-"""The stack's life: started, found, broken, explained, stopped, deleted."""
+"""The life of a stack: started, found, broken, explained, stopped, deleted."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from vault_etl.local.state import StackStatus
 pytestmark = pytest.mark.command
 
 
-def test_never_started(stack: EmbeddedStack) -> None:
-    """Before the first start everything says so, and nothing is made."""
+def test_a_stack_that_was_never_started(stack: EmbeddedStack) -> None:
+    """Every command says so, and makes no file."""
     assert stack.status().state == "stopped"
     assert not stack.stop()
     assert stack.reset() == []
@@ -36,7 +36,7 @@ def test_never_started(stack: EmbeddedStack) -> None:
 
 
 def test_start_and_stop(stack: EmbeddedStack) -> None:
-    """A start runs both, a second one changes nothing, and a stop leaves no process."""
+    """A start runs both parts, a second start changes nothing, and a stop leaves no process."""
     first = stack.start()
     assert (first.state, first.problem) == ("running", None)
     processes = _processes(first)
@@ -49,7 +49,7 @@ def test_start_and_stop(stack: EmbeddedStack) -> None:
     assert not stack.stop()
 
 
-def test_environment(started: EmbeddedStack) -> None:
+def test_every_role_has_an_environment(started: EmbeddedStack) -> None:
     """Every role has a login and an access key of its own, and both work."""
     environments = [started.environment(role) for role in ROLES]
     for environment in environments:
@@ -63,8 +63,8 @@ def test_environment(started: EmbeddedStack) -> None:
         started.environment("root")
 
 
-def test_logins_hold_their_role_alone(started: EmbeddedStack) -> None:
-    """A login is a member of its own role's group; the operator of all but the owner's."""
+def test_a_login_has_only_its_own_role(started: EmbeddedStack) -> None:
+    """The operator is a member of all groups except the owner's."""
     status = started.status()
     assert status.postgres is not None
     with (
@@ -85,14 +85,14 @@ def test_logins_hold_their_role_alone(started: EmbeddedStack) -> None:
 
 
 def test_files_are_private(started: EmbeddedStack) -> None:
-    """Whatever holds a secret is readable by its owner alone."""
+    """Every file with a secret is readable by its owner only."""
     assert started.directory.stat().st_mode & 0o077 == 0
     for path in started.directory.rglob("*.json"):
         assert path.stat().st_mode & 0o077 == 0, path
 
 
-def test_killed_emulator(stack: EmbeddedStack) -> None:
-    """A killed emulator is noticed and explained; without records, a start makes everything anew."""
+def test_a_killed_emulator_is_explained(stack: EmbeddedStack) -> None:
+    """Without records, a start makes everything again."""
     status = stack.start()
     _kill_emulator(status)
     broken = stack.status()
@@ -108,8 +108,8 @@ def test_killed_emulator(stack: EmbeddedStack) -> None:
 
 
 @pytest.mark.parametrize("table", ["user_logins", "quarantine"])
-def test_lost_keys(stack: EmbeddedStack, table: str) -> None:
-    """If records remain whose keys are gone, start says so, points to reset, and does not pretend."""
+def test_records_of_lost_keys_refuse_a_start(stack: EmbeddedStack, table: str) -> None:
+    """The start fails with a hint to reset."""
     status = stack.start()
     _insert(status, table)
     _kill_emulator(status)
@@ -121,8 +121,8 @@ def test_lost_keys(stack: EmbeddedStack, table: str) -> None:
     assert stack.start().state == "running"
 
 
-def test_lost_by_a_stop(stack: EmbeddedStack) -> None:
-    """A stop ends the keys as well; the start that refuses leaves nothing running."""
+def test_a_stop_loses_the_keys(stack: EmbeddedStack) -> None:
+    """The start that refuses leaves no process running."""
     _insert(stack.start(), "user_logins")
     stack.stop()
     with pytest.raises(ConfigurationError, match="never be opened"):
@@ -130,8 +130,8 @@ def test_lost_by_a_stop(stack: EmbeddedStack) -> None:
     assert stack.status().state == "stopped"
 
 
-def test_killed_postgres(stack: EmbeddedStack) -> None:
-    """Without its Postgres the stack is broken; a start brings it back, with the records and keys."""
+def test_a_start_restores_a_killed_postgres(stack: EmbeddedStack) -> None:
+    """The stack is broken without Postgres; a start restores it, with the records and keys."""
     status = stack.start()
     _insert(status, "user_logins")
     assert status.postgres is not None
@@ -145,8 +145,8 @@ def test_killed_postgres(stack: EmbeddedStack) -> None:
     assert _count(again, "user_logins") == 1
 
 
-def test_recycled_emulator_id(stack: EmbeddedStack) -> None:
-    """A recorded id that is now somebody else's process counts as gone, and is not ended."""
+def test_the_id_of_another_process_is_not_the_emulator(stack: EmbeddedStack) -> None:
+    """The emulator counts as gone, and the other process is not ended."""
     status = stack.start()
     emulator = status.emulator
     assert emulator is not None
@@ -157,8 +157,8 @@ def test_recycled_emulator_id(stack: EmbeddedStack) -> None:
     stack.stop()  # would end this very test
 
 
-def test_broken_off_start(stack: EmbeddedStack) -> None:
-    """A start that was broken off before the end is completed by the next."""
+def test_an_aborted_start_is_completed(stack: EmbeddedStack) -> None:
+    """The next start completes it."""
     calls: list[str] = []
 
     def fail_once(arguments: object, environment: object, directory: object) -> None:
@@ -179,7 +179,7 @@ def test_broken_off_start(stack: EmbeddedStack) -> None:
 
 
 def test_two_starts_at_once(stack: EmbeddedStack) -> None:
-    """Of two starts at once, one does the work and the other finds it done."""
+    """One of them does the work, and the other finds it done."""
     results: list[StackStatus] = []
 
     def start() -> None:
@@ -196,15 +196,15 @@ def test_two_starts_at_once(stack: EmbeddedStack) -> None:
     assert results[0].state == "running"
 
 
-def test_another_emulator(started: EmbeddedStack) -> None:
+def test_another_emulator_is_refused(started: EmbeddedStack) -> None:
     """A running stack does not change its emulator under its records."""
     assert started.start(EmulatorName.MOTO).state == "running"
     with pytest.raises(ConfigurationError, match="runs on moto, not on localstack"):
         started.start(EmulatorName.LOCALSTACK)
 
 
-def test_reset(stack: EmbeddedStack) -> None:
-    """Reset stops everything and leaves nothing but the lock."""
+def test_reset_leaves_only_the_lock(stack: EmbeddedStack) -> None:
+    """Reset stops everything first."""
     processes = _processes(stack.start())
     announced = stack.data_paths()
     assert stack.reset() == announced
@@ -213,8 +213,8 @@ def test_reset(stack: EmbeddedStack) -> None:
     assert [path.name for path in stack.directory.iterdir()] == ["lock"]
 
 
-def test_somebody_elses_folder(tmp_path: Path) -> None:
-    """A folder with other things in it is neither used nor emptied."""
+def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
+    """The folder is neither used nor emptied."""
     kept = tmp_path / "moto" / "precious"
     kept.parent.mkdir()
     kept.touch()
@@ -233,7 +233,7 @@ def _processes(status: StackStatus) -> list[psutil.Process]:
 
 
 def _runs(process: psutil.Process) -> bool:
-    """A zombie has ended; its parent, not ours, has only not looked yet."""
+    """Tell whether a process runs. A zombie has ended; its parent, another process, has not waited for it yet."""
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
