@@ -26,7 +26,7 @@ pytestmark = pytest.mark.command
 
 NOBODY = pwd.getpwnam("nobody")
 ORDINARY = 54321
-"""A user id that belongs to nobody else; initdb wants a name for it, so `nobody` starts stacks."""
+"""A user id of no other user; initdb needs a name for it, so `nobody` starts stacks."""
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ for password in ("", "admin", "postgres"):
 def test_root_and_a_user_run_stacks_on_one_machine(
     first: str, python: Path, tmp_path: Path, users_home: Path
 ) -> None:
-    """Each has a stack at the same time, whoever starts first."""
+    """Each has a stack at the same time, in either order of starting."""
     homes = {"root": (0, tmp_path), "ordinary": (NOBODY.pw_uid, users_home)}
     order = [homes[first], *(home for name, home in homes.items() if name != first)]
     try:

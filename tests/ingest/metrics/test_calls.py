@@ -193,7 +193,7 @@ def test_a_refused_statement_is_counted_by_its_class(scratch: Scratch) -> None:
         with pytest.raises(VaultEtlError), database.transaction("cast") as cursor:
             cursor.execute("SELECT %s::uuid", (CANARY,))
         with pytest.raises(UsageError), database.transaction("ours"):
-            raise UsageError("an error of ours is none of Postgres's")
+            raise UsageError("an error of ours is not one of Postgres's")
     assert told.calls == [("postgres", name) for name in ("connect", "cast", "ours")]
     assert told.failures == [("postgres", "cast", "22")]
 

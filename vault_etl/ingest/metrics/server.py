@@ -50,7 +50,7 @@ class MetricsServer:
     ) -> None:
         listen = ListenAddress.parse(address)
         try:
-            self._server = _Server(listen, _Site(exposition, ready, healthy))
+            self._server = _ProbeServer(listen, _Site(exposition, ready, healthy))
         except OSError as error:
             raise listen.refused(error) from None
         self._thread = threading.Thread(
@@ -101,7 +101,7 @@ class _Site:
         return HTTPStatus.OK, content_type, body
 
 
-class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+class _ProbeServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     # Not http.server.HTTPServer: that class looks up its own host name at the start, and may block.
     allow_reuse_address = True
     daemon_threads = True
@@ -160,7 +160,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     """Handles one request per connection."""
 
-    server: _Server
+    server: _ProbeServer
     error_message_format = "%(code)d\n"
     error_content_type = _TEXT
 

@@ -101,7 +101,7 @@ class LineContent(Protocol):
         """Close what was opened."""
 
 
-class _Readable(Protocol):
+class _ByteSource(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
@@ -138,7 +138,7 @@ class FileContent(LineContent):
     def close(self) -> None:
         self._closed()
 
-    def _decompressed(self) -> _Readable:
+    def _decompressed(self) -> _ByteSource:
         about = os.fstat(self._file.fileno())
         if not stat.S_ISREG(about.st_mode):
             message = f"{self.name} is not a regular file, and a file is read twice"

@@ -67,7 +67,7 @@ class LinesFile(Queue, QueueGauge):
         self._read_ahead: _Piece | None = None
         self._changed = threading.Condition()
         self._lines: deque[tuple[int, bytes]] = deque()
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, _ReceivedLine] = {}
         self._next_due = float("inf")
         self._is_reading = False
         self._is_at_end = False
@@ -168,7 +168,7 @@ class LinesFile(Queue, QueueGauge):
                 sent_ms=self._sent_ms,
                 line=Line(self._source_id, number),
             )
-            self._held[message.receipt_handle] = _Held(message, due)
+            self._held[message.receipt_handle] = _ReceivedLine(message, due)
             messages.append(message)
         if messages:
             self._next_due = min(self._next_due, due)
@@ -206,7 +206,7 @@ class LinesFile(Queue, QueueGauge):
 
 
 @dataclass(slots=True)
-class _Held:
+class _ReceivedLine:
     """A line that was received. The line is visible again at `due`, unless it is acknowledged."""
 
     message: Message
