@@ -171,7 +171,7 @@ def test_a_signature_that_fails_undoes_nothing_and_is_told(
         )
     assert result.code == 74
     assert "the head of the audit log could not be signed" in result.stderr
-    assert "it is erased and on the record" in result.stderr
+    assert "the erasure is done and on the record" in result.stderr
     assert result.json["checkpoint"] is None
     assert result.json["audit_seq"] == five_users.count("audit_log")
     assert left(five_users, "dan") == 0

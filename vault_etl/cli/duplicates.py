@@ -19,7 +19,7 @@ from vault_etl.cli.ui.output import MAX_COUNT, OutputOption, QuietOption, print_
 from vault_etl.cli.ui.progress import elapsed
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.tokens import placeholders
-from vault_etl.records.unattached_months import NotLookedAt
+from vault_etl.records.unattached_months import UnsearchedMonths
 from vault_etl.reveal.duplicates import SharedToken, SharedTokenQuery
 
 _DAY: Final = ["%Y-%m-%d"]
@@ -86,7 +86,7 @@ def _duplicates(
         leave_out=() if with_placeholders else tuple(known),
         limit=limit,
     )
-    with NotLookedAt(records.months(parts)) as left:
+    with UnsearchedMonths(records.months(parts)) as left:
         finder = reveal.duplicate_finder(parts)
     with contextlib.ExitStack() as shown:
         if sys.stderr.isatty() and not quiet:

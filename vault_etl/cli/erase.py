@@ -93,7 +93,7 @@ def _erase(
     audit.check_role(parts, *NEEDED_ROLES["erase"], requests=lambda: [request])
     erase = records.erase(parts, request.request_id)
     there = erase.preview(target)
-    left = erase.not_looked_at()
+    left = erase.unreached_months()
     if dry_run:
         warn_of(left, "not erased from:")
         print_object(_counts(there), output)

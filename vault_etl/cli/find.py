@@ -35,7 +35,7 @@ from vault_etl.cli.ui.prompts import (
 )
 from vault_etl.crypto.fields import Field
 from vault_etl.crypto.tokens import placeholders
-from vault_etl.records.unattached_months import MonthAway, NotLookedAt
+from vault_etl.records.unattached_months import UnattachedMonth, UnsearchedMonths
 from vault_etl.reveal.find import MAX_HOLDERS, FoundValue, UserRecords, addresses_of, must_be_held
 
 
@@ -103,7 +103,7 @@ def _find(
         parts, _ = start(quiet=quiet, verbose=verbose)
         request = audit_request(parts.identity, Action.FIND, asked, purpose=kind, ticket=reference)
         audit.check_role(parts, *NEEDED_ROLES["find"], requests=lambda: [request])
-        with NotLookedAt(records.months(parts)) as left:
+        with UnsearchedMonths(records.months(parts)) as left:
             of_user, receipt = reveal.find_user(parts, request.request_id)(request, user)
         warn_of(left.months)
         _print_user(of_user, receipt, limit, output, left.months)
@@ -121,7 +121,7 @@ def _find(
         amount=len(values) if len(values) > 1 else None,
     )
     audit.check_role(parts, *NEEDED_ROLES["find"], requests=lambda: [request])
-    with NotLookedAt(records.months(parts)) as left:
+    with UnsearchedMonths(records.months(parts)) as left:
         found = reveal.find(parts, request.request_id).many(request, values, limit)
     warn_of(left.months)
     if len(values) > 1:
@@ -151,7 +151,7 @@ def _print_many(
     found: Sequence[FoundValue],
     field: Field,
     output: OutputFormat | None,
-    left: Sequence[MonthAway],
+    left: Sequence[UnattachedMonth],
 ) -> None:
     """Print the values that records hold, with their position in the input."""
     receipt = found[0].receipt
@@ -192,7 +192,7 @@ def _print_user(
     receipt: AuditReceipt,
     limit: int,
     output: OutputFormat | None,
-    left: Sequence[MonthAway],
+    left: Sequence[UnattachedMonth],
 ) -> None:
     """Print the newest records of a user."""
     shown: dict[str, object] = {
@@ -210,7 +210,7 @@ def _print_user(
 
 
 def _print(
-    found: FoundValue, field: Field, output: OutputFormat | None, left: Sequence[MonthAway]
+    found: FoundValue, field: Field, output: OutputFormat | None, left: Sequence[UnattachedMonth]
 ) -> None:
     shown: dict[str, object] = {
         "token": found.token,

@@ -25,7 +25,7 @@ from vault_etl.cli.ui.output import QuietOption
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import PurposeOption, ReasonOption, TicketOption, reason_for, word
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
-from vault_etl.records.unattached_months import NotLookedAt, no_record_of_user
+from vault_etl.records.unattached_months import UnsearchedMonths, no_record_of_user
 from vault_etl.reveal.reveal import RevealBatch, must_be_within_quota
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _records_of(
     from vault_etl.app import records, reveal
 
     find = replace(request, request_id=uuid.uuid4(), action=Action.FIND, fields=())
-    with NotLookedAt(records.months(parts)) as left:
+    with UnsearchedMonths(records.months(parts)) as left:
         found, _ = reveal.find_user(parts, find.request_id, keep)(find, user_id)
     warn_of(left.months)
     if not found.count:

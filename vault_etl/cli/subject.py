@@ -21,7 +21,7 @@ from vault_etl.cli.ui.options import known_user
 from vault_etl.cli.ui.output import OutputOption, QuietOption, print_object
 from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import PurposeOption, ReasonOption, TicketOption, reason_for, word
-from vault_etl.records.unattached_months import NotLookedAt, no_record_of_user
+from vault_etl.records.unattached_months import UnsearchedMonths, no_record_of_user
 from vault_etl.subject.export import SearchedMessages
 
 MAX_MESSAGES: Final = 100_000
@@ -95,7 +95,7 @@ def _export(
         reader = quarantine.reader(parts)
         rows = list(reader.rows(limit=messages)) if messages else []
         in_quarantine = sum(count.count for count in reader.counts())
-        with NotLookedAt(records.months(parts)) as left:
+        with UnsearchedMonths(records.months(parts)) as left:
             found = export.records_of(user)
         warn_of(left.months)
         if not found.count and not rows:

@@ -30,7 +30,7 @@ from vault_etl.cli.ui.prompts import (
     word,
 )
 from vault_etl.crypto.fields import Field
-from vault_etl.records.unattached_months import NotLookedAt
+from vault_etl.records.unattached_months import UnsearchedMonths
 from vault_etl.reveal.tokens import MadeTokens
 
 _SHOWN_LINES: Final = 10
@@ -94,7 +94,7 @@ def _tokens(
         amount=len(values),
     )
     audit.check_role(parts, *NEEDED_ROLES["tokens"], requests=lambda: [request])
-    with NotLookedAt(records.months(parts)) as left:
+    with UnsearchedMonths(records.months(parts)) as left:
         made = reveal.make_tokens(parts, request.request_id)(request, values)
     _write(header, rows, at, made)
     if sys.stderr.isatty():

@@ -13,7 +13,12 @@ from vault_etl.audit.checkpoint import Checkpoint, Head
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.audit.signing import CheckpointStore, HeadSigner, sign_and_keep
 from vault_etl.base.errors import AuditError, NotFoundError, VaultEtlError
-from vault_etl.records.unattached_months import MonthAway, Months, no_record_of_user, no_such_record
+from vault_etl.records.unattached_months import (
+    Months,
+    UnattachedMonth,
+    no_record_of_user,
+    no_such_record,
+)
 
 NOT_ERASED: Final = (
     "user_id and the other plain columns; entries of the audit log",
@@ -136,19 +141,21 @@ class Erase:
             # The erasure is committed: the certificate says so, without the signature.
             unsigned = AuditError(
                 f"the head of the audit log could not be signed: {error}",
-                hint="it is erased and on the record; `vault-etl audit checkpoint` signs the log",
+                hint="the erasure is done and on the record; `vault-etl audit checkpoint` signs the log",
             )
             return Certificate(erasure, None, unsigned)
 
     def _signed(self, head: Head) -> Checkpoint | None:
         return sign_and_keep(head, self._checkpoints, self._signer, self._keep)
 
-    def not_looked_at(self) -> Sequence[MonthAway]:
+    def unreached_months(self) -> Sequence[UnattachedMonth]:
         """Months that no erasure reaches, because they were detached by hand and are not on the record."""
-        return [month for month in self._months.away() if month.has_rows and month.since is None]
+        return [
+            month for month in self._months.unattached() if month.has_rows and month.since is None
+        ]
 
     def _not_found(self, target: Target) -> NotFoundError:
         if isinstance(target, RecordTarget):
             hint = "the id is that of a record or a quarantined message"
             return no_such_record(self._months, target.record_id, hint)
-        return no_record_of_user(self.not_looked_at())
+        return no_record_of_user(self.unreached_months())

@@ -31,7 +31,7 @@ from vault_etl.records.fenced_writes import (
 )
 from vault_etl.records.messages import Parsed, RecordRange, SealedRecord, parse_again, seal_event
 from vault_etl.records.partitions import is_undated, month_to_make
-from vault_etl.records.unattached_months import MonthAway, Months
+from vault_etl.records.unattached_months import Months, UnattachedMonth
 
 BATCH_ROWS: Final = 100
 """Bodies in one transaction, which locks their rows. Long bodies make smaller batches, as bytes are limited too."""
@@ -93,7 +93,7 @@ class RetryReport:
     extra_field_names: Mapping[str, int] = field(default_factory=dict)
     month_closed: int = 0
     """Messages that pass but stay, because their month is not attached."""
-    closed: tuple[MonthAway, ...] = ()
+    closed: tuple[UnattachedMonth, ...] = ()
     """The months of these messages."""
 
     @property
@@ -140,8 +140,8 @@ class QuarantineRetry:
         self._extra_fields = ExtraFields()
         self._ranges: tuple[RecordRange, ...] = ()
         self._asked_for: set[dt.date] = set()
-        self._away: Sequence[MonthAway] | None = None
-        self._closed: list[MonthAway] = []
+        self._away: Sequence[UnattachedMonth] | None = None
+        self._closed: list[UnattachedMonth] = []
 
     def move(
         self, request: AuditRequest, wanted: RetryFilter = EVERY_BODY, *, strict: bool = False
@@ -236,7 +236,7 @@ class QuarantineRetry:
     def _note_unattached(self, record_id: uuid.UUID) -> bool:
         """Tell whether the month is not attached, and add it to the report then."""
         if self._away is None:
-            self._away = self._months.away()
+            self._away = self._months.unattached()
         month = next((month for month in self._away if month.takes(record_id)), None)
         if month is not None:
             self._closed.append(month)

@@ -1,1 +1,1 @@
-"""Sealed records: what a batch becomes, and how the batch is written."""
+"""Sealed records, their months, and the writes that store them."""

@@ -1,4 +1,4 @@
-"""A message of the queue, or a line of a file, and what became of it."""
+"""Messages of the queue and lines of a file: parsed, sealed, and their outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vault_etl.event.rejection import Reason, Rejection
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Which line of which source a message is, counted from 1."""
+    """The source of a line, and the number of the line, counted from 1."""
 
     source_id: uuid.UUID
     number: int
@@ -36,8 +36,8 @@ class Line:
 class Message:
     """One receive of a message. `sent_ms` is its SentTimestamp, milliseconds since 1970 UTC.
 
-    Of a line it is the day that somebody named for the whole file, or 0; the line decides about
-    its record id, and `message_id` does not.
+    For a line, `sent_ms` is the day that the caller named for the whole file, or 0. The record id of a line comes
+    from the line, and not from `message_id`.
     """
 
     message_id: str
@@ -49,7 +49,7 @@ class Message:
 
 
 class Outcome(StrEnum):
-    """What became of a message. All but the last mean that it is committed, and may be deleted."""
+    """The outcome of a message. Every outcome except `RETRY` is committed, and the message may be deleted."""
 
     STORED = "stored"
     QUARANTINED = "quarantined"
@@ -62,7 +62,7 @@ class Outcome(StrEnum):
 class RecordRange:
     """A partition's bounds: record ids from `first` up to but not `end`.
 
-    A `closed` one was detached or dropped on the record, and takes no rows.
+    A `closed` partition was detached or dropped on the record, and takes no rows.
     """
 
     first: uuid.UUID
@@ -72,7 +72,7 @@ class RecordRange:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A message, read: its record id, and the event that it is, or why it is none."""
+    """A parsed message: its record id, and its event, or the reason why it is not an event."""
 
     record_id: uuid.UUID
     message: Message
@@ -81,7 +81,7 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class SealedRecord:
-    """A row of `user_logins`, with nothing personal in it."""
+    """A row of `user_logins`, without personal plaintext."""
 
     record_id: uuid.UUID
     user_id: str
@@ -99,7 +99,7 @@ class SealedRecord:
 
 @dataclass(frozen=True, slots=True)
 class SealedRejection:
-    """A row of `quarantine`: why, where, and the sealed body."""
+    """A row of `quarantine`: the reason, the path in the message, and the sealed body."""
 
     record_id: uuid.UUID
     reason: Reason
@@ -107,17 +107,17 @@ class SealedRejection:
     body_ciphertext: bytes
     receive_count: int = 1
     source_id: uuid.UUID | None = None
-    """The file that the line is of; None: a queue."""
+    """The file of the line; None for a message of a queue."""
 
 
 def parse_message(
     message: Message, ranges: tuple[RecordRange, ...], *, strict: bool = False
 ) -> Parsed:
-    """Read a message. One without a partition to go to is rejected before any SQL sees it.
+    """Parse a message. A message without a partition is rejected before any SQL sees it.
 
-    A line was sent on the day that its event names, if it names one: also if `strict` rejects the
-    event, so that a load that is not strict finds it under the same id. Raises ValueError if `sent_ms`
-    does not fit a record id: no queue sends that.
+    A line counts as sent on the day that its event names, if the event names a day. That holds for an event that
+    `strict` rejects too, so that a load that is not strict finds the line under the same id. Raises ValueError if
+    `sent_ms` does not fit a record id; no queue sends such a time.
     """
     content = parse_event(message.body.expose())
     named = _day_of_line(message, content)
@@ -135,13 +135,13 @@ def parse_message(
 
 
 def _day_of_line(message: Message, content: LoginEvent | Rejection) -> dt.date | None:
-    """The day that the event of a line names. That of a queue's message is no time of sending."""
+    """The day that the event of a line names. The day in a message of a queue is not its time of sending."""
     is_line = message.line is not None
     return content.create_date if is_line and isinstance(content, LoginEvent) else None
 
 
 def _record_id(message: Message, named: dt.date | None) -> uuid.UUID:
-    """No id has a time before 1970: such a day does not count, and its event is rejected."""
+    """The record id. An id has no time before 1970: such a day does not count, and its event is rejected."""
     sent_ms = min(message.sent_ms, MAX_MILLISECONDS)
     if message.line is None:
         return record_id_of_message(message.message_id, sent_ms)
@@ -157,7 +157,7 @@ def seal_event(
     tokenizer: Tokenizer,
     next_tokenizer: Tokenizer | None,
 ) -> SealedRecord:
-    """The row of an event: two tokens, and their twins while a generation is pending, two ciphertexts."""
+    """Seal an event into a row: two tokens, two next tokens while a generation is pending, and two ciphertexts."""
     values = {Field.IP: event.ip, Field.DEVICE_ID: event.device_id}
     return SealedRecord(
         record_id=parsed.record_id,
@@ -181,7 +181,7 @@ def seal_event(
 
 
 def seal_rejection(parsed: Parsed, rejection: Rejection, sealer: Sealer) -> SealedRejection:
-    """The quarantine row of a message: its body is sealed as a personal field is."""
+    """Seal a rejected message into a quarantine row. The body is sealed like a personal field."""
     return SealedRejection(
         record_id=parsed.record_id,
         reason=rejection.reason,
@@ -203,9 +203,9 @@ def _day_sent(sent_ms: int) -> dt.date:
 
 
 def parse_again(record_id: uuid.UUID, body: Pii, *, of_line: bool, strict: bool = False) -> Parsed:
-    """Read a body as `parse_message` would today. The record id stays, and says when it was sent.
+    """Parse a quarantined body by today's rules, as `parse_message` would. The record id stays, with its time.
 
-    The ids that the queue gave the message are not kept with it, and are empty here. A line of a file that
+    The ids that the queue gave the message are not stored, and are empty here. A line of a file that
     names a day before 1970 is out of range, as it was when it was loaded.
     """
     message = Message(
@@ -225,7 +225,7 @@ def _is_early(event: LoginEvent) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SealedValue:
-    """A ciphertext where it stands. `user_id` is empty in quarantine."""
+    """A stored ciphertext and its place. `user_id` is empty in quarantine."""
 
     field: Field
     record_id: uuid.UUID

@@ -1,4 +1,4 @@
-"""Months of records as the owner sees them: where the rows of each are."""
+"""Months of records: the state and bounds of each, and the month of a record id."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ _HINT: Final = "`vault-etl partitions list` shows what there is"
 
 
 class PartitionState(StrEnum):
-    """Where the rows of a month are."""
+    """The place of a month's rows."""
 
     ATTACHED = "attached"
     DETACHING = "detaching"
-    """A DETACH CONCURRENTLY was interrupted: the month takes no rows, and is not detached yet."""
+    """An interrupted DETACH CONCURRENTLY: the month takes no rows, and is not detached yet."""
     DETACHED = "detached"
-    """Its table is in the schema vault_etl_detached."""
+    """The month's table is in the schema vault_etl_detached."""
     ARCHIVED = "archived"
-    """Its rows are in its archive alone."""
+    """Only the archive has the rows."""
     DROPPED = "dropped"
-    """Its rows are nowhere."""
+    """The rows are deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A month, or whatever its bounds are: record ids from `first` up to but not `until`."""
+    """A partition, a month as a rule: record ids from `first` up to but not `until`."""
 
     name: str
     first: uuid.UUID
     until: uuid.UUID
     state: PartitionState
     rows: int | None
-    """About so many; None if nothing has counted them."""
+    """The approximate number; None if no ANALYZE has counted the rows."""
     bytes: int
-    """On disk, with its indexes."""
+    """Size on disk, with the indexes."""
     closed_at: dt.datetime | None
     archive: Archive | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """The archive of a closed month, as it is on the record."""
+    """The recorded archive of a month that is not attached."""
 
     location: str
     """An absolute path, or s3://bucket/prefix."""
@@ -57,9 +57,9 @@ class Archive:
     """32 bytes."""
     archived_at: dt.datetime
     erasures: int
-    """How many erasures were made since, of what it holds still."""
+    """The number of later erasures, of values that the archive still holds."""
     changed: bool
-    """Whether rows of the month's table were changed since; it has to be archived again before it is dropped."""
+    """True if rows of the month's table were changed later: the month must be archived again before it is dropped."""
 
 
 def parse_month(text: str) -> dt.date:
@@ -77,13 +77,13 @@ def next_month(month: dt.date) -> dt.date:
 
 
 def months_around(today: dt.datetime) -> list[dt.date]:
-    """The months that `ingest` makes at its start: two back to three ahead."""
+    """The months that `ingest` creates at its start: two back to three ahead."""
     numbers = (today.year * 12 + today.month - 1 + ahead for ahead in range(-2, 4))
     return [dt.date(number // 12, number % 12 + 1, 1) for number in numbers]
 
 
 def choose(partitions: Sequence[Partition], wanted: str) -> Partition:
-    """The partition of that name, or the one whose bounds hold that month or a part of it.
+    """Find the partition of that name, or the one that has all or a part of that month.
 
     Raises NotFoundError if there is none, UsageError if a month has several.
     """
@@ -99,12 +99,12 @@ def choose(partitions: Sequence[Partition], wanted: str) -> Partition:
     if not named:
         message = f"there is no partition {wanted}"
         raise NotFoundError(message, hint=_HINT)
-    there = [partition for partition in named if partition.state is not PartitionState.DROPPED]
-    if len(there or named) > 1:
+    kept = [partition for partition in named if partition.state is not PartitionState.DROPPED]
+    if len(kept or named) > 1:
         names = ", ".join(partition.name for partition in named)
         message = f"{wanted} has several partitions: {names}"
         raise UsageError(message, hint="name one of them")
-    return (there or named)[0]
+    return (kept or named)[0]
 
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -114,16 +114,16 @@ MAX_MONTHS_BACK: Final = 24
 
 
 MAX_MONTHS_AHEAD: Final = 3
-"""Which months may get a partition: the bounds of `ensure_partition` in the database, which has the last word."""
+"""The bounds of months that may get a partition. The function `ensure_partition` in the database enforces them."""
 
 
 def is_undated(record_id: uuid.UUID) -> bool:
-    """Whether it has the time 0: a line of a file whose day nobody knows. These have a partition of their own."""
+    """True for the time 0: a line of a file with an unknown day. Such records have a partition of their own."""
     return milliseconds_of(record_id) == 0
 
 
 def sent_at(record_id: uuid.UUID) -> dt.datetime | None:
-    """The moment in a record id. None for the time 0, which is nobody's, and for one after the year 9999."""
+    """The moment in a record id. None for the time 0, which means unknown, and for a moment after the year 9999."""
     if is_undated(record_id):
         return None
     try:
@@ -133,7 +133,7 @@ def sent_at(record_id: uuid.UUID) -> dt.datetime | None:
 
 
 def month_to_make(record_id: uuid.UUID, today: dt.datetime) -> dt.date | None:
-    """The first day of the month that the record belongs to, if that month may get a partition today."""
+    """The first day of the record's month, if that month may get a partition today."""
     sent = sent_at(record_id)
     if sent is None:
         return None

@@ -1,4 +1,4 @@
-"""The loader: fence, staging, insert, commit. It can write rows that it cannot read."""
+"""The loader on Postgres: fence, staging, insert, commit. The role can write rows that it cannot read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 
 import psycopg2.extensions
 import stamina
+from typing_extensions import override
 
 from vault_etl.base.errors import UnavailableError, of_service
 from vault_etl.crypto.fields import Field
@@ -27,7 +28,8 @@ from vault_etl.platform.resources import blocks
 from vault_etl.records.fenced_writes import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
 from vault_etl.records.messages import RecordRange, SealedRecord, SealedRejection
 from vault_etl.records.partitions import PartitionState, sent_at
-from vault_etl.records.unattached_months import MonthAway
+from vault_etl.records.unattached_months import Months, UnattachedMonth
+from vault_etl.records.write_batch import RecordLoader
 
 _SQL: Final = blocks("records/records.sql")
 
@@ -35,17 +37,18 @@ PROBE_WITHIN_S: Final = 5.0
 _MONTHS_BACK: Final = 2
 _MONTHS_AHEAD: Final = 3
 _PARTITION_TRIES: Final = 5
-"""An ANALYZE of the whole table, or another process that makes a month, holds its lock for a while."""
+"""Attempts to get the lock, which an ANALYZE of the whole table or the creation of a month holds for a while."""
 
 
-class PostgresRecordLoader:
+class PostgresRecordLoader(RecordLoader):
     """`RecordLoader` on Postgres, for the role ingest."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @override
     def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
-        """See `RecordLoader.prepare_partitions`; each month in a transaction of its own."""
+        """Create each month in a transaction of its own."""
         for ahead in range(-_MONTHS_BACK, _MONTHS_AHEAD + 1):
             self._ensure_partition(_SQL["ensure_partition"], ahead)
         for month in months:
@@ -62,13 +65,13 @@ class PostgresRecordLoader:
         with self._database.transaction("partition", within=ANSWER_WITHIN_S) as cursor:
             cursor.execute(statement, {"month": month})
 
+    @override
     def load(
         self,
         records: Sequence[SealedRecord],
         rejections: Sequence[SealedRejection],
         keys: WriteKeys,
     ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
-        """See `RecordLoader.load`."""
         try:
             with self._database.transaction("load", within=ANSWER_WITHIN_S) as cursor:
                 if not fence_holds(cursor, keys.data_keys, keys.generations):
@@ -84,8 +87,8 @@ class PostgresRecordLoader:
         except NoPartitionError:
             return MonthGone()
 
+    @override
     def probe(self) -> None:
-        """See `RecordLoader.probe`."""
         with self._database.transaction("probe", within=PROBE_WITHIN_S) as cursor:
             cursor.execute(_SQL["probe"])
             ((read_only,),) = cursor.fetchall()
@@ -100,9 +103,9 @@ def fence_holds(
     data_keys: Sequence[DataKey],
     generations: tuple[int, int | None] | None,
 ) -> bool:
-    """Take the fence, the transaction's first statement, then look behind it with a second one.
+    """Take the fence with the transaction's first statement, then compare the keys with a second one.
 
-    In one statement the look would see the snapshot from before the wait (docs/design.md, Keys).
+    A single statement would compare with the snapshot from before the wait (docs/design.md, Keys).
     `generations` is None for a writer that makes no tokens.
     """
     cursor.execute(_SQL["lock_fence"])
@@ -125,7 +128,7 @@ def fence_holds(
 def insert_records(
     cursor: psycopg2.extensions.cursor, records: Sequence[SealedRecord]
 ) -> frozenset[uuid.UUID]:
-    """Stage the rows and store those that are new, behind a fence that holds; the ids of these."""
+    """Stage the rows and store the new ones, behind a fence that holds; return the ids of the new rows."""
     if not records:
         return frozenset()
     cursor.execute(_SQL["make_stage"])
@@ -137,7 +140,7 @@ def insert_records(
 def _not_stored(
     cursor: psycopg2.extensions.cursor, rejections: Sequence[SealedRejection]
 ) -> Sequence[SealedRejection]:
-    """Without copies of what a closed month has stored, erased or not: these are duplicates."""
+    """Drop copies of rows that a month that is not attached has stored, erased or not: they are duplicates."""
     late = [r.record_id for r in rejections if r.reason is Reason.MONTH_CLOSED]
     if not late:
         return rejections
@@ -168,7 +171,7 @@ def _insert_rejections(
 def _count(
     cursor: psycopg2.extensions.cursor, rows: Sequence[SealedRecord | SealedRejection]
 ) -> None:
-    """Count the commit, for `vault-etl status`. It is the last statement, so its time is the commit's."""
+    """Count the commit, for `vault-etl status`. The statement is the last one, so its time is that of the commit."""
     newest = max((row.record_id for row in rows), default=None)
     cursor.execute(
         _SQL["committed"],
@@ -177,7 +180,7 @@ def _count(
 
 
 def _row(record: SealedRecord) -> tuple[object, ...]:
-    """In the order of `copy_stage`."""
+    """The values of a staged row, in the order of the columns of `copy_stage`."""
     next_tokens = record.next_tokens or {}
     return (
         record.record_id,
@@ -201,17 +204,17 @@ def _row(record: SealedRecord) -> tuple[object, ...]:
 _MONTHS: Final = blocks("records/months.sql")
 
 
-class PostgresMonths:
+class PostgresMonths(Months):
     """`Months` on Postgres."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def away(self) -> Sequence[MonthAway]:
-        """See `Months.away`."""
+    @override
+    def unattached(self) -> Sequence[UnattachedMonth]:
         with self._database.transaction() as cursor:
             cursor.execute(_MONTHS["away"])
             return [
-                MonthAway(partition, first, until, PartitionState(state), *rest)
+                UnattachedMonth(partition, first, until, PartitionState(state), *rest)
                 for partition, first, until, state, *rest in cursor.fetchall()
             ]

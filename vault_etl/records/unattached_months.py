@@ -1,4 +1,4 @@
-"""A month whose rows are not in the table of records, and what brings them back."""
+"""Months whose rows are not in the table of records: their state, the way back, and the errors that name them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from vault_etl.records.partitions import PartitionState, sent_at
 
 
 @dataclass(frozen=True, slots=True)
-class MonthAway:
-    """Record ids from `first` up to but not `until`, which no look at the table sees."""
+class UnattachedMonth:
+    """A month that is not attached: record ids from `first` up to but not `until`, which the table does not have."""
 
     partition: str
     first: uuid.UUID
     until: uuid.UUID
     state: PartitionState
-    """Any but `attached`."""
+    """Any state except `attached`."""
     since: dt.datetime | None
-    """None: it was detached by hand."""
+    """None if the month was detached by hand."""
     archive: str | None
-    """Where its archive is; None if it has none, or if this login is not told."""
+    """The location of the archive; None if there is no archive, or if this login may not see the location."""
     earliest: dt.date | None = None
     latest: dt.date | None = None
-    """The days that its rows name, from the first to the last; None: it is not known which."""
+    """The first and the last day that the rows name; None if unknown."""
 
     def __str__(self) -> str:
-        """Which month, in which state, since when, and in which archive its rows are."""
+        """The month, its state, the time of the last change, and the archive with its rows."""
         verb = "was" if self.state is PartitionState.DROPPED else "is"
         since = "" if self.since is None else f" since {_utc(self.since)}"
         if self.state is PartitionState.DROPPED:
@@ -41,17 +41,17 @@ class MonthAway:
 
     @property
     def is_archived(self) -> bool:
-        """Whether its rows are in its archive alone."""
+        """True if only the archive has the rows."""
         return self.state is PartitionState.ARCHIVED
 
     @property
     def has_rows(self) -> bool:
-        """Whether its rows are anywhere but in backups."""
+        """True if the rows exist outside of backups."""
         return self.state is not PartitionState.DROPPED
 
     @property
     def way_back(self) -> str:
-        """What puts its rows into the table again."""
+        """The commands that put the rows into the table again."""
         attach = f"`vault-etl partitions attach {self.partition}`"
         first = f"`vault-etl partitions {{}} {self.partition}` and then {attach} bring it back"
         return {
@@ -62,20 +62,20 @@ class MonthAway:
 
     @property
     def opened_by(self) -> str:
-        """What lets it take rows again."""
+        """The commands after which the month takes rows again."""
         sent = sent_at(self.first)
         if self.state is PartitionState.DROPPED and sent is not None:
             return f"`vault-etl partitions ensure {sent:%Y-%m} --reopen` makes it again"
         return self.way_back
 
     def may_name(self, since: dt.date | None, until: dt.date | None) -> bool:
-        """Whether one of its rows may name a day from `since` to `until`, both included; None is no bound."""
+        """True if a row may name a day from `since` to `until`, both included; None is no bound."""
         if self.earliest is None or self.latest is None:
             return True
         return (since is None or self.latest >= since) and (until is None or self.earliest <= until)
 
     def takes(self, record_id: uuid.UUID) -> bool:
-        """Whether a record of this id is of this month."""
+        """True if a record of this id belongs to this month."""
         return self.first <= record_id < self.until
 
 
@@ -84,24 +84,25 @@ def _utc(moment: dt.datetime) -> str:
 
 
 class Months(Protocol):
-    """Reads which months are closed, and no record."""
+    """Reads which months are not attached, and reads no record."""
 
-    def away(self) -> Sequence[MonthAway]:
-        """Every month that is not attached, the oldest first; those that were dropped too."""
+    def unattached(self) -> Sequence[UnattachedMonth]:
+        """Every month that is not attached, the oldest first; dropped months too."""
 
 
-class NotLookedAt:
-    """The months that a look in the block has not seen, or may not have: those that are away before it or after it.
+class UnsearchedMonths:
+    """The months that a search inside the `with` block did not see, or may not have seen.
 
-    One that is detached or attached meanwhile is among them.
+    These are the months that are not attached before the block or after it, so a month that is detached or
+    attached during the search is among them.
     """
 
     def __init__(self, months: Months) -> None:
-        self._port = months
-        self.months: Sequence[MonthAway] = ()
+        self._reader = months
+        self.months: Sequence[UnattachedMonth] = ()
 
     def __enter__(self) -> Self:
-        self.months = self._away()
+        self.months = self._with_rows()
         return self
 
     def __exit__(
@@ -111,19 +112,19 @@ class NotLookedAt:
         trace: TracebackType | None,
     ) -> None:
         if error is None:
-            after = self._away()
-            there = {month.first for month in after}
-            before = [month for month in self.months if month.first not in there]
+            after = self._with_rows()
+            known = {month.first for month in after}
+            before = [month for month in self.months if month.first not in known]
             self.months = sorted([*before, *after], key=lambda month: month.first)
 
-    def _away(self) -> Sequence[MonthAway]:
-        return [month for month in self._port.away() if month.has_rows]
+    def _with_rows(self) -> Sequence[UnattachedMonth]:
+        return [month for month in self._reader.unattached() if month.has_rows]
 
 
 def no_such_record(months: Months, record_id: uuid.UUID | None, hint: str) -> NotFoundError:
-    """The error for an id that no row of the table has: it says so if the id's month is not there."""
-    away = months.away() if record_id else ()
-    month = next((month for month in away if record_id and month.takes(record_id)), None)
+    """Build the error for an id that no row of the table has. If the id's month is not attached, the error says so."""
+    unattached = months.unattached() if record_id else ()
+    month = next((month for month in unattached if record_id and month.takes(record_id)), None)
     if month is None:
         return NotFoundError("there is no such record", hint=hint)
     if not month.has_rows:
@@ -131,13 +132,13 @@ def no_such_record(months: Months, record_id: uuid.UUID | None, hint: str) -> No
     return MonthAwayError(f"there is no such record in the table: {month}", hint=month.way_back)
 
 
-def no_record_of_user(not_looked_at: Sequence[MonthAway]) -> NotFoundError:
-    """The error for a user of whom no row of the table is."""
-    if not not_looked_at:
+def no_record_of_user(unsearched: Sequence[UnattachedMonth]) -> NotFoundError:
+    """Build the error for a user without a row in the table."""
+    if not unsearched:
         return NotFoundError(
-            "there is no record of this user", hint="the id is matched as it stands"
+            "there is no record of this user", hint="the id is matched exactly as it is given"
         )
-    names = ", ".join(month.partition for month in not_looked_at)
+    names = ", ".join(month.partition for month in unsearched)
     return MonthAwayError(
         "there is no record of this user in the table, and months are not in it",
         hint=f"`vault-etl partitions list` shows where they are: {names}",

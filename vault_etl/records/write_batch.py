@@ -1,4 +1,4 @@
-"""One batch of messages into the database: parse, tokenise, seal, store behind the fence."""
+"""Write one batch of messages into the database: parse, tokenise, seal, and store behind the fence."""
 
 from __future__ import annotations
 
@@ -43,42 +43,42 @@ from vault_etl.records.messages import (
 )
 
 MAX_MONTH_TRIES: Final = 5
-"""How often in a row a month may go away under a batch before somebody should look."""
+"""Times in a row that a month may be detached under a batch before an operator must look for the cause."""
 
 RANGES_SECONDS: Final = 86_400.0
-"""How often the months are looked at, and those to come made."""
+"""Seconds between two reads of the months, when coming months are created too."""
 
 HOPELESS_SECONDS: Final = 60.0
-"""How often it is tried again to make a month that could not be made: it may be attached again."""
+"""Seconds between two attempts to create a month that could not be created: it may be attached again."""
 
 _NO_MONTH: Final = (Reason.SENT_OUT_OF_RANGE, Reason.MONTH_CLOSED)
 
 REFUSED_WINDOW: Final = 1_000
 MAX_REFUSED: Final = 10
-"""More refused rows than this among the last thousand, and the fault is ours, not the data's."""
+"""The most refused rows among the last `REFUSED_WINDOW`. With more, the schema is at fault, and not the data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of each message of a batch, in order, and why some are to be tried again."""
+    """The outcome of each message of a batch, in order, and the cause of retries."""
 
     outcomes: list[Outcome]
     reasons: Mapping[Reason, int]
-    """Of the newly quarantined ones."""
+    """Counts of newly quarantined messages by their reason."""
     extra_fields: Mapping[str, int]
-    """Unknown fields that were dropped, by the names that may be shown."""
+    """Counts of dropped unknown fields, by the names that may be shown."""
     cause: UnavailableError | IncompleteError | DeniedError | None
-    """What kept the messages of outcome `RETRY` from being stored."""
+    """The error that kept the messages of outcome `RETRY` from being stored."""
 
 
 class RecordLoader(Protocol):
-    """May write rows that it cannot read."""
+    """Writes rows that it cannot read."""
 
     def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
-        """Make the months from two back to three ahead, and these; the ranges of all partitions.
+        """Create the months from two back to three ahead, and these; return the ranges of all partitions.
 
-        A month is named by any day of it. One more than 24 months back or three ahead is not made, and
-        no closed one, whose range is among them too.
+        Any day names its month. A month more than 24 months back or three ahead is not created, and neither is
+        a closed one, whose range is returned too.
         """
 
     def load(
@@ -89,16 +89,16 @@ class RecordLoader(Protocol):
     ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
         """Store a batch in one transaction behind the fence, and commit it.
 
-        Raises UnavailableError, DeniedError or ConfigurationError; then nothing is stored, or it
-        is not known whether it was, which a second load finds out.
+        Raises UnavailableError, DeniedError or ConfigurationError. Then no row is stored, or the result of the
+        commit is unknown; a second load is safe and finds it out.
         """
 
     def probe(self) -> None:
-        """Ask for nothing, and for a few seconds. Raises as `load` if a batch could not be stored now."""
+        """Test the connection for a few seconds, without a write. Raises as `load` if a batch cannot be stored now."""
 
 
 class BatchWriter:
-    """Writes batches. Keeps the plaintext of one until it is committed, and no longer."""
+    """Writes batches. Keeps the plaintext of a batch until the commit, and no longer."""
 
     def __init__(
         self,
@@ -121,29 +121,29 @@ class BatchWriter:
         self._refused = collections.deque[bool](maxlen=REFUSED_WINDOW)
 
     def prepare(self) -> None:
-        """Make the partitions and load the token keys, before there is anything to write.
+        """Create the partitions and load the token keys, before the first batch.
 
-        Raises ConfigurationError if there are no keys or the KMS ignores contexts, and whatever
-        Postgres and KMS say.
+        Raises ConfigurationError if there are no keys or if the KMS ignores contexts, and the errors of
+        Postgres and KMS.
         """
-        self._find_ranges(())
+        self._read_ranges(())
         self._ring.tokenizers()
 
     def probe(self) -> None:
-        """Ask the database for nothing. Raises what it says, or that it does not answer."""
+        """Test the connection without a write. Raises the database's error, or that the database does not answer."""
         self._loader.probe()
 
     @property
     def seals_left(self) -> Mapping[Field, int]:
-        """How many more values may be sealed under the data keys in use."""
+        """The number of values that may still be sealed under the data keys in use."""
         return self._leases.seals_left
 
     def write(self, messages: Sequence[Message]) -> Written:
         """Store or quarantine every message.
 
-        An outcome but `RETRY` is committed. Raises ConfigurationError if the database refuses too
-        many rows, and what else time does not mend; what was committed before is found again as
-        duplicates.
+        Every outcome except `RETRY` is committed. Raises ConfigurationError if the database refuses too
+        many rows, and other errors that a retry does not mend. Rows that were committed before the error are
+        duplicates in the next attempt.
         """
         progress = _Progress()
         parsed: list[Parsed] = []
@@ -158,16 +158,16 @@ class BatchWriter:
         return _written(messages, parsed, progress)
 
     def _parse(self, messages: Sequence[Message]) -> list[Parsed]:
-        """Read the messages; those outside every partition once more, when its month is made."""
+        """Parse the messages; parse those outside every partition again after their months are created."""
         if self._clock.monotonic() >= self._ranges_end:
-            self._find_ranges(())
+            self._read_ranges(())
         parsed = [parse_message(message, self._ranges, strict=self._strict) for message in messages]
         if self._clock.monotonic() >= self._hopeless_end:
             self._hopeless.clear()
         missing = {_month(p) for p in parsed if _has_no_month(p)} - self._hopeless
         if not missing:
             return parsed
-        self._find_ranges(missing)
+        self._read_ranges(missing)
         parsed = [
             parse_message(p.message, self._ranges, strict=self._strict) if _has_no_month(p) else p
             for p in parsed
@@ -177,8 +177,8 @@ class BatchWriter:
         self._hopeless |= missing & {_month(p) for p in parsed if _has_no_month(p)}
         return parsed
 
-    def _find_ranges(self, months: Iterable[dt.date]) -> None:
-        """Which months may be loaded: looked at once a day, since months go by."""
+    def _read_ranges(self, months: Iterable[dt.date]) -> None:
+        """Read which months may be loaded. This happens once a day, because new months come."""
         self._ranges = self._loader.prepare_partitions(months)
         if self._clock.monotonic() >= self._ranges_end:
             self._ranges_end = self._clock.monotonic() + RANGES_SECONDS
@@ -199,7 +199,7 @@ class BatchWriter:
                 )
 
     def _quarantine(self, progress: _Progress) -> None:
-        """Counted when it is committed: a row that waits for an outage to end is refused again and again."""
+        """Quarantine the refused rows, and count them at the commit: in an outage a row is refused again and again."""
         result = self._load_fenced(progress.refused)
         if not isinstance(result, Loaded):
             message = "the database refuses quarantine rows"
@@ -210,12 +210,12 @@ class BatchWriter:
     def _load_in_months(
         self, batch: Sequence[Parsed]
     ) -> tuple[Sequence[Parsed], Loaded | RowsRefused]:
-        """Store; when a month is gone, look which are there, and quarantine what has none any more."""
+        """Store. When a month is gone, read the months again, and quarantine rows without a month."""
         for _ in range(MAX_MONTH_TRIES):
             result = self._load_fenced(batch)
             if not isinstance(result, MonthGone):
                 return batch, result
-            self._find_ranges(())
+            self._read_ranges(())
             batch = self._parse([p.message for p in batch])
         message = "a month of this batch is detached or dropped again and again"
         raise IncompleteError(message, hint="`vault-etl doctor` lists the months that are missing")
@@ -245,7 +245,7 @@ class BatchWriter:
 
 @dataclass(slots=True)
 class _Progress:
-    """What is committed of a batch so far: its records, whether new, and how they were stored."""
+    """The committed part of a batch: its records, the new ones, and how they were stored."""
 
     settled: dict[uuid.UUID, Rejection | None] = field(default_factory=dict)
     new: set[uuid.UUID] = field(default_factory=set)
@@ -253,7 +253,7 @@ class _Progress:
     cause: UnavailableError | IncompleteError | DeniedError | None = None
 
     def loaded(self, batch: Sequence[Parsed], result: Loaded) -> None:
-        """This part of the batch is committed."""
+        """Note that this part of the batch is committed."""
         self.new |= result.record_ids | result.rejection_ids
         for parsed in batch:
             content = parsed.content
@@ -261,7 +261,7 @@ class _Progress:
 
 
 def _written(messages: Sequence[Message], parsed: Sequence[Parsed], progress: _Progress) -> Written:
-    """A message that stands twice in a batch is stored once: the second is a duplicate."""
+    """The outcomes. A message that is twice in a batch is stored once: the second is a duplicate."""
     if not parsed:
         return Written([Outcome.RETRY] * len(messages), {}, {}, progress.cause)
     outcomes = []
@@ -284,13 +284,13 @@ def _written(messages: Sequence[Message], parsed: Sequence[Parsed], progress: _P
 
 
 def _has_no_month(parsed: Parsed) -> bool:
-    """Its month may be made, or be attached again since the ranges were looked at."""
+    """True if the record's month is missing: it may be created, or was attached after the ranges were read."""
     content = parsed.content
     return isinstance(content, Rejection) and content.reason in _NO_MONTH
 
 
 def _month(parsed: Parsed) -> dt.date:
-    """The first day of the month that a record's id is of."""
+    """The first day of the month of a record id."""
     try:
         moment = dt.datetime.fromtimestamp(milliseconds_of(parsed.record_id) / 1000, dt.UTC)
     except (ValueError, OverflowError):

@@ -12,7 +12,7 @@ from vault_etl.audit.log import AuditEntry
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyState, StoredKey
 from vault_etl.records.messages import SealedRecord, SealedRejection
-from vault_etl.records.unattached_months import MonthAway
+from vault_etl.records.unattached_months import UnattachedMonth
 from vault_etl.rotation.ranges import OpenRotation, Range
 
 
@@ -42,9 +42,9 @@ class FakeDatabase:
         """Keys that no entry explains: of a fake, what a test says."""
         self.audit: list[AuditEntry] = []
         self.disclosed: set[int] = set()
-        self.months_away: list[MonthAway] = []
+        self.months_away: list[UnattachedMonth] = []
 
-    def away(self) -> list[MonthAway]:
+    def unattached(self) -> list[UnattachedMonth]:
         """See `Months.away`."""
         return self.months_away
 

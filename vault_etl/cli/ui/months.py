@@ -9,12 +9,12 @@ from typing import Final
 from vault_etl.cli.ui.printable import printable
 from vault_etl.event.rejection import Reason
 from vault_etl.quarantine.read import QuarantinedRow
-from vault_etl.records.unattached_months import MonthAway, Months
+from vault_etl.records.unattached_months import Months, UnattachedMonth
 
 _SHOWN: Final = 12
 
 
-def warn_of(months: Sequence[MonthAway], what: str = "not searched:") -> None:
+def warn_of(months: Sequence[UnattachedMonth], what: str = "not searched:") -> None:
     """Name the months on standard error, after what their absence means. Without months, print nothing."""
     if not months:
         return
@@ -26,7 +26,7 @@ def warn_of(months: Sequence[MonthAway], what: str = "not searched:") -> None:
     sys.stderr.write("\n".join(lines) + "\n")
 
 
-def say_what_opens(months: Sequence[MonthAway], what: str) -> None:
+def say_what_opens(months: Sequence[UnattachedMonth], what: str) -> None:
     """Name closed months that messages wait for, and the command that lets each of them take rows again."""
     if not months:
         return
@@ -43,14 +43,14 @@ class WaitedFor:
 
     def __init__(self, months: Months) -> None:
         self._port = months
-        self._away: Sequence[MonthAway] | None = None
-        self._found: dict[MonthAway, None] = {}
+        self._away: Sequence[UnattachedMonth] | None = None
+        self._found: dict[UnattachedMonth, None] = {}
 
     def see(self, row: QuarantinedRow) -> QuarantinedRow:
         """Note the month of a message, and return the message."""
         if row.reason_code == Reason.MONTH_CLOSED:
             if self._away is None:
-                self._away = self._port.away()
+                self._away = self._port.unattached()
             self._found |= {m: None for m in self._away if m.takes(row.record_id)}
         return row
 
@@ -59,7 +59,7 @@ class WaitedFor:
         say_what_opens(list(self._found), "closed months that messages wait for")
 
 
-def listed(months: Sequence[MonthAway]) -> list[Mapping[str, object]]:
+def listed(months: Sequence[UnattachedMonth]) -> list[Mapping[str, object]]:
     """The months as JSON has them."""
     return [
         {
