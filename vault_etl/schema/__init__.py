@@ -1,1 +1,1 @@
-"""Migrations, with a transaction or online, and the schema that they must have made."""
+"""Migrations, in one transaction or online, and the comparison of the schema with what they make."""

@@ -1,12 +1,12 @@
-"""Online migrations: files of statements that are done a partition at a time, outside of one transaction.
+"""Online migrations: files of statements that run a partition at a time, outside of a single transaction.
 
-A file `NNNN_name.online.sql` is plain SQL. Run unchanged, in one transaction, it has the same result, and it is run so
+A file `NNNN_name.online.sql` is plain SQL. In one transaction the file has the same result, and it runs that way
 where its tables are small. Each statement has one of three forms (docs/adr/0038-online-migrations.md):
 
     CREATE INDEX name ON public.some_table …;
     ALTER TABLE public.some_table ADD CONSTRAINT name CHECK (…);
     UPDATE public.some_table SET …
-    WHERE rows that are left;
+    WHERE the condition of the remaining rows;
 
 A statement ends with a semicolon at the end of a line, a comment is a line of its own, and the WHERE of an UPDATE
 begins a line.
@@ -23,10 +23,10 @@ from typing import Final
 from vault_etl.base.errors import ConfigurationError
 
 SUFFIX: Final = ".online"
-"""Of a migration's name."""
+"""The end of the name of an online migration."""
 
 _LONGEST_NAME: Final = 63
-"""Bytes, in Postgres."""
+"""Bytes of the longest name in Postgres."""
 _DIGEST: Final = 8
 
 _COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
@@ -45,7 +45,7 @@ _FILL: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index of the table, and so of each partition. `rest`: from the method or the columns on."""
+    """An index of the table and of each partition. `rest`: the text from the method or the columns on."""
 
     table: str
     name: str
@@ -63,7 +63,7 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """Rows that get values. `left`: the condition of those that do not have them yet."""
+    """An update of rows. `left`: the condition of rows that do not have the values yet."""
 
     table: str
     changes: str
@@ -74,13 +74,13 @@ Statement = Index | Constraint | Fill
 
 
 def parse(name: str, text: str) -> Sequence[Statement]:
-    """The statements of a file. Raises ConfigurationError if one has another form."""
+    """Parse the statements of a file. Raises ConfigurationError if a statement has another form."""
     *parts, rest = _END.split(_COMMENT.sub("", text))
     statements = [_statement(part.strip()) for part in parts]
     found = [statement for statement in statements if statement is not None]
     if rest.strip() or len(found) < len(statements) or not found:
         number = next((n for n, s in enumerate(statements, 1) if s is None), len(statements) + 1)
-        message = f"migration {name} is not one that is done online: statement {number}"
+        message = f"migration {name} cannot run online: statement {number}"
         raise ConfigurationError(message, hint="CONTRIBUTING.md, Migrations, has the forms")
     return found
 
@@ -96,7 +96,7 @@ def _statement(text: str) -> Statement | None:
 
 
 def index_of(index: Index, partition: str) -> str:
-    """The name of a partition's index, in 63 bytes: the partition in the place of the table, if it begins so."""
+    """The name of a partition's index, in 63 bytes: the name of the index with the partition in place of the table."""
     name = f"{partition}_{index.name.removeprefix(f'{index.table}_')}"
     if len(name.encode()) <= _LONGEST_NAME:
         return name
@@ -107,15 +107,15 @@ def index_of(index: Index, partition: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MigrationStep:
-    """The next piece of work on a table or on one of its partitions."""
+    """The next action on a table or on one of its partitions."""
 
     statement: str
-    """What it is a part of: `index user_logins_user_id`."""
+    """The statement of the step, such as `index user_logins_user_id`."""
     table: str
     action: str
-    """In words: `build`, `attach`, `validate`, `fill`."""
+    """The action in words: `build`, `attach`, `validate`, `fill`."""
     bytes: int = field(compare=False)
-    """Of the table, without its indexes. It may grow meanwhile."""
+    """Size of the table without its indexes. The table may grow during the step."""
 
     def __str__(self) -> str:
         return f"{self.statement}, {self.table}: {self.action}"

@@ -1,4 +1,4 @@
-"""A database that was in use before the first migration: what is in the way, and a table that can be kept."""
+"""A database that was in use before the first migration: objects in the way, and a table that can be kept."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vault_etl.platform.resources import blocks
 from vault_etl.schema.postgres_schema import FILE
 
 ADOPTED: Final = "adopted.user_logins"
-"""Where a table `user_logins` goes that was there before."""
+"""The new name of a table `user_logins` that existed before."""
 
 COLUMNS: Final = (
     *("user_id", "device_type", "masked_ip", "masked_device_id"),
     *("locale", "app_version", "create_date"),
 )
-"""What it must have: the view that shows it beside the records reads these."""
+"""Columns that the table must have: the view of records and adopted rows reads them."""
 
 _SQL: Final = blocks("schema/adoption.sql")
 _TABLE: Final = "table public.user_logins"
@@ -29,16 +29,16 @@ _OPEN: Final = (
     " and run `vault-etl migrate` as the owner of the database"
 )
 _MOST: Final = 10
-"""Objects that an error names."""
+"""The most objects that an error names."""
 
 
 def refuse_what_is_in_the_way(
     cursor: psycopg2.extensions.cursor, folder: Path, *, adopt: bool = False
 ) -> None:
-    """Raise ConfigurationError for objects that have the names of what the migrations make.
+    """Raise ConfigurationError for objects with the names of objects that the migrations make.
 
-    And for logins that may create in `public` by a grant of their own. With `adopt`, the table of logins is
-    not in the way. Raises DeniedError for a login that may not let the owner's role create in `public`.
+    Logins with a grant of their own to create in `public` are in the way too. With `adopt`, the table of logins
+    is not. Raises DeniedError for a login that may not let the owner's role create in `public`.
     """
     cursor.execute(_SQL["closed_schema"])
     if row := cursor.fetchone():
@@ -73,15 +73,15 @@ def refuse_what_is_in_the_way(
 
 
 def move_table(cursor: psycopg2.extensions.cursor) -> str | None:
-    """Move the existing table `user_logins`, with its rows and indexes, and return its new name.
+    """Move an existing table `user_logins`, with its rows and indexes, and return its new name.
 
-    The table becomes this login's. None without such a table. Raises ConfigurationError for a table without
-    `COLUMNS`, or one that would run its owner's code, and DeniedError for a table of another login.
+    The table becomes this login's. Returns None without such a table. Raises ConfigurationError for a table
+    without `COLUMNS`, or a table that would run code of its owner, and DeniedError for a table of another login.
     """
     if not _may_be_adopted(cursor):
         return None
     cursor.execute(_SQL["hold"])
-    if not _may_be_adopted(cursor):  # the check was before the lock
+    if not _may_be_adopted(cursor):  # it may have changed before the lock
         return None
     cursor.execute(_SQL["move"])
     return ADOPTED
@@ -110,7 +110,7 @@ def _may_be_adopted(cursor: psycopg2.extensions.cursor) -> bool:
 
 
 def show_both(cursor: psycopg2.extensions.cursor) -> None:
-    """Make the view of records and adopted rows, for analysts. After the migrations."""
+    """Create the view of records and adopted rows, for analysts, after the migrations."""
     cursor.execute(_SQL["show_both"])
 
 
@@ -122,6 +122,6 @@ def _not_adopted(why: str) -> ConfigurationError:
 
 
 def _named(names: Iterable[str], *kinds: str) -> list[str]:
-    """The bare names of the objects of these kinds in the file of the schema's facts."""
+    """The bare names of the objects of these kinds in the file of facts."""
     found = (name.partition(" ") for name in names)
     return [name.partition("(")[0] for kind, _, name in found if kind in kinds]

@@ -1,8 +1,9 @@
-"""Migrations: plain SQL, forward only, checksummed, all of a run in one transaction behind one lock.
+"""Migrations: plain SQL, forward only, with checksums, all of a run in one transaction behind one lock.
 
-But for those that are done online, where tables are large: `postgres_online.py` (docs/adr/0038-online-migrations.md).
+Migrations that run online, where tables are large, are the exception: `postgres_online.py`
+(docs/adr/0038-online-migrations.md).
 
-psycopg2 runs a file of many statements as it is, so nothing here parses SQL
+psycopg2 runs a file of many statements, so this module does not parse SQL
 (docs/adr/0003-migrations.md says why this is not a library).
 """
 
@@ -34,7 +35,7 @@ from vault_etl.schema.postgres_adoption import (
 _SQL: Final = blocks("schema/migrations.sql")
 
 SMALL_BYTES: Final = 64 * 1024 * 1024
-"""Of the tables of an online migration that `migrate` does in its transaction: a second's work or two."""
+"""Size of the tables of an online migration that `migrate` runs in its transaction: one or two seconds of work."""
 
 _OLDEST: Final = 160000
 """PostgreSQL 16: GRANT … WITH SET, and the privilege that `pg_has_role` calls SET."""
@@ -56,19 +57,19 @@ class Migration:
 
     @property
     def is_online(self) -> bool:
-        """True if the migration can be done a partition at a time, outside of a transaction."""
+        """True if the migration can run a partition at a time, outside of a transaction."""
         return self.name.endswith(SUFFIX)
 
     def statements(self) -> Sequence[Statement]:
-        """Of one that is online. Raises ConfigurationError for a form that is unknown."""
+        """Parse an online migration. Raises ConfigurationError for an unknown form."""
         return parse(self.name, self.sql)
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The names of the migrations that were applied, and of the table that was adopted, if one was.
+    """The names of the applied migrations, and of the adopted table, if any.
 
-    `before`: the online migration that the run stopped at.
+    `before`: the online migration at which the run stopped.
     """
 
     names: Sequence[str]
@@ -78,20 +79,20 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A migration that the database does not have, or not all of."""
+    """A migration that the database does not have, or has in part."""
 
     migration: Migration
     is_online: bool
-    """Whether `migrate --online` does it, and `migrate` alone does not: it was begun, or its tables are large."""
+    """True if only `migrate --online` runs the migration: it was begun, or its tables are large."""
     bytes: int
-    """Of the tables of one that is online, without their indexes."""
+    """Size of the tables of an online migration, without their indexes."""
 
 
 class PostgresMigrations:
-    """Brings a database up to date. Safe to run twice, and at once."""
+    """Brings a database up to date. Safe to run twice, also at the same time."""
 
     def __init__(self, database: Database, folder: Path, locks: LockWatch | None = None) -> None:
-        """`locks` sees who is in the way, for `try_apply`."""
+        """`locks` sees the sessions that block `try_apply`."""
         self._locks = locks
         self._database = database
         self._folder = folder
@@ -100,19 +101,19 @@ class PostgresMigrations:
     def pending(self) -> Sequence[Pending]:
         """The migrations that the database does not have yet, in order.
 
-        Raises ConfigurationError if it has one that was changed since, or one that is newer, and if
-        an owner put something else in the place of the table that says so.
+        Raises ConfigurationError if the database has a migration whose file was changed later, or a newer one,
+        and if an owner replaced the table of migrations with another object.
         """
         with self._database.transaction() as cursor:
             return list(self._judged(cursor))
 
     def apply(self, *, adopt: bool = False, online: bool = False) -> Applied:
-        """Apply what is pending, in one transaction, up to the first that is to be done online.
+        """Apply the pending migrations, in one transaction, up to the first that must run online.
 
-        With `online`, that is every online one, but in a new database. Before the first one, close
-        `public` in another transaction.
+        With `online`, every online migration must, except in a new database. Before the first migration,
+        another transaction closes `public`.
 
-        With `adopt`, a table `user_logins` that was there before the first migration is kept, under
+        With `adopt`, a table `user_logins` that existed before the first migration is kept, under
         another name. Raises as `pending` does, ConfigurationError for a server that is too old or not
         UTF-8, and for objects in the way of the first migration, and DeniedError for a table that
         this login may not move.
@@ -145,7 +146,7 @@ class PostgresMigrations:
             return Applied([migration.name for migration in pending], adopted, left)
 
     def try_apply(self, *, adopt: bool = False, online: bool = False) -> Applied | Blocked:
-        """Apply the pending migrations, unless another session holds a table of theirs for more than a second."""
+        """Apply the pending migrations, unless a session holds a table that they change for more than a second."""
         try:
             return self.apply(adopt=adopt, online=online)
         except LockTimeoutError:
@@ -162,17 +163,17 @@ class PostgresMigrations:
             yield
 
     def make_roles(self) -> None:
-        """Do what the first migration does, and nothing more: roles, and the rights on the database itself.
+        """Run the first migration only: roles, and the rights on the database itself.
 
-        For a database that a dump is restored into, which holds the rest. Raises as `apply` does.
+        This prepares a database for the restore of a dump, which holds the rest. Raises as `apply` does.
         """
         self._close_public(again=True)
 
     def _close_public(self, *, adopt: bool = False, again: bool = False) -> None:
-        """Do what the first migration does, if it was not applied yet, or `again`.
+        """Run the first migration, if it was not applied yet, or `again`.
 
-        The migration takes the right to create in `public` from PUBLIC. The loss takes effect for others at the
-        commit: so no login can put an object in the way of the other migrations once they begin.
+        This revokes the right to create in `public` from PUBLIC. The revocation must be committed before the other
+        migrations begin: then no other login can put an object in their way any more.
         """
         with self._database.transaction() as cursor, self._watched(cursor):
             _begin(cursor)
@@ -197,7 +198,7 @@ class PostgresMigrations:
             yield Pending(migration, migration.is_online and large and not is_new, size)
 
     def _pending(self, cursor: psycopg2.extensions.cursor) -> Iterator[tuple[Migration, bool]]:
-        """The migrations that the database lacks, each with True if it was begun."""
+        """The migrations that the database does not have, each with True if it was begun."""
         applied = _applied(cursor) if _has_table(cursor) else {}
         known = {migration.name: migration.checksum for migration in self._migrations}
         if newer := sorted(applied.keys() - known.keys()):
@@ -216,7 +217,7 @@ class PostgresMigrations:
 
 
 def _applied(cursor: psycopg2.extensions.cursor) -> dict[str, tuple[str, bool]]:
-    """The checksum of each migration that was begun, and whether it is done."""
+    """The checksum of each begun migration, and True if it is done."""
     cursor.execute(_SQL["hold"])
     cursor.execute(_SQL["is_plain"])
     if cursor.fetchone() != (True,):
@@ -229,14 +230,14 @@ def _applied(cursor: psycopg2.extensions.cursor) -> dict[str, tuple[str, bool]]:
 
 
 def _begin(cursor: psycopg2.extensions.cursor) -> None:
-    """Wait for other runs: one at a time, for as long as each takes."""
+    """Lock out other runs until the end of the transaction, and check the server."""
     cursor.execute(_SQL["lock"])
     cursor.execute(_SQL["limit_waits"])
     _check_server(cursor)
 
 
 def _make_table(cursor: psycopg2.extensions.cursor) -> None:
-    """Make the table. Raises ConfigurationError if another login's transaction made it since the check."""
+    """Create the table. Raises ConfigurationError if another login has created it since the check."""
     try:
         cursor.execute(_SQL["make_table"])
     except (psycopg2.errors.DuplicateTable, psycopg2.errors.UniqueViolation):

@@ -1,7 +1,7 @@
 """An online migration on Postgres (docs/adr/0038-online-migrations.md).
 
-A run has a session of its own, as the owner, with an advisory lock that ends with it. So a second run waits, also for
-the server's end of one that was killed.
+A run has a session of its own, as the owner, with an advisory lock that ends with the session. So a second run waits,
+also for the server process of a run that was killed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MIGRATIONS: Final = blocks("schema/migrations.sql")
 
 
 PAGE_ROWS: Final = 5_000
-"""Of a transaction that fills rows."""
+"""The most rows that one transaction fills."""
 
 
 class PostgresOnline:
@@ -59,7 +59,7 @@ class PostgresOnline:
         return self._acts.session()
 
     def try_alone(self) -> Blocked | None:
-        """Keep others from doing this while the session lives; who does it, if others do."""
+        """Keep other runs out while the session lives. Returns the sessions of another run, if there is one."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["one_at_a_time"])
             if cursor.fetchone() == (True,):
@@ -68,7 +68,7 @@ class PostgresOnline:
             return Blocked(tuple(map(named, cursor.fetchall())))
 
     def begin(self) -> bool:
-        """Say in the database that it is begun; False if it is done already."""
+        """Record in the database that the migration has begun; False if it is done already."""
         name = self._migration.name
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["begin"], {"name": name, "checksum": self._migration.checksum})
@@ -76,7 +76,7 @@ class PostgresOnline:
             return cursor.fetchall() == [(False,)]
 
     def finish(self) -> None:
-        """Say that it is done."""
+        """Record that the migration is done."""
         with self._database.transaction() as cursor:
             cursor.execute(_SQL["finish"], {"name": self._migration.name})
 
@@ -85,14 +85,14 @@ class PostgresOnline:
 
         Raises ConfigurationError for a table that does not exist.
         """
-        return [step for step, _ in self._look()]
+        return [step for step, _ in self._next_steps()]
 
     def attempt(self, step: MigrationStep, rows: int, progress: Progress) -> int | Blocked:
         """Do the first of the steps left, and report progress; return the rows changed, at most `rows`.
 
         Raises DataError or IncompleteError for rows that break a constraint.
         """
-        act = dict(self._look()).get(step)
+        act = dict(self._next_steps()).get(step)
         if act is None:
             return 0
         self._acts.at = str(step)
@@ -108,17 +108,17 @@ class PostgresOnline:
         except VaultEtlError:
             if step in self.left():
                 raise
-            return 0  # of a partition that was detached or dropped meanwhile
+            return 0  # the step was of a partition that has been detached or dropped
 
     def _fill_again(self, error: DataError) -> None:
-        """Raise IncompleteError if there is a statement that fills rows, which the next run does once more."""
+        """Raise IncompleteError if a statement fills rows; the next run fills them again."""
         if any(isinstance(statement, Fill) for statement in self._statements):
             with self._acts.brief() as cursor:
                 FillPosition().write(cursor, self._migration.name)
             hint = "does a worker of an older version write them? the next run fills rows once more"
             raise IncompleteError(str(error), hint=hint) from None
 
-    def _look(self) -> Sequence[StepAndAct]:
+    def _next_steps(self) -> Sequence[StepAndAct]:
         found: list[StepAndAct] = []
         with self._database.transaction() as cursor:
             for number, statement in enumerate(self._statements):
@@ -140,7 +140,9 @@ class PostgresOnline:
 def apply_online(
     steps: PostgresOnline, progress: Progress, pace: Pace, clock: Clock, wait: float
 ) -> None:
-    """Do every step. A lock that others hold is waited for a second at a time, for `wait` seconds in all.
+    """Do every step. The steps that remain are read before each one, so the next run continues after a killed one.
+
+    An attempt waits one second for a lock that others hold; all attempts together wait `wait` seconds.
 
     Raises IncompleteError after that, naming who holds it.
     """
@@ -165,7 +167,7 @@ def apply_online(
 
 
 def _attempt(steps: PostgresOnline, pace: Pace, progress: Progress) -> int | Blocked:
-    """The step that is next by now: a try that was blocked may have left an index to be made again."""
+    """Attempt the step that is next now: a blocked attempt may have left an invalid index, which is built again."""
     left = steps.left()
     if not left:
         return 0

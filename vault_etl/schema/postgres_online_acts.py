@@ -1,4 +1,4 @@
-"""The two ways to do a step of an online migration: briefly in a transaction, or for long outside of one."""
+"""Two ways to do a step of an online migration: in a brief transaction, or for a long time outside of one."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _OWNER: Final = "vault_etl_owner"
 _TELL_S: Final = 1.0
 
 Act = Callable[[int, Progress], int]
-"""Does a step; from the most rows that it may change to those that it changed."""
+"""Does a step: takes the most rows that it may change, and returns the number that it changed."""
 
 
 class OnlineActs:
-    """A session as the owner, and a second connection, on which it is looked how far the first one is.
+    """A session as the owner, and a second connection that reads the progress of the first.
 
-    `locks` sees who is in the way of an act that waits for its locks for so long and no longer.
+    `locks` sees the sessions that block an act whose wait for locks is limited.
     """
 
     def __init__(self, database: Database, watching: Database, locks: LockWatch) -> None:
         self.database = database
         self.at = ""
-        """The step, in words."""
+        """The current step, in words."""
         self.locks = locks
         self._watching = watching
         self._pid = 0
@@ -52,13 +52,13 @@ class OnlineActs:
 
     @contextlib.contextmanager
     def brief(self) -> Iterator[psycopg2.extensions.cursor]:
-        """A transaction that waits a second for its locks: who needs the table waits behind it."""
+        """A transaction that waits one second for its locks, because other sessions queue behind the wait."""
         with self.database.transaction(long=True) as cursor, self.locks.of(self._pid):
             cursor.execute(_MIGRATIONS["limit_waits"])
             yield cursor
 
     def briefly(self, statement: sql.Composable) -> Act:
-        """In such a transaction."""
+        """Build an act that runs the statement in a brief transaction."""
 
         def act(_rows: int, _progress: Progress) -> int:
             with self.brief() as cursor:
@@ -68,7 +68,7 @@ class OnlineActs:
         return act
 
     def at_length(self, statement: sql.Composable, *, lock_timeout_s: float = 0) -> Act:
-        """Outside of a transaction, for as long as it takes; a signal ends it on the server too."""
+        """Build an act that runs the statement outside of a transaction, without a time limit. A signal cancels it."""
 
         def act(_rows: int, progress: Progress) -> int:
             limited = self.locks.of(self._pid) if lock_timeout_s else contextlib.nullcontext()
@@ -87,7 +87,7 @@ class OnlineActs:
         return act
 
     def _tell(self, progress: Progress) -> None:
-        """Say how far it is, and who is in its way. If that fails, the work goes on; a signal is no such failure."""
+        """Report the progress and the sessions that block it. A failed report does not end the work; a signal does."""
         with (
             contextlib.suppress(UnavailableError, DeniedError),
             self._watching.transaction(within=_TELL_S) as cursor,

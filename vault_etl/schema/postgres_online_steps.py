@@ -1,4 +1,4 @@
-"""The remaining steps of each statement of an online migration, as the catalog shows them, and their acts."""
+"""The remaining steps of each statement of an online migration, as the catalog shows, and the act of each."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class TargetTable:
 
     @property
     def identifier(self) -> sql.Identifier:
-        """Its name, with its schema."""
+        """The name, with the schema."""
         return sql.Identifier(self.schema, self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class FillPosition:
-    """The progress of filling rows: up to `key` of a table, by a statement of the file. All before that is done."""
+    """The position of a fill: a statement of the file, a table, and the last key. All rows before it are filled."""
 
     statement: int = 0
     table: str = ""
@@ -51,11 +51,11 @@ class FillPosition:
 
     @classmethod
     def read(cls, text: str | None) -> FillPosition:
-        """Read the position from its text. None means that no row is filled."""
+        """Read a written position; None means that no row is filled."""
         return cls(*json.loads(text)) if text else cls()
 
     def write(self, cursor: _Cursor, name: str) -> None:
-        """Keep the position for the next run, in the transaction that fills the rows up to it."""
+        """Store the position for the next run, in the transaction that fills up to it."""
         place = json.dumps(dataclasses.astuple(self))
         cursor.execute(_SQL["fill_to"], {"name": name, "filled_to": place})
 
@@ -63,7 +63,7 @@ class FillPosition:
 def index_steps(
     acts: OnlineActs, cursor: _Cursor, index: Index, tables: Sequence[TargetTable]
 ) -> Iterator[StepAndAct]:
-    """ON ONLY the table, so that months to come have it; CONCURRENTLY on each partition; and attached."""
+    """Create the index ON ONLY the table, for coming months; CONCURRENTLY on each partition; then attach these."""
     whole, *parts = tables
     cursor.execute(_SQL["indexes"], {"tables": [table.oid for table in tables]})
     found = {(oid, name): rest for oid, name, *rest in cursor.fetchall()}
@@ -87,14 +87,14 @@ def index_steps(
             message = f"in the way of the migration: index {name}, of another definition"
             raise ConfigurationError(message, hint="rename or drop it, and run it again")
     if is_valid is False and parts and len(attached) == len(parts):
-        # The last partition that lacked it was detached. To attach one again makes it valid.
+        # The last partition without the index was detached. Attaching an index again makes the whole index valid.
         yield _attached(acts, index, parts[0], attached[parts[0].oid])
 
 
 def _built(
     acts: OnlineActs, index: Index, table: TargetTable, name: str, *, is_new: bool
 ) -> StepAndAct:
-    """Neither statement holds up a loader, so they wait without end for who is in their way."""
+    """Build the index, or drop an invalid one first. Both wait without a limit, because they block no loader."""
     if is_new:
         text = f"CREATE INDEX CONCURRENTLY {{}} ON {{}} {_verbatim(index.rest)}"
         build = sql.SQL(text).format(sql.Identifier(name), table.identifier)
@@ -113,7 +113,7 @@ def _attached(acts: OnlineActs, index: Index, part: TargetTable, name: str) -> S
 def constraint_steps(
     acts: OnlineActs, cursor: _Cursor, constraint: Constraint, tables: Sequence[TargetTable]
 ) -> Iterator[StepAndAct]:
-    """NOT VALID, which is for new rows; then validated, which reads a partition and keeps no one from writing."""
+    """Add the constraint NOT VALID, for new rows; then validate it, which reads a partition and blocks no writer."""
     whole, *parts = tables
     oids = [table.oid for table in tables]
     cursor.execute(_SQL["constraints"], {"name": constraint.name, "tables": oids})
@@ -149,7 +149,7 @@ def fill_steps(
     fill: Fill,
     tables: Sequence[TargetTable],
 ) -> Iterator[StepAndAct]:
-    """Pages by the primary key, each with the place up to which rows are filled."""
+    """Fill pages in the order of the primary key, each with the position up to which rows are filled."""
     cursor.execute(_SQL["filled_to"], {"name": migration})
     place = FillPosition.read(next((text for (text,) in cursor.fetchall()), None))
     if place.statement > number:
@@ -170,7 +170,7 @@ def fill_steps(
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """Rows of a partition from a place on, and the place that comes when none is left."""
+    """A page of rows of a partition behind a position, and the position after the last row."""
 
     migration: str
     fill: Fill
@@ -183,7 +183,7 @@ class _Page:
         def act(rows: int, _progress: Progress) -> int:
             with acts.brief() as cursor:
                 values = {"after": self.begin.key, "rows": rows}
-                ((first, last),) = rows_of(cursor, self._look(cursor), values)
+                ((first, last),) = rows_of(cursor, self._select(cursor), values)
                 if last is None:
                     self.end.write(cursor, self.migration)
                     return 0
@@ -194,7 +194,7 @@ class _Page:
 
         return act
 
-    def _look(self, cursor: _Cursor) -> str:
+    def _select(self, cursor: _Cursor) -> str:
         text = (
             "SELECT page[1]::text, page[cardinality(page)]::text FROM (SELECT ARRAY("
             "SELECT {key} FROM {part} WHERE {after} ORDER BY {key} LIMIT %(rows)s)) AS a (page)"
@@ -205,7 +205,7 @@ class _Page:
         return sql.SQL(text).format(key=key, part=part, after=after).as_string(cursor)
 
     def _change(self, cursor: _Cursor) -> str:
-        """The statement of the file, so that triggers of the table see it; by its keys it is the partition's."""
+        """The UPDATE of the file on the whole table, so that its triggers run; the keys limit it to the partition."""
         text = (
             "WITH changed AS (UPDATE public.{table} SET {changes} WHERE ({left})"
             " AND {key} >= %(first)s AND {key} <= %(last)s RETURNING 1) SELECT count(*) FROM changed"
@@ -224,5 +224,5 @@ def _step(statement: Index | Constraint, table: TargetTable, action: str) -> Mig
 
 
 def _verbatim(text: str) -> str:
-    """A part of the file, in a template of `sql.SQL`."""
+    """Escape a part of the file for a template of `sql.SQL`."""
     return text.replace("{", "{{").replace("}", "}}")

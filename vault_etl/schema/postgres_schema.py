@@ -1,4 +1,4 @@
-"""The schema as the migrations made it, and as it is: every difference, by name.
+"""Compare the schema of a database with the schema that the migrations make, and name every difference.
 
 `migrations/schema.json` holds the facts of a database that was migrated and never used. It is written
 by `docs/generate_schema.py` (CONTRIBUTING.md), and a test fails if it is not current.
@@ -21,29 +21,29 @@ from vault_etl.schema.online import Fill, Index, Statement, index_of
 FILE: Final = "schema.json"
 
 Facts = Mapping[str, Mapping[str, str]]
-"""The value of each aspect of each object."""
+"""Values by object and aspect."""
 
 _SQL: Final = blocks("schema/schema.sql")
 _AROUND: Final = blocks("schema/schema_around.sql")
 _PARTITION: Final = "partition of "
 _FIXED: Final = "table audit_actions"
-"""The table whose rows are facts too."""
+"""The table whose rows are compared too."""
 _ROW: Final = "row of "
 
 
 class PostgresSchema:
-    """The schema of one database, beside what the migrations in `folder` say."""
+    """The schema of one database, compared with the migrations in `folder`."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self._database = database
         self._file = folder / FILE
 
     def differences(self, left: Iterable[Statement] = ()) -> Sequence[str]:
-        """Name the objects and aspects that are missing, foreign or changed, but never a value.
+        """Name objects and aspects that are missing, changed, or not of the migrations; never a value.
 
-        Objects that the online work in `left` makes may be there, in part or not at all.
+        Objects of the online statements in `left` may exist, in part or not at all.
 
-        Raises ConfigurationError if the file of the facts does not exist.
+        Raises ConfigurationError if the file of the facts is missing.
         """
         if not self._file.exists():
             message = f"this installation of vault-etl has no {FILE} beside its migrations"
@@ -54,7 +54,7 @@ class PostgresSchema:
             bare = {k: v for k, v in expected[_FIXED].items() if not k.startswith(_ROW)}
             if found.get(_FIXED) == bare:
                 found[_FIXED] |= _rows(cursor)
-            else:  # reading it could run code of the login that changed it, with this login's rights
+            else:  # a changed table could run code of its author with this login's rights
                 expected[_FIXED] = bare
         for statement in left:
             _pass_over(statement, expected, found, alike)
@@ -68,7 +68,7 @@ class PostgresSchema:
         return sorted(lines)
 
     def facts(self) -> Facts:
-        """All facts of this database, partitions as the one kind that they are: what the file holds."""
+        """All facts of this database, as the file has them: all partitions are one kind of object."""
         with self._database.transaction(within=ANSWER_WITHIN_S) as cursor:
             found, alike = _catalog(cursor)
             found[_FIXED] |= _rows(cursor)
@@ -78,7 +78,7 @@ class PostgresSchema:
 def _catalog(
     cursor: psycopg2.extensions.cursor,
 ) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """The aspects of each object, and the object whose aspects it must have."""
+    """The aspects of each object, and for each object the one whose aspects it must have."""
     cursor.execute(_SQL["facts"])
     rows = cursor.fetchall()
     cursor.execute(_AROUND["facts"])

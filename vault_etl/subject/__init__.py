@@ -1,1 +1,1 @@
-"""Everything the vault holds about one person, exported."""
+"""The export of all data that the vault has about one person."""
