@@ -24,7 +24,7 @@ pytest_plugins = (
 )
 OURS = ("AWS_", "VAULT_ETL_")
 ONCE = {
-    "erase/": "Postgres alone forgets; a value that is looked for is opened as a reveal opens it",
+    "erase/": "only Postgres erases; a search opens values as a reveal does",
     "fuzz/": "the parsers alone",
     "endurance/outages/": "about us, and mostly waits",
     "rotation/": "about rows, locks and kills; what KMS is asked is in rotation/test_rotation_command.py",

@@ -179,7 +179,7 @@ def _cut_connections(vault: Vault) -> None:
 
 
 def test_a_connection_that_was_lost_between_two_calls_is_made_again(function: Vault) -> None:
-    """While the process is frozen nobody keeps it alive."""
+    """No process keeps the lease alive while this one is frozen."""
     aws_lambda.handler(delivered(function, [login_event().decode()]), Context())
     event = delivered(function, [login_event().decode()])
     _cut_connections(function)

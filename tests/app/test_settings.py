@@ -95,7 +95,7 @@ def test_an_unknown_setting_is_an_error(loaded: Vault, name: str) -> None:
 
 
 def test_what_kubernetes_injects_is_ignored(loaded: Vault) -> None:
-    """The variables of a Service that is called vault-etl are none of ours."""
+    """The variables of a Service that is called vault-etl are not ours."""
     injected = {
         "VAULT_ETL_SERVICE_HOST": "10.0.0.1",
         "VAULT_ETL_SERVICE_PORT": "80",
@@ -190,7 +190,7 @@ def test_a_garbled_endpoint_is_told(loaded: Vault) -> None:
 
 @pytest.fixture(scope="module")
 def fresh_database(loaded: Vault) -> str:
-    """A database that nobody has migrated."""
+    """A database without migrations."""
     name = f"fresh_{uuid.uuid4().hex[:12]}"
     loaded.sql(f'CREATE DATABASE "{name}"')
     return name

@@ -83,7 +83,7 @@ def test_a_traceback_with_locals_redacts() -> None:
 
 
 def test_a_value_does_not_hash() -> None:
-    """A dict or set key is a copy that nobody tracks."""
+    """A dict or set key is a copy that no code tracks."""
     for value in (PII, Holder(PII)):
         with pytest.raises(TypeError):
             hash(value)

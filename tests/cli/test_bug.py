@@ -9,7 +9,7 @@ VALUE = "203.0.113.99"
 
 
 def test_an_unforeseen_answer_of_the_database_is_a_bug(quick: Vault) -> None:
-    """A function that raises what nobody foresaw: its SQLSTATE is named, and its text is not."""
+    """A function raises an unforeseen error: its SQLSTATE is named, and its text is not."""
     quick.sql(
         "CREATE OR REPLACE FUNCTION public.ensure_partition(month date) RETURNS text"
         " LANGUAGE plpgsql AS $$ BEGIN"

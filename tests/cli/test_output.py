@@ -84,7 +84,7 @@ def test_output_is_as_asked_for(loaded: Vault, name: str) -> None:
 
 
 def test_a_narrow_terminal_loses_nothing(loaded: Vault) -> None:
-    """Forty columns are too few for a row: what does not fit stands below it."""
+    """Forty columns are too few for a row: cells that do not fit are below it."""
     lines = loaded.ok("analyst", "duplicates", "-f", "ip").lines
     shown = on_terminal(loaded, "analyst", "duplicates", "-f", "ip", columns=40).stdout
     for line in lines:
@@ -94,7 +94,7 @@ def test_a_narrow_terminal_loses_nothing(loaded: Vault) -> None:
 
 
 def test_the_table_tells_what_the_json_does(loaded: Vault) -> None:
-    """Every token and count of the JSON stands in the table, one row each."""
+    """Every token and count of the JSON is in the table, one row each."""
     lines = loaded.ok("analyst", "duplicates", "-f", "ip").lines
     shown = plain(on_terminal(loaded, "analyst", "duplicates", "-f", "ip").stdout).splitlines()
     for line in lines:

@@ -59,7 +59,7 @@ def test_many_threads_never_move_the_bar_back() -> None:
 def test_what_is_waited_for_is_a_line_above_the_live_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Whole, whatever room the live one has; and not at each look."""
+    """The line is whole, even where the live one has little room; and it is not written at each update."""
     live = LiveProgress("rotate", 2)
     for _ in range(3):
         live.advance(0, waiting_for="1 range that another process has claimed")

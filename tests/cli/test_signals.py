@@ -156,7 +156,7 @@ def run(
 
 
 def run_unread(vault: Vault, role: str, *args: str, stderr: bool = False) -> Result:
-    """Run a command whose standard output, and error if so said, is a pipe that nobody reads."""
+    """Run a command whose standard output, and error if so said, is a pipe without a reader."""
     reader, writer = os.pipe()
     os.close(reader)
     try:

@@ -71,7 +71,7 @@ def test_half_a_command_shows_its_help(loaded: Vault, command: tuple[str, ...]) 
 
 
 def test_a_closed_standard_input_is_no_terminal(loaded: Vault) -> None:
-    """`reveal ID <&-` has nobody to ask for a reason: exit 2, and no bug."""
+    """`reveal ID <&-` cannot ask a person for a reason: exit 2, and no bug."""
     done = subprocess.run(
         ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *loaded.command("reveal", UNKNOWN)],
         env=loaded.environment("reveal"),

@@ -52,7 +52,7 @@ def refused(words: tuple[str, ...], param: Any, value: str) -> str | None:  # no
 
 
 def test_every_option_says_what_it_takes() -> None:
-    """Each option and argument that does not take any text, with values that are none of its own."""
+    """Each option and argument that does not take any text, with values that it does not accept."""
     seen = 0
     for words, param in parameters():
         for value in (SECRET, "-1", "99999999999999999999999", "nan"):

@@ -131,7 +131,7 @@ def test_private_loopback_and_reserved_addresses_are_addresses(text: str) -> Non
 
 @pytest.mark.parametrize("text", REJECTED.values(), ids=REJECTED.keys())
 def test_text_that_is_not_a_plain_address_is_rejected(text: str) -> None:
-    """Each of these was taken for an address by some library, and is none here."""
+    """Each of these was accepted as an address by some library, and is refused here."""
     with pytest.raises(ValueError):  # noqa: PT011 - ipaddress words it in many ways
         canonical_ip(text)
 

@@ -60,7 +60,7 @@ def test_material_prints_as_nothing(text: str) -> None:
 
 
 def test_material_does_not_hash() -> None:
-    """A dict or set key is a copy that nobody tracks."""
+    """A dict or set key is a copy that no code tracks."""
     with pytest.raises(TypeError):
         hash(MATERIAL)
     with pytest.raises(TypeError):

@@ -100,7 +100,7 @@ def test_two_keys_give_two_tokens() -> None:
 
 
 def test_a_tokenizer_tells_its_generation() -> None:
-    """It stands beside the tokens in the row."""
+    """The generation is stored beside the tokens in the row."""
     assert tokenizer(generation=7).generation == 7
 
 

@@ -27,7 +27,7 @@ def test_an_endpoint_in_plain_text_is_a_fault(loaded: Vault, name: str) -> None:
     away = {name: "http://0.0.0.0:9", "AWS_MAX_ATTEMPTS": "1"}
     found = wrong(loaded, "analyst", away)
     assert "in plain text, from 0.0.0.0" in found["aws_endpoints"]["detail"]
-    # As in docker-compose.yml: AWS never gave this access key to anybody.
+    # As in docker-compose.yml: AWS never issued this access key.
     found = wrong(loaded, "analyst", {**away, "AWS_ACCESS_KEY_ID": "test"})
     assert "aws_endpoints" not in found
 

@@ -84,7 +84,7 @@ def test_a_failed_signature_is_told_and_undoes_nothing(desk: Desk, record: Recor
 def test_another_key_than_the_registered_one_signs_nothing(
     desk: Desk, record: RecordTarget
 ) -> None:
-    """A signature that does not verify is none."""
+    """A signature that does not verify counts as missing."""
     desk.checkpoints.keys = [FakeHeadSigner().signing_key()]
     certificate = desk.erase(record)
     assert certificate.checkpoint is None

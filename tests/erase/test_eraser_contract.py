@@ -35,7 +35,7 @@ def with_next(process: Writer, **changes: object) -> uuid.UUID:
 
 
 def erased_columns(bench: Bench, record_id: uuid.UUID) -> tuple[object, ...]:
-    """What an erasure takes away, as it stands in the row."""
+    """The values of a row that an erasure removes."""
     return bench.records()[record_id][2:10]
 
 
@@ -61,7 +61,7 @@ def test_a_preview_counts_and_changes_nothing(process: Writer) -> None:
 
 
 def test_all_records_of_a_user_go_and_nobody_elses(process: Writer) -> None:
-    """The user id is matched as it stands: case, spaces and patterns are other users."""
+    """The user id is matched exactly: another case, spaces and patterns are other users."""
     mine = [with_next(process, user_id="a%") for _ in range(3)]
     others = [with_next(process, user_id=other) for other in ("A%", "a%%", "a", " a%")]
     before = process.bench.records()

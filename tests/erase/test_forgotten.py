@@ -113,7 +113,7 @@ def test_no_count_has_it(forgotten: Forgotten) -> None:
 
 
 def test_a_rotation_afterwards_leaves_it_alone(forgotten: Forgotten) -> None:
-    """It seals anew what others have, fails at nothing, and no key is needed for what is gone."""
+    """The rotation re-encrypts the other rows, does not fail, and needs no key for erased values."""
     report = forgotten.vault.ok("re-encrypt", "keys", "rotate", "--yes").json
     assert (report["rows_reencrypted"], report["rows_remaining"]) == (6, 0)
     assert gone(forgotten.vault, "ann")

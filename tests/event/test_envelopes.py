@@ -54,7 +54,7 @@ def test_each_shape_is_what_the_table_says(shape: Shape) -> None:
     ],
 )
 def test_an_object_with_a_field_of_an_event_is_not_an_envelope(envelope: str, name: str) -> None:
-    """Whatever else it has: it is read as an event, and is none."""
+    """A body with a field of ours is read as an event, even with other names, and rejected as one."""
     body = json.dumps(json.loads(envelope) | {name: EVENT.get(name)})
     parsed = parse_event(body.encode())
     assert isinstance(parsed, Rejection)

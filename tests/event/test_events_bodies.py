@@ -105,7 +105,7 @@ def test_a_json_value_that_is_not_an_object_is_rejected(body: bytes) -> None:
     ],
 )
 def test_a_name_that_is_there_twice_is_rejected(body: bytes) -> None:
-    """RFC 8259 leaves it to each parser which of the two counts: then nobody knows whose it is."""
+    """RFC 8259 leaves it to each parser which of the two counts, so the user would be uncertain."""
     assert reason_of(body) is Reason.FIELD_TWICE
 
 
@@ -189,7 +189,7 @@ def test_no_body_takes_long(body: bytes) -> None:
     ],
 )
 def test_huge_numbers_in_extra_fields_are_dropped(text: str, what: str) -> None:
-    """They are JSON, and nobody asked for them."""
+    """They are JSON, and no column needs them."""
     event = parse_event(event_with_extra(text))
     assert isinstance(event, LoginEvent), what
     assert event.extra_fields == ("extra",)

@@ -1,4 +1,4 @@
-"""Made-up events: repeatable, of nobody, and with the mess that real ones have."""
+"""Made-up events: repeatable, about no real person, and as irregular as real ones."""
 
 from __future__ import annotations
 

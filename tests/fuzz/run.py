@@ -72,7 +72,7 @@ def _fuzz(name: str, arguments: list[str]) -> None:
     atheris = importlib.import_module("atheris")  # has no types
     sys.modules.pop(
         "ipaddress", None
-    )  # somebody has imported it, and coverage would not see into it
+    )  # another module has imported it, and coverage would not see into it
     with atheris.instrument_imports(include=["ipaddress", "json", "vault_etl"]):
         targets = importlib.import_module("tests.fuzz.targets")
     # To merge, libFuzzer runs "its program" in a shell, by the first argument, and quotes nothing.

@@ -1,6 +1,6 @@
 """What holds for any bytes whatever: the parsers that read what others wrote.
 
-A target takes bytes and returns, or a law is broken. `run.py` looks for such bytes, guided by
+A target takes bytes and returns, or a law is broken. `run.py` searches for such bytes, guided by
 coverage; `test_corpus.py` replays what it has found.
 """
 
@@ -53,7 +53,7 @@ _NOT_JSON: Final = (Reason.NOT_UTF8, Reason.NOT_JSON)
 _UNREAD: Final = (
     *(Reason.BODY_TOO_LARGE, Reason.NESTED_TOO_DEEP, Reason.FIELD_TWICE, Reason.SEVERAL_EVENTS),
 )
-"""Decided before all is read: what stands behind may be no JSON, or an envelope's message none."""
+"""The decision comes before all is read: the rest may not be JSON, or an envelope's message not an event."""
 _PATH: Final = re.compile(
     r"\$(\.(user_id|device_type|ip|device_id|locale|app_version|create_date))?"
 )
@@ -224,7 +224,7 @@ def ciphertext(data: bytes) -> None:
 
 
 def _stored_bytes(stored: bytes) -> None:
-    """The rest is what stands in the database."""
+    """The rest is the content of the database."""
     with contextlib.suppress(IntegrityError):
         assert Ciphertext.parse(stored).serialise() == stored
     assert _opened(stored, PLACE, KEY) == (VALUE if stored == STORED else None)
@@ -239,7 +239,7 @@ def _damage(mask: bytes) -> None:
 
 
 def _padded_text(padded: bytes) -> None:
-    """The rest was sealed by somebody who has the key: it opens exactly if `pad` makes it."""
+    """A party with the key sealed the rest: it opens exactly if `pad` makes it."""
     sealed = AESGCM(KEY.material.expose()).encrypt(NONCE, padded, PLACE.associated_data(KEY.key_id))
     opened = _opened(Ciphertext(KEY.key_id, NONCE, sealed).serialise(), PLACE, KEY)
     value = padded.rstrip(b"\x00")[:-1]
@@ -256,7 +256,7 @@ def _opened(stored: bytes, place: ValuePlace, key: DataKey) -> bytes | None:
 def content(data: bytes) -> None:
     """A file of any bytes is refused, or its records are numbered upwards, however it comes in pieces.
 
-    The first byte says where it is cut. But for rows of CSV, each record stands in the content, in order.
+    The first byte says where it is cut. Except for rows of CSV, the content contains each record, in order.
     """
     cut, whole = int.from_bytes(data[:1]), data[1:]
     for keep_going in (False, True):

@@ -84,7 +84,7 @@ def cutting(endpoint: str, times: int) -> Iterator[tuple[str, list[str]]]:
 
 
 def test_the_sha256_is_kept_beside_the_object(archive: S3Archive, cold: Any) -> None:  # noqa: ANN401
-    """S3 compared it with what arrived, and anybody can ask for it."""
+    """S3 compared the checksum with the bytes that arrived, and every reader can ask for it."""
     del archive
     head = cold.head_object(
         Bucket="cold", Key=f"{LOCATION.removeprefix('s3://cold/')}/{NAME}", ChecksumMode="ENABLED"
@@ -125,7 +125,7 @@ def test_an_incomplete_object_is_requested_again(
 def test_an_object_that_is_too_large_is_not_fetched(
     archive: S3Archive, moto: tuple[str, Provisioned], tmp_path: Path
 ) -> None:
-    """The length that S3 says is looked at first: the line would break in the middle of it, and be tried again."""
+    """The length that S3 reports is checked first: otherwise the transfer would break midway, and be retried."""
     del archive
     endpoint, provisioned = moto
     with cutting(endpoint, times=9) as (url, asked):

@@ -219,7 +219,7 @@ def test_a_silent_service_is_not_taken_for_a_file(provider: str | None) -> None:
 
 @pytest.mark.parametrize("row", [*FAILURES, REST], ids=lambda row: row.kinds[0].__name__)
 def test_a_message_names_no_class_of_python(row: AwsFailure) -> None:
-    """A person reads it. Where much falls under one row, the hint names the class for who looks for it."""
+    """A person reads the hint. Where a row covers many codes, the hint names the class to search for."""
     assert not re.search(r"\w(Error|Exception)\b", f"{row.says} {row.hint}")
     told = failed("KMS", ZeroDivisionError())
     assert (str(told), "(botocore: ZeroDivisionError)" in str(told.hint)) == (REST.says, True)

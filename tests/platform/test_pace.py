@@ -39,7 +39,7 @@ def test_rows_never_come_faster_than_the_limit(rate: float, pages: list[tuple[in
 
 @given(rate=st.floats(1, 10_000), most=st.integers(1, 10_000))
 def test_a_page_is_a_seconds_worth_at_the_most(rate: float, most: int) -> None:
-    """So that nobody waits for long with a claim in hand; never less than one row."""
+    """A slice is short, so that no claim is held for long, and has at least one row."""
     rows = Pace(FakeClock(), rate).page_rows(most)
     assert 1 <= rows <= max(1, min(most, rate))
 
@@ -59,7 +59,7 @@ def test_several_workers_share_one_limit() -> None:
 
     class Noting(FakeStop):
         def wait(self, timeout: float) -> bool:
-            waits.append(timeout)  # and the time stands still, as if all came at once
+            waits.append(timeout)  # and the clock does not move, as if all came at once
             return False
 
     pace = Pace(clock, 10, Noting(clock))

@@ -1,4 +1,4 @@
-"""Long results: computed once, kept here, and nobody waits for who reads them."""
+"""Long results: computed once, kept by the client, and no session waits for their reader."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_kms_opens_the_token_key_of_that_field_alone(held: Vault) -> None:
         for call in kms.calls
         if call.operation == "Decrypt"
     ]
-    # The second is the proof that this KMS looks at the context: it has to fail.
+    # The second proves that this KMS checks the context: the call has to fail.
     assert [(c["purpose"], c["field"]) for c in contexts] == [("token", "ip")] * 2
     assert contexts[0]["key_id"] != contexts[1]["key_id"]
 

@@ -36,7 +36,7 @@ def checked(folder: Path) -> bool:
 
 
 def test_all_of_a_user_and_nothing_of_another(many: Vault) -> None:
-    """Records, messages and entries; for the owner's eyes; checked by standard tools, and changed by nobody."""
+    """Records, messages and entries; for the owner's eyes; checked by standard tools, and protected from changes."""
     before = used(many, "reveals")
     done = many.ok("reveal", "subject", "export", "ann", "--to", "ann", *ASKED)
     assert used(many, "reveals") == before + 1 + 3 + 2
@@ -96,7 +96,7 @@ def test_all_of_a_user_and_nothing_of_another(many: Vault) -> None:
 
 
 def test_what_would_go_beyond_the_quota_is_not_begun(many: Vault) -> None:
-    """The look for the records is made; then nothing, and no directory."""
+    """The search for the records is made; then nothing, and no directory."""
     many.set_policy({**GENEROUS, "reveals_an_hour": used(many, "reveals") + 5})
     try:
         asked = ("subject", "export", "ann", "--to", "later", *ASKED)
@@ -114,7 +114,7 @@ def test_what_would_go_beyond_the_quota_is_not_begun(many: Vault) -> None:
 
 
 def test_an_export_is_not_written_over_another(many: Vault) -> None:
-    """Nor over anything else that has the name; no look is made."""
+    """Nor over anything else that has the name; no access is made."""
     (many.home / "taken").write_text("mine")
     before = many.count("audit_log")
     result = many.run("reveal", "subject", "export", "ann", "--to", "taken", *ASKED)

@@ -1,4 +1,4 @@
-"""Cases of message bodies: the event that each is, or the reason why it is none."""
+"""Cases of message bodies: the event of each, or the reason why the body is not an event."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ REJECTED: Final = (
 
 
 def message_cases() -> list[dict[str, Any]]:
-    """Of events, and of what is none."""
+    """Cases of events, and of other bodies."""
     events: list[dict[str, Any]] = [
         {"expect": "event", "comment": comment, "body_text": body}
         | {f"{name}_text": {**EVENT, **changes}.get(name) for name in FIELDS}

@@ -89,7 +89,7 @@ MALFORMED: Final = (
 
 
 def padding_cases() -> list[dict[str, Any]]:
-    """What is padded, and what nobody padded."""
+    """Texts with valid padding, and with invalid padding."""
     return [
         _case("padded", comment, value=value, padded=oracle.pad(value)) for value, comment in VALUES
     ] + [_case("malformed", comment, padded=padded) for padded, comment in MALFORMED]

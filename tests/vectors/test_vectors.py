@@ -275,7 +275,7 @@ def test_malformed_padding_stays_malformed(case: Case) -> None:
 
 @pytest.mark.parametrize("case", _cases("ciphertext", "opens"))
 def test_sealed_values_open(case: Case) -> None:
-    """Byte for byte, whoever wrote it."""
+    """The text is equal byte for byte, from every writer."""
     assert _open(case).expose().hex() == case["value"]
 
 

@@ -42,7 +42,7 @@ class KeyDestruction:
         progress: Progress,
     ) -> None:
         self._audit = audit
-        self._doomed_keys = keys_to_destroy
+        self._keys_to_destroy = keys_to_destroy
         self._ender = ender
         self._old_tokens = old_tokens
         self._progress = progress
@@ -59,18 +59,18 @@ class KeyDestruction:
         with audited(self._audit, request):
             if to_destroy.generation is None and to_destroy.keys[0].state is KeyState.ACTIVE:
                 self._ender.retire_expired(request, to_destroy.key_ids)
-            needs = self._doomed_keys.needs(to_destroy)
+            needs = self._keys_to_destroy.needs(to_destroy)
             rows = 0
             if to_destroy.generation is not None:
                 rows = clear_tokens(self._old_tokens, to_destroy.generation, self._progress)
                 # All rows are read once: wrong kept counts must not destroy a key. A cut-over that came
                 # between two pages exchanges the columns, so pages alone may miss rows.
-                needs = self._doomed_keys.needs(to_destroy, counted=True)
+                needs = self._keys_to_destroy.needs(to_destroy, counted=True)
                 if needs.old_tokens:
                     raise _changed_meanwhile(to_destroy)
             refuse_if_unattached_need(to_destroy, needs)
             ended = tuple(self._ender.destroy(request, to_destroy.key_ids))
-            if ended != to_destroy.key_ids and self._doomed_keys.find(to_destroy.key_id).keys:
+            if ended != to_destroy.key_ids and self._keys_to_destroy.find(to_destroy.key_id).keys:
                 raise _changed_meanwhile(to_destroy)
             return Destroyed(ended, rows)
 

@@ -57,7 +57,7 @@ class Rewrap:
         The first key of each purpose and field that KMS rewraps is proven before it is written. A key
         at fault is left as it is, and reported. So is a key that KMS refuses, and, once one is denied to
         this caller, every key like it (KMS key, purpose and field, which policies distinguish): the run
-        goes on with the others. Raises IntegrityError or ConfigurationError if a proof fails, AuditError
+        continues with the others. Raises IntegrityError or ConfigurationError if a proof fails, AuditError
         and UnavailableError; keys that were rewrapped before stay rewrapped.
         """
         report = RewrapReport()

@@ -142,7 +142,7 @@ class Rotation:
             rotation = self._rotations.begin(request, request.fields, ranges_a_month(plan.rows))
             if not set(rotation.fields) <= set(request.fields):  # an entry must name all fields
                 message = "a rotation of other fields was begun meanwhile, or interrupted"
-                raise IncompleteError(message, hint="run it again: it goes on with that one first")
+                raise IncompleteError(message, hint="run it again: it continues that one first")
             works = RangeWorkers(self._workers, self._pace, self._progress).run(
                 rotation.rotation_id,
                 lambda rows: Reencrypting(

@@ -30,7 +30,7 @@ _ROTATION: Final = blocks("rotation/rotation.sql")
 _TRIES: Final = 5
 
 _FIRST: Final = {
-    "detaching": "the owner's `vault-etl partitions detach` goes on with it",
+    "detaching": "the owner's `vault-etl partitions detach` continues it",
     "archived": "the owner's `vault-etl partitions restore` brings it back first",
 }
 
