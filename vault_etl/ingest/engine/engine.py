@@ -50,7 +50,7 @@ class IngestEngine:
         """Return how many messages a receiver may ask for now, or 0. Answered by `received`.
 
         While batches fail, the grant is 0 as long as anything is held or granted. With nothing held
-        (all messages went stale), one call is granted: its messages are the next try to write.
+        (all went stale), one call is granted: only another try can show that writing works again.
         """
         granted = self._room()
         self._granted += granted
