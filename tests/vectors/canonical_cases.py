@@ -98,7 +98,7 @@ DEVICES: Final = (
     ("\u2764\ufe0f", "\u2764\ufe0f", "and so does a variation selector"),
     ("\U0002f868", "\u36fc", "as corrected in Unicode 4.0: 3.2 said U+2136A"),
     ("\u1e9e\u0301", "\u1e9e\u0301", "assigned in Unicode 5.1: it stays"),
-    ("e\u0301\U0001f9ff", "\u00e9\U0001f9ff", "characters beside a later one are composed"),
+    ("e\u0301\U0001f9ff", "\u00e9\U0001f9ff", "what stands beside a later character is composed"),
     (
         "a\U00010efd\u0301",
         "a\U00010efd\u0301",
@@ -109,11 +109,7 @@ DEVICES: Final = (
         "q\u0323\U0001e08f\u0307",
         "the same, where the marks around it are in order",
     ),
-    (
-        "\U00011099\U000110ba",
-        "\U00011099\U000110ba",
-        "a composition of Unicode 5.2 is not composed",
-    ),
+    ("\U00011099\U000110ba", "\U00011099\U000110ba", "a composition of Unicode 5.2 is none here"),
     ("\U00016d67\U00016d67", "\U00016d67\U00016d67", "nor is one of Unicode 16"),
     ("d" * 256, "d" * 256, "the longest that an event holds"),
 )
