@@ -35,7 +35,7 @@ NOT_ERASED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RecordTarget:
-    """One record, and the quarantined message of the same id."""
+    """A record, and the quarantined message of the same id."""
 
     record_id: uuid.UUID
 

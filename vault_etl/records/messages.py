@@ -34,7 +34,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One receive of a message. `sent_ms` is its SentTimestamp, milliseconds since 1970 UTC.
+    """A receive of a message. `sent_ms` is its SentTimestamp, milliseconds since 1970 UTC.
 
     For a line, `sent_ms` is the day that the caller named for the whole file, or 0. The record id of a line comes
     from the line, and not from `message_id`.

@@ -85,7 +85,7 @@ def months_around(today: dt.datetime) -> list[dt.date]:
 def choose(partitions: Sequence[Partition], wanted: str) -> Partition:
     """Find the partition of that name, or the one that has all or a part of that month.
 
-    Raises NotFoundError if there is none, UsageError if a month has several.
+    Raises NotFoundError if no partition fits, UsageError if a month has several.
     """
     named = [partition for partition in partitions if partition.name == wanted]
     if not named and _MONTH.fullmatch(wanted):

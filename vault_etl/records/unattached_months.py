@@ -23,7 +23,7 @@ class UnattachedMonth:
     state: PartitionState
     """Any state except `attached`."""
     since: dt.datetime | None
-    """None if the month was detached by hand."""
+    """Time of the last change; None if the month was detached by hand."""
     archive: str | None
     """The location of the archive; None if there is no archive, or if this login may not see the location."""
     earliest: dt.date | None = None

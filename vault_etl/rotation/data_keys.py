@@ -90,7 +90,7 @@ class RotationReader(Protocol):
     """Reads which rotations are under way."""
 
     def open(self, purpose: KeyPurpose) -> OpenRotation | None:
-        """The rotation of these keys that has begun and not ended; None if there is none."""
+        """The rotation of these keys that has begun and not ended, or None."""
 
 
 class DataRotations(Protocol):

@@ -80,7 +80,7 @@ class PostgresDetachedMonths(DetachedMonths):
     def begin(
         self, request: AuditRequest, month: DetachedMonth, ranges: int, *, again: bool
     ) -> OpenRotation:
-        """Of two that begin at once, one finds the other's."""
+        """Begin the work. If two processes begin at once, one finds the rotation of the other."""
         self._database.call(_SQL["begin"], {"month_id": month.first})
         with self._database.transaction() as cursor:
             cursor.execute(

@@ -43,7 +43,7 @@ _OLDEST: Final = 160000
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: its name, such as `0001_roles`, its text, and the SHA-256 of its bytes in hex."""
+    """A migration file: its name, such as `0001_roles`, its text, and the SHA-256 of its bytes in hex."""
 
     name: str
     sql: str
