@@ -11,9 +11,9 @@ import pytest
 from psycopg2.extensions import connection, cursor
 
 from tests.audit.logbook import Logbook
-from tests.kit.bench import token_keys
 from tests.kit.databases import empty
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.new_keys import token_keys
 from vault_etl.audit.postgres_proof import PostgresSnapshot
 from vault_etl.audit.proof import Proof, Severity
 from vault_etl.audit.verify_log import verify_log

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.kit.bench import token_keys
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.new_keys import token_keys
 from tests.kit.scratch import Scratch, new_record_id, sealed_record, sealed_rejection
 from tests.kit.swaps import outside, swaps
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, Table

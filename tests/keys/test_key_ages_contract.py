@@ -6,8 +6,9 @@ import datetime as dt
 
 import pytest
 
-from tests.kit.bench import HOUR, Bench, token_keys
+from tests.kit.bench import Bench
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.new_keys import HOUR, token_keys
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import psycopg2
 import pytest
 
-from tests.kit.bench import token_keys
 from tests.kit.cut_over import Ready, ready
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.new_keys import token_keys
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import ARN, Scratch
 from vault_etl.base.errors import VaultEtlError

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
-from tests.kit.bench import HOUR, Bench, made_up_key, token_keys
+from tests.kit.bench import Bench
 from tests.kit.ends import set_state
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.new_keys import HOUR, made_up_key, token_keys
 from tests.kit.rows import writer
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState

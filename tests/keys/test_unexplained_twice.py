@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from psycopg2.extensions import connection, cursor
 
-from tests.kit.bench import token_keys
 from tests.kit.databases import clone
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.new_keys import token_keys
 from tests.kit.scratch import Scratch
 from vault_etl.crypto.fields import Field
 from vault_etl.keys.postgres import PostgresKeyStore

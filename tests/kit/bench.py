@@ -1,11 +1,9 @@
-"""The same vault twice, once in memory and once in Postgres, for suites that run on both."""
+"""The vault of a contract suite, and the same vault in memory."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import os
-import secrets
 import uuid
 from typing import Protocol
 
@@ -26,72 +24,32 @@ from tests.kit.fakes.rotation import (
 )
 from tests.kit.fakes.tokens import FakeTokens
 from tests.kit.fakes.vault import rotate_request
-from tests.kit.swaps import open_data_rotation
-from tests.kit.vault import Vault
+from tests.kit.new_keys import HOUR, stored_key, token_keys
 from vault_etl.audit.log import AuditLog, AuditReader
 from vault_etl.audit.opening import DisclosedValues
-from vault_etl.audit.postgres import (
-    PostgresAuditLog,
-    PostgresAuditReader,
-)
-from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose, Table
-from vault_etl.crypto.keys import DataKey, KeyMaterial, KeyState, fingerprint
+from vault_etl.crypto.fields import PERSONAL_FIELDS, Field
+from vault_etl.crypto.keys import DataKey, KeyState
 from vault_etl.erase.erase import Eraser
-from vault_etl.erase.postgres import PostgresEraser
 from vault_etl.keys.age import KeyAges
 from vault_etl.keys.destroy import KeyRetirer
 from vault_etl.keys.init import FirstKeyWriter
 from vault_etl.keys.make import DataKeyWriter, NewKey
 from vault_etl.keys.needed import KeyLister
-from vault_etl.keys.postgres import PostgresKeyStore
 from vault_etl.keys.ring import KeyReader
-from vault_etl.platform.postgres import Database
 from vault_etl.quarantine.discard import QuarantineDiscarder
-from vault_etl.quarantine.postgres import (
-    PostgresQuarantineDiscarder,
-    PostgresQuarantineMover,
-    PostgresQuarantineReader,
-)
 from vault_etl.quarantine.read import QuarantineReader
 from vault_etl.quarantine.retry import QuarantineMover
-from vault_etl.records.postgres import PostgresRecordLoader
 from vault_etl.records.write_batch import RecordLoader
 from vault_etl.reveal.duplicates import DuplicateFinder
 from vault_etl.reveal.find import RecordFinder
-from vault_etl.reveal.postgres import (
-    PostgresDisclosedValues,
-    PostgresDuplicateFinder,
-    PostgresRecordFinder,
-)
 from vault_etl.rotation.backfill import TokenBackfill
 from vault_etl.rotation.compare_tokens import TokenComparer
 from vault_etl.rotation.data_keys import DataRotations, RotationReader
 from vault_etl.rotation.pending_generation import TokenRotations
-from vault_etl.rotation.postgres import (
-    PostgresDataRotations,
-    PostgresRangeClaims,
-    PostgresRotationReader,
-    PostgresTokenRotations,
-)
-from vault_etl.rotation.postgres_reencrypt import PostgresReencrypter
-from vault_etl.rotation.postgres_tokens import (
-    PostgresTokenBackfill,
-    PostgresTokenComparer,
-    PostgresTokenCutOver,
-)
 from vault_etl.rotation.ranges import OpenRotation, Range
 from vault_etl.rotation.reencrypt import Reencrypter
 from vault_etl.rotation.tokens import NamedCounter, TokenCutOver
 from vault_etl.rotation.workers import RangeClaims
-
-HOUR = dt.timedelta(hours=1)
-
-_COLUMNS = (
-    "user_id, device_type, masked_ip, masked_device_id, next_masked_ip, next_masked_device_id,"
-    " ip_ciphertext, device_id_ciphertext, token_generation, next_token_generation, locale,"
-    " app_version, create_date, event_time"
-)
-"""By name: a cut-over changes their order in the table."""
 
 Row = tuple[object, ...]
 
@@ -310,207 +268,3 @@ class FakeBench(Bench):
     def pass_lease(self, seconds: float) -> None:
         """See `Bench.pass_lease`."""
         self._clock.advance(seconds)
-
-
-class _RunsClaims(PostgresRangeClaims):
-    """Those of a run, which has its intent before it claims anything."""
-
-    def __init__(self, database: Database, audit: AuditLog) -> None:
-        self._audit = audit
-        self._run = rotate_request()
-        self._has_begun = False
-        super().__init__(database, self._run.request_id)
-
-    def claim(self, rotation_id: uuid.UUID, claim: uuid.UUID) -> Range | None:
-        """See `RangeClaims.claim`."""
-        if not self._has_begun:
-            self._audit.intend(self._run)
-            self._has_begun = True
-        return super().claim(rotation_id, claim)
-
-
-class PostgresBench(Bench):
-    """In Postgres, each adapter under the role that uses it."""
-
-    def __init__(self, vault: Vault) -> None:
-        self._vault = vault
-        self._databases: list[Database] = []
-        self.loader = PostgresRecordLoader(self._database("ingest"))
-        self.data_keys = PostgresKeyStore(self._database("ingest"))
-        self.keys = PostgresKeyStore(self._database("re-encrypt"))
-        self.reencrypter = PostgresReencrypter(self._database("re-encrypt"))
-        self.audit = PostgresAuditLog(self._database("reveal"))
-        self.others_audit = PostgresAuditLog(self._database("re-encrypt"))
-        self.disclosed = PostgresDisclosedValues(self._database("reveal"))
-        self.reader = PostgresAuditReader(self._database("audit"))
-        self.quarantine = PostgresQuarantineReader(self._database("reveal"))
-        self.mover = PostgresQuarantineMover(self._database("re-encrypt"))
-        self.discarder = PostgresQuarantineDiscarder(self._database("erase"))
-        self.finder = PostgresRecordFinder(self._database("reveal"))
-        self.duplicates = PostgresDuplicateFinder(self._database("analyst"))
-        self.eraser = PostgresEraser(self._database("erase"))
-        self.rotations = PostgresRotationReader(self._database("rotate"))
-        self.data_rotations = PostgresDataRotations(self._database("re-encrypt"))
-        self.token_rotations = PostgresTokenRotations(self._database("re-encrypt"))
-        self.claims = _RunsClaims(self._database("re-encrypt"), self.others_audit)
-        self.backfill = PostgresTokenBackfill(self._database("re-encrypt"))
-        self.comparer = self.named = PostgresTokenComparer(self._database("re-encrypt"))
-        self.cut_over = PostgresTokenCutOver(self._database("re-encrypt"))
-
-    def close(self) -> None:
-        """Close every connection."""
-        for database in self._databases:
-            database.close()
-
-    def now(self) -> dt.datetime:
-        """See `Bench.now`."""
-        ((now,),) = self._vault.sql("SELECT now()")
-        assert isinstance(now, dt.datetime)
-        return now
-
-    def pending(self, keys: list[NewKey]) -> None:
-        """See `Bench.pending`."""
-        for key in keys:
-            self._vault.sql(
-                "INSERT INTO public.data_keys (key_id, purpose, field, generation, state,"
-                " kms_key_arn, wrapped_key, fingerprint)"
-                " VALUES (%s, 'token', %s, %s, 'pending', %s, %s, %s)",
-                key.key_id,
-                key.field.value,
-                key.generation,
-                key.kms_key_arn,
-                key.wrapped_key,
-                key.fingerprint,
-            )
-
-    def grow_older(self, by: dt.timedelta) -> None:
-        """See `Bench.grow_older`. The trigger, which holds a key to its date, looks away."""
-        self._vault.grow_older(by)
-
-    def keys_of(self, role: str) -> KeyAges:
-        """See `Bench.keys_of`."""
-        return PostgresKeyStore(self._database(role))
-
-    def records(self) -> dict[uuid.UUID, Row]:
-        """See `Bench.records`."""
-        return self._rows(f"SELECT record_id, {_COLUMNS} FROM public.user_logins")  # noqa: S608
-
-    def rejections(self) -> dict[uuid.UUID, Row]:
-        """See `Bench.rejections`."""
-        return self._rows(
-            "SELECT record_id, reason_code, path, body_ciphertext FROM public.quarantine"
-        )
-
-    def erase(self, record_id: uuid.UUID, field: Field) -> None:
-        """See `Bench.erase`."""
-        if field is Field.QUARANTINE:
-            self._vault.sql(
-                "UPDATE public.quarantine SET body_ciphertext = NULL WHERE record_id = %s",
-                record_id,
-            )
-            return
-        self._vault.sql(
-            f"UPDATE public.user_logins SET masked_{field} = NULL, {field}_ciphertext = NULL"  # noqa: S608 - a name of ours
-            " WHERE record_id = %s",
-            record_id,
-        )
-
-    def destroy(self, key_id: int) -> None:
-        """See `Bench.destroy`."""
-        self._vault.sql(
-            "UPDATE public.data_keys SET state = 'destroyed', wrapped_key = NULL WHERE key_id = %s",
-            key_id,
-        )
-
-    def change_token(
-        self, record_id: uuid.UUID, field: Field, token: uuid.UUID | None, *, is_next: bool = False
-    ) -> None:
-        """See `Bench.change_token`."""
-        column = f"next_masked_{field}" if is_next else f"masked_{field}"
-        self._vault.sql(
-            f"UPDATE public.user_logins SET {column} = %s WHERE record_id = %s",  # noqa: S608
-            token,
-            record_id,
-        )
-
-    def open_rotation(self, rotation: OpenRotation) -> None:
-        """See `Bench`."""
-        open_data_rotation(self._vault.sql, rotation)
-
-    def plant(self, record_id: uuid.UUID, field: Field, sealed: bytes) -> None:
-        """See `Bench.plant`."""
-        table, column = "user_logins", f"{field}_ciphertext"
-        if field is Field.QUARANTINE:
-            table, column = "quarantine", "body_ciphertext"
-        self._vault.sql(
-            f"UPDATE public.{table} SET {column} = %s WHERE record_id = %s",  # noqa: S608
-            sealed,
-            record_id,
-        )
-
-    def new_key(self, field: Field) -> DataKey:
-        """See `Bench.new_key`."""
-        return stored_key(PostgresKeyStore(self._database("re-encrypt")), field)
-
-    def ranges(self, rotation_id: uuid.UUID) -> list[tuple[Range, bool]]:
-        """See `Bench.ranges`."""
-        rows = self._vault.sql(
-            "SELECT done, place, first, last, after FROM public.rotation_ranges"
-            " WHERE rotation_id = %s ORDER BY place, first",
-            rotation_id,
-        )
-        return [(Range(Table(place), *rest), done) for done, place, *rest in rows]
-
-    def pass_lease(self, seconds: float) -> None:
-        """See `Bench.pass_lease`. Only the leases get older: the clock is the server's."""
-        self._vault.sql(
-            "UPDATE public.rotation_ranges SET claimed_until = claimed_until - make_interval(secs => %s)",
-            seconds,
-        )
-
-    def _rows(self, statement: str) -> dict[uuid.UUID, Row]:
-        return {
-            row[0]: tuple(bytes(v) if isinstance(v, memoryview) else v for v in row[1:])
-            for row in self._vault.sql(statement)
-        }
-
-    def _database(self, role: str) -> Database:
-        database = Database(self._vault.database_url(role))
-        self._databases.append(database)
-        return database
-
-
-def stored_key(writer: DataKeyWriter, field: Field, lease: dt.timedelta = HOUR) -> DataKey:
-    """A data key that this login has stored."""
-    new, material = made_up_key(KeyPurpose.DATA, field, lease=lease)
-    assert writer.add_data_key(new)
-    return DataKey(new.key_id, field, material)
-
-
-def made_up_key(
-    purpose: KeyPurpose,
-    field: Field,
-    *,
-    generation: int | None = None,
-    lease: dt.timedelta | None = None,
-) -> tuple[NewKey, KeyMaterial]:
-    """A key that no KMS wrapped: nothing here unwraps one."""
-    key_id, material = secrets.randbelow(2**32 - 1) + 1, KeyMaterial(os.urandom(32))
-    new = NewKey(
-        key_id=key_id,
-        purpose=purpose,
-        field=field,
-        generation=generation,
-        kms_key_arn="arn:aws:kms:eu-west-1:000000000000:key/made-up",
-        wrapped_key=os.urandom(64),
-        fingerprint=fingerprint(material, key_id),
-        lease=lease,
-    )
-    return new, material
-
-
-def token_keys(generation: int) -> list[NewKey]:
-    """One made-up token key a personal field."""
-    return [
-        made_up_key(KeyPurpose.TOKEN, field, generation=generation)[0] for field in PERSONAL_FIELDS
-    ]

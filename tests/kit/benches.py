@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.kit.bench import Bench, FakeBench, PostgresBench
+from tests.kit.bench import Bench, FakeBench
+from tests.kit.bench_postgres import PostgresBench
 from tests.kit.databases import TEMPLATE, database_copy
 from tests.kit.vault import Vault
 from vault_etl.local.postgres import RunningPostgres

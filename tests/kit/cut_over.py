@@ -8,8 +8,8 @@ import hashlib
 import uuid
 from typing import Any
 
-from tests.kit.bench import token_keys
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.new_keys import token_keys
 from tests.kit.rows import cut_over_request
 from tests.kit.scratch import Scratch, new_record_id, sealed_record
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
-from tests.kit.bench import token_keys
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer
 from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import DataKey, KeyMaterial

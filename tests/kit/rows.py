@@ -7,8 +7,9 @@ import datetime as dt
 import os
 import uuid
 
-from tests.kit.bench import Bench, token_keys
+from tests.kit.bench import Bench
 from tests.kit.fakes.identity import ACTOR
+from tests.kit.new_keys import token_keys
 from vault_etl.audit.entries import Action, AuditRequest
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.ciphertext import ValuePlace

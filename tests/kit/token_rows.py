@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 
-from tests.kit.bench import Bench, token_keys
+from tests.kit.bench import Bench
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer
 from tests.kit.swaps import everything, outside
 from vault_etl.crypto.fields import Field

@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.kit.bench import Bench, token_keys
+from tests.kit.bench import Bench
 from tests.kit.fakes.vault import reveal_request
 from tests.kit.key_changes import CHANGES
+from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer, columns, writer
 from tests.kit.scratch import ciphertext
 from tests.kit.swaps import outside

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.kit.bench import Bench, token_keys
+from tests.kit.bench import Bench
 from tests.kit.key_changes import CHANGES, retired
+from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer, columns, writer
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.record_id import first_millisecond, record_id_of_message

@@ -7,8 +7,9 @@ import uuid
 
 import pytest
 
-from tests.kit.bench import Bench, token_keys
+from tests.kit.bench import Bench
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer, cut_over_request, writer
 from tests.kit.scratch import ciphertext
 from tests.kit.swaps import everything, outside

@@ -11,10 +11,10 @@ from typing import TypeVar
 import psycopg2
 import pytest
 
-from tests.kit.bench import token_keys
 from tests.kit.cut_over import next_of
 from tests.kit.fakes.vault import rotate_request
 from tests.kit.in_the_way import in_the_way
+from tests.kit.new_keys import token_keys
 from tests.kit.scratch import Scratch, sealed_record
 from tests.kit.swaps import everything, outside
 from vault_etl.audit.postgres import PostgresAuditLog

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.kit.bench import Bench, token_keys
+from tests.kit.bench import Bench
 from tests.kit.fakes.vault import rotate_request
+from tests.kit.new_keys import token_keys
 from tests.kit.rows import Writer, cut_over_request, writer
 from tests.kit.swaps import outside
 from vault_etl.base.errors import ConfigurationError, IncompleteError
