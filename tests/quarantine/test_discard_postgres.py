@@ -115,7 +115,7 @@ def test_what_a_retry_moves_meanwhile_is_not_discarded(
 def test_a_whole_batch_that_a_retry_moves_is_not_the_end(
     shared: Scratch, rows: list[SealedRejection], pool: ThreadPoolExecutor
 ) -> None:
-    """The discard goes on with what is behind it."""
+    """The discard continues with the messages after it."""
     shared.sql(
         "INSERT INTO quarantine (record_id, reason_code, path, body_ciphertext, quarantined_at)"
         " SELECT gen_random_uuid(), 'not_json', 'old', body_ciphertext, now() - interval '1 day'"

@@ -31,7 +31,7 @@ RETRY = ("quarantine", "retry", "--all", "--yes")
 
 @pytest.fixture(scope="module")
 def record_and_body(keyed: Vault, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """A record, and a message that is none."""
+    """A record, and a message that is not an event."""
     bodies = [event(), BODY.decode()]
     with filled_vault(keyed, tmp_path_factory.mktemp("audited"), bodies) as vault:
         yield vault

@@ -232,8 +232,8 @@ def reencrypted(process: Writer, row: SealedRejection) -> None:
     """Return the body as a rotation re-encrypts it."""
     key = process.bench.new_key(Field.QUARANTINE)
     old = SealedRow(Table.QUARANTINE, row.record_id, "", {Field.QUARANTINE: row.body_ciphertext})
-    anew = Replacement(old, {Field.QUARANTINE: ciphertext(key.key_id)})
-    swap = process.bench.reencrypter.replace([anew], [key], outside(Table.QUARANTINE))
+    again = Replacement(old, {Field.QUARANTINE: ciphertext(key.key_id)})
+    swap = process.bench.reencrypter.replace([again], [key], outside(Table.QUARANTINE))
     assert swap == Swap(1, 1)
 
 

@@ -121,7 +121,7 @@ def test_only_re_encrypt_may_read_a_ciphertext(shared: Scratch) -> None:
         ("rotate", "UPDATE public.user_logins SET ip_ciphertext = NULL"),
         ("rotate", "UPDATE public.quarantine SET body_ciphertext = NULL"),
         ("rotate", "SELECT public.ciphertext_key_id('x')"),
-        ("re-encrypt", "UPDATE public.user_logins SET user_id = 'somebody else'"),
+        ("re-encrypt", "UPDATE public.user_logins SET user_id = 'another user'"),
         ("rotate", "DELETE FROM public.quarantine"),
         ("rotate", "INSERT INTO public.user_logins DEFAULT VALUES"),
         ("re-encrypt", "UPDATE public.quarantine SET reason_code = 'not_json'"),

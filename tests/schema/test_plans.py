@@ -77,7 +77,7 @@ def many_rows(shared: Scratch) -> Scratch:
 def test_a_page_reads_a_page(
     many_rows: Scratch, table: str, start: int | None, old_keys: tuple[int, ...]
 ) -> None:
-    """What is to be sealed anew is read from the primary key, at the beginning and in the middle.
+    """The rows to re-encrypt are read from the primary key, at the beginning and in the middle.
 
     And no further than the page goes, however many keys are old; and the keys once.
     """

@@ -44,7 +44,7 @@ ATTACKS = {
             (SELECT oid::regprocedure FROM pg_proc WHERE proname = 'audit_disclose')); END $$""",
         (RELEASE, "owner was changed"),
     ),
-    "a function for everybody": (
+    "a function for PUBLIC": (
         """DO $$ BEGIN EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC',
             (SELECT oid::regprocedure FROM pg_proc WHERE proname = 'audit_disclose')); END $$""",
         (RELEASE, "grant of EXECUTE to PUBLIC is not of the migrations"),
@@ -124,11 +124,11 @@ ATTACKS = {
             EXECUTE FUNCTION suppress_redundant_updates_trigger()""",
         ("table user_logins_undated: trigger z", "is not of the migrations"),
     ),
-    "the schema for everybody": (
+    "the schema for PUBLIC": (
         "GRANT CREATE ON SCHEMA public TO PUBLIC",
         ("schema public: grant of CREATE to PUBLIC", "is not of the migrations"),
     ),
-    "temporary tables for everybody": (
+    "temporary tables for PUBLIC": (
         """DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC', current_database()); END $$""",
         ("database: grant of TEMPORARY to PUBLIC", "is not of the migrations"),
     ),

@@ -86,7 +86,7 @@ ATTACKS = {
             GRANT SET ON PARAMETER log_statement TO test_group""",
         "grant of SET on parameter log_statement to test_group",
     ),
-    "one of everybody": (
+    "one for every role": (
         "GRANT SET ON PARAMETER deadlock_timeout TO PUBLIC",
         "grant of SET on parameter deadlock_timeout to PUBLIC",
     ),

@@ -11,7 +11,7 @@ from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.keys import DataKey
 
 MAX_FENCE_TRIES: Final = 10
-"""Times in a row that the keys may change under one write before an operator must look for the cause."""
+"""Times in a row that the keys may change under one write before an operator must find the cause."""
 
 _Row = TypeVar("_Row")
 _Result = TypeVar("_Result")

@@ -43,7 +43,7 @@ from vault_etl.records.messages import (
 )
 
 MAX_MONTH_TRIES: Final = 5
-"""Times in a row that a month may be detached under a batch before an operator must look for the cause."""
+"""Times in a row that a month may be detached under a batch before an operator must find the cause."""
 
 RANGES_SECONDS: Final = 86_400.0
 """Seconds between two reads of the months, when coming months are created too."""

@@ -186,11 +186,11 @@ def test_a_log_line_goes_above_the_live_one(monkeypatch: pytest.MonkeyPatch) -> 
     logs.configure("text", verbose=False, quiet=False)
     with LiveIngest(Console(file=terminal, force_terminal=True, width=60)) as view:
         view.worker(1).batch(report(123_456))
-        logs.get_logger().warning("looked at", count=1)
+        logs.get_logger().warning("measured", count=1)
         view._live.refresh()
     shown = terminal.getvalue()
-    assert "looked at" in shown
-    assert shown.rindex("ingest: starting") > shown.index("looked at")
+    assert "measured" in shown
+    assert shown.rindex("ingest: starting") > shown.index("measured")
     live = shown[shown.rindex("ingest: starting") :]
     assert "stored 123,456\nduplicates 0  quarantined 0" in live.replace("\r", "")
     assert "…" not in shown  # nothing is cut off at the terminal's width

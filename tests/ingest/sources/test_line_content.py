@@ -149,7 +149,7 @@ def test_a_path_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_file_is_denied(tmp_path: Path) -> None:
-    """The error is one of permission. Root may read everything, so the test runs as nobody."""
+    """The error is one of permission. Root may read everything, so the test runs as `nobody`."""
     path = tmp_path / "f"
     path.touch()
     path.chmod(0)
