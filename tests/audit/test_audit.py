@@ -49,7 +49,7 @@ def test_a_reason_is_one_line_of_visible_text(text: str, reason: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t", "\x1b\x00", "\u200b\u202e"])
 def test_an_empty_reason_is_no_reason(text: str) -> None:
-    """Nor is one that only looks like text to a program."""
+    """A reason of invisible characters is empty too."""
     with pytest.raises(UsageError, match="empty"):
         clean_reason(text)
 

@@ -47,7 +47,7 @@ def test_a_checkpoint_of_this_log_is_stored_as_often_as_it_is_signed(logbook: Lo
 
 
 def row(checkpoint: Checkpoint) -> tuple[int, bytes, bytes, bytes]:
-    """What is stored of it."""
+    """Return the columns that are stored of a checkpoint."""
     (line,) = checkpoint.signatures
     return (checkpoint.head.seq, checkpoint.head.hash, line.key_hash, line.signature)
 
@@ -195,7 +195,7 @@ def test_a_masked_intent_releases_as_another_does(scratch: Scratch, action: str)
 
 
 def test_find_releases_nothing(scratch: Scratch) -> None:
-    """It needs no ciphertext."""
+    """A find needs no ciphertext, so none is disclosed."""
     scratch.add_token_keys()
     record = stored_record(scratch)
     seq = append_committed(scratch, record_id=record.record_id, fields=["ip"], action="find")

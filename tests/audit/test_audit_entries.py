@@ -123,7 +123,7 @@ def test_an_outcome_of_another_logins_intent_is_refused(shared: Scratch) -> None
 
 
 def test_a_denied_intent_has_no_outcome(shared: Scratch) -> None:
-    """Nothing was done."""
+    """A denied intent led to no work, so it has no outcome."""
     request: dict[str, object] = {"request_id": uuid.uuid4(), "host": "h", "ticket": None}
     append_committed(shared, **request, decision="denied")
     outcome = {**request, "phase": "outcome", "decision": "failed"}

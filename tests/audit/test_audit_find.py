@@ -62,13 +62,13 @@ def bind(session: connection, seq: int, tokens: Tokens) -> None:
 
 
 def find(opened: cursor, seq: int, tokens: Tokens, limit: int | None = 10) -> list[str]:
-    """Who holds one of these tokens. Does not commit."""
+    """Return the records that hold one of these tokens. Does not commit."""
     opened.execute(FIND, (seq, NONCE, list(tokens), limit))
     return sorted(user for _, user, _, _ in opened.fetchall())
 
 
 def look(session: connection, seq: int, tokens: Tokens) -> list[str]:
-    """What an honest client does: bind, commit, find, commit."""
+    """Find as an honest client does: bind, commit, find, commit."""
     bind(session, seq, tokens)
     with session.cursor() as opened:
         found = find(opened, seq, tokens)
@@ -111,7 +111,7 @@ def test_one_intent_is_one_value_however_often_it_is_rolled_back(
 def test_an_intent_of_many_values_looks_for_so_many(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
-    """Not for one more, and not for none: each of them has counted for the quota."""
+    """An intent finds exactly as many values as it has counted for the quota."""
     mine, other = records[0].tokens[Field.IP], records[2].tokens[Field.IP]
     assert look(session, intent(shared, amount=2), [mine, other]) == ["ann", "bob", "cyd"]
     for amount, tokens in ((2, [mine]), (2, [mine, other, mine]), (1, [mine, other]), (3, [])):
@@ -241,7 +241,7 @@ def test_only_an_allowed_intent_to_find_finds(
 
 
 def test_an_outcome_finds_nothing(session: connection, records: list[SealedRecord]) -> None:
-    """What is over is no leave to look."""
+    """An outcome, which ends the access, allows no find."""
     with session.cursor() as opened:
         seq = append_both(opened, action="find", fields=["ip"])
     session.commit()
@@ -279,7 +279,7 @@ def test_without_an_intent_nothing_is_found(
 def test_another_logins_intent_is_its_own(
     shared: Scratch, session: connection, records: list[SealedRecord]
 ) -> None:
-    """Neither bound nor answered for a colleague, who has the same role."""
+    """A colleague with the same role can neither bind nor use the intent."""
     token = records[0].tokens[Field.IP]
     seq = intent(shared)
     bind(session, seq, [token])

@@ -114,7 +114,7 @@ def test_the_log_can_be_filtered(bench: Bench) -> None:
 
 
 def test_an_actor_may_be_a_login(bench: Bench) -> None:
-    """Who looks for a person knows one of the two."""
+    """A search for a person knows the login or the ARN."""
     bench.audit.intend(reveal_request(None))
     (entry,) = bench.reader.entries()
     assert [e.seq for e in bench.reader.entries(AuditFilter(actor=entry.login))] == [1]
@@ -163,7 +163,7 @@ def test_an_erased_field_is_released_as_none(bench: Bench) -> None:
 
 
 def test_a_receipt_of_no_entry_releases_nothing(bench: Bench) -> None:
-    """Nor does one whose entry is an outcome."""
+    """A receipt of no entry, or of an outcome, discloses no value."""
     row = stored(bench)
     with pytest.raises(DeniedError):
         bench.disclosed.disclose(any_receipt())

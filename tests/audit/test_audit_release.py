@@ -159,7 +159,7 @@ def test_a_cursor_opened_before_the_commit_gives_nothing(
 
 
 def test_an_intent_rolled_back_releases_nothing(shared: Scratch, record: SealedRecord) -> None:
-    """What is not in the log is no intent; its seq goes to the next one."""
+    """An entry that was rolled back is not an intent; the next entry gets its seq."""
     with shared.connect("admin") as opened, opened.cursor() as cursor:
         seq = append_open(cursor, record_id=record.record_id)
         opened.rollback()
@@ -277,7 +277,7 @@ def test_a_seq_that_is_none_releases_nothing(shared: Scratch, seq: int | None) -
 @pytest.mark.usefixtures("record", "rejection")
 @pytest.mark.parametrize("action", ["reveal", "quarantine show"])
 def test_an_intent_for_no_record_releases_nothing(shared: Scratch, action: str) -> None:
-    """Neither NULL nor an unknown id matches a row, whatever fields are named."""
+    """NULL and an unknown id match no row, whatever fields are named."""
     for record_id in (None, uuid.uuid4()):
         seq = append_committed(
             shared, action=action, record_id=record_id, fields=["device_id", "ip", "quarantine"]

@@ -36,7 +36,7 @@ def test_doctor_names_who_holds_the_turn(scratch: Scratch) -> None:
 
 
 def test_doctor_says_that_it_cannot_see_who_holds_it(scratch: Scratch) -> None:
-    """Where no superuser migrates, the owner may not see since when a session does."""
+    """If no superuser migrates, the owner may not see since when a session holds it."""
     scratch.sql("REVOKE pg_read_all_stats FROM vault_etl_owner")
     try:
         with scratch.database("audit") as database:
@@ -96,7 +96,7 @@ def test_a_flood_of_checkpoints_is_stopped(scratch: Scratch) -> None:
 
 
 def test_looks_are_limited_by_the_quota_alone(scratch: Scratch) -> None:
-    """What an hour's quota allows may be used up at once; then each denial counts."""
+    """The quota of an hour may be used up at once; after that, each denial counts."""
     scratch.sql(
         "SELECT public.reveal_policy_set(gen_random_uuid(), 'a', 'h', 's',"
         """ '{"reveals_an_hour": 200, "purposes": {}}')"""

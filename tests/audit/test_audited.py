@@ -24,7 +24,7 @@ def entries(vault: FakeVault) -> list[tuple[str, str, str | None]]:
 
 
 def test_the_intent_is_committed_before_the_block(fake_vault: FakeVault) -> None:
-    """And the outcome after it, under one request id."""
+    """The outcome is committed after the block, under the same request id."""
     with audited(fake_vault.audit, reveal_request(None)) as receipt:
         assert entries(fake_vault) == [("intent", "allowed", None)]
         assert receipt.seq == 1
@@ -66,7 +66,7 @@ def test_without_an_intent_the_block_does_not_run(fake_vault: FakeVault) -> None
 
 
 def test_without_an_outcome_the_block_has_failed(fake_vault: FakeVault) -> None:
-    """What it made must not be shown."""
+    """A result without a committed outcome must not be shown."""
     fake_vault.audit.broken = {Phase.OUTCOME}
     with pytest.raises(AuditError), audited(fake_vault.audit, reveal_request(None)):
         pass

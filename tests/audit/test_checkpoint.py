@@ -76,7 +76,7 @@ def test_what_is_written_is_read(seq: int, hash_: bytes) -> None:
     ],
 )
 def test_another_spelling_is_none(old: str, new: str) -> None:
-    """What differs by a character is not what was signed."""
+    """A note that differs by a character was not signed."""
     note = signed(FakeHeadSigner()).note
     assert old in note
     with pytest.raises(ValueError, match="not a signed note"):

@@ -106,7 +106,7 @@ def _sign(verdict: bool | str) -> Judge:
 def test_a_head_that_kms_does_not_sign(
     site: Vault, record_id: str, verdict: bool | str, words: str
 ) -> None:
-    """What was opened is withheld; intent and outcome stand in the log, and `verify` lists the outcome."""
+    """Opened values are withheld; intent and outcome are in the log, and `verify` lists the outcome."""
     before = site.count("audit_checkpoints")
     with FaultProxy(site.endpoint, _sign(verdict)) as kms:
         result = reveal(site, record_id, kms)

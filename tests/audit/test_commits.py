@@ -116,7 +116,7 @@ def test_nothing_but_a_procedure_that_commits_writes(
 def test_a_procedure_that_commits_is_no_part_of_a_transaction(
     shared: Scratch, statement: str
 ) -> None:
-    """Neither of one that is open nor of statements that are sent together."""
+    """Such a procedure runs neither in an open transaction nor among statements that are sent together."""
     with session(shared, "re-encrypt") as attacker, attacker.cursor() as cursor:
         with pytest.raises(psycopg2.errors.InvalidTransactionTermination):
             cursor.execute(statement)
@@ -125,7 +125,7 @@ def test_a_procedure_that_commits_is_no_part_of_a_transaction(
 
 @pytest.mark.parametrize(("made", "called"), FORGED.values(), ids=FORGED)
 def test_no_name_passes_for_a_procedure_of_ours(shared: Scratch, made: str, called: str) -> None:
-    """What a client makes is in pg_temp, and the database says so in the context."""
+    """A client's own procedure is in pg_temp, and the database says so in the context."""
     with session(shared, "re-encrypt") as attacker, attacker.cursor() as cursor:
         cursor.execute(made)
         with pytest.raises(Denied):

@@ -66,7 +66,7 @@ def test_commands_go_on_under_the_right_key(attacked: Vault, record_id: str) -> 
 
 
 def test_the_right_key_comes_in_behind_them(bare_vault: Vault) -> None:
-    """Where they were first: refused once, since another key is there, and then with --new-key."""
+    """If foreign keys came first, the right key is refused once, and is then registered with --new-key."""
     bare_vault.sql(FORGET)
     attack(bare_vault)
     refused = bare_vault.run("audit", "audit", "checkpoint")

@@ -86,7 +86,7 @@ def test_one_mebibyte_in_every_text_leaves_the_log_whole(log: Logbook) -> None:
 
 
 def test_an_id_that_is_none_is_not_repeated(site: Vault) -> None:
-    """It may be an address that somebody took for an id: by hand, or by a pipe."""
+    """A wrong id may be an address that was given by hand or by a pipe, so the error does not repeat it."""
     for result in (
         site.run("reveal", "reveal", "198.51.100.77", "--reason", "x"),
         site.run("reveal", "reveal", "-", "--reason", "x", stdin="\n198.51.100.77\n"),

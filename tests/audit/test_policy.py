@@ -34,7 +34,7 @@ LAST = "SELECT phase, decision, error_code FROM audit_log ORDER BY seq DESC LIMI
 
 
 def decided(database: Scratch, **changes: object) -> tuple[str, str | None]:
-    """What became of an intent: its decision and its code."""
+    """Return the decision and the code of an intent."""
     seq = append_committed(database, **changes)
     ((decision, code),) = database.sql(
         "SELECT decision, error_code FROM audit_log WHERE seq = %s", seq
@@ -83,7 +83,7 @@ def test_what_the_policy_decides(
 
 @pytest.mark.parametrize("action", ["keys rotate", "quarantine retry"])
 def test_what_is_no_look_is_under_no_policy(log: Logbook, action: str) -> None:
-    """Neither its purposes nor its quota."""
+    """An action that is not an access has no purposes and no quota."""
     log.set_policy(json.dumps({**POLICY, "reveals_an_hour": 0}))
     seq = append_committed(log.database, "re-encrypt", action=action, purpose=None)
     decision = log.database.value("SELECT decision FROM audit_log WHERE seq = %s", seq)
@@ -106,14 +106,14 @@ def test_a_denied_intent_releases_nothing(log: Logbook) -> None:
 
 
 def test_a_client_cannot_allow_itself(log: Logbook) -> None:
-    """Nor does what it denied itself count."""
+    """An intent that a client denies itself does not count."""
     log.set_policy(json.dumps({**GENEROUS, "reveals_an_hour": 1}))
     assert decided(log.database, decision="denied", error_code="role") == ("denied", "role")
     assert decided(log.database)[0] == "denied"  # five looks of the fixture stand before it
 
 
 def test_the_quota_is_of_the_last_hour_and_of_one_login(log: Logbook) -> None:
-    """What is older does not count, nor what another login did, or was denied."""
+    """Older accesses do not count, nor those of another login, nor denied ones."""
     log.set_policy(json.dumps({**GENEROUS, "reveals_an_hour": 6}))
     assert decided(log.database) == ("allowed", None)  # the sixth
     assert decided(log.database) == ("denied", "quota")
@@ -167,7 +167,7 @@ def test_a_policy_that_postgres_does_not_take_changes_nothing(log: Logbook) -> N
     ],
 )
 def test_nobody_but_the_owner_sets_it(written: Logbook, role: str, statement: str) -> None:
-    """Neither by the function nor by hand."""
+    """No other login sets it, by the function or by hand."""
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         written.database.sql(statement, role=role)
 
@@ -211,7 +211,7 @@ def test_denied_is_denied_for_any_id(
 
 
 def test_one_denied_field_prints_nothing(restored: Vault, record_id: str) -> None:
-    """Not even the field that alone would be allowed."""
+    """A denied field withholds the allowed field too."""
     restored.set_policy(POLICY)
     asked = ("reveal", record_id, "--reason", "x", "--purpose", "support")
     result = restored.run("reveal", *asked)

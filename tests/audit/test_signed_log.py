@@ -42,7 +42,7 @@ def signed(fake_vault: FakeVault) -> Signed:
 
 
 def test_the_outcome_is_signed_stored_kept_and_in_the_receipt(signed: Signed) -> None:
-    """Not the intent: the head after it."""
+    """The head after the outcome is signed, not the intent."""
     with audited(signed.log, reveal_request(None)) as receipt:
         assert receipt.checkpoint is None
         assert signed.kept == []
@@ -110,7 +110,7 @@ def test_a_checkpoint_that_is_not_stored_withholds_it_too(fake_vault: FakeVault)
 
 @pytest.mark.parametrize("down", [False, True])
 def test_a_failure_keeps_its_own_error(signed: Signed, down: bool) -> None:
-    """It shows nothing anyhow; its head is signed if that can be done."""
+    """A failure shows no value; its head is signed if possible."""
     signed.signer.down = down
     with pytest.raises(IntegrityError), audited(signed.log, reveal_request(None)):
         raise IntegrityError
@@ -139,7 +139,7 @@ def test_a_change_of_keys_may_come_before_the_first_checkpoint(signed: Signed) -
 
 
 def test_a_denied_intent_is_signed() -> None:
-    """It is an entry as well, and may be the newest one."""
+    """A denied intent is an entry too, and may be the newest one."""
 
     class Denying:
         def intend(self, request: AuditRequest) -> AuditReceipt:

@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 def named(proof: Proof, seq: int, *words: str) -> None:
-    """It does not hold, the first bad entry is `seq`, and the words say why."""
+    """Assert that the log does not hold, that the first bad entry is `seq`, and that the words say why."""
     assert proof.problem is not None
     assert proof.problem.seq == seq, proof.problem
     for word in words:
@@ -100,7 +100,7 @@ def test_one_entry_inserted(log: Logbook) -> None:
 
 
 def test_the_last_entry_made_void_with_the_head(log: Logbook) -> None:
-    """Neither has a hash that could disagree: that is named, too."""
+    """An entry and a head without hashes cannot disagree; the missing hashes are reported."""
     log.tamper(
         "ALTER TABLE audit_log ALTER hash DROP NOT NULL",
         "ALTER TABLE audit_head ALTER hash DROP NOT NULL",
@@ -150,7 +150,7 @@ class TestTheEndCut:
         named(log.prove(), last + 1, "is missing", "a checkpoint signs entry")
 
     def test_with_the_head_and_the_checkpoints(self, log: Logbook, last: int) -> None:
-        """Nothing in the database tells any more; a receipt that somebody kept does."""
+        """No row of the database shows it any more; a receipt that was kept does."""
         receipt = log.look()
         log.tamper(
             f"DELETE FROM audit_log WHERE seq > {last}",  # noqa: S608
@@ -200,7 +200,7 @@ class TestTheChainRebuilt:
 @pytest.mark.parametrize("seq", [8, 14])
 @pytest.mark.parametrize("what", ["another key", "the right key's hash", "an older signature"])
 def test_a_checkpoint_that_was_forged_says_nothing(log: Logbook, seq: int, what: str) -> None:
-    """Whoever signs may store such a one, so it is rubbish; the outcome has no checkpoint of its own."""
+    """Any role that signs may store a forged checkpoint, so it is rubbish; the outcome has no checkpoint of its own."""
     ((vault_id, hash_),) = log.database.sql(
         "SELECT vault_id, hash FROM vault, audit_log WHERE seq = %s", seq
     )
@@ -244,7 +244,7 @@ def test_a_log_that_was_given_to_another_vault(log: Logbook) -> None:
 
 @pytest.mark.parametrize("change", ["DELETE FROM vault", "INSERT INTO vault VALUES (false)"])
 def test_a_table_that_does_not_say_which_vault_it_is(log: Logbook, change: str) -> None:
-    """It is named, and all else is judged all the same."""
+    """The table is reported, and the rest of the log is judged all the same."""
     receipt = log.look()
     log.tamper(
         "ALTER TABLE vault DROP CONSTRAINT vault_one_check",
@@ -263,7 +263,7 @@ def test_a_table_that_does_not_say_which_vault_it_is(log: Logbook, change: str) 
     ["DELETE FROM audit_head", "INSERT INTO audit_head SELECT false, seq, hash FROM audit_head"],
 )
 def test_a_head_that_is_none_or_two(log: Logbook, change: str) -> None:
-    """It is named."""
+    """A missing or second head is reported."""
     log.tamper("ALTER TABLE audit_head DROP CONSTRAINT audit_head_one_check", change)
     named(log.prove(), 14, "lost its head")
 
@@ -279,7 +279,7 @@ def test_a_head_that_is_none_or_two(log: Logbook, change: str) -> None:
     ],
 )
 def test_a_policy_or_a_key_that_no_entry_set(log: Logbook, change: str, seq: int) -> None:
-    """What an entry put in force is bound to it by its SHA-256."""
+    """A row that an entry put in force is bound to the entry by its SHA-256."""
     log.tamper(change)
     named(log.prove(), seq)
 
@@ -296,7 +296,7 @@ def test_a_policy_or_a_key_that_no_entry_set(log: Logbook, change: str, seq: int
     ],
 )  # fmt: skip
 def test_an_amount_that_the_entry_does_not_say(log: Logbook, change: str, seq: int) -> None:
-    """What an intent counts for its quota is in its reason, and so in its hash; a denied one counts nothing."""
+    """An intent's amount for its quota is in its reason, and so in its hash; a denied intent counts nothing."""
     looks = {"action": "find", "fields": ["ip"], "amount": 9}
     assert append_committed(log.database, **looks) == 15
     assert append_committed(log.database, **looks, decision="denied", error_code="role") == 16
@@ -328,7 +328,7 @@ def test_a_reason_does_not_say_an_amount_by_itself(log: Logbook) -> None:
     ],
 )
 def test_the_head_changed(log: Logbook, change: str, word: str) -> None:
-    """It is the end of the chain, or it is named."""
+    """A head that is not the end of the chain is reported."""
     log.tamper(change)
     named(log.prove(), 14, word)
 
@@ -363,7 +363,7 @@ def test_a_key_that_signed_nothing_proves_nothing(log: Logbook) -> None:
 
 
 def test_verify_sees_one_moment(log: Logbook) -> None:
-    """What is appended between its first look and its second is not half in it."""
+    """An entry appended between two reads of the proof is not half in it."""
 
     class Overtaken(PostgresSnapshot):
         def entries(self) -> Iterator[LoggedEntry]:

@@ -32,7 +32,7 @@ def the_id(one: Vault) -> str:
 
 
 def shown(vault: Vault, role: str, *args: str) -> str:
-    """What a terminal shows of a command that succeeds."""
+    """Return the terminal output of a command that succeeds."""
     result = on_terminal(vault, role, *args, extra=PLAIN)
     assert result.code == 0, result.stdout
     return steady(result.stdout)

@@ -136,7 +136,7 @@ def test_a_file_that_is_none(
 
 
 def test_a_checkpoint_in_a_file_that_is_no_signed_note(site: Vault, tmp_path: Path) -> None:
-    """It is named with its file, and all else is judged: a forged line in a log stops no proof."""
+    """The checkpoint is reported with its file, and the rest is judged: a forged line in a log stops no proof."""
     path = tmp_path / "file"
     path.write_text('{"checkpoint": "signed, honestly"}', encoding="utf-8")
     result = site.run("audit", "audit", "verify", "--checkpoint", str(path))

@@ -38,7 +38,7 @@ def judged(*entries: LoggedEntry, tampered: bool = False) -> tuple[Pairs, list[t
 
 
 def test_an_outcome_of_its_intent_is_nothing_to_tell() -> None:
-    """And nothing is left open."""
+    """A matching outcome is no problem, and leaves no intent open."""
     pairs, rubbish = judged(entry(1, "intent"), entry(2, "outcome"))
     assert (rubbish, pairs.unfinished(), pairs.unfinished_count) == ([], [], 0)
 
@@ -101,7 +101,7 @@ def test_of_too_many_open_intents_the_oldest_are_given_up(monkeypatch: pytest.Mo
 
 
 def test_an_intent_whose_outcome_left_the_log_is_not_unfinished() -> None:
-    """It was passed over with its segment. An outcome behind the segment's end still finds it."""
+    """The intent was skipped with its segment. An outcome after the segment's end still finds it."""
     problems = Problems()
     pairs = Pairs(problems, whole=True)
     pairs.judge(entry(1, "intent", "a"), passed=True)

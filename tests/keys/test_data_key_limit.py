@@ -1,4 +1,4 @@
-"""How many data keys a login has of a field, and that the log is free again soon when they are retired."""
+"""The number of data keys that a login has of a field, and the short hold of the log when they are retired."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ FROM generate_series(1, %s) AS i
 def make(
     scratch: Scratch, count: int, first: int = 0, *, field: str = "ip", lease: str = "24 hours"
 ) -> None:
-    """So many keys in one statement, as whoever has the password of `ingest` makes them."""
+    """Make this many keys in one statement, as a thief with the password of `ingest` would."""
     scratch.sql(MAKE, first, field, lease, count, role="ingest")
 
 
 def refused(scratch: Scratch, count: int, first: int = 0, **changes: str) -> bool:
-    """Whether the limit refuses that statement."""
+    """Say whether the limit refuses that statement."""
     try:
         make(scratch, count, first, **changes)
     except psycopg2.Error as error:
@@ -105,7 +105,7 @@ def test_an_old_transaction_makes_no_old_keys(scratch: Scratch) -> None:
 
 
 def test_a_snapshot_of_before_makes_no_key(scratch: Scratch) -> None:
-    """It would not see what other sessions have made meanwhile."""
+    """An old snapshot would not see the keys that other sessions have made meanwhile."""
     with scratch.connect("ingest") as opened, opened.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):

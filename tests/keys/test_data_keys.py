@@ -92,7 +92,7 @@ def test_states_follow_the_arrows_and_no_other(shared: Scratch, old: str, new: s
     ],
 )
 def test_a_key_keeps_its_identity(shared: Scratch, assignment: str) -> None:
-    """What a key is, who made it and how long it lasts stand, even against the superuser."""
+    """A key's identity, maker and lease cannot be changed, even by the superuser."""
     key_id = insert(shared)
     with pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState):
         change(shared, key_id, assignment)

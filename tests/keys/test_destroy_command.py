@@ -113,7 +113,7 @@ def test_what_is_sealed_under_it_keeps_it(
 
 
 def test_a_value_in_another_fields_place_keeps_it_too(filled: Vault) -> None:
-    """Somebody moved it there: it does not open, and is no reason to destroy the key."""
+    """A moved value does not open, but the key that sealed it is still needed."""
     key_id = data_key(filled, "quarantine")
     filled.ok("rotate", "keys", "rotate", "--lazy", "--yes")
     filled.sql(
@@ -146,7 +146,7 @@ def test_a_lease_that_is_over_does_not(filled: Vault) -> None:
 
 
 def test_an_expired_key_that_is_needed_stays_retired(filled: Vault) -> None:
-    """Nobody may write under it any more; what it sealed still needs it."""
+    """No process may write under the key any more; the values that it sealed still need it."""
     key_id = expired_key(filled)
     stored = b"\x01" + key_id.to_bytes(4, "big") + bytes(44)
     filled.sql("UPDATE user_logins SET device_id_ciphertext = %s", stored)

@@ -163,7 +163,7 @@ def test_an_expired_key_is_retired_before_anything_is_counted(vault: FakeVault) 
 
 
 def test_a_lease_that_ends_between_two_looks_is_told(vault: FakeVault) -> None:
-    """Nothing is destroyed, nothing is claimed, and the next run finishes."""
+    """No key is destroyed, the report claims none, and the next run finishes."""
     key = vault.leases().data_key(Field.IP, 1)
 
     class Late(FakeKeyEnd):
@@ -181,7 +181,7 @@ def test_a_lease_that_ends_between_two_looks_is_told(vault: FakeVault) -> None:
 
 
 def test_an_unknown_key_is_not_found(vault: FakeVault) -> None:
-    """And what is found names what goes with it."""
+    """A key that is found names the keys that are destroyed with it."""
     keys_to_destroy = KeysToDestroy(vault.keys, FakeKeyEnd(vault.database))
     with pytest.raises(NotFoundError):
         keys_to_destroy.find(1)

@@ -85,5 +85,5 @@ def test_all_that_nothing_needs_ends_in_one_go(quick: Vault) -> None:
 def test_it_is_one_key_or_the_unused_ones(
     loaded: Vault, args: tuple[str, ...], message: str
 ) -> None:
-    """Neither and both are usage errors."""
+    """Naming no key, and naming a key beside `--unused`, are usage errors."""
     fails(loaded.run("rotate", "keys", "destroy", "--yes", *args), 2, message)

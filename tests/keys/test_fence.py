@@ -28,7 +28,7 @@ def keys(scratch: Scratch) -> WriteKeys:
 
 
 def _refused(scratch: Scratch, keys: WriteKeys) -> bool:
-    """Whether the fence stops a batch under these keys, and nothing of it is stored."""
+    """Say whether the fence stops a batch under these keys, and no row of it is stored."""
     with scratch.loader() as loader:
         result = loader.load([sealed_record(keys)], [sealed_rejection(keys)], keys)
     stored = scratch.sql(
@@ -194,7 +194,7 @@ def test_only_who_may_change_keys_can_close_the_fence(scratch: Scratch) -> None:
 
 
 def test_a_loaded_batch_is_a_loaded_batch(scratch: Scratch, keys: WriteKeys) -> None:
-    """What the loader says it stored is what is there."""
+    """The loader reports exactly the rows that are stored."""
     records = [sealed_record(keys) for _ in range(3)]
     with scratch.loader() as loader:
         loaded = loader.load(records, [], keys)

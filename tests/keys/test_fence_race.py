@@ -67,7 +67,7 @@ def no_fence(
     data_keys: Sequence[DataKey],
     generations: tuple[int, int | None] | None,
 ) -> bool:
-    """Nothing at all: the loader writes under what it has until it is told otherwise."""
+    """Replace the fence by none: the loader goes on to write under its keys."""
     del cursor, data_keys, generations
     return True
 
@@ -151,5 +151,5 @@ def _retire(scratch: Scratch, loaded: threading.Semaphore) -> list[tuple[tuple[i
 
 
 def test_the_loader_uses_the_fence_of_this_file() -> None:
-    """What the race replaces is what the loader calls."""
+    """The race replaces the function that the loader calls."""
     assert "fence_holds" in PostgresRecordLoader.load.__code__.co_names

@@ -1,4 +1,4 @@
-"""What a fenced transaction looks like from the server: its statements in their order, and its settings."""
+"""A fenced transaction as the server sees it: its statements in their order, and its settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def keys(scratch: Scratch) -> WriteKeys:
 
 
 def _statements(scratch: Scratch, database: Database, work: Callable[[], object]) -> list[str]:
-    """What the server's log says that `work` made this connection execute, one line a statement."""
+    """Return the statements of `work` on this connection by the server's log, one line a statement."""
     look = "SELECT pg_backend_pid()"
     with database.transaction() as cursor:
         cursor.execute(look)

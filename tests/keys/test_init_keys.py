@@ -57,7 +57,7 @@ def test_it_makes_one_key_a_personal_field_and_the_source_key(vault: FakeVault) 
 
 
 def test_it_is_on_the_record(vault: FakeVault) -> None:
-    """Who, and for which fields."""
+    """The entry names the actor and the fields."""
     init(vault)
     intent, outcome = vault.database.audit
     assert (intent.action, intent.actor) == ("keys init", ACTOR)
@@ -74,7 +74,7 @@ def test_it_is_safe_to_repeat(vault: FakeVault) -> None:
 
 
 def test_a_pending_generation_counts_as_there(vault: FakeVault) -> None:
-    """It belongs to a rotation."""
+    """A pending generation belongs to a rotation, so init makes no key."""
     vault.add_token_keys(2, KeyState.PENDING)
     assert init(vault) == InitReport(())
 
@@ -98,7 +98,7 @@ def test_who_is_second_in_a_race_makes_nothing(vault: FakeVault) -> None:
 
 
 def test_a_kms_that_ignores_the_context_gets_no_key_stored(vault: FakeVault) -> None:
-    """It is proved before anything is written, and the failure is on the record."""
+    """The KMS is proven before any key is written, and the failure is on the record."""
     vault.kms = FakeKms(ignores_context=True)
     with pytest.raises(ConfigurationError, match="ignores the encryption context"):
         init(vault)
@@ -107,7 +107,7 @@ def test_a_kms_that_ignores_the_context_gets_no_key_stored(vault: FakeVault) -> 
 
 
 def test_a_kms_that_does_not_answer_gets_no_key_stored(vault: FakeVault) -> None:
-    """And it can be repeated."""
+    """Init can be repeated after an outage of KMS."""
     vault.kms.down = True
     with pytest.raises(UnavailableError):
         init(vault)
@@ -117,7 +117,7 @@ def test_a_kms_that_does_not_answer_gets_no_key_stored(vault: FakeVault) -> None
 
 
 def test_without_an_intent_nothing_is_made(vault: FakeVault) -> None:
-    """Not even asked for."""
+    """Without an intent, KMS is not even asked for a key."""
     vault.audit.broken = {Phase.INTENT}
     generated = len(vault.kms.generated)
     with pytest.raises(AuditError):

@@ -31,7 +31,7 @@ def test_a_limit_of_nothing_is_none(age: dt.timedelta | None) -> None:
 
 @given(limit=AGES)
 def test_where_there_is_no_key_none_is_due(limit: dt.timedelta) -> None:
-    """Nor has it an age."""
+    """A purpose without a key is not due, and has no age."""
     none = KeyAge(KeyPurpose.DATA, None, limit)
     assert (none.is_due, none.age_days) == (False, None)
 

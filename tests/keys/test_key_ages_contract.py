@@ -1,4 +1,4 @@
-"""How old keys are: of each purpose the oldest in a state, by the clock that dated it."""
+"""Key ages: the oldest key of each purpose in a state, by the clock that dated it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROUGHLY = dt.timedelta(seconds=30)
 
 
 def about(found: dt.timedelta, expected: dt.timedelta) -> bool:
-    """Not younger, and not much older."""
+    """Say whether an age is at least this, and not much more."""
     return expected <= found < expected + ROUGHLY
 
 
@@ -50,7 +50,7 @@ def test_an_expired_lease_is_active_until_it_is_retired(bench: Bench) -> None:
 
 
 def test_a_pending_generation_has_an_age_of_its_own(bench: Bench) -> None:
-    """That of a token rotation that was begun."""
+    """The pending generation of a begun token rotation has its own age."""
     bench.first_token_keys()
     bench.grow_older(DAYS)
     bench.pending(token_keys(2))

@@ -37,7 +37,7 @@ def vault(scratch: Scratch) -> Ready:
 
 
 def unexplained(scratch: Scratch, role: str = "audit") -> list[int]:
-    """What `doctor` and a rotation are told."""
+    """Return the unexplained keys, as `doctor` and a rotation see them."""
     with scratch.database(role) as database:
         return list(PostgresKeyStore(database).unexplained())
 

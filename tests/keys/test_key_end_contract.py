@@ -104,7 +104,7 @@ def test_an_active_key_does_not_end(bench: Bench, lease: dt.timedelta) -> None:
 
 
 def test_neither_does_a_pending_one(bench: Bench) -> None:
-    """That is for whoever gives the rotation up."""
+    """A pending key is ended only by a command that aborts the rotation."""
     bench.first_token_keys()
     pending = pending_generation(bench)
     assert list(ends(bench).ender.destroy(rotate_request(), pending)) == []

@@ -204,7 +204,7 @@ def test_there_are_tokenizers_of_the_active_and_of_the_pending_generation(
 def test_a_fields_tokenizer_needs_that_fields_key_alone(
     fake_vault: FakeVault, field: Field
 ) -> None:
-    """It makes the tokens that the whole tokenizer makes."""
+    """A field's tokenizer makes the same tokens as the whole tokenizer."""
     whole, _ = fake_vault.ring().tokenizers()
     fake_vault.kms.denied = set(PERSONAL_FIELDS) - {field}
     value = Pii(b"198.51.100.7")
@@ -238,7 +238,7 @@ def test_without_token_keys_the_hint_says_what_to_run(fake_vault: FakeVault) -> 
 
 
 def test_a_generation_without_one_of_its_keys_is_no_generation(fake_vault: FakeVault) -> None:
-    """It is never made up for with another generation's key."""
+    """A key of another generation never replaces a missing key."""
     del fake_vault.database.keys[fake_vault.keys.token_keys()[0].key_id]
     with pytest.raises(IntegrityError):
         fake_vault.ring().tokenizers()

@@ -223,7 +223,7 @@ def test_a_kms_out_of_reach_is_unavailable(bench: Bench) -> None:
 
 @pytest.mark.parametrize("field", Field)
 def test_it_proves_itself(bench: Bench, field: Field) -> None:
-    """It keeps to the encryption context."""
+    """The KMS under test binds keys to their encryption context."""
     key = new_key(bench, field)
     material = prove_kms(key, bench.unwrapper)
     assert fingerprint(material, key.key_id) == key.fingerprint
@@ -286,7 +286,7 @@ def test_bytes_that_another_kms_key_made_are_not_rewrapped(bench: Bench) -> None
 
 
 def test_a_key_moves_to_another_kms_key_that_is_trusted(bench: Bench) -> None:
-    """And opens under the ARN of that one, not of the old one."""
+    """A moved key opens under the ARN of the new KMS key, not of the old one."""
     key = new_key(bench)
     moved = dataclasses.replace(key, wrapped_key=bench.rewrapper.rewrap(key, bench.other))
     there = dataclasses.replace(moved, kms_key_arn=bench.other)
@@ -298,7 +298,7 @@ def test_a_key_moves_to_another_kms_key_that_is_trusted(bench: Bench) -> None:
 
 
 def test_a_key_does_not_move_where_nobody_trusts_it(bench: Bench) -> None:
-    """Whoever reads it there would refuse it."""
+    """Every reader would refuse a key under a KMS key that is not trusted."""
     key = new_key(bench)
     with pytest.raises(NOT_THE_CALLERS):
         bench.rewrapper.rewrap(key, "arn:aws:kms:us-east-1:123456789012:key/other")

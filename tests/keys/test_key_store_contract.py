@@ -37,7 +37,7 @@ def test_a_data_key_is_stored_active_with_its_lease(bench: Bench) -> None:
 
 
 def test_an_id_that_is_taken_is_refused(bench: Bench) -> None:
-    """And the key that has it stays as it was."""
+    """The key that has the id already stays unchanged."""
     new, _ = made_up_key(KeyPurpose.DATA, Field.IP, lease=HOUR)
     assert bench.data_keys.add_data_key(new)
     assert not bench.data_keys.add_data_key(dataclasses.replace(new, wrapped_key=b"other"))
@@ -72,7 +72,7 @@ def test_the_first_token_keys_are_stored_once(bench: Bench) -> None:
 
 
 def test_data_keys_do_not_stand_in_the_way_of_token_keys(bench: Bench) -> None:
-    """Nor do they count as some."""
+    """Data keys do not count as token keys."""
     bench.data_key(Field.IP)
     assert list(bench.keys.token_keys()) == []
     bench.first_token_keys()
@@ -105,7 +105,7 @@ def test_retiring_takes_the_active_data_keys_of_the_fields(bench: Bench) -> None
 
 
 def test_retiring_twice_takes_nothing_the_second_time(bench: Bench) -> None:
-    """And retiring nothing takes nothing."""
+    """Retiring again, or retiring no field, retires no key."""
     bench.data_key(Field.IP)
     bench.keys.retire_data_keys(rotate_request(), [Field.IP])
     assert list(bench.keys.retire_data_keys(rotate_request(), [Field.IP])) == []

@@ -44,7 +44,7 @@ class DiesAfterTwoKeys:
         self.asked = 0
 
     def __call__(self, call: Call) -> bool:
-        """Whether the call is answered."""
+        """Say whether the call is answered."""
         self.asked += call.operation == "GenerateDataKey"
         return call.operation != "GenerateDataKey" or self.asked <= 2
 

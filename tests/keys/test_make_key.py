@@ -41,7 +41,7 @@ def test_a_key_id_is_any_uint32_but_zero(
 
 
 def test_a_key_is_bound_to_its_purpose_field_and_id(fake_vault: FakeVault) -> None:
-    """What KMS wrapped opens under the row's own context, to the key with the row's fingerprint."""
+    """The wrapped bytes open under the row's own context, to the key with the row's fingerprint."""
     new, material = make_data_key(fake_vault.kms, Field.IP, dt.timedelta(days=1))
     assert (new.purpose, new.field, new.generation) == (KeyPurpose.DATA, Field.IP, None)
     assert new.lease == dt.timedelta(days=1)
@@ -65,7 +65,7 @@ def test_each_field_has_its_own_key(fake_vault: FakeVault) -> None:
 
 
 def test_no_two_processes_share_a_key(fake_vault: FakeVault) -> None:
-    """So there is nothing to coordinate."""
+    """Processes need no coordination, since each has keys of its own."""
     one, other = leases(fake_vault), leases(fake_vault)
     assert one.data_key(Field.IP, 1).key_id != other.data_key(Field.IP, 1).key_id
 
@@ -168,7 +168,7 @@ def test_a_key_that_kms_did_not_make_is_no_lease(fake_vault: FakeVault) -> None:
 
 
 def test_a_key_is_stored_before_it_is_handed_out(fake_vault: FakeVault) -> None:
-    """Nothing is ever sealed under a key that nobody can find again; it expires with the lease."""
+    """No value is sealed under a key that is not stored; a stored key expires with its lease."""
     key = leases(fake_vault).data_key(Field.IP, 1)
     stored = fake_vault.database.keys[key.key_id]
     assert stored.expires_at == fake_vault.clock.now() + HOUR

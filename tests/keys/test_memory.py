@@ -1,4 +1,4 @@
-"""What holds keys shows its memory to no other process of its user."""
+"""A process that holds keys shows its memory to no other process of its user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.command
 
 
 def looked_at(how: str) -> list[str]:
-    """What a process of the same user gets of another one's environment and memory."""
+    """Return the parts of a process's environment and memory that another process of its user can read."""
     script = Path(__file__).with_name("memory.py")
     repository = Path(__file__).parents[2]
     done = subprocess.run(
@@ -27,7 +27,7 @@ def looked_at(how: str) -> list[str]:
 
 
 def test_a_process_that_may_hold_keys_cannot_be_looked_into() -> None:
-    """Neither its environment, where credentials are, nor its memory opens; of an ordinary one they do.
+    """The environment, where credentials are, and the memory are closed; those of an ordinary process are open.
 
     Where Yama guards the memory of every process, the environment still tells the two apart.
     """

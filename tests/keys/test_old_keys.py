@@ -70,7 +70,7 @@ def test_a_denial_under_the_kms_key_of_new_keys_is_the_callers(vault: FakeVault)
 
 
 def test_an_outage_is_no_fault_of_a_key(vault: FakeVault) -> None:
-    """It is raised: the next run asks again."""
+    """An outage is raised as an error, and the next run asks again."""
     key_id = key_under(vault, OLDER)
     vault.kms.down = True
     with pytest.raises(UnavailableError):
@@ -78,7 +78,7 @@ def test_an_outage_is_no_fault_of_a_key(vault: FakeVault) -> None:
 
 
 def test_a_kms_key_that_was_left_off_the_list_is_mended_by_the_list(vault: FakeVault) -> None:
-    """Nothing is lost by a list without an older KMS key: it is named, and the next run opens."""
+    """A list without an older KMS key loses no value: the key is named, and opens in the next run."""
     key_id = key_under(vault, OLDER)
     vault.kms.trusted[KeyPurpose.DATA].remove(OLDER)
     forgetful = old_keys(vault)

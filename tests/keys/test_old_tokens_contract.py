@@ -13,7 +13,7 @@ from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.destroy import Cleared
 
 NEXT = slice(4, 6)
-"""Where a bench's row has its next tokens; their generation stands at `GENERATION`."""
+"""The place of the next tokens in a bench's row; their generation is at `GENERATION`."""
 
 GENERATION = 9
 
@@ -62,7 +62,7 @@ def test_nothing_else_of_a_row_changes(bench: Bench, given_up: list[uuid.UUID]) 
 
 
 def test_from_the_start_again_is_safe(bench: Bench, given_up: list[uuid.UUID]) -> None:
-    """What is done is passed over."""
+    """Rows that are cleared already are skipped."""
     old_tokens = ends(bench).old_tokens
     for found in (5, 0):
         assert old_tokens.clear(2, None, 10) == Cleared(found, max(bench.records()))
@@ -70,7 +70,7 @@ def test_from_the_start_again_is_safe(bench: Bench, given_up: list[uuid.UUID]) -
 
 
 def test_another_generation_is_left(bench: Bench, given_up: list[uuid.UUID]) -> None:
-    """Whoever asks for generation 3 takes nothing of generation 2."""
+    """Clearing generation 3 leaves the tokens of generation 2."""
     assert ends(bench).old_tokens.clear(3, None, 10) == Cleared(0, max(bench.records()))
     assert with_next(bench) == set(given_up)
 

@@ -39,7 +39,7 @@ def next_id(key: WrappedKey) -> int:
 
 @pytest.mark.parametrize("field", Field)
 def test_a_kms_that_keeps_to_the_context_is_trusted(field: Field) -> None:
-    """It opens the key, and not under another key id; the key is handed out."""
+    """The key opens under its own id and not under another one, and is returned."""
     kms = FakeKms()
     new, material = make_data_key(kms, field)
     assert prove_kms(new, kms).expose() == material.expose()
@@ -48,7 +48,7 @@ def test_a_kms_that_keeps_to_the_context_is_trusted(field: Field) -> None:
 
 @pytest.mark.parametrize("field", Field)
 def test_a_kms_that_ignores_the_context_is_refused(field: Field) -> None:
-    """Nothing that is sealed under it would be bound to anything."""
+    """A KMS that ignores the context would leave sealed values bound to nothing."""
     kms = FakeKms(ignores_context=True)
     with pytest.raises(ConfigurationError, match=GULLIBLE):
         prove_kms(key_of(kms, field), kms)
@@ -119,7 +119,7 @@ def test_access_denied_on_its_own_key_is_told() -> None:
 
 @pytest.mark.parametrize("answers", [0, 1])
 def test_a_kms_that_does_not_answer_is_not_proved(answers: int) -> None:
-    """Neither the first time nor the second: silence is no refusal."""
+    """Silence at the first or the second try is not a refusal, so it proves nothing."""
     kms = FakeKms()
     key = key_of(kms)
     left = iter(range(answers))
@@ -162,7 +162,7 @@ def test_a_proven_unwrapper_proves_once() -> None:
 
 
 def test_a_proven_unwrapper_never_hands_out_a_key_of_a_kms_that_failed() -> None:
-    """Not at the second try either."""
+    """A later call returns no key either."""
     kms = FakeKms(ignores_context=True)
     proven = ProvenUnwrapper(kms)
     for _ in range(3):

@@ -80,7 +80,7 @@ def test_each_key_is_on_the_record(filled: Vault) -> None:
 
 
 def test_a_dry_run_counts_and_asks_kms_nothing(filled: Vault) -> None:
-    """Neither a byte nor an entry of the log."""
+    """A dry run changes no byte and writes no entry of the log."""
     before, entries = wrapped(filled), filled.count("audit_log")
     with FaultProxy(filled.endpoint) as kms:
         extra = {"AWS_ENDPOINT_URL_KMS": kms.url}
@@ -100,7 +100,7 @@ def test_what_a_dump_from_before_holds_still_opens(filled: Vault) -> None:
 
 
 def test_an_ingest_with_keys_in_memory_goes_on(quick: Vault) -> None:
-    """It has its keys, and asks for none; the fence, which looks at fingerprints, holds."""
+    """The process keeps its keys and asks KMS for none; the fence, which compares fingerprints, stays open to it."""
     extra = {"VAULT_ETL_FOLLOW_WAIT": "0", "VAULT_ETL_LINGER": "0.2"}
     ingest = start(quick, "ingest", "ingest", "--follow", extra=extra)
     send_and_wait(quick, ingest, 20)
@@ -114,7 +114,7 @@ def test_an_ingest_with_keys_in_memory_goes_on(quick: Vault) -> None:
 
 
 def test_a_destroyed_key_is_left_alone(filled: Vault) -> None:
-    """It has no bytes to wrap anew, and gets none."""
+    """A destroyed key has no bytes to rewrap, and gets none."""
     key_id = a_data_key(filled)
     filled.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", key_id)
     filled.sql(
@@ -204,7 +204,7 @@ def test_bytes_that_do_not_open_are_not_stored(filled: Vault) -> None:
 
 
 def test_twice_at_once_counts_each_key_once(filled: Vault) -> None:
-    """Whoever swaps first has done it: the other one counts what it did itself."""
+    """The first swap of a key counts; each run counts its own swaps alone."""
     gate = threading.Barrier(2)
 
     def judge(call: Call) -> bool:
@@ -292,7 +292,7 @@ def test_break_glass_moves_the_keys_of_a_purpose(
 
 
 def test_a_moved_key_opens(filled: Vault, other_key: str) -> None:
-    """Whoever KMS lets use the new key reveals as before; those whom it does not are told 77."""
+    """A caller who may use the new KMS key reveals as before; any other exits 77."""
     revealed = reveal_all(filled)
     move(filled, other_key, "--yes")
     (record_id, fields), *_ = revealed.items()
@@ -310,7 +310,7 @@ def test_a_moved_key_opens(filled: Vault, other_key: str) -> None:
 
 
 def test_an_alias_names_a_kms_key_too(filled: Vault, other_key: str) -> None:
-    """It is looked up: what is stored is the ARN."""
+    """An alias is looked up, and its ARN is stored."""
     kms = filled.emulator.client("kms")
     kms.create_alias(AliasName="alias/another", TargetKeyId=other_key)
     try:
@@ -354,7 +354,7 @@ def test_a_kms_key_that_is_not_listed_is_refused(filled: Vault, other_key: str) 
 
 
 def test_the_kms_key_of_the_other_purpose_is_refused(filled: Vault, other_key: str) -> None:
-    """Whoever may open tokens' keys could open data keys then."""
+    """Otherwise a caller who may open token keys could open data keys."""
     assert other_key
     before = wrapped(filled)
     fails(move(filled, filled.provisioned.key_arns["token"], "--yes"), 78, "another purpose")
@@ -430,5 +430,5 @@ def a_data_key(vault: Vault) -> int:
 
 
 def failures(vault: Vault) -> list[tuple[Any, ...]]:
-    """What outcomes say that failed."""
+    """Return action and error code of each failed outcome."""
     return vault.sql("SELECT action, error_code FROM audit_log WHERE decision = 'failed'")

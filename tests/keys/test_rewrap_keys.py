@@ -77,13 +77,13 @@ def blobs(vault: FakeVault) -> dict[int, bytes | None]:
 
 
 def opens(vault: FakeVault) -> bool:
-    """Whether the record is revealed."""
+    """Say whether the record is revealed."""
     (record_id,) = vault.database.records
     return all(vault.reveal()(reveal_request(record_id)).fields.values())
 
 
 def test_every_key_gets_new_bytes_and_stays_what_it_is(vault: FakeVault) -> None:
-    """Nothing else of its row changes, and what it sealed opens."""
+    """Only the wrapped bytes of the row change, and sealed values still open."""
     before = dict(vault.database.keys)
     report = rewrap(vault)
     assert report == RewrapReport(rewrapped=6)
@@ -115,7 +115,7 @@ def test_one_of_each_purpose_and_field_is_proven(vault: FakeVault) -> None:
 
 
 def test_who_may_open_no_key_proves_none(vault: FakeVault) -> None:
-    """It is no error: the report says of which none was opened, and KMS was asked once for each."""
+    """Keys that the caller may not open are reported as unproven, not as errors; KMS is asked once for each kind."""
     vault.kms.denied = {Field.IP, Field.QUARANTINE}
     vault.kms.unwrapped.clear()
     report = rewrap(vault)
@@ -139,7 +139,7 @@ def test_bytes_that_do_not_open_are_not_written(vault: FakeVault) -> None:
 
 
 def test_a_denial_of_the_new_bytes_alone_is_no_excuse(vault: FakeVault) -> None:
-    """Who opened the old ones: an emulator answers so to bytes that are damaged."""
+    """A caller who opened the old bytes must open the new ones: an emulator denies damaged bytes too."""
     before = blobs(vault)
     unwrap, opened = vault.kms.unwrap, []
 
@@ -237,7 +237,7 @@ def test_the_sweep_breaks_every_call(vault: FakeVault) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", range(CALLS))
 def test_interrupted_anywhere_it_is_run_again(vault: FakeVault, at: int, after: bool) -> None:
-    """What is done stays, everything opens in between, and the next run wraps all of them anew."""
+    """Rewrapped keys stay, every key opens in between, and the next run rewraps all of them."""
     breaker = Breaker(at, UnavailableError("away"), after=after)
     # A proof's call that has to be refused is refused before its answer can be lost.
     with contextlib.suppress(UnavailableError, AuditError):
@@ -261,7 +261,7 @@ def two_keys(vault: FakeVault) -> FakeVault:
 
 
 def look(vault: FakeVault, name: str = "alias/other") -> str:
-    """Where data keys would be moved to; a dry run."""
+    """Look up the target of data keys, in a dry run."""
     keys = FakeWrappedKeys(vault.database).live()
     return RewrapTarget(vault.audit, vault.kms)(None, keys, KeyPurpose.DATA, name)
 

@@ -1,4 +1,4 @@
-"""How many values lie under each key: kept by whatever writes, and equal to what the rows say."""
+"""The number of values under each key: every writer keeps it, and it equals a count of the rows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def kept(database: Scratch) -> dict[tuple[str, int], int]:
 
 
 def miscounted(database: Scratch) -> list[tuple[object, ...]]:
-    """Where they are not those of the rows."""
+    """Return the keys whose kept counts differ from the rows."""
     return database.sql("SELECT * FROM public.values_miscounted()", role="audit")
 
 
@@ -81,7 +81,7 @@ def test_whatever_writes_is_counted(counted: Scratch, statement: str) -> None:
 
 
 def test_a_swap_and_an_erasure_are_counted(counted: Scratch, keys: WriteKeys) -> None:
-    """What a rotation takes from one key it gives to another; what is forgotten is under none."""
+    """A rotation moves a count from one key to another; an erasure lowers it."""
     records = [sealed_record(keys)]
     with counted.loader() as loader:
         loader.load(records, [], keys)
@@ -189,7 +189,7 @@ def test_a_month_that_came_by_hand_is_counted_again(counted: Scratch) -> None:
 
 
 def test_a_zero_that_is_wrong_ends_no_key(counted: Scratch, keys: WriteKeys) -> None:
-    """What nothing needs by the counts is looked for in the rows before it is believed."""
+    """A key that no count needs is searched in the rows before it is destroyed."""
     key_id = keys.data_keys[0].key_id
     needs = "SELECT in_records FROM public.needs_of_data_key(%s)"
     counted.sql("UPDATE data_keys SET state = 'decrypt_only' WHERE key_id = %s", key_id)

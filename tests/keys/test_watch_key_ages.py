@@ -95,7 +95,7 @@ def test_a_failure_leaves_the_last_answer_and_is_asked_again(
 
 @failures
 def test_an_ingest_whose_keys_cannot_be_looked_at_runs_as_any_other(error: VaultEtlError) -> None:
-    """It loads everything, is ready all the while, and ends well."""
+    """Ingest loads every message, stays ready, and ends with success."""
     vault = FakeVault(RunningClock(200))
     switch = Switch("oldest")
     switch.off(error)

@@ -34,7 +34,7 @@ def test_every_key_that_is_not_destroyed_is_there(bench: Bench) -> None:
 
 
 def test_new_bytes_and_their_kms_key_take_the_place_of_the_old(bench: Bench) -> None:
-    """And nothing else of the row changes."""
+    """The row's other columns stay unchanged."""
     key = stored(bench, bench.data_key(Field.IP).key_id)
     assert ends(bench).wrapped.swap(rotate_request(), key, b"new", ARN)
     changed = dataclasses.replace(key, wrapped_key=b"new", kms_key_arn=ARN)

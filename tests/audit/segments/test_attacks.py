@@ -78,7 +78,7 @@ UNTRIMMED = {
 def proof(
     site: Site, change: str, *, given: Sequence[StoredSegmentFiles] = (), **values: object
 ) -> Proof:
-    """What `audit verify` finds after a change, which is rolled back."""
+    """Return the findings of `audit verify` after a change, which is rolled back."""
     key = AuditKey(site.key.read_bytes())
     with closing(psycopg2.connect(site.vault.database_url("admin"))) as connection:
         psycopg2.extras.register_uuid(conn_or_curs=connection)  # type: ignore[no-untyped-call]
@@ -110,7 +110,7 @@ def test_what_was_not_changed_holds(trimmed: Site) -> None:
 def test_a_trimmed_log_that_was_changed_does_not_hold(
     trimmed: Site, change: str, *, whole: bool
 ) -> None:
-    """Whether its segment is read or not."""
+    """A changed log does not hold, whether its segment is read or not."""
     found = proof(trimmed, change, given=segments(trimmed.place) if whole else ())
     assert not found.ok
     assert found.counts[Severity.TAMPERED]
@@ -118,7 +118,7 @@ def test_a_trimmed_log_that_was_changed_does_not_hold(
 
 @pytest.mark.parametrize(("change", "under"), UNTRIMMED.values(), ids=UNTRIMMED)
 def test_a_forged_record_does_not_hold(old: Site, change: str, under: str) -> None:
-    """Nobody deletes entries with a row alone: the entry of the log that the row is under says another thing."""
+    """A forged row alone deletes no entry: the entry of the log that it is bound to says another thing."""
     ((last,),) = old.vault.sql("SELECT seq FROM audit_head")
     found = proof(old, change.replace("{under}", under), last=last)
     assert found.counts[Severity.TAMPERED]
@@ -194,7 +194,7 @@ def test_a_segment_written_again_is_not_the_one_on_the_record(
     ],
 )
 def test_the_owner_deletes_nothing_else(trimmed: Site, statement: str) -> None:
-    """What is in no segment, what stays, and the record itself: the triggers and the references refuse."""
+    """Triggers and references protect entries in no segment, entries that stay, and the record itself."""
     with pytest.raises(
         (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.ForeignKeyViolation)
     ):

@@ -44,7 +44,7 @@ def store(site: Site, seq: int, *, signed: bool) -> None:
 
 
 def test_checkpoints_that_came_after_the_export_stop_no_trim(untrimmed: Site) -> None:
-    """Whoever signed them: they are of the entries that the segment has, and go with these."""
+    """Checkpoints of any signer belong to the segment's entries, and are deleted with them."""
     store(untrimmed, 2, signed=False)
     store(untrimmed, 3, signed=True)
     done = untrimmed.trim("--reason", "90 days", "--yes")

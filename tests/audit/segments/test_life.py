@@ -44,7 +44,7 @@ def test_a_segment_proves_itself(old: Site) -> None:
 
 
 def test_a_dry_run_compares_and_changes_nothing(old: Site) -> None:
-    """It says what would go and what stays: a registration, keys, a policy and the intent without an outcome."""
+    """A dry run counts deletions, and what stays: a registration, keys, a policy and an intent without outcome."""
     before = old.vault.sql("SELECT count(*), max(seq) FROM audit_log")
     (told,) = old.trim("--dry-run").lines
     assert (told["first_seq"], told["last_seq"]) == (1, old.end)
@@ -53,7 +53,7 @@ def test_a_dry_run_compares_and_changes_nothing(old: Site) -> None:
 
 
 def test_a_trimmed_log_holds_and_says_what_was_not_read(trimmed: Site) -> None:
-    """It is entered behind the segment, and an intent without an outcome is still named."""
+    """The proof enters the log after the segment, and still names an intent without an outcome."""
     found = trimmed.verify()
     assert found.code == 0, found.stdout
     assert found.json["unfinished"] == [trimmed.unfinished]
@@ -93,7 +93,7 @@ def test_a_checkpoint_of_an_entry_that_is_not_read_proves_nothing(
 
 
 def test_trimming_again_finds_nothing_to_do(trimmed: Site) -> None:
-    """What is on the record, and deleted, is passed over; and an export goes on behind it."""
+    """A deleted segment on the record is skipped, and an export continues after it."""
     again = trimmed.trim("--reason", "x", "--yes")
     assert (again.code, again.stdout) == (0, "")
     more = trimmed.vault.ok(

@@ -21,7 +21,7 @@ def test_a_list_says_what_left_the_log(trimmed: Site) -> None:
 
 
 def test_an_export_of_a_person_says_what_was_not_looked_through(trimmed: Site) -> None:
-    """Who looked at a record before is in a segment, and the person is told."""
+    """Earlier accesses to a record are in a segment, and the export says so."""
     ((user,),) = trimmed.vault.sql(
         "SELECT user_id FROM user_logins WHERE record_id::text = %s", trimmed.record_id
     )
