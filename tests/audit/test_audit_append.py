@@ -57,7 +57,7 @@ def test_who_and_when_are_the_databases_word(shared: Scratch, role: str) -> None
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
-def test_it_is_read_committed_or_nothing(shared: Scratch, level: str) -> None:
+def test_an_append_is_read_committed_or_refused(shared: Scratch, level: str) -> None:
     """In another isolation level the head that it locks could be an old one: refused."""
     with shared.connect("admin") as opened, opened.cursor() as cursor:
         cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")

@@ -60,7 +60,7 @@ def test_a_committed_intent_releases_what_it_names(
     assert take(shared, seq) == {name: record.ciphertexts[Field(name)] for name in fields}
 
 
-def test_it_releases_once(shared: Scratch, record: SealedRecord) -> None:
+def test_an_intent_discloses_once(shared: Scratch, record: SealedRecord) -> None:
     """A second release of one intent is refused."""
     seq = append_committed(shared, record_id=record.record_id)
     assert take(shared, seq)
@@ -68,7 +68,7 @@ def test_it_releases_once(shared: Scratch, record: SealedRecord) -> None:
         take(shared, seq)
 
 
-def test_it_releases_once_to_ten_at_a_time(shared: Scratch, record: SealedRecord) -> None:
+def test_an_intent_discloses_once_to_ten_at_a_time(shared: Scratch, record: SealedRecord) -> None:
     """Of ten sessions that ask at once, one gets the values."""
     seq = append_committed(shared, record_id=record.record_id)
 

@@ -31,7 +31,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_it_is_one_line_of_text(site: Vault, record_id: str, name: str) -> None:
+def test_every_text_of_an_entry_is_one_line(site: Vault, record_id: str, name: str) -> None:
     """As reason and as ticket: logged without what controls a screen, and listed as JSON and as a table."""
     text = HOSTILE[name]
     asked = ("reveal", record_id, "--reason", f"why {text}", "--ticket", f"T {text[:40]}")

@@ -166,7 +166,7 @@ def test_a_policy_that_postgres_does_not_take_changes_nothing(log: Logbook) -> N
         "SET ROLE vault_etl_owner",
     ],
 )
-def test_nobody_but_the_owner_sets_it(written: Logbook, role: str, statement: str) -> None:
+def test_the_owner_alone_sets_the_policy(written: Logbook, role: str, statement: str) -> None:
     """No other login sets it, by the function or by hand."""
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         written.database.sql(statement, role=role)
@@ -232,7 +232,7 @@ def test_masked_shows_the_end_alone(restored: Vault, record_id: str) -> None:
     assert {entry["action"] for entry in listed} == {"reveal masked"}
 
 
-def test_it_is_set_by_the_owner_and_shown_to_the_auditor(restored: Vault) -> None:
+def test_the_policy_is_set_by_the_owner_and_shown_to_the_auditor(restored: Vault) -> None:
     """The whole document, its one spelling, the digest in its entries; and `verify` agrees."""
     text = json.dumps({"reveals_an_hour": 7, "purposes": {"fraud": FRAUD}})
     done = restored.ok("admin", "audit", "policy", "set", "-", "--reason", "CISO-12", stdin=text)

@@ -22,7 +22,7 @@ FULL = {
 }
 
 
-def test_it_has_one_spelling() -> None:
+def test_a_policy_has_one_spelling() -> None:
     """Sorted, complete, and the same again when it is parsed again."""
     text = parse_policy(json.dumps(FULL))
     assert json.loads(text)["purposes"] == {

@@ -324,7 +324,7 @@ def test_other_roles_may_not(filled: Vault, role: str) -> None:
     assert filled.sql(STATE, key_id) == [LEFT]
 
 
-def test_it_asks_first(filled: Vault) -> None:
+def test_destroy_asks_first(filled: Vault) -> None:
     """Without a terminal it wants --yes; on one it says what goes, and no is 75."""
     key_id = token_keys(filled, 1)[0]
     fails(filled.run("rotate", "keys", "destroy", str(key_id)), 2, "no terminal")

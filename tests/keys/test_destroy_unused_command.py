@@ -82,7 +82,7 @@ def test_all_that_nothing_needs_ends_in_one_go(quick: Vault) -> None:
     ("args", "message"),
     [((), "give a KEY_ID or --unused"), (("1", "--unused"), "--unused takes no KEY_ID")],
 )
-def test_it_is_one_key_or_the_unused_ones(
+def test_destroy_takes_one_key_or_the_unused_keys(
     loaded: Vault, args: tuple[str, ...], message: str
 ) -> None:
     """Naming no key, and naming a key beside `--unused`, are usage errors."""

@@ -42,7 +42,9 @@ def _other_keys(keys: WriteKeys, key: DataKey) -> WriteKeys:
     return WriteKeys(keys.generations, (*keys.data_keys[:2], key))
 
 
-def test_it_holds_while_nothing_changed(scratch: Scratch, keys: WriteKeys) -> None:
+def test_the_fence_lets_a_batch_pass_while_no_key_changed(
+    scratch: Scratch, keys: WriteKeys
+) -> None:
     """Active keys with the right fingerprints and the active generation: stored."""
     assert not _refused(scratch, keys)
 

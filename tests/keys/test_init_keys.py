@@ -40,7 +40,7 @@ def decisions(vault: FakeVault) -> list[str]:
     return [entry.decision for entry in vault.database.audit]
 
 
-def test_it_makes_one_key_a_personal_field_and_the_source_key(vault: FakeVault) -> None:
+def test_init_makes_one_key_a_personal_field_and_the_source_key(vault: FakeVault) -> None:
     """Token keys of generation 1, active, without an end; and what files are known by."""
     report = init(vault)
     keys = vault.keys.token_keys()
@@ -56,7 +56,7 @@ def test_it_makes_one_key_a_personal_field_and_the_source_key(vault: FakeVault) 
     assert (active.generation, pending) == (1, None)
 
 
-def test_it_is_on_the_record(vault: FakeVault) -> None:
+def test_init_is_on_the_record(vault: FakeVault) -> None:
     """The entry names the actor and the fields."""
     init(vault)
     intent, outcome = vault.database.audit
@@ -65,7 +65,7 @@ def test_it_is_on_the_record(vault: FakeVault) -> None:
     assert outcome.decision == "done"
 
 
-def test_it_is_safe_to_repeat(vault: FakeVault) -> None:
+def test_init_is_safe_to_repeat(vault: FakeVault) -> None:
     """The second time it makes nothing, asks KMS nothing, and writes no entry."""
     init(vault)
     before = dict(vault.database.keys), len(vault.kms.generated), len(vault.database.audit)

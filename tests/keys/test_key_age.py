@@ -54,7 +54,7 @@ def test_each_purpose_has_its_own_age_and_limit() -> None:
         (12 * DAY, NEVER, "the oldest active data key is 12 days old, and never due"),
     ],
 )
-def test_it_says_what_a_person_wants_to_know(
+def test_the_text_of_a_key_age_is_for_people(
     age: dt.timedelta | None, limit: dt.timedelta, text: str
 ) -> None:
     """Age and limit in days."""

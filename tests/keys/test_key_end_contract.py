@@ -103,7 +103,7 @@ def test_an_active_key_does_not_end(bench: Bench, lease: dt.timedelta) -> None:
     assert state(bench, key_id) == (KeyState.ACTIVE, True, False)
 
 
-def test_neither_does_a_pending_one(bench: Bench) -> None:
+def test_a_pending_key_is_not_destroyed(bench: Bench) -> None:
     """A pending key is ended only by a command that aborts the rotation."""
     bench.first_token_keys()
     pending = pending_generation(bench)

@@ -222,7 +222,7 @@ def test_a_kms_out_of_reach_is_unavailable(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("field", Field)
-def test_it_proves_itself(bench: Bench, field: Field) -> None:
+def test_a_kms_proves_itself(bench: Bench, field: Field) -> None:
     """The KMS under test binds keys to their encryption context."""
     key = new_key(bench, field)
     material = prove_kms(key, bench.unwrapper)

@@ -38,7 +38,7 @@ def given_up(bench: Bench) -> list[uuid.UUID]:
     return rows
 
 
-def test_they_go_page_by_page(bench: Bench, given_up: list[uuid.UUID]) -> None:
+def test_old_tokens_are_cleared_page_by_page(bench: Bench, given_up: list[uuid.UUID]) -> None:
     """In the order of the ids, behind the last one; a row without any is of a page too. Then nothing is left."""
     old_tokens, ids = ends(bench).old_tokens, sorted(bench.records())
     first, second = (len(set(page) & set(given_up)) for page in (ids[:2], ids[2:]))

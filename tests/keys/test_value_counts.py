@@ -101,7 +101,7 @@ def test_a_swap_and_an_erasure_are_counted(counted: Scratch, keys: WriteKeys) ->
     assert miscounted(counted) == []
 
 
-def test_nobody_waits_for_a_count(counted: Scratch) -> None:
+def test_no_writer_waits_for_a_count(counted: Scratch) -> None:
     """Two sessions take away values of one key at once: each has a row of its own."""
     half = "UPDATE public.user_logins SET ip_ciphertext = NULL WHERE record_id = %s"
     first, second = (row[0] for row in counted.sql("SELECT record_id FROM user_logins LIMIT 2"))

@@ -53,7 +53,7 @@ def test_the_first_look_asks_and_tells(fake_vault: FakeVault) -> None:
     assert told.ages == {KeyPurpose.DATA: None, KeyPurpose.TOKEN: dt.timedelta(seconds=7)}
 
 
-def test_it_asks_once_a_minute_however_often_it_looks(fake_vault: FakeVault) -> None:
+def test_a_watch_asks_once_a_minute_however_often_it_is_called(fake_vault: FakeVault) -> None:
     """Ten minutes of looks, four a second, are eleven questions."""
     recorder = Recorder()
     looking, _ = watch(fake_vault, recorder.tap(fake_vault.keys))
