@@ -48,7 +48,7 @@ test: $(VENV)/.dev-installed ## run every test that needs Python alone, on both 
 
 test-fast: $(VENV)/.dev-installed ## run the unit tests, the vectors and the docs, in about a minute
 	$(PYTEST) $(SPREAD) -m unit $(PYTEST_ARGS)
-	$(PYTEST) $(SPREAD) tests/vectors tests/docs $(PYTEST_ARGS)
+	$(PYTEST) $(SPREAD) -m "not unit" tests/vectors tests/docs $(PYTEST_ARGS)
 
 test-localstack: $(VENV)/.dev-installed ## run what needs an emulator on a real LocalStack
 	$(PYTEST) $(SPREAD) --emulator localstack $(PYTEST_ARGS)
