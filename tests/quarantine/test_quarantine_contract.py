@@ -54,16 +54,15 @@ def value(row: SealedRejection) -> QuarantinedBody:
 
 def restore(process: Writer, row: SealedRejection, **changes: object) -> RestoredMessage:
     """Return the row with the record made from it, changed as given."""
-    return RestoredMessage(
-        value(row), process.retry().record(**{"record_id": row.record_id, **changes})
-    )
+    record = process.retry().record(**{"record_id": row.record_id, **changes})
+    return RestoredMessage(value(row), record)
 
 
 NULL_DEVICE = (Reason.FIELD_NULL, "$.device_id")
 
 
-def test_a_row_tells_how_often_its_message_was_received(bench: Bench, process: Writer) -> None:
-    """Many times, and it was not the message's fault alone."""
+def test_a_row_has_how_often_its_message_was_received(bench: Bench, process: Writer) -> None:
+    """A high count says that the message alone is not at fault."""
     process.load(dataclasses.replace(process.rejection(), receive_count=4))
     assert [row.receive_count for row in listed(bench)] == [4]
 
@@ -86,9 +85,8 @@ def test_rows_can_be_filtered(bench: Bench, process: Writer) -> None:
     """By reason, and by when they were quarantined."""
     quarantine(process, NOT_JSON, NOT_ADDRESS, NOT_JSON, NULL_USER)
     every = listed(bench)
-    assert listed(bench, reason_code="not_json") == [
-        r for r in every if r.reason_code == "not_json"
-    ]
+    not_json = [row for row in every if row.reason_code == "not_json"]
+    assert listed(bench, reason_code="not_json") == not_json
     assert listed(bench, reason_code="of a later version") == []
     middle = every[2].quarantined_at
     assert listed(bench, since=middle) == [r for r in every if r.quarantined_at >= middle]
@@ -123,10 +121,8 @@ def test_rows_are_counted_by_reason_and_path(bench: Bench, process: Writer) -> N
         assert (each.source_id, each.today + each.yesterday) == (None, each.count)
     (only,) = bench.quarantine.counts(QuarantineFilter(reason_code="not_json"))
     assert only.count == 1
-    assert (
-        list(bench.quarantine.counts(QuarantineFilter(since=bench.now() + dt.timedelta(hours=1))))
-        == []
-    )
+    later = QuarantineFilter(since=bench.now() + dt.timedelta(hours=1))
+    assert list(bench.quarantine.counts(later)) == []
 
 
 def test_one_row_is_read_by_its_id(bench: Bench, process: Writer) -> None:

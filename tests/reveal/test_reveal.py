@@ -72,9 +72,7 @@ def test_a_masked_reveal_returns_the_ends_alone(fake_vault: FakeVault, record: u
         fake_vault.reveal()(dataclasses.replace(request, request_id=uuid.uuid4()))
 
 
-def test_intent_disclose_unwrap_outcome_in_this_order(
-    fake_vault: FakeVault, record: uuid.UUID
-) -> None:
+def test_intent_disclosure_unwrap_outcome(fake_vault: FakeVault, record: uuid.UUID) -> None:
     """The intent is committed before anything is asked for, the outcome before anything is returned."""
     recorder = Recorder()
     fake_vault.tapped(recorder.tap).reveal()(reveal_request(record))

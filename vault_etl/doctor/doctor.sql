@@ -1,4 +1,4 @@
--- What `doctor` reads. Every login may run all of them but the last three.
+-- Facts that `doctor` reads. Every login may run all queries but the last three.
 
 -- name: server
 SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'), pg_backend_pid(),

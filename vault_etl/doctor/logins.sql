@@ -1,4 +1,4 @@
--- What the logins of the cluster may do, by their memberships. Every login may run these.
+-- Rights of the logins of the cluster, by their memberships. Every login may run these queries.
 
 -- name: rights
 SELECT

@@ -1,4 +1,4 @@
--- What `status` reads besides what `doctor` reads. Each query reads a bounded part of an index.
+-- Facts that only `status` reads. Each query reads a bounded part of an index.
 
 -- name: commits
 -- The last commit, and what was committed since the fifth minute before this one. One row, or no row.

@@ -22,7 +22,7 @@ SELECT public.restore_end(
 )
 
 -- name: lost_keys
--- Which of these data keys are destroyed or missing, so that their values cannot be opened.
+-- The given data keys that are destroyed or missing: their values cannot be opened.
 SELECT given.key_id FROM unnest(%(key_ids)s::bigint[]) AS given (key_id)
 LEFT JOIN public.data_keys AS k ON k.key_id = given.key_id
 WHERE k.key_id IS NULL OR k.state = 'destroyed'

@@ -1,4 +1,4 @@
--- What the role reveal gets against a committed intent.
+-- Accesses of the role reveal, each against a committed intent.
 
 -- name: disclose
 SELECT field, ciphertext, user_id, create_date, token, token_generation FROM public.audit_disclose(%(seq)s)
