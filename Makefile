@@ -15,6 +15,8 @@ PYTEST_ARGS ?=
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 # A file at a time, in the order of tests/conftest.py: the longest first.
 SPREAD := -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
+# What `make test` runs on LocalStack too; `make test-all` runs the rest.
+SMOKE := tests/app/test_main_job.py
 # Of `make fuzz`, all targets together.
 FUZZ_SECONDS ?= 60
 
@@ -42,15 +44,15 @@ help: ## list these commands
 demo: $(VENV)/.demo-installed ## the whole story in about a minute: queue, keys, tokens, one audited access
 	@$(BIN)/vault-etl demo
 
-test: $(VENV)/.dev-installed ## run every test that needs Python alone, on both emulators
+test: $(VENV)/.dev-installed ## run the tests that need Python alone, on moto, and the main job on LocalStack
 	$(PYTEST) $(SPREAD) $(PYTEST_ARGS)
-	@$(MAKE) --no-print-directory test-localstack
+	$(PYTEST) $(SPREAD) --emulator localstack $(SMOKE) $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.dev-installed ## run the unit tests, the vectors and the docs, in about a minute
 	$(PYTEST) $(SPREAD) -m unit $(PYTEST_ARGS)
 	$(PYTEST) $(SPREAD) -m "not unit" tests/vectors tests/docs $(PYTEST_ARGS)
 
-test-localstack: $(VENV)/.dev-installed ## run what needs an emulator on a real LocalStack
+test-localstack: $(VENV)/.dev-installed ## run every test that needs an emulator on a real LocalStack
 	$(PYTEST) $(SPREAD) --emulator localstack $(PYTEST_ARGS)
 
 check: $(VENV)/.dev-installed ## formatting, lint, types, the direction of imports, templates, workflows
@@ -70,8 +72,9 @@ check-the-rest: $(VENV)/.dev-installed
 	@if [ -x $(BIN)/zizmor ]; then $(BIN)/zizmor --offline --quiet --persona pedantic .github; \
 		else echo 'zizmor has no wheel here: the workflows are not audited'; fi
 
-test-all: test policy-evaluator pgbouncer ## `make test`, then the tests that need Node and PgBouncer (installs them, as root)
-	$(PYTEST) $(SPREAD) -m system $(PYTEST_ARGS)
+test-all: test policy-evaluator pgbouncer ## `make test`, then endurance, all of LocalStack, and what needs Node and PgBouncer (installs them, as root)
+	$(PYTEST) $(SPREAD) -m "system or endurance" $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory test-localstack
 
 chaos: $(VENV)/.dev-installed ## kill, cut and silence everything under load for minutes; CHAOS_SEED=N repeats a run
 	$(PYTEST) -m chaos -s $(PYTEST_ARGS)

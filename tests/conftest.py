@@ -57,6 +57,8 @@ ONCE = {
 """Folders and files whose tests say nothing of the emulator, and why: the first half alone runs them."""
 TWICE = ("rotation/test_retoken_command.py", "rotation/test_rotation_command.py")
 """Files in a folder of `ONCE` that are run on both emulators."""
+ENDURANCE = ("endurance/outages/", "endurance/workers/", "endurance/year/")
+"""Folders of the tests that `make test-all` runs, and `make test` does not: chaos has a short form for both."""
 FIRST = (
     "endurance/outages/test_long_outages.py",
     "endurance/year/",
@@ -88,6 +90,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     On LocalStack, what works with an emulator at all, but for what asks it to enforce policies.
     """
     for item in items:
+        if _name(item.path).startswith(ENDURANCE):
+            item.add_marker("endurance")
         if not kinds_of(item):
             item.add_marker(kind_by_needs(item))
     items.sort(key=lambda item: _turn(item.path))
