@@ -36,7 +36,7 @@ TEMPLATES := $(wildcard keys/*.template.yaml)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo docs test test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
+.PHONY: help demo docs endurance test test-fast test-localstack check check-types check-the-rest test-all chaos fuzz format lock audit dist clean policy-evaluator pgbouncer
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,8 +72,11 @@ check-the-rest: $(VENV)/.dev-installed
 	@if [ -x $(BIN)/zizmor ]; then $(BIN)/zizmor --offline --quiet --persona pedantic .github; \
 		else echo 'zizmor has no wheel here: the workflows are not audited'; fi
 
-test-all: test policy-evaluator pgbouncer ## `make test`, then endurance, all of LocalStack, and what needs Node and PgBouncer (installs them, as root)
-	$(PYTEST) $(SPREAD) -m "system or endurance" $(PYTEST_ARGS)
+endurance: $(VENV)/.dev-installed ## outages, signals, killed workers, a year in fast motion
+	$(PYTEST) $(SPREAD) -m endurance $(PYTEST_ARGS)
+
+test-all: test endurance policy-evaluator pgbouncer ## `make test`, endurance, all of LocalStack, and what needs Node and PgBouncer (installs them, as root)
+	$(PYTEST) $(SPREAD) -m system $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory test-localstack
 
 chaos: $(VENV)/.dev-installed ## kill, cut and silence everything under load for minutes; CHAOS_SEED=N repeats a run
