@@ -9,7 +9,7 @@
     │   └── OtherContentError    65   lines that differ from those loaded under the same name before
     ├── NotFoundError            66   no such record, or no such input file
     │   └── MonthAwayError       66   no such record in the table, and its month is detached or archived
-    ├── UnavailableError         69   SQS, KMS, Postgres or the source of AWS credentials is away
+    ├── UnavailableError         69   SQS, KMS, Postgres or the source of AWS credentials is unavailable
     ├── AuditError               74   the audit log could not be written
     ├── IncompleteError          75   stopped half way; safe to run again
     │   └── RateLimitedError     75   this login writes too much of the audit log in too short a time
@@ -53,7 +53,7 @@ class UsageError(VaultEtlError):
 
 
 class DataError(VaultEtlError):
-    """Stored stored data that is inconsistent."""
+    """Stored data that is inconsistent."""
 
     exit_code = 65
     word = "damaged data"
