@@ -1,4 +1,4 @@
-"""Received messages are held while a dependency is away: an outage costs a message one receive at most."""
+"""Received messages are held while a dependency is unavailable: an outage costs a message one receive at most."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_ten_minutes_of_outage_cost_no_message_a_second_receive(names: tuple[str
     outage.lasts(TEN_MINUTES)
     assert set(outage.receives()) == {0, 1}
     assert not outage.is_ready
-    assert outage.vault.observer.states[-1].away == "unavailable"
+    assert outage.vault.observer.states[-1].unavailable == "unavailable"
     assert outage.vault.database.records == {}
     outage.switch.on()
     outage.lasts(60)
@@ -136,7 +136,7 @@ def test_the_tries_become_rarer() -> None:
     assert 15 < outage.switch.refused < 40
 
 
-def test_a_queue_that_is_away_is_waited_for() -> None:
+def test_a_queue_that_is_unavailable_is_waited_for() -> None:
     """Then all messages are loaded."""
     outage = Outage(*QUEUE)
     outage.switch.off()
@@ -203,7 +203,7 @@ def test_an_outage_of_days_costs_a_receive_every_twelve_hours() -> None:
         (UnavailableError("not there"), Patience(unavailable=60, denied=0)),
         (DeniedError("no"), FOLLOWING),
     ],
-    ids=["away", "denied"],
+    ids=["unavailable", "denied"],
 )
 def test_when_patience_is_over_the_run_ends_and_gives_back(
     names: tuple[str, ...], error: VaultEtlError, patience: Patience

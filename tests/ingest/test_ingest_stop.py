@@ -106,7 +106,7 @@ def test_a_stop_in_an_outage_gives_back_at_once() -> None:
     switch.off()
     ingest = vault.tapped(switch.tap).threads(patience=PATIENT, bounds=FOLLOW)
     process = Process(ingest)
-    until(lambda: ingest._steps.engine.away)
+    until(lambda: ingest._steps.engine.writes_fail)
     began = vault.clock.monotonic()
     process.signals.first.set()
     summary = process.end()

@@ -19,12 +19,12 @@ class Probed:
 
 
 def test_an_ingest_is_ready_when_every_worker_is() -> None:
-    """It is not ready before all have begun, while a dependency is away, which is named, or at the end."""
+    """It is not ready before all have begun, while a dependency is unavailable, which is named, or at the end."""
     probed = Probed()
     first, second = probed.workers
     first.state(state())
     assert probed.readiness.reason() == STARTING
-    second.state(state(ready=False, away="postgres: unavailable"))
+    second.state(state(ready=False, unavailable="postgres: unavailable"))
     assert probed.readiness.reason() == "postgres: unavailable"
     second.state(state())
     assert probed.readiness.reason() is None
@@ -36,7 +36,7 @@ def test_an_ingest_is_unhealthy_while_a_thread_is_stuck() -> None:
     """It is healthy again when the step ends, or another worker replaces this one. An outage does not matter."""
     probed = Probed()
     first, second = probed.workers
-    first.state(state(ready=False, away="postgres: unavailable"))
+    first.state(state(ready=False, unavailable="postgres: unavailable"))
     assert probed.readiness.unhealthy() is None
     second.state(state(stuck="receive-0"))
     assert probed.readiness.unhealthy() == "stuck: receive-0"

@@ -82,7 +82,13 @@ def told(
         depth = None if visible is None else QueueDepth(visible, in_flight=visible, delayed=0)
         observer.state(
             IngestState(
-                ready=True, away=None, stuck=None, held=0, held_bytes=0, depth=depth, seals_left={}
+                ready=True,
+                unavailable=None,
+                stuck=None,
+                held=0,
+                held_bytes=0,
+                depth=depth,
+                seals_left={},
             )
         )
 

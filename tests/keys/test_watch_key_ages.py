@@ -103,7 +103,7 @@ def test_an_ingest_whose_keys_cannot_be_looked_at_runs_as_any_other(error: Vault
     send(vault, 30)
     assert run(vault, looking) == 30
     assert switch.refused >= 1
-    assert {state.away for state in vault.observer.states} == {None}
+    assert {state.unavailable for state in vault.observer.states} == {None}
 
 
 def test_a_database_that_does_not_answer_the_watch_holds_up_nobody() -> None:

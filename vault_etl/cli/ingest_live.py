@@ -115,9 +115,9 @@ class LiveIngest(WorkersObserver):
 
     def _condition(self) -> str:
         states = self._states.values()
-        away = [state.away for state in states if state.away is not None]
-        if away:
-            return f"waiting ({away[0]})"
+        unavailable = [state.unavailable for state in states if state.unavailable is not None]
+        if unavailable:
+            return f"waiting ({unavailable[0]})"
         if not states:
             return "starting"
         return "ready" if all(state.ready for state in states) else "stopping"

@@ -88,17 +88,17 @@ class _LoggedWorker(IngestObserver):
 
     @override
     def state(self, state: IngestState) -> None:
-        now = (state.ready, state.away)
+        now = (state.ready, state.unavailable)
         with self._lock:
             if now == self._shown:
                 return
             self._shown = now
         if state.ready:
             self._log.info("ready")
-        elif state.away is None:
+        elif state.unavailable is None:
             self._log.info("stopping")
         else:
-            self._log.warning("not ready", away=state.away)
+            self._log.warning("not ready", unavailable=state.unavailable)
 
 
 def batch_line(report: BatchReport) -> dict[str, int | float | str]:

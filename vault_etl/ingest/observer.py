@@ -95,9 +95,9 @@ class IngestState:
     """The state of an ingest, reported about once a second."""
 
     ready: bool
-    """False while a dependency is away, and after the first signal to stop."""
-    away: str | None
-    """The dependency that is away (its service, and the class of its last error), or None."""
+    """False while a dependency is unavailable, and after the first signal to stop."""
+    unavailable: str | None
+    """The dependency that is unavailable (its service, and the class of its last error), or None."""
     stuck: str | None
     """The name of a thread that has been in one step for longer than any step takes, or None."""
     held: int

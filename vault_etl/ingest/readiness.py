@@ -46,10 +46,10 @@ class Readiness(WorkersObserver):
             return STOPPING
         with self._lock:
             states = list(self._states.values())
-        away = next((state.away for state in states if state.away), None)
-        if away is None and len(states) < self._workers:
+        unavailable = next((state.unavailable for state in states if state.unavailable), None)
+        if unavailable is None and len(states) < self._workers:
             return STARTING
-        return away or (None if all(state.ready for state in states) else STOPPING)
+        return unavailable or (None if all(state.ready for state in states) else STOPPING)
 
     def unhealthy(self) -> str | None:
         """Return why a new process is needed, or None: a worker is stuck, or silent for as long."""

@@ -89,10 +89,10 @@ class IngestSteps:
     def receive(self, receiver: int, wait: int) -> bool:
         """Take one long poll of `wait` seconds. Raises the queue's error when patience is over."""
         with self.changed:
-            away = self._clock.monotonic() < self._queue_outage.retry_at
+            waits = self._clock.monotonic() < self._queue_outage.retry_at
             # While nothing comes, receiver 0 polls for all, so that short polls cost no more.
             rests = receiver > 0 and self._bounds.follow and self.engine.is_quiet
-            granted = 0 if away or rests else self.engine.grant()
+            granted = 0 if waits or rests else self.engine.grant()
         if not granted:
             return False
         messages: Sequence[Message] = ()
@@ -150,7 +150,7 @@ class IngestSteps:
         """Check that the database answers, if no batch did lately; during an outage, at its retry times."""
         now = self._clock.monotonic()
         with self.changed:
-            tries_a_batch = self.engine.away and self.engine.held
+            tries_a_batch = self.engine.writes_fail and self.engine.held
             if tries_a_batch or self.engine.stopping or not self._bounds.follow:
                 return
             if now < max(self._probe_at, self._write_outage.retry_at):
@@ -213,7 +213,7 @@ class IngestSteps:
     def give_back(self) -> bool:
         """Give back up to ten messages. If the call fails, the queue shows them later by itself."""
         with self.changed:
-            handles = self.engine.next_returns()
+            handles = self.engine.next_to_give_back()
         if not handles:
             return False
         try:
@@ -222,7 +222,7 @@ class IngestSteps:
             return False
         finally:
             with self.changed:
-                self.engine.returned(handles)
+                self.engine.given_back(handles)
                 self.changed.notify_all()
         return True
 
@@ -282,7 +282,7 @@ class IngestSteps:
         stuck = (name for name, began in busy if now - began >= STUCK_SECONDS)
         return IngestState(
             ready=error is None and not self.engine.stopping,
-            away=_named(error) if error else None,
+            unavailable=_named(error) if error else None,
             stuck=next(stuck, None),
             held=self.engine.held,
             held_bytes=whole_kib(self.engine.held_bytes),

@@ -54,14 +54,14 @@ def handles(batch: Sequence[Held | Message]) -> list[str]:
 def settle(engine: IngestEngine) -> tuple[list[str], list[str]]:
     """Delete and give back everything that is due. Return the handles of both."""
     deleted: list[str] = []
-    returned: list[str] = []
+    given_back: list[str] = []
     while some := engine.next_deletes():
         engine.deleted(some, [])
         deleted += some
-    while some := engine.next_returns():
-        engine.returned(some)
-        returned += some
-    return deleted, returned
+    while some := engine.next_to_give_back():
+        engine.given_back(some)
+        given_back += some
+    return deleted, given_back
 
 
 def settled(engine: IngestEngine) -> int:

@@ -125,13 +125,13 @@ class World:
             self.deletes.append(handles)
         return handles
 
-    def end_delete(self, handles: list[str], part: float = 1, *, away: bool = False) -> None:
-        """Delete a part of the handles, and report it, unless the queue is away."""
+    def end_delete(self, handles: list[str], part: float = 1, *, unavailable: bool = False) -> None:
+        """Delete a part of the handles, and report it, unless the queue is unavailable."""
         self.deletes.remove(handles)
         done = handles[: math.ceil(len(handles) * part)]
         if done:
             self.queue.delete(done)
-        if away:
+        if unavailable:
             self.engine.delete_failed(handles, self.now)
         else:
             self.engine.deleted(handles, handles[len(done) :])
@@ -144,20 +144,20 @@ class World:
         self.extensions.append((seconds, self.now))
         return self.extensions[-1]
 
-    def end_extend(self, call: Extension, *, away: bool = False) -> None:
+    def end_extend(self, call: Extension, *, unavailable: bool = False) -> None:
         """Extend the handles that are not stale, or none of them."""
         self.extensions.remove(call)
         seconds, began = call
-        if away:
+        if unavailable:
             self.engine.extend_failed(list(seconds))
         else:
             self.engine.extended(seconds, self.queue.extend(seconds), began)
 
     def give_back(self) -> None:
         """Make messages visible again in five seconds, if their handles are still valid."""
-        if handles := self.engine.next_returns():
+        if handles := self.engine.next_to_give_back():
             self.queue.extend(dict.fromkeys(handles, 5))
-            self.engine.returned(handles)
+            self.engine.given_back(handles)
 
     def settle(self) -> None:
         """Complete every call under way without an error."""
@@ -179,9 +179,9 @@ class World:
         for write in list(self.writes):
             self.end_write(write, 0)
         for handles in list(self.deletes):
-            self.end_delete(handles, 0, away=True)
+            self.end_delete(handles, 0, unavailable=True)
         for extension in list(self.extensions):
-            self.end_extend(extension, away=True)
+            self.end_extend(extension, unavailable=True)
 
     def go_on(self) -> None:
         """Run one round without faults."""

@@ -80,8 +80,8 @@ def test_a_stop_closes_a_batch() -> None:
     receive(engine, 5)
     engine.stop()
     assert len(write(engine, 0)) == 5
-    deleted, returned = settle(engine)
-    assert (len(deleted), returned) == (5, [])
+    deleted, given_back = settle(engine)
+    assert (len(deleted), given_back) == (5, [])
     assert engine.is_finished
 
 

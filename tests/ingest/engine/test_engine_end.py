@@ -111,8 +111,8 @@ def test_messages_received_after_the_stop_are_given_back_at_once() -> None:
     late = [new_message() for _ in range(3)]
     engine.received(0, granted, late, 0)
     assert len(write(engine, 0)) == 2
-    _, returned = settle(engine)
-    assert returned == handles(late)
+    _, given_back = settle(engine)
+    assert given_back == handles(late)
     assert engine.is_finished
     assert (engine.tally.stored, engine.tally.given_back) == (2, 3)
 
@@ -126,22 +126,22 @@ def test_a_stop_that_cannot_write_gives_back(give_back: bool) -> None:
     granted = engine.grant()
     engine.received(0, granted, [new_message()], 0)
     engine.stop(give_back=give_back)
-    assert len(engine.next_returns()) == give_back
+    assert len(engine.next_to_give_back()) == give_back
     engine.written(batch, [Outcome.STORED, *[Outcome.RETRY] * 3], 0)
-    returned = [*engine.next_returns()]
-    assert set(handles(batch)[1:]) <= set(returned)
-    assert len(returned) == 4 - give_back
+    given_back = [*engine.next_to_give_back()]
+    assert set(handles(batch)[1:]) <= set(given_back)
+    assert len(given_back) == 4 - give_back
     assert engine.next_batch(99) == []
 
 
 def test_a_stop_while_nothing_can_be_written_gives_back_at_once() -> None:
-    """The database is away, and the run does not wait for it."""
+    """The database is unavailable, and the run does not wait for it."""
     engine = new_engine(linger=0)
     came = receive(engine, 4)
     write(engine, 0, Outcome.RETRY, retry_after=30)
     engine.stop()
-    assert engine.next_returns() == handles(came)
-    engine.returned(handles(came))
+    assert engine.next_to_give_back() == handles(came)
+    engine.given_back(handles(came))
     assert engine.is_finished
     assert engine.tally.given_back == 4
 
@@ -155,9 +155,9 @@ def test_at_the_end_of_the_time_uncommitted_messages_are_given_back() -> None:
     writing = engine.next_batch(0)
     buffered = receive(engine, 5)
     engine.abandon()
-    deleted, returned = settle(engine)
+    deleted, given_back = settle(engine)
     assert len(deleted) == 10
-    assert sorted(returned) == sorted(handles(writing) + handles(buffered))
+    assert sorted(given_back) == sorted(handles(writing) + handles(buffered))
     assert engine.held == 0
     engine.written(writing, [Outcome.STORED] * 10, 0)
     assert engine.next_deletes() == []
@@ -171,10 +171,10 @@ def test_handles_to_give_back_are_returned_by_tens_and_once() -> None:
     receive(engine)
     receive(engine)
     engine.stop(give_back=True)
-    calls = [engine.next_returns() for _ in range(3)]
+    calls = [engine.next_to_give_back() for _ in range(3)]
     assert [len(call) for call in calls] == [10, 10, 0]
     assert engine.held > 0
     for call in calls:
-        engine.returned(call)
+        engine.given_back(call)
     assert engine.held == 0
     assert engine.tally.given_back == 20

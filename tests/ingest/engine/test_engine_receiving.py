@@ -117,11 +117,11 @@ def test_while_nothing_can_be_written_nothing_is_received() -> None:
     engine = new_engine(linger=0)
     receive(engine, 10)
     write(engine, 0, Outcome.RETRY, retry_after=5)
-    assert engine.away
+    assert engine.writes_fail
     assert engine.grant() == 0
     assert engine.next_batch(4.9) == []
     assert len(write(engine, 5)) == 10
-    assert not engine.away
+    assert not engine.writes_fail
     assert engine.grant() == 10
 
 

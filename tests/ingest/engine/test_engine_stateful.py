@@ -59,26 +59,26 @@ def delete(world: World, turn: Turn) -> None:
     """Delete a part, before or after an outage."""
     handles = world.begin_delete()
     if handles and turn.ends:
-        world.end_delete(handles, turn.part, away=not turn.well)
+        world.end_delete(handles, turn.part, unavailable=not turn.well)
 
 
 def end_delete(world: World, turn: Turn) -> None:
     """Report after other calls."""
     if calls := world.deletes:
-        world.end_delete(calls[turn.which % len(calls)], turn.part, away=not turn.well)
+        world.end_delete(calls[turn.which % len(calls)], turn.part, unavailable=not turn.well)
 
 
 def extend(world: World, turn: Turn) -> None:
     """Extend the due messages, perhaps too late."""
     call = world.begin_extend()
     if call and turn.ends:
-        world.end_extend(call, away=not turn.well)
+        world.end_extend(call, unavailable=not turn.well)
 
 
 def end_extend(world: World, turn: Turn) -> None:
     """Report after other calls."""
     if calls := world.extensions:
-        world.end_extend(calls[turn.which % len(calls)], away=not turn.well)
+        world.end_extend(calls[turn.which % len(calls)], unavailable=not turn.well)
 
 
 def give_back(world: World, _: Turn) -> None:
@@ -188,7 +188,7 @@ class EngineMachine(RuleBasedStateMachine):
         """Every received message has one end or none yet, at all times."""
         engine = self.world.engine
         stages = Counter(held.stage for held in engine._held)
-        without_end = stages[Stage.BUFFERED] + stages[Stage.WRITING] + stages[Stage.RETURNING]
+        without_end = stages[Stage.BUFFERED] + stages[Stage.WRITING] + stages[Stage.GIVING_BACK]
         assert engine.tally.received == settled(engine) + without_end
 
     @invariant()

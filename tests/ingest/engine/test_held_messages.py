@@ -90,7 +90,7 @@ def test_no_message_is_held_beyond_twelve_hours(visibility: float) -> None:
     began = 1_000.3
     (message,) = receive(engine, 1, now=began)
     now, seen_again = began, began + visibility
-    while not engine.next_returns():
+    while not engine.next_to_give_back():
         engine.written(batch := engine.next_batch(now), [Outcome.RETRY] * len(batch), now, 10**6)
         now += visibility / 16
         assert now < began + MAX_HOLD
@@ -103,7 +103,7 @@ def test_no_message_is_held_beyond_twelve_hours(visibility: float) -> None:
         engine.sort_out(now)
     assert now >= began + MAX_HOLD - visibility / 2
     assert engine.tally.given_back == 0
-    engine.returned([message.receipt_handle])
+    engine.given_back([message.receipt_handle])
     assert engine.tally.given_back == 1
 
 
@@ -113,7 +113,7 @@ def test_the_last_extension_is_requested_once() -> None:
     began = 1_000.3
     receive(engine, 1, now=began)
     now = began
-    while not engine.next_returns():
+    while not engine.next_to_give_back():
         engine.written(batch := engine.next_batch(now), [Outcome.RETRY] * len(batch), now, 10**6)
         now += 0.25
         if seconds := engine.next_extensions(now):

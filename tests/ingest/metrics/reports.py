@@ -30,7 +30,7 @@ REPORTS = st.builds(
 STATES = st.builds(
     IngestState,
     ready=st.booleans(),
-    away=WORDS,
+    unavailable=WORDS,
     stuck=WORDS,
     held=COUNTS,
     held_bytes=COUNTS,
@@ -72,7 +72,7 @@ def report(
 def state(
     *,
     ready: bool = True,
-    away: str | None = None,
+    unavailable: str | None = None,
     stuck: str | None = None,
     held: int = 0,
     depth: QueueDepth | None = None,
@@ -81,7 +81,7 @@ def state(
     """Return a state with 10 bytes for each held message."""
     return IngestState(
         ready=ready,
-        away=away,
+        unavailable=unavailable,
         stuck=stuck,
         held=held,
         held_bytes=10 * held,

@@ -199,7 +199,7 @@ def test_a_refused_statement_is_counted_by_its_class(scratch: Scratch) -> None:
 
 
 def test_a_connection_that_fails_is_counted(scratch: Scratch) -> None:
-    """A server that is away, or lost, counts by the class of the error, or of its SQLSTATE."""
+    """A server that is unavailable, or lost, counts by the class of the error, or of its SQLSTATE."""
     told = Told()
     away = Database(f"postgresql://someone@127.0.0.1:{closed_port()}/x", told)
     with pytest.raises(UnavailableError), away.transaction("never"):

@@ -65,11 +65,11 @@ def test_readiness_is_a_line_when_it_changes(capsys: pytest.CaptureFixture[str])
     """The state is reported every second, and logged once a change, with the missing dependency."""
     view = LoggedIngest()
     first, second = view.worker(1), view.worker(2)
-    away = state(ready=False, away="unavailable")
-    for now in (state(), state(held=3), away, away, state(), state(ready=False)):
+    waiting = state(ready=False, unavailable="unavailable")
+    for now in (state(), state(held=3), waiting, waiting, state(), state(ready=False)):
         first.state(now)
-    second.state(away)
-    assert [(line["pid"], line["level"], line["event"], line.get("away")) for line in lines(capsys)] == [
+    second.state(waiting)
+    assert [(line["pid"], line["level"], line["event"], line.get("unavailable")) for line in lines(capsys)] == [
         (1, "info", "ready", None),
         (1, "warning", "not ready", "unavailable"),
         (1, "info", "ready", None),
@@ -96,7 +96,7 @@ def test_quiet_leaves_the_warnings(capsys: pytest.CaptureFixture[str]) -> None:
         worker = view.worker(1)
         worker.batch(report(1))
         worker.state(state())
-        worker.state(state(ready=False, away="denied"))
+        worker.state(state(ready=False, unavailable="denied"))
     assert [line["event"] for line in lines(capsys)] == ["not ready"]
 
 
@@ -149,7 +149,7 @@ def test_the_live_line_has_state_rate_lag_and_totals() -> None:
     clock.now += 60
     worker.state(state(depth=QueueDepth(0, 0, 0)))
     assert "ready  0/s  lag 0 s  queue 0 + 0 in flight  stored 5,000" in line(view)
-    worker.state(state(ready=False, away="unavailable"))
+    worker.state(state(ready=False, unavailable="unavailable"))
     assert line(view).startswith("ingest: waiting (unavailable)  ")
     worker.state(state(ready=False))
     assert line(view).startswith("ingest: stopping  ")
@@ -172,7 +172,7 @@ def test_workers_share_one_line() -> None:
     first, second = view.worker(1), view.worker(2)
     first.batch(report(10, oldest_age=7_200))
     second.batch(report(5, oldest_age=5))
-    first.state(state(ready=False, away="denied", depth=QueueDepth(1, 0, 0)))
+    first.state(state(ready=False, unavailable="denied", depth=QueueDepth(1, 0, 0)))
     second.state(state(depth=QueueDepth(2, 0, 0)))
     assert "waiting (denied)  15/s  lag 2.0 h  queue 2 + 0" in line(view)
     view.worker_ended(1, 0)

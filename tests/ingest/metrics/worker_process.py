@@ -48,7 +48,7 @@ class Steps:
         self._metrics.state(
             IngestState(
                 ready=ready,
-                away=None,
+                unavailable=None,
                 stuck=None,
                 held=held,
                 held_bytes=held,

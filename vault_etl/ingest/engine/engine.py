@@ -30,13 +30,13 @@ class IngestEngine:
     def __init__(self, limits: Limits) -> None:
         self.tally = Tally()
         self.stopping = False
-        self.away = False
-        """True if the last batch was not written; then nothing more is received."""
+        self.writes_fail = False
+        """True if the last batch was not written. Then no message is received while any is held."""
         self._limits = limits
         self._held = HeldMessages(limits.visibility)
         self._buffer = IngestBuffer(limits)
         self._committed: deque[Held] = deque()
-        self._returning: deque[Held] = deque()
+        self._to_give_back: deque[Held] = deque()
         self._finishing = False
         self._abandoned = False
         self._granted = 0
@@ -47,7 +47,7 @@ class IngestEngine:
     # Receiving
 
     def grant(self) -> int:
-        """Return how many messages a receiver may ask for now, or 0. Answered by `received`.
+        """Return how many messages a receiver may ask for now, or 0. The runner reports with `received`.
 
         While batches fail, the grant is 0 as long as anything is held or granted. With nothing held
         (all went stale), one call is granted: only another try can show that writing works again.
@@ -57,7 +57,7 @@ class IngestEngine:
         return granted
 
     def _room(self) -> int:
-        waits = self.away and (self._held or self._granted)
+        waits = self.writes_fail and (self._held or self._granted)
         if self.stopping or self._finishing or waits:
             return 0
         limits, taken = self._limits, self._granted
@@ -83,7 +83,7 @@ class IngestEngine:
             if held is None:
                 self.tally.given_back += 1
             elif self.stopping:
-                self._return(held)
+                self._give_back(held)
             else:
                 self._buffer.add(held, now)
 
@@ -95,7 +95,7 @@ class IngestEngine:
     # Writing
 
     def next_batch(self, now: float) -> list[Held]:
-        """Return the next batch, or an empty list if none is due. Answered by `written`.
+        """Return the next batch, or an empty list if none is due. The runner reports with `written`.
 
         A batch closes by its size, its bytes, its linger, or because nothing more can come.
         """
@@ -114,8 +114,8 @@ class IngestEngine:
 
         Every outcome except `RETRY` means a certain commit.
         """
-        self.away = Outcome.RETRY in outcomes
-        self._retry_at = now + retry_after if self.away else 0.0
+        self.writes_fail = Outcome.RETRY in outcomes
+        self._retry_at = now + retry_after if self.writes_fail else 0.0
         counts: Counter[Outcome] = Counter()
         for held, outcome in reversed(list(zip(batch, outcomes, strict=True))):
             if held.stage is not Stage.WRITING:
@@ -127,8 +127,8 @@ class IngestEngine:
                 self._held.let_go(held, Stage.COMMITTED)
                 self._committed.append(held)
         self.tally.add(counts)
-        if self.stopping and self.away:
-            self._return_buffer()
+        if self.stopping and self.writes_fail:
+            self._give_back_buffer()
 
     def sort_out(self, now: float) -> None:
         """Remove from the buffer what other receivers may have, and what cannot be held for longer."""
@@ -137,9 +137,9 @@ class IngestEngine:
         for _ in range(len(self._buffer)):
             held = self._buffer.take()
             if held.is_stale(now):
-                self._give_up(held)
+                self._drop_as_given_back(held)
             elif held.must_go(now, self._limits.visibility):
-                self._return(held)
+                self._give_back(held)
             else:
                 kept.append(held)
         for held in reversed(kept):
@@ -147,12 +147,12 @@ class IngestEngine:
 
     def _closes(self, now: float) -> bool:
         nothing_comes = not (self._granted or self._room())
-        return self.stopping or self.away or self._buffer.is_due(now) or nothing_comes
+        return self.stopping or self.writes_fail or self._buffer.is_due(now) or nothing_comes
 
     # Deleting
 
     def next_deletes(self) -> list[str]:
-        """Return up to ten handles of committed messages. Answered by `deleted` or `delete_failed`."""
+        """Return up to ten handles of committed messages. The runner reports with `deleted` or `delete_failed`."""
         handles: list[str] = []
         while self._committed and len(handles) < MAX_CALL:
             held = self._committed.popleft()
@@ -198,7 +198,7 @@ class IngestEngine:
         self._heartbeat.took(seconds, now)
 
     def next_extensions(self, now: float) -> dict[str, int]:
-        """Return up to ten handles to extend, with their seconds. Answered by `extended` or `extend_failed`."""
+        """Return up to ten handles to extend, with their seconds. The runner reports with `extended` or `extend_failed`."""
         return self._held.due(now, MAX_CALL)
 
     def extended(self, seconds_by_handle: dict[str, int], stale: Sequence[str], now: float) -> None:
@@ -213,33 +213,34 @@ class IngestEngine:
         """Record that the queue did not answer: the messages are still due."""
         self._held.not_extended(list(handles))
 
-    def next_returns(self) -> list[str]:
-        """Return up to ten handles to give back. Answered by `returned`.
+    def next_to_give_back(self) -> list[str]:
+        """Return up to ten handles to give back. The runner reports with `given_back`.
 
         Once stopping, wait for the last long poll to end: it would receive the same messages again.
         """
         if self.stopping and self._granted and not self._abandoned:
             return []
         return [
-            self._returning.popleft().handle for _ in range(min(MAX_CALL, len(self._returning)))
+            self._to_give_back.popleft().handle
+            for _ in range(min(MAX_CALL, len(self._to_give_back)))
         ]
 
-    def returned(self, handles: Sequence[str]) -> None:
+    def given_back(self, handles: Sequence[str]) -> None:
         """Record that messages were given back. If the call failed, the queue shows them later by itself."""
         for handle in handles:
             held = self._held.find(handle)
             if held is not None:
-                self._give_up(held)
+                self._drop_as_given_back(held)
 
-    def _return(self, held: Held) -> None:
-        self._held.let_go(held, Stage.RETURNING)
-        self._returning.append(held)
+    def _give_back(self, held: Held) -> None:
+        self._held.let_go(held, Stage.GIVING_BACK)
+        self._to_give_back.append(held)
 
-    def _return_buffer(self) -> None:
+    def _give_back_buffer(self) -> None:
         while self._buffer:
-            self._return(self._buffer.take())
+            self._give_back(self._buffer.take())
 
-    def _give_up(self, held: Held) -> None:
+    def _drop_as_given_back(self, held: Held) -> None:
         self.tally.given_back += 1
         self._held.drop(held)
 
@@ -248,8 +249,8 @@ class IngestEngine:
     def stop(self, *, give_back: bool = False) -> None:
         """Receive no more. Write the buffered messages, or give them back if they cannot be written."""
         self.stopping = True
-        if give_back or self.away:
-            self._return_buffer()
+        if give_back or self.writes_fail:
+            self._give_back_buffer()
 
     def abandon(self) -> bool:
         """Give back everything that is not known to be committed, because the time is over.
@@ -260,7 +261,7 @@ class IngestEngine:
         self._abandoned = True
         writing = [held for held in self._held if held.stage is Stage.WRITING]
         for held in writing:
-            self._return(held)
+            self._give_back(held)
         return bool(writing)
 
     def finish(self) -> None:

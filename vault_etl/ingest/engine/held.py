@@ -25,7 +25,7 @@ class Stage(Enum):
     WRITING = auto()
     COMMITTED = auto()
     DELETING = auto()
-    RETURNING = auto()
+    GIVING_BACK = auto()
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +105,7 @@ class HeldMessages:
         for held in self._by_handle.values():
             if now < held.visible_until - self._visibility / 2 or len(seconds) == limit:
                 break
-            ends = held.stage in {Stage.DELETING, Stage.RETURNING} or held.is_stale(now)
+            ends = held.stage in {Stage.DELETING, Stage.GIVING_BACK} or held.is_stale(now)
             if ends or held.extending or held.must_go(now, self._visibility):
                 continue
             left = held.received_at + MAX_HOLD - now
