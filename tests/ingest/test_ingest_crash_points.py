@@ -14,7 +14,13 @@ from tests.kit.fakes.record_loader import FakeRecordLoader
 from tests.kit.fakes.tap import Tap
 from tests.kit.fakes.vault import PATIENT, FakeVault
 from vault_etl.ingest.steps import Bounds
-from vault_etl.records.fenced_writes import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
+from vault_etl.records.fenced_writes import (
+    KeysChanged,
+    Loaded,
+    MonthUnattached,
+    RowsRefused,
+    WriteKeys,
+)
 from vault_etl.records.messages import SealedRecord, SealedRejection
 
 T = TypeVar("T")
@@ -58,7 +64,7 @@ class CopyingLoader(FakeRecordLoader):
         records: Sequence[SealedRecord],
         rejections: Sequence[SealedRejection],
         keys: WriteKeys,
-    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
+    ) -> Loaded | KeysChanged | RowsRefused | MonthUnattached:
         """Load the batch, and die at the end of the fuse."""
         return super().load(self.fuse.through(records), rejections, keys)
 

@@ -19,7 +19,7 @@ from vault_etl.base.errors import (
 )
 from vault_etl.crypto.fields import Field
 from vault_etl.platform.postgres_answers import LockTimeoutError
-from vault_etl.records.fenced_writes import Loaded, MonthGone, RowsRefused, WriteKeys
+from vault_etl.records.fenced_writes import Loaded, MonthUnattached, RowsRefused, WriteKeys
 from vault_etl.records.postgres import PostgresRecordLoader
 
 CANARY = "canary-4711"
@@ -117,7 +117,7 @@ def test_a_missing_partition_is_no_rows_fault(planted: Scratch, keys: WriteKeys)
     record_id = new_record_id(dt.datetime(2001, 1, 1, tzinfo=dt.UTC))
     with planted.loader() as loader:
         row = sealed_record(keys, record_id=record_id, user_id=CANARY)
-        assert loader.load([row], [], keys) == MonthGone()
+        assert loader.load([row], [], keys) == MonthUnattached()
 
 
 @pytest.mark.parametrize(

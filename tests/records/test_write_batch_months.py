@@ -16,7 +16,13 @@ from vault_etl.base.errors import IncompleteError, UnavailableError
 from vault_etl.base.pii import Pii
 from vault_etl.crypto.record_id import MAX_MILLISECONDS, first_millisecond, milliseconds_of
 from vault_etl.event.rejection import Reason
-from vault_etl.records.fenced_writes import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
+from vault_etl.records.fenced_writes import (
+    KeysChanged,
+    Loaded,
+    MonthUnattached,
+    RowsRefused,
+    WriteKeys,
+)
 from vault_etl.records.messages import (
     Message,
     Outcome,
@@ -66,7 +72,7 @@ class AskedLoader(FakeRecordLoader):
         records: Sequence[SealedRecord],
         rejections: Sequence[SealedRejection],
         keys: WriteKeys,
-    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
+    ) -> Loaded | KeysChanged | RowsRefused | MonthUnattached:
         """See `RecordLoader.load`."""
         moments = [
             dt.datetime.fromtimestamp(milliseconds_of(r.record_id) / 1000, dt.UTC) for r in records
@@ -74,7 +80,9 @@ class AskedLoader(FakeRecordLoader):
         gone = {first_millisecond(moment.date().replace(day=1)) for moment in moments} & set(
             self.lost
         )
-        return MonthGone() if gone or self.flickers else super().load(records, rejections, keys)
+        return (
+            MonthUnattached() if gone or self.flickers else super().load(records, rejections, keys)
+        )
 
 
 @pytest.fixture

@@ -26,12 +26,12 @@ from vault_etl.keys.kms import (
 )
 from vault_etl.keys.make import DataKeyLeases
 from vault_etl.keys.needed import KeysToDestroy
-from vault_etl.keys.old import OldKeys
 from vault_etl.keys.postgres import PostgresKeyStore, PostgresWrappedKeys
 from vault_etl.keys.postgres_destroy import PostgresKeyEnder, PostgresKeyNeeds, PostgresOldTokens
 from vault_etl.keys.rewrap import KeyRewrap, Rewrap, RewrapTarget
 from vault_etl.keys.ring import MAX_CACHED_SECONDS, KeyReader, KeyRing
 from vault_etl.keys.unwrap import ProvenUnwrapper
+from vault_etl.keys.value_keys import ValueKeys
 from vault_etl.platform.clock import Progress
 
 
@@ -78,9 +78,9 @@ def leases(parts: Parts) -> DataKeyLeases:
     )
 
 
-def old_keys(parts: Parts, ring: KeyRing, request_id: uuid.UUID) -> OldKeys:
-    """The keys of many rows; keys at fault are recorded and passed over."""
-    return OldKeys(
+def value_keys(parts: Parts, ring: KeyRing, request_id: uuid.UUID) -> ValueKeys:
+    """The keys of many rows; keys at fault are recorded and skipped."""
+    return ValueKeys(
         ring,
         KmsKeyFinder(parts.aws.kms(request_id), parts.trusted_keys),
         key_store(parts),

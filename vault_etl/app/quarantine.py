@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from vault_etl.app.audit import Keep, audit_log, head_signer, keep_checkpoint
-from vault_etl.app.keys import leases, old_keys, ring
+from vault_etl.app.keys import leases, ring, value_keys
 from vault_etl.app.parts import Parts
 from vault_etl.app.records import months
 from vault_etl.audit.postgres_checkpoints import PostgresCheckpoints
@@ -45,7 +45,7 @@ def retry(parts: Parts, progress: Progress, request_id: uuid.UUID) -> Quarantine
         mover=PostgresQuarantineMover(parts.database),
         partitions=PostgresRecordLoader(parts.database),
         ring=keys,
-        old=old_keys(parts, keys, request_id),
+        value_keys=value_keys(parts, keys, request_id),
         leases=leases(parts),
         clock=parts.clock,
         progress=progress,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vault_etl.app.audit import audit_log
-from vault_etl.app.keys import key_store, leases, old_keys, ring, unseen_generator, unwrapper
+from vault_etl.app.keys import key_store, leases, ring, unseen_generator, unwrapper, value_keys
 from vault_etl.app.parts import Parts
 from vault_etl.audit.entries import AuditRequest
 from vault_etl.crypto.fields import Field
@@ -175,7 +175,7 @@ def abort_tokens(parts: Parts, progress: Progress, request: AuditRequest) -> Abo
 
 
 def _worker_keys(parts: Parts, request_id: uuid.UUID, keys: KeyRing) -> WorkerKeys:
-    return WorkerKeys(keys, old_keys(parts, keys, request_id), leases(parts), parts.clock)
+    return WorkerKeys(keys, value_keys(parts, keys, request_id), leases(parts), parts.clock)
 
 
 def _worker_databases(parts: Parts) -> list[Database]:

@@ -8,7 +8,7 @@
     │   │   └── KeyNotOpenedError 65  a key that KMS opens for no caller under this context
     │   └── OtherContentError    65   lines that differ from those loaded under the same name before
     ├── NotFoundError            66   no such record, or no such input file
-    │   └── MonthAwayError       66   no such record in the table, and its month is detached or archived
+    │   └── UnattachedMonthError       66   no such record in the table, and its month is detached or archived
     ├── UnavailableError         69   SQS, KMS, Postgres or the source of AWS credentials is unavailable
     ├── AuditError               74   the audit log could not be written
     ├── IncompleteError          75   stopped half way; safe to run again
@@ -105,10 +105,10 @@ class NotFoundError(VaultEtlError):
     word = "not found"
 
 
-class MonthAwayError(NotFoundError):
-    """No such record is in the table, and some months are not in the table: they are detached or archived."""
+class UnattachedMonthError(NotFoundError):
+    """No such record is in the table, and its month, or some month, is unattached: detached or archived."""
 
-    word = "month away"
+    word = "month not attached"
 
 
 class UnavailableError(VaultEtlError):

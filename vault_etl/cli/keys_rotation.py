@@ -18,7 +18,7 @@ from vault_etl.cli.ui.progress import progress
 from vault_etl.cli.ui.prompts import confirm
 from vault_etl.cli.ui.signals import stop_when_told
 from vault_etl.crypto.fields import PERSONAL_FIELDS, Field, KeyPurpose
-from vault_etl.keys.old import naming
+from vault_etl.keys.value_keys import naming
 from vault_etl.rotation.data_keys import RotationPlan
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.tokens import TokenPlan

@@ -40,7 +40,7 @@ from vault_etl.cli.ui.prompts import (
     word,
 )
 from vault_etl.crypto.fields import Field
-from vault_etl.keys.old import naming
+from vault_etl.keys.value_keys import naming
 from vault_etl.quarantine.discard import MatchingMessages
 from vault_etl.quarantine.read import QuarantineFilter, RetryFilter
 from vault_etl.quarantine.retry import RetryReport

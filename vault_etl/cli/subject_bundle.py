@@ -49,7 +49,7 @@ log.jsonl                    {entries} entries of the audit log about them.{trim
 checkpoint.txt               the signed head of the audit log after the last access.
 
 Searched: {opened} of {in_quarantine} quarantined messages{span}{erased}.
-Not searched: {away}the queues, backups, and earlier exports.
+Not searched: {unattached}the queues, backups, and earlier exports.
 
 To verify that nothing was changed:
 
@@ -119,7 +119,7 @@ class Bundle:
         found: UserRecords,
         through: SearchedMessages,
         failed: Sequence[uuid.UUID | None],
-        away: Sequence[str],
+        unattached: Sequence[str],
         checkpoint: Checkpoint | None,
         trimmed: LastTrimmed | None,
     ) -> str:
@@ -139,7 +139,11 @@ class Bundle:
                 if through.first and through.last
                 else ""
             ),
-            away=f"months that are detached or archived ({', '.join(away)}), " if away else "",
+            unattached=(
+                f"months that are detached or archived ({', '.join(unattached)}), "
+                if unattached
+                else ""
+            ),
             trimmed=(
                 f"\n{'':29}Those up to {utc_text(trimmed.logged_at)} are in segments, and were not searched."
                 if trimmed

@@ -113,7 +113,7 @@ class KeyRing:
         return [FieldTokenizer(self._token_key(key)) for key in stored]
 
     def _tokenizer(self, stored: Sequence[StoredKey]) -> Tokenizer | None:
-        """Build one; raises IntegrityError unless the keys are one a field and of one generation."""
+        """Build the tokenizer of a generation. Raises IntegrityError unless it has one key a field."""
         if not stored:
             return None
         keys = [self._token_key(key) for key in stored]

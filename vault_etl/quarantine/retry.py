@@ -18,8 +18,8 @@ from vault_etl.crypto.sealing import Sealer
 from vault_etl.event.events import LoginEvent
 from vault_etl.event.extra_fields import ExtraFields
 from vault_etl.keys.make import DataKeyLeases
-from vault_etl.keys.old import KeyAtFault, OldKeys
 from vault_etl.keys.ring import KeyRing
+from vault_etl.keys.value_keys import KeyAtFault, ValueKeys
 from vault_etl.platform.clock import Clock, Progress
 from vault_etl.quarantine.read import EVERY_BODY, QuarantinedBody, RetryFilter
 from vault_etl.records.fenced_writes import (
@@ -74,7 +74,7 @@ class PartitionMaker(Protocol):
     """Makes the partitions of months. Every `RecordLoader` is a PartitionMaker."""
 
     def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
-        """Make these months if they may be made, and return the ranges of all partitions."""
+        """Make the partitions of these months that may have one, and return the ranges of all partitions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class RetryReport:
     """Unknown fields that were dropped from moved messages."""
     extra_field_names: Mapping[str, int] = field(default_factory=dict)
     month_closed: int = 0
-    """Messages that pass but stay, because their month is not attached."""
+    """Messages that pass but stay, because their month is closed."""
     closed: tuple[UnattachedMonth, ...] = ()
     """The months of these messages."""
 
@@ -121,7 +121,7 @@ class QuarantineRetry:
         mover: QuarantineMover,
         partitions: PartitionMaker,
         ring: KeyRing,
-        old: OldKeys,
+        value_keys: ValueKeys,
         leases: DataKeyLeases,
         clock: Clock,
         progress: Progress,
@@ -132,7 +132,7 @@ class QuarantineRetry:
         self._months = months
         self._partitions = partitions
         self._ring = ring
-        self._old = old
+        self._value_keys = value_keys
         self._leases = leases
         self._clock = clock
         self._progress = progress
@@ -140,7 +140,7 @@ class QuarantineRetry:
         self._extra_fields = ExtraFields()
         self._ranges: tuple[RecordRange, ...] = ()
         self._asked_for: set[dt.date] = set()
-        self._away: Sequence[UnattachedMonth] | None = None
+        self._unattached: Sequence[UnattachedMonth] | None = None
         self._closed: list[UnattachedMonth] = []
 
     def move(
@@ -173,7 +173,7 @@ class QuarantineRetry:
         not_opened: list[uuid.UUID] = []
         after: uuid.UUID | None = None
         with audited(self._audit, request) as receipt:
-            self._old.must_trust(KeyPurpose.DATA)
+            self._value_keys.must_trust(KeyPurpose.DATA)
             opener = Opener(receipt)
             while bodies := self._mover.bodies(wanted, after, BATCH_ROWS):
                 after = bodies[-1].record_id
@@ -181,7 +181,7 @@ class QuarantineRetry:
                 retried += len(bodies)
                 missing.difference_update(body.record_id for body in bodies)
                 self._progress.advance(len(bodies), moved=moved)
-            at_fault = tuple(self._old.at_fault())
+            at_fault = tuple(self._value_keys.at_fault())
         return RetryReport(
             retried,
             moved,
@@ -202,7 +202,7 @@ class QuarantineRetry:
         for body in bodies:
             try:
                 key_id = Ciphertext.parse(body.ciphertext).key_id
-                key = self._old.data_key(key_id, Field.QUARANTINE)
+                key = self._value_keys.data_key(key_id, Field.QUARANTINE)
                 if key is None:
                     raise IntegrityError  # noqa: TRY301
                 place = ValuePlace.in_quarantine(body.record_id)
@@ -234,10 +234,10 @@ class QuarantineRetry:
         )
 
     def _note_unattached(self, record_id: uuid.UUID) -> bool:
-        """Tell whether the month is not attached, and add it to the report then."""
-        if self._away is None:
-            self._away = self._months.unattached()
-        month = next((month for month in self._away if month.takes(record_id)), None)
+        """Tell whether the month is unattached, and add it to the report then."""
+        if self._unattached is None:
+            self._unattached = self._months.unattached()
+        month = next((month for month in self._unattached if month.takes(record_id)), None)
         if month is not None:
             self._closed.append(month)
         return month is not None
@@ -248,7 +248,7 @@ class QuarantineRetry:
         return len(moved)
 
     def _move(self, events: list[_Passed]) -> int:
-        """Move the events whose month has a partition. The others were sent out of range, and stay."""
+        """Move the events whose month takes rows. The others stay: their month is closed, or out of range."""
         if events and not self._ranges:
             self._ranges = self._partitions.prepare_partitions()
         now = self._clock.now()

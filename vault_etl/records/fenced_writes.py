@@ -47,7 +47,7 @@ class RowsRefused:
 
 
 @dataclass(frozen=True, slots=True)
-class MonthGone:
+class MonthUnattached:
     """A record's month was detached or dropped after the ranges were read; no row is stored."""
 
 

@@ -120,9 +120,9 @@ def parse_message(
     `sent_ms` does not fit a record id; no queue sends such a time.
     """
     content = parse_event(message.body.expose())
-    named = _day_of_line(message, content)
-    record_id = _record_id(message, named)
-    in_range = named is None or named >= FIRST_DAY
+    named_day = _day_of_line(message, content)
+    record_id = _record_id(message, named_day)
+    in_range = named_day is None or named_day >= FIRST_DAY
     if strict:
         content = without_extra_fields(content)
     if isinstance(content, LoginEvent) and not (
@@ -130,7 +130,7 @@ def parse_message(
     ):
         is_closed = in_range and any(r.first <= record_id < r.end for r in ranges)
         reason = Reason.MONTH_CLOSED if is_closed else Reason.SENT_OUT_OF_RANGE
-        content = Rejection(reason, "$" if named is None else "$.create_date")
+        content = Rejection(reason, "$" if named_day is None else "$.create_date")
     return Parsed(record_id, message, content)
 
 
@@ -140,13 +140,13 @@ def _day_of_line(message: Message, content: LoginEvent | Rejection) -> dt.date |
     return content.create_date if is_line and isinstance(content, LoginEvent) else None
 
 
-def _record_id(message: Message, named: dt.date | None) -> uuid.UUID:
+def _record_id(message: Message, named_day: dt.date | None) -> uuid.UUID:
     """The record id. An id has no time before 1970: such a day does not count, and its event is rejected."""
     sent_ms = min(message.sent_ms, MAX_MILLISECONDS)
     if message.line is None:
         return record_id_of_message(message.message_id, sent_ms)
-    if named is not None and named >= FIRST_DAY:
-        sent_ms = first_millisecond(named)
+    if named_day is not None and named_day >= FIRST_DAY:
+        sent_ms = first_millisecond(named_day)
     return record_id_of_line(message.line.source_id, message.line.number, sent_ms)
 
 

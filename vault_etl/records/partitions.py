@@ -49,7 +49,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """The recorded archive of a month that is not attached."""
+    """The recorded archive of an unattached month."""
 
     location: str
     """An absolute path, or s3://bucket/prefix."""
@@ -77,7 +77,7 @@ def next_month(month: dt.date) -> dt.date:
 
 
 def months_around(today: dt.datetime) -> list[dt.date]:
-    """The months that `ingest` creates at its start: two back to three ahead."""
+    """The months that `ingest` makes at its start: two back to three ahead."""
     numbers = (today.year * 12 + today.month - 1 + ahead for ahead in range(-2, 4))
     return [dt.date(number // 12, number % 12 + 1, 1) for number in numbers]
 

@@ -25,7 +25,13 @@ from vault_etl.platform.postgres_answers import (
 )
 from vault_etl.platform.postgres_copy import copy_binary
 from vault_etl.platform.resources import blocks
-from vault_etl.records.fenced_writes import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
+from vault_etl.records.fenced_writes import (
+    KeysChanged,
+    Loaded,
+    MonthUnattached,
+    RowsRefused,
+    WriteKeys,
+)
 from vault_etl.records.messages import RecordRange, SealedRecord, SealedRejection
 from vault_etl.records.partitions import PartitionState, sent_at
 from vault_etl.records.unattached_months import Months, UnattachedMonth
@@ -71,7 +77,7 @@ class PostgresRecordLoader(RecordLoader):
         records: Sequence[SealedRecord],
         rejections: Sequence[SealedRejection],
         keys: WriteKeys,
-    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
+    ) -> Loaded | KeysChanged | RowsRefused | MonthUnattached:
         try:
             with self._database.transaction("load", within=ANSWER_WITHIN_S) as cursor:
                 if not fence_holds(cursor, keys.data_keys, keys.generations):
@@ -85,7 +91,7 @@ class PostgresRecordLoader(RecordLoader):
         except ValueRefusedError as error:
             return RowsRefused(error.sqlstate)
         except NoPartitionError:
-            return MonthGone()
+            return MonthUnattached()
 
     @override
     def probe(self) -> None:
@@ -140,7 +146,7 @@ def insert_records(
 def _not_stored(
     cursor: psycopg2.extensions.cursor, rejections: Sequence[SealedRejection]
 ) -> Sequence[SealedRejection]:
-    """Drop copies of rows that a month that is not attached has stored, erased or not: they are duplicates."""
+    """Drop rows that an unattached month stores already, erased or not: they are duplicates."""
     late = [r.record_id for r in rejections if r.reason is Reason.MONTH_CLOSED]
     if not late:
         return rejections
@@ -213,7 +219,7 @@ class PostgresMonths(Months):
     @override
     def unattached(self) -> Sequence[UnattachedMonth]:
         with self._database.transaction() as cursor:
-            cursor.execute(_MONTHS["away"])
+            cursor.execute(_MONTHS["unattached"])
             return [
                 UnattachedMonth(partition, first, until, PartitionState(state), *rest)
                 for partition, first, until, state, *rest in cursor.fetchall()

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from vault_etl.base.errors import MonthAwayError, NotFoundError
+from vault_etl.base.errors import NotFoundError, UnattachedMonthError
 from vault_etl.records.partitions import PartitionState, sent_at
 
 
 @dataclass(frozen=True, slots=True)
 class UnattachedMonth:
-    """A month that is not attached: record ids from `first` up to but not `until`, which the table does not have."""
+    """A month that is not in the table: record ids from `first` up to but not `until`."""
 
     partition: str
     first: uuid.UUID
@@ -84,16 +84,16 @@ def _utc(moment: dt.datetime) -> str:
 
 
 class Months(Protocol):
-    """Reads which months are not attached, and reads no record."""
+    """Reads which months are unattached, and reads no record."""
 
     def unattached(self) -> Sequence[UnattachedMonth]:
-        """Every month that is not attached, the oldest first; dropped months too."""
+        """Return every unattached month, the oldest first; dropped months too."""
 
 
 class UnsearchedMonths:
     """The months that a search inside the `with` block did not see, or may not have seen.
 
-    These are the months that are not attached before the block or after it, so a month that is detached or
+    These are the months that are unattached before the block or after it, so a month that is detached or
     attached during the search is among them.
     """
 
@@ -129,7 +129,9 @@ def no_such_record(months: Months, record_id: uuid.UUID | None, hint: str) -> No
         return NotFoundError("there is no such record", hint=hint)
     if not month.has_rows:
         return NotFoundError(f"there is no such record: {month}", hint=month.way_back)
-    return MonthAwayError(f"there is no such record in the table: {month}", hint=month.way_back)
+    return UnattachedMonthError(
+        f"there is no such record in the table: {month}", hint=month.way_back
+    )
 
 
 def no_record_of_user(unsearched: Sequence[UnattachedMonth]) -> NotFoundError:
@@ -139,7 +141,7 @@ def no_record_of_user(unsearched: Sequence[UnattachedMonth]) -> NotFoundError:
             "there is no record of this user", hint="the id is matched exactly as it is given"
         )
     names = ", ".join(month.partition for month in unsearched)
-    return MonthAwayError(
+    return UnattachedMonthError(
         "there is no record of this user in the table, and months are not in it",
         hint=f"`vault-etl partitions list` shows where they are: {names}",
     )

@@ -25,7 +25,7 @@ from vault_etl.records.fenced_writes import (
     FenceTries,
     KeysChanged,
     Loaded,
-    MonthGone,
+    MonthUnattached,
     RowsRefused,
     WriteKeys,
     by_halves,
@@ -46,10 +46,10 @@ MAX_MONTH_TRIES: Final = 5
 """Times in a row that a month may be detached under a batch before an operator must find the cause."""
 
 RANGES_SECONDS: Final = 86_400.0
-"""Seconds between two reads of the months, when coming months are created too."""
+"""Seconds between two reads of the months, when coming months are made too."""
 
-HOPELESS_SECONDS: Final = 60.0
-"""Seconds between two attempts to create a month that could not be created: it may be attached again."""
+NOT_MADE_SECONDS: Final = 60.0
+"""Seconds between two attempts to make a month that could not be made: it may be attached again."""
 
 _NO_MONTH: Final = (Reason.SENT_OUT_OF_RANGE, Reason.MONTH_CLOSED)
 
@@ -75,9 +75,9 @@ class RecordLoader(Protocol):
     """Writes rows that it cannot read."""
 
     def prepare_partitions(self, months: Iterable[dt.date] = ()) -> tuple[RecordRange, ...]:
-        """Create the months from two back to three ahead, and these; return the ranges of all partitions.
+        """Make the partitions of the months from two back to three ahead, and of these; return all ranges.
 
-        Any day names its month. A month more than 24 months back or three ahead is not created, and neither is
+        Any day names its month. A month more than 24 months back or three ahead is not made, and neither is
         a closed one, whose range is returned too.
         """
 
@@ -86,7 +86,7 @@ class RecordLoader(Protocol):
         records: Sequence[SealedRecord],
         rejections: Sequence[SealedRejection],
         keys: WriteKeys,
-    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
+    ) -> Loaded | KeysChanged | RowsRefused | MonthUnattached:
         """Store a batch in one transaction behind the fence, and commit it.
 
         Raises UnavailableError, DeniedError or ConfigurationError. Then no row is stored, or the result of the
@@ -94,7 +94,10 @@ class RecordLoader(Protocol):
         """
 
     def probe(self) -> None:
-        """Test the connection for a few seconds, without a write. Raises as `load` if a batch cannot be stored now."""
+        """Test the connection for a few seconds, without a write.
+
+        Raises what `load` raises if a batch cannot be stored now.
+        """
 
 
 class BatchWriter:
@@ -116,12 +119,12 @@ class BatchWriter:
         self._strict = strict
         self._ranges: tuple[RecordRange, ...] = ()
         self._ranges_end = -math.inf
-        self._hopeless: set[dt.date] = set()
-        self._hopeless_end = -math.inf
+        self._months_not_made: set[dt.date] = set()
+        self._not_made_end = -math.inf
         self._refused = collections.deque[bool](maxlen=REFUSED_WINDOW)
 
     def prepare(self) -> None:
-        """Create the partitions and load the token keys, before the first batch.
+        """Make the partitions and load the token keys, before the first batch.
 
         Raises ConfigurationError if there are no keys or if the KMS ignores contexts, and the errors of
         Postgres and KMS.
@@ -158,13 +161,13 @@ class BatchWriter:
         return _written(messages, parsed, progress)
 
     def _parse(self, messages: Sequence[Message]) -> list[Parsed]:
-        """Parse the messages; parse those outside every partition again after their months are created."""
+        """Parse the messages; parse those outside every partition again after their months are made."""
         if self._clock.monotonic() >= self._ranges_end:
             self._read_ranges(())
         parsed = [parse_message(message, self._ranges, strict=self._strict) for message in messages]
-        if self._clock.monotonic() >= self._hopeless_end:
-            self._hopeless.clear()
-        missing = {_month(p) for p in parsed if _has_no_month(p)} - self._hopeless
+        if self._clock.monotonic() >= self._not_made_end:
+            self._months_not_made.clear()
+        missing = {_month(p) for p in parsed if _has_no_month(p)} - self._months_not_made
         if not missing:
             return parsed
         self._read_ranges(missing)
@@ -172,9 +175,9 @@ class BatchWriter:
             parse_message(p.message, self._ranges, strict=self._strict) if _has_no_month(p) else p
             for p in parsed
         ]
-        if not self._hopeless:
-            self._hopeless_end = self._clock.monotonic() + HOPELESS_SECONDS
-        self._hopeless |= missing & {_month(p) for p in parsed if _has_no_month(p)}
+        if not self._months_not_made:
+            self._not_made_end = self._clock.monotonic() + NOT_MADE_SECONDS
+        self._months_not_made |= missing & {_month(p) for p in parsed if _has_no_month(p)}
         return parsed
 
     def _read_ranges(self, months: Iterable[dt.date]) -> None:
@@ -210,17 +213,17 @@ class BatchWriter:
     def _load_in_months(
         self, batch: Sequence[Parsed]
     ) -> tuple[Sequence[Parsed], Loaded | RowsRefused]:
-        """Store. When a month is gone, read the months again, and quarantine rows without a month."""
+        """Store. When a month is no longer attached, read the months again, and quarantine rows without a month."""
         for _ in range(MAX_MONTH_TRIES):
             result = self._load_fenced(batch)
-            if not isinstance(result, MonthGone):
+            if not isinstance(result, MonthUnattached):
                 return batch, result
             self._read_ranges(())
             batch = self._parse([p.message for p in batch])
         message = "a month of this batch is detached or dropped again and again"
         raise IncompleteError(message, hint="`vault-etl doctor` lists the months that are missing")
 
-    def _load_fenced(self, batch: Sequence[Parsed]) -> Loaded | RowsRefused | MonthGone:
+    def _load_fenced(self, batch: Sequence[Parsed]) -> Loaded | RowsRefused | MonthUnattached:
         """Seal and store; repeat with new keys when the fence finds that the keys have changed."""
         tries = FenceTries(self._leases.forget, "batch")
         while isinstance(result := self._seal_and_load(batch), KeysChanged):
@@ -229,7 +232,7 @@ class BatchWriter:
 
     def _seal_and_load(
         self, batch: Sequence[Parsed]
-    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
+    ) -> Loaded | KeysChanged | RowsRefused | MonthUnattached:
         events = [(p, p.content) for p in batch if isinstance(p.content, LoginEvent)]
         rejections = [(p, p.content) for p in batch if isinstance(p.content, Rejection)]
         seals = dict.fromkeys(PERSONAL_FIELDS, len(events)) | {Field.QUARANTINE: len(rejections)}
@@ -284,7 +287,7 @@ def _written(messages: Sequence[Message], parsed: Sequence[Parsed], progress: _P
 
 
 def _has_no_month(parsed: Parsed) -> bool:
-    """True if the record's month is missing: it may be created, or was attached after the ranges were read."""
+    """True if the record's month is missing: it may be made, or was attached after the ranges were read."""
     content = parsed.content
     return isinstance(content, Rejection) and content.reason in _NO_MONTH
 

@@ -16,8 +16,8 @@ from vault_etl.base.errors import (
     DataError,
     DeniedError,
     IntegrityError,
-    MonthAwayError,
     NotFoundError,
+    UnattachedMonthError,
     UnusableKeyError,
     VaultEtlError,
 )
@@ -58,7 +58,7 @@ class Reveal:
         """Return `request.fields` of `request.record_id`.
 
         Raises AuditError if the log could not be written or signed, PolicyDeniedError before the record is read,
-        NotFoundError (MonthAwayError if its month is not attached), IntegrityError if one field does not open (then
+        NotFoundError (UnattachedMonthError if its month is unattached), IntegrityError if one field does not open (then
         no field is returned), KeyUnavailableError, UnavailableError.
         """
         with audited(self._audit, request) as receipt:
@@ -159,12 +159,12 @@ class RevealBatch:
             return
         if asked == 1:
             raise self.failed[0][1]
-        away = sum(isinstance(error, MonthAwayError) for _, error in self.failed)
+        unattached = sum(isinstance(error, UnattachedMonthError) for _, error in self.failed)
         absent = sum(isinstance(error, NotFoundError) for _, error in self.failed)
         kind: type[VaultEtlError] = NotFoundError if absent == len(self.failed) else DataError
         parts = {
-            "do not exist": absent - away,
-            "are of months that are not in the table": away,
+            "do not exist": absent - unattached,
+            "are of months that are not in the table": unattached,
             "do not open": len(self.failed) - absent,
         }
         some = " and ".join(f"{count} {what}" for what, count in parts.items() if count)

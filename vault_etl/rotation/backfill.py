@@ -10,7 +10,7 @@ from vault_etl.audit.entries import AuditReceipt
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import IncompleteError
 from vault_etl.crypto.fields import KeyPurpose, Table
-from vault_etl.keys.old import KeyAtFault
+from vault_etl.keys.value_keys import KeyAtFault
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.leave_out import LeaveOut
 from vault_etl.rotation.next_tokens import Generations, NextTokens, RotationTokenMaker, TokenRow

@@ -16,7 +16,7 @@ from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import KeyState
 from vault_etl.keys.destroy import KeyRetirer
 from vault_etl.keys.needed import KeyLister, KeyUsage
-from vault_etl.keys.old import KeyAtFault
+from vault_etl.keys.value_keys import KeyAtFault
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.ranges import OpenRotation
 from vault_etl.rotation.reencrypt import Reencrypter, Reencrypting

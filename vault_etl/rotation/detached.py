@@ -14,8 +14,8 @@ from vault_etl.audit.log import AuditLog, Identity, audit_request, audited
 from vault_etl.audit.opening import Opener
 from vault_etl.base.errors import ConfigurationError, DataError
 from vault_etl.crypto.fields import PERSONAL_FIELDS, KeyPurpose
-from vault_etl.keys.old import naming
 from vault_etl.keys.ring import KeyReader
+from vault_etl.keys.value_keys import naming
 from vault_etl.platform.clock import Pace, Progress
 from vault_etl.rotation.data_keys import ranges_a_month
 from vault_etl.rotation.leave_out import LeaveOut

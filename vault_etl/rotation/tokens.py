@@ -13,8 +13,8 @@ from vault_etl.audit.log import AuditLog, Identity, audit_request, audited
 from vault_etl.base.errors import ConfigurationError, DataError, NotFoundError
 from vault_etl.crypto.fields import PERSONAL_FIELDS
 from vault_etl.crypto.keys import KeyState
-from vault_etl.keys.old import naming
 from vault_etl.keys.ring import KeyReader
+from vault_etl.keys.value_keys import naming
 from vault_etl.platform.clock import Clock, Progress, Stop
 from vault_etl.platform.waiting import Blocked, until_unblocked
 from vault_etl.rotation.backfill import Backfill

@@ -11,8 +11,8 @@ from vault_etl.crypto.fields import Field, KeyPurpose
 from vault_etl.crypto.keys import DataKey, StoredKey
 from vault_etl.crypto.tokens import Tokenizer
 from vault_etl.keys.make import DataKeyLeases
-from vault_etl.keys.old import KeyAtFault, OldKeys
 from vault_etl.keys.ring import KeyRing
+from vault_etl.keys.value_keys import KeyAtFault, ValueKeys
 from vault_etl.platform.clock import Clock
 
 KEYS_WITHIN_S: Final = 3.0
@@ -33,9 +33,11 @@ _Row = TypeVar("_Row", bound=SealedFields)
 class WorkerKeys:
     """Keys of a process for all of its workers, behind a lock: the keys come over one connection."""
 
-    def __init__(self, ring: KeyRing, old: OldKeys, leases: DataKeyLeases, clock: Clock) -> None:
+    def __init__(
+        self, ring: KeyRing, value_keys: ValueKeys, leases: DataKeyLeases, clock: Clock
+    ) -> None:
         self._ring = ring
-        self._old = old
+        self._value_keys = value_keys
         self._leases = leases
         self._clock = clock
         self._lock = threading.Lock()
@@ -51,7 +53,7 @@ class WorkerKeys:
         """Take as many rows, from the first on, as `KEYS_WITHIN_S` allows; return them, and their keys by id.
 
         Keys that are at fault are left out. `ask` receives the id of each key before the key is opened.
-        Raises what `OldKeys.data_key` raises.
+        Raises what `ValueKeys.data_key` raises.
         """
         ends = self._clock.monotonic() + KEYS_WITHIN_S
         asked, found = set[tuple[int, Field]](), dict[int, DataKey]()
@@ -65,19 +67,19 @@ class WorkerKeys:
                 asked.add(wanted)
                 ask(key_id)
                 with self._lock:
-                    key = self._old.data_key(key_id, field)
+                    key = self._value_keys.data_key(key_id, field)
                 if key is not None:
                     found[key_id] = key
         return rows, found
 
     def must_trust(self, *purposes: KeyPurpose) -> None:
-        """Raise what `OldKeys.must_trust` raises for a KMS key that is not trusted."""
-        self._old.must_trust(*purposes)
+        """Raise what `ValueKeys.must_trust` raises for a KMS key that is not trusted."""
+        self._value_keys.must_trust(*purposes)
 
     def at_fault(self) -> Sequence[KeyAtFault]:
         """The keys that this process could not open, those with the most values first."""
         with self._lock:
-            return self._old.at_fault()
+            return self._value_keys.at_fault()
 
     def tokenizers(self) -> tuple[Tokenizer, Tokenizer | None]:
         """The tokenizers of the active generation, and of the pending one if it exists."""

@@ -161,7 +161,7 @@ def test_workers_are_seen_as_one_through_a_kill(vault: Vault) -> None:
 
 
 def test_an_outage_shows_and_passes(vault: Vault) -> None:
-    """Postgres is unavailable without messages: not ready, by its name, healthy, the error counted; then nothing is lost."""
+    """Without Postgres and messages: not ready, by its name, healthy, the error counted; then nothing is lost."""
     upstream = urlsplit(vault.database_url("ingest"))
     assert upstream.port is not None
     with TcpProxy(upstream.port) as proxy:

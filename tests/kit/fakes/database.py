@@ -42,11 +42,11 @@ class FakeDatabase:
         """Keys that no entry explains: of a fake, what a test says."""
         self.audit: list[AuditEntry] = []
         self.disclosed: set[int] = set()
-        self.months_away: list[UnattachedMonth] = []
+        self.unattached_months: list[UnattachedMonth] = []
 
     def unattached(self) -> list[UnattachedMonth]:
-        """See `Months.away`."""
-        return self.months_away
+        """Return the months that the test has set."""
+        return self.unattached_months
 
     def fence_holds(
         self, data_keys: Iterable[DataKey], generations: tuple[int, int | None] | None

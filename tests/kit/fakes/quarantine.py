@@ -26,7 +26,7 @@ from vault_etl.quarantine.retry import Moved, RestoredMessage
 from vault_etl.records.fenced_writes import (
     KeysChanged,
     Loaded,
-    MonthGone,
+    MonthUnattached,
     RowsRefused,
     WriteKeys,
 )
@@ -109,7 +109,7 @@ class FakeQuarantine:
             r for r in releases if r.body in self.bodies(RetryFilter([r.body.record_id]), None, 1)
         ]
         loaded = self._loader.load([r.record for r in unchanged], [], keys)
-        if isinstance(loaded, MonthGone):
+        if isinstance(loaded, MonthUnattached):
             raise IncompleteError("no partition exists for a record")
         if not isinstance(loaded, Loaded):
             return loaded

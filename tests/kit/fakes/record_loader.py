@@ -7,7 +7,13 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 
 from tests.kit.fakes.database import FakeDatabase
-from vault_etl.records.fenced_writes import KeysChanged, Loaded, MonthGone, RowsRefused, WriteKeys
+from vault_etl.records.fenced_writes import (
+    KeysChanged,
+    Loaded,
+    MonthUnattached,
+    RowsRefused,
+    WriteKeys,
+)
 from vault_etl.records.messages import RecordRange, SealedRecord, SealedRejection
 
 _MONTHS = range(-2, 4)
@@ -45,7 +51,7 @@ class FakeRecordLoader:
         records: Sequence[SealedRecord],
         rejections: Sequence[SealedRejection],
         keys: WriteKeys,
-    ) -> Loaded | KeysChanged | RowsRefused | MonthGone:
+    ) -> Loaded | KeysChanged | RowsRefused | MonthUnattached:
         """See `RecordLoader.load`."""
         self.batches.append(len(records) + len(rejections))
         database = self._database

@@ -38,8 +38,8 @@ from vault_etl.ingest.engine.limits import Limits
 from vault_etl.ingest.run import HEARTBEATS, Ingest, IngestOptions, IngestSummary
 from vault_etl.ingest.steps import Bounds, IngestSteps
 from vault_etl.keys.make import DataKeyLeases
-from vault_etl.keys.old import OldKeys
 from vault_etl.keys.ring import ExplainedKeys, KeyRing
+from vault_etl.keys.value_keys import ValueKeys
 from vault_etl.platform.clock import Pace, Stop
 from vault_etl.platform.waiting import Patience
 from vault_etl.records.messages import Message, Outcome
@@ -208,12 +208,12 @@ class FakeVault:
         plan = plan_tokens(self.keys, self.tokens, self.tokens, named)
         return self.token_rotation(**options).rotate(rotate_request(*PERSONAL_FIELDS), plan)
 
-    def old_keys(self, ring: KeyRing) -> OldKeys:
+    def value_keys(self, ring: KeyRing) -> ValueKeys:
         """What passes keys that are at fault."""
-        return OldKeys(ring, self.kms, self.keys, self.kms, self.kms)
+        return ValueKeys(ring, self.kms, self.keys, self.kms, self.kms)
 
     def _workers_keys(self, ring: KeyRing) -> WorkerKeys:
-        return WorkerKeys(ring, self.old_keys(ring), self.leases(), self.clock)
+        return WorkerKeys(ring, self.value_keys(ring), self.leases(), self.clock)
 
     def reveal(self) -> Reveal:
         """One reveal, in a new process."""

@@ -42,16 +42,16 @@ class WaitedFor:
     """Collects the closed months of quarantined messages. It asks the database at the first such message."""
 
     def __init__(self, months: Months) -> None:
-        self._port = months
-        self._away: Sequence[UnattachedMonth] | None = None
+        self._months = months
+        self._unattached: Sequence[UnattachedMonth] | None = None
         self._found: dict[UnattachedMonth, None] = {}
 
     def see(self, row: QuarantinedRow) -> QuarantinedRow:
         """Note the month of a message, and return the message."""
         if row.reason_code == Reason.MONTH_CLOSED:
-            if self._away is None:
-                self._away = self._port.unattached()
-            self._found |= {m: None for m in self._away if m.takes(row.record_id)}
+            if self._unattached is None:
+                self._unattached = self._months.unattached()
+            self._found |= {m: None for m in self._unattached if m.takes(row.record_id)}
         return row
 
     def tell(self) -> None:

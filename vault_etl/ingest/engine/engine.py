@@ -198,7 +198,10 @@ class IngestEngine:
         self._heartbeat.took(seconds, now)
 
     def next_extensions(self, now: float) -> dict[str, int]:
-        """Return up to ten handles to extend, with their seconds. The runner reports with `extended` or `extend_failed`."""
+        """Return up to ten handles to extend, with their seconds.
+
+        The runner reports with `extended` or `extend_failed`.
+        """
         return self._held.due(now, MAX_CALL)
 
     def extended(self, seconds_by_handle: dict[str, int], stale: Sequence[str], now: float) -> None:

@@ -16,7 +16,7 @@ from vault_etl.base.errors import (
     UnusableKeyError,
 )
 from vault_etl.crypto.fields import Field, KeyPurpose
-from vault_etl.keys.old import MAX_NAMED, KeyAtFault, OldKeys, naming
+from vault_etl.keys.value_keys import MAX_NAMED, KeyAtFault, ValueKeys, naming
 
 OLDER = "arn:aws:kms:eu-west-1:000000000000:key/older"
 
@@ -30,9 +30,9 @@ def vault() -> FakeVault:
     return whole
 
 
-def old_keys(vault: FakeVault) -> OldKeys:
+def value_keys(vault: FakeVault) -> ValueKeys:
     """Of a new process."""
-    return vault.old_keys(vault.ring())
+    return vault.value_keys(vault.ring())
 
 
 def key_under(vault: FakeVault, arn: str) -> int:
@@ -48,7 +48,7 @@ def test_a_denial_under_another_kms_key_is_the_keys_fault(vault: FakeVault) -> N
     """Its row may name any that is trusted: it is passed, and KMS is asked about it once."""
     key_id = key_under(vault, OLDER)
     vault.kms.denied_arns = {OLDER}
-    old = old_keys(vault)
+    old = value_keys(vault)
     vault.kms.unwrapped.clear()
     assert [old.data_key(key_id, Field.IP) for _ in range(3)] == [None] * 3
     assert vault.kms.unwrapped.count(key_id) == 1
@@ -61,7 +61,7 @@ def test_a_denial_under_the_kms_key_of_new_keys_is_the_callers(vault: FakeVault)
     key_id = key_under(vault, arn_of(KeyPurpose.DATA))
     before = dict(vault.database.keys)
     vault.kms.denied = {Field.IP}
-    old = old_keys(vault)
+    old = value_keys(vault)
     with pytest.raises(KeyDeniedError):
         old.data_key(key_id, Field.IP)
     assert (vault.database.keys, old.at_fault()) == (before, ())
@@ -74,26 +74,26 @@ def test_an_outage_is_no_fault_of_a_key(vault: FakeVault) -> None:
     key_id = key_under(vault, OLDER)
     vault.kms.down = True
     with pytest.raises(UnavailableError):
-        old_keys(vault).data_key(key_id, Field.IP)
+        value_keys(vault).data_key(key_id, Field.IP)
 
 
 def test_a_kms_key_that_was_left_off_the_list_is_mended_by_the_list(vault: FakeVault) -> None:
     """A list without an older KMS key loses no value: the key is named, and opens in the next run."""
     key_id = key_under(vault, OLDER)
     vault.kms.trusted[KeyPurpose.DATA].remove(OLDER)
-    forgetful = old_keys(vault)
+    forgetful = value_keys(vault)
     forgetful.must_trust(KeyPurpose.DATA)
     assert forgetful.data_key(key_id, Field.IP) is None
     assert [fault.key_id for fault in forgetful.at_fault()] == [key_id]
     vault.kms.trusted[KeyPurpose.DATA].add(OLDER)
-    assert old_keys(vault).data_key(key_id, Field.IP) is not None
+    assert value_keys(vault).data_key(key_id, Field.IP) is not None
 
 
 def test_a_list_without_the_kms_key_of_new_keys_is_refused(vault: FakeVault) -> None:
     """With it nothing at all would open, honest or not."""
     vault.kms.trusted[KeyPurpose.DATA].remove(arn_of(KeyPurpose.DATA))
     with pytest.raises(ConfigurationError, match="not trusted") as refused:
-        old_keys(vault).must_trust(KeyPurpose.TOKEN, KeyPurpose.DATA)
+        value_keys(vault).must_trust(KeyPurpose.TOKEN, KeyPurpose.DATA)
     assert "VAULT_ETL_TRUSTED_KEY_ARNS" in (refused.value.hint or "")
 
 

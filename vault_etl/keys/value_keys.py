@@ -1,4 +1,4 @@
-"""The data keys that stored values are under. Keys at fault are skipped, and named at the end of a run."""
+"""The data keys that stored values are sealed under. Keys at fault are skipped, and named at the end of a run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class KeyAtFault:
     error: VaultEtlError
 
 
-class OldKeys:
+class ValueKeys:
     """Opens the keys of a run over many rows, and tells a fault of a key from a fault of the caller.
 
     A worker can store a key that nothing opens, and rows under it: no such key may stop a run, whatever
