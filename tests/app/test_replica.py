@@ -1,29 +1,28 @@
-"""`VAULT_ETL_READ_URL` with a real standby: who reads there, how far it is behind, and what is no replica."""
+"""`VAULT_ETL_READ_URL` with a real standby: the commands that read there, their delay, and servers that are refused."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.app.replicated import SHARED, Replicated, told
 from tests.kit.databases import admin
 from tests.kit.events import event
 from tests.kit.processes import fails
 from tests.kit.proxy import closed_port
 from tests.kit.standby import caught_up, paused, standby_of, until_yes
-from tests.kit.vault import Result, Vault
+from tests.kit.vault import Vault
 from tests.kit.vaults import copied, filled_vault
 from vault_etl.base.errors import UnavailableError
 from vault_etl.cli.replica_reads import FROM_REPLICA
-from vault_etl.local.postgres import RunningPostgres
 from vault_etl.platform.postgres import Database
 
-SHARED = "198.51.100.1"
 NEVER = f"postgresql://nobody@127.0.0.1:{closed_port()}/nowhere"
+
 
 LOOKS = {
     "duplicates": ("analyst", "duplicates", "--field", "ip"),
@@ -33,29 +32,6 @@ LOOKS = {
     "quarantine list": ("reveal", "quarantine", "list"),
     "doctor": ("audit", "doctor", "--deep"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Replicated:
-    """A vault with three records and a rejection, and its replica."""
-
-    vault: Vault
-    standby: RunningPostgres
-
-    def url(self, role: str) -> str:
-        """The URL of the replica for a role."""
-        return replace(self.vault, server=self.standby).database_url(role)
-
-    def run(self, role: str, *args: str, **extra: str | None) -> Result:
-        """Run a command with the setting of the replica."""
-        return self.vault.run(role, *args, extra={"VAULT_ETL_READ_URL": self.url(role), **extra})
-
-    def add_entry(self) -> int:
-        """A look on the primary, with its entries and its checkpoint; the number of the last of them."""
-        self.vault.ok("reveal", "find", "--field", "ip", "--reason", "r", stdin=SHARED)
-        ((seq,),) = self.vault.sql("SELECT seq FROM audit_head")
-        assert isinstance(seq, int)
-        return seq
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +45,6 @@ def replicated(
         standby_of(vault.server, quick_place, "max_standby_streaming_delay = 0") as standby,
     ):
         yield Replicated(vault, standby)
-
-
-def told(result: Result) -> dict[str, object]:
-    """The log line on standard error that names the server of the answer."""
-    lines = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
-    (found,) = [line for line in lines if line["event"].startswith("read from")]
-    assert isinstance(found, dict)
-    return found
 
 
 @pytest.mark.parametrize("command", sorted(FROM_REPLICA))

@@ -114,3 +114,11 @@ class Logbook:
         """Make the chain consistent from an entry on, and forget the checkpoints that would tell."""
         dropped = f"DELETE FROM public.audit_checkpoints WHERE seq >= {first if forget else 10**9}"  # noqa: S608
         self.tamper(REBUILD.format(first=first), dropped)
+
+
+def named(proof: Proof, seq: int, *words: str) -> None:
+    """Assert that the log does not hold, that the first bad entry is `seq`, and that the words say why."""
+    assert proof.problem is not None
+    assert proof.problem.seq == seq, proof.problem
+    for word in words:
+        assert word in str(proof.problem)

@@ -23,7 +23,7 @@ from vault_etl.reveal.find import search_digest
 
 
 def test_the_search_digest_of_the_page() -> None:
-    """The code makes the digest of two generations; tests/audit/test_audit_find.py holds Postgres to it."""
+    """The code makes the digest of two generations; tests/audit/find/test_bindings.py holds Postgres to it."""
     listed = _bytes("search", "tokens")
     tokens = [uuid.UUID(bytes=listed[at : at + 16]) for at in range(0, len(listed), 16)]
     nonce = _bytes("search", "nonce")

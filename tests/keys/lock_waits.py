@@ -1,0 +1,38 @@
+"""A transaction that holds a lock, and a wait until a command waits for the lock."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import psycopg2
+
+from tests.kit.vault import Vault
+from tests.kit.waiting import until
+
+
+@contextmanager
+def holding(vault: Vault, statement: str) -> Iterator[Any]:
+    """A transaction of somebody else's, which is committed at the end of the block."""
+    with (
+        closing(psycopg2.connect(vault.database_url("admin"))) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement)
+        yield cursor
+
+
+def waits(vault: Vault, process: subprocess.Popen[str]) -> None:
+    """Until somebody waits for a lock in this database."""
+    asked = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    until(
+        lambda: vault.sql(asked) != [(0,)],
+        lives=lambda: process.poll() is None,
+        told=process.communicate,
+    )
